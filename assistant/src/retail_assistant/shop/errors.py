@@ -1,0 +1,68 @@
+"""What a shop write or read refuses, and the HTTP status it answers with.
+
+::
+
+    ShopError                     422
+    ├── BadValue                  422  a value cannot be stored; nothing was written
+    ├── NotFound                  404  no row has that id
+    │   ├── UnknownProduct
+    │   ├── UnknownPolicy
+    │   └── UnknownPromotion
+    ├── OutOfStock                409  no copy is left to sell
+    └── NotAShop                  500  the file is not a shop database, or of another schema version
+"""
+
+from __future__ import annotations
+
+from parbake.errors import RequestError
+
+
+class ShopError(RequestError):
+    """Base of the shop's errors: ``field`` names the value at fault, ``status`` is the HTTP status."""
+
+    title = "The shop refused"
+
+
+class BadValue(ShopError):
+    """A value cannot be stored; nothing was written."""
+
+    title = "Bad value"
+
+
+class NotFound(ShopError):
+    """No row has that id."""
+
+    status = 404
+    title = "Not found"
+
+
+class UnknownProduct(NotFound):
+    """No product has that asin, or it is no longer sold."""
+
+    title = "Unknown product"
+
+
+class UnknownPolicy(NotFound):
+    """No policy has that id."""
+
+    title = "Unknown policy"
+
+
+class UnknownPromotion(NotFound):
+    """No promotion has that id."""
+
+    title = "Unknown promotion"
+
+
+class OutOfStock(ShopError):
+    """No copy is left to sell; nothing was bought."""
+
+    status = 409
+    title = "Out of stock"
+
+
+class NotAShop(ShopError):
+    """The file is not a shop database, or it was written by another version."""
+
+    status = 500
+    title = "Not a shop database"

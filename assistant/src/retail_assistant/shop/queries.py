@@ -1,0 +1,194 @@
+"""Reads by id; each raises the matching :class:`NotFound` when there is no such row. Money is integer cents."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+
+import msgspec
+
+from retail_assistant.shop.errors import UnknownPolicy, UnknownProduct, UnknownPromotion
+from retail_assistant.shop.policies import Policy
+
+_PRODUCT = "SELECT asin, title, series, volume, author, genre, format, description, listed, created_at FROM products"
+_PROMOTION = "SELECT id, title, category, segment, percent, starts_at, ends_at FROM promotions"
+
+
+class Product(msgspec.Struct, frozen=True):
+    """A product's facts, without the live ones (price, stock); ``created_at`` in epoch seconds."""
+
+    asin: str
+    title: str
+    series: str
+    volume: int
+    author: str
+    genre: str
+    format: str
+    description: str
+    listed: bool
+    created_at: float
+
+
+class Promotion(msgspec.Struct, frozen=True):
+    """A discount of ``percent`` on a genre (``*``: all), for a segment, from ``starts_at`` until before ``ends_at``."""
+
+    id: str
+    title: str
+    category: str
+    segment: str
+    percent: int
+    starts_at: float
+    ends_at: float
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What a product costs now, in cents, and since when (epoch seconds)."""
+
+    asin: str
+    cents: int
+    changed_at: float
+
+
+class Stock(msgspec.Struct, frozen=True):
+    """How many copies are left."""
+
+    asin: str
+    quantity: int
+
+
+class CartLine(msgspec.Struct, frozen=True):
+    """One product in a cart."""
+
+    asin: str
+    quantity: int
+
+
+class Cart(msgspec.Struct, frozen=True):
+    """A shopper's cart, ordered by asin; empty for an unknown shopper."""
+
+    shopper: str
+    lines: tuple[CartLine, ...]
+
+
+class Review(msgspec.Struct, frozen=True):
+    """One review: ``rating`` 1 to 5, ``ts`` in epoch seconds."""
+
+    id: int
+    asin: str
+    shopper: str
+    rating: int
+    body: str
+    ts: float
+
+
+def get_policy(conn: sqlite3.Connection, id: str) -> Policy:  # noqa: A002 - the column's name
+    """Return one policy, its facts decoded."""
+    row = conn.execute("SELECT id, title, body, facts, updated_at FROM policies WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise UnknownPolicy(f"no policy is called {id!r}; GET /shop/policies lists them", field="id")
+    return _policy(row)
+
+
+def list_policies(conn: sqlite3.Connection) -> list[Policy]:
+    """Return every policy, ordered by id."""
+    return [
+        _policy(r) for r in conn.execute("SELECT id, title, body, facts, updated_at FROM policies ORDER BY id")
+    ]
+
+
+def get_product(conn: sqlite3.Connection, asin: str) -> Product:
+    """Return one product, delisted ones included."""
+    row = conn.execute(f"{_PRODUCT} WHERE asin = ?", (asin,)).fetchone()
+    if row is None:
+        raise no_product(asin)
+    return _product(row)
+
+
+def list_products(conn: sqlite3.Connection, *, delisted: bool = False) -> list[Product]:
+    """Return the products on sale, ordered by asin; with ``delisted`` the others too."""
+    where = "" if delisted else " WHERE listed = 1"
+    return [_product(r) for r in conn.execute(f"{_PRODUCT}{where} ORDER BY asin")]
+
+
+def list_editions(conn: sqlite3.Connection, series: str, volume: int) -> list[Product]:
+    """Return the listed formats of one volume of a series, ordered by format."""
+    rows = conn.execute(
+        f"{_PRODUCT} WHERE series = ? AND volume = ? AND listed = 1 ORDER BY format, asin", (series, volume)
+    )
+    return [_product(r) for r in rows]
+
+
+def get_promotion(conn: sqlite3.Connection, id: str) -> Promotion:  # noqa: A002 - the column's name
+    """Return one promotion, whether it runs now or not."""
+    row = conn.execute(f"{_PROMOTION} WHERE id = ?", (id,)).fetchone()
+    if row is None:
+        raise UnknownPromotion(f"no promotion is called {id!r}", field="id")
+    return Promotion(*row)
+
+
+def list_promotions(conn: sqlite3.Connection, *, at: float | None = None) -> list[Promotion]:
+    """Return every promotion, or those that run at a time (epoch seconds), ordered by start."""
+    if at is None:
+        return [Promotion(*r) for r in conn.execute(f"{_PROMOTION} ORDER BY starts_at, id")]
+    rows = conn.execute(f"{_PROMOTION} WHERE starts_at <= ? AND ends_at > ? ORDER BY starts_at, id", (at, at))
+    return [Promotion(*r) for r in rows]
+
+
+def get_price(conn: sqlite3.Connection, asin: str) -> Price:
+    """Return what a product costs now."""
+    row = conn.execute("SELECT asin, cents, changed_at FROM prices WHERE asin = ?", (asin,)).fetchone()
+    if row is None:
+        raise no_product(asin)
+    return Price(*row)
+
+
+def get_stock(conn: sqlite3.Connection, asin: str) -> Stock:
+    """Return how many copies of a product are left."""
+    row = conn.execute("SELECT asin, quantity FROM inventory WHERE asin = ?", (asin,)).fetchone()
+    if row is None:
+        raise no_product(asin)
+    return Stock(*row)
+
+
+def get_cart(conn: sqlite3.Connection, shopper: str) -> Cart:
+    """Return a shopper's cart."""
+    rows = conn.execute("SELECT asin, quantity FROM carts WHERE shopper = ? ORDER BY asin", (shopper,))
+    return Cart(shopper, tuple(CartLine(*r) for r in rows))
+
+
+def get_segment(conn: sqlite3.Connection, shopper: str) -> str:
+    """Return a shopper's segment, ``new`` for one who is not known yet."""
+    row = conn.execute("SELECT segment FROM shoppers WHERE id = ?", (shopper,)).fetchone()
+    return "new" if row is None else str(row[0])
+
+
+def list_owned(conn: sqlite3.Connection, shopper: str) -> frozenset[str]:
+    """Return the asins that a shopper has bought."""
+    return frozenset(r[0] for r in conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,)))
+
+
+def list_reviews(conn: sqlite3.Connection, asin: str, *, limit: int = 200) -> list[Review]:
+    """Return a product's reviews, newest first."""
+    rows = conn.execute(
+        "SELECT id, asin, shopper, rating, body, ts FROM reviews WHERE asin = ? ORDER BY ts DESC, id DESC LIMIT ?",
+        (asin, limit),
+    )
+    return [Review(*r) for r in rows]
+
+
+def get_meta(conn: sqlite3.Connection) -> dict[str, str]:
+    """Return the facts about the shop file itself: seed, now, sizes, schema version, ``has_*`` flags."""
+    return dict(conn.execute("SELECT key, value FROM meta"))
+
+
+def no_product(asin: str) -> UnknownProduct:
+    """Return the error for an asin that is not in the catalog."""
+    return UnknownProduct(f"no product has the asin {asin!r}; check it, or add it with PUT /shop/products", field="asin")
+
+
+def _policy(row: tuple[str, str, str, str, float]) -> Policy:
+    return Policy(row[0], row[1], row[2], json.loads(row[3]), row[4])
+
+
+def _product(row: tuple[str, str, str, int, str, str, str, str, int, float]) -> Product:
+    return Product(*row[:8], bool(row[8]), row[9])

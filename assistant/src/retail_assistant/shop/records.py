@@ -1,0 +1,337 @@
+"""Writes: each is one transaction that holds its outbox row, and returns that row's position.
+
+Price, stock, cart and view writes are live: they add no outbox row and return ``None``. Whatever is refused raises
+a :class:`ShopError` and leaves nothing behind. ``now`` is in epoch seconds, money in cents.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
+import msgspec
+
+from retail_assistant.shop import checks, index
+from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
+from retail_assistant.shop.outbox import emit
+from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts
+from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
+from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
+
+LONGEST_TITLE = 200
+LONGEST_TEXT = 20_000
+LARGEST_QUANTITY = 1_000_000
+LARGEST_CENTS = 100_000_000
+
+
+class ProductFields(TypedDict, total=False):
+    """What may be set on a product; a new one needs title, author, genre and cents."""
+
+    title: str
+    series: str
+    volume: int
+    author: str
+    genre: str
+    format: str
+    description: str
+    listed: bool
+
+
+class PromotionFields(TypedDict, total=False):
+    """What may be set on a promotion; a new one needs title, percent, starts_at and ends_at."""
+
+    title: str
+    category: str
+    segment: str
+    percent: int
+    starts_at: float
+    ends_at: float
+
+
+def put_policy(
+    conn: sqlite3.Connection,
+    id: str,  # noqa: A002 - the column's name
+    *,
+    title: str | None = None,
+    body: str | None = None,
+    facts: Mapping[str, Fact | None] | None = None,
+    now: float,
+) -> int:
+    """Change a policy's title, body or facts, or create it when title and body are given; return the position.
+
+    ``facts`` are merged into the stored ones; ``None`` removes one. A body whose placeholder has no fact is refused.
+    """
+    checks.identifier(id, "id")
+    with transaction(conn):
+        known = conn.execute("SELECT 1 FROM policies WHERE id = ?", (id,)).fetchone() is not None
+        if known or title is None or body is None:
+            old = get_policy(conn, id)
+        else:
+            old = Policy(id, title, body, {}, now)
+        policy = _merge_policy(old, title, body, facts or {}, now)
+        conn.execute(
+            "INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?)",
+            (id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
+        )
+        index.replace(conn, "policy", id, index.policy_documents(policy))
+        return emit(conn, f"policy/{id}", "policy.changed" if known else "policy.created", now)
+
+
+def _merge_policy(
+    old: Policy, title: str | None, body: str | None, facts: Mapping[str, Fact | None], now: float
+) -> Policy:
+    merged = {**old.facts, **check_facts({k: v for k, v in facts.items() if v is not None})}
+    for name, value in facts.items():
+        if value is None:
+            merged.pop(name, None)
+    new = Policy(
+        old.id,
+        checks.text(old.title if title is None else title, "title", longest=LONGEST_TITLE),
+        checks.text(old.body if body is None else body, "body", longest=LONGEST_TEXT),
+        merged,
+        checks.moment(now, "now"),
+    )
+    check_body(new.title, new.body, new.facts)
+    return new
+
+
+def put_product(
+    conn: sqlite3.Connection,
+    asin: str,
+    *,
+    now: float,
+    cents: int | None = None,
+    quantity: int | None = None,
+    **fields: Unpack[ProductFields],
+) -> int:
+    """Change a product's given fields, or add a new one (then ``cents`` is required, ``quantity`` 0 if absent)."""
+    checks.identifier(asin, "asin")
+    with transaction(conn):
+        old = conn.execute("SELECT listed FROM products WHERE asin = ?", (asin,)).fetchone()
+        product = _check_product(_merge_product(conn, asin, old is None, fields, now))
+        _store_product(conn, product)
+        if old is None and cents is None:
+            raise BadValue("cents: a new product needs a price", field="cents")
+        if cents is not None:
+            _store_price(conn, asin, cents, now)
+        if old is None or quantity is not None:
+            _store_quantity(conn, asin, quantity or 0)
+        return emit(conn, f"product/{asin}", _product_event(old, product), now)
+
+
+def _product_event(old: tuple[int] | None, new: Product) -> str:
+    was_listed = old is not None and bool(old[0])
+    if new.listed and not was_listed:
+        return "product.created"
+    return "product.deleted" if was_listed and not new.listed else "product.changed"
+
+
+def _merge_product(
+    conn: sqlite3.Connection, asin: str, is_new: bool, fields: ProductFields, now: float
+) -> Product:
+    if not is_new:
+        return msgspec.structs.replace(get_product(conn, asin), **fields)
+    for name in ("title", "author", "genre"):
+        if name not in fields:
+            raise BadValue(f"{name}: a new product needs it", field=name)
+    return Product(
+        asin,
+        title=fields["title"],
+        series=fields.get("series", fields["title"]),
+        volume=fields.get("volume", 1),
+        author=fields["author"],
+        genre=fields["genre"],
+        format=fields.get("format", "paperback"),
+        description=fields.get("description", ""),
+        listed=fields.get("listed", True),
+        created_at=checks.moment(now, "now"),
+    )
+
+
+def _check_product(product: Product) -> Product:
+    for name in ("title", "series", "author", "genre"):
+        checks.text(getattr(product, name), name, longest=LONGEST_TITLE)
+    checks.integer(product.volume, "volume", least=1, most=10_000)
+    checks.choice(product.format, "format", FORMATS)
+    checks.text(product.description, "description", longest=LONGEST_TEXT, shortest=0)
+    if not isinstance(product.listed, bool):
+        raise BadValue("listed: send true or false", field="listed")
+    return product
+
+
+def _store_product(conn: sqlite3.Connection, p: Product) -> None:
+    conn.execute(
+        "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (asin) DO UPDATE SET"
+        " title = excluded.title, series = excluded.series, volume = excluded.volume, author = excluded.author,"
+        " genre = excluded.genre, format = excluded.format, description = excluded.description,"
+        " listed = excluded.listed",
+        (p.asin, p.title, p.series, p.volume, p.author, p.genre, p.format, p.description, p.listed, p.created_at),
+    )
+    document = index.product_document(p.asin, p.title, p.author, p.genre, p.description)
+    index.replace(conn, "product", p.asin, [document] if p.listed else [])
+
+
+def delist(conn: sqlite3.Connection, asin: str, *, now: float) -> int:
+    """Take a product off sale; its rows stay, so that past purchases keep their meaning."""
+    with transaction(conn):
+        product = msgspec.structs.replace(get_product(conn, asin), listed=False)
+        _store_product(conn, product)
+        return emit(conn, f"product/{asin}", "product.deleted", checks.moment(now, "now"))
+
+
+def put_promotion(
+    conn: sqlite3.Connection,
+    id: str,  # noqa: A002 - the column's name
+    *,
+    now: float,
+    **fields: Unpack[PromotionFields],
+) -> int:
+    """Change a promotion's given fields, or add a new one (category ``*`` and segment ``all`` unless given)."""
+    checks.identifier(id, "id")
+    with transaction(conn):
+        known = conn.execute("SELECT 1 FROM promotions WHERE id = ?", (id,)).fetchone() is not None
+        p = _merge_promotion(get_promotion(conn, id) if known else None, id, fields)
+        _check_promotion(conn, p)
+        conn.execute(
+            "INSERT OR REPLACE INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (p.id, p.title, p.category, p.segment, p.percent, p.starts_at, p.ends_at),
+        )
+        return emit(conn, f"promotion/{id}", f"promotion.{'changed' if known else 'created'}", now)
+
+
+def _merge_promotion(old: Promotion | None, id: str, fields: PromotionFields) -> Promotion:  # noqa: A002
+    if old is not None:
+        return msgspec.structs.replace(old, **fields)
+    missing = next((n for n in ("title", "percent", "starts_at", "ends_at") if n not in fields), None)
+    if missing:
+        raise BadValue(f"{missing}: a new promotion needs it", field=missing)
+    return Promotion(
+        id,
+        title=fields["title"],
+        category=fields.get("category", "*"),
+        segment=fields.get("segment", "all"),
+        percent=fields["percent"],
+        starts_at=fields["starts_at"],
+        ends_at=fields["ends_at"],
+    )
+
+
+def _check_promotion(conn: sqlite3.Connection, p: Promotion) -> None:
+    checks.text(p.title, "title", longest=LONGEST_TITLE)
+    checks.choice(p.segment, "segment", SEGMENTS)
+    checks.integer(p.percent, "percent", least=1, most=90)
+    if checks.moment(p.starts_at, "starts_at") >= checks.moment(p.ends_at, "ends_at"):
+        raise BadValue("ends_at: send a time after starts_at", field="ends_at")
+    if p.category == "*":
+        return
+    if conn.execute("SELECT 1 FROM products WHERE genre = ? LIMIT 1", (p.category,)).fetchone() is None:
+        raise BadValue("category: send '*' or the genre of a product", field="category")
+
+
+def delete_promotion(conn: sqlite3.Connection, id: str, *, now: float) -> int:  # noqa: A002 - the column's name
+    """Remove a promotion."""
+    with transaction(conn):
+        get_promotion(conn, id)
+        conn.execute("DELETE FROM promotions WHERE id = ?", (id,))
+        return emit(conn, f"promotion/{id}", "promotion.deleted", now)
+
+
+def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
+    """Set what a product costs from now on."""
+    with transaction(conn):
+        get_product(conn, asin)
+        _store_price(conn, asin, cents, now)
+
+
+def _store_price(conn: sqlite3.Connection, asin: str, cents: int, now: float) -> None:
+    checks.integer(cents, "cents", least=0, most=LARGEST_CENTS)
+    conn.execute("INSERT OR REPLACE INTO prices VALUES (?, ?, ?)", (asin, cents, checks.moment(now, "now")))
+
+
+def set_inventory(conn: sqlite3.Connection, asin: str, quantity: int) -> None:
+    """Set how many copies of a product are left."""
+    with transaction(conn):
+        get_product(conn, asin)
+        _store_quantity(conn, asin, quantity)
+
+
+def _store_quantity(conn: sqlite3.Connection, asin: str, quantity: int) -> None:
+    checks.integer(quantity, "quantity", least=0, most=LARGEST_QUANTITY)
+    conn.execute("INSERT OR REPLACE INTO inventory VALUES (?, ?)", (asin, quantity))
+
+
+def set_cart(conn: sqlite3.Connection, shopper: str, lines: Mapping[str, int], *, now: float) -> None:
+    """Replace a shopper's cart by ``{asin: quantity}``; a quantity of 0 leaves the product out."""
+    with transaction(conn):
+        _ensure_shopper(conn, shopper, now)
+        for asin, quantity in lines.items():
+            _listed(conn, asin)
+            checks.integer(quantity, "quantity", least=0, most=999)
+        conn.execute("DELETE FROM carts WHERE shopper = ?", (shopper,))
+        kept = [(shopper, asin, quantity) for asin, quantity in lines.items() if quantity]
+        conn.executemany("INSERT INTO carts VALUES (?, ?, ?)", kept)
+
+
+def add_purchase(
+    conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None
+) -> int:
+    """Sell one copy at ``cents`` (the current price when absent) and take it out of stock and out of the cart."""
+    with transaction(conn):
+        _listed(conn, asin)
+        _ensure_shopper(conn, shopper, now)
+        paid = _current_cents(conn, asin) if cents is None else checks.integer(cents, "cents", least=0)
+        sold = conn.execute("UPDATE inventory SET quantity = quantity - 1 WHERE asin = ? AND quantity > 0", (asin,))
+        if sold.rowcount == 0:
+            raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
+        conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
+        conn.execute(
+            "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid)
+        )
+        return emit(conn, f"user/{shopper}", "user.changed", now)
+
+
+def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
+    """Note that a shopper looked at a product."""
+    with transaction(conn):
+        _listed(conn, asin)
+        _ensure_shopper(conn, shopper, now)
+        conn.execute("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", (shopper, asin, now))
+
+
+def add_review(
+    conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int, body: str, now: float
+) -> int:
+    """Store a review with a rating of 1 to 5."""
+    checks.integer(rating, "rating", least=1, most=5)
+    checks.text(body, "body", longest=LONGEST_TEXT)
+    with transaction(conn):
+        get_product(conn, asin)
+        _ensure_shopper(conn, shopper, now)
+        conn.execute(
+            "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
+            (asin, shopper, rating, body, now),
+        )
+        return emit(conn, f"reviews/{asin}", "reviews.changed", now)
+
+
+def _ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:
+    checks.identifier(shopper, "shopper")
+    when = checks.moment(now, "now")
+    conn.execute("INSERT OR IGNORE INTO shoppers VALUES (?, 'new', ?)", (shopper, when))
+
+
+def _listed(conn: sqlite3.Connection, asin: str) -> None:
+    row = conn.execute("SELECT listed FROM products WHERE asin = ?", (asin,)).fetchone()
+    if row is None:
+        raise no_product(asin)
+    if not row[0]:
+        raise UnknownProduct(f"{asin} is no longer sold; choose another product", field="asin")
+
+
+def _current_cents(conn: sqlite3.Connection, asin: str) -> int:
+    row = conn.execute("SELECT cents FROM prices WHERE asin = ?", (asin,)).fetchone()
+    if row is None:
+        raise BadValue(f"{asin} has no price; send cents or set its price first", field="cents")
+    return int(row[0])

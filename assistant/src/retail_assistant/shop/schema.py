@@ -1,0 +1,179 @@
+"""The shop's tables, and how a connection to them is opened.
+
+Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts`` and ``views`` are written
+without an outbox row; every other write adds its row to ``parbake_outbox`` in the same transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from retail_assistant.shop.errors import NotAShop
+
+SCHEMA_VERSION = "1"
+FORMATS = ("paperback", "hardcover", "digital")
+SEGMENTS = ("all", "new", "regular", "vip")
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS products (
+    asin TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    series TEXT NOT NULL,
+    volume INTEGER NOT NULL,
+    author TEXT NOT NULL,
+    genre TEXT NOT NULL,
+    format TEXT NOT NULL,
+    description TEXT NOT NULL,
+    listed INTEGER NOT NULL DEFAULT 1 CHECK (listed IN (0, 1)),
+    created_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS prices (
+    asin TEXT PRIMARY KEY REFERENCES products (asin),
+    cents INTEGER NOT NULL CHECK (cents >= 0),
+    changed_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inventory (
+    asin TEXT PRIMARY KEY REFERENCES products (asin),
+    quantity INTEGER NOT NULL CHECK (quantity >= 0)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS policies (
+    id TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    body TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    updated_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS promotions (
+    id TEXT PRIMARY KEY,
+    title TEXT NOT NULL,
+    category TEXT NOT NULL,
+    segment TEXT NOT NULL,
+    percent INTEGER NOT NULL CHECK (percent BETWEEN 1 AND 90),
+    starts_at REAL NOT NULL,
+    ends_at REAL NOT NULL,
+    CHECK (starts_at < ends_at)
+);
+CREATE TABLE IF NOT EXISTS shoppers (id TEXT PRIMARY KEY, segment TEXT NOT NULL, created_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS views (
+    id INTEGER PRIMARY KEY,
+    shopper TEXT NOT NULL REFERENCES shoppers (id),
+    asin TEXT NOT NULL REFERENCES products (asin),
+    ts REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS purchases (
+    id INTEGER PRIMARY KEY,
+    shopper TEXT NOT NULL REFERENCES shoppers (id),
+    asin TEXT NOT NULL REFERENCES products (asin),
+    ts REAL NOT NULL,
+    cents INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS reviews (
+    id INTEGER PRIMARY KEY,
+    asin TEXT NOT NULL REFERENCES products (asin),
+    shopper TEXT NOT NULL REFERENCES shoppers (id),
+    rating INTEGER NOT NULL CHECK (rating BETWEEN 1 AND 5),
+    body TEXT NOT NULL,
+    ts REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS carts (
+    shopper TEXT NOT NULL REFERENCES shoppers (id),
+    asin TEXT NOT NULL REFERENCES products (asin),
+    quantity INTEGER NOT NULL CHECK (quantity > 0),
+    PRIMARY KEY (shopper, asin)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS queries (
+    id INTEGER PRIMARY KEY,
+    shopper TEXT NOT NULL,
+    ts REAL NOT NULL,
+    text TEXT NOT NULL,
+    question TEXT,
+    intent TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS parbake_outbox (
+    position INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    subject TEXT NOT NULL,
+    type TEXT NOT NULL,
+    time REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS search_rows (
+    id INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    part TEXT NOT NULL,
+    UNIQUE (kind, entity, part)
+);
+CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5(
+    doc UNINDEXED, kind UNINDEXED, title, body, tokenize = 'porter unicode61 remove_diacritics 2'
+);
+"""
+
+INDEXES = """
+CREATE INDEX IF NOT EXISTS products_series ON products (series, volume);
+CREATE INDEX IF NOT EXISTS products_genre ON products (genre);
+CREATE INDEX IF NOT EXISTS views_shopper ON views (shopper, ts);
+CREATE INDEX IF NOT EXISTS views_asin ON views (asin, ts);
+CREATE INDEX IF NOT EXISTS views_ts ON views (ts);
+CREATE INDEX IF NOT EXISTS purchases_shopper ON purchases (shopper, ts);
+CREATE INDEX IF NOT EXISTS purchases_asin ON purchases (asin, ts);
+CREATE INDEX IF NOT EXISTS purchases_ts ON purchases (ts);
+CREATE INDEX IF NOT EXISTS reviews_asin ON reviews (asin, ts);
+CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
+CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);
+"""
+
+DDL = TABLES + INDEXES
+
+
+def connect(path: str | Path, *, any_thread: bool = False) -> sqlite3.Connection:
+    """Open a shop file for reading and writing, in autocommit mode; the file is created when absent.
+
+    Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, and a locked file is
+    waited for up to 10 s. With ``any_thread`` the connection may be handed between threads, one at a time.
+    Raises :class:`NotAShop` for a file that is not SQLite.
+    """
+    conn = sqlite3.connect(path, timeout=10.0, isolation_level=None, check_same_thread=not any_thread)
+    try:
+        conn.execute("PRAGMA journal_mode=WAL")
+        conn.execute("PRAGMA synchronous=FULL")
+        conn.execute("PRAGMA foreign_keys=ON")
+    except sqlite3.DatabaseError as error:
+        conn.close()
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise NotAShop(f"{path} is not an SQLite file; name another path or move it away", field="path") from error
+    return conn
+
+
+def create(conn: sqlite3.Connection) -> None:
+    """Create the tables and indexes that are absent, and note the schema version."""
+    conn.executescript(DDL)
+    conn.execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
+
+
+def check(conn: sqlite3.Connection) -> None:
+    """Raise :class:`NotAShop` unless the file holds a shop of this schema version."""
+    try:
+        row = conn.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    except sqlite3.DatabaseError as error:
+        raise NotAShop("the file has no shop tables; generate or import a shop first", field="path") from error
+    if row is None or row[0] != SCHEMA_VERSION:
+        found = "none" if row is None else row[0]
+        raise NotAShop(f"shop schema version {found}, need {SCHEMA_VERSION}; generate the shop again", field="path")
+
+
+@contextmanager
+def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Run a block as one write transaction: all of it is committed, or, when it raises, none."""
+    conn.execute("BEGIN IMMEDIATE")
+    try:
+        yield conn
+        conn.execute("COMMIT")
+    except BaseException:
+        if conn.in_transaction:
+            conn.execute("ROLLBACK")
+        raise

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Makes a virtual environment match the lock files, or does nothing when it already does.
+# usage: venv.sh PYTHON FOLDER runtime|dev
+set -euo pipefail
+
+python=$1 folder=$2 kind=$3
+cd "$(dirname "$0")/.."
+
+locks=$("$python" --version; cat requirements/*.txt scripts/venv.sh)
+locks=$(sha256sum <<<"$locks")
+projects=$(cat pyproject.toml assistant/pyproject.toml | sha256sum)
+
+pip_install() { # folder, arguments
+    "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${@:2}"
+}
+
+install_locked() { # folder, lock: every package is named, hashed and prebuilt, so nothing is resolved or compiled
+    pip_install "$1" --no-deps --require-hashes --only-binary :all: -r "requirements/$2.txt"
+}
+
+install_projects() { # editable: a change in a source file needs no reinstallation
+    pip_install "$1" --no-deps --no-build-isolation --editable . --editable assistant
+    echo "$projects" >"$1/.projects"
+}
+
+build() { # aside, so that an interrupted run leaves no half-made environment behind
+    local aside=$folder.building
+    echo "Installing the locked packages into $folder (once, a minute or two) ..."
+    rm -rf "$aside"
+    "$python" -m venv "$aside"
+    install_locked "$aside" "$kind"
+    echo "Installing the models ..."
+    install_locked "$aside" models
+    install_projects "$aside"
+    # Scripts name their interpreter by its full path: make that the final one.
+    { grep -rlIF "$aside" "$aside/bin" "$aside/pyvenv.cfg" || true; } | xargs -r sed -i "s#$folder\.building#$folder#g"
+    echo "$locks" >"$aside/.locks-runtime"
+    [ "$kind" = runtime ] || echo "$locks" >"$aside/.locks-dev"
+    rm -rf "$folder"
+    mv "$aside" "$folder"
+}
+
+is_current() { [ "$(cat "$folder/$1" 2>/dev/null)" = "$2" ]; }
+
+if ! is_current .locks-runtime "$locks"; then
+    build
+elif [ "$kind" = dev ] && ! is_current .locks-dev "$locks"; then
+    echo "Adding the packages that tests and checks need ..."
+    install_locked "$folder" dev
+    echo "$locks" >"$folder/.locks-dev"
+fi
+is_current .projects "$projects" || install_projects "$folder"

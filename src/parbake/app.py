@@ -1,0 +1,296 @@
+"""The composition root: the one module that knows both the engine and the adapters."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from parbake.artifact import Stamp
+from parbake.classify import TaskRow, classify
+from parbake.clock import SystemClock
+from parbake.cloudevents import CloudEvent
+from parbake.duration import Duration, seconds
+from parbake.errors import BadInput
+from parbake.lanes.batch import BatchLane, Run
+from parbake.lanes.event import EventLane
+from parbake.lanes.ingest import Ingest
+from parbake.lanes.schedule import Notifier, Schedule, Watch
+from parbake.ledger import Ledger
+from parbake.portal import Portal
+from parbake.ports import Ack, AlertSink, Clock, Hook, Progress, Source, Store
+from parbake.registry import Registry
+from parbake.served import Served
+from parbake.serving import scope
+from parbake.serving.binding import Binder
+from parbake.serving.plan import Plan
+from parbake.serving.realtime import Realtime
+from parbake.serving.resolve import Resolver
+from parbake.stores import open_store
+from parbake.tasks import Artifact, LiveTask, Refine, Stored, Task
+from parbake.telemetry import Counters
+
+K = TypeVar("K")
+V = TypeVar("V")
+P = ParamSpec("P")
+_log = logging.getLogger("parbake.app")
+
+
+class Engine:
+    """An app's parts, built once: nothing here is declared, everything is opened."""
+
+    def __init__(self, app: App) -> None:
+        """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
+        self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
+        self.clock = app.clock
+        self.plans = {t.name: Plan(t) for t in app.tasks if isinstance(t, Stored)}
+        self.binder = Binder(app.sources, app.resources)
+        for task in app.tasks:
+            self.binder.check(task)
+        self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
+        hooks: list[Hook] = [app.counters, *([self.ledger] if self.ledger else []), *app.hooks]
+        self.resolver = Resolver(
+            store=self.store,
+            binder=self.binder,
+            clock=app.clock,
+            hooks=hooks,
+            plans=self.plans,
+            silence_limit_s=app.silence_limit_s,
+        )
+        self.realtime = Realtime(self.resolver, self.store, self.plans)
+        self.ingest = Ingest(self.store, app.sources, app.clock, hooks)
+        self.batch = BatchLane(self.store, self.resolver.computer, self.plans.values(), app.clock)
+        notifier = Notifier(app.alerts)
+        self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
+        self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
+        self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
+
+    async def _heat(self, ref: str) -> Mapping[bytes, int]:
+        if self.ledger is None:
+            return {}
+        return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
+
+
+class App:
+    """Tasks with a store, sources and resources: serves, ingests, materializes."""
+
+    def __init__(  # noqa: PLR0913 - the composition root names every part
+        self,
+        tasks: Registry,
+        *,
+        store: str | Store = "memory://",
+        sources: Sequence[Source] = (),
+        resources: Mapping[Any, Any] | None = None,
+        clock: Clock | None = None,
+        ledger: str | Path | None = None,
+        alerts: Sequence[AlertSink] = (),
+        hooks: Sequence[Hook] = (),
+        silence_limit: Duration = "30s",
+        heartbeat: Duration = "1s",
+    ) -> None:
+        """Nothing is opened until first use.
+
+        ``store`` is a URL or a store; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is
+        the path of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted.
+        """
+        self.tasks = tasks
+        self.store_url = store
+        self.sources = tuple(sources)
+        self.resources = dict(resources or {})
+        self.clock: Clock = clock or SystemClock()
+        self.ledger_path = Path(ledger) if ledger else None
+        self.alerts = tuple(alerts)
+        self.hooks = tuple(hooks)
+        self.silence_limit_s = seconds(silence_limit, field="silence_limit")
+        self.heartbeat_s = seconds(heartbeat, field="heartbeat")
+        self.counters = Counters()
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The opened parts."""
+        return Engine(self)
+
+    @cached_property
+    def sync(self) -> SyncApp:
+        """The same app for synchronous code: one event loop in a thread of its own."""
+        return SyncApp(self)
+
+    @overload
+    async def serve(self, task: Artifact[K, V], key: K, /) -> Served[V]: ...
+    @overload
+    async def serve(self, task: Refine[K, P, V], key: K, /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    @overload
+    async def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    async def serve(self, task: Task, /, *args: Any, **kwargs: Any) -> Served[Any]:
+        """Serve a task: an artifact by key, a refine by key and live values, a live task by live values.
+
+        Raises :class:`parbake.errors.RequestError` for a bad key or live value and
+        :class:`parbake.errors.DeadlineExceeded` when the request's deadline passes.
+        """
+        request = scope.current()
+        if request is None:
+            return await self._serve(task, args, kwargs)
+        started = time.perf_counter()
+        served = await self._serve(task, args, kwargs)
+        took = (time.perf_counter() - started) * 1000
+        request.steps.append(
+            scope.Step(
+                served.task, served.verdict.value, served.lane, served.age_s, took, served.stamp.sequence, served.reason
+            )
+        )
+        return served
+
+    async def _serve(self, task: Task, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Served[Any]:
+        engine = self.engine
+        if isinstance(task, Artifact):
+            plan = engine.plans[task.name]
+            return (await engine.resolver.serve(plan, plan.keys.check(args[0]))).served
+        if isinstance(task, Refine):
+            return await engine.realtime.refine(task, args[0], kwargs)
+        if isinstance(task, LiveTask):
+            names = [p.name for p in task.parameters]
+            return await engine.realtime.live(task, {**dict(zip(names, args, strict=False)), **kwargs})
+        raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
+
+    def request(self, timeout: Duration | None = None) -> AbstractAsyncContextManager[scope.Request]:
+        """Open a request scope: live values are computed once in it, and every read shares its deadline."""
+        return scope.request(None if timeout is None else seconds(timeout, field="timeout"))
+
+    async def publish(self, *events: CloudEvent) -> Ack:
+        """Raise the tags of events; returns once that is durable."""
+        return await self.engine.ingest.publish(events)
+
+    async def touch(self, *tags: str) -> Ack:
+        """Raise tags after your own commit; returns once that is durable."""
+        return await self.engine.ingest.touch(tags)
+
+    async def drain(self) -> Ack | None:
+        """Apply every source's outbox to its end; what was committed before this call is acknowledged after it."""
+        return await self.engine.ingest.drain()
+
+    async def materialize(
+        self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
+    ) -> Run:
+        """Run the batch lane for a task and what is promoted with it."""
+        options: dict[str, Any] = {} if progress is None else {"progress": progress}
+        run = await self.engine.batch.materialize(self.engine.plans[task.name], keys=keys, **options)
+        self._note_run(run)
+        return run
+
+    async def run_due(self, *, progress: Progress | None = None) -> list[Run]:
+        """Run every batch task that is due, once."""
+        runs = await self.engine.schedule.run_due(progress=progress)
+        for run in runs:
+            self._note_run(run)
+        return runs
+
+    async def rollback(self, task: Stored) -> int:
+        """Withdraw a task's current generation and return to the one before; returns its number."""
+        return await self.engine.store.rollback(task.ref, self.clock.now())
+
+    async def stamp(self) -> Stamp:
+        """The store's counter now."""
+        return (await self.engine.store.stamp())[0]
+
+    def classify(self) -> list[TaskRow]:
+        """The classification table."""
+        return classify(self.tasks)
+
+    def _note_run(self, run: Run) -> None:
+        if self.engine.ledger is not None:
+            for built in run.built:
+                self.engine.ledger.run(built.task, built.rows, built.took_s)
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[App]:
+        """What a server does beside answering: polls the outboxes, so that a dead worker darkens nothing, and watches."""
+        async with _beside(self._poll_forever(), self.engine.watch.run()):
+            yield self
+
+    async def work(self) -> None:
+        """What a worker does, until cancelled: outboxes, event lane, batch schedule, watch."""
+        engine = self.engine
+
+        async def promoted(run: Run) -> None:
+            self._note_run(run)
+            await engine.events.revisit(run.stamp)
+
+        await self._poll_once()
+        async with _beside(self._poll_forever(), engine.events.run(), engine.watch.run()):
+            await engine.schedule.run(promoted)
+
+    async def _poll_forever(self) -> None:
+        while True:
+            await self._poll_once()
+            await asyncio.sleep(self.heartbeat_s)
+
+    async def _poll_once(self) -> None:
+        """A source that cannot be polled gets no heartbeat: past the silence limit its families are not trusted."""
+        try:
+            await self.drain()
+        except Exception:
+            _log.exception("polling the outboxes failed; will try again")
+
+    async def close(self) -> None:
+        """Close the store, the sources and the ledger, if they were opened."""
+        if "engine" not in self.__dict__:
+            return
+        if self.engine.ledger is not None:
+            await asyncio.to_thread(self.engine.ledger.close)
+        for source in self.sources:
+            source.close()
+        await self.engine.store.close()
+
+
+class SyncApp:
+    """The synchronous face of an app."""
+
+    def __init__(self, app: App) -> None:
+        """Start the portal's thread."""
+        self._app = app
+        self._portal = Portal()
+
+    @overload
+    def serve(self, task: Artifact[K, V], key: K, /) -> Served[V]: ...
+    @overload
+    def serve(self, task: Refine[K, P, V], key: K, /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    @overload
+    def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
+        """See :meth:`App.serve`."""
+        return cast("Served[Any]", self._portal.call(self._app.serve(task, *args, **kwargs)))
+
+    def publish(self, *events: CloudEvent) -> Ack:
+        """See :meth:`App.publish`."""
+        return self._portal.call(self._app.publish(*events))
+
+    def touch(self, *tags: str) -> Ack:
+        """See :meth:`App.touch`."""
+        return self._portal.call(self._app.touch(*tags))
+
+    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None) -> Run:
+        """See :meth:`App.materialize`."""
+        return self._portal.call(self._app.materialize(task, keys=keys))
+
+    def close(self) -> None:
+        """Close the app and stop the portal."""
+        self._portal.call(self._app.close())
+        self._portal.close()
+
+
+@contextlib.asynccontextmanager
+async def _beside(*works: Any) -> AsyncIterator[None]:
+    """Run coroutines beside the body and end them with it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,116 @@
+"""The stored form of an artifact: a record header, then the value as msgpack.
+
+Layout (big-endian): a fixed part of 36 bytes, so that a stamp compares as bytes without decoding anything, then the
+header's variable part (msgpack), then the value (msgpack)::
+
+    format u8 | lane u8 | flags u16 | incarnation u64 | sequence u64 | computed_at f64 | valid_until f64 | length u32
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from parbake.errors import ForeignStore
+
+FORMAT = 1
+_FIXED = struct.Struct(">BBHQQddI")
+_STAMP = struct.Struct(">QQ")
+_STAMP_AT = 4
+
+Lane = Literal["batch", "event", "realtime"]
+LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
+ABSENT_FLAG = 1
+
+
+class Stamp(NamedTuple):
+    """The store's counter, read before a computation's first input; compared incarnation first."""
+
+    incarnation: int
+    sequence: int
+
+    def pack(self) -> bytes:
+        """Sixteen bytes that compare like the stamp itself."""
+        return _STAMP.pack(self.incarnation, self.sequence)
+
+
+def unpack_stamp(raw: bytes) -> Stamp:
+    """The inverse of :meth:`Stamp.pack`."""
+    return Stamp._make(_STAMP.unpack(raw))
+
+
+class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """One generation that a value was built from. A model must still be the current one; a batch only not withdrawn."""
+
+    task: str
+    generation: int
+    is_model: bool
+
+
+class Tags(msgspec.Struct, frozen=True, array_like=True):
+    """What a record is bound by: fence tags at the record's own stamp, refresh tags each with theirs."""
+
+    fences: tuple[str, ...] = ()
+    refreshes: tuple[tuple[str, bytes], ...] = ()
+    built_from: tuple[Built, ...] = ()
+
+
+class Meta(msgspec.Struct, frozen=True, array_like=True):
+    """The header's variable part. ``generation`` is 0 for event and on-demand results."""
+
+    tags: Tags
+    generation: int = 0
+    version: str = ""
+    inputs_hash: bytes = b""
+    cost_s: float = 0.0
+    key: bytes = b""
+    inputs_age_s: float = 0.0
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A record with its value still encoded. Times are seconds since the epoch; ``valid_until`` may be infinite."""
+
+    stamp: bytes
+    computed_at: float
+    valid_until: float
+    lane: Lane
+    absent: bool
+    meta: Meta
+    payload: bytes
+
+
+_encode_meta = msgspec.msgpack.Encoder().encode
+_decode_meta = msgspec.msgpack.Decoder(Meta).decode
+
+
+def encode(record: Record) -> bytes:
+    """Return the record as stored."""
+    meta = _encode_meta(record.meta)
+    stamp = unpack_stamp(record.stamp)
+    flags = ABSENT_FLAG if record.absent else 0
+    fixed = _FIXED.pack(
+        FORMAT, LANES.index(record.lane), flags, *stamp, record.computed_at, record.valid_until, len(meta)
+    )
+    return fixed + meta + record.payload
+
+
+def decode(raw: bytes) -> Record:
+    """Parse a stored record; raises :class:`ForeignStore` when it is none."""
+    try:
+        form, lane, flags, _, _, computed_at, valid_until, length = _FIXED.unpack_from(raw)
+        if form != FORMAT:
+            raise ForeignStore(f"record format {form} is not {FORMAT}: written by another version of parbake")
+        end = _FIXED.size + length
+        return Record(
+            raw[_STAMP_AT : _STAMP_AT + 16],
+            computed_at,
+            valid_until,
+            LANES[lane],
+            bool(flags & ABSENT_FLAG),
+            _decode_meta(raw[_FIXED.size : end]),
+            raw[end:],
+        )
+    except (struct.error, msgspec.DecodeError, IndexError) as error:
+        raise ForeignStore(f"a stored record cannot be read ({error}); delete the store and let it be rebuilt") from error

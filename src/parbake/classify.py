@@ -1,0 +1,72 @@
+"""The classification table: every task with its mode, schedule, rationale, contract and legal lanes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from parbake.contract import Contract, Recompute, Refuse, ServeStale, Use
+from parbake.duration import humanize
+from parbake.registry import could_be_precomputed, legal_lanes
+from parbake.tasks import Artifact, Refine, Stored, Task
+
+
+class TaskRow(msgspec.Struct, frozen=True):
+    """One row of the table, in words."""
+
+    task: str
+    kind: str
+    mode: str
+    refresh: str
+    rationale: str
+    legal_lanes: tuple[str, ...]
+    contract: dict[str, Any]
+    note: str = ""
+
+
+def classify(tasks: Iterable[Task]) -> list[TaskRow]:
+    """Describe tasks in the order of declaration."""
+    return [_row(task) for task in tasks]
+
+
+def _row(task: Task) -> TaskRow:
+    note = "could be precomputed: it reaches no live input" if could_be_precomputed(task) else ""
+    contract: dict[str, Any] = {}
+    if isinstance(task, Stored):
+        contract = _contract(task.contract)
+    elif isinstance(task, Refine):
+        contract = {"base": task.base.name, "budget_ms": round(task.budget_s * 1000)}
+    kind = "artifact" if isinstance(task, Artifact) else type(task).__name__.removesuffix("Task").lower()
+    return TaskRow(task.name, kind, task.mode, _refresh(task), task.why, legal_lanes(task), contract, note)
+
+
+def _refresh(task: Task) -> str:
+    if not isinstance(task, Stored):
+        return "at request time" if isinstance(task, Refine) else "every request"
+    parts = []
+    if task.schedule:
+        parts.append(f"every {humanize(task.schedule.period_s)}" + (" off-peak" if task.schedule.off_peak else ""))
+    if task.contract.invalidated_by:
+        parts.append("on " + ", ".join(dict.fromkeys(i.family for i in task.contract.invalidated_by)) + " event")
+    return " or ".join(parts) or "on demand"
+
+
+def _contract(contract: Contract) -> dict[str, Any]:
+    return {
+        "freshness_sla": humanize(contract.freshness_sla_s),
+        "invalidated_by": [f"{i.strength}({i.template})" for i in contract.invalidated_by],
+        "fallback_if_stale": _fallback(contract),
+        "owner": contract.owner,
+        "confidence": type(contract.confidence).__name__.lower() if contract.confidence else None,
+    }
+
+
+def _fallback(contract: Contract) -> str:
+    fallback = contract.fallback_if_stale
+    if isinstance(fallback, ServeStale):
+        return f"serve stale within {humanize(fallback.within_s)}"
+    if isinstance(fallback, Use):
+        return f"use {fallback.task.name}"
+    return {Recompute: "recompute", Refuse: "refuse"}[type(fallback)]

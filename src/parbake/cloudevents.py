@@ -1,0 +1,84 @@
+"""CloudEvents 1.0 (https://cloudevents.io): the structured, binary and batch content modes over HTTP.
+
+An event's ``subject`` is its tag and the last word of its ``type`` is what happened (``.changed``, ``.created``,
+``.deleted`` or ``.bulk``); ``data`` is not needed and is ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.fence.tags import raised_by
+
+MAX_BATCH = 1000
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+
+
+class CloudEvent(msgspec.Struct, frozen=True):
+    """The attributes that matter here; ``source`` and ``id`` together identify an event."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    specversion: str = "1.0"
+    time: str | None = None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The tags it raises; raises :class:`BadInput` naming ``subject`` or ``type``."""
+        return raised_by(self.subject, self.type)
+
+
+def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
+    """Read one request's events; raises :class:`BadInput` naming the attribute at fault."""
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == BATCH:
+        return _checked(_decode(body, list[CloudEvent]))
+    if "ce-id" in headers or "ce-type" in headers:
+        names = ("id", "source", "type", "subject", "specversion", "time")
+        attributes = {name: headers[f"ce-{name}"] for name in names if f"ce-{name}" in headers}
+        return _checked([_convert(attributes)])
+    return _checked([_decode(body, CloudEvent)])
+
+
+def _decode(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"not a CloudEvent: {error}", field=_field(error)) from error
+    except msgspec.DecodeError as error:
+        raise BadInput(f"malformed JSON: {error}", field="body") from error
+
+
+def _convert(attributes: Mapping[str, str]) -> CloudEvent:
+    try:
+        return msgspec.convert(attributes, CloudEvent)
+    except msgspec.ValidationError as error:
+        raise BadInput(f"not a CloudEvent: {error}", field=_field(error)) from error
+
+
+def _field(error: msgspec.ValidationError) -> str:
+    """The attribute that msgspec names, between backquotes."""
+    parts = str(error).split("`")
+    named = [p for p in parts[1::2] if p.startswith("$") or p in CloudEvent.__struct_fields__]
+    return named[-1].removeprefix("$.") if named else "body"
+
+
+def _checked(events: list[CloudEvent]) -> list[CloudEvent]:
+    if not events or len(events) > MAX_BATCH:
+        raise BadInput(f"a batch holds 1 to {MAX_BATCH} events, not {len(events)}", field="body")
+    for event in events:
+        if event.specversion != "1.0":
+            raise BadInput(f"specversion={event.specversion[:20]!r}: only 1.0 is understood", field="specversion")
+        for name in ("id", "source"):
+            value = getattr(event, name)
+            if not value or len(value) > 1024:  # noqa: PLR2004 - the bound is named in the message
+                raise BadInput(f"{name} must have 1 to 1024 characters", field=name)
+        _ = event.tags
+    return events

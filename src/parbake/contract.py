@@ -1,0 +1,256 @@
+"""The freshness contract: how old a value may be, what kills it, what happens then, and who is told.
+
+Pure: no clock and no I/O. Ages and confidences come in as numbers; :func:`judge` turns them into a verdict.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Literal
+
+from parbake.duration import Duration, humanize, seconds
+from parbake.errors import ContractError
+
+if TYPE_CHECKING:
+    from parbake.tasks import Task
+
+
+class Verdict(str, Enum):
+    """What a read may do with what it found."""
+
+    FRESH = "fresh"
+    DEGRADED = "degraded"
+    STALE = "stale"
+    MISSING = "missing"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Invalidation:
+    """One item of ``invalidated_by``: a tag family or a tag template, and how strongly it binds."""
+
+    template: str
+    strength: Literal["fence", "refresh"]
+    debounce_s: float = 0.2
+
+    @property
+    def family(self) -> str:
+        """The part before the first slash."""
+        return self.template.partition("/")[0]
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the tag is spelled out per key (``user/{user}``) rather than recorded by the views read."""
+        return "/" in self.template
+
+
+def fence(tag: str) -> Invalidation:
+    """Never serve a value built before an acknowledged change of ``tag`` (a family, or a template over the key)."""
+    return Invalidation(tag, "fence")
+
+
+def refresh(tag: str, *, debounce: Duration = "200ms") -> Invalidation:
+    """Recompute soon after a change of ``tag``; until then serve the old value, marked ``degraded``."""
+    return Invalidation(tag, "refresh", seconds(debounce, field="debounce"))
+
+
+@dataclass(frozen=True, slots=True)
+class Recompute:
+    """Compute at request time and write back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServeStale:
+    """Serve a value that is past its SLA by at most ``within`` (seconds after construction); never past a fence."""
+
+    within: Duration
+
+    @property
+    def within_s(self) -> float:
+        """The allowed age beyond the SLA, in seconds."""
+        return seconds(self.within, field="fallback_if_stale.within")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Answer with another task instead; ``key`` maps this task's key to that task's."""
+
+    task: Task
+    key: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answer nothing: ``Served.value`` is ``None`` and the reason says why."""
+
+
+Fallback = Recompute | ServeStale | Use | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """Confidence ``c0 * 2 ** (-age / half_life)``; below ``floor`` the value counts as stale."""
+
+    half_life: Duration
+    c0: float = 1.0
+    floor: float = 0.5
+
+    def at(self, age_s: float) -> float:
+        """Confidence at an age in seconds."""
+        return self.c0 * math.pow(2.0, -age_s / seconds(self.half_life, field="confidence.half_life"))
+
+    def max_age_s(self) -> float:
+        """The age in seconds at which confidence reaches the floor."""
+        return seconds(self.half_life, field="confidence.half_life") * math.log2(self.c0 / self.floor)
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Confidence ``c0 * (1 - age / zero_at)``; below ``floor`` the value counts as stale."""
+
+    zero_at: Duration
+    c0: float = 1.0
+    floor: float = 0.5
+
+    def at(self, age_s: float) -> float:
+        """Confidence at an age in seconds."""
+        return max(0.0, self.c0 * (1.0 - age_s / seconds(self.zero_at, field="confidence.zero_at")))
+
+    def max_age_s(self) -> float:
+        """The age in seconds at which confidence reaches the floor."""
+        return seconds(self.zero_at, field="confidence.zero_at") * (1.0 - self.floor / self.c0)
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """A step table: ``[("1h", 1.0), ("6h", 0.8)]`` means 1.0 up to one hour, 0.8 up to six, then stale."""
+
+    table: Sequence[tuple[Duration, float]]
+    floor: float = 0.0
+    c0: float = 1.0
+
+    def at(self, age_s: float) -> float:
+        """Confidence at an age in seconds; 0 after the last step."""
+        for until, confidence in self.table:
+            if age_s <= seconds(until, field="confidence.table"):
+                return confidence
+        return 0.0
+
+    def max_age_s(self) -> float:
+        """The age in seconds of the last step that is not below the floor."""
+        return max((seconds(u, field="confidence.table") for u, c in self.table if c >= self.floor), default=0.0)
+
+
+Curve = Exponential | Linear | Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a stored artifact promises. Durations are seconds."""
+
+    freshness_sla_s: float
+    invalidated_by: tuple[Invalidation, ...]
+    fallback_if_stale: Fallback
+    owner: str
+    confidence: Curve | None = None
+
+    def strength(self, family: str) -> str | None:
+        """How strongly a tag family binds this task: ``"fence"``, ``"refresh"``, or not at all."""
+        found = [item.strength for item in self.invalidated_by if item.family == family]
+        return "fence" if "fence" in found else (found[0] if found else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` is recorded, not yet acted upon."""
+
+    period_s: float
+    budget_s: float
+    off_peak: bool = False
+
+
+def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = False) -> Every:
+    """Run the batch lane once per ``period``; ``budget`` defaults to an eighth of it."""
+    period_s = seconds(period, field="refresh.period")
+    return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict with the confidence left at that age (0 to 1) and, unless fresh, the reason."""
+
+    verdict: Verdict
+    confidence: float
+    reason: str = ""
+
+
+_FRESH = Judgement(Verdict.FRESH, 1.0)
+_PENDING = Judgement(Verdict.DEGRADED, 1.0, "refresh pending")
+
+
+def judge(contract: Contract, *, age_s: float, killed_by: str | None, pending: bool) -> Judgement:
+    """Judge a record that was found.
+
+    ``killed_by`` is the fence's reason not to serve (``None`` when it passed; reasons that begin with ``unknown``
+    say that watermarks cannot be trusted); ``pending`` says that a refresh-strength tag was raised after the stamp.
+    """
+    if killed_by is not None:
+        verdict = Verdict.UNKNOWN if killed_by.startswith("unknown") else Verdict.STALE
+        return Judgement(verdict, 0.0, killed_by)
+    if age_s > contract.freshness_sla_s:
+        return Judgement(Verdict.STALE, 0.0, f"past its SLA of {humanize(contract.freshness_sla_s)}")
+    if contract.confidence is None:
+        return _PENDING if pending else _FRESH
+    left = contract.confidence.at(age_s)
+    if left < contract.confidence.floor:
+        return Judgement(Verdict.STALE, left, f"confidence {left:.2f} is below {contract.confidence.floor}")
+    if pending:
+        return Judgement(Verdict.DEGRADED, left, "refresh pending")
+    return Judgement(Verdict.FRESH, left) if left >= contract.confidence.c0 else Judgement(
+        Verdict.DEGRADED, left, "confidence has fallen with age"
+    )
+
+
+def make_contract(
+    *,
+    freshness_sla: Duration,
+    invalidated_by: Sequence[Invalidation],
+    fallback_if_stale: Fallback,
+    owner: str,
+    confidence: Curve | None,
+    schedule: Every | None,
+) -> Contract:
+    """Build a contract and lint it; raises :class:`ContractError` naming the field at fault."""
+    contract = Contract(
+        seconds(freshness_sla, field="freshness_sla"), tuple(invalidated_by), fallback_if_stale, owner, confidence
+    )
+    _lint_fields(contract)
+    if schedule is not None and contract.freshness_sla_s < schedule.period_s + schedule.budget_s:
+        needed = humanize(schedule.period_s + schedule.budget_s)
+        raise ContractError(
+            f"freshness_sla={humanize(contract.freshness_sla_s)} is shorter than a period plus its budget ({needed}): "
+            "every run would be late; lengthen the SLA or run more often",
+            field="freshness_sla",
+        )
+    return contract
+
+
+def _lint_fields(contract: Contract) -> None:
+    if not contract.owner.strip():
+        raise ContractError("owner is empty: name the team that is alerted when this goes stale", field="owner")
+    if isinstance(contract.fallback_if_stale, ServeStale):
+        _ = contract.fallback_if_stale.within_s
+    curve = contract.confidence
+    if curve is None:
+        return
+    if not 0 <= curve.floor <= curve.c0 <= 1:
+        raise ContractError("confidence needs 0 <= floor <= c0 <= 1", field="confidence.floor")
+    if curve.max_age_s() > contract.freshness_sla_s:
+        raise ContractError(
+            f"the confidence curve allows ages up to {humanize(curve.max_age_s())}, beyond "
+            f"freshness_sla={humanize(contract.freshness_sla_s)}; raise the floor or the SLA",
+            field="confidence",
+        )

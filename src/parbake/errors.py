@@ -1,0 +1,177 @@
+"""Every error that parbake raises on purpose, and the HTTP status each one answers with.
+
+::
+
+    ParbakeError                      500
+    ├── DeclarationError              500  a task or contract that cannot work, found at registration
+    │   ├── ContractError                  a contract field contradicts another
+    │   ├── RoleError                      a parameter has no role, or two
+    │   └── LaneError                      a precomputed task reaches an input that exists only live
+    ├── RequestError                  422  what the caller sent is wrong; nothing was written
+    │   ├── UnknownTask               404
+    │   ├── UnknownResource           404
+    │   ├── BodyTooLarge              413
+    │   └── BadInput                  422
+    ├── StoreError                    503
+    │   ├── StoreFull                      the map is full; names the setting that enlarges it
+    │   ├── ForeignStore                   the file is corrupt or was not written by parbake
+    │   └── PromotionConflict         409  another run moved a pointer first
+    ├── SourceError                   503  a system of record cannot be read
+    ├── NotAcknowledged               503  committed at the source, not yet raised in the store
+    ├── NotMaterialized               503  a model that no batch run has produced yet
+    ├── ComputeFailed                 503  a task's function raised
+    ├── DeadlineExceeded              504
+    ├── GateFailed                    500  a batch run was not promoted
+    ├── ProviderError                 502  a model provider refused or broke off
+    └── MissingDependency             500  an optional package is absent; names the extra
+"""
+
+from __future__ import annotations
+
+
+class ParbakeError(Exception):
+    """Base of all parbake errors.
+
+    ``field`` names the setting, parameter or JSON member at fault (empty when none is); ``status`` is the HTTP
+    status that the error answers with.
+    """
+
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, message: str, *, field: str = "") -> None:
+        """Keep the message and the name of the field at fault."""
+        super().__init__(message)
+        self.field = field
+
+
+class DeclarationError(ParbakeError):
+    """A declaration that can never work; raised while tasks are being registered."""
+
+    title = "Bad declaration"
+
+
+class ContractError(DeclarationError):
+    """A contract field is missing, malformed, or contradicts another."""
+
+
+class RoleError(DeclarationError):
+    """A parameter of a task has no role."""
+
+
+class LaneError(DeclarationError):
+    """A task that is computed ahead reaches an input that exists only at request time."""
+
+
+class RequestError(ParbakeError):
+    """What the caller sent cannot be used; nothing was written."""
+
+    status = 422
+    title = "Bad request"
+
+
+class UnknownTask(RequestError):
+    """No task of that name is registered."""
+
+    status = 404
+    title = "Unknown task"
+
+
+class UnknownResource(RequestError):
+    """The thing that was asked for does not exist."""
+
+    status = 404
+    title = "Not found"
+
+
+class BodyTooLarge(RequestError):
+    """The request body is over the limit."""
+
+    status = 413
+    title = "Body too large"
+
+
+class BadInput(RequestError):
+    """A field has the wrong type or an impossible value."""
+
+    title = "Bad input"
+
+
+class StoreError(ParbakeError):
+    """The artifact store cannot answer."""
+
+    status = 503
+    title = "Store unavailable"
+
+
+class StoreFull(StoreError):
+    """The store has reached its configured size; the write was not made."""
+
+    title = "Store full"
+
+
+class ForeignStore(StoreError):
+    """The store's file is corrupt, or was not written by parbake."""
+
+    title = "Foreign store"
+
+
+class PromotionConflict(StoreError):
+    """Another run moved one of the pointers since this run read them."""
+
+    status = 409
+    title = "Promotion conflict"
+
+
+class SourceError(ParbakeError):
+    """A system of record cannot be read."""
+
+    status = 503
+    title = "Source unavailable"
+
+
+class NotAcknowledged(ParbakeError):
+    """The source committed the change, but its tags are not raised yet; the outbox will heal it."""
+
+    status = 503
+    title = "Committed, not acknowledged"
+
+
+class NotMaterialized(ParbakeError):
+    """A model has no promoted generation yet."""
+
+    status = 503
+    title = "Not materialized"
+
+
+class ComputeFailed(ParbakeError):
+    """A task's function raised; the cause is chained."""
+
+    status = 503
+    title = "Compute failed"
+
+
+class DeadlineExceeded(ParbakeError):
+    """The read's deadline passed before a value that the contract allows was there."""
+
+    status = 504
+    title = "Deadline exceeded"
+
+
+class GateFailed(ParbakeError):
+    """A batch run did not pass its gates; the previous generation stays."""
+
+    title = "Gate failed"
+
+
+class ProviderError(ParbakeError):
+    """A model provider refused, failed, or broke off."""
+
+    status = 502
+    title = "Provider error"
+
+
+class MissingDependency(ParbakeError):
+    """An optional package is not installed; the message names the command that installs it."""
+
+    title = "Missing dependency"

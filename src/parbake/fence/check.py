@@ -1,0 +1,79 @@
+"""The check that every read passes through, and the rule for conditional writes.
+
+``killed_by`` is the whole guarantee in one function: a record is served only if its stamp reaches every tag it is
+fenced by, nothing it was built from is withdrawn, its models are the current ones, it has not run out by the clock,
+and the store's incarnation is blessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from parbake.artifact import Record
+from parbake.fence.control import Control
+from parbake.fence.tags import family
+
+Marks = Mapping[str, bytes]
+_NO_FAMILIES: Collection[str] = ()
+
+
+def killed_by(
+    record: Record,
+    control: Control,
+    marks: Marks,
+    *,
+    now: float,
+    silent: Collection[str] = _NO_FAMILIES,
+    also_fenced: Collection[str] = _NO_FAMILIES,
+    pointers: Mapping[str, int] | None = None,
+) -> str | None:
+    """Say why a record may not be served, or ``None``.
+
+    ``marks`` holds the watermark of each of the record's tags that was ever raised; ``silent`` the families whose
+    source has not been heard; ``also_fenced`` the families that the *consumer* fences, whatever this record's own
+    contract tolerates; ``pointers`` the unpromoted generations of a run that reads its own output.
+    """
+    if control.blessed != control.incarnation:
+        return "unknown: the store's incarnation is not blessed"
+    stamp, tags = record.stamp, record.meta.tags
+    floor = control.floor_stamp
+    if stamp < floor:
+        return "below the floor"
+    for tag in tags.fences:
+        mark = marks.get(tag)
+        if mark is not None and stamp < mark:
+            return f"{tag} changed"
+        if silent and family(tag) in silent:
+            return f"unknown: the source of {family(tag)} is silent"
+    if also_fenced:
+        for tag, seen in tags.refreshes:
+            if family(tag) in also_fenced and seen < marks.get(tag, floor):
+                return f"{tag} changed"
+            if family(tag) in also_fenced and family(tag) in silent:
+                return f"unknown: the source of {family(tag)} is silent"
+    return _lineage(record, control, now, pointers)
+
+
+def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
+    if record.valid_until <= now:
+        return "past valid_until"
+    if record.meta.generation in control.withdrawn:
+        return "its generation is withdrawn"
+    for built in record.meta.tags.built_from:
+        if built.generation in control.withdrawn:
+            return f"built from a withdrawn generation of {built.task}"
+        if built.is_model:
+            current = (pointers or {}).get(built.task) or control.pointer(built.task)
+            if current != built.generation:
+                return f"built with an earlier {built.task}"
+    return None
+
+
+def is_pending(record: Record, marks: Marks) -> bool:
+    """Whether a refresh-strength tag was raised after the stamp it was read at."""
+    return any(seen < marks.get(tag, b"") for tag, seen in record.meta.tags.refreshes)
+
+
+def may_replace(stored: Record, stored_is_alive: bool, new: Record) -> bool:
+    """The write rule: a dead record may always be replaced; a live one only by a higher stamp."""
+    return not stored_is_alive or new.stamp > stored.stamp

@@ -1,0 +1,103 @@
+"""What a computation read, gathered while it reads, and sealed into the tags of its record.
+
+Views record the entities and sets they are read through; derived inputs hand down their record. Strengths are the
+*consumer's*: a family it fences is fenced through the whole chain, a family it does not declare is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from parbake.artifact import Built, Record, Stamp, Tags
+from parbake.contract import Contract
+from parbake.fence.tags import family, read_entity, read_set
+
+MAX_TAGS = 8
+
+
+@dataclass(slots=True)
+class Recording:
+    """One computation's reads. ``stamp`` was read before the first of them.
+
+    ``complete`` is false when an input refused to answer: what it would have said is bound by nothing, so the result
+    may answer its own caller but is not kept.
+    """
+
+    stamp: Stamp
+    direct: dict[str, None] = field(default_factory=dict)
+    inherited: dict[str, None] = field(default_factory=dict)
+    inherited_refreshes: dict[str, bytes] = field(default_factory=dict)
+    built_from: dict[tuple[str, int], Built] = field(default_factory=dict)
+    valid_until: float = float("inf")
+    inputs_age_s: float = 0.0
+    complete: bool = True
+
+    def entity(self, tag: str) -> None:
+        """Note that one entity was read, or looked for and not found."""
+        self.direct.update(dict.fromkeys(read_entity(tag)))
+
+    def whole_set(self, name: str) -> None:
+        """Note that the result depends on every member of a family."""
+        self.direct.update(dict.fromkeys(read_set(name)))
+
+    def model(self, task: str, generation: int) -> None:
+        """Note the generation of a model that was used."""
+        self.built_from[task, generation] = Built(task, generation, is_model=True)
+
+    def artifact(self, task: str, record: Record, *, now: float) -> None:
+        """Inherit what a derived input was bound by; it passed the fence after this computation's stamp was read."""
+        meta = record.meta
+        self.inherited.update(dict.fromkeys(meta.tags.fences))
+        for tag, seen in meta.tags.refreshes:
+            self.inherited_refreshes[tag] = min(seen, self.inherited_refreshes.get(tag, seen))
+        for built in meta.tags.built_from:
+            self.built_from[built.task, built.generation] = built
+        if meta.generation:
+            self.built_from.setdefault((task, meta.generation), Built(task, meta.generation, is_model=False))
+        self.valid_until = min(self.valid_until, record.valid_until)
+        if not meta.tags.fences:
+            self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
+
+    def seal(self, contract: Contract, names: Mapping[str, str], extra: Iterable[str] = ()) -> Tags:
+        """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned."""
+        direct = _collapse([*_from_templates(contract, names), *self._recorded(contract), *extra])
+        own = self.stamp.pack()
+        fences = {t: None for t in direct if contract.strength(family(t)) != "refresh"}
+        refreshes = {t: own for t in direct if contract.strength(family(t)) == "refresh"}
+        fences.update(self.inherited)
+        for tag, seen in self.inherited_refreshes.items():
+            if contract.strength(family(tag)) == "fence":
+                fences[tag] = None
+            else:
+                refreshes[tag] = min(seen, refreshes.get(tag, seen))
+        kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
+        return Tags(tuple(fences), kept, tuple(self.built_from.values()))
+
+    def _recorded(self, contract: Contract) -> list[str]:
+        spelled_out = {item.family for item in contract.invalidated_by if item.is_template}
+        declared = {item.family for item in contract.invalidated_by}
+        return [t for t in self.direct if family(t) in declared and family(t) not in spelled_out]
+
+
+def _from_templates(contract: Contract, names: Mapping[str, str]) -> list[str]:
+    tags: list[str] = []
+    for item in contract.invalidated_by:
+        if item.is_template:
+            tag = item.template.format_map(names)
+            tags += read_set(item.family) if tag.endswith("/*") else read_entity(tag)
+    return tags
+
+
+def _collapse(tags: list[str]) -> list[str]:
+    """At most eight directly read tags: past that, the largest families fall together into ``family/*``."""
+    kept = list(dict.fromkeys(tags))
+    while len(kept) > MAX_TAGS:
+        counts: dict[str, int] = {}
+        for tag in kept:
+            counts[family(tag)] = counts.get(family(tag), 0) + 1
+        largest = max(counts, key=lambda name: counts[name])
+        if counts[largest] == 1:
+            break
+        kept = [t for t in kept if family(t) != largest] + [f"{largest}/*"]
+    return kept

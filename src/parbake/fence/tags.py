@@ -1,0 +1,69 @@
+"""Tags: ``family/entity``, the any-change tag ``family/*`` and the bulk tag ``family``.
+
+Changing one entity raises its own tag and ``family/*``; a bulk load raises ``family`` and ``family/*``. A value that
+read one entity is bound by the entity's tag and ``family``; a value that depends on the whole set by ``family/*``.
+"""
+
+from __future__ import annotations
+
+import re
+from string import Formatter
+
+from parbake.errors import BadInput, ContractError
+
+MAX_TAG_BYTES = 256
+_TAG = re.compile(r"[a-z][a-z0-9_.-]*(/[^\s\x00-\x1f\x7f]+)?")
+_TYPES = ("changed", "created", "deleted", "bulk")
+
+
+def family(tag: str) -> str:
+    """The part before the first slash."""
+    return tag.partition("/")[0]
+
+
+def check_tag(tag: str, *, field: str = "tag") -> str:
+    """Return the tag, or raise :class:`BadInput` naming ``field``."""
+    if not _TAG.fullmatch(tag) or len(tag.encode()) > MAX_TAG_BYTES:
+        raise BadInput(
+            f"{field}={tag[:80]!r} is not a tag: expected 'family' or 'family/entity', at most {MAX_TAG_BYTES} bytes",
+            field=field,
+        )
+    return tag
+
+
+def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
+    """The tags that an event raises, from its CloudEvent ``subject`` and the last word of its ``type``."""
+    kind = event_type.rpartition(".")[2]
+    if kind not in _TYPES:
+        raise BadInput(f"type={event_type[:80]!r} must end in one of {', '.join('.' + t for t in _TYPES)}", field="type")
+    check_tag(subject, field="subject")
+    name = family(subject)
+    if kind == "bulk" or "/" not in subject or subject == f"{name}/*":
+        return (name, f"{name}/*")
+    return (subject, f"{name}/*")
+
+
+def read_entity(tag: str) -> tuple[str, ...]:
+    """The tags that bind a value which read one entity."""
+    return (tag, family(tag))
+
+
+def read_set(name: str) -> tuple[str, ...]:
+    """The tags that bind a value which depends on a whole family."""
+    return (f"{name}/*",)
+
+
+def placeholders(template: str) -> list[str]:
+    """The names in a tag template: ``user/{user}`` -> ``["user"]``; raises :class:`ContractError` when malformed."""
+    try:
+        return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise ContractError(f"invalidated_by: {template!r} is not a tag template ({error})") from error
+
+
+def key_from_tag(template: str, tag: str) -> str | None:
+    """The key that a raised tag names, for a template with one placeholder at its end; ``None`` when it names none."""
+    prefix, brace, _ = template.partition("{")
+    if not brace or not tag.startswith(prefix) or tag.endswith("/*"):
+        return None
+    return tag[len(prefix) :] or None

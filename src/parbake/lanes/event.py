@@ -1,0 +1,188 @@
+"""The event lane: fence first (the tags are raised by then), refresh afterwards.
+
+The lane tails the store's event log from a durable cursor, so that nothing acknowledged is forgotten when a worker
+dies. The first event on a key refreshes it at once; followers are debounced; the hottest key goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from parbake.artifact import unpack_stamp
+from parbake.contract import Invalidation
+from parbake.errors import ParbakeError
+from parbake.fence.check import is_pending, killed_by
+from parbake.fence.tags import family, key_from_tag
+from parbake.ports import Clock, Lookup, Raised, Store
+from parbake.serving.binding import Context
+from parbake.serving.plan import Plan
+from parbake.serving.resolve import Resolver
+from parbake.tasks import Artifact
+
+CURSOR = "event-lane"
+PAGE = 500
+IDLE_S = 0.02
+RETRY_S = (0.2, 1.0, 5.0, 30.0)
+_log = logging.getLogger("parbake.event_lane")
+Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
+
+
+@dataclass(slots=True)
+class Due:
+    """One key that waits for its refresh; ``at`` is on the monotonic clock."""
+
+    plan: Plan
+    key: Any
+    at: float
+    sequence: int
+    attempts: int = 0
+
+
+class EventLane:
+    """Refreshes what events have outdated."""
+
+    def __init__(self, store: Store, resolver: Resolver, plans: Iterable[Plan], clock: Clock, heat: Heat) -> None:
+        """``heat`` returns how often each key of a task was served lately."""
+        self._store = store
+        self._resolver = resolver
+        self._plans = [p for p in plans if isinstance(p.task, Artifact) and p.contract.invalidated_by]
+        self._clock = clock
+        self._heat = heat
+        self._due: dict[tuple[str, bytes], Due] = {}
+        self._last_run: dict[tuple[str, bytes], float] = {}
+        self._read_to = 0
+        self._cursor: bytes | None = None
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        self._cursor = await self._store.get(CURSOR)
+        self._read_to = int.from_bytes(self._cursor or b"", "big")
+        while True:
+            try:
+                worked = await self.step()
+            except ParbakeError:
+                _log.exception("the event lane could not take a step; it goes on")
+                worked = False
+            if not worked:
+                await asyncio.sleep(IDLE_S)
+
+    async def step(self) -> bool:
+        """Read new log entries and refresh what is due; ``False`` when there was nothing to do."""
+        entries = await self._store.log(self._read_to, PAGE)
+        if entries:
+            await self._enqueue(entries)
+            self._read_to = entries[-1].sequence
+        ready = await self._take_ready()
+        for due in ready:
+            await self._refresh(due)
+        if (entries or ready) and not self._due:
+            await self._save_cursor()
+        return bool(entries or ready)
+
+    async def revisit(self, after: int) -> None:
+        """Look again at events since a sequence: a promotion may have replaced what they had refreshed."""
+        while entries := await self._store.log(after, PAGE):
+            await self._enqueue(entries)
+            after = entries[-1].sequence
+
+    async def _save_cursor(self) -> None:
+        new = self._read_to.to_bytes(8, "big")
+        if await self._store.swap(CURSOR, self._cursor, new):
+            self._cursor = new
+        else:
+            self._cursor = await self._store.get(CURSOR)
+
+    async def _enqueue(self, entries: list[Raised]) -> None:
+        sequences = {tag: entry.sequence for entry in entries for tag in entry.tags}
+        families = {family(tag) for tag in sequences}
+        now = time.monotonic()
+        for plan in self._plans:
+            for item in plan.contract.invalidated_by:
+                if item.family not in families:
+                    continue
+                touched = {t: s for t, s in sequences.items() if family(t) == item.family}
+                for key, sequence in self._targets(plan, item, touched):
+                    name = (plan.ref, plan.keys.encode(key))
+                    earliest = self._last_run.get(name, 0.0) + item.debounce_s
+                    self._due[name] = Due(plan, key, max(now, earliest), sequence)
+                await asyncio.sleep(0)
+
+    def _targets(self, plan: Plan, item: Invalidation, touched: Mapping[str, int]) -> Iterator[tuple[Any, int]]:
+        """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
+        named = {t: key_from_tag(item.template, t) for t in touched} if item.is_template else {}
+        if item.is_template and item.family not in touched:
+            for tag, word in named.items():
+                key = None if word is None else plan.keys.from_word(word)
+                if key is not None:
+                    yield key, touched[tag]
+            return
+        for raw, lookup in self._store.scan(plan.ref):
+            hit = max((touched.get(t, 0) for t in _tags(lookup)), default=0)
+            if hit and lookup.records:
+                yield plan.keys.decode(raw, lookup.records[0].meta.key), hit
+
+    async def _take_ready(self) -> list[Due]:
+        now = time.monotonic()
+        ready = [name for name, due in self._due.items() if due.at <= now]
+        heat = {ref: await self._heat(ref) for ref in {name[0] for name in ready}}
+        ready.sort(key=lambda name: -heat[name[0]].get(name[1], 0))
+        return [self._due.pop(name) for name in ready]
+
+    async def _refresh(self, due: Due) -> None:
+        name = (due.plan.ref, due.plan.keys.encode(due.key))
+        lookup = await self._store.read(*name)
+        if not self._needs(due, lookup):
+            return
+        self._last_run[name] = time.monotonic()
+        if len(self._last_run) > PAGE * 100:
+            self._last_run.clear()
+        try:
+            await self._resolver.refresh(due.plan, [due.key], Context(lane="event"))
+        except ParbakeError as error:
+            self._retry(due, name, error)
+
+    def _needs(self, due: Due, lookup: Lookup) -> bool:
+        """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""
+        if not lookup.records:
+            return due.plan.task.schedule is not None
+        now = self._clock.now()
+        for record in lookup.records:
+            is_new = unpack_stamp(record.stamp).sequence >= due.sequence and not is_pending(record, lookup.marks)
+            if is_new and killed_by(record, lookup.control, lookup.marks, now=now) is None:
+                return False
+        return True
+
+    def _retry(self, due: Due, name: tuple[str, bytes], error: ParbakeError) -> None:
+        """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
+        if due.attempts >= len(RETRY_S):
+            _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, error)
+            return
+        due.at = time.monotonic() + RETRY_S[due.attempts]
+        due.attempts += 1
+        self._due.setdefault(name, due)
+        _log.warning("%s: refresh failed, will retry: %s", due.plan.name, error)
+
+
+def _tags(lookup: Lookup) -> Iterator[str]:
+    for record in lookup.records:
+        yield from record.meta.tags.fences
+        for tag, _ in record.meta.tags.refreshes:
+            yield tag
+
+
+@contextlib.asynccontextmanager
+async def running(lane: EventLane) -> Any:
+    """Run a lane beside other work."""
+    task = asyncio.create_task(lane.run())
+    try:
+        yield lane
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

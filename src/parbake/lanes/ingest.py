@@ -1,0 +1,77 @@
+"""From a source's outbox to raised tags: apply in commit order, acknowledge when durable, beat when at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+
+from parbake.cloudevents import CloudEvent
+from parbake.errors import BadInput, ParbakeError, SourceError
+from parbake.fence.tags import raised_by
+from parbake.ports import Ack, Change, Clock, Hook, Source, SourceEvent, Store
+
+PAGE = 1000
+_log = logging.getLogger("parbake.ingest")
+
+
+class Ingest:
+    """Applies events to the store, whatever way they come."""
+
+    def __init__(self, store: Store, sources: Sequence[Source], clock: Clock, hooks: Sequence[Hook]) -> None:
+        """Any process may ingest: positions already applied are skipped by the store."""
+        self._store = store
+        self._sources = tuple(sources)
+        self._clock = clock
+        self._hooks = tuple(hooks)
+
+    async def publish(self, events: Sequence[CloudEvent]) -> Ack:
+        """Raise the tags of CloudEvents; returns once that is durable."""
+        return await self._apply([Change(e.tags, e.source, e.id) for e in events], None)
+
+    async def touch(self, tags: Sequence[str]) -> Ack:
+        """Raise tags directly, after the caller's own commit."""
+        return await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None)
+
+    async def drain(self) -> Ack | None:
+        """Poll every outbox to its end and apply it all; the heartbeat carries the time before the poll."""
+        last = None
+        for source in self._sources:
+            before = self._clock.now()
+            ack = await self._drain_one(source)
+            await self._store.beat(source.name, before)
+            last = ack or last
+        return last
+
+    async def _drain_one(self, source: Source) -> Ack | None:
+        last, after = None, await self._store.applied(source.name)
+        while True:
+            try:
+                rows = await asyncio.to_thread(source.poll, after, PAGE)
+            except ParbakeError:
+                raise
+            except Exception as error:
+                raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
+            if not rows:
+                return last
+            position = (source.name, rows[0].position, rows[-1].position)
+            last = await self._apply([_change(source, row) for row in rows], position)
+            after = rows[-1].position
+
+    async def _apply(self, changes: Sequence[Change], position: tuple[str, int, int] | None) -> Ack:
+        started = time.perf_counter()
+        ack = await self._store.apply(changes, now=self._clock.now(), position=position)
+        took = time.perf_counter() - started
+        for hook in self._hooks:
+            hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
+        return ack
+
+
+def _change(source: Source, row: SourceEvent) -> Change:
+    """A malformed outbox row must not block the rows behind it: it raises its whole family, or nothing it could name."""
+    try:
+        return Change(raised_by(row.subject, row.type), source.name, row.id)
+    except BadInput as error:
+        _log.error("outbox of %s, position %d: %s; raising all its families", source.name, row.position, error)
+        return Change(tuple(t for f in source.families for t in (f, f"{f}/*")), source.name, row.id)

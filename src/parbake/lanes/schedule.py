@@ -1,0 +1,134 @@
+"""When batch runs are due, and who hears when an artifact is past its SLA."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+
+from parbake.duration import humanize
+from parbake.errors import GateFailed, ParbakeError
+from parbake.fence.control import Control
+from parbake.lanes.batch import BatchLane, Run
+from parbake.ports import Alert, AlertSink, Clock, Progress, Store
+from parbake.serving.plan import Plan
+from parbake.tasks import ModelTask
+
+TICK_S = 1.0
+RETRY_AFTER_S = 30.0
+_log = logging.getLogger("parbake.schedule")
+Revisit = Callable[[int], Awaitable[None]]
+
+
+class Notifier:
+    """Sends alerts to every sink; a sink that fails is logged and the others still hear."""
+
+    def __init__(self, sinks: Sequence[AlertSink]) -> None:
+        """Keep the sinks."""
+        self._sinks = tuple(sinks)
+
+    async def send(self, alert: Alert) -> None:
+        """Deliver to all."""
+        for sink in self._sinks:
+            try:
+                await sink.send(alert)
+            except Exception:
+                _log.exception("alert sink %s failed", type(sink).__name__)
+
+
+class Schedule:
+    """Runs what is due, inputs first."""
+
+    def __init__(self, store: Store, batch: BatchLane, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
+        """Only plans with a schedule take part."""
+        self._store = store
+        self._batch = batch
+        self._plans = [p for p in plans if p.task.schedule]
+        self._clock = clock
+        self._notifier = notifier
+        self._not_before: dict[str, float] = {}
+
+    def next_run(self, control: Control, plan: Plan) -> float:
+        """When a plan's next run starts, epoch seconds; 0 means at once. ``off_peak`` moves nothing yet."""
+        pointer = control.pointers.get(plan.ref)
+        schedule = plan.task.schedule
+        return pointer.started_at + schedule.period_s if pointer and schedule else 0.0
+
+    def due(self, control: Control) -> list[Plan]:
+        """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
+        now = self._clock.now()
+        late = [p for p in self._plans if self.next_run(control, p) <= now and self._not_before.get(p.ref, 0) <= now]
+        covered = {c.ref for p in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
+        return [p for p in late if p.ref not in covered]
+
+    async def run_due(self, *, progress: Progress | None = None) -> list[Run]:
+        """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
+        runs = []
+        _, control = await self._store.stamp()
+        for plan in self.due(control):
+            try:
+                options = {} if progress is None else {"progress": progress}
+                runs.append(await self._batch.materialize(plan, trigger="schedule", **options))
+                _log.info("%s: run promoted", plan.name)
+            except ParbakeError as error:
+                self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
+                _log.error("%s: run failed: %s", plan.name, error)
+                kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
+                owner = plan.contract.owner
+                await self._notifier.send(Alert(kind, plan.name, owner, str(error), self._clock.now()))
+        return runs
+
+    async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
+        """Work until cancelled; ``promoted`` hears of each run."""
+        while True:
+            for run in await self.run_due():
+                await promoted(run)
+            await asyncio.sleep(TICK_S)
+
+
+class Watch:
+    """Tells a contract's owner when its artifact is past the SLA, once, and when it has recovered.
+
+    The state lies in the store, so that several processes watching do not tell it several times.
+    """
+
+    def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
+        """Watches what the batch lane keeps: its age is the age of the current generation."""
+        self._store = store
+        self._plans = [p for p in plans if p.task.schedule]
+        self._clock = clock
+        self._notifier = notifier
+
+    async def check(self) -> None:
+        """Compare each task's age with its SLA and send what changed."""
+        _, control = await self._store.stamp()
+        for plan in self._plans:
+            pointer = control.pointers.get(plan.ref)
+            if pointer is None:
+                continue
+            age = self._clock.now() - pointer.started_at
+            await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)
+
+    async def _note(self, plan: Plan, age_s: float, *, is_stale: bool) -> None:
+        name = f"alert/{plan.ref}"
+        kept = await self._store.get(name)
+        if (kept is not None and kept != b"") == is_stale:
+            return
+        now = self._clock.now()
+        if not await self._store.swap(name, kept, msgspec.json.encode(now) if is_stale else b""):
+            return
+        sla = humanize(plan.contract.freshness_sla_s)
+        said = f"is {humanize(age_s)} old, past its SLA of {sla}" if is_stale else f"is within its SLA of {sla} again"
+        kind = "stale" if is_stale else "recovered"
+        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, f"{plan.name} {said}", now))
+
+    async def run(self) -> None:
+        """Check every second until cancelled."""
+        while True:
+            try:
+                await self.check()
+            except ParbakeError:
+                _log.exception("the watch could not look; it goes on")
+            await asyncio.sleep(TICK_S)

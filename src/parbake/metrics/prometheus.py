@@ -1,0 +1,66 @@
+"""Prometheus exposition of the counters (see https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+
+from parbake.telemetry import LATENCY_BUCKETS_S, Counters, Histogram
+
+
+class _Collector:
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+
+    def collect(self) -> Iterator[Metric]:
+        counters = self._counters
+        serves = CounterMetricFamily(
+            "parbake_serves", "Reads by task, verdict and lane.", labels=["task", "verdict", "lane"]
+        )
+        for labels, count in list(counters.serves.items()):
+            serves.add_metric(labels, count)
+        yield serves
+        computes = CounterMetricFamily(
+            "parbake_computes", "Computations by task, lane and outcome.", labels=["task", "lane", "outcome"]
+        )
+        for labels, count in list(counters.computes.items()):
+            computes.add_metric(labels, count)
+        yield computes
+        seconds = CounterMetricFamily("parbake_compute_seconds", "Seconds of computation.", labels=["task", "lane"])
+        for lane, total in list(counters.compute_s.items()):
+            seconds.add_metric(lane, total)
+        yield seconds
+        misses = CounterMetricFamily("parbake_misses", "Reads that fell back.", labels=["task", "verdict"])
+        for verdict, count in list(counters.misses.items()):
+            misses.add_metric(verdict, count)
+        yield misses
+        yield from self._events()
+
+    def _events(self) -> Iterator[Metric]:
+        counters = self._counters
+        yield CounterMetricFamily("parbake_events", "Acknowledged batches of events.", value=counters.events)
+        yield CounterMetricFamily("parbake_duplicates", "Events seen before.", value=counters.duplicates)
+        latency = HistogramMetricFamily("parbake_serve_seconds", "Duration of a read.", labels=["task"])
+        for task, histogram in list(counters.latency.items()):
+            latency.add_metric([task], _buckets(histogram), histogram.total_s)
+        yield latency
+        acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
+        acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
+        yield acknowledged
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    total, buckets = 0, []
+    for bound, count in zip((*LATENCY_BUCKETS_S, float("inf")), histogram.counts, strict=True):
+        total += count
+        buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
+    return buckets
+
+
+def render(counters: Counters) -> bytes:
+    """The text that ``GET /metrics`` answers with."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(counters))  # type: ignore[arg-type]  # a collector by shape
+    return generate_latest(registry)

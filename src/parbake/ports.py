@@ -1,0 +1,259 @@
+"""The ports: what parbake asks of stores, sources, models and clocks. Adapters import only this and what is below."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeVar
+
+import msgspec
+
+from parbake.artifact import Record, Stamp
+from parbake.fence.control import Control, Promotion
+
+ViewT = TypeVar("ViewT")
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
+
+    ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
+    """
+
+    control: Control
+    records: tuple[Record, ...]
+    marks: Mapping[str, bytes]
+    heartbeats: Mapping[str, float]
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One event as the store applies it: the tags it raises, and for dedupe the CloudEvent's (source, id)."""
+
+    tags: tuple[str, ...]
+    source: str = ""
+    id: str = ""
+
+
+class Ack(msgspec.Struct, frozen=True):
+    """What was made durable: the stamp of the last change, each tag's new sequence, and how many were seen before."""
+
+    stamp: Stamp
+    raised: dict[str, int]
+    duplicates: int = 0
+
+
+class Raised(msgspec.Struct, frozen=True, array_like=True):
+    """One entry of the store's event log."""
+
+    sequence: int
+    tags: tuple[str, ...]
+    at: float
+
+
+class Store(Protocol):
+    """Keeps records, watermarks and the control record; safe for several processes.
+
+    Writes return only once they are durable. Every method raises :class:`parbake.errors.StoreError`.
+    """
+
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """Read a key's records in one snapshot. ``generation`` overrides the pointer (a run reading its own output)."""
+        ...
+
+    async def stamp(self) -> tuple[Stamp, Control]:
+        """Read the counter and the control record, before a computation's first input."""
+        ...
+
+    async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
+        """Write an event or on-demand result under the write rule; ``False`` when a better one is stored."""
+        ...
+
+    async def write_base(self, task: str, generation: int, rows: Sequence[tuple[bytes, Record]]) -> None:
+        """Write rows of an unpromoted generation."""
+        ...
+
+    async def begin(self) -> tuple[int, Stamp, Control]:
+        """Allocate a generation; returns it with the stamp and control record it starts from."""
+        ...
+
+    async def promote(self, promotion: Promotion) -> Control:
+        """Move pointers by compare-and-swap; raises :class:`parbake.errors.PromotionConflict`."""
+        ...
+
+    async def rollback(self, task: str, now: float) -> int:
+        """Withdraw the current generation; returns the one now current."""
+        ...
+
+    async def sweep(self, keep: Collection[int]) -> int:
+        """Delete generations that are neither kept, current, retained nor newer than any of these; returns rows."""
+        ...
+
+    async def apply(self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None) -> Ack:
+        """Raise tags durably. ``position`` is (source, first, last): positions already applied are skipped."""
+        ...
+
+    async def applied(self, source: str) -> int:
+        """The last applied position of a source, 0 at the start."""
+        ...
+
+    async def beat(self, source: str, at: float) -> None:
+        """Record that a source was polled to its end at a time read before the poll."""
+        ...
+
+    async def log(self, after: int, limit: int) -> list[Raised]:
+        """Entries of the event log after a sequence, oldest first."""
+        ...
+
+    async def get(self, name: str) -> bytes | None:
+        """Read a small named value (a cursor, an alert's state)."""
+        ...
+
+    async def swap(self, name: str, expected: bytes | None, new: bytes) -> bool:
+        """Replace a small named value if it is still what it was."""
+        ...
+
+    def scan(self, task: str) -> Iterator[tuple[bytes, Lookup]]:
+        """Go through a task's keys, each with its records and watermarks, without the values being decoded."""
+        ...
+
+    async def close(self) -> None:
+        """Release the store."""
+        ...
+
+
+class Tracker(Protocol):
+    """Where a view notes what it reads."""
+
+    def entity(self, tag: str) -> None:
+        """One entity was read, or looked for and not found."""
+        ...
+
+    def whole_set(self, name: str) -> None:
+        """The result depends on every member of a family."""
+        ...
+
+
+class SourceEvent(msgspec.Struct, frozen=True):
+    """One row of an outbox."""
+
+    position: int
+    id: str
+    subject: str
+    type: str
+
+
+class Source(Protocol):
+    """A system of record: versioned views that record what they are read through, and an ordered outbox."""
+
+    name: str
+    families: Collection[str]
+
+    def provides(self, view: type[Any]) -> bool:
+        """Whether this source opens that view."""
+        ...
+
+    def open(self, view: type[ViewT], tracker: Tracker) -> AbstractContextManager[ViewT]:
+        """Open a view on a transaction of the primary begun now; blocking."""
+        ...
+
+    def poll(self, after: int, limit: int) -> list[SourceEvent]:
+        """Outbox rows after a position in commit order; blocking."""
+        ...
+
+    def close(self) -> None:
+        """Release the source."""
+        ...
+
+
+class Clock(Protocol):
+    """Wall time. The fence does not use it; ages, schedules and ``valid_until`` do."""
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Tokens of one generation. ``None`` means that the engine did not report it, which is not 0."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+class Prompt(msgspec.Struct, frozen=True):
+    """A prompt in order of volatility: system rules, evidence, conversation turns (role, text), then the question."""
+
+    system: str
+    evidence: tuple[str, ...]
+    turns: tuple[tuple[str, str], ...]
+    question: str
+
+
+class Delta(msgspec.Struct, frozen=True):
+    """A piece of a reply; ``usage`` comes with the last."""
+
+    text: str
+    usage: Usage | None = None
+
+
+class Generator(Protocol):
+    """Writes a reply from a prompt."""
+
+    name: str
+
+    def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
+        """Stream a reply; raises :class:`parbake.errors.ProviderError`."""
+        ...
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors (float32, one row each)."""
+
+    model_hash: str
+    dimensions: int
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """Return an array of shape (texts, dimensions); blocking."""
+        ...
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """A message to a contract's owner. ``kind`` is ``stale``, ``recovered`` or ``gate_failed``."""
+
+    kind: str
+    task: str
+    owner: str
+    message: str
+    at: float
+
+
+class AlertSink(Protocol):
+    """Delivers alerts."""
+
+    async def send(self, alert: Alert) -> None:
+        """Deliver one alert; a failure is logged by the caller, never fatal."""
+        ...
+
+
+class Hook(Protocol):
+    """Sees what the engine does; called on the hot path, so it only counts."""
+
+    def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
+        """A read ended."""
+        ...
+
+    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:
+        """A computation ended; ``outcome`` is ``stored``, ``rejected`` or ``failed``."""
+        ...
+
+    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:
+        """A read found nothing that the contract allows."""
+        ...
+
+    def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
+        """Tags were raised and acknowledged."""
+        ...
+
+
+Progress = Callable[[str, int, int], None]

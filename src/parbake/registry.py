@@ -1,0 +1,309 @@
+"""Declaring tasks: decorators, roles, and which lanes are legal. Declares only; does no I/O and holds no client."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_contract
+from parbake.duration import Duration, seconds
+from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
+from parbake.fence.tags import placeholders
+from parbake.roles import Edge, Keys, Role, inspect_roles
+from parbake.served import Absent, Served, Value
+from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
+
+K = TypeVar("K")
+V = TypeVar("V")
+B = TypeVar("B")
+P = ParamSpec("P")
+
+
+class _ArtifactDecorator(Protocol):
+    """Keeps the key and value types of the function it decorates."""
+
+    @overload
+    def __call__(self, fn: Callable[Concatenate[Keys[K], ...], Mapping[K, V | Value[V] | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[K, ...], Awaitable[V | Value[V] | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: Callable[Concatenate[K, ...], V | Value[V] | Absent], /) -> Artifact[K, V]: ...
+
+
+class _ModelDecorator(Protocol):
+    """Keeps the model's type."""
+
+    @overload
+    def __call__(self, fn: Callable[..., Awaitable[V]], /) -> ModelTask[V]: ...
+    @overload
+    def __call__(self, fn: Callable[..., V], /) -> ModelTask[V]: ...
+
+
+class _LiveDecorator(Protocol):
+    """Keeps the live parameters' types."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[V]], /) -> LiveTask[P, V]: ...
+    @overload
+    def __call__(self, fn: Callable[P, V], /) -> LiveTask[P, V]: ...
+
+
+@overload
+def Input(task: Artifact[K, V]) -> Reader[K, V]: ...
+@overload
+def Input(task: LiveTask[..., V]) -> V: ...
+def Input(task: Task) -> Any:
+    """Mark a parameter as another task's value: a :class:`Reader` of an artifact, or a live task's value."""
+    return Edge(task, Role.INPUT)
+
+
+def Model(task: ModelTask[V]) -> V:
+    """Mark a parameter as a trained model, decoded once per generation."""
+    return typing.cast("V", Edge(task, Role.MODEL))
+
+
+class Registry:
+    """A set of declared tasks. Several can be merged into one app."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._tasks: dict[str, Task] = {}
+
+    def __iter__(self) -> Iterator[Task]:
+        """The tasks in the order of declaration."""
+        return iter(self._tasks.values())
+
+    def __getitem__(self, name: str) -> Task:
+        """Return a task by name; raises :class:`UnknownTask`."""
+        try:
+            return self._tasks[name]
+        except KeyError:
+            raise UnknownTask(f"no task is named {name[:80]!r}; GET /v1/tasks lists them", field="task") from None
+
+    def merge(self, *others: Registry) -> Registry:
+        """Return a new registry with the tasks of all; a name declared twice is an error."""
+        merged = Registry()
+        for registry in (self, *others):
+            for task in registry:
+                merged._add(task)
+        return merged
+
+    def artifact(
+        self,
+        *,
+        freshness_sla: Duration,
+        invalidated_by: Sequence[Invalidation],
+        fallback_if_stale: Fallback,
+        owner: str,
+        refresh: Every | None = None,
+        confidence: Curve | None = None,
+        version: str = "1",
+        keys: Callable[..., Sequence[Any]] | None = None,
+        chunk: int = 512,
+        min_rows_ratio: float = 0.5,
+        mode: str = "",
+        why: str = "",
+    ) -> _ArtifactDecorator:
+        """Declare a precomputable task: one value per key.
+
+        ``keys`` lists the keys of a batch run (a function over sources); ``chunk`` is how many keys a batched
+        function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
+        """
+        contract = make_contract(
+            freshness_sla=freshness_sla,
+            invalidated_by=invalidated_by,
+            fallback_if_stale=fallback_if_stale,
+            owner=owner,
+            confidence=confidence,
+            schedule=refresh,
+        )
+
+        def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
+            parameters, returned = inspect_roles(fn, first=Role.KEY)
+            if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
+                raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
+            batched = parameters[0].role is Role.KEYS
+            key_type = parameters[0].type if not batched else typing.get_args(parameters[0].type)[0]
+            task: Artifact[Any, Any] = Artifact(
+                name=fn.__name__,
+                fn=fn,
+                parameters=parameters,
+                value_type=_value_type(fn, returned, batched=batched),
+                why=why or _first_line(fn),
+                contract=contract,
+                schedule=refresh,
+                version=version,
+                min_rows_ratio=min_rows_ratio,
+                key_type=key_type,
+                batched=batched,
+                list_keys=_lister(fn.__name__, keys),
+                chunk=chunk,
+                served_as=mode,
+            )
+            _check_templates(task)
+            _check_use(task)
+            return typing.cast("Artifact[Any, Any]", self._add(task))
+
+        return typing.cast("_ArtifactDecorator", declare)
+
+    def model(
+        self,
+        *,
+        freshness_sla: Duration,
+        invalidated_by: Sequence[Invalidation],
+        fallback_if_stale: Fallback,
+        owner: str,
+        refresh: Every,
+        version: str = "1",
+        why: str = "",
+    ) -> _ModelDecorator:
+        """Declare a trained model: produced by the batch lane, promoted together with what is built from it."""
+        contract = make_contract(
+            freshness_sla=freshness_sla,
+            invalidated_by=invalidated_by,
+            fallback_if_stale=fallback_if_stale,
+            owner=owner,
+            confidence=None,
+            schedule=refresh,
+        )
+
+        def declare(fn: Callable[..., Any]) -> ModelTask[Any]:
+            parameters, returned = inspect_roles(fn, first=None)
+            task: ModelTask[Any] = ModelTask(
+                name=fn.__name__,
+                fn=fn,
+                parameters=parameters,
+                value_type=returned,
+                why=why or _first_line(fn),
+                contract=contract,
+                schedule=refresh,
+                version=version,
+                min_rows_ratio=0.0,
+            )
+            return typing.cast("ModelTask[Any]", self._add(task))
+
+        return typing.cast("_ModelDecorator", declare)
+
+    def refine(
+        self, base: Artifact[K, B], *, budget: Duration, why: str = ""
+    ) -> Callable[[Callable[Concatenate[Served[B], P], Awaitable[V]]], Refine[K, P, V]]:
+        """Declare a near-real-time pass over ``base``, bounded by ``budget``; past it the base itself is served."""
+
+        def declare(fn: Callable[Concatenate[Served[B], P], Awaitable[V]]) -> Refine[K, P, V]:
+            parameters, returned = inspect_roles(fn, first=Role.BASE)
+            task: Refine[K, P, V] = Refine(
+                name=fn.__name__,
+                fn=fn,
+                parameters=parameters,
+                value_type=returned,
+                why=why or _first_line(fn),
+                base=base,
+                budget_s=seconds(budget, field="budget"),
+            )
+            self._add(task)
+            return task
+
+        return declare
+
+    def live(self, *, why: str) -> _LiveDecorator:
+        """Declare a real-time task; ``why`` is the rationale that the classification table shows."""
+
+        def declare(fn: Callable[..., Any]) -> LiveTask[Any, Any]:
+            parameters, returned = inspect_roles(fn, first=None)
+            task: LiveTask[Any, Any] = LiveTask(
+                name=fn.__name__, fn=fn, parameters=parameters, value_type=returned, why=why
+            )
+            return typing.cast("LiveTask[Any, Any]", self._add(task))
+
+        return typing.cast("_LiveDecorator", declare)
+
+    def _add(self, task: Task) -> Task:
+        if task.name in self._tasks:
+            raise DeclarationError(f"a task named {task.name!r} is already declared", field="name")
+        if isinstance(task, Stored):
+            _check_lane(task)
+        self._tasks[task.name] = task
+        return task
+
+
+def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """The way from a task to a live input, directly or through other tasks, or ``None`` when there is none."""
+    here = (*path, task.name)
+    live = task.of(Role.LIVE)
+    if live:
+        return (*here, live[0].name)
+    for reached in task.inputs:
+        found = live_reached(reached, here)
+        if found:
+            return found
+    return None
+
+
+def could_be_precomputed(task: Task) -> bool:
+    """Whether a real-time task reaches no live input: it could be an artifact, and says so in the table."""
+    return isinstance(task, LiveTask) and live_reached(task) is None
+
+
+def legal_lanes(task: Task) -> tuple[str, ...]:
+    """The lanes that a task's inputs allow."""
+    if live_reached(task) or isinstance(task, Refine):
+        return ("realtime",)
+    return ("batch",) if isinstance(task, ModelTask) else ("batch", "event", "realtime")
+
+
+def _check_lane(task: Stored) -> None:
+    way = live_reached(task)
+    if way:
+        raise LaneError(
+            f"{task.name} cannot be precomputed: it reaches the live input {way[-1]!r} ({' -> '.join(way)}), which "
+            "exists only at request time; declare it with @live or @refine, or read a source instead",
+            field=way[-1],
+        )
+
+
+def _check_templates(task: Artifact[Any, Any]) -> None:
+    key = task.parameters[0].name
+    for item in task.contract.invalidated_by:
+        for name in placeholders(item.template):
+            if name not in (key, "key", key.removesuffix("s")):
+                raise ContractError(
+                    f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",
+                    field="invalidated_by",
+                )
+
+
+def _check_use(task: Artifact[Any, Any]) -> None:
+    fallback = task.contract.fallback_if_stale
+    if isinstance(fallback, Use) and isinstance(fallback.task, ModelTask):
+        raise ContractError(f"{task.name}: a fallback cannot be a model ({fallback.task.name})", field="fallback_if_stale")
+
+
+def _lister(name: str, fn: Callable[..., Sequence[Any]] | None) -> Task | None:
+    if fn is None:
+        return None
+    parameters, returned = inspect_roles(fn, first=None)
+    lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
+    if live_reached(lister):
+        raise LaneError(f"{name}: keys= reaches a live input; list keys from sources", field="keys")
+    return lister
+
+
+def _value_type(fn: Callable[..., Any], returned: Any, *, batched: bool) -> Any:
+    """The stored type: unwraps the mapping of a batched function, ``Value[...]`` and ``... | Absent``."""
+    if batched:
+        arguments = typing.get_args(returned)
+        if len(arguments) != 2:  # noqa: PLR2004 - a mapping has a key and a value type
+            raise RoleError(f"{fn.__qualname__}: a batched function returns a mapping of key to value", field="return")
+        returned = arguments[1]
+    if typing.get_origin(returned) is Value:
+        return typing.get_args(returned)[0]
+    members = [m for m in typing.get_args(returned) if m is not Absent]
+    if Absent in typing.get_args(returned):
+        unwrapped = [typing.get_args(m)[0] if typing.get_origin(m) is Value else m for m in members]
+        return typing.Union[tuple(unwrapped)]  # noqa: UP007 - built from a run-time tuple
+    return returned
+
+
+def _first_line(fn: Callable[..., Any]) -> str:
+    return (fn.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,126 @@
+"""From roles to arguments: opens views, hands out resources, resolves models and other tasks' values."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from parbake.errors import BadInput, DeclarationError
+from parbake.fence.recording import Recording
+from parbake.ports import Source
+from parbake.roles import Parameter, Role
+from parbake.served import Served
+from parbake.tasks import Task
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a computation was asked within.
+
+    ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is
+    part of (task ref -> generation).
+    """
+
+    also_fenced: frozenset[str] = frozenset()
+    pointers: Mapping[str, int] = field(default_factory=dict)
+    lane: str = "realtime"
+
+
+NO_CONTEXT = Context()
+
+
+class TaskReader:
+    """Reads another artifact for a running task; see :class:`parbake.tasks.Reader`."""
+
+    def __init__(self, get: Callable[[Any], Awaitable[Served[Any]]], loop: asyncio.AbstractEventLoop) -> None:
+        """``get`` resolves a key through the fence and notes it in the consumer's recording."""
+        self._get = get
+        self._loop = loop
+
+    async def get(self, key: Any, /) -> Served[Any]:
+        """Read one key on the event loop."""
+        return await self._get(key)
+
+    def read(self, key: Any, /) -> Served[Any]:
+        """Read one key from a worker thread."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self._loop:
+            raise RuntimeError("read() would block the event loop; use 'await reader.get(key)' in an async task")
+        return asyncio.run_coroutine_threadsafe(self._call(key), self._loop).result()
+
+    async def _call(self, key: Any) -> Served[Any]:
+        return await self._get(key)
+
+
+class Binder:
+    """Binds parameters for one app: its sources and resources, checked once at load."""
+
+    def __init__(self, sources: Sequence[Source], resources: Mapping[Any, Any]) -> None:
+        """Keep the sources and the resources (by type)."""
+        self.sources = tuple(sources)
+        self.resources = dict(resources)
+
+    def check(self, task: Task) -> None:
+        """Raise :class:`DeclarationError` when a source view or resource that a task names is not provided."""
+        for parameter in task.of(Role.SOURCE):
+            if not any(source.provides(parameter.type) for source in self.sources):
+                raise DeclarationError(
+                    f"{task.name}({parameter.name}): no source provides the view {_name(parameter.type)}; pass one in "
+                    "App(sources=...)",
+                    field=parameter.name,
+                )
+        for parameter in task.of(Role.RESOURCE):
+            if parameter.type not in self.resources:
+                raise DeclarationError(
+                    f"{task.name}({parameter.name}): no resource of type {_name(parameter.type)}; pass one in "
+                    "App(resources=...)",
+                    field=parameter.name,
+                )
+
+    def resource(self, parameter: Parameter) -> Any:
+        """A resource; a callable without arguments marked ``lazy`` is built at first use."""
+        found = self.resources[parameter.type]
+        if isinstance(found, Lazy):
+            found = self.resources[parameter.type] = found.build()
+        return found
+
+    def open_view(self, parameter: Parameter, stack: ExitStack, recording: Recording) -> Any:
+        """Open a source view for the length of a computation."""
+        source = next(s for s in self.sources if s.provides(parameter.type))
+        return stack.enter_context(source.open(parameter.type, recording))
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A resource that is built when a task first needs it."""
+
+    build: Callable[[], Any]
+
+
+def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The live parameters' values, or :class:`BadInput` naming the missing or unknown one."""
+    arguments: dict[str, Any] = {}
+    for parameter in task.of(Role.LIVE):
+        if parameter.name in values:
+            arguments[parameter.name] = values[parameter.name]
+        elif not parameter.optional:
+            raise BadInput(f"{task.name} needs the live input {parameter.name!r}", field=f"live.{parameter.name}")
+    return arguments
+
+
+async def call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
+    if inspect.iscoroutinefunction(fn):
+        return await fn(*args, **kwargs)
+    return await asyncio.to_thread(fn, *args, **kwargs)
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__qualname__", str(kind))

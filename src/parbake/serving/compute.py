@@ -1,0 +1,145 @@
+"""Running a task's function: stamp first, then inputs, then seal what was read into the record."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from parbake.artifact import Lane, Meta, Record
+from parbake.errors import ComputeFailed, ParbakeError
+from parbake.fence.control import Control
+from parbake.fence.recording import Recording
+from parbake.ports import Clock, Store
+from parbake.roles import Role
+from parbake.served import Absent, Served, Value
+from parbake.serving.binding import Binder, Context, TaskReader, call
+from parbake.serving.plan import Plan
+from parbake.tasks import Artifact, ModelTask, Task
+
+
+class Computed(msgspec.Struct, frozen=True):
+    """One key's result: the record to store, and the value (``None`` when absent)."""
+
+    key: Any
+    record: Record
+    value: Any
+    storable: bool = True
+
+
+class Inputs(Protocol):
+    """What a computation needs from the resolver: derived inputs and models, through the fence."""
+
+    async def read_input(self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context) -> Served[Any]:
+        """Another artifact's value, noted in the recording."""
+        ...
+
+    async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
+        """A trained model, noted in the recording."""
+        ...
+
+
+class Computer:
+    """Computes values for plans; stores nothing."""
+
+    def __init__(self, store: Store, binder: Binder, clock: Clock, inputs: Callable[[], Inputs]) -> None:
+        """``inputs`` returns the resolver, which in turn holds this computer."""
+        self._store = store
+        self._binder = binder
+        self._clock = clock
+        self._inputs = inputs
+
+    async def compute(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute some keys of an artifact (or the one value of a model, key ``""``).
+
+        Inputs are read under this task's strengths as well as its consumers'. Raises :class:`ComputeFailed` with the
+        cause chained; parbake's own errors pass through.
+        """
+        context = replace(context, also_fenced=context.also_fenced | plan.fenced_families)
+        if plan.batched:
+            return await self._group(plan, keys, context)
+        return [await self._single(plan, key, context) for key in keys]
+
+    async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
+        """Run a task that keeps nothing (live, refine, a key lister) and return its value."""
+        stamp, control = await self._store.stamp()
+        recording = Recording(stamp)
+        return await self._invoke(task, arguments, (recording, control, context), live)
+
+    async def _single(self, plan: Plan, key: Any, context: Context) -> Computed:
+        stamp, control = await self._store.stamp()
+        recording, started = Recording(stamp), self._clock.now()
+        before = time.perf_counter()
+        arguments = () if isinstance(plan.task, ModelTask) else (key,)
+        result = await self._invoke(plan.task, arguments, (recording, control, context), {})
+        cost = time.perf_counter() - before
+        return _seal(plan, key, result, (recording, started, cost, context.lane))
+
+    async def _group(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+        stamp, control = await self._store.stamp()
+        recording, started = Recording(stamp), self._clock.now()
+        before = time.perf_counter()
+        results: Mapping[Any, Any] = await self._invoke(plan.task, (keys,), (recording, control, context), {})
+        cost = (time.perf_counter() - before) / max(1, len(keys))
+        absent = Absent("no row computed")
+        return [_seal(plan, key, results.get(key, absent), (recording, started, cost, context.lane)) for key in keys]
+
+    async def _invoke(
+        self,
+        task: Task,
+        arguments: Sequence[Any],
+        reading: tuple[Recording, Control, Context],
+        live: Mapping[str, Any],
+    ) -> Any:
+        """Bind a task's parameters and call it; views stay open exactly as long as the call."""
+        recording, control, context = reading
+        with ExitStack() as stack:
+            named = dict(live)
+            for parameter in task.parameters:
+                if parameter.role is Role.SOURCE:
+                    named[parameter.name] = self._binder.open_view(parameter, stack, recording)
+                elif parameter.role is Role.RESOURCE:
+                    named[parameter.name] = self._binder.resource(parameter)
+                elif parameter.role is Role.MODEL:
+                    model = cast("ModelTask[Any]", parameter.task)
+                    named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
+                elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
+                    named[parameter.name] = self._reader(parameter.task, recording, context)
+            try:
+                return await call(task.fn, *arguments, **named)
+            except (ParbakeError, TimeoutError):
+                raise
+            except Exception as error:
+                raise ComputeFailed(f"{task.name}: {type(error).__name__}: {error}", field=task.name) from error
+
+    def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
+        def get(key: Any) -> Awaitable[Served[Any]]:
+            return self._inputs().read_input(task, key, recording, context)
+
+        return TaskReader(get, asyncio.get_running_loop())
+
+
+def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
+    """Turn a function's result into a record bound by what was read."""
+    recording, started, cost, lane = run
+    extra, valid_until = (), recording.valid_until
+    if isinstance(result, Value):
+        extra = result.tags
+        valid_until = min(valid_until, result.valid_until or float("inf"))
+        result = result.value
+    absent = isinstance(result, Absent)
+    payload = msgspec.msgpack.encode(result.reason) if absent else plan.encode(result)
+    meta = Meta(
+        tags=recording.seal(plan.contract, plan.names(key), extra),
+        version=plan.task.version,
+        cost_s=cost,
+        key=plan.keys.spell_out(key),
+        inputs_age_s=recording.inputs_age_s,
+    )
+    record = Record(recording.stamp.pack(), started, valid_until, cast("Lane", lane), absent, meta, payload)
+    return Computed(key, record, None if absent else result, storable=recording.complete)

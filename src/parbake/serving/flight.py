@@ -1,0 +1,43 @@
+"""Single flight: one computation per key at a time in a process; the others wait for it, each within its deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Flights(Generic[T]):
+    """Computations in the air. A flight outlives the caller that started it, so a cancelled leader strands nobody."""
+
+    def __init__(self) -> None:
+        """Start with none."""
+        self._flights: dict[Any, asyncio.Task[T]] = {}
+
+    async def join(self, key: Any, start: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
+        """Return the flight's result and whether this caller started it.
+
+        A follower must not trust the result as it is: what it got may have been computed from inputs read before the
+        follower began, so it checks the store again.
+        """
+        flight, leads = self._flights.get(key), False
+        if flight is None:
+            leads = True
+            # A context of its own: the leader's deadline must not end a computation that others wait for.
+            flight = asyncio.create_task(_as_coroutine(start), context=contextvars.Context())
+            self._flights[key] = flight
+            flight.add_done_callback(lambda done: self._land(key, done))
+        return await asyncio.shield(flight), leads
+
+    def _land(self, key: Any, done: asyncio.Task[T]) -> None:
+        if self._flights.get(key) is done:
+            del self._flights[key]
+        if not done.cancelled():
+            done.exception()  # retrieved, so that a flight nobody waits for any more does not warn
+
+
+async def _as_coroutine(start: Callable[[], Awaitable[T]]) -> T:
+    return await start()

@@ -1,0 +1,58 @@
+"""Trained models, decoded once per generation and handed to the tasks that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from parbake.artifact import Record
+from parbake.contract import Judgement, Verdict
+from parbake.errors import NotMaterialized
+from parbake.fence.control import Control
+from parbake.fence.recording import Recording
+from parbake.ports import Clock, Lookup, Store
+from parbake.serving.binding import Context
+from parbake.serving.plan import Plan
+
+KEPT = 2
+JudgeRecord = Callable[[Plan, Record, Lookup, Context], tuple[Judgement, bool]]
+
+
+class Models:
+    """The current generation of each model, checked at every use and decoded only when the pointer moves."""
+
+    def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
+        """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
+        self._store = store
+        self._clock = clock
+        self._judge = judge
+        self._kept: dict[tuple[str, int], Any] = {}
+
+    async def read(self, plan: Plan, control: Control, recording: Recording, context: Context) -> Any:
+        """Return the model that this computation must use, and note its generation.
+
+        A run reads its own unpromoted generation. Raises :class:`NotMaterialized` when no generation was promoted, or
+        the current one is beyond what its contract allows.
+        """
+        generation = context.pointers.get(plan.ref) or control.pointer(plan.ref)
+        if not generation:
+            raise NotMaterialized(f"{plan.name} has no promoted generation; run its batch lane first", field=plan.name)
+        lookup = await self._store.read(plan.ref, b"", generation=generation)
+        record = next((r for r in lookup.records if r.meta.generation == generation), None)
+        if record is None:
+            raise NotMaterialized(f"{plan.name}: generation {generation} is gone", field=plan.name)
+        judgement, is_tolerated = self._judge(plan, record, lookup, context)
+        if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
+            raise NotMaterialized(f"{plan.name}: {judgement.reason}", field=plan.name)
+        recording.artifact(plan.ref, record, now=self._clock.now())
+        recording.model(plan.ref, generation)
+        return self._decoded(plan, generation, record)
+
+    def _decoded(self, plan: Plan, generation: int, record: Record) -> Any:
+        kept = self._kept.get((plan.ref, generation))
+        if kept is None:
+            kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
+            older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
+            for old in older:
+                del self._kept[plan.ref, old]
+        return kept

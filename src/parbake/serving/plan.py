@@ -1,0 +1,105 @@
+"""What a stored task compiles to at load, so that a read does no registry work."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from parbake.errors import BadInput, DeclarationError
+from parbake.tasks import Artifact, Stored
+
+MAX_KEY_BYTES = 300
+_SAFE = "/:@!$&'()+,;=~"
+
+
+class KeyCodec:
+    """Turns a task's keys into store bytes and tag words, and back; long keys are hashed in the store."""
+
+    def __init__(self, task: Stored) -> None:
+        """Compile the codec of a task's key type; a model has the empty key."""
+        self._task = task
+        self._type = task.key_type if isinstance(task, Artifact) else str
+        self._plain = _plain(self._type)
+
+    def check(self, key: Any) -> Any:
+        """Return the key in its declared type, or raise :class:`BadInput` naming ``key``."""
+        if type(key) is self._plain:
+            return key
+        try:
+            return msgspec.convert(key, self._type)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"key of {self._task.name}: {error}", field="key") from error
+
+    def encode(self, key: Any) -> bytes:
+        """Store bytes of a checked key."""
+        raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
+        return raw if len(raw) <= MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
+
+    def decode(self, raw: bytes, spelled_out: bytes) -> Any:
+        """The key of a stored record; a hashed one is spelled out in the record's header."""
+        raw = spelled_out or raw
+        value = raw[1:].decode() if raw[:1] == b"s" else msgspec.msgpack.decode(raw[1:])
+        return self.check(value)
+
+    def spell_out(self, key: Any) -> bytes:
+        """What the header keeps of a key that the store hashes; empty for the others."""
+        raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
+        return raw if len(raw) > MAX_KEY_BYTES else b""
+
+    def word(self, key: Any) -> str:
+        """The key as it stands in a tag."""
+        text = quote(str(key), safe=_SAFE)
+        return text if len(text) <= 200 else blake2b(text.encode(), digest_size=32).hexdigest()  # noqa: PLR2004 - a tag holds 256 bytes
+
+    def from_word(self, word: str) -> Any:
+        """The key that a tag's entity names, or ``None`` when it cannot be one."""
+        text = unquote(word)
+        try:
+            return msgspec.convert(text, self._type, strict=False)
+        except msgspec.ValidationError:
+            return None
+
+
+def _plain(kind: Any) -> Any:
+    """The run-time class behind ``NewType``s."""
+    while hasattr(kind, "__supertype__"):
+        kind = kind.__supertype__
+    return kind
+
+
+class Plan:
+    """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
+
+    def __init__(self, task: Stored) -> None:
+        """Compile; raises :class:`DeclarationError` when the value type cannot be encoded."""
+        self.task = task
+        self.name = task.name
+        self.ref = task.ref
+        self.contract = task.contract
+        self.keys = KeyCodec(task)
+        self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
+        self.is_async = inspect.iscoroutinefunction(task.fn)
+        self.batched = isinstance(task, Artifact) and task.batched
+        try:
+            self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(task.value_type).decode
+        except TypeError as error:
+            raise DeclarationError(f"{task.name}: its value type cannot be stored ({error})", field="return") from error
+        self.encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+        self.key_names = _key_names(task)
+
+    def names(self, key: Any) -> dict[str, str]:
+        """What fills the placeholders of the contract's tag templates for one key."""
+        word = self.keys.word(key)
+        return dict.fromkeys(self.key_names, word)
+
+
+def _key_names(task: Stored) -> tuple[str, ...]:
+    if not isinstance(task, Artifact):
+        return ("key",)
+    name = task.parameters[0].name
+    return (name, name.removesuffix("s"), "key")

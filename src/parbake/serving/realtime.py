@@ -1,0 +1,96 @@
+"""Refine and live tasks: what happens at request time, on a precomputed base or from scratch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from parbake.artifact import Stamp
+from parbake.contract import Verdict
+from parbake.ports import Store
+from parbake.roles import Role
+from parbake.served import Served
+from parbake.serving import scope
+from parbake.serving.binding import NO_CONTEXT, live_arguments
+from parbake.serving.compute import Computer
+from parbake.serving.plan import Plan
+from parbake.serving.resolve import Resolver
+from parbake.tasks import LiveTask, Refine
+
+
+class Realtime:
+    """Runs the tasks that keep nothing."""
+
+    def __init__(self, resolver: Resolver, store: Store, plans: Mapping[str, Plan]) -> None:
+        """Share the resolver's computer and plans."""
+        self._resolver = resolver
+        self._computer: Computer = resolver.computer
+        self._store = store
+        self._plans = plans
+
+    async def refine(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
+        """Serve the base, then refine it within its budget; past the budget the base itself, marked degraded."""
+        plan = self._plans[task.base.name]
+        arguments = live_arguments(task, live)
+        found = await self._resolver.serve(plan, plan.keys.check(key))
+        base = found.served
+        if base.value is None:
+            return msgspec.structs.replace(base, task=task.name)
+        started = time.perf_counter()
+        try:
+            async with scope.budget(task.budget_s):
+                arguments.update(await self._live_inputs(task, live))
+                value = await self._computer.run(task, (base,), NO_CONTEXT, arguments)
+        except TimeoutError:
+            reason = f"refine budget of {task.budget_s * 1000:.0f} ms exceeded"
+            return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=reason)
+        took = time.perf_counter() - started
+        return msgspec.structs.replace(base, task=task.name, value=value, cost_s=took)
+
+    async def live(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Served[Any]:
+        """Compute a live task now; within one request each is computed once."""
+        stamp, _ = await self._store.stamp()
+        started = time.perf_counter()
+        async with scope.within_deadline(task.name):
+            value = await self._live_value(task, live)
+        return _now(task, value, stamp, time.perf_counter() - started)
+
+    async def _live_value(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Any:
+        arguments = live_arguments(task, live)
+        request = scope.current()
+        if request is None:
+            return await self._run(task, arguments, live)
+        memo = (task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
+        future = request.memo.get(memo)
+        if future is None:
+            future = request.memo[memo] = asyncio.ensure_future(self._run(task, arguments, live))
+        return await asyncio.shield(future)
+
+    async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:
+        inputs = await self._live_inputs(task, live)
+        return await self._computer.run(task, (), NO_CONTEXT, {**arguments, **inputs})
+
+    async def _live_inputs(self, task: Any, live: Mapping[str, Any]) -> dict[str, Any]:
+        """The values of the live tasks that a task names as inputs, from the same request's live values."""
+        values: dict[str, Any] = {}
+        for parameter in task.of(Role.INPUT):
+            if isinstance(parameter.task, LiveTask):
+                values[parameter.name] = await self._live_value(parameter.task, live)
+        return values
+
+
+def _identity(value: Any) -> Any:
+    """What makes two live values the same within a request: equality where they hash, else the object itself."""
+    try:
+        hash(value)
+    except TypeError:
+        return ("id", id(value))
+    return ("value", repr(type(value)), repr(value))
+
+
+def _now(task: LiveTask[Any, Any], value: Any, stamp: Stamp, cost_s: float) -> Served[Any]:
+    return Served(task.name, value, Verdict.FRESH, "realtime", stamp=stamp, cost_s=cost_s)

@@ -1,0 +1,248 @@
+"""resolve(): find, check, judge, fall back. Requests and derived inputs both come this way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from parbake.artifact import Record, unpack_stamp
+from parbake.contract import Judgement, Recompute, ServeStale, Use, Verdict, judge
+from parbake.fence.check import is_pending, killed_by
+from parbake.fence.control import Control
+from parbake.fence.recording import Recording
+from parbake.ports import Clock, Hook, Lookup, Source, Store
+from parbake.served import Served
+from parbake.serving.binding import NO_CONTEXT, Binder, Context
+from parbake.serving.compute import Computed, Computer
+from parbake.serving.flight import Flights
+from parbake.serving.models import Models
+from parbake.serving.plan import Plan
+from parbake.serving.scope import within_deadline
+from parbake.tasks import Artifact, ModelTask
+
+FOLLOW_ATTEMPTS = 3
+_MISSING = Judgement(Verdict.MISSING, 0.0, "never computed")
+_decode_reason = msgspec.msgpack.Decoder(str).decode
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a read came to: the answer, and the records that bind it, by task ref (none when it was refused)."""
+
+    served: Served[Any]
+    bound: tuple[tuple[str, Record], ...] = ()
+
+
+class Resolver:
+    """Serves stored tasks for one app."""
+
+    def __init__(  # noqa: PLR0913 - the composition root hands over its parts by name
+        self,
+        *,
+        store: Store,
+        binder: Binder,
+        clock: Clock,
+        hooks: Sequence[Hook],
+        plans: Mapping[str, Plan],
+        silence_limit_s: float,
+    ) -> None:
+        """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted."""
+        self._store = store
+        self._clock = clock
+        self._hooks = tuple(hooks)
+        self._plans = plans
+        self._silence_limit_s = silence_limit_s
+        self._sources: tuple[Source, ...] = binder.sources
+        self._flights: Flights[Computed] = Flights()
+        self._models = Models(store, clock, self._judge_model)
+        self.computer = Computer(store, binder, clock, lambda: self)
+
+    async def serve(self, plan: Plan, key: Any, context: Context = NO_CONTEXT) -> Found:
+        """Resolve a checked key of an artifact; the caller's deadline applies."""
+        started = time.perf_counter()
+        raw = plan.keys.encode(key)
+        found = await self._resolve(plan, key, raw, context)
+        took = time.perf_counter() - started
+        served = found.served
+        for hook in self._hooks:
+            hook.served(plan.name, raw, served.verdict.value, served.lane, took)
+        return found
+
+    async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        record, judgement = self._best(plan, lookup, context)
+        if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+            return await self._from_record(plan, key, record, judgement, context)
+        for hook in self._hooks:
+            hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
+        async with within_deadline(plan.name):
+            return await self._fall_back(plan, key, record, judgement, context)
+
+    def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
+        """The record that passes with the highest stamp, or else the reason why the newest does not."""
+        now, best, why = self._clock.now(), None, _MISSING
+        for record in lookup.records:
+            judgement = self._judge(plan, record, lookup, context, now)
+            if judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+                if best is None or record.stamp > best[0].stamp:
+                    best = (record, judgement)
+            elif why is _MISSING:
+                why = judgement
+        if best is not None:
+            return best
+        return (lookup.records[0] if lookup.records else None), why
+
+    def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+        killed = killed_by(
+            record,
+            lookup.control,
+            lookup.marks,
+            now=now,
+            silent=self._silent(lookup.heartbeats, now) if self._sources else (),
+            also_fenced=context.also_fenced,
+            pointers=context.pointers,
+        )
+        age = now - record.computed_at + record.meta.inputs_age_s
+        return judge(plan.contract, age_s=age, killed_by=killed, pending=is_pending(record, lookup.marks))
+
+    def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
+        oldest = now - self._silence_limit_s
+        return {f for s in self._sources if heartbeats.get(s.name, 0.0) < oldest for f in s.families}
+
+    async def _from_record(
+        self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context
+    ) -> Found:
+        if record.absent:
+            return await self._absent(plan, key, record, context)
+        return Found(self._served(plan, record, plan.decode(record.payload), judgement), ((plan.ref, record),))
+
+    def _served(self, plan: Plan, record: Record, value: Any, judgement: Judgement) -> Served[Any]:
+        return Served(
+            plan.name,
+            value,
+            judgement.verdict,
+            record.lane,
+            max(0.0, self._clock.now() - record.computed_at),
+            judgement.confidence,
+            unpack_stamp(record.stamp),
+            judgement.reason,
+            record.meta.cost_s,
+            record.meta.generation,
+        )
+
+    async def _fall_back(
+        self, plan: Plan, key: Any, record: Record | None, judgement: Judgement, context: Context
+    ) -> Found:
+        """Do what the contract declares for a value that may not be served as it is."""
+        fallback = plan.contract.fallback_if_stale
+        if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
+            return await self._on_demand(plan, key, context)
+        if isinstance(fallback, ServeStale):
+            if record is not None and judgement.verdict is Verdict.STALE and self._overdue_within(plan, record, judgement):
+                late = Judgement(Verdict.DEGRADED, judgement.confidence, f"served stale: {judgement.reason}")
+                return await self._from_record(plan, key, record, late, context)
+            return await self._on_demand(plan, key, context)
+        if isinstance(fallback, Use):
+            return await self._use(plan, key, fallback, judgement, context)
+        return _refused(plan, judgement)
+
+    def _overdue_within(self, plan: Plan, record: Record, judgement: Judgement) -> bool:
+        """Whether a stale record is only late, not killed, and within the contract's extra time."""
+        fallback = plan.contract.fallback_if_stale
+        is_late = judgement.reason.startswith(("past its SLA", "confidence"))
+        age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
+        return (
+            is_late
+            and isinstance(fallback, ServeStale)
+            and age <= plan.contract.freshness_sla_s + fallback.within_s
+        )
+
+    async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
+        """Compute now, one flight per key; a follower serves the stored result only if it passes the fence now."""
+        raw = plan.keys.encode(key)
+        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()))
+        for _ in range(FOLLOW_ATTEMPTS):
+            computed, leads = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
+            if leads:
+                break
+            lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+            record, judgement = self._best(plan, lookup, context)
+            if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+                return await self._from_record(plan, key, record, judgement, context)
+        else:
+            computed = await self._compute_and_write(plan, key, context)
+        if computed.record.absent:
+            return await self._absent(plan, key, computed.record, context)
+        served = self._served(plan, computed.record, computed.value, Judgement(Verdict.FRESH, 1.0))
+        return Found(served, ((plan.ref, computed.record),) if computed.storable else ())
+
+    async def _compute_and_write(self, plan: Plan, key: Any, context: Context) -> Computed:
+        (computed,) = await self.refresh(plan, [key], context)
+        return computed
+
+    async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
+        started, outcome = time.perf_counter(), "failed"
+        try:
+            results = await self.computer.compute(plan, keys, context)
+            outcome = "rejected"
+            for computed in results:
+                raw = plan.keys.encode(computed.key)
+                if computed.storable and not context.pointers and await self._store.write(
+                    plan.ref, raw, computed.record, now=self._clock.now()
+                ):
+                    outcome = "stored"
+        finally:
+            took = (time.perf_counter() - started) / max(1, len(keys))
+            for key in keys:
+                for hook in self._hooks:
+                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
+        return results
+
+    async def _absent(self, plan: Plan, key: Any, record: Record, context: Context) -> Found:
+        """There is none, and that is known: the declared substitute, or nothing with the reason."""
+        reason = _decode_reason(record.payload)
+        fallback = plan.contract.fallback_if_stale
+        judgement = Judgement(Verdict.MISSING, 0.0, reason)
+        if isinstance(fallback, Use):
+            used = await self._use(plan, key, fallback, judgement, context)
+            return Found(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
+        return Found(self._served(plan, record, None, judgement), ((plan.ref, record),))
+
+    async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
+        """Serve another task's value under this one's name, saying why."""
+        if not isinstance(fallback.task, Artifact):
+            return _refused(plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}"))
+        other = self._plans[fallback.task.name]
+        other_key = other.keys.check(fallback.key(key) if fallback.key else key)
+        found = await self.serve(other, other_key, context)
+        verdict = Verdict.DEGRADED if found.served.value is not None else judgement.verdict
+        served = msgspec.structs.replace(found.served, verdict=verdict, reason=judgement.reason)
+        return Found(served, found.bound)
+
+    async def read_input(self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context) -> Served[Any]:
+        """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
+        plan = self._plans[task.name]
+        found = await self.serve(plan, plan.keys.check(key), context)
+        recording.complete = recording.complete and bool(found.bound)
+        for ref, record in found.bound:
+            recording.artifact(ref, record, now=self._clock.now())
+        return found.served
+
+    async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
+        """Return a model's current generation and note it; see :meth:`parbake.serving.models.Models.read`."""
+        return await self._models.read(self._plans[task.name], control, recording, context)
+
+    def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
+        judgement = self._judge(plan, record, lookup, context, self._clock.now())
+        return judgement, self._overdue_within(plan, record, judgement)
+
+
+def _refused(plan: Plan, judgement: Judgement) -> Found:
+    served: Served[Any] = Served(
+        plan.name, None, judgement.verdict, "realtime", reason=judgement.reason, confidence=0.0
+    )
+    return Found(served)
+

@@ -1,0 +1,93 @@
+"""One request's scope: its deadline, the live values already computed in it, and the steps it took."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+from typing import Any
+
+import msgspec
+
+from parbake.errors import DeadlineExceeded
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One task served within a request; times in seconds and milliseconds as named."""
+
+    task: str
+    verdict: str
+    lane: str
+    age_s: float
+    ms: float
+    stamp: int
+    reason: str = ""
+
+
+class Request:
+    """What the reads of one request share. Live values are computed once, whoever asks."""
+
+    def __init__(self, deadline: float | None = None) -> None:
+        """``deadline`` is on the monotonic clock."""
+        self.deadline = deadline
+        self.memo: dict[Any, asyncio.Future[Any]] = {}
+        self.live: dict[str, Any] = {}
+        self.steps: list[Step] = []
+
+
+_current: ContextVar[Request | None] = ContextVar("parbake_request", default=None)
+_budget: ContextVar[float | None] = ContextVar("parbake_budget", default=None)
+
+
+def current() -> Request | None:
+    """The request this code runs in, if any."""
+    return _current.get()
+
+
+@contextlib.asynccontextmanager
+async def request(timeout_s: float | None = None) -> AsyncIterator[Request]:
+    """Open a request scope; every read inside it shares live values and one deadline."""
+    scope = Request(None if timeout_s is None else time.monotonic() + timeout_s)
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)
+
+
+@contextlib.asynccontextmanager
+async def budget(seconds: float) -> AsyncIterator[None]:
+    """Bound what runs inside by ``seconds`` and by the request's deadline, whichever is sooner."""
+    until = time.monotonic() + seconds
+    scope = _current.get()
+    if scope is not None and scope.deadline is not None:
+        until = min(until, scope.deadline)
+    token = _budget.set(until)
+    try:
+        async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            yield
+    finally:
+        _budget.reset(token)
+
+
+def remaining_s() -> float:
+    """Seconds left of the running task's budget or the request's deadline; infinite when there is none."""
+    scope = _current.get()
+    ends = [t for t in (_budget.get(), scope.deadline if scope else None) if t is not None]
+    return min(ends) - time.monotonic() if ends else float("inf")
+
+
+@contextlib.asynccontextmanager
+async def within_deadline(task: str) -> AsyncIterator[None]:
+    """Turn the passing of the request's deadline into :class:`DeadlineExceeded` naming the task."""
+    left = remaining_s()
+    if left == float("inf"):
+        yield
+        return
+    try:
+        async with asyncio.timeout(max(0.0, left)):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{task}: the read's deadline passed", field=task) from error

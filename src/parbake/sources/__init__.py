@@ -1,0 +1,1 @@
+"""Systems of record, one file per kind of database."""

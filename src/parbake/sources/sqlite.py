@@ -1,0 +1,112 @@
+"""A SQLite database as a source: views on read transactions, and the transactional outbox.
+
+The outbox row is written in the transaction of the change it tells of (:func:`emit`). SQLite has one writer at a
+time, so positions are given in commit order without gaps that could fill later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sqlite3
+import time
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from parbake.errors import SourceError
+from parbake.fence.tags import raised_by
+from parbake.ports import SourceEvent, Tracker
+from parbake.views import View
+
+ViewT = TypeVar("ViewT")
+OUTBOX_DDL = """
+CREATE TABLE IF NOT EXISTS parbake_outbox(
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  id TEXT NOT NULL UNIQUE,
+  subject TEXT NOT NULL,
+  type TEXT NOT NULL,
+  time REAL NOT NULL
+)
+"""
+
+
+def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
+    """Write an outbox row in the caller's open transaction; returns its position.
+
+    ``subject`` is the tag (``policy/returns``); ``event_type`` ends in .changed, .created, .deleted or .bulk.
+    """
+    raised_by(subject, event_type)
+    cursor = connection.execute(
+        "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (?, ?, ?, ?)",
+        (uuid.uuid4().hex, subject, event_type, time.time() if now is None else now),
+    )
+    return cast("int", cursor.lastrowid)
+
+
+class _Session:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return self._connection.execute(statement, parameters).fetchall()
+
+
+class SqliteSource:
+    """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`)."""
+
+    def __init__(self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop") -> None:
+        """``families`` are the tag families whose changes this database's outbox tells."""
+        self.name = name
+        self.families = tuple(families)
+        self._path = Path(path)
+        self._views = frozenset(views)
+        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+
+    def provides(self, view: type[Any]) -> bool:
+        """See :class:`parbake.ports.Source`."""
+        return view in self._views
+
+    @contextlib.contextmanager
+    def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
+        """See :class:`parbake.ports.Source`. Raises :class:`SourceError` when the file cannot be read."""
+        with self._connection() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def poll(self, after: int, limit: int) -> list[SourceEvent]:
+        """See :class:`parbake.ports.Source`."""
+        statement = "SELECT position, id, subject, type FROM parbake_outbox WHERE position > ? ORDER BY position LIMIT ?"
+        with self._connection() as connection:
+            return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
+
+    def close(self) -> None:
+        """See :class:`parbake.ports.Source`."""
+        while not self._idle.empty():
+            self._idle.get().close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self._connect()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
+        self._idle.put(connection)
+
+    def _connect(self) -> sqlite3.Connection:
+        if not self._path.is_file():
+            raise SourceError(f"source {self.name!r}: {self._path} does not exist", field=self.name)
+        try:
+            uri = f"{self._path.resolve().as_uri()}?mode=ro"
+            return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error

@@ -1,0 +1,118 @@
+"""What a declaration becomes: one frozen description per task, with no store, clock or client in it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+
+from parbake.contract import Contract, Every
+from parbake.roles import Parameter, Role
+
+if TYPE_CHECKING:
+    from parbake.served import Served
+
+K = TypeVar("K")
+V = TypeVar("V")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A declared inference. Identity, not equality: two registries may hold tasks of one name."""
+
+    name: str
+    fn: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    value_type: Any
+    why: str
+
+    def of(self, *roles: Role) -> tuple[Parameter, ...]:
+        """The parameters in any of these roles."""
+        return tuple(p for p in self.parameters if p.role in roles)
+
+    @property
+    def inputs(self) -> tuple[Task, ...]:
+        """The tasks whose values this one reads."""
+        return tuple(p.task for p in self.of(Role.INPUT, Role.MODEL) if p.task is not None)
+
+    @property
+    def mode(self) -> str:
+        """``batch``, ``near-real-time`` or ``real-time``: the word for the classification table."""
+        return "real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored(Task):
+    """A task whose value is kept: an artifact or a model."""
+
+    contract: Contract
+    schedule: Every | None
+    version: str
+    min_rows_ratio: float
+
+    @property
+    def ref(self) -> str:
+        """The name under which its records and generations are kept."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def mode(self) -> str:
+        """Batch when a schedule runs it ahead; near-real-time when only events and requests do."""
+        return "batch" if self.schedule else "near-real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact(Stored, Generic[K, V]):
+    """A precomputable task, one value per key. ``batched`` functions compute many keys in one call."""
+
+    key_type: Any
+    batched: bool
+    list_keys: Task | None
+    chunk: int
+    served_as: str = ""
+
+    @property
+    def mode(self) -> str:
+        """The declared mode when there is one (an artifact may be matched and refined at request time)."""
+        return self.served_as or super().mode
+
+
+@dataclass(frozen=True, eq=False)
+class ModelTask(Stored, Generic[V]):
+    """A trained model: an artifact without a key, produced by the batch lane only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refine(Task, Generic[K, P, V]):
+    """A near-real-time pass over a precomputed base, inside a time budget (seconds)."""
+
+    base: Artifact[K, Any]
+    budget_s: float
+
+    @property
+    def mode(self) -> str:
+        """Always near-real-time."""
+        return "near-real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class LiveTask(Task, Generic[P, V]):
+    """A real-time task: some input of it exists only in the request."""
+
+
+class Reader(Protocol[K, V]):
+    """How a task reads another artifact: every read goes through the fence and is inherited."""
+
+    async def get(self, key: K, /) -> Served[V]:
+        """Read one key on the event loop."""
+        ...
+
+    def read(self, key: K, /) -> Served[V]:
+        """Read one key from a worker thread (``def`` tasks); raises ``RuntimeError`` on the event loop."""
+        ...
+
+
+AsyncFn = Callable[..., Awaitable[Any]]
+SyncFn = Callable[..., Any]
+KeyLister = Callable[..., Sequence[Any]]

@@ -1,0 +1,20 @@
+"""The source files that the rules of the repository are checked on."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("src", "assistant/src", "tests", "benchmarks")
+
+
+@pytest.fixture(scope="session")
+def root():
+    """Return the folder of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def source_files():
+    """Return every Python file that the budgets hold for."""
+    return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))

@@ -1,0 +1,37 @@
+"""Reads which modules a package imports, from the source alone."""
+
+import ast
+
+
+def modules(source_root, package):
+    """Return each module of ``package`` with its file, by dotted name."""
+    found = {}
+    for path in sorted((source_root / package).rglob("*.py")):
+        parts = path.relative_to(source_root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imported_names(path):
+    """Yield the dotted name of everything that a file imports when it runs, wherever the import stands."""
+    pending = [ast.parse(path.read_text())]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            pending.extend(node.orelse)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            pending.extend(ast.iter_child_nodes(node))
+
+
+def graph(found):
+    """Return for each module the modules of the same package that it imports."""
+    edges = {}
+    for module, path in found.items():
+        names = set(imported_names(path))
+        targets = {name if name in found else name.rpartition(".")[0] for name in names}
+        edges[module] = (targets & found.keys()) - {module}
+    return edges

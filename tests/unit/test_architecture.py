@@ -1,0 +1,122 @@
+"""The rules of the source tree that no other tool checks, and those that import-linter does."""
+
+import graphlib
+import io
+import json
+import re
+import subprocess
+import sys
+import tokenize
+from pathlib import Path
+
+import pytest
+from tests.unit.import_graph import graph, imported_names, modules
+
+ADAPTERS = ("stores", "sources", "events", "executors", "generators", "embedders", "metrics", "alerts")
+LAZY = {"lmdb", "numpy", "prometheus_client", "rich", "typer", "uvicorn"}
+MODULES_LOADED_AT_MOST = 200
+
+SUPPRESSION = re.compile(
+    r"#\s*(?:noqa(?P<codes>:\s*[A-Z]+\d+(?:\s*,\s*[A-Z]+\d+)*)?"
+    r"|type:\s*ignore(?P<rule>\[[\w\-, ]+\])?|pyright:\s*ignore(?P<check>\[[\w\-, ]+\])?"
+    r"|pragma:\s*no (?:cover|branch))(?P<reason>.*)"
+)
+# Spelled apart, so that this file does not contain what it looks for.
+NOWHERE = ["pypi" + ".org", "python" + "hosted", "npmjs" + ".org", "debian" + ".org/debian", "file:" + "///"]
+NOT_IN_LOCKS = re.compile(r"^\s*(?:--(?:extra-)?index|--find|-f\b|-i\b)", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def texts(root):
+    """Return every text that is, or is about to be, committed."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")
+    paths = [path for name in names if name and (path := root / name).is_file()]
+    return {path.relative_to(root): path.read_text(errors="replace") for path in paths}
+
+
+@pytest.mark.parametrize(("folder", "package"), [("src", "parbake"), ("assistant/src", "retail_assistant")])
+def test_imports_form_no_cycle(root, folder, package):
+    """No module imports itself by way of others."""
+    graphlib.TopologicalSorter(graph(modules(root / folder, package))).prepare()
+
+
+@pytest.mark.parametrize("package", ADAPTERS)
+def test_sibling_adapters_do_not_know_each_other(root, package):
+    """An adapter imports of its own folder only private helpers."""
+    found = modules(root / "src", "parbake")
+    prefix = f"parbake.{package}."
+    wrong = [
+        f"{module} imports {target}"
+        for module, targets in graph(found).items()
+        if module.startswith(prefix)
+        for target in targets
+        if target.startswith(prefix) and not target.removeprefix(prefix).startswith("_")
+    ]
+    assert wrong == []
+
+
+def test_the_assistant_uses_the_public_interface_only(root):
+    """Of parbake, the assistant imports the package and its ``testing``, and nothing behind them."""
+    inner = {name.removeprefix("parbake.").split(".")[0] for name in modules(root / "src", "parbake")} - {"testing"}
+    wrong = [
+        f"{module} imports {name}"
+        for module, path in modules(root / "assistant/src", "retail_assistant").items()
+        for name in imported_names(path)
+        if name.startswith("parbake.") and name.split(".")[1] in inner
+    ]
+    assert wrong == []
+
+
+def test_layers_hold(root):
+    """Every import-linter contract is kept."""
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([tool, "--no-cache", "--no-logo"], cwd=root, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_import_is_light(tmp_path):
+    """``import parbake`` loads at most 200 modules, and none of the clients that only some users need."""
+    code = "import json, sys; import parbake; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    loaded = set(json.loads(done.stdout))
+    assert loaded & LAZY == set()
+    assert len(loaded) <= MODULES_LOADED_AT_MOST
+
+
+def unexplained(text):
+    """Yield the comments that silence a checker without naming the rule and the reason."""
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT and (match := SUPPRESSION.search(token.string)):
+            names_rule = "pragma" in token.string or match["codes"] or match["rule"] or match["check"]
+            if not names_rule or len(re.findall(r"\w+", match["reason"])) < 2:
+                yield f"{token.start[0]}: {token.string}"
+
+
+def test_suppressions_give_a_reason(source_files, root):
+    """Each comment that silences a checker names the rule and says why."""
+    found = [f"{path.relative_to(root)}:{line}" for path in source_files for line in unexplained(path.read_text())]
+    assert found == []
+
+
+@pytest.mark.parametrize("silent", ["noqa", "noqa: S101", "type: ignore[misc]", "pragma: no cover", "noqa: S101 x"])
+def test_an_unexplained_suppression_is_found(silent):
+    """The check above sees a comment that gives no reason, and accepts it once it does."""
+    assert list(unexplained(f"x = 1  # {silent}\n"))
+    if silent != "noqa":
+        assert not list(unexplained(f"x = 1  # {silent}  # this is why\n"))
+
+
+def test_no_file_names_a_registry_or_this_machine(texts, root):
+    """Committed files work with whatever registry a user has, and hold no path of the machine they were made on."""
+    local = [str(root)] if len(root.parts) > 2 else []
+    assert [f"{name}: {word}" for name, text in texts.items() for word in NOWHERE + local if word in text] == []
+
+
+def test_lock_files_are_hashed_and_name_no_index(root):
+    """Each locked package has an exact version and a hash, and no lock file says where to fetch it."""
+    for lock in sorted((root / "requirements").glob("*.txt")):
+        text = lock.read_text()
+        assert not NOT_IN_LOCKS.search(text), lock
+        entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)
+        assert all("==" in entry and "--hash=sha256:" in entry for entry in entries if entry), lock
