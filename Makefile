@@ -19,16 +19,16 @@ setup:  ## make .venv match the lock files, with what tests and checks need
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv dev
 
-demo:  ## serve the shopping assistant (PORT=8000, LLM=extractive|llama|openai)
+demo:  ## serve the shopping assistant (PORT=8000, LLM= extractive, llama or openai)
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
-	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS $(RUN) retail_assistant demo --port $(PORT)
+	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
 	@$(CLEAN_ENV) $(RUN) pytest $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
-	@$(CLEAN_ENV) $(RUN) pytest -n 2 tests/unit tests/conformance $(ARGS)
+	@$(CLEAN_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)
 
 check: setup  ## formatting, lint, types, layers
 	@$(RUN) ruff format --check $(PATHS)

@@ -14,11 +14,11 @@ LAST_NAMES = (
     " Yoshida Zeller"
 ).split()
 PLACES = (
-    "Ashgrove Bellmoor Cinder Bay|Coldharbour|Copper Hill|Driftwood|Eastmarch|Fennel Street|Foxhollow|Glass Harbour"
+    "Ashgrove|Bellmoor|Cinder Bay|Coldharbour|Copper Hill|Driftwood|Eastmarch|Fennel Street|Foxhollow|Glass Harbour"
     "|Greywater|Harrow Lane|Hoshino|Ivory Pier|Juniper Row|Kitamachi|Lantern Street|Lowtide|Maple Crossing|Mirefield"
     "|Nightingale Quay|North Ferry|Old Minato|Paper Mill|Quiet Hills|Ravensford|Rosewall|Saltmarsh|Seven Bridges"
     "|Silver Gate|Stonebridge|Sunset Ward|Thornbury|Umber Valley|Willow Court|Winterhaven|Yukari"
-).replace("Ashgrove Bellmoor Cinder Bay", "Ashgrove|Bellmoor|Cinder Bay").split("|")
+).split("|")
 ADJECTIVES = (
     "Amber Borrowed Broken Burning Careful Crimson Crooked Distant Emerald Endless Faithful Fallen Forgotten Gentle"
     " Gilded Hidden Hollow Honest Idle Last Little Lonely Midnight Nameless Ninth Paper Patient Pale Quiet Reckless"

@@ -1,0 +1,187 @@
+"""Builds a shop file: generated in parts of 5,000 shoppers, written aside, renamed when complete."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from retail_assistant.shop import index, schema
+from retail_assistant.shop.errors import BadValue
+from retail_assistant.shop.policies import Policy, check_body
+from retail_assistant.shop.world import draws
+from retail_assistant.shop.world.activity import Frame, make_frame, make_purchases, make_views, paid_cents
+from retail_assistant.shop.world.catalog import Catalog, make_catalog
+from retail_assistant.shop.world.messages import make_messages
+from retail_assistant.shop.world.offers import make_promotions
+from retail_assistant.shop.world.policy_texts import POLICIES
+from retail_assistant.shop.world.reviewing import make_reviews
+from retail_assistant.shop.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage's name, how much of it is done, and how much there is."""
+
+PART = 5_000
+
+
+def generate(
+    path: str | Path,
+    *,
+    seed: int = 7,
+    now: float,
+    products: int = 2_000,
+    shoppers: int = 10_000,
+    days: int = 90,
+    messages: int = 20_000,
+    progress: Progress | None = None,
+) -> None:
+    """Write a shop file, replacing one that is there. The same arguments give the same rows.
+
+    ``now`` (epoch seconds) is the end of the generated ``days``. The outbox starts empty. Raises
+    :class:`BadValue` for a size that is not positive.
+    """
+    sizes = {"products": products, "shoppers": shoppers, "days": days, "messages": messages}
+    for name, value in sizes.items():
+        if value < (0 if name == "messages" else 1):
+            raise BadValue(f"{name}: send a positive number", field=name)
+    now = float(np.floor(now))
+    target = Path(path)
+    aside = target.with_name(target.name + ".building")
+    _remove(aside)
+    conn = sqlite3.connect(aside, isolation_level=None)
+    with contextlib.closing(conn):
+        _prepare(conn)
+        _fill(conn, seed, now, sizes, progress or _silent)
+        _finish(conn, {"seed": seed, "now": now, **sizes}, progress or _silent)
+    _publish(aside, target)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Report nothing."""
+
+
+def _prepare(conn: sqlite3.Connection) -> None:
+    conn.execute("PRAGMA journal_mode=OFF")
+    conn.execute("PRAGMA synchronous=OFF")
+    conn.execute("PRAGMA cache_size=-131072")
+    conn.executescript(schema.TABLES)
+
+
+def _fill(conn: sqlite3.Connection, seed: int, now: float, sizes: dict[str, int], progress: Progress) -> None:
+    days, shoppers = sizes["days"], sizes["shoppers"]
+    conn.execute("BEGIN")
+    catalog = make_catalog(seed, products=sizes["products"], now=now, days=days)
+    _insert_catalog(conn, catalog)
+    _insert_policies(conn, now - days * draws.DAY)
+    conn.executemany("INSERT INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)", make_promotions(seed, now=now))
+    market = make_market(seed, catalog, now=now, days=days)
+    frame = make_frame(catalog, market, now=now, days=days)
+    for part, first in enumerate(range(0, shoppers, PART)):
+        progress("shoppers", first, shoppers)
+        size = min(PART, shoppers - first)
+        group = make_group(seed, part, market, first=first, size=size, now=now, days=days)
+        _insert_group(conn, draws.stream(seed, "activity", part), frame, group)
+    progress("shoppers", shoppers, shoppers)
+    rows = make_messages(seed, catalog, messages=sizes["messages"], shoppers=shoppers, now=now, days=days)
+    conn.executemany(
+        "INSERT INTO queries (shopper, ts, text, question, intent) VALUES (?, ?, ?, ?, ?)",
+        ((shopper_id(shopper), *rest) for shopper, *rest in rows),
+    )
+    conn.execute("COMMIT")
+    progress("messages", sizes["messages"], sizes["messages"])
+
+
+def shopper_id(number: int) -> str:
+    """Return the id of the shopper at a position: ``u00001`` for 0."""
+    return f"u{number + 1:05d}"
+
+
+def _insert_catalog(conn: sqlite3.Connection, catalog: Catalog) -> None:
+    for row in catalog.rows():
+        conn.execute("INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        if row[8]:
+            index.add(conn, index.product_document(row[0], row[1], row[4], row[5], row[7]))
+    asins = [item.asin for item in catalog.items]
+    conn.executemany(
+        "INSERT INTO prices VALUES (?, ?, ?)",
+        zip(asins, catalog.cents.tolist(), catalog.changed_at.tolist(), strict=True),
+    )
+    conn.executemany("INSERT INTO inventory VALUES (?, ?)", zip(asins, catalog.quantity.tolist(), strict=True))
+
+
+def _insert_policies(conn: sqlite3.Connection, updated_at: float) -> None:
+    for text in POLICIES:
+        check_body(text.title, text.body, text.facts)
+        facts = json.dumps(text.facts)
+        conn.execute("INSERT INTO policies VALUES (?, ?, ?, ?, ?)", (text.id, text.title, text.body, facts, updated_at))
+        for document in index.policy_documents(Policy(text.id, text.title, text.body, text.facts, updated_at)):
+            index.add(conn, document)
+
+
+def _insert_group(conn: sqlite3.Connection, rng: np.random.Generator, frame: Frame, group: Group) -> None:
+    ids = [shopper_id(group.first + i) for i in range(len(group))]
+    asins = [item.asin for item in frame.catalog.items]
+    conn.executemany(
+        "INSERT INTO shoppers VALUES (?, ?, ?)",
+        zip(ids, [SEGMENT_NAMES[s] for s in group.segments], group.created_at.tolist(), strict=True),
+    )
+    bought = make_purchases(rng, frame, group)
+    cents = paid_cents(frame.catalog, bought.item, bought.ts)
+    who, what = [ids[i] for i in bought.who], [asins[i] for i in bought.item]
+    conn.executemany(
+        "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)",
+        zip(who, what, bought.ts.tolist(), cents.tolist(), strict=True),
+    )
+    seen = make_views(rng, frame, group, bought)
+    conn.executemany(
+        "INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)",
+        zip([ids[i] for i in seen.who], [asins[i] for i in seen.item], seen.ts.tolist(), strict=True),
+    )
+    conn.executemany(
+        "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
+        ((asin, ids[i], rating, body, ts) for asin, i, rating, body, ts in make_reviews(rng, frame, bought)),
+    )
+    owned = set(zip(who, what, strict=True))
+    carts = {
+        (ids[seen.who[i]], asins[seen.item[i]])
+        for i in np.flatnonzero((seen.ts > frame.end - 5 * draws.DAY) & (rng.random(len(seen.ts)) < 0.05))
+    }
+    conn.executemany("INSERT INTO carts VALUES (?, ?, 1)", sorted(carts - owned))
+
+
+def _finish(conn: sqlite3.Connection, facts: dict[str, float], progress: Progress) -> None:
+    statements = [s for s in schema.INDEXES.split(";") if s.strip()]
+    for done, statement in enumerate(statements):
+        progress("indexes", done, len(statements))
+        conn.execute(statement)
+    meta = {name: f"{value:.0f}" for name, value in facts.items()}
+    meta |= {"schema_version": schema.SCHEMA_VERSION, "source": "generated"}
+    meta |= {f"has_{name}": "1" for name in ("timestamps", "purchases", "views", "reviews", "queries", "promotions")}
+    conn.executemany("INSERT INTO meta VALUES (?, ?)", sorted(meta.items()))
+    conn.execute("INSERT INTO search_index (search_index) VALUES ('optimize')")
+    conn.execute("ANALYZE")
+    conn.execute("PRAGMA journal_mode=WAL")
+    progress("indexes", len(statements), len(statements))
+
+
+def _publish(aside: Path, target: Path) -> None:
+    with aside.open("rb") as handle:
+        os.fsync(handle.fileno())
+    for suffix in ("-wal", "-shm"):
+        target.with_name(target.name + suffix).unlink(missing_ok=True)
+    aside.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+"""Reviews: ratings that follow taste and quality, and text that follows both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from retail_assistant.shop.world import draws
+from retail_assistant.shop.world import review_texts as texts
+from retail_assistant.shop.world.activity import Events, Frame
+from retail_assistant.shop.world.draws import DAY
+from retail_assistant.shop.world.themes import GENRES, THEMES
+
+_SHARE = 0.11
+
+ReviewRow = tuple[str, int, int, str, float]
+
+
+def make_reviews(rng: np.random.Generator, frame: Frame, purchases: Events) -> Iterator[ReviewRow]:
+    """Yield (asin, shopper's position in its group, rating, body, time) for about a tenth of the purchases."""
+    chosen = purchases.take(rng.random(len(purchases.who)) < _SHARE)
+    ts = np.floor(chosen.ts + rng.gamma(2.0, 2.5, size=len(chosen.ts)) * DAY)
+    chosen, ts = chosen.take(ts < frame.end), ts[ts < frame.end]
+    line = frame.catalog.item_array("line")[chosen.item]
+    quality = frame.market.aspects[line].mean(axis=1)
+    score = 3.75 + 0.9 * quality + 0.35 * (chosen.fit - 1.5) + rng.normal(0, 0.75, size=len(ts))
+    rating = np.clip(np.rint(score), 1, 5).astype(np.int64)
+    for i in range(len(ts)):
+        stars = int(rating[i])
+        body = _write(rng, frame, int(chosen.item[i]), stars)
+        yield frame.catalog.items[chosen.item[i]].asin, int(chosen.who[i]), stars, body, float(ts[i])
+
+
+def _write(rng: np.random.Generator, frame: Frame, item: int, rating: int) -> str:
+    position = frame.catalog.items[item].line
+    series = frame.catalog.series[frame.catalog.lines[position].series]
+    words = {
+        "series": series.title,
+        "author": series.author,
+        "genre": GENRES[series.genre],
+        "theme": THEMES[draws.pick(rng, series.themes)].name,
+    }
+    sentences = [draws.pick(rng, texts.OPENING[rating])]
+    for aspect in rng.permutation(len(texts.ASPECTS))[: int(rng.integers(1, 4))]:
+        liked = frame.market.aspects[position, aspect] + 0.7 * (rating - 3) + rng.normal(0, 0.5) > 0
+        pool = texts.PRAISE if liked else texts.BLAME
+        sentences.append(draws.pick(rng, pool[texts.ASPECTS[int(aspect)]]))
+    if rng.random() < 0.5:
+        sentences.append(draws.pick(rng, texts.CLOSING[rating]))
+    return " ".join(sentences).format(**words)

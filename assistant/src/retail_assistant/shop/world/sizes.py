@@ -1,0 +1,31 @@
+"""How large a generated shop becomes, known before it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_VIEWS, _PURCHASES, _REVIEW_SHARE = 25.0, 7.0, 0.1
+_BYTES = {"views": 112, "purchases": 128, "reviews": 260, "shoppers": 32, "products": 1400, "queries": 110}
+_FIXED_BYTES = 200_000
+
+
+@dataclass(frozen=True)
+class Size:
+    """A prediction: rows by table and bytes on disk; at most about a quarter off."""
+
+    rows: dict[str, int]
+    bytes: int
+
+
+def estimate_size(*, products: int, shoppers: int, days: int, messages: int = 20_000) -> Size:
+    """Predict the size of ``generate`` with the same arguments."""
+    purchases = round(shoppers * _PURCHASES * days / 90)
+    rows = {
+        "products": products,
+        "shoppers": shoppers,
+        "views": round(shoppers * _VIEWS * days / 90),
+        "purchases": purchases,
+        "reviews": round(purchases * _REVIEW_SHARE),
+        "queries": messages,
+    }
+    return Size(rows, _FIXED_BYTES + sum(count * _BYTES[name] for name, count in rows.items()))

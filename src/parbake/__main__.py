@@ -1,0 +1,5 @@
+"""``python -m parbake``."""
+
+from parbake.cli.main import main
+
+main()

@@ -1,0 +1,176 @@
+"""``parbake``: serve, work, materialize, look."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from parbake.cli.load import load
+from parbake.cloudevents import CloudEvent
+from parbake.errors import BadInput, ParbakeError
+from parbake.http.server import listen, run
+from parbake.lanes.freshness import report
+from parbake.tasks import Stored
+
+cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
+events = typer.Typer(no_args_is_help=True, help="Events that raise tags.")
+cli.add_typer(events, name="events")
+AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
+
+
+@cli.callback()
+def _setup(*, verbose: Annotated[bool, typer.Option("--verbose", help="log what the lanes do")] = False) -> None:
+    """Run before every command."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@cli.command(epilog="Example: parbake serve shop:app --port 8000")
+def serve(
+    app: AppName,
+    host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
+) -> None:
+    """Serve an app over HTTP."""
+    bound = listen(host, port)
+    application = load(app)
+    typer.echo(f"serving {app} at http://{host}:{bound.getsockname()[1]}", err=True)
+    run(application, bound)
+
+
+@cli.command(epilog="Example: parbake worker shop:app")
+def worker(app: AppName) -> None:
+    """Run the batch and event lanes of an app until interrupted."""
+    application = load(app).app
+
+    async def work() -> None:
+        try:
+            await application.work()
+        finally:
+            await application.close()
+
+    asyncio.run(work())
+
+
+@cli.command(epilog="Example: parbake materialize shop:app candidates")
+def materialize(app: AppName, task: TaskName) -> None:
+    """Run a task's batch lane now, with what is promoted together with it."""
+    application = load(app).app
+    found = _stored(application.tasks[task])
+
+    async def work() -> Any:
+        with Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+            console=Console(stderr=True),
+        ) as bars:  # fmt: skip
+            ids: dict[str, Any] = {}
+
+            def show(name: str, done: int, total: int) -> None:
+                if name not in ids:
+                    ids[name] = bars.add_task(name, total=total)
+                bars.update(ids[name], completed=done, total=total)
+
+            await application.drain()
+            result = await application.materialize(found, progress=show)
+        await application.close()
+        return result
+
+    result = asyncio.run(work())
+    for built in result.built:
+        typer.echo(f"{built.task}: generation {built.generation}, {built.rows} rows in {built.took_s:.1f} s")
+
+
+@cli.command(epilog="Example: parbake tasks shop:app")
+def tasks(app: AppName) -> None:
+    """Show the classification table."""
+    table = Table("task", "mode", "refresh", "lanes", "contract", "why")
+    for row in load(app).app.classify():
+        contract = ", ".join(f"{k}: {_words(v)}" for k, v in row.contract.items() if v is not None)
+        table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, row.note or row.rationale)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+@cli.command(epilog="Example: parbake freshness shop:app")
+def freshness(app: AppName) -> None:
+    """Show how old everything is against its SLA."""
+    application = load(app).app
+
+    async def look() -> list[dict[str, Any]]:
+        try:
+            return await report(application.engine)
+        finally:
+            await application.close()
+
+    table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
+    for row in asyncio.run(look()):
+        names = ("task", "owner", "keys", "freshness_sla_s", "age_p50_s", "age_max_s", "stale_share", "watermark_lag")
+        table.add_row(*(_words(row[name]) for name in names))
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+@cli.command(epilog="Example: parbake rollback shop:app candidates")
+def rollback(app: AppName, task: TaskName) -> None:
+    """Withdraw a task's current generation and return to the one before."""
+    application = load(app).app
+    found = _stored(application.tasks[task])
+
+    async def work() -> int:
+        try:
+            return await application.rollback(found)
+        finally:
+            await application.close()
+
+    typer.echo(f"{task}: back to generation {asyncio.run(work())}")
+
+
+@events.command(epilog="Example: parbake events publish shop:app policy/returns --type policy.changed")
+def publish(
+    app: AppName,
+    subject: Annotated[str, typer.Argument(help="the tag, such as policy/returns")],
+    kind: Annotated[str, typer.Option("--type", help="ends in .changed, .created, .deleted or .bulk")] = "cli.changed",
+    event_id: Annotated[str, typer.Option("--id", help="dedupe id; a repeated one is counted")] = "",
+) -> None:
+    """Raise the tags of an event; returns once that is durable."""
+    application = load(app).app
+
+    async def work() -> Any:
+        import uuid  # noqa: PLC0415 - only this command needs it
+
+        try:
+            return await application.publish(CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject))
+        finally:
+            await application.close()
+
+    ack = asyncio.run(work())
+    typer.echo(f"acknowledged: {', '.join(f'{tag} at {sequence}' for tag, sequence in ack.raised.items())}")
+
+
+def _stored(task: Any) -> Stored:
+    if not isinstance(task, Stored):
+        raise BadInput(f"{task.name} is computed at request time; it keeps nothing to run ahead", field="TASK")
+    return task
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"  # noqa: PLR2004 - whole seconds read better
+    if isinstance(value, list):
+        return " ".join(value) or "nothing"
+    return "-" if value is None else str(value)
+
+
+def main() -> None:
+    """The console script: errors in one plain line, exit status 1."""
+    try:
+        cli()
+    except ParbakeError as error:
+        typer.echo(f"parbake: {error}", err=True)
+        sys.exit(1)

@@ -1,0 +1,143 @@
+"""The ASGI application: routing, body limit, errors as problem documents, lifespan."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+from parbake.errors import BadInput, ParbakeError, UnknownResource
+from parbake.http import routes
+from parbake.http.messages import MAX_BODY, HttpRequest, Response, problem, too_large
+
+if TYPE_CHECKING:
+    from parbake.app import App
+
+Handler = Callable[[HttpRequest], Awaitable[Response]]
+Route = tuple[str, str, Handler]
+ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+_log = logging.getLogger("parbake.http")
+
+
+class _InternalError(ParbakeError):
+    """What a client hears of an error nobody foresaw: nothing that could leak."""
+
+
+class _MethodNotAllowed(ParbakeError):
+    """The path exists, the method on it does not."""
+
+    status = 405
+    title = "Method not allowed"
+
+
+class HttpApp:
+    """Serves an app's API and what is added to it. ``GET`` routes answer ``HEAD`` too."""
+
+    def __init__(self, app: App, extra: Iterable[Route] = (), *, error_members: ErrorMembers | None = None) -> None:
+        """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments."""
+        self.app = app
+        self.routes: list[Route] = [*routes.for_app(app), *extra]
+        self._exact = {(m, p): h for m, p, h in self.routes if "{" not in p}
+        self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
+        self._error_members = error_members
+        self._running: contextlib.AsyncExitStack | None = None
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """The ASGI entry point."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif scope["type"] == "http":
+            await self._http(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            async with self.app.serving():
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except ParbakeError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await self.app.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        request = HttpRequest(method, scope["path"], headers, b"", scope["query_string"].decode("latin-1"))
+        try:
+            handler = self._find(request)
+            request.body = await _read_body(headers, receive)
+            response = await handler(request)
+        except ParbakeError as error:
+            response = self._problem(request, error)
+        except Exception:
+            _log.exception("%s %s failed", method, scope["path"])
+            response = self._problem(request, _InternalError("an unexpected error; the server's log has the details"))
+        await _send(response, send, head=scope["method"] == "HEAD")
+
+    def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
+        members = self._error_members(request, error) if self._error_members else {}
+        return problem(error, **members)
+
+    def _find(self, request: HttpRequest) -> Handler:
+        exact = self._exact.get((request.method, request.path))
+        if exact is not None:
+            return exact
+        segments = request.path.strip("/").split("/")
+        methods = {m for m, p in self._exact if p == request.path}
+        for method, pattern, handler in self._patterns:
+            parameters = _match(pattern, segments)
+            if parameters is None:
+                continue
+            if method == request.method:
+                request.parameters = parameters
+                return handler
+            methods.add(method)
+        if methods:
+            raise _MethodNotAllowed(f"{request.path} answers {', '.join(sorted(methods))}", field="method")
+        raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
+
+
+def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
+    if len(pattern) != len(segments):
+        return None
+    parameters: dict[str, str] = {}
+    for expected, found in zip(pattern, segments, strict=True):
+        if expected.startswith("{"):
+            parameters[expected[1:-1]] = found
+        elif expected != found:
+            return None
+    return parameters
+
+
+async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
+    declared = headers.get("content-length", "0")
+    if not declared.isdigit():
+        raise BadInput("content-length is not a number", field="content-length")
+    if int(declared) > MAX_BODY:
+        raise too_large()
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if len(body) > MAX_BODY:
+            raise too_large()
+        if not message.get("more_body"):
+            return body
+
+
+async def _send(response: Response, send: Send, *, head: bool) -> None:
+    headers = [(b"content-type", response.content_type.encode())]
+    headers += [(k.encode(), v.encode()) for k, v in response.headers]
+    if response.stream is None:
+        headers.append((b"content-length", str(len(response.body)).encode()))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if response.stream is not None and not head:
+        async for chunk in response.stream:
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b"" if head or response.stream else response.body})

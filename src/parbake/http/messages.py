@@ -1,0 +1,87 @@
+"""Requests, responses and problem documents (RFC 9457)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from parbake.errors import BadInput, BodyTooLarge, ParbakeError
+
+T = TypeVar("T")
+MAX_BODY = 64 * 1024
+JSON = "application/json"
+PROBLEM = "application/problem+json"
+
+
+@dataclass(slots=True)
+class HttpRequest:
+    """One request with its body read. ``parameters`` are the path's placeholders."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    query: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The query string's parameters."""
+        return dict(parse_qsl(self.query))
+
+    def json(self, kind: type[T]) -> T:
+        """The body as a type; raises :class:`BadInput` naming the field at fault."""
+        try:
+            return msgspec.json.decode(self.body, type=kind)
+        except msgspec.ValidationError as error:
+            raise BadInput(str(error), field=field_of(error)) from error
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"malformed JSON: {error}", field="body") from error
+
+
+@dataclass(slots=True)
+class Response:
+    """A response: a whole body, or a stream of chunks."""
+
+    body: bytes = b""
+    status: int = 200
+    content_type: str = JSON
+    stream: AsyncIterator[bytes] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """Any msgspec-encodable value as JSON."""
+    return Response(msgspec.json.encode(value), status)
+
+
+def problem(error: ParbakeError, **members: Any) -> Response:
+    """An error as a problem document; ``members`` are added to it."""
+    kind = "".join("-" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("-")
+    document = {
+        "type": f"urn:parbake:{kind}",
+        "title": error.title,
+        "status": error.status,
+        "detail": str(error),
+        "field": error.field,
+        **members,
+    }
+    return Response(msgspec.json.encode(document), error.status, PROBLEM)
+
+
+def field_of(error: msgspec.ValidationError) -> str:
+    """The JSON path that msgspec names in its message, without the leading ``$.``."""
+    parts = str(error).split("`")
+    paths = [p for p in parts[1::2] if p.startswith("$")]
+    if paths:
+        return paths[-1].removeprefix("$.").removeprefix("$") or "body"
+    return parts[1] if "missing required field" in str(error) and len(parts) > 1 else "body"
+
+
+def too_large() -> BodyTooLarge:
+    """The error for a body over the limit."""
+    return BodyTooLarge(f"the body is larger than {MAX_BODY // 1024} KiB", field="body")

@@ -1,0 +1,166 @@
+"""The engine's own routes: health, serve, events, tasks, freshness, costs, metrics, OpenAPI."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from parbake.cloudevents import parse
+from parbake.errors import BadInput, ParbakeError, UnknownTask
+from parbake.http.messages import HttpRequest, Response, field_of, json_response
+from parbake.http.openapi import document
+from parbake.lanes.freshness import report
+from parbake.roles import Role
+from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
+
+if TYPE_CHECKING:
+    from parbake.app import App
+    from parbake.http.asgi import Route
+
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/serve/{task}``."""
+
+    key: Any = None
+    live: dict[str, Any] = {}
+    timeout_s: float | None = None
+
+
+class EngineRoutes:
+    """Handlers over one app."""
+
+    def __init__(self, app: App) -> None:
+        """Keep the app."""
+        self._app = app
+
+    async def healthz(self, _: HttpRequest) -> Response:
+        """Alive."""
+        return json_response({"status": "alive"})
+
+    async def readyz(self, _: HttpRequest) -> Response:
+        """Ready: every model and batch artifact has a generation, every source was heard; says which has not."""
+        engine = self._app.engine
+        lacking: list[str] = []
+        try:
+            _, control = await engine.store.stamp()
+            lacking += [p.name for p in engine.plans.values() if p.task.schedule and not control.pointer(p.ref)]
+            await self._app.drain()
+        except ParbakeError as error:
+            lacking.append(str(error))
+        status = 503 if lacking else 200
+        return json_response({"status": "ready" if not lacking else "not ready", "lacking": lacking}, status)
+
+    async def serve(self, request: HttpRequest) -> Response:
+        """Serve a task by name."""
+        task = self._app.tasks[request.parameters["task"]]
+        body = request.json(ServeBody)
+        if body.timeout_s is not None and body.timeout_s <= 0:
+            raise BadInput("timeout_s must be above 0", field="timeout_s")
+        async with self._app.request(body.timeout_s):
+            served = await self._serve(task, body)
+        return json_response(
+            {
+                "task": served.task,
+                "value": served.value,
+                "verdict": served.verdict.value,
+                "lane": served.lane,
+                "age_s": served.age_s,
+                "confidence": served.confidence,
+                "stamp": served.stamp.sequence,
+                "generation": served.generation,
+                "reason": served.reason,
+            }
+        )
+
+    async def _serve(self, task: Task, body: ServeBody) -> Any:
+        live = _convert_live(task, body.live)
+        if isinstance(task, Artifact):
+            return await self._app.serve(task, _key(body))
+        if isinstance(task, Refine):
+            return await self._app.serve(task, _key(body), **live)
+        if isinstance(task, LiveTask):
+            return await self._app.serve(task, **live)
+        kind = "a model" if isinstance(task, ModelTask) else "not served"
+        raise UnknownTask(f"{task.name} is {kind}: tasks read it, requests do not", field="task")
+
+    async def events(self, request: HttpRequest) -> Response:
+        """Publish CloudEvents; 202 only once their tags are durably raised."""
+        ack = await self._app.publish(*parse(request.headers, request.body))
+        return json_response({"acked": ack.raised, "duplicates": ack.duplicates, "stamp": ack.stamp.sequence}, 202)
+
+    async def tasks(self, _: HttpRequest) -> Response:
+        """The classification table."""
+        return json_response({"tasks": self._app.classify()})
+
+    async def freshness(self, _: HttpRequest) -> Response:
+        """Ages and SLAs per task."""
+        return json_response({"tasks": await report(self._app.engine)})
+
+    async def costs(self, _: HttpRequest) -> Response:
+        """The ledger by task and lane."""
+        ledger = self._app.engine.ledger
+        rows = await asyncio.to_thread(ledger.costs) if ledger else []
+        return json_response({"costs": rows})
+
+    async def metrics(self, _: HttpRequest) -> Response:
+        """Prometheus exposition."""
+        from parbake.metrics.prometheus import render  # noqa: PLC0415 - the client is loaded at the first scrape
+
+        return Response(render(self._app.counters), content_type=METRICS)
+
+
+def for_app(app: App) -> list[Route]:
+    """The engine's routes."""
+    handlers = EngineRoutes(app)
+    table: list[Route] = [
+        ("GET", "/healthz", handlers.healthz),
+        ("GET", "/readyz", handlers.readyz),
+        ("POST", "/v1/serve/{task}", handlers.serve),
+        ("POST", "/v1/events", handlers.events),
+        ("GET", "/v1/tasks", handlers.tasks),
+        ("GET", "/v1/freshness", handlers.freshness),
+        ("GET", "/v1/costs", handlers.costs),
+        ("GET", "/metrics", handlers.metrics),
+    ]
+
+    async def openapi(_: HttpRequest) -> Response:
+        return json_response(document([(method, path, handler.__doc__ or "") for method, path, handler in table]))
+
+    return [*table, ("GET", "/v1/openapi.json", openapi)]
+
+
+def _key(body: ServeBody) -> Any:
+    if body.key is None:
+        raise BadInput("key is required for this task", field="key")
+    return body.key
+
+
+def _convert_live(task: Task, values: dict[str, Any]) -> dict[str, Any]:
+    kinds = {p.name: p.type for p in task.of(Role.LIVE)}
+    unknown = set(values) - set(kinds) - _inherited(task)
+    if unknown:
+        name = min(unknown)
+        raise BadInput(f"{task.name} has no live input {name[:80]!r}", field=f"live.{name[:80]}")
+    converted = dict(values)
+    for name, kind in kinds.items():
+        if name in values:
+            try:
+                converted[name] = msgspec.convert(values[name], kind)
+            except msgspec.ValidationError as error:
+                path = field_of(error)
+                where = f"live.{name}" + ("" if path == "body" else f".{path}")
+                raise BadInput(f"live.{name}: {error}", field=where) from error
+    return converted
+
+
+def _inherited(task: Task) -> set[str]:
+    """Live inputs of the live tasks that this one reads."""
+    names: set[str] = set()
+    for other in task.inputs:
+        if isinstance(other, LiveTask):
+            names |= {p.name for p in other.of(Role.LIVE)} | _inherited(other)
+    return names

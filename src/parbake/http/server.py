@@ -1,0 +1,43 @@
+"""Running an ASGI application under uvicorn, on loopback unless told otherwise."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any
+
+from parbake.errors import MissingDependency, ParbakeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class PortTaken(ParbakeError):
+    """Another process listens there."""
+
+    title = "Port taken"
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Bind before anything slow starts; raises :class:`PortTaken` in plain words."""
+    server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        server.bind((host, port))
+    except OSError as error:
+        server.close()
+        raise PortTaken(f"port {port} on {host} cannot be used ({error.strerror}); choose another", field="port") from error
+    server.listen(1024)
+    return server
+
+
+def run(application: Callable[..., Any], bound: socket.socket) -> None:
+    """Serve until interrupted."""
+    try:
+        import uvicorn  # noqa: PLC0415 - an optional dependency
+    except ModuleNotFoundError as error:
+        raise MissingDependency("serving needs uvicorn: pip install 'parbake[http]'", field="uvicorn") from error
+    config = uvicorn.Config(
+        application, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=False,
+        timeout_graceful_shutdown=5,
+    )  # fmt: skip
+    uvicorn.Server(config).run(sockets=[bound])
