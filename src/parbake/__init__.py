@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from parbake.artifact import Stamp
 from parbake.cloudevents import CloudEvent
 from parbake.contract import (
     Exponential,
@@ -19,8 +20,31 @@ from parbake.contract import (
     fence,
     refresh,
 )
-from parbake.errors import ParbakeError
-from parbake.ports import Ack, Alert, Delta, Embedder, Generator, Prompt, Usage
+from parbake.errors import (
+    BadInput,
+    BodyTooLarge,
+    ComputeFailed,
+    ContractError,
+    DeadlineExceeded,
+    DeclarationError,
+    ForeignStore,
+    GateFailed,
+    LaneError,
+    MissingDependency,
+    NotAcknowledged,
+    NotMaterialized,
+    ParbakeError,
+    PromotionConflict,
+    ProviderError,
+    RequestError,
+    RoleError,
+    SourceError,
+    StoreError,
+    StoreFull,
+    UnknownResource,
+    UnknownTask,
+)
+from parbake.ports import Ack, Alert, AlertSink, Clock, Delta, Embedder, Generator, Hook, Prompt, Tracker, Usage
 from parbake.registry import Input, Model, Registry
 from parbake.roles import Keys, Live, Resource, Source
 from parbake.served import Absent, Served, Value
@@ -33,30 +57,48 @@ if TYPE_CHECKING:
     from parbake.alerts.log import LogSink
     from parbake.alerts.webhook import WebhookSink
     from parbake.app import App
-    from parbake.sources.sqlite import SqliteSource
+    from parbake.http.asgi import HttpApp
+    from parbake.http.messages import HttpRequest, Response, json_response, problem
+    from parbake.http.server import listen
+    from parbake.http.server import run as run_http
+    from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
-# The engine and what pulls in a client library are imported when they are first named.
+# The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
-    "App": "parbake.app",
-    "LogSink": "parbake.alerts.log",
-    "WebhookSink": "parbake.alerts.webhook",
-    "SqliteSource": "parbake.sources.sqlite",
-    "errors": "parbake.errors",
+    "App": "parbake.app:App",
+    "HttpApp": "parbake.http.asgi:HttpApp",
+    "HttpRequest": "parbake.http.messages:HttpRequest",
+    "LogSink": "parbake.alerts.log:LogSink",
+    "OUTBOX_DDL": "parbake.sources.sqlite:OUTBOX_DDL",
+    "Response": "parbake.http.messages:Response",
+    "SqliteSource": "parbake.sources.sqlite:SqliteSource",
+    "WebhookSink": "parbake.alerts.webhook:WebhookSink",
+    "emit": "parbake.sources.sqlite:emit",
+    "json_response": "parbake.http.messages:json_response",
+    "listen": "parbake.http.server:listen",
+    "problem": "parbake.http.messages:problem",
+    "run_http": "parbake.http.server:run",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import an adapter's public name on first use."""
+    """Import a public name on first use."""
     if name not in _LAZY:
         raise AttributeError(f"module 'parbake' has no attribute {name!r}")
-    module = importlib.import_module(_LAZY[name])
-    return module if name == _LAZY[name].rpartition(".")[2] else getattr(module, name)
+    module, _, attribute = _LAZY[name].partition(":")
+    found = globals()[name] = getattr(importlib.import_module(module), attribute)
+    return found
 
 
 __all__ = [
-    "Absent", "Ack", "Alert", "App", "Artifact", "CloudEvent", "Delta", "Embedder", "Exponential", "Generator",
-    "Input", "Keys", "Lazy", "Linear", "Live", "LiveTask", "LogSink", "Model", "ModelTask", "ParbakeError", "Prompt",
-    "Reader", "Recompute", "Refine", "Refuse", "Registry", "Request", "Resource", "ServeStale", "Served", "Source",
-    "SqliteSource", "Step", "Steps", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "every", "fence",
-    "refresh", "remaining_s",
+    "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge", "Clock",
+    "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta", "Embedder",
+    "Exponential", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "Keys",
+    "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LogSink", "MissingDependency", "Model", "ModelTask",
+    "NotAcknowledged", "NotMaterialized", "ParbakeError", "PromotionConflict", "Prompt", "ProviderError", "Reader",
+    "Recompute", "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "RoleError",
+    "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
+    "StoreFull", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
+    "WebhookSink", "emit", "every", "fence", "json_response", "listen", "problem", "refresh", "remaining_s",
+    "run_http",
 ]  # fmt: skip

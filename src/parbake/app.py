@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
@@ -80,7 +80,7 @@ class Engine:
 class App:
     """Tasks with a store, sources and resources: serves, ingests, materializes."""
 
-    def __init__(  # noqa: PLR0913 - the composition root names every part
+    def __init__(
         self,
         tasks: Registry,
         *,
@@ -178,8 +178,7 @@ class App:
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
     ) -> Run:
         """Run the batch lane for a task and what is promoted with it."""
-        options: dict[str, Any] = {} if progress is None else {"progress": progress}
-        run = await self.engine.batch.materialize(self.engine.plans[task.name], keys=keys, **options)
+        run = await self.engine.batch.materialize(self.engine.plans[task.name], keys=keys, progress=progress)
         self._note_run(run)
         return run
 
@@ -209,7 +208,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[App]:
-        """What a server does beside answering: polls the outboxes, so that a dead worker darkens nothing, and watches."""
+        """What a server does beside answering: polls, so that a dead worker darkens nothing, and watches."""
         async with _beside(self._poll_forever(), self.engine.watch.run()):
             yield self
 
@@ -234,7 +233,7 @@ class App:
         """A source that cannot be polled gets no heartbeat: past the silence limit its families are not trusted."""
         try:
             await self.drain()
-        except Exception:
+        except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
             _log.exception("polling the outboxes failed; will try again")
 
     async def close(self) -> None:
@@ -264,7 +263,7 @@ class SyncApp:
     def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
     def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
         """See :meth:`App.serve`."""
-        return cast("Served[Any]", self._portal.call(self._app.serve(task, *args, **kwargs)))
+        return self._portal.call(self._app.serve(task, *args, **kwargs))
 
     def publish(self, *events: CloudEvent) -> Ack:
         """See :meth:`App.publish`."""

@@ -113,4 +113,6 @@ def decode(raw: bytes) -> Record:
             raw[end:],
         )
     except (struct.error, msgspec.DecodeError, IndexError) as error:
-        raise ForeignStore(f"a stored record cannot be read ({error}); delete the store and let it be rebuilt") from error
+        raise ForeignStore(
+            f"a stored record cannot be read ({error}); delete the store and let it be rebuilt"
+        ) from error

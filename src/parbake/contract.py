@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 from parbake.duration import Duration, humanize, seconds
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from parbake.tasks import Task
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """What a read may do with what it found."""
 
     FRESH = "fresh"
@@ -209,8 +209,10 @@ def judge(contract: Contract, *, age_s: float, killed_by: str | None, pending: b
         return Judgement(Verdict.STALE, left, f"confidence {left:.2f} is below {contract.confidence.floor}")
     if pending:
         return Judgement(Verdict.DEGRADED, left, "refresh pending")
-    return Judgement(Verdict.FRESH, left) if left >= contract.confidence.c0 else Judgement(
-        Verdict.DEGRADED, left, "confidence has fallen with age"
+    return (
+        Judgement(Verdict.FRESH, left)
+        if left >= contract.confidence.c0
+        else Judgement(Verdict.DEGRADED, left, "confidence has fallen with age")
     )
 
 

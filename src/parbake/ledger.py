@@ -76,13 +76,14 @@ class Ledger:
     def costs(self) -> list[dict[str, Any]]:
         """Per task and kind: rows and seconds; and serves per task. Blocking."""
         by_lane = self._read(
-            "SELECT task, kind, lane, COUNT(*), SUM(seconds) FROM entries WHERE kind != 'event' GROUP BY task, kind, lane"
+            "SELECT task, kind, lane, COUNT(*), SUM(seconds) FROM entries WHERE kind != 'event' "
+            "GROUP BY task, kind, lane"
         )
         serves = self._read("SELECT task, SUM(count) FROM serves GROUP BY task")
         names = ("task", "kind", "lane", "rows", "seconds")
-        return [dict(zip(names, row, strict=True)) for row in by_lane] + [
-            {"task": task, "kind": "serve", "lane": "", "rows": count, "seconds": None} for task, count in serves
-        ]
+        rows: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in by_lane]
+        rows += [{"task": task, "kind": "serve", "lane": "", "rows": count, "seconds": None} for task, count in serves]
+        return rows
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         try:
@@ -114,6 +115,7 @@ class Ledger:
         with connection:
             connection.executemany("INSERT INTO entries VALUES (?,?,?,?,?,?,?)", rows)
             connection.executemany(
-                "INSERT INTO serves VALUES (?,?,?,?) ON CONFLICT(minute, task, key) DO UPDATE SET count = count + excluded.count",
+                "INSERT INTO serves VALUES (?,?,?,?) "
+                "ON CONFLICT(minute, task, key) DO UPDATE SET count = count + excluded.count",
                 [(minute, task, key, count) for (task, key), count in heat.items()],
             )

@@ -88,7 +88,9 @@ class Store(Protocol):
         """Delete generations that are neither kept, current, retained nor newer than any of these; returns rows."""
         ...
 
-    async def apply(self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None) -> Ack:
+    async def apply(
+        self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
+    ) -> Ack:
         """Raise tags durably. ``position`` is (source, first, last): positions already applied are skipped."""
         ...
 

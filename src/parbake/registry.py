@@ -24,7 +24,9 @@ class _ArtifactDecorator(Protocol):
     """Keeps the key and value types of the function it decorates."""
 
     @overload
-    def __call__(self, fn: Callable[Concatenate[Keys[K], ...], Mapping[K, V | Value[V] | Absent]], /) -> Artifact[K, V]: ...
+    def __call__(
+        self, fn: Callable[Concatenate[Keys[K], ...], Mapping[K, V | Value[V] | Absent]], /
+    ) -> Artifact[K, V]: ...
     @overload
     def __call__(self, fn: Callable[Concatenate[K, ...], Awaitable[V | Value[V] | Absent]], /) -> Artifact[K, V]: ...
     @overload
@@ -276,7 +278,9 @@ def _check_templates(task: Artifact[Any, Any]) -> None:
 def _check_use(task: Artifact[Any, Any]) -> None:
     fallback = task.contract.fallback_if_stale
     if isinstance(fallback, Use) and isinstance(fallback.task, ModelTask):
-        raise ContractError(f"{task.name}: a fallback cannot be a model ({fallback.task.name})", field="fallback_if_stale")
+        raise ContractError(
+            f"{task.name}: a fallback cannot be a model ({fallback.task.name})", field="fallback_if_stale"
+        )
 
 
 def _lister(name: str, fn: Callable[..., Sequence[Any]] | None) -> Task | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
+KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +102,14 @@ class LiveTask(Task, Generic[P, V]):
     """A real-time task: some input of it exists only in the request."""
 
 
-class Reader(Protocol[K, V]):
+class Reader(Protocol[KeyT_contra, V]):
     """How a task reads another artifact: every read goes through the fence and is inherited."""
 
-    async def get(self, key: K, /) -> Served[V]:
+    async def get(self, key: KeyT_contra, /) -> Served[V]:
         """Read one key on the event loop."""
         ...
 
-    def read(self, key: K, /) -> Served[V]:
+    def read(self, key: KeyT_contra, /) -> Served[V]:
         """Read one key from a worker thread (``def`` tasks); raises ``RuntimeError`` on the event loop."""
         ...
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from parbake.app import App
@@ -17,7 +17,7 @@ def load(where: str) -> HttpApp:
     module_name, separator, attribute = where.partition(":")
     if not separator:
         raise BadInput(f"APP={where!r}: expected module:attribute, such as shop:app", field="APP")
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

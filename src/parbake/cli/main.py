@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import uuid
 from typing import Annotated, Any
 
 import typer
@@ -142,8 +143,6 @@ def publish(
     application = load(app).app
 
     async def work() -> Any:
-        import uuid  # noqa: PLC0415 - only this command needs it
-
         try:
             return await application.publish(CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject))
         finally:

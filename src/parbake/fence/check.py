@@ -74,6 +74,6 @@ def is_pending(record: Record, marks: Marks) -> bool:
     return any(seen < marks.get(tag, b"") for tag, seen in record.meta.tags.refreshes)
 
 
-def may_replace(stored: Record, stored_is_alive: bool, new: Record) -> bool:
+def may_replace(stored: Record, new: Record, *, stored_is_alive: bool) -> bool:
     """The write rule: a dead record may always be replaced; a live one only by a higher stamp."""
     return not stored_is_alive or new.stamp > stored.stamp

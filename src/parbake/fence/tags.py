@@ -35,7 +35,9 @@ def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
     """The tags that an event raises, from its CloudEvent ``subject`` and the last word of its ``type``."""
     kind = event_type.rpartition(".")[2]
     if kind not in _TYPES:
-        raise BadInput(f"type={event_type[:80]!r} must end in one of {', '.join('.' + t for t in _TYPES)}", field="type")
+        raise BadInput(
+            f"type={event_type[:80]!r} must end in one of {', '.join('.' + t for t in _TYPES)}", field="type"
+        )
     check_tag(subject, field="subject")
     name = family(subject)
     if kind == "bulk" or "/" not in subject or subject == f"{name}/*":

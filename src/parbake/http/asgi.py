@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.http import routes
@@ -75,7 +75,7 @@ class HttpApp:
             response = await handler(request)
         except ParbakeError as error:
             response = self._problem(request, error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a request that fails must not end the server
             _log.exception("%s %s failed", method, scope["path"])
             response = self._problem(request, _InternalError("an unexpected error; the server's log has the details"))
         await _send(response, send, head=scope["method"] == "HEAD")
@@ -124,7 +124,7 @@ async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
     body = b""
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        body += cast("bytes", message.get("body", b""))
         if len(body) > MAX_BODY:
             raise too_large()
         if not message.get("more_body"):

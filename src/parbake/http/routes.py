@@ -46,7 +46,7 @@ class EngineRoutes:
         engine = self._app.engine
         lacking: list[str] = []
         try:
-            _, control = await engine.store.stamp()
+            control = (await engine.store.stamp())[1]
             lacking += [p.name for p in engine.plans.values() if p.task.schedule and not control.pointer(p.ref)]
             await self._app.drain()
         except ParbakeError as error:
@@ -108,7 +108,7 @@ class EngineRoutes:
 
     async def metrics(self, _: HttpRequest) -> Response:
         """Prometheus exposition."""
-        from parbake.metrics.prometheus import render  # noqa: PLC0415 - the client is loaded at the first scrape
+        from parbake.metrics.prometheus import render  # loads the client at the first scrape
 
         return Response(render(self._app.counters), content_type=METRICS)
 

@@ -25,7 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
         server.bind((host, port))
     except OSError as error:
         server.close()
-        raise PortTaken(f"port {port} on {host} cannot be used ({error.strerror}); choose another", field="port") from error
+        raise PortTaken(
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another", field="port"
+        ) from error
     server.listen(1024)
     return server
 
@@ -33,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
 def run(application: Callable[..., Any], bound: socket.socket) -> None:
     """Serve until interrupted."""
     try:
-        import uvicorn  # noqa: PLC0415 - an optional dependency
+        import uvicorn
     except ModuleNotFoundError as error:
         raise MissingDependency("serving needs uvicorn: pip install 'parbake[http]'", field="uvicorn") from error
     config = uvicorn.Config(

@@ -72,12 +72,19 @@ class BatchLane:
         return chain
 
     async def materialize(
-        self, plan: Plan, *, keys: Sequence[Any] | None = None, trigger: str = "manual", progress: Progress = _silent
+        self,
+        plan: Plan,
+        *,
+        keys: Sequence[Any] | None = None,
+        trigger: str = "manual",
+        progress: Progress | None = None,
     ) -> Run:
         """Run a task's chain and promote it; raises :class:`GateFailed` (the previous generation stays)."""
-        chain = self.chain(plan)
+        chain, progress = self.chain(plan), progress or _silent
         if keys is not None and len(chain) > 1:
-            raise BadInput(f"{plan.name} is promoted together with what is built from it; keys cannot be chosen", field="keys")
+            raise BadInput(
+                f"{plan.name} is promoted together with what is built from it; keys cannot be chosen", field="keys"
+            )
         started, before = self._clock.now(), time.perf_counter()
         generations, stamp, control = {}, None, None
         for member in chain:
@@ -87,7 +94,9 @@ class BatchLane:
         built: list[Built] = []
         for member in chain:
             earlier = {ref: generations[ref] for ref in pointers}
-            part = await self._build(member, keys, Context(pointers=earlier, lane="batch"), generations[member.ref], progress)
+            part = await self._build(
+                member, keys, Context(pointers=earlier, lane="batch"), generations[member.ref], progress
+            )
             previous = control.pointers.get(member.ref) if control else None
             _check_rows(member, part, previous)
             pointers[member.ref] = Pointer(part.generation, self._clock.now(), started, part.rows)
@@ -154,11 +163,12 @@ def decodable(plan: Plan, computed: Computed) -> None:
     try:
         plan.decode(computed.record.payload)
     except msgspec.DecodeError as error:
-        raise GateFailed(f"{plan.name}: the value of {computed.key!r} does not decode ({error})", field=plan.name) from error
+        raise GateFailed(
+            f"{plan.name}: the value of {computed.key!r} does not decode ({error})", field=plan.name
+        ) from error
 
 
 def _models_read(chain: Sequence[Plan]) -> list[str]:
     """The models a chain reads but does not replace: they must not move before the promotion."""
     own = {plan.task for plan in chain}
     return [t.ref for plan in chain for t in plan.task.inputs if isinstance(t, ModelTask) and t not in own]
-

@@ -7,7 +7,6 @@ dies. The first event on a key refreshes it at once; followers are debounced; th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
@@ -174,15 +173,3 @@ def _tags(lookup: Lookup) -> Iterator[str]:
         yield from record.meta.tags.fences
         for tag, _ in record.meta.tags.refreshes:
             yield tag
-
-
-@contextlib.asynccontextmanager
-async def running(lane: EventLane) -> Any:
-    """Run a lane beside other work."""
-    task = asyncio.create_task(lane.run())
-    try:
-        yield lane
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task

@@ -29,10 +29,7 @@ class Parts:
 async def report(engine: Any) -> list[dict[str, Any]]:
     """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
     _, control = await engine.store.stamp()
-    rows = []
-    for plan in engine.plans.values():
-        rows.append(await asyncio.to_thread(_row, engine, plan, control))
-    return rows
+    return [await asyncio.to_thread(_row, engine, plan, control) for plan in engine.plans.values()]
 
 
 def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:

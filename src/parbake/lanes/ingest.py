@@ -69,7 +69,7 @@ class Ingest:
 
 
 def _change(source: Source, row: SourceEvent) -> Change:
-    """A malformed outbox row must not block the rows behind it: it raises its whole family, or nothing it could name."""
+    """A malformed outbox row must not block the rows behind it: it raises all its families."""
     try:
         return Change(raised_by(row.subject, row.type), source.name, row.id)
     except BadInput as error:

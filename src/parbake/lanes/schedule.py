@@ -34,7 +34,7 @@ class Notifier:
         for sink in self._sinks:
             try:
                 await sink.send(alert)
-            except Exception:
+            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must hear
                 _log.exception("alert sink %s failed", type(sink).__name__)
 
 
@@ -69,8 +69,7 @@ class Schedule:
         _, control = await self._store.stamp()
         for plan in self.due(control):
             try:
-                options = {} if progress is None else {"progress": progress}
-                runs.append(await self._batch.materialize(plan, trigger="schedule", **options))
+                runs.append(await self._batch.materialize(plan, trigger="schedule", progress=progress))
                 _log.info("%s: run promoted", plan.name)
             except ParbakeError as error:
                 self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S

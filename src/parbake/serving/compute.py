@@ -35,7 +35,9 @@ class Computed(msgspec.Struct, frozen=True):
 class Inputs(Protocol):
     """What a computation needs from the resolver: derived inputs and models, through the fence."""
 
-    async def read_input(self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context) -> Served[Any]:
+    async def read_input(
+        self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
+    ) -> Served[Any]:
         """Another artifact's value, noted in the recording."""
         ...
 
@@ -127,7 +129,8 @@ class Computer:
 def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     recording, started, cost, lane = run
-    extra, valid_until = (), recording.valid_until
+    extra: tuple[str, ...] = ()
+    valid_until = recording.valid_until
     if isinstance(result, Value):
         extra = result.tags
         valid_until = min(valid_until, result.valid_until or float("inf"))

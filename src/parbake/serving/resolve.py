@@ -38,7 +38,7 @@ class Found(msgspec.Struct, frozen=True):
 class Resolver:
     """Serves stored tasks for one app."""
 
-    def __init__(  # noqa: PLR0913 - the composition root hands over its parts by name
+    def __init__(
         self,
         *,
         store: Store,
@@ -111,9 +111,7 @@ class Resolver:
         oldest = now - self._silence_limit_s
         return {f for s in self._sources if heartbeats.get(s.name, 0.0) < oldest for f in s.families}
 
-    async def _from_record(
-        self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context
-    ) -> Found:
+    async def _from_record(self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context) -> Found:
         if record.absent:
             return await self._absent(plan, key, record, context)
         return Found(self._served(plan, record, plan.decode(record.payload), judgement), ((plan.ref, record),))
@@ -140,7 +138,11 @@ class Resolver:
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
             return await self._on_demand(plan, key, context)
         if isinstance(fallback, ServeStale):
-            if record is not None and judgement.verdict is Verdict.STALE and self._overdue_within(plan, record, judgement):
+            if (
+                record is not None
+                and judgement.verdict is Verdict.STALE
+                and self._overdue_within(plan, record, judgement)
+            ):
                 late = Judgement(Verdict.DEGRADED, judgement.confidence, f"served stale: {judgement.reason}")
                 return await self._from_record(plan, key, record, late, context)
             return await self._on_demand(plan, key, context)
@@ -153,11 +155,7 @@ class Resolver:
         fallback = plan.contract.fallback_if_stale
         is_late = judgement.reason.startswith(("past its SLA", "confidence"))
         age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
-        return (
-            is_late
-            and isinstance(fallback, ServeStale)
-            and age <= plan.contract.freshness_sla_s + fallback.within_s
-        )
+        return is_late and isinstance(fallback, ServeStale) and age <= plan.contract.freshness_sla_s + fallback.within_s
 
     async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
         """Compute now, one flight per key; a follower serves the stored result only if it passes the fence now."""
@@ -190,8 +188,10 @@ class Resolver:
             outcome = "rejected"
             for computed in results:
                 raw = plan.keys.encode(computed.key)
-                if computed.storable and not context.pointers and await self._store.write(
-                    plan.ref, raw, computed.record, now=self._clock.now()
+                if (
+                    computed.storable
+                    and not context.pointers
+                    and await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
                 ):
                     outcome = "stored"
         finally:
@@ -222,7 +222,9 @@ class Resolver:
         served = msgspec.structs.replace(found.served, verdict=verdict, reason=judgement.reason)
         return Found(served, found.bound)
 
-    async def read_input(self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context) -> Served[Any]:
+    async def read_input(
+        self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
+    ) -> Served[Any]:
         """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
         plan = self._plans[task.name]
         found = await self.serve(plan, plan.keys.check(key), context)
@@ -245,4 +247,3 @@ def _refused(plan: Plan, judgement: Judgement) -> Found:
         plan.name, None, judgement.verdict, "realtime", reason=judgement.reason, confidence=0.0
     )
     return Found(served)
-

@@ -56,7 +56,9 @@ class _Session:
 class SqliteSource:
     """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`)."""
 
-    def __init__(self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop") -> None:
+    def __init__(
+        self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
+    ) -> None:
         """``families`` are the tag families whose changes this database's outbox tells."""
         self.name = name
         self.families = tuple(families)
@@ -80,7 +82,9 @@ class SqliteSource:
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
         """See :class:`parbake.ports.Source`."""
-        statement = "SELECT position, id, subject, type FROM parbake_outbox WHERE position > ? ORDER BY position LIMIT ?"
+        statement = (
+            "SELECT position, id, subject, type FROM parbake_outbox WHERE position > ? ORDER BY position LIMIT ?"
+        )
         with self._connection() as connection:
             return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
 

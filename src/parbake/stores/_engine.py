@@ -22,18 +22,22 @@ MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED = b"w", b"o", b"b", b"e", b"a", b
 SEEN_LIMIT = 100_000
 
 
-class Txn(Protocol):
-    """A transaction over an ordered byte map."""
+class ReadTxn(Protocol):
+    """What a read of one key needs of a transaction; a driver's own object will do, without a wrapper."""
 
-    def get(self, key: bytes) -> bytes | None:
+    def get(self, key: bytes, /) -> bytes | None:
         """Read one key."""
         ...
 
-    def put(self, key: bytes, value: bytes) -> object:
+
+class Txn(ReadTxn, Protocol):
+    """A transaction over an ordered byte map."""
+
+    def put(self, key: bytes, value: bytes, /) -> object:
         """Write one key."""
         ...
 
-    def delete(self, key: bytes) -> object:
+    def delete(self, key: bytes, /) -> object:
         """Remove one key."""
         ...
 
@@ -85,7 +89,7 @@ def initialise(txn: Txn, incarnation: int) -> None:
     txn.put(SEQUENCE, (0).to_bytes(8, "big"))
 
 
-def read(txn: Txn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
+def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
     """One snapshot of a key: records, watermarks, control, heartbeats."""
     control = parsed.control(txn.get(CONTROL) or b"")
     current = generation or control.pointer(task)
@@ -94,7 +98,7 @@ def read(txn: Txn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lo
     return Lookup(control, records, marks_of(txn, records), parsed.beats(txn.get(BEATS)))
 
 
-def marks_of(txn: Txn, records: Sequence[Record]) -> dict[str, bytes]:
+def marks_of(txn: ReadTxn, records: Sequence[Record]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
     for record in records:
@@ -106,25 +110,25 @@ def marks_of(txn: Txn, records: Sequence[Record]) -> dict[str, bytes]:
     return marks
 
 
-def _mark(txn: Txn, marks: dict[str, bytes], tag: str) -> None:
+def _mark(txn: ReadTxn, marks: dict[str, bytes], tag: str) -> None:
     raw = txn.get(MARK + tag.encode())
     if raw is not None:
         marks[tag] = raw
 
 
-def stamp(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
+def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
     """The counter and the control record."""
     control = parsed.control(txn.get(CONTROL) or b"")
     return Stamp(control.incarnation, int.from_bytes(txn.get(SEQUENCE) or b"", "big")), control
 
 
-def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, now: float) -> bool:
+def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
     """A conditional write: a live record is never replaced by one with a lower or equal stamp."""
     lookup = read(txn, parsed, task, key, 0)
     for stored in lookup.records:
         alive = killed_by(stored, lookup.control, lookup.marks, now=now) is None
         is_overlay = stored.meta.generation == 0
-        if is_overlay and not may_replace(stored, alive, record):
+        if is_overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
         if not is_overlay and alive and stored.stamp > record.stamp:
             return False
@@ -159,7 +163,9 @@ def roll_back(txn: Txn, parsed: Parsed, task: str, now: float) -> int:
     return generation
 
 
-def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: tuple[str, int, int] | None) -> Ack:
+def apply(
+    txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: tuple[str, int, int] | None
+) -> Ack:
     """Raise tags: one step of the counter per change, all in one transaction with the source's position."""
     at, control = stamp(txn, parsed)
     sequence, raised, duplicates = at.sequence, {}, 0

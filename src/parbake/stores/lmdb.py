@@ -58,13 +58,19 @@ def _parse_size(text: str) -> int:
 class _Txn:
     """The protocol's transaction over an LMDB one."""
 
-    __slots__ = ("_txn", "delete", "get", "put")
+    __slots__ = ("_txn",)
 
-    def __init__(self, txn: Any) -> None:
+    def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
         self._txn = txn
-        self.get: Callable[[bytes], bytes | None] = txn.get
-        self.put = txn.put
-        self.delete = txn.delete
+
+    def get(self, key: bytes) -> bytes | None:
+        return self._txn.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self._txn.put(key, value)
+
+    def delete(self, key: bytes) -> None:
+        self._txn.delete(key)
 
     def items(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         with self._txn.cursor() as cursor:
@@ -107,9 +113,14 @@ class LmdbStore:
 
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
         """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.write(txn, self._parsed, task, key, record, now))
+        return await self._write(lambda txn: engine.write(txn, self._parsed, task, key, record, now=now))
 
-    async def write_base(self, task: str, generation: int, rows: Sequence[tuple[bytes, Record]]) -> None:  # noqa: ARG002 - a generation belongs to one task
+    async def write_base(
+        self,
+        task: str,  # noqa: ARG002 - a generation belongs to one task
+        generation: int,
+        rows: Sequence[tuple[bytes, Record]],
+    ) -> None:
         """See :class:`parbake.ports.Store`."""
 
         def put(txn: _Txn) -> None:
@@ -134,7 +145,9 @@ class LmdbStore:
         """See :class:`parbake.ports.Store`."""
         return await self._write(lambda txn: engine.sweep(txn, self._parsed, keep))
 
-    async def apply(self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None) -> Ack:
+    async def apply(
+        self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
+    ) -> Ack:
         """See :class:`parbake.ports.Store`."""
         return await self._write(lambda txn: engine.apply(txn, self._parsed, changes, now, position))
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
 
-from parbake.artifact import Record, Stamp
+from parbake.artifact import Record, Stamp, encode
 from parbake.fence.control import Control, Promotion
 from parbake.ports import Ack, Change, Lookup, Raised
 from parbake.stores import _engine as engine
@@ -67,13 +67,18 @@ class MemoryStore:
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
         """See :class:`parbake.ports.Store`."""
         with self._lock:
-            return engine.write(self._map, self._parsed, task, key, record, now)
+            return engine.write(self._map, self._parsed, task, key, record, now=now)
 
-    async def write_base(self, task: str, generation: int, rows: Sequence[tuple[bytes, Record]]) -> None:  # noqa: ARG002 - a generation belongs to one task
+    async def write_base(
+        self,
+        task: str,  # noqa: ARG002 - a generation belongs to one task
+        generation: int,
+        rows: Sequence[tuple[bytes, Record]],
+    ) -> None:
         """See :class:`parbake.ports.Store`."""
         with self._lock:
             for key, record in rows:
-                self._map.put(engine.base_key(generation, key), engine.encode(record))
+                self._map.put(engine.base_key(generation, key), encode(record))
 
     async def begin(self) -> tuple[int, Stamp, Control]:
         """See :class:`parbake.ports.Store`."""
@@ -95,7 +100,9 @@ class MemoryStore:
         with self._lock:
             return engine.sweep(self._map, self._parsed, keep)
 
-    async def apply(self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None) -> Ack:
+    async def apply(
+        self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
+    ) -> Ack:
         """See :class:`parbake.ports.Store`."""
         with self._lock:
             return engine.apply(self._map, self._parsed, changes, now, position)
