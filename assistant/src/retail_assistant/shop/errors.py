@@ -14,12 +14,13 @@
 
 from __future__ import annotations
 
-from parbake.errors import RequestError
+from parbake import ParbakeError
 
 
-class ShopError(RequestError):
+class ShopError(ParbakeError):
     """Base of the shop's errors: ``field`` names the value at fault, ``status`` is the HTTP status."""
 
+    status = 422
     title = "The shop refused"
 
 

@@ -6,16 +6,16 @@ import sqlite3
 import uuid
 
 
-def emit(conn: sqlite3.Connection, subject: str, type: str, now: float) -> int:  # noqa: A002 - CloudEvents' own name
+def emit(conn: sqlite3.Connection, subject: str, kind: str, now: float) -> int:
     """Add one change to the outbox, inside the caller's transaction, and return its position.
 
-    ``subject`` is the tag that the change raises (``policy/returns``), ``type`` what happened to it
+    ``subject`` is the tag that the change raises (``policy/returns``), ``kind`` what happened to it
     (``policy.changed``), ``now`` the time in epoch seconds. Writers are serialised by ``BEGIN IMMEDIATE``, so
     positions grow in commit order.
     """
     cursor = conn.execute(
         "INSERT INTO parbake_outbox (id, subject, type, time) VALUES (?, ?, ?, ?)",
-        (uuid.uuid4().hex, subject, type, now),
+        (uuid.uuid4().hex, subject, kind, now),
     )
     return int(cursor.lastrowid or 0)
 

@@ -81,19 +81,17 @@ class Review(msgspec.Struct, frozen=True):
     ts: float
 
 
-def get_policy(conn: sqlite3.Connection, id: str) -> Policy:  # noqa: A002 - the column's name
+def get_policy(conn: sqlite3.Connection, policy_id: str) -> Policy:
     """Return one policy, its facts decoded."""
-    row = conn.execute("SELECT id, title, body, facts, updated_at FROM policies WHERE id = ?", (id,)).fetchone()
+    row = conn.execute("SELECT id, title, body, facts, updated_at FROM policies WHERE id = ?", (policy_id,)).fetchone()
     if row is None:
-        raise UnknownPolicy(f"no policy is called {id!r}; GET /shop/policies lists them", field="id")
+        raise UnknownPolicy(f"no policy is called {policy_id!r}; GET /shop/policies lists them", field="id")
     return _policy(row)
 
 
 def list_policies(conn: sqlite3.Connection) -> list[Policy]:
     """Return every policy, ordered by id."""
-    return [
-        _policy(r) for r in conn.execute("SELECT id, title, body, facts, updated_at FROM policies ORDER BY id")
-    ]
+    return [_policy(r) for r in conn.execute("SELECT id, title, body, facts, updated_at FROM policies ORDER BY id")]
 
 
 def get_product(conn: sqlite3.Connection, asin: str) -> Product:
@@ -118,11 +116,11 @@ def list_editions(conn: sqlite3.Connection, series: str, volume: int) -> list[Pr
     return [_product(r) for r in rows]
 
 
-def get_promotion(conn: sqlite3.Connection, id: str) -> Promotion:  # noqa: A002 - the column's name
+def get_promotion(conn: sqlite3.Connection, promotion_id: str) -> Promotion:
     """Return one promotion, whether it runs now or not."""
-    row = conn.execute(f"{_PROMOTION} WHERE id = ?", (id,)).fetchone()
+    row = conn.execute(f"{_PROMOTION} WHERE id = ?", (promotion_id,)).fetchone()
     if row is None:
-        raise UnknownPromotion(f"no promotion is called {id!r}", field="id")
+        raise UnknownPromotion(f"no promotion is called {promotion_id!r}", field="id")
     return Promotion(*row)
 
 
@@ -183,7 +181,9 @@ def get_meta(conn: sqlite3.Connection) -> dict[str, str]:
 
 def no_product(asin: str) -> UnknownProduct:
     """Return the error for an asin that is not in the catalog."""
-    return UnknownProduct(f"no product has the asin {asin!r}; check it, or add it with PUT /shop/products", field="asin")
+    return UnknownProduct(
+        f"no product has the asin {asin!r}; check it, or add it with PUT /shop/products", field="asin"
+    )
 
 
 def _policy(row: tuple[str, str, str, str, float]) -> Policy:

@@ -52,7 +52,7 @@ class PromotionFields(TypedDict, total=False):
 
 def put_policy(
     conn: sqlite3.Connection,
-    id: str,  # noqa: A002 - the column's name
+    policy_id: str,
     *,
     title: str | None = None,
     body: str | None = None,
@@ -63,20 +63,18 @@ def put_policy(
 
     ``facts`` are merged into the stored ones; ``None`` removes one. A body whose placeholder has no fact is refused.
     """
-    checks.identifier(id, "id")
+    checks.identifier(policy_id, "id")
     with transaction(conn):
-        known = conn.execute("SELECT 1 FROM policies WHERE id = ?", (id,)).fetchone() is not None
-        if known or title is None or body is None:
-            old = get_policy(conn, id)
-        else:
-            old = Policy(id, title, body, {}, now)
+        known = conn.execute("SELECT 1 FROM policies WHERE id = ?", (policy_id,)).fetchone() is not None
+        is_new = not known and title is not None and body is not None
+        old = Policy(policy_id, title or "", body or "", {}, now) if is_new else get_policy(conn, policy_id)
         policy = _merge_policy(old, title, body, facts or {}, now)
         conn.execute(
             "INSERT OR REPLACE INTO policies VALUES (?, ?, ?, ?, ?)",
-            (id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
+            (policy_id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
         )
-        index.replace(conn, "policy", id, index.policy_documents(policy))
-        return emit(conn, f"policy/{id}", "policy.changed" if known else "policy.created", now)
+        index.replace(conn, "policy", policy_id, index.policy_documents(policy))
+        return emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now)
 
 
 def _merge_policy(
@@ -110,7 +108,7 @@ def put_product(
     checks.identifier(asin, "asin")
     with transaction(conn):
         old = conn.execute("SELECT listed FROM products WHERE asin = ?", (asin,)).fetchone()
-        product = _check_product(_merge_product(conn, asin, old is None, fields, now))
+        product = _check_product(_merge_product(conn, asin, fields, is_new=old is None, now=now))
         _store_product(conn, product)
         if old is None and cents is None:
             raise BadValue("cents: a new product needs a price", field="cents")
@@ -128,9 +126,7 @@ def _product_event(old: tuple[int] | None, new: Product) -> str:
     return "product.deleted" if was_listed and not new.listed else "product.changed"
 
 
-def _merge_product(
-    conn: sqlite3.Connection, asin: str, is_new: bool, fields: ProductFields, now: float
-) -> Product:
+def _merge_product(conn: sqlite3.Connection, asin: str, fields: ProductFields, *, is_new: bool, now: float) -> Product:
     if not is_new:
         return msgspec.structs.replace(get_product(conn, asin), **fields)
     for name in ("title", "author", "genre"):
@@ -138,11 +134,11 @@ def _merge_product(
             raise BadValue(f"{name}: a new product needs it", field=name)
     return Product(
         asin,
-        title=fields["title"],
-        series=fields.get("series", fields["title"]),
+        title=fields.get("title", ""),
+        series=fields.get("series", fields.get("title", "")),
         volume=fields.get("volume", 1),
-        author=fields["author"],
-        genre=fields["genre"],
+        author=fields.get("author", ""),
+        genre=fields.get("genre", ""),
         format=fields.get("format", "paperback"),
         description=fields.get("description", ""),
         listed=fields.get("listed", True),
@@ -183,38 +179,38 @@ def delist(conn: sqlite3.Connection, asin: str, *, now: float) -> int:
 
 def put_promotion(
     conn: sqlite3.Connection,
-    id: str,  # noqa: A002 - the column's name
+    promotion_id: str,
     *,
     now: float,
     **fields: Unpack[PromotionFields],
 ) -> int:
     """Change a promotion's given fields, or add a new one (category ``*`` and segment ``all`` unless given)."""
-    checks.identifier(id, "id")
+    checks.identifier(promotion_id, "id")
     with transaction(conn):
-        known = conn.execute("SELECT 1 FROM promotions WHERE id = ?", (id,)).fetchone() is not None
-        p = _merge_promotion(get_promotion(conn, id) if known else None, id, fields)
+        known = conn.execute("SELECT 1 FROM promotions WHERE id = ?", (promotion_id,)).fetchone() is not None
+        p = _merge_promotion(get_promotion(conn, promotion_id) if known else None, promotion_id, fields)
         _check_promotion(conn, p)
         conn.execute(
             "INSERT OR REPLACE INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (p.id, p.title, p.category, p.segment, p.percent, p.starts_at, p.ends_at),
         )
-        return emit(conn, f"promotion/{id}", f"promotion.{'changed' if known else 'created'}", now)
+        return emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now)
 
 
-def _merge_promotion(old: Promotion | None, id: str, fields: PromotionFields) -> Promotion:  # noqa: A002
+def _merge_promotion(old: Promotion | None, promotion_id: str, fields: PromotionFields) -> Promotion:
     if old is not None:
         return msgspec.structs.replace(old, **fields)
     missing = next((n for n in ("title", "percent", "starts_at", "ends_at") if n not in fields), None)
     if missing:
         raise BadValue(f"{missing}: a new promotion needs it", field=missing)
     return Promotion(
-        id,
-        title=fields["title"],
+        promotion_id,
+        title=fields.get("title", ""),
         category=fields.get("category", "*"),
         segment=fields.get("segment", "all"),
-        percent=fields["percent"],
-        starts_at=fields["starts_at"],
-        ends_at=fields["ends_at"],
+        percent=fields.get("percent", 0),
+        starts_at=fields.get("starts_at", 0.0),
+        ends_at=fields.get("ends_at", 0.0),
     )
 
 
@@ -230,12 +226,12 @@ def _check_promotion(conn: sqlite3.Connection, p: Promotion) -> None:
         raise BadValue("category: send '*' or the genre of a product", field="category")
 
 
-def delete_promotion(conn: sqlite3.Connection, id: str, *, now: float) -> int:  # noqa: A002 - the column's name
+def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float) -> int:
     """Remove a promotion."""
     with transaction(conn):
-        get_promotion(conn, id)
-        conn.execute("DELETE FROM promotions WHERE id = ?", (id,))
-        return emit(conn, f"promotion/{id}", "promotion.deleted", now)
+        get_promotion(conn, promotion_id)
+        conn.execute("DELETE FROM promotions WHERE id = ?", (promotion_id,))
+        return emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now)
 
 
 def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
@@ -274,9 +270,7 @@ def set_cart(conn: sqlite3.Connection, shopper: str, lines: Mapping[str, int], *
         conn.executemany("INSERT INTO carts VALUES (?, ?, ?)", kept)
 
 
-def add_purchase(
-    conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None
-) -> int:
+def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None) -> int:
     """Sell one copy at ``cents`` (the current price when absent) and take it out of stock and out of the cart."""
     with transaction(conn):
         _listed(conn, asin)
@@ -286,9 +280,7 @@ def add_purchase(
         if sold.rowcount == 0:
             raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
-        conn.execute(
-            "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid)
-        )
+        conn.execute("INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid))
         return emit(conn, f"user/{shopper}", "user.changed", now)
 
 
@@ -300,9 +292,7 @@ def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -
         conn.execute("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", (shopper, asin, now))
 
 
-def add_review(
-    conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int, body: str, now: float
-) -> int:
+def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int, body: str, now: float) -> int:
     """Store a review with a rating of 1 to 5."""
     checks.integer(rating, "rating", least=1, most=5)
     checks.text(body, "body", longest=LONGEST_TEXT)

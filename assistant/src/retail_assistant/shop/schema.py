@@ -57,7 +57,11 @@ CREATE TABLE IF NOT EXISTS promotions (
     ends_at REAL NOT NULL,
     CHECK (starts_at < ends_at)
 );
-CREATE TABLE IF NOT EXISTS shoppers (id TEXT PRIMARY KEY, segment TEXT NOT NULL, created_at REAL NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS shoppers (
+    id TEXT PRIMARY KEY,
+    segment TEXT NOT NULL,
+    created_at REAL NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS views (
     id INTEGER PRIMARY KEY,
     shopper TEXT NOT NULL REFERENCES shoppers (id),

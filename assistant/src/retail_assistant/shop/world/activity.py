@@ -47,6 +47,17 @@ class Events:
         return Events(self.who[keep], self.item[keep], self.ts[keep], self.fit[keep])
 
 
+@dataclass(frozen=True)
+class _Chains:
+    """Series that somebody began: who, which line, when (epoch seconds), from which volume (0 is the first)."""
+
+    who: Ints
+    line: Ints
+    fit: Floats
+    began: Floats
+    from_volume: Ints
+
+
 def make_frame(catalog: Catalog, market: Market, *, now: float, days: int) -> Frame:
     """Lay the catalog out as arrays."""
     return Frame(
@@ -63,18 +74,13 @@ def make_frame(catalog: Catalog, market: Market, *, now: float, days: int) -> Fr
 def make_purchases(rng: np.random.Generator, frame: Frame, group: Group) -> Events:
     """Return the group's purchases ordered by (shopper, time); nobody buys the same volume twice."""
     who = np.repeat(np.arange(len(group), dtype=np.int64), group.starts)
-    began = _moments(rng, frame, len(who))
+    began = draws.moments(rng, len(who), start=frame.start, days=frame.days)
     line, fit = choose_lines(rng, group, frame.market, who, _weeks(frame, began))
-    from_volume = _first_volumes(rng, frame, line)
-    counts = _volumes_bought(rng, frame, group, who, line, from_volume, fit)
-    chain, step = draws.repeat_index(counts)
-    item = frame.first[line[chain]] + from_volume[chain] + step
-    ts = _reading_times(rng, frame, began, chain, step, item)
+    chains = _Chains(who, line, fit, began, _first_volumes(rng, frame, line))
+    chain, step = draws.repeat_index(_volumes_bought(rng, frame, group, chains))
+    item = frame.first[line[chain]] + chains.from_volume[chain] + step
+    ts = _reading_times(rng, frame, began[chain], step, item)
     return _once_per_work(frame, Events(who[chain], item, ts, fit[chain]))
-
-
-def _moments(rng: np.random.Generator, frame: Frame, size: int) -> Floats:
-    return frame.start + np.floor(rng.random(size) * frame.days) * DAY + draws.clock_times(rng, size)
 
 
 def _weeks(frame: Frame, ts: Floats) -> Ints:
@@ -84,32 +90,30 @@ def _weeks(frame: Frame, ts: Floats) -> Ints:
 def _first_volumes(rng: np.random.Generator, frame: Frame, line: Ints) -> Ints:
     """Most begin at volume 1 (0 here); some go on with a series that they began earlier."""
     later = np.floor(rng.random(len(line)) * frame.length[line]).astype(np.int64)
-    return np.where(rng.random(len(line)) < _MID_SERIES, later, 0)
+    return np.where(draws.chances(rng, len(line), _MID_SERIES), later, 0)
 
 
-def _volumes_bought(
-    rng: np.random.Generator, frame: Frame, group: Group, who: Ints, line: Ints, from_volume: Ints, fit: Floats
-) -> Ints:
-    go_on = _READ_ON + group.keenness[who] + frame.market.keenness[line] + 0.05 * np.clip(fit, -2, 3)
+def _volumes_bought(rng: np.random.Generator, frame: Frame, group: Group, chains: _Chains) -> Ints:
+    keenness = group.keenness[chains.who] + frame.market.keenness[chains.line]
+    go_on = _READ_ON + keenness + 0.05 * np.clip(chains.fit, -2, 3)
     wanted = rng.geometric(1.0 - np.clip(go_on, 0.1, 0.93)).astype(np.int64)
-    return np.minimum(wanted, frame.length[line] - from_volume)
+    return np.asarray(np.minimum(wanted, frame.length[chains.line] - chains.from_volume), dtype=np.int64)
 
 
-def _reading_times(
-    rng: np.random.Generator, frame: Frame, began: Floats, chain: Ints, step: Ints, item: Ints
-) -> Floats:
+def _reading_times(rng: np.random.Generator, frame: Frame, began: Floats, step: Ints, item: Ints) -> Floats:
     """Each further volume follows within days (mean 4), never before its release, never before the one before it."""
-    gap = np.where(rng.random(len(chain)) < 0.15, 0.0, rng.exponential(4.0, size=len(chain)))
+    size = len(step)
+    gap = np.where(draws.chances(rng, size, 0.15), 0.0, rng.exponential(4.0, size=size))
     gap[step == 0] = 0.0
     total = np.cumsum(gap)
     starts = np.flatnonzero(step == 0)
-    since = total - np.repeat(total[starts], np.diff(np.append(starts, len(chain))))
-    day = np.floor((began[chain] - frame.start) / DAY + since)
-    ts = frame.start + day * DAY + np.where(step == 0, began[chain] % DAY, draws.clock_times(rng, len(chain)))
-    released = frame.catalog.created_at[item] + rng.exponential(2.0, size=len(chain)) * DAY
-    ts = np.maximum(ts, released)
+    chain = np.cumsum(step == 0) - 1
+    day = np.floor(began / DAY + total - total[starts][chain])
+    ts = day * DAY + np.where(step == 0, began % DAY, draws.clock_times(rng, size))
+    ts = np.maximum(ts, frame.catalog.created_at[item] + rng.exponential(2.0, size=size) * DAY)
     apart = chain * (4000 * DAY)
-    return np.maximum.accumulate(ts - frame.start + apart) - apart + frame.start + 90.0 * step
+    since = np.maximum.accumulate(ts - frame.start + apart) - apart
+    return np.asarray(since + frame.start + 90.0 * step, dtype=np.float64)
 
 
 def _once_per_work(frame: Frame, events: Events) -> Events:
@@ -139,27 +143,28 @@ def make_views(rng: np.random.Generator, frame: Frame, group: Group, purchases: 
     )
     ts = np.maximum(merged.ts, frame.catalog.created_at[merged.item])
     merged = Events(merged.who, merged.item, ts, merged.fit)
-    merged = merged.take((merged.ts >= frame.start) & (merged.ts < frame.end - 1))
+    within = (merged.ts >= frame.start) & (merged.ts < frame.end - 1)
+    merged = merged.take(within & frame.catalog.listed[merged.item])
     return _whole_seconds(merged.take(np.lexsort((merged.item, merged.ts, merged.who))))
 
 
 def _views_before(rng: np.random.Generator, purchases: Events) -> Events:
     row, _ = draws.repeat_index(rng.geometric(0.6, size=len(purchases.who)).astype(np.int64))
-    ahead = rng.exponential(np.where(rng.random(len(row)) < 0.3, 36.0, 0.4)) * 3600.0
+    ahead = rng.exponential(np.where(draws.chances(rng, len(row), 0.3), 36.0, 0.4)) * 3600.0
     views = purchases.take(row)
     return Events(views.who, views.item, views.ts - 20.0 - ahead, views.fit)
 
 
 def _views_of_next(rng: np.random.Generator, frame: Frame, purchases: Events) -> Events:
     last = np.append(np.diff(frame.catalog.item_array("line")) != 0, [True])
-    chosen = purchases.take(~last[purchases.item] & (rng.random(len(purchases.who)) < 0.35))
+    chosen = purchases.take(~last[purchases.item] & draws.chances(rng, len(purchases.who), 0.35))
     later = chosen.ts + rng.exponential(20.0, size=len(chosen.ts)) * 3600.0
     return Events(chosen.who, chosen.item + 1, later, chosen.fit)
 
 
 def _browsing(rng: np.random.Generator, frame: Frame, group: Group) -> Events:
     who = np.repeat(np.arange(len(group), dtype=np.int64), group.sessions)
-    began = _moments(rng, frame, len(who))
+    began = draws.moments(rng, len(who), start=frame.start, days=frame.days)
     line, fit = choose_lines(rng, group, frame.market, who, _weeks(frame, began))
     counts = rng.geometric(0.3, size=len(who)).astype(np.int64)
     row, step = draws.repeat_index(counts)

@@ -78,7 +78,8 @@ def _fill(conn: sqlite3.Connection, seed: int, now: float, sizes: dict[str, int]
     catalog = make_catalog(seed, products=sizes["products"], now=now, days=days)
     _insert_catalog(conn, catalog)
     _insert_policies(conn, now - days * draws.DAY)
-    conn.executemany("INSERT INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)", make_promotions(seed, now=now))
+    offers = make_promotions(seed, catalog.genres, now=now)
+    conn.executemany("INSERT INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)", offers)
     market = make_market(seed, catalog, now=now, days=days)
     frame = make_frame(catalog, market, now=now, days=days)
     for part, first in enumerate(range(0, shoppers, PART)):
@@ -149,7 +150,7 @@ def _insert_group(conn: sqlite3.Connection, rng: np.random.Generator, frame: Fra
     owned = set(zip(who, what, strict=True))
     carts = {
         (ids[seen.who[i]], asins[seen.item[i]])
-        for i in np.flatnonzero((seen.ts > frame.end - 5 * draws.DAY) & (rng.random(len(seen.ts)) < 0.05))
+        for i in np.flatnonzero((seen.ts > frame.end - 5 * draws.DAY) & draws.chances(rng, len(seen.ts), 0.05))
     }
     conn.executemany("INSERT INTO carts VALUES (?, ?, 1)", sorted(carts - owned))
 

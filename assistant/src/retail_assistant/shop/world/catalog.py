@@ -16,6 +16,7 @@ _LENGTH_WEIGHTS = (0.22, 0.09, 0.13, 0.09, 0.09, 0.07, 0.06, 0.06, 0.05, 0.05, 0
 _BASE_CENTS = {"paperback": 999, "hardcover": 2190, "digital": 599}
 _FORMAT_SHARES = {"paperback": 0.72, "hardcover": 0.10, "digital": 0.18}
 _SECOND_FORMAT_SHARE = 0.3
+_RUNNING_LENGTH = 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class Catalog:
     quantity: Ints
     listed: Flags
 
+    @property
+    def genres(self) -> tuple[str, ...]:
+        """The names of the genres that occur, in the order of GENRES."""
+        return tuple(GENRES[i] for i in sorted({series.genre for series in self.series}))
+
     def line_array(self, name: str) -> Ints:
         """Return an integer field of all lines."""
         return np.array([getattr(line, name) for line in self.lines], dtype=np.int64)
@@ -110,7 +116,7 @@ def make_catalog(seed: int, *, products: int, now: float, days: int) -> Catalog:
         cents,
         changed_at,
         _make_stock(rng, lines),
-        rng.random(len(items)) >= 0.01,
+        ~draws.chances(rng, len(items), 0.01),
     )
 
 
@@ -134,7 +140,7 @@ def _formats(rng: np.random.Generator, length: int, left: int) -> list[tuple[str
     order = rng.choice(len(names), size=2, replace=False, p=list(_FORMAT_SHARES.values()))
     found = [(names[int(order[0])], length)]
     second = min(left - length, int(rng.integers(1, length + 1)))
-    if rng.random() < _SECOND_FORMAT_SHARE and second > 0:
+    if draws.chance(rng, _SECOND_FORMAT_SHARE) and second > 0:
         found.append((names[int(order[1])], second))
     return found
 
@@ -143,7 +149,7 @@ def _make_series(rng: np.random.Generator, used: set[str], authors: dict[int, li
     genre = int(rng.integers(len(GENRES)))
     home = [i for i, theme in enumerate(THEMES) if GENRES[genre] in theme.genres]
     themes = {int(i) for i in rng.choice(home, size=min(len(home), int(rng.integers(2, 4))), replace=False)}
-    if rng.random() < 0.4:
+    if draws.chance(rng, 0.4):
         themes.add(int(rng.integers(len(THEMES))))
     length = _LENGTHS[int(rng.choice(len(_LENGTHS), p=_LENGTH_WEIGHTS))]
     hero = draws.pick(rng, titles.FIRST_NAMES)
@@ -167,7 +173,7 @@ def _unused_title(rng: np.random.Generator, genre: int, hero: str, place: str, u
 
 
 def _author(rng: np.random.Generator, known: list[str]) -> str:
-    if known and rng.random() < 0.55:
+    if known and draws.chance(rng, 0.55):
         return draws.pick(rng, known)
     known.append(f"{draws.pick(rng, titles.FIRST_NAMES)} {draws.pick(rng, titles.LAST_NAMES)}")
     return known[-1]
@@ -196,7 +202,7 @@ def _describe(rng: np.random.Generator, series: Series, volume: int) -> str:
         draws.pick(rng, titles.OPENERS[genre]).format(**words),
         draws.pick(rng, titles.THEME_SENTENCES).format(theme=main.name, clause=main.clause, **words),
     ]
-    if rng.random() < 0.6:
+    if draws.chance(rng, 0.6):
         pattern = draws.pick(rng, titles.SECOND_SENTENCES)
         sentences.append(pattern.format(theme=second.name, clause=second.clause, **words))
     if series.length == 1:
@@ -211,11 +217,11 @@ def _describe(rng: np.random.Generator, series: Series, volume: int) -> str:
 def _release_times(rng: np.random.Generator, lines: list[Line], now: float, days: int) -> Floats:
     times: list[float] = []
     for line in lines:
-        running = line.length > 2 and rng.random() < 0.3
+        running = line.length >= _RUNNING_LENGTH and draws.chance(rng, 0.3)
         last = now - rng.uniform(1, days) * DAY if running else now - rng.uniform(days + 10, 1500) * DAY
         gap = rng.uniform(25, 70) * DAY
         times.extend(last - gap * (line.length - volume) for volume in range(1, line.length + 1))
-    return np.floor(np.array(times))
+    return np.floor(np.array(times, dtype=np.float64)).astype(np.float64)
 
 
 def _make_prices(
@@ -224,7 +230,7 @@ def _make_prices(
     base = np.concatenate(
         [np.full(line.length, _BASE_CENTS[line.format] + 100 * int(rng.integers(-2, 4))) for line in lines]
     ).astype(np.int64)
-    moved = rng.random(len(base)) < 0.25
+    moved = draws.chances(rng, len(base), 0.25)
     factor = np.where(moved, rng.choice([0.75, 0.85, 0.9, 1.1, 1.15], size=len(base)), 1.0)
     cents = np.floor(base * factor / 10).astype(np.int64) * 10 + 9
     since = np.maximum(created_at, now - rng.uniform(0.1, 30, size=len(base)) * DAY)
@@ -234,5 +240,5 @@ def _make_prices(
 def _make_stock(rng: np.random.Generator, lines: list[Line]) -> Ints:
     digital = np.concatenate([np.full(line.length, line.format == "digital") for line in lines])
     copies = rng.negative_binomial(2, 0.08, size=len(digital)).astype(np.int64)
-    copies[rng.random(len(copies)) < 0.04] = 0
+    copies[draws.chances(rng, len(copies), 0.04)] = 0
     return np.where(digital, 10_000, copies)

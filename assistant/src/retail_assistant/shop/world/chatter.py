@@ -47,6 +47,8 @@ PRODUCT_SEARCH = (
     "do you (carry|stock) (books|anything) by <author>?",
     "I (can't remember|forgot) the title, it is (a <genre> story|something) about <theme>",
     "what was the last volume of <series>?",
+    "(have you got|do you have) (anything|something|other books|more) (by|from) <author>?",
+    "is there a (sequel|spin-off|next volume|new volume) (to|of) <series>?",
     "list all (your|) <genre> (titles|books|series)",
 )
 PRICE_STOCK = (

@@ -32,6 +32,16 @@ def pick(rng: np.random.Generator, among: Sequence[T]) -> T:
     return among[int(rng.integers(len(among)))]
 
 
+def chance(rng: np.random.Generator, probability: float) -> bool:
+    """Return true with a probability."""
+    return bool(rng.random() < probability)
+
+
+def chances(rng: np.random.Generator, size: int, probability: float) -> Flags:
+    """Return ``size`` independent flags, each set with a probability."""
+    return np.asarray(rng.random(size) < probability, dtype=np.bool_)
+
+
 def clock_times(rng: np.random.Generator, size: int) -> Floats:
     """Return times of day in seconds, busiest in the evening."""
     u = rng.random(size)
@@ -39,18 +49,25 @@ def clock_times(rng: np.random.Generator, size: int) -> Floats:
     return (hour + rng.random(size)) * 3600.0
 
 
+def moments(rng: np.random.Generator, size: int, *, start: float, days: int) -> Floats:
+    """Return times in the ``days`` from ``start`` on (epoch seconds), all days alike, with the daily cycle in UTC."""
+    since_midnight = start % DAY
+    offset = np.floor(rng.random(size) * days) * DAY + clock_times(rng, size) - since_midnight
+    return np.asarray(start + np.floor(offset % (days * DAY)), dtype=np.float64)
+
+
 def choose_rows(rng: np.random.Generator, weights: NDArray[np.float32]) -> Ints:
     """Return for each row of ``weights`` (rows, choices) one column, with probability proportional to its weight."""
     edges = np.cumsum(weights, axis=1, dtype=np.float32)
     target = rng.random(len(weights), dtype=np.float32) * edges[:, -1]
     chosen = (edges < target[:, None]).sum(axis=1)
-    return np.minimum(chosen, weights.shape[1] - 1).astype(np.int64)
+    return np.asarray(np.minimum(chosen, weights.shape[1] - 1), dtype=np.int64)
 
 
 def zipf_weights(size: int, exponent: float) -> Floats:
     """Return ``size`` weights that sum to 1, falling as rank to the power of minus ``exponent``."""
     weights = np.arange(1, size + 1, dtype=np.float64) ** -exponent
-    return weights / weights.sum()
+    return np.asarray(weights / weights.sum(), dtype=np.float64)
 
 
 def repeat_index(counts: Ints) -> tuple[Ints, Ints]:

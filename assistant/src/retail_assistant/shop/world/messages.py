@@ -17,7 +17,7 @@ from retail_assistant.shop.world import (
 from retail_assistant.shop.world.catalog import Catalog
 from retail_assistant.shop.world.draws import DAY
 from retail_assistant.shop.world.grammar import Question, expand, wordings
-from retail_assistant.shop.world.themes import GENRES, THEMES
+from retail_assistant.shop.world.themes import THEMES
 
 QUESTIONS: tuple[Question, ...] = (
     *questions_orders.QUESTIONS,
@@ -27,6 +27,7 @@ QUESTIONS: tuple[Question, ...] = (
 """The recurring questions, for evaluation only: the assistant has to find them in the log."""
 
 FAQ_SHARE = 0.6
+_LONG_WORD = 5
 _GREETINGS = ("hi", "hello", "hey", "good evening", "quick question:", "one question:", "excuse me,", "hi there,")
 _THANKS = ("thanks", "thank you", "please", "thx", "thanks in advance")
 
@@ -38,6 +39,7 @@ class _Sources:
     catalog: Catalog
     wordings: list[list[str]]
     popularity: draws.Floats
+    genres: tuple[str, ...]
 
 
 def make_messages(
@@ -53,12 +55,11 @@ def make_messages(
         catalog,
         [wordings(q, rng, most=int(rng.integers(12, 26))) for q in QUESTIONS],
         draws.zipf_weights(len(catalog.items), 0.6),
+        catalog.genres,
     )
-    day = np.floor(rng.random(messages) * days) * DAY
-    times = np.sort(now - days * DAY + day + draws.clock_times(rng, messages)).clip(None, now - 1)
-    for ts in np.floor(times):
+    for ts in np.sort(draws.moments(rng, messages, start=now - days * DAY, days=days)):
         shopper = int(rng.integers(shoppers))
-        if rng.random() < FAQ_SHARE:
+        if draws.chance(rng, FAQ_SHARE):
             number = int(rng.choice(len(QUESTIONS), p=order))
             text = draws.pick(rng, sources.wordings[number])
             yield shopper, float(ts), _roughen(rng, text), QUESTIONS[number].id, "faq"
@@ -81,10 +82,10 @@ def _other(rng: np.random.Generator, sources: _Sources) -> tuple[str, str]:
     item = sources.catalog.items[int(rng.choice(len(sources.popularity), p=sources.popularity))]
     series = sources.catalog.series[sources.catalog.lines[item.line].series]
     slots = {
-        "<title>": item.title.replace(", Vol.", " volume" if rng.random() < 0.5 else " vol"),
+        "<title>": item.title.replace(", Vol.", " volume" if draws.chance(rng, 0.5) else " vol"),
         "<series>": series.title,
         "<author>": series.author,
-        "<genre>": draws.pick(rng, GENRES),
+        "<genre>": draws.pick(rng, sources.genres),
         "<theme>": draws.pick(rng, THEMES).name,
     }
     for slot, value in slots.items():
@@ -94,23 +95,22 @@ def _other(rng: np.random.Generator, sources: _Sources) -> tuple[str, str]:
 
 def _roughen(rng: np.random.Generator, text: str) -> str:
     """Add what people add: a greeting, thanks, lower case, no question mark, a slip of the finger."""
-    dice = rng.random(5)
-    if dice[0] < 0.12:
+    if draws.chance(rng, 0.12):
         greeting = draws.pick(rng, _GREETINGS)
         text = f"{greeting}{'' if greeting[-1] in ',:' else ','} {text[:1].lower()}{text[1:]}"
-    if dice[1] < 0.10:
+    if draws.chance(rng, 0.10):
         text = f"{text.rstrip('?')}, {draws.pick(rng, _THANKS)}{'?' if text.endswith('?') else ''}"
-    if dice[2] < 0.35:
+    if draws.chance(rng, 0.35):
         text = text.lower()
-    if dice[3] < 0.3:
+    if draws.chance(rng, 0.3):
         text = text.rstrip("?")
-    return _slip(rng, text) if dice[4] < 0.12 else text
+    return _slip(rng, text) if draws.chance(rng, 0.12) else text
 
 
 def _slip(rng: np.random.Generator, text: str) -> str:
     """Swap, drop or double one letter of a longer word."""
     words = text.split(" ")
-    long = [i for i, word in enumerate(words) if len(word) >= 5 and word.isalpha()]
+    long = [i for i, word in enumerate(words) if len(word) >= _LONG_WORD and word.isalpha()]
     if not long:
         return text
     at = draws.pick(rng, long)

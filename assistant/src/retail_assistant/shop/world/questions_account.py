@@ -211,7 +211,7 @@ QUESTIONS = (
         "Can I switch off personal suggestions?",
         (
             "(can I|how do I) (switch|turn) off (personal|personalised|) (suggestions|recommendations)?",
-            "I don't want (personal|personalised|tailored) (suggestions|recommendations), (can I stop them|how do I stop that)?",
+            "I don't want (personal|tailored) (suggestions|recommendations), (can I stop them|how do I stop that)?",
             "where can I (disable|stop) (personal suggestions|personalisation)?",
         ),
     ),

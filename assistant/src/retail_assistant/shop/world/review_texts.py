@@ -74,7 +74,7 @@ BLAME: dict[str, tuple[str, ...]] = {
 }
 OPENING: dict[int, tuple[str, ...]] = {
     5: ("I love {series}.", "One of the best {genre} series I know.", "Simply wonderful.", "A treasure."),
-    4: ("A very good read.", "Better than I expected.", "I liked {series} a lot.", "Solid {genre}."),
+    4: ("A very good read.", "Better than I expected.", "I liked {series} a lot.", "Good reading for {genre} fans."),
     3: ("It is all right.", "Some of it works, some does not.", "A decent book, no more.", "Mixed feelings."),
     2: ("I expected more of {series}.", "A bit of a letdown.", "Not really for me.", "Rather weak."),
     1: ("I gave up halfway.", "A waste of paper.", "I regret buying this.", "Very disappointing."),

@@ -19,7 +19,7 @@ ReviewRow = tuple[str, int, int, str, float]
 
 def make_reviews(rng: np.random.Generator, frame: Frame, purchases: Events) -> Iterator[ReviewRow]:
     """Yield (asin, shopper's position in its group, rating, body, time) for about a tenth of the purchases."""
-    chosen = purchases.take(rng.random(len(purchases.who)) < _SHARE)
+    chosen = purchases.take(draws.chances(rng, len(purchases.who), _SHARE))
     ts = np.floor(chosen.ts + rng.gamma(2.0, 2.5, size=len(chosen.ts)) * DAY)
     chosen, ts = chosen.take(ts < frame.end), ts[ts < frame.end]
     line = frame.catalog.item_array("line")[chosen.item]
@@ -46,6 +46,6 @@ def _write(rng: np.random.Generator, frame: Frame, item: int, rating: int) -> st
         liked = frame.market.aspects[position, aspect] + 0.7 * (rating - 3) + rng.normal(0, 0.5) > 0
         pool = texts.PRAISE if liked else texts.BLAME
         sentences.append(draws.pick(rng, pool[texts.ASPECTS[int(aspect)]]))
-    if rng.random() < 0.5:
+    if draws.chance(rng, 0.5):
         sentences.append(draws.pick(rng, texts.CLOSING[rating]))
     return " ".join(sentences).format(**words)

@@ -18,6 +18,7 @@ _HIDDEN = 6
 _GENRE_FLOOR = 0.02
 _FORMATS = ("paperback", "hardcover", "digital")
 SEGMENT_NAMES = ("new", "regular", "vip")
+_SEGMENT_STARTS = (2, 7)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _features(catalog: Catalog) -> Weights:
 def _fashions(rng: np.random.Generator, weeks: int, lines: int) -> Floats:
     centre = rng.uniform(0, weeks, size=lines)
     width = rng.uniform(0.7, 2.0, size=lines)
-    height = np.where(rng.random(lines) < 0.25, rng.uniform(0.8, 2.2, size=lines), 0.0)
+    height = np.where(draws.chances(rng, lines, 0.25), rng.uniform(0.8, 2.2, size=lines), 0.0)
     week = np.arange(weeks)[:, None]
     return np.asarray(height * np.exp(-(((week - centre) / width) ** 2)), dtype=np.float64)
 
@@ -103,9 +104,9 @@ def make_group(seed: int, part: int, market: Market, *, first: int, size: int, n
     theme = rng.normal(size=(size, _HIDDEN)).astype(np.float32) @ market.theme_axes.T * np.float32(1.3)
     format_ = rng.normal(0.0, 1.1, size=(size, len(_FORMATS)))
     taste = np.concatenate([genre, theme, format_], axis=1).astype(np.float32)
-    starts = _heavy_tail(rng, size, mean=3.3 * days / 90, spread=0.85)
-    sessions = _heavy_tail(rng, size, mean=3.0 * days / 90, spread=0.9) + (starts == 0)
-    segments = np.where(starts >= 6, 2, np.where(starts <= 1, 0, 1))
+    starts = _heavy_tail(rng, size, mean=3.9 * days / 90, spread=0.85)
+    sessions = _heavy_tail(rng, size, mean=3.5 * days / 90, spread=0.9) + (starts == 0)
+    segments = np.digitize(starts, _SEGMENT_STARTS)
     age = np.where(segments == 0, rng.uniform(0, 1.2 * days, size=size), rng.uniform(days, 1200, size=size))
     return Group(
         first,

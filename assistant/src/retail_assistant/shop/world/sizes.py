@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_VIEWS, _PURCHASES, _REVIEW_SHARE = 25.0, 7.0, 0.1
-_BYTES = {"views": 112, "purchases": 128, "reviews": 260, "shoppers": 32, "products": 1400, "queries": 110}
-_FIXED_BYTES = 200_000
+_VIEWS, _PURCHASES, _REVIEW_SHARE = 25.0, 7.0, 0.105
+_BYTES = {"views": 87, "purchases": 88, "reviews": 185, "shoppers": 26, "products": 900, "queries": 90}
+_FIXED_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class Size:
-    """A prediction: rows by table and bytes on disk; at most about a quarter off."""
+    """A prediction: rows by table and bytes on disk; within about a tenth for a thousand shoppers or more."""
 
     rows: dict[str, int]
     bytes: int

@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-FIRST_NAMES = (
+_FIRST_NAMES = (
     "Aiko Akira Alma Anders Asuka Ben Camille Chiyo Clara Daichi Dara Elena Emi Farid Fumiko Gideon Hana Haruto"
     " Ingrid Isao Jonas Jun Kaede Kenji Lena Lucia Mai Marek Mika Nadia Naoki Nils Noor Oren Petra Quinn Rei Rosa"
     " Ryo Sachi Selma Shun Sora Tadashi Tessa Tomo Uma Viktor Wren Yara Yoko Yuta Zelda"
-).split()
-LAST_NAMES = (
+)
+FIRST_NAMES = tuple(_FIRST_NAMES.split())
+_LAST_NAMES = (
     "Abe Adler Amano Arai Bauer Bell Brandt Carver Chiba Costa Dahl Doi Eklund Endo Faris Fujita Goto Greer Hayashi"
     " Holm Hori Ito Jansen Kato Kemp Kimura Kovac Kubo Lang Lund Maeda Marlow Mori Moreau Nagai Noda Novak Oda Okabe"
     " Olsen Ono Park Pryce Quist Reyes Rossi Saito Sato Senda Sharma Sone Takeda Tamura Ueda Varga Wada Weiss Yano"
     " Yoshida Zeller"
-).split()
-PLACES = (
+)
+LAST_NAMES = tuple(_LAST_NAMES.split())
+_PLACES = (
     "Ashgrove|Bellmoor|Cinder Bay|Coldharbour|Copper Hill|Driftwood|Eastmarch|Fennel Street|Foxhollow|Glass Harbour"
     "|Greywater|Harrow Lane|Hoshino|Ivory Pier|Juniper Row|Kitamachi|Lantern Street|Lowtide|Maple Crossing|Mirefield"
     "|Nightingale Quay|North Ferry|Old Minato|Paper Mill|Quiet Hills|Ravensford|Rosewall|Saltmarsh|Seven Bridges"
     "|Silver Gate|Stonebridge|Sunset Ward|Thornbury|Umber Valley|Willow Court|Winterhaven|Yukari"
-).split("|")
-ADJECTIVES = (
+)
+PLACES = tuple(_PLACES.split("|"))
+_ADJECTIVES = (
     "Amber Borrowed Broken Burning Careful Crimson Crooked Distant Emerald Endless Faithful Fallen Forgotten Gentle"
     " Gilded Hidden Hollow Honest Idle Last Little Lonely Midnight Nameless Ninth Paper Patient Pale Quiet Reckless"
     " Restless Scarlet Second Secret Seventh Silent Silver Sleepless Stubborn Sunlit Tangled Thousand-Year Unwritten"
     " Vagrant Velvet Wandering White Wild Winter Yellow"
-).split()
+)
+ADJECTIVES = tuple(_ADJECTIVES.split())
 NOUNS: dict[str, tuple[str, ...]] = {
     "action": ("Blade", "Fist", "Vow", "Wolf", "Storm", "Banner", "Outlaw", "Thunder"),
     "fantasy": ("Crown", "Grimoire", "Dragon", "Rune", "Oath", "Tower", "Familiar", "Realm"),
@@ -102,10 +106,10 @@ OPENERS: dict[str, tuple[str, ...]] = {
     ),
 }
 THEME_SENTENCES = (
-    "It is a {genre} story of {clause}.",
+    "A tale of {clause}, for readers of {genre}.",
     "Readers who like {theme} will feel at home: this is a tale of {clause}.",
     "At its heart it is about {clause}.",
-    "Expect {genre} with plenty of {theme}: {clause}.",
+    "Expect plenty of {theme}: {clause}.",
 )
 SECOND_SENTENCES = (
     "There is also room for {theme}.",

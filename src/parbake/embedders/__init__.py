@@ -1,0 +1,1 @@
+"""Sentence embedders, one file per model family."""

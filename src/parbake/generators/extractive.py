@@ -1,0 +1,47 @@
+"""No model: quotes the evidence it was given, the sentences that share the most words with the question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+from parbake.ports import Delta, Prompt, Usage
+
+_WORD = re.compile(r"[a-z0-9]+")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
+_COMMON = frozenset(
+    ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "is", "it", "its", "me", "my", "of", "on", "or", "our", "please", "so", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "will", "with", "would", "you", "your"]
+)
+
+
+class Extractive:
+    """Quotes evidence verbatim, so it can state nothing that the evidence does not."""
+
+    name = "extractive"
+
+    def __init__(self, *, sentences: int = 2, nothing: str = "I could not find that in our information.") -> None:
+        """``sentences`` is how many are quoted at most; ``nothing`` is said when there is no evidence."""
+        self._sentences = sentences
+        self._nothing = nothing
+
+    async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:  # noqa: ARG002 - the port's signature; quoting needs neither
+        """Stream the quoted sentences one by one."""
+        for sentence in self.quote(prompt):
+            yield Delta(sentence + " ")
+        yield Delta("", Usage())
+
+    def quote(self, prompt: Prompt) -> list[str]:
+        """The sentences to quote, in the order of the evidence; evidence that comes first counts for more."""
+        wanted = set(words(prompt.question)) | {w for _, text in prompt.turns[-1:] for w in words(text)}
+        scored: list[tuple[float, int, str]] = []
+        for rank, text in enumerate(prompt.evidence):
+            for sentence in _SENTENCE.split(text.strip()):
+                overlap = len(wanted & set(words(sentence)))
+                scored.append((overlap + 1.0 / (1 + rank), len(scored), sentence))
+        best = sorted(scored, key=lambda s: (-s[0], s[1]))[: self._sentences]
+        return [sentence for _, _, sentence in sorted(best, key=lambda s: s[1])] or [self._nothing]
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words that carry meaning, cut to six letters as a crude stem."""
+    return [w[:6] for w in _WORD.findall(text.lower()) if w not in _COMMON]

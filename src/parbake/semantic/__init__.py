@@ -1,0 +1,1 @@
+"""Semantic matching: a bank of questions, when a match may be served, and when it must not be."""

@@ -1,0 +1,62 @@
+"""Reads by id."""
+
+import pytest
+
+from retail_assistant.shop import queries, records
+from retail_assistant.shop.errors import BadValue, NotFound
+
+
+@pytest.mark.parametrize(
+    "read", [queries.get_policy, queries.get_product, queries.get_promotion, queries.get_price, queries.get_stock]
+)
+def test_unknown_id_is_not_found(shop, read):
+    """An id that nothing has is a 404 that names the field."""
+    with pytest.raises(NotFound) as caught:
+        read(shop, "nosuch")
+    assert caught.value.status == 404
+    assert caught.value.field in {"id", "asin"}
+
+
+def test_unknown_shopper_is_new_and_has_nothing(shop):
+    """A shopper nobody knows has an empty cart, owns nothing and is in the segment for newcomers."""
+    assert queries.get_cart(shop, "nobody").lines == ()
+    assert queries.list_owned(shop, "nobody") == frozenset()
+    assert queries.get_segment(shop, "nobody") == "new"
+    assert queries.get_segment(shop, "u00001") in {"new", "regular", "vip"}
+
+
+def test_lists_are_in_order(shop):
+    """Products come by asin, delisted ones on request; promotions by start; reviews newest first."""
+    every = queries.list_products(shop, delisted=True)
+    assert [p.asin for p in every] == sorted(p.asin for p in every)
+    assert {p.asin for p in queries.list_products(shop)} == {p.asin for p in every if p.listed}
+    starts = [p.starts_at for p in queries.list_promotions(shop)]
+    assert starts == sorted(starts)
+    asin = shop.execute("SELECT asin FROM reviews GROUP BY asin ORDER BY count(*) DESC LIMIT 1").fetchone()[0]
+    times = [r.ts for r in queries.list_reviews(shop, asin)]
+    assert times == sorted(times, reverse=True)
+    assert len(times) > 1
+
+
+def test_formats_of_one_volume_are_found(shop):
+    """Some volumes exist in two formats, which the series and volume lead to."""
+    query = "SELECT series, volume FROM products WHERE listed GROUP BY series, volume HAVING count(*) = 2 LIMIT 1"
+    series, volume = shop.execute(query).fetchone()
+    found = queries.list_editions(shop, series, volume)
+    assert len({p.format for p in found}) == 2
+
+
+def test_meta_says_what_the_shop_has(shop, now):
+    """The file states its seed, its time and which histories it holds."""
+    meta = queries.get_meta(shop)
+    assert (meta["seed"], float(meta["now"]), meta["shoppers"]) == ("7", now, "300")
+    assert {meta[f"has_{name}"] for name in ("timestamps", "purchases", "views", "reviews", "queries")} == {"1"}
+
+
+def test_purchase_without_a_price_is_refused(shop, now):
+    """A product that lost its price is not given away."""
+    asin = queries.list_products(shop)[0].asin
+    shop.execute("DELETE FROM prices WHERE asin = ?", (asin,))
+    with pytest.raises(BadValue) as caught:
+        records.add_purchase(shop, shopper="u00001", asin=asin, now=now)
+    assert caught.value.field == "cents"

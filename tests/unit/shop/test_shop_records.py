@@ -1,0 +1,252 @@
+"""Writes, their outbox rows, and what they refuse."""
+
+import contextlib
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from retail_assistant.shop import index, outbox, queries, records, schema
+from retail_assistant.shop.errors import (
+    BadValue,
+    NotAShop,
+    OutOfStock,
+    ShopError,
+    UnknownPolicy,
+    UnknownProduct,
+    UnknownPromotion,
+)
+
+NEW_PRODUCT = {"title": "The Borrowed Lamp", "author": "Noor Weiss", "genre": "mystery"}
+NEW_PROMOTION = {"title": "A quiet sale", "percent": 10, "starts_at": 1.0, "ends_at": 2.0}
+
+
+def _rows(conn):
+    return conn.execute("SELECT position, subject, type, time FROM parbake_outbox ORDER BY position").fetchall()
+
+
+def _in_stock(conn):
+    row = conn.execute("SELECT asin FROM inventory JOIN products USING (asin) WHERE listed AND quantity > 1 LIMIT 1")
+    return row.fetchone()[0]
+
+
+TAGGED = [
+    (lambda c, a, t: records.put_policy(c, "returns", facts={"window_days": 14}, now=t), "policy/returns", "changed"),
+    (lambda c, a, t: records.put_policy(c, "pets", title="Pets", body="No pets.", now=t), "policy/pets", "created"),
+    (lambda c, a, t: records.put_product(c, a, title="Another name", now=t), "product/{asin}", "changed"),
+    (lambda c, a, t: records.put_product(c, "B9", cents=999, now=t, **NEW_PRODUCT), "product/B9", "created"),
+    (lambda c, a, t: records.put_product(c, a, listed=False, now=t), "product/{asin}", "deleted"),
+    (lambda c, a, t: records.delist(c, a, now=t), "product/{asin}", "deleted"),
+    (lambda c, a, t: records.put_promotion(c, "p001", percent=50, now=t), "promotion/p001", "changed"),
+    (lambda c, a, t: records.put_promotion(c, "px", now=t, **NEW_PROMOTION), "promotion/px", "created"),
+    (lambda c, a, t: records.delete_promotion(c, "p001", now=t), "promotion/p001", "deleted"),
+    (lambda c, a, t: records.add_purchase(c, shopper="u00001", asin=a, now=t), "user/u00001", "changed"),
+    (
+        lambda c, a, t: records.add_review(c, shopper="u00001", asin=a, rating=4, body="Good.", now=t),
+        "reviews/{asin}",
+        "changed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("write", "subject", "kind"), TAGGED)
+def test_tagged_write_emits_one_row(shop, now, write, subject, kind):
+    """Each tagged write adds exactly one outbox row, with its subject, type and time, and returns its position."""
+    asin = _in_stock(shop)
+    position = write(shop, asin, now)
+    subject = subject.format(asin=asin)
+    family = subject.split("/")[0]
+    assert _rows(shop) == [(position, subject, f"{family}.{kind}", now)]
+    assert outbox.last_position(shop) == position
+
+
+LIVE = [
+    lambda c, a, t: records.set_price(c, a, 1234, now=t),
+    lambda c, a, t: records.set_inventory(c, a, 5),
+    lambda c, a, t: records.set_cart(c, "u00001", {a: 2}, now=t),
+    lambda c, a, t: records.add_view(c, shopper="u00001", asin=a, now=t),
+]
+
+
+@pytest.mark.parametrize("write", LIVE)
+def test_live_write_emits_nothing(shop, now, write):
+    """Price, stock, cart and view writes change the shop and leave the outbox alone."""
+    before = shop.total_changes
+    assert write(shop, _in_stock(shop), now) is None
+    assert shop.total_changes > before
+    assert _rows(shop) == []
+
+
+@pytest.mark.parametrize("write", [w for w, *_ in TAGGED])
+def test_write_is_undone_with_its_row(shop, now, write):
+    """When the outbox row cannot be written, the data is as it was: the two share one transaction."""
+    asin = _in_stock(shop)
+    shop.execute("CREATE TRIGGER broken BEFORE INSERT ON parbake_outbox BEGIN SELECT RAISE(ABORT, 'broken'); END")
+    before = list(shop.iterdump())
+    with pytest.raises(sqlite3.IntegrityError, match="broken"):
+        write(shop, asin, now)
+    assert list(shop.iterdump()) == before
+
+
+REFUSED = [
+    (lambda c, a, t: records.put_policy(c, "nosuch", facts={"a": 1}, now=t), UnknownPolicy, ("id", 404)),
+    (lambda c, a, t: records.put_policy(c, "a b", title="x", body="y", now=t), BadValue, ("id", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", body="{nosuch} days", now=t), BadValue, ("body", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", facts={"window_days": None}, now=t), BadValue, ("body", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", facts={"X": 1}, now=t), BadValue, ("facts.X", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", title="a\x00b", now=t), BadValue, ("title", 422)),
+    (lambda c, a, t: records.put_policy(c, "returns", body=" ", now=t), BadValue, ("body", 422)),
+    (lambda c, a, t: records.put_product(c, "B9", now=t, cents=1), BadValue, ("title", 422)),
+    (lambda c, a, t: records.put_product(c, "B9", now=t, **NEW_PRODUCT), BadValue, ("cents", 422)),
+    (lambda c, a, t: records.put_product(c, a, now=t, format="scroll"), BadValue, ("format", 422)),
+    (lambda c, a, t: records.put_product(c, a, now=t, volume=True), BadValue, ("volume", 422)),
+    (lambda c, a, t: records.put_product(c, a, now=t, listed=2), BadValue, ("listed", 422)),
+    (lambda c, a, t: records.delist(c, "B9", now=t), UnknownProduct, ("asin", 404)),
+    (lambda c, a, t: records.put_promotion(c, "px", now=t), BadValue, ("title", 422)),
+    (lambda c, a, t: records.put_promotion(c, "p001", percent=95, now=t), BadValue, ("percent", 422)),
+    (lambda c, a, t: records.put_promotion(c, "p001", ends_at=0.0, now=t), BadValue, ("ends_at", 422)),
+    (lambda c, a, t: records.put_promotion(c, "p001", starts_at=float("nan"), now=t), BadValue, ("starts_at", 422)),
+    (lambda c, a, t: records.put_promotion(c, "p001", category="tax", now=t), BadValue, ("category", 422)),
+    (lambda c, a, t: records.delete_promotion(c, "px", now=t), UnknownPromotion, ("id", 404)),
+    (lambda c, a, t: records.set_price(c, a, -1, now=t), BadValue, ("cents", 422)),
+    (lambda c, a, t: records.set_price(c, "B9", 1, now=t), UnknownProduct, ("asin", 404)),
+    (lambda c, a, t: records.set_inventory(c, a, -1), BadValue, ("quantity", 422)),
+    (lambda c, a, t: records.set_cart(c, "u1", {a: 1, "B9": 1}, now=t), UnknownProduct, ("asin", 404)),
+    (lambda c, a, t: records.set_cart(c, "u/1", {a: 1}, now=t), BadValue, ("shopper", 422)),
+    (lambda c, a, t: records.add_purchase(c, shopper="u1", asin="B9", now=t), UnknownProduct, ("asin", 404)),
+    (lambda c, a, t: records.add_view(c, shopper="u1", asin="B9", now=t), UnknownProduct, ("asin", 404)),
+    (
+        lambda c, a, t: records.add_review(c, shopper="u1", asin=a, rating=6, body="x", now=t),
+        BadValue,
+        ("rating", 422),
+    ),
+]
+
+
+@pytest.mark.parametrize(("write", "error", "named"), REFUSED)
+def test_refusal_names_the_field_and_writes_nothing(shop, now, write, error, named):
+    """A refused write raises its typed error with field and status, and leaves the file as it was."""
+    before = list(shop.iterdump())
+    with pytest.raises(error) as caught:
+        write(shop, _in_stock(shop), now)
+    assert isinstance(caught.value, ShopError)
+    assert (caught.value.field, caught.value.status) == named
+    assert list(shop.iterdump()) == before
+
+
+def test_last_copy_is_sold_once(shop, now):
+    """A purchase takes one copy and the cart line away; without a copy it is refused with status 409."""
+    asin = _in_stock(shop)
+    records.set_inventory(shop, asin, 1)
+    records.set_price(shop, asin, 777, now=now)
+    records.set_cart(shop, "visitor-1", {asin: 1}, now=now)
+    records.add_purchase(shop, shopper="visitor-1", asin=asin, now=now)
+    assert queries.get_stock(shop, asin).quantity == 0
+    assert queries.get_cart(shop, "visitor-1").lines == ()
+    assert asin in queries.list_owned(shop, "visitor-1")
+    assert shop.execute("SELECT cents FROM purchases ORDER BY id DESC LIMIT 1").fetchone() == (777,)
+    with pytest.raises(OutOfStock) as caught:
+        records.add_purchase(shop, shopper="visitor-2", asin=asin, now=now)
+    assert caught.value.status == 409
+    assert len(_rows(shop)) == 1
+
+
+def test_concurrent_buyers_share_the_stock(shop, now):
+    """Buyers on connections of their own get exactly the copies there are, each with its outbox row."""
+    asin = _in_stock(shop)
+    path = shop.execute("PRAGMA database_list").fetchone()[2]
+    records.set_inventory(shop, asin, 5)
+
+    def buy(number):
+        with contextlib.closing(schema.connect(path)) as conn:
+            try:
+                return records.add_purchase(conn, shopper=f"buyer-{number}", asin=asin, now=now)
+            except OutOfStock:
+                return None
+
+    with ThreadPoolExecutor(4) as pool:
+        positions = [position for position in pool.map(buy, range(12)) if position]
+    assert sorted(positions) == [1, 2, 3, 4, 5]
+    assert queries.get_stock(shop, asin).quantity == 0
+
+
+def test_delisted_product_is_not_sold(shop, now):
+    """A delisted product is refused at the counter, hidden from lists and search, and still readable by id."""
+    asin = _in_stock(shop)
+    title = queries.get_product(shop, asin).title
+    assert asin in {h.doc for h in index.search(shop, title, kind="product", limit=100)}
+    records.delist(shop, asin, now=now)
+    with pytest.raises(UnknownProduct):
+        records.add_purchase(shop, shopper="u00001", asin=asin, now=now)
+    assert not queries.get_product(shop, asin).listed
+    assert asin not in {p.asin for p in queries.list_products(shop)}
+    assert asin not in {h.doc for h in index.search(shop, title, kind="product", limit=100)}
+    records.put_product(shop, asin, listed=True, now=now)
+    assert [kind for _, _, kind, _ in _rows(shop)] == ["product.deleted", "product.created"]
+
+
+def test_search_follows_a_policy_change(shop, now):
+    """The index holds the policy's current words, with facts filled in, and none of the old ones."""
+    records.put_policy(shop, "returns", body="## Zebra clause\nZebras go back in {window_days} days.", now=now)
+    hits = index.search(shop, "zebra", kind="policy")
+    assert [h.doc for h in hits] == ["returns/zebra-clause"]
+    assert "returns/return-window" not in {h.doc for h in index.search(shop, "return window", kind="policy")}
+
+
+@pytest.mark.parametrize("text", ["", "?!", '"', "a OR", "NEAR(", "title:", "x" * 5000])
+def test_search_accepts_any_text(shop, text):
+    """Search operators and odd characters in a message are words or nothing, never an error."""
+    assert isinstance(index.search(shop, text), list)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.sampled_from(["buy", "stock"]), st.integers(0, 3)), max_size=12))
+def test_stock_is_never_negative(shop, now, steps):
+    """Whatever the order of purchases and restocking, sold and left add up to what was put in."""
+    asin = "B000003"
+    records.put_product(shop, asin, listed=True, now=now)
+    records.set_inventory(shop, asin, 0)
+    left = 0
+    for step, quantity in steps:
+        if step == "stock":
+            records.set_inventory(shop, asin, quantity)
+            left = quantity
+        elif left:
+            records.add_purchase(shop, shopper="u00002", asin=asin, now=now)
+            left -= 1
+        else:
+            with pytest.raises(OutOfStock):
+                records.add_purchase(shop, shopper="u00002", asin=asin, now=now)
+        assert queries.get_stock(shop, asin).quantity == left
+
+
+def test_positions_grow_and_ids_differ(shop, now):
+    """Positions grow in commit order and each row has an id of its own."""
+    positions = [records.put_promotion(shop, "p001", percent=p, now=now) for p in range(1, 20)]
+    assert positions == sorted(set(positions))
+    assert shop.execute("SELECT count(DISTINCT id) FROM parbake_outbox").fetchone() == (19,)
+
+
+def test_connection_is_durable(shop):
+    """Commits are synced: WAL with synchronous FULL; foreign keys are enforced and locks waited for 10 s."""
+    names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+    assert [shop.execute(f"PRAGMA {name}").fetchone()[0] for name in names] == ["wal", 2, 1, 10_000]
+
+
+def test_foreign_file_is_refused(tmp_path):
+    """A file that is not SQLite, or has no shop in it, is refused with a message that says what to do."""
+    text = tmp_path / "text.db"
+    text.write_text("not a database, but long enough to be read as one\n" * 40)
+    with pytest.raises(NotAShop, match="another path"):
+        schema.connect(text)
+    empty = schema.connect(tmp_path / "empty.db")
+    with pytest.raises(NotAShop, match="generate"):
+        schema.check(empty)
+    schema.create(empty)
+    schema.check(empty)
+    empty.execute("UPDATE meta SET value = '0' WHERE key = 'schema_version'")
+    with pytest.raises(NotAShop, match="version 0"):
+        schema.check(empty)
+    empty.close()
