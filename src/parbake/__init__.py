@@ -46,7 +46,7 @@ from parbake.errors import (
 )
 from parbake.ports import Ack, Alert, AlertSink, Clock, Delta, Embedder, Generator, Hook, Prompt, Tracker, Usage
 from parbake.registry import Input, Model, Registry
-from parbake.roles import Keys, Live, Resource, Source
+from parbake.roles import GIVEN, Keys, Live, Resource, Source
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Lazy
 from parbake.serving.scope import Request, Step, remaining_s
@@ -54,9 +54,12 @@ from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine
 from parbake.views import View
 
 if TYPE_CHECKING:
+    from parbake import guard, semantic
     from parbake.alerts.log import LogSink
     from parbake.alerts.webhook import WebhookSink
     from parbake.app import App
+    from parbake.embedders.minilm import MiniLm
+    from parbake.generators.extractive import Extractive
     from parbake.http.asgi import HttpApp
     from parbake.http.messages import HttpRequest, Response, json_response, problem
     from parbake.http.server import listen
@@ -66,13 +69,17 @@ if TYPE_CHECKING:
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
     "App": "parbake.app:App",
+    "Extractive": "parbake.generators.extractive:Extractive",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
     "LogSink": "parbake.alerts.log:LogSink",
+    "MiniLm": "parbake.embedders.minilm:MiniLm",
     "OUTBOX_DDL": "parbake.sources.sqlite:OUTBOX_DDL",
     "Response": "parbake.http.messages:Response",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
+    "guard": "parbake.guard",
+    "semantic": "parbake.semantic",
     "emit": "parbake.sources.sqlite:emit",
     "json_response": "parbake.http.messages:json_response",
     "listen": "parbake.http.server:listen",
@@ -86,19 +93,20 @@ def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module 'parbake' has no attribute {name!r}")
     module, _, attribute = _LAZY[name].partition(":")
-    found = globals()[name] = getattr(importlib.import_module(module), attribute)
+    loaded = importlib.import_module(module)
+    found = globals()[name] = getattr(loaded, attribute) if attribute else loaded
     return found
 
 
 __all__ = [
-    "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge", "Clock",
-    "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta", "Embedder",
-    "Exponential", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "Keys",
-    "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LogSink", "MissingDependency", "Model", "ModelTask",
+    "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
+    "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
+    "Exponential", "Extractive", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "Keys",
+    "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask",
     "NotAcknowledged", "NotMaterialized", "ParbakeError", "PromotionConflict", "Prompt", "ProviderError", "Reader",
     "Recompute", "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "RoleError",
     "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
     "StoreFull", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
-    "WebhookSink", "emit", "every", "fence", "json_response", "listen", "problem", "refresh", "remaining_s",
-    "run_http",
+    "WebhookSink", "emit", "every", "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s",
+    "run_http", "semantic",
 ]  # fmt: skip

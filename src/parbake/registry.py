@@ -20,17 +20,30 @@ B = TypeVar("B")
 P = ParamSpec("P")
 
 
+_Wrapped = Value[V] | Absent
+_Batched = Callable[Concatenate[Keys[K], ...], V]
+_Keyed = Callable[Concatenate[K, ...], V]
+
+
 class _ArtifactDecorator(Protocol):
-    """Keeps the key and value types of the function it decorates."""
+    """Keeps the key and value types of the function it decorates; unwraps ``Value[V]`` and ``V | Absent`` to ``V``."""
 
     @overload
-    def __call__(
-        self, fn: Callable[Concatenate[Keys[K], ...], Mapping[K, V | Value[V] | Absent]], /
-    ) -> Artifact[K, V]: ...
+    def __call__(self, fn: _Batched[K, Awaitable[Mapping[K, _Wrapped[V]]]], /) -> Artifact[K, V]: ...
     @overload
-    def __call__(self, fn: Callable[Concatenate[K, ...], Awaitable[V | Value[V] | Absent]], /) -> Artifact[K, V]: ...
+    def __call__(self, fn: _Batched[K, Awaitable[Mapping[K, V | Absent]]], /) -> Artifact[K, V]: ...
     @overload
-    def __call__(self, fn: Callable[Concatenate[K, ...], V | Value[V] | Absent], /) -> Artifact[K, V]: ...
+    def __call__(self, fn: _Batched[K, Mapping[K, _Wrapped[V]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Batched[K, Mapping[K, V | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, Awaitable[_Wrapped[V]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, Awaitable[V | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, _Wrapped[V]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, V | Absent], /) -> Artifact[K, V]: ...
 
 
 class _ModelDecorator(Protocol):

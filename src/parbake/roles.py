@@ -51,6 +51,9 @@ Source = Annotated[T, Role.SOURCE]
 Live = Annotated[T, Role.LIVE]
 Resource = Annotated[T, Role.RESOURCE]
 
+GIVEN: Any = None
+"""The default of a ``Source`` or ``Resource`` of a live or refine task: parbake passes it, so callers need not."""
+
 
 @dataclass(frozen=True, slots=True)
 class Edge:
