@@ -24,7 +24,7 @@ from parbake.lanes.ingest import Ingest
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.ledger import Ledger
 from parbake.portal import Portal
-from parbake.ports import Ack, AlertSink, Clock, Hook, Progress, Source, Store
+from parbake.ports import Ack, AlertSink, Clock, Hook, Progress, Raised, Source, Store
 from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
@@ -196,6 +196,19 @@ class App:
     async def stamp(self) -> Stamp:
         """The store's counter now."""
         return (await self.engine.store.stamp())[0]
+
+    async def generation(self, task: Stored) -> int:
+        """The current generation of a task, 0 when none was promoted."""
+        return (await self.engine.store.stamp())[1].pointer(task.ref)
+
+    async def raised_since(self, sequence: int, *, limit: int = 500) -> list[Raised]:
+        """What was raised after a sequence, oldest first."""
+        return await self.engine.store.log(sequence, limit)
+
+    async def stored(self, task: Artifact[K, V]) -> AsyncIterator[tuple[K, V]]:
+        """Every stored value of an artifact that may be served now, key by key; nothing is computed."""
+        for key, value in self.engine.resolver.stored(self.engine.plans[task.name]):
+            yield key, value
 
     def classify(self) -> list[TaskRow]:
         """The classification table."""

@@ -205,7 +205,7 @@ def judge(contract: Contract, *, age_s: float, killed_by: str | None, pending: b
     if contract.confidence is None:
         return _PENDING if pending else _FRESH
     left = contract.confidence.at(age_s)
-    if left < contract.confidence.floor:
+    if left < contract.confidence.floor or left <= 0:
         return Judgement(Verdict.STALE, left, f"confidence {left:.2f} is below {contract.confidence.floor}")
     if pending:
         return Judgement(Verdict.DEGRADED, left, "refresh pending")
@@ -240,6 +240,20 @@ def make_contract(
     return contract
 
 
+def _lint_steps(curve: Steps) -> None:
+    ages = [seconds(until, field="confidence.table") for until, _ in curve.table]
+    levels = [level for _, level in curve.table]
+    if (
+        not ages
+        or sorted(ages) != ages
+        or sorted(levels, reverse=True) != levels
+        or not 0 <= levels[-1] <= levels[0] <= 1
+    ):
+        raise ContractError(
+            "the step table needs rising ages and confidences that fall, each from 0 to 1", field="confidence.table"
+        )
+
+
 def _lint_fields(contract: Contract) -> None:
     if not contract.owner.strip():
         raise ContractError("owner is empty: name the team that is alerted when this goes stale", field="owner")
@@ -248,8 +262,14 @@ def _lint_fields(contract: Contract) -> None:
     curve = contract.confidence
     if curve is None:
         return
-    if not 0 <= curve.floor <= curve.c0 <= 1:
-        raise ContractError("confidence needs 0 <= floor <= c0 <= 1", field="confidence.floor")
+    if not (0 <= curve.floor <= curve.c0 <= 1 and curve.c0 > 0):
+        raise ContractError("confidence needs 0 <= floor <= c0 <= 1 and c0 > 0", field="confidence.floor")
+    if isinstance(curve, Exponential) and curve.floor == 0:
+        raise ContractError(
+            "an exponential curve never reaches a floor of 0; set one above it", field="confidence.floor"
+        )
+    if isinstance(curve, Steps):
+        _lint_steps(curve)
     if curve.max_age_s() > contract.freshness_sla_s:
         raise ContractError(
             f"the confidence curve allows ages up to {humanize(curve.max_age_s())}, beyond "

@@ -36,7 +36,7 @@ def _parse(text: str, field: str) -> float:
 
 def humanize(value: float) -> str:
     """Return seconds in the largest units that read well, e.g. ``5400`` -> ``'1h30m'``."""
-    if value < 1:
+    if round(value * 1000) < 1000:  # noqa: PLR2004 - milliseconds in a second
         return f"{value * 1000:.0f}ms"
     rest, text = round(value), ""
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

@@ -8,8 +8,8 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_contract
 from parbake.duration import Duration, seconds
-from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
-from parbake.fence.tags import placeholders
+from parbake.errors import BadInput, ContractError, DeclarationError, LaneError, RoleError, UnknownTask
+from parbake.fence.tags import check_tag, placeholders
 from parbake.roles import Edge, Keys, Role, inspect_roles
 from parbake.served import Absent, Served, Value
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
@@ -196,6 +196,7 @@ class Registry:
                 version=version,
                 min_rows_ratio=0.0,
             )
+            _check_templates(task)
             return typing.cast("ModelTask[Any]", self._add(task))
 
         return typing.cast("_ModelDecorator", declare)
@@ -236,6 +237,7 @@ class Registry:
     def _add(self, task: Task) -> Task:
         if task.name in self._tasks:
             raise DeclarationError(f"a task named {task.name!r} is already declared", field="name")
+        _check_edges(task)
         if isinstance(task, Stored):
             _check_lane(task)
         self._tasks[task.name] = task
@@ -267,6 +269,19 @@ def legal_lanes(task: Task) -> tuple[str, ...]:
     return ("batch",) if isinstance(task, ModelTask) else ("batch", "event", "realtime")
 
 
+def _check_edges(task: Task) -> None:
+    """An input is an artifact, or for a real-time task a live one; a model is a model."""
+    for parameter in task.of(Role.INPUT, Role.MODEL):
+        wanted: type[Task] | tuple[type[Task], ...] = (
+            ModelTask if parameter.role is Role.MODEL else (Artifact, LiveTask)
+        )
+        if not isinstance(parameter.task, wanted):
+            named = parameter.task.name if parameter.task else parameter.name
+            raise RoleError(
+                f"{task.name}({parameter.name}): {named} cannot be read as {parameter.role.value}", field=parameter.name
+            )
+
+
 def _check_lane(task: Stored) -> None:
     way = live_reached(task)
     if way:
@@ -275,12 +290,24 @@ def _check_lane(task: Stored) -> None:
             "exists only at request time; declare it with @live or @refine, or read a source instead",
             field=way[-1],
         )
+    for parameter in task.of(Role.INPUT):
+        if isinstance(parameter.task, LiveTask):
+            raise LaneError(
+                f"{task.name} cannot read {parameter.task.name}, which is computed per request; declare that one as an "
+                "artifact",
+                field=parameter.name,
+            )
 
 
-def _check_templates(task: Artifact[Any, Any]) -> None:
-    key = task.parameters[0].name
+def _check_templates(task: Stored) -> None:
+    key = task.parameters[0].name if isinstance(task, Artifact) else "key"
     for item in task.contract.invalidated_by:
-        for name in placeholders(item.template):
+        names = placeholders(item.template)
+        try:
+            check_tag(item.template.format_map(dict.fromkeys(names, "x")), field="invalidated_by")
+        except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
+            raise ContractError(f"{task.name}: {item.template!r} is no tag template", field="invalidated_by") from error
+        for name in names:
             if name not in (key, "key", key.removesuffix("s")):
                 raise ContractError(
                     f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",

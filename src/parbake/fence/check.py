@@ -75,5 +75,14 @@ def is_pending(record: Record, marks: Marks) -> bool:
 
 
 def may_replace(stored: Record, new: Record, *, stored_is_alive: bool) -> bool:
-    """The write rule: a dead record may always be replaced; a live one only by a higher stamp."""
-    return not stored_is_alive or new.stamp > stored.stamp
+    """The write rule: a dead record may always be replaced; a live one only by a newer one."""
+    return not stored_is_alive or newness(new) > newness(stored)
+
+
+def newness(record: Record) -> tuple[bytes, float]:
+    """What records are ordered by: the stamp, and at one stamp the time of the computation.
+
+    The fence needs the stamp only. Without the time a record past its SLA could not be replaced before some event
+    moves the counter, and every request would compute it again.
+    """
+    return record.stamp, record.computed_at

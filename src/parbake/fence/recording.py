@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from parbake.artifact import Built, Record, Stamp, Tags
 from parbake.contract import Contract
-from parbake.fence.tags import family, read_entity, read_set
+from parbake.fence.tags import family, named, read_entity, read_set
 
 MAX_TAGS = 8
 
@@ -61,7 +61,9 @@ class Recording:
 
     def seal(self, contract: Contract, names: Mapping[str, str], extra: Iterable[str] = ()) -> Tags:
         """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned."""
-        direct = _collapse([*_from_templates(contract, names), *self._recorded(contract), *extra])
+        returned = [bound for tag in extra for bound in named(tag)]
+        read = [*_from_templates(contract, names), *self._recorded(contract), *returned]
+        direct = _collapse([*read, *self._unrecorded(contract, read)])
         own = self.stamp.pack()
         fences = {t: None for t in direct if contract.strength(family(t)) != "refresh"}
         refreshes = {t: own for t in direct if contract.strength(family(t)) == "refresh"}
@@ -78,6 +80,11 @@ class Recording:
         spelled_out = {item.family for item in contract.invalidated_by if item.is_template}
         declared = {item.family for item in contract.invalidated_by}
         return [t for t in self.direct if family(t) in declared and family(t) not in spelled_out]
+
+    def _unrecorded(self, contract: Contract, read: Iterable[str]) -> list[str]:
+        """A declared family of which nothing was recorded binds as a whole: a function may read without a view."""
+        known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}
+        return [t for item in contract.invalidated_by if item.family not in known for t in read_set(item.family)]
 
 
 def _from_templates(contract: Contract, names: Mapping[str, str]) -> list[str]:

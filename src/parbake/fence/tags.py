@@ -55,6 +55,13 @@ def read_set(name: str) -> tuple[str, ...]:
     return (f"{name}/*",)
 
 
+def named(tag: str) -> tuple[str, ...]:
+    """The tags that bind a value whose task named a tag itself: an entity, or a family and so all of it."""
+    check_tag(tag)
+    name = family(tag)
+    return read_entity(tag) if tag not in (name, f"{name}/*") else read_set(name)
+
+
 def placeholders(template: str) -> list[str]:
     """The names in a tag template: ``user/{user}`` -> ``["user"]``; raises :class:`ContractError` when malformed."""
     try:

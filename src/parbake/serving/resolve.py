@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from parbake.artifact import Record, unpack_stamp
 from parbake.contract import Judgement, Recompute, ServeStale, Use, Verdict, judge
-from parbake.fence.check import is_pending, killed_by
+from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.ports import Clock, Hook, Lookup, Source, Store
@@ -86,7 +86,7 @@ class Resolver:
         for record in lookup.records:
             judgement = self._judge(plan, record, lookup, context, now)
             if judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
-                if best is None or record.stamp > best[0].stamp:
+                if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
             elif why is _MISSING:
                 why = judgement
@@ -200,6 +200,14 @@ class Resolver:
                 for hook in self._hooks:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
         return results
+
+    def stored(self, plan: Plan) -> Iterator[tuple[Any, Any]]:
+        """Keys and values of what is stored and may be served now; absences are left out."""
+        for raw, lookup in self._store.scan(plan.ref):
+            record, judgement = self._best(plan, lookup, NO_CONTEXT)
+            if record is None or record.absent or judgement.verdict not in (Verdict.FRESH, Verdict.DEGRADED):
+                continue
+            yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
 
     async def _absent(self, plan: Plan, key: Any, record: Record, context: Context) -> Found:
         """There is none, and that is known: the declared substitute, or nothing with the reason."""

@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
-from parbake.fence.check import killed_by, may_replace
+from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import Control, Promotion, begin, promote, rollback
 from parbake.ports import Ack, Change, Lookup, Raised
 
@@ -130,7 +130,7 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
         is_overlay = stored.meta.generation == 0
         if is_overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
-        if not is_overlay and alive and stored.stamp > record.stamp:
+        if not is_overlay and alive and newness(stored) > newness(record):
             return False
     txn.put(overlay_key(task, key), encode(record))
     return True

@@ -1,0 +1,119 @@
+"""The contract: verdicts, confidence curves and the lints at registration."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import parbake as pb
+from parbake.contract import Contract, judge, make_contract
+
+
+def contract(**changes):
+    """Return a contract of one hour."""
+    settings = {"freshness_sla_s": 3600.0, "invalidated_by": (), "fallback_if_stale": pb.Refuse(), "owner": "team"}
+    return Contract(**(settings | changes))
+
+
+def lint(**changes):
+    """Make a contract as a decorator would."""
+    settings = {
+        "freshness_sla": "1h",
+        "invalidated_by": [],
+        "fallback_if_stale": pb.Refuse(),
+        "owner": "team",
+        "confidence": None,
+        "schedule": None,
+    }
+    return make_contract(**(settings | changes))
+
+
+def verdict(bound, age_s=0.0, killed_by=None, pending=False):
+    """Judge and return the verdict."""
+    return judge(bound, age_s=age_s, killed_by=killed_by, pending=pending).verdict
+
+
+def test_a_record_within_its_sla_is_fresh():
+    """Nothing against it: fresh, with full confidence."""
+    assert judge(contract(), age_s=3600, killed_by=None, pending=False).confidence == 1.0
+    assert verdict(contract(), 3600) is pb.Verdict.FRESH
+
+
+def test_a_record_past_its_sla_is_stale():
+    """The SLA is a bound, not a wish."""
+    assert verdict(contract(), 3600.1) is pb.Verdict.STALE
+
+
+def test_a_kill_outweighs_youth():
+    """A raised fence makes a young record stale, and an untrusted one unknown."""
+    assert verdict(contract(), 0, "policy/returns changed") is pb.Verdict.STALE
+    assert verdict(contract(), 0, "unknown: the source of policy is silent") is pb.Verdict.UNKNOWN
+
+
+def test_a_pending_refresh_degrades():
+    """A raised refresh tag leaves the record servable, and says so."""
+    found = judge(contract(), age_s=0, killed_by=None, pending=True)
+    assert (found.verdict, found.reason) == (pb.Verdict.DEGRADED, "refresh pending")
+
+
+def test_confidence_degrades_then_stales():
+    """Below full confidence a value is degraded, below the floor stale."""
+    bound = contract(confidence=pb.Exponential("30m", c0=0.9, floor=0.5))
+    assert verdict(bound, 0) is pb.Verdict.FRESH
+    assert verdict(bound, 600) is pb.Verdict.DEGRADED
+    assert verdict(bound, 2400) is pb.Verdict.STALE
+    assert judge(bound, age_s=600, killed_by=None, pending=True).reason == "refresh pending"
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [pb.Exponential("10m", floor=0.25), pb.Linear("50m", floor=0.1), pb.Steps([("10m", 1.0), ("30m", 0.8)])],
+)
+def test_a_curve_ends_at_its_maximum_age(curve):
+    """Just below the maximum age the value may be served; just past it it is stale."""
+    bound = contract(confidence=curve)
+    assert verdict(bound, curve.max_age_s() * 0.999) is not pb.Verdict.STALE
+    assert verdict(bound, curve.max_age_s() * 1.001) is pb.Verdict.STALE
+
+
+@given(st.floats(0, 10**6), st.floats(0, 10**6))
+def test_confidence_never_grows_with_age(younger, older):
+    """Every curve falls, and stays between 0 and its start."""
+    younger, older = sorted((younger, older))
+    for curve in (pb.Exponential("1h", c0=0.9), pb.Linear("2h", c0=0.8), pb.Steps([("1h", 1.0), ("6h", 0.7)])):
+        assert 0 <= curve.at(older) <= curve.at(younger) <= curve.c0
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"owner": " "}, "owner"),
+        ({"freshness_sla": "soon"}, "freshness_sla"),
+        ({"schedule": pb.every("1h")}, "freshness_sla"),
+        ({"schedule": pb.every("50m", budget="20m")}, "freshness_sla"),
+        ({"fallback_if_stale": pb.ServeStale("never")}, "fallback_if_stale.within"),
+        ({"confidence": pb.Linear("2h", floor=0.1)}, "confidence"),
+        ({"confidence": pb.Linear("1h", c0=0.5, floor=0.6)}, "confidence.floor"),
+        ({"confidence": pb.Linear("1h", c0=0.0, floor=0.0)}, "confidence.floor"),
+        ({"confidence": pb.Exponential("1h", floor=0.0)}, "confidence.floor"),
+        ({"confidence": pb.Steps([("30m", 0.5), ("10m", 1.0)])}, "confidence.table"),
+        ({"confidence": pb.Steps([("10m", 1.5)])}, "confidence.table"),
+        ({"confidence": pb.Steps([])}, "confidence.table"),
+    ],
+)
+def test_a_contract_that_cannot_hold_is_refused(changes, field):
+    """Contradictions are found at registration, and the error names the field."""
+    with pytest.raises(pb.ContractError) as caught:
+        lint(**changes)
+    assert caught.value.field == field
+
+
+def test_a_schedule_within_the_sla_is_accepted():
+    """A period and its budget (an eighth by default) fit into the SLA."""
+    assert lint(freshness_sla="9h", schedule=pb.every("8h")).freshness_sla_s == 32400
+
+
+def test_the_stronger_declaration_of_a_family_wins():
+    """A family that is both fenced and refreshed is fenced; one not named does not bind."""
+    bound = contract(invalidated_by=(pb.refresh("policy"), pb.fence("policy/{key}")))
+    assert bound.strength("policy") == "fence"
+    assert bound.strength("user") is None

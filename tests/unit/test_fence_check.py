@@ -1,0 +1,113 @@
+"""The check that every read passes through."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parbake.artifact import Built, Meta, Record, Stamp, Tags
+from parbake.fence.check import is_pending, killed_by, may_replace
+from parbake.fence.control import Control, Pointer
+
+sequences = st.integers(0, 20)
+
+
+def at(sequence, incarnation=1):
+    """Return a packed stamp."""
+    return Stamp(incarnation, sequence).pack()
+
+
+def record(sequence=5, *, computed_at=0.0, valid_until=float("inf"), generation=0, **tags):
+    """Return a record with some tags."""
+    return Record(at(sequence), computed_at, valid_until, "batch", False, Meta(Tags(**tags), generation), b"")
+
+
+def control(**changes):
+    """Return a blessed control record."""
+    return msgspec.structs.replace(Control(incarnation=1, blessed=1), **changes)
+
+
+@given(sequences, sequences)
+def test_a_record_is_served_only_if_its_stamp_reaches_its_tags(stamp, mark):
+    """I1 in one line: older than the watermark means dead."""
+    dead = killed_by(record(stamp, fences=("policy/a",)), control(), {"policy/a": at(mark)}, now=0)
+    assert (dead is not None) == (stamp < mark)
+
+
+def test_an_absent_watermark_means_not_since_the_floor():
+    """Without a watermark the record lives, unless it lies below the floor."""
+    assert killed_by(record(5, fences=("a/b",)), control(), {}, now=0) is None
+    assert killed_by(record(5), control(floor=6), {}, now=0) == "below the floor"
+
+
+def test_an_unblessed_incarnation_is_unknown():
+    """A store that may have lost writes serves nothing."""
+    assert killed_by(record(), control(incarnation=2), {}, now=0).startswith("unknown")
+
+
+def test_a_record_of_an_earlier_incarnation_is_dead():
+    """Stamps compare incarnation first."""
+    assert killed_by(record(99), control(incarnation=2, blessed=2), {}, now=0) == "below the floor"
+
+
+def test_a_silent_source_makes_its_families_unknown():
+    """Only what is fenced by a silent family is doubted."""
+    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).startswith("unknown")
+    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"c"}) is None
+    assert killed_by(record(refreshes=(("a/b", at(5)),)), control(), {}, now=0, silent={"a"}) is None
+
+
+def test_a_consumers_fence_binds_what_the_input_tolerates():
+    """A refresh tag counts as a fence for a consumer that fences its family, silence included."""
+    tolerant = record(refreshes=(("a/b", at(5)),))
+    marks = {"a/b": at(6)}
+    assert killed_by(tolerant, control(), marks, now=0) is None
+    assert killed_by(tolerant, control(), marks, now=0, also_fenced={"a"}) == "a/b changed"
+    assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}) is None
+    assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}, silent={"a"}).startswith("unknown")
+    assert killed_by(tolerant, control(), marks, now=0, also_fenced={"c"}) is None
+
+
+def test_nothing_past_valid_until_is_served():
+    """I8: the end of validity is not served."""
+    assert killed_by(record(valid_until=10), control(), {}, now=9.9) is None
+    assert killed_by(record(valid_until=10), control(), {}, now=10) == "past valid_until"
+
+
+def test_nothing_withdrawn_is_served():
+    """I8: neither a withdrawn generation nor what was built from one."""
+    assert killed_by(record(generation=3), control(withdrawn=(3,)), {}, now=0) == "its generation is withdrawn"
+    derived = record(built_from=(Built("base", 3, is_model=False),))
+    assert killed_by(derived, control(), {}, now=0) is None
+    assert "withdrawn" in killed_by(derived, control(withdrawn=(3,)), {}, now=0)
+
+
+def test_a_moved_model_kills_what_was_built_with_it():
+    """I3: only the current generation of a model counts, or the one of the run that reads its own output."""
+    built = record(built_from=(Built("model", 3, is_model=True),))
+    current = control(pointers={"model": Pointer(4, 0, 0)})
+    assert killed_by(built, control(pointers={"model": Pointer(3, 0, 0)}), {}, now=0) is None
+    assert "earlier model" in killed_by(built, current, {}, now=0)
+    assert killed_by(built, current, {}, now=0, pointers={"model": 3}) is None
+
+
+@given(sequences, sequences)
+def test_pending_is_seen_at_read_time(seen, mark):
+    """A refresh tag raised after it was read shows in the record, whatever became of the event."""
+    assert is_pending(record(refreshes=(("a/b", at(seen)),)), {"a/b": at(mark)}) == (seen < mark)
+
+
+@pytest.mark.parametrize(
+    ("stored", "new", "replaces"),
+    [
+        (record(5), record(6), True),
+        (record(6), record(5), False),
+        (record(5), record(5), False),
+        (record(5, computed_at=1.0), record(5, computed_at=2.0), True),
+        (record(5, computed_at=2.0), record(5, computed_at=1.0), False),
+    ],
+)
+def test_the_write_rule(stored, new, replaces):
+    """A live record gives way to a higher stamp, or at the same stamp to a later computation: else it could not age."""
+    assert may_replace(stored, new, stored_is_alive=True) is replaces
+    assert may_replace(stored, new, stored_is_alive=False) is True

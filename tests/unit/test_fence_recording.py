@@ -1,0 +1,137 @@
+"""What a computation read becomes the tags of its record."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import parbake as pb
+from parbake.artifact import Built, Meta, Record, Stamp, Tags
+from parbake.contract import make_contract
+from parbake.errors import BadInput
+from parbake.fence.recording import MAX_TAGS, Recording
+from parbake.fence.tags import family, raised_by
+
+OWN = Stamp(1, 7)
+
+
+def contract(*items):
+    """Return a contract with these invalidations."""
+    return make_contract(
+        freshness_sla="1h",
+        invalidated_by=items,
+        fallback_if_stale=pb.Refuse(),
+        owner="team",
+        confidence=None,
+        schedule=None,
+    )
+
+
+def stored(*, generation=0, valid_until=float("inf"), computed_at=0.0, **tags):
+    """Return a record of an input, stamped 5."""
+    meta = Meta(Tags(**tags), generation)
+    return Record(Stamp(1, 5).pack(), computed_at, valid_until, "batch", False, meta, b"")
+
+
+def test_reads_are_bound_by_declared_strength():
+    """A fenced family goes to the fences, a refreshed one to the refreshes at the own stamp, others nowhere."""
+    recording = Recording(OWN)
+    recording.entity("policy/a")
+    recording.entity("user/7")
+    recording.whole_set("noise")
+    tags = recording.seal(contract(pb.fence("policy"), pb.refresh("user")), {})
+    assert set(tags.fences) == {"policy/a", "policy"}
+    assert dict(tags.refreshes) == {"user/7": OWN.pack(), "user": OWN.pack()}
+
+
+def test_a_template_replaces_what_was_recorded():
+    """A family spelled out per key is bound by the key alone."""
+    recording = Recording(OWN)
+    recording.entity("user/8")
+    assert set(recording.seal(contract(pb.fence("user/{user}")), {"user": "7"}).fences) == {"user/7", "user"}
+
+
+@pytest.mark.parametrize(
+    ("tag", "event"),
+    [
+        ("policy/a", ("policy/a", "x.changed")),
+        ("policy/a", ("policy", "x.bulk")),
+        ("policy", ("policy/b", "x.changed")),
+    ],
+)
+def test_returned_tags_are_bound_to_every_event_that_concerns_them(tag, event):
+    """A tag that the function returned is killed by its entity's change and by a bulk load; a bare family by any."""
+    tags = Recording(OWN).seal(contract(pb.fence("policy")), {}, [tag])
+    assert set(raised_by(*event)) & set(tags.fences)
+
+
+def test_a_malformed_returned_tag_is_refused():
+    """A tag that no event could ever raise protects nothing, so it is an error."""
+    with pytest.raises(BadInput):
+        Recording(OWN).seal(contract(pb.fence("policy")), {}, ["Policy A"])
+
+
+@pytest.mark.parametrize("item", [pb.fence("policy"), pb.refresh("policy")])
+def test_a_declared_family_that_nothing_recorded_binds_as_a_whole(item):
+    """A function without views still keeps its contract: any change of the family counts."""
+    tags = Recording(OWN).seal(contract(item), {})
+    assert set(raised_by("policy/a", "x.changed")) & {*tags.fences, *dict(tags.refreshes)}
+
+
+def test_inherited_fences_hold_at_the_own_stamp():
+    """A derived record takes over its input's fences, whatever it declares itself."""
+    recording = Recording(OWN)
+    recording.artifact("input@1", stored(fences=("policy/a", "policy")), now=0)
+    assert set(recording.seal(contract(), {}).fences) == {"policy/a", "policy"}
+
+
+def test_inherited_refreshes_keep_the_inputs_stamp():
+    """What the input tolerated is tolerated further, from the moment the input read it."""
+    recording = Recording(OWN)
+    early, late = Stamp(1, 3).pack(), Stamp(1, 5).pack()
+    recording.artifact("a@1", stored(refreshes=(("user/7", late),)), now=0)
+    recording.artifact("b@1", stored(refreshes=(("user/7", early),)), now=0)
+    assert dict(recording.seal(contract(), {}).refreshes) == {"user/7": early}
+
+
+def test_a_consumers_fence_turns_inherited_refreshes_into_fences():
+    """Strengths are the consumer's own, through the whole chain."""
+    recording = Recording(OWN)
+    recording.artifact("a@1", stored(refreshes=(("user/7", Stamp(1, 5).pack()),)), now=0)
+    tags = recording.seal(contract(pb.fence("user")), {})
+    assert "user/7" in tags.fences
+    assert tags.refreshes == ()
+
+
+def test_lineage_is_inherited():
+    """Generations of inputs and models, the earliest end of validity and the age of unfenced inputs pass on."""
+    recording = Recording(OWN)
+    batch = stored(generation=4, valid_until=50.0, computed_at=10.0, built_from=(Built("m@1", 3, is_model=True),))
+    recording.artifact("a@1", batch, now=30.0)
+    recording.artifact("b@1", stored(valid_until=70.0, computed_at=30.0, fences=("x/y",)), now=30.0)
+    recording.model("m2@1", 9)
+    built = set(recording.seal(contract(), {}).built_from)
+    assert built == {Built("m@1", 3, True), Built("a@1", 4, False), Built("m2@1", 9, True)}
+    assert recording.valid_until == 50.0
+    assert recording.inputs_age_s == 20.0
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=30))
+def test_many_tags_collapse_without_losing_an_event(families):
+    """Past eight, directly read tags fall together, and every event that concerned one still reaches the record."""
+    recording = Recording(OWN)
+    read = [f"{name}/{number}" for number, name in enumerate(families)]
+    for tag in read:
+        recording.entity(tag)
+    fences = set(recording.seal(contract(*(pb.fence(f) for f in set(families))), {}).fences)
+    assert len(fences) <= MAX_TAGS
+    for tag in read:
+        assert set(raised_by(tag, "x.changed")) & fences
+        assert set(raised_by(family(tag), "x.bulk")) & fences
+
+
+def test_inherited_tags_never_collapse():
+    """Collapsing an inherited tag would be unsound once the input is refreshed: it stays as it is."""
+    recording = Recording(OWN)
+    inherited = tuple(f"p/{n}" for n in range(20))
+    recording.artifact("a@1", stored(fences=inherited), now=0)
+    assert set(recording.seal(contract(), {}).fences) == set(inherited)
