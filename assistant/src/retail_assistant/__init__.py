@@ -1,0 +1,1 @@
+"""A retail shopping assistant, built only on the public API of parbake."""

@@ -1,0 +1,1 @@
+"""The conversation: understanding a message, finding evidence, answering, and checking what leaves."""

@@ -1,0 +1,180 @@
+"""One handler per intent: each makes a draft out of precomputed artifacts and live data."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import parbake as pb
+
+from retail_assistant.chat.generation import (
+    NOT_STATED,
+    build_prompt,
+    grounded_evidence,
+    response_generation,
+    texts,
+)
+from retail_assistant.chat.products import product_of
+from retail_assistant.chat.retrieval import retrieval
+from retail_assistant.chat.turn import Draft, Turn
+from retail_assistant.chat.wording import named_format, named_genre
+from retail_assistant.knowledge.tasks import promotions_for, review_summaries
+from retail_assistant.live import LiveShop
+from retail_assistant.recs.tasks import recommendations, trending
+from retail_assistant.shop.queries import Product
+
+WHICH = "Which book do you mean? Tell me its title, or open its page."
+SHOWN = 3
+Handler = Callable[[Turn, str], Awaitable[Draft]]
+
+
+class Answers:
+    """Handlers over one app and its live shop."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Keep both."""
+        self._app = app
+        self._shop = shop
+
+    def handler(self, intent: str) -> Handler:
+        """The handler of an intent; what has none is answered from retrieved evidence."""
+        table: dict[str, Handler] = {
+            "recommendation": self.recommend,
+            "product_search": self.search,
+            "price_stock": self.price_and_stock,
+            "promotion": self.promote,
+            "order_status": self.orders,
+            "reviews": self.reviews,
+            "trending": self.trend,
+            "smalltalk": self.greet,
+            "out_of_scope": self.decline,
+        }
+        return table.get(intent, self.from_evidence)
+
+    async def from_evidence(self, turn: Turn, question: str) -> Draft:
+        """Retrieve, then word an answer from what was found."""
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
+        evidence, sources = grounded_evidence(question, found.policies, self._shop)
+        if not evidence:
+            return Draft(NOT_STATED)
+        served = await self._app.serve(response_generation, prompt=build_prompt(turn, question, evidence))
+        return Draft(stream=texts(served.unwrap()), sources=sources, fallback=evidence[0])
+
+    async def recommend(self, turn: Turn, question: str) -> Draft:
+        """Precomputed candidates, refined now."""
+        words = " ".join([*turn.earlier_questions[-2:], turn.message])
+        served = await self._app.serve(
+            recommendations, turn.shopper, shopper=turn.shopper, page=turn.page, words=words
+        )
+        asins = tuple(c.asin for c in served.value or ())
+        if not asins:
+            return Draft("I have nothing that fits right now.")
+        head = "Readers like these right now:" if served.reason == "cold_start" else "You might like these:"
+        return Draft(self._listing(head, asins), sources=_products(asins), lane=served.lane, asins=asins)
+
+    async def search(self, turn: Turn, question: str) -> Draft:
+        """Products by meaning and by words."""
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
+        asins = tuple(h.block.source.partition("/")[2] for h in found.products)[:SHOWN]
+        named = product_of(turn, self._shop)
+        if named is not None:
+            asins = tuple(dict.fromkeys((named.asin, *asins)))[:SHOWN]
+        if not asins:
+            return Draft("I found no book like that.")
+        return Draft(self._listing("I found:", asins), sources=_products(asins), asins=asins)
+
+    async def price_and_stock(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # every handler has one signature
+        """Live prices and stock, of the edition that is asked for."""
+        product = product_of(turn, self._shop)
+        if product is None:
+            return Draft(WHICH)
+        wanted = named_format(turn.message)
+        if wanted and wanted != product.format:
+            return self._compare(product, wanted)
+        return Draft(
+            f"{_title(product)} costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}.",
+            sources=_products((product.asin,)),
+            asins=(product.asin,),
+        )
+
+    def _compare(self, product: Product, wanted: str) -> Draft:
+        other = next((p for p in self._shop.editions(product) if p.format == wanted), None)
+        if other is None:
+            text = f"{_title(product)} is not sold in {wanted}. It costs {{{{price:{product.asin}}}}} in {product.format}."
+            return Draft(text, sources=_products((product.asin,)), asins=(product.asin,))
+        difference = self._shop.cents(product.asin) - self._shop.cents(other.asin)
+        word = "cheaper" if difference > 0 else "not cheaper"
+        text = (
+            f"In {wanted} it is {word}: {{{{price:{other.asin}}}}}, against {{{{price:{product.asin}}}}} in "
+            f"{product.format}. The {wanted} is {{{{stock:{other.asin}}}}}."
+        )
+        asins = (other.asin, product.asin)
+        return Draft(text, sources=_products(asins), asins=asins)
+
+    async def promote(self, turn: Turn, question: str) -> Draft:
+        """What is on offer now for this shopper."""
+        genre = named_genre(question, self._shop.genres())
+        if genre is None and turn.page and "this" in turn.message.lower():
+            product = self._shop.product(turn.page)
+            genre = product.genre if product else None
+        served = await self._app.serve(promotions_for, f"{genre or '*'}|{self._shop.segment(turn.shopper)}")
+        offers = served.value or []
+        if not offers:
+            return Draft(f"There is no promotion {'on ' + genre if genre else 'for you'} right now.", lane=served.lane)
+        lines = [f"{o.title}: {o.percent} % off {'everything' if o.category == '*' else o.category}." for o in offers]
+        return Draft(" ".join(["Right now:", *lines[:SHOWN]]), lane=served.lane)
+
+    async def orders(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
+        """A shopper's own orders: live, never from the bank."""
+        orders = self._shop.orders(turn.shopper)
+        if not orders:
+            return Draft("I see no order of yours. The order page shows the state of each parcel.")
+        text = f"Your latest purchase is {orders[0].title}. The order page shows where its parcel is."
+        return Draft(text, asins=(orders[0].asin,))
+
+    async def reviews(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
+        """What readers say, summarised ahead."""
+        product = product_of(turn, self._shop)
+        if product is None:
+            return Draft(WHICH)
+        served = await self._app.serve(review_summaries, product.asin)
+        summary = served.value
+        if summary is None:
+            return Draft(f"{_title(product)} has no reviews yet.", asins=(product.asin,))
+        parts = [f"{_title(product)} has {summary.average:.1f} of 5 stars from {summary.count} reviews."]
+        if summary.praise:
+            parts.append(f"Readers say: \u201c{summary.praise[0]}\u201d")
+        if summary.criticism:
+            parts.append(f"Some say: \u201c{summary.criticism[0]}\u201d")
+        return Draft(" ".join(parts), sources=_products((product.asin,)), lane=served.lane, asins=(product.asin,))
+
+    async def trend(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
+        """What sells."""
+        genre = named_genre(question, self._shop.genres())
+        served = await self._app.serve(trending, genre or "all")
+        live = [c.asin for c in served.value or () if self._shop.product(c.asin) and self._shop.stock(c.asin)]
+        asins = tuple(live[:SHOWN])
+        if not asins:
+            return Draft("Nothing stands out right now.")
+        return Draft(self._listing("Popular right now:", asins), sources=_products(asins), lane=served.lane, asins=asins)
+
+    async def greet(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
+        """Small talk."""
+        return Draft("Hello! Ask me about our books, prices, promotions, or our policies.")
+
+    async def decline(self, turn: Turn, question: str) -> Draft:
+        """Off topic, unless evidence says otherwise."""
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
+        if found.policies and found.policies[0].cosine >= 0.55:  # noqa: PLR2004  # surely about a policy
+            return await self.from_evidence(turn, question)
+        return Draft("I can only help with this shop: books, prices, orders and our policies.")
+
+    def _listing(self, head: str, asins: tuple[str, ...]) -> str:
+        return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}})." for a in asins)])
+
+
+def _title(product: Product) -> str:
+    return f"{{{{title:{product.asin}}}}}"
+
+
+def _products(asins: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"product/{asin}" for asin in asins)

@@ -1,0 +1,16 @@
+"""The message's embedding, computed once per request and shared by intent, FAQ and retrieval."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import parbake as pb
+
+tasks = pb.Registry()
+
+
+@tasks.live(why="Each query is unique")
+async def query_embedding(text: pb.Live[str], *, embedder: pb.Resource[pb.Embedder] = pb.GIVEN) -> Any:
+    """The float32 unit vector of a question made self-contained."""
+    return (await asyncio.to_thread(embedder.embed, [text]))[0]

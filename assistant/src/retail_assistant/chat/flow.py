@@ -1,0 +1,129 @@
+"""One turn of a conversation: understand, try the bank, answer, check every sentence before it leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import parbake as pb
+
+from retail_assistant.chat.answers import Answers
+from retail_assistant.chat.guardrails import Checked, guardrails
+from retail_assistant.chat.intent import intent
+from retail_assistant.chat.products import card
+from retail_assistant.chat.turn import Draft, Reply, Turn
+from retail_assistant.chat.wording import named_format, normalize
+from retail_assistant.faq.match import FaqMatch, faq_match
+from retail_assistant.faq.tasks import faq_answers
+from retail_assistant.live import LiveShop
+
+TIMEOUT = "30s"
+SURE_SCORE = 0.7
+UNSURE_INTENT = 0.35
+FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
+_PRICE_FOLLOW_UP = re.compile(r"\b(?:cheap|price|cost|expensive|how much|stock|available)", re.IGNORECASE)
+
+
+class Assistant:
+    """Answers turns."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Handlers share the app and the live shop."""
+        self._app = app
+        self._shop = shop
+        self._answers = Answers(app, shop)
+
+    async def reply(self, turn: Turn, reply: Reply) -> AsyncIterator[str]:
+        """Stream the checked sentences of an answer; ``reply`` is filled on the way."""
+        draft = await self._draft(turn, reply)
+        reply.lane = draft.lane
+        async for sentence in self._checked(draft, turn, reply):
+            reply.text += sentence
+            yield sentence
+        reply.text = reply.text.strip()
+        reply.cards = [c for c in (card(a, self._shop) for a in draft.asins) if c is not None]
+
+    async def _draft(self, turn: Turn, reply: Reply) -> Draft:
+        follows = pb.semantic.veto(turn.message, turn.message) == "context_dependent" and bool(turn.history)
+        question = normalize(turn.message)
+        if follows:
+            question = self._joined(turn, question)
+        found = (await self._app.serve(intent, text=question)).unwrap()
+        reply.intent = found.name
+        if follows and (named_format(turn.message) or _PRICE_FOLLOW_UP.search(turn.message)):
+            reply.intent = "price_stock"
+        match = (await self._app.serve(faq_match, text=question, message=turn.message)).value
+        if match is not None:
+            compiled = await self._from_bank(turn, match, reply)
+            if compiled is not None:
+                return compiled
+        if found.probability < UNSURE_INTENT and not follows:
+            return await self._answers.from_evidence(turn, question)
+        return await self._answers.handler(reply.intent)(turn, question)
+
+    def _joined(self, turn: Turn, question: str) -> str:
+        """A follow-up with the question it follows, so that it means something by itself."""
+        earlier = turn.earlier_questions
+        return f"{normalize(earlier[-1])}, {question}" if earlier else question
+
+    async def _from_bank(self, turn: Turn, match: FaqMatch, reply: Reply) -> Draft | None:
+        """The precompiled answer, or ``None`` with the reason noted."""
+        refusal = match.refusal
+        if not refusal and reply.intent != "faq" and match.score < SURE_SCORE:
+            refusal = "intent_differs"
+        if not refusal and reply.intent not in FROM_ANY_INTENT:
+            refusal = "intent_differs"
+        if refusal:
+            if reply.intent == "faq" or match.score >= SURE_SCORE:
+                reply.refusals.append(refusal)
+            return None
+        served = await self._app.serve(faq_answers, match.answer)
+        if served.value is None:
+            reply.refusals.append(f"stale: {served.reason}")
+            return None
+        kind = pb.guard.expected_kind(turn.message)
+        answer = served.value
+        if kind and not pb.guard.states(kind, self._shop_text(answer.text)):
+            reply.refusals.append(f"does_not_state_{kind}")
+            return None
+        reply.intent = "faq"
+        return Draft(answer.text, sources=(answer.source,), lane=served.lane)
+
+    def _shop_text(self, text: str) -> str:
+        try:
+            return pb.guard.fill(text, self._shop.fill)
+        except pb.guard.UnfilledSlot:
+            return ""
+
+    async def _checked(self, draft: Draft, turn: Turn, reply: Reply) -> AsyncIterator[str]:
+        """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once."""
+        shown = violated = False
+        async for sentence in _sentences(draft):
+            checked = await self._check(sentence, draft, turn)
+            if checked.violation:
+                violated = True
+                reply.refusals.append(f"guard: {checked.violation}")
+            if checked.text:
+                shown = True
+                yield checked.text + " "
+        if violated and not shown:
+            for sentence in pb.guard.sentences(draft.fallback):
+                checked = await self._check(sentence, draft, turn)
+                shown = shown or bool(checked.text)
+                yield checked.text + " " if checked.text else ""
+        if not shown:
+            yield "I cannot answer that reliably right now; please ask our support team."
+
+    async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
+        served = await self._app.serve(guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper)
+        return served.unwrap()
+
+
+async def _sentences(draft: Draft) -> AsyncIterator[str]:
+    """A draft cut into whole sentences, as they become complete."""
+    if draft.stream is None:
+        for sentence in pb.guard.sentences(draft.text):
+            yield sentence
+        return
+    async for sentence in pb.guard.release(draft.stream, lambda s: s):
+        yield sentence.strip()

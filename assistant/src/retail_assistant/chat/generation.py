@@ -1,0 +1,58 @@
+"""Wording a reply from evidence: the prompt, and the generator that writes it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import parbake as pb
+
+from retail_assistant.chat.retrieval import Hit
+from retail_assistant.chat.turn import Turn
+from retail_assistant.live import LiveShop, fill_slots
+
+tasks = pb.Registry()
+SYSTEM = (
+    "You answer questions of customers of a book shop. Use only the evidence. State no number, date or price that the "
+    "evidence does not state. If the evidence does not answer the question, say so. Answer in one or two sentences."
+)
+LEAST_COSINE = 0.3
+NOT_STATED = "Our policies do not state that; please ask our support team."
+MAX_TOKENS, TIMEOUT_S = 160, 20.0
+
+
+@tasks.live(why="Needs conversation context and retrieved data")
+async def response_generation(
+    prompt: pb.Live[pb.Prompt], *, generator: pb.Resource[pb.Generator] = pb.GIVEN
+) -> AsyncIterator[pb.Delta]:
+    """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
+    return generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=min(TIMEOUT_S, pb.remaining_s()))
+
+
+def grounded_evidence(question: str, hits: Sequence[Hit], shop: LiveShop) -> tuple[list[str], tuple[str, ...]]:
+    """The texts that can answer a question, with live values filled in, and the entities they come from.
+
+    A question that asks for a time or an amount is answered only by a statement that makes one.
+    """
+    kind = pb.guard.expected_kind(question)
+    texts: list[str] = []
+    sources: dict[str, None] = {}
+    for hit in hits[:3]:
+        if hit.cosine < LEAST_COSINE:
+            continue
+        text = fill_slots(hit.block.text, shop)
+        if kind is None or pb.guard.states(kind, text):
+            texts.append(text)
+            sources[hit.block.source] = None
+    return texts, tuple(sources)
+
+
+def build_prompt(turn: Turn, question: str, evidence: Sequence[str]) -> pb.Prompt:
+    """Stable first: the rules, then the evidence in a fixed order, the conversation, and the question last."""
+    return pb.Prompt(SYSTEM, tuple(evidence), turn.history[-6:], question)
+
+
+async def texts(deltas: AsyncIterator[pb.Delta]) -> AsyncIterator[str]:
+    """The text of a stream of deltas."""
+    async for delta in deltas:
+        if delta.text:
+            yield delta.text

@@ -1,0 +1,58 @@
+"""The check on every sentence that leaves, precompiled ones too, against live data."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.live import LiveShop, fill_slots
+
+tasks = pb.Registry()
+_PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()/-]{8,}\d")
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What may be shown (empty: nothing), and the violation that was found, if any."""
+
+    text: str
+    violation: str = ""
+
+
+@tasks.live(why="Must validate the actual response")
+async def guardrails(
+    sentence: pb.Live[str],
+    sources: pb.Live[tuple[str, ...]],
+    shopper: pb.Live[str],
+    *,
+    shop: pb.Resource[LiveShop] = pb.GIVEN,
+) -> Checked:
+    """Fill the slots from live data and refuse claims that no current source makes."""
+    try:
+        text = fill_slots(sentence, shop)
+    except pb.guard.UnfilledSlot as error:
+        return Checked("", f"unfilled slot: {error.field}")
+    if _PERSONAL.search(text):
+        return Checked("", "personal data")
+    wrong = pb.guard.claims(text)
+    if wrong:
+        wrong = pb.guard.ungrounded(text, grounds(sources, shopper, shop))
+    if wrong:
+        first = min(wrong, key=lambda c: (c.kind, c.value))
+        return Checked("", f"ungrounded {first.kind}: {first.value}")
+    return Checked(text)
+
+
+def grounds(sources: tuple[str, ...], shopper: str, shop: LiveShop) -> list[str]:
+    """What is true now about some entities: policy texts, prices, stock, descriptions, and the running promotions."""
+    stated = shop.running_promotions(shopper)
+    for source in sources:
+        family, _, name = source.partition("/")
+        if family == "policy":
+            stated.append(shop.policy_text(name))
+        elif family == "product":
+            product = shop.product(name)
+            if product is not None:
+                stated.append(f"{product.title}. {product.description} {shop.price(name)}")
+    return stated

@@ -1,0 +1,87 @@
+"""The composition root: which tasks, which store, which shop, which clients."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import parbake as pb
+
+from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
+from retail_assistant.chat.flow import Assistant
+from retail_assistant.chat.index import IndexFollower, ProductIndex
+from retail_assistant.faq import match as faq_match
+from retail_assistant.faq import tasks as faq
+from retail_assistant.http import routes
+from retail_assistant.knowledge import tasks as knowledge
+from retail_assistant.knowledge.views import VIEWS
+from retail_assistant.live import LiveShop
+from retail_assistant.recs import tasks as recs
+from retail_assistant.recs.shelf import LiveShelf
+from retail_assistant.recs.views import VIEWS as RECS_VIEWS
+from retail_assistant.settings import Settings, from_environment
+
+FAMILIES = ("policy", "product", "promotion", "user", "reviews")
+ALL = recs.tasks.merge(
+    knowledge.tasks, embedding.tasks, intent.tasks, retrieval.tasks, faq.tasks, faq_match.tasks, generation.tasks, guardrails.tasks
+)
+
+
+class Clock:
+    """Wall time."""
+
+    now = staticmethod(time.time)
+
+
+def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
+    """The app over one data folder; nothing is opened yet."""
+    shop = settings.data / "shop.db"
+    wall = clock or Clock()
+    resources: dict[Any, Any] = {
+        pb.Embedder: pb.Lazy(lambda: pb.MiniLm(threads=1)),
+        pb.Generator: pb.Lazy(lambda: generator(settings)),
+        LiveShop: LiveShop(shop, clock=wall),
+        LiveShelf: LiveShelf(shop),
+        ProductIndex: ProductIndex(),
+        knowledge.WallClock: knowledge.WallClock(wall),
+    }
+    alerts: list[pb.AlertSink] = [pb.LogSink()]
+    if settings.webhook:
+        alerts.append(pb.WebhookSink(settings.webhook))
+    return pb.App(
+        ALL,
+        store=f"lmdb://{(settings.data / 'store').resolve()}",
+        sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, *RECS_VIEWS))],
+        resources=resources,
+        clock=wall,
+        ledger=settings.data / "ledger.db",
+        alerts=alerts,
+    )
+
+
+def generator(settings: Settings) -> pb.Generator:
+    """The generator that ``LLM`` names."""
+    if settings.llm == "llama":
+        return pb.LlamaGenerator()
+    if settings.llm == "openai":
+        return pb.OpenAIGenerator.from_environment()
+    return pb.Extractive()
+
+
+def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp:
+    """The assistant over HTTP."""
+    app = build(settings, clock=clock)
+    shop: LiveShop = app.resources[LiveShop]
+    assistant = Assistant(app, shop)
+    follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
+    return pb.HttpApp(
+        app,
+        routes.all_routes(app, assistant, settings.data / "shop.db"),
+        error_members=routes.error_members,
+        beside=[follower.run],
+    )
+
+
+def served() -> pb.HttpApp:
+    """The assistant as the environment configures it: ``parbake serve retail_assistant.compose:served``."""
+    return http_app(from_environment())

@@ -1,0 +1,160 @@
+"""``POST /v1/chat/completions``: OpenAI-compatible, plain and streaming, with what the answer was made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.chat.flow import TIMEOUT, Assistant
+from retail_assistant.chat.turn import Reply, Turn
+from retail_assistant.chat.wording import has_control_characters
+from retail_assistant.live import LiveShop
+
+MAX_MESSAGE = 8_000
+MAX_HISTORY = 20
+MODEL = "retail-assistant"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+PATH = "/v1/chat/completions"
+
+
+class Part(msgspec.Struct):
+    """A piece of a message's content; only text is understood."""
+
+    type: str
+    text: str = ""
+
+
+class Message(msgspec.Struct):
+    """One message of the conversation."""
+
+    role: str
+    content: str | list[Part]
+
+    @property
+    def text(self) -> str:
+        """The content as plain text."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(part.text for part in self.content if part.type == "text")
+
+
+class Metadata(msgspec.Struct):
+    """Where the shopper is."""
+
+    page: str | None = None
+    session: str | None = None
+
+
+class ChatBody(msgspec.Struct):
+    """The members of a chat completion request that are used; others are accepted and ignored."""
+
+    messages: list[Message]
+    model: str = MODEL
+    user: str = "anonymous"
+    stream: bool = False
+    metadata: Metadata | None = None
+
+
+class ChatRoutes:
+    """The chat endpoint over one assistant."""
+
+    def __init__(self, app: pb.App, assistant: Assistant, shop: LiveShop) -> None:
+        """Keep the parts."""
+        self._app = app
+        self._assistant = assistant
+        self._shop = shop
+
+    async def complete(self, request: pb.HttpRequest) -> pb.Response:
+        """Answer a conversation's last message."""
+        body = request.json(ChatBody)
+        turn = self._turn(body)
+        if body.stream:
+            return pb.Response(content_type=EVENT_STREAM, stream=self._stream(turn))
+        reply, started = Reply(), time.perf_counter()
+        async with self._app.request(TIMEOUT) as scope:
+            async for _ in self._assistant.reply(turn, reply):
+                pass
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "content": reply.text, "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+        document = _envelope("chat.completion", reply.answer_id, [choice])
+        document["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+        document["parbake"] = _made_of(reply, scope.steps, time.perf_counter() - started)
+        return pb.json_response(document)
+
+    async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
+        reply, started = Reply(), time.perf_counter()
+        yield _chunk(reply.answer_id, {"role": "assistant", "content": ""})
+        async with self._app.request(TIMEOUT) as scope:
+            try:
+                async for sentence in self._assistant.reply(turn, reply):
+                    yield _chunk(reply.answer_id, {"content": sentence})
+            except pb.ParbakeError as error:
+                failure = {"message": str(error), "type": type(error).__name__, "param": error.field, "code": None}
+                yield b"data: " + msgspec.json.encode({"error": failure}) + b"\n\n"
+                return
+        made_of = _made_of(reply, scope.steps, time.perf_counter() - started)
+        yield _chunk(reply.answer_id, {}, finish="stop", parbake=made_of)
+        yield b"data: [DONE]\n\n"
+
+    def _turn(self, body: ChatBody) -> Turn:
+        """Check the conversation; raises :class:`parbake.BadInput` naming the member at fault."""
+        if not body.messages or body.messages[-1].role != "user":
+            raise pb.BadInput("messages must end with a message of the role 'user'", field="messages")
+        for i, message in enumerate(body.messages):
+            _check_text(message.text, f"messages[{i}].content", may_be_empty=message.role != "user")
+        if not body.user or len(body.user) > 200 or has_control_characters(body.user):  # noqa: PLR2004  # in the message
+            raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
+        page = body.metadata.page if body.metadata else None
+        if page and self._shop.product(page) is None:
+            raise pb.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
+        spoken = [m for m in body.messages[:-1] if m.role in ("user", "assistant")][-MAX_HISTORY:]
+        history = tuple((m.role, m.text) for m in spoken)
+        return Turn(body.messages[-1].text, body.user, page or None, history)
+
+
+def _check_text(text: str, field: str, *, may_be_empty: bool) -> None:
+    if not text.strip() and not may_be_empty:
+        raise pb.BadInput(f"{field} is empty", field=field)
+    if len(text) > MAX_MESSAGE:
+        raise pb.BadInput(f"{field} has {len(text)} characters, more than {MAX_MESSAGE}", field=field)
+    if has_control_characters(text):
+        raise pb.BadInput(f"{field} holds control characters other than tab and newline", field=field)
+
+
+def _envelope(kind: str, answer_id: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{answer_id}", "object": kind, "created": int(time.time()), "model": MODEL, "choices": choices}
+
+
+def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, **members: Any) -> bytes:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish, "logprobs": None}
+    document = _envelope("chat.completion.chunk", answer_id, [choice])
+    return b"data: " + msgspec.json.encode({**document, **members}) + b"\n\n"
+
+
+def _made_of(reply: Reply, steps: Sequence[pb.Step], seconds: float) -> dict[str, Any]:
+    return {
+        "answer_id": reply.answer_id,
+        "intent": reply.intent,
+        "lane": reply.lane,
+        "steps": steps,
+        "refusals": reply.refusals,
+        "cards": reply.cards,
+        "ms": round(seconds * 1000, 3),
+        "cost_usd": 0.0,
+    }
+
+
+def error_members(request: pb.HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:
+    """OpenAI's ``error`` member beside the problem document, for the chat endpoint."""
+    if request.path != PATH:
+        return {}
+    kind = "invalid_request_error" if error.status < 500 else "server_error"  # noqa: PLR2004  # HTTP's own classes
+    return {"error": {"message": str(error), "type": kind, "param": error.field or None, "code": type(error).__name__}}

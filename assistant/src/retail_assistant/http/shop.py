@@ -1,0 +1,250 @@
+"""``/shop/...``: the system of record. Each write is one transaction with its outbox row, acknowledged before it returns."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.shop import queries, records
+from retail_assistant.shop.policies import Fact, render_policy
+from retail_assistant.shop.schema import connect
+
+Conn = sqlite3.Connection
+
+
+class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a policy changes; ``facts`` are merged, ``null`` removes one."""
+
+    title: str | None = None
+    body: str | None = None
+    facts: dict[str, Fact | None] | None = None
+
+
+class ProductBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a product changes; ``cents`` alone is a price change and raises no tag."""
+
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    series: str | msgspec.UnsetType = msgspec.UNSET
+    volume: int | msgspec.UnsetType = msgspec.UNSET
+    author: str | msgspec.UnsetType = msgspec.UNSET
+    genre: str | msgspec.UnsetType = msgspec.UNSET
+    format: str | msgspec.UnsetType = msgspec.UNSET
+    description: str | msgspec.UnsetType = msgspec.UNSET
+    listed: bool | msgspec.UnsetType = msgspec.UNSET
+    cents: int | None = None
+    quantity: int | None = None
+
+
+class PromotionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What of a promotion changes; times in epoch seconds."""
+
+    title: str | msgspec.UnsetType = msgspec.UNSET
+    category: str | msgspec.UnsetType = msgspec.UNSET
+    segment: str | msgspec.UnsetType = msgspec.UNSET
+    percent: int | msgspec.UnsetType = msgspec.UNSET
+    starts_at: float | msgspec.UnsetType = msgspec.UNSET
+    ends_at: float | msgspec.UnsetType = msgspec.UNSET
+
+
+class PriceBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A new price."""
+
+    cents: int
+
+
+class InventoryBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A new stock level."""
+
+    quantity: int
+
+
+class CartBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A whole cart: quantities by product."""
+
+    lines: dict[str, int]
+
+
+class ActionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A purchase or a view."""
+
+    shopper: str
+    asin: str
+
+
+class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A review, ``rating`` 1 to 5."""
+
+    shopper: str
+    asin: str
+    rating: int
+    body: str
+
+
+class ShopRoutes:
+    """Handlers over one shop file."""
+
+    def __init__(self, app: pb.App, path: Path) -> None:
+        """One connection per thread is kept for writing."""
+        self._app = app
+        self._path = path
+        self._local = threading.local()
+
+    def table(self) -> list[tuple[str, str, Any]]:
+        """(method, path, handler)."""
+        return [
+            ("GET", "/shop/policies", self.list_policies),
+            ("GET", "/shop/policies/{id}", self.get_policy),
+            ("PUT", "/shop/policies/{id}", self.put_policy),
+            ("GET", "/shop/products/{asin}", self.get_product),
+            ("PUT", "/shop/products/{asin}", self.put_product),
+            ("DELETE", "/shop/products/{asin}", self.delist),
+            ("PUT", "/shop/prices/{asin}", self.put_price),
+            ("GET", "/shop/inventory/{asin}", self.get_inventory),
+            ("PUT", "/shop/inventory/{asin}", self.put_inventory),
+            ("GET", "/shop/promotions", self.list_promotions),
+            ("PUT", "/shop/promotions/{id}", self.put_promotion),
+            ("DELETE", "/shop/promotions/{id}", self.delete_promotion),
+            ("GET", "/shop/carts/{user}", self.get_cart),
+            ("PUT", "/shop/carts/{user}", self.put_cart),
+            ("POST", "/shop/purchases", self.purchase),
+            ("POST", "/shop/views", self.view),
+            ("POST", "/shop/reviews", self.review),
+        ]
+
+    async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
+        """All policies."""
+        return pb.json_response({"policies": await self._read(queries.list_policies)})
+
+    async def get_policy(self, request: pb.HttpRequest) -> pb.Response:
+        """One policy, with its prose as customers read it."""
+        policy = await self._read(lambda c: queries.get_policy(c, request.parameters["id"]))
+        return pb.json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
+
+    async def put_policy(self, request: pb.HttpRequest) -> pb.Response:
+        """Change a policy; returns once the change is acknowledged."""
+        body, name, now = request.json(PolicyBody), request.parameters["id"], self._app.clock.now()
+        return await self._write(
+            lambda c: records.put_policy(c, name, title=body.title, body=body.body, facts=body.facts, now=now)
+        )
+
+    async def get_product(self, request: pb.HttpRequest) -> pb.Response:
+        """One product with its live price and stock."""
+        asin = request.parameters["asin"]
+
+        def read(conn: Conn) -> dict[str, Any]:
+            product = queries.get_product(conn, asin)
+            live = {"cents": queries.get_price(conn, asin).cents, "quantity": queries.get_stock(conn, asin).quantity}
+            return {**msgspec.to_builtins(product), **live}
+
+        return pb.json_response(await self._read(read))
+
+    async def put_product(self, request: pb.HttpRequest) -> pb.Response:
+        """Add or change a product; a body of prices or stock only raises no tag."""
+        body, asin, now = request.json(ProductBody), request.parameters["asin"], self._app.clock.now()
+        fields = _given(body, leave_out=("cents", "quantity"))
+
+        def write(conn: Conn) -> int | None:
+            if fields:
+                return records.put_product(conn, asin, now=now, cents=body.cents, quantity=body.quantity, **fields)
+            if body.cents is not None:
+                records.set_price(conn, asin, body.cents, now=now)
+            if body.quantity is not None:
+                records.set_inventory(conn, asin, body.quantity)
+            return None
+
+        return await self._write(write)
+
+    async def delist(self, request: pb.HttpRequest) -> pb.Response:
+        """Take a product off sale."""
+        asin, now = request.parameters["asin"], self._app.clock.now()
+        return await self._write(lambda c: records.delist(c, asin, now=now))
+
+    async def put_price(self, request: pb.HttpRequest) -> pb.Response:
+        """Set a price: live, so it raises no tag."""
+        body, asin, now = request.json(PriceBody), request.parameters["asin"], self._app.clock.now()
+        return await self._write(lambda c: records.set_price(c, asin, body.cents, now=now))
+
+    async def get_inventory(self, request: pb.HttpRequest) -> pb.Response:
+        """Stock now."""
+        return pb.json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
+
+    async def put_inventory(self, request: pb.HttpRequest) -> pb.Response:
+        """Set stock: live, so it raises no tag."""
+        body, asin = request.json(InventoryBody), request.parameters["asin"]
+        return await self._write(lambda c: records.set_inventory(c, asin, body.quantity))
+
+    async def list_promotions(self, _: pb.HttpRequest) -> pb.Response:
+        """The promotions that run now."""
+        now = self._app.clock.now()
+        return pb.json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
+
+    async def put_promotion(self, request: pb.HttpRequest) -> pb.Response:
+        """Add or change a promotion."""
+        fields, name = _given(request.json(PromotionBody)), request.parameters["id"]
+        now = self._app.clock.now()
+        return await self._write(lambda c: records.put_promotion(c, name, now=now, **fields))
+
+    async def delete_promotion(self, request: pb.HttpRequest) -> pb.Response:
+        """Remove a promotion."""
+        name, now = request.parameters["id"], self._app.clock.now()
+        return await self._write(lambda c: records.delete_promotion(c, name, now=now))
+
+    async def get_cart(self, request: pb.HttpRequest) -> pb.Response:
+        """A shopper's cart."""
+        return pb.json_response(await self._read(lambda c: queries.get_cart(c, request.parameters["user"])))
+
+    async def put_cart(self, request: pb.HttpRequest) -> pb.Response:
+        """Replace a shopper's cart: live, so it raises no tag."""
+        body, user, now = request.json(CartBody), request.parameters["user"], self._app.clock.now()
+        return await self._write(lambda c: records.set_cart(c, user, body.lines, now=now))
+
+    async def purchase(self, request: pb.HttpRequest) -> pb.Response:
+        """Buy one copy."""
+        body, now = request.json(ActionBody), self._app.clock.now()
+        return await self._write(lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201)
+
+    async def view(self, request: pb.HttpRequest) -> pb.Response:
+        """Note that a product page was looked at; raises no tag."""
+        body, now = request.json(ActionBody), self._app.clock.now()
+        return await self._write(lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201)
+
+    async def review(self, request: pb.HttpRequest) -> pb.Response:
+        """Add a review."""
+        body, now = request.json(ReviewBody), self._app.clock.now()
+        fields = {"shopper": body.shopper, "asin": body.asin, "rating": body.rating, "body": body.body}
+        return await self._write(lambda c: records.add_review(c, now=now, **fields), 201)
+
+    async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
+        """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""
+        position = await asyncio.to_thread(self._with_connection, write)
+        if position is None:
+            return pb.json_response({"acked": None, "stamp": (await self._app.stamp()).sequence}, status)
+        try:
+            await self._app.drain()
+        except pb.ParbakeError as error:
+            raise pb.NotAcknowledged(
+                f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be", field=""
+            ) from error
+        return pb.json_response({"acked": position, "stamp": (await self._app.stamp()).sequence}, status)
+
+    async def _read(self, read: Callable[[Conn], Any]) -> Any:
+        return await asyncio.to_thread(self._with_connection, read)
+
+    def _with_connection(self, use: Callable[[Conn], Any]) -> Any:
+        conn: Conn | None = getattr(self._local, "conn", None)
+        if conn is None:
+            conn = self._local.conn = connect(self._path)
+        return use(conn)
+
+
+def _given(body: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """The members that the body names."""
+    values = {f: getattr(body, f) for f in body.__struct_fields__ if f not in leave_out}
+    return {name: value for name, value in values.items() if value is not msgspec.UNSET}

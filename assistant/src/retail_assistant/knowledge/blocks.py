@@ -1,0 +1,58 @@
+"""Evidence blocks: grounded statements of a policy section or a product, with typed slots for what is live."""
+
+from __future__ import annotations
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.shop.policies import Policy, format_fact, render_policy
+from retail_assistant.shop.queries import Product
+
+
+class Block(msgspec.Struct, frozen=True):
+    """One block. ``source`` is the entity it states (``policy/returns``); ``text`` holds slots, ``plain`` the facts
+    as they stood, for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products)."""
+
+    id: str
+    source: str
+    title: str
+    text: str
+    plain: str
+    vector: bytes = b""
+
+
+def policy_blocks(policy: Policy, embedder: pb.Embedder) -> list[Block]:
+    """One block a section; sentences that instruct an agent rather than inform a customer are left out."""
+    slotted = {s.id: pb.guard.strip_instructions(s.text) for s in render_policy(policy, slots=True)}
+    plain = {s.id: (s.title, pb.guard.strip_instructions(s.text)) for s in render_policy(policy)}
+    kept = [i for i, text in slotted.items() if text]
+    vectors = embedder.embed([f"{policy.title} - {plain[i][0]}: {plain[i][1]}" for i in kept])
+    source = f"policy/{policy.id}"
+    return [
+        Block(f"{source}#{i}", source, plain[i][0], slotted[i], plain[i][1], vector.tobytes())
+        for i, vector in zip(kept, vectors, strict=True)
+    ]
+
+
+def product_blocks(product: Product) -> list[Block]:
+    """What a product is, and the slots for what it costs and whether it is there."""
+    source = f"product/{product.asin}"
+    what = f"{product.title} by {product.author} is a {product.genre} book in {product.format}."
+    if not product.author:
+        what = f"{product.title} ({product.genre})."
+    description = pb.guard.strip_instructions(product.description)
+    live = f"It costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}."
+    return [
+        Block(f"{source}#what", source, product.title, f"{what} {description}".strip(), f"{what} {description}".strip()),
+        Block(f"{source}#live", source, product.title, live, ""),
+    ]
+
+
+def product_text(product: Product) -> str:
+    """What the product's embedding is made of."""
+    return f"{product.title}. {product.genre}. {product.description}"
+
+
+def fact_text(policy: Policy, name: str) -> str | None:
+    """One fact of a policy as prose shows it."""
+    return format_fact(name, policy.facts[name]) if name in policy.facts else None

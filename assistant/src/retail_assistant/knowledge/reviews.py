@@ -1,0 +1,52 @@
+"""Extractive review summaries: real sentences of real reviews, chosen so that together they cover what is said most."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.knowledge.views import ReviewText
+
+_WORD = re.compile(r"[a-z']{4,}")
+_DULL = frozenset("this that with from have very book books volume read reading would really about there their which were".split())
+MAX_SENTENCE = 200
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """``average`` is 1 to 5; ``praise`` and ``criticism`` are quoted sentences."""
+
+    count: int
+    average: float
+    praise: tuple[str, ...]
+    criticism: tuple[str, ...]
+
+
+def summarize(reviews: Sequence[ReviewText]) -> Summary:
+    """Quote what happy and unhappy readers say most, two sentences and one."""
+    happy = [r.body for r in reviews if r.rating >= 4]  # noqa: PLR2004  # four and five stars
+    unhappy = [r.body for r in reviews if r.rating <= 2]  # noqa: PLR2004  # one and two stars
+    average = sum(r.rating for r in reviews) / len(reviews)
+    return Summary(len(reviews), round(average, 2), _quote(happy, 2), _quote(unhappy, 1))
+
+
+def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
+    """The sentences whose words recur most, each counting words that the earlier ones do not have yet."""
+    pool = [s for body in bodies for s in pb.guard.sentences(pb.guard.strip_instructions(body)) if len(s) <= MAX_SENTENCE]
+    weights = Counter(word for sentence in pool for word in set(_words(sentence)))
+    chosen: list[str] = []
+    covered: set[str] = set()
+    for _ in range(min(limit, len(pool))):
+        best = max(pool, key=lambda s: sum(weights[w] for w in set(_words(s)) - covered) / (8 + len(s.split())))
+        if best in chosen:
+            break
+        chosen.append(best)
+        covered |= set(_words(best))
+    return tuple(chosen)
+
+
+def _words(sentence: str) -> list[str]:
+    return [w for w in _WORD.findall(sentence.lower()) if w not in _DULL]

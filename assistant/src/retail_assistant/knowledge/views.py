@@ -1,0 +1,119 @@
+"""Versioned views of the shop. Price, stock and carts are live and are not on them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.shop.policies import Policy
+from retail_assistant.shop.queries import Product, Promotion
+
+_PRODUCT = "SELECT asin, title, series, volume, author, genre, format, description, listed, created_at FROM products"
+_PROMOTION = "SELECT id, title, category, segment, percent, starts_at, ends_at FROM promotions"
+
+
+class ReviewText(msgspec.Struct, frozen=True):
+    """A review as a summary reads it: ``rating`` 1 to 5."""
+
+    rating: int
+    body: str
+
+
+class LoggedQuery(msgspec.Struct, frozen=True):
+    """One wording of the query log: how often it came, what it was tagged with, and what it asked for."""
+
+    text: str
+    count: int
+    question: str | None
+    intent: str
+
+
+class Policies(pb.View):
+    """Policies by id."""
+
+    def ids(self) -> list[str]:
+        """All ids."""
+        self.whole_set("policy")
+        return [row[0] for row in self.rows("SELECT id FROM policies ORDER BY id")]
+
+    def get(self, policy_id: str) -> Policy | None:
+        """One policy, ``None`` when there is none."""
+        self.entity(f"policy/{policy_id}")
+        rows = self.rows("SELECT id, title, body, facts, updated_at FROM policies WHERE id = :id", id=policy_id)
+        return Policy(rows[0][0], rows[0][1], rows[0][2], json.loads(rows[0][3]), rows[0][4]) if rows else None
+
+    def all(self) -> list[Policy]:
+        """Every policy; the reader depends on the whole set."""
+        self.whole_set("policy")
+        rows = self.rows("SELECT id, title, body, facts, updated_at FROM policies ORDER BY id")
+        return [Policy(r[0], r[1], r[2], json.loads(r[3]), r[4]) for r in rows]
+
+
+class Catalog(pb.View):
+    """Products without what is live about them."""
+
+    def asins(self) -> list[str]:
+        """The products on sale."""
+        self.whole_set("product")
+        return [row[0] for row in self.rows("SELECT asin FROM products WHERE listed = 1 ORDER BY asin")]
+
+    def get(self, asin: str) -> Product | None:
+        """One listed product, ``None`` when it is not sold (any more)."""
+        self.entity(f"product/{asin}")
+        rows = self.rows(f"{_PRODUCT} WHERE asin = :asin AND listed = 1", asin=asin)
+        return _product(rows[0]) if rows else None
+
+    def many(self, asins: Sequence[str]) -> dict[str, Product]:
+        """The listed ones among some products."""
+        for asin in asins:
+            self.entity(f"product/{asin}")
+        wanted = json.dumps(list(asins))
+        rows = self.rows(f"{_PRODUCT} WHERE listed = 1 AND asin IN (SELECT value FROM json_each(:asins))", asins=wanted)
+        return {row[0]: _product(row) for row in rows}
+
+    def genres(self) -> list[str]:
+        """The genres on sale."""
+        self.whole_set("product")
+        return [row[0] for row in self.rows("SELECT DISTINCT genre FROM products WHERE listed = 1 ORDER BY genre")]
+
+
+class Promotions(pb.View):
+    """Promotions, past and future ones too: which are valid is decided by the clock."""
+
+    def all(self) -> list[Promotion]:
+        """Every promotion."""
+        self.whole_set("promotion")
+        return [Promotion(*row) for row in self.rows(f"{_PROMOTION} ORDER BY starts_at, id")]
+
+
+class Reviews(pb.View):
+    """Reviews by product."""
+
+    def of(self, asin: str) -> list[ReviewText]:
+        """A product's reviews, newest first, at most 200."""
+        self.entity(f"reviews/{asin}")
+        statement = "SELECT rating, body FROM reviews WHERE asin = :asin ORDER BY ts DESC, id DESC LIMIT 200"
+        return [ReviewText(*row) for row in self.rows(statement, asin=asin)]
+
+
+class QueryLog(pb.View):
+    """What shoppers asked, as tagged by support."""
+
+    def wordings(self) -> list[LoggedQuery]:
+        """Distinct wordings, ignoring case, most frequent first."""
+        statement = (
+            "SELECT min(text), count(*) AS n, max(question), max(intent) FROM queries GROUP BY lower(text)"
+            " ORDER BY n DESC, min(text)"
+        )
+        return [LoggedQuery(*row) for row in self.rows(statement)]
+
+
+VIEWS = (Policies, Catalog, Promotions, Reviews, QueryLog)
+
+
+def _product(row: Any) -> Product:
+    return Product(*row[:8], bool(row[8]), row[9])

@@ -1,0 +1,143 @@
+"""The live side of the shop: what exists only at request time and is never precomputed.
+
+Reads go straight to the system of record, on a read-only connection per thread. Prices, stock, carts and orders come
+from here; so do the current policy texts that a reply is checked against before it leaves.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from pathlib import Path
+
+import msgspec
+import parbake as pb
+
+from retail_assistant.knowledge.blocks import fact_text
+from retail_assistant.shop import index, queries
+from retail_assistant.shop.errors import ShopError
+from retail_assistant.shop.policies import Policy, render_policy
+from retail_assistant.shop.queries import Product
+
+
+class Order(msgspec.Struct, frozen=True):
+    """One purchase of a shopper; ``ts`` in epoch seconds."""
+
+    asin: str
+    title: str
+    cents: int
+    ts: float
+
+
+class LiveShop:
+    """Live reads of one shop file; safe to share between threads."""
+
+    def __init__(self, path: str | Path, *, clock: pb.Clock, currency: str = "€") -> None:
+        """Nothing is opened until the first read."""
+        self._clock = clock
+        self._path = Path(path)
+        self._currency = currency
+        self._local = threading.local()
+
+    @property
+    def conn(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        found: sqlite3.Connection | None = getattr(self._local, "conn", None)
+        if found is None:
+            uri = f"{self._path.resolve().as_uri()}?mode=ro"
+            found = self._local.conn = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
+        return found
+
+    def price(self, asin: str) -> str:
+        """What a product costs now, as replies show it."""
+        return self.money(queries.get_price(self.conn, asin).cents)
+
+    def cents(self, asin: str) -> int:
+        """What a product costs now, in cents."""
+        return queries.get_price(self.conn, asin).cents
+
+    def money(self, cents: int) -> str:
+        """An amount as replies show it."""
+        return f"{self._currency}{cents / 100:.2f}"
+
+    def stock(self, asin: str) -> int:
+        """Copies left."""
+        return queries.get_stock(self.conn, asin).quantity
+
+    def product(self, asin: str) -> Product | None:
+        """A listed product, ``None`` when it is not sold."""
+        try:
+            found = queries.get_product(self.conn, asin)
+        except ShopError:
+            return None
+        return found if found.listed else None
+
+    def policy(self, policy_id: str) -> Policy | None:
+        """A policy as it stands now."""
+        try:
+            return queries.get_policy(self.conn, policy_id)
+        except ShopError:
+            return None
+
+    def policy_ids(self) -> list[str]:
+        """All policies."""
+        return [row[0] for row in self.conn.execute("SELECT id FROM policies ORDER BY id")]
+
+    def policy_text(self, policy_id: str) -> str:
+        """The whole text of a policy as it stands now, empty when there is none."""
+        policy = self.policy(policy_id)
+        return " ".join(f"{s.title}. {s.text}" for s in render_policy(policy)) if policy else ""
+
+    def segment(self, shopper: str) -> str:
+        """A shopper's segment."""
+        return queries.get_segment(self.conn, shopper)
+
+    def editions(self, product: Product) -> list[Product]:
+        """The formats in which a volume is sold."""
+        return queries.list_editions(self.conn, product.series, product.volume) if product.series else [product]
+
+    def orders(self, shopper: str, *, limit: int = 3) -> list[Order]:
+        """A shopper's last purchases, newest first."""
+        rows = self.conn.execute(
+            "SELECT p.asin, p.title, b.cents, b.ts FROM purchases b JOIN products p USING (asin)"
+            " WHERE b.shopper = ? ORDER BY b.ts DESC, b.id DESC LIMIT ?",
+            (shopper, limit),
+        )
+        return [Order(*row) for row in rows]
+
+    def genres(self) -> list[str]:
+        """The genres on sale."""
+        return [row[0] for row in self.conn.execute("SELECT DISTINCT genre FROM products WHERE listed = 1")]
+
+    def search(self, text: str, kind: index.Kind, *, limit: int) -> list[str]:
+        """Ids of the documents that share words with a text, best BM25 first."""
+        return [hit.doc for hit in index.search(self.conn, text, kind=kind, limit=limit)]
+
+    def running_promotions(self, shopper: str) -> list[str]:
+        """The promotions that run for a shopper now, as statements that a reply may make."""
+        segment, now = self.segment(shopper), self._clock.now()
+        running = [p for p in queries.list_promotions(self.conn, at=now) if p.segment in ("all", segment)]
+        return [f"{p.title}: {p.percent} %" for p in running]
+
+    def fill(self, kind: str, name: str) -> str | None:
+        """What a typed slot holds now; ``None`` when it names nothing that exists."""
+        try:
+            if kind == "price":
+                return self.price(name)
+            if kind == "title":
+                product = self.product(name)
+                return product.title if product else None
+            if kind == "stock":
+                return "in stock" if self.stock(name) else "out of stock"
+        except ShopError:
+            return None
+        if kind == "policy":
+            policy_id, _, fact = name.partition(".")
+            policy = self.policy(policy_id)
+            return fact_text(policy, fact) if policy else None
+        return None
+
+
+def fill_slots(text: str, shop: LiveShop) -> str:
+    """Fill a text's slots from the live shop; raises :class:`parbake.guard.UnfilledSlot`."""
+    return pb.guard.fill(text, shop.fill)

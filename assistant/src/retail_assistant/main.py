@@ -1,0 +1,119 @@
+"""``retail-assistant``: the demo, the server, the worker, and a team's own shop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import parbake as pb
+
+from retail_assistant.settings import Settings, from_environment
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command; errors come in one plain line with exit status 1."""
+    parser = argparse.ArgumentParser(
+        prog="retail-assistant",
+        description="A retail shopping assistant on parbake.",
+        epilog="Example: retail-assistant demo --port 8000. Settings come from the environment: RETAIL_HOME, LLM, "
+        "RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    demo = commands.add_parser("demo", help="make a shop if there is none, and serve the assistant with a worker")
+    demo.add_argument("--port", type=int, default=8000)
+    demo.add_argument("--host", default="127.0.0.1")
+    commands.add_parser("prepare", help="make a shop if there is none, and run every batch task that is due")
+    options = parser.parse_args(arguments)
+    try:
+        settings = from_environment()
+        if options.command == "demo":
+            run_demo(settings, options.host, options.port)
+        else:
+            prepare(settings)
+    except pb.ParbakeError as error:
+        print(f"retail-assistant: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def run_demo(settings: Settings, host: str, port: int) -> None:
+    """Serve with a worker beside; the port is taken before anything slow starts."""
+    bound = pb.listen(host, port)
+    started = time.perf_counter()
+    prepare(settings)
+    worker = subprocess.Popen(  # noqa: S603  # this interpreter, our own module
+        [sys.executable, "-m", "parbake", "worker", "retail_assistant.compose:served"], env=_child_environment(settings)
+    )
+    try:
+        from retail_assistant.compose import http_app
+
+        address = f"http://{host}:{bound.getsockname()[1]}"
+        print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
+        pb.run_http(http_app(settings), bound)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        worker.wait(timeout=10)
+
+
+def prepare(settings: Settings) -> None:
+    """Generate the shop at the first start, and compute what no generation exists of; what is only old stays for the worker."""
+    settings.data.mkdir(parents=True, exist_ok=True)
+    shop = settings.data / "shop.db"
+    with _bars() as bars:
+        if not shop.is_file():
+            _generate(settings, shop, bars)
+        asyncio.run(_materialize(settings, bars))
+
+
+def _generate(settings: Settings, shop: Path, bars: Any) -> None:
+    from retail_assistant.shop.world import estimate_size, generate
+
+    sizes: dict[str, Any] = {"products": settings.products, "shoppers": settings.shoppers}
+    size = estimate_size(days=90, **sizes)
+    print(f"generating a shop of {settings.shoppers:,} shoppers, about {size.bytes / 1e6:.0f} MB in {shop}", flush=True)
+    generate(shop, seed=settings.seed, now=time.time(), progress=_follow(bars), **sizes)
+
+
+async def _materialize(settings: Settings, bars: Any) -> None:
+    """The first generations; a start with old ones is ready at once, and the worker refreshes behind."""
+    from retail_assistant.compose import build
+
+    app = build(replace(settings))
+    app.resources[pb.Embedder] = pb.Lazy(lambda: pb.MiniLm(threads=2))
+    try:
+        await app.drain()
+        await app.run_due(progress=_follow(bars), only_missing=True)
+    finally:
+        await app.close()
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _follow(bars: Any) -> Any:
+    """A progress callback that shows one bar per stage."""
+    ids: dict[str, Any] = {}
+
+    def show(name: str, done: int, total: int) -> None:
+        if name not in ids:
+            ids[name] = bars.add_task(name.replace("_", " "), total=total)
+        bars.update(ids[name], completed=done, total=total)
+
+    return show
+
+
+def _child_environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, "RETAIL_HOME": str(settings.data.resolve()), "LLM": settings.llm}

@@ -1,0 +1,50 @@
+"""Settings, from the environment only; secrets are never printed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import parbake as pb
+
+GENERATORS = ("extractive", "llama", "openai")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``data`` is the folder of the shop, the store and the ledger."""
+
+    data: Path
+    llm: str = "extractive"
+    seed: int = 7
+    shoppers: int = 10_000
+    products: int = 2_000
+    webhook: str = ""
+
+
+def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read ``RETAIL_HOME``, ``LLM``, ``RETAIL_SHOPPERS``, ``RETAIL_PRODUCTS``, ``RETAIL_SEED``, ``ALERT_WEBHOOK``.
+
+    Raises :class:`parbake.BadInput` naming the variable at fault.
+    """
+    env = os.environ if environment is None else environment
+    llm = env.get("LLM") or "extractive"
+    if llm not in GENERATORS:
+        raise pb.BadInput(f"LLM={llm!r}: choose one of {', '.join(GENERATORS)}", field="LLM")
+    return Settings(
+        Path(env.get("RETAIL_HOME") or "data"),
+        llm,
+        _whole(env, "RETAIL_SEED", 7, least=0),
+        _whole(env, "RETAIL_SHOPPERS", 10_000, least=10),
+        _whole(env, "RETAIL_PRODUCTS", 2_000, least=20),
+        env.get("ALERT_WEBHOOK", ""),
+    )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    text = env.get(name) or str(default)
+    if not text.isdigit() or int(text) < least:
+        raise pb.BadInput(f"{name}={text!r}: a whole number of at least {least}", field=name)
+    return int(text)

@@ -1,0 +1,22 @@
+"""What may leave: typed slots filled at release, claims checked against evidence, sentence by sentence."""
+
+from parbake.guard.claims import Claim, claims, expected_kind, states, ungrounded
+from parbake.guard.injection import speaks_to_agent, strip_instructions
+from parbake.guard.release import release, sentences
+from parbake.guard.slots import Slot, UnfilledSlot, fill, slots
+
+__all__ = [
+    "Claim",
+    "Slot",
+    "UnfilledSlot",
+    "claims",
+    "expected_kind",
+    "fill",
+    "release",
+    "sentences",
+    "slots",
+    "speaks_to_agent",
+    "states",
+    "strip_instructions",
+    "ungrounded",
+]

@@ -1,0 +1,103 @@
+"""Claims that can be wrong: amounts of money, durations, percentages and dates, read out of a text.
+
+A claim in a reply that the evidence does not make is a violation, whoever wrote the reply.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split()
+_TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
+_NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1, "half a": 0.5}
+_NUMBER = r"\d+(?:[.,]\d+)?"
+_WORD_NUMBER = (
+    rf"(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_WORDS[1:10])}))?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}|an?"
+)
+_UNIT_DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
+_DURATION = re.compile(
+    rf"\b({_NUMBER}|{_WORD_NUMBER})(?:\s*(?:to|-|\u2013)\s*({_NUMBER}))?[\s-]+(?:(?:business|working|calendar|full)\s+)?"
+    rf"({'|'.join(_UNIT_DAYS)})s?\b",
+    re.IGNORECASE,
+)
+_MONEY = re.compile(
+    rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(?:€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents)\b)", re.IGNORECASE
+)
+_PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
+_MONTHS = "january february march april may june july august september october november december".split()
+_DATE = re.compile(
+    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})\b|\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b", re.IGNORECASE
+)
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """One claim: its kind (``money``, ``duration`` in days, ``percent``, ``date``) and its value."""
+
+    kind: str
+    value: str
+
+
+def claims(text: str) -> set[Claim]:
+    """The claims of a text; a range such as "2 to 4 days" claims both ends."""
+    found = {Claim("money", _number(a or b)) for a, b in _MONEY.findall(text)}
+    found |= {Claim("percent", _number(n)) for n in _PERCENT.findall(text)}
+    for low, high, unit in _DURATION.findall(text):
+        if low.lower() in {"a", "an"} and not high:
+            continue
+        days = _UNIT_DAYS[unit.lower()]
+        found |= {Claim("duration", f"{_value(n) * days:.4g}") for n in (low, high) if n}
+    for day, month, month_first, day_last in _DATE.findall(text):
+        found.add(Claim("date", f"{int(day or day_last)} {(month or month_first).lower()}"))
+    return found
+
+
+def ungrounded(text: str, evidence: Iterable[str]) -> set[Claim]:
+    """The claims of a text that no piece of evidence makes."""
+    made: set[Claim] = set()
+    for piece in evidence:
+        made |= claims(piece)
+    return claims(text) - made
+
+
+_ASKS = (
+    ("money", re.compile(r"\bhow much\b|\bcosts?\b|\bprice\b|\bfees?\b|\bexpensive\b|\bcheap", re.IGNORECASE)),
+    (
+        "duration",
+        re.compile(
+            r"\bhow (?:long|many (?:days|weeks|months|hours)|late|soon|quick(?:ly)?|fast)\b|\bwindow\b|\bdeadline\b|\btime limit\b"
+            r"|\b(?:until|by|till) when\b|\bnumber of days\b|\btimeframe\b|\bperiod\b",
+            re.IGNORECASE,
+        ),
+    ),
+)
+_SATISFIED_BY = {"money": {"money"}, "duration": {"duration", "date"}}
+
+
+def expected_kind(question: str) -> str | None:
+    """The kind of claim that an answer must make: ``duration`` for "how long ...", ``money`` for "how much ..."."""
+    return next((kind for kind, pattern in _ASKS if pattern.search(question)), None)
+
+
+def states(kind: str, text: str) -> bool:
+    """Whether a text makes a claim of the kind that was asked for ("it is free" states a price)."""
+    if kind == "money" and re.search(r"\bfree\b|\bno (?:extra )?(?:cost|charge|fee)", text, re.IGNORECASE):
+        return True
+    return any(claim.kind in _SATISFIED_BY[kind] for claim in claims(text))
+
+
+def _value(text: str) -> float:
+    lowered = text.lower()
+    if lowered[0].isdigit():
+        return float(lowered.replace(",", "."))
+    parts = re.split(r"[ -]", lowered)
+    return float(sum(_NUMBER_WORDS[p] for p in parts))
+
+
+def _number(text: str) -> str:
+    return f"{float(text.replace(',', '.')):.10g}"
