@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
-from parbake.errors import BadInput
+from parbake.errors import BadInput, UnknownTask
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.ingest import Ingest
@@ -51,6 +51,7 @@ class Engine:
         self.clock = app.clock
         self.plans = {t.name: Plan(t) for t in app.tasks if isinstance(t, Stored)}
         self.binder = Binder(app.sources, app.resources)
+        app.tasks.check_complete()
         for task in app.tasks:
             self.binder.check(task)
         self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
@@ -70,6 +71,13 @@ class Engine:
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
         self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
+
+    def plan(self, task: Stored) -> Plan:
+        """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
+        plan = self.plans.get(task.name)
+        if plan is None or plan.task is not task:
+            raise UnknownTask(f"{task.name} is not among this app's tasks", field="task")
+        return plan
 
     async def _heat(self, ref: str) -> Mapping[bytes, int]:
         if self.ledger is None:
@@ -149,10 +157,11 @@ class App:
     async def _serve(self, task: Task, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Served[Any]:
         engine = self.engine
         if isinstance(task, Artifact):
-            plan = engine.plans[task.name]
+            plan = engine.plan(task)
             return (await engine.resolver.serve(plan, plan.keys.check(args[0]))).served
         if isinstance(task, Refine):
-            return await engine.realtime.refine(task, args[0], kwargs)
+            names = [p.name for p in task.parameters[1:]]
+            return await engine.realtime.refine(task, args[0], {**dict(zip(names, args[1:], strict=False)), **kwargs})
         if isinstance(task, LiveTask):
             names = [p.name for p in task.parameters]
             return await engine.realtime.live(task, {**dict(zip(names, args, strict=False)), **kwargs})
@@ -178,13 +187,13 @@ class App:
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
     ) -> Run:
         """Run the batch lane for a task and what is promoted with it."""
-        run = await self.engine.batch.materialize(self.engine.plans[task.name], keys=keys, progress=progress)
+        run = await self.engine.batch.materialize(self.engine.plan(task), keys=keys, progress=progress)
         self._note_run(run)
         return run
 
-    async def run_due(self, *, progress: Progress | None = None) -> list[Run]:
-        """Run every batch task that is due, once."""
-        runs = await self.engine.schedule.run_due(progress=progress)
+    async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
+        """Run every batch task that is due, once; with ``only_missing`` those that have no generation at all."""
+        runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
         for run in runs:
             self._note_run(run)
         return runs
@@ -220,9 +229,10 @@ class App:
                 self.engine.ledger.run(built.task, built.rows, built.took_s)
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[App]:
-        """What a server does beside answering: polls, so that a dead worker darkens nothing, and watches."""
-        async with _beside(self._poll_forever(), self.engine.watch.run()):
+    async def serving(self, *beside: Awaitable[None]) -> AsyncIterator[App]:
+        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``."""
+        await self._poll_once()
+        async with _beside(self._poll_forever(), self.engine.watch.run(), *beside):
             yield self
 
     async def work(self) -> None:

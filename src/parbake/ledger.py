@@ -6,6 +6,7 @@ request path: the hooks append to a queue, and the thread drains it twice a seco
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -34,6 +35,7 @@ class Ledger:
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
         """Write to ``path``; key heat comes from ``counters``."""
         self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._counters = counters
         self._clock = clock
         self._queue: queue.SimpleQueue[Row] = queue.SimpleQueue()
@@ -87,7 +89,7 @@ class Ledger:
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         try:
-            with sqlite3.connect(self._path, timeout=10) as connection:
+            with contextlib.closing(sqlite3.connect(self._path, timeout=10)) as connection:
                 return connection.execute(statement, parameters).fetchall()
         except sqlite3.OperationalError:
             return []

@@ -84,8 +84,11 @@ class Store(Protocol):
         """Withdraw the current generation; returns the one now current."""
         ...
 
-    async def sweep(self, keep: Collection[int]) -> int:
-        """Delete generations that are neither kept, current, retained nor newer than any of these; returns rows."""
+    async def sweep(self, abandoned: Collection[int]) -> int:
+        """Delete generations that are neither current, retained nor still being built; returns the number of rows.
+
+        ``abandoned`` are those whose run has ended without a promotion.
+        """
         ...
 
     async def apply(

@@ -104,6 +104,15 @@ class Registry:
                 merged._add(task)
         return merged
 
+    def check_complete(self) -> None:
+        """Raise :class:`DeclarationError` when a task reads one that is declared elsewhere and was not merged in."""
+        for task in self:
+            for reached in _reached(task):
+                if self._tasks.get(reached.name) is not reached:
+                    raise DeclarationError(
+                        f"{task.name} reads {reached.name}, which is in another registry: merge it", field=reached.name
+                    )
+
     def artifact(
         self,
         *,
@@ -242,6 +251,16 @@ class Registry:
             _check_lane(task)
         self._tasks[task.name] = task
         return task
+
+
+def _reached(task: Task) -> tuple[Task, ...]:
+    """The tasks that a task cannot do without: inputs, base, substitute."""
+    found = list(task.inputs)
+    if isinstance(task, Refine):
+        found.append(task.base)
+    if isinstance(task, Stored) and isinstance(task.contract.fallback_if_stale, Use):
+        found.append(task.contract.fallback_if_stale.task)
+    return tuple(found)
 
 
 def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:

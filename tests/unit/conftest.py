@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests.unit.shopfloor import World
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "assistant/src", "tests", "benchmarks")
@@ -18,3 +19,9 @@ def root():
 def source_files():
     """Return every Python file that the budgets hold for."""
     return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.fixture
+def world(tmp_path):
+    """Return a fresh database with its source and clock."""
+    return World(tmp_path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from parbake.artifact import Stamp
 from parbake.errors import PromotionConflict, UnknownResource
 
 RETAINED = 3
+RUNNING_LIMIT = 64
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -29,6 +32,7 @@ class Control(msgspec.Struct, frozen=True):
     next_generation: int = 1
     pointers: dict[str, Pointer] = {}
     withdrawn: tuple[int, ...] = ()
+    running: tuple[int, ...] = ()
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -49,9 +53,16 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 def begin(control: Control) -> tuple[Control, int]:
-    """Allocate a generation."""
+    """Allocate a generation. It counts as running until it is promoted or abandoned, or 64 more have begun."""
     generation = control.next_generation
-    return msgspec.structs.replace(control, next_generation=generation + 1), generation
+    running = (*control.running, generation)[-RUNNING_LIMIT:]
+    return msgspec.structs.replace(control, next_generation=generation + 1, running=running), generation
+
+
+def abandon(control: Control, generations: Collection[int]) -> Control:
+    """Forget runs that will promote nothing."""
+    running = tuple(g for g in control.running if g not in generations)
+    return msgspec.structs.replace(control, running=running)
 
 
 def promote(control: Control, promotion: Promotion) -> Control:
@@ -64,7 +75,8 @@ def promote(control: Control, promotion: Promotion) -> Control:
         old = pointers.get(task)
         history = (new.generation, *(old.history if old else ()))[:RETAINED]
         pointers[task] = msgspec.structs.replace(new, history=history)
-    return msgspec.structs.replace(control, pointers=pointers)
+    promoted = {new.generation for new in promotion.pointers.values()}
+    return abandon(msgspec.structs.replace(control, pointers=pointers), promoted)
 
 
 def rollback(control: Control, task: str, now: float) -> tuple[Control, int]:

@@ -67,7 +67,9 @@ def placeholders(template: str) -> list[str]:
     try:
         return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
-        raise ContractError(f"invalidated_by: {template!r} is not a tag template ({error})") from error
+        raise ContractError(
+            f"invalidated_by: {template!r} is not a tag template ({error})", field="invalidated_by"
+        ) from error
 
 
 def key_from_tag(template: str, tag: str) -> str | None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from parbake.errors import BadInput, ParbakeError, UnknownResource
@@ -37,14 +36,24 @@ class _MethodNotAllowed(ParbakeError):
 class HttpApp:
     """Serves an app's API and what is added to it. ``GET`` routes answer ``HEAD`` too."""
 
-    def __init__(self, app: App, extra: Iterable[Route] = (), *, error_members: ErrorMembers | None = None) -> None:
-        """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments."""
+    def __init__(
+        self,
+        app: App,
+        extra: Iterable[Route] = (),
+        *,
+        error_members: ErrorMembers | None = None,
+        beside: Sequence[Callable[[], Awaitable[None]]] = (),
+    ) -> None:
+        """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments.
+
+        ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does.
+        """
         self.app = app
         self.routes: list[Route] = [*routes.for_app(app), *extra]
         self._exact = {(m, p): h for m, p, h in self.routes if "{" not in p}
         self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
         self._error_members = error_members
-        self._running: contextlib.AsyncExitStack | None = None
+        self._beside = tuple(beside)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -56,7 +65,7 @@ class HttpApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            async with self.app.serving():
+            async with self.app.serving(*(start() for start in self._beside)):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except ParbakeError as error:
@@ -117,7 +126,7 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
 
 async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
     declared = headers.get("content-length", "0")
-    if not declared.isdigit():
+    if not (declared.isascii() and declared.isdigit()):
         raise BadInput("content-length is not a number", field="content-length")
     if int(declared) > MAX_BODY:
         raise too_large()

@@ -12,7 +12,7 @@ from parbake.errors import BadInput, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, field_of, json_response
 from parbake.http.openapi import document
 from parbake.lanes.freshness import report
-from parbake.roles import Role
+from parbake.serving.binding import check_live, live_kinds
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class EngineRoutes:
         """Serve a task by name."""
         task = self._app.tasks[request.parameters["task"]]
         body = request.json(ServeBody)
-        if body.timeout_s is not None and body.timeout_s <= 0:
+        if body.timeout_s is not None and not 0 < body.timeout_s < float("inf"):
             raise BadInput("timeout_s must be above 0", field="timeout_s")
         async with self._app.request(body.timeout_s):
             served = await self._serve(task, body)
@@ -140,27 +140,13 @@ def _key(body: ServeBody) -> Any:
 
 
 def _convert_live(task: Task, values: dict[str, Any]) -> dict[str, Any]:
-    kinds = {p.name: p.type for p in task.of(Role.LIVE)}
-    unknown = set(values) - set(kinds) - _inherited(task)
-    if unknown:
-        name = min(unknown)
-        raise BadInput(f"{task.name} has no live input {name[:80]!r}", field=f"live.{name[:80]}")
-    converted = dict(values)
-    for name, kind in kinds.items():
-        if name in values:
-            try:
-                converted[name] = msgspec.convert(values[name], kind)
-            except msgspec.ValidationError as error:
-                path = field_of(error)
-                where = f"live.{name}" + ("" if path == "body" else f".{path}")
-                raise BadInput(f"live.{name}: {error}", field=where) from error
+    check_live(task, values)
+    kinds, converted = live_kinds(task), {}
+    for name, value in values.items():
+        try:
+            converted[name] = msgspec.convert(value, kinds[name])
+        except msgspec.ValidationError as error:
+            path = field_of(error)
+            where = f"live.{name}" + ("" if path == "body" else f".{path}")
+            raise BadInput(f"live.{name}: {error}", field=where) from error
     return converted
-
-
-def _inherited(task: Task) -> set[str]:
-    """Live inputs of the live tasks that this one reads."""
-    names: set[str] = set()
-    for other in task.inputs:
-        if isinstance(other, LiveTask):
-            names |= {p.name for p in other.of(Role.LIVE)} | _inherited(other)
-    return names

@@ -7,15 +7,16 @@ earlier one stale, so their generations are promoted together, by one compare-an
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from parbake.artifact import Record
-from parbake.errors import BadInput, ComputeFailed, GateFailed
-from parbake.fence.control import Pointer, Promotion
+from parbake.errors import BadInput, ComputeFailed, GateFailed, StoreError
+from parbake.fence.control import Control, Pointer, Promotion
 from parbake.ports import Clock, Progress, Store
 from parbake.serving.binding import NO_CONTEXT, Context
 from parbake.serving.compute import Computed, Computer
@@ -90,37 +91,53 @@ class BatchLane:
         for member in chain:
             generations[member.ref], at, control = await self._store.begin()
             stamp = stamp or at
+        try:
+            built = await self._promote(chain, keys, generations, (started, control), progress)
+        except BaseException:
+            with contextlib.suppress(StoreError):
+                await self._store.sweep(generations.values())
+            raise
+        await self._store.sweep(())
+        sequence = stamp.sequence if stamp else 0
+        return Run(trigger, started, time.perf_counter() - before, sequence, built)
+
+    async def _promote(
+        self,
+        chain: Sequence[Plan],
+        keys: Sequence[Any] | None,
+        generations: Mapping[str, int],
+        start: tuple[float, Control | None],
+        progress: Progress,
+    ) -> tuple[Built, ...]:
+        """Build each member from the unpromoted output of those before it, then move all pointers at once."""
+        started, control = start
         pointers: dict[str, Pointer] = {}
         built: list[Built] = []
         for member in chain:
             earlier = {ref: generations[ref] for ref in pointers}
-            part = await self._build(
-                member, keys, Context(pointers=earlier, lane="batch"), generations[member.ref], progress
-            )
-            previous = control.pointers.get(member.ref) if control else None
-            _check_rows(member, part, previous)
+            context = Context(pointers=earlier, lane="batch")
+            part = await self._build(member, keys, context, generations[member.ref], progress)
+            _check_rows(member, part, control.pointers.get(member.ref) if control else None)
             pointers[member.ref] = Pointer(part.generation, self._clock.now(), started, part.rows)
             built.append(part)
         expected = {ref: control.pointer(ref) if control else 0 for ref in (*pointers, *_models_read(chain))}
         await self._store.promote(Promotion(pointers, expected))
-        await self._store.sweep(generations.values())
-        sequence = stamp.sequence if stamp else 0
-        return Run(trigger, started, time.perf_counter() - before, sequence, tuple(built))
+        return tuple(built)
 
-    async def keys(self, plan: Plan) -> Sequence[Any]:
+    async def keys(self, plan: Plan, context: Context = NO_CONTEXT) -> Sequence[Any]:
         """The keys of a run: what ``keys=`` lists; a model has one, the empty key."""
         if isinstance(plan.task, ModelTask):
             return [""]
         if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
             raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
-        found = await self._computer.run(plan.task.list_keys, (), NO_CONTEXT, {})
+        found = await self._computer.run(plan.task.list_keys, (), context, {})
         return [plan.keys.check(key) for key in found]
 
     async def _build(
         self, plan: Plan, keys: Sequence[Any] | None, context: Context, generation: int, progress: Progress
     ) -> Built:
         before = time.perf_counter()
-        wanted = await self.keys(plan) if keys is None else [plan.keys.check(k) for k in keys]
+        wanted = await self.keys(plan, context) if keys is None else [plan.keys.check(k) for k in keys]
         chunk = plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else 1
         rows, pending = {"present": 0, "absent": 0}, []
         progress(plan.name, 0, len(wanted))

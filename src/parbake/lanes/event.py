@@ -77,9 +77,11 @@ class EventLane:
         if entries:
             await self._enqueue(entries)
             self._read_to = entries[-1].sequence
-        ready = await self._take_ready()
-        for due in ready:
-            await self._refresh(due)
+        ready = await self._ready()
+        for name in ready:
+            due = self._due.pop(name, None)
+            if due is not None:
+                await self._refresh(due)
         if (entries or ready) and not self._due:
             await self._save_cursor()
         return bool(entries or ready)
@@ -126,22 +128,22 @@ class EventLane:
             if hit and lookup.records:
                 yield plan.keys.decode(raw, lookup.records[0].meta.key), hit
 
-    async def _take_ready(self) -> list[Due]:
+    async def _ready(self) -> list[tuple[str, bytes]]:
+        """What is due, hottest first; it stays queued until its turn, so that a failure loses nothing."""
         now = time.monotonic()
         ready = [name for name, due in self._due.items() if due.at <= now]
         heat = {ref: await self._heat(ref) for ref in {name[0] for name in ready}}
         ready.sort(key=lambda name: -heat[name[0]].get(name[1], 0))
-        return [self._due.pop(name) for name in ready]
+        return ready
 
     async def _refresh(self, due: Due) -> None:
         name = (due.plan.ref, due.plan.keys.encode(due.key))
-        lookup = await self._store.read(*name)
-        if not self._needs(due, lookup):
-            return
-        self._last_run[name] = time.monotonic()
-        if len(self._last_run) > PAGE * 100:
-            self._last_run.clear()
         try:
+            if not self._needs(due, await self._store.read(*name)):
+                return
+            self._last_run[name] = time.monotonic()
+            if len(self._last_run) > PAGE * 100:
+                self._last_run.clear()
             await self._resolver.refresh(due.plan, [due.key], Context(lane="event"))
         except ParbakeError as error:
             self._retry(due, name, error)

@@ -35,13 +35,21 @@ class Ingest:
         return await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None)
 
     async def drain(self) -> Ack | None:
-        """Poll every outbox to its end and apply it all; the heartbeat carries the time before the poll."""
-        last = None
+        """Poll every outbox to its end and apply it all; the heartbeat carries the time before the poll.
+
+        A source that fails does not keep the others from being heard; its error is raised once they were.
+        """
+        last, failed = None, None
         for source in self._sources:
             before = self._clock.now()
-            ack = await self._drain_one(source)
+            try:
+                last = await self._drain_one(source) or last
+            except SourceError as error:
+                failed = failed or error
+                continue
             await self._store.beat(source.name, before)
-            last = ack or last
+        if failed is not None:
+            raise failed
         return last
 
     async def _drain_one(self, source: Source) -> Ack | None:

@@ -63,11 +63,12 @@ class Schedule:
         covered = {c.ref for p in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
         return [p for p in late if p.ref not in covered]
 
-    async def run_due(self, *, progress: Progress | None = None) -> list[Run]:
+    async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
         runs = []
         _, control = await self._store.stamp()
-        for plan in self.due(control):
+        due = [p for p in self.due(control) if not (only_missing and control.pointer(p.ref))]
+        for plan in due:
             try:
                 runs.append(await self._batch.materialize(plan, trigger="schedule", progress=progress))
                 _log.info("%s: run promoted", plan.name)

@@ -14,7 +14,7 @@ from parbake.fence.recording import Recording
 from parbake.ports import Source
 from parbake.roles import Parameter, Role
 from parbake.served import Served
-from parbake.tasks import Task
+from parbake.tasks import LiveTask, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +104,25 @@ class Lazy:
     build: Callable[[], Any]
 
 
+def live_kinds(task: Task) -> dict[str, Any]:
+    """The live inputs of a task and of the live tasks it reads, with their types."""
+    kinds = {p.name: p.type for p in task.of(Role.LIVE)}
+    for other in task.inputs:
+        if isinstance(other, LiveTask):
+            kinds = live_kinds(other) | kinds
+    return kinds
+
+
+def check_live(task: Task, values: Mapping[str, Any]) -> None:
+    """Raise :class:`BadInput` naming a live value that nothing takes."""
+    unknown = set(values) - live_kinds(task).keys()
+    if unknown:
+        name = min(unknown)[:80]
+        raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
+
+
 def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The live parameters' values, or :class:`BadInput` naming the missing or unknown one."""
+    """The live parameters' values, or :class:`BadInput` naming the missing one."""
     arguments: dict[str, Any] = {}
     for parameter in task.of(Role.LIVE):
         if parameter.name in values:

@@ -12,7 +12,7 @@ from typing import Any, Protocol, cast
 import msgspec
 
 from parbake.artifact import Lane, Meta, Record
-from parbake.errors import ComputeFailed, ParbakeError
+from parbake.errors import BadInput, ComputeFailed, ParbakeError
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.ports import Clock, Store
@@ -20,7 +20,7 @@ from parbake.roles import Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
 from parbake.serving.plan import Plan
-from parbake.tasks import Artifact, ModelTask, Task
+from parbake.tasks import Artifact, ModelTask, Refine, Task
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -86,7 +86,9 @@ class Computer:
         stamp, control = await self._store.stamp()
         recording, started = Recording(stamp), self._clock.now()
         before = time.perf_counter()
-        results: Mapping[Any, Any] = await self._invoke(plan.task, (keys,), (recording, control, context), {})
+        results = await self._invoke(plan.task, (keys,), (recording, control, context), {})
+        if not isinstance(results, Mapping):
+            raise ComputeFailed(f"{plan.name} returned {type(results).__name__}, not a mapping by key", field=plan.name)
         cost = (time.perf_counter() - before) / max(1, len(keys))
         absent = Absent("no row computed")
         return [_seal(plan, key, results.get(key, absent), (recording, started, cost, context.lane)) for key in keys]
@@ -114,10 +116,12 @@ class Computer:
                     named[parameter.name] = self._reader(parameter.task, recording, context)
             try:
                 return await call(task.fn, *arguments, **named)
-            except (ParbakeError, TimeoutError):
+            except ParbakeError:
                 raise
             except Exception as error:
-                raise ComputeFailed(f"{task.name}: {type(error).__name__}: {error}", field=task.name) from error
+                if isinstance(error, TimeoutError) and isinstance(task, Refine):
+                    raise  # a refine that minds its own budget is treated as one that is cut off
+                raise _failed(task, error) from error
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:
@@ -126,8 +130,19 @@ class Computer:
         return TaskReader(get, asyncio.get_running_loop())
 
 
+def _failed(task: Task, error: Exception) -> ComputeFailed:
+    return ComputeFailed(f"{task.name}: {type(error).__name__}: {error}", field=task.name)
+
+
 def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
     """Turn a function's result into a record bound by what was read."""
+    try:
+        return _sealed(plan, key, result, run)
+    except (BadInput, TypeError, ValueError, OverflowError, UnicodeError) as error:
+        raise _failed(plan.task, error) from error
+
+
+def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
     recording, started, cost, lane = run
     extra: tuple[str, ...] = ()
     valid_until = recording.valid_until

@@ -37,7 +37,7 @@ class Models:
         generation = context.pointers.get(plan.ref) or control.pointer(plan.ref)
         if not generation:
             raise NotMaterialized(f"{plan.name} has no promoted generation; run its batch lane first", field=plan.name)
-        lookup = await self._store.read(plan.ref, b"", generation=generation)
+        lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is None:
             raise NotMaterialized(f"{plan.name}: generation {generation} is gone", field=plan.name)

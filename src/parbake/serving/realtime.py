@@ -15,7 +15,7 @@ from parbake.ports import Store
 from parbake.roles import Role
 from parbake.served import Served
 from parbake.serving import scope
-from parbake.serving.binding import NO_CONTEXT, live_arguments
+from parbake.serving.binding import NO_CONTEXT, check_live, live_arguments
 from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
@@ -34,6 +34,7 @@ class Realtime:
 
     async def refine(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
         """Serve the base, then refine it within its budget; past the budget the base itself, marked degraded."""
+        check_live(task, live)
         plan = self._plans[task.base.name]
         arguments = live_arguments(task, live)
         found = await self._resolver.serve(plan, plan.keys.check(key))
@@ -53,6 +54,7 @@ class Realtime:
 
     async def live(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Served[Any]:
         """Compute a live task now; within one request each is computed once."""
+        check_live(task, live)
         stamp, _ = await self._store.stamp()
         started = time.perf_counter()
         async with scope.within_deadline(task.name):
@@ -68,6 +70,7 @@ class Realtime:
         future = request.memo.get(memo)
         if future is None:
             future = request.memo[memo] = asyncio.ensure_future(self._run(task, arguments, live))
+            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look
         return await asyncio.shield(future)
 
     async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:

@@ -10,6 +10,7 @@ import msgspec
 
 from parbake.artifact import Record, unpack_stamp
 from parbake.contract import Judgement, Recompute, ServeStale, Use, Verdict, judge
+from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
@@ -23,7 +24,6 @@ from parbake.serving.plan import Plan
 from parbake.serving.scope import within_deadline
 from parbake.tasks import Artifact, ModelTask
 
-FOLLOW_ATTEMPTS = 3
 _MISSING = Judgement(Verdict.MISSING, 0.0, "never computed")
 _decode_reason = msgspec.msgpack.Decoder(str).decode
 
@@ -114,7 +114,12 @@ class Resolver:
     async def _from_record(self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context) -> Found:
         if record.absent:
             return await self._absent(plan, key, record, context)
-        return Found(self._served(plan, record, plan.decode(record.payload), judgement), ((plan.ref, record),))
+        try:
+            value = plan.decode(record.payload)
+        except msgspec.DecodeError:  # stored when the task had another type: as good as none
+            async with within_deadline(plan.name):
+                return await self._on_demand(plan, key, context)
+        return Found(self._served(plan, record, value, judgement), ((plan.ref, record),))
 
     def _served(self, plan: Plan, record: Record, value: Any, judgement: Judgement) -> Served[Any]:
         return Served(
@@ -135,6 +140,11 @@ class Resolver:
     ) -> Found:
         """Do what the contract declares for a value that may not be served as it is."""
         fallback = plan.contract.fallback_if_stale
+        if judgement.verdict is Verdict.MISSING and isinstance(fallback, Use):
+            try:
+                return await self._on_demand(plan, key, context)
+            except (ComputeFailed, NotMaterialized) as error:
+                return await self._use(plan, key, fallback, Judgement(Verdict.MISSING, 0.0, str(error)), context)
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
             return await self._on_demand(plan, key, context)
         if isinstance(fallback, ServeStale):
@@ -158,22 +168,25 @@ class Resolver:
         return is_late and isinstance(fallback, ServeStale) and age <= plan.contract.freshness_sla_s + fallback.within_s
 
     async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
-        """Compute now, one flight per key; a follower serves the stored result only if it passes the fence now."""
+        """Compute now, one flight per key.
+
+        A follower joined a flight that began before it did, so it serves the stored result only if that passes the
+        fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
+        result is the follower's own.
+        """
         raw = plan.keys.encode(key)
         flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()))
-        for _ in range(FOLLOW_ATTEMPTS):
-            computed, leads = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
-            if leads:
-                break
+        computed, leads = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
+        if not leads:
             lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
             record, judgement = self._best(plan, lookup, context)
             if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
                 return await self._from_record(plan, key, record, judgement, context)
-        else:
-            computed = await self._compute_and_write(plan, key, context)
+            computed, _ = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
         if computed.record.absent:
             return await self._absent(plan, key, computed.record, context)
-        served = self._served(plan, computed.record, computed.value, Judgement(Verdict.FRESH, 1.0))
+        confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
+        served = self._served(plan, computed.record, computed.value, Judgement(Verdict.FRESH, confidence))
         return Found(served, ((plan.ref, computed.record),) if computed.storable else ())
 
     async def _compute_and_write(self, plan: Plan, key: Any, context: Context) -> Computed:
@@ -187,6 +200,7 @@ class Resolver:
             results = await self.computer.compute(plan, keys, context)
             outcome = "rejected"
             for computed in results:
+                _check_type(plan, computed)
                 raw = plan.keys.encode(computed.key)
                 if (
                     computed.storable
@@ -227,7 +241,7 @@ class Resolver:
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
         verdict = Verdict.DEGRADED if found.served.value is not None else judgement.verdict
-        served = msgspec.structs.replace(found.served, verdict=verdict, reason=judgement.reason)
+        served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=judgement.reason)
         return Found(served, found.bound)
 
     async def read_input(
@@ -248,6 +262,16 @@ class Resolver:
     def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
         judgement = self._judge(plan, record, lookup, context, self._clock.now())
         return judgement, self._overdue_within(plan, record, judgement)
+
+
+def _check_type(plan: Plan, computed: Computed) -> None:
+    """What is stored must read back as the task's type; else every later read would fail on it."""
+    if computed.record.absent:
+        return
+    try:
+        plan.decode(computed.record.payload)
+    except msgspec.DecodeError as error:
+        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {error}", field=plan.name) from error
 
 
 def _refused(plan: Plan, judgement: Judgement) -> Found:

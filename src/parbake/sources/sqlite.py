@@ -54,7 +54,11 @@ class _Session:
 
 
 class SqliteSource:
-    """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`)."""
+    """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`).
+
+    Keep the file in WAL mode (``PRAGMA journal_mode=WAL``): otherwise a view that is open for the length of a
+    computation holds up the writers.
+    """
 
     def __init__(
         self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"

@@ -14,7 +14,7 @@ import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
 from parbake.fence.check import killed_by, may_replace, newness
-from parbake.fence.control import Control, Promotion, begin, promote, rollback
+from parbake.fence.control import Control, Promotion, abandon, begin, promote, rollback
 from parbake.ports import Ack, Change, Lookup, Raised
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
@@ -203,9 +203,12 @@ def _seen(txn: Txn, change: Change, sequence: int) -> int:
     known = txn.get(name) is not None
     txn.put(name, sequence.to_bytes(8, "big"))
     txn.put(SEEN + b"\0" + sequence.to_bytes(8, "big"), name)
-    forgotten = txn.get(SEEN + b"\0" + max(0, sequence - SEEN_LIMIT).to_bytes(8, "big"))
+    old = max(0, sequence - SEEN_LIMIT).to_bytes(8, "big")
+    forgotten = txn.get(SEEN + b"\0" + old)
     if forgotten is not None:
-        txn.delete(forgotten)
+        txn.delete(SEEN + b"\0" + old)
+        if txn.get(forgotten) == old:
+            txn.delete(forgotten)
     return int(known)
 
 
@@ -254,16 +257,12 @@ def scan(txn: Txn, parsed: Parsed, task: str) -> Iterator[tuple[bytes, Lookup]]:
             yield key, Lookup(control, records, marks_of(txn, records), beats)
 
 
-def sweep(txn: Txn, parsed: Parsed, keep: Collection[int]) -> int:
+def sweep(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> int:
     """Delete base rows of generations that nothing points to and that no running batch may still promote."""
-    control = parsed.control(txn.get(CONTROL) or b"")
-    retained = {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(keep)
-    newest = max(retained, default=0)
-    doomed = []
-    for name, _ in txn.items(BASE):
-        generation = int.from_bytes(name[1:9], "big")
-        if generation not in retained and generation < newest:
-            doomed.append(name)
+    control = abandon(parsed.control(txn.get(CONTROL) or b""), abandoned)
+    save_control(txn, control)
+    retained = {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
+    doomed = [name for name, _ in txn.items(BASE) if int.from_bytes(name[1:9], "big") not in retained]
     for name in doomed:
         txn.delete(name)
     return len(doomed)

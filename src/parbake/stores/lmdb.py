@@ -103,13 +103,19 @@ class LmdbStore:
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            return engine.read(txn, self._parsed, task, key, generation)
+        try:
+            with self._begin() as txn:
+                return engine.read(txn, self._parsed, task, key, generation)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def stamp(self) -> tuple[Stamp, Control]:
         """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            return engine.stamp(txn, self._parsed)
+        try:
+            with self._begin() as txn:
+                return engine.stamp(txn, self._parsed)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
         """See :class:`parbake.ports.Store`."""
@@ -141,9 +147,9 @@ class LmdbStore:
         """See :class:`parbake.ports.Store`."""
         return await self._write(lambda txn: engine.roll_back(txn, self._parsed, task, now))
 
-    async def sweep(self, keep: Collection[int]) -> int:
+    async def sweep(self, abandoned: Collection[int]) -> int:
         """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.sweep(txn, self._parsed, keep))
+        return await self._write(lambda txn: engine.sweep(txn, self._parsed, abandoned))
 
     async def apply(
         self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None

@@ -95,10 +95,10 @@ class MemoryStore:
         with self._lock:
             return engine.roll_back(self._map, self._parsed, task, now)
 
-    async def sweep(self, keep: Collection[int]) -> int:
+    async def sweep(self, abandoned: Collection[int]) -> int:
         """See :class:`parbake.ports.Store`."""
         with self._lock:
-            return engine.sweep(self._map, self._parsed, keep)
+            return engine.sweep(self._map, self._parsed, abandoned)
 
     async def apply(
         self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None

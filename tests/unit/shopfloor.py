@@ -1,0 +1,67 @@
+"""A small world for engine tests: a SQLite source that can be changed, and declarations with defaults."""
+
+import contextlib
+import sqlite3
+
+import parbake as pb
+from parbake.testing import FakeClock
+
+
+class Facts(pb.View):
+    """Values by name, each an entity of the family ``fact``."""
+
+    def get(self, name):
+        """One value, or ``None``."""
+        self.entity(f"fact/{name}")
+        rows = self.rows("SELECT value FROM fact WHERE name = :name", name=name)
+        return rows[0][0] if rows else None
+
+    def names(self):
+        """All names."""
+        self.whole_set("fact")
+        return [row[0] for row in self.rows("SELECT name FROM fact ORDER BY name")]
+
+
+class World:
+    """A database, its source and a clock that stands still."""
+
+    def __init__(self, folder):
+        """Create the tables."""
+        self.path = folder / "facts.sqlite"
+        self.clock = FakeClock()
+        self.source = pb.SqliteSource(self.path, families=["fact"], views=[Facts], name="facts")
+        with self.connected() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
+            connection.execute(pb.OUTBOX_DDL)
+
+    @contextlib.contextmanager
+    def connected(self):
+        """One transaction."""
+        with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
+            yield connection
+
+    def put(self, name, value, *, tell=True):
+        """Change a fact, in one transaction with its outbox row."""
+        with self.connected() as connection:
+            connection.execute(
+                "INSERT INTO fact VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = ?", (name, value, value)
+            )
+            if tell:
+                pb.emit(connection, f"fact/{name}", "fact.changed")
+
+    def app(self, tasks, **options):
+        """An app over this world, in memory."""
+        settings = {"sources": [self.source], "clock": self.clock}
+        return pb.App(tasks, **(settings | options))
+
+
+def contract(**changes):
+    """Return contract settings: an hour, fenced by ``fact``, recomputed."""
+    settings = {
+        "freshness_sla": "1h",
+        "invalidated_by": [pb.fence("fact")],
+        "fallback_if_stale": pb.Recompute(),
+        "owner": "team",
+    }
+    return settings | changes

@@ -1,0 +1,233 @@
+"""Declarations: lane legality, roles of edges, lints, merging."""
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.classify import classify
+from parbake.registry import could_be_precomputed, legal_lanes
+
+
+@pytest.fixture
+def tasks():
+    """Return an empty registry."""
+    return pb.Registry()
+
+
+def live(tasks, name="intent"):
+    """Declare a live task."""
+
+    def fn(message: pb.Live[str]) -> str:
+        return message
+
+    fn.__name__ = name
+    return tasks.live(why="needs the message")(fn)
+
+
+def artifact(tasks, name="base", **changes):
+    """Declare an artifact that reads nothing."""
+
+    def fn(key: str) -> str:
+        return key
+
+    fn.__name__ = name
+    return tasks.artifact(**contract(**changes))(fn)
+
+
+def test_an_artifact_that_reads_a_live_input_is_refused(tasks):
+    """A precomputed value cannot depend on what exists only at request time; the error names the input and says why."""
+
+    def reply(key: str, *, message: pb.Live[str]) -> str:
+        return key + message
+
+    with pytest.raises(pb.LaneError, match="exists only at request time") as caught:
+        tasks.artifact(**contract())(reply)
+    assert caught.value.field == "message"
+    assert "reply -> message" in str(caught.value)
+
+
+def test_a_live_input_is_found_through_other_tasks(tasks):
+    """The way is shown task by task, however long it is."""
+    first = live(tasks)
+
+    @tasks.live(why="reads the intent")
+    def second(*, kind: str = pb.Input(first)) -> str:
+        return kind
+
+    def reply(key: str, *, kind: str = pb.Input(second)) -> str:
+        return key + kind
+
+    with pytest.raises(pb.LaneError, match="reply -> second -> intent -> message"):
+        tasks.artifact(**contract())(reply)
+    with pytest.raises(pb.LaneError):
+        tasks.model(**contract(refresh=pb.every("20m")))(reply_model(second))
+
+
+def reply_model(second):
+    """Return a model function that reads a live task."""
+
+    def train(*, kind: str = pb.Input(second)) -> str:
+        return kind
+
+    return train
+
+
+def test_an_artifact_cannot_read_a_task_that_is_computed_per_request(tasks):
+    """A live task without live inputs keeps nothing to inherit from; it should be an artifact."""
+
+    @tasks.live(why="cheap")
+    def clock() -> str:
+        return "now"
+
+    assert could_be_precomputed(clock)
+
+    def reply(key: str, *, now: str = pb.Input(clock)) -> str:
+        return key + now
+
+    with pytest.raises(pb.LaneError, match="declare that one as an artifact"):
+        tasks.artifact(**contract())(reply)
+
+
+def test_keys_are_listed_from_sources(tasks):
+    """Which keys exist cannot depend on a request."""
+
+    def keys(*, message: pb.Live[str]) -> list[str]:
+        return [message]
+
+    with pytest.raises(pb.LaneError) as caught:
+        artifact(tasks, keys=keys)
+    assert caught.value.field == "keys"
+
+
+def test_an_edge_must_fit_its_task(tasks):
+    """An artifact is no model, a refine no input."""
+    base = artifact(tasks)
+
+    @tasks.refine(base, budget="1s")
+    async def finer(base: pb.Served[str], *, page: pb.Live[str]) -> str:
+        return page
+
+    def as_model(key: str, *, m: str = pb.Model(base)) -> str:
+        return key
+
+    def as_input(key: str, *, r: str = pb.Input(finer)) -> str:
+        return key
+
+    for wrong in (as_model, as_input):
+        with pytest.raises(pb.RoleError):
+            tasks.artifact(**contract())(wrong)
+
+
+def test_a_name_is_declared_once(tasks):
+    """Two tasks of one name would share records."""
+    artifact(tasks)
+    with pytest.raises(pb.DeclarationError, match="'base' is already declared"):
+        artifact(tasks)
+    other = pb.Registry()
+    artifact(other)
+    with pytest.raises(pb.DeclarationError):
+        tasks.merge(other)
+
+
+def test_merging_keeps_the_tasks_and_their_order(tasks):
+    """Several registries become one; the parts stay as they were."""
+    other = pb.Registry()
+    one, two = artifact(tasks, "one"), artifact(other, "two")
+    merged = tasks.merge(other)
+    assert list(merged) == [one, two]
+    assert list(tasks) == [one]
+    assert merged["two"] is two
+
+
+def test_an_unknown_name_is_an_error_with_status_404(tasks):
+    """The error names the field and does not repeat a long name."""
+    with pytest.raises(pb.UnknownTask) as caught:
+        tasks["x" * 500]
+    assert (caught.value.status, caught.value.field) == (404, "task")
+    assert len(str(caught.value)) < 200
+
+
+def test_a_task_from_a_registry_that_was_not_merged_is_found_at_load(tasks):
+    """An app cannot serve what it does not hold; it says so when it is opened."""
+    base = artifact(pb.Registry())
+    artifact(tasks, "top", fallback_if_stale=pb.Use(base))
+    with pytest.raises(pb.DeclarationError, match="top reads base"):
+        _ = pb.App(tasks).engine
+
+
+@pytest.mark.parametrize("template", ["fact/{user}", "Fact", "fact/{", "fact/{}", "fact/ {key}"])
+def test_an_impossible_tag_template_is_refused(tasks, template):
+    """A template names the key and fills to a tag."""
+    with pytest.raises(pb.ContractError) as caught:
+        artifact(tasks, invalidated_by=[pb.fence(template)])
+    assert caught.value.field == "invalidated_by"
+
+
+@pytest.mark.parametrize("template", ["fact", "fact/*", "fact/{key}", "fact/{users}", "fact/{user}"])
+def test_a_template_may_name_the_key_as_it_is_spelled(tasks, template):
+    """``{key}``, the parameter's name, and its singular all mean the key."""
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence(template)]))
+    def rows(users: pb.Keys[str]) -> dict[str, str]:
+        return dict.fromkeys(users, "")
+
+    assert rows.batched
+
+
+def test_a_model_is_no_substitute(tasks):
+    """A model has no key to answer for."""
+
+    @tasks.model(**contract(refresh=pb.every("20m")))
+    def train() -> str:
+        return ""
+
+    with pytest.raises(pb.ContractError) as caught:
+        artifact(tasks, fallback_if_stale=pb.Use(train))
+    assert caught.value.field == "fallback_if_stale"
+
+
+def test_result_types_are_unwrapped(tasks):
+    """What is stored is the value inside ``Value``, ``Absent`` and the mapping of a batched function."""
+
+    @tasks.artifact(**contract())
+    def one(key: str) -> pb.Value[int] | pb.Absent:
+        return pb.Value(1)
+
+    @tasks.artifact(**contract())
+    def many(keys: pb.Keys[str]) -> dict[str, int | pb.Absent]:
+        return dict.fromkeys(keys, 1)
+
+    assert (one.value_type, many.value_type) == (int, int)
+    with pytest.raises(pb.RoleError, match="mapping"):
+
+        @tasks.artifact(**contract())
+        def wrong(keys: pb.Keys[str]) -> int:
+            return 1
+
+
+def test_the_table_says_mode_lanes_and_what_could_be_precomputed(tasks):
+    """Classification follows from the declaration."""
+    base = artifact(tasks, refresh=pb.every("20m"), fallback_if_stale=pb.ServeStale("1h"))
+    used = artifact(tasks, "used", fallback_if_stale=pb.Use(base), invalidated_by=[pb.refresh("fact/{key}")])
+
+    @tasks.refine(base, budget="150ms")
+    async def finer(base: pb.Served[str], *, page: pb.Live[str]) -> str:
+        """Filter by page."""
+        return page
+
+    @tasks.live(why="cheap")
+    def clock() -> str:
+        return "now"
+
+    rows = {row.task: row for row in classify(tasks)}
+    assert (rows["base"].mode, rows["base"].refresh) == ("batch", "every 20m or on fact event")
+    assert rows["base"].contract["fallback_if_stale"] == "serve stale within 1h"
+    assert (rows["used"].mode, rows["used"].refresh) == ("near-real-time", "on fact event")
+    assert rows["used"].contract["fallback_if_stale"] == "use base"
+    assert (rows["finer"].mode, rows["finer"].rationale, rows["finer"].legal_lanes) == (
+        "near-real-time",
+        "Filter by page.",
+        ("realtime",),
+    )
+    assert "could be precomputed" in rows["clock"].note
+    assert legal_lanes(used) == ("batch", "event", "realtime")

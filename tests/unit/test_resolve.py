@@ -1,0 +1,485 @@
+"""Serving: verdicts, fallbacks, write-back, single flight, derived inputs, deadlines."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+
+
+class Counted:
+    """Tasks over one fact, with a count of their computations."""
+
+    def __init__(self, world, **changes):
+        """Declare ``fact`` with a contract, and open an app."""
+        self.calls = []
+        self.tasks = pb.Registry()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.task = self.tasks.artifact(**contract(**changes))(self._fn())
+        self.app = world.app(self.tasks)
+
+    def _fn(self):
+        async def fact(key: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
+            value = facts.get(key)
+            self.calls.append(value)
+            await self.gate.wait()
+            if value == "fail":
+                raise ValueError("no luck")
+            return pb.Absent("unknown_fact") if value is None else value
+
+        return fact
+
+    async def get(self, key="a"):
+        """Serve a key."""
+        return await self.app.serve(self.task, key)
+
+
+@pytest.fixture
+def counted(world):
+    """Return a maker of counted tasks over a world in which fact ``a`` is ``one``."""
+    world.put("a", "one")
+
+    async def make(**changes):
+        made = Counted(world, **changes)
+        await made.app.drain()
+        return made
+
+    return make
+
+
+async def test_missing_then_fresh(counted):
+    """The first read computes and stores, the second serves what is stored."""
+    made = await counted()
+    first, second = await made.get(), await made.get()
+    assert (first.value, first.verdict, first.lane) == ("one", pb.Verdict.FRESH, "realtime")
+    assert (second.value, second.verdict, second.stamp) == ("one", pb.Verdict.FRESH, first.stamp)
+    assert len(made.calls) == 1
+
+
+async def test_no_read_after_an_acknowledgement_is_older_than_it(counted, world):
+    """I1: once the event is acknowledged, the next read has the new value and a stamp at or above it."""
+    made = await counted()
+    await made.get()
+    world.put("a", "two")
+    ack = await made.app.drain()
+    served = await made.get()
+    assert served.value == "two"
+    assert served.stamp >= ack.stamp
+
+
+async def test_another_entitys_event_kills_nothing(counted, world):
+    """I9: an event on one entity leaves what read only another."""
+    made = await counted()
+    await made.get()
+    world.put("b", "x")
+    await made.app.drain()
+    await made.get()
+    assert len(made.calls) == 1
+
+
+async def test_a_bulk_load_kills_all_of_its_family(counted):
+    """A bulk event reaches every reader of the family."""
+    made = await counted()
+    await made.get()
+    await made.app.touch("fact")
+    await made.get()
+    assert len(made.calls) == 2
+
+
+@pytest.mark.parametrize("fallback", [pb.Recompute(), pb.ServeStale("1h")])
+async def test_a_killed_value_is_recomputed(counted, fallback):
+    """Neither Recompute nor ServeStale ever serves past a fence."""
+    made = await counted(fallback_if_stale=fallback)
+    await made.get()
+    await made.app.touch("fact/a")
+    assert (await made.get()).verdict is pb.Verdict.FRESH
+    assert len(made.calls) == 2
+
+
+async def test_serve_stale_is_bounded(counted, world):
+    """Past the SLA the value is served, marked and with the reason, up to its extra time; then it is computed."""
+    made = await counted(fallback_if_stale=pb.ServeStale("10m"))
+    await made.get()
+    world.clock.advance(3900)
+    await made.app.drain()
+    late = await made.get()
+    assert (late.verdict, len(made.calls)) == (pb.Verdict.DEGRADED, 1)
+    assert "past its SLA" in late.reason
+    assert late.age_s == 3900
+    world.clock.advance(600)
+    await made.app.drain()
+    assert (await made.get()).verdict is pb.Verdict.FRESH
+    assert len(made.calls) == 2
+
+
+async def test_a_value_past_its_sla_is_stored_anew_without_any_event(counted, world):
+    """I5: at an unmoved counter, what is recomputed for age replaces the old value, and is not recomputed again."""
+    made = await counted()
+    await made.get()
+    world.clock.advance(4000)
+    await made.app.drain()
+    await made.get()
+    await made.get()
+    assert len(made.calls) == 2
+
+
+async def test_refuse_answers_nothing_and_says_why(counted):
+    """A refused read has no value and a reason; unwrapping it raises."""
+    made = await counted(fallback_if_stale=pb.Refuse())
+    await made.get()
+    await made.app.touch("fact/a")
+    served = await made.get()
+    assert (served.value, served.verdict, served.reason) == (None, pb.Verdict.STALE, "fact/a changed")
+    assert len(made.calls) == 1
+    with pytest.raises(pb.NotMaterialized, match="fact/a changed"):
+        served.unwrap()
+
+
+async def test_use_answers_with_another_task(world):
+    """The substitute's value comes under this task's name, degraded, with the reason."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def general(key: str) -> str:
+        return f"general {key}"
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Use(general, key=str.upper)))
+    def special(key: str) -> str | pb.Absent:
+        return pb.Absent("cold_start") if key == "new" else key
+
+    app = world.app(tasks)
+    await app.drain()
+    assert (await app.serve(special, "a")).value == "a"
+    await app.touch("fact")
+    killed = await app.serve(special, "a")
+    assert (killed.task, killed.value, killed.verdict, killed.reason) == (
+        "special",
+        "general A",
+        pb.Verdict.DEGRADED,
+        "fact/* changed",
+    )
+    absent = await app.serve(special, "new")
+    assert (absent.value, absent.reason) == ("general NEW", "cold_start")
+
+
+async def test_absence_is_an_answer_that_is_stored_and_fenced(counted, world):
+    """Absence is computed once and outlived by the creation of the entity."""
+    made = await counted()
+    for _ in range(2):
+        served = await made.get("b")
+        assert (served.value, served.verdict, served.reason) == (None, pb.Verdict.MISSING, "unknown_fact")
+    assert len(made.calls) == 1
+    world.put("b", "born")
+    await made.app.drain()
+    assert (await made.get("b")).value == "born"
+
+
+async def test_a_silent_source_makes_its_family_unknown(counted, world):
+    """I4: after the silence limit nothing fenced is served from the store; refused here, recomputed elsewhere."""
+    made = await counted(fallback_if_stale=pb.Refuse())
+    await made.get()
+    world.clock.advance(31)
+    assert (await made.get()).verdict is pb.Verdict.UNKNOWN
+    await made.app.drain()
+    assert (await made.get()).verdict is pb.Verdict.FRESH
+
+
+async def test_refresh_pending_is_served_and_marked(counted, world):
+    """A refresh-strength change degrades but does not kill."""
+    made = await counted(invalidated_by=[pb.refresh("fact")])
+    await made.get()
+    world.put("a", "two")
+    await made.app.drain()
+    served = await made.get()
+    assert (served.value, served.verdict, served.reason) == ("one", pb.Verdict.DEGRADED, "refresh pending")
+
+
+async def test_fifty_readers_share_one_computation(counted):
+    """I6: a herd on one key computes once."""
+    made = await counted()
+    made.gate.clear()
+    readers = [asyncio.create_task(made.get()) for _ in range(50)]
+    await asyncio.sleep(0.05)
+    made.gate.set()
+    assert {served.value for served in await asyncio.gather(*readers)} == {"one"}
+    assert len(made.calls) == 1
+
+
+async def test_a_herd_on_an_unknown_store_computes_twice_at_most(counted, world):
+    """While a source is silent, followers take a flight that began after they did, not one each."""
+    made = await counted()
+    world.clock.advance(60)
+    made.gate.clear()
+    readers = [asyncio.create_task(made.get()) for _ in range(50)]
+    await asyncio.sleep(0.05)
+    made.gate.set()
+    assert {served.value for served in await asyncio.gather(*readers)} == {"one"}
+    assert len(made.calls) <= 2
+
+
+async def test_a_follower_never_gets_a_value_that_fails_the_fence(counted, world):
+    """A computation overtaken by an event answers its leader only; whoever began after the event gets the new value."""
+    made = await counted()
+    made.gate.clear()
+    leader = asyncio.create_task(made.get())
+    await asyncio.sleep(0.05)
+    world.put("a", "two")
+    await made.app.drain()
+    follower = asyncio.create_task(made.get())
+    await asyncio.sleep(0.05)
+    made.gate.set()
+    assert (await leader).value == "one"
+    assert (await follower).value == "two"
+    assert (await made.get()).value == "two"
+
+
+async def test_a_late_writer_is_harmless(counted, world):
+    """I2: a record overtaken by an event never replaces the newer one, and is never served."""
+    made = await counted()
+    made.gate.clear()
+    slow = asyncio.create_task(made.get())
+    await asyncio.sleep(0.05)
+    world.put("a", "two")
+    await made.app.drain()
+    other = world.app(made.tasks, store=made.app.engine.store)
+    made.gate.set()
+    assert (await other.serve(made.task, "a")).value == "two"
+    await slow
+    assert (await made.get()).value == "two"
+
+
+async def test_a_cancelled_leader_strands_nobody(counted):
+    """The computation outlives the reader that started it."""
+    made = await counted()
+    made.gate.clear()
+    leader = asyncio.create_task(made.get())
+    await asyncio.sleep(0.02)
+    follower = asyncio.create_task(made.get())
+    await asyncio.sleep(0.02)
+    leader.cancel()
+    made.gate.set()
+    assert (await follower).value == "one"
+    assert len(made.calls) == 1
+
+
+async def test_the_deadline_ends_the_read_not_the_computation(counted):
+    """I7: no read outlives its deadline; the value is there for the next one."""
+    made = await counted()
+    made.gate.clear()
+    with pytest.raises(pb.DeadlineExceeded) as caught:
+        async with made.app.request("50ms"):
+            await made.get()
+    assert caught.value.field == "fact"
+    made.gate.set()
+    await asyncio.sleep(0.02)
+    assert (await made.get()).value == "one"
+    assert len(made.calls) == 1
+
+
+async def test_a_failing_task_names_itself_and_stores_nothing(counted, world):
+    """The cause is chained; the next read tries again."""
+    made = await counted()
+    world.put("a", "fail")
+    await made.app.drain()
+    with pytest.raises(pb.ComputeFailed, match="ValueError: no luck") as caught:
+        await made.get()
+    assert isinstance(caught.value.__cause__, ValueError)
+    world.put("a", "fine")
+    await made.app.drain()
+    assert (await made.get()).value == "fine"
+
+
+@pytest.mark.parametrize(
+    "result", [7, object(), pb.Value("x", tags=("Not A Tag",)), {"a"}], ids=["type", "object", "tag", "set"]
+)
+async def test_what_could_not_be_read_back_is_not_stored(world, result):
+    """A value that is not of the declared type, or a malformed tag, is an error at once and not at every later read."""
+    tasks = pb.Registry()
+    results = [result]
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return results.pop() if results else "right"
+
+    app = world.app(tasks)
+    with pytest.raises(pb.ComputeFailed):
+        await app.serve(word, "a")
+    assert (await app.serve(word, "a")).value == "right"
+
+
+async def test_a_timeout_inside_a_task_is_a_failed_computation(world):
+    """A task's own timeout is not mistaken for the reader's deadline."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def slow(key: str) -> str:
+        raise TimeoutError("upstream")
+
+    app = world.app(tasks)
+    with pytest.raises(pb.ComputeFailed, match="upstream"):
+        async with app.request("10s"):
+            await app.serve(slow, "a")
+    with pytest.raises(pb.ComputeFailed, match="upstream"):
+        await app.serve(slow, "a")
+
+
+async def test_a_stored_value_of_another_type_is_computed_anew(world):
+    """A changed return type without a changed version costs a computation, not an error."""
+
+    def declare(kind, value):
+        tasks = pb.Registry()
+
+        def word(key: str) -> kind:
+            return value
+
+        return tasks, tasks.artifact(**contract(invalidated_by=[]))(word)
+
+    tasks, word = declare(int, 7)
+    old = world.app(tasks)
+    await old.serve(word, "a")
+    world.clock.advance(1)
+    tasks, word = declare(str, "seven")
+    new = world.app(tasks, store=old.engine.store)
+    await new.drain()
+    assert (await new.serve(word, "a")).value == "seven"
+    assert (await new.serve(word, "a")).age_s == 0
+
+
+class Chain:
+    """An input that only tolerates changes, and a consumer that fences them."""
+
+    def __init__(self, world, *, strength):
+        """Declare both."""
+        self.calls = []
+        self.tasks = pb.Registry()
+
+        @self.tasks.artifact(**contract(invalidated_by=[strength("fact")]))
+        def word(key: str, *, facts: pb.Source[Facts]) -> str:
+            self.calls.append(key)
+            return facts.get(key)
+
+        @self.tasks.artifact(**contract(invalidated_by=[pb.fence("fact")]))
+        def strict(key: str, *, words: pb.Reader[str, str] = pb.Input(word)) -> str:
+            return words.read(key).unwrap() + "!"
+
+        @self.tasks.artifact(**contract(invalidated_by=[]))
+        async def top(key: str, *, inner: pb.Reader[str, str] = pb.Input(strict)) -> str:
+            return (await inner.get(key)).unwrap() + "!"
+
+        self.word, self.strict, self.top = word, strict, top
+        self.app = world.app(self.tasks)
+
+
+@pytest.mark.parametrize("strength", [pb.fence, pb.refresh])
+async def test_derived_values_hold_the_consumers_own_strengths(world, strength):
+    """I1 through a chain: an input's tolerated age is not tolerated by a consumer that fences the family."""
+    world.put("a", "one")
+    chain = Chain(world, strength=strength)
+    await chain.app.drain()
+    assert (await chain.app.serve(chain.top, "a")).value == "one!!"
+    world.put("a", "two")
+    ack = await chain.app.drain()
+    served = await chain.app.serve(chain.top, "a")
+    assert served.value == "two!!"
+    assert served.stamp >= ack.stamp
+
+
+async def test_an_input_that_refused_is_not_kept(world):
+    """A result that lacks what its input would have said answers its own caller, and is not stored."""
+    tasks, calls = pb.Registry(), []
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Refuse()))
+    def word(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def top(key: str, *, words: pb.Reader[str, str] = pb.Input(word)) -> str:
+        calls.append(key)
+        return (await words.get(key)).value or "nothing"
+
+    world.put("a", "one")
+    app = world.app(tasks)
+    await app.drain()
+    await app.serve(word, "a")
+    await app.touch("fact/a")
+    assert [(await app.serve(top, "a")).value for _ in range(2)] == ["nothing", "nothing"]
+    assert len(calls) == 2
+
+
+async def test_reading_an_input_from_the_event_loop_is_refused(world):
+    """The blocking reader says which call to use instead of blocking everything."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return key
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def top(key: str, *, words: pb.Reader[str, str] = pb.Input(word)) -> str:
+        return words.read(key).unwrap()
+
+    with pytest.raises(pb.ComputeFailed, match=r"await reader\.get"):
+        await world.app(tasks).serve(top, "a")
+
+
+async def test_validity_ends_by_the_clock(world):
+    """I8: past ``valid_until`` a value is computed anew, also where it was derived."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def offer(key: str) -> pb.Value[str]:
+        return pb.Value(key, valid_until=world.clock.now() + 60)
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def shown(key: str, *, offers: pb.Reader[str, str] = pb.Input(offer)) -> str:
+        return (await offers.get(key)).unwrap()
+
+    app = world.app(tasks)
+    first = await app.serve(shown, "a")
+    world.clock.advance(61)
+    second = await app.serve(shown, "a")
+    assert (first.age_s, second.age_s) == (0, 0)
+    assert (await app.serve(shown, "a")).verdict is pb.Verdict.FRESH
+
+
+@pytest.mark.parametrize("key", [7, None, ["a"]])
+async def test_a_key_of_the_wrong_type_is_refused(counted, key):
+    """The error names ``key``; nothing is computed."""
+    made = await counted()
+    with pytest.raises(pb.BadInput) as caught:
+        await made.get(key)
+    assert (caught.value.field, made.calls) == ("key", [])
+
+
+async def test_long_and_structured_keys_are_kept_apart(world):
+    """Keys longer than the store's limit, and keys that are no strings, each have their own value."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")]))
+    def echo(key: tuple[str, int]) -> str:
+        return f"{key[0][-3:]}{key[1]}"
+
+    app = world.app(tasks)
+    await app.drain()
+    for key in (("x" * 600 + "one", 1), ("x" * 600 + "two", 1), ("a b", 2)):
+        for _ in range(2):
+            assert (await app.serve(echo, key)).value == f"{key[0][-3:]}{key[1]}"
+
+
+async def test_the_steps_of_a_request_are_listed(counted):
+    """A request's scope holds what was served within it, in order."""
+    made = await counted()
+    async with made.app.request() as request:
+        await made.get()
+        await made.get()
+    assert [(s.task, s.verdict, s.lane) for s in request.steps] == [("fact", "fresh", "realtime")] * 2
+
+
+async def test_a_task_of_another_app_is_unknown(counted, world):
+    """Serving what an app does not hold names the task."""
+    made = await counted()
+    other = world.app(pb.Registry())
+    with pytest.raises(pb.UnknownTask, match="fact"):
+        await other.serve(made.task, "a")
