@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from parbake.errors import BadInput
 from parbake.fence.tags import raised_by
+from parbake.validation import field_of
 
 MAX_BATCH = 1000
 STRUCTURED = "application/cloudevents+json"
@@ -42,7 +44,7 @@ def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
         return _checked(_decode(body, list[CloudEvent]))
     if "ce-id" in headers or "ce-type" in headers:
         names = ("id", "source", "type", "subject", "specversion", "time")
-        attributes = {name: headers[f"ce-{name}"] for name in names if f"ce-{name}" in headers}
+        attributes = {name: unquote(headers[f"ce-{name}"]) for name in names if f"ce-{name}" in headers}
         return _checked([_convert(attributes)])
     return _checked([_decode(body, CloudEvent)])
 
@@ -51,7 +53,7 @@ def _decode(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
-        raise BadInput(f"not a CloudEvent: {error}", field=_field(error)) from error
+        raise BadInput(f"not a CloudEvent: {error}", field=field_of(error)) from error
     except msgspec.DecodeError as error:
         raise BadInput(f"malformed JSON: {error}", field="body") from error
 
@@ -60,14 +62,7 @@ def _convert(attributes: Mapping[str, str]) -> CloudEvent:
     try:
         return msgspec.convert(attributes, CloudEvent)
     except msgspec.ValidationError as error:
-        raise BadInput(f"not a CloudEvent: {error}", field=_field(error)) from error
-
-
-def _field(error: msgspec.ValidationError) -> str:
-    """The attribute that msgspec names, between backquotes."""
-    parts = str(error).split("`")
-    named = [p for p in parts[1::2] if p.startswith("$") or p in CloudEvent.__struct_fields__]
-    return named[-1].removeprefix("$.") if named else "body"
+        raise BadInput(f"not a CloudEvent: {error}", field=field_of(error)) from error
 
 
 def _checked(events: list[CloudEvent]) -> list[CloudEvent]:

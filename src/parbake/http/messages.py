@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from parbake.errors import BadInput, BodyTooLarge, ParbakeError
+from parbake.validation import field_of
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
@@ -71,15 +72,6 @@ def problem(error: ParbakeError, **members: Any) -> Response:
         **members,
     }
     return Response(msgspec.json.encode(document), error.status, PROBLEM)
-
-
-def field_of(error: msgspec.ValidationError) -> str:
-    """The JSON path that msgspec names in its message, without the leading ``$.``."""
-    parts = str(error).split("`")
-    paths = [p for p in parts[1::2] if p.startswith("$")]
-    if paths:
-        return paths[-1].removeprefix("$.").removeprefix("$") or "body"
-    return parts[1] if "missing required field" in str(error) and len(parts) > 1 else "body"
 
 
 def too_large() -> BodyTooLarge:

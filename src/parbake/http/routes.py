@@ -9,11 +9,12 @@ import msgspec
 
 from parbake.cloudevents import parse
 from parbake.errors import BadInput, ParbakeError, UnknownTask
-from parbake.http.messages import HttpRequest, Response, field_of, json_response
+from parbake.http.messages import HttpRequest, Response, json_response
 from parbake.http.openapi import document
 from parbake.lanes.freshness import report
-from parbake.serving.binding import check_live, live_kinds
+from parbake.serving.binding import check_live, live_inputs
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
+from parbake.validation import field_of
 
 if TYPE_CHECKING:
     from parbake.app import App
@@ -141,10 +142,10 @@ def _key(body: ServeBody) -> Any:
 
 def _convert_live(task: Task, values: dict[str, Any]) -> dict[str, Any]:
     check_live(task, values)
-    kinds, converted = live_kinds(task), {}
+    kinds, converted = live_inputs(task), {}
     for name, value in values.items():
         try:
-            converted[name] = msgspec.convert(value, kinds[name])
+            converted[name] = msgspec.convert(value, kinds[name].type)
         except msgspec.ValidationError as error:
             path = field_of(error)
             where = f"live.{name}" + ("" if path == "body" else f".{path}")

@@ -104,32 +104,32 @@ class Lazy:
     build: Callable[[], Any]
 
 
-def live_kinds(task: Task) -> dict[str, Any]:
-    """The live inputs of a task and of the live tasks it reads, with their types."""
-    kinds = {p.name: p.type for p in task.of(Role.LIVE)}
+def live_inputs(task: Task) -> dict[str, Parameter]:
+    """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
+    found = {p.name: p for p in task.of(Role.LIVE)}
     for other in task.inputs:
         if isinstance(other, LiveTask):
-            kinds = live_kinds(other) | kinds
-    return kinds
+            for name, parameter in live_inputs(other).items():
+                if name not in found or found[name].optional:
+                    found[name] = parameter
+    return found
 
 
 def check_live(task: Task, values: Mapping[str, Any]) -> None:
-    """Raise :class:`BadInput` naming a live value that nothing takes."""
-    unknown = set(values) - live_kinds(task).keys()
+    """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
+    inputs = live_inputs(task)
+    unknown = set(values) - inputs.keys()
     if unknown:
         name = min(unknown)[:80]
         raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
+    for name, parameter in inputs.items():
+        if name not in values and not parameter.optional:
+            raise BadInput(f"{task.name} needs the live input {name!r}", field=f"live.{name}")
 
 
 def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The live parameters' values, or :class:`BadInput` naming the missing one."""
-    arguments: dict[str, Any] = {}
-    for parameter in task.of(Role.LIVE):
-        if parameter.name in values:
-            arguments[parameter.name] = values[parameter.name]
-        elif not parameter.optional:
-            raise BadInput(f"{task.name} needs the live input {parameter.name!r}", field=f"live.{parameter.name}")
-    return arguments
+    """Those of the checked live values that a task takes itself."""
+    return {p.name: values[p.name] for p in task.of(Role.LIVE) if p.name in values}
 
 
 async def call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

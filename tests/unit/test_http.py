@@ -1,0 +1,203 @@
+"""The HTTP surface: answers, and a problem document that names the field for every bad input."""
+
+import json
+
+import httpx
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.http.messages import MAX_BODY
+
+EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
+
+
+@pytest.fixture
+async def shop(world, tmp_path):
+    """Return an HTTP app with one task of each kind."""
+    world.put("a", "one")
+    tasks = pb.Registry()
+
+    @tasks.model(**contract(refresh=pb.every("20m"), invalidated_by=[]))
+    def train() -> int:
+        """Train."""
+        return 3
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
+        """Look up."""
+        value = facts.get(key)
+        if value == "fail":
+            raise ValueError("secret detail")
+        return pb.Absent("unknown_fact") if value is None else value
+
+    @tasks.live(why="needs the words")
+    async def length(words: pb.Live[list[str]]) -> int:
+        return len(words)
+
+    @tasks.refine(fact, budget="1s")
+    async def finer(base: pb.Served[str], *, page: pb.Live[int], count: int = pb.Input(length)) -> str:
+        return f"{base.value}{page}{count}"
+
+    app = world.app(tasks, ledger=tmp_path / "ledger.sqlite")
+    await app.drain()
+    yield pb.HttpApp(app)
+    await app.close()
+
+
+@pytest.fixture
+async def client(shop):
+    """Return a client of the app."""
+    transport = httpx.ASGITransport(shop, raise_app_exceptions=True)
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as opened:
+        yield opened
+
+
+async def test_alive_and_ready(client, shop):
+    """Readiness names what is not ready yet, and turns 200 once it is."""
+    assert (await client.get("/healthz")).json() == {"status": "alive"}
+    waiting = await client.get("/readyz")
+    assert (waiting.status_code, waiting.json()["lacking"]) == (503, ["train"])
+    await shop.app.materialize(shop.app.tasks["train"])
+    assert (await client.get("/readyz")).json() == {"status": "ready", "lacking": []}
+
+
+async def test_every_kind_of_task_is_served(client):
+    """Artifacts by key, refines by key and live values (those of their inputs too), live tasks by live values."""
+    first = (await client.post("/v1/serve/fact", json={"key": "a"})).json()
+    assert (first["value"], first["verdict"], first["lane"], first["reason"]) == ("one", "fresh", "realtime", "")
+    absent = (await client.post("/v1/serve/fact", json={"key": "nobody"})).json()
+    assert (absent["value"], absent["verdict"], absent["reason"]) == (None, "missing", "unknown_fact")
+    live = {"page": 7, "words": ["x", "y"]}
+    assert (await client.post("/v1/serve/finer", json={"key": "a", "live": live})).json()["value"] == "one72"
+    assert (await client.post("/v1/serve/length", json={"live": {"words": []}})).json()["value"] == 0
+
+
+async def test_events_are_acknowledged_once_durable(client, shop):
+    """202 with each tag's sequence; a repeated event is counted and raises its tags again."""
+    first = await client.post("/v1/events", json=EVENT)
+    again = await client.post("/v1/events", json=EVENT)
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert (first.json()["duplicates"], again.json()["duplicates"]) == (0, 1)
+    assert again.json()["acked"]["fact/a"] > first.json()["acked"]["fact/a"]
+    served = await client.post("/v1/serve/fact", json={"key": "a"})
+    assert served.json()["stamp"] >= again.json()["acked"]["fact/a"]
+
+
+async def test_the_overviews_answer(client):
+    """Tasks, freshness, costs, metrics and the API's own description."""
+    await client.post("/v1/serve/fact", json={"key": "a"})
+    assert [row["task"] for row in (await client.get("/v1/tasks")).json()["tasks"]] == [
+        "train",
+        "fact",
+        "length",
+        "finer",
+    ]
+    rows = {row["task"]: row for row in (await client.get("/v1/freshness")).json()["tasks"]}
+    assert (rows["fact"]["keys"], rows["fact"]["stale_share"]) == (1, 0)
+    assert "costs" in (await client.get("/v1/costs")).json()
+    metrics = await client.get("/metrics")
+    assert 'parbake_serves_total{lane="realtime",task="fact",verdict="fresh"} 1.0' in metrics.text
+    document = (await client.get("/v1/openapi.json")).json()
+    assert document["paths"]["/v1/serve/{task}"]["post"]["summary"] == "Serve a task by name."
+
+
+BAD = [
+    ("POST", "/v1/serve/nothing", {"key": "a"}, 404, "task"),
+    ("POST", "/v1/serve/train", {"key": "a"}, 404, "task"),
+    ("POST", "/v1/serve/fact", {"key": 7}, 422, "key"),
+    ("POST", "/v1/serve/fact", {}, 422, "key"),
+    ("POST", "/v1/serve/fact", {"kye": "a"}, 422, "kye"),
+    ("POST", "/v1/serve/fact", {"key": "a", "live": 7}, 422, "live"),
+    ("POST", "/v1/serve/fact", {"key": "a", "live": {"page": 1}}, 422, "live.page"),
+    ("POST", "/v1/serve/fact", {"key": "a", "timeout_s": 0}, 422, "timeout_s"),
+    ("POST", "/v1/serve/fact", {"key": "a", "timeout_s": "1s"}, 422, "timeout_s"),
+    ("POST", "/v1/serve/fact", b'{"key": "a", "timeout_s": 1e999}', 422, None),
+    ("POST", "/v1/serve/finer", {"key": "a", "live": {"words": []}}, 422, "live.page"),
+    ("POST", "/v1/serve/finer", {"key": "a", "live": {"page": "x", "words": []}}, 422, "live.page"),
+    ("POST", "/v1/serve/finer", {"key": "a", "live": {"page": 1, "words": [1]}}, 422, "live.words.[0]"),
+    ("POST", "/v1/serve/finer", {"key": "a", "live": {"page": 1}}, 422, "live.words"),
+    ("POST", "/v1/serve/length", {"live": {"words": [], "cart": 1}}, 422, "live.cart"),
+    ("POST", "/v1/serve/fact", b"{", 422, "body"),
+    ("POST", "/v1/serve/fact", b"", 422, "body"),
+    ("POST", "/v1/serve/fact", b"\xff\xfe", 422, "body"),
+    ("POST", "/v1/serve/fact", b'{"key": "\\ud800"}', 422, None),
+    ("POST", "/v1/serve/fact", b'"' + b"x" * MAX_BODY + b'"', 413, "body"),
+    ("POST", "/v1/events", b"not json", 422, "body"),
+    ("POST", "/v1/events", {"id": "1"}, 422, "source"),
+    ("POST", "/v1/events", EVENT | {"subject": "no tag"}, 422, "subject"),
+    ("POST", "/v1/events", EVENT | {"type": "fact.seen"}, 422, "type"),
+    ("GET", "/v1/nowhere", None, 404, "path"),
+    ("GET", "/v1/events", None, 405, "method"),
+    ("DELETE", "/v1/serve/fact", None, 405, "method"),
+]
+
+
+@pytest.mark.parametrize("case", BAD, ids=[f"{path}-{field}" for _, path, _, _, field in BAD])
+async def test_bad_input_is_a_problem_document_and_writes_nothing(client, shop, case):
+    """RFC 9457, with the field at fault; the store's counter has not moved, no record is there, the process lives."""
+    method, path, body, status, field = case
+    before = await shop.app.stamp()
+    content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    answer = await client.request(method, path, content=content)
+    document = answer.json()
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert (answer.status_code, document["status"]) == (status, status), document
+    assert {"type", "title", "detail", "field"} <= set(document)
+    assert field is None or document["field"] == field, document
+    assert await shop.app.stamp() == before
+    fact = shop.app.tasks["fact"]
+    assert list(shop.app.engine.store.scan(fact.ref)) == []
+    assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_declared_length_over_the_limit_is_refused_unread(client):
+    """The length is checked before the body is read, and a nonsensical one is named."""
+    for length, status, field in ((str(MAX_BODY + 1), 413, "body"), ("\u00b2", 422, "content-length")):
+        headers = [(b"content-length", length.encode("latin-1"))]
+        answer = await client.post("/v1/serve/fact", content=iter_nothing(), headers=headers)
+        assert (answer.status_code, answer.json()["field"]) == (status, field)
+
+
+async def iter_nothing():
+    """Yield an empty body, piece by piece."""
+    yield b""
+
+
+async def test_a_failed_task_is_a_503_that_names_it(client, world, shop):
+    """The task's error is told; the server goes on."""
+    world.put("b", "fail")
+    await shop.app.drain()
+    answer = await client.post("/v1/serve/fact", json={"key": "b"})
+    assert (answer.status_code, answer.json()["field"]) == (503, "fact")
+
+
+async def test_an_unforeseen_error_leaks_nothing(shop, caplog):
+    """A handler's bug is a 500 without details; the log has them."""
+
+    async def broken(_request):
+        raise RuntimeError("secret")
+
+    app = pb.HttpApp(shop.app, [("GET", "/broken", broken)], error_members=lambda _request, _error: {"extra": 1})
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as opened:
+        answer = await opened.get("/broken")
+    assert (answer.status_code, answer.json()["extra"]) == (500, 1)
+    assert "secret" not in answer.text
+    assert "secret" in caplog.text
+
+
+async def test_extra_routes_stream_and_match_segments(shop):
+    """An application's own routes take path segments, query and streams; HEAD answers without a body."""
+
+    async def stream(request):
+        async def chunks():
+            yield request.parameters["name"].encode()
+            yield request.arguments["x"].encode()
+
+        return pb.Response(stream=chunks(), content_type="text/plain")
+
+    app = pb.HttpApp(shop.app, [("GET", "/items/{name}", stream)])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://shop") as opened:
+        assert (await opened.get("/items/a?x=1")).text == "a1"
+        head = await opened.head("/healthz")
+        assert (head.status_code, head.content) == (200, b"")
