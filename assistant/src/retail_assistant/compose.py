@@ -18,7 +18,7 @@ from retail_assistant.knowledge.views import VIEWS
 from retail_assistant.live import LiveShop
 from retail_assistant.recs import tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
-from retail_assistant.recs.views import VIEWS as RECS_VIEWS
+from retail_assistant.recs.views import History
 from retail_assistant.settings import Settings, from_environment
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews")
@@ -51,7 +51,7 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
     return pb.App(
         ALL,
         store=f"lmdb://{(settings.data / 'store').resolve()}",
-        sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, *RECS_VIEWS))],
+        sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
         resources=resources,
         clock=wall,
         ledger=settings.data / "ledger.db",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from parbake.ports import Delta, Prompt, Usage
 
 _WORD = re.compile(r"[a-z0-9]+")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
+_SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
 _COMMON = frozenset(
     ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "is", "it", "its", "me", "my", "of", "on", "or", "our", "please", "so", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "will", "with", "would", "you", "your"]
 )

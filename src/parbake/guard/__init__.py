@@ -1,7 +1,7 @@
 """What may leave: typed slots filled at release, claims checked against evidence, sentence by sentence."""
 
 from parbake.guard.claims import Claim, claims, expected_kind, states, ungrounded
-from parbake.guard.injection import speaks_to_agent, strip_instructions
+from parbake.guard.injection import is_for_agents, speaks_to_agent, strip_instructions
 from parbake.guard.release import release, sentences
 from parbake.guard.slots import Slot, UnfilledSlot, fill, slots
 
@@ -12,6 +12,7 @@ __all__ = [
     "claims",
     "expected_kind",
     "fill",
+    "is_for_agents",
     "release",
     "sentences",
     "slots",

@@ -1,4 +1,7 @@
-"""Text that talks to the assistant instead of the customer: scanned when evidence is built, treated as data."""
+"""Text that talks to the assistant instead of the customer: found when evidence is built, and never quoted.
+
+Two cases: a page written for agents, on which "you" is the agent, and a single planted sentence in a page for customers.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,27 @@ import re
 from parbake.guard.release import sentences
 
 _TO_AN_AGENT = re.compile(
-    r"\b(?:you (?:should|must|can only|have to|need to|may only|are not allowed)|the agent|as an? (?:\w+ )?(?:agent|assistant)"
-    r"|tool calls?|the tool|tools can only|authenticate|transfer (?:the user|to a human)|be cautious|make sure to collect|remember to remind"
-    r"|explicit user confirmation|the user needs? to confirm|check its status|deny any requests?|system prompt"
-    r"|ignore (?:all |any )?(?:previous|prior|above)|your instructions|subjective recommendations)\b",
+    r"\b(?:the agent|as an? (?:\w+ )?(?:agent|assistant)|tool calls?|order tools|use the tool|transfer (?:the user|to a human)"
+    r"|explicit user confirmation|the user needs? to confirm|authenticat\w+ the user|the user id|subjective recommendations"
+    r"|remember to remind|be cautious|system prompt|ignore (?:all |any )?(?:previous|prior|above)|your instructions"
+    r"|in the database|action can only be called|collected into a list|one user per conversation)\b",
     re.IGNORECASE,
 )
+_YOU = re.compile(r"\byou(?:r|rs)?\b", re.IGNORECASE)
+_AGENT_PAGE = 3
 
 
-def speaks_to_agent(sentence: str) -> bool:
+def is_for_agents(page: str) -> bool:
+    """Whether a whole page instructs an agent: then "you" in it is the agent, not the customer."""
+    return len(_TO_AN_AGENT.findall(page)) >= _AGENT_PAGE
+
+
+def speaks_to_agent(sentence: str, *, on_agent_page: bool = False) -> bool:
     """Whether a sentence instructs an agent rather than informs a customer."""
-    return bool(_TO_AN_AGENT.search(sentence))
+    return bool(_TO_AN_AGENT.search(sentence) or (on_agent_page and _YOU.search(sentence)))
 
 
-def strip_instructions(text: str) -> str:
+def strip_instructions(text: str, *, on_agent_page: bool = False) -> str:
     """The text without the sentences that instruct an agent."""
-    return " ".join(s for s in sentences(text) if not speaks_to_agent(s))
+    kept = (s for s in sentences(text) if not speaks_to_agent(s, on_agent_page=on_agent_page))
+    return " ".join(kept)

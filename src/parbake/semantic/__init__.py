@@ -1,1 +1,6 @@
 """Semantic matching: a bank of questions, when a match may be served, and when it must not be."""
+
+from parbake.semantic.bank import Bank, FixedPolicy, Match, Matcher, compile_bank
+from parbake.semantic.veto import veto
+
+__all__ = ["Bank", "FixedPolicy", "Match", "Matcher", "compile_bank", "veto"]

@@ -16,8 +16,9 @@ import numpy as np
 import parbake as pb
 
 from retail_assistant.chat.wording import normalize
+from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import LoggedQuery
-from retail_assistant.shop.policies import Policy, render_policy
+from retail_assistant.shop.policies import Policy
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
@@ -45,10 +46,8 @@ def sections_of(policies: Iterable[Policy]) -> list[Section]:
     """All sections that inform a customer."""
     found = []
     for policy in policies:
-        for section in render_policy(policy):
-            text = pb.guard.strip_instructions(section.text)
-            if text:
-                found.append(Section(f"{policy.id}#{section.id}", policy.title, section.title, text))
+        for section in customer_sections(policy):
+            found.append(Section(f"{policy.id}#{section.id}", policy.title, section.title, section.text))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import parbake as pb
 
-from retail_assistant.shop.policies import Policy, format_fact, render_policy
+from retail_assistant.shop.policies import Policy, Section, format_fact, render_policy
 from retail_assistant.shop.queries import Product
 
 
@@ -23,15 +23,25 @@ class Block(msgspec.Struct, frozen=True):
 
 def policy_blocks(policy: Policy, embedder: pb.Embedder) -> list[Block]:
     """One block a section; sentences that instruct an agent rather than inform a customer are left out."""
-    slotted = {s.id: pb.guard.strip_instructions(s.text) for s in render_policy(policy, slots=True)}
-    plain = {s.id: (s.title, pb.guard.strip_instructions(s.text)) for s in render_policy(policy)}
-    kept = [i for i, text in slotted.items() if text]
+    slotted = {s.id: s.text for s in customer_sections(policy, slots=True)}
+    plain = {s.id: (s.title, s.text) for s in customer_sections(policy)}
+    kept = [i for i in slotted if i in plain]
     vectors = embedder.embed([f"{policy.title} - {plain[i][0]}: {plain[i][1]}" for i in kept])
     source = f"policy/{policy.id}"
     return [
         Block(f"{source}#{i}", source, plain[i][0], slotted[i], plain[i][1], vector.tobytes())
         for i, vector in zip(kept, vectors, strict=True)
     ]
+
+
+def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:
+    """The sections with what they tell a customer; sections that tell them nothing are left out."""
+    for_agents = pb.guard.is_for_agents(policy.body)
+    sections = [
+        Section(s.id, s.title, pb.guard.strip_instructions(s.text, on_agent_page=for_agents))
+        for s in render_policy(policy, slots=slots)
+    ]
+    return [section for section in sections if section.text]
 
 
 def product_blocks(product: Product) -> list[Block]:

@@ -1,0 +1,65 @@
+"""Reading rows out of CSV, JSON, JSON lines and Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import parbake as pb
+
+ENDINGS = (".csv", ".json", ".jsonl", ".parquet")
+Row = dict[str, Any]
+
+
+def find(folder: Path, table: str) -> Path | None:
+    """The file of a table, ``None`` when there is none; two of them are an error."""
+    found = [folder / f"{table}{ending}" for ending in ENDINGS if (folder / f"{table}{ending}").is_file()]
+    if len(found) > 1:
+        raise pb.BadInput(f"{table} comes twice: {found[0].name} and {found[1].name}; keep one", field=table)
+    return found[0] if found else None
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """The rows of a file as dictionaries; empty CSV cells are left out. Raises :class:`parbake.BadInput`."""
+    try:
+        yield from _READERS[path.suffix](path)
+    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, OSError) as error:
+        raise pb.BadInput(f"{path.name} cannot be read: {error}", field=path.name) from error
+
+
+def _csv(path: Path) -> Iterator[Row]:
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        for row in csv.DictReader(file):
+            yield {name: value for name, value in row.items() if name and value not in ("", None)}
+
+
+def _json(path: Path) -> Iterator[Row]:
+    loaded = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(loaded, list):
+        raise pb.BadInput(f"{path.name} must hold a list of objects", field=path.name)
+    yield from (row if isinstance(row, dict) else {"": row} for row in loaded)
+
+
+def _json_lines(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.strip():
+                yield json.loads(line)
+
+
+def _parquet(path: Path) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches():
+                yield from ({n: v for n, v in row.items() if v is not None} for row in batch.to_pylist())
+    except pyarrow.ArrowInvalid as error:
+        raise pb.BadInput(f"{path.name} is not Parquet: {error}", field=path.name) from error
+
+
+_READERS = {".csv": _csv, ".json": _json, ".jsonl": _json_lines, ".parquet": _parquet}

@@ -1,0 +1,119 @@
+"""The rows that an import reads. One file a table: ``products.csv``, ``policies.json``, ``purchases.parquet``, ...
+
+Only ``products`` is required. Money is decimal in the shop's currency; times are ISO 8601 or epoch seconds and may be
+absent: what needs them is then switched off, and says so.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import msgspec
+
+from retail_assistant.shop.policies import Fact
+
+
+class ProductRow(msgspec.Struct, forbid_unknown_fields=True):
+    """``asin``, ``title`` and ``price`` are required; ``genre`` is the category, ``series`` groups variants."""
+
+    asin: str
+    title: str
+    price: float
+    genre: str = ""
+    series: str = ""
+    volume: int = 0
+    author: str = ""
+    format: str = ""
+    description: str = ""
+    quantity: int = 0
+    listed: bool = True
+
+
+class PolicyRow(msgspec.Struct, forbid_unknown_fields=True):
+    """``body`` is markdown with ``##`` sections; ``facts`` fill placeholders such as ``{window_days}``."""
+
+    id: str
+    title: str
+    body: str
+    facts: dict[str, Fact] = {}
+
+
+class ShopperRow(msgspec.Struct, forbid_unknown_fields=True):
+    """Shoppers are also taken from purchases, views and reviews."""
+
+    id: str
+    segment: str = "regular"
+
+
+class PurchaseRow(msgspec.Struct, forbid_unknown_fields=True):
+    """One copy bought."""
+
+    shopper: str
+    asin: str
+    ts: str | float | None = None
+    price: float | None = None
+
+
+class ViewRow(msgspec.Struct, forbid_unknown_fields=True):
+    """One product page seen."""
+
+    shopper: str
+    asin: str
+    ts: str | float | None = None
+
+
+class ReviewRow(msgspec.Struct, forbid_unknown_fields=True):
+    """``rating`` is 1 to 5."""
+
+    asin: str
+    shopper: str
+    rating: int
+    body: str
+    ts: str | float | None = None
+
+
+class PromotionRow(msgspec.Struct, forbid_unknown_fields=True):
+    """``category`` is a genre or ``*``; ``segment`` is all, new, regular or vip."""
+
+    id: str
+    title: str
+    percent: int
+    starts_at: str | float
+    ends_at: str | float
+    category: str = "*"
+    segment: str = "all"
+
+
+class QueryRow(msgspec.Struct, forbid_unknown_fields=True):
+    """One logged message; ``question`` tags the recurring question it was, ``intent`` what it asked for."""
+
+    text: str
+    shopper: str = ""
+    ts: str | float | None = None
+    question: str | None = None
+    intent: str = "faq"
+
+
+TABLES: dict[str, type[msgspec.Struct]] = {
+    "products": ProductRow,
+    "policies": PolicyRow,
+    "shoppers": ShopperRow,
+    "purchases": PurchaseRow,
+    "views": ViewRow,
+    "reviews": ReviewRow,
+    "promotions": PromotionRow,
+    "queries": QueryRow,
+}
+
+
+def epoch(value: str | float | None) -> float | None:
+    """A time as epoch seconds; raises ``ValueError`` for a text that is no ISO 8601 time. Without a zone it is UTC."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        return float(value)
+    try:
+        return float(value)
+    except ValueError:
+        parsed = dt.datetime.fromisoformat(value)
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()

@@ -1,0 +1,66 @@
+"""The retail domain of tau-bench (MIT licence) as rows: variants become items, the policy page becomes one policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import parbake as pb
+
+from retail_assistant.importing.load import Rows
+
+FILES = ("products.json", "orders.json", "users.json", "wiki.md")
+
+
+def is_tau(folder: Path) -> bool:
+    """Whether a folder holds this data set rather than table files."""
+    return all((folder / name).is_file() for name in FILES)
+
+
+def tables_of(folder: Path) -> Rows:
+    """Products, shoppers, purchases (without timestamps: the orders carry none) and the policy."""
+    try:
+        products = json.loads((folder / "products.json").read_text())
+        orders = json.loads((folder / "orders.json").read_text())
+        users = json.loads((folder / "users.json").read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise pb.BadInput(f"{folder} cannot be read: {error}", field="from") from error
+    return {
+        "products": _items(products),
+        "policies": [_policy((folder / "wiki.md").read_text())],
+        "shoppers": ({"id": user} for user in users),
+        "purchases": _purchases(orders),
+    }
+
+
+def _items(products: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for product in products.values():
+        for item in product["variants"].values():
+            options = ", ".join(f"{name} {value}" for name, value in item["options"].items())
+            yield {
+                "asin": item["item_id"],
+                "title": f"{product['name']} ({options})",
+                "series": product["name"],
+                "genre": product["name"],
+                "description": f"{product['name']}: {options}.",
+                "price": item["price"],
+                "quantity": 10 if item["available"] else 0,
+            }
+
+
+def _purchases(orders: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for order in orders.values():
+        if order["status"] != "cancelled":
+            for item in order["items"]:
+                yield {"shopper": order["user_id"], "asin": item["item_id"], "price": item["price"]}
+
+
+def _policy(page: str) -> dict[str, Any]:
+    """Subsections become sections, list marks go; the page's own title stays out of the text."""
+    lines = [re.sub(r"^#{3,}\s", "## ", line) for line in page.splitlines()]
+    title = lines[0].lstrip("# ").strip() or "Policy"
+    body = "\n".join(re.sub(r"^-\s+", "", line) for line in lines[1:]).replace("{", "(").replace("}", ")")
+    return {"id": "retail", "title": title, "body": body}

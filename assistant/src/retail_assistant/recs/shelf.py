@@ -1,0 +1,67 @@
+"""The shop as it is at this moment: what is in stock, what it costs, and what a shopper just did."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from retail_assistant.recs.features import RECENT_VIEWS
+
+_OFFERS = """
+SELECT p.asin, p.genre, p.format, r.cents
+FROM json_each(?) j CROSS JOIN products p ON p.asin = j.value
+CROSS JOIN inventory i ON i.asin = p.asin CROSS JOIN prices r ON r.asin = p.asin
+WHERE p.listed = 1 AND i.quantity > 0
+"""
+_EVENTS = f"""
+SELECT asin, ts, 1 FROM purchases WHERE shopper = :shopper
+UNION ALL
+SELECT asin, ts, 0 FROM (
+    SELECT asin, ts FROM views WHERE shopper = :shopper ORDER BY ts DESC, id DESC LIMIT {RECENT_VIEWS}
+)
+"""  # noqa: S608 - a number of ours
+
+
+# Plain tuples: a request reads some eighty rows, and naming their fields would cost more than reading them.
+Offer = tuple[str, str, str, int]
+"""asin, genre, format, and the price in cents of a product that can be bought now."""
+Event = tuple[str, float, int]
+"""asin, epoch seconds, and 1 for a purchase or 0 for a view."""
+
+
+class LiveShelf:
+    """Reads the shop's file at request time; one read-only connection per thread, each read sees the last commit."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Nothing is opened until first use."""
+        self._uri = f"{Path(path).resolve().as_uri()}?mode=ro"
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def offers(self, asins: Sequence[str]) -> dict[str, Offer]:
+        """Return those of some products that are listed and in stock."""
+        found = self._connection().execute(_OFFERS, (json.dumps(asins),)).fetchall()
+        return {row[0]: row for row in found}
+
+    def events(self, shopper: str) -> list[Event]:
+        """Return all of a shopper's purchases and the newest views; empty for an unknown shopper."""
+        return self._connection().execute(_EVENTS, {"shopper": shopper}).fetchall()
+
+    def close(self) -> None:
+        """Close every connection; a later read opens a new one."""
+        while self._opened:
+            self._opened.pop().close()
+        self._local = threading.local()
+
+    def _connection(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                self._uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
+            )
+            self._local.connection = connection
+            self._opened.append(connection)
+        return connection

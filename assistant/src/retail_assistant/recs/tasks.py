@@ -1,0 +1,145 @@
+"""The tasks of the recommendations domain, each with its contract."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import parbake as pb
+from retail_assistant.recs import als, rerank, trends
+from retail_assistant.recs.als import AlsModel, Candidate
+from retail_assistant.recs.log import confidence
+from retail_assistant.recs.refining import SHORT_S, Moment, merge
+from retail_assistant.recs.rerank import RerankerModel
+from retail_assistant.recs.shelf import LiveShelf
+from retail_assistant.recs.views import History, Taste
+from retail_assistant.recs.words import read_wishes
+
+COLD_START = "cold_start"
+SHOWN = 5
+MOST_SHOWN = 50
+tasks = pb.Registry()
+
+
+def all_shoppers(*, shop: pb.Source[History]) -> list[str]:
+    """Everybody the shop knows."""
+    return shop.shoppers()
+
+
+def all_genres(*, shop: pb.Source[History]) -> list[str]:
+    """Every genre, and ``all``."""
+    return [trends.ALL, *shop.genres()]
+
+
+@tasks.model(
+    freshness_sla="26h",
+    refresh=pb.every("24h", budget="2h", off_peak=True),
+    invalidated_by=[],
+    fallback_if_stale=pb.ServeStale("48h"),
+    owner="recs",
+)
+def factors(*, shop: pb.Source[History]) -> AlsModel:
+    """Item factors from everybody's purchases and views; they change slowly, so a daily run is enough."""
+    return als.train(shop.log())
+
+
+@tasks.artifact(
+    freshness_sla="8h",
+    refresh=pb.every("6h", budget="45m", off_peak=True),
+    invalidated_by=[pb.refresh("user/{user}", debounce="200ms")],
+    fallback_if_stale=pb.ServeStale("2h"),
+    owner="recs",
+    keys=all_shoppers,
+)
+def preferences(
+    users: pb.Keys[str], *, shop: pb.Source[History], model: AlsModel = pb.Model(factors)
+) -> dict[str, list[float] | pb.Absent]:
+    """One vector per shopper; a purchase folds in without training anew."""
+    found: dict[str, list[float] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
+    tastes = shop.tastes(users)
+    vectors = als.fold_in(model, [_history(model, taste) for taste in tastes.values()])
+    found.update(zip(tastes, vectors.tolist(), strict=True))
+    return found
+
+
+@tasks.artifact(
+    freshness_sla="90m",
+    refresh=pb.every("1h"),
+    invalidated_by=[],
+    fallback_if_stale=pb.ServeStale("6h"),
+    owner="merchandising",
+    keys=all_genres,
+)
+def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Absent:
+    """What sells now, overall (``all``) or in one genre; the same for everybody, so it is computed once an hour."""
+    days = trends.WINDOW_DAYS
+    found = trends.trending_candidates(shop.purchases_by_day(genre, days=days), shop.views_by_day(genre, days=days))
+    return found or pb.Absent("nothing_sold")
+
+
+@tasks.artifact(
+    freshness_sla="8h",
+    refresh=pb.every("6h", budget="45m", off_peak=True),
+    invalidated_by=[pb.refresh("user/{user}", debounce="200ms")],
+    fallback_if_stale=pb.Use(trending, key=lambda _: trends.ALL),
+    owner="recs",
+    keys=all_shoppers,
+)
+def candidates(
+    users: pb.Keys[str], *, shop: pb.Source[History], model: AlsModel = pb.Model(factors)
+) -> dict[str, list[Candidate] | pb.Absent]:
+    """Fifty products per shopper out of the whole catalog: the costly part, ahead; the order is left to the request."""
+    found: dict[str, list[Candidate] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
+    tastes = shop.tastes(users)
+    at = model.positions
+    owned = [np.array([at[t.asin] for t in taste if t.purchases and t.asin in at], int) for taste in tastes.values()]
+    hidden = np.zeros(len(model.asins), dtype=np.bool_)
+    hidden[[at[asin] for asin in shop.delisted() if asin in at]] = True
+    vectors = als.fold_in(model, [_history(model, taste) for taste in tastes.values()])
+    found.update(zip(tastes, als.top_candidates(model, vectors, owned, hidden=hidden), strict=True))
+    return found
+
+
+@tasks.model(
+    freshness_sla="26h",
+    refresh=pb.every("24h", budget="2h", off_peak=True),
+    invalidated_by=[],
+    fallback_if_stale=pb.ServeStale("48h"),
+    owner="recs",
+)
+def reranker(*, shop: pb.Source[History]) -> RerankerModel:
+    """What makes a candidate the next purchase, learned from the log's last week."""
+    return rerank.train(shop.log())
+
+
+@tasks.refine(
+    candidates, budget="150ms", why="stock, purchases, the page and the conversation exist only at request time"
+)
+async def recommendations(
+    base: pb.Served[list[Candidate]],
+    *,
+    shopper: pb.Live[str],
+    page: pb.Live[str | None] = None,
+    words: pb.Live[str] = "",
+    count: pb.Live[int] = SHOWN,
+    shop: pb.Resource[LiveShelf] = pb.GIVEN,
+    model: RerankerModel = pb.Model(reranker),
+    popular: pb.Reader[str, list[Candidate]] = pb.Input(trending),
+) -> list[Candidate]:
+    """The best few of the base that can be bought now and fit the conversation; trending ones where it runs out."""
+    count = max(1, min(count, MOST_SHOWN))
+    moment = Moment(shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
+    kept = moment.keep(shop, base.unwrap())
+    ranked = moment.order(model, kept, is_short=pb.remaining_s() < SHORT_S)
+    for genre in (*sorted(moment.wishes.genres), trends.ALL):
+        if len(ranked) >= count:
+            break
+        more = (await popular.get(genre)).value
+        ranked = merge(ranked, moment.keep(shop, more or ()))
+    return ranked[:count]
+
+
+def _history(model: AlsModel, taste: list[Taste]) -> als.History:
+    """A shopper's taste as fold-in wants it; products newer than the model are left out."""
+    known = [t for t in taste if t.asin in model.positions]
+    purchases, views = np.array([t.purchases for t in known], int), np.array([t.views for t in known], int)
+    return np.array([model.positions[t.asin] for t in known], int), np.asarray(confidence(purchases, views), float)

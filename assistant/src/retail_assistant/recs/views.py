@@ -1,0 +1,109 @@
+"""What recommendation tasks read of the shop ahead of time. Price and stock are live and not on it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.recs.log import Catalog, Log, make_log
+
+_PAGE = 200_000
+_EVENTS = "SELECT id, shopper, asin, ts FROM {table} WHERE id > :after ORDER BY id LIMIT :page"
+_TASTES = """
+SELECT shopper, asin, SUM(bought), SUM(1 - bought) FROM (
+    SELECT shopper, asin, 1 AS bought FROM purchases WHERE shopper IN (SELECT value FROM json_each(:shoppers))
+    UNION ALL
+    SELECT shopper, asin, 0 FROM views WHERE shopper IN (SELECT value FROM json_each(:shoppers))
+) GROUP BY shopper, asin ORDER BY shopper, asin
+"""
+_DAILY = """
+SELECT e.asin, CAST((:now - e.ts) / 86400 AS INTEGER) AS age, COUNT(*)
+FROM {table} e JOIN products p ON p.asin = e.asin
+WHERE e.ts > :since AND p.listed = 1 AND (:genre = 'all' OR p.genre = :genre)
+GROUP BY e.asin, age
+"""
+
+
+class Taste(msgspec.Struct, frozen=True):
+    """How often a shopper bought and looked at one product."""
+
+    asin: str
+    purchases: int
+    views: int
+
+
+class Daily(msgspec.Struct, frozen=True):
+    """How often a product was bought (or looked at) on the day that is ``age`` days before the newest event."""
+
+    asin: str
+    age: int
+    count: int
+
+
+class History(pb.View):
+    """Purchases, views and the catalog that they refer to."""
+
+    def shoppers(self) -> list[str]:
+        """Every shopper's id, sorted."""
+        self.whole_set("user")
+        return [row[0] for row in self.rows("SELECT id FROM shoppers ORDER BY id")]
+
+    def genres(self) -> list[str]:
+        """The genres that occur, sorted."""
+        self.whole_set("product")
+        return [row[0] for row in self.rows("SELECT DISTINCT genre FROM products ORDER BY genre")]
+
+    def delisted(self) -> list[str]:
+        """The products that are not sold any more."""
+        self.whole_set("product")
+        return [row[0] for row in self.rows("SELECT asin FROM products WHERE listed = 0")]
+
+    def tastes(self, shoppers: Sequence[str]) -> dict[str, list[Taste]]:
+        """What each of some shoppers bought and looked at, ordered by asin; without those who did neither.
+
+        The contract's own template (``user/{user}``) binds each result to its shopper.
+        """
+        found: dict[str, list[Taste]] = {}
+        for shopper, *taste in self.rows(_TASTES, shoppers=json.dumps(list(shoppers))):
+            found.setdefault(shopper, []).append(Taste(*taste))
+        return found
+
+    def log(self) -> Log:
+        """The whole log with its catalog, read in pages."""
+        events = [*self._events("purchases", 1), *self._events("views", 0)]
+        return make_log(self._catalog(), self.shoppers(), events)
+
+    def purchases_by_day(self, genre: str, *, days: int) -> list[Daily]:
+        """Daily purchases of the listed products of a genre (``all``: any), up to ``days`` before the newest event."""
+        return self._by_day("purchases", genre, days)
+
+    def views_by_day(self, genre: str, *, days: int) -> list[Daily]:
+        """Daily views, as :meth:`purchases_by_day`."""
+        return self._by_day("views", genre, days)
+
+    def _by_day(self, table: str, genre: str, days: int) -> list[Daily]:
+        self.whole_set("user")
+        self.whole_set("product")
+        ((now,),) = self.rows(
+            "SELECT MAX(IFNULL((SELECT MAX(ts) FROM purchases), 0), IFNULL((SELECT MAX(ts) FROM views), 0))"
+        )
+        rows = self.rows(_DAILY.format(table=table), now=now, since=now - days * 86_400, genre=genre)
+        return [Daily(*row) for row in rows]
+
+    def _events(self, table: str, bought: int) -> Iterator[tuple[str, str, float, int]]:
+        after = -1
+        while rows := self.rows(_EVENTS.format(table=table), after=after, page=_PAGE):
+            yield from ((shopper, asin, ts, bought) for _, shopper, asin, ts in rows)
+            after = rows[-1][0]
+
+    def _catalog(self) -> Catalog:
+        self.whole_set("product")
+        rows = self.rows(
+            "SELECT asin, series, volume, author, genre, format, created_at, listed FROM products ORDER BY asin"
+        )
+        columns = list(zip(*rows, strict=True)) or [()] * 8
+        asins, series, volumes, authors, genres, formats, created_at, listed = columns
+        return Catalog(asins, series, volumes, authors, genres, formats, created_at, tuple(map(bool, listed)))

@@ -1,0 +1,162 @@
+"""Real processes over one data folder: servers and workers on free loopback ports, ended by their own ids."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+from parbake.testing import FileClock
+
+HERE = Path(__file__).parent
+APP = "app_under_test:app"
+START_S = 60.0
+
+
+class Process:
+    """One started process with its log."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        """Start it in the folder of the app under test."""
+        self.popen = subprocess.Popen(  # noqa: S603  # this interpreter, our own modules
+            [sys.executable, "-m", "parbake", *arguments], cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.popen.stderr or ():
+            self.lines.append(line)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.popen.send_signal(signal.SIGKILL)
+        self.popen.wait(timeout=10)
+
+    def stop(self) -> None:
+        """End it in order, or kill it after ten seconds."""
+        if self.popen.poll() is None:
+            self.popen.terminate()
+            try:
+                self.popen.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+
+class Server(Process):
+    """A server with a client."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        """Wait until it answers."""
+        super().__init__(["serve", APP, "--port", "0"], environment)
+        self.url = eventually(self._address, timeout_s=START_S)
+        self.client = httpx.Client(base_url=self.url, timeout=60.0)
+        eventually(self._is_alive, timeout_s=START_S)
+
+    def _address(self) -> str | None:
+        if self.popen.poll() is not None:
+            raise AssertionError("the server ended: " + "".join(self.lines))
+        found = [m[1] for line in self.lines if (m := re.search(r"(http://127\.0\.0\.1:\d+)", line))]
+        return found[0] if found else None
+
+    def _is_alive(self) -> bool:
+        try:
+            return self.client.get("/healthz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def chat(self, message: str, **members: Any) -> Chat:
+        """Ask one message; ``history`` comes before it."""
+        history = members.pop("history", [])
+        body = {"model": "retail-assistant", "messages": [*history, {"role": "user", "content": message}], **members}
+        response = self.client.post("/v1/chat/completions", json=body)
+        assert response.status_code == 200, response.text
+        return Chat(response.json())
+
+    def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A shop write that must be acknowledged."""
+        response = self.client.put(path, json=body)
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A shop action that must be acknowledged."""
+        response = self.client.post(path, json=body)
+        assert response.status_code == 201, response.text
+        return dict(response.json())
+
+    def serve(self, task: str, key: str) -> dict[str, Any]:
+        """Serve an artifact by key."""
+        response = self.client.post(f"/v1/serve/{task}", json={"key": key})
+        assert response.status_code == 200, response.text
+        return dict(response.json())
+
+
+class Chat:
+    """A chat completion."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        """Keep what tests look at."""
+        self.text: str = document["choices"][0]["message"]["content"]
+        self.made: dict[str, Any] = document["parbake"]
+        self.lane: str = self.made["lane"]
+        self.cards: list[dict[str, Any]] = self.made["cards"]
+
+    @property
+    def is_precompiled(self) -> bool:
+        """Whether a FAQ answer computed ahead was served."""
+        return any(s["task"] == "faq_answers" for s in self.made["steps"]) and self.lane in ("batch", "event")
+
+
+class Cluster:
+    """Processes over one data folder and one clock."""
+
+    def __init__(self, home: Path, **environment: str) -> None:
+        """Start nothing yet."""
+        self.home = home
+        self.clock = FileClock(home / "clock")
+        self._environment = {
+            **os.environ,
+            "RETAIL_HOME": str(home),
+            "TEST_CLOCK": str(home / "clock"),
+            "LLM": "extractive",
+            **environment,
+        }
+        self._started: list[Process] = []
+
+    def server(self) -> Server:
+        """Start a server."""
+        return self._keep(Server(self._environment))
+
+    def worker(self) -> Process:
+        """Start a worker."""
+        return self._keep(Process(["worker", APP], self._environment))
+
+    def stop(self) -> None:
+        """End everything that was started."""
+        for process in self._started:
+            process.stop()
+
+    def _keep(self, process: Any) -> Any:
+        self._started.append(process)
+        return process
+
+
+def eventually(look: Callable[[], Any], *, timeout_s: float = 15.0, every_s: float = 0.05) -> Any:
+    """Look until it is truthy; fails after the time is up."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = look()
+        if found:
+            return found
+        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
+        time.sleep(every_s)

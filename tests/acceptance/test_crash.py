@@ -1,0 +1,141 @@
+"""Acceptance 6: kill -9 of worker and server; nothing acknowledged is lost, nothing mixes generations."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cluster import APP, HERE, Cluster, Server, eventually
+
+KILLS = 20
+QUESTION = "How many days do I have to send a book back?"
+
+
+def generations(home: Path) -> dict[str, Any]:
+    """The chain's generations in the store, and the model generation that each stored candidate list names."""
+    script = (
+        "import sys, json, parbake.stores.lmdb as l\n"
+        "s = l.open_url('lmdb://' + sys.argv[1]); out = {'models': [], 'own': []}\n"
+        "import asyncio; c = asyncio.run(s.stamp())[1]\n"
+        "out['pointers'] = {k: p.generation for k, p in c.pointers.items()}\n"
+        "for _, look in s.scan('candidates@1'):\n"
+        "    for r in look.records:\n"
+        "        if r.meta.generation: out['own'].append(r.meta.generation)\n"
+        "        if r.meta.generation: out['models'] += [b.generation for b in r.meta.tags.built_from if b.task == 'factors@1']\n"
+        "out['models'] = sorted(set(out['models'])); out['own'] = sorted(set(out['own'])); print(json.dumps(out))"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(home / "store")], capture_output=True, text=True, check=True)  # noqa: S603  # our own code
+    import json
+
+    return dict(json.loads(done.stdout))
+
+
+def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(cluster: Cluster) -> None:
+    """Twenty runs killed at random points: pointers stay, no snapshot mixes generations, and the next run is clean."""
+    before = generations(cluster.home)
+    environment = {**os.environ, "RETAIL_HOME": str(cluster.home), "TEST_CLOCK": str(cluster.home / "clock")}
+    command = [sys.executable, "-m", "parbake", "materialize", APP, "factors"]
+    draw = random.Random(7)  # noqa: S311  # a fixed seed, not a secret
+    for _ in range(KILLS):
+        run = subprocess.Popen(command, cwd=HERE, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603  # our own code
+        started = _wait_for_a_new_generation(cluster.home, run)
+        if started:
+            time.sleep(draw.uniform(0.0, 0.35))
+        run.kill()
+        run.wait(timeout=10)
+        state = generations(cluster.home)
+        assert len(state["models"]) == len(state["own"]) == 1, state
+        assert state["models"] == [state["pointers"]["factors@1"]], state
+    clean = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)  # noqa: S603  # our own code
+    assert clean.returncode == 0, clean.stderr
+    after = generations(cluster.home)
+    assert after["pointers"]["factors@1"] > before["pointers"]["factors@1"]
+    assert after["models"] == [after["pointers"]["factors@1"]]
+
+
+def _wait_for_a_new_generation(home: Path, run: subprocess.Popen[bytes]) -> bool:
+    """Until the run has allocated its generations, which it does before its first write."""
+    size = (home / "store" / "data.mdb").stat().st_mtime_ns
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and run.poll() is None:
+        if (home / "store" / "data.mdb").stat().st_mtime_ns != size:
+            return True
+        time.sleep(0.005)
+    return False
+
+
+def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster) -> None:
+    """Five servers killed amid writes: after each restart the last acknowledged change is what is answered."""
+    stop = threading.Event()
+    acked: list[int] = []
+
+    def load(server: Server, first: int) -> None:
+        days = first
+        while not stop.is_set():
+            try:
+                server.put("/shop/policies/returns", {"facts": {"window_days": days}})
+                acked.append(days)
+                server.chat(QUESTION)
+            except (httpx.TransportError, AssertionError):
+                return
+            days += 1
+
+    for round_ in range(5):
+        server = cluster.server()
+        stop.clear()
+        writer = threading.Thread(target=load, args=(server, 100 + 50 * round_))
+        writer.start()
+        time.sleep(0.7)
+        server.kill()
+        stop.set()
+        writer.join(timeout=30)
+        again = cluster.server()
+        in_shop = again.client.get("/shop/policies/returns").json()["facts"]["window_days"]
+        assert in_shop >= acked[-1]
+        assert f"{in_shop} days" in again.chat(QUESTION).text
+        again.stop()
+    assert len(acked) >= 10
+
+
+def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None:
+    """Without a worker, servers poll the outbox themselves: an event committed past the server is acknowledged by it."""
+    server = cluster.server()
+    with sqlite3.connect(cluster.home / "shop.db", timeout=10) as shop:
+        shop.execute("UPDATE policies SET facts = json_set(facts, '$.window_days', 77) WHERE id = 'returns'")
+        shop.execute(
+            "INSERT INTO parbake_outbox (id, subject, type, time) VALUES ('by-hand', 'policy/returns', 'policy.changed', ?)",
+            (time.time(),),
+        )
+    assert eventually(lambda: "77 days" in server.chat(QUESTION).text, timeout_s=5)
+    assert server.client.get("/readyz").status_code == 200
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="observes system calls through /proc")
+def test_a_sync_is_observed_before_each_acknowledgement(cluster: Cluster) -> None:
+    """Durability is asserted: both the shop and the store sync every commit, and an acknowledged write reaches the disk."""
+    script = (
+        "import sys, parbake.stores.lmdb as l; from retail_assistant.shop.schema import connect\n"
+        "s = l.open_url('lmdb://' + sys.argv[1] + '/store'); c = connect(sys.argv[1] + '/shop.db')\n"
+        "print(s.is_synced, c.execute('PRAGMA synchronous').fetchone()[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(cluster.home)], capture_output=True, text=True, check=True)  # noqa: S603  # our own code
+    assert done.stdout.split() == ["True", "2"]
+    server = cluster.server()
+    before = _written(server.popen.pid)
+    server.put("/shop/policies/returns", {"facts": {"window_days": 30}})
+    assert _written(server.popen.pid) > before
+
+
+def _written(pid: int) -> int:
+    """Bytes that the process has caused to be sent to storage."""
+    lines = Path(f"/proc/{pid}/io").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))

@@ -1,0 +1,74 @@
+"""Acceptance 3: prices, stock, promotions and the catalog are right in the very next reply."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from cluster import Cluster, Server, eventually
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+@pytest.fixture(scope="module")
+def asin(server: Server) -> str:
+    """A product on sale."""
+    return str(server.serve("trending", "all")["value"][0]["asin"])
+
+
+def test_a_price_and_a_stock_change_are_in_the_next_reply(server: Server, asin: str) -> None:
+    """Price and stock are live: what was set is what is said."""
+    server.put(f"/shop/prices/{asin}", {"cents": 4321})
+    server.put(f"/shop/inventory/{asin}", {"quantity": 0})
+    reply = server.chat("how much does this cost and is it in stock?", metadata={"page": asin})
+    assert "€43.21" in reply.text, reply.text
+    assert "out of stock" in reply.text, reply.text
+    server.put(f"/shop/inventory/{asin}", {"quantity": 9})
+    assert "out of stock" not in server.chat("is this in stock?", metadata={"page": asin}).text
+
+
+def test_a_promotion_is_said_at_once_and_gone_when_the_clock_says_so(cluster: Cluster, server: Server) -> None:
+    """A promotion appears in the next reply after its PUT, and is gone after its end without any event."""
+    now = cluster.clock.now()
+    body = {"title": "Lantern days", "category": "*", "segment": "all", "percent": 77, "starts_at": now - 1, "ends_at": now + 600}
+    server.put("/shop/promotions/lantern", body)
+    assert "77 %" in server.chat("What promotions do you have right now?").text
+    cluster.clock.advance(601)
+    eventually(lambda: server.client.get("/readyz").status_code == 200)
+    assert "77 %" not in server.chat("What promotions do you have right now?").text
+
+
+def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Server) -> None:
+    """After a DELETE returns, the product is in no reply, whatever was precomputed."""
+    shopper = "u00011"
+    first = server.chat("Recommend me a book", user=shopper)
+    asin, title = first.cards[0]["asin"], first.cards[0]["title"]
+    assert server.client.delete(f"/shop/products/{asin}").status_code == 200
+    for message in ("Recommend me a book", f"I am looking for {title}", f"how much is {title}?", "What is popular?"):
+        reply = server.chat(message, user=shopper)
+        assert asin not in [c["asin"] for c in reply.cards], message
+        assert title not in reply.text, reply.text
+    assert server.serve("product_embeddings", asin)["value"] is None
+
+
+def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> None:
+    """A new product's event leaves the embeddings and evidence of all others fresh in their batch lane."""
+    before = server.serve("product_embeddings", asin)
+    fields = {"title": "The Glass Orchard", "author": "Mara Winter", "genre": "fantasy", "cents": 990, "quantity": 5}
+    ack = server.put("/shop/products/NEW0001", {**fields, "description": "An orchard of glass trees sings at night."})
+    after = server.serve("product_embeddings", asin)
+    assert (after["verdict"], after["lane"], after["stamp"]) == ("fresh", before["lane"], before["stamp"])
+    assert server.serve("evidence", f"product/{asin}")["lane"] == "batch"
+    new = eventually(lambda: _in_event_lane(server, "NEW0001", ack["stamp"]))
+    assert new["verdict"] == "fresh"
+    deadline = time.monotonic() + 5
+    while "NEW0001" not in [c["asin"] for c in server.chat("Do you have The Glass Orchard?").cards]:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _in_event_lane(server: Server, asin: str, stamp: int) -> dict[str, object] | None:
+    row = server.client.get("/v1/freshness").json()
+    assert row["tasks"]
+    served = server.serve("product_embeddings", asin)
+    return served if served["stamp"] >= stamp else None
