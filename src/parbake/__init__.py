@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from parbake.app import App
     from parbake.embedders.minilm import MiniLm
     from parbake.generators.extractive import Extractive
+    from parbake.generators.llama import LlamaGenerator
+    from parbake.generators.openai import OpenAIGenerator
     from parbake.http.asgi import HttpApp
     from parbake.http.messages import HttpRequest, Response, json_response, problem
     from parbake.http.server import listen
@@ -72,9 +74,11 @@ _LAZY = {
     "Extractive": "parbake.generators.extractive:Extractive",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
+    "LlamaGenerator": "parbake.generators.llama:LlamaGenerator",
     "LogSink": "parbake.alerts.log:LogSink",
     "MiniLm": "parbake.embedders.minilm:MiniLm",
     "OUTBOX_DDL": "parbake.sources.sqlite:OUTBOX_DDL",
+    "OpenAIGenerator": "parbake.generators.openai:OpenAIGenerator",
     "Response": "parbake.http.messages:Response",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
@@ -102,8 +106,8 @@ __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
     "Embedder", "Exponential", "Extractive", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
-    "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LogSink", "MiniLm",
-    "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "ParbakeError",
+    "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink", "MiniLm",
+    "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError",
     "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute", "Refine", "Refuse", "Registry",
     "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale", "Served", "Source", "SourceError",
     "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Tracker", "UnknownResource",

@@ -41,6 +41,7 @@ class Process:
         """End it as a power cut would."""
         self.popen.send_signal(signal.SIGKILL)
         self.popen.wait(timeout=10)
+        self._close()
 
     def stop(self) -> None:
         """End it in order, or kill it after ten seconds."""
@@ -50,6 +51,12 @@ class Process:
                 self.popen.wait(timeout=10)
             except subprocess.TimeoutExpired:
                 self.kill()
+        self._close()
+
+    def _close(self) -> None:
+        self._reader.join(timeout=10)
+        if self.popen.stderr is not None:
+            self.popen.stderr.close()
 
 
 class Server(Process):
@@ -73,6 +80,10 @@ class Server(Process):
             return self.client.get("/healthz").status_code == 200
         except httpx.TransportError:
             return False
+
+    def _close(self) -> None:
+        self.client.close()
+        super()._close()
 
     def chat(self, message: str, **members: Any) -> Chat:
         """Ask one message; ``history`` comes before it."""

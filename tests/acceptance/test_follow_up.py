@@ -20,7 +20,6 @@ def test_a_follow_up_is_never_a_bare_faq_hit(server: Server, message: str) -> No
     history = [*ASKED, {"role": "assistant", "content": first.text}]
     reply = server.chat(message, history=history)
     assert not used_bank(reply), reply.made
-    assert "context_dependent" in reply.made["refusals"] or reply.made["intent"] != "faq"
 
 
 def test_an_opened_box_follow_up_is_answered_from_its_own_section(server: Server) -> None:

@@ -19,4 +19,4 @@ def test_an_event_acknowledged_by_one_server_is_respected_by_the_others_next_rea
         ack = server.put("/shop/policies/returns", {"facts": {"window_days": days}})
         reply = second.chat(QUESTION)
         assert f"{days} days" in reply.text, reply.text
-        assert all(s["stamp"] >= ack["stamp"] for s in reply.made["steps"] if s["task"] == "faq_answers")
+        assert all(s["stamp"] >= ack["stamp"] for s in reply.made["steps"])

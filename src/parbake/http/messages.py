@@ -60,7 +60,7 @@ def json_response(value: Any, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status)
 
 
-def problem(error: ParbakeError, **members: Any) -> Response:
+def problem(error: ParbakeError, /, **members: Any) -> Response:
     """An error as a problem document; ``members`` are added to it."""
     kind = "".join("-" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("-")
     document = {

@@ -158,7 +158,7 @@ class Resolver:
             return await self._on_demand(plan, key, context)
         if isinstance(fallback, Use):
             return await self._use(plan, key, fallback, judgement, context)
-        return _refused(plan, judgement)
+        return await self._refused(plan, judgement)
 
     def _overdue_within(self, plan: Plan, record: Record, judgement: Judgement) -> bool:
         """Whether a stale record is only late, not killed, and within the contract's extra time."""
@@ -236,13 +236,21 @@ class Resolver:
     async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
         """Serve another task's value under this one's name, saying why."""
         if not isinstance(fallback.task, Artifact):
-            return _refused(plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}"))
+            return await self._refused(plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}"))
         other = self._plans[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
         verdict = Verdict.DEGRADED if found.served.value is not None else judgement.verdict
         served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=judgement.reason)
         return Found(served, found.bound)
+
+    async def _refused(self, plan: Plan, judgement: Judgement) -> Found:
+        """Nothing may be served; the stamp says as of when."""
+        stamp, _ = await self._store.stamp()
+        served: Served[Any] = Served(
+            plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=judgement.reason, confidence=0.0
+        )
+        return Found(served)
 
     async def read_input(
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
@@ -272,10 +280,3 @@ def _check_type(plan: Plan, computed: Computed) -> None:
         plan.decode(computed.record.payload)
     except msgspec.DecodeError as error:
         raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {error}", field=plan.name) from error
-
-
-def _refused(plan: Plan, judgement: Judgement) -> Found:
-    served: Served[Any] = Served(
-        plan.name, None, judgement.verdict, "realtime", reason=judgement.reason, confidence=0.0
-    )
-    return Found(served)
