@@ -1,0 +1,242 @@
+"""The batch lane: joint promotion, gates, rollback, no mixed generations."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+
+EVERY = pb.every("20m")
+
+
+class Chain:
+    """A model and rows built with it; each row carries the model's number."""
+
+    def __init__(self, world):
+        """Declare the chain; ``number`` is what the next training yields."""
+        self.number = 1
+        self.rows = {"a": 1, "b": 2}
+        self.fail_at = None
+        self.tasks = pb.Registry()
+        self.seen = []
+
+        @self.tasks.model(**contract(refresh=EVERY, invalidated_by=[]))
+        def train() -> int:
+            return self.number
+
+        def names() -> list[str]:
+            return list(self.rows)
+
+        @self.tasks.artifact(**contract(refresh=EVERY, invalidated_by=[pb.fence("fact/{key}")], keys=names))
+        async def row(key: str, *, model: int = pb.Model(train)) -> tuple[int, int]:
+            self.seen.append(key)
+            await asyncio.sleep(0)
+            if key == self.fail_at:
+                raise ValueError(key)
+            return (model, self.rows[key])
+
+        self.train, self.row = train, row
+        self.app = world.app(self.tasks)
+
+    async def run(self, number):
+        """Train with a number and promote the chain."""
+        self.number = number
+        return await self.app.materialize(self.train)
+
+    async def get(self, key="a"):
+        """Serve one row."""
+        return await self.app.serve(self.row, key)
+
+
+@pytest.fixture
+async def chain(world):
+    """Return a chain with one promoted generation."""
+    made = Chain(world)
+    await made.app.drain()
+    await made.run(1)
+    return made
+
+
+async def test_a_run_promotes_the_chain(chain):
+    """A model and what is built with it come from one run, and are served without computing."""
+    chain.seen.clear()
+    served = await chain.get()
+    assert (served.value, served.lane, served.verdict) == ((1, 1), "batch", pb.Verdict.FRESH)
+    assert chain.seen == []
+    run = await chain.run(2)
+    assert [(b.task, b.rows) for b in run.built] == [("train", 1), ("row", 2)]
+    assert (await chain.get()).value == (2, 1)
+
+
+async def test_no_read_mixes_generations(chain):
+    """I3: during a run every read has a row of the model that is current, old before and new after."""
+    running = asyncio.create_task(chain.run(2))
+    seen = []
+    while not running.done():
+        seen.append(((await chain.get("a")).value[0], (await chain.get("b")).value[0]))
+        await asyncio.sleep(0)
+    await running
+    assert set(seen) <= {(1, 1), (1, 2), (2, 2)}
+    assert (await chain.get()).value[0] == 2
+    assert seen == sorted(seen)
+
+
+async def test_what_was_built_on_demand_with_an_earlier_model_dies_with_it(chain):
+    """An overlay record names its model; a moved pointer kills it wherever it lies."""
+    await chain.app.touch("fact/a")
+    assert (await chain.get()).value == (1, 1)
+    await chain.run(2)
+    assert (await chain.get()).value == (2, 1)
+
+
+async def test_a_gate_keeps_the_previous_generation(chain):
+    """A run with far fewer rows than the one before is not promoted, model included."""
+    chain.rows = {"a": 1}
+    chain.rows, full = {}, chain.rows
+    with pytest.raises(pb.GateFailed, match="0 rows") as caught:
+        await chain.run(2)
+    assert caught.value.field == "row"
+    chain.rows = full
+    assert (await chain.get()).value == (1, 1)
+
+
+async def test_a_failed_run_leaves_nothing_behind(chain):
+    """A task that raises half-way promotes nothing, and its rows are swept."""
+    chain.fail_at = "b"
+    with pytest.raises(pb.ComputeFailed):
+        await chain.run(2)
+    chain.fail_at = None
+    assert (await chain.get()).value == (1, 1)
+    control = (await chain.app.engine.store.stamp())[1]
+    assert control.running == ()
+    assert await chain.app.engine.store.sweep(()) == 0
+
+
+async def test_what_does_not_decode_is_not_promoted(world):
+    """The decodability gate names the key."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return 7
+
+    with pytest.raises(pb.GateFailed, match="'a' does not decode"):
+        await world.app(tasks).materialize(word, keys=["a"])
+
+
+async def test_rollback_returns_to_the_generation_before(chain):
+    """One step back for a task, and nothing that was withdrawn is served."""
+    tasks = pb.Registry()
+    values = ["old", "new"]
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return values[0]
+
+    app = chain.app.__class__(tasks)
+    first = await app.materialize(word, keys=["a"])
+    values.pop(0)
+    await app.materialize(word, keys=["a"])
+    assert (await app.serve(word, "a")).value == "new"
+    assert await app.rollback(word) == first.built[0].generation
+    served = await app.serve(word, "a")
+    assert (served.value, served.generation) == ("old", first.built[0].generation)
+
+
+async def test_a_second_run_in_the_meantime_is_a_conflict(chain):
+    """Of two runs of one chain, the one that finds the pointers moved promotes nothing."""
+    runs = await asyncio.gather(chain.run(2), chain.run(2), return_exceptions=True)
+    assert sorted(type(run).__name__ for run in runs) == ["PromotionConflict", "Run"]
+    assert (await chain.get()).value[0] == 2
+
+
+async def test_a_run_does_not_sweep_the_rows_of_another(world):
+    """A quick run of one task leaves a slow run of another its rows."""
+    tasks, held = pb.Registry(), asyncio.Event()
+
+    @tasks.artifact(**contract(invalidated_by=[], chunk=1))
+    async def slow(keys: pb.Keys[str]) -> dict[str, str]:
+        if keys[0] == "last":
+            await held.wait()
+        return {key: key for key in keys}
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def quick(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    lane = app.engine.batch
+    task = app.engine.plans["slow"]
+    generation, _, _ = await app.engine.store.begin()
+    await lane._build(task, ["a"], pb_context(), generation, lambda *_: None)
+    await app.materialize(quick, keys=["a"])
+    held.set()
+    assert (await app.engine.store.read(slow.ref, task.keys.encode("a"), generation=generation)).records
+
+
+def pb_context():
+    """Return the context of a batch computation."""
+    from parbake.serving.binding import Context
+
+    return Context(lane="batch")
+
+
+async def test_a_model_that_was_never_trained_is_said(world):
+    """What needs a model says which lane must run first."""
+    made = Chain(world)
+    await made.app.drain()
+    with pytest.raises(pb.NotMaterialized, match="train has no promoted generation"):
+        await made.get()
+
+
+async def test_a_model_past_its_sla_is_not_used(chain, world):
+    """A model's contract holds like any other."""
+    world.clock.advance(3601)
+    await chain.app.drain()
+    with pytest.raises(pb.NotMaterialized, match="past its SLA"):
+        await chain.get("a")
+
+
+async def test_keys_must_be_known(chain, world):
+    """A task without ``keys=`` needs keys; a chain chooses its own; a model is not served."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(key: str) -> str:
+        return key
+
+    with pytest.raises(pb.BadInput, match="declares no keys="):
+        await world.app(tasks).materialize(word)
+    with pytest.raises(pb.BadInput, match="promoted together"):
+        await chain.app.materialize(chain.train, keys=["a"])
+    with pytest.raises(pb.BadInput, match="is a model"):
+        await chain.app.serve(chain.train)
+
+
+async def test_progress_and_absent_rows_are_counted(world):
+    """A batched function's missing keys are stored as absent; progress reaches the total."""
+    tasks, seen = pb.Registry(), []
+
+    @tasks.artifact(**contract(invalidated_by=[], chunk=2))
+    def word(keys: pb.Keys[str], *, facts: pb.Source[Facts]) -> dict[str, str]:
+        return {key: key for key in keys if key != "none"}
+
+    app = world.app(tasks)
+    await app.drain()
+    run = await app.materialize(word, keys=["a", "b", "none"], progress=lambda *step: seen.append(step))
+    assert (run.built[0].rows, run.built[0].absent) == (2, 1)
+    assert seen == [("word", 0, 3), ("word", 2, 3), ("word", 3, 3)]
+    assert (await app.serve(word, "none")).reason == "no row computed"
+
+
+async def test_the_write_rule_spares_newer_rows_than_the_run(chain):
+    """An event's result is newer than a run that began before it, and is still served after the promotion."""
+    running = asyncio.create_task(chain.run(1))
+    await asyncio.sleep(0)
+    chain.rows["a"] = 9
+    ack = await chain.app.touch("fact/a")
+    await running
+    served = await chain.get()
+    assert served.value == (1, 9)
+    assert served.stamp >= ack.stamp

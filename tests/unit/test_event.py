@@ -1,0 +1,196 @@
+"""The event lane: at once, debounced, hottest first, durable cursor, no key blocks another."""
+
+import asyncio
+import contextlib
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.lanes.event import CURSOR, EventLane
+
+
+class Lane:
+    """One refreshed task and a lane that is stepped by hand."""
+
+    def __init__(self, world, **changes):
+        """Declare and open."""
+        self.calls, self.broken, self.heat = [], set(), {}
+        self.tasks = pb.Registry()
+        settings = {"invalidated_by": [pb.refresh("fact/{key}", debounce="100ms")]} | changes
+
+        @self.tasks.artifact(**contract(**settings))
+        def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+            self.calls.append(key)
+            if key in self.broken:
+                raise self.broken_with
+            return facts.get(key)
+
+        self.broken_with = ValueError("broken")
+        self.fact, self.app = fact, world.app(self.tasks)
+        self.lane = self.make()
+
+    def make(self):
+        """A lane as a new worker has it."""
+        engine = self.app.engine
+
+        async def heat(_ref):
+            return self.heat
+
+        return EventLane(engine.store, engine.resolver, engine.plans.values(), engine.clock, heat)
+
+    async def warm(self, world, *keys):
+        """Store a value for each key and forget the calls."""
+        for key in keys:
+            world.put(key, "old", tell=False)
+        await self.app.drain()
+        for key in keys:
+            await self.app.serve(self.fact, key)
+        self.calls.clear()
+
+    async def step(self, times=3):
+        """Step until nothing more is due now."""
+        for _ in range(times):
+            await self.lane.step()
+
+    async def change(self, world, *keys):
+        """Change facts and acknowledge."""
+        for key in keys:
+            world.put(key, "new")
+        return await self.app.drain()
+
+
+@pytest.fixture
+def lane(world):
+    """Return a lane over a refresh-strength task."""
+    return Lane(world)
+
+
+async def test_the_first_event_refreshes_at_once(lane, world):
+    """The stored value is new, made by the event lane, with a stamp at or above the acknowledgement."""
+    await lane.warm(world, "a", "b")
+    ack = await lane.change(world, "a")
+    await lane.step()
+    assert lane.calls == ["a"]
+    served = await lane.app.serve(lane.fact, "a")
+    assert (served.value, served.lane, served.verdict) == ("new", "event", pb.Verdict.FRESH)
+    assert served.stamp >= ack.stamp
+    assert lane.calls == ["a"]
+
+
+async def test_followers_are_debounced(lane, world):
+    """Events that follow within the debounce time are answered by one refresh after it."""
+    await lane.warm(world, "a")
+    await lane.change(world, "a")
+    await lane.step()
+    for _ in range(5):
+        await lane.change(world, "a")
+        await lane.step()
+    assert len(lane.calls) == 1
+    await asyncio.sleep(0.12)
+    await lane.step()
+    assert len(lane.calls) == 2
+
+
+async def test_the_hottest_key_goes_first(lane, world):
+    """Among what is due, what was served most comes first."""
+    await lane.warm(world, "a", "b", "c")
+    lane.heat = {b"sb": 9, b"sc": 5}
+    await lane.change(world, "a", "b", "c")
+    await lane.step()
+    assert lane.calls == ["b", "c", "a"]
+
+
+async def test_the_cursor_survives_a_restart(lane, world):
+    """What a dead worker had not refreshed, the next one does; what it had, it does not."""
+    await lane.warm(world, "a", "b")
+    await lane.change(world, "a")
+    await lane.step()
+    assert await lane.app.engine.store.get(CURSOR) is not None
+    await lane.change(world, "b")
+    lane.lane = lane.make()
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(lane.lane.run(), 0.3)
+    assert lane.calls == ["a", "b"]
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), pb.SourceError("x")])
+async def test_a_failing_key_blocks_no_other(lane, world, error):
+    """Other keys are refreshed; the failing one is tried again and heals."""
+    await lane.warm(world, "a", "b", "c")
+    lane.broken, lane.broken_with = {"b"}, error
+    lane.heat = {b"sb": 9}
+    await lane.change(world, "a", "b", "c")
+    await lane.step()
+    assert lane.calls[0] == "b"
+    assert set(lane.calls) == {"a", "b", "c"}
+    lane.broken = set()
+    await asyncio.sleep(0.25)
+    await lane.step()
+    assert (await lane.app.serve(lane.fact, "b")).verdict is pb.Verdict.FRESH
+    assert lane.calls.count("b") == 2
+
+
+async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch):
+    """Keys behind an unreadable one stay queued."""
+    await lane.warm(world, "a", "b")
+    await lane.change(world, "a", "b")
+    store, fails = lane.app.engine.store, [True]
+    read = store.read
+
+    async def flaky(task, key, *, generation=0):
+        if fails:
+            fails.pop()
+            raise pb.StoreError("for a moment")
+        return await read(task, key, generation=generation)
+
+    monkeypatch.setattr(store, "read", flaky)
+    await lane.step()
+    await asyncio.sleep(0.25)
+    await lane.step()
+    assert sorted(lane.calls) == ["a", "b"]
+
+
+async def test_keys_without_a_template_are_found_by_their_tags(world):
+    """A family that views record refreshes exactly the stored values that read the entity."""
+    lane = Lane(world, invalidated_by=[pb.refresh("fact")])
+    await lane.warm(world, "a", "b")
+    await lane.change(world, "b")
+    await lane.step()
+    assert lane.calls == ["b"]
+
+
+async def test_a_bulk_load_refreshes_every_stored_key(lane, world):
+    """Templates name no key in a bulk event: everything stored is refreshed."""
+    await lane.warm(world, "a", "b")
+    await lane.app.touch("fact")
+    await lane.step()
+    assert sorted(lane.calls) == ["a", "b"]
+
+
+async def test_keys_nobody_asked_for_wait(lane, world):
+    """An event on a key that was never computed costs nothing."""
+    await lane.app.drain()
+    await lane.change(world, "z")
+    await lane.step()
+    assert lane.calls == []
+
+
+async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world):
+    """I5: once what is stored is as new as its events, nothing more is due."""
+    await lane.warm(world, "a")
+    await lane.change(world, "a")
+    await lane.step()
+    await lane.lane.revisit(0)
+    await asyncio.sleep(0.12)
+    await lane.step()
+    assert lane.calls == ["a"]
+    assert await lane.lane.step() is False
+
+
+async def test_no_request_waits_for_the_lane(lane, world):
+    """Between the event and its refresh the old value is served, marked."""
+    await lane.warm(world, "a")
+    await lane.change(world, "a")
+    served = await lane.app.serve(lane.fact, "a")
+    assert (served.value, served.verdict, lane.calls) == ("old", pb.Verdict.DEGRADED, [])

@@ -1,0 +1,88 @@
+"""From outboxes to raised tags."""
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+
+
+async def test_an_outbox_is_applied_to_its_end_and_once(world):
+    """Each row raises its tags; a second drain raises nothing again."""
+    app = world.app(pb.Registry())
+    for name in "abc":
+        world.put(name, "x")
+    ack = await app.drain()
+    assert set(ack.raised) == {"fact/a", "fact/b", "fact/c", "fact/*"}
+    assert await app.drain() is None
+    assert await app.stamp() == ack.stamp
+
+
+async def test_a_malformed_row_blocks_nothing_and_hides_nothing(world, caplog):
+    """What a row meant to raise is not known: all families of its source are raised, and the rows behind it too."""
+    app = world.app(pb.Registry())
+    world.put("a", "x")
+    with world.connected() as connection:
+        connection.execute("UPDATE parbake_outbox SET subject = 'No Tag'")
+    world.put("b", "x")
+    ack = await app.drain()
+    assert {"fact", "fact/*", "fact/b"} <= set(ack.raised)
+    assert "position 1" in caplog.text
+
+
+async def test_a_dead_source_does_not_silence_the_others(world, tmp_path):
+    """The others are polled and heard, and the error is told."""
+    dead = pb.SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
+    app = world.app(pb.Registry(), sources=[dead, world.source])
+    world.put("a", "x")
+    with pytest.raises(pb.SourceError, match="dead"):
+        await app.drain()
+    lookup = await app.engine.store.read("x", b"y")
+    assert set(lookup.heartbeats) == {"facts"}
+    assert await app.engine.store.applied("facts") == 1
+
+
+async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):
+    """Whatever a source raises, the message names the source."""
+    app = world.app(pb.Registry())
+    monkeypatch.setattr(world.source, "poll", lambda after, limit: 1 / 0)
+    with pytest.raises(pb.SourceError, match="'facts' cannot be polled"):
+        await app.drain()
+
+
+async def test_touch_raises_entities_and_families(world):
+    """A tag without an entity means all of its family."""
+    app = world.app(pb.Registry())
+    assert set((await app.touch("fact/a", "user")).raised) == {"fact/a", "fact/*", "user", "user/*"}
+    with pytest.raises(pb.BadInput):
+        await app.touch("No Tag")
+
+
+async def test_a_touched_value_without_a_source_is_recomputed(world):
+    """One plain function, touch, no source: the first example of the README keeps its contract."""
+    tasks, words = pb.Registry(), ["new", "old"]
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("policy")]))
+    def answer(key: str) -> str:
+        return words.pop()
+
+    app = pb.App(tasks)
+    assert (await app.serve(answer, "returns")).value == "old"
+    await app.touch("policy/returns")
+    assert (await app.serve(answer, "returns")).value == "new"
+
+
+def test_the_synchronous_face_does_the_same(world):
+    """``app.sync`` serves, touches, publishes and closes from plain code."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key) or "none"
+
+    app = world.app(tasks)
+    assert app.sync.serve(fact, "a").value == "none"
+    app.sync.materialize(fact, keys=["a"])
+    assert app.sync.touch("fact/a").raised
+    event = pb.CloudEvent("1", "s", "fact.changed", "fact/a")
+    assert app.sync.publish(event, event).duplicates == 1
+    app.sync.close()

@@ -1,0 +1,128 @@
+"""Refine and live tasks."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+
+
+class Page:
+    """Live tasks that read each other, and a refine over an artifact."""
+
+    def __init__(self, world):
+        """Declare."""
+        self.calls, self.pause = [], 0.0
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract(invalidated_by=[], fallback_if_stale=pb.Refuse()))
+        def base(key: str) -> list[str] | pb.Absent:
+            return pb.Absent("nothing") if key == "none" else [key, "x"]
+
+        @tasks.live(why="embeds once")
+        async def embedding(message: pb.Live[str]) -> int:
+            self.calls.append(message)
+            await asyncio.sleep(0)
+            return len(message)
+
+        @tasks.live(why="classifies")
+        def intent(*, message: pb.Live[str], vector: int = pb.Input(embedding)) -> str:
+            return f"{message}:{vector}"
+
+        @tasks.refine(base, budget="100ms")
+        async def finer(
+            base: pb.Served[list[str]], page: pb.Live[str], *, vector: int = pb.Input(embedding)
+        ) -> list[str]:
+            await asyncio.sleep(self.pause)
+            return [*base.unwrap(), page, str(vector)]
+
+        self.base, self.embedding, self.intent, self.finer = base, embedding, intent, finer
+        self.app = world.app(tasks)
+
+
+@pytest.fixture
+def page(world):
+    """Return a page's tasks."""
+    return Page(world)
+
+
+async def test_a_refine_sees_its_base_and_live_values(page):
+    """By position or by name, those of its inputs too."""
+    for served in (
+        await page.app.serve(page.finer, "a", page="p", message="four"),
+        await page.app.serve(page.finer, "a", "p", message="four"),
+    ):
+        assert (served.task, served.value) == ("finer", ["a", "x", "p", "4"])
+
+
+async def test_past_its_budget_the_base_is_served_degraded(page):
+    """I7: the budget bounds the refine, and the reason says so."""
+    page.pause = 5
+    served = await page.app.serve(page.finer, "a", page="p", message="m")
+    assert (served.value, served.verdict) == (["a", "x"], pb.Verdict.DEGRADED)
+    assert "budget of 100 ms" in served.reason
+
+
+async def test_without_a_base_there_is_nothing_to_refine(page):
+    """The base's reason is passed on."""
+    served = await page.app.serve(page.finer, "none", page="p", message="m")
+    assert (served.value, served.reason) == (None, "nothing")
+
+
+async def test_a_live_value_is_computed_once_per_request(page):
+    """Whoever asks within a request shares it; another request does not."""
+    async with page.app.request():
+        await page.app.serve(page.embedding, "hello")
+        assert (await page.app.serve(page.intent, message="hello")).value == "hello:5"
+        await page.app.serve(page.finer, "a", page="p", message="hello")
+    assert page.calls == ["hello"]
+    async with page.app.request():
+        await page.app.serve(page.embedding, "hello")
+    assert page.calls == ["hello", "hello"]
+
+
+@pytest.mark.parametrize(("live", "field"), [({}, "live.message"), ({"message": "m", "cart": 1}, "live.cart")])
+async def test_missing_and_unknown_live_values_are_named(page, live, field):
+    """Nothing is computed, not even the base."""
+    with pytest.raises(pb.BadInput) as caught:
+        await page.app.serve(page.finer, "a", page="p", **live)
+    assert caught.value.field == field
+    assert list(page.app.engine.store.scan(page.base.ref)) == []
+
+
+async def test_remaining_time_is_known_to_the_task(world):
+    """The sooner of budget and deadline; infinite without either."""
+    tasks, seen = pb.Registry(), []
+
+    @tasks.live(why="minds the time")
+    async def mindful(message: pb.Live[str]) -> str:
+        seen.append(pb.remaining_s())
+        return message
+
+    app = world.app(tasks)
+    await app.serve(mindful, "m")
+    async with app.request("2s"):
+        await app.serve(mindful, "m")
+    assert seen[0] == float("inf")
+    assert 1 < seen[1] <= 2
+
+
+async def test_resources_are_given_and_lazy_ones_built_once(world):
+    """A missing one is found at load, and the error names the parameter."""
+    tasks, built = pb.Registry(), []
+
+    @tasks.live(why="uses a client")
+    async def reply(message: pb.Live[str], *, client: pb.Resource[bytes] = pb.GIVEN) -> str:
+        return message + client.decode()
+
+    def build():
+        built.append(1)
+        return b"!"
+
+    app = world.app(tasks, resources={bytes: pb.Lazy(build)})
+    assert [(await app.serve(reply, message="hi")).value for _ in range(2)] == ["hi!", "hi!"]
+    assert built == [1]
+    with pytest.raises(pb.DeclarationError) as caught:
+        await world.app(tasks).serve(reply, message="hi")
+    assert caught.value.field == "client"

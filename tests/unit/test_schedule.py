@@ -1,0 +1,126 @@
+"""When batch runs are due, and who hears of stale artifacts."""
+
+import asyncio
+import contextlib
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+
+
+class Heard:
+    """An alert sink that remembers."""
+
+    def __init__(self):
+        """Start with nothing heard."""
+        self.alerts = []
+
+    async def send(self, alert):
+        """Remember."""
+        self.alerts.append((alert.kind, alert.task, alert.owner))
+
+
+class Deaf:
+    """A sink that fails."""
+
+    async def send(self, alert):
+        """Fail."""
+        raise OSError("nobody answers")
+
+
+class Scheduled:
+    """A model, rows built with it, and something apart."""
+
+    def __init__(self, world):
+        """Declare."""
+        self.broken = False
+        self.heard = Heard()
+        tasks = pb.Registry()
+        settings = contract(invalidated_by=[], refresh=pb.every("20m"))
+
+        @tasks.model(**settings)
+        def train() -> int:
+            return 1
+
+        def names() -> list[str]:
+            return [] if self.broken else ["a", "b"]
+
+        @tasks.artifact(**settings, keys=names)
+        def row(key: str, *, model: int = pb.Model(train)) -> int:
+            return model
+
+        @tasks.artifact(**settings, keys=names)
+        def apart(key: str) -> str:
+            return key
+
+        self.train, self.row, self.apart = train, row, apart
+        self.app = world.app(tasks, alerts=[Deaf(), self.heard])
+
+    async def due(self):
+        """Run what is due; the names of what was built, per run."""
+        return [[built.task for built in run.built] for run in await self.app.run_due()]
+
+
+@pytest.fixture
+def scheduled(world):
+    """Return scheduled tasks whose alerts are remembered."""
+    return Scheduled(world)
+
+
+async def test_what_is_due_runs_once_chains_together(scheduled, world):
+    """At the start all is due; then nothing until a period has passed."""
+    assert await scheduled.due() == [["train", "row"], ["apart"]]
+    assert await scheduled.due() == []
+    world.clock.advance(1199)
+    assert await scheduled.due() == []
+    world.clock.advance(1)
+    assert await scheduled.due() == [["train", "row"], ["apart"]]
+
+
+async def test_a_failed_run_tells_its_owner_and_waits_before_it_tries_again(scheduled, world):
+    """The gate's alert names the task; other tasks run; a retry comes after half a minute."""
+    await scheduled.due()
+    scheduled.broken = True
+    world.clock.advance(1200)
+    assert await scheduled.due() == []
+    assert set(scheduled.heard.alerts) == {("gate_failed", "train", "team"), ("gate_failed", "apart", "team")}
+    scheduled.broken = False
+    assert await scheduled.due() == [["row"]], "rows need not wait for their model: the current one still holds"
+    world.clock.advance(31)
+    assert await scheduled.due() == [["train", "row"], ["apart"]]
+
+
+async def test_stale_and_recovered_are_told_exactly_once_each(scheduled, world, caplog):
+    """However often and by however many watchers it is checked; a deaf sink keeps nobody from hearing."""
+    watch = scheduled.app.engine.watch
+    await watch.check()
+    await scheduled.due()
+    await watch.check()
+    assert scheduled.heard.alerts == []
+    world.clock.advance(3601)
+    for _ in range(3):
+        await watch.check()
+    kinds = [("stale", name, "team") for name in ("train", "row", "apart")]
+    assert scheduled.heard.alerts == kinds
+    await scheduled.due()
+    for _ in range(3):
+        await watch.check()
+    assert scheduled.heard.alerts == kinds + [("recovered", name, "team") for name in ("train", "row", "apart")]
+    assert "Deaf" in caplog.text
+
+
+async def test_a_worker_does_it_all(scheduled):
+    """``work`` runs what is due and goes on until it is cancelled."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(scheduled.app.work(), 0.3)
+    assert (await scheduled.app.serve(scheduled.row, "a")).lane == "batch"
+    await scheduled.app.close()
+
+
+async def test_a_server_polls_and_watches(scheduled, world):
+    """``serving`` keeps the heartbeat of every source."""
+    async with scheduled.app.serving():
+        await asyncio.sleep(0.05)
+    lookup = await scheduled.app.engine.store.read("x", b"y")
+    assert lookup.heartbeats == {"facts": world.clock.now()}
