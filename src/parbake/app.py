@@ -49,7 +49,7 @@ class Engine:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
         self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
         self.clock = app.clock
-        self.plans = {t.name: Plan(t) for t in app.tasks if isinstance(t, Stored)}
+        self.plans = {t.name: Plan(t, off=app.off.get(t.name, "")) for t in app.tasks if isinstance(t, Stored)}
         self.binder = Binder(app.sources, app.resources)
         app.tasks.check_complete()
         for task in app.tasks:
@@ -101,11 +101,13 @@ class App:
         hooks: Sequence[Hook] = (),
         silence_limit: Duration = "30s",
         heartbeat: Duration = "1s",
+        off: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing is opened until first use.
 
         ``store`` is a URL or a store; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is
-        the path of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted.
+        the path of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted; ``off``
+        maps the tasks that cannot run here to the reason.
         """
         self.tasks = tasks
         self.store_url = store
@@ -117,6 +119,7 @@ class App:
         self.hooks = tuple(hooks)
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
+        self.off = dict(off or {})
         self.counters = Counters()
 
     @cached_property
@@ -221,7 +224,7 @@ class App:
 
     def classify(self) -> list[TaskRow]:
         """The classification table."""
-        return classify(self.tasks)
+        return classify(self.tasks, self.off)
 
     def _note_run(self, run: Run) -> None:
         if self.engine.ledger is not None:

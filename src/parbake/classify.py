@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -26,13 +26,15 @@ class TaskRow(msgspec.Struct, frozen=True):
     note: str = ""
 
 
-def classify(tasks: Iterable[Task]) -> list[TaskRow]:
-    """Describe tasks in the order of declaration."""
-    return [_row(task) for task in tasks]
+def classify(tasks: Iterable[Task], off: Mapping[str, str] | None = None) -> list[TaskRow]:
+    """Describe tasks in the order of declaration; ``off`` maps those that cannot run to the reason."""
+    reasons = off or {}
+    return [_row(task, reasons.get(task.name, "")) for task in tasks]
 
 
-def _row(task: Task) -> TaskRow:
+def _row(task: Task, off: str) -> TaskRow:
     note = "could be precomputed: it reaches no live input" if could_be_precomputed(task) else ""
+    note = f"off: {off}" if off else note
     contract: dict[str, Any] = {}
     if isinstance(task, Stored):
         contract = _contract(task.contract)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
+from pathlib import Path
 from typing import Any
 
 import parbake as pb
@@ -19,6 +21,8 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs import tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.views import History
+from retail_assistant.shop import queries
+from retail_assistant.shop.schema import check, connect
 from retail_assistant.settings import Settings, from_environment
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews")
@@ -36,11 +40,12 @@ class Clock:
 def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
     """The app over one data folder; nothing is opened yet."""
     shop = settings.data / "shop.db"
+    meta = shop_meta(shop)
     wall = clock or Clock()
     resources: dict[Any, Any] = {
         pb.Embedder: pb.Lazy(lambda: pb.MiniLm(threads=1)),
         pb.Generator: pb.Lazy(lambda: generator(settings)),
-        LiveShop: LiveShop(shop, clock=wall),
+        LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
         ProductIndex: ProductIndex(),
         knowledge.WallClock: knowledge.WallClock(wall),
@@ -56,7 +61,20 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
         clock=wall,
         ledger=settings.data / "ledger.db",
         alerts=alerts,
+        off=json.loads(meta.get("off", "{}")),
     )
+
+
+def shop_meta(path: Path) -> dict[str, str]:
+    """What the shop file says about itself; empty when there is none yet."""
+    if not path.is_file():
+        return {}
+    conn = connect(path)
+    try:
+        check(conn)
+        return queries.get_meta(conn)
+    finally:
+        conn.close()
 
 
 def generator(settings: Settings) -> pb.Generator:

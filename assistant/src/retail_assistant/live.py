@@ -96,6 +96,11 @@ class LiveShop:
         """The formats in which a volume is sold."""
         return queries.list_editions(self.conn, product.series, product.volume) if product.series else [product]
 
+    def line(self, series: str) -> list[Product]:
+        """All listed products of a series."""
+        rows = self.conn.execute("SELECT asin FROM products WHERE series = ? AND listed = 1", (series,)).fetchall()
+        return [queries.get_product(self.conn, row[0]) for row in rows]
+
     def orders(self, shopper: str, *, limit: int = 3) -> list[Order]:
         """A shopper's last purchases, newest first."""
         rows = self.conn.execute(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     demo = commands.add_parser("demo", help="make a shop if there is none, and serve the assistant with a worker")
     demo.add_argument("--port", type=int, default=8000)
     demo.add_argument("--host", default="127.0.0.1")
+    load = commands.add_parser("import", help="load a team's own shop from CSV, JSON or Parquet files")
+    load.add_argument("--from", dest="folder", type=Path, help="the folder; PARBAKE_DATA by default")
+    load.add_argument("--currency", default="€", help="the sign before amounts")
     commands.add_parser("prepare", help="make a shop if there is none, and run every batch task that is due")
     options = parser.parse_args(arguments)
     try:
         settings = from_environment()
         if options.command == "demo":
             run_demo(settings, options.host, options.port)
+        elif options.command == "import":
+            import_shop(settings, options.folder, options.currency)
         else:
             prepare(settings)
     except pb.ParbakeError as error:
@@ -63,6 +67,18 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
         worker.wait(timeout=10)
 
 
+def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
+    """Load a folder and print what was refused and which tasks are off."""
+    from retail_assistant.importing import load, tau
+
+    source = folder or Path(os.environ.get("PARBAKE_DATA") or "")
+    if str(source) in ("", "."):
+        raise pb.BadInput("which folder? pass --from, or set PARBAKE_DATA", field="from")
+    tables = tau.tables_of(source) if tau.is_tau(source) else load.tables_of(source)
+    report = load.load(tables, settings.data / "shop.db", currency=currency)
+    print("\n".join(report.lines()))
+
+
 def prepare(settings: Settings) -> None:
     """Generate the shop at the first start, and compute what no generation exists of; what is only old stays for the worker."""
     settings.data.mkdir(parents=True, exist_ok=True)
@@ -86,7 +102,7 @@ async def _materialize(settings: Settings, bars: Any) -> None:
     """The first generations; a start with old ones is ready at once, and the worker refreshes behind."""
     from retail_assistant.compose import build
 
-    app = build(replace(settings))
+    app = build(settings)
     app.resources[pb.Embedder] = pb.Lazy(lambda: pb.MiniLm(threads=2))
     try:
         await app.drain()

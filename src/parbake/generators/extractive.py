@@ -5,13 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
+from parbake.guard.topics import content_words
 from parbake.ports import Delta, Prompt, Usage
 
-_WORD = re.compile(r"[a-z0-9]+")
 _SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
-_COMMON = frozenset(
-    ["a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do", "does", "for", "from", "had", "has", "have", "how", "i", "if", "in", "is", "it", "its", "me", "my", "of", "on", "or", "our", "please", "so", "that", "the", "their", "them", "then", "there", "these", "they", "this", "to", "was", "we", "were", "what", "when", "where", "which", "who", "will", "with", "would", "you", "your"]
-)
 
 
 class Extractive:
@@ -32,16 +29,11 @@ class Extractive:
 
     def quote(self, prompt: Prompt) -> list[str]:
         """The sentences to quote, in the order of the evidence; evidence that comes first counts for more."""
-        wanted = set(words(prompt.question)) | {w for _, text in prompt.turns[-1:] for w in words(text)}
+        wanted = set(content_words(prompt.question)) | {w for _, text in prompt.turns[-1:] for w in content_words(text)}
         scored: list[tuple[float, int, str]] = []
         for rank, text in enumerate(prompt.evidence):
             for sentence in _SENTENCE.split(text.strip()):
-                overlap = len(wanted & set(words(sentence)))
+                overlap = len(wanted & set(content_words(sentence)))
                 scored.append((overlap + 1.0 / (1 + rank), len(scored), sentence))
         best = sorted(scored, key=lambda s: (-s[0], s[1]))[: self._sentences]
         return [sentence for _, _, sentence in sorted(best, key=lambda s: s[1])] or [self._nothing]
-
-
-def words(text: str) -> list[str]:
-    """Lower-case words that carry meaning, cut to six letters as a crude stem."""
-    return [w[:6] for w in _WORD.findall(text.lower()) if w not in _COMMON]

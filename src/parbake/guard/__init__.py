@@ -4,17 +4,20 @@ from parbake.guard.claims import Claim, claims, expected_kind, states, ungrounde
 from parbake.guard.injection import is_for_agents, speaks_to_agent, strip_instructions
 from parbake.guard.release import release, sentences
 from parbake.guard.slots import Slot, UnfilledSlot, fill, slots
+from parbake.guard.topics import content_words, shares_topic
 
 __all__ = [
     "Claim",
     "Slot",
     "UnfilledSlot",
     "claims",
+    "content_words",
     "expected_kind",
     "fill",
     "is_for_agents",
     "release",
     "sentences",
+    "shares_topic",
     "slots",
     "speaks_to_agent",
     "states",

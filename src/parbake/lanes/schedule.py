@@ -45,7 +45,7 @@ class Schedule:
         """Only plans with a schedule take part."""
         self._store = store
         self._batch = batch
-        self._plans = [p for p in plans if p.task.schedule]
+        self._plans = [p for p in plans if p.task.schedule and not p.off]
         self._clock = clock
         self._notifier = notifier
         self._not_before: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Watch:
     def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
         """Watches what the batch lane keeps: its age is the age of the current generation."""
         self._store = store
-        self._plans = [p for p in plans if p.task.schedule]
+        self._plans = [p for p in plans if p.task.schedule and not p.off]
         self._clock = clock
         self._notifier = notifier
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from parbake.artifact import Record
 from parbake.contract import Judgement, Verdict
 from parbake.errors import NotMaterialized
@@ -51,7 +53,11 @@ class Models:
     def _decoded(self, plan: Plan, generation: int, record: Record) -> Any:
         kept = self._kept.get((plan.ref, generation))
         if kept is None:
-            kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
+            try:
+                kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
+            except msgspec.DecodeError as error:
+                reason = f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise its version"
+                raise NotMaterialized(reason, field=plan.name) from error
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
             for old in older:
                 del self._kept[plan.ref, old]

@@ -75,11 +75,12 @@ def _plain(kind: Any) -> Any:
 class Plan:
     """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
 
-    def __init__(self, task: Stored) -> None:
-        """Compile; raises :class:`DeclarationError` when the value type cannot be encoded."""
+    def __init__(self, task: Stored, *, off: str = "") -> None:
+        """Compile; ``off`` says why the task cannot run here, empty when it can. Raises :class:`DeclarationError` when the value type cannot be encoded."""
         self.task = task
         self.name = task.name
         self.ref = task.ref
+        self.off = off
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")

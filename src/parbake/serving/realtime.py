@@ -11,6 +11,7 @@ import msgspec
 
 from parbake.artifact import Stamp
 from parbake.contract import Verdict
+from parbake.errors import NotMaterialized
 from parbake.ports import Store
 from parbake.roles import Role
 from parbake.served import Served
@@ -46,6 +47,8 @@ class Realtime:
             async with scope.budget(task.budget_s):
                 arguments.update(await self._live_inputs(task, live))
                 value = await self._computer.run(task, (base,), NO_CONTEXT, arguments)
+        except NotMaterialized as error:
+            return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(error))
         except TimeoutError:
             reason = f"refine budget of {task.budget_s * 1000:.0f} ms exceeded"
             return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=reason)

@@ -140,6 +140,11 @@ class Resolver:
     ) -> Found:
         """Do what the contract declares for a value that may not be served as it is."""
         fallback = plan.contract.fallback_if_stale
+        if plan.off:
+            judgement = Judgement(Verdict.MISSING, 0.0, f"{plan.name} is off: {plan.off}")
+            if not isinstance(fallback, Use):
+                return await self._refused(plan, judgement)
+            return await self._use(plan, key, fallback, judgement, context)
         if judgement.verdict is Verdict.MISSING and isinstance(fallback, Use):
             try:
                 return await self._on_demand(plan, key, context)

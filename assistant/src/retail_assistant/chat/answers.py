@@ -13,7 +13,7 @@ from retail_assistant.chat.generation import (
     response_generation,
     texts,
 )
-from retail_assistant.chat.products import product_of
+from retail_assistant.chat.products import named_line, product_of
 from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.chat.turn import Draft, Turn
 from retail_assistant.chat.wording import named_format, named_genre
@@ -22,7 +22,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.shop.queries import Product
 
-WHICH = "Which book do you mean? Tell me its title, or open its page."
+WHICH = "Which product do you mean? Tell me its title, or open its page."
 SHOWN = 3
 Handler = Callable[[Turn, str], Awaitable[Draft]]
 
@@ -79,14 +79,14 @@ class Answers:
         if named is not None:
             asins = tuple(dict.fromkeys((named.asin, *asins)))[:SHOWN]
         if not asins:
-            return Draft("I found no book like that.")
+            return Draft("I found nothing like that.")
         return Draft(self._listing("I found:", asins), sources=_products(asins), asins=asins)
 
     async def price_and_stock(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # every handler has one signature
         """Live prices and stock, of the edition that is asked for."""
         product = product_of(turn, self._shop)
         if product is None:
-            return Draft(WHICH)
+            return self._line(turn)
         wanted = named_format(turn.message)
         if wanted and wanted != product.format:
             return self._compare(product, wanted)
@@ -95,6 +95,18 @@ class Answers:
             sources=_products((product.asin,)),
             asins=(product.asin,),
         )
+
+    def _line(self, turn: Turn) -> Draft:
+        """The range of prices of a product line that the message names; else ask which product."""
+        line = named_line(turn.message, self._shop)
+        if not line:
+            return Draft(WHICH)
+        cheapest, dearest = line[0], line[-1]
+        text = f"{cheapest.series} costs {{{{price:{cheapest.asin}}}}}"
+        if self._shop.cents(dearest.asin) > self._shop.cents(cheapest.asin):
+            text += f" to {{{{price:{dearest.asin}}}}}, depending on which of {len(line)} you choose"
+        asins = tuple(dict.fromkeys((cheapest.asin, dearest.asin)))
+        return Draft(f"{text}. The first is {{{{stock:{cheapest.asin}}}}}.", sources=_products(asins), asins=asins)
 
     def _compare(self, product: Product, wanted: str) -> Draft:
         other = next((p for p in self._shop.editions(product) if p.format == wanted), None)

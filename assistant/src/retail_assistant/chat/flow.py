@@ -9,7 +9,7 @@ import parbake as pb
 
 from retail_assistant.chat.answers import Answers
 from retail_assistant.chat.guardrails import Checked, guardrails
-from retail_assistant.chat.intent import intent
+from retail_assistant.chat.intent import Intent, by_words, intent
 from retail_assistant.chat.products import card
 from retail_assistant.chat.turn import Draft, Reply, Turn
 from retail_assistant.chat.wording import named_format, normalize
@@ -48,7 +48,7 @@ class Assistant:
         question = normalize(turn.message)
         if follows:
             question = self._joined(turn, question)
-        found = (await self._app.serve(intent, text=question)).unwrap()
+        found = await self._intent(question)
         reply.intent = found.name
         if follows and (named_format(turn.message) or _PRICE_FOLLOW_UP.search(turn.message)):
             reply.intent = "price_stock"
@@ -60,6 +60,11 @@ class Assistant:
         if found.probability < UNSURE_INTENT and not follows:
             return await self._answers.from_evidence(turn, question)
         return await self._answers.handler(reply.intent)(turn, question)
+
+    async def _intent(self, question: str) -> Intent:
+        if "intent_head" in self._app.off:
+            return by_words(question)
+        return (await self._app.serve(intent, text=question)).unwrap()
 
     def _joined(self, turn: Turn, question: str) -> str:
         """A follow-up with the question it follows, so that it means something by itself."""

@@ -40,10 +40,18 @@ def grounded_evidence(question: str, hits: Sequence[Hit], shop: LiveShop) -> tup
         if hit.cosine < LEAST_COSINE:
             continue
         text = fill_slots(hit.block.text, shop)
-        if kind is None or pb.guard.states(kind, text):
+        if kind is None or _answers(question, kind, hit.block.title, text):
             texts.append(text)
             sources[hit.block.source] = None
     return texts, tuple(sources)
+
+
+def _answers(question: str, kind: str, title: str, text: str) -> bool:
+    """Whether a sentence makes the kind of claim that was asked for, about what was asked."""
+    return any(
+        pb.guard.states(kind, sentence) and pb.guard.shares_topic(question, f"{title} {sentence}")
+        for sentence in pb.guard.sentences(text)
+    )
 
 
 def build_prompt(turn: Turn, question: str, evidence: Sequence[str]) -> pb.Prompt:

@@ -45,6 +45,19 @@ def named_product(text: str, shop: LiveShop) -> Product | None:
     return best[1] if best else None
 
 
+def named_line(text: str, shop: LiveShop) -> list[Product]:
+    """The products of a line (a series) that a text names, or names by its last word; cheapest first."""
+    words = {w.rstrip("s") for w in key_words(text)}
+    for asin in shop.search(text, "product", limit=5):
+        product = shop.product(asin)
+        if product is None or not product.series:
+            continue
+        name = [w.rstrip("s") for w in re.findall(r"[a-z0-9']+", product.series.lower())]
+        if set(name) <= words or name[-1] in words:
+            return sorted(shop.line(product.series), key=lambda p: (shop.cents(p.asin), p.asin))
+    return []
+
+
 def card(asin: str, shop: LiveShop) -> Card | None:
     """A product as it stands now, ``None`` when it is not sold."""
     product = shop.product(asin)

@@ -62,9 +62,7 @@ class Log:
         return np.searchsorted(self.who, np.arange(len(self.shoppers) + 1))
 
     def _take(self, keep: Flags) -> Log:
-        return Log(
-            self.catalog, self.shoppers, self.who[keep], self.item[keep], self.ts[keep], self.bought[keep]
-        )
+        return Log(self.catalog, self.shoppers, self.who[keep], self.item[keep], self.ts[keep], self.bought[keep])
 
 
 def make_log(catalog: Catalog, shoppers: Sequence[str], rows: Iterable[tuple[str, str, float, int]]) -> Log:

@@ -22,7 +22,7 @@ LABEL_DAYS = 7
 TREES = 100
 LARGEST_GROUPS = 6_000
 _PARAMS = {
-    "objective": "lambdarank", "num_leaves": 15, "learning_rate": 0.08, "min_data_in_leaf": 40, "lambda_l2": 5.0,
+    "objective": "lambdarank", "num_leaves": 7, "learning_rate": 0.08, "min_data_in_leaf": 40, "lambda_l2": 5.0,
     "feature_fraction": 0.8, "seed": 7, "deterministic": True, "force_row_wise": True, "num_threads": 2, "verbose": -1,
 }  # fmt: skip
 _STEPS = 12

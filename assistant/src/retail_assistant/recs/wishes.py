@@ -9,7 +9,13 @@ import msgspec
 from retail_assistant.recs.shelf import OnShelf
 
 _NOT = r"\b(?:no|not|without|nothing|never|except|don't (?:like|want)|hate)\b[^.,;!?]{0,20}?\b"
-_FORMATS = {"paperback": "paperback", "hardcover": "hardcover", "hardback": "hardcover", "digital": "digital", "ebook": "digital"}
+_FORMATS = {
+    "paperback": "paperback",
+    "hardcover": "hardcover",
+    "hardback": "hardcover",
+    "digital": "digital",
+    "ebook": "digital",
+}
 
 
 class Wishes(msgspec.Struct, frozen=True):
