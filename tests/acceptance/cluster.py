@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from parbake.testing import FileClock
 
 HERE = Path(__file__).parent
@@ -26,7 +27,7 @@ class Process:
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
         """Start it in the folder of the app under test."""
-        self.popen = subprocess.Popen(  # noqa: S603  # this interpreter, our own modules
+        self.popen = subprocess.Popen(
             [sys.executable, "-m", "parbake", *arguments], cwd=HERE, env=environment, stderr=subprocess.PIPE, text=True
         )
         self.lines: list[str] = []

@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cluster import Cluster, Process, Server  # noqa: E402  # needs the path above
+from cluster import Cluster, Process, Server  # needs the path above
 
 SIZES = {"RETAIL_PRODUCTS": "400", "RETAIL_SHOPPERS": "800"}
 
@@ -23,8 +23,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated shop with every artifact materialized once, through the product's own command."""
     home = tmp_path_factory.mktemp("prepared")
     environment = {**os.environ, **SIZES, "RETAIL_HOME": str(home)}
-    done = subprocess.run(  # noqa: S603  # this interpreter, our own module
-        [sys.executable, "-m", "retail_assistant", "prepare"], env=environment, capture_output=True, text=True, timeout=300, check=False
+    done = subprocess.run(
+        [sys.executable, "-m", "retail_assistant", "prepare"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return home

@@ -51,7 +51,7 @@ def receiver() -> Iterator[Receiver]:
 def test_an_owner_hears_once_that_it_is_stale_and_once_that_it_recovered(
     prepared: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
-    """With nobody refreshing, trending passes its SLA: its owner is alerted once; a worker's run brings the recovery."""
+    """With nobody refreshing, trending passes its SLA: its owner hears once; a worker's run brings the recovery."""
     import shutil
 
     home = tmp_path / "data"

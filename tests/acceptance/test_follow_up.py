@@ -13,7 +13,9 @@ def used_bank(reply: Chat) -> bool:
     return any(step["task"] == "faq_answers" for step in reply.made["steps"])
 
 
-@pytest.mark.parametrize("message", ["and for opened boxes?", "what about opened items?", "does it also apply to gifts?"])
+@pytest.mark.parametrize(
+    "message", ["and for opened boxes?", "what about opened items?", "does it also apply to gifts?"]
+)
 def test_a_follow_up_is_never_a_bare_faq_hit(server: Server, message: str) -> None:
     """A follow-up goes through retrieval with the conversation, not the bank."""
     first = server.chat(ASKED[0]["content"])
@@ -23,19 +25,23 @@ def test_a_follow_up_is_never_a_bare_faq_hit(server: Server, message: str) -> No
 
 
 def test_an_opened_box_follow_up_is_answered_from_its_own_section(server: Server) -> None:
-    """ "and for opened boxes?" after the return window states the opened items' window."""
+    """Asked "and for opened boxes?" after the return window, it states the opened items' window."""
     first = server.chat(ASKED[0]["content"])
     reply = server.chat("and for opened boxes?", history=[*ASKED, {"role": "assistant", "content": first.text}])
     assert "14 days" in reply.text, reply.text
 
 
 def test_a_cheaper_edition_is_compared_live(server: Server) -> None:
-    """ "is it cheaper in paperback?" compares live prices of the editions of the product on the page."""
+    """Asked "is it cheaper in paperback?", it compares live prices of the editions of the product on the page."""
     found = server.client.get("/shop/products/B000001").json()
-    reply = server.chat("is it cheaper in paperback?", metadata={"page": "B000001"}, history=[
-        {"role": "user", "content": f"tell me about {found['title']}"},
-        {"role": "assistant", "content": found["title"]},
-    ])
+    reply = server.chat(
+        "is it cheaper in paperback?",
+        metadata={"page": "B000001"},
+        history=[
+            {"role": "user", "content": f"tell me about {found['title']}"},
+            {"role": "assistant", "content": found["title"]},
+        ],
+    )
     assert not used_bank(reply)
     assert "€" in reply.text, reply.text
 

@@ -30,7 +30,14 @@ def test_a_price_and_a_stock_change_are_in_the_next_reply(server: Server, asin: 
 def test_a_promotion_is_said_at_once_and_gone_when_the_clock_says_so(cluster: Cluster, server: Server) -> None:
     """A promotion appears in the next reply after its PUT, and is gone after its end without any event."""
     now = cluster.clock.now()
-    body = {"title": "Lantern days", "category": "*", "segment": "all", "percent": 77, "starts_at": now - 1, "ends_at": now + 600}
+    body = {
+        "title": "Lantern days",
+        "category": "*",
+        "segment": "all",
+        "percent": 77,
+        "starts_at": now - 1,
+        "ends_at": now + 600,
+    }
     server.put("/shop/promotions/lantern", body)
     assert "77 %" in server.chat("What promotions do you have right now?").text
     cluster.clock.advance(601)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-
 from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.index import IndexFollower, ProductIndex
@@ -21,13 +20,20 @@ from retail_assistant.live import LiveShop
 from retail_assistant.recs import tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.views import History
+from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import queries
 from retail_assistant.shop.schema import check, connect
-from retail_assistant.settings import Settings, from_environment
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews")
 ALL = recs.tasks.merge(
-    knowledge.tasks, embedding.tasks, intent.tasks, retrieval.tasks, faq.tasks, faq_match.tasks, generation.tasks, guardrails.tasks
+    knowledge.tasks,
+    embedding.tasks,
+    intent.tasks,
+    retrieval.tasks,
+    faq.tasks,
+    faq_match.tasks,
+    generation.tasks,
+    guardrails.tasks,
 )
 
 

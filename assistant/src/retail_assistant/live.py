@@ -11,8 +11,8 @@ import threading
 from pathlib import Path
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import index, queries
 from retail_assistant.shop.errors import ShopError

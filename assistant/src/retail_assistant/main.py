@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-
 from retail_assistant.settings import Settings, from_environment
 
 
@@ -53,7 +52,7 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     bound = pb.listen(host, port)
     started = time.perf_counter()
     prepare(settings)
-    worker = subprocess.Popen(  # noqa: S603  # this interpreter, our own module
+    worker = subprocess.Popen(  # this interpreter, our own module
         [sys.executable, "-m", "parbake", "worker", "retail_assistant.compose:served"], env=_child_environment(settings)
     )
     try:
@@ -80,7 +79,7 @@ def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Generate the shop at the first start, and compute what no generation exists of; what is only old stays for the worker."""
+    """Generate the shop at the first start, and compute what has no generation; what is only old is the worker's."""
     settings.data.mkdir(parents=True, exist_ok=True)
     shop = settings.data / "shop.db"
     with _bars() as bars:

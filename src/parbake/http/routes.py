@@ -48,7 +48,9 @@ class EngineRoutes:
         lacking: list[str] = []
         try:
             control = (await engine.store.stamp())[1]
-            lacking += [p.name for p in engine.plans.values() if p.task.schedule and not p.off and not control.pointer(p.ref)]
+            lacking += [
+                p.name for p in engine.plans.values() if p.task.schedule and not p.off and not control.pointer(p.ref)
+            ]
             await self._app.drain()
         except ParbakeError as error:
             lacking.append(str(error))

@@ -68,7 +68,12 @@ class BatchLane:
         chain = [plan]
         for other in self._plans:
             models = [p.task for p in chain if isinstance(p.task, ModelTask)]
-            if other not in chain and other.task.schedule and not other.off and any(m in other.task.inputs for m in models):
+            if (
+                other not in chain
+                and other.task.schedule
+                and not other.off
+                and any(m in other.task.inputs for m in models)
+            ):
                 chain.append(other)
         return chain
 

@@ -19,8 +19,10 @@ MAX_ALIASES = 60
 
 
 class Match(msgspec.Struct, frozen=True):
-    """The best answer for a query. ``score`` is the head's, near 1 for a sure match; ``margin`` to the second answer;
-    ``cosine`` to the nearest alias of the winner, which is ``alias``.
+    """The best answer for a query.
+
+    ``score`` is the head's, near 1 for a sure match; ``margin`` is to the second answer; ``cosine`` to the winner's
+    nearest alias, which is ``alias``.
     """
 
     answer: str

@@ -18,7 +18,8 @@ _OWN_ANTECEDENT = re.compile(
     r"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?(?:book|item|order|parcel|manga|gift|product|copy|refund)s?\b.*\bit\b"
 )
 _STATE = re.compile(
-    r"\bmy (?:last |latest |recent )?(?:order|orders|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)\b.*"
+    r"\bmy (?:last |latest |recent )?(?:orders?|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)"
+    r"\b.*"
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
     r"|\bwhere(?:'s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
@@ -26,7 +27,8 @@ _LIVE = re.compile(
     r"\b(?:in stock|available|availability|price|cheap(?:er|est)?|discount|sale|promotion|deal|coupon)\b"
 )
 _INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|previous|above|rule|prompt)s?\b|\bsystem prompt\b|\byou are now\b"
+    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|previous|above|rule|prompt)s?\b|\bsystem prompt\b"
+    r"|\byou are now\b"
 )
 
 

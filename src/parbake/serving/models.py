@@ -56,8 +56,10 @@ class Models:
             try:
                 kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
             except msgspec.DecodeError as error:
-                reason = f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise its version"
-                raise NotMaterialized(reason, field=plan.name) from error
+                raise NotMaterialized(
+                    f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise its version",
+                    field=plan.name,
+                ) from error
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
             for old in older:
                 del self._kept[plan.ref, old]

@@ -76,7 +76,10 @@ class Plan:
     """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
 
     def __init__(self, task: Stored, *, off: str = "") -> None:
-        """Compile; ``off`` says why the task cannot run here, empty when it can. Raises :class:`DeclarationError` when the value type cannot be encoded."""
+        """Compile; ``off`` says why the task cannot run here, empty when it can.
+
+        Raises :class:`DeclarationError` when the value type cannot be encoded.
+        """
         self.task = task
         self.name = task.name
         self.ref = task.ref

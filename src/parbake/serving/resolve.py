@@ -241,7 +241,9 @@ class Resolver:
     async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
         """Serve another task's value under this one's name, saying why."""
         if not isinstance(fallback.task, Artifact):
-            return await self._refused(plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}"))
+            return await self._refused(
+                plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}")
+            )
         other = self._plans[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)

@@ -1,5 +1,7 @@
 """Public test helpers: clocks that tests move, and conformance suites per port."""
 
 from parbake.testing.clocks import FakeClock, FileClock
+from parbake.testing.sources import Backend, SourceSuite
+from parbake.testing.stores import StoreSuite, make_record
 
-__all__ = ["FakeClock", "FileClock"]
+__all__ = ["Backend", "FakeClock", "FileClock", "SourceSuite", "StoreSuite", "make_record"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import parbake as pb
-
 from retail_assistant.chat.generation import (
     NOT_STATED,
     build_prompt,
@@ -17,7 +16,7 @@ from retail_assistant.chat.products import named_line, product_of
 from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.chat.turn import Draft, Turn
 from retail_assistant.chat.wording import named_format, named_genre
-from retail_assistant.knowledge.tasks import promotions_for, review_summaries
+from retail_assistant.knowledge.tasks import Offer, promotions_for, review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.shop.queries import Product
@@ -59,12 +58,10 @@ class Answers:
         served = await self._app.serve(response_generation, prompt=build_prompt(turn, question, evidence))
         return Draft(stream=texts(served.unwrap()), sources=sources, fallback=evidence[0])
 
-    async def recommend(self, turn: Turn, question: str) -> Draft:
+    async def recommend(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as below
         """Precomputed candidates, refined now."""
         words = " ".join([*turn.earlier_questions[-2:], turn.message])
-        served = await self._app.serve(
-            recommendations, turn.shopper, shopper=turn.shopper, page=turn.page, words=words
-        )
+        served = await self._app.serve(recommendations, turn.shopper, shopper=turn.shopper, page=turn.page, words=words)
         asins = tuple(c.asin for c in served.value or ())
         if not asins:
             return Draft("I have nothing that fits right now.")
@@ -111,7 +108,9 @@ class Answers:
     def _compare(self, product: Product, wanted: str) -> Draft:
         other = next((p for p in self._shop.editions(product) if p.format == wanted), None)
         if other is None:
-            text = f"{_title(product)} is not sold in {wanted}. It costs {{{{price:{product.asin}}}}} in {product.format}."
+            text = (
+                f"{_title(product)} is not sold in {wanted}. It costs {{{{price:{product.asin}}}}} in {product.format}."
+            )
             return Draft(text, sources=_products((product.asin,)), asins=(product.asin,))
         difference = self._shop.cents(product.asin) - self._shop.cents(other.asin)
         word = "cheaper" if difference > 0 else "not cheaper"
@@ -132,7 +131,7 @@ class Answers:
         offers = served.value or []
         if not offers:
             return Draft(f"There is no promotion {'on ' + genre if genre else 'for you'} right now.", lane=served.lane)
-        lines = [f"{o.title}: {o.percent} % off {'everything' if o.category == '*' else o.category}." for o in offers]
+        lines = [_offer(offer) for offer in offers]
         return Draft(" ".join(["Right now:", *lines[:SHOWN]]), lane=served.lane)
 
     async def orders(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
@@ -167,7 +166,9 @@ class Answers:
         asins = tuple(live[:SHOWN])
         if not asins:
             return Draft("Nothing stands out right now.")
-        return Draft(self._listing("Popular right now:", asins), sources=_products(asins), lane=served.lane, asins=asins)
+        return Draft(
+            self._listing("Popular right now:", asins), sources=_products(asins), lane=served.lane, asins=asins
+        )
 
     async def greet(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as above
         """Small talk."""
@@ -182,6 +183,12 @@ class Answers:
 
     def _listing(self, head: str, asins: tuple[str, ...]) -> str:
         return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}})." for a in asins)])
+
+
+def _offer(offer: Offer) -> str:
+    if f"{offer.percent} %" in offer.title:
+        return f"{offer.title}."
+    return f"{offer.title}: {offer.percent} % off {'everything' if offer.category == '*' else offer.category}."
 
 
 def _title(product: Product) -> str:

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator
 
 import parbake as pb
-
 from retail_assistant.chat.answers import Answers
 from retail_assistant.chat.guardrails import Checked, guardrails
 from retail_assistant.chat.intent import Intent, by_words, intent
@@ -64,7 +63,8 @@ class Assistant:
     async def _intent(self, question: str) -> Intent:
         if "intent_head" in self._app.off:
             return by_words(question)
-        return (await self._app.serve(intent, text=question)).unwrap()
+        found: Intent = (await self._app.serve(intent, text=question)).unwrap()
+        return found
 
     def _joined(self, turn: Turn, question: str) -> str:
         """A follow-up with the question it follows, so that it means something by itself."""

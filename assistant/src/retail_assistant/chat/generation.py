@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import parbake as pb
-
 from retail_assistant.chat.retrieval import Hit
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop, fill_slots
@@ -15,7 +14,7 @@ SYSTEM = (
     "You answer questions of customers of a book shop. Use only the evidence. State no number, date or price that the "
     "evidence does not state. If the evidence does not answer the question, say so. Answer in one or two sentences."
 )
-LEAST_COSINE = 0.3
+LEAST_COSINE, FAR = 0.3, 0.15
 NOT_STATED = "Our policies do not state that; please ask our support team."
 MAX_TOKENS, TIMEOUT_S = 160, 20.0
 
@@ -34,10 +33,11 @@ def grounded_evidence(question: str, hits: Sequence[Hit], shop: LiveShop) -> tup
     A question that asks for a time or an amount is answered only by a statement that makes one.
     """
     kind = pb.guard.expected_kind(question)
+    nearest = max((hit.cosine for hit in hits[:3]), default=0.0)
     texts: list[str] = []
     sources: dict[str, None] = {}
     for hit in hits[:3]:
-        if hit.cosine < LEAST_COSINE:
+        if hit.cosine < max(LEAST_COSINE, nearest - FAR):
             continue
         text = fill_slots(hit.block.text, shop)
         if kind is None or _answers(question, kind, hit.block.title, text):

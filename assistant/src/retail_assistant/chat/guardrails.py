@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.live import LiveShop, fill_slots
 
 tasks = pb.Registry()

@@ -7,6 +7,7 @@ import logging
 from typing import Any
 
 import numpy as np
+
 import parbake as pb
 
 POLL_S = 0.5
@@ -85,5 +86,3 @@ class IndexFollower:
             except pb.ParbakeError as error:
                 _log.warning("the index could not follow: %s", error)
             await asyncio.sleep(POLL_S)
-
-

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.chat.wording import key_words, normalize
 from retail_assistant.knowledge.views import LoggedQuery, QueryLog
@@ -52,7 +52,10 @@ def intent_head(*, log: pb.Source[QueryLog], embedder: pb.Resource[pb.Embedder])
 
 @tasks.live(why="Must classify the actual message")
 async def intent(
-    text: pb.Live[str], *, vector: Any = pb.Input(query_embedding), head: Head = pb.Model(intent_head)
+    text: pb.Live[str],  # noqa: ARG001  # what the embedding is of
+    *,
+    vector: Any = pb.Input(query_embedding),
+    head: Head = pb.Model(intent_head),
 ) -> Intent:
     """Classify a question."""
     if not head.classes:
@@ -65,7 +68,10 @@ async def intent(
 
 
 _RULES = (
-    ("price_stock", ("cost", "costs", "much", "price", "prices", "cheap", "cheaper", "expensive", "stock", "available")),
+    (
+        "price_stock",
+        ("cost", "costs", "much", "price", "prices", "cheap", "cheaper", "expensive", "stock", "available"),
+    ),
     ("promotion", ("promotion", "promotions", "discount", "discounts", "sale", "offers", "deals", "coupon")),
     ("recommendation", ("recommend", "recommendation", "suggest", "recommendations")),
     ("reviews", ("review", "reviews", "rated", "rating")),

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.chat.index import ProductIndex
 from retail_assistant.knowledge.blocks import Block

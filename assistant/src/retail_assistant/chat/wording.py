@@ -18,7 +18,13 @@ def normalize(text: str) -> str:
     return lowered.rstrip("?.! ")
 
 
-_FORMATS = {"paperback": "paperback", "hardcover": "hardcover", "hardback": "hardcover", "digital": "digital", "ebook": "digital"}
+_FORMATS = {
+    "paperback": "paperback",
+    "hardcover": "hardcover",
+    "hardback": "hardcover",
+    "digital": "digital",
+    "ebook": "digital",
+}
 _WORDS = re.compile(r"[a-z0-9']+")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.wording import normalize
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import LoggedQuery
@@ -23,7 +23,6 @@ from retail_assistant.shop.policies import Policy
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
 LEAST_MARGIN = 0.02
-
 
 
 class Bank(msgspec.Struct, frozen=True):
@@ -44,11 +43,11 @@ class Section(msgspec.Struct, frozen=True):
 
 def sections_of(policies: Iterable[Policy]) -> list[Section]:
     """All sections that inform a customer."""
-    found = []
-    for policy in policies:
-        for section in customer_sections(policy):
-            found.append(Section(f"{policy.id}#{section.id}", policy.title, section.title, section.text))
-    return found
+    return [
+        Section(f"{policy.id}#{section.id}", policy.title, section.title, section.text)
+        for policy in policies
+        for section in customer_sections(policy)
+    ]
 
 
 def compile_faq(log: Sequence[LoggedQuery], policies: Iterable[Policy], embedder: pb.Embedder) -> Bank:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.faq.compile import Bank
 from retail_assistant.faq.tasks import faq_bank

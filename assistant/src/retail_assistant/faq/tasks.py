@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.faq.compile import Bank, compile_faq
 from retail_assistant.knowledge.blocks import Block

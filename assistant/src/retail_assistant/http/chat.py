@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Reply, Turn
 from retail_assistant.chat.wording import has_control_characters
@@ -130,7 +130,13 @@ def _check_text(text: str, field: str, *, may_be_empty: bool) -> None:
 
 
 def _envelope(kind: str, answer_id: str, choices: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"id": f"chatcmpl-{answer_id}", "object": kind, "created": int(time.time()), "model": MODEL, "choices": choices}
+    return {
+        "id": f"chatcmpl-{answer_id}",
+        "object": kind,
+        "created": int(time.time()),
+        "model": MODEL,
+        "choices": choices,
+    }
 
 
 def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, **members: Any) -> bytes:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.http.chat import PATH, ChatRoutes, error_members
 from retail_assistant.http.page import page

@@ -1,4 +1,4 @@
-"""``/shop/...``: the system of record. Each write is one transaction with its outbox row, acknowledged before it returns."""
+"""``/shop/...``: the system of record. Each write is one transaction with its outbox row, and returns acknowledged."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.policies import Fact, render_policy
 from retail_assistant.shop.schema import connect
@@ -218,8 +218,13 @@ class ShopRoutes:
     async def review(self, request: pb.HttpRequest) -> pb.Response:
         """Add a review."""
         body, now = request.json(ReviewBody), self._app.clock.now()
-        fields = {"shopper": body.shopper, "asin": body.asin, "rating": body.rating, "body": body.body}
-        return await self._write(lambda c: records.add_review(c, now=now, **fields), 201)
+
+        def write(conn: Conn) -> int:
+            return records.add_review(
+                conn, shopper=body.shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
+            )
+
+        return await self._write(write, 201)
 
     async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
         """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""
@@ -230,7 +235,8 @@ class ShopRoutes:
             await self._app.drain()
         except pb.ParbakeError as error:
             raise pb.NotAcknowledged(
-                f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be", field=""
+                f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be",
+                field="",
             ) from error
         return pb.json_response({"acked": position, "stamp": (await self._app.stamp()).sequence}, status)
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.importing import read
 from retail_assistant.importing.schema import (
     TABLES,
@@ -63,7 +63,10 @@ class Report:
     def lines(self) -> list[str]:
         """The report for people."""
         tables = [t for t in TABLES if self.accepted[t] or self.refused[t]]
-        counts = [f"{t}: {self.accepted[t]:,} rows" + (f", {self.refused[t]:,} refused" if self.refused[t] else "") for t in tables]
+        counts = [
+            f"{t}: {self.accepted[t]:,} rows" + (f", {self.refused[t]:,} refused" if self.refused[t] else "")
+            for t in tables
+        ]
         reasons = [f"  {e.table} row {e.row}: {e.reason}" for e in self.examples]
         switched_off = [f"off: {task}, because {why}" for task, why in self.off.items()]
         return counts + reasons + switched_off
@@ -80,7 +83,10 @@ def tables_of(folder: Path) -> Rows:
 
 
 def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
-    """Write the accepted rows to a new shop file; raises :class:`parbake.BadInput` when there is one, or no product is left."""
+    """Write the accepted rows to a new shop file.
+
+    Raises :class:`parbake.BadInput` when there is one already, or when no product is accepted.
+    """
     if target.exists():
         raise pb.BadInput(f"{target} exists; move it away, or name another RETAIL_HOME", field="RETAIL_HOME")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,8 +97,7 @@ def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
         create(conn)
         with transaction(conn):
             report = _Loader(conn).load(tables)
-            if not report.accepted["products"]:
-                raise pb.BadInput("no product was accepted:\n" + "\n".join(report.lines()), field="products")
+            _check_products(report)
             meta = {"now": repr(time.time()), "currency": currency, "off": json.dumps(report.off)}
             conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -103,6 +108,11 @@ def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
     conn.close()
     aside.rename(target)
     return report
+
+
+def _check_products(report: Report) -> None:
+    if not report.accepted["products"]:
+        raise pb.BadInput("no product was accepted:\n" + "\n".join(report.lines()), field="products")
 
 
 class _Loader:
@@ -152,7 +162,18 @@ class _Loader:
             raise ValueError("price and quantity must not be negative")
         self._conn.execute(
             "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (row.asin, row.title, row.series, row.volume, row.author, row.genre, row.format, row.description, row.listed, self._now),
+            (
+                row.asin,
+                row.title,
+                row.series,
+                row.volume,
+                row.author,
+                row.genre,
+                row.format,
+                row.description,
+                row.listed,
+                self._now,
+            ),
         )
         self._conn.execute("INSERT INTO prices VALUES (?, ?, ?)", (row.asin, round(row.price * 100), self._now))
         self._conn.execute("INSERT INTO inventory VALUES (?, ?)", (row.asin, row.quantity))
@@ -226,7 +247,9 @@ def switched_off(accepted: Mapping[str, int], timed: Mapping[str, int]) -> dict[
     """The tasks that lack their inputs, each with the reason in words."""
     off: dict[str, str] = {}
     if not accepted.get("purchases") and not accepted.get("views"):
-        off |= dict.fromkeys(("factors", "preferences", "candidates", "reranker", "trending"), "there are no purchases or views")
+        off |= dict.fromkeys(
+            ("factors", "preferences", "candidates", "reranker", "trending"), "there are no purchases or views"
+        )
     elif not timed.get("purchases"):
         off |= dict.fromkeys(("reranker", "trending"), "purchases have no timestamps")
     if not accepted.get("reviews"):

@@ -51,14 +51,14 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _parquet(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetFile
 
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
+        with ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from ({n: v for n, v in row.items() if v is not None} for row in batch.to_pylist())
-    except pyarrow.ArrowInvalid as error:
+    except pa.ArrowInvalid as error:
         raise pb.BadInput(f"{path.name} is not Parquet: {error}", field=path.name) from error
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
-
 from retail_assistant.importing.load import Rows
 
 FILES = ("products.json", "orders.json", "users.json", "wiki.md")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.shop.policies import Policy, Section, format_fact, render_policy
 from retail_assistant.shop.queries import Product
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One block. ``source`` is the entity it states (``policy/returns``); ``text`` holds slots, ``plain`` the facts
-    as they stood, for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products)."""
+    """One block.
+
+    ``source`` is the entity it states (``policy/returns``); ``text`` holds slots, ``plain`` the facts as they stood,
+    for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products).
+    """
 
     id: str
     source: str
@@ -53,7 +56,9 @@ def product_blocks(product: Product) -> list[Block]:
     description = pb.guard.strip_instructions(product.description)
     live = f"It costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}."
     return [
-        Block(f"{source}#what", source, product.title, f"{what} {description}".strip(), f"{what} {description}".strip()),
+        Block(
+            f"{source}#what", source, product.title, f"{what} {description}".strip(), f"{what} {description}".strip()
+        ),
         Block(f"{source}#live", source, product.title, live, ""),
     ]
 

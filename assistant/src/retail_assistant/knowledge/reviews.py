@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.knowledge.views import ReviewText
 
 _WORD = re.compile(r"[a-z']{4,}")
-_DULL = frozenset("this that with from have very book books volume read reading would really about there their which were".split())
+_DULL = frozenset(
+    "about book books from have read reading really that their there this very volume were which with would".split()
+)
 MAX_SENTENCE = 200
 
 
@@ -35,7 +37,9 @@ def summarize(reviews: Sequence[ReviewText]) -> Summary:
 
 def _quote(bodies: Sequence[str], limit: int) -> tuple[str, ...]:
     """The sentences whose words recur most, each counting words that the earlier ones do not have yet."""
-    pool = [s for body in bodies for s in pb.guard.sentences(pb.guard.strip_instructions(body)) if len(s) <= MAX_SENTENCE]
+    pool = [
+        s for body in bodies for s in pb.guard.sentences(pb.guard.strip_instructions(body)) if len(s) <= MAX_SENTENCE
+    ]
     weights = Counter(word for sentence in pool for word in set(_words(sentence)))
     chosen: list[str] = []
     covered: set[str] = set()

@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.knowledge.blocks import Block, policy_blocks, product_blocks, product_text
 from retail_assistant.knowledge.reviews import Summary, summarize
 from retail_assistant.knowledge.views import Catalog, Policies, Promotions, Reviews
@@ -107,10 +107,8 @@ def promotions_for(
 ) -> pb.Value[list[Offer]]:
     """The offers valid now for ``genre|segment``, until the next start or end of any."""
     category, _, segment = audience.partition("|")
-    now, matching = clock.now(), []
-    for promotion in promotions.all():
-        if _concerns(promotion, category, segment):
-            matching.append(promotion)
+    now = clock.now()
+    matching = [p for p in promotions.all() if _concerns(p, category, segment)]
     valid = [p for p in matching if p.starts_at <= now < p.ends_at]
     turns = [t for p in matching for t in (p.starts_at, p.ends_at) if t > now]
     offers = [Offer(p.id, p.title, p.category, p.percent, p.ends_at) for p in valid]

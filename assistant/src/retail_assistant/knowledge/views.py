@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-import parbake as pb
 
+import parbake as pb
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product, Promotion
 
 _PRODUCT = "SELECT asin, title, series, volume, author, genre, format, description, listed, created_at FROM products"
+_MANY = f"{_PRODUCT} WHERE listed = 1 AND asin IN (SELECT value FROM json_each(:asins))"  # noqa: S608  # constants only
 _PROMOTION = "SELECT id, title, category, segment, percent, starts_at, ends_at FROM promotions"
 
 
@@ -72,7 +73,7 @@ class Catalog(pb.View):
         for asin in asins:
             self.entity(f"product/{asin}")
         wanted = json.dumps(list(asins))
-        rows = self.rows(f"{_PRODUCT} WHERE listed = 1 AND asin IN (SELECT value FROM json_each(:asins))", asins=wanted)
+        rows = self.rows(_MANY, asins=wanted)
         return {row[0]: _product(row) for row in rows}
 
     def genres(self) -> list[str]:
@@ -116,4 +117,5 @@ VIEWS = (Policies, Catalog, Promotions, Reviews, QueryLog)
 
 
 def _product(row: Any) -> Product:
-    return Product(*row[:8], bool(row[8]), row[9])
+    asin, title, series, volume, author, genre, form, description, listed, created_at = row
+    return Product(asin, title, series, volume, author, genre, form, description, bool(listed), created_at)

@@ -1,0 +1,196 @@
+"""What every source must do. A new adapter passes with a subclass that names its backend::
+
+    class TestMySource(SourceSuite):
+        def backend(self, tmp_path):
+            return MyBackend(tmp_path)
+
+The backend has a table ``fact(name, value)`` and an outbox; :class:`Backend` says what it must be able to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+from parbake.errors import BadInput, SourceError
+from parbake.ports import Source
+from parbake.views import View
+
+
+class Backend(Protocol):
+    """A database of the kind that the source reads, empty at first."""
+
+    def source(self, *, families: Collection[str], views: Collection[type[View]]) -> Source:
+        """A source over it."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Any]:
+        """A connection with a transaction of its own, committed at the end and rolled back on an error."""
+        ...
+
+    def execute(self, connection: Any, statement: str) -> None:
+        """Run a statement within a transaction."""
+        ...
+
+    def emit(self, connection: Any, subject: str, event_type: str) -> object:
+        """Write an outbox row within a transaction."""
+        ...
+
+    def broken(self, *, families: Collection[str], views: Collection[type[View]]) -> Source:
+        """A source whose database cannot be reached."""
+        ...
+
+
+class Facts(View):
+    """Reads the suite's table."""
+
+    def value(self, name: str) -> str | None:
+        """One value by name."""
+        self.entity(f"fact/{name}")
+        found = self.rows("SELECT value FROM fact WHERE name = :name", name=name)
+        return str(found[0][0]) if found else None
+
+    def count(self) -> int:
+        """How many there are."""
+        self.whole_set("fact")
+        return int(self.rows("SELECT COUNT(*) FROM fact")[0][0])
+
+
+class Unknown(View):
+    """A view that no source of the suite opens."""
+
+
+class Seen:
+    """A tracker that remembers."""
+
+    def __init__(self) -> None:
+        """Start with nothing."""
+        self.tags: list[str] = []
+
+    def entity(self, tag: str) -> None:
+        """Remember an entity."""
+        self.tags.append(tag)
+
+    def whole_set(self, name: str) -> None:
+        """Remember a set."""
+        self.tags.append(f"{name}/*")
+
+
+class SourceSuite:
+    """The conformance suite of :class:`parbake.ports.Source`; a subclass names its backend."""
+
+    def backend(self, tmp_path: Path) -> Backend:
+        """A database with an empty table ``fact(name, value)`` and an outbox."""
+        raise NotImplementedError
+
+    def test_views_read_and_record(self, tmp_path: Path) -> None:
+        """A view reads with named parameters, and what it read, or looked for, is recorded."""
+        backend, seen = self.backend(tmp_path), Seen()
+        self.put(backend, "a", "it''s: 100%")
+        source = backend.source(families=["fact"], views=[Facts])
+        with source.open(Facts, seen) as facts:
+            assert facts.value("a") == "it's: 100%"
+            assert facts.value("b") is None
+            assert facts.count() == 1
+        assert seen.tags == ["fact/a", "fact/b", "fact/*"]
+        source.close()
+
+    def test_only_its_own_views_are_provided(self, tmp_path: Path) -> None:
+        """A source says which views it opens and which families its outbox tells of."""
+        source = self.backend(tmp_path).source(families=["fact"], views=[Facts])
+        assert source.provides(Facts)
+        assert not source.provides(Unknown)
+        assert list(source.families) == ["fact"]
+        source.close()
+
+    def test_a_view_is_one_snapshot_begun_at_open(self, tmp_path: Path) -> None:
+        """What is committed while a view is open is not mixed into what it reads; the next view sees it."""
+        backend = self.backend(tmp_path)
+        self.put(backend, "a", "old")
+        source = backend.source(families=["fact"], views=[Facts])
+        with source.open(Facts, Seen()) as facts:
+            assert facts.value("a") == "old"
+            self.put(backend, "b", "new")
+            assert facts.count() == 1
+        with source.open(Facts, Seen()) as facts:
+            assert facts.count() == 2  # noqa: PLR2004 - both facts
+        source.close()
+
+    def test_the_outbox_is_polled_in_order(self, tmp_path: Path) -> None:
+        """Rows come after a position, bounded, in commit order, with what was emitted."""
+        backend = self.backend(tmp_path)
+        source = backend.source(families=["fact"], views=[Facts])
+        assert source.poll(0, 10) == []
+        for name in "abc":
+            self.put(backend, name, "x")
+        rows = source.poll(0, 10)
+        assert [(row.subject, row.type) for row in rows] == [(f"fact/{n}", "fact.changed") for n in "abc"]
+        assert len({row.id for row in rows}) == len(rows)
+        assert [row.position for row in rows] == sorted({row.position for row in rows})
+        assert source.poll(0, 2) == rows[:2]
+        assert source.poll(rows[1].position, 10) == rows[2:]
+        assert source.poll(rows[2].position, 10) == []
+        source.close()
+
+    def test_a_row_lives_and_dies_with_its_transaction(self, tmp_path: Path) -> None:
+        """What was rolled back was never told."""
+        backend = self.backend(tmp_path)
+        source = backend.source(families=["fact"], views=[Facts])
+        try:
+            with backend.transaction() as connection:
+                backend.emit(connection, "fact/a", "fact.changed")
+                raise InterruptedError
+        except InterruptedError:
+            pass
+        assert source.poll(0, 10) == []
+        self.put(backend, "b", "x")
+        assert [row.subject for row in source.poll(0, 10)] == ["fact/b"]
+        source.close()
+
+    def test_a_malformed_event_is_refused_before_it_is_written(self, tmp_path: Path) -> None:
+        """A subject that is no tag, or a type that says nothing, is an error of whoever emits it."""
+        backend = self.backend(tmp_path)
+        for subject, event_type, field in (("No Tag", "fact.changed", "subject"), ("fact/a", "fact.seen", "type")):
+            try:
+                with backend.transaction() as connection:
+                    backend.emit(connection, subject, event_type)
+            except BadInput as error:
+                assert error.field == field  # noqa: PT017 - the suite needs no pytest
+            else:
+                raise AssertionError(f"{subject} {event_type} was accepted")
+
+    def test_a_database_out_of_reach_is_a_source_error(self, tmp_path: Path) -> None:
+        """The error names the source, whichever way it is used."""
+        self.backend(tmp_path)
+        source = self.backend(tmp_path).broken(families=["fact"], views=[Facts])
+        for use in (lambda: source.poll(0, 1), lambda: source.open(Facts, Seen()).__enter__()):
+            try:
+                use()
+            except SourceError as error:
+                assert error.field == source.name  # noqa: PT017 - the suite needs no pytest
+            else:
+                raise AssertionError("a database out of reach was read")
+        source.close()
+
+    def test_an_error_in_a_view_does_not_spoil_the_next(self, tmp_path: Path) -> None:
+        """A bad statement is a source error; the connection behind it is not handed on broken."""
+        backend = self.backend(tmp_path)
+        source = backend.source(families=["fact"], views=[Facts])
+        try:
+            with source.open(Facts, Seen()) as facts:
+                facts.rows("SELECT nothing FROM nowhere")
+        except SourceError:
+            pass
+        else:
+            raise AssertionError("a bad statement was accepted")
+        with source.open(Facts, Seen()) as facts:
+            assert facts.count() == 0
+        source.close()
+
+    def put(self, backend: Backend, name: str, value: str) -> None:
+        """Write a fact in one transaction with its outbox row."""
+        with backend.transaction() as connection:
+            backend.execute(connection, f"INSERT INTO fact(name, value) VALUES ('{name}', '{value}')")  # noqa: S608 - the suite's own words
+            backend.emit(connection, f"fact/{name}", "fact.changed")
