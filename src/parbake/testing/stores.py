@@ -1,4 +1,6 @@
-"""What every store must do. A new adapter passes with a subclass that opens one::
+"""What every store must do.
+
+A new adapter passes with a subclass that opens one::
 
     class TestMyStore(StoreSuite):
         def open_store(self, tmp_path):
@@ -174,7 +176,7 @@ class StoreSuite:
         try:
             await store.promote(Promotion({TASK: Pointer(9, 2.0, 1.0)}, {TASK: 0, "model@1": 0}))
         except PromotionConflict as error:
-            assert error.field == "model@1"  # noqa: PT017 - the suite needs no pytest
+            assert error.field == "model@1"
         else:
             raise AssertionError("a promotion over a moved pointer was accepted")
         assert (await store.stamp())[1].pointer(TASK) == 0

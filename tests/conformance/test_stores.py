@@ -1,0 +1,136 @@
+"""Every embedded store passes the public suite; LMDB besides: several processes, a full map, foreign files, syncs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from parbake.artifact import Stamp
+from parbake.errors import ForeignStore, StoreError, StoreFull
+from parbake.ports import Change
+from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
+from parbake.testing import StoreSuite, make_record
+
+
+class TestMemory(StoreSuite):
+    """``memory://``."""
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return MemoryStore()
+
+
+class TestLmdb(StoreSuite):
+    """``lmdb://``."""
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return open_store(f"lmdb://{tmp_path}/store?map_size=16MiB")
+
+    async def test_what_was_written_is_there_after_a_reopen(self, tmp_path):
+        """Records, watermarks, positions, control record: all durable; the incarnation stays."""
+        store = self.open_store(tmp_path)
+        stamp, control = await store.stamp()
+        await store.write("t@1", b"k", make_record(stamp), now=1.0)
+        ack = await store.apply([Change(("policy/a",), "s", "1")], now=1.0, position=("s", 1, 1))
+        await store.close()
+        store = self.open_store(tmp_path)
+        assert (await store.stamp()) == (ack.stamp, control)
+        lookup = await store.read("t@1", b"k")
+        assert (len(lookup.records), lookup.marks["policy/a"]) == (1, ack.stamp.pack())
+        assert await store.applied("s") == 1
+        await store.close()
+
+    async def test_another_processs_event_is_seen_at_once(self, tmp_path):
+        """A tag raised by another process fences the very next read of this one."""
+        store = self.open_store(tmp_path)
+        stamp, _ = await store.stamp()
+        await store.write("t@1", b"k", make_record(stamp), now=1.0)
+        assert dict((await store.read("t@1", b"k")).marks) == {}
+        done = raise_elsewhere(tmp_path)
+        mark = (await store.read("t@1", b"k")).marks["policy/a"]
+        assert mark == Stamp(stamp.incarnation, done).pack()
+        await store.close()
+
+    async def test_one_path_is_one_environment(self, tmp_path):
+        """Opened twice in a process it is one object, closed with its last user."""
+        one, two = self.open_store(tmp_path), self.open_store(tmp_path)
+        assert one is two
+        await one.close()
+        assert (await two.stamp())[0].sequence == 0
+        await two.close()
+
+    async def test_every_commit_is_synced(self, tmp_path):
+        """Acknowledged means on disk."""
+        store = self.open_store(tmp_path)
+        assert store.is_synced
+        await store.close()
+
+    async def test_a_full_map_names_its_setting_and_loses_nothing(self, tmp_path):
+        """The write fails as a whole, what was there stays, and a larger map goes on."""
+        url = f"lmdb://{tmp_path}/store?map_size="
+        store = open_store(url + "256KiB")
+        stamp, _ = await store.stamp()
+        await store.write("t@1", b"first", make_record(stamp), now=1.0)
+        rows = [(b"%d" % n, make_record(stamp, b"x" * 10_000)) for n in range(1000)]
+        with pytest.raises(StoreFull, match="map_size") as caught:
+            await store.write_base("t@1", 1, rows)
+        assert (await store.read("t@1", b"0", generation=1)).records == ()
+        assert (caught.value.field, caught.value.status) == ("store.map_size", 503)
+        assert (await store.read("t@1", b"first")).records
+        with pytest.raises(StoreFull):
+            await store.apply([Change((f"policy/{n}",)) for n in range(5000)], now=1.0)
+        assert (await store.stamp())[0] == stamp
+        await store.close()
+        store = open_store(url + "16MiB")
+        assert (await store.read("t@1", b"first")).records
+        assert await store.write("t@1", b"more", make_record(stamp, b"x" * 10_000), now=1.0)
+        await store.close()
+
+    @pytest.mark.parametrize("content", [b"garbage" * 4096, b"SQLite format 3\x00" + bytes(8192)])
+    def test_a_corrupt_or_foreign_file_is_refused(self, tmp_path, content):
+        """The message says what to do, and the file is left alone."""
+        (tmp_path / "store").mkdir()
+        (tmp_path / "store" / "data.mdb").write_bytes(content)
+        with pytest.raises(ForeignStore, match="move it away"):
+            self.open_store(tmp_path)
+        assert (tmp_path / "store" / "data.mdb").read_bytes() == content
+
+    def test_somebody_elses_environment_is_refused(self, tmp_path):
+        """A valid LMDB file that parbake did not write is not claimed, nor is a plain file opened."""
+        import lmdb
+
+        with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as txn:
+            txn.put(b"theirs", b"data")
+        with pytest.raises(ForeignStore, match="did not write"):
+            self.open_store(tmp_path)
+        with lmdb.open(str(tmp_path / "store")) as env, env.begin() as txn:
+            assert txn.get(b"theirs") == b"data"
+        (tmp_path / "plain").write_text("x")
+        with pytest.raises(ForeignStore):
+            open_store(f"lmdb://{tmp_path}/plain")
+
+
+RAISE = """
+import asyncio, sys
+from parbake.ports import Change
+from parbake.stores import open_store
+
+async def main():
+    store = open_store(f"lmdb://{sys.argv[1]}/store?map_size=16MiB")
+    print((await store.apply([Change(("policy/a", "policy/*"))], now=1.0)).stamp.sequence)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(
+    "url", ["nowhere", "none://x", "_engine://x", "lmdb:///tmp/x?map_size=big", "lmdb:///x?map_size=0"]
+)
+def test_a_store_that_cannot_be_meant_is_refused(url):
+    """An unknown scheme, a private module or a nonsensical size is named."""
+    with pytest.raises(StoreError) as caught:
+        open_store(url)
+    assert caught.value.field.startswith("store")
