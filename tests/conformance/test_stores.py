@@ -126,6 +126,12 @@ asyncio.run(main())
 """
 
 
+def raise_elsewhere(folder):
+    """Raise ``policy/a`` in a process of its own; returns the sequence."""
+    done = subprocess.run([sys.executable, "-c", RAISE, str(folder)], check=True, capture_output=True, text=True)
+    return int(done.stdout)
+
+
 @pytest.mark.parametrize(
     "url", ["nowhere", "none://x", "_engine://x", "lmdb:///tmp/x?map_size=big", "lmdb:///x?map_size=0"]
 )
