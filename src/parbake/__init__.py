@@ -109,8 +109,8 @@ __all__ = [
     "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
     "ParbakeError", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute", "Refine", "Refuse",
-    "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale", "Served", "Source", "SourceError",
-    "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Tracker", "UnknownResource",
+    "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale", "Served", "Source",
+    "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Tracker", "UnknownResource",
     "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit", "every", "fence", "guard",
     "json_response", "listen", "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

@@ -151,7 +151,11 @@ class Source(Protocol):
     """A system of record: versioned views that record what they are read through, and an ordered outbox."""
 
     name: str
-    families: Collection[str]
+
+    @property
+    def families(self) -> Collection[str]:
+        """The tag families whose changes its outbox tells."""
+        ...
 
     def provides(self, view: type[Any]) -> bool:
         """Whether this source opens that view."""

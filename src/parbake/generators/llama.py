@@ -7,6 +7,7 @@ prompt's stable prefix stays in the engine's cache, so a second request with the
 from __future__ import annotations
 
 import asyncio
+import importlib
 import platform
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -76,7 +77,7 @@ class LlamaGenerator:
     def _load(self) -> Any:
         check_cpu()
         try:
-            import xllamacpp
+            xllamacpp: Any = importlib.import_module("xllamacpp")
         except ModuleNotFoundError as error:
             raise MissingDependency("the local model needs: pip install 'parbake[llama]'", field="xllamacpp") from error
         params = xllamacpp.CommonParams()

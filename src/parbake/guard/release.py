@@ -12,7 +12,8 @@ Check = Callable[[str], str | None]
 async def release(pieces: AsyncIterator[str], check: Check, *, longest: int = 1000) -> AsyncIterator[str]:
     """Pass a stream on by whole sentences.
 
-    ``check`` returns what may be shown instead of each, or ``None`` for nothing. A run of ``longest`` characters without a sentence end is checked as one.
+    ``check`` returns what may be shown instead of each, or ``None`` for nothing. A run of ``longest`` characters
+    without a sentence end is checked as one.
     """
     held = ""
     async for piece in pieces:

@@ -6,8 +6,8 @@ import re
 
 _WORD = re.compile(r"[a-z0-9]+")
 _COMMON = frozenset(
-    "a about all an and any are as at be been but by can could day days did do does for from get got had has have how i "
-    "if in is it its long many me much must my no not of on or our please so some something that the their them then "
+    "a about all an and any are as at be been but by can could day days did do does for from get got had has have how "
+    "i if in is it its long many me much must my no not of on or our please so some something that the their them then "
     "there these they this to until us was we were what when where which who will with would you your".split()
 )
 

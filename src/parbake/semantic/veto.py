@@ -18,8 +18,8 @@ _OWN_ANTECEDENT = re.compile(
     r"\b(?:a|an|the|my|some|any)\s+(?:\w+\s+)?(?:book|item|order|parcel|manga|gift|product|copy|refund)s?\b.*\bit\b"
 )
 _STATE = re.compile(
-    r"\bmy (?:last |latest |recent )?(?:orders?|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)"
-    r"\b.*"
+    r"\bmy (?:last |latest |recent )?"
+    r"(?:orders?|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)\b.*"
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
     r"|\bwhere(?:'s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )

@@ -57,7 +57,7 @@ class Models:
                 kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
             except msgspec.DecodeError as error:
                 raise NotMaterialized(
-                    f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise its version",
+                    f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
                     field=plan.name,
                 ) from error
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
