@@ -30,6 +30,7 @@ _MOMENTUM_DAYS = 5.0
 _FARTHEST = 5
 _VIEW_WEIGHT = np.float32(0.2)
 _NOTHING = np.int32(-1)
+_SERIES, _VOLUME, _GENRE, _FORMAT, _AUTHOR, _ITEM = range(6)
 
 Codes = NDArray[np.int32]
 Rows = NDArray[np.float32]
@@ -38,8 +39,8 @@ Rows = NDArray[np.float32]
 class ItemTable(msgspec.Struct, frozen=True, dict=True):
     """The catalog as numbers, as of ``until`` (epoch seconds); the last row stands for products not known then.
 
-    ``codes`` are int32 bytes of (items + 1, 5): series, volume, genre, format, author. ``stats`` are float32 bytes of
-    (items + 1, 3): log popularity, momentum, log days since listing.
+    ``codes`` are int32 bytes of (items + 1, 6): series, volume, genre, format, author, and the item itself. ``stats``
+    are float32 bytes of (items + 1, 4): log popularity, momentum, log days since listing, log volume.
     """
 
     asins: list[str]
@@ -51,13 +52,18 @@ class ItemTable(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def columns(self) -> Codes:
-        """The codes as (5, items + 1), decoded once."""
-        return np.ascontiguousarray(np.frombuffer(self.codes, dtype=np.int32).reshape(-1, 5).T)
+        """The codes as (6, items + 1), decoded once."""
+        return np.ascontiguousarray(np.frombuffer(self.codes, dtype=np.int32).reshape(-1, 6).T)
 
     @cached_property
     def numbers(self) -> Rows:
-        """The stats as (items + 1, 3), decoded once."""
-        return np.frombuffer(self.stats, dtype=np.float32).reshape(-1, 3)
+        """The stats as (items + 1, 4), decoded once."""
+        return np.frombuffer(self.stats, dtype=np.float32).reshape(-1, 4)
+
+    @cached_property
+    def log_ranks(self) -> Rows:
+        """The logarithm of each rank that a list can have, computed once."""
+        return np.log1p(np.arange(len(self.asins) + 1, dtype=np.float32))
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -87,16 +93,19 @@ class Past:
 def make_table(log: Log) -> ItemTable:
     """Lay the catalog out, with what the log says about each product."""
     catalog, until = log.catalog, log.end
-    codes = np.full((len(catalog.asins) + 1, 5), _NOTHING, dtype=np.int32)
+    codes = np.full((len(catalog.asins) + 1, 6), _NOTHING, dtype=np.int32)
     series = [name or asin for name, asin in zip(catalog.series, catalog.asins, strict=True)]
-    columns = (_numbered(series), catalog.volumes, *map(_numbered, (catalog.genres, catalog.formats, catalog.authors)))
-    for n, column in enumerate(columns):
-        codes[:-1, n] = column
-    stats = np.zeros((len(codes), 3), dtype=np.float32)
+    codes[:-1, _VOLUME] = np.maximum(np.array(catalog.volumes, dtype=np.int32), 0)
+    codes[:, _ITEM] = np.arange(len(codes))
+    named = ((_SERIES, series), (_GENRE, catalog.genres), (_FORMAT, catalog.formats), (_AUTHOR, catalog.authors))
+    for n, names in named:
+        codes[:-1, n] = _numbered(names)
+    stats = np.zeros((len(codes), 4), dtype=np.float32)
     slow, fast = (_decayed(log, days) for days in (_POPULARITY_DAYS, _MOMENTUM_DAYS))
     stats[:-1, 0] = np.log1p(slow)
     stats[:-1, 1] = np.log1p(fast * _POPULARITY_DAYS / _MOMENTUM_DAYS) - stats[:-1, 0]
     stats[:-1, 2] = np.log1p(np.maximum(until - np.array(catalog.created_at), 0.0) / DAY)
+    stats[:-1, 3] = np.log1p(codes[:-1, _VOLUME])
     genres, formats = sorted(set(catalog.genres)), sorted(set(catalog.formats))
     return ItemTable(list(catalog.asins), genres, formats, until, codes.tobytes(), stats.tobytes())
 
@@ -108,7 +117,7 @@ def _numbered(names: Sequence[str]) -> Ints:
 def _decayed(log: Log, half_life_days: float) -> Floats:
     sold = log.purchases()
     weights = np.exp2((sold.ts - log.end) / (DAY * half_life_days))
-    return np.bincount(sold.item, weights=weights, minlength=len(log.catalog.asins))
+    return np.bincount(sold.item, weights=weights, minlength=len(log.catalog.asins)).astype(np.float64)
 
 
 def recent(past: Past) -> Past:
@@ -125,40 +134,44 @@ def recent(past: Past) -> Past:
 def make_rows(table: ItemTable, items: Ints, scores: Floats, past: Past) -> Rows:
     """Return the features (candidates, len(FEATURES)) of a list in its order; ``past`` is what :func:`recent` keeps."""
     rows = np.empty((len(items), len(FEATURES)), dtype=np.float32)
-    spread = scores.std()
-    rows[:, 0] = (scores - scores.mean()) / (spread if spread > 0 else 1.0)
-    rows[:, 1] = np.log1p(np.arange(len(items)))
-    rows[:, 2:5] = table.numbers[items]
-    rows[:, 5] = np.log1p(np.maximum(table.columns[1, items], 0))
+    centred = scores - scores.sum() / max(1, len(scores))
+    spread = np.sqrt(centred @ centred / max(1, len(scores)))
+    rows[:, 0] = centred / spread if spread > 0 else 0.0
+    rows[:, 1] = table.log_ranks[: len(items)]
+    rows[:, 2:6] = table.numbers[items]
     _compare(rows, table, items, past)
     return rows
 
 
 def _compare(rows: Rows, table: ItemTable, items: Ints, past: Past) -> None:
-    """Fill in how each candidate relates to each event of the past."""
+    """Fill in how each candidate relates to each event of the past; one comparison and one product for all codes."""
     known = past.item < len(table.asins)
-    bought = past.bought[known].astype(np.float32)
-    viewed = 1 - bought
-    ts = past.ts[known]
-    lately = np.exp2((ts - ts.max(initial=0.0)) / (DAY * _LATELY_DAYS)).astype(np.float32)
-    series, volume, genre, format_, author = table.columns[:, items, None]
-    theirs = table.columns[:, past.item[known]]
-    in_series = series == theirs[0]
-    weights = np.stack((bought, bought * lately, viewed * lately), axis=1)
-    rows[:, 6:9] = in_series.astype(np.float32) @ weights
-    same_item = (items[:, None] == past.item[known]).astype(np.float32)
-    rows[:, 9:11] = same_item @ np.stack((viewed * lately, viewed), axis=1)
-    is_bought = bought > 0
-    owned = in_series & is_bought
-    reached = np.where(owned, theirs[1], _NOTHING).max(axis=1, initial=-1)
-    started = rows[:, 6] > 0
-    ahead = volume[:, 0] - reached
-    rows[:, 11] = np.where(started, np.clip(ahead, -_FARTHEST, _FARTHEST), 0)
+    weights = _weights(past.ts[known], past.bought[known].astype(np.float32))
+    mine, theirs = table.columns[:, items], table.columns[:, past.item[known]]
+    same = (mine[:, :, None] == theirs[:, None, :]).astype(np.float32)
+    sums = same @ weights
+    total = weights[:, 4].sum()
+    rows[:, 6:9] = sums[_SERIES, :, :3]
+    rows[:, 9:11] = sums[_ITEM, :, 2:4]
+    owned = same[_SERIES] * weights[:, 0]
+    reached = (owned * (theirs[_VOLUME] + 1)).max(axis=1, initial=0.0)
+    started, volume = rows[:, 6] > 0, mine[_VOLUME]
+    ahead = volume + 1 - reached
+    rows[:, 11] = np.where(started, np.minimum(np.maximum(ahead, -_FARTHEST), _FARTHEST), 0)
     rows[:, 12] = started & (ahead == 1)
-    rows[:, 13] = ~started & (volume[:, 0] <= 1)
-    rows[:, 14] = (owned & (volume == theirs[1])).any(axis=1)
-    weight = bought + _VIEW_WEIGHT * viewed
-    total = weight.sum() + np.float32(1.0)
-    for n, (mine, other) in enumerate(((genre, theirs[2]), (format_, theirs[3]), (author, theirs[4]))):
-        rows[:, 15 + n] = ((mine == other).astype(np.float32) @ weight) / total
-    rows[:, 18] = np.log1p(weight.sum())
+    rows[:, 13] = ~started & (volume <= 1)
+    rows[:, 14] = (owned * same[_VOLUME]).max(axis=1, initial=0.0)
+    rows[:, 15:18] = sums[_GENRE:_ITEM, :, 4].T / (total + 1)
+    rows[:, 18] = np.log1p(total)
+
+
+def _weights(ts: Floats, bought: Rows) -> Rows:
+    """What each event counts (events, 5): bought, bought lately, viewed lately, viewed, and either."""
+    weights = np.empty((len(ts), 5), dtype=np.float32)
+    lately = np.exp2((ts - ts.max(initial=0.0)) / (DAY * _LATELY_DAYS))
+    weights[:, 0] = bought
+    weights[:, 3] = viewed = 1 - bought
+    weights[:, 1] = bought * lately
+    weights[:, 2] = viewed * lately
+    weights[:, 4] = bought + _VIEW_WEIGHT * viewed
+    return weights

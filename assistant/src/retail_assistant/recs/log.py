@@ -35,7 +35,7 @@ class Catalog:
 
 @dataclass(frozen=True)
 class Log:
-    """Events ordered by (shopper, time): positions of shopper and item, epoch seconds, and whether it was a purchase."""
+    """Events ordered by (shopper, time): positions of shopper and item, epoch seconds, purchase or view."""
 
     catalog: Catalog
     shoppers: tuple[str, ...]

@@ -27,19 +27,21 @@ class Moment:
     def keep(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
         """Return what is listed, in stock, not owned, not the page's product, and within the wishes."""
         barred = {asin for asin, _, bought in self.events if bought}
-        offers = shop.offers([c.asin for c in base if c.asin != self.page and c.asin not in barred])
+        asins = [c.asin for c in base if c.asin != self.page and c.asin not in barred]
         if self.wishes == NO_WISHES:
-            return [c for c in base if c.asin in offers]
-        allowed = {asin for asin, *offer in offers.values() if self.wishes.allow(*offer)}
+            allowed = shop.available(asins)
+        else:
+            offers = shop.offers(asins)
+            allowed = {asin for asin, genre, format_, cents in offers if self.wishes.allow(genre, format_, cents)}
         return [c for c in base if c.asin in allowed]
 
-    def order(self, model: RerankerModel, kept: Sequence[Candidate], *, is_short: bool) -> list[Candidate]:
+    def order(self, model: RerankerModel, kept: Sequence[Candidate], *, top: int, is_short: bool) -> list[Candidate]:
         """Order by the reranker; without any history the list's own order is the best there is."""
         if not self.events:
-            return list(kept)
+            return list(kept[:top])
         asins, ts, bought = zip(*self.events, strict=True)
         past = Past(model.table.find(asins), np.array(ts), np.array(bought, dtype=np.bool_))
-        return rerank(model, kept, past, is_short=is_short)
+        return rerank(model, kept, past, top=top, is_short=is_short)
 
 
 def merge(first: Sequence[Candidate], then: Sequence[Candidate]) -> list[Candidate]:

@@ -19,10 +19,10 @@ from retail_assistant.recs.features import FEATURES, ItemTable, Past, Rows, make
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
 
 LABEL_DAYS = 7
-TREES = 100
+TREES = 60
 LARGEST_GROUPS = 6_000
 _PARAMS = {
-    "objective": "lambdarank", "num_leaves": 7, "learning_rate": 0.08, "min_data_in_leaf": 40, "lambda_l2": 5.0,
+    "objective": "lambdarank", "num_leaves": 8, "learning_rate": 0.12, "min_data_in_leaf": 40, "lambda_l2": 5.0,
     "feature_fraction": 0.8, "seed": 7, "deterministic": True, "force_row_wise": True, "num_threads": 2, "verbose": -1,
 }  # fmt: skip
 _STEPS = 12
@@ -132,16 +132,16 @@ def past_of(log: Log, bounds: Ints, shopper: int) -> Past:
 
 
 def rerank(
-    model: RerankerModel, candidates: Sequence[als.Candidate], past: Past, *, is_short: bool = False
+    model: RerankerModel, candidates: Sequence[als.Candidate], past: Past, *, top: int, is_short: bool = False
 ) -> list[als.Candidate]:
-    """Order a list by the model; equal scores keep their order."""
+    """Return the ``top`` of a list in the model's order; equal scores keep the list's."""
     if not candidates:
         return []
     items = model.table.find([c.asin for c in candidates])
     rows = make_rows(model.table, items, np.array([c.score for c in candidates]), past)
     scores = model.score(rows, is_short=is_short)
-    order = np.argsort(-scores, kind="stable").tolist()
-    return [als.Candidate(candidates[n].asin, float(scores[n])) for n in order]
+    order = np.argsort(-scores, kind="stable")[:top]
+    return [als.Candidate(candidates[n].asin, score) for n, score in zip(order, scores[order].tolist(), strict=True)]
 
 
 def _train_trees(found: Examples) -> str:

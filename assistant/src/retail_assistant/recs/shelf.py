@@ -10,6 +10,10 @@ from pathlib import Path
 
 from retail_assistant.recs.features import RECENT_VIEWS
 
+_AVAILABLE = """
+SELECT p.asin FROM json_each(?) j CROSS JOIN products p ON p.asin = j.value CROSS JOIN inventory i ON i.asin = p.asin
+WHERE p.listed = 1 AND i.quantity > 0
+"""
 _OFFERS = """
 SELECT p.asin, p.genre, p.format, r.cents
 FROM json_each(?) j CROSS JOIN products p ON p.asin = j.value
@@ -41,10 +45,13 @@ class LiveShelf:
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
 
-    def offers(self, asins: Sequence[str]) -> dict[str, Offer]:
+    def available(self, asins: Sequence[str]) -> set[str]:
         """Return those of some products that are listed and in stock."""
-        found = self._connection().execute(_OFFERS, (json.dumps(asins),)).fetchall()
-        return {row[0]: row for row in found}
+        return {asin for (asin,) in self._connection().execute(_AVAILABLE, (json.dumps(asins),))}
+
+    def offers(self, asins: Sequence[str]) -> list[Offer]:
+        """Return what is on offer of some products, for those that are listed and in stock; in no set order."""
+        return self._connection().execute(_OFFERS, (json.dumps(asins),)).fetchall()
 
     def events(self, shopper: str) -> list[Event]:
         """Return all of a shopper's purchases and the newest views; empty for an unknown shopper."""
@@ -62,6 +69,7 @@ class LiveShelf:
             connection = sqlite3.connect(
                 self._uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
             )
+            connection.execute("PRAGMA cache_size=-16384")
             self._local.connection = connection
             self._opened.append(connection)
         return connection

@@ -129,7 +129,7 @@ async def recommendations(
     count = max(1, min(count, MOST_SHOWN))
     moment = Moment(shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
     kept = moment.keep(shop, base.unwrap())
-    ranked = moment.order(model, kept, is_short=pb.remaining_s() < SHORT_S)
+    ranked = moment.order(model, kept, top=count, is_short=pb.remaining_s() < SHORT_S)
     for genre in (*sorted(moment.wishes.genres), trends.ALL):
         if len(ranked) >= count:
             break

@@ -19,14 +19,18 @@ _SAYINGS = {
     "digital": ("ebook", "ebooks", "e-book", "e-books", "kindle"),
 }
 _NEGATORS = frozenset(
-    "no not without except avoid avoiding nothing never dont don't isn't hate dislike skip exclude excluding".split()
-)
+    {
+        "no", "not", "without", "except", "avoid", "avoiding", "nothing", "never", "dont", "don't", "isn't", "hate",
+        "dislike", "skip", "exclude", "excluding",
+    }
+)  # fmt: skip
 _TURNS = frozenset({"but", "rather", "instead", "prefer", "only", ".", ";", "!", "?", ","})
 _JOINS = frozenset({"or", "and", "nor"})
 _REACH = 4
 _PRICE = re.compile(
     r"(?:under|below|less than|cheaper than|at most|up to|no more than)\s+"
-    r"(?:\$\s*(?P<sign>\d{1,5}(?:\.\d{1,2})?)|(?P<word>\d{1,5}(?:\.\d{1,2})?)\s*(?:dollars|bucks|usd)\b)"
+    r"(?:[$€£]\s*(?P<before>\d{1,5}(?:\.\d{1,2})?)"
+    r"|(?P<after>\d{1,5}(?:\.\d{1,2})?)\s*(?:[$€£]|(?:dollars|bucks|usd|euros?|eur)\b))"
 )
 _OTHER_THAN = re.compile(r"\b(?:other than|rather than|instead of|apart from|tired of|enough of)\b")
 
@@ -93,7 +97,7 @@ def read_wishes(words: str, vocabulary: Vocabulary) -> Wishes:
         frozenset(no & vocabulary.genres),
         frozenset(yes - vocabulary.genres),
         frozenset(no - vocabulary.genres),
-        round(float(price["sign"] or price["word"]) * 100) if price else None,
+        round(float(price["before"] or price["after"]) * 100) if price else None,
     )
 
 
@@ -102,17 +106,17 @@ def _judge(vocabulary: Vocabulary, text: str) -> dict[str, bool]:
     wanted: dict[str, bool] = {}
     tokens = vocabulary.tokens.findall(text)
     reach = 0
-    for token, following in zip(tokens, [*tokens[1:], ""], strict=True):
-        name = vocabulary.names.get(token)
+    for word, following in zip(tokens, [*tokens[1:], ""], strict=True):
+        name = vocabulary.names.get(word)
         if name is not None:
             wanted[name] = reach == 0
             reach = _REACH if reach else 0
-        elif token in _NEGATORS:
+        elif word in _NEGATORS:
             reach = _REACH
-        elif token == "," and following in _JOINS:
+        elif word == "," and following in _JOINS:
             continue
-        elif token in _TURNS:
+        elif word in _TURNS:
             reach = 0
-        elif token not in _JOINS:
+        elif word not in _JOINS:
             reach = max(0, reach - 1)
     return wanted
