@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from parbake.http.messages import HttpRequest, Response, json_response, problem
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
+    from parbake.sources.postgresql import PostgresqlSource
     from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
 # The engine, the server and what pulls in a client library are imported when they are first named.
@@ -79,6 +80,7 @@ _LAZY = {
     "MiniLm": "parbake.embedders.minilm:MiniLm",
     "OUTBOX_DDL": "parbake.sources.sqlite:OUTBOX_DDL",
     "OpenAIGenerator": "parbake.generators.openai:OpenAIGenerator",
+    "PostgresqlSource": "parbake.sources.postgresql:PostgresqlSource",
     "Response": "parbake.http.messages:Response",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
@@ -108,9 +110,10 @@ __all__ = [
     "Embedder", "Exponential", "Extractive", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
     "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
-    "ParbakeError", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute", "Refine", "Refuse",
-    "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale", "Served", "Source",
-    "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Tracker", "UnknownResource",
-    "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit", "every", "fence", "guard",
-    "json_response", "listen", "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",
+    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale",
+    "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull",
+    "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit",
+    "every", "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s", "run_http",
+    "semantic",
 ]  # fmt: skip

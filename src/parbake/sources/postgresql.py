@@ -1,0 +1,165 @@
+"""A PostgreSQL database as a source: views on read transactions of the primary, and the transactional outbox.
+
+Positions must be in commit order: a poll that has seen position 8 never asks for 7 again. A sequence alone does not
+give that (a slow transaction draws 7 and commits after 8), so the outbox's trigger takes a lock of the transaction
+before it draws the position, and the lock is released only after the commit is visible. It holds for every writer,
+in whatever language it inserts. The price: transactions that emit queue up from the insert to the commit, so emit
+last, which also keeps two of them from deadlocking over rows. Needs PostgreSQL 14 or later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import re
+import time
+import uuid
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from parbake.errors import MissingDependency, SourceError
+from parbake.fence.tags import raised_by
+from parbake.ports import SourceEvent, Tracker
+from parbake.views import View
+
+if TYPE_CHECKING:
+    import psycopg
+
+ViewT = TypeVar("ViewT")
+TIMEOUT_S = 10
+OUTBOX_DDL = """
+CREATE TABLE IF NOT EXISTS parbake_outbox(
+  position BIGINT PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  subject TEXT NOT NULL,
+  type TEXT NOT NULL,
+  time DOUBLE PRECISION NOT NULL
+);
+CREATE SEQUENCE IF NOT EXISTS parbake_outbox_position OWNED BY parbake_outbox.position;
+CREATE OR REPLACE FUNCTION parbake_outbox_place() RETURNS trigger LANGUAGE plpgsql AS $place$
+BEGIN
+  PERFORM pg_advisory_xact_lock(1885434466, TG_RELID::int);
+  NEW.position := nextval('parbake_outbox_position');
+  RETURN NEW;
+END
+$place$;
+CREATE OR REPLACE TRIGGER parbake_outbox_place BEFORE INSERT ON parbake_outbox
+  FOR EACH ROW EXECUTE FUNCTION parbake_outbox_place();
+"""
+_TOKEN = re.compile(
+    r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
+    re.DOTALL,
+)
+
+
+def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None) -> int:
+    """Write an outbox row in the caller's open transaction; returns its position.
+
+    ``subject`` is the tag (``policy/returns``); ``event_type`` ends in .changed, .created, .deleted or .bulk. Emit
+    last: other transactions that emit wait until this one ends.
+    """
+    raised_by(subject, event_type)
+    cursor = connection.execute(
+        "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (%s, %s, %s, %s) RETURNING position",
+        (uuid.uuid4().hex, subject, event_type, time.time() if now is None else now),
+    )
+    row = cursor.fetchone()
+    return cast("int", row[0]) if row else 0
+
+
+def translate(statement: str, names: Collection[str]) -> str:
+    """Rewrite ``:name`` parameters to psycopg's ``%(name)s``; literals, comments and casts stay what they are."""
+
+    def rewrite(match: re.Match[str]) -> str:
+        name = match[2]
+        return f"%({name})s" if name in names else match[0].replace("%", "%%")
+
+    return _TOKEN.sub(rewrite, statement)
+
+
+class _Session:
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
+
+
+class PostgresqlSource:
+    """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.Source`)."""
+
+    def __init__(
+        self, conninfo: str, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
+    ) -> None:
+        """``conninfo`` is a libpq URL or string; ``families`` are the tag families whose changes the outbox tells."""
+        self.name = name
+        self.families = tuple(families)
+        self._conninfo = conninfo
+        self._views = frozenset(views)
+        self._idle: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
+
+    def provides(self, view: type[Any]) -> bool:
+        """See :class:`parbake.ports.Source`."""
+        return view in self._views
+
+    @contextlib.contextmanager
+    def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
+        """See :class:`parbake.ports.Source`. Raises :class:`SourceError` when the database cannot be read."""
+        with self._connection() as connection:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            try:
+                yield cast("ViewT", cast("type[View]", view)(_Session(connection), tracker))
+            finally:
+                connection.execute("ROLLBACK")
+
+    def poll(self, after: int, limit: int) -> list[SourceEvent]:
+        """See :class:`parbake.ports.Source`."""
+        statement = (
+            "SELECT position, id, subject, type FROM parbake_outbox WHERE position > %s ORDER BY position LIMIT %s"
+        )
+        with self._connection() as connection:
+            return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
+
+    def close(self) -> None:
+        """See :class:`parbake.ports.Source`."""
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().close()
+
+    @contextlib.contextmanager
+    def _connection(self) -> Iterator[psycopg.Connection[Any]]:
+        psycopg = _client()
+        try:
+            connection = self._idle.get_nowait()
+        except queue.Empty:
+            connection = self._connect(psycopg)
+        try:
+            yield connection
+        except psycopg.Error as error:
+            connection.close()
+            self.close()  # after a restart of the server every idle connection is as broken
+            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
+        except BaseException:
+            connection.close()
+            raise
+        self._idle.put(connection)
+
+    def _connect(self, client: Any) -> psycopg.Connection[Any]:
+        """Only the primary will do: a replica may lag behind an acknowledged event."""
+        try:
+            connection = client.connect(
+                self._conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"
+            )
+        except client.Error as error:
+            raise SourceError(f"source {self.name!r} cannot be reached: {error}", field=self.name) from error
+        return cast("psycopg.Connection[Any]", connection)
+
+
+def _client() -> Any:
+    try:
+        import psycopg
+    except ModuleNotFoundError as error:
+        raise MissingDependency(
+            "a PostgreSQL source needs psycopg: pip install 'parbake[postgresql]'", field="psycopg"
+        ) from error
+    return psycopg

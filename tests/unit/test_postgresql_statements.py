@@ -1,0 +1,44 @@
+"""Parameters of view statements, as psycopg wants them."""
+
+import builtins
+
+import pytest
+
+import parbake as pb
+from parbake.sources.postgresql import PostgresqlSource, translate
+
+
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("SELECT :a, :b", "SELECT %(a)s, %(b)s"),
+        ("SELECT :a::int", "SELECT %(a)s::int"),
+        ("SELECT x::text, ':a'", "SELECT x::text, ':a'"),
+        ("SELECT 'it''s :a' || :a", "SELECT 'it''s :a' || %(a)s"),
+        (r"SELECT E'\':a' || :a", r"SELECT E'\':a' || %(a)s"),
+        ('SELECT ":a"', 'SELECT ":a"'),
+        ("SELECT 1 -- :a\n, :a", "SELECT 1 -- :a\n, %(a)s"),
+        ("SELECT /* :a */ :a", "SELECT /* :a */ %(a)s"),
+        ("SELECT $x$ :a $x$, :a", "SELECT $x$ :a $x$, %(a)s"),
+        ("SELECT 5 % 2, '100%'", "SELECT 5 %% 2, '100%%'"),
+        ("SELECT list[1:n]", "SELECT list[1:n]"),
+    ],
+)
+def test_only_parameters_are_rewritten(written, sent):
+    """Casts, literals, comments, slices and percent signs keep their meaning."""
+    assert translate(written, {"a", "b"}) == sent
+
+
+def test_a_missing_client_says_what_to_install(monkeypatch):
+    """The optional package is imported when it is first needed."""
+    real = builtins.__import__
+
+    def absent(name, *args, **kwargs):
+        if name == "psycopg":
+            raise ModuleNotFoundError(name=name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    source = PostgresqlSource("postgresql://", families=["fact"], views=[])
+    with pytest.raises(pb.MissingDependency, match=r"parbake\[postgresql\]"):
+        source.poll(0, 1)
