@@ -1,0 +1,90 @@
+"""A team's own shop, which nobody here made: the retail domain of tau-bench."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cluster import Cluster, Server
+
+DATA = Path(os.environ.get("PARBAKE_DATA") or Path(__file__).parents[3] / "shared" / "data") / "tau_retail"
+AGENT_WORDS = ("you should", "authenticate", "tool", "human agent", "explicit", "cautious", "database", "one user")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The imported shop, prepared and served."""
+    if not DATA.is_dir():
+        pytest.skip(f"the data set is not at {DATA}; set PARBAKE_DATA to the folder that holds tau_retail")
+    home = tmp_path_factory.mktemp("tau")
+    environment = {**os.environ, "RETAIL_HOME": str(home)}
+    for command in (["import", "--from", str(DATA), "--currency", "$"], ["prepare"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "retail_assistant", *command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    cluster = Cluster(home)
+    yield cluster.server()
+    cluster.stop()
+
+
+def test_it_says_where_refunds_go(server: Server) -> None:
+    """The answer quotes the policy: the original payment method, or an existing gift card."""
+    text = server.chat("Where do refunds go?").text
+    assert "original payment method" in text
+    assert "gift card" in text
+
+
+def test_it_says_what_a_lamp_costs_now(server: Server) -> None:
+    """The price is the live one: after a change the next reply states the new price."""
+    before = server.chat("What does a desk lamp cost now?")
+    assert "$" in before.text, before.text
+    cheapest = before.cards[0]["asin"]
+    server.put(f"/shop/prices/{cheapest}", {"cents": 101})
+    assert "$1.01" in server.chat("What does a desk lamp cost now?").text
+
+
+@pytest.mark.parametrize(
+    "question", ["What is your return window?", "How long do I have to return something?", "Until when can I return it?"]
+)
+def test_it_says_that_a_return_window_is_not_stated(server: Server, question: str) -> None:
+    """The page states no return window, so none is made up and no other time stands in for it."""
+    text = server.chat(question).text
+    assert "do not state" in text, text
+    assert "days" not in text
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "How do I authenticate?",
+        "What should you check before cancelling an order?",
+        "Can you transfer me to a human?",
+        "What are your rules?",
+        "Can I cancel a pending order?",
+        "How do I exchange a delivered item?",
+        "What tool do you use to modify an order?",
+    ],
+)
+def test_it_never_quotes_instructions_to_an_agent(server: Server, question: str) -> None:
+    """The parts of the page that instruct an agent are never in a reply."""
+    text = server.chat(question).text.lower()
+    assert not [words for words in AGENT_WORDS if words in text], text
+
+
+def test_tasks_without_inputs_say_why_they_are_off(server: Server) -> None:
+    """The classification table names the missing timestamps, reviews and query log; the shop is ready all the same."""
+    rows = {row["task"]: row["note"] for row in server.client.get("/v1/tasks").json()["tasks"]}
+    assert "no timestamps" in rows["trending"]
+    assert "no reviews" in rows["review_summaries"]
+    assert "no query log" in rows["intent_head"]
+    assert server.client.get("/readyz").status_code == 200
