@@ -234,8 +234,9 @@ class App:
     @contextlib.asynccontextmanager
     async def serving(self, *beside: Awaitable[None]) -> AsyncIterator[App]:
         """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``."""
+        engine = self.engine  # first of all: a store that cannot be opened must stop the start
         await self._poll_once()
-        async with _beside(self._poll_forever(), self.engine.watch.run(), *beside):
+        async with _beside(self._poll_forever(), engine.watch.run(), *beside):
             yield self
 
     async def work(self) -> None:

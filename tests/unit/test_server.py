@@ -1,0 +1,52 @@
+"""Binding a port, and the server's life."""
+
+import asyncio
+
+import pytest
+
+import parbake as pb
+from parbake.testing import FileClock
+
+
+def test_a_taken_port_is_said_in_plain_words():
+    """Before anything slow starts, the error names the port."""
+    with pb.listen("127.0.0.1", 0) as bound:
+        port = bound.getsockname()[1]
+        with pytest.raises(pb.ParbakeError, match=f"port {port} .* choose another") as caught:
+            pb.listen("127.0.0.1", port)
+    assert caught.value.field == "port"
+
+
+async def lifespan(application):
+    """Start and stop an ASGI application; returns what it sent."""
+    asked, sent = asyncio.Queue(), []
+    for kind in ("startup", "shutdown"):
+        asked.put_nowait({"type": f"lifespan.{kind}"})
+
+    async def send(message):
+        sent.append(message)
+
+    await application({"type": "lifespan"}, asked.get, send)
+    return sent
+
+
+async def test_startup_and_shutdown_are_told(world):
+    """A server polls its sources before it answers, and closes its app at the end."""
+    sent = await lifespan(pb.HttpApp(world.app(pb.Registry())))
+    assert [m["type"] for m in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_a_foreign_store_stops_the_start(tmp_path):
+    """The reason is told instead of a running server that cannot serve."""
+    (tmp_path / "file").write_text("x")
+    sent = await lifespan(pb.HttpApp(pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/file")))
+    assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
+    assert "cannot be opened" in sent[0]["message"]
+
+
+def test_a_file_clock_moves_every_process_that_reads_it(tmp_path):
+    """The offset lies in the file, so that several processes share it."""
+    one, two = FileClock(tmp_path / "clock"), FileClock(tmp_path / "clock")
+    before = two.now()
+    one.advance(3600)
+    assert 3600 <= two.now() - before < 3610
