@@ -39,7 +39,9 @@ def report(
     for row in cells:
         sys.stdout.write("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n")
     for goal in goals:
-        sys.stdout.write(f"{'met ' if goal.met else 'NOT met'}: {goal.what} {goal.value:.3g} {goal.unit} (goal {goal.goal})\n")
+        sys.stdout.write(
+            f"{'met ' if goal.met else 'NOT met'}: {goal.what} {goal.value:.3g} {goal.unit} (goal {goal.goal})\n"
+        )
     sys.stdout.write(json.dumps({"name": name, "figures": dict(figures), "goals": [asdict(g) for g in goals]}) + "\n")
 
 
