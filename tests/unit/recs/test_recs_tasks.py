@@ -1,0 +1,214 @@
+"""The recommendation tasks on a small shop: what is ahead, what is live, and what an event brings."""
+
+import pytest
+
+import parbake as pb
+from retail_assistant.recs import als, rerank
+from retail_assistant.recs.tasks import candidates, factors, preferences, recommendations, reranker, trending
+from retail_assistant.shop import records
+
+from .conftest import NOW
+
+
+async def shown(floor, shopper, **live):
+    """Return the asins recommended to a shopper."""
+    return [c.asin for c in (await floor.app.serve(recommendations, shopper, shopper=shopper, **live)).unwrap()]
+
+
+async def listed_for(floor, shopper):
+    """Return the asins of a shopper's candidates."""
+    return [c.asin for c in (await floor.app.serve(candidates, shopper)).unwrap()]
+
+
+async def settle(floor):
+    """Acknowledge what was committed, then let the event lane do what is due."""
+    ack = await floor.app.drain()
+    for _ in range(10):
+        if not await floor.app.engine.events.step():
+            break
+    return ack
+
+
+async def test_owned_and_delisted_are_never_candidates(floor):
+    """No shopper's candidates hold what they bought or what is not sold any more."""
+    owned, listed = floor.owned(), floor.column("listed")
+    for shopper in floor.shoppers():
+        found = (await floor.app.serve(candidates, shopper)).value or []
+        assert not {(shopper, c.asin) for c in found} & owned
+        assert all(listed[c.asin] for c in found)
+    assert not all(listed.values())
+
+
+async def test_candidates_are_fifty_in_order(floor):
+    """A known shopper has fifty different candidates, best first, served fresh from the batch lane."""
+    served = await floor.app.serve(candidates, floor.keen())
+    scores = [c.score for c in served.unwrap()]
+    assert (served.verdict, served.lane) == (pb.Verdict.FRESH, "batch")
+    assert scores == sorted(scores, reverse=True)
+    assert len({c.asin for c in served.unwrap()}) == als.TOP
+
+
+async def test_building_again_gives_the_same(floor):
+    """A second run over the same shop gives the same candidates, vectors and reranked lists."""
+    shoppers = floor.shoppers()[:20]
+
+    async def everything():
+        return [
+            ((await floor.app.serve(candidates, s)).value, (await floor.app.serve(preferences, s)).value)
+            for s in shoppers
+        ], [await shown(floor, s) for s in shoppers]
+
+    before = await everything()
+    for task in (factors, reranker):
+        await floor.app.materialize(task)
+    assert await everything() == before
+
+
+async def test_preferences_are_vectors(floor):
+    """A shopper with a history has one vector of 64 numbers; one without has none, and the reason says so."""
+    assert len((await floor.app.serve(preferences, floor.keen())).unwrap()) == als.FACTORS
+    unknown = await floor.app.serve(preferences, "nobody")
+    assert (unknown.value, unknown.reason) == (None, "cold_start")
+
+
+async def test_unknown_shopper_gets_trending(floor):
+    """A shopper without history is served what is trending, with the reason ``cold_start``, by either task."""
+    trend = (await floor.app.serve(trending, "all")).unwrap()
+    base = await floor.app.serve(candidates, "nobody")
+    assert (base.value, base.reason) == (trend, "cold_start")
+    refined = await floor.app.serve(recommendations, "nobody", shopper="nobody")
+    stock = floor.column("quantity", "inventory")
+    assert [c.asin for c in refined.unwrap()] == [c.asin for c in trend if stock[c.asin]][:5]
+    assert refined.reason == "cold_start"
+
+
+async def test_trending_is_per_genre_and_on_sale(floor):
+    """Trending holds listed products only, of the genre asked for, best first; an unknown genre has none."""
+    genre, listed = floor.column("genre"), floor.column("listed")
+    for name in {"all", *genre.values()}:
+        found = (await floor.app.serve(trending, name)).unwrap()
+        assert found == sorted(found, key=lambda c: (-c.score, c.asin))
+        assert all(listed[c.asin] and name in ("all", genre[c.asin]) for c in found)
+    assert (await floor.app.serve(trending, "no such genre")).value is None
+
+
+async def test_a_purchase_is_gone_at_once(floor):
+    """The item just bought is not in the very next recommendations, before any event was seen or refresh run."""
+    shopper = floor.keen()
+    first = await shown(floor, shopper)
+    floor.buy(shopper, first[0])
+    assert first[0] in await listed_for(floor, shopper)
+    again = await shown(floor, shopper)
+    assert first[0] not in again
+    assert len(again) == 5
+
+
+async def test_a_first_purchase_helps_at_once(floor):
+    """A shopper nobody knew gets reranked trending products after one purchase, the bought one left out."""
+    (first, *_) = await shown(floor, "newcomer")
+    floor.buy("newcomer", first)
+    served = await floor.app.serve(recommendations, "newcomer", shopper="newcomer")
+    assert first not in [c.asin for c in served.unwrap()]
+    assert served.reason == "cold_start"
+
+
+async def test_an_event_refreshes_the_candidates(floor):
+    """Once the outbox is drained, the event lane brings candidates of lane ``event``: a newer stamp, new content."""
+    shopper = floor.keen()
+    before = await floor.app.serve(candidates, shopper)
+    bought = next(asin for asin in await shown(floor, shopper) if asin in {c.asin for c in before.unwrap()})
+    floor.buy(shopper, bought)
+    ack = await settle(floor)
+    after = await floor.app.serve(candidates, shopper)
+    assert after.lane == "event"
+    assert after.stamp.sequence >= ack.raised[f"user/{shopper}"] > before.stamp.sequence
+    assert bought not in [c.asin for c in after.unwrap()]
+    assert (await floor.app.serve(preferences, shopper)).lane == "event"
+
+
+async def test_an_event_leaves_others_alone(floor):
+    """One shopper's purchase neither degrades nor recomputes another's candidates."""
+    one, other = floor.shoppers()[:2]
+    before = await floor.app.serve(candidates, other)
+    floor.buy(one, (await shown(floor, one))[0])
+    await settle(floor)
+    after = await floor.app.serve(candidates, other)
+    assert (after.lane, after.verdict, after.stamp) == ("batch", pb.Verdict.FRESH, before.stamp)
+
+
+async def test_stock_and_listing_are_live(floor):
+    """A product that sells out or is delisted is gone from the next recommendations."""
+    shopper = floor.keen()
+    first, second, *_ = await shown(floor, shopper)
+    records.set_inventory(floor.conn, first, 0)
+    records.delist(floor.conn, second, now=NOW)
+    assert not {first, second} & set(await shown(floor, shopper))
+
+
+async def test_the_page_is_not_recommended(floor):
+    """The product that the shopper is looking at is left out."""
+    shopper = floor.keen()
+    first = await shown(floor, shopper)
+    assert first[0] not in await shown(floor, shopper, page=first[0])
+
+
+@pytest.mark.parametrize("format_", ["paperback", "digital", "hardcover"])
+async def test_a_format_in_the_words_is_kept(floor, format_):
+    """Only the format that was named is shown, topped up from trending where the candidates run out."""
+    found, formats = await shown(floor, floor.keen(), words=f"what next, in {format_}?"), floor.column("format")
+    assert found
+    assert {formats[asin] for asin in found} == {format_}
+
+
+async def test_an_excluded_genre_is_left_out(floor):
+    """A genre that the words exclude is not shown; one that they ask for is shown alone."""
+    shopper, genre = floor.keen(), floor.column("genre")
+    usual = {genre[asin] for asin in await shown(floor, shopper, count=20)}
+    for name in usual:
+        assert name not in {genre[asin] for asin in await shown(floor, shopper, words=f"but no {name}", count=20)}
+        assert {genre[asin] for asin in await shown(floor, shopper, words=f"something {name}", count=3)} == {name}
+
+
+async def test_a_price_in_the_words_is_kept(floor):
+    """Nothing dearer than the price named is shown, by the price of this moment."""
+    shopper = floor.keen()
+    found = await shown(floor, shopper, words="under $8")
+    assert found
+    records.set_price(floor.conn, found[0], 801, now=NOW)
+    again, cents = await shown(floor, shopper, words="under $8"), floor.column("cents", "prices")
+    assert found[0] not in again
+    assert all(cents[asin] <= 800 for asin in again)
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, 1), (8, 8), (0, 1), (-3, 1)])
+async def test_as_many_as_asked_for(floor, count, expected):
+    """``count`` products are shown, at least one."""
+    assert len(await shown(floor, floor.keen(), count=count)) == expected
+
+
+@pytest.mark.parametrize(("left", "is_short"), [(0.150, False), (0.019, True)])
+async def test_a_tight_budget_takes_the_linear_scorer(floor, monkeypatch, left, is_short):
+    """With less than 20 ms left the list is ordered by the linear scorer, otherwise by the trees."""
+    calls, score = [], rerank.RerankerModel.score
+
+    def spy(self, rows, *, is_short=False):
+        calls.append(is_short)
+        return score(self, rows, is_short=is_short)
+
+    monkeypatch.setattr(rerank.RerankerModel, "score", spy)
+    monkeypatch.setattr(pb, "remaining_s", lambda: left)
+    assert len(await shown(floor, floor.keen())) == 5
+    assert calls == [is_short]
+
+
+async def test_every_task_states_its_contract(floor):
+    """The classification table shows mode and owner of each task, and none that could be precomputed is live."""
+    rows = {row.task: row for row in floor.app.classify()}
+    assert {name: row.mode for name, row in rows.items()} == {
+        "factors": "batch",
+        "preferences": "batch",
+        "trending": "batch",
+        "candidates": "batch",
+        "reranker": "batch",
+        "recommendations": "near-real-time",
+    }

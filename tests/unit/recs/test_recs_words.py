@@ -1,0 +1,73 @@
+"""Reading wishes out of a conversation's words."""
+
+import pytest
+
+from retail_assistant.recs.words import NO_WISHES, make_vocabulary, read_wishes
+
+WORDS = make_vocabulary(
+    ["horror", "comedy", "science fiction", "slice of life", "romance"], ["paperback", "hardcover", "digital"]
+)
+
+READ = [
+    ("no horror please", {}, {"horror"}),
+    ("Anything but not too scary", {}, {"horror"}),
+    ("no horror, romance please", {"romance"}, {"horror"}),
+    ("without horror or romance", {}, {"horror", "romance"}),
+    ("no horror, or romance", {}, {"horror", "romance"}),
+    ("not horror but comedy", {"comedy"}, {"horror"}),
+    ("anything other than horror", {}, {"horror"}),
+    ("I don\N{RIGHT SINGLE QUOTATION MARK}t like horror", {}, {"horror"}),
+    ("I want horror. No, comedy!", {"horror", "comedy"}, {}),
+    ("horror? no horror", {}, {"horror"}),
+    ("Some SCI-FI to read", {"science fiction"}, {}),
+    ("slice of life in paperback", {"slice of life", "paperback"}, {}),
+    ("as an e-book, no hardbacks, no hardback", {"digital"}, {"hardcover"}),
+    ("no idea what to read in the evening, maybe a comedy", {"comedy"}, {}),
+    ("what do you recommend?", {}, {}),
+    ("horrorshow", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("text", "wanted", "unwanted"), READ)
+def test_genres_and_formats(text, wanted, unwanted):
+    """Genres and formats are wanted when named, unwanted when negated in the same clause, by any common name."""
+    wishes = read_wishes(text, WORDS)
+    assert wishes.genres | wishes.formats == set(wanted)
+    assert wishes.no_genres | wishes.no_formats == set(unwanted)
+
+
+PRICES = [
+    ("under $10", 1000),
+    ("below 9.99 euros", 999),
+    ("less than 8€", 800),
+    ("at most €12.50 please", 1250),
+    ("under 18", None),
+    ("up to volume 5", None),
+    ("$10", None),
+]
+
+
+@pytest.mark.parametrize(("text", "cents"), PRICES)
+def test_prices(text, cents):
+    """A price to stay under is read only with a currency, so that ages and volumes are none."""
+    assert read_wishes(text, WORDS).most_cents == cents
+
+
+@pytest.mark.parametrize("text", ["", "   ", "hello there"])
+def test_no_wishes(text):
+    """Words that ask for nothing are no wishes, which spares a request the comparison."""
+    assert read_wishes(text, WORDS) == NO_WISHES
+
+
+def test_what_is_allowed():
+    """A product is shown when its genre, format and price are all within the wishes."""
+    wishes = read_wishes("comedy in paperback under $10", WORDS)
+    assert wishes.allow("comedy", "paperback", 1000)
+    assert not wishes.allow("comedy", "paperback", 1001)
+    assert not wishes.allow("comedy", "digital", 1000)
+    assert not wishes.allow("horror", "paperback", 1000)
+
+
+def test_a_shop_without_genres_reads_words():
+    """An imported shop may name neither genres nor formats; words then ask for nothing."""
+    assert read_wishes("no horror", make_vocabulary([""], [])) == NO_WISHES
