@@ -51,7 +51,7 @@ class Assistant:
         reply.intent = found.name
         if follows and (named_format(turn.message) or _PRICE_FOLLOW_UP.search(turn.message)):
             reply.intent = "price_stock"
-        match = (await self._app.serve(faq_match, text=question, message=turn.message)).value
+        match = await self._match(question, turn.message)
         if match is not None:
             compiled = await self._from_bank(turn, match, reply)
             if compiled is not None:
@@ -61,10 +61,18 @@ class Assistant:
         return await self._answers.handler(reply.intent)(turn, question)
 
     async def _intent(self, question: str) -> Intent:
-        if "intent_head" in self._app.off:
+        """The trained head's word; plain words decide where there is none, or only one past its time."""
+        try:
+            found: Intent = (await self._app.serve(intent, text=question)).unwrap()
+        except pb.NotMaterialized:
             return by_words(question)
-        found: Intent = (await self._app.serve(intent, text=question)).unwrap()
         return found
+
+    async def _match(self, question: str, message: str) -> FaqMatch | None:
+        try:
+            return (await self._app.serve(faq_match, text=question, message=message)).value
+        except pb.NotMaterialized:
+            return None
 
     def _joined(self, turn: Turn, question: str) -> str:
         """A follow-up with the question it follows, so that it means something by itself."""

@@ -209,7 +209,7 @@ class _Loader:
         self._conn.execute("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", (row.shopper, row.asin, ts))
 
     def review(self, row: ReviewRow) -> None:
-        if not 1 <= row.rating <= 5:  # noqa: PLR2004  # stars
+        if not 1 <= row.rating <= 5:  # noqa: PLR2004  # one to five stars
             raise ValueError(f"rating {row.rating} is not 1 to 5")
         ts = self._seen(row.shopper, row.asin, row.ts, "reviews")
         self._conn.execute(

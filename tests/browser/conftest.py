@@ -1,0 +1,61 @@
+"""The page in a real browser: Debian's chromium, driven by playwright, against a running server."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
+
+from cluster import Cluster, Server  # noqa: E402  # needs the path above
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+]
+
+
+def is_error(message: ConsoleMessage) -> bool:
+    """Whether a console message is an error of the page; a refused request is said on the page, and logged as well."""
+    return message.type == "error" and "Failed to load resource" not in message.text
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A small shop with a server and a worker."""
+    home = tmp_path_factory.mktemp("page")
+    sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "300", "RETAIL_HOME": str(home)}
+    command = [sys.executable, "-m", "retail_assistant", "prepare"]
+    subprocess.run(command, env={**os.environ, **sizes}, check=True, capture_output=True, timeout=300)
+    cluster = Cluster(home)
+    cluster.worker()
+    yield cluster.server()
+    cluster.stop()
+
+
+@pytest.fixture
+def page(server: Server) -> Iterator[Page]:
+    """The page, opened; any error on its console fails the test."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    errors: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        found = browser.new_page(viewport={"width": 1280, "height": 800})
+        found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
+        found.on("pageerror", lambda error: errors.append(str(error)))
+        found.goto(server.url)
+        yield found
+        browser.close()
+    assert not errors, errors

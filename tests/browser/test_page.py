@@ -1,0 +1,59 @@
+"""The chat page does what the README's tour says."""
+
+from __future__ import annotations
+
+import json
+
+from playwright.sync_api import Page, expect
+
+RETURNS = "How many days do I have to send a book back?"
+
+
+def ask(page: Page, message: str) -> None:
+    """Type a message and send it."""
+    page.get_by_label("Message").fill(message)
+    page.get_by_role("button", name="Ask").click()
+
+
+def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
+    """Ask, change the policy in the shop panel, ask again: the second answer has the new number, and shows its lane."""
+    ask(page, RETURNS)
+    answers = page.locator("#log .turn:not(.user)")
+    expect(answers.nth(0)).to_contain_text("30 days")
+    expect(answers.nth(0).locator(".lane")).to_have_text("batch")
+    page.get_by_label("Policy", exact=True).select_option("returns")
+    facts = page.get_by_label("Facts")
+    page.wait_for_function("document.querySelector('#policy textarea[name=facts]').value.includes('window_days')")
+    changed = json.loads(facts.input_value()) | {"window_days": 14}
+    facts.fill(json.dumps(changed))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#ack")).to_contain_text("acknowledged at")
+    ask(page, RETURNS)
+    expect(answers.nth(1)).to_contain_text("14 days")
+    answers.nth(1).locator("summary").click()
+    expect(answers.nth(1).locator("table")).to_contain_text("faq_answers")
+
+
+def test_recommendations_are_cards_that_can_be_bought(page: Page) -> None:
+    """Recommendations show cards with live prices; what is bought is gone from the next ones."""
+    ask(page, "Can you recommend me something to read?")
+    cards = page.locator("#log .card")
+    expect(cards.first).to_contain_text("€")
+    title = cards.first.locator("small").inner_text()
+    cards.first.get_by_role("button", name="Buy").click()
+    expect(page.locator("#ack")).to_contain_text("acknowledged at")
+    ask(page, "Can you recommend me something to read?")
+    second = page.locator("#log .turn:not(.user)").nth(1)
+    expect(second.locator(".card").first).to_be_visible()
+    assert title not in second.inner_text()
+
+
+def test_a_bad_page_is_said_in_plain_words(page: Page) -> None:
+    """An unknown product in the page field is answered with the problem's own sentence, and the chat goes on."""
+    page.get_by_label("Page").fill("NOPE")
+    with page.expect_response(lambda r: r.status == 404):
+        ask(page, "is this in stock?")
+    expect(page.locator("#log .error")).to_contain_text("no product has the asin")
+    page.get_by_label("Page").fill("")
+    ask(page, "hello")
+    expect(page.locator("#log .turn:not(.user)").nth(1)).to_contain_text("Ask me about")
