@@ -28,7 +28,8 @@ ENDINGS = (
     "to return something after delivery?",
     "to bring a parcel back to you?",
 )
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "RETAIL_PRODUCTS": "2000", "RETAIL_SHOPPERS": "2000"}
+SIZES = {"RETAIL_PRODUCTS": "2000", "RETAIL_SHOPPERS": "2000"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **SIZES}
 
 
 def start(home: str) -> tuple[subprocess.Popen[str], str]:

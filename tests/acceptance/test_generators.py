@@ -6,9 +6,10 @@ import asyncio
 import shutil
 from pathlib import Path
 
-import parbake as pb
 import pytest
 from cluster import Cluster
+
+import parbake as pb
 
 EVIDENCE = tuple(
     f"Section {n}. You can return a book within {n + 20} days of delivery when it is still sealed in its wrapping."

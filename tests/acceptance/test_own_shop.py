@@ -54,7 +54,8 @@ def test_it_says_what_a_lamp_costs_now(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    "question", ["What is your return window?", "How long do I have to return something?", "Until when can I return it?"]
+    "question",
+    ["What is your return window?", "How long do I have to return something?", "Until when can I return it?"],
 )
 def test_it_says_that_a_return_window_is_not_stated(server: Server, question: str) -> None:
     """The page states no return window, so none is made up and no other time stands in for it."""

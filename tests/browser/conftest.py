@@ -14,7 +14,7 @@ from playwright.sync_api import ConsoleMessage, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 
-from cluster import Cluster, Server  # noqa: E402  # needs the path above
+from cluster import Cluster, Server  # needs the path above
 
 FLAGS = [
     "--no-sandbox",
