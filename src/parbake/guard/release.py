@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 
-_END = re.compile(r"(?<!\bVol\.)(?<!\bvol\.)(?<!\bNo\.)(?<=[.!?])[\"'\u201d)]?\s+(?=[^\s])")
+_END = re.compile(r"(?<!\bVol\.)(?<!\bvol\.)(?<!\bNo\.)(?:(?<=[.!?])|(?<=[.!?][\"'\u201d)]))\s+(?=[^\s])")
 Check = Callable[[str], str | None]
 
 
