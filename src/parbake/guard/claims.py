@@ -15,19 +15,20 @@ _WORDS = (
     "eighteen nineteen"
 ).split()
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-_NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1, "half a": 0.5}
-_NUMBER = r"\d+(?:[.,]\d+)?"
+_NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1}
+_GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+"  # 1,299.50 and 1.299,50
+_NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
 _WORD_NUMBER = (
     rf"(?:{'|'.join(_TENS)})(?:[ -](?:{'|'.join(_WORDS[1:10])}))?|{'|'.join(sorted(_WORDS, key=len, reverse=True))}|an?"
 )
 _UNIT_DAYS = {"minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30, "year": 365}
 _DURATION = re.compile(
-    rf"\b({_NUMBER}|{_WORD_NUMBER})(?:\s*(?:to|-|\u2013)\s*({_NUMBER}))?[\s-]+(?:(?:business|working|calendar|full)\s+)?"
+    rf"\b({_NUMBER}|{_WORD_NUMBER})(?:\s*(?:to|-|\u2013)\s*({_NUMBER}|{_WORD_NUMBER}))?[\s-]+(?:(?:business|working|calendar|full)\s+)?"
     rf"({'|'.join(_UNIT_DAYS)})s?\b",
     re.IGNORECASE,
 )
 _MONEY = re.compile(
-    rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(?:€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents)\b)",
+    rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents?)\b)",
     re.IGNORECASE,
 )
 _PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
@@ -47,8 +48,8 @@ class Claim(msgspec.Struct, frozen=True):
 
 def claims(text: str) -> set[Claim]:
     """The claims of a text; a range such as "2 to 4 days" claims both ends."""
-    found = {Claim("money", _number(a or b)) for a, b in _MONEY.findall(text)}
-    found |= {Claim("percent", _number(n)) for n in _PERCENT.findall(text)}
+    found = {Claim("money", _money(before or after, unit)) for before, after, unit in _MONEY.findall(text)}
+    found |= {Claim("percent", f"{_decimal(n):.10g}") for n in _PERCENT.findall(text)}
     for low, high, unit in _DURATION.findall(text):
         if low.lower() in {"a", "an"} and not high:
             continue
@@ -94,12 +95,18 @@ def states(kind: str, text: str) -> bool:
 
 
 def _value(text: str) -> float:
-    lowered = text.lower()
-    if lowered[0].isdigit():
-        return float(lowered.replace(",", "."))
-    parts = re.split(r"[ -]", lowered)
-    return float(sum(_NUMBER_WORDS[p] for p in parts))
+    if text[0].isdigit():
+        return _decimal(text)
+    return float(sum(_NUMBER_WORDS[part] for part in re.split(r"[ -]", text.lower())))
 
 
-def _number(text: str) -> str:
-    return f"{float(text.replace(',', '.')):.10g}"
+def _money(text: str, unit: str) -> str:
+    return f"{_decimal(text) / (100 if unit.lower().startswith('cent') else 1):.10g}"
+
+
+def _decimal(text: str) -> float:
+    """A number with a point or comma before its decimals; what groups thousands is dropped."""
+    if re.fullmatch(_GROUPED, text):
+        grouping = "," if text.find(",") < text.find(".") or "." not in text else "."
+        text = text.replace(grouping, "")
+    return float(text.replace(",", "."))

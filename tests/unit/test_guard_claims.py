@@ -1,0 +1,129 @@
+"""Claims read out of a text, and what no evidence makes."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parbake.guard import Claim, claims, content_words, expected_kind, shares_topic, states, ungrounded
+
+UNITS = ("day", "days", "business days", "weeks", "hours", "months", "years", "minutes")
+NUMBERS = st.integers(0, 9999)
+PHRASES = st.one_of(
+    st.builds("{} {}".format, NUMBERS, st.sampled_from(UNITS)),
+    st.builds("{} to {} {}".format, NUMBERS, NUMBERS, st.sampled_from(UNITS)),
+    st.builds("€{}.{:02}".format, NUMBERS, st.integers(0, 99)),
+    st.builds("{} {}".format, NUMBERS, st.sampled_from(["€", "euros", "EUR", "dollars", "cents"])),
+    st.builds("{} %".format, NUMBERS),
+    st.builds("{} {}".format, st.integers(1, 31), st.sampled_from(["March", "December"])),
+    st.sampled_from(["we deliver books", "for free", "a day", "Vol. 3", "thirty days", "twenty-one days"]),
+)
+TEXTS = st.lists(PHRASES, max_size=6).map(" and ".join)
+
+CLAIMS = [
+    ("within 30 days", {("duration", "30")}),
+    ("a 30-day window", {("duration", "30")}),
+    ("2 to 4 business days", {("duration", "2"), ("duration", "4")}),
+    ("2-4 weeks", {("duration", "14"), ("duration", "28")}),
+    ("two to four days", {("duration", "2"), ("duration", "4")}),
+    ("Twenty-one days", {("duration", "21")}),
+    ("48 hours", {("duration", "2")}),
+    ("a day later", set()),
+    ("€4.99", {("money", "4.99")}),
+    ("4,99 €", {("money", "4.99")}),
+    ("EUR 5", {("money", "5")}),
+    ("5 euros", {("money", "5")}),
+    ("50 cents", {("money", "0.5")}),
+    ("€1,299.50", {("money", "1299.5")}),
+    ("€1,299", {("money", "1299")}),
+    ("1.299,50 €", {("money", "1299.5")}),
+    ("15 %", {("percent", "15")}),
+    ("15 percent", {("percent", "15")}),
+    ("until the 25th of December", {("date", "25 december")}),
+    ("by March 3", {("date", "3 march")}),
+    ("no numbers at all", set()),
+]
+
+
+@pytest.mark.parametrize(("text", "found"), CLAIMS)
+def test_a_claim_is_read_in_every_usual_form(text, found):
+    """Amounts, durations, percentages and dates are read with their value, ranges with both ends."""
+    assert claims(text) == {Claim(*c) for c in found}
+
+
+@given(TEXTS)
+def test_a_text_is_grounded_by_itself(text):
+    """Whatever a text claims, the same text is evidence of."""
+    assert ungrounded(text, [text]) == set()
+
+
+@given(TEXTS, TEXTS)
+def test_without_evidence_every_claim_is_ungrounded_and_more_evidence_never_adds_one(text, other):
+    """No evidence leaves all claims ungrounded; a further piece can only ground more."""
+    assert ungrounded(text, []) == claims(text)
+    assert ungrounded(text, [other]) <= claims(text)
+    assert ungrounded(text, [other, text]) == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [
+        ("within 60 days", "within 30 days"),
+        ("it costs €5", "it costs 5 cents"),
+        ("€1,299.50", "€1,299.00"),
+        ("5 %", "5 days"),
+        ("until 3 May", "until 4 May"),
+    ],
+)
+def test_another_value_or_another_kind_grounds_nothing(text, evidence):
+    """A claim is grounded only by the same value of the same kind."""
+    assert ungrounded(text, [evidence]) == claims(text) != set()
+
+
+@pytest.mark.parametrize(
+    ("text", "evidence"),
+    [("7 days", "one week"), ("48 hours", "2 days"), ("€5", "5.00 EUR"), ("0.50 €", "50 cents")],
+)
+def test_the_same_value_in_other_words_grounds(text, evidence):
+    """Units are converted before values are compared."""
+    assert ungrounded(text, [evidence]) == set()
+
+
+@pytest.mark.parametrize(
+    ("question", "kind"),
+    [
+        ("How long can I return it?", "duration"),
+        ("until when can I send it back", "duration"),
+        ("what is the return window", "duration"),
+        ("How much is shipping?", "money"),
+        ("what does it cost", "money"),
+        ("Do you ship to Norway?", None),
+    ],
+)
+def test_a_question_says_what_kind_of_claim_answers_it(question, kind):
+    """A question for how long wants a duration, one for how much an amount, others none."""
+    assert expected_kind(question) == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "does"),
+    [
+        ("money", "Delivery is free.", True),
+        ("money", "There is no extra charge.", True),
+        ("money", "It costs €3.", True),
+        ("money", "It takes 3 days.", False),
+        ("duration", "It takes 3 days.", True),
+        ("duration", "Until 3 May.", True),
+        ("duration", "Soon, and for free.", False),
+    ],
+)
+def test_a_statement_makes_the_kind_that_was_asked_for_or_not(kind, text, does):
+    """A price may be "free", a duration may be a date; a claim of another kind does not do."""
+    assert states(kind, text) is does
+
+
+def test_a_topic_is_shared_by_stems_of_words_that_carry_meaning():
+    """Inflections meet, common words do not."""
+    assert shares_topic("How do I return it?", "Returns are easy.")
+    assert shares_topic("Is returning possible?", "Returned books are checked.")
+    assert not shares_topic("What is it?", "This is what it is.")
+    assert content_words("How long do the refunds take?") == ["refund", "take"]
