@@ -46,7 +46,7 @@ class Bank(msgspec.Struct, frozen=True):
     @property
     def texts(self) -> dict[str, str]:
         """Alias texts in lower case, each with its answer: the exact-text fast path."""
-        return {text.lower(): self.answers[i] for text, i in zip(self.aliases, self.owner_of, strict=True)}
+        return {text.strip().lower(): self.answers[i] for text, i in zip(self.aliases, self.owner_of, strict=True)}
 
 
 def compile_bank(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> Bank:
@@ -79,7 +79,7 @@ class Matcher:
         """View the bank's arrays."""
         self.bank = bank
         count = len(bank.aliases)
-        self._vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1)
+        self._vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)
         self._weights = np.frombuffer(bank.weights, np.float32).reshape(count, len(bank.answers))
         self._shares = np.array(bank.shares, np.float32)
         self._owner_of = np.array(bank.owner_of)
@@ -92,12 +92,12 @@ class Matcher:
         cosines = self._vectors @ np.asarray(vector, np.float32)
         exact = self._texts.get(text.strip().lower())
         scores = np.exp(GAIN * (cosines - 1.0)) @ self._weights + self._shares
-        best = self.bank.answers.index(exact) if exact else int(scores.argmax())
+        best = self.bank.answers.index(exact) if exact is not None else int(scores.argmax())
         others = np.delete(scores, best)
         mine = np.flatnonzero(self._owner_of == best)
         nearest = int(mine[cosines[mine].argmax()])
         margin = float(scores[best] - others.max()) if len(others) else 1.0
-        score = 1.0 if exact else float(scores[best])
+        score = 1.0 if exact is not None else float(scores[best])
         return Match(self.bank.answers[best], score, margin, float(cosines[nearest]), self.bank.aliases[nearest])
 
 
