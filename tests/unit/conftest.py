@@ -24,4 +24,6 @@ def source_files():
 @pytest.fixture
 def world(tmp_path):
     """Return a fresh database with its source and clock."""
-    return World(tmp_path)
+    found = World(tmp_path)
+    yield found
+    found.source.close()

@@ -69,6 +69,7 @@ class SqliteSource:
         self._path = Path(path)
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._is_closed = False
 
     def provides(self, view: type[Any]) -> bool:
         """See :class:`parbake.ports.Source`."""
@@ -94,6 +95,7 @@ class SqliteSource:
 
     def close(self) -> None:
         """See :class:`parbake.ports.Source`."""
+        self._is_closed = True
         while not self._idle.empty():
             self._idle.get().close()
 
@@ -108,7 +110,17 @@ class SqliteSource:
         except sqlite3.Error as error:
             connection.close()
             raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
-        self._idle.put(connection)
+        except BaseException:
+            self._give_back(connection)
+            raise
+        self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """Keep a connection for the next reader; a reader that outlives the source closes its own."""
+        if self._is_closed:
+            connection.close()
+        else:
+            self._idle.put(connection)
 
     def _connect(self) -> sqlite3.Connection:
         if not self._path.is_file():
