@@ -1,0 +1,282 @@
+"""What the generators send and read, with the engines stood in for."""
+
+import asyncio
+import sys
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import parbake as pb
+from parbake.generators import llama, openai
+from parbake.generators._sse import messages, usage_of
+from parbake.guard import ungrounded
+
+PROMPT = pb.Prompt("Rules.", ("One.", "Two."), (("user", "hi"), ("assistant", "hello")), "What now?")
+SENTENCES = st.sampled_from(
+    ["Returns take 30 days.", "It costs €4.99.", "Until 3 May.", "Refunds follow.", "A discount of 5 % holds.", "Yes!"]
+)
+
+
+def ask(generator, prompt=PROMPT, *, timeout_s=5.0):
+    """Return everything that a generator streams."""
+
+    async def collect():
+        return [delta async for delta in generator.stream(prompt, max_tokens=9, timeout_s=timeout_s)]
+
+    return asyncio.run(collect())
+
+
+def text_of(deltas):
+    """Return the text of a stream."""
+    return "".join(d.text for d in deltas)
+
+
+@given(st.lists(st.lists(SENTENCES, min_size=1, max_size=3).map(" ".join), max_size=4), SENTENCES)
+def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, question):
+    """Whatever is asked, every claim of the reply is one of the evidence, in its very words."""
+    reply = text_of(ask(pb.Extractive(), pb.Prompt("", tuple(evidence), (), question)))
+    assert ungrounded(reply, evidence) == set()
+    if evidence:
+        assert all(sentence in " ".join(evidence) for sentence in pb.guard.sentences(reply))
+
+
+def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_the_evidence():
+    """The best two sentences come, and the first evidence breaks a tie."""
+    evidence = ("Books ship on Mondays. Returns take 30 days.", "Gift cards never expire. A refund takes 5 days.")
+    prompt = pb.Prompt("", evidence, (), "How long does a refund of returns take?")
+    assert pb.Extractive().quote(prompt) == ["Returns take 30 days.", "A refund takes 5 days."]
+    assert pb.Extractive(sentences=1).quote(pb.Prompt("", evidence, (), "?")) == ["Books ship on Mondays."]
+
+
+def test_extractive_says_that_it_found_nothing():
+    """Without evidence it says so, and reports no usage that it did not measure."""
+    deltas = ask(pb.Extractive(nothing="Nothing."), pb.Prompt("", (), (), "?"))
+    assert text_of(deltas) == "Nothing. "
+    assert deltas[-1].usage == pb.Usage()
+
+
+def test_a_prompt_goes_out_with_its_stable_part_first():
+    """Rules and evidence are the system message, then the conversation, and the question last."""
+    assert messages(PROMPT) == [
+        {"role": "system", "content": "Rules.\n\nEvidence:\n- One.\n- Two."},
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "hello"},
+        {"role": "user", "content": "What now?"},
+    ]
+    assert messages(pb.Prompt("Rules.", (), (), "?"))[0]["content"] == "Rules."
+
+
+def test_usage_that_is_not_reported_is_none_and_not_zero():
+    """Members that an engine leaves out stay absent."""
+    assert usage_of(None) == pb.Usage()
+    assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == pb.Usage(3, 0, None)
+    assert usage_of({"prompt_tokens_details": {"cached_tokens": 0}}).cached_tokens == 0
+
+
+class Engine:
+    """Stands for the local engine: hands out what it was given."""
+
+    def __init__(self, *chunks, error=None):
+        self.chunks, self.error, self.bodies, self.stopped = chunks, error, [], False
+
+    def handle_chat_completions(self, body, put):
+        self.bodies.append(body)
+        for chunk in self.chunks:
+            self.stopped = put(chunk)
+        if self.error:
+            raise self.error
+
+
+def local(engine):
+    """Return a generator over a stand-in engine."""
+    generator = pb.LlamaGenerator()
+    generator._server = engine
+    return generator
+
+
+def said(text):
+    """Return one chunk of a reply."""
+    return {"choices": [{"delta": {"content": text}}]}
+
+
+def test_the_local_model_streams_and_reports_its_usage():
+    """Chunks come alone or in lists; empty ones are left out, and the usage comes last."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 5}}
+    engine = Engine(said("a"), [said(None), said("b")], {"choices": [], "usage": usage})
+    deltas = ask(local(engine))
+    assert text_of(deltas) == "ab"
+    assert deltas[-1].usage == pb.Usage(7, 2, 5)
+    assert engine.bodies[0]["cache_prompt"] is True
+    assert engine.bodies[0]["max_tokens"] == 9
+
+
+@pytest.mark.parametrize(
+    ("engine", "says"),
+    [
+        (Engine({"error": {"message": "too long"}}), "refused: too long"),
+        (Engine({"error": {"code": 1}}), "refused: {'code': 1}"),
+        (Engine(error=RuntimeError("broken")), "failed: broken"),
+    ],
+)
+def test_a_failing_local_model_is_a_provider_error(engine, says):
+    """What the engine reports or raises comes out as one kind of error, with its words."""
+    with pytest.raises(pb.ProviderError, match="the local model") as caught:
+        ask(local(engine))
+    assert says in str(caught.value)
+    assert caught.value.field == "llama"
+
+
+def test_a_missing_engine_says_what_to_install(monkeypatch):
+    """Without its package the local model is a missing dependency that names the extra."""
+    monkeypatch.setattr(llama, "check_cpu", lambda: None)
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    with pytest.raises(pb.MissingDependency, match=r"parbake\[llama\]"):
+        ask(pb.LlamaGenerator())
+
+
+def test_the_local_model_is_loaded_once_with_what_was_asked_for(monkeypatch):
+    """A path, threads and context reach the engine; a second request uses the same one."""
+    loaded = []
+
+    class Server(Engine):
+        def __init__(self, params):
+            super().__init__(said("x"))
+            loaded.append(params)
+
+    def params():
+        return SimpleNamespace(
+            model=SimpleNamespace(path=""), cpuparams=SimpleNamespace(), cpuparams_batch=SimpleNamespace()
+        )
+
+    monkeypatch.setattr(llama, "check_cpu", lambda: None)
+    monkeypatch.setitem(sys.modules, "xllamacpp", SimpleNamespace(CommonParams=params, Server=Server))
+    generator = pb.LlamaGenerator("/models/m.gguf", threads=3, context=99)
+    assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
+    assert len(loaded) == 1
+    assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 99, 3)
+
+
+def test_a_local_model_that_does_not_finish_in_time_is_stopped():
+    """After the timeout the request fails, and the engine is told to stop at its next token."""
+
+    class Slow(Engine):
+        def handle_chat_completions(self, body, put):
+            while not put(said("x")):
+                pass
+            self.stopped = True
+
+    engine = Slow()
+    with pytest.raises(pb.ProviderError, match="did not finish within"):
+        ask(local(engine), timeout_s=0.02)
+    assert engine.stopped
+
+
+@pytest.mark.parametrize(("flags", "runs"), [("flags : sse avx2 fma", True), ("flags : sse avx", False)])
+def test_a_processor_without_avx2_is_refused_by_name(flags, runs, monkeypatch, tmp_path):
+    """On x86_64 the engine needs AVX2, and says so before it would crash."""
+    info = tmp_path / "cpuinfo"
+    info.write_text(flags)
+    monkeypatch.setattr(llama, "Path", lambda _: info)
+    monkeypatch.setattr(llama.platform, "machine", lambda: "x86_64")
+    if runs:
+        llama.check_cpu()
+    else:
+        with pytest.raises(pb.MissingDependency, match="AVX2"):
+            llama.check_cpu()
+    monkeypatch.setattr(llama.platform, "machine", lambda: "aarch64")
+    llama.check_cpu()
+
+
+@pytest.mark.parametrize("environment", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_MODEL": "m"}])
+def test_a_missing_key_is_named(environment):
+    """Without a key the error names the variable to set."""
+    with pytest.raises(pb.ProviderError, match="OPENAI_API_KEY") as caught:
+        pb.OpenAIGenerator.from_environment(environment)
+    assert caught.value.field == "OPENAI_API_KEY"
+
+
+def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path):
+    """Both ways give the key; neither the representation nor an error's text holds it."""
+    file = tmp_path / "key"
+    file.write_text("sk-secret\n")
+    for environment in ({"OPENAI_API_KEY": "sk-secret"}, {"OPENAI_API_KEY_FILE": str(file)}):
+        generator = pb.OpenAIGenerator.from_environment(environment)
+        assert generator._key == "sk-secret"
+        assert "secret" not in repr(generator)
+        assert generator._hide("failed with sk-secret") == "failed with ***"
+
+
+class Client:
+    """Stands for the hosted engine's client."""
+
+    def __init__(self, chunks=(), error=None):
+        self.chat = SimpleNamespace(completions=self)
+        self.chunks, self.error, self.asked = chunks, error, None
+
+    async def create(self, **asked):
+        self.asked = asked
+        if self.error:
+            raise self.error
+
+        async def stream():
+            for chunk in self.chunks:
+                yield chunk
+
+        return stream()
+
+
+def hosted(client):
+    """Return a generator over a stand-in client."""
+    generator = pb.OpenAIGenerator(model="m", api_key="sk-secret", base_url="http://example.invalid/v1")
+    generator._client = client
+    return generator
+
+
+def test_a_hosted_model_streams_and_reports_its_usage():
+    """The text of each choice comes as it is; the usage is the provider's."""
+    piece = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content="hi"))], usage=None)
+    empty = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=None))], usage=None)
+    usage = SimpleNamespace(model_dump=lambda: {"prompt_tokens": 4, "completion_tokens": 1})
+    client = Client([piece, empty, SimpleNamespace(choices=[], usage=usage)])
+    deltas = ask(hosted(client))
+    assert [d.text for d in deltas] == ["hi", ""]
+    assert deltas[-1].usage == pb.Usage(4, 1, None)
+    assert client.asked["messages"] == messages(PROMPT)
+    assert client.asked["timeout"] == 5.0
+
+
+def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
+    """What the provider says comes out, the key in it starred."""
+    sdk = openai._sdk()
+    with pytest.raises(pb.ProviderError, match=r"the provider failed: bad \*\*\*") as caught:
+        ask(hosted(Client(error=sdk.OpenAIError("bad sk-secret"))))
+    assert caught.value.field == "openai"
+
+
+def test_a_rejected_key_is_named():
+    """The provider's refusal of the key names the variable."""
+    import httpx
+
+    sdk = openai._sdk()
+    response = httpx.Response(401, request=httpx.Request("POST", "http://example.invalid"))
+    error = sdk.AuthenticationError("no sk-secret", response=response, body=None)
+    with pytest.raises(pb.ProviderError) as caught:
+        ask(hosted(Client(error=error)))
+    assert str(caught.value) == "the provider rejected OPENAI_API_KEY"
+
+
+def test_the_client_is_opened_once_and_connects_within_a_second():
+    """One client serves all requests; it connects within 1 s and retries at most once."""
+    generator = pb.OpenAIGenerator(model="m", api_key="k", base_url="http://example.invalid/v1")
+    first = generator._open(openai._sdk(), 7.0)
+    assert generator._open(openai._sdk(), 9.0) is first
+    assert (first.timeout.connect, first.max_retries) == (openai.CONNECT_S, 1)
+
+
+def test_a_missing_client_says_what_to_install(monkeypatch):
+    """Without its package the hosted model is a missing dependency that names the extra."""
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(pb.MissingDependency, match=r"parbake\[openai\]"):
+        ask(hosted(Client()))
