@@ -203,7 +203,8 @@ class App:
 
     async def rollback(self, task: Stored) -> int:
         """Withdraw a task's current generation and return to the one before; returns its number."""
-        return await self.engine.store.rollback(task.ref, self.clock.now())
+        chain = self.engine.batch.chain(self.engine.plans[task.name])
+        return await self.engine.store.rollback(task.ref, self.clock.now(), [plan.ref for plan in chain[1:]])
 
     async def stamp(self) -> Stamp:
         """The store's counter now."""

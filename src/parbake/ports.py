@@ -80,8 +80,8 @@ class Store(Protocol):
         """Move pointers by compare-and-swap; raises :class:`parbake.errors.PromotionConflict`."""
         ...
 
-    async def rollback(self, task: str, now: float) -> int:
-        """Withdraw the current generation; returns the one now current."""
+    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
+        """Withdraw the current generation and return what was built with it too; returns the one now current."""
         ...
 
     async def sweep(self, abandoned: Collection[int]) -> int:

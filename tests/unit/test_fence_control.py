@@ -54,6 +54,14 @@ def test_a_rollback_is_not_returned_to():
     assert generation == 1
 
 
+def test_a_rollback_takes_along_what_was_built_with_it():
+    """Rolling a model back returns its rows to their newest generation from before the withdrawn model."""
+    control = promoted(promoted(EMPTY, model=1, rows=2), model=3, rows=4)
+    control = promoted(control, rows=5)
+    control, generation = rollback(control, "model", 9.0, ["rows", "never"])
+    assert (generation, control.pointer("model"), control.pointer("rows"), control.withdrawn) == (1, 1, 2, (3,))
+
+
 def test_nothing_to_roll_back_is_said():
     """A task without a generation names itself."""
     with pytest.raises(UnknownResource, match="rows has no generation"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -79,14 +79,29 @@ def promote(control: Control, promotion: Promotion) -> Control:
     return abandon(msgspec.structs.replace(control, pointers=pointers), promoted)
 
 
-def rollback(control: Control, task: str, now: float) -> tuple[Control, int]:
-    """Withdraw a task's current generation and point to the newest retained one; returns that one's number."""
+def rollback(control: Control, task: str, now: float, built_with: Sequence[str] = ()) -> tuple[Control, int]:
+    """Withdraw a task's current generation and point to the newest retained one; returns that one's number.
+
+    ``built_with`` are the tasks that are promoted together with it: each returns to its newest generation from before
+    the withdrawn one. Where none is retained the pointer stays, and what was built with the withdrawn generation is
+    dead by its own lineage. Raises :class:`UnknownResource` when the task itself has nothing to return to.
+    """
     current = control.pointers.get(task)
     if current is None:
         raise UnknownResource(f"{task} has no generation to roll back", field="task")
-    left = [g for g in current.history if g != current.generation and g not in control.withdrawn]
+    left = _alive(current, control, before=current.generation)
     if not left:
         raise UnknownResource(f"{task}: no earlier generation is retained", field="task")
-    target = Pointer(left[0], now, current.started_at, 0, tuple(left))
+    pointers = {**control.pointers, task: Pointer(left[0], now, current.started_at, 0, left)}
+    for other in built_with:
+        theirs = control.pointers.get(other)
+        earlier = _alive(theirs, control, before=current.generation) if theirs else ()
+        if theirs and earlier:
+            pointers[other] = Pointer(earlier[0], now, theirs.started_at, 0, earlier)
     withdrawn = (*control.withdrawn, current.generation)
-    return msgspec.structs.replace(control, pointers={**control.pointers, task: target}, withdrawn=withdrawn), left[0]
+    return msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn), left[0]
+
+
+def _alive(pointer: Pointer, control: Control, *, before: int) -> tuple[int, ...]:
+    """A task's retained generations from before another one, newest first, without the withdrawn."""
+    return tuple(g for g in pointer.history if g < before and g not in control.withdrawn)

@@ -14,6 +14,9 @@ from parbake.errors import BadInput, DeclarationError
 from parbake.tasks import Artifact, Stored
 
 MAX_KEY_BYTES = 300
+MAX_WORD = 200
+HASHED = "%h"
+"""How a long key begins in a tag; percent-encoding never yields it."""
 _SAFE = "/:@!$&'()+,;=~"
 
 
@@ -54,10 +57,14 @@ class KeyCodec:
     def word(self, key: Any) -> str:
         """The key as it stands in a tag."""
         text = quote(str(key), safe=_SAFE)
-        return text if len(text) <= 200 else blake2b(text.encode(), digest_size=32).hexdigest()  # noqa: PLR2004 - a tag holds 256 bytes
+        if len(text) <= MAX_WORD:
+            return text
+        return HASHED + blake2b(text.encode(), digest_size=32).hexdigest()
 
     def from_word(self, word: str) -> Any:
         """The key that a tag's entity names, or ``None`` when it cannot be one."""
+        if word.startswith(HASHED):
+            return None
         text = unquote(word)
         try:
             return msgspec.convert(text, self._type, strict=False)

@@ -156,9 +156,9 @@ def promote_run(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
     return updated
 
 
-def roll_back(txn: Txn, parsed: Parsed, task: str, now: float) -> int:
+def roll_back(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
     """Withdraw the current generation."""
-    updated, generation = rollback(stamp(txn, parsed)[1], task, now)
+    updated, generation = rollback(stamp(txn, parsed)[1], task, now, built_with)
     save_control(txn, updated)
     return generation
 

@@ -143,9 +143,9 @@ class LmdbStore:
         """See :class:`parbake.ports.Store`."""
         return await self._write(lambda txn: engine.promote_run(txn, self._parsed, promotion))
 
-    async def rollback(self, task: str, now: float) -> int:
+    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
         """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.roll_back(txn, self._parsed, task, now))
+        return await self._write(lambda txn: engine.roll_back(txn, self._parsed, task, now, built_with))
 
     async def sweep(self, abandoned: Collection[int]) -> int:
         """See :class:`parbake.ports.Store`."""

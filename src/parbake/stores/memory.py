@@ -90,10 +90,10 @@ class MemoryStore:
         with self._lock:
             return engine.promote_run(self._map, self._parsed, promotion)
 
-    async def rollback(self, task: str, now: float) -> int:
+    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
         """See :class:`parbake.ports.Store`."""
         with self._lock:
-            return engine.roll_back(self._map, self._parsed, task, now)
+            return engine.roll_back(self._map, self._parsed, task, now, built_with)
 
     async def sweep(self, abandoned: Collection[int]) -> int:
         """See :class:`parbake.ports.Store`."""

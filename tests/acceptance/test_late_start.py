@@ -1,0 +1,69 @@
+"""A later start: ready within five seconds even when everything has expired; refresh goes on behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cluster import Cluster, eventually
+
+DAYS = 86_400.0
+QUESTION = "How many days do I have to send a book back?"
+
+
+def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluster) -> None:
+    """Ten days later the server is ready within 5 s, answers every kind of question, and a worker refreshes behind."""
+    cluster.clock.advance(10 * DAYS)
+    started = time.monotonic()
+    server = cluster.server()
+    assert server.client.get("/readyz").status_code == 200
+    assert time.monotonic() - started < 5
+    for message in (QUESTION, "Recommend me a book", "What is popular?", "What promotions do you have?", "hello"):
+        assert server.chat(message, user="u00003").text
+    assert "30 days" in server.chat(QUESTION).text
+    cluster.worker()
+    reply = eventually(lambda: (r := server.chat(QUESTION)).is_precompiled and r, timeout_s=60)
+    assert "30 days" in reply.text
+
+
+def test_the_demo_prepares_once_and_starts_fast_afterwards(tmp_path: Path) -> None:
+    """The demo command over a fresh folder serves; stopped and started again it is ready within 5 s."""
+    sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "200", "RETAIL_HOME": str(tmp_path / "data")}
+    took = [_start_and_stop({**os.environ, **sizes}) for _ in range(2)]
+    assert took[0] < 60
+    assert took[1] < 5
+
+
+def test_a_taken_port_is_said_and_ends_with_1(tmp_path: Path) -> None:
+    """With the port in use, the demo says so in one line before it prepares anything."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "retail_assistant", "demo", "--port", str(taken.getsockname()[1])]
+        environment = {**os.environ, "RETAIL_HOME": str(tmp_path / "data")}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "cannot be used" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "data").exists()
+
+
+def _start_and_stop(environment: dict[str, str]) -> float:
+    """Seconds until the demo says that it is ready."""
+    command = [sys.executable, "-m", "retail_assistant", "demo", "--port", "0"]
+    started = time.monotonic()
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        try:
+            for line in demo.stdout:
+                if "ready in" in line:
+                    return time.monotonic() - started
+        finally:
+            demo.terminate()
+    raise AssertionError("the demo never said that it is ready")
