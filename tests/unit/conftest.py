@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 from tests.unit.shopfloor import World
 
+import parbake as pb
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "assistant/src", "tests", "benchmarks")
 
@@ -19,6 +21,12 @@ def root():
 def source_files():
     """Return every Python file that the budgets hold for."""
     return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+
+
+@pytest.fixture(scope="session")
+def embedder():
+    """Return the real embedder; a text takes about 3 ms."""
+    return pb.MiniLm()
 
 
 @pytest.fixture

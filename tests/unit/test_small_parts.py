@@ -1,0 +1,188 @@
+"""The embedder, model files, counters and their exposition, and the portal to an event loop."""
+
+import asyncio
+import hashlib
+import importlib.metadata
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import parbake as pb
+from parbake import model_files
+from parbake.clock import SystemClock
+from parbake.metrics.prometheus import render
+from parbake.portal import Portal
+from parbake.telemetry import LATENCY_BUCKETS_S, Counters, Histogram
+
+
+def test_texts_become_unit_vectors_in_their_order(embedder):
+    """Each text's vector has length 1 and is the same in any company, up to the rounding of int8."""
+    texts = ["How long can I return a book?", "gift cards", "A much longer text. " * 20, *"abcdefghijklmnopqr"]
+    together = embedder.embed(texts)
+    assert together.shape == (len(texts), embedder.dimensions)
+    assert together.dtype == np.float32
+    assert np.linalg.norm(together, axis=1) == pytest.approx(np.ones(len(texts)), abs=1e-5)
+    alone = np.concatenate([embedder.embed([t]) for t in texts])
+    assert (together * alone).sum(axis=1).min() > 0.95
+
+
+def test_meaning_is_near_and_no_text_is_no_vector(embedder):
+    """A paraphrase is nearer than another topic; of no texts come no vectors."""
+    asked, near, far = embedder.embed(["when can I send it back", "the return window", "manga about pirates"])
+    assert asked @ near > asked @ far
+    assert embedder.embed([]).shape == (0, embedder.dimensions)
+
+
+def test_one_embedder_serves_several_threads(embedder):
+    """Texts embedded at the same time come out as when they are embedded one after the other."""
+    texts = [f"question number {i}" for i in range(12)]
+    expected = np.concatenate([embedder.embed([t]) for t in texts])
+    found = [None] * len(texts)
+
+    def work(i):
+        found[i] = embedder.embed([texts[i]])
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.concatenate(found) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_missing_embedding_library_says_what_to_install(monkeypatch):
+    """Without its libraries the embedder names the extra that brings them."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(pb.MissingDependency, match=r"parbake\[embeddings\]"):
+        pb.MiniLm()
+
+
+class Distribution:
+    """Stands for an installed distribution with one file."""
+
+    def __init__(self, path):
+        self.files = [self]
+        self.name = path.name
+        self._path = path
+
+    def locate(self):
+        return self._path
+
+
+def test_a_model_file_is_found_by_its_distribution_and_checked_by_its_hash(tmp_path, monkeypatch):
+    """The right file is returned; a wrong one, a missing one and an absent package name the command to run."""
+    path = tmp_path / "model.bin"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Distribution(path))
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert model_files.locate("pack", "model.bin", digest) == path
+    with pytest.raises(pb.MissingDependency, match="unexpected hash"):
+        model_files.locate("pack", "model.bin", "0" * 64)
+    with pytest.raises(pb.MissingDependency, match=r"does not carry other\.bin"):
+        model_files.locate("pack", "other.bin", digest)
+    path.unlink()
+    with pytest.raises(pb.MissingDependency, match=r"does not carry model\.bin"):
+        model_files.locate("pack", "model.bin", digest)
+    monkeypatch.undo()
+    with pytest.raises(pb.MissingDependency, match=r"not installed; run: .*models\.txt") as caught:
+        model_files.locate("no-such-distribution", "model.bin", digest)
+    assert caught.value.field == "no-such-distribution"
+
+
+def test_the_command_that_is_named_installs_from_a_file_that_exists(root):
+    """The requirements file in the message is one of this repository."""
+    assert (root / Path(model_files.INSTALL.split()[-1])).is_file()
+
+
+@given(st.lists(st.floats(0, 10), max_size=30))
+def test_a_histogram_counts_every_observation_once_in_its_bucket(seconds):
+    """Buckets hold what is at most their bound, and all of them everything."""
+    histogram = Histogram()
+    for value in seconds:
+        histogram.add(value)
+    assert sum(histogram.counts) == len(seconds)
+    assert histogram.total_s == pytest.approx(sum(seconds))
+    for i, bound in enumerate(LATENCY_BUCKETS_S):
+        assert sum(histogram.counts[: i + 1]) == sum(value <= bound for value in seconds)
+
+
+def filled():
+    """Return counters that have seen one of everything."""
+    counters = Counters()
+    counters.served("t", b"k", "fresh", "batch", 0.003)
+    counters.served("t", b"k", "fresh", "batch", 30.0)
+    counters.computed("t", b"k", "realtime", 0.5, outcome="ok")
+    counters.missed("t", b"k", "stale", "too old")
+    counters.event(("policy/returns", "policy/*"), duplicates=2, seconds=0.001)
+    return counters
+
+
+def test_counters_keep_what_happened():
+    """Reads, computations, misses and events are counted under their labels; tags by family."""
+    counters = filled()
+    assert counters.serves == {("t", "fresh", "batch"): 2}
+    assert counters.computes == {("t", "realtime", "ok"): 1}
+    assert counters.compute_s == {("t", "realtime"): 0.5}
+    assert counters.misses == {("t", "stale"): 1}
+    assert (counters.events, counters.duplicates) == (1, 2)
+    assert counters.tags_raised == {"policy": 2}
+
+
+def test_heat_is_drained_once():
+    """A drain takes what came since the last; counting goes on."""
+    counters = filled()
+    assert counters.drain_heat() == {("t", b"k"): 2}
+    assert counters.drain_heat() == {}
+    counters.served("t", b"k2", "fresh", "batch", 0.1)
+    assert counters.drain_heat() == {("t", b"k2"): 1}
+
+
+def test_the_exposition_holds_every_counter():
+    """Each count is one sample under its name and labels; histograms end in +Inf with all of them."""
+    lines = render(filled()).decode().splitlines()
+    for line in (
+        'parbake_serves_total{lane="batch",task="t",verdict="fresh"} 2.0',
+        'parbake_computes_total{lane="realtime",outcome="ok",task="t"} 1.0',
+        'parbake_compute_seconds_total{lane="realtime",task="t"} 0.5',
+        'parbake_misses_total{task="t",verdict="stale"} 1.0',
+        "parbake_events_total 1.0",
+        "parbake_duplicates_total 2.0",
+        'parbake_serve_seconds_bucket{le="0.0025",task="t"} 0.0',
+        'parbake_serve_seconds_bucket{le="0.005",task="t"} 1.0',
+        'parbake_serve_seconds_bucket{le="+Inf",task="t"} 2.0',
+        'parbake_event_seconds_bucket{le="+Inf"} 1.0',
+    ):
+        assert line in lines
+
+
+def test_a_portal_runs_coroutines_on_one_loop_of_its_own():
+    """Results and errors come back to the caller, always from the same other thread, which ends when it is closed."""
+
+    async def where():
+        await asyncio.sleep(0)
+        return threading.current_thread(), asyncio.get_running_loop()
+
+    async def fail():
+        raise ValueError("no")
+
+    portal = Portal()
+    first, second = portal.call(where()), portal.call(where())
+    assert first == second
+    assert first[0] is not threading.current_thread()
+    with pytest.raises(ValueError, match="no"):
+        portal.call(fail())
+    portal.close()
+    assert not first[0].is_alive()
+    assert first[1].is_closed()
+
+
+def test_the_systems_clock_is_wall_time():
+    """Its time lies between two readings of the machine's."""
+    before = time.time()
+    assert before <= SystemClock().now() <= time.time()
