@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
 from collections import Counter
@@ -27,12 +28,13 @@ from retail_assistant.importing.schema import (
     ViewRow,
     epoch,
 )
-from retail_assistant.shop import index
+from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, check_body, check_facts
 from retail_assistant.shop.schema import SEGMENTS, connect, create, transaction
 
 MAX_EXAMPLES = 20
+_NAME = re.compile(r"[^\s{}\x00-\x1f\x7f]{1,64}")
 Rows = Mapping[str, Iterable[read.Row]]
 
 
@@ -154,12 +156,14 @@ class _Loader:
             self.report.accepted[table] += 1
 
     def product(self, row: ProductRow) -> None:
-        if not row.asin.strip() or not row.title.strip():
-            raise ValueError("asin and title must not be empty")
+        _check_name(row.asin, "asin")
+        if not row.title.strip():
+            raise ValueError("title must not be empty")
         if row.asin in self._asins:
             raise ValueError(f"asin {row.asin!r} comes twice")
-        if not 0 <= row.price < 1e7 or row.quantity < 0:  # noqa: PLR2004  # ten million is no price
-            raise ValueError("price and quantity must not be negative")
+        cents = _cents(row.price)
+        checks.integer(row.quantity, "quantity", least=0)
+        checks.integer(row.volume, "volume", least=0)
         self._conn.execute(
             "INSERT INTO products VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -175,13 +179,14 @@ class _Loader:
                 self._now,
             ),
         )
-        self._conn.execute("INSERT INTO prices VALUES (?, ?, ?)", (row.asin, round(row.price * 100), self._now))
+        self._conn.execute("INSERT INTO prices VALUES (?, ?, ?)", (row.asin, cents, self._now))
         self._conn.execute("INSERT INTO inventory VALUES (?, ?)", (row.asin, row.quantity))
         document = index.product_document(row.asin, row.title, row.author, row.genre, row.description)
         index.replace(self._conn, "product", row.asin, [document])
         self._asins.add(row.asin)
 
     def policy(self, row: PolicyRow) -> None:
+        checks.identifier(row.id, "id")
         facts = check_facts(row.facts)
         check_body(row.title, row.body, facts)
         values = (row.id, row.title, row.body, json.dumps(facts), self._now)
@@ -192,14 +197,13 @@ class _Loader:
     def shopper(self, row: ShopperRow) -> None:
         if row.segment not in SEGMENTS:
             raise ValueError(f"segment {row.segment!r} is none of {', '.join(SEGMENTS)}")
-        if not row.id.strip():
-            raise ValueError("id must not be empty")
+        _check_name(row.id, "shopper")
         self._conn.execute("INSERT INTO shoppers VALUES (?, ?, ?)", (row.id, row.segment, self._now))
         self._shoppers.add(row.id)
 
     def purchase(self, row: PurchaseRow) -> None:
+        cents = 0 if row.price is None else _cents(row.price)
         ts = self._seen(row.shopper, row.asin, row.ts, "purchases")
-        cents = 0 if row.price is None else round(row.price * 100)
         self._conn.execute(
             "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (row.shopper, row.asin, ts, cents)
         )
@@ -218,6 +222,8 @@ class _Loader:
         )
 
     def promotion(self, row: PromotionRow) -> None:
+        checks.identifier(row.id, "id")
+        checks.choice(row.segment, "segment", SEGMENTS)
         times = (epoch(row.starts_at), epoch(row.ends_at))
         values = (row.id, row.title, row.category, row.segment, row.percent, *times)
         self._conn.execute("INSERT INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)", values)
@@ -234,13 +240,23 @@ class _Loader:
         """Check what an interaction names, register its shopper, and return its time (0 when there is none)."""
         if asin not in self._asins:
             raise ValueError(f"asin {asin!r} is in no accepted product")
-        if not shopper.strip():
-            raise ValueError("shopper must not be empty")
         when = epoch(ts)
         if shopper not in self._shoppers:
             self.shopper(ShopperRow(shopper))
         self.timed[table] += when is not None
         return when or 0.0
+
+
+def _check_name(name: str, what: str) -> None:
+    """A name must fit into a tag and a slot."""
+    if not _NAME.fullmatch(name) or name == "*":
+        raise ValueError(f"{what} {name[:40]!r} must have 1 to 64 characters, without white space and braces")
+
+
+def _cents(price: float) -> int:
+    if not 0 <= price < 1e7:  # noqa: PLR2004  # ten million is no price
+        raise ValueError(f"price {price} must not be negative, nor 10,000,000 or more")
+    return round(price * 100)
 
 
 def switched_off(accepted: Mapping[str, int], timed: Mapping[str, int]) -> dict[str, str]:

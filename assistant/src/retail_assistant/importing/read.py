@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,14 +41,19 @@ def _json(path: Path) -> Iterator[Row]:
     loaded = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(loaded, list):
         raise pb.BadInput(f"{path.name} must hold a list of objects", field=path.name)
-    yield from (row if isinstance(row, dict) else {"": row} for row in loaded)
+    yield from map(_object, loaded)
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line.strip():
-                yield json.loads(line)
+                yield _object(json.loads(line))
+
+
+def _object(row: Any) -> Row:
+    """What is no object becomes one that every table refuses."""
+    return row if isinstance(row, dict) else {"": row}
 
 
 def _parquet(path: Path) -> Iterator[Row]:
@@ -57,9 +63,14 @@ def _parquet(path: Path) -> Iterator[Row]:
     try:
         with ParquetFile(path) as file:
             for batch in file.iter_batches():
-                yield from ({n: v for n, v in row.items() if v is not None} for row in batch.to_pylist())
+                yield from ({n: _plain(v) for n, v in row.items() if v is not None} for row in batch.to_pylist())
     except pa.ArrowInvalid as error:
         raise pb.BadInput(f"{path.name} is not Parquet: {error}", field=path.name) from error
+
+
+def _plain(value: Any) -> Any:
+    """Parquet's own times as the texts that other files hold."""
+    return value.isoformat() if isinstance(value, dt.date) else value
 
 
 _READERS = {".csv": _csv, ".json": _json, ".jsonl": _json_lines, ".parquet": _parquet}

@@ -7,6 +7,7 @@ absent: what needs them is then switched off, and says so.
 from __future__ import annotations
 
 import datetime as dt
+import math
 
 import msgspec
 
@@ -107,13 +108,14 @@ TABLES: dict[str, type[msgspec.Struct]] = {
 
 
 def epoch(value: str | float | None) -> float | None:
-    """A time as epoch seconds; raises ``ValueError`` for a text that is no ISO 8601 time. Without a zone it is UTC."""
+    """A time as epoch seconds; raises ``ValueError`` for what is no ISO 8601 time. Without a zone it is UTC."""
     if value is None or value == "":
         return None
-    if not isinstance(value, str):
-        return float(value)
     try:
-        return float(value)
+        seconds = float(value)
     except ValueError:
-        parsed = dt.datetime.fromisoformat(value)
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
+        parsed = dt.datetime.fromisoformat(str(value))
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=dt.UTC)).timestamp()
+    if not math.isfinite(seconds):
+        raise ValueError(f"{value} is not a time")
+    return seconds
