@@ -13,9 +13,9 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
+import parbake as pb
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
-from retail_assistant.shop.outbox import emit
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts
 from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
 from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
@@ -74,7 +74,7 @@ def put_policy(
             (policy_id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
         )
         index.replace(conn, "policy", policy_id, index.policy_documents(policy))
-        return emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now)
+        return pb.emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now=now)
 
 
 def _merge_policy(
@@ -116,7 +116,7 @@ def put_product(
             _store_price(conn, asin, cents, now)
         if old is None or quantity is not None:
             _store_quantity(conn, asin, quantity or 0)
-        return emit(conn, f"product/{asin}", _product_event(old, product), now)
+        return pb.emit(conn, f"product/{asin}", _product_event(old, product), now=now)
 
 
 def _product_event(old: tuple[int] | None, new: Product) -> str:
@@ -174,7 +174,7 @@ def delist(conn: sqlite3.Connection, asin: str, *, now: float) -> int:
     with transaction(conn):
         product = msgspec.structs.replace(get_product(conn, asin), listed=False)
         _store_product(conn, product)
-        return emit(conn, f"product/{asin}", "product.deleted", checks.moment(now, "now"))
+        return pb.emit(conn, f"product/{asin}", "product.deleted", now=checks.moment(now, "now"))
 
 
 def put_promotion(
@@ -194,7 +194,7 @@ def put_promotion(
             "INSERT OR REPLACE INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (p.id, p.title, p.category, p.segment, p.percent, p.starts_at, p.ends_at),
         )
-        return emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now)
+        return pb.emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now=now)
 
 
 def _merge_promotion(old: Promotion | None, promotion_id: str, fields: PromotionFields) -> Promotion:
@@ -231,7 +231,7 @@ def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float)
     with transaction(conn):
         get_promotion(conn, promotion_id)
         conn.execute("DELETE FROM promotions WHERE id = ?", (promotion_id,))
-        return emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now)
+        return pb.emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now=now)
 
 
 def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
@@ -281,7 +281,7 @@ def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: floa
             raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
         conn.execute("INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid))
-        return emit(conn, f"user/{shopper}", "user.changed", now)
+        return pb.emit(conn, f"user/{shopper}", "user.changed", now=now)
 
 
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
@@ -303,7 +303,7 @@ def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int
             "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
             (asin, shopper, rating, body, now),
         )
-        return emit(conn, f"reviews/{asin}", "reviews.changed", now)
+        return pb.emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
 
 
 def _ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import parbake as pb
 from retail_assistant.shop.errors import NotAShop
 
 SCHEMA_VERSION = "1"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
-TABLES = """
+TABLES = f"""{pb.OUTBOX_DDL};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS products (
     asin TEXT PRIMARY KEY,
@@ -96,13 +97,6 @@ CREATE TABLE IF NOT EXISTS queries (
     text TEXT NOT NULL,
     question TEXT,
     intent TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS parbake_outbox (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
-    id TEXT NOT NULL UNIQUE,
-    subject TEXT NOT NULL,
-    type TEXT NOT NULL,
-    time REAL NOT NULL
 );
 CREATE TABLE IF NOT EXISTS search_rows (
     id INTEGER PRIMARY KEY,
