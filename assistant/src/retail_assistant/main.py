@@ -52,8 +52,11 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     bound = pb.listen(host, port)
     started = time.perf_counter()
     prepare(settings)
-    worker = subprocess.Popen(  # this interpreter, our own module
-        [sys.executable, "-m", "parbake", "worker", "retail_assistant.compose:served"], env=_child_environment(settings)
+    # The server raises the signal that ended it once more; the worker must be ended first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    worker = subprocess.Popen(  # noqa: S603  # this interpreter, our own module
+        [sys.executable, "-m", "parbake", "worker", "retail_assistant.compose:served", "--parent", str(os.getpid())],
+        env=_child_environment(settings),
     )
     try:
         from retail_assistant.compose import http_app

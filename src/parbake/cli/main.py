@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import sys
 import uuid
 from typing import Annotated, Any
@@ -48,17 +50,32 @@ def serve(
 
 
 @cli.command(epilog="Example: parbake worker shop:app")
-def worker(app: AppName) -> None:
+def worker(
+    app: AppName,
+    parent: Annotated[int, typer.Option(help="end when this process, which started the worker, has ended")] = 0,
+) -> None:
     """Run the batch and event lanes of an app until interrupted."""
     application = load(app).app
 
     async def work() -> None:
+        lanes = asyncio.create_task(application.work())
         try:
-            await application.work()
+            await (_outlived(parent, lanes) if parent else lanes)
         finally:
+            lanes.cancel()
+            await asyncio.gather(lanes, return_exceptions=True)
             await application.close()
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     asyncio.run(work())
+
+
+async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
+    """Return when the parent process has ended, or raise what ended the lanes."""
+    while os.getppid() == parent:
+        done, _ = await asyncio.wait([lanes], timeout=1.0)
+        if done:
+            await lanes
 
 
 @cli.command(epilog="Example: parbake materialize shop:app candidates")
