@@ -153,10 +153,7 @@ class ShopRoutes:
         def write(conn: Conn) -> int | None:
             if fields:
                 return records.put_product(conn, asin, now=now, cents=body.cents, quantity=body.quantity, **fields)
-            if body.cents is not None:
-                records.set_price(conn, asin, body.cents, now=now)
-            if body.quantity is not None:
-                records.set_inventory(conn, asin, body.quantity)
+            records.set_live(conn, asin, cents=body.cents, quantity=body.quantity, now=now)
             return None
 
         return await self._write(write)

@@ -234,11 +234,21 @@ def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float)
         return pb.emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now=now)
 
 
-def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
-    """Set what a product costs from now on."""
+def set_live(
+    conn: sqlite3.Connection, asin: str, *, cents: int | None = None, quantity: int | None = None, now: float
+) -> None:
+    """Set what a product costs from now on, how many copies are left, or both."""
     with transaction(conn):
         get_product(conn, asin)
-        _store_price(conn, asin, cents, now)
+        if cents is not None:
+            _store_price(conn, asin, cents, now)
+        if quantity is not None:
+            _store_quantity(conn, asin, quantity)
+
+
+def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
+    """Set what a product costs from now on."""
+    set_live(conn, asin, cents=cents, now=now)
 
 
 def _store_price(conn: sqlite3.Connection, asin: str, cents: int, now: float) -> None:
