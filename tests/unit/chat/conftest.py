@@ -1,0 +1,78 @@
+"""A small shop with everything materialized once, and the assistant over a copy of it for each module."""
+
+import asyncio
+import shutil
+
+import httpx
+import pytest
+
+import parbake as pb
+from parbake.testing import FakeClock
+from retail_assistant import compose
+from retail_assistant.live import LiveShop
+from retail_assistant.settings import Settings
+from retail_assistant.shop import schema
+from retail_assistant.shop.world import generate
+
+NOW = 1_790_000_000.0
+CHAT = "/v1/chat/completions"
+
+
+async def prepare(folder, embedder):
+    """Compute every first generation."""
+    app = compose.build(Settings(folder), clock=FakeClock(NOW))
+    app.resources[pb.Embedder] = embedder
+    await app.drain()
+    await app.run_due(only_missing=True)
+    await app.close()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory, embedder):
+    """Return the folder of a small prepared shop, which no test writes to."""
+    folder = tmp_path_factory.mktemp("chat")
+    generate(folder / "shop.db", seed=7, now=NOW, products=60, shoppers=60, messages=300)
+    asyncio.run(prepare(folder, embedder))
+    return folder
+
+
+class Desk:
+    """The assistant over HTTP, in this process, with its shop beside."""
+
+    def __init__(self, folder, http):
+        self.folder = folder
+        self.http = http
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://shop")
+        self.conn = schema.connect(folder / "shop.db")
+        self.shop = LiveShop(folder / "shop.db", clock=FakeClock(NOW))
+
+    async def ask(self, message, **members):
+        """Return a reply's text and what it was made of."""
+        history = members.pop("history", [])
+        body = {"messages": [*history, {"role": "user", "content": message}], **members}
+        answer = await self.client.post(CHAT, json=body)
+        assert answer.status_code == 200, answer.text
+        document = answer.json()
+        return document["choices"][0]["message"]["content"], document["parbake"]
+
+    def product(self):
+        """Return a listed product that is in stock."""
+        statement = "SELECT asin FROM products JOIN inventory USING (asin) WHERE listed = 1 AND quantity > 1"
+        return self.shop.product(self.conn.execute(f"{statement} ORDER BY asin").fetchone()[0])
+
+
+@pytest.fixture
+async def desk(prepared, tmp_path, embedder, monkeypatch):
+    """Return the assistant over a fresh copy of the shop."""
+    folder = tmp_path / "data"
+    shutil.copytree(prepared, folder)
+    monkeypatch.setattr(pb, "MiniLm", lambda **_: embedder)
+    http = compose.http_app(Settings(folder), clock=FakeClock(NOW))
+    found = Desk(folder, http)
+    app = http.app
+    await app.drain()
+    yield found
+    await found.client.aclose()
+    found.conn.close()
+    found.shop.conn.close()
+    await app.close()
