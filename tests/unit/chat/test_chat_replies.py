@@ -1,0 +1,261 @@
+"""Whole turns: what is answered from the bank, from live data, from evidence, or not at all."""
+
+import json
+
+import pytest
+
+import parbake as pb
+from retail_assistant import compose
+from retail_assistant.chat import generation
+from retail_assistant.shop import records
+
+NOW = 1_790_000_000.0
+CHAT = "/v1/chat/completions"
+
+
+def tasks_of(made):
+    """Return the tasks that a reply was made of."""
+    return {step["task"] for step in made["steps"]}
+
+
+async def test_a_recurring_question_is_answered_ahead(desk):
+    """A bank question gets its precompiled answer, with the current number filled in, and nothing is generated."""
+    text, made = await desk.ask("What is your return window?")
+    assert "30 days" in text
+    assert (made["intent"], made["lane"], made["refusals"]) == ("faq", "batch", [])
+    assert "response_generation" not in tasks_of(made)
+
+
+async def test_a_changed_fact_is_in_the_next_reply(desk):
+    """After a policy's fact changed through the shop's route, the same question states the new number only."""
+    done = await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 45}})
+    assert done.status_code == 200
+    text, _ = await desk.ask("What is your return window?")
+    assert "45 days" in text
+    assert "30 days" not in text
+
+
+async def test_a_shoppers_own_order_is_read_live(desk):
+    """The latest purchase is named from the system of record, never from the bank; a stranger has none."""
+    product = desk.product()
+    records.add_purchase(desk.conn, shopper="u00003", asin=product.asin, now=NOW + 5)
+    text, made = await desk.ask("Where is my order?", user="u00003")
+    assert product.title in text
+    assert "faq_answers" not in tasks_of(made)
+    text, _ = await desk.ask("Where is my order?", user="somebody-new")
+    assert "no order" in text
+
+
+async def test_a_price_is_the_one_of_this_moment(desk):
+    """The product on the page is priced live: a change raises no tag and is in the next reply and card."""
+    product = desk.product()
+    records.set_price(desk.conn, product.asin, 4321, now=NOW)
+    records.set_inventory(desk.conn, product.asin, 0)
+    text, made = await desk.ask("How much is this?", metadata={"page": product.asin})
+    assert "€43.21" in text
+    assert "out of stock" in text
+    (card,) = made["cards"]
+    assert (card["asin"], card["price"], card["in_stock"]) == (product.asin, "€43.21", False)
+
+
+async def test_a_follow_up_about_another_format_compares_live(desk):
+    """Asked for an edition, it states both live prices, or that there is no such edition."""
+    product = desk.product()
+    asked = [{"role": "user", "content": f"tell me about {product.title}"}]
+    for wanted in ("paperback", "hardcover", "digital"):
+        if wanted == product.format:
+            continue
+        members = {"history": asked, "metadata": {"page": product.asin}}
+        text, made = await desk.ask(f"is it cheaper in {wanted}?", **members)
+        assert made["intent"] == "price_stock"
+        there = [e for e in desk.shop.editions(product) if e.format == wanted]
+        assert ("not sold in" in text) is (not there)
+        assert desk.shop.price(product.asin) in text
+        assert not there or desk.shop.price(there[0].asin) in text
+
+
+async def test_an_unnamed_product_is_asked_for(desk):
+    """Without a page, a title or a history it asks which product is meant."""
+    text, _ = await desk.ask("How much does it cost?", history=[{"role": "user", "content": "hi"}])
+    assert text.startswith("Which product do you mean?")
+
+
+async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(desk):
+    """What depends on the conversation goes through retrieval, and the veto is among the refusals."""
+    asked = [{"role": "user", "content": "What is your return window?"}, {"role": "assistant", "content": "30 days."}]
+    text, made = await desk.ask("and for opened boxes?", history=asked)
+    assert "faq_answers" not in tasks_of(made)
+    assert "14 days" in text
+
+
+@pytest.mark.parametrize(
+    ("message", "intent"),
+    [
+        ("hello", "smalltalk"),
+        ("Recommend me something", "recommendation"),
+        ("what is popular right now?", "trending"),
+        ("any promotions right now?", "promotion"),
+        ("I'm looking for a mystery", "product_search"),
+    ],
+)
+async def test_each_kind_of_question_has_its_handler(desk, message, intent):
+    """A message is answered by the handler of its intent, with cards of products that are sold."""
+    text, made = await desk.ask(message, user="u00003")
+    assert made["intent"] == intent
+    assert text
+    assert all(desk.shop.product(card["asin"]) for card in made["cards"])
+
+
+async def test_promotions_of_a_genre_name_it_when_there_are_none(desk):
+    """A genre without any promotion gets a plain no that names the genre."""
+    desk.conn.execute("DELETE FROM promotions")
+    genre = desk.product().genre
+    await desk.http.app.touch("promotion")
+    text, _ = await desk.ask(f"are there promotions on {genre} books?")
+    assert text == f"There is no promotion on {genre} right now."
+    text, _ = await desk.ask("any promotions right now?")
+    assert text == "There is no promotion for you right now."
+
+
+async def test_reviews_are_quoted_or_said_to_be_missing(desk):
+    """A reviewed product is summed up with a quotation; one without reviews says so."""
+    rated = desk.conn.execute("SELECT asin FROM reviews WHERE rating >= 4 LIMIT 1").fetchone()[0]
+    text, made = await desk.ask("What do the reviews say?", metadata={"page": rated})
+    assert made["intent"] == "reviews"
+    assert "of 5 stars" in text
+    statement = "SELECT asin FROM products WHERE listed = 1 AND asin NOT IN (SELECT asin FROM reviews) LIMIT 1"
+    silent = desk.conn.execute(statement).fetchone()[0]
+    text, _ = await desk.ask("What do the reviews say?", metadata={"page": silent})
+    assert "no reviews yet" in text
+
+
+async def test_what_the_policies_do_not_state_is_not_made_up(desk):
+    """A question for a time that no policy states is answered by saying so."""
+    text, made = await desk.ask("How long does it take to train your staff?")
+    assert text in (generation.NOT_STATED, "I can only help with this shop: books, prices, orders and our policies.")
+    assert not pb.guard.claims(text)
+    assert "faq_answers" not in tasks_of(made)
+
+
+class Inventor:
+    """A generator that makes things up."""
+
+    name = "inventor"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        for piece in ("You have 99 days ", "for that. Write to boss@shop", ".example. It costs {{price:NOPE}}."):
+            yield pb.Delta(piece)
+
+
+async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(desk, monkeypatch):
+    """Ungrounded claims, personal data and unfillable slots are dropped; the evidence stands in once."""
+    monkeypatch.setattr(compose, "generator", lambda _: Inventor())
+    asked = [{"role": "user", "content": "What is your return window?"}]
+    text, made = await desk.ask("and for opened boxes?", history=asked)
+    assert made["refusals"][-3:] == [
+        "guard: ungrounded duration: 99",
+        "guard: personal data",
+        "guard: unfilled slot: price",
+    ]
+    assert "14 days" in text
+    assert "99" not in text
+
+
+async def test_without_a_bank_and_a_head_plain_words_decide(desk):
+    """A shop whose models are not there yet still answers, from evidence and live data."""
+
+    async def missing(*_, **__):
+        raise pb.NotMaterialized("not yet")
+
+    assistant_serve = desk.http.app.serve
+
+    async def serve(task, *args, **kwargs):
+        if task.name in ("intent", "faq_match"):
+            await missing()
+        return await assistant_serve(task, *args, **kwargs)
+
+    desk.http.app.serve = serve
+    text, made = await desk.ask("How much is this?", metadata={"page": desk.product().asin})
+    assert made["intent"] == "price_stock"
+    assert desk.shop.price(desk.product().asin) in text
+    _, made = await desk.ask("Can I return a book?")
+    assert made["intent"] == "faq"
+
+
+async def test_a_stream_is_the_same_reply_in_sentences(desk):
+    """Streamed, the chunks add up to the plain reply; the last carries what it was made of, then comes the end."""
+    plain, _ = await desk.ask("What is your return window?")
+    body = {"messages": [{"role": "user", "content": "What is your return window?"}], "stream": True}
+    answer = await desk.client.post(CHAT, json=body)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert lines.pop() == "[DONE]"
+    chunks = [json.loads(line) for line in lines]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks).strip() == plain
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["parbake"]["lane"] == "batch"
+
+
+class Down:
+    """A generator whose provider does not answer."""
+
+    name = "down"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield pb.Delta("")
+        raise pb.ProviderError("the provider is down", field="openai")
+
+
+async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(desk, monkeypatch):
+    """The status cannot change once a stream has begun: the error comes as an event; otherwise as 502."""
+    monkeypatch.setattr(compose, "generator", lambda _: Down())
+    history = [{"role": "user", "content": "What is your return window?"}]
+    body = {"messages": [*history, {"role": "user", "content": "and for opened boxes?"}]}
+    plain = await desk.client.post(CHAT, json=body)
+    assert plain.status_code == 502
+    assert plain.json()["error"]["type"] == "server_error"
+    streamed = await desk.client.post(CHAT, json=body | {"stream": True})
+    error = json.loads(streamed.text.strip().split("\n\n")[-1].removeprefix("data: "))["error"]
+    assert (error["type"], error["param"]) == ("ProviderError", "openai")
+
+
+def one(text, **members):
+    """Return a chat body with one message."""
+    return {"messages": [{"role": "user", "content": text}], **members}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"messages": []}, 422, "messages"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, 422, "messages"),
+        (one(" "), 422, "messages[0].content"),
+        (one("a\u0007b"), 422, "messages[0].content"),
+        (one("a" * 8001), 422, "messages[0].content"),
+        (one("hi", user=""), 422, "user"),
+        (one("hi", user="a\nb\u0000"), 422, "user"),
+        (one("hi", metadata={"page": "NOPE"}), 404, "metadata.page"),
+    ],
+)
+async def test_a_bad_conversation_names_the_member_at_fault(desk, body, status, field):
+    """A bad member is a problem document with OpenAI's error beside it."""
+    answer = await desk.client.post(CHAT, json=body)
+    assert answer.status_code == status
+    assert answer.json()["field"] == field
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_content_may_come_in_parts(desk):
+    """Text parts are joined, parts of other types are left out."""
+    parts = [{"type": "text", "text": "hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]
+    answer = await desk.client.post(CHAT, json={"messages": [{"role": "user", "content": parts}]})
+    assert answer.json()["parbake"]["intent"] == "smalltalk"
+
+
+async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
+    """The chat page is one HTML document under a policy that allows only itself."""
+    answer = await desk.client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert "<html" in answer.text
