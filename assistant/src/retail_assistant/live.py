@@ -137,7 +137,7 @@ class LiveShop:
         except ShopError:
             return None
         if kind == "policy":
-            policy_id, _, fact = name.partition(".")
+            policy_id, _, fact = name.rpartition(".")
             policy = self.policy(policy_id)
             return fact_text(policy, fact) if policy else None
         return None
