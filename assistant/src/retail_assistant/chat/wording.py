@@ -8,14 +8,17 @@ _GREETING = re.compile(
     r"^(?:hi there|hi|hello|hey|good (?:morning|evening|day)|excuse me|quick question|dear team|sorry)[,:!]?\s+"
     r"|,?\s*\b(?:please|thanks in advance|thank you|thanks|thx)\s*(?=[?.!]*$)"
 )
+_CLOSING = "?.! \t\n"
 
 
 def normalize(text: str) -> str:
-    """A question without greeting, thanks and closing marks, in lower case."""
-    lowered, previous = text.lower().strip(), ""
-    while lowered != previous:
-        previous, lowered = lowered, _GREETING.sub("", lowered).strip()
-    return lowered.rstrip("?.! ")
+    """A question without greeting, thanks and closing marks, in lower case; what is nothing else keeps its words."""
+    lowered = text.lower().strip().rstrip(_CLOSING)
+    while True:
+        shorter = _GREETING.sub("", lowered).strip().rstrip(_CLOSING)
+        if shorter in ("", lowered):
+            return lowered
+        lowered = shorter
 
 
 _FORMATS = {
