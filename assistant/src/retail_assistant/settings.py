@@ -45,6 +45,6 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 def _whole(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
     text = env.get(name) or str(default)
-    if not text.isdigit() or int(text) < least:
+    if not text.isdecimal() or int(text) < least:
         raise pb.BadInput(f"{name}={text!r}: a whole number of at least {least}", field=name)
     return int(text)

@@ -1,0 +1,153 @@
+"""The assistant's settings and its commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import parbake as pb
+from retail_assistant import compose, main
+from retail_assistant.settings import Settings, from_environment
+
+
+def test_an_empty_environment_gives_the_defaults():
+    """Nothing has to be set; empty values count as not set."""
+    assert from_environment({}) == Settings(Path("data"))
+    assert from_environment({"LLM": "", "RETAIL_SEED": "", "RETAIL_HOME": ""}) == Settings(Path("data"))
+
+
+def test_every_setting_is_read():
+    """Each variable reaches its setting."""
+    environment = {
+        "RETAIL_HOME": "/x",
+        "LLM": "llama",
+        "RETAIL_SEED": "0",
+        "RETAIL_SHOPPERS": "10",
+        "RETAIL_PRODUCTS": "20",
+        "ALERT_WEBHOOK": "http://hook",
+    }
+    assert from_environment(environment) == Settings(Path("/x"), "llama", 0, 10, 20, "http://hook")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LLM", "gpt"),
+        ("RETAIL_SEED", "-1"),
+        ("RETAIL_SHOPPERS", "9"),
+        ("RETAIL_PRODUCTS", "many"),
+        ("RETAIL_PRODUCTS", "\u00b2"),
+        ("RETAIL_PRODUCTS", "1e3"),
+    ],
+)
+def test_a_bad_setting_is_named(name, value):
+    """The error names the variable and quotes its value."""
+    with pytest.raises(pb.BadInput, match=name) as caught:
+        from_environment({name: value})
+    assert caught.value.field == name
+
+
+@given(st.text(max_size=5))
+def test_a_size_is_a_whole_number_or_a_named_error(text):
+    """No text crashes: it is a number of at least the minimum, or refused."""
+    if not text or (text.isdecimal() and int(text) >= 10):
+        assert from_environment({"RETAIL_SHOPPERS": text}).shoppers == int(text or 10_000)
+    else:
+        with pytest.raises(pb.BadInput, match="RETAIL_SHOPPERS"):
+            from_environment({"RETAIL_SHOPPERS": text})
+
+
+@pytest.mark.parametrize(
+    ("llm", "kind"), [("extractive", pb.Extractive), ("llama", pb.LlamaGenerator), ("openai", pb.OpenAIGenerator)]
+)
+def test_the_setting_chooses_the_generator(llm, kind, monkeypatch):
+    """Each name gives its engine, not yet started."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert isinstance(compose.generator(Settings(Path(), llm)), kind)
+
+
+async def test_an_alert_webhook_is_added_when_it_is_set(tmp_path):
+    """Alerts always go to the log, and to the webhook when there is one."""
+    for webhook, count in (("", 1), ("http://127.0.0.1:9/hook", 2)):
+        app = compose.build(Settings(tmp_path, webhook=webhook))
+        assert len(app.alerts) == count
+        await app.close()
+
+
+def test_a_file_that_is_no_shop_is_refused(tmp_path):
+    """A shop file of another kind ends the start with a plain error; none at all says nothing yet."""
+    assert compose.shop_meta(tmp_path / "shop.db") == {}
+    (tmp_path / "shop.db").write_text("no database, but long enough to be read as one" * 10)
+    with pytest.raises(pb.ParbakeError, match="not an SQLite file"):
+        compose.shop_meta(tmp_path / "shop.db")
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """Return the data folder that the environment names."""
+    monkeypatch.setenv("RETAIL_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PARBAKE_DATA", raising=False)
+    return tmp_path / "home"
+
+
+def test_import_writes_the_shop_and_prints_its_report(home, tmp_path, monkeypatch, capsys):
+    """The folder comes from the option or the environment; the counts, refusals and what is off are printed."""
+    source = tmp_path / "files"
+    source.mkdir()
+    (source / "products.json").write_text(json.dumps([{"asin": "A", "title": "T", "price": 1}, {"asin": "B"}]))
+    main.main(["import", "--from", str(source), "--currency", "$"])
+    out = capsys.readouterr().out
+    assert "products: 1 rows, 1 refused" in out
+    assert "off: intent_head" in out
+    assert compose.shop_meta(home / "shop.db")["currency"] == "$"
+    (home / "shop.db").unlink()
+    monkeypatch.setenv("PARBAKE_DATA", str(source))
+    main.main(["import"])
+    assert (home / "shop.db").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "says"),
+    [
+        (["import"], {}, "which folder?"),
+        (["import", "--from", "/nowhere"], {}, "is not a folder"),
+        (["prepare"], {"LLM": "gpt"}, "LLM='gpt'"),
+    ],
+)
+def test_an_error_is_one_plain_line_and_status_1(arguments, environment, says, home, monkeypatch, capsys):  # noqa: PLR0917  # a table and fixtures
+    """What is wrong is said without a traceback, and nothing is left behind."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:
+        main.main(arguments)
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert says in error
+    assert error.count("\n") == 1
+    assert not home.exists()
+
+
+def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatch, embedder, capsys):
+    """The first call generates and materializes; a second finds everything there and generates nothing."""
+    monkeypatch.setenv("RETAIL_PRODUCTS", "20")
+    monkeypatch.setenv("RETAIL_SHOPPERS", "12")
+    monkeypatch.setattr(pb, "MiniLm", lambda **_: embedder)
+    monkeypatch.setattr("retail_assistant.shop.world.generate", small(main_generate()))
+    main.main(["prepare"])
+    assert "generating a shop of 12 shoppers" in capsys.readouterr().out
+    main.main(["prepare"])
+    assert "generating" not in capsys.readouterr().out
+
+
+def main_generate():
+    """Return the real generator of shops."""
+    from retail_assistant.shop.world import generate
+
+    return generate
+
+
+def small(generate):
+    """Return a generator of the same shop with a short query log."""
+    return lambda *args, **options: generate(*args, messages=200, **options)
