@@ -210,7 +210,7 @@ LOG = [
 
 
 def test_the_bank_answers_the_logs_questions_by_their_sections(embedder):
-    """Wordings vote for the section that answers them; politeness makes no other one, and untagged ones do not count."""
+    """Wordings vote for the section that answers them; politeness makes no other one, untagged ones do not count."""
     bank = compile_faq(LOG, [RETURNS], embedder)
     matcher = pb.semantic.Matcher(bank.matching)
     assert bank.canonical == {
