@@ -27,6 +27,7 @@ from parbake.errors import (
     ContractError,
     DeadlineExceeded,
     DeclarationError,
+    ForeignSource,
     ForeignStore,
     GateFailed,
     LaneError,
@@ -107,7 +108,7 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
-    "Embedder", "Exponential", "Extractive", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
+    "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
     "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
     "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",

@@ -261,6 +261,8 @@ class App:
         """A source that cannot be polled gets no heartbeat: past the silence limit its families are not trusted."""
         try:
             await self.drain()
+        except ForeignSource:
+            raise
         except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
             _log.exception("polling the outboxes failed; will try again")
 

@@ -17,6 +17,7 @@
     │   ├── ForeignStore                   the file is corrupt or was not written by parbake
     │   └── PromotionConflict         409  another run moved a pointer first
     ├── SourceError                   503  a system of record cannot be read
+    │   └── ForeignSource                  the store was built from another outbox
     ├── NotAcknowledged               503  committed at the source, not yet raised in the store
     ├── NotMaterialized               503  a model that no batch run has produced yet
     ├── ComputeFailed                 503  a task's function raised
@@ -128,6 +129,12 @@ class SourceError(ParbakeError):
 
     status = 503
     title = "Source unavailable"
+
+
+class ForeignSource(SourceError):
+    """The store was built from another outbox than the source's: what it holds says nothing about this source."""
+
+    title = "Foreign source"
 
 
 class NotAcknowledged(ParbakeError):

@@ -75,6 +75,29 @@ def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> 
         time.sleep(0.1)
 
 
+def test_an_event_recomputes_only_what_read_its_entity(server: Server) -> None:
+    """One product's change recomputes one evidence record and leaves every FAQ answer fresh in its lane."""
+
+    def computed(task: str) -> float:
+        lines = server.client.get("/v1/costs").json()["costs"]
+        return sum(r["rows"] for r in lines if (r["task"], r["kind"], r["lane"]) == (task, "compute", "event"))
+
+    eventually(lambda: _stale_share(server, "evidence") == 0.0)
+    time.sleep(1)
+    before = computed("evidence")
+    server.put("/shop/products/NEW0001", {"description": "An orchard of glass trees that sings at noon."})
+    eventually(lambda: computed("evidence") > before)
+    time.sleep(1)
+    assert computed("evidence") == before + 1
+    assert _stale_share(server, "faq_answers") == 0.0
+    assert server.chat("How many days do I have to send a book back?").is_precompiled
+
+
+def _stale_share(server: Server, task: str) -> float:
+    rows = {row["task"]: row for row in server.client.get("/v1/freshness").json()["tasks"]}
+    return float(rows[task]["stale_share"])
+
+
 def _in_event_lane(server: Server, asin: str, stamp: int) -> dict[str, object] | None:
     row = server.client.get("/v1/freshness").json()
     assert row["tasks"]

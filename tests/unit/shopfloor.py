@@ -27,6 +27,7 @@ class World:
 
     def __init__(self, folder):
         """Create the tables."""
+        folder.mkdir(exist_ok=True)
         self.path = folder / "facts.sqlite"
         self.clock = FakeClock()
         self.source = pb.SqliteSource(self.path, families=["fact"], views=[Facts], name="facts")

@@ -135,3 +135,18 @@ def test_inherited_tags_never_collapse():
     inherited = tuple(f"p/{n}" for n in range(20))
     recording.artifact("a@1", stored(fences=inherited), now=0)
     assert set(recording.seal(contract(), {}).fences) == set(inherited)
+
+
+def test_a_family_that_views_could_have_read_but_did_not_is_not_bound():
+    """Of two declared families, a function that reads through views is bound by the one it read only."""
+    recording = Recording(Stamp(1, 5))
+    recording.entity("policy/returns")
+    made = make_contract(
+        freshness_sla="1h",
+        invalidated_by=[pb.fence("policy"), pb.fence("product")],
+        fallback_if_stale=pb.Recompute(),
+        owner="team",
+        confidence=None,
+        schedule=None,
+    )
+    assert set(recording.seal(made, {}).fences) == {"policy/returns", "policy"}

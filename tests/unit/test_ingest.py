@@ -86,3 +86,20 @@ def test_the_synchronous_face_does_the_same(world):
     event = pb.CloudEvent("1", "s", "fact.changed", "fact/a")
     assert app.sync.publish(event, event).duplicates == 1
     app.sync.close()
+
+
+async def test_another_outbox_is_refused(world, tmp_path):
+    """A store that was built from one outbox refuses another in its place, shorter or with other rows."""
+    tasks = pb.Registry()
+    world.put("a", "1")
+    app = world.app(tasks)
+    await app.drain()
+    for changes in (0, 3):
+        other = type(world)(tmp_path / f"other{changes}")
+        for n in range(changes):
+            other.put("a", str(n))
+        swapped = other.app(tasks, store=app.engine.store)
+        with pytest.raises(pb.ForeignSource, match="delete the store") as caught:
+            await swapped.drain()
+        assert caught.value.field == "facts"
+        other.source.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -92,12 +93,18 @@ def prepare(settings: Settings) -> None:
 
 
 def _generate(settings: Settings, shop: Path, bars: Any) -> None:
+    from retail_assistant.shop.schema import connect
     from retail_assistant.shop.world import estimate_size, generate
 
     sizes: dict[str, Any] = {"products": settings.products, "shoppers": settings.shoppers}
     size = estimate_size(days=90, **sizes)
     print(f"generating a shop of {settings.shoppers:,} shoppers, about {size.bytes / 1e6:.0f} MB in {shop}", flush=True)
-    generate(shop, seed=settings.seed, now=time.time(), progress=_follow(bars), **sizes)
+    aside = shop.with_suffix(".new")
+    generate(aside, seed=settings.seed, now=time.time(), progress=_follow(bars), **sizes)
+    with contextlib.closing(connect(aside)) as conn:
+        # The first outbox row names this shop: a store that was built from another one is refused.
+        pb.emit(conn, "product", "shop.bulk")
+    aside.rename(shop)
 
 
 async def _materialize(settings: Settings, bars: Any) -> None:

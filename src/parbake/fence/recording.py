@@ -82,7 +82,9 @@ class Recording:
         return [t for t in self.direct if family(t) in declared and family(t) not in spelled_out]
 
     def _unrecorded(self, contract: Contract, read: Iterable[str]) -> list[str]:
-        """A declared family of which nothing was recorded binds as a whole: a function may read without a view."""
+        """Where no view recorded anything, a declared family binds as a whole: the function reads without views."""
+        if self.direct:
+            return []
         known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}
         return [t for item in contract.invalidated_by if item.family not in known for t in read_set(item.family)]
 

@@ -22,7 +22,7 @@ from parbake.ports import Clock, Lookup, Raised, Store
 from parbake.serving.binding import Context
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
-from parbake.tasks import Artifact
+from parbake.tasks import Artifact, Stored
 
 CURSOR = "event-lane"
 PAGE = 500
@@ -50,7 +50,9 @@ class EventLane:
         """``heat`` returns how often each key of a task was served lately."""
         self._store = store
         self._resolver = resolver
-        self._plans = [p for p in plans if isinstance(p.task, Artifact) and p.contract.invalidated_by]
+        artifacts = [p for p in plans if isinstance(p.task, Artifact)]
+        self._bound = {p.ref: bound_by(p.task) for p in artifacts}
+        self._plans = [p for p in artifacts if self._bound[p.ref]]
         self._clock = clock
         self._heat = heat
         self._due: dict[tuple[str, bytes], Due] = {}
@@ -104,7 +106,7 @@ class EventLane:
         families = {family(tag) for tag in sequences}
         now = time.monotonic()
         for plan in self._plans:
-            for item in plan.contract.invalidated_by:
+            for item in self._bound[plan.ref]:
                 if item.family not in families:
                     continue
                 touched = {t: s for t, s in sequences.items() if family(t) == item.family}
@@ -168,6 +170,17 @@ class EventLane:
         due.attempts += 1
         self._due.setdefault(name, due)
         _log.warning("%s: refresh failed, will retry: %s", due.plan.name, error)
+
+
+def bound_by(task: Stored) -> list[Invalidation]:
+    """What may outdate a task: what it declares, and the fences that it inherits through its inputs."""
+    items = list(task.contract.invalidated_by)
+    for source in task.inputs:
+        if isinstance(source, Stored):
+            known = {item.family for item in items}
+            inherited = {item.family for item in bound_by(source) if item.strength == "fence"}
+            items += [Invalidation(name, "fence") for name in sorted(inherited - known)]
+    return items
 
 
 def _tags(lookup: Lookup) -> Iterator[str]:

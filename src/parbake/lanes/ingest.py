@@ -7,8 +7,10 @@ import logging
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from parbake.cloudevents import CloudEvent
-from parbake.errors import BadInput, ParbakeError, SourceError
+from parbake.errors import BadInput, ForeignSource, ParbakeError, SourceError
 from parbake.fence.tags import raised_by
 from parbake.ports import Ack, Change, Clock, Hook, Source, SourceEvent, Store
 
@@ -25,6 +27,7 @@ class Ingest:
         self._sources = tuple(sources)
         self._clock = clock
         self._hooks = tuple(hooks)
+        self._recognised: set[str] = set()
 
     async def publish(self, events: Sequence[CloudEvent]) -> Ack:
         """Raise the tags of CloudEvents; returns once that is durable."""
@@ -52,7 +55,36 @@ class Ingest:
             raise failed
         return last
 
+    async def _recognise(self, source: Source) -> None:
+        """Once a process: raise :class:`ForeignSource` unless the outbox is the one the store was built from.
+
+        The store keeps the first outbox row it has seen. A source that was replaced or restored from before that row
+        would otherwise look as if all its changes were applied already.
+        """
+        if source.name in self._recognised:
+            return
+        name = f"outbox/{source.name}"
+        kept = await self._store.get(name)
+        position, first = (0, "") if kept is None else msgspec.msgpack.decode(kept, type=tuple[int, str])
+        rows = await asyncio.to_thread(source.poll, max(0, position - 1), 1)
+        if kept is not None and (not rows or (rows[0].position == position and rows[0].id != first)):
+            raise ForeignSource(
+                f"source {source.name!r} is not the one this store was built from (its outbox lacks row {position}); "
+                "delete the store and let it be rebuilt, or bring the source back",
+                field=source.name,
+            )
+        if kept is None and rows:
+            await self._store.swap(name, None, msgspec.msgpack.encode((rows[0].position, rows[0].id)))
+        if rows:
+            self._recognised.add(source.name)
+
     async def _drain_one(self, source: Source) -> Ack | None:
+        try:
+            await self._recognise(source)
+        except ParbakeError:
+            raise
+        except Exception as error:
+            raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
         last, after = None, await self._store.applied(source.name)
         while True:
             try:

@@ -102,6 +102,7 @@ def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
             _check_products(report)
             meta = {"now": repr(time.time()), "currency": currency, "off": json.dumps(report.off)}
             conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
+            pb.emit(conn, "product", "shop.bulk")
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:
         conn.close()
