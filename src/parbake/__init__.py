@@ -108,7 +108,8 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
-    "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
+    "Embedder", "Exponential", "Extractive", "ForeignSource",
+    "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
     "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
     "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",

@@ -17,7 +17,7 @@ from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
-from parbake.errors import BadInput, UnknownTask
+from parbake.errors import BadInput, ForeignSource, UnknownTask
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.ingest import Ingest

@@ -7,6 +7,7 @@ request path: the hooks append to a queue, and the thread drains it twice a seco
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import sqlite3
 import threading
@@ -15,10 +16,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from parbake.errors import StoreError
 from parbake.ports import Clock
 from parbake.telemetry import Counters
 
 FLUSH_S = 0.5
+_log = logging.getLogger("parbake.ledger")
 _DDL = """
 CREATE TABLE IF NOT EXISTS entries(ts REAL, kind TEXT, task TEXT, key BLOB, lane TEXT, outcome TEXT, seconds REAL);
 CREATE INDEX IF NOT EXISTS entries_task ON entries(task, ts);
@@ -40,6 +43,7 @@ class Ledger:
         self._clock = clock
         self._queue: queue.SimpleQueue[Row] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._connection = self._open()
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
         self._thread.start()
 
@@ -91,19 +95,29 @@ class Ledger:
         try:
             with contextlib.closing(sqlite3.connect(self._path, timeout=10)) as connection:
                 return connection.execute(statement, parameters).fetchall()
-        except sqlite3.OperationalError:
+        except sqlite3.Error:
             return []
 
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.executescript(_DDL)
+        except sqlite3.DatabaseError as error:
+            connection.close()
+            raise StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger") from error
+        return connection
+
     def _work(self) -> None:
-        connection = sqlite3.connect(self._path, timeout=10)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.executescript(_DDL)
         while True:
             stopping = self._stop.wait(FLUSH_S)
-            self._flush(connection)
+            try:
+                self._flush(self._connection)
+            except sqlite3.Error:
+                _log.exception("the ledger could not be written; what it counts goes on")
             if stopping:
-                connection.close()
+                self._connection.close()
                 return
 
     def _flush(self, connection: sqlite3.Connection) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
-import pytest
 from cluster import Cluster
 
 import parbake as pb
@@ -58,20 +60,30 @@ def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> N
         cluster.stop()
 
 
-@pytest.mark.parametrize("key", ["", "sk-very-secret-key"])
-def test_a_missing_or_wrong_key_is_named_and_never_shown(key: str, prepared: Path, tmp_path: Path) -> None:
-    """A provider key that is missing or refused is named in the problem document; its value is in no output."""
+def test_a_refused_provider_is_named_and_its_key_never_shown(prepared: Path, tmp_path: Path) -> None:
+    """A provider that cannot be used is a problem document; the key is in no reply and no log line."""
     home = tmp_path / "data"
     shutil.copytree(prepared, home)
+    key = "sk-very-secret-key"
     cluster = Cluster(home, LLM="openai", OPENAI_API_KEY=key, OPENAI_BASE_URL="http://127.0.0.1:9/v1")
     try:
         server = cluster.server()
         body = {"messages": [{"role": "user", "content": "Until when can I return my order?"}]}
         response = server.client.post("/v1/chat/completions", json=body)
         assert response.status_code == 502, response.text
-        assert response.json()["field"] == ("openai" if key else "OPENAI_API_KEY")
+        assert response.json()["field"] == "openai"
         assert "secret" not in response.text
         server.stop()
         assert not [line for line in server.lines if "very-secret" in line]
     finally:
         cluster.stop()
+
+
+def test_a_missing_key_is_said_before_anything_is_served(prepared: Path) -> None:
+    """Without a key the server does not start; one line names the variable."""
+    environment = {**os.environ, "RETAIL_HOME": str(prepared), "LLM": "openai", "OPENAI_API_KEY": ""}
+    command = [sys.executable, "-m", "parbake", "serve", "retail_assistant.compose:served", "--port", "0"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY is not set" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from retail_assistant import live_tasks
 from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.index import IndexFollower, ProductIndex
@@ -34,6 +35,7 @@ ALL = recs.tasks.merge(
     faq_match.tasks,
     generation.tasks,
     guardrails.tasks,
+    live_tasks.tasks,
 )
 
 
@@ -94,6 +96,8 @@ def generator(settings: Settings) -> pb.Generator:
 
 def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp:
     """The assistant over HTTP."""
+    if settings.llm == "openai":
+        generator(settings)  # a missing key is said before anything is served
     app = build(settings, clock=clock)
     shop: LiveShop = app.resources[LiveShop]
     assistant = Assistant(app, shop)

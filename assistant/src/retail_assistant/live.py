@@ -64,6 +64,10 @@ class LiveShop:
         """Copies left."""
         return queries.get_stock(self.conn, asin).quantity
 
+    def cart(self, shopper: str) -> dict[str, int]:
+        """Quantities by product in a shopper's cart."""
+        return {line.asin: line.quantity for line in queries.get_cart(self.conn, shopper).lines}
+
     def product(self, asin: str) -> Product | None:
         """A listed product, ``None`` when it is not sold."""
         try:

@@ -9,13 +9,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import parbake as pb
 from retail_assistant.settings import Settings, from_environment
+
+RESTART_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,13 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    demo = commands.add_parser("demo", help="make a shop if there is none, and serve the assistant with a worker")
-    demo.add_argument("--port", type=int, default=8000)
-    demo.add_argument("--host", default="127.0.0.1")
-    load = commands.add_parser("import", help="load a team's own shop from CSV, JSON or Parquet files")
+    demo = commands.add_parser(
+        "demo",
+        epilog="Example: retail-assistant demo --port 8080",
+        help="make a shop if there is none, and serve the assistant with a worker",
+    )
+    demo.add_argument("--port", type=int, default=8000, help="port to serve at; 0 takes a free one (8000)")
+    demo.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
+    load = commands.add_parser(
+        "import",
+        epilog="Example: retail-assistant import --from exports --currency $",
+        help="load a team's own shop from CSV, JSON or Parquet files",
+    )
     load.add_argument("--from", dest="folder", type=Path, help="the folder; PARBAKE_DATA by default")
     load.add_argument("--currency", default="€", help="the sign before amounts")
-    commands.add_parser("prepare", help="make a shop if there is none, and run every batch task that is due")
+    commands.add_parser(
+        "prepare",
+        epilog="Example: RETAIL_SHOPPERS=1000000 retail-assistant prepare",
+        help="make a shop if there is none, and run every batch task that is due",
+    )
     options = parser.parse_args(arguments)
     try:
         settings = from_environment()
@@ -55,19 +70,45 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     prepare(settings)
     # The server raises the signal that ended it once more; the worker must be ended first.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    worker = subprocess.Popen(  # noqa: S603  # this interpreter, our own module
-        [sys.executable, "-m", "parbake", "worker", "retail_assistant.compose:served", "--parent", str(os.getpid())],
-        env=_child_environment(settings),
-    )
-    try:
+    with Worker(settings):
         from retail_assistant.compose import http_app
 
         address = f"http://{host}:{bound.getsockname()[1]}"
         print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
         pb.run_http(http_app(settings), bound)
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        worker.wait(timeout=10)
+
+
+class Worker:
+    """A worker process beside the server; one that ends is started again, and said."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start nothing yet."""
+        self._settings = settings
+        self._ending = threading.Event()
+        self._watch = threading.Thread(target=self._keep, name="worker-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the process and its watch."""
+        self._process = self._start()
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End both."""
+        self._ending.set()
+        self._watch.join(timeout=5)
+        self._process.terminate()
+        self._process.wait(timeout=10)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        command = ["-m", "parbake", "worker", "retail_assistant.compose:served", "--parent", str(os.getpid())]
+        return subprocess.Popen([sys.executable, *command], env=_child_environment(self._settings))  # noqa: S603  # this interpreter, our own module
+
+    def _keep(self) -> None:
+        while not self._ending.wait(RESTART_S):
+            if self._process.poll() is not None:
+                print(f"the worker ended with status {self._process.returncode}; starting another", file=sys.stderr)
+                self._process = self._start()
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
@@ -84,7 +125,10 @@ def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
 
 def prepare(settings: Settings) -> None:
     """Generate the shop at the first start, and compute what has no generation; what is only old is the worker's."""
-    settings.data.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pb.BadInput(f"RETAIL_HOME={settings.data}: cannot be a folder ({error})", field="RETAIL_HOME") from error
     shop = settings.data / "shop.db"
     with _bars() as bars:
         if not shop.is_file():

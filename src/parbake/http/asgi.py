@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.http import routes
-from parbake.http.messages import MAX_BODY, HttpRequest, Response, problem, too_large
+from parbake.http.messages import MAX_BODY, HttpRequest, Response, json_response, problem, too_large
+from parbake.http.openapi import document
 
 if TYPE_CHECKING:
     from parbake.app import App
@@ -22,11 +23,11 @@ Send = Callable[[Message], Awaitable[None]]
 _log = logging.getLogger("parbake.http")
 
 
-class _InternalError(ParbakeError):
+class InternalError(ParbakeError):
     """What a client hears of an error nobody foresaw: nothing that could leak."""
 
 
-class _MethodNotAllowed(ParbakeError):
+class MethodNotAllowed(ParbakeError):
     """The path exists, the method on it does not."""
 
     status = 405
@@ -49,7 +50,7 @@ class HttpApp:
         ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does.
         """
         self.app = app
-        self.routes: list[Route] = [*routes.for_app(app), *extra]
+        self.routes: list[Route] = [*routes.for_app(app), *extra, ("GET", "/v1/openapi.json", self._openapi)]
         self._exact = {(m, p): h for m, p, h in self.routes if "{" not in p}
         self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
         self._error_members = error_members
@@ -74,6 +75,10 @@ class HttpApp:
         await self.app.close()
         await send({"type": "lifespan.shutdown.complete"})
 
+    async def _openapi(self, _: HttpRequest) -> Response:
+        """This document."""
+        return json_response(document([(method, path, handler.__doc__ or "") for method, path, handler in self.routes]))
+
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -86,7 +91,7 @@ class HttpApp:
             response = self._problem(request, error)
         except Exception:  # noqa: BLE001 - a request that fails must not end the server
             _log.exception("%s %s failed", method, scope["path"])
-            response = self._problem(request, _InternalError("an unexpected error; the server's log has the details"))
+            response = self._problem(request, InternalError("an unexpected error; the server's log has the details"))
         await _send(response, send, head=scope["method"] == "HEAD")
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
@@ -108,7 +113,7 @@ class HttpApp:
                 return handler
             methods.add(method)
         if methods:
-            raise _MethodNotAllowed(f"{request.path} answers {', '.join(sorted(methods))}", field="method")
+            raise MethodNotAllowed(f"{request.path} answers {', '.join(sorted(methods))}", field="method")
         raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
 
 

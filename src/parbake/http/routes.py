@@ -10,7 +10,6 @@ import msgspec
 from parbake.cloudevents import parse
 from parbake.errors import BadInput, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, json_response
-from parbake.http.openapi import document
 from parbake.lanes.freshness import report
 from parbake.serving.binding import check_live, live_inputs
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
@@ -129,11 +128,7 @@ def for_app(app: App) -> list[Route]:
         ("GET", "/v1/costs", handlers.costs),
         ("GET", "/metrics", handlers.metrics),
     ]
-
-    async def openapi(_: HttpRequest) -> Response:
-        return json_response(document([(method, path, handler.__doc__ or "") for method, path, handler in table]))
-
-    return [*table, ("GET", "/v1/openapi.json", openapi)]
+    return table
 
 
 def _key(body: ServeBody) -> Any:

@@ -23,10 +23,11 @@ def listen(host: str, port: int) -> socket.socket:
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         server.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         server.close()
         raise PortTaken(
-            f"port {port} on {host} cannot be used ({error.strerror}); choose another", field="port"
+            f"port {port} on {host} cannot be used ({getattr(error, 'strerror', None) or error}); choose another",
+            field="port",
         ) from error
     server.listen(1024)
     return server

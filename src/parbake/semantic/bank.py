@@ -97,7 +97,8 @@ class Matcher:
         mine = np.flatnonzero(self._owner_of == best)
         nearest = int(mine[cosines[mine].argmax()])
         margin = float(scores[best] - others.max()) if len(others) else 1.0
-        score = 1.0 if exact is not None else float(scores[best])
+        # One answer alone has nothing to be told apart from: then only nearness counts.
+        score = 1.0 if exact is not None else float(scores[best] if len(others) else cosines[nearest])
         return Match(self.bank.answers[best], score, margin, float(cosines[nearest]), self.bank.aliases[nearest])
 
 

@@ -223,6 +223,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
             f"{path} cannot be opened as a store ({error}); move it away, or point the store elsewhere", field="store"
         ) from error
     try:
+        _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
     except (lmdb.Error, msgspec.DecodeError) as error:
@@ -232,6 +233,16 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         env.close()
         raise
     return env
+
+
+def _check_size(env: lmdb.Environment, path: Path) -> None:
+    """A file shorter than its own last page would end the process at the first read of what is missing."""
+    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    found = (path / "data.mdb").stat().st_size
+    if found < needed:
+        raise ForeignStore(
+            f"{path} is truncated ({found} of {needed} bytes); move it away and let it be rebuilt", field="store"
+        )
 
 
 def _claim(txn: Any, path: Path) -> None:

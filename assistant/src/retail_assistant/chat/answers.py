@@ -14,10 +14,12 @@ from retail_assistant.chat.generation import (
 )
 from retail_assistant.chat.products import named_line, product_of
 from retail_assistant.chat.retrieval import retrieval
+from retail_assistant.chat.routing import RECOMMENDED
 from retail_assistant.chat.turn import Draft, Turn
 from retail_assistant.chat.wording import named_format, named_genre
 from retail_assistant.knowledge.tasks import Offer, promotions_for, review_summaries
 from retail_assistant.live import LiveShop
+from retail_assistant.live_tasks import price, stock
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.shop.queries import Product
 
@@ -54,7 +56,8 @@ class Answers:
         found = (await self._app.serve(retrieval, text=question)).unwrap()
         evidence, sources = grounded_evidence(question, found.policies, self._shop)
         if not evidence:
-            return Draft(NOT_STATED)
+            named = product_of(turn, self._shop)
+            return await self.search(turn, question) if named else Draft(NOT_STATED)
         served = await self._app.serve(response_generation, prompt=build_prompt(turn, question, evidence))
         return Draft(stream=texts(served.unwrap()), sources=sources, fallback=evidence[0])
 
@@ -65,7 +68,7 @@ class Answers:
         asins = tuple(c.asin for c in served.value or ())
         if not asins:
             return Draft("I have nothing that fits right now.")
-        head = "Readers like these right now:" if served.reason == "cold_start" else "You might like these:"
+        head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
         return Draft(self._listing(head, asins), sources=_products(asins), lane=served.lane, asins=asins)
 
     async def search(self, turn: Turn, question: str) -> Draft:
@@ -87,6 +90,8 @@ class Answers:
         wanted = named_format(turn.message)
         if wanted and wanted != product.format:
             return self._compare(product, wanted)
+        for task in (price, stock):
+            await self._app.serve(task, asin=product.asin)
         return Draft(
             f"{_title(product)} costs {{{{price:{product.asin}}}}} and is {{{{stock:{product.asin}}}}}.",
             sources=_products((product.asin,)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 
 import parbake as pb
@@ -10,8 +9,9 @@ from retail_assistant.chat.answers import Answers
 from retail_assistant.chat.guardrails import Checked, guardrails
 from retail_assistant.chat.intent import Intent, by_words, intent
 from retail_assistant.chat.products import card
+from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
-from retail_assistant.chat.wording import named_format, normalize
+from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.match import FaqMatch, faq_match
 from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.live import LiveShop
@@ -19,8 +19,8 @@ from retail_assistant.live import LiveShop
 TIMEOUT = "30s"
 SURE_SCORE = 0.7
 UNSURE_INTENT = 0.35
+MOST_VIOLATIONS = 3
 FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
-_PRICE_FOLLOW_UP = re.compile(r"\b(?:cheap|price|cost|expensive|how much|stock|available)", re.IGNORECASE)
 
 
 class Assistant:
@@ -35,6 +35,9 @@ class Assistant:
     async def reply(self, turn: Turn, reply: Reply) -> AsyncIterator[str]:
         """Stream the checked sentences of an answer; ``reply`` is filled on the way."""
         draft = await self._draft(turn, reply)
+        if await self._is_outdated(draft, turn):
+            # What it was made of changed between reading and checking: once more, from what holds now.
+            draft = await self._draft(turn, reply)
         reply.lane = draft.lane
         async for sentence in self._checked(draft, turn, reply):
             reply.text += sentence
@@ -43,20 +46,18 @@ class Assistant:
         reply.cards = [c for c in (card(a, self._shop) for a in draft.asins) if c is not None]
 
     async def _draft(self, turn: Turn, reply: Reply) -> Draft:
-        follows = pb.semantic.veto(turn.message, turn.message) == "context_dependent" and bool(turn.history)
+        is_follow_up = follows(turn)
         question = normalize(turn.message)
-        if follows:
+        if is_follow_up:
             question = self._joined(turn, question)
         found = await self._intent(question)
-        reply.intent = found.name
-        if follows and (named_format(turn.message) or _PRICE_FOLLOW_UP.search(turn.message)):
-            reply.intent = "price_stock"
+        reply.intent = corrected(turn, found.name, self._shop)
         match = await self._match(question, turn.message)
         if match is not None:
             compiled = await self._from_bank(turn, match, reply)
             if compiled is not None:
                 return compiled
-        if found.probability < UNSURE_INTENT and not follows:
+        if found.probability < UNSURE_INTENT and not is_follow_up and reply.intent == found.name:
             return await self._answers.from_evidence(turn, question)
         return await self._answers.handler(reply.intent)(turn, question)
 
@@ -110,22 +111,33 @@ class Assistant:
 
     async def _checked(self, draft: Draft, turn: Turn, reply: Reply) -> AsyncIterator[str]:
         """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once."""
-        shown = violated = False
+        shown: set[str] = set()
+        violations = 0
         async for sentence in _sentences(draft):
             checked = await self._check(sentence, draft, turn)
             if checked.violation:
-                violated = True
+                violations += 1
                 reply.refusals.append(f"guard: {checked.violation}")
+            if violations == MOST_VIOLATIONS or checked.text in shown:
+                break  # a generator that goes on like this has nothing more to say
             if checked.text:
-                shown = True
+                shown.add(checked.text)
                 yield checked.text + " "
-        if violated and not shown:
+        if violations and not shown:
             for sentence in pb.guard.sentences(draft.fallback):
                 checked = await self._check(sentence, draft, turn)
-                shown = shown or bool(checked.text)
-                yield checked.text + " " if checked.text else ""
+                if checked.text:
+                    shown.add(checked.text)
+                    yield checked.text + " "
         if not shown:
             yield "I cannot answer that reliably right now; please ask our support team."
+
+    async def _is_outdated(self, draft: Draft, turn: Turn) -> bool:
+        """Whether a compiled text fails its checks before any of it is shown."""
+        if draft.stream is not None:
+            return False
+        checks = [await self._check(sentence, draft, turn) for sentence in pb.guard.sentences(draft.text)]
+        return any(checked.violation for checked in checks)
 
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
         served = await self._app.serve(guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper)
@@ -138,5 +150,10 @@ async def _sentences(draft: Draft) -> AsyncIterator[str]:
         for sentence in pb.guard.sentences(draft.text):
             yield sentence
         return
+    held = ""
     async for sentence in pb.guard.release(draft.stream, lambda s: s):
-        yield sentence.strip()
+        if held:
+            yield held
+        held = sentence.strip()
+    if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
+        yield held

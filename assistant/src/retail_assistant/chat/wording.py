@@ -29,11 +29,11 @@ _FORMATS = {
     "ebook": "digital",
 }
 _WORDS = re.compile(r"[a-z0-9']+")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def has_control_characters(text: str) -> bool:
-    """Whether a text holds control characters other than tab and newline."""
+    """Whether a text holds control characters other than tab and newline, or text direction overrides."""
     return bool(_CONTROL.search(text))
 
 

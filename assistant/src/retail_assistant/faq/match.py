@@ -12,7 +12,7 @@ from retail_assistant.faq.compile import Bank
 from retail_assistant.faq.tasks import faq_bank
 
 tasks = pb.Registry()
-POLICY = pb.semantic.FixedPolicy(score=0.5, margin=0.2)
+POLICY = pb.semantic.FixedPolicy(score=0.5, margin=0.2, cosine=0.4)
 
 
 class FaqMatch(msgspec.Struct, frozen=True):

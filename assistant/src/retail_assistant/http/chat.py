@@ -32,13 +32,15 @@ class Message(msgspec.Struct):
     """One message of the conversation."""
 
     role: str
-    content: str | list[Part]
+    content: str | list[Part] | None = None
 
     @property
     def text(self) -> str:
         """The content as plain text."""
+        if self.content is None:
+            return ""
         if isinstance(self.content, str):
-            return self.content
+            return self.content.replace("\r\n", "\n")
         return "".join(part.text for part in self.content if part.type == "text")
 
 
@@ -54,7 +56,7 @@ class ChatBody(msgspec.Struct):
 
     messages: list[Message]
     model: str = MODEL
-    user: str = "anonymous"
+    user: str | None = None
     stream: bool = False
     metadata: Metadata | None = None
 
@@ -110,14 +112,15 @@ class ChatRoutes:
             raise pb.BadInput("messages must end with a message of the role 'user'", field="messages")
         for i, message in enumerate(body.messages):
             _check_text(message.text, f"messages[{i}].content", may_be_empty=message.role != "user")
-        if not body.user or len(body.user) > 200 or has_control_characters(body.user):  # noqa: PLR2004  # in the message
+        user = "anonymous" if body.user is None else body.user
+        if not user or len(user) > 200 or has_control_characters(user):  # noqa: PLR2004  # in the message
             raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
         page = body.metadata.page if body.metadata else None
         if page and self._shop.product(page) is None:
             raise pb.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
         spoken = [m for m in body.messages[:-1] if m.role in ("user", "assistant")][-MAX_HISTORY:]
         history = tuple((m.role, m.text) for m in spoken)
-        return Turn(body.messages[-1].text, body.user, page or None, history)
+        return Turn(body.messages[-1].text, user, page or None, history)
 
 
 def _check_text(text: str, field: str, *, may_be_empty: bool) -> None:

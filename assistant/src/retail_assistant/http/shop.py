@@ -227,7 +227,7 @@ class ShopRoutes:
         """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""
         position = await asyncio.to_thread(self._with_connection, write)
         if position is None:
-            return pb.json_response({"acked": None, "stamp": (await self._app.stamp()).sequence}, status)
+            return pb.json_response({"acked": None, "position": None, "stamp": await self._sequence()}, status)
         try:
             await self._app.drain()
         except pb.ParbakeError as error:
@@ -235,7 +235,11 @@ class ShopRoutes:
                 f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be",
                 field="",
             ) from error
-        return pb.json_response({"acked": position, "stamp": (await self._app.stamp()).sequence}, status)
+        sequence = await self._sequence()
+        return pb.json_response({"acked": sequence, "position": position, "stamp": sequence}, status)
+
+    async def _sequence(self) -> int:
+        return (await self._app.stamp()).sequence
 
     async def _read(self, read: Callable[[Conn], Any]) -> Any:
         return await asyncio.to_thread(self._with_connection, read)

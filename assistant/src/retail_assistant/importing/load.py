@@ -157,6 +157,8 @@ class _Loader:
             self.report.accepted[table] += 1
 
     def product(self, row: ProductRow) -> None:
+        for name in ("title", "series", "author", "genre", "description"):
+            checks.plain(getattr(row, name), name)
         _check_name(row.asin, "asin")
         if not row.title.strip():
             raise ValueError("title must not be empty")

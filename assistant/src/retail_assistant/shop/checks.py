@@ -29,6 +29,13 @@ def text(value: str, field: str, *, longest: int, shortest: int = 1) -> str:
     return value
 
 
+def plain(value: str, field: str) -> str:
+    """Return text that holds no ``{{``: in replies that would be a slot."""
+    if "{{" in value or "}}" in value:
+        raise BadValue(f"{field}: remove the doubled braces", field=field)
+    return value
+
+
 def integer(value: int, field: str, *, least: int, most: int = MAX_INTEGER) -> int:
     """Return a whole number within the limits."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:

@@ -18,6 +18,7 @@ Fact = str | int | float | bool
 
 LONGEST_FACT = 200
 
+MOST = 1_000_000
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _FACT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*$", re.MULTILINE)
@@ -86,6 +87,8 @@ def check_facts(facts: Mapping[str, object]) -> dict[str, Fact]:
             raise BadValue(f"{field}: name facts in lower case letters, digits and underscores", field=field)
         if not isinstance(value, str | int | float) or (isinstance(value, float) and not math.isfinite(value)):
             raise BadValue(f"{field}: send text, a finite number or a boolean", field=field)
+        if not isinstance(value, str) and not 0 <= value <= MOST:
+            raise BadValue(f"{field}: send a number from 0 to {MOST:,}", field=field)
         if isinstance(value, str) and (len(value) > LONGEST_FACT or "{" in value or "}" in value):
             raise BadValue(f"{field}: send at most {LONGEST_FACT} characters, without braces", field=field)
         checked[name] = value

@@ -84,6 +84,8 @@ def _merge_policy(
     for name, value in facts.items():
         if value is None:
             merged.pop(name, None)
+        elif name in old.facts and _kind(value) is not _kind(old.facts[name]):
+            raise BadValue(f"facts.{name}: was {old.facts[name]!r}; send the same kind of value", field=f"facts.{name}")
     new = Policy(
         old.id,
         checks.text(old.title if title is None else title, "title", longest=LONGEST_TITLE),
@@ -93,6 +95,10 @@ def _merge_policy(
     )
     check_body(new.title, new.body, new.facts)
     return new
+
+
+def _kind(fact: Fact) -> type:
+    return float if isinstance(fact, int | float) and not isinstance(fact, bool) else type(fact)
 
 
 def put_product(
@@ -152,6 +158,8 @@ def _check_product(product: Product) -> Product:
     checks.integer(product.volume, "volume", least=1, most=10_000)
     checks.choice(product.format, "format", FORMATS)
     checks.text(product.description, "description", longest=LONGEST_TEXT, shortest=0)
+    for field in ("title", "series", "author", "genre", "format", "description"):
+        checks.plain(getattr(product, field), field)
     if not isinstance(product.listed, bool):
         raise BadValue("listed: send true or false", field="listed")
     return product
