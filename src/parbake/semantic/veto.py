@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
 _NEGATION = re.compile(
-    r"\b(?:not|no|never|without|cannot|can't|won't|don't|doesn't|isn't|aren't|un(?:opened|used|read))\b"
+    r"\b(?:not|no|never|without|cannot|can'?t|won'?t|don'?t|doesn'?t|isn'?t|aren'?t|un(?:opened|used|read))\b"
 )
 _CONTEXT = re.compile(
     r"^(?:and|but|or|so|then|also|what about|how about|same for|in that case|why|really)\b"

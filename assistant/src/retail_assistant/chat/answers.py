@@ -184,7 +184,10 @@ class Answers:
         found = (await self._app.serve(retrieval, text=question)).unwrap()
         if found.policies and found.policies[0].cosine >= 0.55:  # noqa: PLR2004  # surely about a policy
             return await self.from_evidence(turn, question)
-        return Draft("I can only help with this shop: books, prices, orders and our policies.")
+        return Draft(
+            "I can only help with this shop: books, prices, orders and our policies. "
+            "For anything else, please ask our support team."
+        )
 
     def _listing(self, head: str, asins: tuple[str, ...]) -> str:
         return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}})." for a in asins)])

@@ -28,7 +28,8 @@ _TURNS = frozenset({"but", "rather", "instead", "prefer", "only", ".", ";", "!",
 _JOINS = frozenset({"or", "and", "nor"})
 _REACH = 4
 _PRICE = re.compile(
-    r"(?:under|below|less than|cheaper than|at most|up to|no more than|max(?:imum)?|between)\s+"
+    r"(?:between\s+[$€£]?\s*\d{1,5}\s*(?:and|to)"
+    r"|under|below|less than|cheaper than|at most|up to|no more than|max(?:imum)?)\s+"
     r"(?:[$€£]\s*(?P<before>\d{1,5}(?:\.\d{1,2})?)"
     r"|(?P<after>\d{1,5}(?:\.\d{1,2})?)\s*(?:[$€£]|(?:dollars|bucks|usd|euros?|eur)\b))"
 )
