@@ -267,7 +267,10 @@ class App:
             _log.exception("polling the outboxes failed; will try again")
 
     async def close(self) -> None:
-        """Close the store, the sources and the ledger, if they were opened."""
+        """Close the store, the sources, the ledger, and the resources that have a ``close``."""
+        for resource in self.resources.values():
+            if callable(getattr(resource, "close", None)):
+                resource.close()
         if "engine" not in self.__dict__:
             return
         if self.engine.ledger is not None:

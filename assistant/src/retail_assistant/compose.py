@@ -23,6 +23,7 @@ from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.views import History
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import queries
+from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import check, connect
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews")
@@ -55,6 +56,7 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
         pb.Generator: pb.Lazy(lambda: generator(settings)),
         LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
+        PerThread: writers(shop),
         ProductIndex: ProductIndex(),
         knowledge.WallClock: knowledge.WallClock(wall),
     }
@@ -104,7 +106,7 @@ def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
     return pb.HttpApp(
         app,
-        routes.all_routes(app, assistant, settings.data / "shop.db"),
+        routes.all_routes(app, assistant),
         error_members=routes.error_members,
         beside=[follower.run],
     )

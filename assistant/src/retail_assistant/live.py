@@ -7,7 +7,6 @@ from here; so do the current policy texts that a reply is checked against before
 from __future__ import annotations
 
 import sqlite3
-import threading
 from pathlib import Path
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import index, queries
+from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, render_policy
 from retail_assistant.shop.queries import Product
@@ -35,18 +35,17 @@ class LiveShop:
     def __init__(self, path: str | Path, *, clock: pb.Clock, currency: str = "€") -> None:
         """Nothing is opened until the first read."""
         self._clock = clock
-        self._path = Path(path)
+        self._connections = readers(path)
         self._currency = currency
-        self._local = threading.local()
 
     @property
     def conn(self) -> sqlite3.Connection:
         """This thread's connection."""
-        found: sqlite3.Connection | None = getattr(self._local, "conn", None)
-        if found is None:
-            uri = f"{self._path.resolve().as_uri()}?mode=ro"
-            found = self._local.conn = sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None)
-        return found
+        return self._connections.get()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._connections.close()
 
     def price(self, asin: str) -> str:
         """What a product costs now, as replies show it."""

@@ -74,5 +74,5 @@ async def desk(prepared, tmp_path, embedder, monkeypatch):
     yield found
     await found.client.aclose()
     found.conn.close()
-    found.shop.conn.close()
+    found.shop.close()
     await app.close()

@@ -40,4 +40,4 @@ def live(conn, tmp_path, clock):
     """Return the live reads of the copy."""
     found = LiveShop(tmp_path / "shop.db", clock=clock)
     yield found
-    found.conn.close()
+    found.close()

@@ -39,18 +39,18 @@ def test_events_are_all_purchases_and_the_newest_views(floor):
 def test_the_shelf_cannot_write(floor):
     """The shelf's connection is read-only."""
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        floor.shelf._connection().execute("DELETE FROM purchases")
+        floor.shelf._connections.get().execute("DELETE FROM purchases")
 
 
 def test_threads_have_connections_of_their_own(built):
     """Two threads never share a connection, and all are closed together."""
     shelf, found = LiveShelf(built / "shop.db"), []
-    threads = [threading.Thread(target=lambda: found.append(shelf._connection())) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: found.append(shelf._connections.get())) for _ in range(2)]
     for thread in threads:
         thread.start()
         thread.join()
     assert found[0] is not found[1]
-    assert shelf._connection() is shelf._connection()
+    assert shelf._connections.get() is shelf._connections.get()
     shelf.close()
     with pytest.raises(sqlite3.ProgrammingError):
         found[0].execute("SELECT 1")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 import parbake as pb
 from retail_assistant.shop import queries, records
+from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
-from retail_assistant.shop.schema import connect
 
 Conn = sqlite3.Connection
 
@@ -90,11 +88,10 @@ class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
 class ShopRoutes:
     """Handlers over one shop file."""
 
-    def __init__(self, app: pb.App, path: Path) -> None:
-        """One connection per thread is kept for writing."""
+    def __init__(self, app: pb.App, connections: PerThread) -> None:
+        """``connections`` write."""
         self._app = app
-        self._path = path
-        self._local = threading.local()
+        self._connections = connections
 
     def table(self) -> list[tuple[str, str, Any]]:
         """(method, path, handler)."""
@@ -245,10 +242,7 @@ class ShopRoutes:
         return await asyncio.to_thread(self._with_connection, read)
 
     def _with_connection(self, use: Callable[[Conn], Any]) -> Any:
-        conn: Conn | None = getattr(self._local, "conn", None)
-        if conn is None:
-            conn = self._local.conn = connect(self._path)
-        return use(conn)
+        return use(self._connections.get())
 
 
 def _given(body: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> Mapping[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 
 from retail_assistant.recs.features import RECENT_VIEWS
+from retail_assistant.shop.connections import readers
 
 _AVAILABLE = """
 SELECT p.asin FROM json_each(?) j CROSS JOIN products p ON p.asin = j.value CROSS JOIN inventory i ON i.asin = p.asin
@@ -41,35 +40,20 @@ class LiveShelf:
 
     def __init__(self, path: str | Path) -> None:
         """Nothing is opened until first use."""
-        self._uri = f"{Path(path).resolve().as_uri()}?mode=ro"
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+        self._connections = readers(path)
 
     def available(self, asins: Sequence[str]) -> set[str]:
         """Return those of some products that are listed and in stock."""
-        return {asin for (asin,) in self._connection().execute(_AVAILABLE, (json.dumps(asins),))}
+        return {asin for (asin,) in self._connections.get().execute(_AVAILABLE, (json.dumps(asins),))}
 
     def offers(self, asins: Sequence[str]) -> list[Offer]:
         """Return what is on offer of some products, for those that are listed and in stock; in no set order."""
-        return self._connection().execute(_OFFERS, (json.dumps(asins),)).fetchall()
+        return self._connections.get().execute(_OFFERS, (json.dumps(asins),)).fetchall()
 
     def events(self, shopper: str) -> list[Event]:
         """Return all of a shopper's purchases and the newest views; empty for an unknown shopper."""
-        return self._connection().execute(_EVENTS, {"shopper": shopper}).fetchall()
+        return self._connections.get().execute(_EVENTS, {"shopper": shopper}).fetchall()
 
     def close(self) -> None:
         """Close every connection; a later read opens a new one."""
-        while self._opened:
-            self._opened.pop().close()
-        self._local = threading.local()
-
-    def _connection(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                self._uri, uri=True, timeout=10.0, isolation_level=None, check_same_thread=False
-            )
-            connection.execute("PRAGMA cache_size=-16384")
-            self._local.connection = connection
-            self._opened.append(connection)
-        return connection
+        self._connections.close()
