@@ -2,11 +2,13 @@
 
 import json
 
+import msgspec
 import pytest
 
 import parbake as pb
 from retail_assistant import compose
 from retail_assistant.chat import generation
+from retail_assistant.chat.guardrails import Checked
 from retail_assistant.shop import records
 
 NOW = 1_790_000_000.0
@@ -259,3 +261,21 @@ async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
     assert answer.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in answer.headers["content-security-policy"]
     assert "<html" in answer.text
+
+
+async def test_a_change_between_reading_and_checking_is_drafted_once_more(desk, monkeypatch):
+    """A compiled answer that no longer holds when it is checked is read again before anything is shown."""
+    serve, changes = desk.http.app.serve, iter([21])
+
+    async def changed_after_reading(task, *args, **kwargs):
+        served = await serve(task, *args, **kwargs)
+        if task.name == "guardrails" and (days := next(changes, None)):
+            # The text that was checked was filled before this change and grounded after it.
+            records.put_policy(desk.conn, "returns", facts={"window_days": days}, now=NOW + 1)
+            return msgspec.structs.replace(served, value=Checked("", "ungrounded duration: 30"))
+        return served
+
+    monkeypatch.setattr(desk.http.app, "serve", changed_after_reading)
+    text, made = await desk.ask("How many days do I have to return a book?")
+    assert "21 days" in text
+    assert not [r for r in made["refusals"] if r.startswith("guard")]

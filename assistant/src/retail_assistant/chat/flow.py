@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import parbake as pb
 from retail_assistant.chat.answers import Answers
@@ -37,7 +38,7 @@ class Assistant:
         draft = await self._draft(turn, reply)
         if await self._is_outdated(draft, turn):
             # What it was made of changed between reading and checking: once more, from what holds now.
-            draft = await self._draft(turn, reply)
+            draft = replace(await self._draft(turn, reply), attempt=1)
         reply.lane = draft.lane
         async for sentence in self._checked(draft, turn, reply):
             reply.text += sentence
@@ -140,7 +141,9 @@ class Assistant:
         return any(checked.violation for checked in checks)
 
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
-        served = await self._app.serve(guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper)
+        served = await self._app.serve(
+            guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper, attempt=draft.attempt
+        )
         return served.unwrap()
 
 

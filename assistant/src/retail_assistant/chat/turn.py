@@ -44,6 +44,7 @@ class Draft:
     lane: str = "realtime"
     asins: tuple[str, ...] = ()
     fallback: str = ""
+    attempt: int = 0
 
 
 @dataclass
