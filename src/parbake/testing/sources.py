@@ -12,6 +12,7 @@ The backend has a table ``fact(name, value)`` and an outbox; :class:`Backend` sa
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -81,12 +82,12 @@ class Seen:
         self.tags.append(f"{name}/*")
 
 
-class SourceSuite:
+class SourceSuite(ABC):
     """The conformance suite of :class:`parbake.ports.Source`; a subclass names its backend."""
 
+    @abstractmethod
     def backend(self, tmp_path: Path) -> Backend:
         """A database with an empty table ``fact(name, value)`` and an outbox."""
-        raise NotImplementedError
 
     def test_views_read_and_record(self, tmp_path: Path) -> None:
         """A view reads with named parameters, and what it read, or looked for, is recorded."""

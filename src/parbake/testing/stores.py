@@ -11,6 +11,7 @@ Run by pytest with pytest-asyncio in its automatic mode.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 from parbake.artifact import Meta, Record, Stamp, Tags
@@ -35,12 +36,12 @@ def make_record(
     return Record(stamp.pack(), computed_at, float("inf"), "batch", absent=False, meta=meta, payload=payload)
 
 
-class StoreSuite:
+class StoreSuite(ABC):
     """The conformance suite of :class:`parbake.ports.Store`; a subclass opens an empty store."""
 
+    @abstractmethod
     def open_store(self, tmp_path: Path) -> Store:
         """Open an empty store."""
-        raise NotImplementedError
 
     async def test_an_empty_store_is_blessed_and_starts_at_nothing(self, tmp_path: Path) -> None:
         """A new incarnation has lost nothing, so it is trusted."""
