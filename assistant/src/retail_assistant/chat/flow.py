@@ -141,10 +141,13 @@ class Assistant:
         return any(checked.violation for checked in checks)
 
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
-        served = await self._app.serve(
-            guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper, attempt=draft.attempt
-        )
-        return served.unwrap()
+        """Check a sentence of a draft, once."""
+        if sentence not in draft.checks:
+            served = await self._app.serve(
+                guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper, attempt=draft.attempt
+            )
+            draft.checks[sentence] = served.unwrap()
+        return draft.checks[sentence]
 
 
 async def _sentences(draft: Draft) -> AsyncIterator[str]:

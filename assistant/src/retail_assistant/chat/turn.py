@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from retail_assistant.chat.guardrails import Checked
+
 
 class Turn(msgspec.Struct, frozen=True):
     """One message with what surrounds it. ``history`` holds (role, text), oldest first; ``page`` is a product."""
@@ -45,6 +47,7 @@ class Draft:
     asins: tuple[str, ...] = ()
     fallback: str = ""
     attempt: int = 0
+    checks: dict[str, Checked] = field(default_factory=dict)
 
 
 @dataclass
