@@ -19,6 +19,8 @@ from parbake.ports import Ack, Change, Lookup, Raised
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED = b"w", b"o", b"b", b"e", b"a", b"s", b"n"
+PARKED = b"p"
+LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 SEEN_LIMIT = 100_000
 
 
@@ -71,6 +73,11 @@ class Parsed:
         if kept is None or kept[0] != raw:
             kept = self._beats = (raw, self._as_beats(raw))
         return kept[1]
+
+
+def is_listed(name: bytes) -> bool:
+    """Whether an item, or a prefix, is one of those that are ever listed in order: results, the log, what is parked."""
+    return name[:1] in LISTED
 
 
 def overlay_key(task: str, key: bytes) -> bytes:
