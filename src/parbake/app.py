@@ -21,10 +21,11 @@ from parbake.errors import BadInput, ForeignSource, UnknownTask
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.ingest import Ingest
+from parbake.lanes.recovery import FileJournal, Recovery
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.ledger import Ledger
 from parbake.portal import Portal
-from parbake.ports import Ack, AlertSink, Clock, Hook, Progress, Raised, Source, Store
+from parbake.ports import Ack, AlertSink, Clock, Hook, Journal, Progress, Raised, Source, Store
 from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
@@ -65,7 +66,8 @@ class Engine:
             silence_limit_s=app.silence_limit_s,
         )
         self.realtime = Realtime(self.resolver, self.store, self.plans)
-        self.ingest = Ingest(self.store, app.sources, app.clock, hooks)
+        self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
+        self.ingest = Ingest(self.store, app.sources, app.clock, hooks, self.recovery)
         self.batch = BatchLane(self.store, self.resolver.computer, self.plans.values(), app.clock)
         notifier = Notifier(app.alerts)
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
@@ -102,12 +104,16 @@ class App:
         silence_limit: Duration = "30s",
         heartbeat: Duration = "1s",
         off: Mapping[str, str] | None = None,
+        journal: Journal | str | Path | None = None,
+        replayable: bool = False,
     ) -> None:
         """Nothing is opened until first use.
 
         ``store`` is a URL or a store; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is
         the path of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted; ``off``
-        maps the tasks that cannot run here to the reason.
+        maps the tasks that cannot run here to the reason; ``journal`` is where rollbacks are logged outside the store
+        (a path, or a journal); ``replayable`` promises that every change is told by some source's outbox. With both,
+        what is stored outlives a loss of the store's last writes; otherwise it is discarded then.
         """
         self.tasks = tasks
         self.store_url = store
@@ -120,6 +126,8 @@ class App:
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
         self.off = dict(off or {})
+        self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
+        self.replayable = replayable
         self.counters = Counters()
 
     @cached_property
@@ -204,7 +212,9 @@ class App:
     async def rollback(self, task: Stored) -> int:
         """Withdraw a task's current generation and return to the one before; returns its number."""
         chain = self.engine.batch.chain(self.engine.plans[task.name])
-        return await self.engine.store.rollback(task.ref, self.clock.now(), [plan.ref for plan in chain[1:]])
+        generation = await self.engine.store.rollback(task.ref, self.clock.now(), [plan.ref for plan in chain[1:]])
+        await self.engine.recovery.note_withdrawn()
+        return generation
 
     async def stamp(self) -> Stamp:
         """The store's counter now."""
@@ -214,13 +224,13 @@ class App:
         """The current generation of a task, 0 when none was promoted."""
         return (await self.engine.store.stamp())[1].pointer(task.ref)
 
-    async def raised_since(self, sequence: int, *, limit: int = 500) -> list[Raised]:
-        """What was raised after a sequence, oldest first."""
-        return await self.engine.store.log(sequence, limit)
+    async def raised_since(self, stamp: Stamp, *, limit: int = 500) -> list[Raised]:
+        """What was raised after a stamp, oldest first."""
+        return await self.engine.store.log(stamp, limit)
 
     async def stored(self, task: Artifact[K, V]) -> AsyncIterator[tuple[K, V]]:
         """Every stored value of an artifact that may be served now, key by key; nothing is computed."""
-        for key, value in self.engine.resolver.stored(self.engine.plans[task.name]):
+        async for key, value in self.engine.resolver.stored(self.engine.plans[task.name]):
             yield key, value
 
     def classify(self) -> list[TaskRow]:

@@ -15,7 +15,8 @@
     ├── StoreError                    503
     │   ├── StoreFull                      the map is full; names the setting that enlarges it
     │   ├── ForeignStore                   the file is corrupt or was not written by parbake
-    │   └── PromotionConflict         409  another run moved a pointer first
+    │   ├── PromotionConflict         409  another run moved a pointer first
+    │   └── BlessingConflict          409  the store lost data again while its outboxes were replayed
     ├── SourceError                   503  a system of record cannot be read
     │   └── ForeignSource                  the store was built from another outbox
     ├── NotAcknowledged               503  committed at the source, not yet raised in the store
@@ -122,6 +123,13 @@ class PromotionConflict(StoreError):
 
     status = 409
     title = "Promotion conflict"
+
+
+class BlessingConflict(StoreError):
+    """The store moved to another incarnation while the earlier one was being recovered."""
+
+    status = 409
+    title = "Blessing conflict"
 
 
 class SourceError(ParbakeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
@@ -35,17 +35,22 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """What was made durable: the stamp of the last change, each tag's new sequence, and how many were seen before."""
+    """What was made durable: the stamp of the last change, each tag's new sequence, and how many were seen before.
+
+    Without ``trusted`` the store is still being recovered: the tags are raised, but the event counts as acknowledged
+    only once the incarnation is blessed.
+    """
 
     stamp: Stamp
     raised: dict[str, int]
     duplicates: int = 0
+    trusted: bool = True
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the store's event log."""
 
-    sequence: int
+    stamp: Stamp
     tags: tuple[str, ...]
     at: float
 
@@ -84,6 +89,24 @@ class Store(Protocol):
         """Withdraw the current generation and return what was built with it too; returns the one now current."""
         ...
 
+    async def withdraw(self, generations: Collection[int]) -> None:
+        """Mark generations withdrawn again that a lost tail had forgotten."""
+        ...
+
+    async def bless(self, seen: int, *, raise_floor: bool) -> Control:
+        """Trust the incarnation ``seen``; raises :class:`parbake.errors.BlessingConflict` when it has moved on.
+
+        With ``raise_floor`` what the store held before is dead: for losses that no outbox can tell again.
+        """
+        ...
+
+    async def raise_floor(self, to: Stamp) -> int:
+        """Declare everything below a stamp dead, then delete it with the watermarks it no longer needs.
+
+        Returns the number of items deleted.
+        """
+        ...
+
     async def sweep(self, abandoned: Collection[int]) -> int:
         """Delete generations that are neither current, retained nor still being built; returns the number of rows.
 
@@ -105,8 +128,8 @@ class Store(Protocol):
         """Record that a source was polled to its end at a time read before the poll."""
         ...
 
-    async def log(self, after: int, limit: int) -> list[Raised]:
-        """Entries of the event log after a sequence, oldest first."""
+    async def log(self, after: Stamp, limit: int) -> list[Raised]:
+        """Entries of the event log after a stamp, oldest first."""
         ...
 
     async def get(self, name: str) -> bytes | None:
@@ -117,12 +140,24 @@ class Store(Protocol):
         """Replace a small named value if it is still what it was."""
         ...
 
-    def scan(self, task: str) -> Iterator[tuple[bytes, Lookup]]:
+    def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
         """Go through a task's keys, each with its records and watermarks, without the values being decoded."""
         ...
 
     async def close(self) -> None:
         """Release the store."""
+        ...
+
+
+class Journal(Protocol):
+    """Keeps withdrawn generations outside the store, where what the store loses is not lost."""
+
+    def append(self, generations: list[int]) -> None:
+        """Add generations; durable when it returns; blocking."""
+        ...
+
+    def read(self) -> list[int]:
+        """Every generation ever added; blocking."""
         ...
 
 

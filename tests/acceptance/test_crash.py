@@ -28,11 +28,11 @@ def generations(home: Path) -> dict[str, Any]:
         "s = l.open_url('lmdb://' + sys.argv[1]); out = {'models': [], 'own': []}\n"
         "import asyncio; c = asyncio.run(s.stamp())[1]\n"
         "out['pointers'] = {k: p.generation for k, p in c.pointers.items()}\n"
-        "for _, look in s.scan('candidates@1'):\n"
-        "    for r in look.records:\n"
-        "        if r.meta.generation: out['own'].append(r.meta.generation)\n"
-        "        built = [b.generation for b in r.meta.tags.built_from if b.task == 'factors@1']\n"
-        "        if r.meta.generation: out['models'] += built\n"
+        "async def look():\n"
+        "    return [r async for _, found in s.scan('candidates@1') for r in found.records if r.meta.generation]\n"
+        "for r in asyncio.run(look()):\n"
+        "    out['own'].append(r.meta.generation)\n"
+        "    out['models'] += [b.generation for b in r.meta.tags.built_from if b.task == 'factors@1']\n"
         "out['models'] = sorted(set(out['models'])); out['own'] = sorted(set(out['own'])); print(json.dumps(out))"
     )
     done = subprocess.run(

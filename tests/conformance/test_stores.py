@@ -9,7 +9,8 @@ from parbake.artifact import Stamp
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.ports import Change
 from parbake.stores import open_store
-from parbake.stores.memory import MemoryStore
+from parbake.stores._optimistic import OptimisticStore
+from parbake.stores.memory import ByteMap, MemoryStore
 from parbake.testing import StoreSuite, make_record
 
 
@@ -19,6 +20,67 @@ class TestMemory(StoreSuite):
     def open_store(self, tmp_path):
         """Open one."""
         return MemoryStore()
+
+
+class Dictionary:
+    """A driver's items in a dictionary; ``is_snapshot`` is how the store takes a fetch of several."""
+
+    commit_limit = 100
+    host = "here"
+
+    def __init__(self, *, is_snapshot):
+        """Start empty."""
+        self.is_snapshot = is_snapshot
+        self.map = ByteMap()
+
+    async def open(self):
+        """Need nothing."""
+
+    async def close(self):
+        """Keep everything."""
+
+    async def fetch(self, names):
+        """Read some."""
+        return [self.map.get(name) for name in names]
+
+    async def commit(self, commit):
+        """Write if nothing has changed."""
+        assert len({*commit.expected, *commit.writes}) <= self.commit_limit
+        if any(self.map.get(name) != value for name, value in commit.expected.items()):
+            return False
+        for name, value in commit.writes.items():
+            self.map.delete(name) if value is None else self.map.put(name, value)
+        return True
+
+    async def put(self, rows):
+        """Write many."""
+        for name, value in rows:
+            self.map.put(name, value)
+
+    async def remove(self, names):
+        """Delete many."""
+        for name in names:
+            self.map.delete(name)
+
+    async def range(self, prefix, start, limit):
+        """List in order."""
+        return self.map.range(prefix, start, limit)
+
+
+class TestSnapshotItems(StoreSuite):
+    """The optimistic store where a fetch is one snapshot."""
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return OptimisticStore(Dictionary(is_snapshot=True))
+
+
+class TestSingleItems(StoreSuite):
+    """The optimistic store where every item is read on its own."""
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return OptimisticStore(Dictionary(is_snapshot=False))
 
 
 class TestLmdb(StoreSuite):

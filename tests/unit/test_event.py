@@ -7,6 +7,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.artifact import Stamp
 from parbake.lanes.event import CURSOR, EventLane
 
 
@@ -181,7 +182,7 @@ async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world):
     await lane.warm(world, "a")
     await lane.change(world, "a")
     await lane.step()
-    await lane.lane.revisit(0)
+    await lane.lane.revisit(Stamp(0, 0))
     await asyncio.sleep(0.12)
     await lane.step()
     assert lane.calls == ["a"]

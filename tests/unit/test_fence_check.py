@@ -37,7 +37,7 @@ def test_a_record_is_served_only_if_its_stamp_reaches_its_tags(stamp, mark):
 def test_an_absent_watermark_means_not_since_the_floor():
     """Without a watermark the record lives, unless it lies below the floor."""
     assert killed_by(record(5, fences=("a/b",)), control(), {}, now=0) is None
-    assert killed_by(record(5), control(floor=6), {}, now=0) == "below the floor"
+    assert killed_by(record(5), control(floor=at(6)), {}, now=0) == "below the floor"
 
 
 def test_an_unblessed_incarnation_is_unknown():
@@ -45,9 +45,13 @@ def test_an_unblessed_incarnation_is_unknown():
     assert killed_by(record(), control(incarnation=2), {}, now=0).startswith("unknown")
 
 
-def test_a_record_of_an_earlier_incarnation_is_dead():
-    """Stamps compare incarnation first."""
-    assert killed_by(record(99), control(incarnation=2, blessed=2), {}, now=0) == "below the floor"
+def test_a_record_of_an_earlier_incarnation_is_older_than_any_event_of_a_later_one():
+    """Stamps compare incarnation first: a replayed event kills it, and a floor at the later one's beginning does."""
+    later, marks = control(incarnation=2, blessed=2), {"policy/a": at(1, incarnation=2)}
+    assert killed_by(record(99, fences=("policy/a",)), later, marks, now=0) == "policy/a changed"
+    assert killed_by(record(99, fences=("policy/b",)), later, marks, now=0) is None
+    raised = control(incarnation=2, blessed=2, floor=at(0, incarnation=2))
+    assert killed_by(record(99), raised, {}, now=0) == "below the floor"
 
 
 def test_a_silent_source_makes_its_families_unknown():
@@ -76,10 +80,10 @@ def test_nothing_past_valid_until_is_served():
 
 def test_nothing_withdrawn_is_served():
     """I8: neither a withdrawn generation nor what was built from one."""
-    assert killed_by(record(generation=3), control(withdrawn=(3,)), {}, now=0) == "its generation is withdrawn"
+    assert killed_by(record(generation=3), control(withdrawn={3: at(9)}), {}, now=0) == "its generation is withdrawn"
     derived = record(built_from=(Built("base", 3, is_model=False),))
     assert killed_by(derived, control(), {}, now=0) is None
-    assert "withdrawn" in killed_by(derived, control(withdrawn=(3,)), {}, now=0)
+    assert "withdrawn" in killed_by(derived, control(withdrawn={3: at(9)}), {}, now=0)
 
 
 def test_a_moved_model_kills_what_was_built_with_it():

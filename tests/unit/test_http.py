@@ -147,7 +147,7 @@ async def test_bad_input_is_a_problem_document_and_writes_nothing(client, shop, 
     assert field is None or document["field"] == field, document
     assert await shop.app.stamp() == before
     fact = shop.app.tasks["fact"]
-    assert list(shop.app.engine.store.scan(fact.ref)) == []
+    assert [found async for found in shop.app.engine.store.scan(fact.ref)] == []
     assert (await client.get("/healthz")).status_code == 200
 
 

@@ -88,7 +88,7 @@ async def test_missing_and_unknown_live_values_are_named(page, live, field):
     with pytest.raises(pb.BadInput) as caught:
         await page.app.serve(page.finer, "a", page="p", **live)
     assert caught.value.field == field
-    assert list(page.app.engine.store.scan(page.base.ref)) == []
+    assert [found async for found in page.app.engine.store.scan(page.base.ref)] == []
 
 
 async def test_remaining_time_is_known_to_the_task(world):

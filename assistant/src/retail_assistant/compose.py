@@ -72,6 +72,8 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
         ledger=settings.data / "ledger.db",
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
+        journal=settings.data / "rollbacks.jsonl",
+        replayable=True,  # every write of the shop is one transaction with its outbox row
     )
 
 

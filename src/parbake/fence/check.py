@@ -36,7 +36,7 @@ def killed_by(
     if control.blessed != control.incarnation:
         return "unknown: the store's incarnation is not blessed"
     stamp, tags = record.stamp, record.meta.tags
-    floor = control.floor_stamp
+    floor = control.floor
     if stamp < floor:
         return "below the floor"
     for tag in tags.fences:

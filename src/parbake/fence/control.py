@@ -7,10 +7,13 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from parbake.artifact import Stamp
-from parbake.errors import PromotionConflict, UnknownResource
+from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
 
 RETAINED = 3
 RUNNING_LIMIT = 64
+SEQUENCE_LIMIT = 1 << 63
+NOTHING = bytes(16)
+"""The stamp below every other, packed."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -24,15 +27,21 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """Everything a reader needs besides the record and its watermarks. Tasks are named ``name@version``."""
+    """Everything a reader needs besides the record and its watermarks. Tasks are named ``name@version``.
+
+    ``floor`` is a packed stamp: an absent watermark means "not raised since the floor", and records below it are dead.
+    ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
+    at which it was withdrawn.
+    """
 
     incarnation: int
     blessed: int
-    floor: int = 0
+    floor: bytes = NOTHING
     next_generation: int = 1
     pointers: dict[str, Pointer] = {}
-    withdrawn: tuple[int, ...] = ()
+    withdrawn: dict[int, bytes] = {}
     running: tuple[int, ...] = ()
+    host: str = ""
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -40,16 +49,86 @@ class Control(msgspec.Struct, frozen=True):
         return found.generation if found else 0
 
     @property
-    def floor_stamp(self) -> bytes:
-        """What an absent watermark means: "not raised since the floor"."""
-        return Stamp(self.incarnation, self.floor).pack()
+    def is_trusted(self) -> bool:
+        """Whether its watermarks and pointers may be believed."""
+        return self.blessed == self.incarnation
 
 
 class Promotion(msgspec.Struct, frozen=True):
-    """A joint promotion: the new pointers, and the pointers (replaced or read) that must not have moved since."""
+    """A joint promotion: the new pointers, and the pointers (replaced or read) that must not have moved since.
+
+    ``incarnation`` is the one the run began in: rows written in an earlier one may have been lost.
+    """
 
     pointers: dict[str, Pointer]
     expected: dict[str, int]
+    incarnation: int
+
+
+def adopt(control: Control, host: str, at_us: int) -> Control:
+    """The data turned up on another host: start an incarnation in which nothing is trusted until it is blessed.
+
+    Its number must exceed that of every incarnation whose end was lost, and its generations must not take numbers that
+    runs of those still write to; both are taken from the time (microseconds since the epoch), the only clock here.
+    """
+    if not control.host:  # a store from before hosts were noted, or one that nobody has used
+        return msgspec.structs.replace(control, host=host)
+    incarnation = max(control.incarnation + 1, at_us)
+    return msgspec.structs.replace(
+        control,
+        host=host,
+        incarnation=incarnation,
+        next_generation=max(control.next_generation + 1, at_us),
+        running=(),
+    )
+
+
+def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
+    """Trust an incarnation again. ``seen`` is the one that was current before its outboxes were replayed.
+
+    With ``raise_floor`` everything from before the incarnation is dead and no pointer is kept: for stores that may
+    have lost events which no outbox can tell again. Raises :class:`BlessingConflict` when the incarnation has moved.
+    """
+    if control.incarnation != seen:
+        raise BlessingConflict(
+            f"incarnation {seen} was replayed, but the store is in {control.incarnation} by now; replay again",
+            field="store",
+        )
+    if control.is_trusted:
+        return control
+    blessed = msgspec.structs.replace(control, blessed=seen)
+    if not raise_floor:
+        return blessed
+    floor = Stamp(seen, 0).pack()
+    return msgspec.structs.replace(blessed, floor=max(floor, control.floor), pointers={}, running=())
+
+
+def renumber(control: Control) -> Control:
+    """The next incarnation of a store that has lost nothing, for when the counter is at its limit."""
+    incarnation = control.incarnation + 1
+    blessed = incarnation if control.is_trusted else control.blessed
+    return msgspec.structs.replace(control, incarnation=incarnation, blessed=blessed)
+
+
+def raise_floor(control: Control, to: bytes) -> Control:
+    """Declare everything below a stamp dead. Withdrawals from before it have no record left to forbid."""
+    floor = max(to, control.floor)
+    withdrawn = {g: at for g, at in control.withdrawn.items() if at > floor}
+    return msgspec.structs.replace(control, floor=floor, withdrawn=withdrawn)
+
+
+def withdraw(control: Control, generations: Collection[int], at: bytes) -> Control:
+    """Mark generations withdrawn at a stamp, and move pointers off them to the newest retained ones, if any."""
+    withdrawn = {**dict.fromkeys(generations, at), **control.withdrawn}
+    control = msgspec.structs.replace(control, withdrawn=withdrawn)
+    pointers = {}
+    for task, pointer in control.pointers.items():
+        left = _alive(pointer, control, before=pointer.generation)
+        if pointer.generation not in withdrawn:
+            pointers[task] = pointer
+        elif left:
+            pointers[task] = Pointer(left[0], pointer.promoted_at, pointer.started_at, 0, left)
+    return msgspec.structs.replace(control, pointers=pointers)
 
 
 def begin(control: Control) -> tuple[Control, int]:
@@ -66,7 +145,12 @@ def abandon(control: Control, generations: Collection[int]) -> Control:
 
 
 def promote(control: Control, promotion: Promotion) -> Control:
-    """Move all pointers of a promotion at once, or raise :class:`PromotionConflict` naming the one that moved."""
+    """Move all pointers of a promotion at once, or raise :class:`PromotionConflict` naming the one that moved.
+
+    Promoting a generation that was withdrawn takes the mark off it.
+    """
+    if control.incarnation != promotion.incarnation or not control.is_trusted:
+        raise PromotionConflict("the store may have lost rows of this run; it starts anew", field="store")
     for task, generation in promotion.expected.items():
         if control.pointer(task) != generation:
             raise PromotionConflict(f"{task} moved to generation {control.pointer(task)} during the run", field=task)
@@ -76,11 +160,12 @@ def promote(control: Control, promotion: Promotion) -> Control:
         history = (new.generation, *(old.history if old else ()))[:RETAINED]
         pointers[task] = msgspec.structs.replace(new, history=history)
     promoted = {new.generation for new in promotion.pointers.values()}
-    return abandon(msgspec.structs.replace(control, pointers=pointers), promoted)
+    withdrawn = {g: at for g, at in control.withdrawn.items() if g not in promoted}
+    return abandon(msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn), promoted)
 
 
-def rollback(control: Control, task: str, now: float, built_with: Sequence[str] = ()) -> tuple[Control, int]:
-    """Withdraw a task's current generation and point to the newest retained one; returns that one's number.
+def rollback(control: Control, task: str, now: float, at: bytes, built_with: Sequence[str] = ()) -> tuple[Control, int]:
+    """Withdraw a task's current generation at a stamp and point to the newest retained one; returns that one's number.
 
     ``built_with`` are the tasks that are promoted together with it: each returns to its newest generation from before
     the withdrawn one. Where none is retained the pointer stays, and what was built with the withdrawn generation is
@@ -98,7 +183,7 @@ def rollback(control: Control, task: str, now: float, built_with: Sequence[str] 
         earlier = _alive(theirs, control, before=current.generation) if theirs else ()
         if theirs and earlier:
             pointers[other] = Pointer(earlier[0], now, theirs.started_at, 0, earlier)
-    withdrawn = (*control.withdrawn, current.generation)
+    withdrawn = {**control.withdrawn, current.generation: at}
     return msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn), left[0]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.artifact import Record
+from parbake.artifact import Record, Stamp
 from parbake.errors import BadInput, ComputeFailed, GateFailed, StoreError
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.ports import Clock, Progress, Store
@@ -42,7 +42,7 @@ class Run(msgspec.Struct, frozen=True):
     trigger: str
     started_at: float
     took_s: float
-    stamp: int
+    stamp: Stamp
     built: tuple[Built, ...]
 
 
@@ -103,8 +103,7 @@ class BatchLane:
                 await self._store.sweep(generations.values())
             raise
         await self._store.sweep(())
-        sequence = stamp.sequence if stamp else 0
-        return Run(trigger, started, time.perf_counter() - before, sequence, built)
+        return Run(trigger, started, time.perf_counter() - before, stamp or Stamp(0, 0), built)
 
     async def _promote(
         self,
@@ -126,7 +125,7 @@ class BatchLane:
             pointers[member.ref] = Pointer(part.generation, self._clock.now(), started, part.rows)
             built.append(part)
         expected = {ref: control.pointer(ref) if control else 0 for ref in (*pointers, *_models_read(chain))}
-        await self._store.promote(Promotion(pointers, expected))
+        await self._store.promote(Promotion(pointers, expected, control.incarnation if control else 0))
         return tuple(built)
 
     async def keys(self, plan: Plan, context: Context = NO_CONTEXT) -> Sequence[Any]:

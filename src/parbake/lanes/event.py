@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parbake.artifact import unpack_stamp
+from parbake.artifact import Stamp, unpack_stamp
 from parbake.contract import Invalidation
 from parbake.errors import ParbakeError
 from parbake.fence.check import is_pending, killed_by
@@ -39,7 +38,7 @@ class Due:
     plan: Plan
     key: Any
     at: float
-    sequence: int
+    stamp: Stamp
     attempts: int = 0
 
 
@@ -57,13 +56,13 @@ class EventLane:
         self._heat = heat
         self._due: dict[tuple[str, bytes], Due] = {}
         self._last_run: dict[tuple[str, bytes], float] = {}
-        self._read_to = 0
+        self._read_to = Stamp(0, 0)
         self._cursor: bytes | None = None
 
     async def run(self) -> None:
         """Work until cancelled."""
         self._cursor = await self._store.get(CURSOR)
-        self._read_to = int.from_bytes(self._cursor or b"", "big")
+        self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
         while True:
             try:
                 worked = await self.step()
@@ -78,7 +77,7 @@ class EventLane:
         entries = await self._store.log(self._read_to, PAGE)
         if entries:
             await self._enqueue(entries)
-            self._read_to = entries[-1].sequence
+            self._read_to = entries[-1].stamp
         ready = await self._ready()
         for name in ready:
             due = self._due.pop(name, None)
@@ -88,35 +87,37 @@ class EventLane:
             await self._save_cursor()
         return bool(entries or ready)
 
-    async def revisit(self, after: int) -> None:
-        """Look again at events since a sequence: a promotion may have replaced what they had refreshed."""
+    async def revisit(self, after: Stamp) -> None:
+        """Look again at events since a stamp: a promotion may have replaced what they had refreshed."""
         while entries := await self._store.log(after, PAGE):
             await self._enqueue(entries)
-            after = entries[-1].sequence
+            after = entries[-1].stamp
 
     async def _save_cursor(self) -> None:
-        new = self._read_to.to_bytes(8, "big")
+        new = self._read_to.pack()
         if await self._store.swap(CURSOR, self._cursor, new):
             self._cursor = new
         else:
             self._cursor = await self._store.get(CURSOR)
 
     async def _enqueue(self, entries: list[Raised]) -> None:
-        sequences = {tag: entry.sequence for entry in entries for tag in entry.tags}
-        families = {family(tag) for tag in sequences}
-        now = time.monotonic()
+        stamps = {tag: entry.stamp for entry in entries for tag in entry.tags}
+        families = {family(tag) for tag in stamps}
+        now = _monotonic()
         for plan in self._plans:
             for item in self._bound[plan.ref]:
                 if item.family not in families:
                     continue
-                touched = {t: s for t, s in sequences.items() if family(t) == item.family}
-                for key, sequence in self._targets(plan, item, touched):
+                touched = {t: s for t, s in stamps.items() if family(t) == item.family}
+                async for key, stamp in self._targets(plan, item, touched):
                     name = (plan.ref, plan.keys.encode(key))
                     earliest = self._last_run.get(name, 0.0) + item.debounce_s
-                    self._due[name] = Due(plan, key, max(now, earliest), sequence)
+                    self._due[name] = Due(plan, key, max(now, earliest), stamp)
                 await asyncio.sleep(0)
 
-    def _targets(self, plan: Plan, item: Invalidation, touched: Mapping[str, int]) -> Iterator[tuple[Any, int]]:
+    async def _targets(
+        self, plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]
+    ) -> AsyncIterator[tuple[Any, Stamp]]:
         """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
         named = {t: key_from_tag(item.template, t) for t in touched} if item.is_template else {}
         if item.is_template and item.family not in touched:
@@ -125,14 +126,14 @@ class EventLane:
                 if key is not None:
                     yield key, touched[tag]
             return
-        for raw, lookup in self._store.scan(plan.ref):
-            hit = max((touched.get(t, 0) for t in _tags(lookup)), default=0)
+        async for raw, lookup in self._store.scan(plan.ref):
+            hit = max((touched[t] for t in _tags(lookup) if t in touched), default=None)
             if hit and lookup.records:
                 yield plan.keys.decode(raw, lookup.records[0].meta.key), hit
 
     async def _ready(self) -> list[tuple[str, bytes]]:
         """What is due, hottest first; it stays queued until its turn, so that a failure loses nothing."""
-        now = time.monotonic()
+        now = _monotonic()
         ready = [name for name, due in self._due.items() if due.at <= now]
         heat = {ref: await self._heat(ref) for ref in {name[0] for name in ready}}
         ready.sort(key=lambda name: -heat[name[0]].get(name[1], 0))
@@ -143,7 +144,7 @@ class EventLane:
         try:
             if not self._needs(due, await self._store.read(*name)):
                 return
-            self._last_run[name] = time.monotonic()
+            self._last_run[name] = _monotonic()
             if len(self._last_run) > PAGE * 100:
                 self._last_run.clear()
             await self._resolver.refresh(due.plan, [due.key], Context(lane="event"))
@@ -156,7 +157,7 @@ class EventLane:
             return due.plan.task.schedule is not None
         now = self._clock.now()
         for record in lookup.records:
-            is_new = unpack_stamp(record.stamp).sequence >= due.sequence and not is_pending(record, lookup.marks)
+            is_new = unpack_stamp(record.stamp) >= due.stamp and not is_pending(record, lookup.marks)
             if is_new and killed_by(record, lookup.control, lookup.marks, now=now) is None:
                 return False
         return True
@@ -166,10 +167,15 @@ class EventLane:
         if due.attempts >= len(RETRY_S):
             _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, error)
             return
-        due.at = time.monotonic() + RETRY_S[due.attempts]
+        due.at = _monotonic() + RETRY_S[due.attempts]
         due.attempts += 1
         self._due.setdefault(name, due)
         _log.warning("%s: refresh failed, will retry: %s", due.plan.name, error)
+
+
+def _monotonic() -> float:
+    """The running loop's clock, in seconds."""
+    return asyncio.get_running_loop().time()
 
 
 def bound_by(task: Stored) -> list[Invalidation]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from parbake.artifact import unpack_stamp
@@ -29,12 +28,12 @@ class Parts:
 async def report(engine: Any) -> list[dict[str, Any]]:
     """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
     _, control = await engine.store.stamp()
-    return [await asyncio.to_thread(_row, engine, plan, control) for plan in engine.plans.values()]
+    return [await _row(engine, plan, control) for plan in engine.plans.values()]
 
 
-def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
+async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
     now = engine.clock.now()
-    ages, stale, lag = _scan(engine.store, plan, now)
+    ages, stale, lag = await _scan(engine.store, plan, now)
     pointer = control.pointers.get(plan.ref)
     breached = pointer is not None and now - pointer.started_at > plan.contract.freshness_sla_s
     return {
@@ -54,11 +53,11 @@ def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
     }
 
 
-def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int, int]:
+async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int, int]:
     """Sorted ages, how many keys have no servable record, and how many tag raises the worst one is behind."""
     ages: list[float] = []
     stale = lag = 0
-    for _, lookup in store.scan(plan.ref):
+    async for _, lookup in store.scan(plan.ref):
         alive = [r for r in lookup.records if killed_by(r, lookup.control, lookup.marks, now=now) is None]
         newest = max(alive or lookup.records, key=lambda r: r.stamp)
         age = now - newest.computed_at

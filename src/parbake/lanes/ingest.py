@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import msgspec
 
 from parbake.cloudevents import CloudEvent
-from parbake.errors import BadInput, ForeignSource, ParbakeError, SourceError
+from parbake.errors import BadInput, ForeignSource, NotAcknowledged, ParbakeError, SourceError
 from parbake.fence.tags import raised_by
+from parbake.lanes.recovery import Recovery
 from parbake.ports import Ack, Change, Clock, Hook, Source, SourceEvent, Store
 
 PAGE = 1000
@@ -21,8 +22,11 @@ _log = logging.getLogger("parbake.ingest")
 class Ingest:
     """Applies events to the store, whatever way they come."""
 
-    def __init__(self, store: Store, sources: Sequence[Source], clock: Clock, hooks: Sequence[Hook]) -> None:
+    def __init__(
+        self, store: Store, sources: Sequence[Source], clock: Clock, hooks: Sequence[Hook], recovery: Recovery
+    ) -> None:
         """Any process may ingest: positions already applied are skipped by the store."""
+        self._recovery = recovery
         self._store = store
         self._sources = tuple(sources)
         self._clock = clock
@@ -30,19 +34,24 @@ class Ingest:
         self._recognised: set[str] = set()
 
     async def publish(self, events: Sequence[CloudEvent]) -> Ack:
-        """Raise the tags of CloudEvents; returns once that is durable."""
-        return await self._apply([Change(e.tags, e.source, e.id) for e in events], None)
+        """Raise the tags of CloudEvents; returns once that is durable.
+
+        Raises :class:`NotAcknowledged` while the store is being recovered after a loss.
+        """
+        return _acknowledged(await self._apply([Change(e.tags, e.source, e.id) for e in events], None))
 
     async def touch(self, tags: Sequence[str]) -> Ack:
         """Raise tags directly, after the caller's own commit."""
-        return await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None)
+        return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None))
 
     async def drain(self) -> Ack | None:
         """Poll every outbox to its end and apply it all; the heartbeat carries the time before the poll.
 
-        A source that fails does not keep the others from being heard; its error is raised once they were.
+        A source that fails does not keep the others from being heard; its error is raised once they were. A store that
+        may have lost data is trusted again once every source was heard.
         """
         last, failed = None, None
+        doubted = await self._recovery.doubted()
         for source in self._sources:
             before = self._clock.now()
             try:
@@ -53,6 +62,9 @@ class Ingest:
             await self._store.beat(source.name, before)
         if failed is not None:
             raise failed
+        if doubted:
+            await self._recovery.bless(doubted)
+            last = None if last is None else msgspec.structs.replace(last, trusted=True)
         return last
 
     async def _recognise(self, source: Source) -> None:
@@ -106,6 +118,13 @@ class Ingest:
         for hook in self._hooks:
             hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
         return ack
+
+
+def _acknowledged(ack: Ack) -> Ack:
+    """An event counts only in an incarnation that is trusted: another loss could still take it."""
+    if not ack.trusted:
+        raise NotAcknowledged("the store is being recovered after a loss: the event is raised; publish it again soon")
+    return ack
 
 
 def _change(source: Source, row: SourceEvent) -> Change:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -220,9 +220,9 @@ class Resolver:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
         return results
 
-    def stored(self, plan: Plan) -> Iterator[tuple[Any, Any]]:
+    async def stored(self, plan: Plan) -> AsyncIterator[tuple[Any, Any]]:
         """Keys and values of what is stored and may be served now; absences are left out."""
-        for raw, lookup in self._store.scan(plan.ref):
+        async for raw, lookup in self._store.scan(plan.ref):
             record, judgement = self._best(plan, lookup, NO_CONTEXT)
             if record is None or record.absent or judgement.verdict not in (Verdict.FRESH, Verdict.DEGRADED):
                 continue

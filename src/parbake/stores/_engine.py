@@ -1,50 +1,62 @@
-"""What the embedded stores share: the protocol's steps over any ordered byte map with transactions.
+"""What all stores share: the protocol's steps, each over one transaction on a map from byte names to byte values.
 
-A driver gives a transaction with ``get``, ``put``, ``delete`` and ``items(prefix)``; the steps below are the same
-code for a file and for memory, so that both keep the same guarantee.
+A driver gives transactions with ``get``, ``peek``, ``put`` and ``delete``; the steps below are the same code for a
+file, for memory and for a server, so that all keep the same guarantee. Events have their steps in ``_events``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
 from parbake.fence.check import killed_by, may_replace, newness
-from parbake.fence.control import Control, Promotion, abandon, begin, promote, rollback
-from parbake.ports import Ack, Change, Lookup, Raised
+from parbake.fence.control import (
+    Control,
+    Promotion,
+    abandon,
+    adopt,
+    begin,
+    bless,
+    promote,
+    raise_floor,
+    rollback,
+    withdraw,
+)
+from parbake.ports import Lookup
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
-MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED = b"w", b"o", b"b", b"e", b"a", b"s", b"n"
-PARKED = b"p"
+MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = b"w", b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
-SEEN_LIMIT = 100_000
+COMMON_ITEMS = 4
+"""Items that every application of events touches: counter, control record, position, and one to spare."""
+_STAMP = slice(4, 20)
+"""Where an encoded record has its stamp; see :mod:`parbake.artifact`."""
 
 
 class ReadTxn(Protocol):
     """What a read of one key needs of a transaction; a driver's own object will do, without a wrapper."""
 
     def get(self, key: bytes, /) -> bytes | None:
-        """Read one key."""
+        """Read one item."""
         ...
 
 
 class Txn(ReadTxn, Protocol):
-    """A transaction over an ordered byte map."""
+    """A transaction. What is read by ``get`` must still hold when it commits."""
+
+    def peek(self, key: bytes, /) -> bytes | None:
+        """Read one item that may have changed by the time of the commit: safety does not rest on it."""
+        ...
 
     def put(self, key: bytes, value: bytes, /) -> object:
-        """Write one key."""
+        """Write one item."""
         ...
 
     def delete(self, key: bytes, /) -> object:
-        """Remove one key."""
-        ...
-
-    def items(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Keys with a prefix in order, from ``start`` on when given."""
+        """Remove one item."""
         ...
 
 
@@ -76,7 +88,7 @@ class Parsed:
 
 
 def is_listed(name: bytes) -> bool:
-    """Whether an item, or a prefix, is one of those that are ever listed in order: results, the log, what is parked."""
+    """Whether an item, or a prefix, is one of those that are ever listed in order."""
     return name[:1] in LISTED
 
 
@@ -90,10 +102,30 @@ def base_key(generation: int, key: bytes) -> bytes:
     return BASE + generation.to_bytes(8, "big") + key
 
 
-def initialise(txn: Txn, incarnation: int) -> None:
-    """Write an empty store's control record: a new incarnation has lost nothing, so it is blessed."""
-    txn.put(CONTROL, msgspec.msgpack.encode(Control(incarnation=incarnation, blessed=incarnation)))
+def mark_key(tag: str) -> bytes:
+    """Where a tag's watermark lies."""
+    return MARK + tag.encode()
+
+
+def initialise(txn: Txn, incarnation: int, host: str = "") -> None:
+    """Write an empty store's control record: a new incarnation has lost nothing, so it is blessed.
+
+    Its floor is its beginning: a store that was wiped may still be written to by computations from before.
+    """
+    floor = Stamp(incarnation, 0).pack()
+    save_control(txn, Control(incarnation=incarnation, blessed=incarnation, floor=floor, host=host))
     txn.put(SEQUENCE, (0).to_bytes(8, "big"))
+
+
+def settle(txn: Txn, parsed: Parsed, host: str, at_us: int) -> Control:
+    """Start the store at its first use; start a new incarnation when it turned up on another host."""
+    if txn.get(CONTROL) is None:
+        initialise(txn, at_us, host)
+    control = parsed.control(txn.get(CONTROL) or b"")
+    if control.host != host:
+        control = adopt(control, host, at_us)
+        save_control(txn, control)
+    return control
 
 
 def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
@@ -105,22 +137,26 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     return Lookup(control, records, marks_of(txn, records), parsed.beats(txn.get(BEATS)))
 
 
+def tags_of(records: Sequence[Record]) -> dict[str, None]:
+    """All tags that bind some records, each once."""
+    tags: dict[str, None] = {}
+    for record in records:
+        bound = record.meta.tags
+        for tag in bound.fences:
+            tags[tag] = None
+        for tag, _ in bound.refreshes:
+            tags[tag] = None
+    return tags
+
+
 def marks_of(txn: ReadTxn, records: Sequence[Record]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
-    for record in records:
-        tags = record.meta.tags
-        for tag in tags.fences:
-            _mark(txn, marks, tag)
-        for tag, _ in tags.refreshes:
-            _mark(txn, marks, tag)
+    for tag in tags_of(records):
+        raw = txn.get(MARK + tag.encode())
+        if raw is not None:
+            marks[tag] = raw
     return marks
-
-
-def _mark(txn: ReadTxn, marks: dict[str, bytes], tag: str) -> None:
-    raw = txn.get(MARK + tag.encode())
-    if raw is not None:
-        marks[tag] = raw
 
 
 def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
@@ -130,16 +166,26 @@ def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
 
 
 def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
-    """A conditional write: a live record is never replaced by one with a lower or equal stamp."""
-    lookup = read(txn, parsed, task, key, 0)
-    for stored in lookup.records:
-        alive = killed_by(stored, lookup.control, lookup.marks, now=now) is None
-        is_overlay = stored.meta.generation == 0
-        if is_overlay and not may_replace(stored, record, stored_is_alive=alive):
+    """A conditional write: a live record is never replaced by one with a lower or equal stamp.
+
+    Only the record that is replaced must still be the one that was judged; a judgement that an event has overtaken
+    keeps a dead record, which nobody is served.
+    """
+    name = overlay_key(task, key)
+    control = parsed.control(txn.peek(CONTROL) or b"")
+    current = control.pointer(task)
+    overlay, base = txn.get(name), txn.peek(base_key(current, key)) if current else None
+    for raw in (overlay, base):
+        if raw is None:
+            continue
+        stored = decode(raw)
+        marks = {t: m for t in tags_of([stored]) if (m := txn.peek(mark_key(t))) is not None}
+        alive = killed_by(stored, control, marks, now=now) is None
+        if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
-        if not is_overlay and alive and newness(stored) > newness(record):
+        if raw is base and alive and newness(stored) > newness(record):
             return False
-    txn.put(overlay_key(task, key), encode(record))
+    txn.put(name, encode(record))
     return True
 
 
@@ -164,76 +210,60 @@ def promote_run(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
 
 
 def roll_back(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
-    """Withdraw the current generation."""
-    updated, generation = rollback(stamp(txn, parsed)[1], task, now, built_with)
+    """Withdraw the current generation; a step of the counter dates the withdrawal."""
+    at, control = step(txn, parsed)
+    updated, generation = rollback(control, task, now, at.pack(), built_with)
     save_control(txn, updated)
     return generation
 
 
-def apply(
-    txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: tuple[str, int, int] | None
-) -> Ack:
-    """Raise tags: one step of the counter per change, all in one transaction with the source's position."""
+def withdraw_again(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:
+    """Withdraw generations by number."""
+    at, control = step(txn, parsed)
+    save_control(txn, withdraw(control, generations, at.pack()))
+
+
+def step(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
+    """Advance the counter by one."""
     at, control = stamp(txn, parsed)
-    sequence, raised, duplicates = at.sequence, {}, 0
-    if position is not None:
-        changes = _unapplied(txn, changes, position)
-    for change in changes:
-        sequence += 1
-        duplicates += _seen(txn, change, sequence)
-        mark = Stamp(control.incarnation, sequence).pack()
-        for tag in change.tags:
-            txn.put(MARK + tag.encode(), mark)
-            raised[tag] = sequence
-        txn.put(LOG + sequence.to_bytes(8, "big"), msgspec.msgpack.encode(Raised(sequence, change.tags, now)))
-        txn.delete(LOG + (sequence - SEEN_LIMIT).to_bytes(8, "big", signed=True))
-    txn.put(SEQUENCE, sequence.to_bytes(8, "big"))
-    return Ack(Stamp(control.incarnation, sequence), raised, duplicates)
+    at = Stamp(at.incarnation, at.sequence + 1)
+    txn.put(SEQUENCE, at.sequence.to_bytes(8, "big"))
+    return at, control
 
 
-def _unapplied(txn: Txn, changes: Sequence[Change], position: tuple[str, int, int]) -> Sequence[Change]:
-    """Drop the changes another process applied first; the applied position ends a contiguous prefix."""
-    source, first, last = position
-    name = APPLIED + source.encode()
-    done = int.from_bytes(txn.get(name) or b"", "big")
-    if done >= last:
-        return ()
-    txn.put(name, last.to_bytes(8, "big"))
-    return changes[max(0, done - first + 1) :] if len(changes) == last - first + 1 else changes
+def bless_store(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:
+    """Trust an incarnation."""
+    control = bless(stamp(txn, parsed)[1], seen, raise_floor=raise_floor)
+    save_control(txn, control)
+    return control
 
 
-def _seen(txn: Txn, change: Change, sequence: int) -> int:
-    """Count a repeated (source, id). Only the count depends on this memory: its tags are raised again either way."""
-    if not change.id:
-        return 0
-    name = SEEN + blake2b(msgspec.msgpack.encode((change.source, change.id)), digest_size=16).digest()
-    known = txn.get(name) is not None
-    txn.put(name, sequence.to_bytes(8, "big"))
-    txn.put(SEEN + b"\0" + sequence.to_bytes(8, "big"), name)
-    old = max(0, sequence - SEEN_LIMIT).to_bytes(8, "big")
-    forgotten = txn.get(SEEN + b"\0" + old)
-    if forgotten is not None:
-        txn.delete(SEEN + b"\0" + old)
-        if txn.get(forgotten) == old:
-            txn.delete(forgotten)
-    return int(known)
+def raise_the_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
+    """Declare what is below a stamp dead."""
+    save_control(txn, raise_floor(stamp(txn, parsed)[1], to))
 
 
-def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> None:
-    """Keep the newest heartbeat of a source."""
-    beats = dict(parsed.beats(txn.get(BEATS)))
-    beats[source] = max(at, beats.get(source, 0.0))
-    txn.put(BEATS, msgspec.msgpack.encode(beats))
+def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> set[int]:
+    """Forget runs that will promote nothing; returns the generations whose rows must stay."""
+    control = abandon(stamp(txn, parsed)[1], abandoned)
+    save_control(txn, control)
+    return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
 
 
-def event_log(txn: Txn, after: int, limit: int) -> list[Raised]:
-    """Log entries after a sequence."""
-    entries: list[Raised] = []
-    for _, raw in txn.items(LOG, LOG + (after + 1).to_bytes(8, "big")):
-        entries.append(msgspec.msgpack.decode(raw, type=Raised))
-        if len(entries) == limit:
-            break
-    return entries
+def drop_below(txn: Txn, names: Sequence[bytes], floor: bytes) -> int:
+    """Delete those of some watermarks and overlay records that are still at or below, or below, the floor."""
+    dropped = 0
+    for name in names:
+        raw = txn.get(name)
+        if raw is not None and is_below(name, raw, floor):
+            txn.delete(name)
+            dropped += 1
+    return dropped
+
+
+def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
+    """Whether the floor makes an item needless: a watermark at or below it, a record below it."""
+    return raw <= floor if name[:1] == MARK else raw[_STAMP] < floor
 
 
 def swap(txn: Txn, name: str, expected: bytes | None, new: bytes) -> bool:
@@ -242,34 +272,3 @@ def swap(txn: Txn, name: str, expected: bytes | None, new: bytes) -> bool:
         return False
     txn.put(NAMED + name.encode(), new)
     return True
-
-
-def scan(txn: Txn, parsed: Parsed, task: str) -> Iterator[tuple[bytes, Lookup]]:
-    """All keys of a task, overlay and current base together."""
-    control = parsed.control(txn.get(CONTROL) or b"")
-    beats = parsed.beats(txn.get(BEATS))
-    prefix, current = overlay_key(task, b""), control.pointer(task)
-    base_prefix = base_key(current, b"")
-    seen: set[bytes] = set()
-    for name, raw in txn.items(prefix):
-        key = name[len(prefix) :]
-        seen.add(key)
-        base = txn.get(base_key(current, key)) if current else None
-        records = tuple(decode(r) for r in (raw, base) if r is not None)
-        yield key, Lookup(control, records, marks_of(txn, records), beats)
-    for name, raw in txn.items(base_prefix) if current else ():
-        key = name[len(base_prefix) :]
-        if key not in seen:
-            records = (decode(raw),)
-            yield key, Lookup(control, records, marks_of(txn, records), beats)
-
-
-def sweep(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> int:
-    """Delete base rows of generations that nothing points to and that no running batch may still promote."""
-    control = abandon(parsed.control(txn.get(CONTROL) or b""), abandoned)
-    save_control(txn, control)
-    retained = {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
-    doomed = [name for name, _ in txn.items(BASE) if int.from_bytes(name[1:9], "big") not in retained]
-    for name in doomed:
-        txn.delete(name)
-    return len(doomed)

@@ -15,11 +15,13 @@ import msgspec
 class Commit(msgspec.Struct, frozen=True):
     """Writes that are made all together, and only if every item of ``expected`` still has that value.
 
-    ``None`` means "is absent" in ``expected`` and "delete" in ``writes``.
+    ``None`` means "is absent" in ``expected`` and "delete" in ``writes``. On another copy of the data than ``host``
+    (when it is named) nothing is written: what was read may never have been true there.
     """
 
     expected: Mapping[bytes, bytes | None]
     writes: Mapping[bytes, bytes | None]
+    host: str = ""
 
 
 class Items(Protocol):
@@ -30,6 +32,9 @@ class Items(Protocol):
 
     is_snapshot: bool
     """Whether one ``fetch`` sees all its items at one moment."""
+
+    commit_limit: int
+    """How many items one commit may name."""
 
     @property
     def host(self) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,17 +19,17 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lmdb
 import msgspec
 
-from parbake.artifact import Record, Stamp, encode
 from parbake.errors import ForeignStore, StoreError, StoreFull
-from parbake.fence.control import Control, Promotion
-from parbake.ports import Ack, Change, Lookup, Raised
+from parbake.fence.control import Control
+from parbake.ports import Lookup
 from parbake.stores import _engine as engine
+from parbake.stores._base import EngineStore
 
 T = TypeVar("T")
 DEFAULT_MAP = 4 << 30
 _SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|TiB)?")
 _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
-_MAGIC = (b"m", b"parbake-store-1")
+_MAGIC = (b"m", b"parbake-store-2")
 _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
 
@@ -56,40 +56,24 @@ def _parse_size(text: str) -> int:
 
 
 class _Txn:
-    """The protocol's transaction over an LMDB one."""
+    """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
 
-    __slots__ = ("_txn",)
+    __slots__ = ("delete", "get", "peek", "put")
 
     def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
-        self._txn = txn
-
-    def get(self, key: bytes) -> bytes | None:
-        return self._txn.get(key)
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self._txn.put(key, value)
-
-    def delete(self, key: bytes) -> None:
-        self._txn.delete(key)
-
-    def items(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        with self._txn.cursor() as cursor:
-            if not cursor.set_range(max(prefix, start)):
-                return
-            for key, value in cursor:
-                if not key.startswith(prefix):
-                    return
-                yield key, value
+        self.get = self.peek = txn.get
+        self.put = txn.put
+        self.delete = txn.delete
 
 
-class LmdbStore:
+class LmdbStore(EngineStore):
     """A store in one LMDB file."""
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
         """Open or create the store; raises :class:`ForeignStore` when the file is something else."""
+        super().__init__()
         self.path = path
         self.users = 0
-        self._parsed = engine.Parsed()
         self._env = _environment(path, map_size)
         # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
@@ -109,83 +93,6 @@ class LmdbStore:
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
-    async def stamp(self) -> tuple[Stamp, Control]:
-        """See :class:`parbake.ports.Store`."""
-        try:
-            with self._begin() as txn:
-                return engine.stamp(txn, self._parsed)
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
-
-    async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.write(txn, self._parsed, task, key, record, now=now))
-
-    async def write_base(
-        self,
-        task: str,  # noqa: ARG002 - a generation belongs to one task
-        generation: int,
-        rows: Sequence[tuple[bytes, Record]],
-    ) -> None:
-        """See :class:`parbake.ports.Store`."""
-
-        def put(txn: _Txn) -> None:
-            for key, record in rows:
-                txn.put(engine.base_key(generation, key), encode(record))
-
-        await self._write(put)
-
-    async def begin(self) -> tuple[int, Stamp, Control]:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.begin_run(txn, self._parsed))
-
-    async def promote(self, promotion: Promotion) -> Control:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.promote_run(txn, self._parsed, promotion))
-
-    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.roll_back(txn, self._parsed, task, now, built_with))
-
-    async def sweep(self, abandoned: Collection[int]) -> int:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.sweep(txn, self._parsed, abandoned))
-
-    async def apply(
-        self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
-    ) -> Ack:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.apply(txn, self._parsed, changes, now, position))
-
-    async def applied(self, source: str) -> int:
-        """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            return int.from_bytes(txn.get(engine.APPLIED + source.encode()) or b"", "big")
-
-    async def beat(self, source: str, at: float) -> None:
-        """See :class:`parbake.ports.Store`."""
-        await self._write(lambda txn: engine.beat(txn, self._parsed, source, at))
-
-    async def log(self, after: int, limit: int) -> list[Raised]:
-        """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            return engine.event_log(_Txn(txn), after, limit)
-
-    async def get(self, name: str) -> bytes | None:
-        """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            found: bytes | None = txn.get(engine.NAMED + name.encode())
-            return found
-
-    async def swap(self, name: str, expected: bytes | None, new: bytes) -> bool:
-        """See :class:`parbake.ports.Store`."""
-        return await self._write(lambda txn: engine.swap(txn, name, expected, new))
-
-    def scan(self, task: str) -> Iterator[tuple[bytes, Lookup]]:
-        """See :class:`parbake.ports.Store`."""
-        with self._begin() as txn:
-            yield from engine.scan(_Txn(txn), self._parsed, task)
-
     async def close(self) -> None:
         """Close the file once every user of it has."""
         with _open_lock:
@@ -196,10 +103,35 @@ class LmdbStore:
         self._writer.shutdown()
         self._env.close()
 
-    async def _write(self, step: Callable[[_Txn], T]) -> T:
+    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        try:
+            with self._begin() as txn:
+                return step(txn)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
+
+    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, step)
 
-    def _in_transaction(self, step: Callable[[_Txn], T]) -> T:
+    async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        return await self._look(lambda txn: _listed(txn, prefix, start, limit))
+
+    async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        def put(txn: engine.Txn) -> None:
+            for name, value in rows:
+                txn.put(name, value)
+
+        await self._step(put)
+
+    async def _remove(self, names: Collection[bytes]) -> None:
+        def remove(txn: engine.Txn) -> None:
+            for name in names:
+                txn.delete(name)
+
+        if names:
+            await self._step(remove)
+
+    def _in_transaction(self, step: Callable[[engine.Txn], T]) -> T:
         try:
             with self._begin(write=True) as txn:
                 return step(_Txn(txn))
@@ -214,6 +146,17 @@ class LmdbStore:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
 
+def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+    found: list[tuple[bytes, bytes]] = []
+    with txn.cursor() as cursor:
+        if cursor.set_range(max(prefix, start)):
+            for key, value in cursor:
+                if not key.startswith(prefix) or len(found) == limit:
+                    break
+                found.append((key, value))
+    return found
+
+
 def _environment(path: Path, map_size: int) -> lmdb.Environment:
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -226,6 +169,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
+            engine.settle(_Txn(txn), engine.Parsed(), _host(path), time.time_ns() // 1000)
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
         raise ForeignStore(f"{path} is damaged ({error}); move it away and let it be rebuilt", field="store") from error
@@ -247,10 +191,20 @@ def _check_size(env: lmdb.Environment, path: Path) -> None:
 
 def _claim(txn: Any, path: Path) -> None:
     """Mark a new file as ours; refuse one that holds anything else."""
-    if txn.get(_MAGIC[0]) == _MAGIC[1]:
+    found = txn.get(_MAGIC[0])
+    if found == _MAGIC[1]:
         msgspec.msgpack.decode(txn.get(engine.CONTROL) or b"", type=Control)
         return
+    if found is not None and found.startswith(b"parbake-store-"):
+        raise ForeignStore(
+            f"{path} was written by another version of parbake ({found.decode()}); move it away and let it be rebuilt",
+            field="store",
+        )
     if txn.stat()["entries"]:
         raise ForeignStore(f"{path} holds data that parbake did not write; point the store elsewhere", field="store")
     txn.put(*_MAGIC)
-    engine.initialise(txn, time.time_ns() // 1000)
+
+
+def _host(path: Path) -> str:
+    """The file itself: a copy that was put in its place is another one, and may be older than what was acknowledged."""
+    return f"inode {(path / 'data.mdb').stat().st_ino}"

@@ -131,12 +131,13 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         for n in range(5):
             await store.apply([Change((f"policy/{n}", "policy/*"))], now=float(n))
-        assert [(e.sequence, e.tags[0], e.at) for e in await store.log(0, 2)] == [
+        assert [(e.stamp.sequence, e.tags[0], e.at) for e in await store.log(Stamp(0, 0), 2)] == [
             (1, "policy/0", 0.0),
             (2, "policy/1", 1.0),
         ]
-        assert [e.sequence for e in await store.log(3, 100)] == [4, 5]
-        assert await store.log(5, 100) == []
+        incarnation = (await store.stamp())[0].incarnation
+        assert [e.stamp.sequence for e in await store.log(Stamp(incarnation, 3), 100)] == [4, 5]
+        assert await store.log(Stamp(incarnation, 5), 100) == []
         await store.close()
 
     async def test_a_named_value_is_swapped_only_from_what_it_was(self, tmp_path: Path) -> None:
@@ -165,7 +166,8 @@ class StoreSuite(ABC):
         await store.write_base(TASK, generation, [(b"k", row)])
         assert (await store.read(TASK, b"k")).records == ()
         assert (await store.read(TASK, b"k", generation=generation)).records == (row,)
-        control = await store.promote(Promotion({TASK: Pointer(generation, 2.0, 1.0, 1)}, {TASK: 0}))
+        now_current = Promotion({TASK: Pointer(generation, 2.0, 1.0, 1)}, {TASK: 0}, stamp.incarnation)
+        control = await store.promote(now_current)
         assert control.pointer(TASK) == generation
         assert (await store.read(TASK, b"k")).records == (row,)
         await store.close()
@@ -175,7 +177,8 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         await self._generation(store, "model@1")
         try:
-            await store.promote(Promotion({TASK: Pointer(9, 2.0, 1.0)}, {TASK: 0, "model@1": 0}))
+            incarnation = (await store.stamp())[0].incarnation
+            await store.promote(Promotion({TASK: Pointer(9, 2.0, 1.0)}, {TASK: 0, "model@1": 0}, incarnation))
         except PromotionConflict as error:
             assert error.field == "model@1"
         else:
@@ -190,7 +193,7 @@ class StoreSuite(ABC):
         second = await self._generation(store, TASK)
         assert await store.rollback(TASK, 3.0) == first
         control = (await store.stamp())[1]
-        assert (control.pointer(TASK), control.withdrawn) == (first, (second,))
+        assert (control.pointer(TASK), list(control.withdrawn)) == (first, [second])
         assert (await store.read(TASK, b"k")).records[0].meta.generation == first
         try:
             await store.rollback("never@1", 3.0)
@@ -225,9 +228,9 @@ class StoreSuite(ABC):
         stamp, _ = await store.stamp()
         for key in (b"b", b"c"):
             await store.write(TASK, key, make_record(stamp), now=1.0)
-        found = {key: [r.meta.generation for r in lookup.records] for key, lookup in store.scan(TASK)}
+        found = {key: [r.meta.generation for r in lookup.records] async for key, lookup in store.scan(TASK)}
         assert found == {b"a": [generation], b"b": [0, generation], b"c": [0]}
-        assert all(set(lookup.marks) == {"policy/a"} for _, lookup in store.scan(TASK))
+        assert [set(lookup.marks) async for _, lookup in store.scan(TASK)] == [{"policy/a"}] * 3
         await store.close()
 
     async def test_the_longest_keys_and_tags_fit(self, tmp_path: Path) -> None:
@@ -247,5 +250,6 @@ class StoreSuite(ABC):
         generation, stamp, control = await store.begin()
         row = make_record(stamp, generation=generation)
         await store.write_base(task, generation, [(key, row) for key in keys])
-        await store.promote(Promotion({task: Pointer(generation, 2.0, 1.0, 1)}, {task: control.pointer(task)}))
+        pointers = {task: Pointer(generation, 2.0, 1.0, 1)}
+        await store.promote(Promotion(pointers, {task: control.pointer(task)}, control.incarnation))
         return generation

@@ -69,7 +69,14 @@ def make_app(folder):
     """Return an app over a folder's shop and store, with its shelf."""
     shelf = LiveShelf(folder / "shop.db")
     source = pb.SqliteSource(folder / "shop.db", families=FAMILIES, views=(History,))
-    app = pb.App(tasks, store=f"lmdb://{folder}/store", sources=[source], resources={LiveShelf: shelf})
+    app = pb.App(
+        tasks,
+        store=f"lmdb://{folder}/store",
+        sources=[source],
+        resources={LiveShelf: shelf},
+        journal=folder / "rollbacks.jsonl",
+        replayable=True,
+    )
     return app, shelf
 
 

@@ -59,24 +59,24 @@ class IndexFollower:
         self._task = task
         self._index = index
         self._generation = -1
-        self._sequence = 0
+        self._stamp = pb.Stamp(0, 0)
 
     async def step(self) -> None:
         """Look once at what has changed."""
         generation = await self._app.generation(self._task)
         if generation != self._generation:
-            self._sequence = (await self._app.stamp()).sequence
+            self._stamp = await self._app.stamp()
             stored = {key: value async for key, value in self._app.stored(self._task)}
             self._index.replace(stored)
             self._generation = generation
             return
-        for entry in await self._app.raised_since(self._sequence):
+        for entry in await self._app.raised_since(self._stamp):
             for tag in entry.tags:
                 family, _, asin = tag.partition("/")
                 if family == "product" and asin not in ("", "*"):
                     served = await self._app.serve(self._task, asin)
                     self._index.put(asin, served.value)
-            self._sequence = entry.sequence
+            self._stamp = entry.stamp
 
     async def run(self) -> None:
         """Follow until cancelled."""

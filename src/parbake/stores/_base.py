@@ -1,0 +1,194 @@
+"""A store made of the protocol's steps: a driver adds how one transaction runs, and how items are listed."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from parbake.artifact import Record, Stamp, decode, encode
+from parbake.fence.control import Control, Promotion
+from parbake.ports import Ack, Change, Lookup, Raised
+from parbake.stores import _engine as engine
+from parbake.stores import _events as events
+
+T = TypeVar("T")
+PAGE = 500
+
+
+class EngineStore(ABC):
+    """Implements :class:`parbake.ports.Store` on transactions; subclasses implement those and :meth:`read`."""
+
+    commit_limit = 1_000_000
+    """How many items one commit can write."""
+
+    def __init__(self) -> None:
+        """Start with nothing parsed."""
+        self._parsed = engine.Parsed()
+
+    @abstractmethod
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.Store`."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """See :class:`parbake.ports.Store`."""
+
+    @abstractmethod
+    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        """Run a step that only reads."""
+
+    @abstractmethod
+    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+        """Run a step and commit it; durable when it returns. It may be run again and must have no other effect."""
+
+    @abstractmethod
+    async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """At most ``limit`` items with a prefix in byte order, from ``start`` on."""
+
+    @abstractmethod
+    async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """Write many items, durably, not necessarily as one step."""
+
+    @abstractmethod
+    async def _remove(self, names: Collection[bytes]) -> None:
+        """Delete many items, not necessarily as one step."""
+
+    async def stamp(self) -> tuple[Stamp, Control]:
+        """See :class:`parbake.ports.Store`."""
+        return await self._look(lambda txn: engine.stamp(txn, self._parsed))
+
+    async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.write(txn, self._parsed, task, key, record, now=now))
+
+    async def write_base(
+        self,
+        task: str,  # noqa: ARG002 - a generation belongs to one task
+        generation: int,
+        rows: Sequence[tuple[bytes, Record]],
+    ) -> None:
+        """See :class:`parbake.ports.Store`."""
+        await self._put([(engine.base_key(generation, key), encode(record)) for key, record in rows])
+
+    async def begin(self) -> tuple[int, Stamp, Control]:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.begin_run(txn, self._parsed))
+
+    async def promote(self, promotion: Promotion) -> Control:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.promote_run(txn, self._parsed, promotion))
+
+    async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.roll_back(txn, self._parsed, task, now, built_with))
+
+    async def withdraw(self, generations: Collection[int]) -> None:
+        """See :class:`parbake.ports.Store`."""
+        await self._step(lambda txn: engine.withdraw_again(txn, self._parsed, generations))
+
+    async def bless(self, seen: int, *, raise_floor: bool) -> Control:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.bless_store(txn, self._parsed, seen, raise_floor=raise_floor))
+
+    async def sweep(self, abandoned: Collection[int]) -> int:
+        """See :class:`parbake.ports.Store`."""
+        kept = await self._step(lambda txn: engine.abandon_runs(txn, self._parsed, abandoned))
+        removed = 0
+        async for page in self._pages(engine.BASE):
+            doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]
+            await self._remove(doomed)
+            removed += len(doomed)
+        return removed
+
+    async def raise_floor(self, to: Stamp) -> int:
+        """See :class:`parbake.ports.Store`: the floor first, then what lies below it, each item looked at again."""
+        floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
+        await self._step(lambda txn: engine.raise_the_floor(txn, self._parsed, floor))
+        for prefix in (engine.MARK, engine.OVERLAY):
+            async for page in self._pages(prefix):
+                doomed = [name for name, raw in page if engine.is_below(name, raw, floor)]
+                for start in range(0, len(doomed), size):
+                    removed += await self._drop(doomed[start : start + size], floor)
+        return removed
+
+    async def _drop(self, names: Sequence[bytes], floor: bytes) -> int:
+        return await self._step(lambda txn: engine.drop_below(txn, names, floor))
+
+    async def apply(self, changes: Sequence[Change], *, now: float, position: events.Position | None = None) -> Ack:
+        """See :class:`parbake.ports.Store`."""
+        raised: dict[str, int] = {}
+        duplicates, ack = 0, None
+        for part, at in events.split(changes, position, self.commit_limit - engine.COMMON_ITEMS):
+            ack = await self._apply(part, now, at)
+            raised.update(ack.raised)
+            duplicates += ack.duplicates
+        return msgspec.structs.replace(ack, raised=raised, duplicates=duplicates) if ack else Ack(Stamp(0, 0), {})
+
+    async def _apply(self, changes: Sequence[Change], now: float, position: events.Position | None) -> Ack:
+        return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, position))
+
+    async def applied(self, source: str) -> int:
+        """See :class:`parbake.ports.Store`."""
+        raw = await self._look(lambda txn: txn.get(engine.APPLIED + source.encode()))
+        return int.from_bytes(raw or b"", "big")
+
+    async def beat(self, source: str, at: float) -> None:
+        """See :class:`parbake.ports.Store`."""
+        await self._step(lambda txn: events.beat(txn, self._parsed, source, at))
+
+    async def log(self, after: Stamp, limit: int) -> list[Raised]:
+        """See :class:`parbake.ports.Store`."""
+        first = engine.LOG + Stamp(after.incarnation, after.sequence + 1).pack()
+        rows = await self._range(engine.LOG, first, limit)
+        return [msgspec.msgpack.decode(raw, type=Raised) for _, raw in rows]
+
+    async def get(self, name: str) -> bytes | None:
+        """See :class:`parbake.ports.Store`."""
+        return await self._look(lambda txn: txn.get(engine.NAMED + name.encode()))
+
+    async def swap(self, name: str, expected: bytes | None, new: bytes) -> bool:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.swap(txn, name, expected, new))
+
+    async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
+        """See :class:`parbake.ports.Store`; overlay and current base come together, a page of keys at a time.
+
+        Keys are found under the control record as it is when the scan begins, and judged under a later one.
+        """
+        _, control = await self.stamp()
+        current = control.pointer(task)
+        seen: set[bytes] = set()
+        for prefix in (engine.overlay_key(task, b""), *([engine.base_key(current, b"")] if current else [])):
+            async for page in self._pages(prefix):
+                keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
+                seen.update(keys)
+                for found in await self._lookups(task, keys, current):
+                    yield found
+
+    async def _lookups(self, task: str, keys: Sequence[bytes], current: int) -> list[tuple[bytes, Lookup]]:
+        """Read some keys as they are now."""
+        names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
+        raws = await self._look(lambda txn: {name: txn.get(name) for name in names})
+        records = {name: decode(raw) for name, raw in raws.items() if raw is not None}
+        marks = await self._look(lambda txn: engine.marks_of(txn, list(records.values())))
+        beats = await self._look(lambda txn: self._parsed.beats(txn.get(engine.BEATS)))
+        _, control = await self.stamp()
+        found = []
+        for key in keys:
+            both = (records.get(engine.overlay_key(task, key)), records.get(engine.base_key(current, key)))
+            own = tuple(record for record in both if record is not None)
+            tags = engine.tags_of(own)
+            found.append((key, Lookup(control, own, {t: marks[t] for t in tags if t in marks}, beats)))
+        return found
+
+    async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+        """All items with a prefix, page by page."""
+        start = prefix
+        while page := await self._range(prefix, start, PAGE):
+            yield page
+            if len(page) < PAGE:
+                return
+            start = page[-1][0] + b"\0"

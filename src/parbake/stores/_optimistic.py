@@ -1,0 +1,216 @@
+"""The protocol on a server that offers single items and one conditional commit (see ``_items``).
+
+A step runs on what has been fetched so far. Where it asks for more it is given nothing, and is run again once that has
+been fetched; a run that asked for nothing new is committed on condition that what it read still holds. A read fetches a
+key's records and the watermarks it was bound by last time together; only on a store whose fetch is not one snapshot,
+the control record is read once more, last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from parbake.artifact import Record, decode
+from parbake.errors import StoreError
+from parbake.fence.control import Control
+from parbake.ports import Ack, Change, Lookup
+from parbake.stores import _engine as engine
+from parbake.stores._base import EngineStore
+from parbake.stores._events import Position
+from parbake.stores._items import Commit, Items
+
+T = TypeVar("T")
+TRIES = 60
+READ_TRIES = 12
+BACK_OFF_S = 0.002
+REMEMBERED = 100_000
+_FIRST = (engine.CONTROL, engine.SEQUENCE)
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
+
+
+class _Attempt:
+    """One run of a step: what it read, what it wants and has not got, what it would write."""
+
+    def __init__(self, fetched: Mapping[bytes, bytes | None]) -> None:
+        self._fetched = fetched
+        self.wanted: dict[bytes, None] = {}
+        self.expected: dict[bytes, bytes | None] = {}
+        self.writes: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        if key not in self.writes:
+            self.expected[key] = self._fetched.get(key)
+        return self.peek(key)
+
+    def peek(self, key: bytes) -> bytes | None:
+        if key in self.writes:
+            return self.writes[key]
+        if key not in self._fetched:
+            self.wanted[key] = None
+        return self._fetched.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.writes[key] = None
+
+
+class OptimisticStore(EngineStore):
+    """A store over a driver's items."""
+
+    def __init__(self, items: Items, *, now_us: Callable[[], int] = _now_us) -> None:
+        """Nothing is connected before the first use; ``now_us`` numbers new incarnations."""
+        super().__init__()
+        self.items = items
+        self.commit_limit = items.commit_limit
+        self._now_us = now_us
+        self._known: Control | None = None
+        self._highest = 0
+        self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
+        self._applying = asyncio.Lock()
+
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.Store`."""
+        name = engine.overlay_key(task, key)
+        for _ in range(READ_TRIES):
+            known = self._known or await self._settle()
+            current = generation or known.pointer(task)
+            places = [name, engine.base_key(current, key)] if current else [name]
+            got = await self._fetch([engine.CONTROL, engine.BEATS, *places, *self._bound_by.get(name, ())])
+            control = await self._control_after(got)
+            if control is None or not (generation or _is_same(known, control, task, whole=not self.items.is_snapshot)):
+                continue
+            records = tuple(decode(raw) for place in places if (raw := got[place]) is not None)
+            marks = self._marks(name, records, got)
+            if marks is not None:
+                return Lookup(control, records, marks, self._parsed.beats(got[engine.BEATS]))
+        raise StoreError("the store changed too often while one key was read; try again", field="store")
+
+    async def _control_after(self, got: Mapping[bytes, bytes | None]) -> Control | None:
+        """The control record as of the end of a fetch; ``None`` when it had to be settled first."""
+        raw = got[engine.CONTROL]
+        if not self.items.is_snapshot:
+            (raw,) = await self.items.fetch([engine.CONTROL])
+        return await self._accept(raw)
+
+    async def _accept(self, raw: bytes | None) -> Control | None:
+        control = None if raw is None else self._parsed.control(raw)
+        if control is None or control.host != self.items.host:
+            await self._settle()
+            return None
+        self._highest = max(self._highest, control.incarnation)
+        self._known = control
+        return control
+
+    def _marks(
+        self, name: bytes, records: Sequence[Record], got: Mapping[bytes, bytes | None]
+    ) -> dict[str, bytes] | None:
+        """The watermarks of the records' tags; ``None`` when not all were fetched: next time they are."""
+        tags = engine.tags_of(records)
+        marks: dict[str, bytes] = {}
+        for tag in tags:
+            try:
+                raw = got[engine.mark_key(tag)]
+            except KeyError:
+                if len(self._bound_by) >= REMEMBERED:
+                    self._bound_by.clear()
+                self._bound_by[name] = tuple(engine.mark_key(t) for t in tags)
+                return None
+            if raw is not None:
+                marks[tag] = raw
+        return marks
+
+    async def close(self) -> None:
+        """See :class:`parbake.ports.Store`."""
+        await self.items.close()
+
+    async def _settle(self) -> Control:
+        """Connect, start an empty store, notice that the data is on another host."""
+        await self.items.open()
+        at = max(self._now_us(), self._highest + 1)
+        self._known = await self._run(lambda txn: engine.settle(txn, self._parsed, self.items.host, at), settled=False)
+        self._highest = max(self._highest, self._known.incarnation)
+        return self._known
+
+    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        return await self._run(step)
+
+    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+        return await self._run(step)
+
+    async def _apply(self, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
+        """One at a time in a process: they would all contend for the counter."""
+        async with self._applying:
+            return await super()._apply(changes, now, position)
+
+    async def _run(self, step: Callable[[_Attempt], T], *, settled: bool = True) -> T:
+        for n in range(TRIES):
+            host = self.items.host
+            attempt, result = await self._attempt(step, settled=settled)
+            if not attempt.writes:
+                return result
+            if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
+                return result
+            await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * random.random())  # noqa: S311  # spreads contenders
+        raise StoreError(f"a write met a newer one {TRIES} times in a row; try again", field="store")
+
+    async def _attempt(self, step: Callable[[_Attempt], T], *, settled: bool) -> tuple[_Attempt, T]:
+        """Run a step until everything it asks for has been fetched."""
+        fetched: dict[bytes, bytes | None] = {}
+        if settled and self.items.is_snapshot and self._known is not None:
+            fetched = await self._fetch(_FIRST)
+        while True:
+            if settled and self._known is None:
+                await self._settle()
+            if settled and engine.CONTROL in fetched and await self._accept(fetched[engine.CONTROL]) is None:
+                fetched = {}
+            attempt = _Attempt(fetched)
+            try:
+                result = step(attempt)
+            except Exception:
+                if not attempt.wanted:
+                    raise
+            else:
+                if not attempt.wanted:
+                    return attempt, result
+            # Where a fetch is no snapshot, items are read in the order in which the step asks for them.
+            wanted = list(attempt.wanted) if self.items.is_snapshot else list(attempt.wanted)[:1]
+            fetched = {**fetched, **await self._fetch(wanted)}
+
+    async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        return dict(zip(names, await self.items.fetch(names), strict=True))
+
+    async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        if self._known is None:
+            await self._settle()
+        return await self.items.range(prefix, start, limit)
+
+    async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        if rows:
+            await self.items.put(rows)
+
+    async def _remove(self, names: Collection[bytes]) -> None:
+        if names:
+            await self.items.remove(names)
+
+
+def _is_same(known: Control, control: Control, task: str, *, whole: bool) -> bool:
+    """Whether keys chosen under one control record are the right ones under another."""
+    if control is known:
+        return True
+    if known.pointer(task) != control.pointer(task):
+        return False
+    return not whole or (known.incarnation, known.blessed, known.floor, known.pointers) == (
+        control.incarnation,
+        control.blessed,
+        control.floor,
+        control.pointers,
+    )
