@@ -30,7 +30,7 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import Binder
-from parbake.serving.plan import Plan
+from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
 from parbake.stores import open_store
@@ -50,7 +50,12 @@ class Engine:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
         self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
         self.clock = app.clock
-        self.plans = {t.name: Plan(t, off=app.off.get(t.name, "")) for t in app.tasks if isinstance(t, Stored)}
+        watched = watched_families(app.tasks)
+        self.plans = {
+            t.name: Plan(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
+            for t in app.tasks
+            if isinstance(t, Stored)
+        }
         self.binder = Binder(app.sources, app.resources)
         app.tasks.check_complete()
         for task in app.tasks:

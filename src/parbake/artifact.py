@@ -50,11 +50,15 @@ class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Tags(msgspec.Struct, frozen=True, array_like=True):
-    """What a record is bound by: fence tags at the record's own stamp, refresh tags each with theirs."""
+    """What a record is bound by: fence tags at the record's own stamp, refresh tags each with theirs.
+
+    ``tolerated`` tags were read but do not bind the record itself: a task that reads it may fence them.
+    """
 
     fences: tuple[str, ...] = ()
     refreshes: tuple[tuple[str, bytes], ...] = ()
     built_from: tuple[Built, ...] = ()
+    tolerated: tuple[tuple[str, bytes], ...] = ()
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True):

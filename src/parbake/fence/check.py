@@ -46,7 +46,7 @@ def killed_by(
         if silent and family(tag) in silent:
             return f"unknown: the source of {family(tag)} is silent"
     if also_fenced:
-        for tag, seen in tags.refreshes:
+        for tag, seen in (*tags.refreshes, *tags.tolerated):
             if family(tag) in also_fenced and seen < marks.get(tag, floor):
                 return f"{tag} changed"
             if family(tag) in also_fenced and family(tag) in silent:

@@ -6,7 +6,7 @@ Views record the entities and sets they are read through; derived inputs hand do
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from parbake.artifact import Built, Record, Stamp, Tags
@@ -28,6 +28,7 @@ class Recording:
     direct: dict[str, None] = field(default_factory=dict)
     inherited: dict[str, None] = field(default_factory=dict)
     inherited_refreshes: dict[str, bytes] = field(default_factory=dict)
+    inherited_tolerated: dict[str, bytes] = field(default_factory=dict)
     built_from: dict[tuple[str, int], Built] = field(default_factory=dict)
     valid_until: float = float("inf")
     inputs_age_s: float = 0.0
@@ -51,6 +52,8 @@ class Recording:
         self.inherited.update(dict.fromkeys(meta.tags.fences))
         for tag, seen in meta.tags.refreshes:
             self.inherited_refreshes[tag] = min(seen, self.inherited_refreshes.get(tag, seen))
+        for tag, seen in meta.tags.tolerated:
+            self.inherited_tolerated[tag] = min(seen, self.inherited_tolerated.get(tag, seen))
         for built in meta.tags.built_from:
             self.built_from[built.task, built.generation] = built
         if meta.generation:
@@ -59,8 +62,18 @@ class Recording:
         if not meta.tags.fences:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
 
-    def seal(self, contract: Contract, names: Mapping[str, str], extra: Iterable[str] = ()) -> Tags:
-        """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned."""
+    def seal(
+        self,
+        contract: Contract,
+        names: Mapping[str, str],
+        extra: Iterable[str] = (),
+        watched: Collection[str] = (),
+    ) -> Tags:
+        """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned.
+
+        ``watched`` are the families that some reader of this task fences: what was read of them is noted even where
+        this contract does not mind.
+        """
         returned = [bound for tag in extra for bound in named(tag)]
         read = [*_from_templates(contract, names), *self._recorded(contract), *returned]
         direct = _collapse([*read, *self._unrecorded(contract, read)])
@@ -73,8 +86,22 @@ class Recording:
                 fences[tag] = None
             else:
                 refreshes[tag] = min(seen, refreshes.get(tag, seen))
+        tolerated = self._tolerated(contract, watched, fences)
         kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
-        return Tags(tuple(fences), kept, tuple(self.built_from.values()))
+        return Tags(tuple(fences), kept, tuple(self.built_from.values()), tolerated)
+
+    def _tolerated(
+        self, contract: Contract, watched: Collection[str], fences: dict[str, None]
+    ) -> tuple[tuple[str, bytes], ...]:
+        own = self.stamp.pack()
+        noted = _collapse([t for t in self.direct if family(t) in watched and contract.strength(family(t)) is None])
+        tolerated = dict.fromkeys(noted, own)
+        for tag, seen in self.inherited_tolerated.items():
+            if contract.strength(family(tag)) == "fence":
+                fences[tag] = None
+            elif family(tag) in watched:
+                tolerated[tag] = min(seen, tolerated.get(tag, seen))
+        return tuple((t, s) for t, s in tolerated.items() if t not in fences)
 
     def _recorded(self, contract: Contract) -> list[str]:
         spelled_out = {item.family for item in contract.invalidated_by if item.is_template}

@@ -61,10 +61,13 @@ class EventLane:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self._cursor = await self._store.get(CURSOR)
-        self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+        is_placed = False
         while True:
             try:
+                if not is_placed:
+                    self._cursor = await self._store.get(CURSOR)
+                    self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+                    is_placed = True
                 worked = await self.step()
             except ParbakeError:
                 _log.exception("the event lane could not take a step; it goes on")
@@ -89,9 +92,7 @@ class EventLane:
 
     async def revisit(self, after: Stamp) -> None:
         """Look again at events since a stamp: a promotion may have replaced what they had refreshed."""
-        while entries := await self._store.log(after, PAGE):
-            await self._enqueue(entries)
-            after = entries[-1].stamp
+        self._read_to = min(self._read_to, after)
 
     async def _save_cursor(self) -> None:
         new = self._read_to.pack()

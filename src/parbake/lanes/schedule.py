@@ -83,8 +83,11 @@ class Schedule:
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
         """Work until cancelled; ``promoted`` hears of each run."""
         while True:
-            for run in await self.run_due():
-                await promoted(run)
+            try:
+                for run in await self.run_due():
+                    await promoted(run)
+            except ParbakeError:
+                _log.exception("the schedule could not look; it goes on")
             await asyncio.sleep(TICK_S)
 
 

@@ -153,7 +153,7 @@ def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, floa
     absent = isinstance(result, Absent)
     payload = msgspec.msgpack.encode(result.reason) if absent else plan.encode(result)
     meta = Meta(
-        tags=recording.seal(plan.contract, plan.names(key), extra),
+        tags=recording.seal(plan.contract, plan.names(key), extra, plan.watched),
         version=plan.task.version,
         cost_s=cost,
         key=plan.keys.spell_out(key),

@@ -28,7 +28,7 @@ class Models:
         self._store = store
         self._clock = clock
         self._judge = judge
-        self._kept: dict[tuple[str, int], Any] = {}
+        self._kept: dict[tuple[str, int], tuple[bytes, Any]] = {}
 
     async def read(self, plan: Plan, control: Control, recording: Recording, context: Context) -> Any:
         """Return the model that this computation must use, and note its generation.
@@ -52,9 +52,9 @@ class Models:
 
     def _decoded(self, plan: Plan, generation: int, record: Record) -> Any:
         kept = self._kept.get((plan.ref, generation))
-        if kept is None:
+        if kept is None or kept[0] != record.stamp:  # a store that lost everything numbers its generations anew
             try:
-                kept = self._kept[plan.ref, generation] = plan.decode(record.payload)
+                kept = self._kept[plan.ref, generation] = (record.stamp, plan.decode(record.payload))
             except msgspec.DecodeError as error:
                 raise NotMaterialized(
                     f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
@@ -63,4 +63,4 @@ class Models:
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
             for old in older:
                 del self._kept[plan.ref, old]
-        return kept
+        return kept[1]

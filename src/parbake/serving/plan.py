@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 
+from parbake.contract import Use
 from parbake.errors import BadInput, DeclarationError
-from parbake.tasks import Artifact, Stored
+from parbake.tasks import Artifact, Stored, Task
 
 MAX_KEY_BYTES = 300
 MAX_WORD = 200
@@ -82,8 +83,10 @@ def _plain(kind: Any) -> Any:
 class Plan:
     """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
 
-    def __init__(self, task: Stored, *, off: str = "") -> None:
+    def __init__(self, task: Stored, *, off: str = "", watched: Collection[str] = ()) -> None:
         """Compile; ``off`` says why the task cannot run here, empty when it can.
+
+        ``watched`` are the families that tasks which read this one fence, directly or through others.
 
         Raises :class:`DeclarationError` when the value type cannot be encoded.
         """
@@ -91,6 +94,7 @@ class Plan:
         self.name = task.name
         self.ref = task.ref
         self.off = off
+        self.watched = frozenset(watched)
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
@@ -107,6 +111,34 @@ class Plan:
         """What fills the placeholders of the contract's tag templates for one key."""
         word = self.keys.word(key)
         return dict.fromkeys(self.key_names, word)
+
+
+def watched_families(tasks: Iterable[Task]) -> dict[str, set[str]]:
+    """For each stored task, by name, the families that its readers fence, through any number of steps."""
+    found: dict[str, set[str]] = {}
+
+    def note(task: Task, fenced: frozenset[str]) -> None:
+        for source in _reads(task):
+            known = found.setdefault(source.name, set())
+            if not fenced <= known:
+                known |= fenced
+                note(source, fenced | _fenced(source))
+
+    for task in tasks:
+        note(task, _fenced(task))
+    return found
+
+
+def _fenced(task: Task) -> frozenset[str]:
+    items = task.contract.invalidated_by if isinstance(task, Stored) else ()
+    return frozenset(item.family for item in items if item.strength == "fence")
+
+
+def _reads(task: Task) -> list[Stored]:
+    """The stored tasks that a task's values may be made of; a declared substitute is one of them."""
+    fallback = task.contract.fallback_if_stale if isinstance(task, Stored) else None
+    others = [*task.inputs, *([fallback.task] if isinstance(fallback, Use) else [])]
+    return [other for other in others if isinstance(other, Stored)]
 
 
 def _key_names(task: Stored) -> tuple[str, ...]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
+
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from time import monotonic
 from typing import Any
 
 import msgspec
@@ -49,7 +50,7 @@ def current() -> Request | None:
 @contextlib.asynccontextmanager
 async def request(timeout_s: float | None = None) -> AsyncIterator[Request]:
     """Open a request scope; every read inside it shares live values and one deadline."""
-    scope = Request(None if timeout_s is None else time.monotonic() + timeout_s)
+    scope = Request(None if timeout_s is None else monotonic() + timeout_s)
     token = _current.set(scope)
     try:
         yield scope
@@ -60,13 +61,13 @@ async def request(timeout_s: float | None = None) -> AsyncIterator[Request]:
 @contextlib.asynccontextmanager
 async def budget(seconds: float) -> AsyncIterator[None]:
     """Bound what runs inside by ``seconds`` and by the request's deadline, whichever is sooner."""
-    until = time.monotonic() + seconds
+    until = monotonic() + seconds
     scope = _current.get()
     if scope is not None and scope.deadline is not None:
         until = min(until, scope.deadline)
     token = _budget.set(until)
     try:
-        async with asyncio.timeout(max(0.0, until - time.monotonic())):
+        async with asyncio.timeout(max(0.0, until - monotonic())):
             yield
     finally:
         _budget.reset(token)
@@ -76,7 +77,7 @@ def remaining_s() -> float:
     """Seconds left of the running task's budget or the request's deadline; infinite when there is none."""
     scope = _current.get()
     ends = [t for t in (_budget.get(), scope.deadline if scope else None) if t is not None]
-    return min(ends) - time.monotonic() if ends else float("inf")
+    return min(ends) - monotonic() if ends else float("inf")
 
 
 @contextlib.asynccontextmanager

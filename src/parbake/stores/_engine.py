@@ -146,6 +146,8 @@ def tags_of(records: Sequence[Record]) -> dict[str, None]:
             tags[tag] = None
         for tag, _ in bound.refreshes:
             tags[tag] = None
+        for tag, _ in bound.tolerated:
+            tags[tag] = None
     return tags
 
 

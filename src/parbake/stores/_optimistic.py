@@ -66,8 +66,14 @@ class _Attempt:
 class OptimisticStore(EngineStore):
     """A store over a driver's items."""
 
-    def __init__(self, items: Items, *, now_us: Callable[[], int] = _now_us) -> None:
-        """Nothing is connected before the first use; ``now_us`` numbers new incarnations."""
+    def __init__(
+        self, items: Items, *, now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random
+    ) -> None:
+        """Nothing is connected before the first use.
+
+        ``now_us`` numbers new incarnations; ``random`` (0 to 1) spreads those who contend for one item.
+        """
+        self._random = random
         super().__init__()
         self.items = items
         self.commit_limit = items.commit_limit
@@ -159,7 +165,7 @@ class OptimisticStore(EngineStore):
                 return result
             if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
                 return result
-            await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * random.random())  # noqa: S311  # spreads contenders
+            await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * self._random())
         raise StoreError(f"a write met a newer one {TRIES} times in a row; try again", field="store")
 
     async def _attempt(self, step: Callable[[_Attempt], T], *, settled: bool) -> tuple[_Attempt, T]:

@@ -1,0 +1,91 @@
+"""What goes wrong in a history: each seed draws its own selection of faults, and how often they strike (swarm)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from parbake.testing.simulation.oracle import CLOCK_ERROR_S
+
+if TYPE_CHECKING:
+    from parbake.testing.simulation.process import Process
+    from parbake.testing.simulation.world import World
+
+KINDS = ("crash", "pause", "cut_store", "cut_sources", "feed_down", "fail_over")
+MOST_LOST = 40
+
+
+class Faults:
+    """The faults of one history."""
+
+    def __init__(self, world: World) -> None:
+        """Draw them; one history in four has none but concurrency."""
+        self.world = world
+        rng = world.rng
+        self.kinds = [kind for kind in KINDS if rng.random() < 0.35]
+        self.weight = rng.choice([0.0, 3.0, 6.0, 12.0]) if self.kinds else 0.0
+        self.lost = rng.choice([0.0, 0.0, 0.01, 0.03])
+        self.delivery_s = rng.choice([0.0, 0.05, 1.0])
+        self.has_clock_errors = rng.random() < 0.5
+
+    def settle(self) -> None:
+        """Apply what holds throughout: losses in the network and errors of the clocks."""
+        for process in self.world.processes:
+            process.network.lost_answers = process.network.lost_requests = self.lost
+            if self.has_clock_errors:
+                process.clock_error_s = self.world.rng.uniform(-CLOCK_ERROR_S, CLOCK_ERROR_S)
+
+    async def strike(self) -> None:
+        """One fault, for a while."""
+        if not self.kinds:
+            return
+        kind = self.world.rng.choice(self.kinds)
+        process = self.world.rng.choice(self.world.processes)
+        length = self.world.rng.choice([0.1, 0.5, 2.0, 6.0])
+        if kind == "fail_over":
+            lost = self.world.disk.fail_over(self.world.rng.randrange(MOST_LOST))
+            self.world.oracle.failed_over()
+            self.world.say(f"the store fails over and loses {lost} commits: {self.world.disk.host}")
+            return
+        self.world.say(f"{kind} {process.name} for {length} s")
+        await getattr(self, f"_{kind}")(process, length)
+
+    async def _crash(self, process: Process, length: float) -> None:
+        if process.is_alive:
+            process.crash()
+            await asyncio.sleep(length)
+            if not process.is_alive:
+                self.world.say(f"{process.name} starts again")
+                process.start()
+
+    async def _pause(self, process: Process, length: float) -> None:
+        process.paused_until = asyncio.get_running_loop().time() + length
+
+    async def _cut_store(self, process: Process, length: float) -> None:
+        process.is_cut_from_store = True
+        await asyncio.sleep(length)
+        process.is_cut_from_store = False
+
+    async def _cut_sources(self, process: Process, length: float) -> None:
+        process.is_cut_from_sources = True
+        await asyncio.sleep(length)
+        process.is_cut_from_sources = False
+
+    async def _feed_down(self, process: Process, length: float) -> None:
+        """A whole system of record cannot be polled, by anyone."""
+        truth = self.world.rng.choice(self.world.truths)
+        truth.is_feed_down = True
+        await asyncio.sleep(length)
+        truth.is_feed_down = False
+        del process
+
+    def heal(self) -> None:
+        """End every fault."""
+        for process in self.world.processes:
+            process.network.lost_answers = process.network.lost_requests = 0.0
+            process.is_cut_from_store = process.is_cut_from_sources = False
+            process.paused_until = 0.0
+            if not process.is_alive:
+                process.start()
+        for truth in self.world.truths:
+            truth.is_feed_down = False

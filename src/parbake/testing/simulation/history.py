@@ -1,0 +1,58 @@
+"""Run one seed, or many, and report."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from unittest import mock
+
+import msgspec
+
+from parbake.testing.simulation.loop import VirtualLoop, run
+from parbake.testing.simulation.oracle import Tally
+from parbake.testing.simulation.world import StoreModel, World
+
+
+class History(msgspec.Struct, frozen=True):
+    """What one seed came to; ``trace`` is empty unless it was asked for."""
+
+    seed: int
+    store_model: StoreModel
+    violations: tuple[str, ...]
+    tally: Tally
+    trace: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def compressed_time() -> Iterator[None]:
+    """Product code that reads the monotonic clock or idles for milliseconds lives in virtual time."""
+    import asyncio
+
+    with (
+        mock.patch("parbake.serving.scope.monotonic", lambda: asyncio.get_running_loop().time()),
+        mock.patch("parbake.lanes.event.IDLE_S", 0.15),
+        mock.patch("parbake.lanes.schedule.RETRY_AFTER_S", 1.0),
+    ):
+        yield
+
+
+def play(seed: int, store_model: StoreModel, *, trace: bool = False) -> History:
+    """Play one history; the same seed plays the same way every time."""
+    worlds: list[World] = []
+
+    async def main() -> None:
+        worlds.append(World(seed, store_model, trace=trace))
+        await worlds[0].play()
+
+    logging.disable(logging.CRITICAL)
+    try:
+        with compressed_time():
+            run(main)
+    finally:
+        logging.disable(logging.NOTSET)
+    world = worlds[0]
+    return History(seed, store_model, tuple(world.oracle.violations), world.oracle.tally, tuple(world.trace or ()))
+
+
+__all__ = ["History", "VirtualLoop", "play"]

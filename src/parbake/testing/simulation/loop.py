@@ -1,0 +1,93 @@
+"""An event loop in virtual time: nothing waits, and the same program with the same random numbers runs the same way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class _Waiting:
+    """Stands where a loop asks the system for events: there are none, only time that passes at once."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def select(self, timeout: float | None) -> list[Any]:
+        if timeout is None:
+            raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
+        self._loop.now += timeout
+        return []
+
+
+class VirtualLoop(asyncio.BaseEventLoop):
+    """Runs coroutines in virtual seconds. What is sent to a worker thread runs here, a little later."""
+
+    thread_delay_s = 0.0005
+
+    def __init__(self) -> None:
+        """Start at second 0."""
+        super().__init__()
+        self.now = 0.0
+        self._selector = _Waiting(self)
+        self._clock_resolution = 1e-9
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self.now
+
+    def _process_events(self, event_list: Any) -> None:
+        """There are none."""
+
+    def _write_to_self(self) -> None:
+        """No thread ever needs to wake this loop."""
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # the base takes TypeVarTuple arguments  # noqa: ARG002
+        """Run a blocking function in the loop itself: threads would make the order of things a matter of chance."""
+        done: asyncio.Future[T] = self.create_future()
+        context = contextvars.copy_context()
+
+        def call() -> None:
+            if done.cancelled():
+                return
+            try:
+                done.set_result(context.run(func, *args))
+            except Exception as error:  # noqa: BLE001 - handed to whoever awaits it
+                done.set_exception(error)
+
+        self.call_later(self.thread_delay_s, call)
+        return done
+
+
+class OwnedTask(asyncio.Task[Any]):
+    """A task that knows which simulated process it belongs to: the one whose task created it."""
+
+    owner: Any = None
+
+
+def _owned(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any) -> OwnedTask:
+    task = OwnedTask(coro, loop=loop, **options)
+    parent = asyncio.current_task(loop) if asyncio._get_running_loop() is loop else None  # noqa: SLF001 - the public one raises where none runs
+    task.owner = getattr(parent, "owner", None)
+    if task.owner is not None:
+        task.owner.tasks[task] = None
+        task.add_done_callback(task.owner.forget)
+    return task
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a coroutine to its end in a loop of its own; what it leaves behind is cancelled."""
+    loop = VirtualLoop()
+    loop.set_task_factory(_owned)  # type: ignore[arg-type]  # the protocol wants a generic task
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(main())
+    finally:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        asyncio.set_event_loop(None)
+        loop.close()

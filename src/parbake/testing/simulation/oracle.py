@@ -1,0 +1,221 @@
+"""The judge: it knows every true version and when its event was acknowledged, and looks only at what values say.
+
+Never at stamps, tags or verdicts: what a value was made of is written in the value itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from parbake.served import Served
+from parbake.testing.simulation.process import SILENCE_S
+from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run
+from parbake.testing.simulation.truth import Row
+
+if TYPE_CHECKING:
+    from parbake.testing.simulation.process import Process
+    from parbake.testing.simulation.world import World
+
+RECENT_STEPS = 10
+DEADLINE_S = 2.0
+LATE_S = 0.05
+CLOCK_ERROR_S = 0.5
+"""The largest error of a process's clock, in seconds."""
+
+
+class Read(msgspec.Struct):
+    """A client's read while it is under way: what had been acknowledged, promised or withdrawn when it began."""
+
+    process: Any
+    task: str
+    key: str
+    at: float
+    acked: dict[str, int]
+    due: dict[str, int]
+    model: int
+    withdrawn: frozenset[int]
+    turn: int
+    missed: bool = False
+
+
+class Tally(msgspec.Struct):
+    """What one history came to."""
+
+    reads: int = 0
+    hits: int = 0
+    recent: int = 0
+    refused: int = 0
+    failed: int = 0
+    computed: int = 0
+
+
+reading: ContextVar[Read | None] = ContextVar("simulated_read", default=None)
+
+
+class Oracle:
+    """Judges one history."""
+
+    def __init__(self, world: World) -> None:
+        """Nothing has happened."""
+        self.world = world
+        self.violations: list[str] = []
+        self.tally = Tally()
+        self.acked: dict[str, int] = {}
+        self.raised_at_step: dict[str, int] = {}
+        self.model = 0
+        self.turns = 0
+        self.withdrawn: set[int] = set()
+        self.computes: Counter[tuple[str, str]] = Counter()
+
+    def violate(self, invariant: str, what: str) -> None:
+        """Note a broken promise."""
+        self.world.say(f"VIOLATION {invariant}: {what}")
+        self.violations.append(f"{invariant}: {what}")
+
+    def committed(self, row: Row) -> None:
+        """A change was committed: reads that touch it from now on touch something recent."""
+        for tag in row.tags:
+            self.raised_at_step[tag] = self.world.step
+
+    def position(self) -> dict[str, int]:
+        """How far each outbox goes now."""
+        return {truth.name: len(truth.outbox) for truth in self.world.truths}
+
+    def drained(self, upto: dict[str, int]) -> None:
+        """Everything up to these positions is acknowledged."""
+        for truth in self.world.truths:
+            for row in truth.outbox[self.world.acked_to[truth.name] : upto[truth.name]]:
+                self.acknowledge(row)
+            self.world.acked_to[truth.name] = max(self.world.acked_to[truth.name], upto[truth.name])
+
+    def acknowledge(self, row: Row) -> None:
+        """A client was told that this change counts."""
+        for tag in row.tags:
+            self.acked[tag] = max(row.version, self.acked.get(tag, 0))
+
+    def promoted(self, run: int) -> None:
+        """A run's model was promoted and its caller told."""
+        if model_run(run) not in self.withdrawn:
+            self.model = max(self.model, run)
+
+    def rolled_back(self, withdrawn: Iterable[int]) -> None:
+        """Runs were withdrawn and the caller told; which model is current again is not asked."""
+        self.withdrawn.update(withdrawn)
+        self.model = 0
+        self.turns += 1
+
+    def failed_over(self) -> None:
+        """The store lost its last commits: promotions among them are taken back."""
+        self.model = 0
+        self.turns += 1
+
+    def computing(self, process: Process, task: str, key: str) -> None:
+        """A computation begins."""
+        self.tally.computed += 1
+        self.computes[task, key] += 1
+        self.world.say(f"{process.name} computes {task}({key})")
+
+    def hook(self, process: Process) -> Any:
+        """What one process's app reports to."""
+        return _Hook(process)
+
+    def begin(self, process: Process, task: str, key: str) -> Read:
+        """A read begins: whatever was acknowledged until now must be in what it returns."""
+        now = asyncio.get_running_loop().time()
+        due = self._due(now - SILENCE_S - 2 * CLOCK_ERROR_S - 0.01)
+        return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
+
+    def _due(self, before: float) -> dict[str, int]:
+        """Changes committed so long ago that a source unheard since then may not be trusted."""
+        due: dict[str, int] = {}
+        for truth in self.world.truths:
+            for row in truth.outbox:
+                if row.at > before:
+                    break
+                for tag in row.tags:
+                    due[tag] = row.version
+        return due
+
+    def returned(self, read: Read, served: Served[Made]) -> None:
+        """A read ends: judge what it returned."""
+        self.tally.reads += 1
+        self._check_deadline(read)
+        try:
+            made = made_by(served)
+        except msgspec.DecodeError:
+            self.tally.refused += 1
+            return
+        self.tally.hits += not read.missed
+        step = self.world.step
+        self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
+        for tag, version in made.reads.items():
+            if tag.partition("/")[0] in FENCED[read.task]:
+                self._check_age(read, tag, version)
+        self._check_lineage(read, made)
+
+    def failed(self, read: Read) -> None:
+        """A read ends with an error: it must have ended in time."""
+        self.tally.failed += 1
+        self._check_deadline(read)
+
+    def _check_deadline(self, read: Read) -> None:
+        late = asyncio.get_running_loop().time() - read.at - DEADLINE_S
+        if late > LATE_S and read.process.paused_until < read.at:
+            self.violate("I7 deadline", f"{read.task}({read.key}) ended {late:.2f} s after its deadline")
+
+    def _check_age(self, read: Read, tag: str, version: int) -> None:
+        if version < read.acked.get(tag, 0):
+            self.violate(
+                "I1 freshness",
+                f"{read.task}({read.key}) was made of {tag} {version}, but {read.acked[tag]} was acknowledged before",
+            )
+        elif version < read.due.get(tag, 0):
+            self.violate(
+                "I4 silence",
+                f"{read.task}({read.key}) was made of {tag} {version}, though {read.due[tag]} was committed long ago",
+            )
+
+    def _check_lineage(self, read: Read, made: Made) -> None:
+        # A rollback or a failover during the read may take back the model that was current when it began.
+        if made.model and made.model < read.model and read.turn == self.turns:
+            self.violate(
+                "I3 one snapshot", f"{read.task}({read.key}) was made with model {made.model}, {read.model} is current"
+            )
+        if gone := read.withdrawn.intersection(made.runs):
+            self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")
+        if made.until + CLOCK_ERROR_S < read.at:
+            self.violate("I8 valid_until", f"{read.task}({read.key}) ran out {read.at - made.until:.2f} s before")
+
+
+class _Hook:
+    """Tells a read that it missed."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def served(self, *_: Any) -> None:
+        """Counted when the read returns."""
+
+    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:
+        """Traced."""
+        del lane, seconds
+        self._process.world.say(f"{self._process.name} {outcome} {task}({key[1:].decode()})")
+
+    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:
+        """The read under way found nothing to serve."""
+        read = reading.get()
+        if read is not None and (read.task, read.key) == (task, key[1:].decode()):
+            read.missed = True
+        self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
+
+    def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
+        """Traced."""
+        del duplicates, seconds
+        if tags := list(tags):
+            self._process.world.say(f"{self._process.name} raised {' '.join(tags)}")

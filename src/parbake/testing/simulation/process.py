@@ -1,0 +1,211 @@
+"""A simulated process: an app of its own, a clock that is not quite right, and a network that may fail it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import TYPE_CHECKING, Any
+
+from parbake.app import App
+from parbake.artifact import Stamp
+from parbake.errors import StoreError
+from parbake.fence.control import Control
+from parbake.ports import Ack
+from parbake.stores._base import EngineStore
+from parbake.stores._optimistic import OptimisticStore
+from parbake.testing.simulation.backend import SimItems, SimStore
+from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
+from parbake.testing.simulation.truth import Records, Shelf, SimSource
+
+if TYPE_CHECKING:
+    from parbake.testing.simulation.oracle import Oracle
+    from parbake.testing.simulation.world import World
+
+TIMEOUT_S = 0.3
+SILENCE_S = 4.0
+HEARTBEAT_S = 1.0
+
+
+class Network:
+    """How one process reaches the store, in virtual seconds and shares of one."""
+
+    latency_s = 0.003
+    lost_answers = 0.0
+    lost_requests = 0.0
+
+
+class SimApp(App):
+    """An app whose acknowledgements the oracle hears."""
+
+    heard: Oracle
+
+    async def drain(self) -> Ack | None:
+        """What was committed before this call counts as acknowledged once it has returned."""
+        before = self.heard.position()
+        ack = await super().drain()
+        self.heard.drained(before)
+        return ack
+
+
+class _Numbered(EngineStore):
+    """Notes which run each generation belongs to, whatever becomes of the run."""
+
+    def __init__(self, world: World, *args: Any, **options: Any) -> None:
+        self._world = world
+        super().__init__(*args, **options)
+
+    async def begin(self) -> tuple[int, Stamp, Control]:
+        """See :class:`parbake.ports.Store`."""
+        begun = await super().begin()
+        self._world.run_of[begun[0]] = current_run.get()
+        return begun
+
+
+class NumberedSimStore(_Numbered, SimStore):
+    """An embedded store."""
+
+
+class NumberedOptimisticStore(_Numbered, OptimisticStore):
+    """A store on a server."""
+
+
+class Process:
+    """A server or a worker; its app lives from one start to the next crash."""
+
+    def __init__(self, name: str, world: World, *, is_worker: bool) -> None:
+        """Not started yet."""
+        self.name = name
+        self.is_worker = is_worker
+        self.world = world
+        self.rng = random.Random(world.rng.random())
+        self.network = Network()
+        self.clock_error_s = 0.0
+        self.is_alive = False
+        self.is_cut_from_store = False
+        self.is_cut_from_sources = False
+        self.paused_until = 0.0
+        self.tasks: dict[Any, None] = {}
+        self.app: SimApp | None = None
+
+    def true_now(self) -> float:
+        """Epoch seconds as they really are."""
+        return EPOCH + asyncio.get_running_loop().time()
+
+    def now(self) -> float:
+        """True virtual seconds (see :class:`parbake.testing.simulation.tasks.Pace`)."""
+        return asyncio.get_running_loop().time()
+
+    def computing(self, task: str, key: str) -> None:
+        """A computation begins here."""
+        self.world.oracle.computing(self, task, key)
+
+    def forget(self, task: Any) -> None:
+        """A task of this process has ended."""
+        self.tasks.pop(task, None)
+
+    def start(self) -> None:
+        """Come up with an empty memory."""
+        self.is_alive = True
+        self.app = self._build()
+        self.spawn(self._lead(self.app))
+
+    def spawn(self, work: Any) -> asyncio.Task[Any]:
+        """Run something in this process; it dies with it."""
+        task = asyncio.get_running_loop().create_task(work)
+        task.owner = self  # type: ignore[attr-defined]  # see loop.OwnedTask
+        self.tasks[task] = None
+        task.add_done_callback(self.forget)
+        return task
+
+    async def run(self, work: Any) -> None:
+        """Run a client's request in this process and wait until it ended, whether by itself or with the process."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.spawn(work)
+
+    def crash(self) -> None:
+        """Die at once: what was under way is not cleaned up, because nothing can be reached any more."""
+        self.is_alive = False
+        for task in list(self.tasks):
+            task.cancel()
+
+    def _build(self) -> SimApp:
+        clock = _Clock(self)
+        app = SimApp(
+            tasks,
+            store=self.store(),
+            sources=[
+                SimSource(self.world.policies, Records, self),
+                SimSource(self.world.shop, Shelf, self),
+            ],
+            resources={Pace: self},
+            clock=clock,
+            hooks=[self.world.oracle.hook(self)],
+            silence_limit=f"{SILENCE_S}s",
+            heartbeat=f"{HEARTBEAT_S}s",
+            journal=self.world.journal,
+            replayable=self.world.replayable,
+        )
+        app.heard = self.world.oracle
+        self.world.number_runs(app)
+        return app
+
+    def store(self) -> Any:
+        """This process's connection to the store, of the simulated kind."""
+        if self.world.store_model == "embedded":
+            return NumberedSimStore(self.world, self.world.disk, self)
+        items = SimItems(self.world.disk, self, is_snapshot=self.world.store_model == "snapshot")
+        return NumberedOptimisticStore(
+            self.world, items, now_us=lambda: int(self.true_now() * 1e6), random=self.rng.random
+        )
+
+    async def _lead(self, app: SimApp) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            if self.is_worker:
+                await app.work()
+            else:
+                async with app.serving():
+                    await asyncio.Event().wait()
+
+    async def breathe(self) -> None:
+        """Spend a little time between two reads of a computation; longer where this process is slow or paused."""
+        delay = self.rng.random() * self.world.slowness_s
+        await asyncio.sleep(delay)
+        await self._wait_while_paused()
+
+    async def reach_store(self) -> None:
+        """The way to the store; raises :class:`StoreError` when the request does not arrive."""
+        network = self.network
+        await asyncio.sleep(self.rng.random() * network.latency_s)
+        await self._wait_while_paused()
+        if not self.is_alive:
+            raise asyncio.CancelledError
+        if self.is_cut_from_store or (network.lost_requests and self.rng.random() < network.lost_requests):
+            await asyncio.sleep(TIMEOUT_S)
+            raise StoreError("the store did not answer", field="store")
+
+    async def hear_store(self) -> None:
+        """The way back; raises :class:`StoreError` when the answer is lost, though what was asked for was done."""
+        network = self.network
+        await asyncio.sleep(self.rng.random() * network.latency_s)
+        await self._wait_while_paused()
+        if not self.is_alive:
+            raise asyncio.CancelledError
+        if self.is_cut_from_store or (network.lost_answers and self.rng.random() < network.lost_answers):
+            await asyncio.sleep(TIMEOUT_S)
+            raise StoreError("the store's answer was lost", field="store")
+
+    async def _wait_while_paused(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self.paused_until > loop.time():
+            await asyncio.sleep(self.paused_until - loop.time())
+
+
+class _Clock:
+    """A process's wall clock."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    def now(self) -> float:
+        return self._process.true_now() + self._process.clock_error_s
