@@ -8,7 +8,7 @@ PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
 CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql
+EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
 
 .PHONY: help setup demo test test-fast check bench lock clean
 
