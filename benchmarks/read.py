@@ -1,85 +1,144 @@
-"""The cost of a read: ``await app.serve`` of a fresh artifact of 50 strings with 2 tags, out of LMDB.
+"""The cost of a read: ``await app.serve`` of a fresh artifact of 50 items with 2 tags, out of LMDB.
 
-Beside it, in the same run, what the machine gives at best: a bare LMDB get with a fresh transaction, and the same get
-with a typed decode. No copy is kept in memory: every read goes to the store and checks the watermarks.
+In the same run: the same read while another process commits events to the store, structs in place of strings, ten
+thousand precomputed keys read by Zipf's law, and Feast's read of the same value. Beside it what the machine gives at
+best: a bare LMDB get with a fresh transaction, and the same get with a typed decode; what the contract and the fence
+cost is the difference. No copy is kept in memory: every read goes to the store and checks the watermarks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import platform
 import tempfile
-import time
-from collections.abc import Callable
+import timeit
 from pathlib import Path
 
+import _peers
 import lmdb
 import msgspec
-from _report import Goal, percentile, report
+from _events import paced
+from _reads import (
+    BLOCKS,
+    KEYS,
+    READS,
+    Item,
+    Reading,
+    Times,
+    bare,
+    in_turn,
+    precomputed,
+    ranked,
+    round_robin,
+    served,
+    skewed,
+    tasks,
+    titles,
+)
+from _report import Goal, report
+from _valkey import installed
 
 import parbake as pb
 
-READS, WARM = 20_000, 2_000
-tasks = pb.Registry()
+EVENTS_PER_SECOND, EVENTS_FOR_S = 200, 30
+FEAST_READS = 2_000
+LABELS = {
+    "serve": "app.serve, 50 strings",
+    "under_events": "the same, events committed beside it",
+    "structs": "app.serve, 50 structs",
+    "skewed": "app.serve, 10,000 precomputed keys by Zipf",
+    "bare": "bare LMDB get",
+    "decoded": "bare get + typed decode, 50 strings",
+    "decoded_structs": "bare get + typed decode, 50 structs",
+}
 
 
-@tasks.artifact(
-    freshness_sla="24h", invalidated_by=[pb.fence("shelf/{shelf}")], fallback_if_stale=pb.Recompute(), owner="bench"
-)
-def titles(shelf: str) -> list[str]:
-    """Fifty short strings."""
-    return [f"{shelf} title {n:03d}" for n in range(50)]
-
-
-async def serve_times(app: pb.App) -> list[float]:
-    """Seconds per read, after a warm-up."""
-    for n in range(200):
+async def measure(folder: Path) -> tuple[dict[str, Times], float]:
+    """Times of every read of ours and of what the machine gives at best, and the events per second beside one."""
+    url = f"lmdb://{folder}/store"
+    app = pb.App(tasks, store=url)
+    for n in range(KEYS):
         await app.serve(titles, f"s{n}")
-    times = []
-    for n in range(READS + WARM):
-        before = time.perf_counter()
-        await app.serve(titles, f"s{n % 200}")
-        times.append(time.perf_counter() - before)
-    return times[WARM:]
+        await app.serve(ranked, f"s{n}")
+    await app.materialize(precomputed)
+    with lmdb.open(str(folder / "bare"), map_size=1 << 26) as env:
+        strings, structs, keys = titles.fn("s1"), ranked.fn("s1"), round_robin()
+        found = await in_turn({
+            "serve": Reading(served(app, titles), keys),
+            "structs": Reading(served(app, ranked), keys),
+            "skewed": Reading(served(app, precomputed), skewed()),
+            "bare": Reading(bare(env, strings, lambda raw: raw), keys),
+            "decoded": Reading(bare(env, strings, msgspec.msgpack.Decoder(list[str]).decode), keys),
+            "decoded_structs": Reading(bare(env, structs, msgspec.msgpack.Decoder(list[Item]).decode), keys),
+        })  # fmt: skip
+    with paced(url, EVENTS_PER_SECOND, EVENTS_FOR_S) as reached:
+        beside = await in_turn({"under_events": Reading(served(app, titles), keys)})
+    await app.close()
+    return found | beside, reached[0]
 
 
-def bare_times(path: Path, read: Callable[[bytes], object]) -> list[float]:
-    """Seconds per bare get of a value of the same size, each with a fresh transaction."""
-    with lmdb.open(str(path), map_size=1 << 26) as env:
-        payload = msgspec.msgpack.encode([f"s1 title {n:03d}" for n in range(50)])
-        with env.begin(write=True) as txn:
-            txn.put(b"key", payload)
-        times = []
-        for _ in range(READS):
-            before = time.perf_counter()
-            with env.begin() as txn:
-                read(txn.get(b"key"))
-            times.append(time.perf_counter() - before)
-        return times
+def feast() -> dict[str, dict[str, float]]:
+    """Feast's reads by online store; without a server on this machine, only the one in process."""
+    stores = ["sqlite", *(["redis"] if installed() else [])]
+    found = _peers.run("feast_read.py", "--rows", str(KEYS), "--reads", str(FEAST_READS), "--stores", *stores)
+    return found["stores"]
+
+
+def goals(times: dict[str, Times], figures: dict[str, float]) -> list[Goal]:
+    """What is promised, with what was measured. A peer that could not be run is not counted for us."""
+
+    def at_most(what: str, value: float, limit: float) -> Goal:
+        return Goal(what, value, "us", f"<= {limit:g}", met=value <= limit)
+
+    def at_least(what: str, name: str, unit: str, limit: float) -> Goal:
+        value = figures.get(name, 0.0)
+        return Goal(what, value, unit, f">= {limit:g}", met=value >= limit)
+
+    return [
+        at_most("app.serve p50", times["serve"].p50_us, 8),
+        at_most("app.serve p99", times["serve"].p99_us, 25),
+        at_least("reads per CPU-second of one core", "reads_per_cpu_second", "reads/s", 100_000),
+        at_most("app.serve p50, structs", times["structs"].p50_us, 12),
+        at_most("contract and fence, p50 over bare get + decode", figures["overhead_us"], 4),
+        at_least("Feast on sqlite takes", "feast_sqlite_ratio", "times as long", 15),
+        at_least("Feast on Redis takes", "feast_redis_ratio", "times as long", 25),
+    ]
+
+
+def table(times: dict[str, Times], peers: dict[str, dict[str, float]]) -> list[tuple[object, ...]]:
+    """The lines for people."""
+    ours = times["serve"].p50_us
+    rows: list[tuple[object, ...]] = [
+        (label, t.p50_us, t.p99_us, t.quiet_us, f"{t.per_cpu_second:,.0f}", f"{t.p50_us / ours:.2f} x")
+        for label, t in ((label, times[name]) for name, label in LABELS.items())
+    ]
+    for kind, found in peers.items():
+        p50, rate = found["p50_us"], found["reads_per_cpu_second"]
+        rows.append((f"Feast, {kind}", p50, found["p99_us"], "", f"{rate:,.0f}", f"{p50 / ours:.2f} x"))
+    return rows
 
 
 async def main() -> None:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as folder:
-        app = pb.App(tasks, store=f"lmdb://{folder}/store")
-        cpu = time.process_time()
-        times = await serve_times(app)
-        per_cpu_second = (READS + WARM) / (time.process_time() - cpu)
-        bare = bare_times(Path(folder, "bare"), lambda raw: raw)
-        decoded = bare_times(Path(folder, "decoded"), msgspec.msgpack.Decoder(list[str]).decode)
-        await app.close()
-    p50, p99 = percentile(times, 50) * 1e6, percentile(times, 99) * 1e6
-    rows = [
-        ("app.serve", p50, p99),
-        ("bare LMDB get", percentile(bare, 50) * 1e6, percentile(bare, 99) * 1e6),
-        ("bare get + typed decode", percentile(decoded, 50) * 1e6, percentile(decoded, 99) * 1e6),
-    ]
-    report(
-        "read",
-        ("what", "p50 us", "p99 us"),
-        rows,
-        figures={"p50_us": p50, "p99_us": p99, "reads_per_cpu_second": per_cpu_second, "bare_p50_us": rows[1][1]},
-        goals=[Goal("app.serve p50", p50, "us", "<= 12", met=p50 <= 12)],
+        times, events = await measure(Path(folder))
+    peers = feast()
+    ours = times["serve"].p50_us
+    figures = {"overhead_us": ours - times["decoded"].p50_us, "events_per_s": events, "yardstick_us": yardstick_us()}
+    figures["reads_per_cpu_second"] = times["serve"].per_cpu_second
+    figures |= {f"feast_{kind}_ratio": found["p50_us"] / ours for kind, found in peers.items()}
+    print(f"Python {platform.python_version()}; summing a thousand squares takes it {figures['yardstick_us']:.0f} us")
+    print(
+        f"{READS:,} reads each, in turn by {READS // BLOCKS:,}; {events:.0f} events/s were committed beside line two\n"
     )
+    columns = ("what", "p50 us", "p99 us", "p50 of the quietest block", "reads per CPU-second", "p50 to app.serve")
+    spread = {f"{n}_{what}": getattr(t, what) for n, t in times.items() for what in ("p50_us", "p99_us", "quiet_us")}
+    report("read", columns, table(times, peers), figures={**figures, **spread}, goals=goals(times, figures))
+
+
+def yardstick_us() -> float:
+    """What plain Python takes here: one interpreter is twice as fast as another, whatever it is asked to do."""
+    return min(timeit.repeat("sum(n * n for n in range(1000))", number=100, repeat=20)) / 100 * 1e6
 
 
 if __name__ == "__main__":

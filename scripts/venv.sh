@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
 # Makes a virtual environment match the lock files, or does nothing when it already does.
-# usage: venv.sh PYTHON FOLDER runtime|dev
+# usage: venv.sh PYTHON FOLDER runtime|dev|bench
 set -euo pipefail
 
 python=$1 folder=$2 kind=$3
 cd "$(dirname "$0")/.."
 
-locks=$("$python" --version; cat requirements/*.txt scripts/venv.sh)
+case $kind in # what benchmarks compare with has an environment of its own, without parbake
+    bench) files=(requirements/bench.txt) ;;
+    *) files=(requirements/{dev,models,runtime}.txt) ;;
+esac
+locks=$("$python" --version; cat "${files[@]}" scripts/venv.sh)
 locks=$(sha256sum <<<"$locks")
 projects=$(cat pyproject.toml assistant/pyproject.toml | sha256sum)
 
@@ -29,9 +33,11 @@ build() { # aside, so that an interrupted run leaves no half-made environment be
     rm -rf "$aside"
     "$python" -m venv "$aside"
     install_locked "$aside" "$kind"
-    echo "Installing the models ..."
-    install_locked "$aside" models
-    install_projects "$aside"
+    if [ "$kind" != bench ]; then
+        echo "Installing the models ..."
+        install_locked "$aside" models
+        install_projects "$aside"
+    fi
     # Scripts name their interpreter by its full path: make that the final one.
     { grep -rlIF "$aside" "$aside/bin" "$aside/pyvenv.cfg" || true; } | xargs -r sed -i "s#$folder\.building#$folder#g"
     echo "$locks" >"$aside/.locks-runtime"
@@ -49,4 +55,4 @@ elif [ "$kind" = dev ] && ! is_current .locks-dev "$locks"; then
     install_locked "$folder" dev
     echo "$locks" >"$folder/.locks-dev"
 fi
-is_current .projects "$projects" || install_projects "$folder"
+[ "$kind" = bench ] || is_current .projects "$projects" || install_projects "$folder"

@@ -1,4 +1,4 @@
-"""From ``module:attribute`` on the command line to an app."""
+"""From ``module:attribute`` on the command line to an app, or to whatever it names."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
 
 
-def load(where: str) -> HttpApp:
-    """Return the HTTP app at ``module:attribute``; a function without arguments is called first."""
+def find(where: str, *, field: str) -> Any:
+    """Return what is at ``module:attribute``; raises :class:`BadInput` naming ``field``."""
     module_name, separator, attribute = where.partition(":")
     if not separator:
-        raise BadInput(f"APP={where!r}: expected module:attribute, such as shop:app", field="APP")
+        raise BadInput(f"{field}={where!r}: expected module:attribute, such as shop:{field.lower()}", field=field)
     sys.path.insert(0, str(Path.cwd()))
     try:
         found: Any = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise BadInput(f"APP={where!r}: cannot import {error.name!r}", field="APP") from error
+        raise BadInput(f"{field}={where!r}: cannot import {error.name!r}", field=field) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
-            raise BadInput(f"APP={where!r}: {module_name} has no {attribute!r}", field="APP")
+            raise BadInput(f"{field}={where!r}: {module_name} has no {attribute!r}", field=field)
         found = getattr(found, name)
+    return found
+
+
+def load(where: str) -> HttpApp:
+    """Return the HTTP app at ``module:attribute``; a function without arguments is called first."""
+    found = find(where, field="APP")
     if callable(found) and not isinstance(found, App | HttpApp):
         found = found()
     if isinstance(found, App):

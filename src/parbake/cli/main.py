@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, look."""
+"""``parbake``: serve, work, materialize, look, shadow."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from parbake.cli.load import load
+from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
+from parbake.cli.shadow import shadow
 from parbake.cloudevents import CloudEvent
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.server import listen, run
@@ -25,6 +27,7 @@ from parbake.tasks import Stored
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 events = typer.Typer(no_args_is_help=True, help="Events that raise tags.")
 cli.add_typer(events, name="events")
+cli.command(epilog=SHADOW_EPILOG)(shadow)
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 

@@ -1,0 +1,158 @@
+"""``parbake shadow``: how much of a cache that you have today is stale, before anything is migrated."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from parbake.cli.load import find
+from parbake.errors import BadInput
+from parbake.shadow import report
+from parbake.shadow.caches import DECODERS, Cache
+from parbake.shadow.findings import Price, Summary, summarize
+from parbake.shadow.http import HttpCache
+from parbake.shadow.redis import RedisCache
+from parbake.shadow.run import Limits, Recompute, Run, Style, lines_of
+from parbake.shadow.run import shadow as run_shadow
+
+EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
+STALE = 3
+"""The exit status when ``--fail-over`` is exceeded."""
+CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
+
+
+def shadow(
+    cache: CacheUrl,
+    *,
+    recompute: Annotated[str, typer.Option(help="module:function, called with a key; def or async def")],
+    pattern: Annotated[str, typer.Option(help="Redis: which keys, as SCAN's MATCH takes it")] = "*",
+    keys: Annotated[Path | None, typer.Option(help="HTTP: a file with one key a line")] = None,
+    sample: Annotated[int, typer.Option(help="keys to look at, at most")] = 500,
+    decode: Annotated[str, typer.Option(help="how values are stored: json, text or msgpack")] = "json",
+    rate: Annotated[float, typer.Option(help="recomputes per second, at most")] = 50.0,
+    parallel: Annotated[int, typer.Option(help="recomputes at once, at most")] = 1,
+    timeout: Annotated[float, typer.Option(help="seconds for the whole run, at most")] = 300.0,
+    ttl: Annotated[
+        float | None, typer.Option(help="Redis: seconds that entries are stored for; gives their age")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(help="numbers this close are equal, absolute or relative")] = 0.0,
+    cost_per_recompute: Annotated[float | None, typer.Option(help="in a currency of yours")] = None,
+    stale_cost: Annotated[float | None, typer.Option(help="what one stale answer costs, likewise")] = None,
+    fail_over: Annotated[float | None, typer.Option(help="exit 3 if the stale share is surely above, 0 to 1")] = None,
+    report_file: Annotated[Path | None, typer.Option("--report", help="write the result as JSON, too")] = None,
+    seed: Annotated[int | None, typer.Option(help="draw the same sample again")] = None,
+    show_values: Annotated[bool, typer.Option("--show-values", help="print values of keys that differ")] = False,
+) -> None:
+    """Compare a sample of an existing cache, strictly read-only, with values recomputed now."""
+    _check(sample=sample, rate=rate, parallel=parallel, timeout=timeout, tolerance=tolerance)
+    _check_optional(ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over)
+    limits = Limits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
+    style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
+    function = _function(recompute)
+    opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed)
+    try:
+        run = _with_progress(opened, function, limits, style)
+    finally:
+        opened.close()
+    summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
+    _show(summary, run, cache, report_file)
+    if fail_over is not None and summary.compared and summary.stale_low > fail_over:
+        raise typer.Exit(STALE)
+
+
+def open_cache(
+    url: str, *, pattern: str = "*", keys: Path | None = None, decode: str = "json", ttl: float | None = None,
+    seed: int | None = None,
+) -> Cache:  # fmt: skip
+    """The reader for an address; raises :class:`BadInput` naming the option that does not fit it."""
+    if decode not in DECODERS:
+        raise BadInput(f"--decode {decode!r}: one of {', '.join(DECODERS)}", field="decode")
+    scheme = urlsplit(url).scheme
+    if scheme in ("redis", "rediss", "unix"):
+        if keys is not None:
+            raise BadInput("--keys is for an HTTP cache; Redis lists its own: use --pattern", field="keys")
+        return RedisCache(url, DECODERS[decode], pattern=pattern, ttl_s=ttl, seed=seed)
+    if scheme in ("http", "https"):
+        if keys is None:
+            raise BadInput("--keys is missing: an HTTP cache cannot list its keys", field="keys")
+        if pattern != "*":
+            raise BadInput("--pattern is for Redis; an HTTP cache's keys come from --keys", field="pattern")
+        return HttpCache(url, _read_keys(keys), DECODERS[decode], seed=seed)
+    raise BadInput(
+        f"CACHE={_public(url)!r}: begins with redis://, rediss://, unix://, http:// or https://", field="CACHE"
+    )
+
+
+def _read_keys(path: Path) -> list[str]:
+    try:
+        found = list(lines_of(path.read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"--keys {path}: {error}", field="keys") from error
+    if not found:
+        raise BadInput(f"--keys {path}: holds no key", field="keys")
+    return found
+
+
+def _check(*, sample: int, rate: float, parallel: int, timeout: float, tolerance: float) -> None:
+    positive = {"sample": sample, "rate": rate, "parallel": parallel, "timeout": timeout}
+    for name, value in positive.items():
+        if not (value > 0 and math.isfinite(value)):
+            raise BadInput(f"--{name} {value}: must be above 0", field=name)
+    _check_optional(tolerance=tolerance)
+
+
+def _check_optional(**options: float | None) -> None:
+    for name, value in options.items():
+        if value is not None and not (value >= 0 and math.isfinite(value)):
+            raise BadInput(f"--{name.replace('_', '-')} {value}: must not be negative", field=name)
+    share = options.get("fail_over")
+    if share is not None and share > 1:
+        raise BadInput(f"--fail-over {share}: a share, 0 to 1", field="fail_over")
+
+
+def _function(where: str) -> Recompute:
+    found = find(where, field="recompute")
+    if not callable(found):
+        raise BadInput(f"recompute={where!r} is not a function", field="recompute")
+    function: Callable[[str], Any] = found
+    return function
+
+
+def _with_progress(cache: Cache, recompute: Recompute, limits: Limits, style: Style) -> Run:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        bar = bars.add_task("comparing", total=None)
+
+        def show(done: int, total: int) -> None:
+            bars.update(bar, completed=done, total=total)
+
+        return asyncio.run(run_shadow(cache, recompute, limits, style, progress=show))
+
+
+def _show(summary: Summary, run: Run, url: str, report_file: Path | None) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 140)
+    for table in report.tables(summary, keys=run.keys):
+        console.print(table, markup=False)
+    if len(run.findings) < run.keys:
+        typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
+    if report_file is None:
+        return
+    try:
+        report_file.write_bytes(report.as_json(summary, cache=_public(url), keys=run.keys))
+    except OSError as error:
+        raise BadInput(f"--report {report_file}: {error}", field="report") from error
+
+
+def _public(url: str) -> str:
+    """An address without user and password."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

@@ -1,0 +1,84 @@
+"""What "the same value" means, and how sure a share is. No I/O, no clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import msgspec
+
+Z95 = 1.959964
+"""Standard deviations either side that hold 95 % of a normal distribution."""
+_NOTHING = object()
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """What a recompute may return when it knows since when the value is as it is (epoch seconds).
+
+    Any object with these two attributes will do.
+    """
+
+    value: Any
+    changed_at: float | None = None
+
+
+def normal(value: Any, *, keep_bytes: bool = False) -> Any:
+    """Return a recomputed value as a decoder would have: structs and dataclasses as mappings, sets as lists.
+
+    ``keep_bytes`` leaves bytes as they are, as msgpack does. Raises :class:`TypeError` for a type that has no
+    plain form.
+    """
+    if isinstance(value, set | frozenset):  # in the order in which a reader lists a set's elements
+        return sorted((normal(element, keep_bytes=keep_bytes) for element in value), key=repr)
+    return msgspec.to_builtins(value, builtin_types=(bytes,) if keep_bytes else (), str_keys=True)
+
+
+def difference(cached: Any, truth: Any, *, tolerance: float = 0.0, path: str = "$") -> str | None:
+    """Return where two plain values first differ (``$.offers[2].price``), or ``None`` when they are the same.
+
+    Numbers are the same when they differ by at most ``tolerance``, absolute or relative, whichever is wider.
+    """
+    if _is_number(cached) and _is_number(truth):
+        return None if _close(cached, truth, tolerance) else path
+    if isinstance(cached, Mapping) and isinstance(truth, Mapping):
+        keys = sorted({*cached, *truth}, key=repr)
+        pairs = ((f"{path}.{key}", cached.get(key, _NOTHING), truth.get(key, _NOTHING)) for key in keys)
+    elif _is_list(cached) and _is_list(truth):
+        both = zip_longest(cached, truth, fillvalue=_NOTHING)
+        pairs = ((f"{path}[{n}]", one, other) for n, (one, other) in enumerate(both))
+    else:
+        return None if type(cached) is type(truth) and cached == truth else path
+    found = (difference(one, other, tolerance=tolerance, path=where) for where, one, other in pairs)
+    return next((where for where in found if where), None)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+
+
+def _close(one: float, other: float, tolerance: float) -> bool:
+    if math.isnan(one) or math.isnan(other):
+        return math.isnan(one) and math.isnan(other)
+    return one == other or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share, 0 to 1; of nothing, everything is possible."""
+    if of == 0:
+        return 0.0, 1.0
+    share, scale = hits / of, 1 + Z95**2 / of
+    middle = share + Z95**2 / (2 * of)
+    spread = Z95 * math.sqrt(share * (1 - share) / of + Z95**2 / (4 * of**2))
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The nearest-rank percentile, ``share`` in 0..100; ``None`` of no values."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)] if ordered else None

@@ -1,0 +1,187 @@
+"""``parbake shadow`` against a real Valkey server: what it reads, and that it can do nothing but read."""
+
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import msgspec
+import pytest
+import redis
+from typer.testing import CliRunner
+
+from parbake.cli.main import cli
+from parbake.shadow.caches import DECODERS, UndecodableError
+from parbake.shadow.redis import ALLOWED, ForbiddenCommandError, RedisCache, check
+
+RECOMPUTE = '''
+"""The truth: what every key said at first."""
+
+
+def recompute(key):
+    """The first text."""
+    return f"first {key}"
+'''
+
+
+@pytest.fixture(scope="module")
+def shadowed(tmp_path_factory):
+    """Return the port of a server of our own, which ends with the module."""
+    program = shutil.which("valkey-server") or shutil.which("redis-server")
+    if program is None:
+        pytest.skip("needs valkey-server or redis-server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = f"--port {port} --bind 127.0.0.1 --save '' --appendonly no --dir".split()
+    words = [word.replace("''", "") for word in words]
+    with subprocess.Popen([program, *words, tmp_path_factory.mktemp("valkey")], stdout=subprocess.DEVNULL) as server:
+        wait_for(port)
+        yield port
+        server.terminate()
+        server.wait(10)
+
+
+def wait_for(port):
+    """Wait until the server answers, ten seconds at most."""
+    for _ in range(200):
+        try:
+            with redis.Redis(port=port) as client:
+                return client.ping()
+        except redis.ConnectionError:
+            time.sleep(0.05)
+    raise AssertionError("the server did not start")
+
+
+@pytest.fixture
+def client(shadowed):
+    """Return a client of the emptied server."""
+    with redis.Redis(port=shadowed) as connected:
+        connected.flushall()
+        connected.config_resetstat()
+        yield connected
+
+
+@pytest.fixture
+def run(shadowed, tmp_path, monkeypatch):
+    """Return a function that runs ``parbake shadow`` on database 0 and returns its status and report."""
+    name = "truth_" + tmp_path.name.replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(RECOMPUTE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def invoke(*options, user=""):
+        url = f"redis://{user}127.0.0.1:{shadowed}/0"
+        words = ["shadow", url, "--recompute", f"{name}:recompute", "--rate", "5000", "--report", "out.json"]
+        result = CliRunner().invoke(cli, [*words, "--decode", "text", *options])
+        assert result.exception is None or isinstance(result.exception, SystemExit), repr(result.exception)
+        return result.exit_code, json.loads((tmp_path / "out.json").read_text())
+
+    return invoke
+
+
+def fill(client, count, *, stale=0):
+    """Store so many keys with an hour to live, some of them with another text than the truth."""
+    for n in range(count):
+        client.set(f"faq:{n}", f"{'second' if n < stale else 'first'} faq:{n}", ex=3600)
+
+
+def sent(client):
+    """Every command the server has run, as it counts them itself."""
+    return {name.removeprefix("cmdstat_").replace("|", " ").upper() for name in client.info("commandstats")}
+
+
+def test_the_stale_share_is_found(client, run):
+    """Of a sample by pattern, the share that differs, and ages from the TTL that entries are stored with."""
+    fill(client, 40, stale=10)
+    client.set("other:1", "not looked at")
+    status, found = run("--pattern", "faq:*", "--ttl", "4600", "--fail-over", "0.1")
+    assert (status, found["keys_drawn"], found["outcomes"]) == (3, 40, {"different": 10, "equal": 30})
+    assert found["age_stale"]["p50"] == pytest.approx(1000, abs=30)
+    assert found["stale_low"] < 0.25 < found["stale_high"]
+
+
+def test_a_sample_is_bounded_and_repeats_with_its_seed(client, run, shadowed):
+    """At most so many keys are drawn, and the same ones from the same seed."""
+    fill(client, 50)
+    assert run("--sample", "7")[1]["keys_drawn"] == 7
+    drawn = []
+    for _ in range(2):
+        cache = RedisCache(f"redis://127.0.0.1:{shadowed}/0", DECODERS["text"], seed=5)
+        drawn.append(cache.sample(7, until=time.monotonic() + 5))
+        cache.close()
+    assert sorted(drawn[0]) == sorted(drawn[1])
+
+
+def test_the_server_sees_reads_only(client, run):
+    """The server's own statistics name no command outside the list, whatever types it holds."""
+    fill(client, 5, stale=1)
+    client.hset("hash", mapping={"a": "1"})
+    client.rpush("list", "a", "b")
+    client.sadd("set", "a")
+    client.zadd("zset", {"a": 1})
+    client.xadd("stream", {"a": "1"})
+    client.config_resetstat()
+    run()
+    ours = {"CONFIG RESETSTAT", "INFO"}
+    assert {"SCAN", "GET", "PTTL", "OBJECT IDLETIME", "HGETALL", "ZRANGE"} <= sent(client)
+    assert sent(client) - ours <= ALLOWED
+    assert client.dbsize() == 10
+
+
+def test_a_user_who_may_only_read_is_enough(client, run):
+    """It works for a user without a single right to write, and the server has refused nothing that it wanted."""
+    fill(client, 10, stale=2)
+    client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "-@all", "+@read", "+auth", "+select")
+    client.execute_command("ACL", "LOG", "RESET")
+    _, found = run(user="reader:word@")
+    assert found["outcomes"] == {"different": 2, "equal": 8}
+    assert found["idle"]["count"] == 10
+    refused = {entry["object"] for entry in client.acl_log()}
+    assert refused <= {"client|setinfo", "client|no-touch"}
+
+
+def test_looking_is_no_use(client, run):
+    """Where the server can tell looking from use, an entry's idle time goes on."""
+    fill(client, 1)
+    time.sleep(1.2)
+    run()
+    assert client.object("IDLETIME", "faq:0") >= 1
+
+
+@pytest.mark.parametrize(
+    "words", [("SET", "k", "v"), ("DEL", "k"), ("EVAL", "x"), ("OBJECT", "FREQ"), ("CLIENT", "KILL")]
+)
+def test_other_commands_are_not_sent(words, shadowed, client):
+    """The connection itself refuses what is not on the list, before anything leaves the process."""
+    with pytest.raises(ForbiddenCommandError):
+        check(*words)
+    cache = RedisCache(f"redis://127.0.0.1:{shadowed}/0", DECODERS["text"])
+    with pytest.raises(ForbiddenCommandError):
+        cache._ask(*words)
+    with pytest.raises(ForbiddenCommandError):
+        cache._client.pack_commands([words])
+    cache.close()
+    assert client.dbsize() == 0
+
+
+def test_every_type_is_read_as_what_it_is(client, shadowed):
+    """Hashes, lists, sets and sorted sets decode element by element; streams and long ones are named, not read."""
+    client.set("string", msgspec.json.encode({"a": 1}))
+    client.hset("hash", mapping={"a": "1", "b": "[2]"})
+    client.rpush("list", "1", "2")
+    client.sadd("set", "3", "1", "2")
+    client.zadd("zset", {"7": 1.5})
+    client.xadd("stream", {"a": "1"})
+    client.rpush("long", *range(10_001))
+    client.set("broken", "{")
+    cache = RedisCache(f"redis://127.0.0.1:{shadowed}/0", DECODERS["json"])
+    expected = {"string": {"a": 1}, "hash": {"a": 1, "b": [2]}, "list": [1, 2], "set": [1, 2, 3], "zset": [[7, 1.5]]}
+    assert {name: cache.read(name).value for name in expected} == expected
+    assert cache.read("absent") is None
+    for name, why in {"stream": "stream", "long": "10000", "broken": "DecodeError"}.items():
+        with pytest.raises(UndecodableError, match=why):
+            cache.read(name)
+    cache.close()

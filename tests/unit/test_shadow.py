@@ -1,0 +1,229 @@
+"""What ``parbake shadow`` counts and how: comparison, statistics, and a run over a cache that is played."""
+
+import asyncio
+import dataclasses
+import math
+import time
+
+import msgspec
+import pytest
+
+import parbake as pb
+from parbake.shadow import Truth
+from parbake.shadow.caches import Entry, UndecodableError
+from parbake.shadow.compare import difference, normal, percentile, wilson
+from parbake.shadow.findings import Finding, Price, summarize
+from parbake.shadow.report import as_json, seconds, short, tables
+from parbake.shadow.run import Limits, Style, shadow
+
+FAST = Limits(sample=100, rate=10_000, timeout_s=20)
+HIDDEN = Style()
+
+
+@pytest.mark.parametrize(
+    ("cached", "truth", "where"),
+    [
+        ({"a": [1, {"b": 2}]}, {"a": [1, {"b": 3}]}, "$.a[1].b"),
+        ({"a": 1}, {"a": 1, "b": None}, "$.b"),
+        ([1, 2], [1], "$[1]"),
+        ("14 days", "30 days", "$"),
+        (1, True, "$"),
+        (1, "1", "$"),
+        (None, 0, "$"),
+        (1, 1.0, None),
+        (math.nan, math.nan, None),
+        ({"a": 1, "b": (2,)}, {"b": [2], "a": 1}, None),
+    ],
+)
+def test_the_first_difference_is_located(cached, truth, where):
+    """Values are compared by content, and a difference is told by its path, not by its value."""
+    assert difference(cached, truth) == where
+
+
+def test_a_tolerance_is_absolute_or_relative():
+    """Numbers within the tolerance are the same wherever they stand."""
+    assert difference([0.0, 1000.0], [0.009, 1009.0], tolerance=0.01) is None
+    assert difference([0.0], [0.02], tolerance=0.01) == "$[0]"
+    assert difference([1000.0], [1011.0], tolerance=0.01) == "$[0]"
+
+
+def test_recomputed_values_take_their_plain_form():
+    """Structs, dataclasses, tuples and sets compare with what a decoder returns."""
+
+    class Offer(msgspec.Struct):
+        price: int
+
+    @dataclasses.dataclass
+    class Page:
+        offers: tuple[Offer, ...]
+
+    assert difference({"offers": [{"price": 1}]}, normal(Page((Offer(1),)))) is None
+    assert normal({3, 1, 2}) == [1, 2, 3]
+    assert normal({1: "one"}) == {"1": "one"}
+    assert normal(b"\0", keep_bytes=True) == b"\0"
+    with pytest.raises(TypeError):
+        normal(object())
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [
+        (0, 0, 0.0, 1.0),
+        (0, 10, 0.0, 0.2775),
+        (5, 10, 0.2366, 0.7634),
+        (10, 10, 0.7225, 1.0),
+        (1, 500, 0.00035, 0.01125),
+    ],
+)
+def test_wilson_intervals_are_the_published_ones(hits, of, low, high):
+    """The interval of a share, also of none and of all."""
+    assert wilson(hits, of) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_percentiles_are_nearest_rank():
+    """Of a hundred values the 95th percentile is the 95th, and of none there is none."""
+    assert percentile(range(1, 101), 95) == 95
+    assert percentile([7.0], 50) == 7.0
+    assert percentile([], 50) is None
+
+
+def test_a_summary_counts_only_what_could_be_compared():
+    """The stale share leaves out missing, undecodable, failed and unsettled keys; costs follow from your prices."""
+    findings = [
+        Finding("a", "equal", recompute_s=1.0, age_s=10.0),
+        Finding("b", "equal", recompute_s=1.0, age_s=20.0),
+        Finding("c", "equal", recompute_s=1.0),
+        Finding("d", "different", "$.x", recompute_s=3.0, age_s=40.0, wrong_for_s=5.0),
+        Finding("e", "missing"),
+        Finding("f", "undecodable", "not decodable: DecodeError"),
+        Finding("g", "failed", "ValueError", recompute_s=1.0, message="no such key"),
+        Finding("h", "unsettled", recompute_s=1.0),
+    ]
+    summary = summarize(findings, Price(recompute=0.5, stale=2.0))
+    assert (summary.sampled, summary.compared, summary.stale_share) == (8, 4, 0.25)
+    assert (summary.age_all.max, summary.age_stale.p50, summary.wrong_for.count) == (40.0, 40.0, 1)
+    assert (summary.cost_recompute_all, summary.cost_unneeded, summary.cost_stale) == (3.0, 1.5, 2.0)
+    assert summary.unneeded_share == 0.75
+    assert [(p.what, p.count, p.first_key) for p in summary.problems] == [
+        ("not decodable: DecodeError", 1, "f"),
+        ("ValueError", 1, "g"),
+    ]
+
+
+def test_a_summary_of_nothing_claims_nothing():
+    """Without a single comparison the interval is everything, and every table can still be printed."""
+    summary = summarize([], Price())
+    assert (summary.stale_low, summary.stale_high, summary.age_all.count) == (0.0, 1.0, 0)
+    assert len(list(tables(summary, keys=0))) == 1
+    assert msgspec.json.decode(as_json(summary, cache="redis://somewhere", keys=0))["stale_share"] == 0.0
+
+
+def test_times_and_keys_are_shown_shortly():
+    """Times take the unit that fits; keys are cut and lose what a terminal would obey."""
+    assert [seconds(v) for v in (None, 0.0123, 5, 90, 7200, 200_000)] == [
+        "not known", "12.3 ms", "5 s", "1.5 min", "2 h", "2.31 d",
+    ]  # fmt: skip
+    assert short("k" * 100) == "k" * 59 + "…"
+    assert short("a\x1b[31m") == "a?[31m"
+
+
+class Played:
+    """A cache in memory; reading a key a second time may find another value."""
+
+    def __init__(self, entries, *, moves=()):
+        self.entries, self.moves, self.reads = entries, moves, []
+
+    def sample(self, count, *, until):
+        return list(self.entries)[:count]
+
+    def read(self, key):
+        self.reads.append(key)
+        entry = self.entries[key]
+        if isinstance(entry, Exception):
+            raise entry
+        if key in self.moves and self.reads.count(key) > 1:
+            return Entry("moved")
+        return entry
+
+    def close(self):
+        """Nothing is open."""
+
+
+async def outcomes(cache, recompute, limits=FAST, style=HIDDEN):
+    """Run, and return each key's finding by its key."""
+    run = await shadow(cache, recompute, limits, style)
+    return {finding.key: finding for finding in run.findings}
+
+
+async def test_every_outcome_is_told_apart():
+    """Missing, undecodable, failed, unsettled, equal and different; no failure ends the run."""
+    cache = Played(
+        {
+            "missing": None,
+            "broken": UndecodableError("not decodable: DecodeError"),
+            "raises": Entry(1),
+            "odd": Entry(1),
+            "moved": Entry("old"),
+            "equal": Entry({"a": 1}, age_s=4.0),
+            "gone": Entry({"a": 1}),
+            "different": Entry({"a": 1}, age_s=9.0),
+        },
+        moves={"moved"},
+    )
+
+    def recompute(key):
+        if key == "raises":
+            raise KeyError("no such policy")
+        values = {"odd": object(), "gone": pb.Absent(), "different": Truth({"a": 2}, changed_at=time.time() - 60)}
+        return values.get(key, {"a": 1})
+
+    found = await outcomes(cache, recompute)
+    assert {key: finding.outcome for key, finding in found.items()} == {
+        "missing": "missing", "broken": "undecodable", "raises": "failed", "odd": "failed",
+        "moved": "unsettled", "equal": "equal", "gone": "different", "different": "different",
+    }  # fmt: skip
+    assert found["raises"].detail == "KeyError"
+    assert found["different"].detail == "$.a"
+    assert found["different"].wrong_for_s == pytest.approx(60, abs=5)
+    assert (found["different"].cached, found["different"].age_s) == ("", 9.0)
+
+
+async def test_values_are_kept_only_when_they_may_be_shown():
+    """Without the option no value leaves the comparison; with it, it is cut to a length."""
+    cache = Played({"k": Entry("x" * 1000)})
+    shown = (await outcomes(cache, lambda key: "new", style=Style(show_values=True)))["k"]
+    assert (len(shown.cached), shown.truth) == (200, "'new'")
+
+
+async def test_an_async_recompute_is_awaited():
+    """Both kinds of function will do, and one that returns an awaitable, too."""
+
+    async def recompute(key):
+        await asyncio.sleep(0)
+        return key
+
+    def returns_an_awaitable(key):
+        return recompute(key)
+
+    for function in (recompute, returns_an_awaitable):
+        found = await outcomes(Played({"k": Entry("k")}), function)
+        assert found["k"].outcome == "equal"
+
+
+async def test_the_rate_bounds_the_run():
+    """Ten recomputes at fifty a second take at least nine fiftieths, however many may run at once."""
+    started = time.monotonic()
+    await outcomes(Played({str(n): Entry(n) for n in range(10)}), int, Limits(sample=10, rate=50, parallel=5))
+    assert time.monotonic() - started >= 9 / 50
+
+
+async def test_a_hung_recompute_ends_with_the_time():
+    """What was found until then is kept; the thread that hangs keeps nothing alive."""
+    hangs = Played({"a": Entry("a"), "b": Entry("b")})
+    run = await shadow(
+        hangs,
+        lambda key: time.sleep(3) if key == "b" else key,
+        Limits(sample=2, rate=1000, timeout_s=0.5),
+        HIDDEN,
+    )
+    assert (run.keys, [finding.key for finding in run.findings]) == (2, ["a"])

@@ -1,0 +1,198 @@
+"""``parbake shadow`` as a user calls it, against a cache behind HTTP, and every way to call it wrong."""
+
+import builtins
+import email.utils
+import http.server
+import json
+import sys
+import threading
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+import parbake as pb
+from parbake.cli.main import cli
+
+RECOMPUTE = '''
+"""What the truth is now."""
+import parbake.shadow
+
+
+def recompute(key):
+    """The current text."""
+    if key == "raises":
+        raise ValueError("this key has no source")
+    if key == "dated":
+        return parbake.shadow.Truth("new", changed_at=0.0)
+    return f"text of {key}"
+
+
+nothing = 7
+'''
+
+
+class Cache(http.server.BaseHTTPRequestHandler):
+    """Serves entries and notes what it was asked."""
+
+    def do_GET(self):
+        """Answer with the entry and its headers."""
+        self.asked.append((self.command, self.path, self.headers["Cache-Control"]))
+        status, body, headers = self.entries.get(self.path.removeprefix("/cache/"), (404, b"", {}))
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        """Be quiet."""
+
+
+@pytest.fixture
+def cache(monkeypatch):
+    """Return a cache on a free port, with its address."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    handler = type("Handler", (Cache,), {"entries": {}, "asked": []})
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        handler.url = f"http://127.0.0.1:{server.server_address[1]}/cache/{{key}}"
+        yield handler
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Return a function that runs ``parbake shadow`` in a folder with a module ``shop``."""
+    name = "recompute_" + tmp_path.name.replace("-", "_")
+    (tmp_path / f"{name}.py").write_text(RECOMPUTE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def invoke(*words):
+        return CliRunner().invoke(cli, ["shadow", *(w.replace("shop:", f"{name}:") for w in words)])
+
+    return invoke
+
+
+def keys(folder, *names):
+    """Write a file of keys and return its name."""
+    (folder / "keys.txt").write_text("\n".join(names) + "\n\n")
+    return "keys.txt"
+
+
+def test_an_http_cache_is_compared(run, cache, tmp_path):
+    """Each outcome is counted; ages come from Age or Date; only GETs are sent, none that fills the cache."""
+    hour_ago = email.utils.formatdate(time.time() - 3600, usegmt=True)
+    cache.entries |= {
+        "same": (200, b"text of same", {"Age": "30"}),
+        "old%2F1": (200, b"text of old", {"Date": hour_ago}),
+        "dated": (200, b"old", {}),
+        "raises": (200, b"x", {}),
+        "binary": (200, b"\xff\xfe", {}),
+        "busy": (503, b"", {}),
+        "elsewhere": (302, b"", {"Location": "/cache/same"}),
+    }
+    names = keys(tmp_path, "same", "old/1", "dated", "raises", "binary", "busy", "elsewhere", "none", "none")
+    result = run(
+        cache.url, "--recompute", "shop:recompute", "--keys", names, "--decode", "text", "--rate", "1000",
+        "--cost-per-recompute", "0.5", "--stale-cost", "3", "--report", "out.json",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["outcomes"] == {"equal": 1, "different": 2, "failed": 1, "undecodable": 3, "missing": 1}
+    assert found["age_stale"]["max"] == pytest.approx(3600, abs=60)
+    assert found["age_all"]["count"] == 2
+    assert found["wrong_for"]["count"] == 1
+    assert (found["cost_recompute_all"], found["cost_stale"]) == (2.0, 6.0)
+    assert {"ValueError", "status 503", "status 302"} <= {problem["what"] for problem in found["problems"]}
+    assert "66.67% (95 % interval" in result.output
+    assert "text of" not in result.output
+    assert {(verb, control) for verb, _, control in cache.asked} == {("GET", "only-if-cached")}
+
+
+def test_values_are_shown_on_request(run, cache, tmp_path):
+    """With ``--show-values`` the examples hold both values."""
+    cache.entries["k"] = (200, b'{"days": 30}', {})
+    names = keys(tmp_path, "k")
+    result = run(cache.url, "--recompute", "shop:recompute", "--keys", names, "--show-values")
+    assert "{'days': 30}" in result.output
+    assert "text of k" in result.output
+
+
+@pytest.mark.parametrize(("fail_over", "status"), [("0.2", 3), ("0.9", 0)])
+def test_the_exit_status_says_whether_it_is_too_stale(run, cache, tmp_path, fail_over, status):
+    """Status 3 only when the interval's lower end is above the limit: of 4 stale keys in 4 that is 51 %."""
+    cache.entries |= {name: (200, b'"old"', {}) for name in "abcd"}
+    names = keys(tmp_path, *"abcd")
+    words = ("--recompute", "shop:recompute", "--keys", names, "--rate", "1000", "--fail-over", fail_over)
+    assert run(cache.url, *words).exit_code == status
+
+
+HTTP = ("http://127.0.0.1:9/{key}", "--keys", "keys.txt")
+REDIS = ("redis://127.0.0.1:9/0",)
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        ((*HTTP, "--recompute", "shop"), "recompute"),
+        ((*HTTP, "--recompute", "nowhere_at_all:recompute"), "recompute"),
+        ((*HTTP, "--recompute", "shop:missing"), "recompute"),
+        ((*HTTP, "--recompute", "shop:nothing"), "recompute"),
+        ((*HTTP, "--sample", "0"), "sample"),
+        ((*HTTP, "--rate", "0"), "rate"),
+        ((*HTTP, "--rate", "nan"), "rate"),
+        ((*HTTP, "--parallel", "0"), "parallel"),
+        ((*HTTP, "--timeout", "-1"), "timeout"),
+        ((*HTTP, "--tolerance", "-1"), "tolerance"),
+        ((*HTTP, "--ttl", "-1"), "ttl"),
+        ((*HTTP, "--stale-cost", "inf"), "stale_cost"),
+        ((*HTTP, "--fail-over", "2"), "fail_over"),
+        ((*HTTP, "--decode", "pickle"), "decode"),
+        ((*HTTP, "--pattern", "faq:*"), "pattern"),
+        (HTTP, "CACHE"),  # nobody answers
+        (("http://127.0.0.1:9/key", "--keys", "keys.txt"), "CACHE"),
+        (("http://127.0.0.1:9/{key}",), "keys"),
+        (("http://127.0.0.1:9/{key}", "--keys", "missing.txt"), "keys"),
+        (("http://127.0.0.1:9/{key}", "--keys", "empty.txt"), "keys"),
+        (("ftp://127.0.0.1/{key}",), "CACHE"),
+        ((*REDIS, "--keys", "keys.txt"), "keys"),
+        (("redis://127.0.0.1:port/0",), "CACHE"),
+        (REDIS, "CACHE"),  # nobody answers
+    ],
+)
+def test_a_wrong_option_is_named(run, tmp_path, monkeypatch, words, field):
+    """The error says which argument cannot be used, before anything is compared."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    keys(tmp_path, "k")
+    (tmp_path / "empty.txt").write_text("\n")
+    chosen = () if "--recompute" in words else ("--recompute", "shop:recompute")
+    error = run(*words, *chosen).exception
+    assert isinstance(error, pb.BadInput), error
+    assert error.field == field, error
+
+
+def test_credentials_are_not_repeated(run):
+    """An address that is refused is shown without its password."""
+    error = run("ftp://me:secret@somewhere/{key}", "--recompute", "shop:recompute").exception
+    assert "secret" not in str(error)
+
+
+def test_a_missing_client_is_named_with_its_extra(run, monkeypatch):
+    """Without the Redis client the message says what to install."""
+    real = builtins.__import__
+
+    def refuse(name, *args, **kwargs):
+        if name == "redis":
+            raise ModuleNotFoundError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.delitem(sys.modules, "redis", raising=False)
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    error = run(*REDIS, "--recompute", "shop:recompute").exception
+    assert isinstance(error, pb.MissingDependency)
+    assert "parbake[redis]" in str(error)
