@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 REMEMBERED = 400
+SLOW_ITEM = 0.15
+"""The share of single items that are read noticeably later than those before."""
 
 
 class Disk:
@@ -89,7 +91,8 @@ class SimItems:
         await self._process.reach_store()
         for name in self._process.rng.sample(names, len(names)):
             values[name] = self._disk.get(name)
-            await asyncio.sleep(self._process.rng.random() * 0.001)
+            if self._process.rng.random() < SLOW_ITEM:
+                await asyncio.sleep(self._process.rng.random() * 0.005)
         self.host = self._disk.host
         await self._process.hear_store()
         return [values[name] for name in names]

@@ -81,6 +81,7 @@ class Oracle:
     def committed(self, row: Row) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
         for tag in row.tags:
+            self.raised_at_step.pop(tag, None)  # so that the newest stand last
             self.raised_at_step[tag] = self.world.step
 
     def position(self) -> dict[str, int]:
@@ -100,9 +101,9 @@ class Oracle:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
-        """A run's model was promoted and its caller told."""
+        """A run's model was promoted and its caller told. Models follow each other in the order their runs began."""
         if model_run(run) not in self.withdrawn:
-            self.model = max(self.model, run)
+            self.model = max(self.model, self.world.began.get(run, 0))
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
         """Runs were withdrawn and the caller told; which model is current again is not asked."""
@@ -183,9 +184,10 @@ class Oracle:
 
     def _check_lineage(self, read: Read, made: Made) -> None:
         # A rollback or a failover during the read may take back the model that was current when it began.
-        if made.model and made.model < read.model and read.turn == self.turns:
+        began = self.world.began.get(made.model, 0)
+        if made.model and began < read.model and read.turn == self.turns:
             self.violate(
-                "I3 one snapshot", f"{read.task}({read.key}) was made with model {made.model}, {read.model} is current"
+                "I3 one snapshot", f"{read.task}({read.key}) was made with run {made.model}'s model, a later is current"
             )
         if gone := read.withdrawn.intersection(made.runs):
             self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")

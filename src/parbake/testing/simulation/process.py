@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.world import World
 
 TIMEOUT_S = 0.3
+SLOW = 0.4
+"""The share of ways to or from the store that take any time."""
 SILENCE_S = 4.0
 HEARTBEAT_S = 1.0
 
@@ -30,7 +32,7 @@ HEARTBEAT_S = 1.0
 class Network:
     """How one process reaches the store, in virtual seconds and shares of one."""
 
-    latency_s = 0.003
+    latency_s = 0.006
     lost_answers = 0.0
     lost_requests = 0.0
 
@@ -58,7 +60,7 @@ class _Numbered(EngineStore):
     async def begin(self) -> tuple[int, Stamp, Control]:
         """See :class:`parbake.ports.Store`."""
         begun = await super().begin()
-        self._world.run_of[begun[0]] = current_run.get()
+        self._world.begun(begun[0], current_run.get())
         return begun
 
 
@@ -176,8 +178,10 @@ class Process:
     async def reach_store(self) -> None:
         """The way to the store; raises :class:`StoreError` when the request does not arrive."""
         network = self.network
-        await asyncio.sleep(self.rng.random() * network.latency_s)
-        await self._wait_while_paused()
+        if self.rng.random() < SLOW:
+            await asyncio.sleep(self.rng.random() * network.latency_s)
+        if self.paused_until:
+            await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
         if self.is_cut_from_store or (network.lost_requests and self.rng.random() < network.lost_requests):
@@ -187,8 +191,10 @@ class Process:
     async def hear_store(self) -> None:
         """The way back; raises :class:`StoreError` when the answer is lost, though what was asked for was done."""
         network = self.network
-        await asyncio.sleep(self.rng.random() * network.latency_s)
-        await self._wait_while_paused()
+        if self.rng.random() < SLOW:
+            await asyncio.sleep(self.rng.random() * network.latency_s)
+        if self.paused_until:
+            await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
         if self.is_cut_from_store or (network.lost_answers and self.rng.random() < network.lost_answers):
