@@ -24,9 +24,10 @@ SLOW_ITEM = 0.15
 class Disk:
     """The data, with what it takes to undo the last commits: a failover to a copy that had not got them yet."""
 
-    def __init__(self) -> None:
-        """Start empty, on the first host."""
+    def __init__(self, watch: Callable[[bytes, bytes | None, bytes | None], None]) -> None:
+        """Start empty, on the first host; ``watch`` sees every item that a commit changes, as it was and as it is."""
         self.items = ByteMap()
+        self._watch = watch
         self.host = "host 1"
         self._undo: list[dict[bytes, bytes | None]] = []
         self._open: dict[bytes, bytes | None] = {}
@@ -45,7 +46,10 @@ class Disk:
     def end_commit(self) -> None:
         """What was written since the last end is one commit."""
         if self._open:
-            self._undo = [*self._undo[-REMEMBERED:], self._open]
+            for key, before in self._open.items():
+                self._watch(key, before, self.items.get(key))
+            self._undo.append(self._open)
+            del self._undo[:-REMEMBERED]
             self._open = {}
 
     def fail_over(self, commits: int) -> int:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.served import Served
+from parbake.testing.simulation import ground
 from parbake.testing.simulation.process import SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run
+from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -77,6 +78,20 @@ class Oracle:
         """Note a broken promise."""
         self.world.say(f"VIOLATION {invariant}: {what}")
         self.violations.append(f"{invariant}: {what}")
+
+    def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
+        """An item of the store has changed."""
+        for invariant, what in ground.broken_by(self.world, name, before, after):
+            self.violate(invariant, what)
+
+    def missed(self, task: str, key: bytes, reason: str) -> None:
+        """I9: a change of one thing kills nothing that was made of others only."""
+        tag, changed, _ = reason.partition(" changed")
+        if not changed or "/" not in tag:
+            return
+        reads = ground.reads_of(self.world, tasks[task].ref, key)
+        if reads is not None and tag not in reads:
+            self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 
     def committed(self, row: Row) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
@@ -214,6 +229,7 @@ class _Hook:
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):
             read.missed = True
+        self._process.world.oracle.missed(task, key, reason)
         self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:

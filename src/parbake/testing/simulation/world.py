@@ -19,7 +19,7 @@ from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.faults import Faults
 from parbake.testing.simulation.oracle import DEADLINE_S, Oracle, reading
 from parbake.testing.simulation.process import HEARTBEAT_S, SILENCE_S, Process
-from parbake.testing.simulation.tasks import FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
+from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
 from parbake.testing.simulation.truth import Row, Truth
 
 StoreModel = Literal["embedded", "snapshot", "single"]
@@ -30,9 +30,10 @@ READERS = {
     "product": ["soft", "loose", "strict", "ranked", "page"],
     "offer": ["offer", "page"],
     "taste": ["ranked", "page"],
+    "memo": ["memo"],
 }
 """Tasks that read a family, directly or through others."""
-ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste") for key in KEYS]
+ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste", "memo") for key in KEYS]
 
 
 class Memory:
@@ -66,18 +67,23 @@ class World:
         self.run_of: dict[int, int] = {}
         self.began: dict[int, int] = {}
         self.policies = Truth("policies", {"policy": KEYS}, told=["policy"])
-        self.shop = Truth("shop", {"product": KEYS, "offer": KEYS, "taste": KEYS}, told=["product", "offer", "taste"])
+        self.replayable = self.rng.random() < 0.6
+        told = ["product", "offer", "taste", *(["memo"] if self.replayable else [])]
+        self.shop = Truth("shop", {family: KEYS for family in ("product", "offer", "taste", "memo")}, told=told)
         self.truths = (self.policies, self.shop)
         self.acked_to = {truth.name: 0 for truth in self.truths}
-        self.disk = Disk()
+        self.disk = Disk(lambda name, before, after: self.oracle.stored(name, before, after))
         self.journal = Memory()
         self.faults = Faults(self)
-        self.replayable = self.rng.random() < 0.7
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.oracle = Oracle(self)
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
             self.processes.append(Process("worker2", self, is_worker=True))
+
+    def true_now(self) -> float:
+        """Epoch seconds as they really are."""
+        return EPOCH + asyncio.get_running_loop().time()
 
     def say(self, what: str) -> None:
         """Add a line to the trace, if one is kept."""
@@ -128,8 +134,8 @@ class World:
     async def _act(self) -> None:
         """One step of some client, or of fate."""
         act: Callable[[], Coroutine[Any, Any, None]] = self.rng.choices(
-            [self._read_some, self._change, self._materialize, self._roll_back, self.faults.strike],
-            [78, 8, 2.5, 0.7, self.faults.weight],
+            [self._read_some, self._change, self._materialize, self._roll_back, self._sweep, self.faults.strike],
+            [78, 8, 2.5, 0.7, 0.7, self.faults.weight],
         )[0]
         await act()
 
@@ -199,8 +205,11 @@ class World:
     async def _tell(self, process: Process, row: Row) -> None:
         app = process.app
         assert app is not None  # noqa: S101  # a process that is alive has one
-        event = CloudEvent(f"{row.version}", "sim", f"sim.{row.kind}", row.subject)
+        truth = self.policies if row.subject.startswith("policy") else self.shop
+        event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
         way = self.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
+        if way == "drain" and row.subject.partition("/")[0] not in truth.told:
+            way = "publish"
         try:
             if way == "drain":
                 await app.drain()
@@ -248,6 +257,23 @@ class World:
         self.say(f"{name}: run {self.run_of[gone]} (generation {gone}) rolled back")
         if gone in self.journal.generations:
             self.oracle.rolled_back([mark(self.run_of[gone])])
+
+    async def _sweep(self) -> None:
+        """Raise the floor to what the counter showed a moment ago; what lies below is dead and deleted."""
+        process = self._alive()
+        if process is not None:
+            await process.run(self._raise_floor(process))
+
+    async def _raise_floor(self, process: Process) -> None:
+        assert process.app is not None  # noqa: S101  # a process that is alive has one
+        store = process.app.engine.store
+        try:
+            floor, _ = await store.stamp()
+            await asyncio.sleep(self.rng.random() * 2)
+            self.say(f"{process.name} raises the floor to {floor}")
+            await store.raise_floor(floor)
+        except ParbakeError as error:
+            self.say(f"{process.name} sweep failed: {error}")
 
     async def _check_liveness(self) -> None:
         """I5: everything committed is acknowledged by now, every key is served, fresh, and from what is stored."""
