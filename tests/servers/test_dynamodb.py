@@ -13,9 +13,10 @@ from tests.servers import launch
 
 from parbake.errors import ForeignStore, MissingDependency, StoreError
 from parbake.stores import _dynamodb_layout as layout
+from parbake.stores import open_store
 from parbake.stores._items import Commit
 from parbake.stores.dynamodb import MAX_ITEMS, DynamoItems, open_url
-from parbake.testing import ItemsSuite
+from parbake.testing import ItemsSuite, StoreSuite
 
 REGION = "eu-central-1"
 SECRET = "testing-secret"
@@ -32,13 +33,25 @@ class TestDynamo(ItemsSuite):
 
     async def open_items(self, tmp_path):
         """Open one more client."""
-        items = open_url(f"dynamodb://{REGION}/{self.table}?endpoint={self.endpoint}&create=true")
+        items = DynamoItems.from_url(f"dynamodb://{REGION}/{self.table}?endpoint={self.endpoint}&create=true")
         await items.open()
         return items
 
     async def cut_off(self, items):
         """Lead its client to a port where nothing answers; the server serves other tests."""
         items._table._client.meta.events.register("before-send", refuse)
+
+
+class TestStoreOnDynamo(StoreSuite):
+    """``dynamodb://``."""
+
+    @pytest.fixture(autouse=True)
+    def _url(self, dynamodb_endpoint):
+        self.url = f"dynamodb://{REGION}/{next(tables)}?endpoint={dynamodb_endpoint}&create=true"
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return open_store(self.url)
 
 
 def refuse(request, **_):
@@ -299,7 +312,7 @@ async def test_without_credentials_the_error_is_plain(opened, monkeypatch, tmp_p
 async def test_a_server_that_hangs_is_an_error_in_seconds():
     """A stopped server is given up after three attempts."""
     server = launch.Moto()
-    items = open_url(f"dynamodb://{REGION}/hanging?endpoint={server.endpoint}&create=true&timeout_s=0.3")
+    items = DynamoItems.from_url(f"dynamodb://{REGION}/hanging?endpoint={server.endpoint}&create=true&timeout_s=0.3")
     try:
         await items.open()
         server.stop()
@@ -319,7 +332,7 @@ async def test_closed_items_say_so(opened):
     await items.close()
     with pytest.raises(StoreError, match="closed"):
         await items.fetch([b"ca"])
-    fresh = open_url(f"dynamodb://{REGION}/shop")
+    fresh = DynamoItems.from_url(f"dynamodb://{REGION}/shop")
     with pytest.raises(StoreError, match="not open"):
         await fresh.fetch([b"ca"])
     await fresh.close()

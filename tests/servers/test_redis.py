@@ -9,9 +9,10 @@ import pytest
 from tests.servers import launch
 
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
+from parbake.stores import open_store
 from parbake.stores._items import Commit
 from parbake.stores.redis import RedisItems, open_url
-from parbake.testing import ItemsSuite
+from parbake.testing import ItemsSuite, StoreSuite
 
 prefixes = (f"t{n}" for n in itertools.count(1))
 PASSWORD = "hunter2-geheim"
@@ -26,13 +27,25 @@ class TestRedis(ItemsSuite):
 
     async def open_items(self, tmp_path):
         """Open one more client."""
-        items = open_url(f"{self.server.url}?prefix={self.prefix}")
+        items = RedisItems.from_url(f"{self.server.url}?prefix={self.prefix}")
         await items.open()
         return items
 
     async def cut_off(self, items):
         """Kill the server."""
         self.server.kill()
+
+
+class TestStoreOnRedis(StoreSuite):
+    """``redis://``."""
+
+    @pytest.fixture(autouse=True)
+    def _url(self, valkey_server):
+        self.url = f"{valkey_server.url}?prefix={next(prefixes)}"
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return open_store(self.url)
 
 
 @pytest.fixture
@@ -288,7 +301,7 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
 async def test_tls_and_sockets_have_their_own_schemes(tmp_path):
     """The other forms of the URL reach the client as such; there is no server behind these."""
     for url in (f"unix://{tmp_path}/none.sock", "rediss://127.0.0.1:1", "redis://127.0.0.1:1/3?timeout_s=1"):
-        items = open_url(url)
+        items = RedisItems.from_url(url)
         with pytest.raises(StoreError, match=url.partition("?")[0]):
             await items.open()
         await items.close()

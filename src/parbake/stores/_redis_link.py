@@ -51,6 +51,10 @@ class Unknown(StoreError):
     """The server does not know the function that was called; nothing was done."""
 
 
+class Elsewhere(StoreError):
+    """The server is not the one that was meant; nothing was sent to it."""
+
+
 class Link:
     """A bounded pool of connections; ``host`` is the run id of the server that the newest of them reached."""
 
@@ -76,10 +80,15 @@ class Link:
         except Broken:
             return (await self.call([command]))[0]
 
-    async def call(self, commands: Sequence[Command]) -> list[Any]:
-        """Send commands together, once; raises :class:`StoreError` within ``timeout_s`` seconds."""
+    async def call(self, commands: Sequence[Command], *, host: str = "") -> list[Any]:
+        """Send commands together, once, and to no other server than ``host`` when it is given.
+
+        Raises :class:`StoreError` within ``timeout_s`` seconds.
+        """
         try:
             async with asyncio.timeout(self.address.timeout_s), self._connection() as connection:
+                if host and _host_of(connection) != host:
+                    raise Elsewhere(f"{self.address.shown} was replaced by another server", field="store")
                 try:
                     await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
                     answers = [await _answer(connection) for _ in commands]

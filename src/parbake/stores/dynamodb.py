@@ -1,4 +1,4 @@
-"""``dynamodb://region/table?create=true``: items in a DynamoDB table with consistent reads and transactional writes.
+"""``dynamodb://region/table?create=true``: a store in a DynamoDB table with consistent reads and transactional writes.
 
 Options: ``create=true`` makes a missing table (billed per request), ``endpoint=http://127.0.0.1:8000`` asks another
 server than the region's, ``timeout_s`` bounds each request (seconds, default 5; a request is made three times at
@@ -25,6 +25,7 @@ from parbake.stores._dynamodb_layout import Manifest, Place, place_of
 from parbake.stores._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT_ONCE, Address, Table
 from parbake.stores._dynamodb_wire import Change, Check, Found
 from parbake.stores._items import Commit
+from parbake.stores._optimistic import OptimisticStore
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
@@ -35,15 +36,16 @@ _OPTIONS = {"create", "endpoint", "timeout_s"}
 _URL = re.compile(r"[a-z0-9-]+/[A-Za-z0-9_.-]{3,255}")
 
 
-def open_url(url: str) -> DynamoItems:
-    """The items at a URL, not connected yet; raises :class:`StoreError` when the URL cannot be meant."""
-    return DynamoItems.from_url(url)
+def open_url(url: str) -> OptimisticStore:
+    """The store at a URL, not connected yet; raises :class:`StoreError` when the URL cannot be meant."""
+    return OptimisticStore(DynamoItems.from_url(url))
 
 
 class DynamoItems:
     """See :class:`parbake.stores._items.Items`."""
 
     is_snapshot = False
+    commit_limit = MAX_ITEMS
 
     def __init__(self, address: Address, *, is_created: bool = False) -> None:
         """``is_created`` makes the table if it is missing."""
@@ -98,7 +100,7 @@ class DynamoItems:
             _change(name, commit, heads.get(place_of(name)), written.get(place_of(name)))
             for name in dict.fromkeys([*commit.expected, *commit.writes])
         ]
-        is_made = not changes or await self._call(self._opened().transact, changes)
+        is_made = await self._call(self._transact, changes, commit.host)
         replaced = [heads[place_of(name)] for name in commit.writes if place_of(name) in heads]
         await self._remove_parts(replaced if is_made else written.values())
         return is_made
@@ -117,19 +119,18 @@ class DynamoItems:
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         """A query of each partition that the prefix names; a scan of the table when it names none."""
+        rows: list[tuple[bytes, bytes]] = []
         least = max(prefix, start)
-        if not least.startswith(prefix) or limit <= 0:
-            return []
-        groups = layout.groups_of(prefix)
-        if groups is None:
-            return await self._range_by_scan(prefix, least, limit)
-        query = self._opened().query
-        asked = [self._call(query, group, layout.bounds(group, prefix, least), limit) for group in groups]
-        found = [item for items in await asyncio.gather(*asked) for item in items]
-        named = sorted(((layout.name_of(item.place), item) for item in found), key=lambda pair: pair[0])
-        kept = [item for name, item in named if name.startswith(prefix)][:limit]
-        values = await self._values(kept)
-        return [(layout.name_of(place), value) for place, value in values.items()]
+        while len(rows) < limit and least.startswith(prefix):
+            wanted = limit - len(rows)
+            items = await self._list(prefix, least, wanted)
+            values = await self._values(items)
+            rows += [(layout.name_of(place), value) for place, value in values.items()]
+            if len(items) < wanted:
+                break
+            # Some may have been deleted while they were read: fewer than the limit must mean that there are no more.
+            least = layout.name_of(items[-1].place) + b"\0"
+        return rows
 
     async def close(self) -> None:
         """Let calls under way end, then disconnect."""
@@ -137,14 +138,33 @@ class DynamoItems:
         if self._table is not None:
             self._table.close()
 
-    async def _range_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        def find() -> list[bytes]:
-            names = (layout.name_of(place) for place in self._opened().scan((prefix, layout.behind(prefix))))
-            return heapq.nsmallest(limit, (name for name in names if name >= least and name.startswith(prefix)))
+    def _transact(self, changes: Sequence[Change], host: str) -> bool:
+        if host not in {"", self._host}:
+            return False
+        return not changes or self._opened().transact(changes)
 
-        names = await self._call(find)
-        values = await self.fetch(names)
-        return [(name, value) for name, value in zip(names, values, strict=True) if value is not None]
+    async def _list(self, prefix: bytes, least: bytes, limit: int) -> list[Found]:
+        """The first items with a prefix from a name on, in the order of their names."""
+        groups = layout.groups_of(prefix)
+        if groups is None:
+            return await self._list_by_scan(prefix, least, limit)
+        query = self._opened().query
+        asked = [self._call(query, group, layout.bounds(group, prefix, least), limit) for group in groups]
+        found = {layout.name_of(item.place): item for items in await asyncio.gather(*asked) for item in items}
+        return [found[name] for name in sorted(found) if name.startswith(prefix)][:limit]
+
+    async def _list_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[Found]:
+        """Names first and values after, so that no more than ``limit`` of either are held."""
+
+        def find() -> list[Place]:
+            between = (prefix, layout.behind(prefix))
+            names = {layout.name_of(place): place for place in self._opened().scan(between)}
+            kept = (name for name in names if name >= least and name.startswith(prefix))
+            return [names[name] for name in heapq.nsmallest(limit, kept)]
+
+        places = await self._call(find)
+        found = await self._read(places)
+        return [found.get(place, Found(place, None, None)) for place in places]
 
     async def _values(self, items: Iterable[Found]) -> dict[Place, bytes]:
         """The values of items, large ones put together; an item that has gone meanwhile is left out."""

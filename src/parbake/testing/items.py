@@ -36,6 +36,8 @@ class DictItems:
     ``is_snapshot=False`` lets other tasks run between the items of a ``fetch``, as a store without snapshots does.
     """
 
+    commit_limit = 100
+
     def __init__(self, data: dict[bytes, bytes] | None = None, *, is_snapshot: bool = True, host: str = "dict") -> None:
         """``host`` may be assigned to at any time, which is what a restart looks like."""
         self.data = {} if data is None else data
@@ -61,6 +63,10 @@ class DictItems:
         """Nothing else runs in between."""
         self._must_be_reachable()
         await asyncio.sleep(0)
+        if len({*commit.expected, *commit.writes}) > self.commit_limit:
+            raise StoreError(f"a commit of more than {self.commit_limit} items", field="store")
+        if commit.host not in {"", self.host}:
+            return False
         if any(self.data.get(name) != value for name, value in commit.expected.items()):
             return False
         for name, value in commit.writes.items():
@@ -167,6 +173,22 @@ class ItemsSuite(ABC):
             assert await items.commit(Commit({b"ca": b"1"}, {}))
             assert not await items.commit(Commit({b"ca": b"2"}, {}))
             assert await items.commit(Commit({}, {}))
+
+    async def test_a_commit_meant_for_another_host_writes_nothing(self, tmp_path: Path) -> None:
+        """What was read on one copy of the data decides nothing on another."""
+        async with self.opened(tmp_path) as items:
+            assert not await items.commit(Commit({}, {b"ca": b"1"}, "another"))
+            assert await items.fetch([b"ca"]) == [None]
+            assert await items.commit(Commit({}, {b"ca": b"1"}, items.host))
+
+    async def test_a_commit_as_large_as_allowed_is_made(self, tmp_path: Path) -> None:
+        """Half of the items it may name are checked, all others written."""
+        async with self.opened(tmp_path) as items:
+            half = items.commit_limit // 2
+            rows = [(b"n%d" % n, b"%d" % n) for n in range(half)]
+            await items.put(rows)
+            assert await items.commit(Commit(dict(rows), {b"e%d" % n: b"x" for n in range(items.commit_limit - half)}))
+            assert await items.fetch([b"n0", b"e0"]) == [b"0", b"x"]
 
     async def test_a_commit_deletes(self, tmp_path: Path) -> None:
         """None among the writes deletes, also what is not there, and takes the name out of the listing."""
