@@ -242,6 +242,46 @@ async def test_conflicts_are_tried_again_and_then_refused(opened, monkeypatch, c
     assert len(set(attempts)) == len(attempts) == 5
 
 
+async def test_a_transaction_under_way_is_awaited_and_never_called_refused(opened, monkeypatch):
+    """While the server is still at it, it is asked again under the same token; the end is an error, not False."""
+    from botocore.exceptions import ClientError
+
+    items = await opened(next(tables))
+    tokens = []
+
+    def busy(**arguments):
+        tokens.append(arguments["ClientRequestToken"])
+        raise ClientError({"Error": {"Code": "TransactionInProgressException", "Message": "x"}}, "TransactWriteItems")
+
+    monkeypatch.setattr(items._table._client, "transact_write_items", busy)
+    with pytest.raises(StoreError, match="InProgress"):
+        await items.commit(Commit({}, {b"ca": b"1"}))
+    assert len(tokens) == 5
+    assert len(set(tokens)) == 1
+
+
+async def test_a_table_that_is_being_made_is_awaited(opened, monkeypatch):
+    """With create=true its making, by whomever, is waited for; without, it is an error, as is one being deleted."""
+    table = next(tables)
+    items = await opened(table)
+    client = items._table._client
+    describe, states = client.describe_table, ["CREATING", "CREATING", "CREATING"]
+
+    def described(**arguments):
+        found = describe(**arguments)
+        found["Table"]["TableStatus"] = states.pop() if states else "ACTIVE"
+        return found
+
+    monkeypatch.setattr(client, "describe_table", described)
+    monkeypatch.setattr("parbake.stores._dynamodb_table.time.sleep", lambda seconds: None)
+    await items.open()
+    assert states == []
+    states.append("DELETING")
+    items._is_created = False
+    with pytest.raises(StoreError, match="deleting"):
+        await items.open()
+
+
 async def test_what_a_batch_leaves_undone_is_done_again(opened, monkeypatch):
     """Unprocessed keys and items are asked for again; when they never are processed, it is an error."""
     items = await opened(next(tables))

@@ -90,6 +90,21 @@ async def test_a_commit_after_a_restart_shows_a_new_host(opened, valkey_server):
     assert items.host != before
 
 
+async def test_a_lost_tail_shows_a_new_host(opened, tmp_path):
+    """Of an append-only file whose end was cut off the last write is gone, and the host tells."""
+    with launch.valkey(tmp_path) as server:
+        items = await opened(server.url)
+        await items.put([(b"ca", b"kept")])
+        await items.put([(b"cb", b"lost")])
+        before = items.host
+        server.kill()
+        newest = server.aof[-1]
+        newest.write_bytes(newest.read_bytes()[:-3])
+        server.restart()
+        assert await items.fetch([b"ca", b"cb"]) == [b"kept", None]
+        assert items.host != before
+
+
 async def test_connections_to_the_server_of_before_are_not_read_from(opened, valkey_server, tmp_path):
     """When a newer connection reached another server, what an older one still says is not passed on."""
     items = await opened(valkey_server.url, prefix=next(prefixes))
@@ -97,14 +112,36 @@ async def test_connections_to_the_server_of_before_are_not_read_from(opened, val
     with launch.valkey(tmp_path) as other:
         # The name now leads to another server, while the first one and the connections to it live on.
         items._link._pool.connection_kwargs["port"] = other.port
-        busy = await items._link._pool.get_connection()
-        (idle,) = await asyncio.gather(items._link._pool.get_connection())
-        await items._link._pool.release(busy)
-        for connection in (busy, idle):
-            connection.port = other.port
-        await items._link._pool.release(idle)
+        pool = items._link._pool
+        old = await pool.get_connection()
+        new = await pool.get_connection()
+        old.port = other.port
+        await pool.release(new)
+        await pool.release(old)  # the last that was released is the next that is used
+        host = items.host
         assert await items.fetch([b"ca"]) == [None]
-        assert await items.fetch([b"ca"]) == [None]
+        assert not old.is_connected or old.parbake_host == host
+        await pool.release(await pool.get_connection())
+
+
+async def test_an_answer_of_a_server_that_was_replaced_meanwhile_is_not_passed_on(opened, valkey_server):
+    """A read is asked again on a new connection; a commit is an error, for what it wrote may be lost."""
+    items = await opened(valkey_server.url, prefix=next(prefixes))
+    await items.put([(b"ca", b"1")])
+    host = items.host
+    for call in (lambda: items.fetch([b"ca"]), lambda: items.commit(Commit({}, {b"ca": b"2"}))):
+        valkey_server.stop()
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0.05)
+        items._link.host = "as another connection has found"
+        valkey_server.cont()
+        (answer,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(answer, StoreError):
+            assert "replaced" in str(answer)
+            assert await items.fetch([b"ca"]) == [b"2"]
+        else:
+            assert answer == [b"1"]
+        assert items.host == host
 
 
 async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(opened, valkey_server):
@@ -226,6 +263,32 @@ async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, tol
             assert await items.commit(Commit({}, {b"ca": b"1"}))
 
 
+@pytest.mark.parametrize(
+    ("told", "match"), [({"redis_version": "6.2.14"}, "needs Redis 7"), ({"run_id": None}, "run_id by INFO")]
+)
+async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, monkeypatch, told, match):
+    """Functions came with version 7, and without a run id a restart would go unnoticed."""
+    from parbake.stores import _redis_link
+
+    parse = _redis_link._parse_info
+    monkeypatch.setattr(
+        _redis_link, "_parse_info", lambda raw: {n: v for n, v in {**parse(raw), **told}.items() if v is not None}
+    )
+    with pytest.raises(StoreError, match=match):
+        await opened(url)
+
+
+async def test_a_user_without_the_rights_is_told_so(opened, tmp_path):
+    """The message says which command was refused."""
+    with launch.valkey(tmp_path) as server:
+        admin = await opened(server.url)
+        await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-fcall")
+        items = await opened(server.url.replace("://", f"://app:{PASSWORD}@"))
+        with pytest.raises(StoreError, match="fcall") as caught:
+            await items.commit(Commit({}, {b"ca": b"1"}))
+        assert caught.value.field == "store.user"
+
+
 async def test_a_server_whose_settings_are_hidden_needs_consent(opened, tmp_path):
     """Where CONFIG is not permitted, durability cannot be seen: it takes ?durability=server."""
     with launch.valkey(tmp_path) as server:
@@ -296,6 +359,26 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
     assert caught.value.field.startswith("store")
     assert PASSWORD not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+async def test_a_store_trusts_nothing_after_a_restart(valkey_server):
+    """The store starts a new incarnation, which is not blessed until what may be lost has been applied again."""
+    store = open_store(f"{valkey_server.url}?prefix={next(prefixes)}")
+    _, before = await store.stamp()
+    valkey_server.restart()
+    _, after = await store.stamp()
+    assert before.blessed == before.incarnation
+    assert after.blessed != after.incarnation
+    assert after.incarnation > before.incarnation
+    await store.close()
+
+
+async def test_a_store_speaks_tls():
+    """Its scheme is served by the same driver."""
+    store = open_store("rediss://127.0.0.1:1")
+    with pytest.raises(StoreError, match=r"rediss://127\.0\.0\.1:1"):
+        await store.stamp()
+    await store.close()
 
 
 async def test_tls_and_sockets_have_their_own_schemes(tmp_path):

@@ -6,6 +6,7 @@ transaction carries a token by which the server knows that it has been made.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import random
 import secrets
@@ -15,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
+from parbake.errors import ForeignStore, MissingDependency, StoreError
 from parbake.stores._dynamodb_layout import Manifest, Place
 from parbake.stores._dynamodb_wire import Change, Found, action_of, found_in, item_of, key_of
 
@@ -28,7 +29,6 @@ except ImportError as missing:
 
 READ_AT_ONCE, WRITTEN_AT_ONCE, MAX_ITEMS = 100, 25, 100
 CONNECT_S, ACTIVE_S = 2.0, 120.0
-_MISSING = "ResourceNotFoundException"
 _ATTEMPTS = 8
 _CONFLICTS = 5
 _DENIED = {
@@ -52,6 +52,14 @@ class Address(msgspec.Struct, frozen=True):
     def shown(self) -> str:
         """The address as a URL, which holds no secret."""
         return f"dynamodb://{self.region}/{self.table}"
+
+
+class Missing(StoreError):
+    """There is no such table."""
+
+
+class Exists(StoreError):
+    """There is such a table already, or will be soon."""
 
 
 class Table:
@@ -92,29 +100,21 @@ class Table:
     def exists(self) -> bool:
         """Whether there is a table of that name, ready or not."""
         try:
-            self._client.describe_table(TableName=self.address.table)
-        except (ClientError, BotoCoreError) as error:
-            if _code(error) == _MISSING:
-                return False
-            raise self._failure("DescribeTable", error) from None
+            self._ask("describe_table", TableName=self.address.table)
+        except Missing:
+            return False
         return True
 
     def create(self) -> None:
         """Ask for the table, billed per request; one that exists is left alone."""
-        schema = [{"AttributeName": "p", "KeyType": "HASH"}, {"AttributeName": "k", "KeyType": "RANGE"}]
-        types = [{"AttributeName": name, "AttributeType": "B"} for name in ("p", "k")]
-        try:
-            self._client.create_table(
+        with contextlib.suppress(Exists):
+            self._ask(
+                "create_table",
                 TableName=self.address.table,
-                KeySchema=schema,
-                AttributeDefinitions=types,
+                KeySchema=[{"AttributeName": "p", "KeyType": "HASH"}, {"AttributeName": "k", "KeyType": "RANGE"}],
+                AttributeDefinitions=[{"AttributeName": name, "AttributeType": "B"} for name in ("p", "k")],
                 BillingMode="PAY_PER_REQUEST",
             )
-        except ClientError as error:
-            if _code(error) != "ResourceInUseException":
-                raise self._failure("CreateTable", error) from None
-        except BotoCoreError as error:
-            raise self._failure("CreateTable", error) from None
 
     def wait(self) -> None:
         """Wait until the table, which somebody is creating, is active."""
@@ -238,18 +238,18 @@ class Table:
 
     def _failure(self, operation: str, error: Exception) -> StoreError:
         shown, code = self.address.shown, _code(error)
-        if code == _MISSING:
-            return StoreError(
+        if code == "ResourceNotFoundException":
+            return Missing(
                 f"{shown}: there is no such table; create it, or let parbake do it with ?create=true", field="store"
             )
+        if code == "ResourceInUseException":
+            return Exists(f"{shown} is being made or changed", field="store")
         if code in _DENIED:
             needed = _PERMISSIONS.get(operation, operation)
             return StoreError(
                 f"{shown} refuses {operation} ({code}): the credentials must be valid and permit dynamodb:{needed}",
                 field="store.permission",
             )
-        if code == "ItemCollectionSizeLimitExceededException":
-            return StoreFull(f"{shown}: a partition is full; nothing was written", field="store")
         return StoreError(f"{shown}: {operation} failed ({type(error).__name__}: {error})", field="store")
 
 
