@@ -15,6 +15,7 @@ from parbake.artifact import decode
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.stores import _engine as engine
+from parbake.testing.simulation.limits import CLOCK_ERROR_S
 from parbake.testing.simulation.tasks import Made, ranked, weights
 
 if TYPE_CHECKING:
@@ -42,20 +43,32 @@ def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator
         return
     control = _as_control(world.disk.get(engine.CONTROL) or b"")
     marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
-    if _alive_unless(old, control, marks, now=world.true_now()) is None:
+    if _alive_unless(old, control, marks, now=world.true_now() + CLOCK_ERROR_S) is None:
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
 
 
 def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
     if before.incarnation != after.incarnation:
         return
-    is_rollback = len(after.withdrawn) > len(before.withdrawn)
+    is_rollback = took_back(before, after)
     for task in after.pointers:
         if after.pointer(task) < before.pointer(task) and not is_rollback:
             yield "I2 no regress", f"the pointer of {task} went back without a rollback"
     model, rows = after.pointer(weights.ref), after.pointer(ranked.ref)
     if model > before.pointer(weights.ref) and rows < model:
         yield "I3 one snapshot", "a model was promoted without what is built with it"
+
+
+def took_back(before: Control, after: Control) -> bool:
+    """Whether a rollback lies between two control records."""
+    return bool(after.withdrawn.keys() - before.withdrawn.keys())
+
+
+def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
+    """Whether a changed item is the control record, changed by a rollback."""
+    if name != engine.CONTROL or before is None or after is None:
+        return False
+    return took_back(_as_control(before), _as_control(after))
 
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:

@@ -15,7 +15,7 @@ import msgspec
 
 from parbake.served import Served
 from parbake.testing.simulation import ground
-from parbake.testing.simulation.process import SILENCE_S
+from parbake.testing.simulation.limits import CLOCK_ERROR_S, DEADLINE_S, SILENCE_S
 from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
 from parbake.testing.simulation.truth import Row
 
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.world import World
 
 RECENT_STEPS = 10
-DEADLINE_S = 2.0
 LATE_S = 0.05
-CLOCK_ERROR_S = 0.5
-"""The largest error of a process's clock, in seconds."""
 
 
 class Read(msgspec.Struct):
@@ -81,6 +78,8 @@ class Oracle:
 
     def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
         """An item of the store has changed."""
+        if ground.turned(name, before, after):
+            self.turn()
         for invariant, what in ground.broken_by(self.world, name, before, after):
             self.violate(invariant, what)
 
@@ -121,13 +120,11 @@ class Oracle:
             self.model = max(self.model, self.world.began.get(run, 0))
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
-        """Runs were withdrawn and the caller told; which model is current again is not asked."""
+        """Runs were withdrawn and the caller told."""
         self.withdrawn.update(withdrawn)
-        self.model = 0
-        self.turns += 1
 
-    def failed_over(self) -> None:
-        """The store lost its last commits: promotions among them are taken back."""
+    def turn(self) -> None:
+        """A rollback or a loss took promotions back: an earlier model may be current again."""
         self.model = 0
         self.turns += 1
 

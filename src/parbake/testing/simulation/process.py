@@ -15,6 +15,7 @@ from parbake.ports import Ack
 from parbake.stores._base import EngineStore
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems, SimStore
+from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
 from parbake.testing.simulation.truth import Records, Shelf, SimSource
 
@@ -22,11 +23,8 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
-TIMEOUT_S = 0.3
 SLOW = 0.4
 """The share of ways to or from the store that take any time."""
-SILENCE_S = 4.0
-HEARTBEAT_S = 1.0
 
 
 class Network:

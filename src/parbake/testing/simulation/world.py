@@ -17,8 +17,9 @@ from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.faults import Faults
-from parbake.testing.simulation.oracle import DEADLINE_S, Oracle, reading
-from parbake.testing.simulation.process import HEARTBEAT_S, SILENCE_S, Process
+from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.oracle import Oracle, reading
+from parbake.testing.simulation.process import Process
 from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
 from parbake.testing.simulation.truth import Row, Truth
 
@@ -147,14 +148,14 @@ class World:
     async def _read_some(self) -> None:
         """Read one key a few times, each time on some server; often one that a recent change concerns."""
         task, key = self._some_key()
-        for _ in range(self.rng.choice([1, 2, 3, 5])):
+        for _ in range(self.rng.choice([1, 3, 4, 6])):
             process = self._alive()
             if process is not None:
                 await process.run(self.read(process, task, key))
 
     def _some_key(self) -> tuple[str, str]:
         recent = list(self.oracle.raised_at_step)[-2:]
-        if recent and self.rng.random() < 0.4:  # noqa: PLR2004  # a share
+        if recent and self.rng.random() < 0.5:  # noqa: PLR2004  # a share
             family, _, entity = self.rng.choice(recent).partition("/")
             task = self.rng.choice(READERS[family])
             return task, entity if entity in SERVED[task] else self.rng.choice(SERVED[task])
@@ -272,6 +273,7 @@ class World:
             await asyncio.sleep(self.rng.random() * 2)
             self.say(f"{process.name} raises the floor to {floor}")
             await store.raise_floor(floor)
+            await self._run_batch(process, "weights")  # the model lies below the floor now
         except ParbakeError as error:
             self.say(f"{process.name} sweep failed: {error}")
 
@@ -283,6 +285,7 @@ class World:
         for truth in self.truths:
             if self.acked_to[truth.name] < len(truth.outbox):
                 self.oracle.violate("I5 liveness", f"{truth.name}: an event is never acknowledged")
+        await process.run(self._run_batch(process, "weights"))  # a sweep or a loss may have left none
         before = self.oracle.tally
         self.oracle.tally = msgspec.structs.replace(before)
         for must_hit in (False, True):
