@@ -15,9 +15,9 @@ MUTANTS: dict[str, Plant] = {}
 @contextlib.contextmanager
 def planted(name: str) -> Iterator[None]:
     """Live with one mutant; the empty name is none. Raises :class:`KeyError` when there is no such."""
-    from parbake.testing.simulation import plants  # each registers itself
+    from parbake.testing.simulation import plants, plants_store  # each registers its own
 
-    del plants
+    del plants, plants_store
     if not name:
         yield
         return
