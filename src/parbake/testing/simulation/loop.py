@@ -51,9 +51,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
             self.now = max(self.now, timers[0][0])
         while timers and timers[0][0] <= self.now:
-            handle = heapq.heappop(timers)[2]
-            if not handle.cancelled():
-                ready.append(handle)
+            due = heapq.heappop(timers)[2]
+            if not due.cancelled():
+                ready.append(due)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
