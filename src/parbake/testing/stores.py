@@ -29,7 +29,7 @@ def make_record(
     *,
     generation: int = 0,
     fences: tuple[str, ...] = ("policy/a", "policy"),
-    computed_at: float = 100.0,
+    computed_at: float = 1.0,
 ) -> Record:
     """A record fenced by ``policy/a`` and ``policy``; times are seconds since the epoch."""
     meta = Meta(Tags(fences, (("user/7", stamp.pack()),)), generation)
@@ -94,7 +94,7 @@ class StoreSuite(ABC):
         assert await store.write(TASK, b"k", make_record(late, b"late"), now=1.0)
         assert not await store.write(TASK, b"k", make_record(early, b"early"), now=1.0)
         assert not await store.write(TASK, b"k", make_record(late, b"tie"), now=1.0)
-        assert await store.write(TASK, b"k", make_record(late, b"later", computed_at=200.0), now=1.0)
+        assert await store.write(TASK, b"k", make_record(late, b"later", computed_at=2.0), now=1.0)
         await store.apply([Change(("policy/a", "policy/*"))], now=1.0)
         assert await store.write(TASK, b"k", make_record(early, b"dead too"), now=1.0)
         assert (await store.read(TASK, b"k")).records[0].payload == b"dead too"
