@@ -27,7 +27,7 @@ from parbake.ports import Extent, SourceEvent
 T = TypeVar("T")
 REQUEST_S = 3.0
 """How long the broker may take for one answer."""
-CALL_S = 8.0
+CALL_S = 6.0
 """How long any use may take, connecting included."""
 FETCH_WAIT_MS = 10
 """Fetches are only made where there is something to fetch: one that finds nothing must not hold up the next request."""

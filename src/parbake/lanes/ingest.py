@@ -166,6 +166,8 @@ class Ingest:
                 last = await self._apply([self._change(source, row) for row in run], position)
                 after = run[-1].position
             rows = await asyncio.to_thread(source.poll, after, PAGE)
+        if source.is_gapless and extent.last > after:  # given before the poll, and not there
+            last = await self._bridge(source, after, extent.last)
         return last
 
     async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
