@@ -1,5 +1,6 @@
-"""What stores do at their limits: a counter that ends, too much that is parked, records from the future, no permission."""
+"""What stores do at their limits: a counter at its end, a full ring, records from the future, no permission."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -107,27 +108,43 @@ except StoreError as error:
 """
 
 
-@pytest.mark.parametrize("what", ["data.mdb", "lock.mdb", ".", ".."])
-async def test_what_may_not_be_written_is_named_and_not_called_damaged(what):
-    """A file, its lock or its folder without write permission: check owner, mode and disk."""
+@pytest.fixture
+def folder():
+    """Return where a store may be made; unlike pytest's own folders, other users can reach it."""
     with tempfile.TemporaryDirectory(prefix="parbake-test-") as name:
-        folder = Path(name) / "inner" / "store"
-        url = f"lmdb://{folder}?map_size=16MiB"
-        if what != "..":
-            await open_store(url).close()
-            folder.parent.chmod(0o755)
-        else:
-            folder.parent.mkdir()
-            folder.parent.chmod(0o555)
-        for path in (folder.parent.parent, *folder.glob("*")):
-            path.chmod(0o777)
-        if what != "..":
-            folder.chmod(0o777)
-            (folder / what).chmod(0o555 if what == "." else 0o444)
-        if what == ".":
-            for path in folder.glob("*"):
-                path.chmod(0o444)
-        done = subprocess.run([sys.executable, "-c", WRITE_NOTHING, url], check=True, capture_output=True, text=True)
-        folder.parent.chmod(0o755)
-        assert done.stdout.startswith("store "), done.stdout
-        assert "cannot be written" in done.stdout
+        Path(name).chmod(0o755)
+        yield Path(name) / "store"
+        Path(name).chmod(0o755)
+
+
+async def store_in(folder):
+    """Make a store that anybody may write to."""
+    await open_store(f"lmdb://{folder}?map_size=16MiB").close()
+    for path in (folder, *folder.iterdir()):
+        path.chmod(0o777)
+
+
+def complaint(folder):
+    """Open a store as a user who owns nothing; returns what the error says."""
+    words = [sys.executable, "-c", WRITE_NOTHING, f"lmdb://{folder}?map_size=16MiB"]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("name", ["data.mdb", "lock.mdb"])
+async def test_a_file_that_may_not_be_written_is_named(folder, name):
+    """It is not called damaged: who reads that would move it away."""
+    await store_in(folder)
+    (folder / name).chmod(0o444)
+    assert re.match(r"store .*/store cannot be written .* check its owner, its mode", complaint(folder))
+
+
+def test_a_folder_that_may_not_be_made_is_named(folder):
+    """The same for the first start."""
+    folder.parent.chmod(0o555)
+    assert "cannot be written" in complaint(folder)
+
+
+async def test_where_all_may_be_written_nothing_is_wrong(folder):
+    """The counterpart: where everything may be written the store opens."""
+    await store_in(folder)
+    assert complaint(folder) == ""

@@ -63,7 +63,9 @@ def retry(
 
 
 @events.command(epilog="Example: parbake events restart shop:app kafka:changes")
-def restart(app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]) -> None:
+def restart(
+    app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]
+) -> None:
     """Hear a source from its beginning again, after raising all its families: for one that was made anew."""
     _acknowledge(_with(app, lambda application: application.restart(source)))
 
