@@ -21,6 +21,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Start at second 0."""
         super().__init__()
         self.now = 0.0
+        self.answer_delay: Callable[[], float] = lambda: 0.0
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._numbers = itertools.count()
 
@@ -70,12 +71,19 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if done.cancelled():
                 return
             try:
-                done.set_result(context.run(func, *args))
+                result = context.run(func, *args)
             except Exception as error:  # noqa: BLE001 - handed to whoever awaits it
-                done.set_exception(error)
+                self.call_later(self.answer_delay(), _answer, done.set_exception, done, error)
+            else:
+                self.call_later(self.answer_delay(), _answer, done.set_result, done, result)
 
         self.call_later(self.thread_delay_s, call)
         return done
+
+
+def _answer(tell: Callable[[Any], None], done: asyncio.Future[Any], answer: Any) -> None:
+    if not done.done():
+        tell(answer)
 
 
 class OwnedTask(asyncio.Task[Any]):

@@ -15,7 +15,7 @@ import msgspec
 
 from parbake.served import Served
 from parbake.testing.simulation import ground
-from parbake.testing.simulation.limits import CLOCK_ERROR_S, DEADLINE_S, SILENCE_S
+from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
 from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
 from parbake.testing.simulation.truth import Row
 
@@ -141,7 +141,7 @@ class Oracle:
     def begin(self, process: Process, task: str, key: str) -> Read:
         """A read begins: whatever was acknowledged until now must be in what it returns."""
         now = asyncio.get_running_loop().time()
-        due = self._due(now - SILENCE_S - 2 * CLOCK_ERROR_S - 0.01)
+        due = self._due(now - SILENCE_S - 2 * self.world.faults.clock_error_s - 0.01)
         return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
 
     def _due(self, before: float) -> dict[str, int]:
@@ -203,7 +203,7 @@ class Oracle:
             )
         if gone := read.withdrawn.intersection(made.runs):
             self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")
-        if made.until + CLOCK_ERROR_S < read.at:
+        if made.until + self.world.faults.clock_error_s < read.at:
             self.violate("I8 valid_until", f"{read.task}({read.key}) ran out {read.at - made.until:.2f} s before")
 
 

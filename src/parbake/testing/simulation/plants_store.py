@@ -263,5 +263,3 @@ def event_not_atomic(stack: ExitStack) -> None:
         return await commit(self, Commit({}, marks))
 
     method(stack, SimItems, "commit", piecemeal)
-
-

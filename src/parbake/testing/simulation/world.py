@@ -77,6 +77,7 @@ class World:
         self.journal = Memory()
         self.faults = Faults(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
+        self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
         self.oracle = Oracle(self)
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
@@ -118,11 +119,12 @@ class World:
     async def play(self) -> None:
         """Live through the history, then let everything heal and look whether it does."""
         self.faults.settle()
+        loop = asyncio.get_running_loop()
+        loop.answer_delay = lambda: self.rng.random() * self.slow_polls_s  # type: ignore[attr-defined]  # a VirtualLoop
         for process in self.processes:
             process.start()
         await asyncio.sleep(0.5)
         clients: list[asyncio.Task[Any]] = []
-        loop = asyncio.get_running_loop()
         for _ in range(STEPS):
             self.step += 1
             clients.append(loop.create_task(self._act()))
@@ -135,8 +137,16 @@ class World:
     async def _act(self) -> None:
         """One step of some client, or of fate."""
         act: Callable[[], Coroutine[Any, Any, None]] = self.rng.choices(
-            [self._read_some, self._change, self._materialize, self._roll_back, self._sweep, self.faults.strike],
-            [78, 8, 2.5, 0.7, 0.7, self.faults.weight],
+            [
+                self._read_some,
+                self._change,
+                self._burst,
+                self._materialize,
+                self._roll_back,
+                self._sweep,
+                self.faults.strike,
+            ],
+            [78, 7, 2, 2.5, 0.7, 0.7, self.faults.weight],
         )[0]
         await act()
 
@@ -148,7 +158,7 @@ class World:
     async def _read_some(self) -> None:
         """Read one key a few times, each time on some server; often one that a recent change concerns."""
         task, key = self._some_key()
-        for _ in range(self.rng.choice([1, 3, 4, 6])):
+        for _ in range(self.rng.choice([2, 3, 4, 6])):
             process = self._alive()
             if process is not None:
                 await process.run(self.read(process, task, key))
@@ -156,11 +166,15 @@ class World:
     def _some_key(self) -> tuple[str, str]:
         recent = list(self.oracle.raised_at_step)[-2:]
         if recent and self.rng.random() < 0.5:  # noqa: PLR2004  # a share
-            family, _, entity = self.rng.choice(recent).partition("/")
-            task = self.rng.choice(READERS[family])
-            return task, entity if entity in SERVED[task] else self.rng.choice(SERVED[task])
+            return self._reader_of(self.rng.choice(recent))
         task = self.rng.choice(list(SERVED))
         return task, self.rng.choice(SERVED[task])
+
+    def _reader_of(self, tag: str) -> tuple[str, str]:
+        """A task and a key that a change of a tag concerns."""
+        family, _, entity = tag.partition("/")
+        task = self.rng.choice(READERS[family])
+        return task, entity if entity in SERVED[task] else self.rng.choice(SERVED[task])
 
     async def read(self, process: Process, task: str, key: str) -> None:
         """One read, judged."""
@@ -223,6 +237,23 @@ class World:
         except ParbakeError as error:
             self.say(f"{process.name} not acknowledged: {error}")
 
+    async def _burst(self) -> None:
+        """Everything at once around one entity: a read under way, an acknowledged change, perhaps a loss, a read."""
+        process = self._alive()
+        if process is None:
+            return
+        subject = self.rng.choice(ENTITIES)
+        task, key = self._reader_of(subject)
+        before = asyncio.get_running_loop().create_task(process.run(self.read(process, task, key)))
+        await asyncio.sleep(self.rng.random() * self.slowness_s * 2)
+        if process.is_alive:
+            await process.run(self._tell(process, self.commit(subject, "changed")))
+        if self.rng.random() < 0.5:  # noqa: PLR2004  # a share
+            self.faults.fail_over(most=8)
+        if process.is_alive:
+            await process.run(self.read(process, task, key))
+        await before
+
     async def _materialize(self) -> None:
         process = self._alive()
         if process is not None:
@@ -258,24 +289,46 @@ class World:
         self.say(f"{name}: run {self.run_of[gone]} (generation {gone}) rolled back")
         if gone in self.journal.generations:
             self.oracle.rolled_back([mark(self.run_of[gone])])
+        if self.rng.random() < 0.5:  # noqa: PLR2004  # a share
+            await asyncio.sleep(self.rng.random() * 0.1)
+            self.faults.fail_over(most=8)
 
     async def _sweep(self) -> None:
-        """Raise the floor to what the counter showed a moment ago; what lies below is dead and deleted."""
+        """Raise the floor to where the counter stands, while what lies below it is read and raised again."""
         process = self._alive()
         if process is not None:
             await process.run(self._raise_floor(process))
 
     async def _raise_floor(self, process: Process) -> None:
         assert process.app is not None  # noqa: S101  # a process that is alive has one
-        store = process.app.engine.store
+        store, subject = process.app.engine.store, self.rng.choice(ENTITIES)
         try:
+            await self._tell(process, self.commit(subject, "changed"))
             floor, _ = await store.stamp()
-            await asyncio.sleep(self.rng.random() * 2)
+            at_once = [self._soon(self._read_one_of(subject)) for _ in range(4)]
+            at_once.append(self._soon(self._tell(process, self.commit(subject, "changed"))))
             self.say(f"{process.name} raises the floor to {floor}")
             await store.raise_floor(floor)
+            await asyncio.gather(*at_once)
+            await self._read_one_of(subject)
             await self._run_batch(process, "weights")  # the model lies below the floor now
         except ParbakeError as error:
             self.say(f"{process.name} sweep failed: {error}")
+
+    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Do something beside, a few milliseconds from now."""
+
+        async def later() -> None:
+            await asyncio.sleep(self.rng.random() * 0.03)
+            await work
+
+        return asyncio.get_running_loop().create_task(later())
+
+    async def _read_one_of(self, subject: str) -> None:
+        """Read something that a change concerns."""
+        process = self._alive()
+        if process is not None:
+            await process.run(self.read(process, *self._reader_of(subject)))
 
     async def _check_liveness(self) -> None:
         """I5: everything committed is acknowledged by now, every key is served, fresh, and from what is stored."""
