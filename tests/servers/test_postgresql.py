@@ -30,14 +30,17 @@ class Database:
 
     def __init__(self, server):
         """Create it with the suite's table and an outbox."""
-        name = f"shop{next(numbers)}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        self.address = psycopg.conninfo.make_conninfo(server, dbname=name)
+        self.address = self.place(server, f"shop{next(numbers)}")
         with self.transaction() as connection:
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
             connection.execute(OUTBOX_DDL)
             connection.execute(OUTBOX_DDL)
+
+    def place(self, server, name):
+        """Make it; returns its address."""
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return psycopg.conninfo.make_conninfo(server, dbname=name)
 
     def source(self, **options):
         """A source over it."""
@@ -73,7 +76,13 @@ class TestPostgresql(SourceSuite):
 
 
 class Outbox(Database):
-    """The same as a log of events."""
+    """The same as a log of events, in a schema of its own, which is made and removed sooner than a database."""
+
+    def place(self, server, name):
+        """Make it; returns its address."""
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return psycopg.conninfo.make_conninfo(server, options=f"-c search_path={name}")
 
     def source(self):
         """A reader."""
