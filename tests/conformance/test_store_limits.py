@@ -46,7 +46,7 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
     lookup = await embedded.read("t@1", b"k")
     assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None
     rows = [Change(("policy/a", "policy/*"), "s", str(n)) for n in range(3)]
-    ack = await embedded.apply(rows, now=1.0, position=("s", 1, 3))
+    ack = await embedded.apply(rows, now=1.0, position=("s", 0, 3))
     assert ack.stamp == Stamp(control.incarnation + 1, 3)
     assert ack.trusted
     assert before < stamps[0] < stamps[1] < ack.stamp == (await embedded.stamp())[0]
@@ -60,7 +60,7 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
     lookup = await embedded.read("t@1", b"other")
     assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None
     assert await embedded.applied("s") == 3
-    assert (await embedded.apply(rows, now=1.0, position=("s", 1, 3))).raised == {}
+    assert (await embedded.apply(rows, now=1.0, position=("s", 0, 3))).raised == {}
 
 
 async def test_parked_events_are_bounded(embedded, monkeypatch):

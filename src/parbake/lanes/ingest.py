@@ -162,7 +162,7 @@ class Ingest:
             for run in _runs(rows) if source.is_gapless else [rows]:
                 if source.is_gapless and run[0].position > after + 1:
                     await self._bridge(source, after, run[0].position - 1)
-                position = (source.name, run[0].position, run[-1].position)
+                position = (source.name, after, run[-1].position)
                 last = await self._apply([self._change(source, row) for row in run], position)
                 after = run[-1].position
             rows = await asyncio.to_thread(source.poll, after, PAGE)
@@ -177,7 +177,7 @@ class Ingest:
             said = "source %s: the events after position %d up to %d are gone; raising all its families"
             _log.error(said, source.name, after, upto)
         change = Change(everything(source.families), source.name)
-        return await self._apply([change], (source.name, after + 1, upto))
+        return await self._apply([change], (source.name, after, upto))
 
     def _change(self, source: EventSource, row: SourceEvent) -> Change:
         """An event that is not understood must not block those behind it: it is parked, and raises all families."""

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 
 from parbake.artifact import Meta, Record, Stamp, Tags
-from parbake.errors import PromotionConflict, UnknownResource
+from parbake.errors import PromotionConflict, StoreError, UnknownResource
 from parbake.fence.check import is_pending, killed_by
 from parbake.fence.control import Pointer, Promotion
 from parbake.ports import Change, Parked, Store
@@ -105,13 +105,27 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         rows = [Change((f"policy/{n}", "policy/*"), "shop", str(n)) for n in (1, 2, 3)]
         assert await store.applied("shop") == 0
-        await store.apply(rows[:2], now=1.0, position=("shop", 1, 2))
-        again = await store.apply(rows[:2], now=1.0, position=("shop", 1, 2))
+        await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
+        again = await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
         assert (again.raised, again.stamp.sequence) == ({}, 2)
-        overlap = await store.apply(rows[1:], now=1.0, position=("shop", 2, 3))
+        overlap = await store.apply(rows[1:], now=1.0, position=("shop", 1, 3))
         assert set(overlap.raised) == {"policy/3", "policy/*"}
         assert await store.applied("shop") == 3
         assert await store.applied("other") == 0
+        await store.close()
+
+    async def test_changes_after_a_position_that_was_lost_are_refused(self, tmp_path: Path) -> None:
+        """A store that went back while an outbox was being polled passes over nothing: it is to be polled again."""
+        store = self.open_store(tmp_path)
+        await store.apply([Change(("policy/1", "policy/*"), "shop", "1")], now=1.0, position=("shop", 0, 1))
+        before = await store.stamp()
+        try:
+            await store.apply([Change(("policy/4", "policy/*"), "shop", "4")], now=1.0, position=("shop", 3, 4))
+        except StoreError as error:
+            assert error.field == "store"
+        else:
+            raise AssertionError("a position was jumped over")
+        assert (await store.applied("shop"), await store.stamp()) == (1, before)
         await store.close()
 
     async def test_duplicates_are_counted_and_raised_again(self, tmp_path: Path) -> None:
@@ -172,18 +186,18 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         assert await store.identity("shop") == ""
         rows = [Change((f"policy/{n}", "policy/*"), "shop", f"id-{n}" * 100) for n in (1, 2)]
-        await store.apply(rows, now=1.0, position=("shop", 1, 2))
+        await store.apply(rows, now=1.0, position=("shop", 0, 2))
         told = await store.identity("shop")
         assert told
         assert rows[1].id.startswith(told)
-        await store.apply(rows[:1], now=1.0, position=("shop", 1, 1))
+        await store.apply(rows[:1], now=1.0, position=("shop", 0, 1))
         assert (await store.identity("shop"), await store.applied("shop")) == (told, 2)
         await store.close()
 
     async def test_a_source_is_rewound_in_one_step_with_its_tags(self, tmp_path: Path) -> None:
         """Its position is forgotten only together with everything that it tells of."""
         store = self.open_store(tmp_path)
-        await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, position=("shop", 1, 1))
+        await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, position=("shop", 0, 1))
         ack = await store.rewind("shop", ["policy", "policy/*"], now=1.0)
         assert ack.raised == {"policy": 2, "policy/*": 2}
         assert (await store.applied("shop"), await store.identity("shop")) == (0, "")
@@ -194,9 +208,9 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         events = [Parked("shop", n, "no tag", 1.0, b"\xff%d" % n) for n in (1, 2)]
         changes = [Change(("policy", "policy/*"), "shop", "", parked) for parked in events]
-        await store.apply(changes, now=1.0, position=("shop", 1, 2))
+        await store.apply(changes, now=1.0, position=("shop", 0, 2))
         assert await store.unpark("shop", 2)
-        await store.apply(changes, now=1.0, position=("shop", 1, 2))
+        await store.apply(changes, now=1.0, position=("shop", 0, 2))
         (kept,) = await store.parked(10)
         assert (kept.source, kept.position, kept.reason, kept.at, kept.event) == ("shop", 1, "no tag", 1.0, b"\xff1")
         assert await store.applied("shop") == 2

@@ -70,6 +70,12 @@ def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
     return took_back(_as_control(before), _as_control(after))
 
 
+def current_model(world: World) -> int:
+    """The generation of the model that the store points to."""
+    raw = world.disk.get(engine.CONTROL)
+    return 0 if raw is None else _as_control(raw).pointer(weights.ref)
+
+
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
     """What the stored values of a key say they were made of; ``None`` when nothing can be said."""
     control = _as_control(world.disk.get(engine.CONTROL) or b"")

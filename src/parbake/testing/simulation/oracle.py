@@ -16,7 +16,7 @@ import msgspec
 from parbake.served import Served
 from parbake.testing.simulation import ground
 from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
+from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -116,8 +116,9 @@ class Oracle:
 
     def promoted(self, run: int) -> None:
         """A run's model was promoted and its caller told. Models follow each other in the order their runs began."""
-        if model_run(run) not in self.withdrawn:
-            self.model = max(self.model, self.world.began.get(run, 0))
+        began = self.world.began.get(run, 0)
+        if began <= ground.current_model(self.world):  # it may have been lost or taken back meanwhile
+            self.model = max(self.model, began)
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
         """Runs were withdrawn and the caller told."""

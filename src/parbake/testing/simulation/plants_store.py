@@ -168,8 +168,8 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
         ack = await publish(self, published)
         for event in published:
             source, _, position = event.id.partition("-")
-            where = (source, int(position), int(position))
-            await self._store.apply([Change(event.tags)], now=self._clock.now(), position=where)
+            done = await self._store.applied(source)
+            await self._store.apply([Change(event.tags)], now=self._clock.now(), position=(source, done, int(position)))
         return ack
 
     method(stack, Ingest, "publish", jumping)
