@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 MAX_KEYS = 200_000
+MAX_FAMILIES = 50
+"""So many unknown families are counted by name, the rest together: a publisher can invent any number."""
+FROM_THE_FUTURE = "computed in the future"
 
 
 class Histogram:
@@ -41,6 +44,11 @@ class Counters:
         self.tags_raised: Counter[str] = Counter()
         self.event_latency = Histogram()
         self.heat: Counter[tuple[str, bytes]] = Counter()
+        self.parked = 0
+        self.clock_skew = 0
+        self.gaps: Counter[str] = Counter()
+        self.unknown_families: Counter[str] = Counter()
+        self.source_failures: Counter[str] = Counter()
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Count a read and its key's heat."""
@@ -57,8 +65,10 @@ class Counters:
         self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub knows only int
 
     def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:  # noqa: ARG002 - the hook's signature
-        """Count a miss."""
+        """Count a miss, and a clock that must be wrong."""
         self.misses[task, verdict] += 1
+        if reason.startswith(FROM_THE_FUTURE):
+            self.clock_skew += 1
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
         """Count an acknowledged event."""
@@ -67,6 +77,12 @@ class Counters:
         self.event_latency.add(seconds)
         for tag in tags:
             self.tags_raised[tag.partition("/")[0]] += 1
+
+    def unknown(self, families: Iterable[str]) -> None:
+        """Count families that no task and no source knows."""
+        for family in families:
+            known = family in self.unknown_families or len(self.unknown_families) < MAX_FAMILIES
+            self.unknown_families[family if known else "other"] += 1
 
     def drain_heat(self) -> Counter[tuple[str, bytes]]:
         """Take the counts per key since the last drain."""

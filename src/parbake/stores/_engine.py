@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
+from parbake.contract import FUTURE_S
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -29,9 +30,11 @@ from parbake.ports import Lookup
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = b"w", b"o", b"b", b"e", b"a", b"s", b"n", b"p"
+RING = b"k"
+"""Where it is written which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 COMMON_ITEMS = 4
-"""Items that every application of events touches: counter, control record, position, and one to spare."""
+"""Items that every application of events touches: counter, control record, position, and how many were parked."""
 _STAMP = slice(4, 20)
 """Where an encoded record has its stamp; see :mod:`parbake.artifact`."""
 
@@ -184,7 +187,7 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
             continue
         stored = decode(raw)
         marks = {t: m for t in tags_of([stored]) if (m := txn.peek(mark_key(t))) is not None}
-        alive = killed_by(stored, control, marks, now=now) is None
+        alive = killed_by(stored, control, marks, now=now) is None and stored.computed_at <= now + FUTURE_S
         if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
         if raw is base and alive and newness(stored) > newness(record):
