@@ -9,6 +9,7 @@ header's variable part (msgpack), then the value (msgpack)::
 from __future__ import annotations
 
 import struct
+from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -17,12 +18,16 @@ from parbake.errors import ForeignStore
 
 FORMAT = 1
 _FIXED = struct.Struct(">BBHQQddI")
+_HEAD = _FIXED.size
 _STAMP = struct.Struct(">QQ")
-_STAMP_AT = 4
+STAMP_AT = slice(4, 20)
+"""Where an encoded record has its stamp."""
 
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
 ABSENT_FLAG = 1
+HEADERS_KEPT = 16_384
+"""Decoded headers that are kept, about 1 KB each: they are the same from read to read, and values are not in them."""
 
 
 class Stamp(NamedTuple):
@@ -36,9 +41,12 @@ class Stamp(NamedTuple):
         return _STAMP.pack(self.incarnation, self.sequence)
 
 
+_new_stamp = tuple.__new__  # what Stamp._make does, without its check of the length
+
+
 def unpack_stamp(raw: bytes) -> Stamp:
     """The inverse of :meth:`Stamp.pack`."""
-    return Stamp._make(_STAMP.unpack(raw))
+    return _new_stamp(Stamp, _STAMP.unpack(raw))
 
 
 class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -49,7 +57,7 @@ class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
     is_model: bool
 
 
-class Tags(msgspec.Struct, frozen=True, array_like=True):
+class Tags(msgspec.Struct, frozen=True, array_like=True, dict=True):
     """What a record is bound by: fence tags at the record's own stamp, refresh tags each with theirs.
 
     ``tolerated`` tags were read but do not bind the record itself: a task that reads it may fence them.
@@ -60,8 +68,15 @@ class Tags(msgspec.Struct, frozen=True, array_like=True):
     built_from: tuple[Built, ...] = ()
     tolerated: tuple[tuple[str, bytes], ...] = ()
 
+    @cached_property
+    def named(self) -> tuple[tuple[str, bytes], ...]:
+        """Every tag once, whatever its strength, each also as the bytes that name it in a store."""
+        tags = dict.fromkeys(self.fences)
+        tags.update(dict.fromkeys(tag for tag, _ in (*self.refreshes, *self.tolerated)))
+        return tuple((tag, tag.encode()) for tag in tags)
 
-class Meta(msgspec.Struct, frozen=True, array_like=True):
+
+class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The header's variable part. ``generation`` is 0 for event and on-demand results."""
 
     tags: Tags
@@ -73,7 +88,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True):
     inputs_age_s: float = 0.0
 
 
-class Record(msgspec.Struct, frozen=True):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """A record with its value still encoded. Times are seconds since the epoch; ``valid_until`` may be infinite."""
 
     stamp: bytes
@@ -86,7 +101,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
-_decode_meta = msgspec.msgpack.Decoder(Meta).decode
+_decode_meta = lru_cache(HEADERS_KEPT)(msgspec.msgpack.Decoder(Meta).decode)
 
 
 def encode(record: Record) -> bytes:
@@ -106,14 +121,14 @@ def decode(raw: bytes) -> Record:
         form, lane, flags, _, _, computed_at, valid_until, length = _FIXED.unpack_from(raw)
         if form != FORMAT:
             raise ForeignStore(f"record format {form} is not {FORMAT}: written by another version of parbake")
-        end = _FIXED.size + length
+        end = _HEAD + length
         return Record(
-            raw[_STAMP_AT : _STAMP_AT + 16],
+            raw[STAMP_AT],
             computed_at,
             valid_until,
             LANES[lane],
             bool(flags & ABSENT_FLAG),
-            _decode_meta(raw[_FIXED.size : end]),
+            _decode_meta(raw[_HEAD:end]),
             raw[end:],
         )
     except (struct.error, msgspec.DecodeError, IndexError) as error:

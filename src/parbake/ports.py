@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
@@ -14,7 +14,7 @@ from parbake.fence.control import Control, Promotion
 ViewT = TypeVar("ViewT")
 
 
-class Lookup(msgspec.Struct, frozen=True):
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
 
     ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
@@ -146,6 +146,15 @@ class Store(Protocol):
 
     async def close(self) -> None:
         """Release the store."""
+        ...
+
+
+@runtime_checkable
+class ReadsNow(Protocol):
+    """What a store offers besides when its reads wait for nothing, neither a disk nor a network: embedded ones do."""
+
+    def read_now(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """The same as :meth:`Store.read`, at once."""
         ...
 
 

@@ -35,8 +35,7 @@ def killed_by(
     """
     if control.blessed != control.incarnation:
         return "unknown: the store's incarnation is not blessed"
-    stamp, tags = record.stamp, record.meta.tags
-    floor = control.floor
+    stamp, tags, floor = record.stamp, record.meta.tags, control.floor
     if stamp < floor:
         return "below the floor"
     for tag in tags.fences:
@@ -45,18 +44,27 @@ def killed_by(
             return f"{tag} changed"
         if silent and family(tag) in silent:
             return f"unknown: the source of {family(tag)} is silent"
-    if also_fenced:
-        for tag, seen in (*tags.refreshes, *tags.tolerated):
-            if family(tag) in also_fenced and seen < marks.get(tag, floor):
-                return f"{tag} changed"
-            if family(tag) in also_fenced and family(tag) in silent:
-                return f"unknown: the source of {family(tag)} is silent"
-    return _lineage(record, control, now, pointers)
-
-
-def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
+    if also_fenced and (reason := _for_a_consumer(record, floor, marks, silent, also_fenced)):
+        return reason
     if record.valid_until <= now:
         return "past valid_until"
+    return _lineage(record, control, pointers) if tags.built_from or control.withdrawn else None
+
+
+def _for_a_consumer(
+    record: Record, floor: bytes, marks: Marks, silent: Collection[str], also_fenced: Collection[str]
+) -> str | None:
+    """What the record's own contract tolerates, and its consumer does not."""
+    tags = record.meta.tags
+    for tag, seen in (*tags.refreshes, *tags.tolerated):
+        if family(tag) in also_fenced and seen < marks.get(tag, floor):
+            return f"{tag} changed"
+        if family(tag) in also_fenced and family(tag) in silent:
+            return f"unknown: the source of {family(tag)} is silent"
+    return None
+
+
+def _lineage(record: Record, control: Control, pointers: Mapping[str, int] | None) -> str | None:
     if record.meta.generation in control.withdrawn:
         return "its generation is withdrawn"
     for built in record.meta.tags.built_from:
@@ -71,7 +79,8 @@ def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str
 
 def is_pending(record: Record, marks: Marks) -> bool:
     """Whether a refresh-strength tag was raised after the stamp it was read at."""
-    return any(seen < marks.get(tag, b"") for tag, seen in record.meta.tags.refreshes)
+    refreshes = record.meta.tags.refreshes
+    return bool(refreshes) and any(seen < marks.get(tag, b"") for tag, seen in refreshes)
 
 
 def may_replace(stored: Record, new: Record, *, stored_is_alive: bool) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 from parbake.artifact import Record, unpack_stamp
-from parbake.contract import Judgement, Recompute, ServeStale, Use, Verdict, judge
+from parbake.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
 from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
-from parbake.ports import Clock, Hook, Lookup, Source, Store
+from parbake.ports import Clock, Hook, Lookup, ReadsNow, Source, Store
 from parbake.served import Served
 from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
@@ -23,6 +23,7 @@ from parbake.serving.models import Models
 from parbake.serving.plan import Plan
 from parbake.serving.scope import within_deadline
 from parbake.tasks import Artifact, ModelTask
+from parbake.telemetry import Counters
 
 _MISSING = Judgement(Verdict.MISSING, 0.0, "never computed")
 _decode_reason = msgspec.msgpack.Decoder(str).decode
@@ -44,14 +45,18 @@ class Resolver:
         store: Store,
         binder: Binder,
         clock: Clock,
+        counters: Counters,
         hooks: Sequence[Hook],
         plans: Mapping[str, Plan],
         silence_limit_s: float,
     ) -> None:
         """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted."""
         self._store = store
+        self._read_now = store.read_now if isinstance(store, ReadsNow) else None
         self._clock = clock
-        self._hooks = tuple(hooks)
+        self._reads = counters.reads
+        self._watchers = tuple(hooks)
+        self._hooks: tuple[Hook, ...] = (counters, *hooks)
         self._plans = plans
         self._silence_limit_s = silence_limit_s
         self._sources: tuple[Source, ...] = binder.sources
@@ -59,21 +64,44 @@ class Resolver:
         self._models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
 
+    def serve_now(self, plan: Plan, key: Any) -> Served[Any] | None:
+        """Serve a checked key from a record that may be served as it is, if the store gives it at once.
+
+        Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
+        """
+        if self._read_now is None:
+            return None
+        started = time.perf_counter()
+        raw = plan.keys.encode(key)
+        record, judgement = self._best(plan, self._read_now(plan.ref, raw), NO_CONTEXT)
+        if record is None or record.absent or judgement.verdict not in SERVABLE:
+            return None
+        try:
+            value = plan.decode(record.payload)
+        except msgspec.DecodeError:
+            return None
+        served = self._served(plan, record, value, judgement)
+        self._count(plan, raw, served, started)
+        return served
+
     async def serve(self, plan: Plan, key: Any, context: Context = NO_CONTEXT) -> Found:
         """Resolve a checked key of an artifact; the caller's deadline applies."""
         started = time.perf_counter()
         raw = plan.keys.encode(key)
         found = await self._resolve(plan, key, raw, context)
-        took = time.perf_counter() - started
-        served = found.served
-        for hook in self._hooks:
-            hook.served(plan.name, raw, served.verdict.value, served.lane, took)
+        self._count(plan, raw, found.served, started)
         return found
+
+    def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
+        took, verdict = time.perf_counter() - started, str(served.verdict)
+        self._reads[plan.name].add(raw, verdict, served.lane, took)
+        for hook in self._watchers:
+            hook.served(plan.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
         record, judgement = self._best(plan, lookup, context)
-        if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+        if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(plan, key, record, judgement, context)
         for hook in self._hooks:
             hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
@@ -85,7 +113,7 @@ class Resolver:
         now, best, why = self._clock.now(), None, _MISSING
         for record in lookup.records:
             judgement = self._judge(plan, record, lookup, context, now)
-            if judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+            if judgement.verdict in SERVABLE:
                 if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
             elif why is _MISSING:
@@ -185,7 +213,7 @@ class Resolver:
         if not leads:
             lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
             record, judgement = self._best(plan, lookup, context)
-            if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+            if record is not None and judgement.verdict in SERVABLE:
                 return await self._from_record(plan, key, record, judgement, context)
             computed, _ = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
         if computed.record.absent:
@@ -224,7 +252,7 @@ class Resolver:
         """Keys and values of what is stored and may be served now; absences are left out."""
         async for raw, lookup in self._store.scan(plan.ref):
             record, judgement = self._best(plan, lookup, NO_CONTEXT)
-            if record is None or record.absent or judgement.verdict not in (Verdict.FRESH, Verdict.DEGRADED):
+            if record is None or record.absent or judgement.verdict not in SERVABLE:
                 continue
             yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
 

@@ -161,7 +161,7 @@ class EngineStore(ABC):
         _, control = await self.stamp()
         current = control.pointer(task)
         seen: set[bytes] = set()
-        for prefix in (engine.overlay_key(task, b""), *([engine.base_key(current, b"")] if current else [])):
+        for prefix in (engine.overlay_of(task), *([engine.base_key(current, b"")] if current else [])):
             async for page in self._pages(prefix):
                 keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
                 seen.update(keys)
@@ -173,15 +173,15 @@ class EngineStore(ABC):
         names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
         raws = await self._look(lambda txn: {name: txn.get(name) for name in names})
         records = {name: decode(raw) for name, raw in raws.items() if raw is not None}
-        marks = await self._look(lambda txn: engine.marks_of(txn, list(records.values())))
+        marks = await self._look(lambda txn: engine.marks_of(txn.get, list(records.values())))
         beats = await self._look(lambda txn: self._parsed.beats(txn.get(engine.BEATS)))
         _, control = await self.stamp()
         found = []
         for key in keys:
             both = (records.get(engine.overlay_key(task, key)), records.get(engine.base_key(current, key)))
             own = tuple(record for record in both if record is not None)
-            tags = engine.tags_of(own)
-            found.append((key, Lookup(control, own, {t: marks[t] for t in tags if t in marks}, beats)))
+            own_marks = {t: marks[t] for record in own for t, _ in record.meta.tags.named if t in marks}
+            found.append((key, Lookup(control, own, own_marks, beats)))
         return found
 
     async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:

@@ -6,12 +6,13 @@ file, for memory and for a server, so that all keep the same guarantee. Events h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 
-from parbake.artifact import Record, Stamp, decode, encode
+from parbake.artifact import STAMP_AT, Record, Stamp, decode, encode
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -30,10 +31,10 @@ from parbake.ports import Lookup
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = b"w", b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
+TASKS_KEPT = 1024
 COMMON_ITEMS = 4
 """Items that every application of events touches: counter, control record, position, and one to spare."""
-_STAMP = slice(4, 20)
-"""Where an encoded record has its stamp; see :mod:`parbake.artifact`."""
+_UNHEARD: Mapping[str, float] = {}
 
 
 class ReadTxn(Protocol):
@@ -80,7 +81,7 @@ class Parsed:
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
         """The heartbeats."""
         if raw is None:
-            return {}
+            return _UNHEARD
         kept = self._beats
         if kept is None or kept[0] != raw:
             kept = self._beats = (raw, self._as_beats(raw))
@@ -92,9 +93,15 @@ def is_listed(name: bytes) -> bool:
     return name[:1] in LISTED
 
 
+@lru_cache(TASKS_KEPT)
+def overlay_of(task: str) -> bytes:
+    """How the names of a task's event and on-demand results begin."""
+    return OVERLAY + task.encode() + b"\0"
+
+
 def overlay_key(task: str, key: bytes) -> bytes:
     """Where an event or on-demand result lies."""
-    return OVERLAY + task.encode() + b"\0" + key
+    return overlay_of(task) + key
 
 
 def base_key(generation: int, key: bytes) -> bytes:
@@ -130,34 +137,23 @@ def settle(txn: Txn, parsed: Parsed, host: str, at_us: int) -> Control:
 
 def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
     """One snapshot of a key: records, watermarks, control, heartbeats."""
-    control = parsed.control(txn.get(CONTROL) or b"")
+    get = txn.get
+    control = parsed.control(get(CONTROL) or b"")
     current = generation or control.pointer(task)
-    raws = [txn.get(overlay_key(task, key)), txn.get(base_key(current, key)) if current else None]
-    records = tuple(decode(raw) for raw in raws if raw is not None)
-    return Lookup(control, records, marks_of(txn, records), parsed.beats(txn.get(BEATS)))
+    overlay = get(overlay_of(task) + key)
+    base = get(base_key(current, key)) if current else None
+    records = tuple([decode(raw) for raw in (overlay, base) if raw is not None])
+    return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)))
 
 
-def tags_of(records: Sequence[Record]) -> dict[str, None]:
-    """All tags that bind some records, each once."""
-    tags: dict[str, None] = {}
-    for record in records:
-        bound = record.meta.tags
-        for tag in bound.fences:
-            tags[tag] = None
-        for tag, _ in bound.refreshes:
-            tags[tag] = None
-        for tag, _ in bound.tolerated:
-            tags[tag] = None
-    return tags
-
-
-def marks_of(txn: ReadTxn, records: Sequence[Record]) -> dict[str, bytes]:
+def marks_of(get: Callable[[bytes], bytes | None], records: Sequence[Record]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
-    for tag in tags_of(records):
-        raw = txn.get(MARK + tag.encode())
-        if raw is not None:
-            marks[tag] = raw
+    for record in records:
+        for tag, name in record.meta.tags.named:
+            raw = get(MARK + name)
+            if raw is not None:
+                marks[tag] = raw
     return marks
 
 
@@ -181,8 +177,7 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
         if raw is None:
             continue
         stored = decode(raw)
-        marks = {t: m for t in tags_of([stored]) if (m := txn.peek(mark_key(t))) is not None}
-        alive = killed_by(stored, control, marks, now=now) is None
+        alive = killed_by(stored, control, marks_of(txn.peek, [stored]), now=now) is None
         if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
         if raw is base and alive and newness(stored) > newness(record):
@@ -265,7 +260,7 @@ def drop_below(txn: Txn, names: Sequence[bytes], floor: bytes) -> int:
 
 def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
     """Whether the floor makes an item needless: a watermark at or below it, a record below it."""
-    return raw <= floor if name[:1] == MARK else raw[_STAMP] < floor
+    return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
 
 
 def swap(txn: Txn, name: str, expected: bytes | None, new: bytes) -> bool:

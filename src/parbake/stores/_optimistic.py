@@ -120,19 +120,13 @@ class OptimisticStore(EngineStore):
         self, name: bytes, records: Sequence[Record], got: Mapping[bytes, bytes | None]
     ) -> dict[str, bytes] | None:
         """The watermarks of the records' tags; ``None`` when not all were fetched: next time they are."""
-        tags = engine.tags_of(records)
-        marks: dict[str, bytes] = {}
-        for tag in tags:
-            try:
-                raw = got[engine.mark_key(tag)]
-            except KeyError:
-                if len(self._bound_by) >= REMEMBERED:
-                    self._bound_by.clear()
-                self._bound_by[name] = tuple(engine.mark_key(t) for t in tags)
-                return None
-            if raw is not None:
-                marks[tag] = raw
-        return marks
+        tags = {engine.MARK + tag_name: tag for record in records for tag, tag_name in record.meta.tags.named}
+        if not tags.keys() <= got.keys():
+            if len(self._bound_by) >= REMEMBERED:
+                self._bound_by.clear()
+            self._bound_by[name] = tuple(tags)
+            return None
+        return {tag: raw for place, tag in tags.items() if (raw := got[place]) is not None}
 
     async def close(self) -> None:
         """See :class:`parbake.ports.Store`."""

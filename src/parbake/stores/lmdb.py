@@ -87,6 +87,10 @@ class LmdbStore(EngineStore):
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
+        return self.read_now(task, key, generation=generation)
+
+    def read_now(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.ReadsNow`."""
         try:
             with self._begin() as txn:
                 return engine.read(txn, self._parsed, task, key, generation)

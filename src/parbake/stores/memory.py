@@ -63,6 +63,10 @@ class MemoryStore(EngineStore):
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
+        return self.read_now(task, key, generation=generation)
+
+    def read_now(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.ReadsNow`."""
         with self._lock:
             return engine.read(self._map, self._parsed, task, key, generation)
 
