@@ -202,3 +202,12 @@ def test_a_store_that_cannot_be_meant_is_refused(url):
     with pytest.raises(StoreError) as caught:
         open_store(url)
     assert caught.value.field.startswith("store")
+
+
+@pytest.mark.parametrize("scheme", ["nowhere1", "No-where", ""])
+def test_a_refused_url_keeps_its_password(scheme):
+    """The message quotes the URL without what stands before its host."""
+    with pytest.raises(StoreError) as caught:
+        open_store(f"{scheme}://me:se/cr@et@host")
+    assert f"{scheme}://***@host" in str(caught.value)
+    assert "et@" not in str(caught.value)

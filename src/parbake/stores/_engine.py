@@ -171,6 +171,8 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     """
     name = overlay_key(task, key)
     control = parsed.control(txn.peek(CONTROL) or b"")
+    if not control.is_trusted:  # what is not served now may be again once the incarnation is blessed
+        control = msgspec.structs.replace(control, blessed=control.incarnation)
     current = control.pointer(task)
     overlay, base = txn.get(name), txn.peek(base_key(current, key)) if current else None
     for raw in (overlay, base):

@@ -1,7 +1,10 @@
 """Public test helpers: clocks that tests move, and conformance suites per port."""
 
 from parbake.testing.clocks import FakeClock, FileClock
+from parbake.testing.items import DictItems, ItemsSuite
 from parbake.testing.sources import Backend, SourceSuite
 from parbake.testing.stores import StoreSuite, make_record
 
-__all__ = ["Backend", "FakeClock", "FileClock", "SourceSuite", "StoreSuite", "make_record"]
+__all__ = [
+    "Backend", "DictItems", "FakeClock", "FileClock", "ItemsSuite", "SourceSuite", "StoreSuite", "make_record",
+]  # fmt: skip

@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 REMEMBERED = 400
+SLOW_ITEM = 0.15
+"""The share of single items that are read noticeably later than those before."""
 
 
 class Disk:
     """The data, with what it takes to undo the last commits: a failover to a copy that had not got them yet."""
 
-    def __init__(self) -> None:
-        """Start empty, on the first host."""
+    def __init__(self, watch: Callable[[bytes, bytes | None, bytes | None], None]) -> None:
+        """Start empty, on the first host; ``watch`` sees every item that a commit changes, as it was and as it is."""
         self.items = ByteMap()
+        self._watch = watch
         self.host = "host 1"
         self._undo: list[dict[bytes, bytes | None]] = []
         self._open: dict[bytes, bytes | None] = {}
@@ -43,7 +46,10 @@ class Disk:
     def end_commit(self) -> None:
         """What was written since the last end is one commit."""
         if self._open:
-            self._undo = [*self._undo[-REMEMBERED:], self._open]
+            for key, before in self._open.items():
+                self._watch(key, before, self.items.get(key))
+            self._undo.append(self._open)
+            del self._undo[:-REMEMBERED]
             self._open = {}
 
     def fail_over(self, commits: int) -> int:
@@ -89,7 +95,8 @@ class SimItems:
         await self._process.reach_store()
         for name in self._process.rng.sample(names, len(names)):
             values[name] = self._disk.get(name)
-            await asyncio.sleep(self._process.rng.random() * 0.001)
+            if self._process.rng.random() < SLOW_ITEM:
+                await asyncio.sleep(self._process.rng.random() * 0.005)
         self.host = self._disk.host
         await self._process.hear_store()
         return [values[name] for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from parbake.testing.simulation.oracle import CLOCK_ERROR_S
+from parbake.testing.simulation.limits import CLOCK_ERROR_S
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
@@ -44,7 +44,7 @@ class Faults:
         length = self.world.rng.choice([0.1, 0.5, 2.0, 6.0])
         if kind == "fail_over":
             lost = self.world.disk.fail_over(self.world.rng.randrange(MOST_LOST))
-            self.world.oracle.failed_over()
+            self.world.oracle.turn()
             self.world.say(f"the store fails over and loses {lost} commits: {self.world.disk.host}")
             return
         self.world.say(f"{kind} {process.name} for {length} s")

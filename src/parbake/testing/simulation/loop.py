@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import heapq
+import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-
-
-class _Waiting:
-    """Stands where a loop asks the system for events: there are none, only time that passes at once."""
-
-    def __init__(self, loop: VirtualLoop) -> None:
-        self._loop = loop
-
-    def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
-        self._loop.now += timeout
-        return []
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
@@ -32,12 +21,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Start at second 0."""
         super().__init__()
         self.now = 0.0
-        self._selector = _Waiting(self)
-        self._clock_resolution = 1e-9
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self.now
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        """Call at a virtual second; what is due at the same one is called in the order it was asked for."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is skipped when its time comes."""
+
+    def _run_once(self) -> None:
+        """One turn: where nothing is ready, time passes to the next timer; nothing ever waits."""
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2].cancelled():
+            heapq.heappop(timers)
+        if not ready and not self._stopping:
+            if not timers:
+                raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
+            self.now = max(self.now, timers[0][0])
+        while timers and timers[0][0] <= self.now:
+            handle = heapq.heappop(timers)[2]
+            if not handle.cancelled():
+                ready.append(handle)
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle.cancelled():
+                handle._run()  # noqa: SLF001  # what the base class's own turn does
 
     def _process_events(self, event_list: Any) -> None:
         """There are none."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.served import Served
-from parbake.testing.simulation.process import SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run
+from parbake.testing.simulation import ground
+from parbake.testing.simulation.limits import CLOCK_ERROR_S, DEADLINE_S, SILENCE_S
+from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.world import World
 
 RECENT_STEPS = 10
-DEADLINE_S = 2.0
 LATE_S = 0.05
-CLOCK_ERROR_S = 0.5
-"""The largest error of a process's clock, in seconds."""
 
 
 class Read(msgspec.Struct):
@@ -78,9 +76,26 @@ class Oracle:
         self.world.say(f"VIOLATION {invariant}: {what}")
         self.violations.append(f"{invariant}: {what}")
 
+    def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
+        """An item of the store has changed."""
+        if ground.turned(name, before, after):
+            self.turn()
+        for invariant, what in ground.broken_by(self.world, name, before, after):
+            self.violate(invariant, what)
+
+    def missed(self, task: str, key: bytes, reason: str) -> None:
+        """I9: a change of one thing kills nothing that was made of others only."""
+        tag, changed, _ = reason.partition(" changed")
+        if not changed or "/" not in tag:
+            return
+        reads = ground.reads_of(self.world, tasks[task].ref, key)
+        if reads is not None and tag not in reads:
+            self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
+
     def committed(self, row: Row) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
         for tag in row.tags:
+            self.raised_at_step.pop(tag, None)  # so that the newest stand last
             self.raised_at_step[tag] = self.world.step
 
     def position(self) -> dict[str, int]:
@@ -100,18 +115,16 @@ class Oracle:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
-        """A run's model was promoted and its caller told."""
+        """A run's model was promoted and its caller told. Models follow each other in the order their runs began."""
         if model_run(run) not in self.withdrawn:
-            self.model = max(self.model, run)
+            self.model = max(self.model, self.world.began.get(run, 0))
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
-        """Runs were withdrawn and the caller told; which model is current again is not asked."""
+        """Runs were withdrawn and the caller told."""
         self.withdrawn.update(withdrawn)
-        self.model = 0
-        self.turns += 1
 
-    def failed_over(self) -> None:
-        """The store lost its last commits: promotions among them are taken back."""
+    def turn(self) -> None:
+        """A rollback or a loss took promotions back: an earlier model may be current again."""
         self.model = 0
         self.turns += 1
 
@@ -183,9 +196,10 @@ class Oracle:
 
     def _check_lineage(self, read: Read, made: Made) -> None:
         # A rollback or a failover during the read may take back the model that was current when it began.
-        if made.model and made.model < read.model and read.turn == self.turns:
+        began = self.world.began.get(made.model, 0)
+        if made.model and began < read.model and read.turn == self.turns:
             self.violate(
-                "I3 one snapshot", f"{read.task}({read.key}) was made with model {made.model}, {read.model} is current"
+                "I3 one snapshot", f"{read.task}({read.key}) was made with run {made.model}'s model, a later is current"
             )
         if gone := read.withdrawn.intersection(made.runs):
             self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")
@@ -212,6 +226,7 @@ class _Hook:
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):
             read.missed = True
+        self._process.world.oracle.missed(task, key, reason)
         self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:

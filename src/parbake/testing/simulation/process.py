@@ -15,6 +15,7 @@ from parbake.ports import Ack
 from parbake.stores._base import EngineStore
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems, SimStore
+from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
 from parbake.testing.simulation.truth import Records, Shelf, SimSource
 
@@ -22,15 +23,14 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
-TIMEOUT_S = 0.3
-SILENCE_S = 4.0
-HEARTBEAT_S = 1.0
+SLOW = 0.4
+"""The share of ways to or from the store that take any time."""
 
 
 class Network:
     """How one process reaches the store, in virtual seconds and shares of one."""
 
-    latency_s = 0.003
+    latency_s = 0.006
     lost_answers = 0.0
     lost_requests = 0.0
 
@@ -58,7 +58,7 @@ class _Numbered(EngineStore):
     async def begin(self) -> tuple[int, Stamp, Control]:
         """See :class:`parbake.ports.Store`."""
         begun = await super().begin()
-        self._world.run_of[begun[0]] = current_run.get()
+        self._world.begun(begun[0], current_run.get())
         return begun
 
 
@@ -176,8 +176,10 @@ class Process:
     async def reach_store(self) -> None:
         """The way to the store; raises :class:`StoreError` when the request does not arrive."""
         network = self.network
-        await asyncio.sleep(self.rng.random() * network.latency_s)
-        await self._wait_while_paused()
+        if self.rng.random() < SLOW:
+            await asyncio.sleep(self.rng.random() * network.latency_s)
+        if self.paused_until:
+            await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
         if self.is_cut_from_store or (network.lost_requests and self.rng.random() < network.lost_requests):
@@ -187,8 +189,10 @@ class Process:
     async def hear_store(self) -> None:
         """The way back; raises :class:`StoreError` when the answer is lost, though what was asked for was done."""
         network = self.network
-        await asyncio.sleep(self.rng.random() * network.latency_s)
-        await self._wait_while_paused()
+        if self.rng.random() < SLOW:
+            await asyncio.sleep(self.rng.random() * network.latency_s)
+        if self.paused_until:
+            await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
         if self.is_cut_from_store or (network.lost_answers and self.rng.random() < network.lost_answers):

@@ -151,6 +151,15 @@ async def strict(
     return merged(parts)
 
 
+@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo")], fallback_if_stale=Recompute(), owner="sim")
+async def memo(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
+    """An entity whose changes reach the store by touch alone, where no outbox tells them."""
+    pace.computing("memo", key)
+    fact = shelf.fact(f"memo/{key}")
+    await pace.breathe()
+    return merged([], {f"memo/{key}": fact.version})
+
+
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence("offer")], fallback_if_stale=Recompute(), owner="sim")
 async def offer(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Value[Made]:
     """A value that holds until the next full slot of time."""
@@ -221,6 +230,7 @@ async def page(
 FENCED: dict[str, frozenset[str]] = {
     "note": frozenset({"policy"}),
     "digest": frozenset({"policy"}),
+    "memo": frozenset({"memo"}),
     "soft": frozenset(),
     "loose": frozenset(),
     "strict": frozenset({"policy", "product"}),
@@ -234,6 +244,7 @@ FENCED: dict[str, frozenset[str]] = {
 SERVED: dict[str, Sequence[str]] = {
     "note": KEYS,
     "digest": ("all",),
+    "memo": KEYS,
     "soft": KEYS,
     "loose": KEYS,
     "strict": KEYS,

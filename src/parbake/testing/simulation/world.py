@@ -17,15 +17,24 @@ from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.faults import Faults
-from parbake.testing.simulation.oracle import DEADLINE_S, Oracle, reading
-from parbake.testing.simulation.process import HEARTBEAT_S, SILENCE_S, Process
-from parbake.testing.simulation.tasks import FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
+from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.oracle import Oracle, reading
+from parbake.testing.simulation.process import Process
+from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
 from parbake.testing.simulation.truth import Row, Truth
 
 StoreModel = Literal["embedded", "snapshot", "single"]
-STEPS = 110
+STEPS = 90
 STEP_S = 0.06
-ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste") for key in KEYS]
+READERS = {
+    "policy": ["note", "note", "digest", "strict", "page"],
+    "product": ["soft", "loose", "strict", "ranked", "page"],
+    "offer": ["offer", "page"],
+    "taste": ["ranked", "page"],
+    "memo": ["memo"],
+}
+"""Tasks that read a family, directly or through others."""
+ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste", "memo") for key in KEYS]
 
 
 class Memory:
@@ -57,24 +66,35 @@ class World:
         self.version = 0
         self.run = 0
         self.run_of: dict[int, int] = {}
+        self.began: dict[int, int] = {}
         self.policies = Truth("policies", {"policy": KEYS}, told=["policy"])
-        self.shop = Truth("shop", {"product": KEYS, "offer": KEYS, "taste": KEYS}, told=["product", "offer", "taste"])
+        self.replayable = self.rng.random() < 0.6
+        told = ["product", "offer", "taste", *(["memo"] if self.replayable else [])]
+        self.shop = Truth("shop", {family: KEYS for family in ("product", "offer", "taste", "memo")}, told=told)
         self.truths = (self.policies, self.shop)
         self.acked_to = {truth.name: 0 for truth in self.truths}
-        self.disk = Disk()
+        self.disk = Disk(lambda name, before, after: self.oracle.stored(name, before, after))
         self.journal = Memory()
         self.faults = Faults(self)
-        self.replayable = self.rng.random() < 0.7
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.oracle = Oracle(self)
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
             self.processes.append(Process("worker2", self, is_worker=True))
 
+    def true_now(self) -> float:
+        """Epoch seconds as they really are."""
+        return EPOCH + asyncio.get_running_loop().time()
+
     def say(self, what: str) -> None:
         """Add a line to the trace, if one is kept."""
         if self.trace is not None:
             self.trace.append(f"{asyncio.get_running_loop().time():8.3f} #{self.step:<3} {what}")
+
+    def begun(self, generation: int, run: int) -> None:
+        """A run got a generation; the first it gets says when it began."""
+        self.run_of[generation] = run
+        self.began.setdefault(run, generation)
 
     def number_runs(self, app: App) -> None:
         """Give every batch run of an app a number, and tell the oracle of those that were promoted."""
@@ -115,8 +135,8 @@ class World:
     async def _act(self) -> None:
         """One step of some client, or of fate."""
         act: Callable[[], Coroutine[Any, Any, None]] = self.rng.choices(
-            [self._read_some, self._change, self._materialize, self._roll_back, self.faults.strike],
-            [78, 8, 2.5, 0.7, self.faults.weight],
+            [self._read_some, self._change, self._materialize, self._roll_back, self._sweep, self.faults.strike],
+            [78, 8, 2.5, 0.7, 0.7, self.faults.weight],
         )[0]
         await act()
 
@@ -126,13 +146,21 @@ class World:
         return self.rng.choice(alive) if alive else None
 
     async def _read_some(self) -> None:
-        """Read one key on one or two servers, a few times."""
-        task = self.rng.choice(list(SERVED))
-        key = self.rng.choice(list(SERVED[task]))
-        for _ in range(self.rng.choice([1, 2, 3])):
+        """Read one key a few times, each time on some server; often one that a recent change concerns."""
+        task, key = self._some_key()
+        for _ in range(self.rng.choice([1, 3, 4, 6])):
             process = self._alive()
             if process is not None:
                 await process.run(self.read(process, task, key))
+
+    def _some_key(self) -> tuple[str, str]:
+        recent = list(self.oracle.raised_at_step)[-2:]
+        if recent and self.rng.random() < 0.5:  # noqa: PLR2004  # a share
+            family, _, entity = self.rng.choice(recent).partition("/")
+            task = self.rng.choice(READERS[family])
+            return task, entity if entity in SERVED[task] else self.rng.choice(SERVED[task])
+        task = self.rng.choice(list(SERVED))
+        return task, self.rng.choice(SERVED[task])
 
     async def read(self, process: Process, task: str, key: str) -> None:
         """One read, judged."""
@@ -178,8 +206,11 @@ class World:
     async def _tell(self, process: Process, row: Row) -> None:
         app = process.app
         assert app is not None  # noqa: S101  # a process that is alive has one
-        event = CloudEvent(f"{row.version}", "sim", f"sim.{row.kind}", row.subject)
+        truth = self.policies if row.subject.startswith("policy") else self.shop
+        event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
         way = self.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
+        if way == "drain" and row.subject.partition("/")[0] not in truth.told:
+            way = "publish"
         try:
             if way == "drain":
                 await app.drain()
@@ -228,6 +259,24 @@ class World:
         if gone in self.journal.generations:
             self.oracle.rolled_back([mark(self.run_of[gone])])
 
+    async def _sweep(self) -> None:
+        """Raise the floor to what the counter showed a moment ago; what lies below is dead and deleted."""
+        process = self._alive()
+        if process is not None:
+            await process.run(self._raise_floor(process))
+
+    async def _raise_floor(self, process: Process) -> None:
+        assert process.app is not None  # noqa: S101  # a process that is alive has one
+        store = process.app.engine.store
+        try:
+            floor, _ = await store.stamp()
+            await asyncio.sleep(self.rng.random() * 2)
+            self.say(f"{process.name} raises the floor to {floor}")
+            await store.raise_floor(floor)
+            await self._run_batch(process, "weights")  # the model lies below the floor now
+        except ParbakeError as error:
+            self.say(f"{process.name} sweep failed: {error}")
+
     async def _check_liveness(self) -> None:
         """I5: everything committed is acknowledged by now, every key is served, fresh, and from what is stored."""
         for process in self.processes:
@@ -236,20 +285,20 @@ class World:
         for truth in self.truths:
             if self.acked_to[truth.name] < len(truth.outbox):
                 self.oracle.violate("I5 liveness", f"{truth.name}: an event is never acknowledged")
+        await process.run(self._run_batch(process, "weights"))  # a sweep or a loss may have left none
         before = self.oracle.tally
-        for final in (False, True):
-            self.oracle.tally = msgspec.structs.replace(before)
+        self.oracle.tally = msgspec.structs.replace(before)
+        for must_hit in (False, True):
             for task, keys in SERVED.items():
                 for key in keys:
-                    await self._read_everywhere(task, key, must_hit=final)
+                    await self._read_healed(self.rng.choice(self.processes), task, key, must_hit=must_hit)
         self.oracle.tally = before
 
-    async def _read_everywhere(self, task: str, key: str, *, must_hit: bool) -> None:
-        for process in self.processes:
-            hits, reads = self.oracle.tally.hits, self.oracle.tally.reads
-            await process.run(self.read(process, task, key))
-            has_run_out = FENCED[task] & {"offer"}
-            if self.oracle.tally.reads == reads:
-                self.oracle.violate("I5 liveness", f"{task}({key}) cannot be read on {process.name} after all healed")
-            elif must_hit and self.oracle.tally.hits == hits and not has_run_out:
-                self.oracle.violate("I5 liveness", f"{task}({key}) is not kept on {process.name} after all healed")
+    async def _read_healed(self, process: Process, task: str, key: str, *, must_hit: bool) -> None:
+        hits, reads = self.oracle.tally.hits, self.oracle.tally.reads
+        await process.run(self.read(process, task, key))
+        has_run_out = "offer" in FENCED[task]
+        if self.oracle.tally.reads == reads:
+            self.oracle.violate("I5 liveness", f"{task}({key}) cannot be read on {process.name} after all healed")
+        elif must_hit and self.oracle.tally.hits == hits and not has_run_out:
+            self.oracle.violate("I5 liveness", f"{task}({key}) is not kept on {process.name} after all healed")

@@ -1,0 +1,99 @@
+"""Many histories on several processes, summed up."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+
+import msgspec
+
+from parbake.testing.simulation.history import History, play
+from parbake.testing.simulation.mutants import planted
+from parbake.testing.simulation.oracle import Tally
+from parbake.testing.simulation.world import StoreModel
+
+MODELS: dict[str, tuple[StoreModel, ...]] = {"atomic": ("embedded", "snapshot"), "single": ("single",)}
+"""The two kinds of stores: those where a read is one snapshot (embedded, or on a server), and those of single items."""
+CHUNK = 10
+
+
+class Summary(msgspec.Struct):
+    """What a campaign came to; ``failed`` holds the first violation of each failing seed."""
+
+    seeds: int = 0
+    tally: Tally = msgspec.field(default_factory=Tally)
+    failed: list[tuple[StoreModel, int, str]] = []
+
+    @property
+    def hit_rate(self) -> float:
+        """The share of reads that were answered from what was stored."""
+        return self.tally.hits / max(1, self.tally.reads)
+
+    @property
+    def recent_share(self) -> float:
+        """The share of reads that touched something changed within the last ten steps."""
+        return self.tally.recent / max(1, self.tally.reads)
+
+    def add(self, history: History) -> None:
+        """Count one history."""
+        self.seeds += 1
+        for name in Tally.__struct_fields__:
+            setattr(self.tally, name, getattr(self.tally, name) + getattr(history.tally, name))
+        if history.violations:
+            self.failed.append((history.store_model, history.seed, history.violations[0]))
+
+
+def model_of(kind: str, seed: int) -> StoreModel:
+    """The store that a seed is played on: the kinds take turns."""
+    models = MODELS[kind]
+    return models[seed % len(models)]
+
+
+def _play_some(kind: str, seeds: Sequence[int], mutant: str) -> list[History]:
+    with planted(mutant):
+        return [play(seed, model_of(kind, seed)) for seed in seeds]
+
+
+def run(
+    kind: str,
+    seeds: Sequence[int],
+    *,
+    jobs: int = 1,
+    mutant: str = "",
+    progress: Callable[[Summary], None] | None = None,
+    stop_at_first: bool = False,
+) -> Summary:
+    """Play seeds on one kind of store; ``progress`` hears of every chunk. Raises :class:`KeyError` for no such mutant."""
+    summary = Summary()
+    for histories in _chunks(kind, seeds, jobs, mutant):
+        for history in histories:
+            summary.add(history)
+        if progress is not None:
+            progress(summary)
+        if stop_at_first and summary.failed:
+            break
+    return summary
+
+
+def _chunks(kind: str, seeds: Sequence[int], jobs: int, mutant: str) -> Iterator[list[History]]:
+    parts = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
+    if jobs == 1:
+        yield from (_play_some(kind, part, mutant) for part in parts)
+        return
+    start_method = "fork" if sys.platform == "linux" else "spawn"
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context(start_method)) as pool:
+        waiting = iter(parts)
+        running = {pool.submit(_play_some, kind, part, mutant) for part in itertools.islice(waiting, 2 * jobs)}
+        try:
+            while running:
+                done = next(as_completed(running))
+                running.remove(done)
+                if (part := next(waiting, None)) is not None:
+                    running.add(pool.submit(_play_some, kind, part, mutant))
+                yield done.result()
+        finally:
+            for future in running:
+                future.cancel()

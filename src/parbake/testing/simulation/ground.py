@@ -1,0 +1,87 @@
+"""Promises about what lies in the store, checked at every commit: nothing newer is replaced, pointers move together.
+
+The rule that decides whether a record is alive is taken from the product once, when this module is loaded, so that a
+mutant of it is judged by the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from parbake.artifact import decode
+from parbake.fence.check import killed_by, newness
+from parbake.fence.control import Control
+from parbake.stores import _engine as engine
+from parbake.testing.simulation.limits import CLOCK_ERROR_S
+from parbake.testing.simulation.tasks import Made, ranked, weights
+
+if TYPE_CHECKING:
+    from parbake.testing.simulation.world import World
+
+_alive_unless = killed_by
+_newness = newness
+_as_control = msgspec.msgpack.Decoder(Control).decode
+_as_made = msgspec.msgpack.Decoder(Made).decode
+
+
+def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:
+    """The promises that one changed item breaks: the invariant's name, and what happened."""
+    if before is None or after is None:
+        return
+    if name[:1] == engine.OVERLAY:
+        yield from _regress(world, name, before, after)
+    elif name == engine.CONTROL:
+        yield from _pointers(_as_control(before), _as_control(after))
+
+
+def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
+    old, new = decode(before), decode(after)
+    if _newness(old) <= _newness(new):
+        return
+    control = _as_control(world.disk.get(engine.CONTROL) or b"")
+    marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
+    if _alive_unless(old, control, marks, now=world.true_now() + CLOCK_ERROR_S) is None:
+        yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
+
+
+def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
+    if before.incarnation != after.incarnation:
+        return
+    is_rollback = took_back(before, after)
+    for task in after.pointers:
+        if after.pointer(task) < before.pointer(task) and not is_rollback:
+            yield "I2 no regress", f"the pointer of {task} went back without a rollback"
+    model, rows = after.pointer(weights.ref), after.pointer(ranked.ref)
+    if model > before.pointer(weights.ref) and rows < model:
+        yield "I3 one snapshot", "a model was promoted without what is built with it"
+
+
+def took_back(before: Control, after: Control) -> bool:
+    """Whether a rollback lies between two control records."""
+    return bool(after.withdrawn.keys() - before.withdrawn.keys())
+
+
+def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
+    """Whether a changed item is the control record, changed by a rollback."""
+    if name != engine.CONTROL or before is None or after is None:
+        return False
+    return took_back(_as_control(before), _as_control(after))
+
+
+def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
+    """What the stored values of a key say they were made of; ``None`` when nothing can be said."""
+    control = _as_control(world.disk.get(engine.CONTROL) or b"")
+    current = control.pointer(task)
+    found: set[str] = set()
+    for name in (engine.overlay_key(task, key), engine.base_key(current, key)):
+        raw = world.disk.get(name)
+        if raw is None:
+            continue
+        record = decode(raw)
+        if record.absent:
+            return None
+        found.update(_as_made(record.payload).reads)
+    return found or None

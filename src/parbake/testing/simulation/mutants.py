@@ -1,0 +1,53 @@
+"""Faults planted in the product on purpose: a judge that lets one pass is blind, and a promise it keeps means nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+from unittest import mock
+
+Plant = Callable[[], contextlib.AbstractContextManager[Any]]
+MUTANTS: dict[str, Plant] = {}
+
+
+@contextlib.contextmanager
+def planted(name: str) -> Iterator[None]:
+    """Live with one mutant; the empty name is none. Raises :class:`KeyError` when there is no such."""
+    from parbake.testing.simulation import plants, plants_store  # each registers its own
+
+    del plants, plants_store
+    if not name:
+        yield
+        return
+    with MUTANTS[name]():
+        yield
+
+
+def mutant(plant: Callable[[contextlib.ExitStack], None]) -> Callable[[contextlib.ExitStack], None]:
+    """Register a mutant under its function's name; it is given a stack to enter its patches into."""
+
+    @contextlib.contextmanager
+    def context() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            plant(stack)
+            yield
+
+    MUTANTS[plant.__name__] = context
+    return plant
+
+
+def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> None:
+    """Replace a function wherever a module of the product holds it by name."""
+    for name, module in list(sys.modules.items()):
+        if not name.startswith("parbake.") or name.startswith("parbake.testing"):
+            continue
+        for attribute, value in list(vars(module).items()):
+            if value is original:
+                stack.enter_context(mock.patch.object(module, attribute, replacement))
+
+
+def method(stack: contextlib.ExitStack, owner: type, name: str, replacement: Any) -> None:
+    """Replace a method."""
+    stack.enter_context(mock.patch.object(owner, name, replacement))

@@ -1,0 +1,249 @@
+"""The mutants of reading and computing: what each gets wrong is its docstring."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+from msgspec.structs import replace as changed
+
+from parbake.artifact import Tags
+from parbake.contract import Contract, Judgement, Verdict
+from parbake.fence import check, tags
+from parbake.fence.recording import Recording
+from parbake.serving import compute
+from parbake.serving.compute import Computed, Computer
+from parbake.serving.flight import Flights
+from parbake.serving.resolve import Found, Resolver
+from parbake.stores._base import EngineStore
+from parbake.testing.simulation.mutants import everywhere, method, mutant
+from parbake.testing.simulation.truth import SimSource, Snapshot
+
+LAG_S = 0.3
+
+
+@mutant
+def no_fence(stack: ExitStack) -> None:
+    """Whatever is stored is served."""
+    everywhere(stack, check.killed_by, lambda *_, **__: None)
+
+
+@mutant
+def stamp_after_inputs(stack: ExitStack) -> None:
+    """The counter is read when the inputs have been."""
+    single = Computer._single
+
+    async def late(self: Any, plan: Any, key: Any, context: Any) -> Computed:
+        computed = await single(self, plan, key, context)
+        stamp, _ = await self._store.stamp()
+        return changed(computed, record=changed(computed.record, stamp=stamp.pack()))
+
+    method(stack, Computer, "_single", late)
+
+
+@mutant
+def tags_not_inherited(stack: ExitStack) -> None:
+    """A derived value is bound only by what it read itself."""
+    artifact = Recording.artifact
+
+    def forgetful(self: Recording, *args: Any, **options: Any) -> None:
+        artifact(self, *args, **options)
+        self.inherited.clear()
+        self.inherited_refreshes.clear()
+        self.inherited_tolerated.clear()
+
+    method(stack, Recording, "artifact", forgetful)
+
+
+@mutant
+def input_not_fenced(stack: ExitStack) -> None:
+    """An input is taken as it lies in the store."""
+    read_input = Resolver.read_input
+
+    async def trusting(self: Any, task: Any, key: Any, recording: Recording, context: Any) -> Any:
+        plan = self._plans[task.name]
+        lookup = await self._store.read(plan.ref, plan.keys.encode(key))
+        record = next((r for r in lookup.records if not r.absent), None)
+        if record is None:
+            return await read_input(self, task, key, recording, context)
+        recording.artifact(plan.ref, record, now=self._clock.now())
+        return self._served(plan, record, plan.decode(record.payload), Judgement(Verdict.FRESH, 1.0))
+
+    method(stack, Resolver, "read_input", trusting)
+
+
+@mutant
+def input_under_its_own_strength(stack: ExitStack) -> None:
+    """What the consumer fences is not asked of its inputs."""
+    read_input = Resolver.read_input
+
+    async def lenient(self: Any, task: Any, key: Any, recording: Recording, context: Any) -> Any:
+        return await read_input(self, task, key, recording, replace(context, also_fenced=frozenset()))
+
+    method(stack, Resolver, "read_input", lenient)
+
+
+@mutant
+def replica_read(stack: ExitStack) -> None:
+    """Inputs are read from a replica that lags behind."""
+
+    def lagging(self: Any) -> Snapshot:
+        return Snapshot(*self._truth.at(asyncio.get_running_loop().time() - LAG_S))
+
+    method(stack, SimSource, "snapshot", lagging)
+
+
+@mutant
+def entity_event_skips_set(stack: ExitStack) -> None:
+    """A change of one entity leaves what depends on the whole family alone."""
+    raised_by = tags.raised_by
+
+    def narrow(subject: str, event_type: str) -> tuple[str, ...]:
+        raised = raised_by(subject, event_type)
+        return (subject,) if "/" in subject else raised
+
+    everywhere(stack, raised_by, narrow)
+
+
+@mutant
+def bulk_skips_entities(stack: ExitStack) -> None:
+    """A bulk load raises the any-change tag only."""
+    raised_by = tags.raised_by
+
+    def narrow(subject: str, event_type: str) -> tuple[str, ...]:
+        raised = raised_by(subject, event_type)
+        return raised if "/" in subject else (f"{subject}/*",)
+
+    everywhere(stack, raised_by, narrow)
+
+
+@mutant
+def follower_unchecked(stack: ExitStack) -> None:
+    """Who joins a flight takes what it brings, though it took off before."""
+    join = Flights.join
+
+    async def believing(self: Any, key: Any, start: Any) -> tuple[Any, bool]:
+        result, _ = await join(self, key, start)
+        return result, True
+
+    method(stack, Flights, "join", believing)
+
+
+@mutant
+def soft_fence(stack: ExitStack) -> None:
+    """A fence is taken for a refresh."""
+    method(stack, Contract, "strength", lambda self, family: "refresh" if _declares(self, family) else None)
+
+
+def _declares(contract: Contract, family: str) -> bool:
+    return any(item.family == family for item in contract.invalidated_by)
+
+
+@mutant
+def batch_stamp_at_end(stack: ExitStack) -> None:
+    """A batch run is stamped when its rows are written."""
+    write_base = EngineStore.write_base
+
+    async def late(self: Any, task: str, generation: int, rows: Any) -> None:
+        stamp, _ = await self.stamp()
+        await write_base(self, task, generation, [(k, changed(r, stamp=stamp.pack())) for k, r in rows])
+
+    method(stack, EngineStore, "write_base", late)
+
+
+@mutant
+def absence_untagged(stack: ExitStack) -> None:
+    """That something is not there is bound by nothing."""
+    sealed = compute._sealed
+
+    def bare(*args: Any, **options: Any) -> Computed:
+        computed = sealed(*args, **options)
+        record = computed.record
+        meta = changed(record.meta, tags=Tags(built_from=record.meta.tags.built_from))
+        return changed(computed, record=changed(record, meta=meta)) if record.absent else computed
+
+    stack.enter_context(_patched(compute, "_sealed", bare))
+
+
+def _patched(module: Any, name: str, replacement: Any) -> Any:
+    from unittest import mock
+
+    return mock.patch.object(module, name, replacement)
+
+
+@mutant
+def last_write_wins(stack: ExitStack) -> None:
+    """Whoever writes last is right."""
+    everywhere(stack, check.may_replace, lambda *_, **__: True)
+
+
+@mutant
+def model_unchecked(stack: ExitStack) -> None:
+    """What was made with an earlier model goes on being served."""
+    lineage = check._lineage
+
+    def blind(record: Any, control: Any, now: float, pointers: Any) -> str | None:
+        kept = tuple(changed(b, is_model=False) for b in record.meta.tags.built_from)
+        loose = changed(record, meta=changed(record.meta, tags=changed(record.meta.tags, built_from=kept)))
+        return lineage(loose, control, now, pointers)
+
+    stack.enter_context(_patched(check, "_lineage", blind))
+
+
+@mutant
+def models_not_inherited(stack: ExitStack) -> None:
+    """A derived value does not know what its inputs were built from."""
+    artifact = Recording.artifact
+
+    def forgetful(self: Recording, *args: Any, **options: Any) -> None:
+        kept = dict(self.built_from)
+        artifact(self, *args, **options)
+        self.built_from = kept
+
+    method(stack, Recording, "artifact", forgetful)
+
+
+@mutant
+def valid_until_ignored(stack: ExitStack) -> None:
+    """A value outlives its end."""
+    lineage = check._lineage
+
+    def blind(record: Any, control: Any, now: float, pointers: Any) -> str | None:
+        return lineage(changed(record, valid_until=float("inf")), control, now, pointers)
+
+    stack.enter_context(_patched(check, "_lineage", blind))
+
+
+@mutant
+def valid_until_not_inherited(stack: ExitStack) -> None:
+    """A derived value outlives its inputs."""
+    artifact = Recording.artifact
+
+    def forgetful(self: Recording, *args: Any, **options: Any) -> None:
+        kept = self.valid_until
+        artifact(self, *args, **options)
+        self.valid_until = kept
+
+    method(stack, Recording, "artifact", forgetful)
+
+
+@mutant
+def flight_across_unknown(stack: ExitStack) -> None:
+    """A follower takes a flight that began before the store was in doubt."""
+    on_demand = Resolver._on_demand
+
+    async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Found:
+        flight = (plan.ref, plan.keys.encode(key), context.also_fenced, tuple(context.pointers.items()))
+        flown = self._flights._flights.get(flight)
+        if flown is not None:
+            computed = await asyncio.shield(flown)
+            _, control = await self._store.stamp()
+            if not control.is_trusted and not computed.record.absent:
+                fresh = Judgement(Verdict.FRESH, 1.0)
+                served = self._served(plan, computed.record, computed.value, fresh)
+                return Found(served, ((plan.ref, computed.record),))
+        return await on_demand(self, plan, key, context)
+
+    method(stack, Resolver, "_on_demand", credulous)

@@ -1,0 +1,153 @@
+"""Servers that a test starts on a free port of this machine, and ends again."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+START_S = 20
+MOTO = Path(__file__).with_name("moto_server.py")
+
+
+def free_port():
+    """Return a port that nothing listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A server's process, which can be killed, stopped and continued."""
+
+    def __init__(self, command, **options):
+        """Start it."""
+        self._command, self._options = command, options
+        self._start()
+
+    def _start(self):
+        self.process = subprocess.Popen(self._command, **self._options)
+
+    @property
+    def pid(self):
+        """The process id."""
+        return self.process.pid
+
+    @property
+    def is_running(self):
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    def kill(self):
+        """End it at once, as a crash does."""
+        if self.is_running:
+            self.process.kill()
+        self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+
+    def stop(self):
+        """Let it hang."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def cont(self):
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+
+class Valkey(Process):
+    """A Valkey or Redis server with a folder of its own; durable unless told otherwise."""
+
+    def __init__(self, folder, *settings):
+        """``settings`` are further words of its command line."""
+        self.folder, self.port = folder, free_port()
+        durable = ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
+        place = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder)]
+        super().__init__([_valkey_binary(), *place, *durable, *settings], stdout=subprocess.DEVNULL)
+
+    def _start(self):
+        super()._start()
+        _wait_until(self._answers, self)
+
+    def _answers(self):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.settimeout(1)
+            connection.sendall(b"PING\r\n")
+            # A server that asks for a password answers, too; one that is still loading does not count.
+            return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
+        return False
+
+    def restart(self):
+        """Start it again on the same port and folder, after killing it if it runs."""
+        self.kill()
+        self._start()
+
+    @property
+    def url(self):
+        """The store's URL."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def aof(self):
+        """The files that writes are appended to, oldest first."""
+        return sorted((self.folder / "appendonlydir").glob("*.incr.aof"))
+
+
+def _valkey_binary():
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if not found:
+        pytest.skip("neither valkey-server nor redis-server is installed (Debian: apt-get install valkey-server)")
+    return found
+
+
+def _wait_until(is_true, process):
+    deadline = time.monotonic() + START_S
+    while not is_true():
+        if not process.is_running or time.monotonic() > deadline:
+            process.kill()
+            raise AssertionError(f"{process._command[0]} did not start")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def valkey(folder, *settings):
+    """Run a Valkey server."""
+    server = Valkey(folder, *settings)
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+class Moto(Process):
+    """A DynamoDB of moto's, which keeps its tables in memory and answers one request after the other."""
+
+    def __init__(self):
+        """Start it on a port that it chooses."""
+        pytest.importorskip("moto", reason="moto is not installed (make setup installs it)")
+        super().__init__([sys.executable, str(MOTO)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.port = int(self.process.stdout.readline())
+
+    @property
+    def endpoint(self):
+        """What a client connects to."""
+        return f"http://127.0.0.1:{self.port}"
+
+
+@contextlib.contextmanager
+def dynamodb():
+    """Run a DynamoDB; yields its endpoint, which is another one when ``PARBAKE_TEST_DYNAMODB`` names one."""
+    if given := os.environ.get("PARBAKE_TEST_DYNAMODB"):
+        yield given
+        return
+    server = Moto()
+    try:
+        yield server.endpoint
+    finally:
+        server.kill()

@@ -1,0 +1,419 @@
+"""The DynamoDB driver on a server of our own: the public suite, large values, other people's tables, credentials."""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+import time
+
+import boto3
+import pytest
+from tests.servers import launch
+
+from parbake.errors import ForeignStore, MissingDependency, StoreError
+from parbake.stores import _dynamodb_layout as layout
+from parbake.stores import open_store
+from parbake.stores._items import Commit
+from parbake.stores.dynamodb import MAX_ITEMS, DynamoItems, open_url
+from parbake.testing import ItemsSuite, StoreSuite
+
+REGION = "eu-central-1"
+SECRET = "testing-secret"
+tables = (f"parbake-{os.getpid()}-{n}" for n in itertools.count(1))
+pytestmark = pytest.mark.usefixtures("aws_environment")
+
+
+class TestDynamo(ItemsSuite):
+    """DynamoDB."""
+
+    @pytest.fixture(autouse=True)
+    def _table(self, dynamodb_endpoint):
+        self.endpoint, self.table = dynamodb_endpoint, next(tables)
+
+    async def open_items(self, tmp_path):
+        """Open one more client."""
+        items = DynamoItems.from_url(f"dynamodb://{REGION}/{self.table}?endpoint={self.endpoint}&create=true")
+        await items.open()
+        return items
+
+    async def cut_off(self, items):
+        """Lead its client to a port where nothing answers; the server serves other tests."""
+        items._table._client.meta.events.register("before-send", refuse)
+
+
+class TestStoreOnDynamo(StoreSuite):
+    """``dynamodb://``."""
+
+    @pytest.fixture(autouse=True)
+    def _url(self, dynamodb_endpoint):
+        self.url = f"dynamodb://{REGION}/{next(tables)}?endpoint={dynamodb_endpoint}&create=true"
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return open_store(self.url)
+
+
+def refuse(request, **_):
+    """Fail as a broken connection does."""
+    from botocore.exceptions import EndpointConnectionError
+
+    raise EndpointConnectionError(endpoint_url=request.url)
+
+
+@pytest.fixture
+async def opened(dynamodb_endpoint):
+    """Return a function that opens items of a table; they are closed after the test."""
+    everything = []
+
+    async def open_items(table, **options):
+        options = {"endpoint": dynamodb_endpoint, "create": "true", **options}
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        items = DynamoItems.from_url(f"dynamodb://{REGION}/{table}?{query}")
+        everything.append(items)
+        await items.open()
+        return items
+
+    yield open_items
+    for items in everything:
+        await items.close()
+
+
+@pytest.fixture
+def client(dynamodb_endpoint):
+    """Return a client that looks at the server past the driver."""
+    found = boto3.client("dynamodb", region_name=REGION, endpoint_url=dynamodb_endpoint)
+    yield found
+    found.close()
+
+
+def rows_of(client, table):
+    """Return the number of items in a table, parts included."""
+    pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
+    return sum(page["Count"] for page in pages)
+
+
+async def test_a_missing_table_is_refused_or_made(opened, client):
+    """Without create=true the message says so; with it the table is billed per request."""
+    table = next(tables)
+    with pytest.raises(StoreError, match="create=true"):
+        await opened(table, create="false")
+    await opened(table)
+    assert client.describe_table(TableName=table)["Table"]["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    await opened(table, create="false")
+
+
+async def test_two_processes_may_create_at_once(opened):
+    """One of them makes the table, both use it."""
+    table = next(tables)
+    one, two = await asyncio.gather(opened(table), opened(table))
+    assert one.host == two.host
+
+
+async def test_a_foreign_table_is_refused(opened, client):
+    """A table with other keys is left alone."""
+    table = next(tables)
+    client.create_table(
+        TableName=table,
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    with pytest.raises(ForeignStore, match="did not make it"):
+        await opened(table)
+    assert rows_of(client, table) == 0
+
+
+async def test_a_table_that_was_replaced_is_another_host(opened, client):
+    """After the calls that fail while it is gone, the identity is read again before anything else is."""
+    table = next(tables)
+    items = await opened(table)
+    await items.put([(b"ca", b"1")])
+    before = items.host
+    client.delete_table(TableName=table)
+    with pytest.raises(StoreError, match="no such table"):
+        await items.fetch([b"ca"])
+    await asyncio.sleep(1.1)  # the creation time, which is the identity here, has seconds
+    await opened(table)
+    assert await items.fetch([b"ca"]) == [None]
+    assert items.host != before
+
+
+async def test_a_large_value_lies_in_parts_that_go_with_it(opened, client):
+    """A megabyte is one manifest and parts; replacing, deleting and removing it leave no part behind."""
+    table = next(tables)
+    items = await opened(table)
+    large = [os.urandom(1_000_000) for _ in range(3)]
+    assert await items.commit(Commit({b"ca": None}, {b"ca": large[0]}))
+    assert rows_of(client, table) == 4
+    assert not await items.commit(Commit({b"ca": large[1]}, {b"ca": large[2]}))
+    assert not await items.commit(Commit({b"ca": large[0], b"cb": b"x"}, {b"ca": large[2]}))
+    assert rows_of(client, table) == 4
+    assert await items.commit(Commit({b"ca": large[0]}, {b"ca": large[1]}))
+    assert await items.commit(Commit({b"ca": large[1]}, {b"cb": b"checked only"}))
+    assert await items.fetch([b"ca"]) == [large[1]]
+    assert rows_of(client, table) == 5
+    assert await items.commit(Commit({b"ca": large[1]}, {b"ca": None}))
+    await items.put([(b"bgeneratiok%d" % n, value) for n, value in enumerate(large)])
+    assert [value for _, value in await items.range(b"bgenerati", b"", 9)] == large
+    await items.remove([b"bgeneratiok%d" % n for n in range(3)])
+    assert rows_of(client, table) == 1
+
+
+async def test_a_value_replaced_while_it_is_read_is_read_again(opened, monkeypatch):
+    """The parts of the old value are gone when they are asked for: the new value is returned."""
+    table = next(tables)
+    items, other = await opened(table), await opened(table)
+    old, new = os.urandom(500_000), os.urandom(800_000)
+    await items.commit(Commit({}, {b"ca": old}))
+    assemble, replaced = items._assemble, []
+
+    async def late(place, manifest):
+        if not replaced:
+            replaced.append(await other.commit(Commit({b"ca": old}, {b"ca": new})))
+        return await assemble(place, manifest)
+
+    monkeypatch.setattr(items, "_assemble", late)
+    assert await items.fetch([b"ca"]) == [new]
+    assert replaced == [True]
+
+
+async def test_parts_that_are_missing_are_an_error(opened):
+    """A value of which a part was lost is never returned in part."""
+    items = await opened(next(tables))
+    await items.commit(Commit({}, {b"ca": os.urandom(500_000)}))
+    (head,) = (await items._read([layout.place_of(b"ca")])).values()
+    await items._write({head.manifest.places()[0]: None})
+    with pytest.raises(StoreError, match="missing"):
+        await items.fetch([b"ca"])
+
+
+async def test_more_than_a_hundred_items_are_refused(opened):
+    """A hundred are one step; one more is an error before anything is sent."""
+    items = await opened(next(tables))
+    assert await items.commit(Commit({}, {b"n%d" % n: b"" for n in range(MAX_ITEMS)}))
+    with pytest.raises(StoreError, match="split"):
+        await items.commit(Commit({b"x": None}, {b"m%d" % n: b"" for n in range(MAX_ITEMS)}))
+    assert await items.fetch([b"m0"]) == [None]
+
+
+async def test_a_transaction_without_an_answer_is_repeated_under_its_token(opened, monkeypatch):
+    """The client asks again when no answer came, and a server that has made the transaction can tell by the token."""
+    from botocore.exceptions import ReadTimeoutError
+
+    items = await opened(next(tables))
+    session = items._table._client._endpoint.http_session
+    send, tokens = session.send, []
+
+    def lose_the_first(request):
+        tokens.append(json.loads(request.body)["ClientRequestToken"])
+        if len(tokens) == 1:
+            raise ReadTimeoutError(endpoint_url=request.url)
+        return send(request)
+
+    monkeypatch.setattr(session, "send", lose_the_first)
+    assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
+    assert len(tokens) == 2
+    assert tokens[0] == tokens[1]
+
+
+@pytest.mark.parametrize("codes", [["TransactionConflict"], ["None", "TransactionConflict"], ["ThrottlingError"]])
+async def test_conflicts_are_tried_again_and_then_refused(opened, monkeypatch, codes):
+    """Others at the same items mean False, which a caller takes for a failed expectation; throttling is an error."""
+    from botocore.exceptions import ClientError
+
+    items = await opened(next(tables))
+    answer = {
+        "Error": {"Code": "TransactionCanceledException", "Message": "x"},
+        "CancellationReasons": [{"Code": code} for code in codes],
+    }
+    attempts = []
+
+    def cancel(**arguments):
+        attempts.append(arguments["ClientRequestToken"])
+        raise ClientError(answer, "TransactWriteItems")
+
+    monkeypatch.setattr(items._table._client, "transact_write_items", cancel)
+    if codes == ["ThrottlingError"]:
+        with pytest.raises(StoreError, match="Canceled"):
+            await items.commit(Commit({}, {b"ca": b"1"}))
+    else:
+        assert not await items.commit(Commit({}, {b"ca": b"1"}))
+    assert len(set(attempts)) == len(attempts) == 5
+
+
+async def test_a_transaction_under_way_is_awaited_and_never_called_refused(opened, monkeypatch):
+    """While the server is still at it, it is asked again under the same token; the end is an error, not False."""
+    from botocore.exceptions import ClientError
+
+    items = await opened(next(tables))
+    tokens = []
+
+    def busy(**arguments):
+        tokens.append(arguments["ClientRequestToken"])
+        raise ClientError({"Error": {"Code": "TransactionInProgressException", "Message": "x"}}, "TransactWriteItems")
+
+    monkeypatch.setattr(items._table._client, "transact_write_items", busy)
+    with pytest.raises(StoreError, match="InProgress"):
+        await items.commit(Commit({}, {b"ca": b"1"}))
+    assert len(tokens) == 5
+    assert len(set(tokens)) == 1
+
+
+async def test_a_table_that_is_being_made_is_awaited(opened, monkeypatch):
+    """With create=true its making, by whomever, is waited for; without, it is an error, as is one being deleted."""
+    table = next(tables)
+    items = await opened(table)
+    client = items._table._client
+    describe, states = client.describe_table, ["CREATING", "CREATING", "CREATING"]
+
+    def described(**arguments):
+        found = describe(**arguments)
+        found["Table"]["TableStatus"] = states.pop() if states else "ACTIVE"
+        return found
+
+    monkeypatch.setattr(client, "describe_table", described)
+    monkeypatch.setattr("parbake.stores._dynamodb_table.time.sleep", lambda seconds: None)
+    await items.open()
+    assert states == []
+    states.append("DELETING")
+    items._is_created = False
+    with pytest.raises(StoreError, match="deleting"):
+        await items.open()
+
+
+async def test_what_a_batch_leaves_undone_is_done_again(opened, monkeypatch):
+    """Unprocessed keys and items are asked for again; when they never are processed, it is an error."""
+    items = await opened(next(tables))
+    rows = [(b"n%d" % n, b"v%d" % n) for n in range(20)]
+    client = items._table._client
+    write, read, left = client.batch_write_item, client.batch_get_item, []
+
+    def write_half(RequestItems):  # noqa: N803  # the client's own name
+        ((table, requests),) = RequestItems.items()
+        half = len(requests) // 2
+        write(RequestItems={table: requests[half:]})
+        left.append(half)
+        return {"UnprocessedItems": {table: requests[:half]} if half else {}}
+
+    def read_half(RequestItems):  # noqa: N803  # the client's own name
+        ((table, asked),) = RequestItems.items()
+        half = len(asked["Keys"]) // 2
+        answer = read(RequestItems={table: {**asked, "Keys": asked["Keys"][half:]}})
+        return {**answer, "UnprocessedKeys": {table: {**asked, "Keys": asked["Keys"][:half]}} if half else {}}
+
+    monkeypatch.setattr(client, "batch_write_item", write_half)
+    monkeypatch.setattr(client, "batch_get_item", read_half)
+    await items.put(rows)
+    assert await items.fetch([name for name, _ in rows]) == [value for _, value in rows]
+    assert left == [10, 5, 2, 1, 0]
+    monkeypatch.setattr(client, "batch_get_item", lambda **asked: {"Responses": {}, "UnprocessedKeys": asked})
+    monkeypatch.setattr("parbake.stores._dynamodb_table._pause", lambda attempt: None)
+    with pytest.raises(StoreError, match="throttled"):
+        await items.fetch([b"n0", b"n1"])
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("AccessDeniedException", "dynamodb:GetItem"),
+        ("UnrecognizedClientException", "credentials"),
+        ("ProvisionedThroughputExceededException", "ProvisionedThroughputExceeded"),
+    ],
+)
+async def test_a_refusal_names_the_permission_and_no_secret(opened, monkeypatch, code, told):
+    """What the server says about a request may quote how it was signed, and is not passed on."""
+    from botocore.exceptions import ClientError
+
+    items = await opened(next(tables))
+
+    def refused(**_):
+        raise ClientError({"Error": {"Code": code, "Message": "no" if "Access" not in code else SECRET}}, "GetItem")
+
+    monkeypatch.setattr(items._table._client, "get_item", refused)
+    with pytest.raises(StoreError, match=told) as caught:
+        await items.fetch([b"ca"])
+    assert SECRET not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+async def test_without_credentials_the_error_is_plain(opened, monkeypatch, tmp_path):
+    """No credentials are a StoreError, as is a server that does not answer."""
+    with pytest.raises(StoreError, match="DescribeTable"):
+        await opened(next(tables), endpoint="http://127.0.0.1:1", timeout_s="0.5")
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    with pytest.raises(StoreError, match="credentials"):
+        await opened(next(tables))
+
+
+async def test_a_server_that_hangs_is_an_error_in_seconds():
+    """A stopped server is given up after three attempts."""
+    server = launch.Moto()
+    items = DynamoItems.from_url(f"dynamodb://{REGION}/hanging?endpoint={server.endpoint}&create=true&timeout_s=0.3")
+    try:
+        await items.open()
+        server.stop()
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="GetItem"):
+            await items.fetch([b"ca"])
+        assert time.monotonic() - began < 10
+    finally:
+        server.cont()
+        server.kill()
+        await items.close()
+
+
+async def test_closed_items_say_so(opened):
+    """A call before opening or after closing is a StoreError, too."""
+    items = await opened(next(tables))
+    await items.close()
+    with pytest.raises(StoreError, match="closed"):
+        await items.fetch([b"ca"])
+    fresh = DynamoItems.from_url(f"dynamodb://{REGION}/shop")
+    with pytest.raises(StoreError, match="not open"):
+        await fresh.fetch([b"ca"])
+    await fresh.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "dynamodb://shop",
+        "dynamodb://eu-central-1/a/b",
+        "dynamodb://eu-central-1/shop?creat=true",
+        "dynamodb://eu-central-1/shop?timeout_s=0",
+        "dynamodb://eu-central-1/shop?timeout_s=soon",
+        f"dynamodb://eu-central-1/shop?endpoint=http://me:{SECRET}@host",
+        f"dynamodb://me:{SECRET}@eu-central-1/shop",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused(url):
+    """Credentials do not belong into it, and are not quoted."""
+    with pytest.raises(StoreError) as caught:
+        open_url(url)
+    assert caught.value.field.startswith("store")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"c", b"ot@1\0", b"ot@1\0key\0\xff", b"b\0\0\0\0\0\0\0\7k\0", b"b\0", b"e\0\1", b"pu\0", b"wpolicy/a", b"w"],
+)
+def test_a_place_tells_its_name(name):
+    """The keys of an item are never empty, and give the name back."""
+    place = layout.place_of(name)
+    assert place.p
+    assert place.k
+    assert layout.name_of(place) == name
+
+
+def test_without_the_client_the_extra_is_named(monkeypatch):
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "boto3.session", None)
+    monkeypatch.delitem(sys.modules, "parbake.stores.dynamodb")
+    monkeypatch.delitem(sys.modules, "parbake.stores._dynamodb_table")
+    with pytest.raises(MissingDependency, match=r"parbake\[dynamodb\]"):
+        __import__("parbake.stores.dynamodb")

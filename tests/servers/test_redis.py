@@ -1,0 +1,406 @@
+"""The Redis driver on a server of our own: the public suite, and what can go wrong with a server."""
+
+import asyncio
+import itertools
+import sys
+import time
+
+import pytest
+from tests.servers import launch
+
+from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
+from parbake.stores import open_store
+from parbake.stores._items import Commit
+from parbake.stores.redis import RedisItems, open_url
+from parbake.testing import ItemsSuite, StoreSuite
+
+prefixes = (f"t{n}" for n in itertools.count(1))
+PASSWORD = "hunter2-geheim"
+
+
+class TestRedis(ItemsSuite):
+    """Valkey."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, valkey_server):
+        self.server, self.prefix = valkey_server, next(prefixes)
+
+    async def open_items(self, tmp_path):
+        """Open one more client."""
+        items = RedisItems.from_url(f"{self.server.url}?prefix={self.prefix}")
+        await items.open()
+        return items
+
+    async def cut_off(self, items):
+        """Kill the server."""
+        self.server.kill()
+
+
+class TestStoreOnRedis(StoreSuite):
+    """``redis://``."""
+
+    @pytest.fixture(autouse=True)
+    def _url(self, valkey_server):
+        self.url = f"{valkey_server.url}?prefix={next(prefixes)}"
+
+    def open_store(self, tmp_path):
+        """Open one."""
+        return open_store(self.url)
+
+
+@pytest.fixture
+async def opened():
+    """Return a function that opens items by URL; they are closed after the test."""
+    everything = []
+
+    async def open_items(url, **options):
+        items = RedisItems.from_url(url + "?" + "&".join(f"{name}={value}" for name, value in options.items()))
+        everything.append(items)
+        await items.open()
+        return items
+
+    yield open_items
+    for items in everything:
+        await items.close()
+
+
+@pytest.fixture
+def url(valkey_server):
+    """Return the address of the shared server."""
+    return valkey_server.url
+
+
+async def test_a_restart_shows_a_new_host_before_the_first_answer(opened, valkey_server):
+    """A read after a restart, even one that lost nothing, answers only once the new host is known."""
+    items = await opened(valkey_server.url, prefix=next(prefixes))
+    await items.put([(b"ca", b"1")])
+    before = items.host
+    valkey_server.restart()
+    assert await items.fetch([b"ca"]) == [b"1"]
+    assert items.host != before
+
+
+async def test_a_commit_after_a_restart_shows_a_new_host(opened, valkey_server):
+    """A write finds the new host out, too."""
+    items = await opened(valkey_server.url, prefix=next(prefixes))
+    before = items.host
+    valkey_server.restart()
+    await asyncio.sleep(0.05)
+    assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
+    assert items.host != before
+
+
+async def test_a_lost_tail_shows_a_new_host(opened, tmp_path):
+    """Of an append-only file whose end was cut off the last write is gone, and the host tells."""
+    with launch.valkey(tmp_path) as server:
+        items = await opened(server.url)
+        await items.put([(b"ca", b"kept")])
+        await items.put([(b"cb", b"lost")])
+        before = items.host
+        server.kill()
+        newest = server.aof[-1]
+        newest.write_bytes(newest.read_bytes()[:-3])
+        server.restart()
+        assert await items.fetch([b"ca", b"cb"]) == [b"kept", None]
+        assert items.host != before
+
+
+async def test_connections_to_the_server_of_before_are_not_read_from(opened, valkey_server, tmp_path):
+    """When a newer connection reached another server, what an older one still says is not passed on."""
+    items = await opened(valkey_server.url, prefix=next(prefixes))
+    await items.put([(b"ca", b"past")])
+    with launch.valkey(tmp_path) as other:
+        # The name now leads to another server, while the first one and the connections to it live on.
+        items._link._pool.connection_kwargs["port"] = other.port
+        pool = items._link._pool
+        old = await pool.get_connection()
+        new = await pool.get_connection()
+        old.port = other.port
+        await pool.release(new)
+        await pool.release(old)  # the last that was released is the next that is used
+        host = items.host
+        assert await items.fetch([b"ca"]) == [None]
+        assert not old.is_connected or old.parbake_host == host
+        await pool.release(await pool.get_connection())
+
+
+async def test_an_answer_of_a_server_that_was_replaced_meanwhile_is_not_passed_on(opened, valkey_server):
+    """A read is asked again on a new connection; a commit is an error, for what it wrote may be lost."""
+    items = await opened(valkey_server.url, prefix=next(prefixes))
+    await items.put([(b"ca", b"1")])
+    host = items.host
+    for call in (lambda: items.fetch([b"ca"]), lambda: items.commit(Commit({}, {b"ca": b"2"}))):
+        valkey_server.stop()
+        task = asyncio.create_task(call())
+        await asyncio.sleep(0.05)
+        items._link.host = "as another connection has found"
+        valkey_server.cont()
+        (answer,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(answer, StoreError):
+            assert "replaced" in str(answer)
+            assert await items.fetch([b"ca"]) == [b"2"]
+        else:
+            assert answer == [b"1"]
+        assert items.host == host
+
+
+async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(opened, valkey_server):
+    """The server hangs after it was asked: the caller gets an error, and the write was made once at most."""
+    items = await opened(valkey_server.url, prefix=next(prefixes), timeout_s=0.5)
+    await items.put([(b"q", b"0")])
+    valkey_server.stop()
+    try:
+        began = time.monotonic()
+        with pytest.raises(StoreError, match="did not answer within"):
+            await items.commit(Commit({b"q": b"0"}, {b"q": b"1", b"ca": b"x"}))
+        assert time.monotonic() - began < 3
+    finally:
+        valkey_server.cont()
+    # Whether it was made is unknown to the caller until it looks; another of the same expectation then fails or not.
+    (found,) = await items.fetch([b"q"])
+    assert found in {b"0", b"1"}
+    assert await items.commit(Commit({b"q": b"0"}, {b"q": b"1"})) == (found == b"0")
+
+
+async def test_many_tasks_share_few_connections(opened, url):
+    """Tasks wait for a connection instead of failing, and the server sees a bounded number."""
+    from parbake.stores._redis_link import MAX_CONNECTIONS
+
+    items = await opened(url, prefix=next(prefixes))
+    await items.put([(b"ca", b"1")])
+    answers = await asyncio.gather(*(items.fetch([b"ca"]) for _ in range(500)))
+    assert answers == [[b"1"]] * 500
+    clients = await items._link.read("CLIENT", "LIST")
+    assert len(clients.splitlines()) <= MAX_CONNECTIONS + 1
+
+
+async def test_a_cancelled_read_leaves_no_answer_behind(opened, url):
+    """The next task on the same connection gets its own answer."""
+    items = await opened(url, prefix=next(prefixes))
+    await items.put([(b"c%d" % n, b"%d" % n) for n in range(50)])
+    for n in range(50):
+        task = asyncio.create_task(items.fetch([b"c0"]))
+        for _ in range(n % 6):
+            await asyncio.sleep(0)
+        task.cancel()
+        assert await items.fetch([b"c%d" % n]) == [b"%d" % n]
+
+
+async def test_the_functions_are_loaded_again_when_they_are_gone(opened, url):
+    """A server whose functions were flushed gets them back at the next write, which is made once."""
+    items = await opened(url, prefix=next(prefixes))
+    await items._link.read("FUNCTION", "FLUSH")
+    assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
+    await items._link.read("FUNCTION", "FLUSH")
+    await items.remove([b"ca"])
+    assert await items.fetch([b"ca"]) == [None]
+
+
+async def test_an_older_library_is_replaced_and_a_newer_one_kept(opened, url):
+    """During an upgrade two versions share a server, and the newer library stays."""
+    from parbake.stores._redis_library import LIBRARY, VERSION
+
+    items = await opened(url, prefix=next(prefixes))
+    for other, expected in ((0, VERSION), (VERSION + 1, VERSION + 1)):
+        changed = LIBRARY.replace(f"VERSION = {VERSION}", f"VERSION = {other}")
+        await items._link.read("FUNCTION", "LOAD", "REPLACE", changed)
+        await items.open()
+        assert await items._link.read("FCALL_RO", "parbake_version", 0) == expected
+    await items._link.read("FUNCTION", "LOAD", "REPLACE", LIBRARY)
+
+
+async def test_stores_of_two_prefixes_do_not_meet(opened, url):
+    """One server holds several stores, and every key begins with its store's prefix in braces."""
+    names = [next(prefixes), next(prefixes)]
+    first, second = [await opened(url, prefix=name) for name in names]
+    await first.put([(b"e1", b"1")])
+    assert await second.fetch([b"e1"]) == [None]
+    assert await second.range(b"e", b"", 9) == []
+    keys = await first._link.read("KEYS", f"*{names[0]}*")
+    assert sorted(keys) == sorted(b"{%s}%s" % (names[0].encode(), rest) for rest in (b":e1", b".format", b".listed"))
+
+
+async def test_a_prefix_of_an_unknown_format_is_refused(opened, url):
+    """What another version of parbake keeps there is left alone."""
+    prefix = next(prefixes)
+    items = await opened(url, prefix=prefix)
+    await items._link.read("SET", items._mark, "parbake-items-9")
+    with pytest.raises(ForeignStore, match="format"):
+        await opened(url, prefix=prefix)
+
+
+async def test_a_replica_is_refused(opened, valkey_server, tmp_path):
+    """A replica may lag: neither a new connection nor a demoted primary is used."""
+    with launch.valkey(tmp_path) as other:
+        items = await opened(other.url)
+        await items._link.read("REPLICAOF", "127.0.0.1", valkey_server.port)
+        with pytest.raises(StoreError, match="replica") as caught:
+            await items.commit(Commit({}, {b"ca": b"1"}))
+        assert caught.value.field == "store.role"
+        with pytest.raises(StoreError, match="replica") as caught:
+            await opened(other.url)
+        assert caught.value.field == "store.role"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "told"),
+    [
+        (["--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru"], "store.maxmemory_policy", "noeviction"),
+        (["--maxmemory", "100mb", "--maxmemory-policy", "volatile-ttl"], "store.maxmemory_policy", "noeviction"),
+        (["--appendonly", "no"], "store.durability", "durability=server"),
+        (["--appendfsync", "everysec"], "store.durability", "appendfsync always"),
+        (["--no-appendfsync-on-rewrite", "yes"], "store.durability", "no-appendfsync-on-rewrite no"),
+    ],
+)
+async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, told):
+    """A server that evicts or may lose acknowledged writes is refused, and the message says which setting to change."""
+    with launch.valkey(tmp_path, *settings) as server:
+        with pytest.raises(StoreError, match=told) as caught:
+            await opened(server.url)
+        assert caught.value.field == field
+        if field == "store.durability":
+            items = await opened(server.url, durability="server")
+            assert await items.commit(Commit({}, {b"ca": b"1"}))
+
+
+@pytest.mark.parametrize(
+    ("told", "match"), [({"redis_version": "6.2.14"}, "needs Redis 7"), ({"run_id": None}, "run_id by INFO")]
+)
+async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, monkeypatch, told, match):
+    """Functions came with version 7, and without a run id a restart would go unnoticed."""
+    from parbake.stores import _redis_link
+
+    parse = _redis_link._parse_info
+    monkeypatch.setattr(
+        _redis_link, "_parse_info", lambda raw: {n: v for n, v in {**parse(raw), **told}.items() if v is not None}
+    )
+    with pytest.raises(StoreError, match=match):
+        await opened(url)
+
+
+async def test_a_user_without_the_rights_is_told_so(opened, tmp_path):
+    """The message says which command was refused."""
+    with launch.valkey(tmp_path) as server:
+        admin = await opened(server.url)
+        await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-fcall")
+        items = await opened(server.url.replace("://", f"://app:{PASSWORD}@"))
+        with pytest.raises(StoreError, match="fcall") as caught:
+            await items.commit(Commit({}, {b"ca": b"1"}))
+        assert caught.value.field == "store.user"
+
+
+async def test_a_server_whose_settings_are_hidden_needs_consent(opened, tmp_path):
+    """Where CONFIG is not permitted, durability cannot be seen: it takes ?durability=server."""
+    with launch.valkey(tmp_path) as server:
+        admin = await opened(server.url)
+        await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-config")
+        address = server.url.replace("://", f"://app:{PASSWORD}@")
+        with pytest.raises(StoreError, match="CONFIG GET"):
+            await opened(address)
+        items = await opened(address, durability="server")
+        assert await items.commit(Commit({}, {b"ca": b"1"}))
+
+
+async def test_a_full_server_says_so_and_still_forgets(opened, tmp_path):
+    """Nothing of a refused write is made, reads go on, and removing makes room again."""
+    with launch.valkey(tmp_path, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction") as server:
+        items = await opened(server.url)
+        with pytest.raises(StoreFull, match="maxmemory") as caught:
+            await items.put([(b"ot\0%d" % n, b"x" * 500_000) for n in range(100)])
+        assert caught.value.field == "store.maxmemory"
+        kept = await items.range(b"o", b"", 100)
+        assert kept
+        assert not any(await items.fetch([b"ca"]))
+        await items.remove([name for name, _ in kept])
+        assert await items.commit(Commit({}, {b"ca": b"1"}))
+
+
+async def test_a_password_is_used_and_never_shown(opened, tmp_path, monkeypatch):
+    """From the URL or the environment; a wrong one, a refused permission and a dead server do not reveal it."""
+    with launch.valkey(tmp_path, "--requirepass", PASSWORD) as server:
+        address = server.url.replace("://", f"://:{PASSWORD}@")
+        items = await opened(address)
+        monkeypatch.setenv("PARBAKE_REDIS_PASSWORD", PASSWORD)
+        await opened(server.url)
+        monkeypatch.setenv("PARBAKE_REDIS_PASSWORD", PASSWORD + "x")
+        failures = []
+        for attempt in (opened(server.url), opened(server.url.replace("://", f"://:{PASSWORD}y@"))):
+            with pytest.raises(StoreError) as caught:
+                await attempt
+            failures.append(caught.value)
+        server.kill()
+        with pytest.raises(StoreError) as caught:
+            await items.fetch([b"ca"])
+        failures.append(caught.value)
+    for failure in failures:
+        assert f"127.0.0.1:{server.port}" in str(failure)
+        assert PASSWORD not in f"{failure} {failure!r} {failure.__cause__}"
+        assert failure.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://user:{PASSWORD}/x@127.0.0.1:1",
+        f"redis://user:[{PASSWORD}@127.0.0.1:1",
+        "redis://127.0.0.1:99999",
+        "redis://127.0.0.1/shop",
+        "redis://127.0.0.1?prefix={x}",
+        "redis://127.0.0.1?duribility=server",
+        "redis://127.0.0.1?durability=often",
+        "redis://127.0.0.1?timeout_s=soon",
+        "redis://127.0.0.1?timeout_s=0",
+    ],
+)
+def test_a_url_that_cannot_be_meant_is_refused(url):
+    """The message says what is wrong, and quotes no part that may be a password."""
+    with pytest.raises(StoreError) as caught:
+        open_url(url)
+    assert caught.value.field.startswith("store")
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
+async def test_a_store_trusts_nothing_after_a_restart(valkey_server):
+    """The store starts a new incarnation, which is not blessed until what may be lost has been applied again."""
+    store = open_store(f"{valkey_server.url}?prefix={next(prefixes)}")
+    _, before = await store.stamp()
+    valkey_server.restart()
+    _, after = await store.stamp()
+    assert before.blessed == before.incarnation
+    assert after.blessed != after.incarnation
+    assert after.incarnation > before.incarnation
+    await store.close()
+
+
+async def test_a_store_speaks_tls():
+    """Its scheme is served by the same driver."""
+    store = open_store("rediss://127.0.0.1:1")
+    with pytest.raises(StoreError, match=r"rediss://127\.0\.0\.1:1"):
+        await store.stamp()
+    await store.close()
+
+
+async def test_tls_and_sockets_have_their_own_schemes(tmp_path):
+    """The other forms of the URL reach the client as such; there is no server behind these."""
+    for url in (f"unix://{tmp_path}/none.sock", "rediss://127.0.0.1:1", "redis://127.0.0.1:1/3?timeout_s=1"):
+        items = RedisItems.from_url(url)
+        with pytest.raises(StoreError, match=url.partition("?")[0]):
+            await items.open()
+        await items.close()
+
+
+async def test_a_socket_reaches_the_server(opened, tmp_path):
+    """A local socket serves like any address."""
+    with launch.valkey(tmp_path, "--unixsocket", str(tmp_path / "s")):
+        items = await opened(f"unix://{tmp_path}/s", db=2)
+        assert await items.commit(Commit({}, {b"ca": b"1"}))
+
+
+def test_without_the_client_the_extra_is_named(monkeypatch):
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.delitem(sys.modules, "parbake.stores.redis")
+    monkeypatch.delitem(sys.modules, "parbake.stores._redis_link")
+    with pytest.raises(MissingDependency, match=r"parbake\[redis\]"):
+        __import__("parbake.stores.redis")
