@@ -46,9 +46,9 @@ def killed_by(
             return f"unknown: the source of {family(tag)} is silent"
     if also_fenced and (reason := _for_a_consumer(record, floor, marks, silent, also_fenced)):
         return reason
-    if record.valid_until <= now:
-        return "past valid_until"
-    return _lineage(record, control, pointers) if tags.built_from or control.withdrawn else None
+    if record.valid_until <= now or tags.built_from or control.withdrawn:
+        return _lineage(record, control, now, pointers)
+    return None
 
 
 def _for_a_consumer(
@@ -64,7 +64,9 @@ def _for_a_consumer(
     return None
 
 
-def _lineage(record: Record, control: Control, pointers: Mapping[str, int] | None) -> str | None:
+def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
+    if record.valid_until <= now:
+        return "past valid_until"
     if record.meta.generation in control.withdrawn:
         return "its generation is withdrawn"
     for built in record.meta.tags.built_from:

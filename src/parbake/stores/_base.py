@@ -180,8 +180,8 @@ class EngineStore(ABC):
         for key in keys:
             both = (records.get(engine.overlay_key(task, key)), records.get(engine.base_key(current, key)))
             own = tuple(record for record in both if record is not None)
-            own_marks = {t: marks[t] for record in own for t, _ in record.meta.tags.named if t in marks}
-            found.append((key, Lookup(control, own, own_marks, beats)))
+            tags = engine.tags_of(own)
+            found.append((key, Lookup(control, own, {t: marks[t] for t in tags if t in marks}, beats)))
         return found
 
     async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:

@@ -146,6 +146,11 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)))
 
 
+def tags_of(records: Sequence[Record]) -> dict[str, None]:
+    """All tags that bind some records, each once."""
+    return {tag: None for record in records for tag, _ in record.meta.tags.named}
+
+
 def marks_of(get: Callable[[bytes], bytes | None], records: Sequence[Record]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
