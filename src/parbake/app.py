@@ -56,6 +56,7 @@ class Engine:
             for t in app.tasks
             if isinstance(t, Stored)
         }
+        self.artifacts: dict[Task, Plan] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
         self.binder = Binder(app.sources, app.resources)
         app.tasks.check_complete()
         for task in app.tasks:
@@ -159,25 +160,20 @@ class App:
         :class:`parbake.errors.DeadlineExceeded` when the request's deadline passes.
         """
         request = scope.current()
-        if request is None:
-            return self._serve_now(task, args) or await self._serve(task, args, kwargs)
-        started = time.perf_counter()
-        served = self._serve_now(task, args) or await self._serve(task, args, kwargs)
-        took = (time.perf_counter() - started) * 1000
-        request.steps.append(
-            scope.Step(
-                served.task, served.verdict.value, served.lane, served.age_s, took, served.stamp.sequence, served.reason
-            )
-        )
-        return served
-
-    def _serve_now(self, task: Task, args: tuple[Any, ...]) -> Served[Any] | None:
-        """What nothing has to be waited for: most reads of an artifact, on an embedded store."""
-        if not isinstance(task, Artifact):
-            return None
+        started = 0.0 if request is None else time.perf_counter()
         engine = self.engine
-        plan = engine.plan(task)
-        return engine.resolver.serve_now(plan, plan.keys.check(args[0]))
+        plan = engine.artifacts.get(task)
+        served = None if plan is None else engine.resolver.serve_now(plan, args[0])
+        if served is None:
+            served = await self._serve(task, args, kwargs)
+        if request is not None:
+            took = (time.perf_counter() - started) * 1000
+            sequence = served.stamp.sequence
+            step = scope.Step(
+                served.task, served.verdict.value, served.lane, served.age_s, took, sequence, served.reason
+            )
+            request.steps.append(step)
+        return served
 
     async def _serve(self, task: Task, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Served[Any]:
         engine = self.engine

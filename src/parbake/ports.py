@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from parbake.artifact import Record, Stamp
+from parbake.artifact import Header, Record, Stamp
 from parbake.fence.control import Control, Promotion
 
 ViewT = TypeVar("ViewT")
@@ -22,6 +22,16 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 
     control: Control
     records: tuple[Record, ...]
+    marks: Mapping[str, bytes]
+    heartbeats: Mapping[str, float]
+
+
+class Glimpse(msgspec.Struct, frozen=True, gc=False):
+    """A key's newest record, not made into one, with what it is judged by; see :class:`Lookup`."""
+
+    control: Control
+    header: Header
+    payload: bytes
     marks: Mapping[str, bytes]
     heartbeats: Mapping[str, float]
 
@@ -150,11 +160,11 @@ class Store(Protocol):
 
 
 @runtime_checkable
-class ReadsNow(Protocol):
-    """What a store offers besides when its reads wait for nothing, neither a disk nor a network: embedded ones do."""
+class Glimpses(Protocol):
+    """What a store may offer besides: embedded ones do, whose reads wait for nothing."""
 
-    def read_now(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """The same as :meth:`Store.read`, at once."""
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
         ...
 
 

@@ -44,7 +44,8 @@ class _Collector:
         yield CounterMetricFamily("parbake_duplicates", "Events seen before.", value=counters.duplicates)
         latency = HistogramMetricFamily("parbake_serve_seconds", "Duration of a read.", labels=["task"])
         for task, reads in list(counters.reads.items()):
-            latency.add_metric([task], _buckets(reads.latency), reads.latency.total_s)
+            histogram = reads.latency
+            latency.add_metric([task], _buckets(histogram), histogram.total_s)
         yield latency
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
         acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import msgspec
 
-from parbake.artifact import STAMP_AT, Record, Stamp, decode, encode
+from parbake.artifact import STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -26,15 +26,18 @@ from parbake.fence.control import (
     rollback,
     withdraw,
 )
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
-MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = b"w", b"o", b"b", b"e", b"a", b"s", b"n", b"p"
+MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 TASKS_KEPT = 1024
 COMMON_ITEMS = 4
 """Items that every application of events touches: counter, control record, position, and one to spare."""
 _UNHEARD: Mapping[str, float] = {}
+
+
+Get = Callable[[bytes], bytes | None]
 
 
 class ReadTxn(Protocol):
@@ -66,10 +69,18 @@ class Parsed:
 
     def __init__(self) -> None:
         """Start with nothing parsed."""
+        self._common: tuple[int, Control, Mapping[str, float]] | None = None
         self._control: tuple[bytes, Control] | None = None
         self._beats: tuple[bytes, dict[str, float]] | None = None
         self._as_control = msgspec.msgpack.Decoder(Control).decode
         self._as_beats = msgspec.msgpack.Decoder(dict[str, float]).decode
+
+    def common(self, get: Get, snapshot: int) -> tuple[int, Control, Mapping[str, float]]:
+        """The control record and the heartbeats of a snapshot; those with the same number are the same."""
+        kept = self._common
+        if kept is None or kept[0] != snapshot:
+            kept = self._common = (snapshot, self.control(get(CONTROL) or b""), self.beats(get(BEATS)))
+        return kept
 
     def control(self, raw: bytes) -> Control:
         """The control record."""
@@ -140,23 +151,45 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     get = txn.get
     control = parsed.control(get(CONTROL) or b"")
     current = generation or control.pointer(task)
-    overlay = get(overlay_of(task) + key)
-    base = get(base_key(current, key)) if current else None
-    records = tuple([decode(raw) for raw in (overlay, base) if raw is not None])
+    raw = get(overlay_of(task) + key)
+    records: tuple[Record, ...] = () if raw is None else (decode(raw),)
+    if current and (raw := get(base_key(current, key))) is not None:
+        records = (*records, decode(raw))
     return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)))
 
 
-def tags_of(records: Sequence[Record]) -> dict[str, None]:
+def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Glimpse | None:
+    """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
+    _, control, beats = common
+    raw = get(overlay_of(task) + key)
+    found = None if raw is None else split(raw)
+    current = control.pointers.get(task)
+    if current is not None and (raw := get(base_key(current.generation, key))) is not None:
+        base = split(raw)
+        if found is None or newness(base[0]) > newness(found[0]):
+            found = base
+    if found is None:
+        return None
+    header, payload = found
+    marks: dict[str, bytes] = {}
+    for tag, name in header.meta.tags.named:
+        mark = get(name)
+        if mark is not None:
+            marks[tag] = mark
+    return Glimpse(control, header, payload, marks, beats)
+
+
+def tags_of(records: Sequence[Header]) -> dict[str, None]:
     """All tags that bind some records, each once."""
     return {tag: None for record in records for tag, _ in record.meta.tags.named}
 
 
-def marks_of(get: Callable[[bytes], bytes | None], records: Sequence[Record]) -> dict[str, bytes]:
+def marks_of(get: Get, records: Sequence[Header]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
     for record in records:
         for tag, name in record.meta.tags.named:
-            raw = get(MARK + name)
+            raw = get(name)
             if raw is not None:
                 marks[tag] = raw
     return marks

@@ -120,7 +120,7 @@ class OptimisticStore(EngineStore):
         self, name: bytes, records: Sequence[Record], got: Mapping[bytes, bytes | None]
     ) -> dict[str, bytes] | None:
         """The watermarks of the records' tags; ``None`` when not all were fetched: next time they are."""
-        tags = {engine.MARK + tag_name: tag for record in records for tag, tag_name in record.meta.tags.named}
+        tags = {place: tag for record in records for tag, place in record.meta.tags.named}
         if not tags.keys() <= got.keys():
             if len(self._bound_by) >= REMEMBERED:
                 self._bound_by.clear()

@@ -21,7 +21,7 @@ import msgspec
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.fence.control import Control
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 
@@ -87,13 +87,17 @@ class LmdbStore(EngineStore):
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
-        return self.read_now(task, key, generation=generation)
-
-    def read_now(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.ReadsNow`."""
         try:
             with self._begin() as txn:
                 return engine.read(txn, self._parsed, task, key, generation)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """See :class:`parbake.ports.Glimpses`."""
+        try:
+            with self._begin() as txn:
+                return engine.glimpse(txn.get, self._parsed.common(txn.get, txn.id()), task, key)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
