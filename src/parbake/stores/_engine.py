@@ -115,9 +115,15 @@ def overlay_key(task: str, key: bytes) -> bytes:
     return overlay_of(task) + key
 
 
+@lru_cache(TASKS_KEPT)
+def base_of(generation: int) -> bytes:
+    """How the names of a generation's batch results begin."""
+    return BASE + generation.to_bytes(8, "big")
+
+
 def base_key(generation: int, key: bytes) -> bytes:
     """Where a batch result lies."""
-    return BASE + generation.to_bytes(8, "big") + key
+    return base_of(generation) + key
 
 
 def mark_key(tag: str) -> bytes:
@@ -164,7 +170,7 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
     raw = get(overlay_of(task) + key)
     found = None if raw is None else split(raw)
     current = control.pointers.get(task)
-    if current is not None and (raw := get(base_key(current.generation, key))) is not None:
+    if current is not None and (raw := get(base_of(current.generation) + key)) is not None:
         base = split(raw)
         if found is None or newness(base[0]) > newness(found[0]):
             found = base
