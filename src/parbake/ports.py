@@ -127,7 +127,12 @@ class Store(Protocol):
     async def apply(
         self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
     ) -> Ack:
-        """Raise tags durably. ``position`` is (source, first, last): positions already applied are skipped."""
+        """Raise tags durably.
+
+        ``position`` is (source, after, last): the changes follow the applied position ``after`` and reach ``last``.
+        What is applied already is skipped; a store that has gone back to before ``after`` refuses with
+        :class:`parbake.errors.StoreError`, so that nothing between is passed over.
+        """
         ...
 
     async def applied(self, source: str) -> int:

@@ -109,7 +109,7 @@ class TestLmdb(StoreSuite):
         store = self.open_store(tmp_path)
         stamp, control = await store.stamp()
         await store.write("t@1", b"k", make_record(stamp), now=1.0)
-        ack = await store.apply([Change(("policy/a",), "s", "1")], now=1.0, position=("s", 1, 1))
+        ack = await store.apply([Change(("policy/a",), "s", "1")], now=1.0, position=("s", 0, 1))
         await store.close()
         store = self.open_store(tmp_path)
         assert (await store.stamp()) == (ack.stamp, control)

@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, look, shadow."""
+"""``parbake``: serve, work, materialize, look, shadow, simulate."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from rich.table import Table
 from parbake.cli.load import load
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
+from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
+from parbake.cli.simulate import simulate
 from parbake.cloudevents import CloudEvent
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.server import listen, run
@@ -28,6 +30,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid infer
 events = typer.Typer(no_args_is_help=True, help="Events that raise tags.")
 cli.add_typer(events, name="events")
 cli.command(epilog=SHADOW_EPILOG)(shadow)
+cli.command(epilog=SIMULATE_EPILOG)(simulate)
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 

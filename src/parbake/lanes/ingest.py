@@ -107,7 +107,7 @@ class Ingest:
                 raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
             if not rows:
                 return last
-            position = (source.name, rows[0].position, rows[-1].position)
+            position = (source.name, after, rows[-1].position)
             last = await self._apply([_change(source, row) for row in rows], position)
             after = rows[-1].position
 

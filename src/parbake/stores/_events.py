@@ -8,6 +8,7 @@ from hashlib import blake2b
 import msgspec
 
 from parbake.artifact import Stamp
+from parbake.errors import StoreError
 from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
 from parbake.ports import Ack, Change, Raised
 from parbake.stores import _engine as engine
@@ -17,7 +18,7 @@ SEEN_LIMIT = 100_000
 ITEMS_PER_CHANGE = 6
 """At most so many items of a commit belong to a change besides its tags: the log's two and the memory's four."""
 Position = tuple[str, int, int]
-"""A source's name with the first and the last position of some changes."""
+"""A source's name, the applied position that some changes were polled after, and the last position they reach."""
 
 
 def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
@@ -52,14 +53,22 @@ def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
 
 
 def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Sequence[Change]:
-    """Drop the changes another process applied first; the applied position ends a contiguous prefix."""
-    source, first, last = position
+    """Drop the changes another process applied first; the applied position ends a contiguous prefix.
+
+    Raises :class:`StoreError` when the store has gone back to before what these changes follow.
+    """
+    source, after, last = position
     name = APPLIED + source.encode()
     done = int.from_bytes(txn.get(name) or b"", "big")
     if done >= last:
         return ()
+    if done < after:
+        raise StoreError(
+            f"the store has applied {source} up to {done} only, not {after}: it lost its last writes; poll again",
+            field="store",
+        )
     txn.put(name, last.to_bytes(8, "big"))
-    return changes[max(0, done - first + 1) :] if len(changes) == last - first + 1 else changes
+    return changes[done - after :] if len(changes) == last - after else changes
 
 
 def _seen(txn: Txn, change: Change, sequence: int) -> int:
@@ -98,13 +107,13 @@ def split(
             yield changes[start:n], _part(changes, position, start, n)
             start, weight = n, 0
         weight += more
-    yield changes[start:], position if position is None else (position[0], position[1] + start, position[2])
+    yield changes[start:], _part(changes, position, start, len(changes)) or position
 
 
 def _part(changes: Sequence[Change], position: Position | None, start: int, end: int) -> Position | None:
     if position is None or len(changes) != position[2] - position[1] + 1:
         return None
-    return position[0], position[1] + start, position[1] + end - 1
+    return position[0], position[1] + start, position[1] + end
 
 
 def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.artifact import Meta, Record, Stamp, Tags
-from parbake.errors import PromotionConflict, UnknownResource
+from parbake.errors import PromotionConflict, StoreError, UnknownResource
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
 from parbake.ports import Change, Glimpses, Store
@@ -136,13 +136,27 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         rows = [Change((f"policy/{n}", "policy/*"), "shop", str(n)) for n in (1, 2, 3)]
         assert await store.applied("shop") == 0
-        await store.apply(rows[:2], now=1.0, position=("shop", 1, 2))
-        again = await store.apply(rows[:2], now=1.0, position=("shop", 1, 2))
+        await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
+        again = await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
         assert (again.raised, again.stamp.sequence) == ({}, 2)
-        overlap = await store.apply(rows[1:], now=1.0, position=("shop", 2, 3))
+        overlap = await store.apply(rows[1:], now=1.0, position=("shop", 1, 3))
         assert set(overlap.raised) == {"policy/3", "policy/*"}
         assert await store.applied("shop") == 3
         assert await store.applied("other") == 0
+        await store.close()
+
+    async def test_changes_after_a_position_that_was_lost_are_refused(self, tmp_path: Path) -> None:
+        """A store that went back while an outbox was being polled passes over nothing: it is to be polled again."""
+        store = self.open_store(tmp_path)
+        await store.apply([Change(("policy/1", "policy/*"), "shop", "1")], now=1.0, position=("shop", 0, 1))
+        before = await store.stamp()
+        try:
+            await store.apply([Change(("policy/4", "policy/*"), "shop", "4")], now=1.0, position=("shop", 3, 4))
+        except StoreError as error:
+            assert error.field == "store"
+        else:
+            raise AssertionError("a position was jumped over")
+        assert (await store.applied("shop"), await store.stamp()) == (1, before)
         await store.close()
 
     async def test_duplicates_are_counted_and_raised_again(self, tmp_path: Path) -> None:

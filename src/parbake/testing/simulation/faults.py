@@ -23,17 +23,16 @@ class Faults:
         self.world = world
         rng = world.rng
         self.kinds = [kind for kind in KINDS if rng.random() < 0.35]
-        self.weight = rng.choice([0.0, 3.0, 6.0, 12.0]) if self.kinds else 0.0
+        self.weight = rng.choice([0.0, 2.0, 4.0, 8.0]) if self.kinds else 0.0
         self.lost = rng.choice([0.0, 0.0, 0.01, 0.03])
         self.delivery_s = rng.choice([0.0, 0.05, 1.0])
-        self.has_clock_errors = rng.random() < 0.5
+        self.clock_error_s = CLOCK_ERROR_S if rng.random() < 0.5 else 0.0
 
     def settle(self) -> None:
         """Apply what holds throughout: losses in the network and errors of the clocks."""
         for process in self.world.processes:
             process.network.lost_answers = process.network.lost_requests = self.lost
-            if self.has_clock_errors:
-                process.clock_error_s = self.world.rng.uniform(-CLOCK_ERROR_S, CLOCK_ERROR_S)
+            process.clock_error_s = self.world.rng.uniform(-self.clock_error_s, self.clock_error_s)
 
     async def strike(self) -> None:
         """One fault, for a while."""
@@ -43,12 +42,21 @@ class Faults:
         process = self.world.rng.choice(self.world.processes)
         length = self.world.rng.choice([0.1, 0.5, 2.0, 6.0])
         if kind == "fail_over":
-            lost = self.world.disk.fail_over(self.world.rng.randrange(MOST_LOST))
-            self.world.oracle.turn()
-            self.world.say(f"the store fails over and loses {lost} commits: {self.world.disk.host}")
+            self.fail_over(most=MOST_LOST)
+            if self.world.rng.random() < 0.5:
+                await asyncio.sleep(self.world.rng.random() * 0.2)
+                self.fail_over(most=MOST_LOST)
             return
         self.world.say(f"{kind} {process.name} for {length} s")
         await getattr(self, f"_{kind}")(process, length)
+
+    def fail_over(self, *, most: int) -> None:
+        """The store loses its last commits, acknowledged or not, in worlds where that can be."""
+        if "fail_over" not in self.kinds:
+            return
+        lost = self.world.disk.fail_over(self.world.rng.randrange(most))
+        self.world.oracle.turn()
+        self.world.say(f"the store fails over and loses {lost} commits: {self.world.disk.host}")
 
     async def _crash(self, process: Process, length: float) -> None:
         if process.is_alive:
@@ -81,6 +89,7 @@ class Faults:
 
     def heal(self) -> None:
         """End every fault."""
+        self.world.slow_polls_s = 0.0
         for process in self.world.processes:
             process.network.lost_answers = process.network.lost_requests = 0.0
             process.is_cut_from_store = process.is_cut_from_sources = False

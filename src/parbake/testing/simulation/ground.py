@@ -15,7 +15,6 @@ from parbake.artifact import decode
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.stores import _engine as engine
-from parbake.testing.simulation.limits import CLOCK_ERROR_S
 from parbake.testing.simulation.tasks import Made, ranked, weights
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator
         return
     control = _as_control(world.disk.get(engine.CONTROL) or b"")
     marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
-    if _alive_unless(old, control, marks, now=world.true_now() + CLOCK_ERROR_S) is None:
+    if _alive_unless(old, control, marks, now=world.true_now() + world.faults.clock_error_s) is None:
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
 
 
@@ -69,6 +68,12 @@ def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
     if name != engine.CONTROL or before is None or after is None:
         return False
     return took_back(_as_control(before), _as_control(after))
+
+
+def current_model(world: World) -> int:
+    """The generation of the model that the store points to."""
+    raw = world.disk.get(engine.CONTROL)
+    return 0 if raw is None else _as_control(raw).pointer(weights.ref)
 
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:

@@ -4,8 +4,8 @@ CLOCK_ERROR_S = 0.5
 """The largest error of a process's clock."""
 DEADLINE_S = 2.0
 """What every client gives its read."""
-HEARTBEAT_S = 1.0
-SILENCE_S = 4.0
+HEARTBEAT_S = 0.7
+SILENCE_S = 2.0
 """A source that was not heard for so long is not trusted."""
 TIMEOUT_S = 0.3
 """After so long a request to the store that got no answer is an error."""

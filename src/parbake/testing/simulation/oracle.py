@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.served import Served
+from parbake.tasks import Stored
 from parbake.testing.simulation import ground
-from parbake.testing.simulation.limits import CLOCK_ERROR_S, DEADLINE_S, SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, model_run, tasks
+from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
+from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ class Oracle:
         tag, changed, _ = reason.partition(" changed")
         if not changed or "/" not in tag:
             return
-        reads = ground.reads_of(self.world, tasks[task].ref, key)
+        stored = tasks[task]
+        assert isinstance(stored, Stored)  # only those can miss
+        reads = ground.reads_of(self.world, stored.ref, key)
         if reads is not None and tag not in reads:
             self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 
@@ -116,8 +119,9 @@ class Oracle:
 
     def promoted(self, run: int) -> None:
         """A run's model was promoted and its caller told. Models follow each other in the order their runs began."""
-        if model_run(run) not in self.withdrawn:
-            self.model = max(self.model, self.world.began.get(run, 0))
+        began = self.world.began.get(run, 0)
+        if began <= ground.current_model(self.world):  # it may have been lost or taken back meanwhile
+            self.model = max(self.model, began)
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
         """Runs were withdrawn and the caller told."""
@@ -141,7 +145,7 @@ class Oracle:
     def begin(self, process: Process, task: str, key: str) -> Read:
         """A read begins: whatever was acknowledged until now must be in what it returns."""
         now = asyncio.get_running_loop().time()
-        due = self._due(now - SILENCE_S - 2 * CLOCK_ERROR_S - 0.01)
+        due = self._due(now - SILENCE_S - 2 * self.world.faults.clock_error_s - 0.01)
         return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
 
     def _due(self, before: float) -> dict[str, int]:
@@ -203,7 +207,7 @@ class Oracle:
             )
         if gone := read.withdrawn.intersection(made.runs):
             self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")
-        if made.until + CLOCK_ERROR_S < read.at:
+        if made.until + self.world.faults.clock_error_s < read.at:
             self.violate("I8 valid_until", f"{read.task}({read.key}) ran out {read.at - made.until:.2f} s before")
 
 

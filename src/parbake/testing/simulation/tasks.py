@@ -51,6 +51,7 @@ class Pace(Protocol):
 
     def now(self) -> float:
         """True virtual seconds."""
+        ...
 
 
 def model_run(run: int) -> int:
@@ -92,7 +93,12 @@ def all_keys() -> list[str]:
 
 
 @tasks.artifact(
-    freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim", keys=all_keys
+    freshness_sla="1h",
+    invalidated_by=[fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    keys=all_keys,
+    min_rows_ratio=0,
 )
 async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made | Absent:
     """One entity; absent when it is deleted."""
@@ -195,6 +201,7 @@ async def weights(*, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     fallback_if_stale=Recompute(),
     owner="sim",
     keys=all_keys,
+    min_rows_ratio=0,
 )
 async def ranked(
     key: str, *, shelf: Source[Shelf], pace: Resource[Pace], trained: Made = Model(weights)
