@@ -9,8 +9,8 @@ CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
-# The client of DynamoDB weighs 34 MB: `make demo` does without it.
-DEV_EXTRAS := $(EXTRAS) --extra dynamodb
+# `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
+DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka
 
 .PHONY: help setup demo test test-fast check bench mutants lock clean
 

@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from parbake.alerts.webhook import WebhookSink
     from parbake.app import App
     from parbake.embedders.minilm import MiniLm
+    from parbake.events.kafka import KafkaTopic
     from parbake.generators.extractive import Extractive
     from parbake.generators.llama import LlamaGenerator
     from parbake.generators.openai import OpenAIGenerator
@@ -76,6 +77,7 @@ _LAZY = {
     "Extractive": "parbake.generators.extractive:Extractive",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
+    "KafkaTopic": "parbake.events.kafka:KafkaTopic",
     "LlamaGenerator": "parbake.generators.llama:LlamaGenerator",
     "LogSink": "parbake.alerts.log:LogSink",
     "MiniLm": "parbake.embedders.minilm:MiniLm",
@@ -110,7 +112,8 @@ __all__ = [
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
     "Embedder", "Exponential", "Extractive", "ForeignSource",
     "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
-    "HttpRequest", "Input", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LogSink",
+    "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator",
+    "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
     "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",
     "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale",

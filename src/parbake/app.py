@@ -18,14 +18,29 @@ from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput, ForeignSource, UnknownTask
+from parbake.events import open_events
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.ingest import Ingest
+from parbake.lanes.parking import Parking, Retried
 from parbake.lanes.recovery import FileJournal, Recovery
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.ledger import Ledger
 from parbake.portal import Portal
-from parbake.ports import Ack, AlertSink, Clock, Hook, Journal, Progress, Raised, Source, Store
+from parbake.ports import (
+    Ack,
+    AlertSink,
+    Clock,
+    EventSource,
+    Hook,
+    Journal,
+    Parked,
+    Progress,
+    Raised,
+    Source,
+    Store,
+    Topic,
+)
 from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
@@ -57,7 +72,8 @@ class Engine:
             if isinstance(t, Stored)
         }
         self.artifacts: dict[Task, Plan] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
-        self.binder = Binder(app.sources, app.resources)
+        opened = [open_events(found) if isinstance(found, str) else found for found in app.events]
+        self.binder = Binder(app.sources, app.resources, opened)
         app.tasks.check_complete()
         for task in app.tasks:
             self.binder.check(task)
@@ -74,7 +90,11 @@ class Engine:
         )
         self.realtime = Realtime(self.resolver, self.store, self.plans)
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
-        self.ingest = Ingest(self.store, app.sources, app.clock, [app.counters, *hooks], self.recovery)
+        heard = self.binder.heard
+        known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}
+        everyone = [app.counters, *hooks]
+        self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
+        self.parking = Parking(self.store)
         self.batch = BatchLane(self.store, self.resolver.computer, self.plans.values(), app.clock)
         notifier = Notifier(app.alerts)
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
@@ -103,6 +123,7 @@ class App:
         *,
         store: str | Store = "memory://",
         sources: Sequence[Source] = (),
+        events: Sequence[EventSource | Topic | str] = (),
         resources: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
         ledger: str | Path | None = None,
@@ -116,15 +137,18 @@ class App:
     ) -> None:
         """Nothing is opened until first use.
 
-        ``store`` is a URL or a store; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is
-        the path of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted; ``off``
-        maps the tasks that cannot run here to the reason; ``journal`` is where rollbacks are logged outside the store
-        (a path, or a journal); ``replayable`` promises that every change is told by some source's outbox. With both,
-        what is stored outlives a loss of the store's last writes; otherwise it is discarded then.
+        ``store`` is a URL or a store; ``events`` are further sources of events, or their URLs
+        (``kafka://host:9092/topic?families=policy``); ``resources`` maps a type to a client (or
+        :class:`parbake.Lazy`); ``ledger`` is the path of its SQLite file, none by default; a source unheard for
+        ``silence_limit`` is not trusted; ``off`` maps the tasks that cannot run here to the reason; ``journal`` is
+        where rollbacks are logged outside the store (a path, or a journal); ``replayable`` promises that every change
+        is told by some source's outbox. With both, what is stored outlives a loss of the store's last writes;
+        otherwise it is discarded then.
         """
         self.tasks = tasks
         self.store_url = store
         self.sources = tuple(sources)
+        self.events = tuple(events)
         self.resources = dict(resources or {})
         self.clock: Clock = clock or SystemClock()
         self.ledger_path = Path(ledger) if ledger else None
@@ -204,6 +228,26 @@ class App:
         """Apply every source's outbox to its end; what was committed before this call is acknowledged after it."""
         return await self.engine.ingest.drain()
 
+    async def applied(self) -> dict[str, int]:
+        """How far each source was applied, by name (a topic by partition): its outbox may be pruned up to there."""
+        return await self.engine.ingest.applied()
+
+    async def parked(self, limit: int = 100) -> list[Parked]:
+        """Events that were not understood, by source and position."""
+        return await self.engine.parking.look(limit)
+
+    async def retry_parked(self, source: str = "", position: int = 0) -> Retried:
+        """Read one parked event, or all of them, again with the code of today; what is understood is raised.
+
+        Raises :class:`parbake.errors.UnknownResource` when the one that is named is not there.
+        """
+        only = (source, position) if source else None
+        return await self.engine.parking.retry(self.clock.now(), only)
+
+    async def restart(self, source: str) -> Ack:
+        """Hear a source (or one partition) from its beginning again, after raising all its families."""
+        return await self.engine.ingest.restart(source)
+
     async def materialize(
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
     ) -> Run:
@@ -274,7 +318,10 @@ class App:
 
     async def _poll_forever(self) -> None:
         while True:
-            await self._poll_once()
+            try:
+                await self._poll_once()
+            except ForeignSource as error:  # a start is refused; who runs goes on with what can be heard
+                _log.error("%s", error)
             await asyncio.sleep(self.heartbeat_s)
 
     async def _poll_once(self) -> None:
@@ -295,8 +342,8 @@ class App:
             return
         if self.engine.ledger is not None:
             await asyncio.to_thread(self.engine.ledger.close)
-        for source in self.sources:
-            source.close()
+        for source in self.engine.binder.heard:
+            await asyncio.to_thread(source.close)
         await self.engine.store.close()
 
 
@@ -334,6 +381,11 @@ class SyncApp:
         """Close the app and stop the portal."""
         self._portal.call(self._app.close())
         self._portal.close()
+
+
+def _families(task: Task) -> list[str]:
+    """The families that a task's contract names."""
+    return [item.family for item in task.contract.invalidated_by] if isinstance(task, Stored) else []
 
 
 @contextlib.asynccontextmanager

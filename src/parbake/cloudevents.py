@@ -7,6 +7,7 @@ An event's ``subject`` is its tag and the last word of its ``type`` is what happ
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote
 
@@ -17,6 +18,8 @@ from parbake.fence.tags import raised_by
 from parbake.validation import field_of
 
 MAX_BATCH = 1000
+MAX_EVENT = 64 * 1024
+"""How many bytes one event that comes by another way than HTTP may have."""
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 
@@ -49,12 +52,30 @@ def parse(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:
     return _checked([_decode(body, CloudEvent)])
 
 
+def structured(body: bytes) -> CloudEvent:
+    """Read one event in structured mode; raises :class:`BadInput` naming the attribute at fault."""
+    return _checked([_decode(body, CloudEvent)])[0]
+
+
+def from_attributes(attributes: Mapping[str, str]) -> CloudEvent:
+    """Read one event from its attributes, as binary mode has them; raises :class:`BadInput`."""
+    return _checked([_convert(attributes)])[0]
+
+
+def read_time(time: str | None) -> float:
+    """An event's time in epoch seconds, 0 when it has none that can be read: nothing depends on it."""
+    try:
+        return datetime.fromisoformat(time).timestamp() if time else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+
+
 def _decode(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         raise BadInput(f"not a CloudEvent: {error}", field=field_of(error)) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadInput(f"malformed JSON: {error}", field="body") from error
 
 

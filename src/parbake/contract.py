@@ -17,6 +17,9 @@ from parbake.errors import ContractError
 if TYPE_CHECKING:
     from parbake.tasks import Task
 
+FUTURE_S = 60.0
+"""How far in the future a record may say it was computed: clocks differ."""
+
 
 class Verdict(StrEnum):
     """What a read may do with what it found."""
@@ -198,10 +201,13 @@ def judge(contract: Contract, *, age_s: float, killed_by: str | None, pending: b
 
     ``killed_by`` is the fence's reason not to serve (``None`` when it passed; reasons that begin with ``unknown``
     say that watermarks cannot be trusted); ``pending`` says that a refresh-strength tag was raised after the stamp.
+    How old a record from the future is, nobody can say: beyond :data:`FUTURE_S` its clock counts as wrong.
     """
     if killed_by is not None:
         verdict = Verdict.UNKNOWN if killed_by.startswith("unknown") else Verdict.STALE
         return Judgement(verdict, 0.0, killed_by)
+    if age_s < -FUTURE_S:
+        return Judgement(Verdict.STALE, 0.0, "computed in the future: check the clocks")
     if age_s > contract.freshness_sla_s:
         return Judgement(Verdict.STALE, 0.0, f"past its SLA of {humanize(contract.freshness_sla_s)}")
     if contract.confidence is None:

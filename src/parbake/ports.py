@@ -36,25 +36,45 @@ class Glimpse(msgspec.Struct, frozen=True, gc=False):
     heartbeats: Mapping[str, float]
 
 
+class Parked(msgspec.Struct, frozen=True):
+    """An event that was passed without being understood: where it stood, why, when (epoch seconds), and its bytes.
+
+    ``number`` counts the parked events of a store; it is the store's own.
+    """
+
+    source: str
+    position: int
+    reason: str
+    at: float
+    event: bytes
+    number: int = 0
+
+
 class Change(msgspec.Struct, frozen=True):
-    """One event as the store applies it: the tags it raises, and for dedupe the CloudEvent's (source, id)."""
+    """One event as the store applies it: the tags it raises, and for dedupe the CloudEvent's (source, id).
+
+    An event that was not understood is ``parked`` in the same commit.
+    """
 
     tags: tuple[str, ...]
     source: str = ""
     id: str = ""
+    parked: Parked | None = None
 
 
 class Ack(msgspec.Struct, frozen=True):
     """What was made durable: the stamp of the last change, each tag's new sequence, and how many were seen before.
 
     Without ``trusted`` the store is still being recovered: the tags are raised, but the event counts as acknowledged
-    only once the incarnation is blessed.
+    only once the incarnation is blessed. ``unknown`` are the families that no task and no source of the app knows:
+    mostly a typing error.
     """
 
     stamp: Stamp
     raised: dict[str, int]
     duplicates: int = 0
     trusted: bool = True
+    unknown: tuple[str, ...] = ()
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True):
@@ -139,8 +159,31 @@ class Store(Protocol):
         """The last applied position of a source, 0 at the start."""
         ...
 
-    async def beat(self, source: str, at: float) -> None:
-        """Record that a source was polled to its end at a time read before the poll."""
+    async def identity(self, source: str) -> str:
+        """How the id of the event at the applied position begins; empty when that is not known."""
+        ...
+
+    async def beat(self, source: str, at: float) -> bool:
+        """Record that a source was polled to its end at a time read before the poll.
+
+        ``False`` when the heartbeat that it replaced came from the future: some clock is wrong.
+        """
+        ...
+
+    async def park(self, parked: Parked) -> None:
+        """Keep an event that was not understood, or a new reason for one that is kept; the oldest of many go."""
+        ...
+
+    async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
+        """Parked events by source and position, those after one."""
+        ...
+
+    async def unpark(self, source: str, position: int) -> bool:
+        """Forget a parked event; ``False`` when there was none."""
+        ...
+
+    async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
+        """Forget how far a source was applied and raise tags, as one step: it will be heard from its beginning."""
         ...
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:
@@ -198,23 +241,81 @@ class Tracker(Protocol):
 
 
 class SourceEvent(msgspec.Struct, frozen=True):
-    """One row of an outbox."""
+    """One event of an ordered log, such as a row of an outbox.
+
+    ``source`` and ``at`` (epoch seconds, 0 when unknown) are the event's own, where it has them. An event that could
+    not be read at all says why in ``problem``; ``raw`` is what was there, kept so that it can be tried again.
+    """
 
     position: int
     id: str
     subject: str
     type: str
+    source: str = ""
+    at: float = 0.0
+    problem: str = ""
+    raw: bytes = b""
 
 
-class Source(Protocol):
-    """A system of record: versioned views that record what they are read through, and an ordered outbox."""
+class Extent(msgspec.Struct, frozen=True):
+    """How far an ordered log reaches: the last position that is gone from it, and the last that was ever given."""
+
+    gone: int
+    last: int
+
+
+class EventSource(Protocol):
+    """An ordered log of events: an outbox, or one partition of a topic.
+
+    Positions begin at 1 and rise in the order in which the events took effect: once one was seen, none below it ever
+    appears. ``is_gapless`` says that each position is used, so that a missing one is a lost event.
+    """
+
+    name: str
+    is_gapless: bool
+
+    @property
+    def families(self) -> Collection[str]:
+        """The tag families whose changes it tells."""
+        ...
+
+    def extent(self) -> Extent:
+        """How far it reaches now; blocking. Raises :class:`parbake.errors.SourceError`."""
+        ...
+
+    def poll(self, after: int, limit: int) -> list[SourceEvent]:
+        """Events after a position in order, none when it is the end; blocking.
+
+        An event that cannot be read is returned with its problem. Raises :class:`parbake.errors.SourceError`.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the source."""
+        ...
+
+
+class Topic(Protocol):
+    """Several event sources that are told of by one name: its families are heard once all of them were."""
 
     name: str
 
     @property
     def families(self) -> Collection[str]:
-        """The tag families whose changes its outbox tells."""
+        """The tag families whose changes it tells."""
         ...
+
+    def parts(self) -> Sequence[EventSource]:
+        """Its event sources as of now; blocking. Raises :class:`parbake.errors.SourceError`."""
+        ...
+
+    def close(self) -> None:
+        """Release it and its parts."""
+        ...
+
+
+class Source(EventSource, Protocol):
+    """A system of record: versioned views that record what they are read through, and an ordered outbox."""
 
     def provides(self, view: type[Any]) -> bool:
         """Whether this source opens that view."""
@@ -222,14 +323,6 @@ class Source(Protocol):
 
     def open(self, view: type[ViewT], tracker: Tracker) -> AbstractContextManager[ViewT]:
         """Open a view on a transaction of the primary begun now; blocking."""
-        ...
-
-    def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """Outbox rows after a position in commit order; blocking."""
-        ...
-
-    def close(self) -> None:
-        """Release the source."""
         ...
 
 

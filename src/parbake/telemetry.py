@@ -13,6 +13,9 @@ MAX_KEYS = 200_000
 """Keys of a task whose reads are counted; where no ledger drains them, the counting starts anew past that."""
 NOTED = 256
 """Reads that are noted before they are counted."""
+MAX_FAMILIES = 50
+"""So many unknown families are counted by name, the rest together: a publisher can invent any number."""
+FROM_THE_FUTURE = "computed in the future"
 _bucket = partial(bisect_left, LATENCY_BUCKETS_S)
 
 
@@ -100,6 +103,11 @@ class Counters:
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()
         self.event_latency = Histogram()
+        self.parked = 0
+        self.clock_skew = 0
+        self.gaps: Counter[str] = Counter()
+        self.unknown_families: Counter[str] = Counter()
+        self.source_failures: Counter[str] = Counter()
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Count a read and its key's heat."""
@@ -111,8 +119,10 @@ class Counters:
         self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub knows only int
 
     def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:  # noqa: ARG002 - the hook's signature
-        """Count a miss."""
+        """Count a miss, and a clock that must be wrong."""
         self.misses[task, verdict] += 1
+        if reason.startswith(FROM_THE_FUTURE):
+            self.clock_skew += 1
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
         """Count an acknowledged event."""
@@ -121,6 +131,12 @@ class Counters:
         self.event_latency.add(seconds)
         for tag in tags:
             self.tags_raised[tag.partition("/")[0]] += 1
+
+    def unknown(self, families: Iterable[str]) -> None:
+        """Count families that no task and no source knows."""
+        for family in families:
+            known = family in self.unknown_families or len(self.unknown_families) < MAX_FAMILIES
+            self.unknown_families[family if known else "other"] += 1
 
     @property
     def serves(self) -> dict[tuple[str, str, str], int]:

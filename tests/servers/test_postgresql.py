@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 import parbake as pb
-from parbake.sources.postgresql import OUTBOX_DDL, PostgresqlSource, emit
-from parbake.testing import SourceSuite
+from parbake.sources.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
+from parbake.testing import EventSourceSuite, SourceSuite
 from parbake.testing.sources import Facts, Seen
 
 numbers = itertools.count(1)
@@ -30,14 +30,17 @@ class Database:
 
     def __init__(self, server):
         """Create it with the suite's table and an outbox."""
-        name = f"shop{next(numbers)}"
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
-        self.address = psycopg.conninfo.make_conninfo(server, dbname=name)
+        self.address = self.place(server, f"shop{next(numbers)}")
         with self.transaction() as connection:
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
             connection.execute(OUTBOX_DDL)
             connection.execute(OUTBOX_DDL)
+
+    def place(self, server, name):
+        """Make it; returns its address."""
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return psycopg.conninfo.make_conninfo(server, dbname=name)
 
     def source(self, **options):
         """A source over it."""
@@ -70,6 +73,46 @@ class TestPostgresql(SourceSuite):
     def backend(self, tmp_path):
         """Return a fresh database."""
         return Database(self.server)
+
+
+class Outbox(Database):
+    """The same as a log of events, in a schema of its own, which is made and removed sooner than a database."""
+
+    def place(self, server, name):
+        """Make it; returns its address."""
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return psycopg.conninfo.make_conninfo(server, options=f"-c search_path={name}")
+
+    def source(self):
+        """A reader."""
+        return PostgresqlSource(self.address, families=["fact"], views=[])
+
+    def broken(self):
+        """A reader of no database."""
+        return super().broken(families=["fact"], views=[])
+
+    def tell(self, subject):
+        """One row."""
+        with self.transaction() as connection:
+            emit(connection, subject, "fact.changed")
+
+    def poison(self):
+        """A row that names no tag, past the checks of ``emit``."""
+        with self.transaction() as connection:
+            connection.execute("INSERT INTO parbake_outbox VALUES (0, 'odd', 'No Tag', 'fact.changed', 0)")
+
+
+class TestPostgresqlEvents(EventSourceSuite):
+    """Its outbox."""
+
+    @pytest.fixture(autouse=True)
+    def _server(self, server):
+        self.server = server
+
+    def backend(self, tmp_path):
+        """Return a fresh database."""
+        return Outbox(self.server)
 
 
 @pytest.fixture
@@ -140,6 +183,53 @@ def test_a_rolled_back_transaction_holds_nobody_up(database, source):
     with database.transaction() as connection:
         emit(connection, "fact/kept", "fact.changed")
     assert subjects(source.poll(0, 10)) == ["fact/kept"]
+
+
+@pytest.mark.parametrize("statement", ["DELETE FROM parbake_outbox WHERE position > 1", "TRUNCATE parbake_outbox"])
+async def test_rows_deleted_unread_raise_everything(server, statement):
+    """Whoever deletes them, it is noted: all families are raised and the position moves; what is rolled back is not."""
+    outbox = Outbox(server)
+    app = pb.App(pb.Registry(), events=[outbox.source()])
+    outbox.tell("fact/1")
+    await app.drain()
+    with outbox.transaction() as connection:
+        emit(connection, "fact/rolled-back", "fact.changed")
+        connection.rollback()
+    outbox.tell("fact/3")
+    ack = await app.drain()
+    assert (set(ack.raised), dict(app.counters.gaps)) == ({"fact/3", "fact/*"}, {})
+    outbox.tell("fact/4")
+    with outbox.transaction() as connection:
+        connection.execute(statement)
+    ack = await app.drain()
+    assert (set(ack.raised), dict(app.counters.gaps)) == ({"fact", "fact/*"}, {"shop": 1})
+    assert await app.applied() == {"shop": 4}
+    await app.close()
+
+
+async def test_an_outbox_is_pruned_up_to_the_applied_position(server):
+    """What was applied may go: no gap, not another source. An outbox from before deletions were noted works too."""
+    outbox = Outbox(server)
+    app = pb.App(pb.Registry(), events=[outbox.source()])
+    outbox.tell("fact/1")
+    outbox.tell("fact/2")
+    await app.drain()
+    with outbox.transaction() as connection:
+        assert prune(connection, (await app.applied())["shop"]) == 2
+        assert prune(connection, 2) == 0
+    again = pb.App(pb.Registry(), events=[outbox.source()], store=app.engine.store)
+    assert await again.drain() is None
+    outbox.tell("fact/3")
+    assert set((await again.drain()).raised) == {"fact/3", "fact/*"}
+    assert not again.counters.gaps
+    with outbox.transaction() as connection:
+        connection.execute("DROP TABLE parbake_outbox_gone CASCADE")
+        connection.execute("DROP TRIGGER parbake_outbox_deleted ON parbake_outbox")
+    outbox.tell("fact/4")
+    old = pb.App(pb.Registry(), events=[outbox.source()], store=app.engine.store)
+    assert set((await old.drain()).raised) == {"fact/4", "fact/*"}
+    for opened in (app, again, old):
+        await opened.close()
 
 
 def test_many_writers_and_a_poller_lose_nothing(database, source):

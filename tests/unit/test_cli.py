@@ -1,10 +1,13 @@
 """The command line, as a user calls it."""
 
+import contextlib
+import sqlite3
 import sys
 
 import pytest
 from typer.testing import CliRunner
 
+import parbake as pb
 from parbake.cli.main import cli, main
 
 APP = '''
@@ -30,7 +33,9 @@ async def intent(message: pb.Live[str]) -> str:
     return message
 
 
+source = pb.SqliteSource("STORE.outbox", families=["policy"], views=[])
 app = pb.App(tasks, store="lmdb://STORE?map_size=16MiB")
+heard = pb.App(tasks, store="lmdb://STORE?map_size=16MiB", sources=[source])
 
 
 def make():
@@ -85,6 +90,26 @@ def test_an_event_is_published(run):
     assert "policy/returns at 1" in text
 
 
+def test_a_typing_error_in_a_family_is_noticed(run):
+    """The event is acknowledged, and the family that nobody knows is named."""
+    assert "polcy: a typing error?" in output(run("events", "publish", "shop:app", "polcy/returns"))
+
+
+def test_parked_events_are_shown_and_retried(run, tmp_path):
+    """What could not be understood is listed with its reason, kept by a retry, and its source can be heard anew."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "store.outbox")) as connection, connection:
+        connection.execute(pb.OUTBOX_DDL)
+        connection.execute("INSERT INTO parbake_outbox VALUES (1, 'one', 'No [red]Tag', 'policy.changed', 0)")
+    assert "nothing is parked" in output(run("events", "parked", "shop:heard"))
+    output(run("materialize", "shop:heard", "answer"))
+    shown = output(run("events", "parked", "shop:heard"))
+    assert "is not a tag" in shown
+    assert "[red]" in shown
+    assert "0 understood, 1 kept" in output(run("events", "retry", "shop:heard", "--all"))
+    assert "0 understood, 1 kept" in output(run("events", "retry", "shop:heard", "shop", "1"))
+    assert "policy/* at " in output(run("events", "restart", "shop:heard", "shop"))
+
+
 @pytest.mark.parametrize(
     ("words", "field"),
     [
@@ -95,6 +120,11 @@ def test_an_event_is_published(run):
         (("materialize", "shop:app", "intent"), "TASK"),
         (("materialize", "shop:app", "missing"), "task"),
         (("events", "publish", "shop:app", "No Tag"), "subject"),
+        (("events", "retry", "shop:app"), "SOURCE"),
+        (("events", "retry", "shop:app", "shop"), "SOURCE"),
+        (("events", "retry", "shop:app", "shop", "1", "--all"), "SOURCE"),
+        (("events", "retry", "shop:app", "shop", "1"), "position"),
+        (("events", "restart", "shop:app", "shop"), "source"),
     ],
 )
 def test_a_wrong_argument_is_named(run, words, field):

@@ -84,6 +84,35 @@ async def test_events_are_acknowledged_once_durable(client, shop):
     assert served.json()["stamp"] >= again.json()["acked"]["fact/a"]
 
 
+async def test_a_family_that_nobody_knows_is_told(client, shop):
+    """A typing error in a subject is accepted, since it may be meant, and named in the answer and in a metric."""
+    told = await client.post("/v1/events", json=EVENT | {"subject": "fcat/a"})
+    assert (told.status_code, told.json()["unknown"]) == (202, ["fcat"])
+    assert (await client.post("/v1/events", json=EVENT)).json()["unknown"] == []
+    text = (await client.get("/metrics")).text
+    assert 'parbake_events_unknown_family_total{family="fcat"} 1.0' in text
+
+
+async def test_parked_events_are_listed_and_retried(client, shop, world):
+    """What was not understood is shown with its reason; a retry says what is kept, and why."""
+    assert (await client.get("/v1/events/parked")).json() == {"parked": []}
+    world.put("b", "x")
+    with world.connected() as connection:
+        connection.execute("UPDATE parbake_outbox SET subject = 'No Tag' WHERE position = 2")
+    await shop.app.drain()
+    (parked,) = (await client.get("/v1/events/parked?limit=5")).json()["parked"]
+    assert (parked["source"], parked["position"]) == ("facts", 2)
+    assert json.loads(parked["event"])["subject"] == "No Tag"
+    assert "subject='No Tag' is not a tag" in parked["reason"]
+    one = {"source": "facts", "position": 2}
+    for body in ({}, one):
+        done = (await client.post("/v1/events/parked/retry", json=body)).json()
+        assert (done["understood"], done["acked"], len(done["kept"])) == (0, {}, 1)
+    missing = await client.post("/v1/events/parked/retry", json=one | {"position": 3})
+    assert (missing.status_code, missing.json()["field"]) == (404, "position")
+    assert "parbake_events_parked_total 1.0" in (await client.get("/metrics")).text
+
+
 async def test_the_overviews_answer(client):
     """Tasks, freshness, costs, metrics and the API's own description."""
     await client.post("/v1/serve/fact", json={"key": "a"})
@@ -129,6 +158,11 @@ BAD = [
     ("POST", "/v1/events", EVENT | {"type": "fact.seen"}, 422, "type"),
     ("GET", "/v1/nowhere", None, 404, "path"),
     ("GET", "/v1/events", None, 405, "method"),
+    ("GET", "/v1/events/parked?limit=0", None, 422, "limit"),
+    ("GET", "/v1/events/parked?limit=x", None, 422, "limit"),
+    ("POST", "/v1/events/parked/retry", {"source": "facts"}, 422, "position"),
+    ("POST", "/v1/events/parked/retry", {"position": 1 << 64}, 422, "position"),
+    ("POST", "/v1/events/parked/retry", {"position": -1}, 422, "position"),
     ("DELETE", "/v1/serve/fact", None, 405, "method"),
 ]
 

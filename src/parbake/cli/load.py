@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from parbake.app import App
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
+
+AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
 
 def find(where: str, *, field: str) -> Any:

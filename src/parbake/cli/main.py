@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-import uuid
 from typing import Annotated, Any
 
 import typer
@@ -15,23 +14,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from parbake.cli.load import load
+from parbake.cli.events import events
+from parbake.cli.load import AppName, load
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
 from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
 from parbake.cli.simulate import simulate
-from parbake.cloudevents import CloudEvent
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
 from parbake.tasks import Stored
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
-events = typer.Typer(no_args_is_help=True, help="Events that raise tags.")
 cli.add_typer(events, name="events")
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
-AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 
 
@@ -153,26 +150,6 @@ def rollback(app: AppName, task: TaskName) -> None:
             await application.close()
 
     typer.echo(f"{task}: back to generation {asyncio.run(work())}")
-
-
-@events.command(epilog="Example: parbake events publish shop:app policy/returns --type policy.changed")
-def publish(
-    app: AppName,
-    subject: Annotated[str, typer.Argument(help="the tag, such as policy/returns")],
-    kind: Annotated[str, typer.Option("--type", help="ends in .changed, .created, .deleted or .bulk")] = "cli.changed",
-    event_id: Annotated[str, typer.Option("--id", help="dedupe id; a repeated one is counted")] = "",
-) -> None:
-    """Raise the tags of an event; returns once that is durable."""
-    application = load(app).app
-
-    async def work() -> Any:
-        try:
-            return await application.publish(CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject))
-        finally:
-            await application.close()
-
-    ack = asyncio.run(work())
-    typer.echo(f"acknowledged: {', '.join(f'{tag} at {sequence}' for tag, sequence in ack.raised.items())}")
 
 
 def _stored(task: Any) -> Stored:

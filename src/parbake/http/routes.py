@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from parbake.cloudevents import parse
 from parbake.errors import BadInput, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, json_response
 from parbake.lanes.freshness import report
+from parbake.ports import Parked
 from parbake.serving.binding import check_live, live_inputs
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
 from parbake.validation import field_of
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from parbake.app import App
     from parbake.http.asgi import Route
 
+MAX_PARKED = 1000
+EVENT_SHOWN = 2000
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -28,6 +31,13 @@ class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
     key: Any = None
     live: dict[str, Any] = {}
     timeout_s: float | None = None
+
+
+class RetryBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/events/parked/retry``: one event, or none for all."""
+
+    source: str = ""
+    position: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0
 
 
 class EngineRoutes:
@@ -92,7 +102,24 @@ class EngineRoutes:
     async def events(self, request: HttpRequest) -> Response:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
         ack = await self._app.publish(*parse(request.headers, request.body))
-        return json_response({"acked": ack.raised, "duplicates": ack.duplicates, "stamp": ack.stamp.sequence}, 202)
+        told = {"acked": ack.raised, "duplicates": ack.duplicates, "stamp": ack.stamp.sequence, "unknown": ack.unknown}
+        return json_response(told, 202)
+
+    async def parked(self, request: HttpRequest) -> Response:
+        """Events that were not understood, by source and position, with the reason."""
+        limit = request.arguments.get("limit", "100")
+        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MAX_PARKED:
+            raise BadInput(f"limit must be 1 to {MAX_PARKED}", field="limit")
+        return json_response({"parked": [_parked(one) for one in await self._app.parked(int(limit))]})
+
+    async def retry(self, request: HttpRequest) -> Response:
+        """Read parked events again, one or all: what is understood is raised and forgotten, the rest is kept."""
+        body = request.json(RetryBody)
+        if bool(body.source) != bool(body.position):
+            raise BadInput("name a source and a position, or neither for all", field="position")
+        done = await self._app.retry_parked(body.source, body.position)
+        kept = [_parked(one) for one in done.kept[:MAX_PARKED]]
+        return json_response({"understood": done.understood, "acked": done.raised, "kept": kept})
 
     async def tasks(self, _: HttpRequest) -> Response:
         """The classification table."""
@@ -123,12 +150,20 @@ def for_app(app: App) -> list[Route]:
         ("GET", "/readyz", handlers.readyz),
         ("POST", "/v1/serve/{task}", handlers.serve),
         ("POST", "/v1/events", handlers.events),
+        ("GET", "/v1/events/parked", handlers.parked),
+        ("POST", "/v1/events/parked/retry", handlers.retry),
         ("GET", "/v1/tasks", handlers.tasks),
         ("GET", "/v1/freshness", handlers.freshness),
         ("GET", "/v1/costs", handlers.costs),
         ("GET", "/metrics", handlers.metrics),
     ]
     return table
+
+
+def _parked(one: Parked) -> dict[str, Any]:
+    """A parked event as JSON; it may hold any bytes."""
+    text = one.event[:EVENT_SHOWN].decode(errors="replace")
+    return {"source": one.source, "position": one.position, "reason": one.reason, "at": one.at, "event": text}
 
 
 def _key(body: ServeBody) -> Any:

@@ -1,21 +1,29 @@
-"""From a source's outbox to raised tags: apply in commit order, acknowledge when durable, beat when at the end."""
+"""From an ordered log to raised tags: apply in commit order, acknowledge when durable, beat when at the end.
+
+Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all come this way.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import cast
 
 import msgspec
 
-from parbake.cloudevents import CloudEvent
-from parbake.errors import BadInput, ForeignSource, NotAcknowledged, ParbakeError, SourceError
-from parbake.fence.tags import raised_by
+from parbake.cloudevents import CloudEvent, read_time
+from parbake.errors import DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
+from parbake.fence.tags import family, raised_by
+from parbake.lanes.parking import everything, parked_change
 from parbake.lanes.recovery import Recovery
-from parbake.ports import Ack, Change, Clock, Hook, Source, SourceEvent, Store
+from parbake.ports import Ack, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
+from parbake.telemetry import Counters
 
 PAGE = 1000
+SKEW_S = 5.0
+"""An event from so far in the future was told by a clock that is wrong."""
 _log = logging.getLogger("parbake.ingest")
 
 
@@ -23,21 +31,40 @@ class Ingest:
     """Applies events to the store, whatever way they come."""
 
     def __init__(
-        self, store: Store, sources: Sequence[Source], clock: Clock, hooks: Sequence[Hook], recovery: Recovery
+        self,
+        store: Store,
+        sources: Sequence[EventSource | Topic],
+        clock: Clock,
+        hooks: Sequence[Hook],
+        recovery: Recovery,
+        *,
+        counters: Counters,
+        known: Collection[str],
     ) -> None:
-        """Any process may ingest: positions already applied are skipped by the store."""
+        """Any process may ingest: positions already applied are skipped by the store.
+
+        ``known`` are the families that some task or source knows; events of others count as unknown. Raises
+        :class:`DeclarationError` when two sources have one name, since they would share their positions.
+        """
         self._recovery = recovery
         self._store = store
         self._sources = tuple(sources)
         self._clock = clock
         self._hooks = tuple(hooks)
+        self._counters = counters
+        self._known = frozenset(known)
         self._recognised: set[str] = set()
+        names = [source.name for source in self._sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise DeclarationError(f"two sources are named {name!r}: give one another name", field="sources")
 
     async def publish(self, events: Sequence[CloudEvent]) -> Ack:
         """Raise the tags of CloudEvents; returns once that is durable.
 
         Raises :class:`NotAcknowledged` while the store is being recovered after a loss.
         """
+        self._count_skew(read_time(event.time) for event in events)
         return _acknowledged(await self._apply([Change(e.tags, e.source, e.id) for e in events], None))
 
     async def touch(self, tags: Sequence[str]) -> Ack:
@@ -45,7 +72,7 @@ class Ingest:
         return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None))
 
     async def drain(self) -> Ack | None:
-        """Poll every outbox to its end and apply it all; the heartbeat carries the time before the poll.
+        """Poll every source to its end and apply it all; the heartbeat carries the time before the poll.
 
         A source that fails does not keep the others from being heard; its error is raised once they were. A store that
         may have lost data is trusted again once every source was heard.
@@ -55,11 +82,15 @@ class Ingest:
         for source in self._sources:
             before = self._clock.now()
             try:
-                last = await self._drain_one(source) or last
+                for part in await _parts(source):
+                    last = await self._drain_one(part) or last
             except SourceError as error:
+                self._counters.source_failures[source.name] += 1
                 failed = failed or error
                 continue
-            await self._store.beat(source.name, before)
+            if not await self._store.beat(source.name, before):
+                self._counters.clock_skew += 1
+                _log.warning("the heartbeat of %s came from the future: check the clocks", source.name)
         if failed is not None:
             raise failed
         if doubted:
@@ -67,49 +98,98 @@ class Ingest:
             last = None if last is None else msgspec.structs.replace(last, trusted=True)
         return last
 
-    async def _recognise(self, source: Source) -> None:
-        """Once a process: raise :class:`ForeignSource` unless the outbox is the one the store was built from.
+    async def applied(self) -> dict[str, int]:
+        """How far each ordered log was applied, by name: an outbox may be pruned up to there."""
+        parts = [part for source in self._sources for part in await _parts(source)]
+        return {part.name: await self._store.applied(part.name) for part in parts}
 
-        The store keeps the first outbox row it has seen. A source that was replaced or restored from before that row
-        would otherwise look as if all its changes were applied already.
+    async def restart(self, name: str) -> Ack:
+        """Hear a source from its beginning again, after raising all its families: what it lost is not known.
+
+        For a topic that was made anew, or an outbox that was replaced while what it tells of stayed the same.
         """
-        if source.name in self._recognised:
-            return
-        name = f"outbox/{source.name}"
-        kept = await self._store.get(name)
-        position, first = (0, "") if kept is None else msgspec.msgpack.decode(kept, type=tuple[int, str])
-        rows = await asyncio.to_thread(source.poll, max(0, position - 1), 1)
-        if kept is not None and (not rows or (rows[0].position == position and rows[0].id != first)):
+        for source in self._sources:
+            parts = await _parts(source)
+            if name in (source.name, *(part.name for part in parts)):
+                chosen = [part for part in parts if name in (part.name, source.name)]
+                acks = [
+                    await self._store.rewind(part.name, everything(part.families), now=self._clock.now())
+                    for part in chosen
+                ]
+                return acks[-1]
+        raise SourceError(f"no source is named {name!r}", field="source")
+
+    async def _recognise(self, source: EventSource, after: int, extent: Extent) -> None:
+        """Raise :class:`ForeignSource` unless the log is the one the store was built from.
+
+        A source that was replaced, or restored from a copy older than what was applied, would otherwise look as if all
+        its new events were applied already. The store keeps the id of the last event it has applied, so that all
+        before it may be pruned; once that one is gone too, the log only has to reach as far.
+        """
+        is_other = extent.last < after
+        if not is_other and after and source.name not in self._recognised:
+            told = await self._store.identity(source.name)
+            rows = await asyncio.to_thread(source.poll, after - 1, 1) if told else []
+            is_other = bool(rows) and rows[0].position == after and not rows[0].id.startswith(told)
+        if is_other:
             raise ForeignSource(
-                f"source {source.name!r} is not the one this store was built from (its outbox lacks row {position}); "
-                "delete the store and let it be rebuilt, or bring the source back",
+                f"source {source.name!r} is not the one this store was built from (position {after} was applied, and "
+                f"it ends at {extent.last} or tells another event there); delete the store and let it be rebuilt, "
+                f"bring the source back, or let it begin anew with 'parbake events restart APP {source.name}'",
                 field=source.name,
             )
-        if kept is None and rows:
-            await self._store.swap(name, None, msgspec.msgpack.encode((rows[0].position, rows[0].id)))
-        if rows:
+        if after:
             self._recognised.add(source.name)
 
-    async def _drain_one(self, source: Source) -> Ack | None:
+    async def _drain_one(self, source: EventSource) -> Ack | None:
         try:
-            await self._recognise(source)
+            return await self._drain_all(source)
         except ParbakeError:
             raise
         except Exception as error:
             raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
-        last, after = None, await self._store.applied(source.name)
-        while True:
+
+    async def _drain_all(self, source: EventSource) -> Ack | None:
+        after, last = await self._store.applied(source.name), None
+        extent, rows = await asyncio.to_thread(lambda: (source.extent(), source.poll(after, PAGE)))
+        await self._recognise(source, after, extent)
+        if extent.gone > after:
+            last = await self._bridge(source, after, extent.gone)
+            after = extent.gone
+            rows = await asyncio.to_thread(source.poll, after, PAGE)
+        while rows:
+            self._count_skew(row.at for row in rows)
+            for run in _runs(rows) if source.is_gapless else [rows]:
+                if source.is_gapless and run[0].position > after + 1:
+                    await self._bridge(source, after, run[0].position - 1)
+                position = (source.name, after, run[-1].position)
+                last = await self._apply([self._change(source, row) for row in run], position)
+                after = run[-1].position
+            rows = await asyncio.to_thread(source.poll, after, PAGE)
+        if source.is_gapless and extent.last > after:  # given before the poll, and not there
+            last = await self._bridge(source, after, extent.last)
+        return last
+
+    async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
+        """What lost events told is not known: all families of the source are raised, as one step with the position."""
+        if after:  # a store that was told nothing yet has missed nothing
+            self._counters.gaps[source.name] += 1
+            said = "source %s: the events after position %d up to %d are gone; raising all its families"
+            _log.error(said, source.name, after, upto)
+        change = Change(everything(source.families), source.name)
+        return await self._apply([change], (source.name, after, upto))
+
+    def _change(self, source: EventSource, row: SourceEvent) -> Change:
+        """An event that is not understood must not block those behind it: it is parked, and raises all families."""
+        problem = row.problem
+        if not problem:
             try:
-                rows = await asyncio.to_thread(source.poll, after, PAGE)
-            except ParbakeError:
-                raise
-            except Exception as error:
-                raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
-            if not rows:
-                return last
-            position = (source.name, after, rows[-1].position)
-            last = await self._apply([_change(source, row) for row in rows], position)
-            after = rows[-1].position
+                return Change(raised_by(row.subject, row.type), row.source or source.name, row.id)
+            except (ParbakeError, TypeError) as error:  # a column may hold anything
+                problem = str(error)
+        self._counters.parked += 1
+        _log.error("%s, position %d: %s; parked, raising all its families", source.name, row.position, problem)
+        return parked_change(source, row, problem, self._clock.now())
 
     async def _apply(self, changes: Sequence[Change], position: tuple[str, int, int] | None) -> Ack:
         started = time.perf_counter()
@@ -117,7 +197,38 @@ class Ingest:
         took = time.perf_counter() - started
         for hook in self._hooks:
             hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
-        return ack
+        unknown = sorted({family(tag) for tag in ack.raised} - self._known)
+        if not unknown:
+            return ack
+        self._counters.unknown(unknown)
+        return msgspec.structs.replace(ack, unknown=tuple(unknown))
+
+    def _count_skew(self, times: Iterable[float]) -> None:
+        latest = self._clock.now() + SKEW_S
+        self._counters.clock_skew += sum(at > latest for at in times)
+
+
+async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
+    """A topic's logs as of now; anything else is one itself."""
+    parts = getattr(source, "parts", None)
+    if parts is None:
+        return [cast("EventSource", source)]
+    try:
+        return await asyncio.to_thread(parts)
+    except ParbakeError:
+        raise
+    except Exception as error:
+        raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
+
+
+def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
+    """Cut events where a position is missing."""
+    start = 0
+    for n in range(1, len(rows)):
+        if rows[n].position != rows[n - 1].position + 1:
+            yield rows[start:n]
+            start = n
+    yield rows[start:]
 
 
 def _acknowledged(ack: Ack) -> Ack:
@@ -125,12 +236,3 @@ def _acknowledged(ack: Ack) -> Ack:
     if not ack.trusted:
         raise NotAcknowledged("the store is being recovered after a loss: the event is raised; publish it again soon")
     return ack
-
-
-def _change(source: Source, row: SourceEvent) -> Change:
-    """A malformed outbox row must not block the rows behind it: it raises all its families."""
-    try:
-        return Change(raised_by(row.subject, row.type), source.name, row.id)
-    except BadInput as error:
-        _log.error("outbox of %s, position %d: %s; raising all its families", source.name, row.position, error)
-        return Change(tuple(t for f in source.families for t in (f, f"{f}/*")), source.name, row.id)

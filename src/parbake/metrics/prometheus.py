@@ -50,6 +50,25 @@ class _Collector:
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
         acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
         yield acknowledged
+        yield from self._troubles()
+
+    def _troubles(self) -> Iterator[Metric]:
+        counters = self._counters
+        parked = "Events that were not understood; see 'parbake events parked'."
+        yield CounterMetricFamily("parbake_events_parked", parked, value=counters.parked)
+        skew = "Times from the future, of events, heartbeats or records: some clock is wrong."
+        yield CounterMetricFamily("parbake_clock_skew", skew, value=counters.clock_skew)
+        labelled = [
+            ("parbake_event_gaps", "Times that events were gone before they were read.", "source", counters.gaps),
+            ("parbake_events_unknown_family", "Events of families that no task or source knows.", "family",
+             counters.unknown_families),
+            ("parbake_source_failures", "Polls that failed.", "source", counters.source_failures),
+        ]  # fmt: skip
+        for name, says, label, counts in labelled:
+            family = CounterMetricFamily(name, says, labels=[label])
+            for value, count in list(counts.items()):
+                family.add_metric([value], count)
+            yield family
 
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:

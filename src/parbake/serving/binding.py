@@ -11,7 +11,7 @@ from typing import Any
 
 from parbake.errors import BadInput, DeclarationError
 from parbake.fence.recording import Recording
-from parbake.ports import Source
+from parbake.ports import EventSource, Source, Topic
 from parbake.roles import Parameter, Role
 from parbake.served import Served
 from parbake.tasks import LiveTask, Task
@@ -62,9 +62,12 @@ class TaskReader:
 class Binder:
     """Binds parameters for one app: its sources and resources, checked once at load."""
 
-    def __init__(self, sources: Sequence[Source], resources: Mapping[Any, Any]) -> None:
-        """Keep the sources and the resources (by type)."""
+    def __init__(
+        self, sources: Sequence[Source], resources: Mapping[Any, Any], events: Sequence[EventSource | Topic] = ()
+    ) -> None:
+        """Keep the sources and the resources (by type); ``events`` are heard as sources are, but have no views."""
         self.sources = tuple(sources)
+        self.heard = (*self.sources, *events)
         self.resources = dict(resources)
 
     def check(self, task: Task) -> None:

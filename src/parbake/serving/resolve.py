@@ -14,7 +14,7 @@ from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
-from parbake.ports import Clock, Glimpse, Glimpses, Hook, Lookup, Source, Store
+from parbake.ports import Clock, Glimpse, Glimpses, Hook, Lookup, Store
 from parbake.served import Served
 from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
@@ -59,7 +59,7 @@ class Resolver:
         self._hooks: tuple[Hook, ...] = (counters, *hooks)
         self._plans = plans
         self._silence_limit_s = silence_limit_s
-        self._sources: tuple[Source, ...] = binder.sources
+        self._sources = binder.heard
         self._flights: Flights[Computed] = Flights()
         self._models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
@@ -129,8 +129,8 @@ class Resolver:
         return (lookup.records[0] if lookup.records else None), why
 
     def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
-        oldest = now - self._silence_limit_s
-        return {f for s in self._sources if heartbeats.get(s.name, 0.0) < oldest for f in s.families}
+        limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
+        return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
 
     async def _from_record(self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context) -> Found:
         if record.absent:

@@ -5,6 +5,9 @@ give that (a slow transaction draws 7 and commits after 8), so the outbox's trig
 before it draws the position, and the lock is released only after the commit is visible. It holds for every writer,
 in whatever language it inserts. The price: transactions that emit queue up from the insert to the commit, so emit
 last, which also keeps two of them from deadlocking over rows. Needs PostgreSQL 14 or later.
+
+A sequence gives nothing back: a transaction that is rolled back leaves a hole which means nothing. That a row was
+deleted is therefore not seen from a hole but noted by another trigger, whoever deletes it.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parbake.errors import MissingDependency, SourceError
 from parbake.fence.tags import raised_by
-from parbake.ports import SourceEvent, Tracker
+from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
 if TYPE_CHECKING:
@@ -45,7 +48,23 @@ END
 $place$;
 CREATE OR REPLACE TRIGGER parbake_outbox_place BEFORE INSERT ON parbake_outbox
   FOR EACH ROW EXECUTE FUNCTION parbake_outbox_place();
+CREATE TABLE IF NOT EXISTS parbake_outbox_gone(upto BIGINT NOT NULL);
+CREATE OR REPLACE FUNCTION parbake_outbox_note_gone() RETURNS trigger LANGUAGE plpgsql AS $note$
+BEGIN
+  IF TG_OP = 'TRUNCATE' THEN
+    INSERT INTO parbake_outbox_gone SELECT last_value FROM parbake_outbox_position;
+  ELSE
+    INSERT INTO parbake_outbox_gone SELECT max(position) FROM gone HAVING max(position) IS NOT NULL;
+  END IF;
+  RETURN NULL;
+END
+$note$;
+CREATE OR REPLACE TRIGGER parbake_outbox_deleted AFTER DELETE ON parbake_outbox
+  REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
+CREATE OR REPLACE TRIGGER parbake_outbox_truncated BEFORE TRUNCATE ON parbake_outbox
+  FOR EACH STATEMENT EXECUTE FUNCTION parbake_outbox_note_gone();
 """
+_LAST = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM parbake_outbox_position"
 _TOKEN = re.compile(
     r"""[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*'|"[^"]*"|--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|::|:([A-Za-z_]\w*)|%""",
     re.DOTALL,
@@ -65,6 +84,17 @@ def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, 
     )
     row = cursor.fetchone()
     return cast("int", row[0]) if row else 0
+
+
+def prune(connection: psycopg.Connection[Any], upto: int) -> int:
+    """Delete outbox rows up to a position in the caller's open transaction; returns how many.
+
+    Only what every store has applied may go (``await app.applied()``): the loss of an unread row kills all that the
+    source's families fence.
+    """
+    deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount
+    connection.execute("DELETE FROM parbake_outbox_gone WHERE upto < (SELECT max(upto) FROM parbake_outbox_gone)")
+    return deleted
 
 
 def translate(statement: str, names: Collection[str]) -> str:
@@ -88,6 +118,8 @@ class _Session:
 class PostgresqlSource:
     """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.Source`)."""
 
+    is_gapless = False
+
     def __init__(
         self, conninfo: str, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
     ) -> None:
@@ -97,6 +129,7 @@ class PostgresqlSource:
         self._conninfo = conninfo
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
+        self._notes_gone = False
 
     def provides(self, view: type[Any]) -> bool:
         """See :class:`parbake.ports.Source`."""
@@ -112,8 +145,18 @@ class PostgresqlSource:
             finally:
                 connection.execute("ROLLBACK")
 
+    def extent(self) -> Extent:
+        """See :class:`parbake.ports.EventSource`. An outbox made by an earlier version notes no deletions."""
+        with self._connection() as connection:
+            if not self._notes_gone:
+                (table,) = connection.execute("SELECT to_regclass('parbake_outbox_gone')").fetchone() or (None,)
+                self._notes_gone = table is not None
+            gone = "(SELECT coalesce(max(upto), 0) FROM parbake_outbox_gone)" if self._notes_gone else "0::bigint"
+            row = connection.execute(f"SELECT {gone}, ({_LAST})".encode()).fetchone()
+        return Extent(*(row or (0, 0)))
+
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.EventSource`."""
         statement = (
             "SELECT position, id, subject, type FROM parbake_outbox WHERE position > %s ORDER BY position LIMIT %s"
         )

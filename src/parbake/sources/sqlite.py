@@ -17,7 +17,7 @@ from typing import Any, TypeVar, cast
 
 from parbake.errors import SourceError
 from parbake.fence.tags import raised_by
-from parbake.ports import SourceEvent, Tracker
+from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
 ViewT = TypeVar("ViewT")
@@ -45,6 +45,23 @@ def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: 
     return cast("int", cursor.lastrowid)
 
 
+def prune(connection: sqlite3.Connection, upto: int) -> int:
+    """Delete outbox rows up to a position in the caller's open transaction; returns how many.
+
+    Only what every store has applied may go (``await app.applied()``): the loss of an unread row kills all that the
+    source's families fence.
+    """
+    return connection.execute("DELETE FROM parbake_outbox WHERE position <= ?", (upto,)).rowcount
+
+
+def _event(position: int, *raw: bytes) -> SourceEvent:
+    try:
+        told, subject, event_type = (value.decode() for value in raw)
+        return SourceEvent(position, told, subject, event_type)
+    except UnicodeDecodeError as error:
+        return SourceEvent(position, "", "", "", problem=f"not UTF-8: {error}", raw=b" ".join(raw))
+
+
 class _Session:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -56,9 +73,13 @@ class _Session:
 class SqliteSource:
     """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`).
 
+    A position is taken back with its transaction, so none is ever left out: a row that is missing was deleted.
+
     Keep the file in WAL mode (``PRAGMA journal_mode=WAL``): otherwise a view that is open for the length of a
     computation holds up the writers.
     """
+
+    is_gapless = True
 
     def __init__(
         self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
@@ -85,13 +106,24 @@ class SqliteSource:
             finally:
                 connection.execute("ROLLBACK")
 
+    def extent(self) -> Extent:
+        """See :class:`parbake.ports.EventSource`. SQLite itself remembers the last position, whatever was deleted."""
+        last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
+        with self._connection() as connection:
+            given = connection.execute(last).fetchone()
+            first = connection.execute("SELECT min(position) FROM parbake_outbox").fetchone()[0]
+        end = given[0] if given else 0
+        return Extent(end if first is None else first - 1, max(end, first or 0))
+
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.EventSource`."""
+        # As bytes: SQLite columns hold whatever was put there, and one odd row must not make a page unreadable.
         statement = (
-            "SELECT position, id, subject, type FROM parbake_outbox WHERE position > ? ORDER BY position LIMIT ?"
+            "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
+            "WHERE position > ? ORDER BY position LIMIT ?"
         )
         with self._connection() as connection:
-            return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
+            return [_event(*row) for row in connection.execute(statement, (after, limit))]
 
     def close(self) -> None:
         """See :class:`parbake.ports.Source`."""

@@ -10,7 +10,7 @@ import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
 from parbake.fence.control import Control, Promotion
-from parbake.ports import Ack, Change, Lookup, Raised
+from parbake.ports import Ack, Change, Lookup, Parked, Raised
 from parbake.stores import _engine as engine
 from parbake.stores import _events as events
 
@@ -132,12 +132,40 @@ class EngineStore(ABC):
 
     async def applied(self, source: str) -> int:
         """See :class:`parbake.ports.Store`."""
-        raw = await self._look(lambda txn: txn.get(engine.APPLIED + source.encode()))
-        return int.from_bytes(raw or b"", "big")
+        return await self._look(lambda txn: events.applied(txn, source))
 
-    async def beat(self, source: str, at: float) -> None:
+    async def identity(self, source: str) -> str:
         """See :class:`parbake.ports.Store`."""
-        await self._step(lambda txn: events.beat(txn, self._parsed, source, at))
+        return await self._look(lambda txn: events.identity(txn, source))
+
+    async def beat(self, source: str, at: float) -> bool:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: events.beat(txn, self._parsed, source, at))
+
+    async def park(self, parked: Parked) -> None:
+        """See :class:`parbake.ports.Store`."""
+        await self._step(lambda txn: events.park(txn, parked))
+
+    async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
+        """See :class:`parbake.ports.Store`."""
+        start = events.parked_key(*after) + b"\0" if after[0] else engine.PARKED
+        found: list[Parked] = []
+        while len(found) < limit:
+            size = min(PAGE, limit - len(found))
+            page = await self._range(engine.PARKED, start, size)
+            found += [msgspec.msgpack.decode(raw, type=Parked) for _, raw in page]
+            if len(page) < size:
+                break
+            start = page[-1][0] + b"\0"
+        return found
+
+    async def unpark(self, source: str, position: int) -> bool:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: events.unpark(txn, source, position))
+
+    async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: events.rewind(txn, self._parsed, source, tags, now))
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:
         """See :class:`parbake.ports.Store`."""

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from parbake.artifact import STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
+from parbake.contract import FUTURE_S
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -30,10 +31,12 @@ from parbake.ports import Glimpse, Lookup
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
+RING = b"k"
+"""Where it is written which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 TASKS_KEPT = 1024
 COMMON_ITEMS = 4
-"""Items that every application of events touches: counter, control record, position, and one to spare."""
+"""Items that every application of events touches: counter, control record, position, and how many were parked."""
 _UNHEARD: Mapping[str, float] = {}
 
 
@@ -224,6 +227,7 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
             continue
         stored = decode(raw)
         alive = killed_by(stored, control, marks_of(txn.peek, [stored]), now=now) is None
+        alive = alive and stored.computed_at <= now + FUTURE_S
         if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
         if raw is base and alive and newness(stored) > newness(record):

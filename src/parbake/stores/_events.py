@@ -1,4 +1,4 @@
-"""The steps that events take in a store: tags are raised, the log grows, positions and heartbeats move."""
+"""The steps that events take in a store: tags are raised, the log grows, positions and heartbeats move, some park."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import msgspec
 from parbake.artifact import Stamp
 from parbake.errors import StoreError
 from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
-from parbake.ports import Ack, Change, Raised
+from parbake.ports import Ack, Change, Parked, Raised
 from parbake.stores import _engine as engine
-from parbake.stores._engine import APPLIED, BEATS, LOG, SEEN, SEQUENCE, Parsed, Txn
+from parbake.stores._engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
 
 SEEN_LIMIT = 100_000
 ITEMS_PER_CHANGE = 6
 """At most so many items of a commit belong to a change besides its tags: the log's two and the memory's four."""
+ITEMS_PER_PARKED = 3
+"""What parking adds to that: the event, its place in the ring, and the one that goes."""
+PARKED_LIMIT = 10_000
+SKEW_S = 5.0
+"""A heartbeat so much later than the next one came from a clock that is wrong."""
+ID_KEPT = 64
+"""So much of the id of the last applied event is kept, to know its log by."""
 Position = tuple[str, int, int]
 """A source's name, the applied position that some changes were polled after, and the last position they reach."""
 
@@ -37,6 +44,8 @@ def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, posit
         for tag in change.tags:
             txn.put(engine.mark_key(tag), mark)
             raised[tag] = sequence
+        if change.parked is not None:
+            park(txn, change.parked)
         txn.put(LOG + mark, msgspec.msgpack.encode(Raised(stamp, change.tags, now)))
         if sequence > SEEN_LIMIT:
             txn.delete(LOG + Stamp(control.incarnation, sequence - SEEN_LIMIT).pack())
@@ -58,8 +67,7 @@ def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Seque
     Raises :class:`StoreError` when the store has gone back to before what these changes follow.
     """
     source, after, last = position
-    name = APPLIED + source.encode()
-    done = int.from_bytes(txn.get(name) or b"", "big")
+    done = applied(txn, source)
     if done >= last:
         return ()
     if done < after:
@@ -67,8 +75,61 @@ def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Seque
             f"the store has applied {source} up to {done} only, not {after}: it lost its last writes; poll again",
             field="store",
         )
-    txn.put(name, last.to_bytes(8, "big"))
+    told = changes[-1].id[:ID_KEPT] if changes else ""
+    txn.put(APPLIED + source.encode(), last.to_bytes(8, "big") + told.encode("utf-8", "surrogatepass"))
     return changes[done - after :] if len(changes) == last - after else changes
+
+
+def applied(txn: ReadTxn, source: str) -> int:
+    """The last applied position of a source."""
+    return int.from_bytes((txn.get(APPLIED + source.encode()) or b"")[:8], "big")
+
+
+def identity(txn: ReadTxn, source: str) -> str:
+    """How the id of the event at the applied position begins."""
+    return (txn.get(APPLIED + source.encode()) or b"")[8:].decode("utf-8", "surrogatepass")
+
+
+def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: float) -> Ack:
+    """Forget a source's applied position; what it may tell that is not known here is covered by raising the tags."""
+    txn.delete(APPLIED + source.encode())
+    return apply(txn, parsed, [Change(tuple(tags))], now, None)
+
+
+def park(txn: Txn, parked: Parked) -> None:
+    """Keep an event that was not understood. The one that was parked 10,000 events earlier goes."""
+    name = parked_key(parked.source, parked.position)
+    kept = txn.get(name)
+    if kept is not None:
+        number = msgspec.msgpack.decode(kept, type=Parked).number
+    else:
+        number = 1 + int.from_bytes(txn.get(RING) or b"", "big")
+        txn.put(RING, number.to_bytes(8, "big"))
+        _displace(txn, RING + (number % PARKED_LIMIT).to_bytes(8, "big"), name, number - PARKED_LIMIT)
+    txn.put(name, msgspec.msgpack.encode(msgspec.structs.replace(parked, number=number)))
+
+
+def _displace(txn: Txn, place: bytes, name: bytes, number: int) -> None:
+    """Take a place in the ring; the event that had it goes, unless it was parked once more since."""
+    old = txn.peek(place)
+    raw = txn.peek(old) if old is not None else None
+    if old is not None and raw is not None and msgspec.msgpack.decode(raw, type=Parked).number == number:
+        txn.delete(old)
+    txn.put(place, name)
+
+
+def unpark(txn: Txn, source: str, position: int) -> bool:
+    """Forget a parked event."""
+    name = parked_key(source, position)
+    if txn.get(name) is None:
+        return False
+    txn.delete(name)
+    return True
+
+
+def parked_key(source: str, position: int) -> bytes:
+    """Where a parked event lies."""
+    return PARKED + source.encode() + b"\0" + position.to_bytes(8, "big")
 
 
 def _seen(txn: Txn, change: Change, sequence: int) -> int:
@@ -102,7 +163,7 @@ def split(
     """
     start = weight = 0
     for n, change in enumerate(changes):
-        more = len(change.tags) + ITEMS_PER_CHANGE
+        more = len(change.tags) + ITEMS_PER_CHANGE + (ITEMS_PER_PARKED if change.parked else 0)
         if n > start and weight + more > limit:
             yield changes[start:n], _part(changes, position, start, n)
             start, weight = n, 0
@@ -111,13 +172,16 @@ def split(
 
 
 def _part(changes: Sequence[Change], position: Position | None, start: int, end: int) -> Position | None:
-    if position is None or len(changes) != position[2] - position[1] + 1:
+    if position is None or len(changes) != position[2] - position[1]:
         return None
     return position[0], position[1] + start, position[1] + end
 
 
-def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> None:
-    """Keep the newest heartbeat of a source."""
+def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> bool:
+    """Keep the newest heartbeat of a source; one from the future gives way, since it would hide a silence."""
     beats = dict(parsed.beats(txn.get(BEATS)))
-    beats[source] = max(at, beats.get(source, 0.0))
+    known = beats.get(source, 0.0)
+    is_sane = known <= at + SKEW_S
+    beats[source] = max(at, known) if is_sane else at
     txn.put(BEATS, msgspec.msgpack.encode(beats))
+    return is_sane

@@ -7,6 +7,8 @@ database with prefixed keys. Reads are a single read transaction, without copyin
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import re
 import threading
 import time
@@ -170,6 +172,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         path.mkdir(parents=True, exist_ok=True)
         env = lmdb.open(str(path), map_size=map_size, max_readers=1024, sync=True, metasync=True)
     except (OSError, lmdb.Error) as error:
+        _check_writable(path, error)
         raise ForeignStore(
             f"{path} cannot be opened as a store ({error}); move it away, or point the store elsewhere", field="store"
         ) from error
@@ -180,11 +183,22 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
             engine.settle(_Txn(txn), engine.Parsed(), _host(path), time.time_ns() // 1000)
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
+        _check_writable(path, error)
         raise ForeignStore(f"{path} is damaged ({error}); move it away and let it be rebuilt", field="store") from error
     except ForeignStore:
         env.close()
         raise
     return env
+
+
+def _check_writable(path: Path, error: Exception) -> None:
+    """What may not be written is not damaged; LMDB says which by the system's own words only."""
+    reasons = [os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS)]
+    if isinstance(error, lmdb.ReadonlyError | PermissionError) or any(reason in str(error) for reason in reasons):
+        raise StoreError(
+            f"{path} cannot be written ({error}); check its owner, its mode, and whether its disk is read-only",
+            field="store",
+        ) from error
 
 
 def _check_size(env: lmdb.Environment, path: Path) -> None:

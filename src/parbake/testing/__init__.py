@@ -1,10 +1,12 @@
 """Public test helpers: clocks that tests move, and conformance suites per port."""
 
 from parbake.testing.clocks import FakeClock, FileClock
+from parbake.testing.events import EventBackend, EventSourceSuite
 from parbake.testing.items import DictItems, ItemsSuite
 from parbake.testing.sources import Backend, SourceSuite
 from parbake.testing.stores import StoreSuite, make_record
 
 __all__ = [
-    "Backend", "DictItems", "FakeClock", "FileClock", "ItemsSuite", "SourceSuite", "StoreSuite", "make_record",
+    "Backend", "DictItems", "EventBackend", "EventSourceSuite", "FakeClock", "FileClock", "ItemsSuite", "SourceSuite",
+    "StoreSuite", "make_record",
 ]  # fmt: skip

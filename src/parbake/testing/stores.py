@@ -19,7 +19,7 @@ from parbake.artifact import Meta, Record, Stamp, Tags
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Change, Glimpses, Store
+from parbake.ports import Change, Glimpses, Parked, Store
 
 TASK = "task@1"
 
@@ -30,7 +30,7 @@ def make_record(
     *,
     generation: int = 0,
     fences: tuple[str, ...] = ("policy/a", "policy"),
-    computed_at: float = 100.0,
+    computed_at: float = 1.0,
 ) -> Record:
     """A record fenced by ``policy/a`` and ``policy``; times are seconds since the epoch."""
     meta = Meta(Tags(fences, (("user/7", stamp.pack()),)), generation)
@@ -125,7 +125,7 @@ class StoreSuite(ABC):
         assert await store.write(TASK, b"k", make_record(late, b"late"), now=1.0)
         assert not await store.write(TASK, b"k", make_record(early, b"early"), now=1.0)
         assert not await store.write(TASK, b"k", make_record(late, b"tie"), now=1.0)
-        assert await store.write(TASK, b"k", make_record(late, b"later", computed_at=200.0), now=1.0)
+        assert await store.write(TASK, b"k", make_record(late, b"later", computed_at=2.0), now=1.0)
         await store.apply([Change(("policy/a", "policy/*"))], now=1.0)
         assert await store.write(TASK, b"k", make_record(early, b"dead too"), now=1.0)
         assert (await store.read(TASK, b"k")).records[0].payload == b"dead too"
@@ -201,6 +201,65 @@ class StoreSuite(ABC):
         await store.beat("shop", 10.0)
         await store.beat("shop", 9.0)
         assert dict((await store.read(TASK, b"k")).heartbeats) == {"shop": 10.0}
+        await store.close()
+
+    async def test_a_heartbeat_from_the_future_gives_way(self, tmp_path: Path) -> None:
+        """A clock that was wrong once must not hide a silence: the next beat replaces it, and says so."""
+        store = self.open_store(tmp_path)
+        assert await store.beat("shop", 1000.0)
+        assert await store.beat("shop", 996.0)
+        assert not await store.beat("shop", 900.0)
+        assert dict((await store.read(TASK, b"k")).heartbeats) == {"shop": 900.0}
+        await store.close()
+
+    async def test_the_last_applied_event_is_known_by_its_id(self, tmp_path: Path) -> None:
+        """It tells another log from the one that was applied; a long id is known by its beginning."""
+        store = self.open_store(tmp_path)
+        assert await store.identity("shop") == ""
+        rows = [Change((f"policy/{n}", "policy/*"), "shop", f"id-{n}" * 100) for n in (1, 2)]
+        await store.apply(rows, now=1.0, position=("shop", 0, 2))
+        told = await store.identity("shop")
+        assert told
+        assert rows[1].id.startswith(told)
+        await store.apply(rows[:1], now=1.0, position=("shop", 0, 1))
+        assert (await store.identity("shop"), await store.applied("shop")) == (told, 2)
+        await store.close()
+
+    async def test_a_source_is_rewound_in_one_step_with_its_tags(self, tmp_path: Path) -> None:
+        """Its position is forgotten only together with everything that it tells of."""
+        store = self.open_store(tmp_path)
+        await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, position=("shop", 0, 1))
+        ack = await store.rewind("shop", ["policy", "policy/*"], now=1.0)
+        assert ack.raised == {"policy": 2, "policy/*": 2}
+        assert (await store.applied("shop"), await store.identity("shop")) == (0, "")
+        await store.close()
+
+    async def test_an_event_is_parked_with_its_position(self, tmp_path: Path) -> None:
+        """One commit raises the tags, moves the position and keeps the event; who comes second parks nothing."""
+        store = self.open_store(tmp_path)
+        events = [Parked("shop", n, "no tag", 1.0, b"\xff%d" % n) for n in (1, 2)]
+        changes = [Change(("policy", "policy/*"), "shop", "", parked) for parked in events]
+        await store.apply(changes, now=1.0, position=("shop", 0, 2))
+        assert await store.unpark("shop", 2)
+        await store.apply(changes, now=1.0, position=("shop", 0, 2))
+        (kept,) = await store.parked(10)
+        assert (kept.source, kept.position, kept.reason, kept.at, kept.event) == ("shop", 1, "no tag", 1.0, b"\xff1")
+        assert await store.applied("shop") == 2
+        await store.close()
+
+    async def test_parked_events_are_listed_and_forgotten(self, tmp_path: Path) -> None:
+        """By source and position, page by page; a new reason replaces the old one; what is forgotten is gone."""
+        store = self.open_store(tmp_path)
+        for source, position in (("b", 300), ("a", 2), ("b", 1)):
+            await store.park(Parked(source, position, "why", 1.0, b"x"))
+        await store.park(Parked("b", 1, "now why", 1.0, b"x"))
+        listed = [(p.source, p.position, p.reason) for p in await store.parked(10)]
+        assert listed == [("a", 2, "why"), ("b", 1, "now why"), ("b", 300, "why")]
+        assert [p.position for p in await store.parked(1, ("b", 1))] == [300]
+        assert [p.position for p in await store.parked(2)] == [2, 1]
+        assert await store.unpark("b", 1)
+        assert not await store.unpark("b", 1)
+        assert len(await store.parked(10)) == 2
         await store.close()
 
     async def test_a_generation_is_read_once_promoted(self, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.resolve import Found, Resolver
 from parbake.stores._base import EngineStore
-from parbake.testing.simulation.mutants import everywhere, method, mutant
+from parbake.testing.simulation.planting import everywhere, method, mutant
 from parbake.testing.simulation.truth import SimSource, Snapshot
 
 LAG_S = 0.3

@@ -19,7 +19,7 @@ from parbake.stores._base import EngineStore
 from parbake.stores._items import Commit
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems
-from parbake.testing.simulation.mutants import everywhere, method, mutant
+from parbake.testing.simulation.planting import everywhere, method, mutant
 from parbake.testing.simulation.world import Memory
 
 DELAY_S = 0.05
@@ -193,8 +193,8 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
         polled[id(self._store)] = self._clock.now()
         return last
 
-    async def late(self: Any, source: str, at: float) -> None:
-        await beat(self, source, polled.get(id(self), at))
+    async def late(self: Any, source: str, at: float) -> bool:
+        return await beat(self, source, polled.get(id(self), at))
 
     method(stack, Ingest, "_drain_one", timed)
     method(stack, EngineStore, "beat", late)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.errors import SourceError
-from parbake.ports import SourceEvent, Tracker
+from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ class Shelf(Records):
 class SimSource:
     """One process's connection to a system of record."""
 
+    is_gapless = True
+
     def __init__(self, truth: Truth, view: type[View], process: Process) -> None:
         """A partition of the process from it makes every use fail."""
         self.name = truth.name
@@ -133,16 +135,24 @@ class SimSource:
         """The primary's state now."""
         return Snapshot(self._truth.facts, self._truth.sets)
 
+    def extent(self) -> Extent:
+        """The outbox is never pruned."""
+        self._check_feed()
+        return Extent(0, len(self._truth.outbox))
+
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
         """Outbox rows after a position."""
-        self._check()
-        if self._truth.is_feed_down:
-            raise SourceError(f"the outbox of {self.name} cannot be polled", field=self.name)
+        self._check_feed()
         rows = self._truth.outbox[after : after + limit]
         return [SourceEvent(r.position, f"{self.name}-{r.position}", r.subject, f"sim.{r.kind}") for r in rows]
 
     def close(self) -> None:
         """Nothing to release."""
+
+    def _check_feed(self) -> None:
+        self._check()
+        if self._truth.is_feed_down:
+            raise SourceError(f"the outbox of {self.name} cannot be polled", field=self.name)
 
     def _check(self) -> None:
         if self._process.is_cut_from_sources or not self._process.is_alive:

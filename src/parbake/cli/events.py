@@ -1,0 +1,101 @@
+"""``parbake events``: publish one, look at those that were not understood, hear a source anew."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.app import App
+from parbake.cli.load import AppName, load
+from parbake.cloudevents import CloudEvent
+from parbake.errors import BadInput
+from parbake.ports import Ack, Parked
+
+T = TypeVar("T")
+SHOWN = 80
+events = typer.Typer(no_args_is_help=True, help="Events that raise tags.")
+
+
+@events.command(epilog="Example: parbake events publish shop:app policy/returns --type policy.changed")
+def publish(
+    app: AppName,
+    subject: Annotated[str, typer.Argument(help="the tag, such as policy/returns")],
+    kind: Annotated[str, typer.Option("--type", help="ends in .changed, .created, .deleted or .bulk")] = "cli.changed",
+    event_id: Annotated[str, typer.Option("--id", help="dedupe id; a repeated one is counted")] = "",
+) -> None:
+    """Raise the tags of an event; returns once that is durable."""
+    event = CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject)
+    _acknowledge(_with(app, lambda application: application.publish(event)))
+
+
+@events.command(epilog="Example: parbake events parked shop:app")
+def parked(app: AppName, limit: Annotated[int, typer.Option(help="how many to show")] = 50) -> None:
+    """Show the events that were not understood, and why."""
+    found = _with(app, lambda application: application.parked(limit))
+    _show(found)
+    if not found:
+        typer.echo("nothing is parked")
+
+
+@events.command(epilog="Example: parbake events retry shop:app --all")
+def retry(
+    app: AppName,
+    source: Annotated[str, typer.Argument(help="the source's name, as 'parbake events parked' shows it")] = "",
+    position: Annotated[int, typer.Argument(help="the event's position in it")] = 0,
+    *,
+    every: Annotated[bool, typer.Option("--all", help="all that are parked")] = False,
+) -> None:
+    """Read parked events again with the code of today: what is understood is raised and forgotten."""
+    if every == bool(source) or bool(source) != bool(position):
+        raise BadInput("name a source and a position, or say --all", field="SOURCE")
+    done = _with(app, lambda application: application.retry_parked(source, position))
+    typer.echo(f"{done.understood} understood, {len(done.kept)} kept")
+    _show(done.kept)
+
+
+@events.command(epilog="Example: parbake events restart shop:app kafka:changes")
+def restart(
+    app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]
+) -> None:
+    """Hear a source from its beginning again, after raising all its families: for one that was made anew."""
+    _acknowledge(_with(app, lambda application: application.restart(source)))
+
+
+def _with(app: str, use: Callable[[App], Awaitable[T]]) -> T:
+    """Use an app once and close it."""
+    application = load(app).app
+
+    async def work() -> T:
+        try:
+            return await use(application)
+        finally:
+            await application.close()
+
+    return asyncio.run(work())
+
+
+def _acknowledge(ack: Ack) -> None:
+    typer.echo(f"acknowledged: {', '.join(f'{tag} at {sequence}' for tag, sequence in ack.raised.items())}")
+    if ack.unknown:
+        typer.echo(f"no task and no source knows the family {', '.join(ack.unknown)}: a typing error?", err=True)
+
+
+def _show(found: list[Parked]) -> None:
+    if not found:
+        return
+    table = Table("source", "position", "parked at", "reason", "event")
+    for one in found:
+        at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
+        # Without control characters: what is shown came from outside.
+        text = "".join(c if c.isprintable() else "." for c in one.event.decode(errors="replace")[:SHOWN])
+        table.add_row(*(escape(cell) for cell in (one.source, str(one.position), at, one.reason, text)))
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

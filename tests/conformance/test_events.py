@@ -1,0 +1,232 @@
+"""Outboxes as event sources, and what only an embedded one can show: odd rows, missing rows, older copies."""
+
+import contextlib
+import sqlite3
+
+import pytest
+
+import parbake as pb
+from parbake.events import open_events
+from parbake.sources.sqlite import prune
+from parbake.testing import EventSourceSuite
+
+
+class Outbox:
+    """A SQLite file with an outbox."""
+
+    def __init__(self, path):
+        """Create it once."""
+        self.path = path
+        with self.transaction() as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(pb.OUTBOX_DDL)
+
+    @contextlib.contextmanager
+    def transaction(self):
+        """One transaction."""
+        with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
+            yield connection
+
+    def source(self):
+        """A reader."""
+        return pb.SqliteSource(self.path, families=["fact"], views=[])
+
+    def broken(self):
+        """A reader of no file."""
+        return pb.SqliteSource(self.path.with_name("missing"), families=["fact"], views=[])
+
+    def tell(self, subject):
+        """One row."""
+        with self.transaction() as connection:
+            pb.emit(connection, subject, "fact.changed")
+
+    def insert(self, subject, kind="fact.changed"):
+        """A row of anything, past the checks of ``emit``."""
+        with self.transaction() as connection:
+            connection.execute(
+                "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (hex(randomblob(8)), ?, ?, 0)",
+                (subject, kind),
+            )
+
+    def poison(self):
+        """A row that names no tag."""
+        self.insert("No Tag")
+
+    def delete(self, where):
+        """Take rows away."""
+        with self.transaction() as connection:
+            connection.execute(f"DELETE FROM parbake_outbox WHERE {where}")
+
+
+class TestSqlite(EventSourceSuite):
+    """SQLite."""
+
+    def backend(self, tmp_path):
+        """Return a fresh file."""
+        return Outbox(tmp_path / "shop.sqlite")
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    """Return a fresh outbox."""
+    return Outbox(tmp_path / "shop.sqlite")
+
+
+@pytest.fixture
+def app(outbox):
+    """Return an app that hears it."""
+    source = outbox.source()
+    yield pb.App(pb.Registry(), sources=[source])
+    source.close()
+
+
+@pytest.mark.parametrize(
+    ("subject", "kind"),
+    [
+        ("fact/a", "fact.seen"),
+        ("fact/" + "x" * 300, "fact.changed"),
+        ("", "fact.changed"),
+        (7, 8),
+        (b"\xff\xfe", "fact.changed"),
+        (b"fact/\x00", "fact.changed"),
+        ("fact/a", b"\xff.changed"),
+    ],
+)
+async def test_no_row_whatever_it_holds_blocks_those_behind_it(app, outbox, subject, kind):
+    """A wrong type, a tag that is too long, numbers, bytes that are no text: parked, and the next row is raised."""
+    outbox.insert(subject, kind)
+    outbox.tell("fact/next")
+    ack = await app.drain()
+    assert {"fact", "fact/*", "fact/next"} <= set(ack.raised)
+    (parked,) = await app.parked()
+    assert (parked.source, parked.position) == ("shop", 1)
+    assert parked.reason
+    assert app.counters.parked == 1
+
+
+@pytest.mark.parametrize("gone", ["position = 2", "position <= 2", "position BETWEEN 1 AND 3", "1"])
+async def test_rows_that_are_missing_raise_everything(app, outbox, gone, caplog):
+    """A deleted row could have told anything: all families are raised with the position, and it is counted."""
+    outbox.tell("fact/first")
+    await app.drain()
+    for n in range(2, 5):
+        outbox.tell(f"fact/{n}")
+    outbox.delete(f"({gone}) AND position > 1")
+    ack = await app.drain()
+    raised = {tag for entry in await app.raised_since(pb.Stamp(0, 0), limit=50) for tag in entry.tags}
+    left = {row.subject for row in app.sources[0].poll(1, 10)}
+    assert {"fact", "fact/*"} | left <= raised
+    assert await app.applied() == {"shop": 4}
+    assert app.counters.gaps == {"shop": 1}
+    assert "after position 1 up to" in caplog.text
+    assert ack is not None
+    assert await app.drain() is None
+
+
+async def test_a_gap_within_a_page_keeps_the_order(app, outbox):
+    """What lies before the missing rows is applied before they are bridged, what lies behind after."""
+    for n in range(1, 7):
+        outbox.tell(f"fact/{n}")
+    outbox.delete("position IN (3, 4)")
+    await app.drain()
+    log = [entry.tags[0] for entry in await app.raised_since(pb.Stamp(0, 0))]
+    assert log == ["fact/1", "fact/2", "fact", "fact/5", "fact/6"]
+
+
+async def test_a_rolled_back_row_is_no_gap(app, outbox):
+    """SQLite takes the position back with the transaction."""
+    outbox.tell("fact/1")
+    with outbox.transaction() as connection:
+        pb.emit(connection, "fact/2", "fact.changed")
+        connection.rollback()
+    await app.drain()
+    outbox.tell("fact/3")
+    ack = await app.drain()
+    assert "fact" not in ack.raised
+    assert not app.counters.gaps
+
+
+async def test_an_outbox_is_pruned_up_to_the_applied_position(app, outbox):
+    """All rows that were applied may go, the last one too: no gap, not another source, and reading goes on."""
+    for n in range(1, 4):
+        outbox.tell(f"fact/{n}")
+    await app.drain()
+    with outbox.transaction() as connection:
+        assert prune(connection, (await app.applied())["shop"]) == 3
+    again = pb.App(pb.Registry(), sources=app.sources, store=app.engine.store)
+    assert await again.drain() is None
+    outbox.tell("fact/4")
+    ack = await again.drain()
+    assert set(ack.raised) == {"fact/4", "fact/*"}
+    assert not again.counters.gaps
+
+
+async def test_a_store_that_was_told_nothing_has_missed_nothing(app, outbox):
+    """A pruned outbox met for the first time raises everything, but counts as no gap."""
+    for n in range(1, 4):
+        outbox.tell(f"fact/{n}")
+    outbox.delete("position < 3")
+    await app.drain()
+    assert await app.applied() == {"shop": 3}
+    assert not app.counters.gaps
+
+
+async def test_an_older_copy_of_an_outbox_is_refused(app, outbox, tmp_path):
+    """Restored from before what was applied: its next rows would be taken for known ones, even once it has grown."""
+    outbox.tell("fact/1")
+    await app.drain()
+    copy = Outbox(tmp_path / "copy.sqlite")
+    for target in (copy.path,):
+        with (
+            contextlib.closing(sqlite3.connect(outbox.path)) as old,
+            contextlib.closing(sqlite3.connect(target)) as new,
+        ):
+            old.backup(new)
+    outbox.tell("fact/2")
+    await app.drain()
+    restored = pb.App(pb.Registry(), sources=[copy.source()], store=app.engine.store)
+    with pytest.raises(pb.ForeignSource, match="ends at 1"):
+        await restored.drain()
+    copy.tell("fact/other")
+    copy.tell("fact/more")
+    with pytest.raises(pb.ForeignSource, match="tells another event"):
+        await restored.drain()
+    assert restored.counters.source_failures == {"shop": 2}
+    restored.sources[0].close()
+
+
+async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
+    """``restart``: all its families are raised, and another outbox in its place is read from its beginning."""
+    for n in range(1, 4):
+        outbox.tell(f"fact/{n}")
+    await app.drain()
+    other = Outbox(tmp_path / "other.sqlite")
+    other.tell("fact/new")
+    swapped = pb.App(pb.Registry(), sources=[other.source()], store=app.engine.store)
+    with pytest.raises(pb.ForeignSource, match="events restart APP shop"):
+        await swapped.drain()
+    assert {"fact", "fact/*"} == set((await swapped.restart("shop")).raised)
+    ack = await swapped.drain()
+    assert set(ack.raised) == {"fact/new", "fact/*"}
+    with pytest.raises(pb.SourceError, match="no source is named"):
+        await swapped.restart("elsewhere")
+    swapped.sources[0].close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["nowhere", "none://x", "__init__://x", "kafka://127.0.0.1:9092/changes", "kafka:///changes?families=a",
+     "kafka://h:1/a/b?families=a", "kafka://h:1/a?families=a&group=x", "kafka://h:1/?families=a"],
+)  # fmt: skip
+def test_a_url_that_cannot_be_meant_is_refused(url):
+    """An unknown scheme, no families, no topic, an option that does not exist: the setting is named."""
+    with pytest.raises(pb.SourceError) as caught:
+        open_events(url)
+    assert caught.value.field == "events"
+
+
+def test_two_sources_cannot_share_a_name(outbox):
+    """They would share their positions."""
+    app = pb.App(pb.Registry(), sources=[outbox.source()], events=[outbox.source()])
+    with pytest.raises(pb.DeclarationError, match="'shop'"):
+        _ = app.engine

@@ -1,0 +1,309 @@
+"""Kafka as a source of events, on a broker of our own that is started and ended here."""
+
+import itertools
+import socket
+import sys
+import time
+
+import pytest
+from tests.servers import broker, launch
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.events import open_events
+from parbake.events.kafka import KafkaPartition, KafkaTopic
+from parbake.fence import tags
+from parbake.ports import Extent
+from parbake.serving.binding import NO_CONTEXT
+from parbake.testing import EventSourceSuite, FakeClock
+
+numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """Return a running broker; tests keep apart by their topics."""
+    started = broker.Broker()
+    yield started
+    started.kill()
+
+
+class Topic:
+    """A topic with one partition."""
+
+    def __init__(self, address, partitions=1):
+        """Create it."""
+        self.address, self.name = address, f"changes{next(numbers)}"
+        self.ids = itertools.count(1)
+        self.opened = []
+        broker.create(address, self.name, partitions)
+
+    def topic(self):
+        """A reader of all partitions."""
+        self.opened.append(KafkaTopic(self.address, self.name, families=["fact"]))
+        return self.opened[-1]
+
+    def source(self):
+        """A reader of the only partition."""
+        return self.topic().parts()[0]
+
+    def broken(self):
+        """A reader of a broker that is not there."""
+        self.opened.append(KafkaTopic(f"127.0.0.1:{launch.free_port()}", self.name, families=["fact"]))
+        return KafkaPartition(self.opened[-1], 0)
+
+    def tell(self, subject, partition=0):
+        """One event, in structured mode."""
+        self.send(broker.event(subject, f"id-{next(self.ids)}"), partition=partition)
+
+    def poison(self):
+        """What is no CloudEvent."""
+        self.send(b"hello")
+
+    def send(self, *messages, partition=0):
+        """Any messages."""
+        broker.send(self.address, self.name, *messages, partition=partition)
+
+    def close(self):
+        """Close every reader."""
+        for opened in self.opened:
+            opened.close()
+
+
+@pytest.fixture
+def make(shared):
+    """Return a function that creates topics, which are closed at the end."""
+    made = []
+
+    def create(partitions=1):
+        made.append(Topic(shared.address, partitions))
+        return made[-1]
+
+    yield create
+    for topic in made:
+        topic.close()
+
+
+class TestKafka(EventSourceSuite):
+    """One partition."""
+
+    @pytest.fixture(autouse=True)
+    def _make(self, make):
+        self.make = make
+
+    def backend(self, tmp_path):
+        """Return a fresh topic."""
+        return self.make()
+
+
+def serving(topic, **options):
+    """Return an app with one fenced task that hears a topic, and the words it computes from."""
+    tasks, facts = pb.Registry(), {"a": "old"}
+
+    @tasks.artifact(**contract())
+    def fact(key: str) -> str:
+        return facts[key]
+
+    return pb.App(tasks, events=[topic], **options), fact, facts
+
+
+async def test_an_acknowledged_change_is_never_served_stale(make):
+    """Published, ingested, acknowledged: the next read computes anew."""
+    topic = make()
+    app, fact, facts = serving(f"kafka://{topic.address}/{topic.name}?families=fact")
+    await app.drain()
+    assert (await app.serve(fact, "a")).value == "old"
+    facts["a"] = "new"
+    assert (await app.serve(fact, "a")).value == "old"
+    topic.tell("fact/a")
+    ack = await app.drain()
+    served = await app.serve(fact, "a")
+    assert (served.value, served.stamp) == ("new", ack.stamp)
+    assert await app.applied() == {f"kafka:{topic.name}/0": 1}
+    await app.close()
+
+
+async def test_binary_and_structured_mode_say_the_same(make):
+    """Attributes in headers need no body that could be read; every other message is read as structured."""
+    topic = make()
+    headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"shop"), ("ce_type", b"fact.deleted")]
+    binary = (b"\xff any data", [*headers, ("ce_subject", b"fact/a"), ("other", b"\xff"), ("content-type", b"x")])
+    bare = (None, [*headers, ("ce_subject", b"fact/b")])
+    topic.send(binary, bare, broker.event("fact/c", "3", time="2026-01-01T00:00:00Z", data={"x": 1}))
+    source = topic.source()
+    rows = source.poll(0, 10)
+    assert [(r.position, r.id, r.subject, r.type, r.source) for r in rows] == [
+        (1, "1", "fact/a", "fact.deleted", "shop"),
+        (2, "1", "fact/b", "fact.deleted", "shop"),
+        (3, "3", "fact/c", "fact.changed", "shop"),
+    ]
+    assert rows[2].at == 1767225600.0
+
+
+POISON = [
+    b"",
+    b"\xff\xfe",
+    b"[1]",
+    b"{}",
+    b"[" * 60_000,
+    broker.event("No Tag", "1"),
+    broker.event("fact/a", "1", type="fact.seen"),
+    broker.event("fact/a", "1", specversion="0.3"),
+    broker.event("fact/a", "1", data="x" * 70_000),
+    (b"", [("ce_id", b"\xff"), ("ce_type", b"fact.changed")]),
+    (None, [("ce_id", b""), ("ce_type", b"fact.changed"), ("ce_source", b"s"), ("ce_subject", b"fact/a")]),
+]
+
+
+async def test_no_message_whatever_it_holds_blocks_those_behind_it(make):
+    """Empty, no text, no event, too deep, too large, half an event: each is parked with its own reason."""
+    topic = make()
+    topic.send(*POISON, broker.event("fact/last", "9"))
+    app = pb.App(pb.Registry(), events=[topic.topic()])
+    ack = await app.drain()
+    assert {"fact", "fact/*", "fact/last"} == set(ack.raised)
+    parked = await app.parked()
+    assert [p.position for p in parked] == list(range(1, len(POISON) + 1))
+    assert all(p.reason for p in parked)
+    assert "too large" in parked[8].reason
+    assert app.counters.parked == len(POISON)
+    assert await app.drain() is None
+
+
+async def test_what_is_parked_is_understood_later(make, monkeypatch):
+    """An event of a kind that only a later version knows: parked, and raised by a retry then."""
+    topic = make()
+    topic.send(broker.event("fact/a", "1", type="fact.renamed"), b"never")
+    app = pb.App(pb.Registry(), events=[topic.topic()])
+    await app.drain()
+    assert (await app.retry_parked()).understood == 0
+    monkeypatch.setattr(tags, "_TYPES", (*tags._TYPES, "renamed"))
+    done = await app.retry_parked()
+    assert (done.understood, set(done.raised), len(done.kept)) == (1, {"fact/a", "fact/*"}, 1)
+    assert [p.position for p in await app.parked()] == [2]
+
+
+async def test_all_partitions_are_heard_and_new_ones_too(make, monkeypatch):
+    """Each is a log of its own with its own position; one that appears later is read from its beginning."""
+    topic = make(3)
+    opened = topic.topic()
+    app = pb.App(pb.Registry(), events=[opened])
+    parts = opened.parts
+    monkeypatch.setattr(opened, "parts", lambda: parts()[:2])
+    for partition in range(3):
+        topic.tell(f"fact/{partition}", partition=partition)
+    await app.drain()
+    assert await app.applied() == {f"{opened.name}/0": 1, f"{opened.name}/1": 1}
+    monkeypatch.setattr(opened, "parts", parts)
+    ack = await app.drain()
+    assert set(ack.raised) == {"fact/2", "fact/*"}
+    lookup = await app.engine.store.read("x", b"y")
+    assert set(lookup.heartbeats) == {opened.name}
+
+
+async def test_what_retention_took_unread_raises_everything(make, monkeypatch):
+    """The earliest offset lies beyond the applied position: a gap, raised and counted; reading goes on behind it."""
+    topic = make()
+    opened = topic.topic()
+    app, fact, facts = serving(opened)
+    topic.tell("fact/x")
+    await app.drain()
+    assert (await app.serve(fact, "a")).value == "old"
+    for _ in range(4):
+        topic.tell("fact/x")
+    facts["a"] = "new"
+    extent = KafkaPartition.extent
+    monkeypatch.setattr(KafkaPartition, "extent", lambda self: Extent(4, extent(self).last))
+    await app.drain()
+    assert (await app.serve(fact, "a")).value == "new"
+    assert app.counters.gaps == {f"{opened.name}/0": 1}
+    assert await app.applied() == {f"{opened.name}/0": 5}
+    assert await app.drain() is None
+
+
+async def test_a_topic_that_does_not_exist_is_named(shared):
+    """The error names the topic, and no heartbeat is written."""
+    app = pb.App(pb.Registry(), events=[f"kafka://{shared.address}/nothere?families=fact&name=feed"])
+    with pytest.raises(pb.SourceError, match=r"'feed'.*no topic 'nothere'"):
+        await app.drain()
+    assert app.counters.source_failures == {"feed": 1}
+    assert not (await app.engine.store.read("x", b"y")).heartbeats
+    await app.close()
+
+
+async def test_a_broker_out_of_reach_is_told_within_seconds(tmp_path):
+    """Refused, or accepted without an answer: a source error, and the others are heard meanwhile."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        for port in (launch.free_port(), deaf.getsockname()[1]):
+            app = pb.App(pb.Registry(), events=[f"kafka://127.0.0.1:{port}/x?families=fact"])
+            started = time.monotonic()
+            with pytest.raises(pb.SourceError, match="'kafka:x'"):
+                await app.drain()
+            assert time.monotonic() - started < 12
+            await app.close()
+
+
+async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
+    """``kill -9``: what was acknowledged stays, after the silence limit nothing fenced is served, and no gap passes.
+
+    The broker has lost its topic with its memory: the new one is refused until it is heard anew on purpose.
+    """
+    own = broker.Broker()
+    clock = FakeClock()
+    try:
+        broker.create(own.address, "changes")
+        url = f"kafka://{own.address}/changes?families=fact"
+        options = {"store": f"lmdb://{tmp_path}/store?map_size=16MiB", "clock": clock}
+        app, fact, facts = serving(url, **options)
+        await app.drain()
+        await app.serve(fact, "a")
+        facts["a"] = "new"
+        broker.send(own.address, "changes", broker.event("fact/a", "1"), broker.event("fact/b", "2"))
+        await app.drain()
+        own.kill()
+        with pytest.raises(pb.SourceError):
+            await app.drain()
+        assert (await app.serve(fact, "a")).value == "new"
+        clock.advance(31)
+        log = await app.raised_since(pb.Stamp(0, 0))
+        assert [entry.tags[0] for entry in log] == ["fact/a", "fact/b"]
+        lookup = await app.engine.store.read(fact.ref, b"sa")
+        _, judgement = app.engine.resolver._best(app.engine.plan(fact), lookup, NO_CONTEXT)
+        assert judgement.reason == "unknown: the source of fact is silent"
+        own._start()
+        broker.create(own.address, "changes")
+        with pytest.raises(pb.ForeignSource, match="ends at 0"):
+            await app.drain()
+        await app.restart("kafka:changes")
+        broker.send(own.address, "changes", broker.event("fact/a", "3"))
+        ack = await app.drain()
+        assert set(ack.raised) == {"fact/a", "fact/*"}
+        served = await app.serve(fact, "a")
+        assert (served.verdict, served.value) == ("fresh", "new")
+        await app.close()
+    finally:
+        own.kill()
+
+
+async def test_a_connection_that_broke_is_made_again(make):
+    """After the client was lost the source errs at most once."""
+    topic = make()
+    app = pb.App(pb.Registry(), events=[topic.topic()])
+    await app.drain()
+    opened = topic.opened[-1]
+    opened.call(lambda consumer: consumer.stop())
+    with pytest.raises(pb.SourceError):
+        await app.drain()
+    topic.tell("fact/a")
+    assert await app.drain() is not None
+
+
+def test_the_client_is_named_when_it_is_missing(monkeypatch):
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "aiokafka", None)
+    topic = open_events("kafka://127.0.0.1:1/x?families=fact")
+    with pytest.raises(pb.MissingDependency, match=r"parbake\[kafka\]"):
+        topic.parts()
+    topic.close()

@@ -1,0 +1,219 @@
+"""What goes wrong with events, each with a verdict or an error and a count: clocks, families, sources, poison."""
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.contract import judge
+from parbake.metrics.prometheus import render
+from parbake.stores.memory import MemoryStore
+from parbake.telemetry import MAX_FAMILIES, Counters
+
+
+def metric(app, line):
+    """Whether the exposition has a line."""
+    return line in render(app.counters).decode().splitlines()
+
+
+def lookup_task(world, **options):
+    """Return an app with one task over the world's facts."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Refuse()))
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
+        return facts.get(key) or pb.Absent("none")
+
+    return world.app(tasks, **options), fact
+
+
+@pytest.mark.parametrize(("ahead", "verdict"), [(4, "fresh"), (29, "fresh"), (31, "unknown"), (86400, "unknown")])
+async def test_a_heartbeat_from_the_future_hides_no_silence(world, ahead, verdict):
+    """Within the silence limit clocks may differ; beyond it a heartbeat says nothing about the present."""
+    world.put("a", "x")
+    app, fact = lookup_task(world)
+    await app.drain()
+    await app.serve(fact, "a")
+    assert (await app.serve(fact, "a")).value == "x"
+    await app.engine.store.beat("facts", world.clock.now() + ahead)
+    assert (await app.serve(fact, "a")).verdict == verdict
+
+
+async def test_a_clock_that_was_wrong_once_is_forgiven_and_counted(world):
+    """The next poll replaces a heartbeat from the future, and the metric tells of it."""
+    world.put("a", "x")
+    app, fact = lookup_task(world)
+    await app.drain()
+    await app.serve(fact, "a")
+    await app.engine.store.beat("facts", world.clock.now() + 3600)
+    await app.drain()
+    assert (await app.serve(fact, "a")).verdict == "fresh"
+    assert metric(app, "parbake_clock_skew_total 1.0")
+
+
+@pytest.mark.parametrize(("age_s", "verdict"), [(-59, "fresh"), (-61, "stale")])
+def test_a_record_from_the_future_is_stale(age_s, verdict):
+    """Its age is not known: a minute is forgiven, since clocks differ."""
+    bound = pb.Registry()
+
+    @bound.artifact(**contract())
+    def fact(key: str) -> str:
+        return key
+
+    judgement = judge(fact.contract, age_s=age_s, killed_by=None, pending=False)
+    assert judgement.verdict == verdict
+    assert ("check the clocks" in judgement.reason) == (verdict == "stale")
+
+
+async def test_a_record_from_the_future_is_computed_anew_and_kept(world):
+    """After the clock was put right, one read computes and the next is served from the store; it is counted."""
+    store, tasks, calls = MemoryStore(), pb.Registry(), []
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Recompute()))
+    def fact(key: str) -> str:
+        calls.append(key)
+        return key
+
+    app = world.app(tasks, store=store, sources=[])
+    world.clock.advance(7200)
+    await app.serve(fact, "a")
+    world.clock.advance(-7200)
+    assert (await app.serve(fact, "a")).verdict == "fresh"
+    assert (await app.serve(fact, "a")).verdict == "fresh"
+    assert calls == ["a", "a"]
+    assert metric(app, "parbake_clock_skew_total 1.0")
+
+
+async def test_an_events_own_time_is_checked_and_never_believed(world):
+    """A time from the future is counted, one that is no time is ignored; the tags are raised either way."""
+    app, _ = lookup_task(world)
+    ahead = pb.CloudEvent("1", "s", "fact.changed", "fact/a", time="2999-01-01T00:00:00Z")
+    for event in (ahead, pb.CloudEvent("2", "s", "fact.changed", "fact/a", time="yesterday")):
+        assert (await app.publish(event)).raised
+    assert app.counters.clock_skew == 1
+
+
+async def test_unknown_families_are_told_and_bounded(world):
+    """The acknowledgement names them, and a publisher that invents families fills no memory."""
+    app, _ = lookup_task(world)
+    assert (await app.touch("fact/a")).unknown == ()
+    assert (await app.touch("fact/a", "fcat/a", "b")).unknown == ("b", "fcat")
+    for n in range(MAX_FAMILIES + 20):
+        await app.touch(f"invented{n}/x")
+    counted = app.counters.unknown_families
+    assert len(counted) == MAX_FAMILIES + 1
+    assert counted["other"] == 22
+    assert metric(app, 'parbake_events_unknown_family_total{family="fcat"} 1.0')
+
+
+def test_a_family_named_other_counts_as_any():
+    """The name of the rest is no way around the bound."""
+    counters = Counters()
+    counters.unknown(["other", *(f"f{n}" for n in range(100))])
+    assert len(counters.unknown_families) <= MAX_FAMILIES + 1
+    assert counters.unknown_families["other"] == 1 + 100 - (MAX_FAMILIES - 1)
+
+
+async def test_a_source_that_is_down_is_named_and_counted(world, tmp_path):
+    """The others are heard; each failed poll counts for the source that failed."""
+    dead = pb.SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
+    app = world.app(pb.Registry(), sources=[dead, world.source])
+    for _ in range(2):
+        with pytest.raises(pb.SourceError) as caught:
+            await app.drain()
+        assert caught.value.field == "dead"
+    assert metric(app, 'parbake_source_failures_total{source="dead"} 2.0')
+    assert set((await app.engine.store.read("x", b"y")).heartbeats) == {"facts"}
+
+
+async def test_a_topic_that_fails_in_its_own_way_is_a_source_error(world):
+    """Whatever a topic raises when it is asked for its parts, the message names it."""
+
+    class Odd:
+        name, families = "odd", ("odd",)
+
+        def parts(self):
+            return 1 / 0
+
+        def close(self):
+            pass
+
+    app = world.app(pb.Registry(), events=[Odd()])
+    with pytest.raises(pb.SourceError, match="'odd' cannot be polled"):
+        await app.drain()
+    assert set((await app.engine.store.read("x", b"y")).heartbeats) == {"facts"}
+    await app.close()
+
+
+async def test_an_event_sources_silence_makes_its_families_unknown(world, tmp_path):
+    """What is told by a source without views is fenced by its heartbeat, too."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Refuse(), invalidated_by=[pb.fence("fact/{key}")]))
+    def fact(key: str) -> str:
+        return key
+
+    app = world.app(tasks, sources=[], events=[world.source])
+    await app.drain()
+    await app.serve(fact, "a")
+    assert (await app.serve(fact, "a")).verdict == "fresh"
+    world.clock.advance(31)
+    assert (await app.serve(fact, "a")).verdict == "unknown"
+    await app.drain()
+    assert (await app.serve(fact, "a")).verdict == "fresh"
+
+
+async def test_one_bad_event_refuses_the_batch(world):
+    """Over HTTP the publisher can mend it: nothing of the batch is raised, and nothing is parked."""
+    from parbake.cloudevents import BATCH, parse
+
+    app, _ = lookup_task(world)
+    good = '{"id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}'
+    with pytest.raises(pb.BadInput) as caught:
+        parse({"content-type": BATCH}, f"[{good}, {good.replace('fact/a', 'No Tag')}]".encode())
+    assert caught.value.field == "subject"
+    assert (await app.parked(), (await app.stamp()).sequence) == ([], 0)
+
+
+async def test_parking_is_atomic_with_the_position(world):
+    """Two processes that meet the same row park it once, and a later look finds position and reason together."""
+    world.put("a", "x")
+    with world.connected() as connection:
+        connection.execute("UPDATE parbake_outbox SET type = 'fact.vanished'")
+    app, _ = lookup_task(world)
+    other, _ = lookup_task(world, store=app.engine.store)
+    await app.drain()
+    await other.drain()
+    (parked,) = await other.parked()
+    assert (parked.position, parked.at) == (1, world.clock.now())
+    assert "must end in one of" in parked.reason
+    assert (await app.stamp()).sequence == 1
+
+
+async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_path, caplog):
+    """At the start it is refused; later it is logged, and the polling goes on."""
+    import asyncio
+
+    world.put("a", "1")
+    app, _ = lookup_task(world, heartbeat="10ms")
+    async with app.serving():
+        with world.connected() as connection:
+            connection.execute("DELETE FROM parbake_outbox")
+            connection.execute("UPDATE sqlite_sequence SET seq = 0")
+        for _ in range(200):
+            if "is not the one this store was built from" in caplog.text:
+                break
+            await asyncio.sleep(0.01)
+        assert "is not the one this store was built from" in caplog.text
+        await app.restart("facts")
+        world.put("b", "1")
+        for _ in range(200):
+            if await app.applied() == {"facts": 1}:
+                break
+            await asyncio.sleep(0.01)
+        assert await app.applied() == {"facts": 1}
+    with world.connected() as connection:
+        connection.execute("DELETE FROM parbake_outbox")
+        connection.execute("UPDATE sqlite_sequence SET seq = 0")
+    with pytest.raises(pb.ForeignSource):
+        async with app.serving():
+            pass
