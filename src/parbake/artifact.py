@@ -78,7 +78,7 @@ class Tags(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The header's variable part. ``generation`` is 0 for event and on-demand results."""
+    """The header's variable part. ``generation`` is 0 for event and on-demand results; ``trace`` is what it read."""
 
     tags: Tags
     generation: int = 0
@@ -87,6 +87,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost_s: float = 0.0
     key: bytes = b""
     inputs_age_s: float = 0.0
+    trace: bytes = b""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
