@@ -21,6 +21,7 @@ from parbake.errors import BadInput, ForeignSource, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
+from parbake.lanes.housekeeping import Housekeeping
 from parbake.lanes.ingest import Ingest
 from parbake.lanes.parking import Parking, Retried
 from parbake.lanes.recovery import FileJournal, Recovery
@@ -98,6 +99,7 @@ class Engine:
         self.batch = BatchLane(self.store, self.resolver.computer, self.plans.values(), app.clock)
         notifier = Notifier(app.alerts)
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
+        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
         self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
 
@@ -313,7 +315,7 @@ class App:
             await engine.events.revisit(run.stamp)
 
         await self._poll_once()
-        async with _beside(self._poll_forever(), engine.events.run(), engine.watch.run()):
+        async with _beside(self._poll_forever(), engine.events.run(), engine.watch.run(), engine.housekeeping.run()):
             await engine.schedule.run(promoted)
 
     async def _poll_forever(self) -> None:
