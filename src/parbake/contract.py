@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
+import msgspec
+
 from parbake.duration import Duration, humanize, seconds
 from parbake.errors import ContractError
 
@@ -181,8 +183,7 @@ def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = 
     return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     """A verdict with the confidence left at that age (0 to 1) and, unless fresh, the reason."""
 
     verdict: Verdict

@@ -1,4 +1,4 @@
-"""Counts kept on the hot path: plain dictionaries, drained by the ledger and read by the metrics exporter."""
+"""What is counted: cheap on the hot path, drained by the ledger and read by the metrics exporter."""
 
 from __future__ import annotations
 

@@ -2,10 +2,12 @@
 
 import asyncio
 
+import msgspec
 import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.stores._engine import save_control
 
 EVERY = pb.every("20m")
 
@@ -240,3 +242,26 @@ async def test_the_write_rule_spares_newer_rows_than_the_run(chain):
     served = await chain.get()
     assert served.value == (1, 9)
     assert served.stamp >= ack.stamp
+
+
+async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monkeypatch):
+    """A chain is one run: when the store is lost between the first and the last of its generations, it starts anew."""
+    store = chain.app.engine.store
+    begin, begun = store.begin, []
+
+    async def losing():
+        found = await begin()
+        begun.append(found)
+        if len(begun) == 1:
+            control = msgspec.structs.replace(found[2], incarnation=found[2].incarnation + 1)
+            await store._step(
+                lambda txn: save_control(txn, msgspec.structs.replace(control, blessed=control.incarnation))
+            )
+        return found
+
+    monkeypatch.setattr(store, "begin", losing)
+    with pytest.raises(pb.PromotionConflict, match="starts anew"):
+        await chain.run(2)
+    assert len(begun) == 2
+    await chain.run(3)
+    assert (await chain.get()).value[0] == 3

@@ -94,8 +94,8 @@ class BatchLane:
         started, before = self._clock.now(), time.perf_counter()
         generations, stamp, control = {}, None, None
         for member in chain:
-            generations[member.ref], at, control = await self._store.begin()
-            stamp = stamp or at
+            generations[member.ref], at, found = await self._store.begin()
+            stamp, control = stamp or at, control or found
         try:
             built = await self._promote(chain, keys, generations, (started, control), progress)
         except BaseException:
