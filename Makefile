@@ -12,7 +12,7 @@ EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --ex
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka
 
-.PHONY: help setup demo test test-fast check bench lock clean
+.PHONY: help setup demo test test-fast check bench mutants lock clean
 
 help:  ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -42,6 +42,9 @@ check: setup  ## formatting, lint, types, layers
 bench: setup  ## measure one claim (NAME=read)
 	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }
 	@$(CLEAN_ENV) .venv/bin/python benchmarks/$(NAME).py $(ARGS)
+
+mutants: setup  ## plant every known fault in the protocol; each must be found (ARGS=--seeds 3000 --jobs 2)
+	@$(CLEAN_ENV) .venv/bin/parbake simulate --mutant all --start 0 $(or $(ARGS),--seeds 3000 --jobs 2)
 
 lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt

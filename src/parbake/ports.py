@@ -139,8 +139,8 @@ class Store(Protocol):
     ) -> Ack:
         """Raise tags durably.
 
-        ``position`` is (source, after, last): the changes follow the applied position ``after`` and reach ``last``. What
-        is applied already is skipped; a store that has gone back to before ``after`` refuses with
+        ``position`` is (source, after, last): the changes follow the applied position ``after`` and reach ``last``.
+        What is applied already is skipped; a store that has gone back to before ``after`` refuses with
         :class:`parbake.errors.StoreError`, so that nothing between is passed over.
         """
         ...

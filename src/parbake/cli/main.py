@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, look, shadow."""
+"""``parbake``: serve, work, materialize, look, shadow, simulate."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from parbake.cli.events import events
 from parbake.cli.load import AppName, load
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
+from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
+from parbake.cli.simulate import simulate
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
@@ -26,6 +28,7 @@ from parbake.tasks import Stored
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
 cli.command(epilog=SHADOW_EPILOG)(shadow)
+cli.command(epilog=SIMULATE_EPILOG)(simulate)
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 
 

@@ -66,7 +66,7 @@ def run(
     progress: Callable[[Summary], None] | None = None,
     stop_at_first: bool = False,
 ) -> Summary:
-    """Play seeds on one kind of store; ``progress`` hears of every chunk. Raises :class:`KeyError` for no such mutant."""
+    """Play seeds on one kind of store; ``progress`` hears of every chunk."""
     summary = Summary()
     for histories in _chunks(kind, seeds, jobs, mutant):
         for history in histories:
@@ -76,6 +76,15 @@ def run(
         if stop_at_first and summary.failed:
             break
     return summary
+
+
+def first_kill(kind: str, seeds: Sequence[int], *, jobs: int, mutant: str) -> tuple[int, str]:
+    """How many seeds, in order, until a mutant is found, and as what; 0 when none of them finds it."""
+    found = run(kind, seeds, jobs=jobs, mutant=mutant, stop_at_first=True)
+    if not found.failed:
+        return 0, ""
+    _, seed, violation = min(found.failed, key=lambda failure: failure[1])
+    return seed - seeds[0] + 1, violation
 
 
 def _chunks(kind: str, seeds: Sequence[int], jobs: int, mutant: str) -> Iterator[list[History]]:

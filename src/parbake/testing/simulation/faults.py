@@ -23,7 +23,7 @@ class Faults:
         self.world = world
         rng = world.rng
         self.kinds = [kind for kind in KINDS if rng.random() < 0.35]
-        self.weight = rng.choice([0.0, 3.0, 6.0, 12.0]) if self.kinds else 0.0
+        self.weight = rng.choice([0.0, 2.0, 4.0, 8.0]) if self.kinds else 0.0
         self.lost = rng.choice([0.0, 0.0, 0.01, 0.03])
         self.delivery_s = rng.choice([0.0, 0.05, 1.0])
         self.clock_error_s = CLOCK_ERROR_S if rng.random() < 0.5 else 0.0
@@ -43,7 +43,7 @@ class Faults:
         length = self.world.rng.choice([0.1, 0.5, 2.0, 6.0])
         if kind == "fail_over":
             self.fail_over(most=MOST_LOST)
-            if self.world.rng.random() < 0.5:  # noqa: PLR2004  # a share
+            if self.world.rng.random() < 0.5:
                 await asyncio.sleep(self.world.rng.random() * 0.2)
                 self.fail_over(most=MOST_LOST)
             return
@@ -89,6 +89,7 @@ class Faults:
 
     def heal(self) -> None:
         """End every fault."""
+        self.world.slow_polls_s = 0.0
         for process in self.world.processes:
             process.network.lost_answers = process.network.lost_requests = 0.0
             process.is_cut_from_store = process.is_cut_from_sources = False

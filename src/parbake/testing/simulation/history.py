@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Iterator
@@ -24,13 +25,15 @@ class History(msgspec.Struct, frozen=True):
     trace: tuple[str, ...] = ()
 
 
+def _virtual_now() -> float:
+    return asyncio.get_running_loop().time()
+
+
 @contextlib.contextmanager
 def compressed_time() -> Iterator[None]:
     """Product code that reads the monotonic clock or idles for milliseconds lives in virtual time."""
-    import asyncio
-
     with (
-        mock.patch("parbake.serving.scope.monotonic", lambda: asyncio.get_running_loop().time()),
+        mock.patch("parbake.serving.scope.monotonic", _virtual_now),
         mock.patch("parbake.lanes.event.IDLE_S", 0.15),
         mock.patch("parbake.lanes.schedule.RETRY_AFTER_S", 1.0),
     ):

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -16,6 +17,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
     """Runs coroutines in virtual seconds. What is sent to a worker thread runs here, a little later."""
 
     thread_delay_s = 0.0005
+    _ready: deque[asyncio.Handle]
+    _stopping: bool
 
     def __init__(self) -> None:
         """Start at second 0."""
@@ -29,7 +32,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """Virtual seconds since the loop was made."""
         return self.now
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]  # the base ties the arguments to the callback
         """Call at a virtual second; what is due at the same one is called in the order it was asked for."""
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         heapq.heappush(self._timers, (when, next(self._numbers), handle))
@@ -48,13 +51,13 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
             self.now = max(self.now, timers[0][0])
         while timers and timers[0][0] <= self.now:
-            handle = heapq.heappop(timers)[2]
-            if not handle.cancelled():
-                ready.append(handle)
+            due = heapq.heappop(timers)[2]
+            if not due.cancelled():
+                ready.append(due)
         for _ in range(len(ready)):
             handle = ready.popleft()
             if not handle.cancelled():
-                handle._run()  # noqa: SLF001  # what the base class's own turn does
+                handle._run()  # what the base class's own turn does
 
     def _process_events(self, event_list: Any) -> None:
         """There are none."""
@@ -94,7 +97,7 @@ class OwnedTask(asyncio.Task[Any]):
 
 def _owned(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **options: Any) -> OwnedTask:
     task = OwnedTask(coro, loop=loop, **options)
-    parent = asyncio.current_task(loop) if asyncio._get_running_loop() is loop else None  # noqa: SLF001 - the public one raises where none runs
+    parent = asyncio.current_task(loop) if asyncio._get_running_loop() is loop else None
     task.owner = getattr(parent, "owner", None)
     if task.owner is not None:
         task.owner.tasks[task] = None

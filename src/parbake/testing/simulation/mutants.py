@@ -1,4 +1,4 @@
-"""Faults planted in the product on purpose: a judge that lets one pass is blind, and a promise it keeps means nothing."""
+"""Faults planted in the product on purpose: a judge that lets one pass is blind."""
 
 from __future__ import annotations
 
@@ -8,33 +8,36 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from unittest import mock
 
-Plant = Callable[[], contextlib.AbstractContextManager[Any]]
-MUTANTS: dict[str, Plant] = {}
+Plant = Callable[[contextlib.ExitStack], None]
+_mutants: dict[str, Plant] = {}
+
+
+def names() -> list[str]:
+    """All mutants, in the order of their declaration."""
+    from parbake.testing.simulation import plants, plants_store  # each registers its own
+
+    del plants, plants_store
+    return list(_mutants)
+
+
+def what_is_wrong(name: str) -> str:
+    """What a mutant gets wrong, in a sentence."""
+    return (_mutants[name].__doc__ or "").strip()
 
 
 @contextlib.contextmanager
 def planted(name: str) -> Iterator[None]:
     """Live with one mutant; the empty name is none. Raises :class:`KeyError` when there is no such."""
-    from parbake.testing.simulation import plants, plants_store  # each registers its own
-
-    del plants, plants_store
-    if not name:
-        yield
-        return
-    with MUTANTS[name]():
+    names()
+    with contextlib.ExitStack() as stack:
+        if name:
+            _mutants[name](stack)
         yield
 
 
-def mutant(plant: Callable[[contextlib.ExitStack], None]) -> Callable[[contextlib.ExitStack], None]:
+def mutant(plant: Plant) -> Plant:
     """Register a mutant under its function's name; it is given a stack to enter its patches into."""
-
-    @contextlib.contextmanager
-    def context() -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            plant(stack)
-            yield
-
-    MUTANTS[plant.__name__] = context
+    _mutants[plant.__name__] = plant
     return plant
 
 

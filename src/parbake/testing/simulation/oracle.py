@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from parbake.served import Served
+from parbake.tasks import Stored
 from parbake.testing.simulation import ground
 from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
 from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
@@ -88,7 +89,9 @@ class Oracle:
         tag, changed, _ = reason.partition(" changed")
         if not changed or "/" not in tag:
             return
-        reads = ground.reads_of(self.world, tasks[task].ref, key)
+        stored = tasks[task]
+        assert isinstance(stored, Stored)  # only those can miss
+        reads = ground.reads_of(self.world, stored.ref, key)
         if reads is not None and tag not in reads:
             self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
+from unittest import mock
 
 from msgspec.structs import replace as changed
 
@@ -164,13 +165,7 @@ def absence_untagged(stack: ExitStack) -> None:
         meta = changed(record.meta, tags=Tags(built_from=record.meta.tags.built_from))
         return changed(computed, record=changed(record, meta=meta)) if record.absent else computed
 
-    stack.enter_context(_patched(compute, "_sealed", bare))
-
-
-def _patched(module: Any, name: str, replacement: Any) -> Any:
-    from unittest import mock
-
-    return mock.patch.object(module, name, replacement)
+    stack.enter_context(mock.patch.object(compute, "_sealed", bare))
 
 
 @mutant
@@ -189,7 +184,7 @@ def model_unchecked(stack: ExitStack) -> None:
         loose = changed(record, meta=changed(record.meta, tags=changed(record.meta.tags, built_from=kept)))
         return lineage(loose, control, now, pointers)
 
-    stack.enter_context(_patched(check, "_lineage", blind))
+    stack.enter_context(mock.patch.object(check, "_lineage", blind))
 
 
 @mutant
@@ -213,7 +208,7 @@ def valid_until_ignored(stack: ExitStack) -> None:
     def blind(record: Any, control: Any, now: float, pointers: Any) -> str | None:
         return lineage(changed(record, valid_until=float("inf")), control, now, pointers)
 
-    stack.enter_context(_patched(check, "_lineage", blind))
+    stack.enter_context(mock.patch.object(check, "_lineage", blind))
 
 
 @mutant

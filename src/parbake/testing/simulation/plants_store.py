@@ -141,7 +141,7 @@ def promote_apart(stack: ExitStack) -> None:
         for task, pointer in promotion.pointers.items():
             expected = {task: promotion.expected[task]}
             control = await promote(self, Promotion({task: pointer}, expected, promotion.incarnation))
-        assert control is not None  # noqa: S101  # a promotion moves something
+        assert control is not None  # a promotion moves something
         return control
 
     method(stack, EngineStore, "promote", piecemeal)
@@ -242,7 +242,8 @@ def control_read_first(stack: ExitStack) -> None:
     """On a store of single items the control record is not read again at the end."""
 
     async def first(self: Any, got: Any) -> Control | None:
-        return await self._accept(got[engine.CONTROL])
+        control: Control | None = await self._accept(got[engine.CONTROL])
+        return control
 
     method(stack, OptimisticStore, "_control_after", first)
 

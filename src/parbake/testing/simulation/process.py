@@ -201,7 +201,7 @@ class Process:
 
     async def _wait_while_paused(self) -> None:
         loop = asyncio.get_running_loop()
-        while self.paused_until > loop.time():
+        while self.paused_until > loop.time():  # noqa: ASYNC110  # a pause can be prolonged while it lasts
             await asyncio.sleep(self.paused_until - loop.time())
 
 

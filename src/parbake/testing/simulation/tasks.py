@@ -51,6 +51,7 @@ class Pace(Protocol):
 
     def now(self) -> float:
         """True virtual seconds."""
+        ...
 
 
 def model_run(run: int) -> int:

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
 import msgspec
 
 from parbake.app import App
-from parbake.cloudevents import CloudEvent
-from parbake.errors import DeadlineExceeded, ParbakeError
 from parbake.lanes.batch import Run
-from parbake.serving import scope
-from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.backend import Disk
+from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.faults import Faults
-from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, SILENCE_S
-from parbake.testing.simulation.oracle import Oracle, reading
+from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.oracle import Oracle
 from parbake.testing.simulation.process import Process
-from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run, model_run, rows_run, tasks
+from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run
 from parbake.testing.simulation.truth import Row, Truth
 
 StoreModel = Literal["embedded", "snapshot", "single"]
 STEPS = 90
 STEP_S = 0.06
-READERS = {
-    "policy": ["note", "note", "digest", "strict", "page"],
-    "product": ["soft", "loose", "strict", "ranked", "page"],
-    "offer": ["offer", "page"],
-    "taste": ["ranked", "page"],
-    "memo": ["memo"],
-}
-"""Tasks that read a family, directly or through others."""
-ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste", "memo") for key in KEYS]
 
 
 class Memory:
@@ -70,15 +57,16 @@ class World:
         self.policies = Truth("policies", {"policy": KEYS}, told=["policy"])
         self.replayable = self.rng.random() < 0.6
         told = ["product", "offer", "taste", *(["memo"] if self.replayable else [])]
-        self.shop = Truth("shop", {family: KEYS for family in ("product", "offer", "taste", "memo")}, told=told)
+        self.shop = Truth("shop", dict.fromkeys(("product", "offer", "taste", "memo"), KEYS), told=told)
         self.truths = (self.policies, self.shop)
         self.acked_to = {truth.name: 0 for truth in self.truths}
-        self.disk = Disk(lambda name, before, after: self.oracle.stored(name, before, after))
+        self.oracle = Oracle(self)
+        self.disk = Disk(self.oracle.stored)
         self.journal = Memory()
         self.faults = Faults(self)
+        self.clients = Clients(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
-        self.oracle = Oracle(self)
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
             self.processes.append(Process("worker2", self, is_worker=True))
@@ -124,89 +112,15 @@ class World:
         for process in self.processes:
             process.start()
         await asyncio.sleep(0.5)
-        clients: list[asyncio.Task[Any]] = []
+        acts: list[asyncio.Task[Any]] = []
         for _ in range(STEPS):
             self.step += 1
-            clients.append(loop.create_task(self._act()))
+            acts.append(loop.create_task(self.clients.act()))
             await asyncio.sleep(self.rng.random() * 2 * STEP_S)
-        await asyncio.gather(*clients)
+        await asyncio.gather(*acts)
         self.faults.heal()
         await asyncio.sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
-
-    async def _act(self) -> None:
-        """One step of some client, or of fate."""
-        act: Callable[[], Coroutine[Any, Any, None]] = self.rng.choices(
-            [
-                self._read_some,
-                self._change,
-                self._burst,
-                self._materialize,
-                self._roll_back,
-                self._sweep,
-                self.faults.strike,
-            ],
-            [78, 7, 2, 2.5, 0.7, 0.7, self.faults.weight],
-        )[0]
-        await act()
-
-    def _alive(self) -> Process | None:
-        """Some process that is up."""
-        alive = [process for process in self.processes if process.is_alive]
-        return self.rng.choice(alive) if alive else None
-
-    async def _read_some(self) -> None:
-        """Read one key a few times, each time on some server; often one that a recent change concerns."""
-        task, key = self._some_key()
-        for _ in range(self.rng.choice([2, 3, 4, 6])):
-            process = self._alive()
-            if process is not None:
-                await process.run(self.read(process, task, key))
-
-    def _some_key(self) -> tuple[str, str]:
-        recent = list(self.oracle.raised_at_step)[-2:]
-        if recent and self.rng.random() < 0.5:  # noqa: PLR2004  # a share
-            return self._reader_of(self.rng.choice(recent))
-        task = self.rng.choice(list(SERVED))
-        return task, self.rng.choice(SERVED[task])
-
-    def _reader_of(self, tag: str) -> tuple[str, str]:
-        """A task and a key that a change of a tag concerns."""
-        family, _, entity = tag.partition("/")
-        task = self.rng.choice(READERS[family])
-        return task, entity if entity in SERVED[task] else self.rng.choice(SERVED[task])
-
-    async def read(self, process: Process, task: str, key: str) -> None:
-        """One read, judged."""
-        assert process.app is not None  # noqa: S101  # a process that is alive has one
-        read = self.oracle.begin(process, task, key)
-        token = reading.set(read)
-        stored = tasks[task]
-        assert isinstance(stored, Artifact)  # noqa: S101  # SERVED names artifacts
-        try:
-            async with scope.request(DEADLINE_S):
-                served = await process.app.serve(stored, key)
-        except DeadlineExceeded:
-            self.oracle.failed(read)
-        except ParbakeError as error:
-            self.say(f"{process.name} {task}({key}) failed: {error}")
-            self.oracle.failed(read)
-        else:
-            self.say(f"{process.name} {task}({key}) -> {served.verdict} {served.value or served.reason} {served.stamp}")
-            self.oracle.returned(read, served)
-        finally:
-            reading.reset(token)
-
-    async def _change(self) -> None:
-        """Commit a change at the source and have it acknowledged, in one of the ways there are."""
-        process = self._alive()
-        if process is None:
-            return
-        subject, kind = self.rng.choice(ENTITIES), self.rng.choices(["changed", "deleted", "bulk"], [8, 2, 1])[0]
-        if kind == "bulk":
-            subject = subject.partition("/")[0]
-        row = self.commit(subject, kind)
-        await process.run(self._tell(process, row))
 
     def commit(self, subject: str, kind: str) -> Row:
         """Commit a change of an entity or a family."""
@@ -217,128 +131,16 @@ class World:
         self.oracle.committed(row)
         return row
 
-    async def _tell(self, process: Process, row: Row) -> None:
-        app = process.app
-        assert app is not None  # noqa: S101  # a process that is alive has one
-        truth = self.policies if row.subject.startswith("policy") else self.shop
-        event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
-        way = self.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
-        if way == "drain" and row.subject.partition("/")[0] not in truth.told:
-            way = "publish"
-        try:
-            if way == "drain":
-                await app.drain()
-            elif way == "publish":
-                for _ in range(self.rng.choice([1, 1, 2])):
-                    await asyncio.sleep(self.rng.random() * self.faults.delivery_s)
-                    await app.publish(event)
-                    self.oracle.acknowledge(row)
-                    self.say(f"version {row.version} acknowledged")
-        except ParbakeError as error:
-            self.say(f"{process.name} not acknowledged: {error}")
-
-    async def _burst(self) -> None:
-        """Everything at once around one entity: a read under way, an acknowledged change, perhaps a loss, a read."""
-        process = self._alive()
-        if process is None:
-            return
-        subject = self.rng.choice(ENTITIES)
-        task, key = self._reader_of(subject)
-        before = asyncio.get_running_loop().create_task(process.run(self.read(process, task, key)))
-        await asyncio.sleep(self.rng.random() * self.slowness_s * 2)
-        if process.is_alive:
-            await process.run(self._tell(process, self.commit(subject, "changed")))
-        if self.rng.random() < 0.5:  # noqa: PLR2004  # a share
-            self.faults.fail_over(most=8)
-        if process.is_alive:
-            await process.run(self.read(process, task, key))
-        await before
-
-    async def _materialize(self) -> None:
-        process = self._alive()
-        if process is not None:
-            await process.run(self._run_batch(process, self.rng.choice(["weights", "weights", "ranked", "note"])))
-
-    async def _run_batch(self, process: Process, name: str) -> None:
-        task = tasks[name]
-        assert isinstance(task, Stored)  # noqa: S101  # models and artifacts are
-        assert process.app is not None  # noqa: S101  # a process that is alive has one
-        try:
-            await process.app.materialize(task)
-        except ParbakeError as error:
-            self.say(f"{process.name} run of {name} failed: {error}")
-
-    async def _roll_back(self) -> None:
-        process = self._alive()
-        if process is not None:
-            await process.run(self._withdraw(process, self.rng.choice(["weights", "ranked"])))
-
-    async def _withdraw(self, process: Process, name: str) -> None:
-        task = tasks[name]
-        assert isinstance(task, Stored)  # noqa: S101  # models and artifacts are
-        app = process.app
-        assert app is not None  # noqa: S101  # a process that is alive has one
-        mark = model_run if name == "weights" else rows_run
-        try:
-            _, before = await app.engine.store.stamp()
-            await app.rollback(task)
-        except ParbakeError as error:
-            self.say(f"{process.name} rollback of {name} failed: {error}")
-            return
-        gone = before.pointer(task.ref)
-        self.say(f"{name}: run {self.run_of[gone]} (generation {gone}) rolled back")
-        if gone in self.journal.generations:
-            self.oracle.rolled_back([mark(self.run_of[gone])])
-        if self.rng.random() < 0.5:  # noqa: PLR2004  # a share
-            await asyncio.sleep(self.rng.random() * 0.1)
-            self.faults.fail_over(most=8)
-
-    async def _sweep(self) -> None:
-        """Raise the floor to where the counter stands, while what lies below it is read and raised again."""
-        process = self._alive()
-        if process is not None:
-            await process.run(self._raise_floor(process))
-
-    async def _raise_floor(self, process: Process) -> None:
-        assert process.app is not None  # noqa: S101  # a process that is alive has one
-        store, subject = process.app.engine.store, self.rng.choice(ENTITIES)
-        try:
-            await self._tell(process, self.commit(subject, "changed"))
-            floor, _ = await store.stamp()
-            at_once = [self._soon(self._read_one_of(subject)) for _ in range(4)]
-            at_once.append(self._soon(self._tell(process, self.commit(subject, "changed"))))
-            self.say(f"{process.name} raises the floor to {floor}")
-            await store.raise_floor(floor)
-            await asyncio.gather(*at_once)
-            await self._read_one_of(subject)
-            await self._run_batch(process, "weights")  # the model lies below the floor now
-        except ParbakeError as error:
-            self.say(f"{process.name} sweep failed: {error}")
-
-    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Do something beside, a few milliseconds from now."""
-
-        async def later() -> None:
-            await asyncio.sleep(self.rng.random() * 0.03)
-            await work
-
-        return asyncio.get_running_loop().create_task(later())
-
-    async def _read_one_of(self, subject: str) -> None:
-        """Read something that a change concerns."""
-        process = self._alive()
-        if process is not None:
-            await process.run(self.read(process, *self._reader_of(subject)))
-
     async def _check_liveness(self) -> None:
         """I5: everything committed is acknowledged by now, every key is served, fresh, and from what is stored."""
         for process in self.processes:
-            assert process.app is not None  # noqa: S101  # healed
+            assert process.app is not None
             await process.run(process.app.drain())
         for truth in self.truths:
             if self.acked_to[truth.name] < len(truth.outbox):
                 self.oracle.violate("I5 liveness", f"{truth.name}: an event is never acknowledged")
-        await process.run(self._run_batch(process, "weights"))  # a sweep or a loss may have left none
+        operator = self.processes[-1]
+        await operator.run(self.clients.run_batch(operator, "weights"))  # a sweep or a loss may have left none
         before = self.oracle.tally
         self.oracle.tally = msgspec.structs.replace(before)
         for must_hit in (False, True):
@@ -349,7 +151,7 @@ class World:
 
     async def _read_healed(self, process: Process, task: str, key: str, *, must_hit: bool) -> None:
         hits, reads = self.oracle.tally.hits, self.oracle.tally.reads
-        await process.run(self.read(process, task, key))
+        await process.run(self.clients.read(process, task, key))
         has_run_out = "offer" in FENCED[task]
         if self.oracle.tally.reads == reads:
             self.oracle.violate("I5 liveness", f"{task}({key}) cannot be read on {process.name} after all healed")

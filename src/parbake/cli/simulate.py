@@ -1,0 +1,162 @@
+"""``parbake simulate``: play histories of faults against the freshness protocol, and look for a broken promise."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from parbake.errors import BadInput
+from parbake.testing.simulation import campaign, play
+from parbake.testing.simulation.mutants import names, what_is_wrong
+
+EPILOG = "Example: parbake simulate --seeds 1000 --jobs 2; parbake simulate --replay single:4711"
+FRESH = 1 << 40
+TRACE_LINES = 60
+REASONABLE = {"seeds": 10_000_000, "jobs": 256}
+
+
+def simulate(
+    *,
+    seeds: Annotated[int, typer.Option(help="histories per kind of store")] = 200,
+    start: Annotated[int, typer.Option(help="the first seed; by default one that nobody has tried")] = -1,
+    jobs: Annotated[int, typer.Option(help="processes at once")] = 1,
+    store: Annotated[str, typer.Option(help="kind of store: atomic, single (item by item) or both")] = "both",
+    mutant: Annotated[str, typer.Option(help="plant a known fault, which must be found; 'all' plants each")] = "",
+    replay: Annotated[str, typer.Option(help="play one history and print its trace: store model and seed")] = "",
+    record: Annotated[Path | None, typer.Option(help="append the result to a file, as a line of JSON")] = None,
+) -> None:
+    """Play histories of servers, workers, clients and faults; exit 1 when any promise is broken."""
+    if replay:
+        _replay(replay)
+        return
+    kinds = _kinds(store)
+    for option, value in (("seeds", seeds), ("jobs", jobs)):
+        if not 1 <= value <= REASONABLE[option]:
+            raise BadInput(f"--{option} {value}: expected 1 to {REASONABLE[option]}", field=option)
+    first = secrets.randbelow(FRESH) if start < 0 else start
+    if mutant == "all":
+        _try_all(kinds, range(first, first + seeds), jobs)
+    else:
+        _search(kinds, range(first, first + seeds), jobs, mutant, record)
+
+
+def _kinds(store: str) -> list[str]:
+    if store != "both" and store not in campaign.MODELS:
+        raise BadInput(f"--store {store}: expected atomic, single or both", field="store")
+    return list(campaign.MODELS) if store == "both" else [store]
+
+
+def _search(kinds: list[str], seeds: range, jobs: int, mutant: str, record: Path | None) -> None:
+    if mutant and mutant not in names():
+        raise BadInput(f"--mutant {mutant}: expected all or one of {', '.join(names())}", field="mutant")
+    table = Table("store", "seeds", "reads", "hits", "recent", "computed", "violations", "seconds")
+    failed: list[tuple[str, int, str]] = []
+    for kind in kinds:
+        before = time.perf_counter()
+        found = _with_bar(kind, seeds, jobs, mutant)
+        took = time.perf_counter() - before
+        tally, share = found.tally, f"{found.hit_rate:.1%}"
+        recent, seconds = f"{found.recent_share:.1%}", f"{took:.0f}"
+        table.add_row(
+            kind,
+            str(found.seeds),
+            str(tally.reads),
+            share,
+            recent,
+            str(tally.computed),
+            str(len(found.failed)),
+            seconds,
+        )
+        failed += found.failed
+        if record is not None:
+            _append(record, kind, seeds, found, took)
+    Console().print(table)
+    typer.echo(f"seeds {seeds.start} to {seeds.stop - 1}")
+    if failed:
+        _show(failed, mutant)
+        raise typer.Exit(1)
+
+
+def _append(record: Path, kind: str, seeds: range, found: campaign.Summary, took: float) -> None:
+    line = {
+        "store": kind,
+        "start": seeds.start,
+        "seeds": found.seeds,
+        "reads": found.tally.reads,
+        "hit_rate": round(found.hit_rate, 4),
+        "recent_share": round(found.recent_share, 4),
+        "violations": len(found.failed),
+        "seconds": round(took),
+    }
+    with record.open("ab") as file:
+        file.write(msgspec.json.encode(line) + b"\n")
+
+
+def _with_bar(kind: str, seeds: range, jobs: int, mutant: str) -> campaign.Summary:
+    with Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    ) as bars:  # fmt: skip
+        bar = bars.add_task(kind, total=len(seeds))
+
+        def show(summary: campaign.Summary) -> None:
+            broken = f", {len(summary.failed)} broken" if summary.failed else ""
+            bars.update(bar, completed=summary.seeds, description=f"{kind}{broken}")
+
+        return campaign.run(kind, seeds, jobs=jobs, mutant=mutant, progress=show)
+
+
+def _show(failed: list[tuple[str, int, str]], mutant: str) -> None:
+    """Print the trace of the first failing seed, and how to see every other."""
+    model, seed, _ = failed[0]
+    for model_name, number, violation in failed[:20]:
+        typer.echo(f"{model_name}:{number}  {violation}")
+    if not mutant:
+        _print_trace(model, seed)
+        typer.echo(f"replay: parbake simulate --replay {model}:{seed}")
+
+
+def _replay(which: str) -> None:
+    model, _, seed = which.partition(":")
+    models = [m for kind in campaign.MODELS.values() for m in kind]
+    if model not in models or not seed.isdecimal():
+        raise BadInput(f"--replay {which}: expected {', '.join(models)}, a colon and a seed", field="replay")
+    if _print_trace(model, int(seed), lines=None):
+        raise typer.Exit(1)
+
+
+def _print_trace(model: str, seed: int, *, lines: int | None = TRACE_LINES) -> bool:
+    """Print a history, or what led to its first violation; returns whether there is one."""
+    history = play(seed, model, trace=True)  # type: ignore[arg-type]  # checked, or from a history
+    trace = history.trace
+    at = next((n for n, line in enumerate(trace) if "VIOLATION" in line), None)
+    if lines is not None and at is not None:
+        trace = trace[max(0, at - lines) : at + 1]
+    typer.echo("\n".join(trace))
+    return bool(history.violations)
+
+
+def _try_all(kinds: list[str], seeds: range, jobs: int) -> None:
+    table = Table("mutant", *(f"seeds to first kill, {kind}" for kind in kinds), "seen as", "what it gets wrong")
+    survivors = []
+    for name in names():
+        first = [campaign.first_kill(kind, seeds, jobs=jobs, mutant=name) for kind in kinds]
+        killed = [f"{n}" if n else f"> {len(seeds)}" for n, _ in first]
+        if not any(n for n, _ in first):
+            survivors.append(name)
+        seen = ", ".join(sorted({violation.partition(":")[0] for n, violation in first if n}))
+        table.add_row(name, *killed, seen, what_is_wrong(name))
+        typer.echo(f"{name}: {', '.join(killed)}", err=True)
+    Console(width=180).print(table)
+    typer.echo(f"seeds {seeds.start} to {seeds.stop - 1}; {len(names()) - len(survivors)} of {len(names())} killed")
+    if survivors:
+        typer.echo(f"not killed: {', '.join(survivors)}: the judge is blind to them within so many seeds")
+        raise typer.Exit(1)
