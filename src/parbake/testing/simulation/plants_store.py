@@ -19,7 +19,7 @@ from parbake.stores._base import EngineStore
 from parbake.stores._items import Commit
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems
-from parbake.testing.simulation.mutants import everywhere, method, mutant
+from parbake.testing.simulation.planting import everywhere, method, mutant
 from parbake.testing.simulation.world import Memory
 
 DELAY_S = 0.05
