@@ -96,7 +96,9 @@ class Engine:
         notifier = Notifier(app.alerts)
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
-        self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
+        self.events = EventLane(
+            self.store, self.resolver, self.plans.values(), app.clock, self._heat, counters=app.counters
+        )
 
     def plan(self, task: Stored) -> Plan:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
