@@ -109,19 +109,20 @@ async def play(world: World, number: int, seed: int) -> Round:
         *(clients.run(lambda n=n: clients.read(n), 0.008) for n in (0, 0, 1, 1)),
         *(clients.run(lambda c=c: clients.compare_and_set(c), 0.03) for c in range(CAS_CLIENTS)),
     ]
-    tasks = [asyncio.create_task(one) for one in running]
-    await asyncio.sleep(rng.uniform(0.1, 0.4))
-    struck = time.monotonic()
-    try:
-        async with asyncio.timeout(RECOVERY_S):
-            await strike(world, found.fault, rng)
-            await clients.recovered()
-    except TimeoutError:
-        found.violations.append(f"not recovered within {RECOVERY_S} s")
-    found.lasting_s = time.monotonic() - struck
-    await asyncio.sleep(AFTER_S)
-    clients.is_over = True
-    await asyncio.gather(*tasks)
+    async with asyncio.TaskGroup() as group:
+        for one in running:
+            group.create_task(one)
+        await asyncio.sleep(rng.uniform(0.1, 0.4))
+        struck = time.monotonic()
+        try:
+            async with asyncio.timeout(RECOVERY_S):
+                await strike(world, found.fault, rng)
+                await clients.recovered()
+        except TimeoutError:
+            found.violations.append(f"not recovered within {RECOVERY_S} s")
+        found.lasting_s = time.monotonic() - struck
+        await asyncio.sleep(AFTER_S)
+        clients.is_over = True
     after = (await clients.ask(0, "GET", "/state") or {}).get("incarnation", 0)
     judge(found, before, after)
     return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -82,7 +83,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=LONGEST_S)
     parser.add_argument("--plant", action="store_true")
     options = parser.parse_args()
-    home = Path(tempfile.mkdtemp(prefix="parbake-faults-"))
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # processes are killed, not the machine
+    home = Path(tempfile.mkdtemp(prefix="parbake-faults-", dir=os.environ.get("TMPDIR") or memory))
     started = time.monotonic()
     found, lost = asyncio.run(play_all(options, home))
     table = [
