@@ -18,7 +18,7 @@ from _faults_world import FAULTS, KEYS, World, strike, until
 CAS_CLIENTS = 3
 TASKS = ("note", "digest")
 RECOVERY_S = 40.0
-AFTER_S = 0.3
+AFTER_S = 0.2
 
 
 class Round(msgspec.Struct):

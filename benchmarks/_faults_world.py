@@ -259,7 +259,8 @@ async def strike(world: World, fault: str, rng: random.Random) -> None:
         world.proxy.mend()
 
 
+# A server's start takes long, so the shorter faults are drawn more often.
 FAULTS = {
-    "lmdb": ("kill server", "kill worker", "pause server"),
+    "lmdb": ("kill server", "kill worker", "pause server", "pause server"),
     "valkey": ("kill server", "kill worker", "pause server", "kill valkey", "cut connections", "truncate valkey"),
 }

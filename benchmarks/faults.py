@@ -90,7 +90,7 @@ def main() -> None:
     table = [
         row(store, fault, chosen)
         for store, faults in FAULTS.items()
-        for fault in faults
+        for fault in dict.fromkeys(faults)
         if (chosen := [one for one in found if (one.store, one.fault) == (store, fault)])
     ]
     violations = sum(len(one.violations) for one in found)
