@@ -101,7 +101,9 @@ class Engine:
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
-        self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
+        self.events = EventLane(
+            self.store, self.resolver, self.plans.values(), app.clock, self._heat, counters=app.counters
+        )
 
     def plan(self, task: Stored) -> Plan:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
