@@ -256,7 +256,9 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
         return facts.get(key)
 
     @tasks.artifact(**contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse()))
-    async def second(key: str, *, facts: pb.Source[Facts], read: pb.Reader[str, str | None] = pb.Input(first)) -> str | None:
+    async def second(
+        key: str, *, facts: pb.Source[Facts], read: pb.Reader[str, str | None] = pb.Input(first)
+    ) -> str | None:
         world.clock.advance(25)
         await asyncio.sleep(0.2)
         return (await read.get(key)).value or facts.get(key)
