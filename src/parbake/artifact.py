@@ -17,11 +17,14 @@ from parbake.errors import ForeignStore
 
 FORMAT = 1
 _FIXED = struct.Struct(">BBHQQddI")
+_PACKED = struct.Struct(">BBH16sddI")
+"""The same with the stamp as it is: packed already."""
 _STAMP = struct.Struct(">QQ")
 _STAMP_AT = 4
 
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
+_NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}
 ABSENT_FLAG = 1
 
 
@@ -92,10 +95,14 @@ _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 def encode(record: Record) -> bytes:
     """Return the record as stored."""
     meta = _encode_meta(record.meta)
-    stamp = unpack_stamp(record.stamp)
-    flags = ABSENT_FLAG if record.absent else 0
-    fixed = _FIXED.pack(
-        FORMAT, LANES.index(record.lane), flags, *stamp, record.computed_at, record.valid_until, len(meta)
+    fixed = _PACKED.pack(
+        FORMAT,
+        _NUMBER_OF[record.lane],
+        ABSENT_FLAG if record.absent else 0,
+        record.stamp,
+        record.computed_at,
+        record.valid_until,
+        len(meta),
     )
     return fixed + meta + record.payload
 
