@@ -34,7 +34,7 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read ``RETAIL_HOME``, ``STORE``, ``LLM``, ``ALERT_WEBHOOK``, and ``RETAIL_`` ``SHOPPERS``, ``PRODUCTS``, ``SEED``.
+    """Read ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS`` and ``_PRODUCTS``, ``STORE``, ``LLM`` and ``ALERT_WEBHOOK``.
 
     Raises :class:`parbake.BadInput` naming the variable at fault.
     """
