@@ -190,6 +190,8 @@ class Judgement:
     reason: str = ""
 
 
+SERVABLE = (Verdict.FRESH, Verdict.DEGRADED)
+"""The verdicts under which a record is served as it is."""
 _FRESH = Judgement(Verdict.FRESH, 1.0)
 _PENDING = Judgement(Verdict.DEGRADED, 1.0, "refresh pending")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from functools import lru_cache
 
 from parbake.errors import ContractError
 
@@ -27,6 +28,7 @@ def seconds(value: Duration, *, field: str) -> float:
     return result
 
 
+@lru_cache(1024)  # a confidence curve asks at every read
 def _parse(text: str, field: str) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

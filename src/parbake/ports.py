@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 
-from parbake.artifact import Record, Stamp
+from parbake.artifact import Header, Record, Stamp
 from parbake.fence.control import Control, Promotion
 
 ViewT = TypeVar("ViewT")
 
 
-class Lookup(msgspec.Struct, frozen=True):
+class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
 
     ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
@@ -22,6 +22,16 @@ class Lookup(msgspec.Struct, frozen=True):
 
     control: Control
     records: tuple[Record, ...]
+    marks: Mapping[str, bytes]
+    heartbeats: Mapping[str, float]
+
+
+class Glimpse(msgspec.Struct, frozen=True, gc=False):
+    """A key's newest record, not made into one, with what it is judged by; see :class:`Lookup`."""
+
+    control: Control
+    header: Header
+    payload: bytes
     marks: Mapping[str, bytes]
     heartbeats: Mapping[str, float]
 
@@ -197,6 +207,15 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Glimpses(Protocol):
+    """What a store may offer besides: embedded ones do, whose reads wait for nothing."""
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
+        ...
+
+
 class Journal(Protocol):
     """Keeps withdrawn generations outside the store, where what the store loses is not lost."""
 
@@ -218,6 +237,10 @@ class Tracker(Protocol):
 
     def whole_set(self, name: str) -> None:
         """The result depends on every member of a family."""
+        ...
+
+    def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
+        """A query was asked through a view, and found these rows."""
         ...
 
 

@@ -126,6 +126,7 @@ class Registry:
         keys: Callable[..., Sequence[Any]] | None = None,
         chunk: int = 512,
         min_rows_ratio: float = 0.5,
+        revalidate: bool = False,
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -133,6 +134,8 @@ class Registry:
 
         ``keys`` lists the keys of a batch run (a function over sources); ``chunk`` is how many keys a batched
         function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
+        With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
+        the same again: the old value is kept under the new stamp. It must depend on nothing else.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -148,6 +151,8 @@ class Registry:
             if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
                 raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
             batched = parameters[0].role is Role.KEYS
+            if revalidate and batched:
+                raise DeclarationError(f"{fn.__name__}: revalidate= needs one key at a time", field="revalidate")
             key_type = parameters[0].type if not batched else typing.get_args(parameters[0].type)[0]
             task: Artifact[Any, Any] = Artifact(
                 name=fn.__name__,
@@ -164,6 +169,7 @@ class Registry:
                 list_keys=_lister(fn.__name__, keys),
                 chunk=chunk,
                 served_as=mode,
+                revalidates=revalidate,
             )
             _check_templates(task)
             _check_use(task)

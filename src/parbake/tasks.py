@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from parbake.contract import Contract, Every
@@ -32,7 +33,7 @@ class Task:
         """The parameters in any of these roles."""
         return tuple(p for p in self.parameters if p.role in roles)
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[Task, ...]:
         """The tasks whose values this one reads."""
         return tuple(p.task for p in self.of(Role.INPUT, Role.MODEL) if p.task is not None)
@@ -52,7 +53,7 @@ class Stored(Task):
     version: str
     min_rows_ratio: float
 
-    @property
+    @cached_property
     def ref(self) -> str:
         """The name under which its records and generations are kept."""
         return f"{self.name}@{self.version}"
@@ -72,6 +73,7 @@ class Artifact(Stored, Generic[K, V]):
     list_keys: Task | None
     chunk: int
     served_as: str = ""
+    revalidates: bool = False
 
     @property
     def mode(self) -> str:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import partial
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 MAX_KEYS = 200_000
+"""Keys of a task whose reads are counted; where no ledger drains them, the counting starts anew past that."""
+NOTED = 256
+"""Reads that are noted before they are counted."""
 MAX_FAMILIES = 50
 """So many unknown families are counted by name, the rest together: a publisher can invent any number."""
 FROM_THE_FUTURE = "computed in the future"
+_bucket = partial(bisect_left, LATENCY_BUCKETS_S)
 
 
 class Histogram:
@@ -23,10 +29,65 @@ class Histogram:
         self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
         self.total_s = 0.0
 
-    def add(self, seconds: float) -> None:
-        """Count one observation."""
-        self.counts[bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
-        self.total_s += seconds
+    def add(self, *seconds: float) -> None:
+        """Count observations."""
+        for bucket, count in Counter(map(_bucket, seconds)).items():
+            self.counts[bucket] += count
+        self.total_s += sum(seconds)
+
+
+class Reads:
+    """What was served of one task. A read is only noted; a few hundred notes are counted together, in half the time."""
+
+    __slots__ = ("_heat", "_latency", "_lock", "_noted", "_outcomes")
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self._noted: list[tuple[bytes, str, str, float]] = []
+        self._lock = threading.Lock()
+        self._outcomes: Counter[tuple[str, str]] = Counter()
+        self._latency = Histogram()
+        self._heat: Counter[bytes] = Counter()
+
+    def add(self, key: bytes, verdict: str, lane: str, seconds: float) -> None:
+        """Note a read of a key."""
+        noted = self._noted
+        noted.append((key, verdict, lane, seconds))
+        if len(noted) >= NOTED:
+            self._count()
+
+    @property
+    def outcomes(self) -> dict[tuple[str, str], int]:
+        """Reads by verdict and lane."""
+        self._count()
+        return dict(self._outcomes)
+
+    @property
+    def latency(self) -> Histogram:
+        """How long they took."""
+        self._count()
+        return self._latency
+
+    def drain_heat(self) -> dict[bytes, int]:
+        """Take the reads per key since the last drain."""
+        self._count()
+        with self._lock:
+            taken, self._heat = self._heat, Counter()
+        return taken
+
+    def _count(self) -> None:
+        """Count what was noted; another thread may ask for it, while this one's goes on noting."""
+        with self._lock:
+            count = len(self._noted)
+            if not count:
+                return
+            keys, verdicts, lanes, seconds = zip(*self._noted[:count], strict=True)
+            del self._noted[:count]
+            self._outcomes.update(zip(verdicts, lanes, strict=True))
+            self._latency.add(*seconds)
+            if len(self._heat) >= MAX_KEYS:
+                self._heat.clear()
+            self._heat.update(keys)
 
 
 class Counters:
@@ -34,8 +95,7 @@ class Counters:
 
     def __init__(self) -> None:
         """Start at zero."""
-        self.serves: Counter[tuple[str, str, str]] = Counter()
-        self.latency: dict[str, Histogram] = {}
+        self.reads: defaultdict[str, Reads] = defaultdict(Reads)
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
         self.misses: Counter[tuple[str, str]] = Counter()
@@ -43,7 +103,6 @@ class Counters:
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()
         self.event_latency = Histogram()
-        self.heat: Counter[tuple[str, bytes]] = Counter()
         self.parked = 0
         self.clock_skew = 0
         self.gaps: Counter[str] = Counter()
@@ -52,12 +111,7 @@ class Counters:
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Count a read and its key's heat."""
-        self.serves[task, verdict, lane] += 1
-        histogram = self.latency.get(task)
-        if histogram is None:
-            histogram = self.latency[task] = Histogram()
-        histogram.add(seconds)
-        self.heat[task, key] += 1
+        self.reads[task].add(key, verdict, lane, seconds)
 
     def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:  # noqa: ARG002 - the hook's signature
         """Count a computation."""
@@ -84,7 +138,13 @@ class Counters:
             known = family in self.unknown_families or len(self.unknown_families) < MAX_FAMILIES
             self.unknown_families[family if known else "other"] += 1
 
-    def drain_heat(self) -> Counter[tuple[str, bytes]]:
-        """Take the counts per key since the last drain."""
-        taken, self.heat = self.heat, Counter()
-        return taken
+    @property
+    def serves(self) -> dict[tuple[str, str, str], int]:
+        """Reads by task, verdict and lane."""
+        tasks = list(self.reads.items())
+        return {(task, *outcome): count for task, reads in tasks for outcome, count in reads.outcomes.items()}
+
+    def drain_heat(self) -> dict[tuple[str, bytes], int]:
+        """Take the reads per task and key since the last drain."""
+        tasks = list(self.reads.items())
+        return {(task, key): count for task, reads in tasks for key, count in reads.drain_heat().items()}

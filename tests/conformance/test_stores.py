@@ -83,6 +83,20 @@ class TestSingleItems(StoreSuite):
         return OptimisticStore(Dictionary(is_snapshot=False))
 
 
+@pytest.mark.parametrize("is_snapshot", [True, False])
+async def test_a_scan_asks_for_a_page_of_keys_at_once(is_snapshot, monkeypatch):
+    """Going through a hundred keys takes a handful of fetches, on either kind of server."""
+    items, fetches = Dictionary(is_snapshot=is_snapshot), []
+    store = OptimisticStore(items)
+    stamp, _ = await store.stamp()
+    for n in range(100):
+        await store.write("t@1", b"%d" % n, make_record(stamp), now=1.0)
+    fetch = items.fetch
+    monkeypatch.setattr(items, "fetch", lambda names: fetches.append(names) or fetch(names))
+    assert len([key async for key, _ in store.scan("t@1")]) == 100
+    assert len(fetches) <= 8
+
+
 class TestLmdb(StoreSuite):
     """``lmdb://``."""
 

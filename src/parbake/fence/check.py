@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from parbake.artifact import Record
+from parbake.artifact import Header
 from parbake.fence.control import Control
 from parbake.fence.tags import family
 
@@ -18,7 +18,7 @@ _NO_FAMILIES: Collection[str] = ()
 
 
 def killed_by(
-    record: Record,
+    record: Header,
     control: Control,
     marks: Marks,
     *,
@@ -35,8 +35,7 @@ def killed_by(
     """
     if control.blessed != control.incarnation:
         return "unknown: the store's incarnation is not blessed"
-    stamp, tags = record.stamp, record.meta.tags
-    floor = control.floor
+    stamp, tags, floor = record.stamp, record.meta.tags, control.floor
     if stamp < floor:
         return "below the floor"
     for tag in tags.fences:
@@ -45,16 +44,27 @@ def killed_by(
             return f"{tag} changed"
         if silent and family(tag) in silent:
             return f"unknown: the source of {family(tag)} is silent"
-    if also_fenced:
-        for tag, seen in (*tags.refreshes, *tags.tolerated):
-            if family(tag) in also_fenced and seen < marks.get(tag, floor):
-                return f"{tag} changed"
-            if family(tag) in also_fenced and family(tag) in silent:
-                return f"unknown: the source of {family(tag)} is silent"
-    return _lineage(record, control, now, pointers)
+    if also_fenced and (reason := _for_a_consumer(record, floor, marks, silent, also_fenced)):
+        return reason
+    if record.valid_until <= now or tags.built_from or control.withdrawn:
+        return _lineage(record, control, now, pointers)
+    return None
 
 
-def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
+def _for_a_consumer(
+    record: Header, floor: bytes, marks: Marks, silent: Collection[str], also_fenced: Collection[str]
+) -> str | None:
+    """What the record's own contract tolerates, and its consumer does not."""
+    tags = record.meta.tags
+    for tag, seen in (*tags.refreshes, *tags.tolerated):
+        if family(tag) in also_fenced and seen < marks.get(tag, floor):
+            return f"{tag} changed"
+        if family(tag) in also_fenced and family(tag) in silent:
+            return f"unknown: the source of {family(tag)} is silent"
+    return None
+
+
+def _lineage(record: Header, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
     if record.valid_until <= now:
         return "past valid_until"
     if record.meta.generation in control.withdrawn:
@@ -69,17 +79,17 @@ def _lineage(record: Record, control: Control, now: float, pointers: Mapping[str
     return None
 
 
-def is_pending(record: Record, marks: Marks) -> bool:
+def is_pending(record: Header, marks: Marks) -> bool:
     """Whether a refresh-strength tag was raised after the stamp it was read at."""
     return any(seen < marks.get(tag, b"") for tag, seen in record.meta.tags.refreshes)
 
 
-def may_replace(stored: Record, new: Record, *, stored_is_alive: bool) -> bool:
+def may_replace(stored: Header, new: Header, *, stored_is_alive: bool) -> bool:
     """The write rule: a dead record may always be replaced; a live one only by a newer one."""
     return not stored_is_alive or newness(new) > newness(stored)
 
 
-def newness(record: Record) -> tuple[bytes, float]:
+def newness(record: Header) -> tuple[bytes, float]:
     """What records are ordered by: the stamp, and at one stamp the time of the computation.
 
     The fence needs the stamp only. Without the time a record past its SLA could not be replaced before some event

@@ -19,7 +19,7 @@ class _Collector:
         serves = CounterMetricFamily(
             "parbake_serves", "Reads by task, verdict and lane.", labels=["task", "verdict", "lane"]
         )
-        for labels, count in list(counters.serves.items()):
+        for labels, count in counters.serves.items():
             serves.add_metric(labels, count)
         yield serves
         computes = CounterMetricFamily(
@@ -43,7 +43,8 @@ class _Collector:
         yield CounterMetricFamily("parbake_events", "Acknowledged batches of events.", value=counters.events)
         yield CounterMetricFamily("parbake_duplicates", "Events seen before.", value=counters.duplicates)
         latency = HistogramMetricFamily("parbake_serve_seconds", "Duration of a read.", labels=["task"])
-        for task, histogram in list(counters.latency.items()):
+        for task, reads in list(counters.reads.items()):
+            histogram = reads.latency
             latency.add_metric([task], _buckets(histogram), histogram.total_s)
         yield latency
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")

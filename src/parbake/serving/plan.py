@@ -44,6 +44,13 @@ class KeyCodec:
         raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
         return raw if len(raw) <= MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
 
+    def place(self, key: Any) -> bytes:
+        """Store bytes of a key that was not checked yet; raises as :meth:`check` does."""
+        if type(key) is not str or self._plain is not str:
+            return self.encode(self.check(key))
+        raw = b"s" + key.encode()
+        return raw if len(raw) <= MAX_KEY_BYTES else self.encode(key)
+
     def decode(self, raw: bytes, spelled_out: bytes) -> Any:
         """The key of a stored record; a hashed one is spelled out in the record's header."""
         raw = spelled_out or raw
@@ -95,6 +102,7 @@ class Plan:
         self.ref = task.ref
         self.off = off
         self.watched = frozenset(watched)
+        self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")

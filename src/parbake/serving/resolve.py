@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from parbake.artifact import Record, unpack_stamp
-from parbake.contract import Judgement, Recompute, ServeStale, Use, Verdict, judge
+from parbake.artifact import Header, Record, unpack_stamp
+from parbake.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
 from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
-from parbake.ports import Clock, Hook, Lookup, Store
+from parbake.ports import Clock, Glimpse, Glimpses, Hook, Lookup, Store
 from parbake.served import Served
 from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
@@ -23,6 +23,7 @@ from parbake.serving.models import Models
 from parbake.serving.plan import Plan
 from parbake.serving.scope import within_deadline
 from parbake.tasks import Artifact, ModelTask
+from parbake.telemetry import Counters
 
 _MISSING = Judgement(Verdict.MISSING, 0.0, "never computed")
 _decode_reason = msgspec.msgpack.Decoder(str).decode
@@ -44,14 +45,18 @@ class Resolver:
         store: Store,
         binder: Binder,
         clock: Clock,
+        counters: Counters,
         hooks: Sequence[Hook],
         plans: Mapping[str, Plan],
         silence_limit_s: float,
     ) -> None:
         """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted."""
         self._store = store
+        self._glimpse = store.glimpse if isinstance(store, Glimpses) else None
         self._clock = clock
-        self._hooks = tuple(hooks)
+        self._reads = counters.reads
+        self._watchers = tuple(hooks)
+        self._hooks: tuple[Hook, ...] = (counters, *hooks)
         self._plans = plans
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
@@ -59,21 +64,49 @@ class Resolver:
         self._models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
 
+    def serve_now(self, plan: Plan, key: Any) -> Served[Any] | None:
+        """Serve a key from a record that may be served as it is, if the store gives it at once.
+
+        Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
+        """
+        if self._glimpse is None:
+            return None
+        started = perf_counter()
+        raw = plan.keys.place(key)
+        found = self._glimpse(plan.ref, raw)
+        if found is None or found.header.absent:
+            return None
+        now = self._clock.now()
+        silent = self._silent(found.heartbeats, now) if self._sources else ()
+        judgement = _judge(plan, found.header, found, NO_CONTEXT, now, silent)
+        if judgement.verdict not in SERVABLE:
+            return None
+        try:
+            value = plan.decode(found.payload)
+        except msgspec.DecodeError:
+            return None
+        served = self._served(plan, found.header, value, judgement)
+        self._count(plan, raw, served, started)
+        return served
+
     async def serve(self, plan: Plan, key: Any, context: Context = NO_CONTEXT) -> Found:
         """Resolve a checked key of an artifact; the caller's deadline applies."""
-        started = time.perf_counter()
+        started = perf_counter()
         raw = plan.keys.encode(key)
         found = await self._resolve(plan, key, raw, context)
-        took = time.perf_counter() - started
-        served = found.served
-        for hook in self._hooks:
-            hook.served(plan.name, raw, served.verdict.value, served.lane, took)
+        self._count(plan, raw, found.served, started)
         return found
+
+    def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
+        took, verdict = perf_counter() - started, str(served.verdict)
+        self._reads[plan.name].add(raw, verdict, served.lane, took)
+        for hook in self._watchers:
+            hook.served(plan.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
         record, judgement = self._best(plan, lookup, context)
-        if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+        if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(plan, key, record, judgement, context)
         for hook in self._hooks:
             hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
@@ -83,9 +116,10 @@ class Resolver:
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""
         now, best, why = self._clock.now(), None, _MISSING
+        silent = self._silent(lookup.heartbeats, now) if self._sources else ()
         for record in lookup.records:
-            judgement = self._judge(plan, record, lookup, context, now)
-            if judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+            judgement = _judge(plan, record, lookup, context, now, silent)
+            if judgement.verdict in SERVABLE:
                 if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
             elif why is _MISSING:
@@ -93,19 +127,6 @@ class Resolver:
         if best is not None:
             return best
         return (lookup.records[0] if lookup.records else None), why
-
-    def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
-        killed = killed_by(
-            record,
-            lookup.control,
-            lookup.marks,
-            now=now,
-            silent=self._silent(lookup.heartbeats, now) if self._sources else (),
-            also_fenced=context.also_fenced,
-            pointers=context.pointers,
-        )
-        age = now - record.computed_at + record.meta.inputs_age_s
-        return judge(plan.contract, age_s=age, killed_by=killed, pending=is_pending(record, lookup.marks))
 
     def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
@@ -121,18 +142,19 @@ class Resolver:
                 return await self._on_demand(plan, key, context)
         return Found(self._served(plan, record, value, judgement), ((plan.ref, record),))
 
-    def _served(self, plan: Plan, record: Record, value: Any, judgement: Judgement) -> Served[Any]:
+    def _served(self, plan: Plan, record: Header, value: Any, judgement: Judgement) -> Served[Any]:
+        age, meta = self._clock.now() - record.computed_at, record.meta
         return Served(
             plan.name,
             value,
             judgement.verdict,
             record.lane,
-            max(0.0, self._clock.now() - record.computed_at),
+            age if age > 0 else 0.0,
             judgement.confidence,
             unpack_stamp(record.stamp),
             judgement.reason,
-            record.meta.cost_s,
-            record.meta.generation,
+            meta.cost_s,
+            meta.generation,
         )
 
     async def _fall_back(
@@ -185,7 +207,7 @@ class Resolver:
         if not leads:
             lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
             record, judgement = self._best(plan, lookup, context)
-            if record is not None and judgement.verdict in (Verdict.FRESH, Verdict.DEGRADED):
+            if record is not None and judgement.verdict in SERVABLE:
                 return await self._from_record(plan, key, record, judgement, context)
             computed, _ = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
         if computed.record.absent:
@@ -200,7 +222,7 @@ class Resolver:
 
     async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
-        started, outcome = time.perf_counter(), "failed"
+        started, outcome = perf_counter(), "failed"
         try:
             results = await self.computer.compute(plan, keys, context)
             outcome = "rejected"
@@ -214,7 +236,7 @@ class Resolver:
                 ):
                     outcome = "stored"
         finally:
-            took = (time.perf_counter() - started) / max(1, len(keys))
+            took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
                 for hook in self._hooks:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
@@ -224,7 +246,7 @@ class Resolver:
         """Keys and values of what is stored and may be served now; absences are left out."""
         async for raw, lookup in self._store.scan(plan.ref):
             record, judgement = self._best(plan, lookup, NO_CONTEXT)
-            if record is None or record.absent or judgement.verdict not in (Verdict.FRESH, Verdict.DEGRADED):
+            if record is None or record.absent or judgement.verdict not in SERVABLE:
                 continue
             yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
 
@@ -266,6 +288,8 @@ class Resolver:
         plan = self._plans[task.name]
         found = await self.serve(plan, plan.keys.check(key), context)
         recording.complete = recording.complete and bool(found.bound)
+        if recording.trace is not None:
+            recording.trace.take(plan.ref, key, [record.payload for _, record in found.bound])
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
         return found.served
@@ -275,8 +299,29 @@ class Resolver:
         return await self._models.read(self._plans[task.name], control, recording, context)
 
     def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
-        judgement = self._judge(plan, record, lookup, context, self._clock.now())
+        now = self._clock.now()
+        silent = self._silent(lookup.heartbeats, now) if self._sources else ()
+        judgement = _judge(plan, record, lookup, context, now, silent)
         return judgement, self._overdue_within(plan, record, judgement)
+
+
+def _judge(  # noqa: PLR0917  # every read comes here, and a keyword is not free
+    plan: Plan, record: Header, lookup: Lookup | Glimpse, context: Context, now: float, silent: Collection[str]
+) -> Judgement:
+    marks = lookup.marks
+    killed = killed_by(
+        record,
+        lookup.control,
+        marks,
+        now=now,
+        silent=silent,
+        also_fenced=context.also_fenced,
+        pointers=context.pointers,
+    )
+    meta = record.meta
+    age = now - record.computed_at + meta.inputs_age_s
+    pending = bool(meta.tags.refreshes) and is_pending(record, marks)
+    return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
 
 
 def _check_type(plan: Plan, computed: Computed) -> None:

@@ -190,7 +190,7 @@ class EngineStore(ABC):
         _, control = await self.stamp()
         current = control.pointer(task)
         seen: set[bytes] = set()
-        for prefix in (engine.overlay_key(task, b""), *([engine.base_key(current, b"")] if current else [])):
+        for prefix in (engine.overlay_of(task), *([engine.base_key(current, b"")] if current else [])):
             async for page in self._pages(prefix):
                 keys = [key for name, _ in page if (key := name[len(prefix) :]) not in seen]
                 seen.update(keys)
@@ -200,10 +200,11 @@ class EngineStore(ABC):
     async def _lookups(self, task: str, keys: Sequence[bytes], current: int) -> list[tuple[bytes, Lookup]]:
         """Read some keys as they are now."""
         names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
-        raws = await self._look(lambda txn: {name: txn.get(name) for name in names})
-        records = {name: decode(raw) for name, raw in raws.items() if raw is not None}
-        marks = await self._look(lambda txn: engine.marks_of(txn, list(records.values())))
-        beats = await self._look(lambda txn: self._parsed.beats(txn.get(engine.BEATS)))
+        raws = await self._several([engine.BEATS, *names])
+        beats = self._parsed.beats(raws.pop(engine.BEATS, None))
+        records = {name: decode(raw) for name, raw in raws.items()}
+        raised = await self._several(dict.fromkeys(n for r in records.values() for _, n in r.meta.tags.named))
+        marks = engine.marks_of(raised.get, list(records.values()))
         _, control = await self.stamp()
         found = []
         for key in keys:
@@ -212,6 +213,10 @@ class EngineStore(ABC):
             tags = engine.tags_of(own)
             found.append((key, Lookup(control, own, {t: marks[t] for t in tags if t in marks}, beats)))
         return found
+
+    async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
+        """Those of some items that are there."""
+        return await self._look(lambda txn: {name: raw for name in names if (raw := txn.get(name)) is not None})
 
     async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """All items with a prefix, page by page."""

@@ -6,12 +6,13 @@ file, for memory and for a server, so that all keep the same guarantee. Events h
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 
-from parbake.artifact import Record, Stamp, decode, encode
+from parbake.artifact import STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
 from parbake.contract import FUTURE_S
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
@@ -26,17 +27,20 @@ from parbake.fence.control import (
     rollback,
     withdraw,
 )
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
-MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = b"w", b"o", b"b", b"e", b"a", b"s", b"n", b"p"
+MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 RING = b"k"
 """Where it is written which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
+TASKS_KEPT = 1024
 COMMON_ITEMS = 4
 """Items that every application of events touches: counter, control record, position, and how many were parked."""
-_STAMP = slice(4, 20)
-"""Where an encoded record has its stamp; see :mod:`parbake.artifact`."""
+_UNHEARD: Mapping[str, float] = {}
+
+
+Get = Callable[[bytes], bytes | None]
 
 
 class ReadTxn(Protocol):
@@ -68,10 +72,18 @@ class Parsed:
 
     def __init__(self) -> None:
         """Start with nothing parsed."""
+        self._common: tuple[int, Control, Mapping[str, float]] | None = None
         self._control: tuple[bytes, Control] | None = None
         self._beats: tuple[bytes, dict[str, float]] | None = None
         self._as_control = msgspec.msgpack.Decoder(Control).decode
         self._as_beats = msgspec.msgpack.Decoder(dict[str, float]).decode
+
+    def common(self, get: Get, snapshot: int) -> tuple[int, Control, Mapping[str, float]]:
+        """The control record and the heartbeats of a snapshot; those with the same number are the same."""
+        kept = self._common
+        if kept is None or kept[0] != snapshot:
+            kept = self._common = (snapshot, self.control(get(CONTROL) or b""), self.beats(get(BEATS)))
+        return kept
 
     def control(self, raw: bytes) -> Control:
         """The control record."""
@@ -83,7 +95,7 @@ class Parsed:
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
         """The heartbeats."""
         if raw is None:
-            return {}
+            return _UNHEARD
         kept = self._beats
         if kept is None or kept[0] != raw:
             kept = self._beats = (raw, self._as_beats(raw))
@@ -95,14 +107,26 @@ def is_listed(name: bytes) -> bool:
     return name[:1] in LISTED
 
 
+@lru_cache(TASKS_KEPT)
+def overlay_of(task: str) -> bytes:
+    """How the names of a task's event and on-demand results begin."""
+    return OVERLAY + task.encode() + b"\0"
+
+
 def overlay_key(task: str, key: bytes) -> bytes:
     """Where an event or on-demand result lies."""
-    return OVERLAY + task.encode() + b"\0" + key
+    return overlay_of(task) + key
+
+
+@lru_cache(TASKS_KEPT)
+def base_of(generation: int) -> bytes:
+    """How the names of a generation's batch results begin."""
+    return BASE + generation.to_bytes(8, "big")
 
 
 def base_key(generation: int, key: bytes) -> bytes:
     """Where a batch result lies."""
-    return BASE + generation.to_bytes(8, "big") + key
+    return base_of(generation) + key
 
 
 def mark_key(tag: str) -> bytes:
@@ -133,34 +157,50 @@ def settle(txn: Txn, parsed: Parsed, host: str, at_us: int) -> Control:
 
 def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
     """One snapshot of a key: records, watermarks, control, heartbeats."""
-    control = parsed.control(txn.get(CONTROL) or b"")
+    get = txn.get
+    control = parsed.control(get(CONTROL) or b"")
     current = generation or control.pointer(task)
-    raws = [txn.get(overlay_key(task, key)), txn.get(base_key(current, key)) if current else None]
-    records = tuple(decode(raw) for raw in raws if raw is not None)
-    return Lookup(control, records, marks_of(txn, records), parsed.beats(txn.get(BEATS)))
+    raw = get(overlay_of(task) + key)
+    records: tuple[Record, ...] = () if raw is None else (decode(raw),)
+    if current and (raw := get(base_key(current, key))) is not None:
+        records = (*records, decode(raw))
+    return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)))
 
 
-def tags_of(records: Sequence[Record]) -> dict[str, None]:
+def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Glimpse | None:
+    """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
+    _, control, beats = common
+    raw = get(overlay_of(task) + key)
+    found = None if raw is None else split(raw)
+    current = control.pointers.get(task)
+    if current is not None and (raw := get(base_of(current.generation) + key)) is not None:
+        base = split(raw)
+        if found is None or newness(base[0]) > newness(found[0]):
+            found = base
+    if found is None:
+        return None
+    header, payload = found
+    marks: dict[str, bytes] = {}
+    for tag, name in header.meta.tags.named:
+        mark = get(name)
+        if mark is not None:
+            marks[tag] = mark
+    return Glimpse(control, header, payload, marks, beats)
+
+
+def tags_of(records: Sequence[Header]) -> dict[str, None]:
     """All tags that bind some records, each once."""
-    tags: dict[str, None] = {}
-    for record in records:
-        bound = record.meta.tags
-        for tag in bound.fences:
-            tags[tag] = None
-        for tag, _ in bound.refreshes:
-            tags[tag] = None
-        for tag, _ in bound.tolerated:
-            tags[tag] = None
-    return tags
+    return {tag: None for record in records for tag, _ in record.meta.tags.named}
 
 
-def marks_of(txn: ReadTxn, records: Sequence[Record]) -> dict[str, bytes]:
+def marks_of(get: Get, records: Sequence[Header]) -> dict[str, bytes]:
     """The watermarks of all tags of some records; a tag never raised is absent."""
     marks: dict[str, bytes] = {}
-    for tag in tags_of(records):
-        raw = txn.get(MARK + tag.encode())
-        if raw is not None:
-            marks[tag] = raw
+    for record in records:
+        for tag, name in record.meta.tags.named:
+            raw = get(name)
+            if raw is not None:
+                marks[tag] = raw
     return marks
 
 
@@ -186,8 +226,8 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
         if raw is None:
             continue
         stored = decode(raw)
-        marks = {t: m for t in tags_of([stored]) if (m := txn.peek(mark_key(t))) is not None}
-        alive = killed_by(stored, control, marks, now=now) is None and stored.computed_at <= now + FUTURE_S
+        alive = killed_by(stored, control, marks_of(txn.peek, [stored]), now=now) is None
+        alive = alive and stored.computed_at <= now + FUTURE_S
         if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):
             return False
         if raw is base and alive and newness(stored) > newness(record):
@@ -270,7 +310,7 @@ def drop_below(txn: Txn, names: Sequence[bytes], floor: bytes) -> int:
 
 def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
     """Whether the floor makes an item needless: a watermark at or below it, a record below it."""
-    return raw <= floor if name[:1] == MARK else raw[_STAMP] < floor
+    return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
 
 
 def swap(txn: Txn, name: str, expected: bytes | None, new: bytes) -> bool:

@@ -24,7 +24,7 @@ import msgspec
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.fence.control import Control
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 
@@ -94,6 +94,14 @@ class LmdbStore(EngineStore):
         try:
             with self._begin() as txn:
                 return engine.read(txn, self._parsed, task, key, generation)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """See :class:`parbake.ports.Glimpses`."""
+        try:
+            with self._begin() as txn:
+                return engine.glimpse(txn.get, self._parsed.common(txn.get, txn.id()), task, key)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 

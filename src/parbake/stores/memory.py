@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 
@@ -27,16 +27,19 @@ class ByteMap:
         """Start empty."""
         self.values: dict[bytes, bytes] = {}
         self._order: list[bytes] = []
+        self.version = 0
         self.get = self.peek = self.values.get
 
     def put(self, key: bytes, value: bytes) -> None:
         """Write one item."""
+        self.version += 1
         if key not in self.values:
             bisect.insort(self._order, key)
         self.values[key] = value
 
     def delete(self, key: bytes) -> None:
         """Remove one item, if it is there."""
+        self.version += 1
         if self.values.pop(key, None) is not None:
             del self._order[bisect.bisect_left(self._order, key)]
 
@@ -65,6 +68,12 @@ class MemoryStore(EngineStore):
         """See :class:`parbake.ports.Store`."""
         with self._lock:
             return engine.read(self._map, self._parsed, task, key, generation)
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """See :class:`parbake.ports.Glimpses`."""
+        with self._lock:
+            get = self._map.get
+            return engine.glimpse(get, self._parsed.common(get, self._map.version), task, key)
 
     async def close(self) -> None:
         """Forget nothing: the object may still be read."""

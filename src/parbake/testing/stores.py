@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import Any
 
 from parbake.artifact import Meta, Record, Stamp, Tags
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
-from parbake.fence.check import is_pending, killed_by
+from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Change, Parked, Store
+from parbake.ports import Change, Glimpses, Parked, Store
 
 TASK = "task@1"
 
@@ -52,6 +53,36 @@ class StoreSuite(ABC):
         lookup = await store.read(TASK, b"k")
         assert (lookup.records, dict(lookup.marks), dict(lookup.heartbeats)) == ((), {}, {})
         await store.close()
+
+    async def test_a_glimpse_shows_the_newest_record(self, tmp_path: Path) -> None:
+        """A store that offers glimpses gives what a read finds, as of now: overlay or base, whichever is newer."""
+        store = self.open_store(tmp_path)
+        if isinstance(store, Glimpses):
+            assert store.glimpse(TASK, b"k") is None
+            generation, started, control = await store.begin()
+            await store.write_base(TASK, generation, [(b"k", make_record(started, b"base", generation=generation))])
+            assert store.glimpse(TASK, b"k") is None
+            pointers = {TASK: Pointer(generation, 1.0, 1.0)}
+            await store.promote(Promotion(pointers, {TASK: 0}, control.incarnation))
+            await self._glimpsed(store, b"base")
+            ack = await store.apply([Change(("policy/a",))], now=1.0)
+            await self._glimpsed(store, b"base")
+            await store.write(TASK, b"k", make_record(ack.stamp, b"overlay"), now=1.0)
+            await store.beat("shop", 7.0)
+            await self._glimpsed(store, b"overlay")
+        await store.close()
+
+    @staticmethod
+    async def _glimpsed(store: Any, payload: bytes) -> None:
+        seen, lookup = store.glimpse(TASK, b"k"), await store.read(TASK, b"k")
+        newest = max(lookup.records, key=newness)
+        assert (seen.payload, newest.payload, newness(seen.header)) == (payload, payload, newness(newest))
+        assert seen.header.meta == newest.meta
+        assert (seen.control, dict(seen.marks), dict(seen.heartbeats)) == (
+            lookup.control,
+            dict(lookup.marks),
+            dict(lookup.heartbeats),
+        )
 
     async def test_a_written_record_is_read_with_its_watermarks(self, tmp_path: Path) -> None:
         """One read brings the record, the watermarks of its raised tags of both strengths, and nothing else's."""

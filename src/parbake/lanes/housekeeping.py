@@ -1,0 +1,65 @@
+"""What the store need not keep: watermarks and records from so long ago that nothing of that age may be served."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+
+from parbake.artifact import Stamp
+from parbake.contract import Contract, ServeStale
+from parbake.errors import ParbakeError
+from parbake.ports import Clock, Store
+from parbake.serving.plan import Plan
+
+EVERY_S = 3600.0
+MARGIN_S = 600.0
+"""Clocks of several machines differ; a record's age is told by the clock of the one that computed it."""
+PAGE = 500
+_log = logging.getLogger("parbake.housekeeping")
+
+
+class Housekeeping:
+    """Raises the floor behind the longest age that any contract allows, and sweeps what lies below it."""
+
+    def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock) -> None:
+        """The floor lags the longest SLA with what a fallback adds to it."""
+        self._store = store
+        self._clock = clock
+        self._longest_s = max((_longest(plan.contract) for plan in plans), default=0.0) + MARGIN_S
+
+    async def step(self) -> int:
+        """Raise the floor as far as it may be; returns how many items were deleted."""
+        _, control = await self._store.stamp()
+        floor = Stamp(int.from_bytes(control.floor[:8], "big"), int.from_bytes(control.floor[8:], "big"))
+        to = await self._newest_before(floor, self._clock.now() - self._longest_s)
+        if not control.is_trusted or to <= floor:
+            return 0
+        removed = await self._store.raise_floor(to)
+        _log.info("floor raised to %s; %d items swept", to, removed)
+        return removed
+
+    async def _newest_before(self, floor: Stamp, until: float) -> Stamp:
+        """The stamp of the last event that is older than ``until``: records from before it are older still."""
+        found = floor
+        while entries := await self._store.log(found, PAGE):
+            old = [entry for entry in entries if entry.at <= until]
+            found = old[-1].stamp if old else found
+            if len(old) < len(entries):
+                break
+        return found
+
+    async def run(self) -> None:
+        """Look every hour until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except ParbakeError:
+                _log.exception("the sweep failed; it is tried again")
+            await asyncio.sleep(EVERY_S)
+
+
+def _longest(contract: Contract) -> float:
+    """The greatest age, in seconds, at which a contract lets a value be served."""
+    fallback = contract.fallback_if_stale
+    return contract.freshness_sla_s + (fallback.within_s if isinstance(fallback, ServeStale) else 0.0)

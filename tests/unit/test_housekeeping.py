@@ -1,0 +1,72 @@
+"""The floor follows the longest age that a contract allows; what lies below it is swept."""
+
+import pytest
+from tests.unit.shopfloor import Facts, World, contract
+
+import parbake as pb
+from parbake.lanes.housekeeping import MARGIN_S
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    """Return a world, its app and a task with an SLA of an hour and an hour more when stale."""
+    world, tasks = World(tmp_path), pb.Registry()
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.ServeStale("1h")))
+    async def fact(name: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
+        """One fact."""
+        return facts.get(name) or pb.Absent("none")
+
+    app = world.app(tasks)
+    yield world, app, fact
+    await app.close()
+
+
+async def test_the_floor_stays_while_anything_so_old_may_be_served(shop):
+    """Two hours and the margin have to pass before an event's watermark is forgotten."""
+    world, app, fact = shop
+    world.put("a", "1")
+    await app.drain()
+    await app.serve(fact, "a")
+    world.clock.advance(7200 + MARGIN_S - 1)
+    assert await app.engine.housekeeping.step() == 0
+    assert (await app.engine.store.read(fact.ref, b"sa")).records
+
+
+async def test_what_lies_below_the_floor_is_swept(shop):
+    """Records from before the floor go, with the watermarks that only they needed; what is served is recomputed."""
+    world, app, fact = shop
+    world.put("a", "1")
+    world.put("b", "1")
+    await app.drain()
+    await app.serve(fact, "a")
+    world.put("a", "2")
+    await app.drain()
+    world.clock.advance(7200 + MARGIN_S + 1)
+    world.put("b", "2")
+    await app.drain()
+    removed = await app.engine.housekeeping.step()
+    assert removed == 2, "the record of a, and its watermark; b and fact/* were raised again since"
+    lookup = await app.engine.store.read(fact.ref, b"sa")
+    assert lookup.records == ()
+    assert (await app.serve(fact, "a")).value == "2"
+    assert await app.engine.housekeeping.step() == 0
+
+
+async def test_a_store_in_doubt_is_not_swept(shop):
+    """Until the incarnation is blessed nothing is forgotten: its outboxes are still to be replayed."""
+    world, app, fact = shop
+    world.put("a", "1")
+    await app.drain()
+    await app.serve(fact, "a")
+    world.clock.advance(100_000)
+    store = app.engine.store
+    _, control = await store.stamp()
+    before = await store.log(pb.Stamp(0, 0), 10)
+    from parbake.fence.control import adopt
+    from parbake.stores import _engine as engine
+
+    moved = adopt(adopt(control, "one", 1), "two", 2)
+    await store._step(lambda txn: engine.save_control(txn, moved))
+    assert await app.engine.housekeeping.step() == 0
+    assert await store.log(pb.Stamp(0, 0), 10) == before

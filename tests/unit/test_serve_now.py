@@ -1,0 +1,221 @@
+"""What is served at once: decided by the same rules as everything else, on the newest record of a key."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import msgspec
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import parbake as pb
+from parbake.artifact import LANES, Built, Meta, Record, Stamp, Tags, encode
+from parbake.contract import SERVABLE, judge
+from parbake.fence.check import is_pending, killed_by, newness
+from parbake.fence.control import Control, Pointer
+from parbake.serving.binding import NO_CONTEXT
+from parbake.stores import _engine as engine
+from parbake.stores.memory import MemoryStore
+from parbake.testing import FakeClock
+
+NOW, LIMIT_S = 1000.0, 30.0
+TAGS = ("a", "a/x", "b/y", "c/*")
+few = st.integers(0, 3)
+stamps = st.builds(lambda sequence: Stamp(1, sequence).pack(), few)
+seen = st.lists(st.tuples(st.sampled_from(TAGS), stamps), max_size=2, unique_by=lambda pair: pair[0]).map(tuple)
+built = st.builds(Built, st.sampled_from(("model@1", "batch@1")), few, st.booleans())
+tags = st.builds(
+    Tags, st.lists(st.sampled_from(TAGS), max_size=3, unique=True).map(tuple), seen, st.lists(built, max_size=2), seen
+)
+records = st.builds(
+    Record,
+    stamp=stamps,
+    computed_at=st.sampled_from((NOW - 500, NOW - 90, NOW - 1, NOW + 5)),
+    valid_until=st.sampled_from((NOW, NOW + 1, float("inf"))),
+    lane=st.sampled_from(LANES),
+    absent=st.sampled_from((False, False, False, True)),
+    meta=st.builds(Meta, tags, few, inputs_age_s=st.sampled_from((0.0, 50.0))),
+    payload=st.sampled_from([msgspec.msgpack.encode(value) for value in ("old", "new", 7)]),
+)
+pointers = st.dictionaries(st.sampled_from(("plain@1", "waning@1", "model@1")), few.map(lambda n: Pointer(n + 1, 0, 0)))
+controls = st.builds(
+    Control,
+    incarnation=st.just(1),
+    blessed=st.sampled_from((1, 1, 1, 0)),
+    floor=st.sampled_from((bytes(16), bytes(16), Stamp(1, 2).pack())),
+    pointers=pointers,
+    withdrawn=st.dictionaries(few, st.just(bytes(16)), max_size=1),
+)
+marks_raised = st.dictionaries(st.sampled_from(TAGS), stamps)
+heard = st.dictionaries(st.just("source"), st.sampled_from((NOW, NOW - LIMIT_S, NOW - LIMIT_S - 1)))
+
+
+class Silent:
+    """A source of two families that tells nothing of its own."""
+
+    name = "source"
+    families = ("a", "b")
+
+    def provides(self, _view):
+        """Open no view."""
+        return False
+
+    def close(self):
+        """Hold nothing."""
+
+
+tasks = pb.Registry()
+settings = {"freshness_sla": "2m", "invalidated_by": [], "fallback_if_stale": pb.Recompute(), "owner": "team"}
+
+
+@tasks.artifact(**settings)
+def plain(key: str) -> str:
+    """Trust a value for two minutes."""
+    return key
+
+
+@tasks.artifact(**settings, confidence=pb.Exponential("1m", floor=0.3))
+def waning(key: str) -> str:
+    """Trust a value less and less."""
+    return key
+
+
+class Held(NamedTuple):
+    """What a store holds: the control record, a key's two records, watermarks and heartbeats."""
+
+    control: Control
+    overlay: Record | None = None
+    base: Record | None = None
+    marks: Mapping[str, bytes] = {}
+    beats: Mapping[str, float] = {"source": NOW}
+
+
+stores = st.builds(Held, controls, st.none() | records, st.none() | records, marks_raised, heard)
+
+
+def stored(held):
+    """Return an app over a store that holds exactly this."""
+    control, overlay, base, marks, beats = held
+    store = MemoryStore()
+    store._map.put(engine.CONTROL, msgspec.msgpack.encode(control))
+    store._map.put(engine.BEATS, msgspec.msgpack.encode(beats))
+    for tag, mark in marks.items():
+        store._map.put(engine.mark_key(tag), mark)
+    for task in (plain, waning):
+        if overlay is not None:
+            store._map.put(engine.overlay_key(task.ref, b"sk"), encode(overlay))
+        if base is not None:
+            store._map.put(engine.base_key(control.pointer(task.ref), b"sk"), encode(base))
+    return pb.App(tasks, store=store, sources=[Silent()], clock=FakeClock(NOW), silence_limit=LIMIT_S)
+
+
+def judged(task, record, held):
+    """What the fence and the contract say of a record, asked directly."""
+    silent = set(Silent.families) if held.beats.get("source", 0.0) < NOW - LIMIT_S else set()
+    killed = killed_by(record, held.control, held.marks, now=NOW, silent=silent)
+    age = NOW - record.computed_at + record.meta.inputs_age_s
+    return judge(task.contract, age_s=age, killed_by=killed, pending=is_pending(record, held.marks))
+
+
+fenced = Record(Stamp(1, 1).pack(), NOW, float("inf"), "batch", False, Meta(Tags(("a",))), msgspec.msgpack.encode("v"))
+
+
+older = msgspec.structs.replace(fenced, stamp=Stamp(1, 0).pack(), payload=msgspec.msgpack.encode("older"))
+promoted = Control(1, 1, pointers={"plain@1": Pointer(1, 0, 0), "waning@1": Pointer(1, 0, 0)})
+
+
+@pytest.mark.parametrize("task", [plain, waning], ids=["plain", "waning"])
+@given(stores)
+@example(Held(promoted, older, fenced))
+@example(Held(promoted, fenced, older))
+@example(Held(Control(1, 1), fenced, marks={"a": Stamp(1, 2).pack()}))
+@example(Held(Control(1, 1), fenced, marks={"a": Stamp(1, 1).pack()}))
+@example(Held(Control(1, 1), fenced, beats={}))
+def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, held):
+    """The newest record is served at once exactly if killed_by and judge let it pass, with their verdict; else none."""
+    app = stored(held)
+    found = [held.overlay] if held.overlay is not None else []
+    if held.base is not None and held.control.pointer(task.ref):
+        found.append(held.base)
+    newest = max(found, key=newness, default=None)
+    served = app.engine.resolver.serve_now(app.engine.plan(task), "k")
+    judgement = None if newest is None else judged(task, newest, held)
+    is_text = newest is not None and newest.payload != msgspec.msgpack.encode(7)
+    if judgement is None or judgement.verdict not in SERVABLE or newest.absent or not is_text:
+        assert served is None
+        return
+    assert served is not None
+    assert (served.verdict, served.confidence, served.reason) == (
+        judgement.verdict,
+        judgement.confidence,
+        judgement.reason,
+    )
+    assert (served.value, served.lane) == (msgspec.msgpack.decode(newest.payload), newest.lane)
+    assert served.stamp.pack() == newest.stamp
+
+
+@pytest.mark.parametrize("task", [plain, waning], ids=["plain", "waning"])
+@given(stores)
+def test_the_general_way_serves_the_same(task, held):
+    """Whatever is served at once, a read that goes through every record of the key would have chosen as well."""
+    app = stored(held)
+    plan, resolver = app.engine.plan(task), app.engine.resolver
+    served = resolver.serve_now(plan, "k")
+    if served is None:
+        return
+    lookup = asyncio.run(app.engine.store.read(task.ref, b"sk"))
+    record, judgement = resolver._best(plan, lookup, NO_CONTEXT)
+    assert served == resolver._served(plan, record, plan.decode(record.payload), judgement)
+
+
+class Slow(MemoryStore):
+    """A store that offers no glimpse, as one behind a network does not."""
+
+    glimpse = None
+
+
+@pytest.mark.parametrize("store", [MemoryStore, Slow])
+async def test_hooks_see_the_same_reads_either_way(store):
+    """A user's hook hears of a miss and of each read once, with plain words, whichever way it was served."""
+    seen = []
+
+    class Watcher:
+        def served(self, task, key, verdict, lane, seconds):
+            seen.append((task, key, verdict, lane, type(verdict), seconds > 0))
+
+        def missed(self, task, key, verdict, reason):
+            seen.append((task, key, verdict, reason))
+
+        def computed(self, *_, **__):
+            seen.append("computed")
+
+    app = pb.App(tasks, store=store(), hooks=[Watcher()])
+    await app.serve(plain, "k")
+    await app.serve(plain, "k")
+    await app.close()
+    read = ("plain", b"sk", "fresh", "realtime", str, True)
+    assert seen == [("plain", b"sk", "missing", "never computed"), "computed", read, read]
+    assert app.counters.serves == {("plain", "fresh", "realtime"): 2}
+
+
+async def test_a_request_keeps_its_steps():
+    """A read that was served at once is a step of its request like any other."""
+    app = pb.App(tasks)
+    async with app.request() as request:
+        await app.serve(plain, "k")
+        await app.serve(plain, "k")
+    assert [(step.task, step.verdict) for step in request.steps] == [("plain", "fresh")] * 2
+    await app.close()
+
+
+async def test_a_key_is_checked_before_it_is_looked_up():
+    """A key of another type is refused, or taken as the declared one, as on the general way."""
+    app = pb.App(tasks)
+    with pytest.raises(pb.BadInput, match="key"):
+        await app.serve(plain, 5)
+    long = "x" * 400
+    assert (await app.serve(plain, long)).value == long
+    assert (await app.serve(plain, long)).value == long
+    assert app.counters.serves == {("plain", "fresh", "realtime"): 2}
+    await app.close()
