@@ -151,8 +151,6 @@ class Registry:
             if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
                 raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
             batched = parameters[0].role is Role.KEYS
-            if revalidate and batched:
-                raise DeclarationError(f"{fn.__name__}: revalidate= needs one key at a time", field="revalidate")
             key_type = parameters[0].type if not batched else typing.get_args(parameters[0].type)[0]
             task: Artifact[Any, Any] = Artifact(
                 name=fn.__name__,
@@ -171,8 +169,7 @@ class Registry:
                 served_as=mode,
                 revalidates=revalidate,
             )
-            _check_templates(task)
-            _check_use(task)
+            _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
         return typing.cast("_ArtifactDecorator", declare)
@@ -338,6 +335,13 @@ def _check_templates(task: Stored) -> None:
                     f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",
                     field="invalidated_by",
                 )
+
+
+def _check_artifact(task: Artifact[Any, Any]) -> None:
+    _check_templates(task)
+    _check_use(task)
+    if task.revalidates and task.batched:
+        raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
 
 
 def _check_use(task: Artifact[Any, Any]) -> None:
