@@ -143,10 +143,14 @@ def _fenced(task: Task) -> frozenset[str]:
 
 
 def _reads(task: Task) -> list[Stored]:
-    """The stored tasks that a task's values may be made of; a declared substitute is one of them."""
+    """The artifacts that a task's values may be made of; a declared substitute is one of them.
+
+    Not its models: those bind by their generation and their own contract. Else any change of what a model was trained
+    on would keep everything made with it from being served until the next training.
+    """
     fallback = task.contract.fallback_if_stale if isinstance(task, Stored) else None
     others = [*task.inputs, *([fallback.task] if isinstance(fallback, Use) else [])]
-    return [other for other in others if isinstance(other, Stored)]
+    return [other for other in others if isinstance(other, Artifact)]
 
 
 def _key_names(task: Stored) -> tuple[str, ...]:

@@ -82,7 +82,7 @@ class Revalidation:
             if taken.task not in artifacts:
                 return False
             await inputs.read_input(artifacts[taken.task], msgspec.msgpack.decode(taken.key), recording, context)
-            if not recording.complete or recording.trace is None or recording.trace.taken[-1] != taken:
+            if not recording.complete or recording.trace is None or recording.trace.taken[-1:] != [taken]:
                 return False
         return True
 
@@ -98,7 +98,7 @@ class Revalidation:
                 if asked.view not in views:
                     return False
                 views[asked.view].rows(asked.statement, **msgspec.msgpack.decode(asked.parameters))
-                if probe.trace is None or probe.trace.queried[-1].digest != asked.digest:
+                if probe.trace is None or probe.trace.queried[-1:] != [asked]:
                     return False
         return True
 
