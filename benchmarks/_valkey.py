@@ -1,4 +1,4 @@
-"""A Valkey server of a benchmark's own: on a free port of this machine, in memory, ended with the benchmark.
+"""A Valkey server of a benchmark's own: on a free port of this machine, ended with the benchmark.
 
 The standard library only, so that peers can use it in their environment.
 """
@@ -20,18 +20,19 @@ def installed() -> str | None:
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[int]:
-    """The port of a server that has started; without persistence, which is the faster choice."""
+def serving(*, durable: bool = False) -> Iterator[int]:
+    """The port of a server that has started; ``durable`` syncs each write, else nothing is kept, which is faster."""
     program = installed()
     if program is None:
         raise SystemExit("needs valkey-server (or redis-server) on the PATH")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]
+    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+    kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
     with (
         tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen([*words, folder], stdout=subprocess.DEVNULL) as server,
+        subprocess.Popen([*words, folder, *kept], stdout=subprocess.DEVNULL) as server,
     ):
         try:
             _wait(port, server)

@@ -101,7 +101,9 @@ class Engine:
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
-        self.events = EventLane(self.store, self.resolver, self.plans.values(), app.clock, self._heat)
+        self.events = EventLane(
+            self.store, self.resolver, self.plans.values(), app.clock, self._heat, counters=app.counters
+        )
 
     def plan(self, task: Stored) -> Plan:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
@@ -253,14 +255,19 @@ class App:
     async def materialize(
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
     ) -> Run:
-        """Run the batch lane for a task and what is promoted with it."""
-        run = await self.engine.batch.materialize(self.engine.plan(task), keys=keys, progress=progress)
+        """Run the batch lane for a task and what is promoted with it; sources are polled until it ends."""
+        async with _beside(self._poll_later()):
+            run = await self.engine.batch.materialize(self.engine.plan(task), keys=keys, progress=progress)
         self._note_run(run)
         return run
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
-        """Run every batch task that is due, once; with ``only_missing`` those that have no generation at all."""
-        runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
+        """Run every batch task that is due, once; with ``only_missing`` those that have no generation at all.
+
+        Sources are polled until it ends.
+        """
+        async with _beside(self._poll_later()):
+            runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
         for run in runs:
             self._note_run(run)
         return runs
@@ -317,6 +324,11 @@ class App:
         await self._poll_once()
         async with _beside(self._poll_forever(), engine.events.run(), engine.watch.run(), engine.housekeeping.run()):
             await engine.schedule.run(promoted)
+
+    async def _poll_later(self) -> None:
+        """For a run that may outlast the silence limit, in a process that does nothing else."""
+        await asyncio.sleep(self.heartbeat_s)
+        await self._poll_forever()
 
     async def _poll_forever(self) -> None:
         while True:

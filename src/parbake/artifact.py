@@ -18,6 +18,8 @@ from parbake.errors import ForeignStore
 
 FORMAT = 1
 _FIXED = struct.Struct(">BBHQQddI")
+_PACKED = struct.Struct(">BBH16sddI")
+"""The same with the stamp as it is: packed already."""
 _LENGTH = struct.Struct(">I")
 _LENGTH_AT = _FIXED.size - _LENGTH.size
 _STAMP = struct.Struct(">QQ")
@@ -26,6 +28,7 @@ STAMP_AT = slice(4, 20)
 
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
+_NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}
 ABSENT_FLAG = 1
 WATERMARK = b"w"
 """How the name of a watermark begins in a store; the tag follows."""
@@ -78,7 +81,7 @@ class Tags(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The header's variable part. ``generation`` is 0 for event and on-demand results."""
+    """The header's variable part. ``generation`` is 0 for event and on-demand results; ``trace`` is what it read."""
 
     tags: Tags
     generation: int = 0
@@ -87,6 +90,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
     cost_s: float = 0.0
     key: bytes = b""
     inputs_age_s: float = 0.0
+    trace: bytes = b""
 
 
 class Header(msgspec.Struct, frozen=True, gc=False):
@@ -113,10 +117,14 @@ _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 def encode(record: Record) -> bytes:
     """Return the record as stored."""
     meta = _encode_meta(record.meta)
-    stamp = unpack_stamp(record.stamp)
-    flags = ABSENT_FLAG if record.absent else 0
-    fixed = _FIXED.pack(
-        FORMAT, LANES.index(record.lane), flags, *stamp, record.computed_at, record.valid_until, len(meta)
+    fixed = _PACKED.pack(
+        FORMAT,
+        _NUMBER_OF[record.lane],
+        ABSENT_FLAG if record.absent else 0,
+        record.stamp,
+        record.computed_at,
+        record.valid_until,
+        len(meta),
     )
     return fixed + meta + record.payload
 

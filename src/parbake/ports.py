@@ -239,6 +239,10 @@ class Tracker(Protocol):
         """The result depends on every member of a family."""
         ...
 
+    def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
+        """A query was asked through a view, and found these rows."""
+        ...
+
 
 class SourceEvent(msgspec.Struct, frozen=True):
     """One event of an ordered log, such as a row of an outbox.

@@ -126,6 +126,7 @@ class Registry:
         keys: Callable[..., Sequence[Any]] | None = None,
         chunk: int = 512,
         min_rows_ratio: float = 0.5,
+        revalidate: bool = False,
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -133,6 +134,8 @@ class Registry:
 
         ``keys`` lists the keys of a batch run (a function over sources); ``chunk`` is how many keys a batched
         function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
+        With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
+        the same again: the old value is kept under the new stamp. It must depend on nothing else.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -164,9 +167,9 @@ class Registry:
                 list_keys=_lister(fn.__name__, keys),
                 chunk=chunk,
                 served_as=mode,
+                revalidates=revalidate,
             )
-            _check_templates(task)
-            _check_use(task)
+            _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
         return typing.cast("_ArtifactDecorator", declare)
@@ -332,6 +335,13 @@ def _check_templates(task: Stored) -> None:
                     f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",
                     field="invalidated_by",
                 )
+
+
+def _check_artifact(task: Artifact[Any, Any]) -> None:
+    _check_templates(task)
+    _check_use(task)
+    if task.revalidates and task.batched:
+        raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
 
 
 def _check_use(task: Artifact[Any, Any]) -> None:

@@ -73,6 +73,7 @@ class Artifact(Stored, Generic[K, V]):
     list_keys: Task | None
     chunk: int
     served_as: str = ""
+    revalidates: bool = False
 
     @property
     def mode(self) -> str:

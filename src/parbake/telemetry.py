@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from functools import partial
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
+FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_KEYS = 200_000
 """Keys of a task whose reads are counted; where no ledger drains them, the counting starts anew past that."""
 NOTED = 256
@@ -16,22 +17,22 @@ NOTED = 256
 MAX_FAMILIES = 50
 """So many unknown families are counted by name, the rest together: a publisher can invent any number."""
 FROM_THE_FUTURE = "computed in the future"
-_bucket = partial(bisect_left, LATENCY_BUCKETS_S)
 
 
 class Histogram:
     """Counts per bucket and the sum, in seconds."""
 
-    __slots__ = ("counts", "total_s")
+    __slots__ = ("bounds", "counts", "total_s")
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: tuple[float, ...] = LATENCY_BUCKETS_S) -> None:
         """Start at zero."""
-        self.counts = [0] * (len(LATENCY_BUCKETS_S) + 1)
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
         self.total_s = 0.0
 
     def add(self, *seconds: float) -> None:
         """Count observations."""
-        for bucket, count in Counter(map(_bucket, seconds)).items():
+        for bucket, count in Counter(map(partial(bisect_left, self.bounds), seconds)).items():
             self.counts[bucket] += count
         self.total_s += sum(seconds)
 
@@ -103,6 +104,7 @@ class Counters:
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()
         self.event_latency = Histogram()
+        self.time_to_fresh: dict[str, Histogram] = {}
         self.parked = 0
         self.clock_skew = 0
         self.gaps: Counter[str] = Counter()
@@ -131,6 +133,10 @@ class Counters:
         self.event_latency.add(seconds)
         for tag in tags:
             self.tags_raised[tag.partition("/")[0]] += 1
+
+    def refreshed(self, task: str, seconds: float) -> None:
+        """Count a key that the event lane has made anew, by the time since its event was raised."""
+        self.time_to_fresh.setdefault(task, Histogram(FRESH_BUCKETS_S)).add(max(0.0, seconds))
 
     def unknown(self, families: Iterable[str]) -> None:
         """Count families that no task and no source knows."""

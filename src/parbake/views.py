@@ -30,7 +30,9 @@ class View:
 
     def rows(self, statement: str, **parameters: Any) -> Sequence[Any]:
         """All rows of a query, as tuples."""
-        return self._session.rows(statement, parameters)
+        found = self._session.rows(statement, parameters)
+        self._tracker.query(type(self), statement, parameters, found)
+        return found
 
     def entity(self, tag: str) -> None:
         """Note that ``family/entity`` was read, or looked for."""

@@ -14,12 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from parbake.testing import FileClock
 
 HERE = Path(__file__).parent
 APP = "app_under_test:app"
-START_S = 60.0
+START_S = 120.0
+ON_EVERY_STORE = [
+    pytest.mark.parametrize("store", ["lmdb", "valkey", "dynamodb"], indirect=True, scope="module"),
+    pytest.mark.timeout(600),  # the first batch runs on a server are a part of it
+]
+"""Marks the tests of a module that show the same on the embedded store and on both kinds of server."""
+FOLLOWS_S = {"lmdb": 1.0, "valkey": 1.0, "dynamodb": 30.0}
+"""What is refreshed behind follows within so many seconds; the tests' DynamoDB answers one request at a time."""
 
 
 class Process:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from cluster import Process, Server, eventually
+from cluster import ON_EVERY_STORE, Process, Server, eventually
+
+pytestmark = ON_EVERY_STORE
 
 WORDINGS = (
     "What is your return window?",
@@ -59,7 +61,7 @@ def test_every_reply_after_the_acknowledgement_follows_the_change(server: Server
         reply = server.chat(WORDINGS[1])
         return reply.is_precompiled and reply.lane == "event" and clause in reply.text
 
-    assert eventually(again)
+    assert eventually(again, timeout_s=60)
 
 
 def test_a_second_change_is_in_the_very_next_reply(server: Server) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from cluster import Cluster, Server
+from cluster import ON_EVERY_STORE, Cluster, Server
+
+pytestmark = ON_EVERY_STORE
 
 QUESTION = "How many days do I have to send a book back?"
 

@@ -265,3 +265,32 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
     assert len(begun) == 2
     await chain.run(3)
     assert (await chain.get()).value[0] == 3
+
+
+async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
+    """A process that does nothing but the run polls beside it, so that what is computed last is still trusted."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse()))
+    async def first(key: str, *, facts: pb.Source[Facts]) -> str | None:
+        world.clock.advance(25)
+        await asyncio.sleep(0.2)
+        return facts.get(key)
+
+    @tasks.artifact(**contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse()))
+    async def second(
+        key: str, *, facts: pb.Source[Facts], read: pb.Reader[str, str | None] = pb.Input(first)
+    ) -> str | None:
+        world.clock.advance(25)
+        await asyncio.sleep(0.2)
+        return (await read.get(key)).value or facts.get(key)
+
+    app = world.app(tasks, heartbeat="10ms")
+    world.put("a", "x")
+    await app.drain()
+    assert [built.task for run in await app.run_due() for built in run.built] == ["first", "second"]
+    assert len((await app.materialize(second)).built) == 1
+    await app.close()

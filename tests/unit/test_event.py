@@ -9,6 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.artifact import Stamp
 from parbake.lanes.event import CURSOR, EventLane
+from parbake.metrics.prometheus import render
 
 
 class Lane:
@@ -38,7 +39,9 @@ class Lane:
         async def heat(_ref):
             return self.heat
 
-        return EventLane(engine.store, engine.resolver, engine.plans.values(), engine.clock, heat)
+        return EventLane(
+            engine.store, engine.resolver, engine.plans.values(), engine.clock, heat, counters=self.app.counters
+        )
 
     async def warm(self, world, *keys):
         """Store a value for each key and forget the calls."""
@@ -195,3 +198,16 @@ async def test_no_request_waits_for_the_lane(lane, world):
     await lane.change(world, "a")
     served = await lane.app.serve(lane.fact, "a")
     assert (served.value, served.verdict, lane.calls) == ("old", pb.Verdict.DEGRADED, [])
+
+
+async def test_the_time_to_fresh_runs_from_the_first_event(world):
+    """A key that is made anew counts once by its task, from the event that outdated it, and is exported."""
+    lane = Lane(world)
+    await lane.warm(world, "a")
+    await lane.step()
+    await lane.change(world, "a")
+    world.clock.advance(3.0)
+    await lane.step()
+    histogram = lane.app.counters.time_to_fresh["fact"]
+    assert (sum(histogram.counts), histogram.total_s) == (1, pytest.approx(3.0))
+    assert b'parbake_time_to_fresh_seconds_bucket{le="5.0",task="fact"} 1.0' in render(lane.app.counters)

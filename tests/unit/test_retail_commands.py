@@ -27,8 +27,29 @@ def test_every_setting_is_read():
         "RETAIL_SHOPPERS": "10",
         "RETAIL_PRODUCTS": "20",
         "ALERT_WEBHOOK": "http://hook",
+        "STORE": "redis://host/0",
     }
-    assert from_environment(environment) == Settings(Path("/x"), "llama", 0, 10, 20, "http://hook")
+    expected = Settings(Path("/x"), "llama", 0, 10, 20, "http://hook", "redis://host/0")
+    assert from_environment(environment) == expected
+
+
+def test_the_store_is_a_folder_of_the_home_unless_it_is_named(tmp_path):
+    """The app opens the URL of ``STORE``, and an embedded store beside the shop without one; no repr shows a URL."""
+    assert from_environment({"RETAIL_HOME": str(tmp_path)}).store_url == f"lmdb://{tmp_path.resolve()}/store"
+    named = from_environment({"STORE": "redis://:secret@host/0?prefix=shop"})
+    assert named.store_url == "redis://:secret@host/0?prefix=shop"
+    assert "secret" not in repr(named)
+
+
+@pytest.mark.parametrize("url", ["somewhere", "nosuch://x", "redis://host/0?nosuch=1"])
+def test_a_store_that_cannot_be_meant_is_one_plain_line(url, tmp_path, monkeypatch, capsys):
+    """A command that cannot open its store ends with one line that names it."""
+    monkeypatch.setenv("STORE", url)
+    monkeypatch.setenv("RETAIL_HOME", str(tmp_path))
+    monkeypatch.setattr(main, "_generate", lambda *_: None)
+    with pytest.raises(SystemExit):
+        main.main(["prepare"])
+    assert capsys.readouterr().err.strip().startswith("retail-assistant: ")
 
 
 @pytest.mark.parametrize(

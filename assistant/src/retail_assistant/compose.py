@@ -65,7 +65,7 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
         alerts.append(pb.WebhookSink(settings.webhook))
     return pb.App(
         ALL,
-        store=f"lmdb://{(settings.data / 'store').resolve()}",
+        store=settings.store_url,
         sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
         resources=resources,
         clock=wall,

@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="retail-assistant",
         description="A retail shopping assistant on parbake.",
-        epilog="Example: retail-assistant demo --port 8000. Settings come from the environment: RETAIL_HOME, LLM, "
-        "RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
+        epilog="Example: retail-assistant demo --port 8000. Settings come from the environment: RETAIL_HOME, STORE, "
+        "LLM, RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser(
@@ -185,4 +185,5 @@ def _follow(bars: Any) -> Any:
 
 
 def _child_environment(settings: Settings) -> dict[str, str]:
-    return {**os.environ, "RETAIL_HOME": str(settings.data.resolve()), "LLM": settings.llm}
+    own = {"RETAIL_HOME": str(settings.data.resolve()), "STORE": settings.store, "LLM": settings.llm}
+    return {**os.environ, **own}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
@@ -14,7 +14,10 @@ GENERATORS = ("extractive", "llama", "openai")
 
 @dataclass(frozen=True)
 class Settings:
-    """``data`` is the folder of the shop, the store and the ledger."""
+    """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
+
+    The URL is kept out of what is printed: it may hold a password.
+    """
 
     data: Path
     llm: str = "extractive"
@@ -22,10 +25,16 @@ class Settings:
     shoppers: int = 10_000
     products: int = 2_000
     webhook: str = ""
+    store: str = field(default="", repr=False)
+
+    @property
+    def store_url(self) -> str:
+        """Where artifacts are kept."""
+        return self.store or f"lmdb://{(self.data / 'store').resolve()}"
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read ``RETAIL_HOME``, ``LLM``, ``RETAIL_SHOPPERS``, ``RETAIL_PRODUCTS``, ``RETAIL_SEED``, ``ALERT_WEBHOOK``.
+    """Read ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS`` and ``_PRODUCTS``, ``STORE``, ``LLM`` and ``ALERT_WEBHOOK``.
 
     Raises :class:`parbake.BadInput` naming the variable at fault.
     """
@@ -40,6 +49,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         _whole(env, "RETAIL_SHOPPERS", 10_000, least=10),
         _whole(env, "RETAIL_PRODUCTS", 2_000, least=20),
         env.get("ALERT_WEBHOOK", ""),
+        env.get("STORE", ""),
     )
 
 

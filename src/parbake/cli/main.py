@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, look, shadow, simulate."""
+"""``parbake``: serve, work, materialize, look, audit, shadow, simulate."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from parbake.cli.audit import EPILOG as AUDIT_EPILOG
+from parbake.cli.audit import audit
 from parbake.cli.events import events
 from parbake.cli.load import AppName, load
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
@@ -27,6 +29,7 @@ from parbake.tasks import Stored
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
+cli.command(epilog=AUDIT_EPILOG)(audit)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]

@@ -6,12 +6,14 @@ Views record the entities and sets they are read through; derived inputs hand do
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from parbake.artifact import Built, Record, Stamp, Tags
 from parbake.contract import Contract
 from parbake.fence.tags import family, named, read_entity, read_set
+from parbake.fence.trace import Trace
 
 MAX_TAGS = 8
 
@@ -33,6 +35,7 @@ class Recording:
     valid_until: float = float("inf")
     inputs_age_s: float = 0.0
     complete: bool = True
+    trace: Trace | None = None
 
     def entity(self, tag: str) -> None:
         """Note that one entity was read, or looked for and not found."""
@@ -42,8 +45,15 @@ class Recording:
         """Note that the result depends on every member of a family."""
         self.direct.update(dict.fromkeys(read_set(name)))
 
+    def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
+        """Note a query, where what is computed may be kept when it reads the same again."""
+        if self.trace is not None:
+            self.trace.query(view, statement, parameters, rows)
+
     def model(self, task: str, generation: int) -> None:
         """Note the generation of a model that was used."""
+        if self.trace is not None:
+            self.trace.models.append((task, generation))
         self.built_from[task, generation] = Built(task, generation, is_model=True)
 
     def artifact(self, task: str, record: Record, *, now: float) -> None:

@@ -83,6 +83,7 @@ class EngineRoutes:
                 "age_s": served.age_s,
                 "confidence": served.confidence,
                 "stamp": served.stamp.sequence,
+                "incarnation": served.stamp.incarnation,
                 "generation": served.generation,
                 "reason": served.reason,
             }
@@ -102,7 +103,13 @@ class EngineRoutes:
     async def events(self, request: HttpRequest) -> Response:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
         ack = await self._app.publish(*parse(request.headers, request.body))
-        told = {"acked": ack.raised, "duplicates": ack.duplicates, "stamp": ack.stamp.sequence, "unknown": ack.unknown}
+        told = {
+            "acked": ack.raised,
+            "duplicates": ack.duplicates,
+            "stamp": ack.stamp.sequence,
+            "incarnation": ack.stamp.incarnation,
+            "unknown": ack.unknown,
+        }
         return json_response(told, 202)
 
     async def parked(self, request: HttpRequest) -> Response:

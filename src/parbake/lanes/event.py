@@ -22,6 +22,7 @@ from parbake.serving.binding import Context
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
 from parbake.tasks import Artifact, Stored
+from parbake.telemetry import Counters
 
 CURSOR = "event-lane"
 PAGE = 500
@@ -33,20 +34,31 @@ Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
 
 @dataclass(slots=True)
 class Due:
-    """One key that waits for its refresh; ``at`` is on the monotonic clock."""
+    """One key that waits for its refresh; ``at`` is on the monotonic clock, ``raised_at`` on the wall's."""
 
     plan: Plan
     key: Any
     at: float
     stamp: Stamp
+    raised_at: float
     attempts: int = 0
 
 
 class EventLane:
     """Refreshes what events have outdated."""
 
-    def __init__(self, store: Store, resolver: Resolver, plans: Iterable[Plan], clock: Clock, heat: Heat) -> None:
+    def __init__(
+        self,
+        store: Store,
+        resolver: Resolver,
+        plans: Iterable[Plan],
+        clock: Clock,
+        heat: Heat,
+        *,
+        counters: Counters | None = None,
+    ) -> None:
         """``heat`` returns how often each key of a task was served lately."""
+        self._counters = counters or Counters()
         self._store = store
         self._resolver = resolver
         artifacts = [p for p in plans if isinstance(p.task, Artifact)]
@@ -103,6 +115,7 @@ class EventLane:
 
     async def _enqueue(self, entries: list[Raised]) -> None:
         stamps = {tag: entry.stamp for entry in entries for tag in entry.tags}
+        raised_at = {entry.stamp: entry.at for entry in entries}
         families = {family(tag) for tag in stamps}
         now = _monotonic()
         for plan in self._plans:
@@ -113,7 +126,8 @@ class EventLane:
                 async for key, stamp in self._targets(plan, item, touched):
                     name = (plan.ref, plan.keys.encode(key))
                     earliest = self._last_run.get(name, 0.0) + item.debounce_s
-                    self._due[name] = Due(plan, key, max(now, earliest), stamp)
+                    first = self._due[name].raised_at if name in self._due else raised_at[stamp]
+                    self._due[name] = Due(plan, key, max(now, earliest), stamp, first)
                 await asyncio.sleep(0)
 
     async def _targets(
@@ -149,6 +163,7 @@ class EventLane:
             if len(self._last_run) > PAGE * 100:
                 self._last_run.clear()
             await self._resolver.refresh(due.plan, [due.key], Context(lane="event"))
+            self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
         except ParbakeError as error:
             self._retry(due, name, error)
 

@@ -126,20 +126,24 @@ class Ingest:
         its new events were applied already. The store keeps the id of the last event it has applied, so that all
         before it may be pruned; once that one is gone too, the log only has to reach as far.
         """
-        is_other = extent.last < after
-        if not is_other and after and source.name not in self._recognised:
-            told = await self._store.identity(source.name)
-            rows = await asyncio.to_thread(source.poll, after - 1, 1) if told else []
-            is_other = bool(rows) and rows[0].position == after and not rows[0].id.startswith(told)
-        if is_other:
+        if extent.last >= after and (not after or source.name in self._recognised):
+            return
+        if extent.last < after or not await self._is_known(source, after):
+            if await self._store.applied(source.name) != after:
+                return  # another process has gone on meanwhile, so what was compared does not belong together
             raise ForeignSource(
                 f"source {source.name!r} is not the one this store was built from (position {after} was applied, and "
                 f"it ends at {extent.last} or tells another event there); delete the store and let it be rebuilt, "
                 f"bring the source back, or let it begin anew with 'parbake events restart APP {source.name}'",
                 field=source.name,
             )
-        if after:
-            self._recognised.add(source.name)
+        self._recognised.add(source.name)
+
+    async def _is_known(self, source: EventSource, after: int) -> bool:
+        """Whether the event at the applied position is the one that was applied, as far as either can tell."""
+        told = await self._store.identity(source.name)
+        rows = await asyncio.to_thread(source.poll, after - 1, 1) if told else []
+        return not rows or rows[0].position != after or rows[0].id.startswith(told)
 
     async def _drain_one(self, source: EventSource) -> Ack | None:
         try:

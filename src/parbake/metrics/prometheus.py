@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
-from parbake.telemetry import LATENCY_BUCKETS_S, Counters, Histogram
+from parbake.telemetry import Counters, Histogram
 
 
 class _Collector:
@@ -50,6 +50,11 @@ class _Collector:
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
         acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
         yield acknowledged
+        says = "From an event to its key made anew by the event lane."
+        refreshed = HistogramMetricFamily("parbake_time_to_fresh_seconds", says, labels=["task"])
+        for task, histogram in list(counters.time_to_fresh.items()):
+            refreshed.add_metric([task], _buckets(histogram), histogram.total_s)
+        yield refreshed
         yield from self._troubles()
 
     def _troubles(self) -> Iterator[Metric]:
@@ -73,7 +78,7 @@ class _Collector:
 
 def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
     total, buckets = 0, []
-    for bound, count in zip((*LATENCY_BUCKETS_S, float("inf")), histogram.counts, strict=True):
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
         total += count
         buckets.append(("+Inf" if bound == float("inf") else str(bound), float(total)))
     return buckets

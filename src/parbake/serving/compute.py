@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import msgspec
 
@@ -15,11 +15,13 @@ from parbake.artifact import Lane, Meta, Record
 from parbake.errors import BadInput, ComputeFailed, ParbakeError
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
+from parbake.fence.trace import Trace
 from parbake.ports import Clock, Store
 from parbake.roles import Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
 from parbake.serving.plan import Plan
+from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.tasks import Artifact, ModelTask, Refine, Task
 
 
@@ -32,20 +34,6 @@ class Computed(msgspec.Struct, frozen=True):
     storable: bool = True
 
 
-class Inputs(Protocol):
-    """What a computation needs from the resolver: derived inputs and models, through the fence."""
-
-    async def read_input(
-        self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
-    ) -> Served[Any]:
-        """Another artifact's value, noted in the recording."""
-        ...
-
-    async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
-        """A trained model, noted in the recording."""
-        ...
-
-
 class Computer:
     """Computes values for plans; stores nothing."""
 
@@ -55,6 +43,7 @@ class Computer:
         self._binder = binder
         self._clock = clock
         self._inputs = inputs
+        self._revalidation = Revalidation(store, binder, clock)
 
     async def compute(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute some keys of an artifact (or the one value of a model, key ``""``).
@@ -75,7 +64,12 @@ class Computer:
 
     async def _single(self, plan: Plan, key: Any, context: Context) -> Computed:
         stamp, control = await self._store.stamp()
-        recording, started = Recording(stamp), self._clock.now()
+        if plan.revalidates:
+            probe = Recording(stamp, trace=Trace())
+            kept = await self._revalidation.kept(plan, key, (probe, control, context), self._inputs())
+            if kept is not None:
+                return Computed(key, kept, None if kept.absent else plan.decode(kept.payload))
+        recording, started = Recording(stamp, trace=Trace() if plan.revalidates else None), self._clock.now()
         before = time.perf_counter()
         arguments = () if isinstance(plan.task, ModelTask) else (key,)
         result = await self._invoke(plan.task, arguments, (recording, control, context), {})
@@ -158,6 +152,7 @@ def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, floa
         cost_s=cost,
         key=plan.keys.spell_out(key),
         inputs_age_s=recording.inputs_age_s,
+        trace=recording.trace.encode() if recording.trace else b"",
     )
     record = Record(recording.stamp.pack(), started, valid_until, cast("Lane", lane), absent, meta, payload)
     return Computed(key, record, None if absent else result, storable=recording.complete)

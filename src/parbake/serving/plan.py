@@ -102,6 +102,7 @@ class Plan:
         self.ref = task.ref
         self.off = off
         self.watched = frozenset(watched)
+        self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")

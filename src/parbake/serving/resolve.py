@@ -301,6 +301,8 @@ class Resolver:
         plan = self._plans[task.name]
         found = await self.serve(plan, plan.keys.check(key), context)
         recording.complete = recording.complete and bool(found.bound)
+        if recording.trace is not None:
+            recording.trace.take(plan.ref, key, [record.payload for _, record in found.bound])
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
         return found.served

@@ -71,7 +71,8 @@ class EngineStore(ABC):
         rows: Sequence[tuple[bytes, Record]],
     ) -> None:
         """See :class:`parbake.ports.Store`."""
-        await self._put([(engine.base_key(generation, key), encode(record)) for key, record in rows])
+        prefix = engine.base_key(generation, b"")
+        await self._put([(prefix + key, encode(record)) for key, record in rows])
 
     async def begin(self) -> tuple[int, Stamp, Control]:
         """See :class:`parbake.ports.Store`."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -60,12 +61,13 @@ def _parse_size(text: str) -> int:
 class _Txn:
     """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
 
-    __slots__ = ("delete", "get", "peek", "put")
+    __slots__ = ("cursor", "delete", "get", "peek", "put")
 
     def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
         self.get = self.peek = txn.get
         self.put = txn.put
         self.delete = txn.delete
+        self.cursor = txn.cursor
 
 
 class LmdbStore(EngineStore):
@@ -128,11 +130,13 @@ class LmdbStore(EngineStore):
         return await self._look(lambda txn: _listed(txn, prefix, start, limit))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        def put(txn: engine.Txn) -> None:
-            for name, value in rows:
-                txn.put(name, value)
+        """In the order of their names, so that neighbours are written to the same page while it is at hand."""
 
-        await self._step(put)
+        def put(txn: _Txn) -> None:
+            with txn.cursor() as cursor:
+                cursor.putmulti(sorted(rows, key=itemgetter(0)))
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, put)
 
     async def _remove(self, names: Collection[bytes]) -> None:
         def remove(txn: engine.Txn) -> None:
@@ -142,7 +146,7 @@ class LmdbStore(EngineStore):
         if names:
             await self._step(remove)
 
-    def _in_transaction(self, step: Callable[[engine.Txn], T]) -> T:
+    def _in_transaction(self, step: Callable[[_Txn], T]) -> T:
         try:
             with self._begin(write=True) as txn:
                 return step(_Txn(txn))

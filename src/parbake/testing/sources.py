@@ -81,6 +81,9 @@ class Seen:
         """Remember a set."""
         self.tags.append(f"{name}/*")
 
+    def query(self, *_: object) -> None:
+        """A query was asked."""
+
 
 class SourceSuite(ABC):
     """The conformance suite of :class:`parbake.ports.Source`; a subclass names its backend."""

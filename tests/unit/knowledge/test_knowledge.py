@@ -39,6 +39,9 @@ class Tags:
     def whole_set(self, family):
         self.seen.add(f"{family}/*")
 
+    def query(self, *_):
+        """A query was asked."""
+
 
 @pytest.fixture
 def read(built):

@@ -29,6 +29,9 @@ class Quiet:
     def whole_set(self, family):
         pass
 
+    def query(self, *_):
+        """A query was asked."""
+
 
 def read_log(path):
     """Return the whole log of a shop file."""

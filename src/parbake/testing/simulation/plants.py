@@ -14,7 +14,7 @@ from parbake.artifact import Tags
 from parbake.contract import Contract, Judgement, Verdict
 from parbake.fence import check, tags
 from parbake.fence.recording import Recording
-from parbake.serving import compute
+from parbake.serving import compute, revalidate
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.resolve import Found, Resolver
@@ -222,6 +222,30 @@ def valid_until_not_inherited(stack: ExitStack) -> None:
         self.valid_until = kept
 
     method(stack, Recording, "artifact", forgetful)
+
+
+@mutant
+def hash_without_model(stack: ExitStack) -> None:
+    """What is kept is not asked which model it was made with."""
+    everywhere(stack, revalidate.same_model, lambda *_: True)
+
+
+@mutant
+def hash_revives_withdrawn(stack: ExitStack) -> None:
+    """What came out of a withdrawn run is kept, since it reads the same."""
+    may_be_kept = revalidate.may_be_kept
+
+    def forgiving(old: Any, plan: Any, withdrawn: Any, now: float) -> bool:
+        del withdrawn
+        return may_be_kept(old, plan, (), now)
+
+    def forgetful(old: Any, plan: Any, key: Any, recording: Recording, run: Any) -> Any:
+        bare = changed(old, meta=changed(old.meta, generation=0, tags=changed(old.meta.tags, built_from=())))
+        return renewed(bare, plan, key, recording, run)
+
+    renewed = revalidate._renewed
+    everywhere(stack, may_be_kept, forgiving)
+    everywhere(stack, renewed, forgetful)
 
 
 @mutant

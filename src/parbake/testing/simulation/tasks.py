@@ -110,7 +110,9 @@ async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> M
     return made if fact.exists else absent(made)
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim")
+@tasks.artifact(
+    freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim", revalidate=True
+)
 async def digest(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made:
     """A whole family."""
     pace.computing("digest", key)
@@ -139,7 +141,11 @@ async def loose(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made
 
 
 @tasks.artifact(
-    freshness_sla="1h", invalidated_by=[fence("product"), fence("policy")], fallback_if_stale=Recompute(), owner="sim"
+    freshness_sla="1h",
+    invalidated_by=[fence("product"), fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    revalidate=True,
 )
 async def strict(
     key: str,
@@ -202,6 +208,7 @@ async def weights(*, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     owner="sim",
     keys=all_keys,
     min_rows_ratio=0,
+    revalidate=True,
 )
 async def ranked(
     key: str, *, shelf: Source[Shelf], pace: Resource[Pace], trained: Made = Model(weights)

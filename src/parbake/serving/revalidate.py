@@ -1,0 +1,136 @@
+"""Keeping an old value under a new stamp: where everything it was made of reads the same, it need not be made again.
+
+For tasks that are dear to run (an answer written by a model) and are outdated by events that often change nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from typing import Any, Protocol, cast
+
+import msgspec
+
+from parbake.artifact import Built, Lane, Record
+from parbake.fence.control import Control
+from parbake.fence.recording import MAX_TAGS, Recording
+from parbake.fence.trace import Trace, decode
+from parbake.ports import Clock, Store
+from parbake.roles import Role
+from parbake.served import Served
+from parbake.serving.binding import Binder, Context
+from parbake.serving.plan import Plan
+from parbake.tasks import Artifact, ModelTask
+
+
+class Inputs(Protocol):
+    """What a computation needs from the resolver: derived inputs and models, through the fence."""
+
+    async def read_input(
+        self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
+    ) -> Served[Any]:
+        """Another artifact's value, noted in the recording."""
+        ...
+
+    async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
+        """A trained model, noted in the recording."""
+        ...
+
+
+class Revalidation:
+    """Looks whether a stored value may be kept."""
+
+    def __init__(self, store: Store, binder: Binder, clock: Clock) -> None:
+        """Reads what the old computation read; calls no task's function but those of its stale inputs."""
+        self._store = store
+        self._binder = binder
+        self._clock = clock
+
+    async def kept(
+        self, plan: Plan, key: Any, reading: tuple[Recording, Control, Context], inputs: Inputs
+    ) -> Record | None:
+        """The old record under the recording's stamp, or ``None`` when something has changed.
+
+        The recording's stamp was read before, and everything is read again after it, through the fence.
+        """
+        recording, _, context = reading
+        lookup = await self._store.read(plan.ref, plan.keys.encode(key))
+        now = self._clock.now()
+        for old in lookup.records:
+            if not may_be_kept(old, plan, lookup.control.withdrawn, now):
+                continue
+            trace = decode(old.meta.trace)
+            if await self._is_unchanged(plan, trace, reading, inputs):
+                return _renewed(old, plan, key, recording, (context.lane, now))
+            return None
+        return None
+
+    async def _is_unchanged(
+        self, plan: Plan, trace: Trace, reading: tuple[Recording, Control, Context], inputs: Inputs
+    ) -> bool:
+        recording, control, context = reading
+        models = {t.ref: t for t in plan.task.inputs if isinstance(t, ModelTask)}
+        for ref, generation in trace.models:
+            if ref not in models or not same_model(control, context.pointers, ref, generation):
+                return False
+            await inputs.read_model(models[ref], control, recording, context)
+        if not await asyncio.to_thread(self._queries_agree, plan, trace, recording):
+            return False
+        artifacts = {t.ref: t for t in plan.task.inputs if isinstance(t, Artifact)}
+        for taken in trace.taken:
+            if taken.task not in artifacts:
+                return False
+            await inputs.read_input(artifacts[taken.task], msgspec.msgpack.decode(taken.key), recording, context)
+            if not recording.complete or recording.trace is None or recording.trace.taken[-1] != taken:
+                return False
+        return True
+
+    def _queries_agree(self, plan: Plan, trace: Trace, recording: Recording) -> bool:
+        """Ask every query again, in transactions begun now; blocking."""
+        probe = Recording(recording.stamp, trace=Trace())
+        with ExitStack() as stack:
+            views: dict[str, Any] = {}
+            for parameter in plan.task.of(Role.SOURCE):
+                view = self._binder.open_view(parameter, stack, probe)
+                views[type(view).__qualname__] = view
+            for asked in trace.queried:
+                if asked.view not in views:
+                    return False
+                views[asked.view].rows(asked.statement, **msgspec.msgpack.decode(asked.parameters))
+                if probe.trace is None or probe.trace.queried[-1].digest != asked.digest:
+                    return False
+        return True
+
+
+def may_be_kept(old: Record, plan: Plan, withdrawn: Collection[int], now: float) -> bool:
+    """Whether a record knows what it was made of, by this version of the task, and nothing of it was withdrawn."""
+    meta = old.meta
+    generations = {meta.generation, *(b.generation for b in meta.tags.built_from if not b.is_model)}
+    return (
+        bool(meta.trace)
+        and meta.version == plan.task.version
+        and old.valid_until > now
+        and len(meta.tags.named) <= MAX_TAGS
+        and generations.isdisjoint(withdrawn)
+    )
+
+
+def same_model(control: Control, pointers: Mapping[str, int], ref: str, generation: int) -> bool:
+    """Whether a model is still the one that a value was made with; a batch run uses its own, not yet promoted."""
+    return (pointers.get(ref) or control.pointer(ref)) == generation
+
+
+def _renewed(old: Record, plan: Plan, key: Any, recording: Recording, run: tuple[str, float]) -> Record:
+    """The old value, bound by the old tags and by what its inputs are bound by now."""
+    meta, (lane, now) = old.meta, run
+    recording.direct.update(dict.fromkeys(tag for tag, _ in meta.tags.named))
+    for built in meta.tags.built_from:
+        if not built.is_model:
+            recording.built_from.setdefault((built.task, built.generation), built)
+    if meta.generation:  # what came out of a batch run falls with it
+        recording.built_from[plan.ref, meta.generation] = Built(plan.ref, meta.generation, is_model=False)
+    tags = recording.seal(plan.contract, plan.names(key), (), plan.watched)
+    renewed = msgspec.structs.replace(meta, tags=tags, generation=0, inputs_age_s=recording.inputs_age_s)
+    valid_until = min(old.valid_until, recording.valid_until)
+    return Record(recording.stamp.pack(), now, valid_until, cast("Lane", lane), old.absent, renewed, old.payload)

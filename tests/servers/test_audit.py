@@ -1,0 +1,151 @@
+"""``parbake audit`` against two real servers on one store: it finds nothing where nothing is, and what is planted."""
+
+import contextlib
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from tests.acceptance.cluster import eventually
+
+import parbake as pb
+
+APP = '''
+"""A note per name; ``deaf`` reads the same facts and is told of none of their changes."""
+from pathlib import Path
+
+import parbake as pb
+
+HERE = Path(__file__).parent
+
+
+class Facts(pb.View):
+    """Versions by name."""
+
+    def version(self, name):
+        """One version."""
+        self.entity(f"fact/{name}")
+        return self.rows("SELECT version FROM fact WHERE name = :name", name=name)[0][0]
+
+
+tasks = pb.Registry()
+contract = {"freshness_sla": "1h", "fallback_if_stale": pb.Recompute(), "owner": "test"}
+
+
+@tasks.artifact(invalidated_by=[pb.fence("fact")], **contract)
+def note(name: str, *, facts: pb.Source[Facts]) -> dict:
+    """What the source says."""
+    return {"version": facts.version(name)}
+
+
+@tasks.artifact(invalidated_by=[], **contract)
+def deaf(name: str) -> dict:
+    """Kept whatever happens."""
+    return {"version": 0}
+
+
+source = pb.SqliteSource(HERE / "facts.sqlite", families=["fact"], views=[Facts])
+app = pb.App(tasks, store=f"lmdb://{HERE}/store", sources=[source])
+'''
+WRITER = '''
+"""Commits a version with its outbox row; any server's readiness drains the outbox."""
+import contextlib
+import sqlite3
+import urllib.request
+
+import parbake as pb
+from parbake.audit import Expectation
+
+import ports
+
+
+def write(n):
+    """Version ``n + 1``, and what every read must show from now on."""
+    with contextlib.closing(sqlite3.connect("facts.sqlite")) as connection, connection:
+        connection.execute("UPDATE fact SET version = ? WHERE name = 'a'", (n + 1,))
+        pb.emit(connection, "fact/a", "fact.changed")
+    with urllib.request.urlopen(ports.urls[n % 2] + "/readyz") as answer:
+        assert answer.status == 200
+    return Expectation(task=ports.task, key="a", at_least=n + 1, path="version")
+'''
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory):
+    """Return a folder with an app and the addresses of two servers of it."""
+    folder = tmp_path_factory.mktemp("audit")
+    (folder / "noted.py").write_text(APP)
+    with contextlib.closing(sqlite3.connect(folder / "facts.sqlite")) as connection, connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, version INTEGER)")
+        connection.execute("INSERT INTO fact VALUES ('a', 0)")
+        connection.execute(pb.OUTBOX_DDL)
+    words = [sys.executable, "-m", "parbake", "serve", "noted:app", "--port", "0"]
+    with contextlib.ExitStack() as stack:
+        urls = []
+        for n in range(2):
+            log = stack.enter_context((folder / f"log{n}").open("w+"))
+            process = stack.enter_context(subprocess.Popen(words, cwd=folder, stderr=log, env=os.environ))
+            stack.callback(process.kill)
+            told = folder / f"log{n}"
+            found = eventually(lambda told=told: re.search(r"http://[\d.:]+", told.read_text()), timeout_s=30)
+            urls.append(found[0])
+        yield folder, urls
+
+
+def run(folder, urls, *words):
+    """Run the command as a user does; returns its status, its report and what it printed."""
+    command = [sys.executable, "-m", "parbake", "audit", *urls, "--report", "out.json", "--rate", "200", *words]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.returncode, json.loads((folder / "out.json").read_text()), done.stdout
+
+
+def write_with(folder, urls, task):
+    """Make the writer's module, for one task."""
+    (folder / "writer.py").write_text(WRITER)
+    (folder / "ports.py").write_text(f"urls = {urls!r}\ntask = {task!r}\n")
+
+
+def test_two_servers_on_one_store_keep_the_promise(servers):
+    """After 100 published events no server returns an older stamp, and each shows the change at once."""
+    folder, urls = servers
+    words = ("--task", "note", "--key", "a", "--touch", "fact/a", "--count", "100", "--metrics", "out.prom")
+    status, found, printed = run(folder, urls, *words)
+    assert (status, found["violations"], found["changes"], found["never_fresh"]) == (0, 0, 100, 0), printed
+    assert found["reads"] >= 200
+    assert found["is_bound"]
+    assert "parbake_stale_reads_total 0.0" in (folder / "out.prom").read_text()
+
+
+def test_values_are_judged_by_what_they_say(servers):
+    """With a function that commits to the source, the version inside every value is as new as the acknowledged one."""
+    folder, urls = servers
+    write_with(folder, urls, "note")
+    status, found, printed = run(folder, urls, "--write", "writer:write", "--count", "40")
+    assert (status, found["violations"], found["changes"], found["answered"] >= 80) == (0, 0, 40, True), printed
+
+
+@pytest.mark.parametrize("by", ["stamp", "value"])
+def test_a_planted_violation_is_found(servers, by):
+    """A task that hears of no change is caught by its stamps and by its values, with status 1 and examples."""
+    folder, urls = servers
+    write_with(folder, urls, "deaf")
+    way = {"stamp": ("--task", "deaf", "--key", "a", "--touch", "fact/a"), "value": ("--write", "writer:write")}[by]
+    status, found, printed = run(folder, urls, *way, "--count", "3", "--patience", "0.05")
+    assert status == 1
+    assert found["violations"] >= 4
+    assert 0 < len(found["examples"]) <= 20
+    assert found["examples"][0]["server"] in urls
+    assert "violations, for example" in printed
+
+
+def test_nothing_judged_is_no_success(servers):
+    """A task that does not exist returns no value anywhere: that is not taken for consistency."""
+    folder, urls = servers
+    words = ("--task", "absent", "--key", "a", "--touch", "fact/a", "--count", "2", "--patience", "0.05")
+    status, found, _ = run(folder, urls, *words)
+    assert (status, found["nines"], found["unavailable_share"]) == (2, None, 1.0)

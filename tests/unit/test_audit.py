@@ -1,0 +1,151 @@
+"""``parbake audit``: what a read proves, what many amount to, and every way to call it wrong."""
+
+import json
+import math
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import parbake as pb
+from parbake.audit import Expectation, report
+from parbake.audit.client import Client
+from parbake.audit.judge import Answer, Read, Tally, at, checked, judge, nines, percentiles
+from parbake.cli.main import cli
+from parbake.telemetry import Counters
+
+BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
+BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")
+
+
+@pytest.mark.parametrize(
+    ("expected", "answer", "outcome"),
+    [
+        (BY_STAMP, Answer("x", "fresh", (1, 7), "note"), "fresh"),
+        (BY_STAMP, Answer("x", "fresh", (2, 1), "note"), "fresh"),
+        (BY_STAMP, Answer("x", "fresh", (1, 6), "note"), "violation"),
+        (BY_STAMP, Answer("x", "degraded", (1, 6), "note"), "violation"),
+        (BY_STAMP, Answer("x", "degraded", (1, 6), "other"), "behind"),
+        (BY_STAMP, Answer("x", "degraded", (1, 7), "note"), "behind"),
+        (BY_STAMP, Answer(None, "unknown", (1, 9), "note"), "nothing"),
+        (BY_STAMP, Answer(failed="status 500"), "failed"),
+        (BY_VERSION, Answer({"version": 7}, "fresh"), "fresh"),
+        (BY_VERSION, Answer({"version": 6}, "fresh", (9, 9)), "violation"),
+        (BY_VERSION, Answer({"version": "x"}, "fresh"), "violation"),
+        (BY_VERSION, Answer({}, "fresh"), "violation"),
+        (Expectation(task="note", key="a", shows=lambda v: v > 1), Answer(2, "fresh"), "fresh"),
+        (Expectation(task="note", key="a", shows=lambda v: v > 1), Answer(1, "fresh"), "violation"),
+    ],
+)
+def test_what_a_read_proves(expected, answer, outcome):
+    """A value older than the acknowledgement is a violation, no value is none, and only a fresh one ends the wait."""
+    assert judge(expected, answer)[0] == outcome
+
+
+def test_a_refreshed_tag_may_be_behind():
+    """With ``allow_degraded`` an older value that says so is within the contract; one called fresh is not."""
+    assert judge(BY_STAMP, Answer("x", "degraded", (1, 6), "note"), allow_degraded=True)[0] == "behind"
+    assert judge(BY_STAMP, Answer("x", "fresh", (1, 6), "note"), allow_degraded=True)[0] == "violation"
+
+
+def test_a_path_leads_into_plain_data():
+    """Names and positions are followed, and what is not there is never at least anything."""
+    assert at({"rows": [{"version": 3}]}, "rows.0.version") == 3
+    assert at(5, "") == 5
+    with pytest.raises(TypeError):
+        assert at({"rows": []}, "rows.0.version") >= 0
+
+
+def test_nines_are_a_bound_without_violations():
+    """One violation in a thousand is three nines; none in 3,000 is at least three; none in none says nothing."""
+    assert nines(1, 1000) == (pytest.approx(3.0), False)
+    assert nines(0, 3000) == (pytest.approx(3.0), True)
+    assert nines(0, 2) == (0.0, True)
+    assert nines(5, 5) == (0.0, False)
+    assert nines(0, 0) == (None, False)
+
+
+def test_percentiles_are_values_that_were_seen():
+    """The nearest rank is taken, and nothing has none."""
+    assert percentiles(range(1, 101)) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    assert percentiles([]) == {}
+
+
+def test_a_tally_keeps_twenty_examples_and_counts_all():
+    """The summary counts every read by what it proved, and shows a few violations."""
+    tally = Tally()
+    for n in range(50):
+        tally.add(Read("http://a", n / 1000, n / 1000, "violation" if n < 30 else "nothing"))
+    found = tally.summary()
+    assert (found.reads, found.answered, found.violations, len(found.examples)) == (50, 30, 30, 20)
+    assert (found.unavailable_share, found.nines) == (0.4, 0.0)
+
+
+def test_the_report_names_what_was_broken():
+    """JSON holds the examples and OpenMetrics the count and the histogram, ended as the format wants it."""
+    tally = Tally()
+    tally.add(Read("http://a", 0.001, 0.002, "violation", "stamp >= 7", "stamp 6"))
+    tally.fresh_s = [0.02, 0.2]
+    found = tally.summary()
+    assert json.loads(report.as_json(found))["examples"][0]["seen"] == "stamp 6"
+    text = report.open_metrics(found, tally.fresh_s).decode()
+    assert "parbake_stale_reads_total 1.0" in text
+    assert 'parbake_time_to_fresh_seconds_bucket{le="0.025"} 1.0' in text
+    assert text.endswith("# EOF\n")
+    assert [table.row_count for table in report.tables(found)] == [7, 1]
+    assert report.consistency(Tally().summary()) == "nothing was judged"
+
+
+def test_a_write_returns_expectations():
+    """One or several; anything else is refused by name."""
+    assert checked(BY_STAMP) == [BY_STAMP]
+    with pytest.raises(pb.BadInput, match="NoneType"):
+        checked(None)
+    with pytest.raises(pb.BadInput, match="list"):
+        checked([])
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["http://127.0.0.1:1", "--key", "a", "--touch", "f/a"], "task"),
+        (["http://127.0.0.1:1", "--task", "t", "--touch", "f/a"], "key"),
+        (["http://127.0.0.1:1", "--task", "t", "--key", "a"], "touch"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--touch", "f/a"], "touch"),
+        (["http://127.0.0.1:1", "--task", "t", "--key", "a", "--touch", "f/a", "--value-path", "x"], "value-path"),
+        (["http://127.0.0.1:1", "--write", "writer:nothing"], "write"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--count", "0"], "count"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--rate", "nan"], "rate"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--timeout", "-1"], "timeout"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--patience", "0"], "patience"),
+        (["ftp://127.0.0.1", "--write", "writer:write"], "SERVER"),
+        (["http://127.0.0.1:x", "--write", "writer:write"], "SERVER"),
+        (["http://127.0.0.1:1", "--write", "writer:write"], "SERVER"),
+    ],
+)
+def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
+    """Whatever is wrong is refused by the name of the option at fault, before anything is changed."""
+    monkeypatch.setattr("parbake.cli.audit.REQUEST_S", 0.2)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "writer", raising=False)
+    (tmp_path / "writer.py").write_text("nothing = 7\ndef write(n): raise AssertionError(n)\n")
+    found = CliRunner().invoke(cli, ["audit", *words]).exception
+    assert isinstance(found, pb.BadInput), repr(found)
+    assert found.field == field
+
+
+def test_a_server_that_is_gone_is_a_failed_read():
+    """Nothing that a connection can do ends an audit."""
+    client = Client("http://127.0.0.1:1", 0.2)
+    assert "refused" in client.serve("note", "a").failed
+
+
+def test_the_time_to_fresh_is_counted_by_task():
+    """A refresh that a wrong clock puts before its event counts as immediate."""
+    counters = Counters()
+    counters.refreshed("note", 0.02)
+    counters.refreshed("note", -1.0)
+    assert counters.time_to_fresh["note"].total_s == pytest.approx(0.02)
+    assert sum(counters.time_to_fresh["note"].counts) == 2
+    assert math.inf not in counters.time_to_fresh["note"].bounds
