@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +14,7 @@ from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
-from parbake.ports import Clock, Glimpse, Glimpses, Hook, Lookup, Store
+from parbake.ports import Clock, Glimpses, Hook, Lookup, Store
 from parbake.served import Served
 from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
@@ -78,7 +78,8 @@ class Resolver:
             return None
         now = self._clock.now()
         silent = self._silent(found.heartbeats, now) if self._sources else ()
-        judgement = _judge(plan, found.header, found, NO_CONTEXT, now, silent)
+        killed = killed_by(found.header, found.control, found.marks, now=now, silent=silent)
+        judgement = _judged(plan, found.header, found.marks, now, killed)
         if judgement.verdict not in SERVABLE:
             return None
         try:
@@ -98,7 +99,8 @@ class Resolver:
         return found
 
     def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
-        took, verdict = perf_counter() - started, str(served.verdict)
+        verdict = str(served.verdict)
+        took = perf_counter() - started
         self._reads[plan.name].add(raw, verdict, served.lane, took)
         for hook in self._watchers:
             hook.served(plan.name, raw, verdict, served.lane, took)
@@ -116,9 +118,8 @@ class Resolver:
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""
         now, best, why = self._clock.now(), None, _MISSING
-        silent = self._silent(lookup.heartbeats, now) if self._sources else ()
         for record in lookup.records:
-            judgement = _judge(plan, record, lookup, context, now, silent)
+            judgement = self._judge(plan, record, lookup, context, now)
             if judgement.verdict in SERVABLE:
                 if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
@@ -127,6 +128,18 @@ class Resolver:
         if best is not None:
             return best
         return (lookup.records[0] if lookup.records else None), why
+
+    def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+        killed = killed_by(
+            record,
+            lookup.control,
+            lookup.marks,
+            now=now,
+            silent=self._silent(lookup.heartbeats, now) if self._sources else (),
+            also_fenced=context.also_fenced,
+            pointers=context.pointers,
+        )
+        return _judged(plan, record, lookup.marks, now, killed)
 
     def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
@@ -299,25 +312,12 @@ class Resolver:
         return await self._models.read(self._plans[task.name], control, recording, context)
 
     def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
-        now = self._clock.now()
-        silent = self._silent(lookup.heartbeats, now) if self._sources else ()
-        judgement = _judge(plan, record, lookup, context, now, silent)
+        judgement = self._judge(plan, record, lookup, context, self._clock.now())
         return judgement, self._overdue_within(plan, record, judgement)
 
 
-def _judge(  # noqa: PLR0917  # every read comes here, and a keyword is not free
-    plan: Plan, record: Header, lookup: Lookup | Glimpse, context: Context, now: float, silent: Collection[str]
-) -> Judgement:
-    marks = lookup.marks
-    killed = killed_by(
-        record,
-        lookup.control,
-        marks,
-        now=now,
-        silent=silent,
-        also_fenced=context.also_fenced,
-        pointers=context.pointers,
-    )
+def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: str | None) -> Judgement:
+    """The contract's judgement of a record that the fence has seen."""
     meta = record.meta
     age = now - record.computed_at + meta.inputs_age_s
     pending = bool(meta.tags.refreshes) and is_pending(record, marks)

@@ -101,7 +101,8 @@ class LmdbStore(EngineStore):
         """See :class:`parbake.ports.Glimpses`."""
         try:
             with self._begin() as txn:
-                return engine.glimpse(txn.get, self._parsed.common(txn.get, txn.id()), task, key)
+                get = txn.get
+                return engine.glimpse(get, self._parsed.common(get, txn.id()), task, key)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
