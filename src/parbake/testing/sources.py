@@ -81,7 +81,7 @@ class Seen:
         """Remember a set."""
         self.tags.append(f"{name}/*")
 
-    def query(self, *_: object) -> None:
+    def query(self, view: object, statement: str, parameters: object, rows: object) -> None:
         """A query was asked."""
 
 
