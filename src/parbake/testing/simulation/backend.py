@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from parbake.ports import Lookup
+from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 from parbake.stores._items import Commit
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 REMEMBERED = 400
+GENERAL = 0.3
+"""The share of reads of an embedded store that go the general way."""
 SLOW_ITEM = 0.15
 """The share of single items that are read noticeably later than those before."""
 
@@ -165,6 +167,15 @@ class SimStore(EngineStore):
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
         return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """See :class:`parbake.ports.Glimpses`; now and then the general way is taken, as where a store has none."""
+        process = self._process
+        if process.paused_until or process.is_cut_from_store or process.rng.random() < GENERAL:
+            return None
+        self._settle()
+        get = self._disk.get
+        return engine.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
 
     async def close(self) -> None:
         """Nothing to release."""
