@@ -175,29 +175,23 @@ class Process:
 
     async def reach_store(self) -> None:
         """The way to the store; raises :class:`StoreError` when the request does not arrive."""
-        network = self.network
-        if self.rng.random() < SLOW:
-            await asyncio.sleep(self.rng.random() * network.latency_s)
-        if self.paused_until:
-            await self._wait_while_paused()
-        if not self.is_alive:
-            raise asyncio.CancelledError
-        if self.is_cut_from_store or (network.lost_requests and self.rng.random() < network.lost_requests):
-            await asyncio.sleep(TIMEOUT_S)
-            raise StoreError("the store did not answer", field="store")
+        await self._travel(self.network.lost_requests, "the store did not answer")
 
     async def hear_store(self) -> None:
         """The way back; raises :class:`StoreError` when the answer is lost, though what was asked for was done."""
-        network = self.network
+        await self._travel(self.network.lost_answers, "the store's answer was lost")
+
+    async def _travel(self, lost: float, problem: str) -> None:
+        """One way over the network, with the share of messages that it loses."""
         if self.rng.random() < SLOW:
-            await asyncio.sleep(self.rng.random() * network.latency_s)
+            await asyncio.sleep(self.rng.random() * self.network.latency_s)
         if self.paused_until:
             await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
-        if self.is_cut_from_store or (network.lost_answers and self.rng.random() < network.lost_answers):
+        if self.is_cut_from_store or (lost and self.rng.random() < lost):
             await asyncio.sleep(TIMEOUT_S)
-            raise StoreError("the store's answer was lost", field="store")
+            raise StoreError(problem, field="store")
 
     async def _wait_while_paused(self) -> None:
         loop = asyncio.get_running_loop()
