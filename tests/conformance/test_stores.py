@@ -10,8 +10,8 @@ from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.ports import Change
 from parbake.stores import open_store
 from parbake.stores._optimistic import OptimisticStore
-from parbake.stores.memory import ByteMap, MemoryStore
-from parbake.testing import StoreSuite, make_record
+from parbake.stores.memory import MemoryStore
+from parbake.testing import DictItems, StoreSuite, make_record
 
 
 class TestMemory(StoreSuite):
@@ -22,57 +22,12 @@ class TestMemory(StoreSuite):
         return MemoryStore()
 
 
-class Dictionary:
-    """A driver's items in a dictionary; ``is_snapshot`` is how the store takes a fetch of several."""
-
-    commit_limit = 100
-    host = "here"
-
-    def __init__(self, *, is_snapshot):
-        """Start empty."""
-        self.is_snapshot = is_snapshot
-        self.map = ByteMap()
-
-    async def open(self):
-        """Need nothing."""
-
-    async def close(self):
-        """Keep everything."""
-
-    async def fetch(self, names):
-        """Read some."""
-        return [self.map.get(name) for name in names]
-
-    async def commit(self, commit):
-        """Write if nothing has changed."""
-        assert len({*commit.expected, *commit.writes}) <= self.commit_limit
-        if any(self.map.get(name) != value for name, value in commit.expected.items()):
-            return False
-        for name, value in commit.writes.items():
-            self.map.delete(name) if value is None else self.map.put(name, value)
-        return True
-
-    async def put(self, rows):
-        """Write many."""
-        for name, value in rows:
-            self.map.put(name, value)
-
-    async def remove(self, names):
-        """Delete many."""
-        for name in names:
-            self.map.delete(name)
-
-    async def range(self, prefix, start, limit):
-        """List in order."""
-        return self.map.range(prefix, start, limit)
-
-
 class TestSnapshotItems(StoreSuite):
     """The optimistic store where a fetch is one snapshot."""
 
     def open_store(self, tmp_path):
         """Open one."""
-        return OptimisticStore(Dictionary(is_snapshot=True))
+        return OptimisticStore(DictItems(is_snapshot=True))
 
 
 class TestSingleItems(StoreSuite):
@@ -80,13 +35,13 @@ class TestSingleItems(StoreSuite):
 
     def open_store(self, tmp_path):
         """Open one."""
-        return OptimisticStore(Dictionary(is_snapshot=False))
+        return OptimisticStore(DictItems(is_snapshot=False))
 
 
 @pytest.mark.parametrize("is_snapshot", [True, False])
 async def test_a_scan_asks_for_a_page_of_keys_at_once(is_snapshot, monkeypatch):
     """Going through a hundred keys takes a handful of fetches, on either kind of server."""
-    items, fetches = Dictionary(is_snapshot=is_snapshot), []
+    items, fetches = DictItems(is_snapshot=is_snapshot), []
     store = OptimisticStore(items)
     stamp, _ = await store.stamp()
     for n in range(100):
