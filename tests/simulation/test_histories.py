@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from parbake.testing.simulation import campaign, play
+from parbake.testing.simulation import campaign, ground, play
 from parbake.testing.simulation.mutants import names
+from parbake.testing.simulation.world import World
 
 SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "2000"))
 JOBS = max(1, min(2, os.cpu_count() or 1))
@@ -72,3 +73,9 @@ def test_a_seed_plays_the_same_way_in_another_process():
     ]
     assert traces[0] == traces[1]
     assert len(set(traces[0].split())) == 3
+
+
+def test_a_store_that_lost_everything_can_be_judged():
+    """Where a failover took even the control record, the judge says nothing of what is stored, and does not fail."""
+    empty = World(1, "single")
+    assert ground.reads_of(empty, "note@1", b"sx") is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -11,6 +10,7 @@ from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 from parbake.stores._items import Commit
 from parbake.stores.memory import ByteMap
+from parbake.testing.simulation.loop import sleep
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
@@ -95,10 +95,11 @@ class SimItems:
             return found
         values: dict[bytes, bytes | None] = {}
         await self._process.reach_store()
-        for name in self._process.rng.sample(names, len(names)):
+        draw = self._process.rng.random
+        for name in names if len(names) == 1 else sorted(names, key=lambda _: draw()):
             values[name] = self._disk.get(name)
-            if self._process.rng.random() < SLOW_ITEM:
-                await asyncio.sleep(self._process.rng.random() * 0.005)
+            if draw() < SLOW_ITEM:
+                await sleep(draw() * 0.005)
         self.host = self._disk.host
         await self._process.hear_store()
         return [values[name] for name in names]

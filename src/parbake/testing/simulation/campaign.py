@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import multiprocessing
 import sys
@@ -53,8 +54,15 @@ def model_of(kind: str, seed: int) -> StoreModel:
 
 
 def _play_some(kind: str, seeds: Sequence[int], mutant: str) -> list[History]:
-    with planted(mutant):
-        return [play(seed, model_of(kind, seed)) for seed in seeds]
+    was_collecting = gc.isenabled()
+    gc.disable()  # a history is soon over, and all of it is garbage then
+    try:
+        with planted(mutant):
+            return [play(seed, model_of(kind, seed)) for seed in seeds]
+    finally:
+        gc.collect()
+        if was_collecting:
+            gc.enable()
 
 
 def run(

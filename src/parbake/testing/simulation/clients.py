@@ -11,6 +11,7 @@ from parbake.errors import DeadlineExceeded, ParbakeError
 from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.limits import DEADLINE_S
+from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
 from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
 from parbake.testing.simulation.truth import Row
@@ -127,7 +128,7 @@ class Clients:
                 await app.drain()
             elif way == "publish":
                 for _ in range(self.world.rng.choice([1, 1, 2])):
-                    await asyncio.sleep(self.world.rng.random() * self.world.faults.delivery_s)
+                    await sleep(self.world.rng.random() * self.world.faults.delivery_s)
                     await app.publish(event)
                     self.world.oracle.acknowledge(row)
                     self.world.say(f"version {row.version} acknowledged")
@@ -142,7 +143,7 @@ class Clients:
         subject = self.world.rng.choice(ENTITIES)
         task, key = self._reader_of(subject)
         before = asyncio.get_running_loop().create_task(process.run(self.read(process, task, key)))
-        await asyncio.sleep(self.world.rng.random() * self.world.slowness_s * 2)
+        await sleep(self.world.rng.random() * self.world.slowness_s * 2)
         if process.is_alive:
             await process.run(self._tell(process, self.world.commit(subject, "changed")))
         if self.world.rng.random() < 0.5:
@@ -188,7 +189,7 @@ class Clients:
         if gone in self.world.journal.generations:
             self.world.oracle.rolled_back([mark(self.world.run_of[gone])])
         if self.world.rng.random() < 0.5:
-            await asyncio.sleep(self.world.rng.random() * 0.1)
+            await sleep(self.world.rng.random() * 0.1)
             self.world.faults.fail_over(most=8)
 
     async def _sweep(self) -> None:
@@ -217,7 +218,7 @@ class Clients:
         """Do something beside, a few milliseconds from now."""
 
         async def later() -> None:
-            await asyncio.sleep(self.world.rng.random() * 0.03)
+            await sleep(self.world.rng.random() * 0.03)
             await work
 
         return asyncio.get_running_loop().create_task(later())

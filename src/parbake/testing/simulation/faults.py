@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from parbake.testing.simulation.limits import CLOCK_ERROR_S
+from parbake.testing.simulation.loop import sleep
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
@@ -44,7 +45,7 @@ class Faults:
         if kind == "fail_over":
             self.fail_over(most=MOST_LOST)
             if self.world.rng.random() < 0.5:
-                await asyncio.sleep(self.world.rng.random() * 0.2)
+                await sleep(self.world.rng.random() * 0.2)
                 self.fail_over(most=MOST_LOST)
             return
         self.world.say(f"{kind} {process.name} for {length} s")
@@ -61,7 +62,7 @@ class Faults:
     async def _crash(self, process: Process, length: float) -> None:
         if process.is_alive:
             process.crash()
-            await asyncio.sleep(length)
+            await sleep(length)
             if not process.is_alive:
                 self.world.say(f"{process.name} starts again")
                 process.start()
@@ -71,19 +72,19 @@ class Faults:
 
     async def _cut_store(self, process: Process, length: float) -> None:
         process.is_cut_from_store = True
-        await asyncio.sleep(length)
+        await sleep(length)
         process.is_cut_from_store = False
 
     async def _cut_sources(self, process: Process, length: float) -> None:
         process.is_cut_from_sources = True
-        await asyncio.sleep(length)
+        await sleep(length)
         process.is_cut_from_sources = False
 
     async def _feed_down(self, process: Process, length: float) -> None:
         """A whole system of record cannot be polled, by anyone."""
         truth = self.world.rng.choice(self.world.truths)
         truth.is_feed_down = True
-        await asyncio.sleep(length)
+        await sleep(length)
         truth.is_feed_down = False
         del process
 

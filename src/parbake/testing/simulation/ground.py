@@ -40,7 +40,10 @@ def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator
     old, new = decode(before), decode(after)
     if _newness(old) <= _newness(new):
         return
-    control = _as_control(world.disk.get(engine.CONTROL) or b"")
+    raw = world.disk.get(engine.CONTROL)
+    if raw is None:  # a loss took everything there was: nothing was valid
+        return
+    control = _as_control(raw)
     marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
     if _alive_unless(old, control, marks, now=world.true_now() + world.faults.clock_error_s) is None:
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
@@ -78,8 +81,10 @@ def current_model(world: World) -> int:
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
     """What the stored values of a key say they were made of; ``None`` when nothing can be said."""
-    control = _as_control(world.disk.get(engine.CONTROL) or b"")
-    current = control.pointer(task)
+    control = world.disk.get(engine.CONTROL)
+    if control is None:  # a loss took everything there was
+        return None
+    current = _as_control(control).pointer(task)
     found: set[str] = set()
     for name in (engine.overlay_key(task, key), engine.base_key(current, key)):
         raw = world.disk.get(name)

@@ -8,16 +8,42 @@ import heapq
 import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+
+
+class Call:
+    """A callback that is due: what :class:`asyncio.Handle` is to other loops, without what only those need."""
+
+    __slots__ = ("args", "callback", "context", "due", "is_cancelled")
+
+    def __init__(self, due: float, callback: Any, args: tuple[Any, ...], context: Context | None) -> None:
+        """``due`` is the virtual second it was asked for."""
+        self.due = due
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Do not call."""
+        self.is_cancelled = True
+
+    def cancelled(self) -> bool:
+        """Whether it will not be called."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """The virtual second it is due at."""
+        return self.due
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
     """Runs coroutines in virtual seconds. What is sent to a worker thread runs here, a little later."""
 
     thread_delay_s = 0.0005
-    _ready: deque[asyncio.Handle]
     _stopping: bool
 
     def __init__(self) -> None:
@@ -25,39 +51,62 @@ class VirtualLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.now = 0.0
         self.answer_delay: Callable[[], float] = lambda: 0.0
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._due: deque[Call] = deque()
+        self._timers: list[tuple[float, int, Call | asyncio.Future[None]]] = []
         self._numbers = itertools.count()
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self.now
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call at a virtual second; what is due at the same one is called in the order it was asked for."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._timers, (when, next(self._numbers), handle))
-        return handle
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
+        """Call in the next turn."""
+        call = Call(self.now, callback, args, context)
+        self._due.append(call)
+        return call
 
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is skipped when its time comes."""
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
+        """Call some virtual seconds from now."""
+        return self.call_at(self.now + delay, callback, *args, context=context)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
+        """Call at a virtual second; what is due at the same one is called in the order it was asked for."""
+        call = Call(when, callback, args, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), call))
+        return call
+
+    def sleep(self, seconds: float) -> asyncio.Future[None]:
+        """Return what is done that much later: :func:`asyncio.sleep`, which the simulation spends most turns on."""
+        done: asyncio.Future[None] = self.create_future()
+        heapq.heappush(self._timers, (self.now + seconds, next(self._numbers), done))
+        return done
 
     def _run_once(self) -> None:
         """One turn: where nothing is ready, time passes to the next timer; nothing ever waits."""
-        ready, timers = self._ready, self._timers
-        while timers and timers[0][2].cancelled():
-            heapq.heappop(timers)
-        if not ready and not self._stopping:
-            if not timers:
-                raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
-            self.now = max(self.now, timers[0][0])
+        due, timers = self._due, self._timers
+        if not due and not self._stopping:
+            self._pass_time()
         while timers and timers[0][0] <= self.now:
-            due = heapq.heappop(timers)[2]
-            if not due.cancelled():
-                ready.append(due)
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if not handle.cancelled():
-                handle._run()  # what the base class's own turn does
+            call = heapq.heappop(timers)[2]
+            if isinstance(call, Call):
+                due.append(call)
+            elif not call.done():
+                call.set_result(None)
+        for _ in range(len(due)):
+            call = due.popleft()
+            if not call.is_cancelled:
+                try:
+                    call.context.run(call.callback, *call.args)
+                except Exception as error:  # noqa: BLE001 - told to the handler, as every loop does
+                    self.call_exception_handler({"message": f"in {call.callback}", "exception": error})
+
+    def _pass_time(self) -> None:
+        timers = self._timers
+        while timers and isinstance(call := timers[0][2], Call) and call.is_cancelled:
+            heapq.heappop(timers)
+        if not timers:
+            raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
+        self.now = max(self.now, timers[0][0])
 
     def _process_events(self, event_list: Any) -> None:
         """There are none."""
@@ -118,3 +167,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
+
+
+def sleep(seconds: float) -> asyncio.Future[None]:
+    """Wait in virtual time; only in a :class:`VirtualLoop`."""
+    return asyncio.get_running_loop().sleep(seconds)  # type: ignore[attr-defined,no-any-return]  # a VirtualLoop

@@ -16,6 +16,7 @@ from parbake.stores._base import EngineStore
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems, SimStore
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
+from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
 from parbake.testing.simulation.truth import Records, Shelf, SimSource
 
@@ -170,7 +171,7 @@ class Process:
     async def breathe(self) -> None:
         """Spend a little time between two reads of a computation; longer where this process is slow or paused."""
         delay = self.rng.random() * self.world.slowness_s
-        await asyncio.sleep(delay)
+        await sleep(delay)
         await self._wait_while_paused()
 
     async def reach_store(self) -> None:
@@ -184,19 +185,19 @@ class Process:
     async def _travel(self, lost: float, problem: str) -> None:
         """One way over the network, with the share of messages that it loses."""
         if self.rng.random() < SLOW:
-            await asyncio.sleep(self.rng.random() * self.network.latency_s)
+            await sleep(self.rng.random() * self.network.latency_s)
         if self.paused_until:
             await self._wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
         if self.is_cut_from_store or (lost and self.rng.random() < lost):
-            await asyncio.sleep(TIMEOUT_S)
+            await sleep(TIMEOUT_S)
             raise StoreError(problem, field="store")
 
     async def _wait_while_paused(self) -> None:
         loop = asyncio.get_running_loop()
-        while self.paused_until > loop.time():  # noqa: ASYNC110  # a pause can be prolonged while it lasts
-            await asyncio.sleep(self.paused_until - loop.time())
+        while self.paused_until > loop.time():  # a pause can be prolonged while it lasts
+            await sleep(self.paused_until - loop.time())
 
 
 class _Clock:

@@ -14,6 +14,7 @@ from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.faults import Faults
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
 from parbake.testing.simulation.process import Process
 from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run
@@ -111,15 +112,15 @@ class World:
         loop.answer_delay = lambda: self.rng.random() * self.slow_polls_s  # type: ignore[attr-defined]  # a VirtualLoop
         for process in self.processes:
             process.start()
-        await asyncio.sleep(0.5)
+        await sleep(0.5)
         acts: list[asyncio.Task[Any]] = []
         for _ in range(STEPS):
             self.step += 1
             acts.append(loop.create_task(self.clients.act()))
-            await asyncio.sleep(self.rng.random() * 2 * STEP_S)
+            await sleep(self.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
         self.faults.heal()
-        await asyncio.sleep(SILENCE_S + 2 * HEARTBEAT_S)
+        await sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
 
     def commit(self, subject: str, kind: str) -> Row:
