@@ -161,6 +161,31 @@ def test_a_word_that_is_no_key_is_none():
     assert codec.from_word("seven") is None
 
 
+async def test_a_flight_that_has_ended_is_not_joined_any_more():
+    """Between the end of a computation and the moment the loop says so, a newcomer starts one of its own."""
+    flights, seen = Flights(), []
+
+    def come():
+        newcomer = flights.join("k", second)
+        try:
+            newcomer.send(None)
+        except StopIteration as end:
+            seen.append(end.value)
+        else:
+            seen.append("a flight of its own")
+            newcomer.close()
+
+    async def first():
+        asyncio.get_running_loop().call_soon(come)
+        return "old"
+
+    async def second():
+        return "new"
+
+    assert await flights.join("k", first) == ("old", True)
+    assert seen == ["a flight of its own"]
+
+
 async def test_a_cancelled_flight_lands_quietly_and_the_next_one_starts_anew():
     """A flight that was cancelled strands no key."""
     flights = Flights()

@@ -24,7 +24,7 @@ class Flights(Generic[T]):
         follower began, so it checks the store again.
         """
         flight, leads = self._flights.get(key), False
-        if flight is None:
+        if flight is None or flight.done():  # one that has ended, though the loop has not said so yet, is of the past
             leads = True
             # A context of its own: the leader's deadline must not end a computation that others wait for.
             flight = asyncio.create_task(_as_coroutine(start), context=contextvars.Context())
