@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput, ForeignSource, UnknownTask
 from parbake.events import open_events
+from parbake.fence.acks import NO_ACKS, merged, read_tickets
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.housekeeping import Housekeeping
@@ -45,7 +46,7 @@ from parbake.ports import (
 from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
-from parbake.serving.binding import Binder
+from parbake.serving.binding import Binder, asked_within
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
@@ -191,7 +192,8 @@ class App:
         started = 0.0 if request is None else time.perf_counter()
         engine = self.engine
         plan = engine.artifacts.get(task)
-        served = None if plan is None else engine.resolver.serve_now(plan, args[0])
+        acks = NO_ACKS if request is None else request.acks
+        served = None if plan is None else engine.resolver.serve_now(plan, args[0], acks)
         if served is None:
             served = await self._serve(task, args, kwargs)
         if request is not None:
@@ -207,7 +209,8 @@ class App:
         engine = self.engine
         if isinstance(task, Artifact):
             plan = engine.plan(task)
-            return (await engine.resolver.serve(plan, plan.keys.check(args[0]))).served
+            context = asked_within(scope.current())
+            return (await engine.resolver.serve(plan, plan.keys.check(args[0]), context)).served
         if isinstance(task, Refine):
             names = [p.name for p in task.parameters[1:]]
             return await engine.realtime.refine(task, args[0], {**dict(zip(names, args[1:], strict=False)), **kwargs})
@@ -216,9 +219,18 @@ class App:
             return await engine.realtime.live(task, {**dict(zip(names, args, strict=False)), **kwargs})
         raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
 
-    def request(self, timeout: Duration | None = None) -> AbstractAsyncContextManager[scope.Request]:
-        """Open a request scope: live values are computed once in it, and every read shares its deadline."""
-        return scope.request(None if timeout is None else seconds(timeout, field="timeout"))
+    def request(
+        self, timeout: Duration | None = None, *, after: Ack | str | Iterable[Ack | str] = ()
+    ) -> AbstractAsyncContextManager[scope.Request]:
+        """Open a request scope: live values are computed once in it, and every read shares its deadline.
+
+        ``after`` are acknowledgements that the caller holds (or their tickets): nothing made before them is served in
+        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for a ticket that
+        none gave out.
+        """
+        told = [after] if isinstance(after, Ack | str) else after
+        acks = merged(read_tickets(one) if isinstance(one, str) else one.tags for one in told)
+        return scope.request(None if timeout is None else seconds(timeout, field="timeout"), acks)
 
     async def publish(self, *events: CloudEvent) -> Ack:
         """Raise the tags of events; returns once that is durable."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from parbake.artifact import Header, Record, Stamp
+from parbake.fence import acks
 from parbake.fence.control import Control, Promotion
 
 ViewT = TypeVar("ViewT")
@@ -75,6 +76,16 @@ class Ack(msgspec.Struct, frozen=True):
     duplicates: int = 0
     trusted: bool = True
     unknown: tuple[str, ...] = ()
+
+    @property
+    def tags(self) -> acks.Acks:
+        """Each tag's new stamp, packed."""
+        return {tag: Stamp(self.stamp.incarnation, sequence).pack() for tag, sequence in self.raised.items()}
+
+    @property
+    def ticket(self) -> str:
+        """The same as text, for a later read of this caller (``app.request(after=)``, or the header of that name)."""
+        return acks.ticket(self.tags)
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True):

@@ -7,7 +7,9 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.artifact import Stamp
 from parbake.http.messages import MAX_BODY
+from parbake.ports import Ack
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
 
@@ -235,3 +237,17 @@ async def test_extra_routes_stream_and_match_segments(shop):
         assert (await opened.get("/items/a?x=1")).text == "a1"
         head = await opened.head("/healthz")
         assert (head.status_code, head.content) == (200, b"")
+
+
+async def test_a_client_sends_back_what_was_acknowledged_to_it(client, shop):
+    """An acknowledgement carries a ticket; in a header, also several times, it goes with any later request."""
+    first = (await client.post("/v1/events", json=EVENT)).json()["ticket"]
+    second = (await client.post("/v1/events", json=EVENT | {"id": "2", "subject": "fact/b"})).json()["ticket"]
+    headers = [("parbake-after", first), ("Parbake-After", second)]
+    served = (await client.post("/v1/serve/fact", json={"key": "a"}, headers=headers)).json()
+    assert served["value"] == "one"
+    later = Ack(Stamp(served["incarnation"] + 1, 1), {"fact/a": 1}).ticket
+    await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": f"{first}, {later}"})
+    assert shop.app.counters.misses["fact", "stale"] == 1
+    refused = await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": "!"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "parbake-after")

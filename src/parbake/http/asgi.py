@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from parbake.errors import BadInput, ParbakeError, UnknownResource
+from parbake.fence.acks import read_tickets
 from parbake.http import routes
 from parbake.http.messages import MAX_BODY, HttpRequest, Response, json_response, problem, too_large
 from parbake.http.openapi import document
+from parbake.serving.scope import carried
 
 if TYPE_CHECKING:
     from parbake.app import App
@@ -20,6 +22,8 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+AFTER = "parbake-after"
+"""The header in which a client sends the tickets of events that were acknowledged to it."""
 _log = logging.getLogger("parbake.http")
 
 
@@ -80,19 +84,28 @@ class HttpApp:
         return json_response(document([(method, path, handler.__doc__ or "") for method, path, handler in self.routes]))
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
+        headers = _headers(scope["headers"])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         request = HttpRequest(method, scope["path"], headers, b"", scope["query_string"].decode("latin-1"))
+        is_head = scope["method"] == "HEAD"
+        try:
+            acks = read_tickets(headers.get(AFTER, ""), field=AFTER)
+        except ParbakeError as error:
+            await _send(self._problem(request, error), send, head=is_head)
+            return
+        async with carried(acks):  # until the last chunk is sent: a stream reads while it flows
+            await _send(await self._answer(request, receive), send, head=is_head)
+
+    async def _answer(self, request: HttpRequest, receive: Receive) -> Response:
         try:
             handler = self._find(request)
-            request.body = await _read_body(headers, receive)
-            response = await handler(request)
+            request.body = await _read_body(request.headers, receive)
+            return await handler(request)
         except ParbakeError as error:
-            response = self._problem(request, error)
+            return self._problem(request, error)
         except Exception:  # noqa: BLE001 - a request that fails must not end the server
-            _log.exception("%s %s failed", method, scope["path"])
-            response = self._problem(request, InternalError("an unexpected error; the server's log has the details"))
-        await _send(response, send, head=scope["method"] == "HEAD")
+            _log.exception("%s %s failed", request.method, request.path)
+            return self._problem(request, InternalError("an unexpected error; the server's log has the details"))
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}
@@ -129,7 +142,16 @@ def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
     return parameters
 
 
-async def _read_body(headers: dict[str, str], receive: Receive) -> bytes:
+def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """By name; what is sent several times is one list (RFC 9110, 5.3)."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit()):
         raise BadInput("content-length is not a number", field="content-length")

@@ -109,6 +109,7 @@ class EngineRoutes:
             "stamp": ack.stamp.sequence,
             "incarnation": ack.stamp.incarnation,
             "unknown": ack.unknown,
+            "ticket": ack.ticket,
         }
         return json_response(told, 202)
 

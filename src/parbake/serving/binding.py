@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from parbake.errors import BadInput, DeclarationError
+from parbake.fence.acks import Acks
 from parbake.fence.recording import Recording
 from parbake.ports import EventSource, Source, Topic
 from parbake.roles import Parameter, Role
 from parbake.served import Served
+from parbake.serving import scope
 from parbake.tasks import LiveTask, Task
 
 
@@ -22,15 +24,21 @@ class Context:
     """What a computation was asked within.
 
     ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is
-    part of (task ref -> generation).
+    part of (task ref -> generation); ``acks`` what the caller was told has happened.
     """
 
     also_fenced: frozenset[str] = frozenset()
     pointers: Mapping[str, int] = field(default_factory=dict)
     lane: str = "realtime"
+    acks: Acks = field(default_factory=dict)
 
 
 NO_CONTEXT = Context()
+
+
+def asked_within(request: scope.Request | None) -> Context:
+    """What a request's computations are asked within."""
+    return NO_CONTEXT if request is None or not request.acks else Context(acks=request.acks)
 
 
 class TaskReader:

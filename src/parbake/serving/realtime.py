@@ -16,7 +16,7 @@ from parbake.ports import Store
 from parbake.roles import Role
 from parbake.served import Served
 from parbake.serving import scope
-from parbake.serving.binding import NO_CONTEXT, check_live, live_arguments
+from parbake.serving.binding import asked_within, check_live, live_arguments
 from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
@@ -38,7 +38,8 @@ class Realtime:
         check_live(task, live)
         plan = self._plans[task.base.name]
         arguments = live_arguments(task, live)
-        found = await self._resolver.serve(plan, plan.keys.check(key))
+        context = asked_within(scope.current())
+        found = await self._resolver.serve(plan, plan.keys.check(key), context)
         base = found.served
         if base.value is None:
             return msgspec.structs.replace(base, task=task.name)
@@ -46,7 +47,7 @@ class Realtime:
         try:
             async with scope.budget(task.budget_s):
                 arguments.update(await self._live_inputs(task, live))
-                value = await self._computer.run(task, (base,), NO_CONTEXT, arguments)
+                value = await self._computer.run(task, (base,), context, arguments)
         except NotMaterialized as error:
             return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(error))
         except TimeoutError:
@@ -78,7 +79,7 @@ class Realtime:
 
     async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:
         inputs = await self._live_inputs(task, live)
-        return await self._computer.run(task, (), NO_CONTEXT, {**arguments, **inputs})
+        return await self._computer.run(task, (), asked_within(scope.current()), {**arguments, **inputs})
 
     async def _live_inputs(self, task: Any, live: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the live tasks that a task names as inputs, from the same request's live values."""

@@ -11,6 +11,7 @@ import msgspec
 from parbake.artifact import Header, Record, unpack_stamp
 from parbake.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
 from parbake.errors import ComputeFailed, NotMaterialized
+from parbake.fence.acks import NO_ACKS, Acks, joined
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
@@ -64,7 +65,7 @@ class Resolver:
         self._models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
 
-    def serve_now(self, plan: Plan, key: Any) -> Served[Any] | None:
+    def serve_now(self, plan: Plan, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key from a record that may be served as it is, if the store gives it at once.
 
         Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
@@ -78,8 +79,9 @@ class Resolver:
             return None
         now = self._clock.now()
         silent = self._silent(found.heartbeats, now) if self._sources else ()
-        killed = killed_by(found.header, found.control, found.marks, now=now, silent=silent)
-        judgement = _judged(plan, found.header, found.marks, now, killed)
+        marks = joined(found.marks, acks) if acks else found.marks
+        killed = killed_by(found.header, found.control, marks, now=now, silent=silent)
+        judgement = _judged(plan, found.header, marks, now, killed)
         if judgement.verdict not in SERVABLE:
             return None
         try:
@@ -130,16 +132,17 @@ class Resolver:
         return (lookup.records[0] if lookup.records else None), why
 
     def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+        marks = joined(lookup.marks, context.acks) if context.acks else lookup.marks
         killed = killed_by(
             record,
             lookup.control,
-            lookup.marks,
+            marks,
             now=now,
             silent=self._silent(lookup.heartbeats, now) if self._sources else (),
             also_fenced=context.also_fenced,
             pointers=context.pointers,
         )
-        return _judged(plan, record, lookup.marks, now, killed)
+        return _judged(plan, record, marks, now, killed)
 
     def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
@@ -215,7 +218,7 @@ class Resolver:
         result is the follower's own.
         """
         raw = plan.keys.encode(key)
-        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()))
+        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items()))
         computed, leads = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
         if not leads:
             lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import DeadlineExceeded
+from parbake.fence.acks import NO_ACKS, Acks, merged
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -29,9 +30,10 @@ class Step(msgspec.Struct, frozen=True):
 class Request:
     """What the reads of one request share. Live values are computed once, whoever asks."""
 
-    def __init__(self, deadline: float | None = None) -> None:
-        """``deadline`` is on the monotonic clock."""
+    def __init__(self, deadline: float | None = None, acks: Acks = NO_ACKS) -> None:
+        """``deadline`` is on the monotonic clock; ``acks`` are what the caller was told has happened."""
         self.deadline = deadline
+        self.acks = acks
         self.memo: dict[Any, asyncio.Future[Any]] = {}
         self.live: dict[str, Any] = {}
         self.steps: list[Step] = []
@@ -47,14 +49,30 @@ def current() -> Request | None:
 
 
 @contextlib.asynccontextmanager
-async def request(timeout_s: float | None = None) -> AsyncIterator[Request]:
-    """Open a request scope; every read inside it shares live values and one deadline."""
-    scope = Request(None if timeout_s is None else monotonic() + timeout_s)
+async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> AsyncIterator[Request]:
+    """Open a request scope; every read inside it shares live values, one deadline and the caller's acknowledgements.
+
+    A scope within another carries on the acknowledgements of the outer one.
+    """
+    outer = _current.get()
+    if outer is not None and outer.acks:
+        acks = merged((outer.acks, acks))
+    scope = Request(None if timeout_s is None else monotonic() + timeout_s, acks)
     token = _current.set(scope)
     try:
         yield scope
     finally:
         _current.reset(token)
+
+
+@contextlib.asynccontextmanager
+async def carried(acks: Acks) -> AsyncIterator[None]:
+    """Carry a caller's acknowledgements into every scope that is opened inside; nothing else is shared."""
+    if not acks:
+        yield
+        return
+    async with request(acks=acks):
+        yield
 
 
 @contextlib.asynccontextmanager

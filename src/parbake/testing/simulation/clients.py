@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.cloudevents import CloudEvent
 from parbake.errors import DeadlineExceeded, ParbakeError
+from parbake.fence.acks import NO_ACKS, Acks
 from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.limits import DEADLINE_S
@@ -80,15 +81,15 @@ class Clients:
         task = self.world.rng.choice(READERS[family])
         return task, entity if entity in SERVED[task] else self.world.rng.choice(SERVED[task])
 
-    async def read(self, process: Process, task: str, key: str) -> None:
-        """One read, judged."""
+    async def read(self, process: Process, task: str, key: str, acks: Acks = NO_ACKS) -> None:
+        """One read, judged; ``acks`` are what this client was told."""
         assert process.app is not None
         read = self.world.oracle.begin(process, task, key)
         token = reading.set(read)
         stored = tasks[task]
         assert isinstance(stored, Artifact)
         try:
-            async with scope.request(DEADLINE_S):
+            async with scope.request(DEADLINE_S, acks):
                 served = await process.app.serve(stored, key)
         except DeadlineExceeded:
             self.world.oracle.failed(read)
@@ -115,8 +116,9 @@ class Clients:
         row = self.world.commit(subject, kind)
         await process.run(self._tell(process, row))
 
-    async def _tell(self, process: Process, row: Row) -> None:
-        app = process.app
+    async def _tell(self, process: Process, row: Row) -> Acks:
+        """Have a change acknowledged, and return what the client can show for it."""
+        app, told = process.app, NO_ACKS
         assert app is not None
         truth = self.world.policies if row.subject.startswith("policy") else self.world.shop
         event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
@@ -129,11 +131,12 @@ class Clients:
             elif way == "publish":
                 for _ in range(self.world.rng.choice([1, 1, 2])):
                     await sleep(self.world.rng.random() * self.world.faults.delivery_s)
-                    await app.publish(event)
+                    told = (await app.publish(event)).tags
                     self.world.oracle.acknowledge(row)
                     self.world.say(f"version {row.version} acknowledged")
         except ParbakeError as error:
             self.world.say(f"{process.name} not acknowledged: {error}")
+        return told
 
     async def _burst(self) -> None:
         """Everything at once around one entity: a read under way, an acknowledged change, perhaps a loss, a read."""
@@ -144,12 +147,14 @@ class Clients:
         task, key = self._reader_of(subject)
         before = asyncio.get_running_loop().create_task(process.run(self.read(process, task, key)))
         await sleep(self.world.rng.random() * self.world.slowness_s * 2)
+        told: list[Acks] = []
         if process.is_alive:
-            await process.run(self._tell(process, self.world.commit(subject, "changed")))
+            change = self._tell(process, self.world.commit(subject, "changed"))
+            await process.run(_noted(change, told))
         if self.world.rng.random() < 0.5:
             self.world.faults.fail_over(most=8)
         if process.is_alive:
-            await process.run(self.read(process, task, key))
+            await process.run(self.read(process, task, key, *told))
         await before
 
     async def _materialize(self) -> None:
@@ -214,7 +219,7 @@ class Clients:
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
 
-    def _soon(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _soon(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
         """Do something beside, a few milliseconds from now."""
 
         async def later() -> None:
@@ -228,3 +233,8 @@ class Clients:
         process = self._alive()
         if process is not None:
             await process.run(self.read(process, *self._reader_of(subject)))
+
+
+async def _noted(change: Coroutine[Any, Any, Acks], told: list[Acks]) -> None:
+    """Wait for a change and keep what came of it."""
+    told.append(await change)

@@ -1,0 +1,142 @@
+"""A read that carries its caller's own acknowledgements: what it was told holds, whatever the store has forgotten."""
+
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.fence import acks
+from parbake.fence.tags import family, read_entity, read_set
+
+STAMPS = st.binary(min_size=16, max_size=16)
+TAGS = st.builds("{}/{}".format, st.sampled_from(["policy", "product"]), st.integers(0, 500))
+ACKS = st.dictionaries(TAGS, STAMPS, max_size=100)
+
+
+class Shop:
+    """A policy that is looked up, and an answer made of it, over a store in a folder."""
+
+    def __init__(self, folder):
+        """Declare both."""
+        self.days = "30"
+        self.calls = 0
+        self.tasks = pb.Registry()
+        self.folder = folder
+
+        @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
+        async def policy(name: str) -> str:
+            """Look up."""
+            self.calls += 1
+            return self.days
+
+        @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
+        async def answer(name: str, *, policies: pb.Reader[str, str] = pb.Input(policy)) -> str:
+            """Put it in words."""
+            return f"{(await policies.get(name)).value} days"
+
+        self.answer = answer
+
+    def open(self):
+        """Open an app on the folder, as a process of its own would."""
+        return pb.App(self.tasks, store=f"lmdb://{self.folder}?map_size=16MiB")
+
+
+@pytest.fixture
+async def restored(tmp_path):
+    """Return a shop whose store lost an acknowledged event behind its back, and that acknowledgement.
+
+    The file is overwritten in place with a copy from before: nothing about it tells.
+    """
+    shop = Shop(tmp_path / "store")
+    app = shop.open()
+    await app.serve(shop.answer, "returns")
+    await app.close()
+    file, copy = shop.folder / "data.mdb", tmp_path / "copy"
+    shutil.copyfile(file, copy)
+    app, shop.days = shop.open(), "14"
+    ack = await app.touch("policy/returns")
+    await app.close()
+    file.write_bytes(copy.read_bytes())
+    app = shop.open()
+    yield shop, app, ack
+    await app.close()
+
+
+@pytest.mark.parametrize("said", [lambda ack: ack, lambda ack: ack.ticket, lambda ack: [ack.ticket, ack]])
+async def test_who_was_told_is_not_served_what_was_before(restored, said):
+    """The acknowledgement outlives the loss, through a derived input, for this caller alone."""
+    shop, app, ack = restored
+    assert (await app.serve(shop.answer, "returns")).value == "30 days"  # nobody can know
+    async with app.request(after=said(ack)):
+        assert (await app.serve(shop.answer, "returns")).value == "14 days"
+
+
+async def test_an_acknowledgement_kills_nothing_else(restored):
+    """I9: values that read another entity are served to a caller with acknowledgements as to any."""
+    shop, app, ack = restored
+    await app.serve(shop.answer, "warranty")
+    calls = shop.calls
+    async with app.request(after=ack):
+        await app.serve(shop.answer, "warranty")
+    assert shop.calls == calls
+
+
+async def test_a_value_made_after_the_acknowledgement_is_served(tmp_path):
+    """A store that lost nothing serves such a caller from what is stored."""
+    shop = Shop(tmp_path / "store")
+    app = shop.open()
+    await app.serve(shop.answer, "returns")
+    ack = await app.touch("policy/returns")
+    await app.serve(shop.answer, "returns")
+    calls = shop.calls
+    async with app.request(after=ack):
+        await app.serve(shop.answer, "returns")
+    assert shop.calls == calls
+    await app.close()
+
+
+async def test_a_scope_within_another_carries_its_acknowledgements(restored):
+    """What a library opens inside of a request does not lose what the request's caller was told."""
+    shop, app, ack = restored
+    async with app.request(after=ack), app.request("1s"):
+        assert (await app.serve(shop.answer, "returns")).value == "14 days"
+
+
+@given(ACKS)
+def test_a_ticket_tells_at_least_what_was_acknowledged(told):
+    """Whatever a value was bound by, a ticket kills it wherever the acknowledgements do; small ones tell exactly."""
+    read = acks.read_tickets(acks.ticket(told))
+    for tag, stamp in told.items():
+        assert max(read.get(t, b"") for t in read_entity(tag)) >= stamp
+    if len(told) <= acks.MAX_TAGS:
+        assert read == told
+    else:
+        assert all(max(s for t, s in told.items() if family(t) == f) == read[f"{f}/*"] for f in map(family, told))
+
+
+def test_a_ticket_of_many_tags_binds_whole_sets_too():
+    """What depends on a whole family is bound by a ticket that names only families."""
+    told = {f"policy/{n}": b"%016d" % n for n in range(100)}
+    read = acks.read_tickets(acks.ticket(told))
+    assert read == {"policy": b"%016d" % 99, read_set("policy")[0]: b"%016d" % 99}
+
+
+@given(ACKS, ACKS)
+def test_watermarks_and_acknowledgements_join_to_the_later(marks, told):
+    """Of each tag the later stamp counts, and no tag is forgotten."""
+    joined = acks.joined(marks, told)
+    assert joined == {t: max(marks.get(t, b""), told.get(t, b"")) for t in marks.keys() | told.keys()}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["nonsense!", "AAAA", "x" * 20_000, acks.ticket({"policy/a": b"short"}), acks.ticket({"Not A Tag": b"%016d" % 1})],
+)
+def test_what_is_no_ticket_is_refused_by_name(text, tmp_path):
+    """A ticket that no acknowledgement gave out is bad input; nothing is guessed."""
+    with pytest.raises(pb.BadInput) as refused:
+        Shop(tmp_path).open().request(after=text)
+    assert refused.value.field == "after"
