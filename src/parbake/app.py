@@ -103,7 +103,7 @@ class Engine:
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
         self.events = EventLane(
-            self.store, self.resolver, self.plans.values(), app.clock, self._heat, counters=app.counters
+            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
         )
 
     def plan(self, task: Stored) -> Plan:

@@ -205,8 +205,8 @@ class Store(Protocol):
         """Read a small named value (a cursor, an alert's state)."""
         ...
 
-    async def swap(self, name: str, expected: bytes | None, new: bytes) -> bool:
-        """Replace a small named value if it is still what it was."""
+    async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
+        """Replace a small named value, or delete it, if it is still what it was; ``None`` stands for none."""
         ...
 
     def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:

@@ -127,6 +127,7 @@ class Registry:
         chunk: int = 512,
         min_rows_ratio: float = 0.5,
         revalidate: bool = False,
+        lease: Duration | None = None,
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -136,6 +137,9 @@ class Registry:
         function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
+        With a ``lease``, one process at a time computes a key on demand or after an event, and the others wait for its
+        result; a holder that died is succeeded after that time. It costs two small writes to the store, so it is for
+        what is dearer than those (an answer written by a model). Without, each process computes for itself.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -168,6 +172,7 @@ class Registry:
                 chunk=chunk,
                 served_as=mode,
                 revalidates=revalidate,
+                lease_s=None if lease is None else seconds(lease, field="lease"),
             )
             _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))

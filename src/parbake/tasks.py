@@ -74,6 +74,7 @@ class Artifact(Stored, Generic[K, V]):
     chunk: int
     served_as: str = ""
     revalidates: bool = False
+    lease_s: float | None = None
 
     @property
     def mode(self) -> str:

@@ -100,6 +100,7 @@ class Counters:
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
         self.misses: Counter[tuple[str, str]] = Counter()
+        self.leases: Counter[tuple[str, str]] = Counter()
         self.events = 0
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()

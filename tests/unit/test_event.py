@@ -40,7 +40,7 @@ class Lane:
             return self.heat
 
         return EventLane(
-            engine.store, engine.resolver, engine.plans.values(), engine.clock, heat, counters=self.app.counters
+            engine.store, engine.resolver.demand, engine.plans.values(), engine.clock, heat, counters=self.app.counters
         )
 
     async def warm(self, world, *keys):

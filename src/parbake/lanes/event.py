@@ -19,14 +19,15 @@ from parbake.fence.check import is_pending, killed_by
 from parbake.fence.tags import family, key_from_tag
 from parbake.ports import Clock, Lookup, Raised, Store
 from parbake.serving.binding import Context
+from parbake.serving.demand import Demand
 from parbake.serving.plan import Plan
-from parbake.serving.resolve import Resolver
 from parbake.tasks import Artifact, Stored
 from parbake.telemetry import Counters
 
 CURSOR = "event-lane"
 PAGE = 500
 IDLE_S = 0.02
+LEASED_S = 0.1
 RETRY_S = (0.2, 1.0, 5.0, 30.0)
 _log = logging.getLogger("parbake.event_lane")
 Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
@@ -50,7 +51,7 @@ class EventLane:
     def __init__(
         self,
         store: Store,
-        resolver: Resolver,
+        demand: Demand,
         plans: Iterable[Plan],
         clock: Clock,
         heat: Heat,
@@ -60,7 +61,7 @@ class EventLane:
         """``heat`` returns how often each key of a task was served lately."""
         self._counters = counters or Counters()
         self._store = store
-        self._resolver = resolver
+        self._demand = demand
         artifacts = [p for p in plans if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
         self._plans = [p for p in artifacts if self._bound[p.ref]]
@@ -157,15 +158,23 @@ class EventLane:
     async def _refresh(self, due: Due) -> None:
         name = (due.plan.ref, due.plan.keys.encode(due.key))
         try:
-            if not self._needs(due, await self._store.read(*name)):
-                return
-            self._last_run[name] = _monotonic()
-            if len(self._last_run) > PAGE * 100:
-                self._last_run.clear()
-            await self._resolver.refresh(due.plan, [due.key], Context(lane="event"))
-            self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
+            async with self._demand.turns.now(due.plan, name[1]) as is_mine:
+                if is_mine:
+                    await self._refresh_now(due, name)
+                else:  # another process computes it; whether that is new enough shows when it has
+                    due.at = _monotonic() + LEASED_S
+                    self._due.setdefault(name, due)
         except ParbakeError as error:
             self._retry(due, name, error)
+
+    async def _refresh_now(self, due: Due, name: tuple[str, bytes]) -> None:
+        if not self._needs(due, await self._store.read(*name)):
+            return
+        self._last_run[name] = _monotonic()
+        if len(self._last_run) > PAGE * 100:
+            self._last_run.clear()
+        await self._demand.refresh(due.plan, [due.key], Context(lane="event"))
+        self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
 
     def _needs(self, due: Due, lookup: Lookup) -> bool:
         """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""

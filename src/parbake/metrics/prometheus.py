@@ -36,6 +36,11 @@ class _Collector:
         for verdict, count in list(counters.misses.items()):
             misses.add_metric(verdict, count)
         yield misses
+        turns = "Computations that waited for a lease, by how it ended: held, shared (another's result) or unleased."
+        leases = CounterMetricFamily("parbake_leases", turns, labels=["task", "outcome"])
+        for outcome, count in list(counters.leases.items()):
+            leases.add_metric(outcome, count)
+        yield leases
         yield from self._events()
 
     def _events(self) -> Iterator[Metric]:

@@ -103,6 +103,7 @@ class Plan:
         self.off = off
         self.watched = frozenset(watched)
         self.revalidates = isinstance(task, Artifact) and task.revalidates
+        self.lease_s = task.lease_s if isinstance(task, Artifact) else None
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")

@@ -19,7 +19,8 @@ from parbake.ports import Clock, Glimpses, Hook, Lookup, Store
 from parbake.served import Served
 from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
-from parbake.serving.flight import Flights
+from parbake.serving.demand import Demand
+from parbake.serving.lease import Turns
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
 from parbake.serving.scope import within_deadline
@@ -61,9 +62,10 @@ class Resolver:
         self._plans = plans
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
-        self._flights: Flights[Computed] = Flights()
         self._models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
+        turns = Turns(store, clock, counters)
+        self.demand = Demand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 
     def serve_now(self, plan: Plan, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key from a record that may be served as it is, if the store gives it at once.
@@ -211,52 +213,23 @@ class Resolver:
         return is_late and isinstance(fallback, ServeStale) and age <= plan.contract.freshness_sla_s + fallback.within_s
 
     async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
-        """Compute now, one flight per key.
-
-        A follower joined a flight that began before it did, so it serves the stored result only if that passes the
-        fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
-        result is the follower's own.
-        """
-        raw = plan.keys.encode(key)
-        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items()))
-        computed, leads = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
-        if not leads:
-            lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
-            record, judgement = self._best(plan, lookup, context)
-            if record is not None and judgement.verdict in SERVABLE:
-                return await self._from_record(plan, key, record, judgement, context)
-            computed, _ = await self._flights.join(flight, lambda: self._compute_and_write(plan, key, context))
-        if computed.record.absent:
-            return await self._absent(plan, key, computed.record, context)
+        """Compute now, or take what was stored while another computed."""
+        made = await self.demand.get(plan, key, context)
+        if not isinstance(made, Computed):
+            return await self._from_record(plan, key, *made, context)
+        if made.record.absent:
+            return await self._absent(plan, key, made.record, context)
         confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
-        served = self._served(plan, computed.record, computed.value, Judgement(Verdict.FRESH, confidence))
-        return Found(served, ((plan.ref, computed.record),) if computed.storable else ())
+        served = self._served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence))
+        return Found(served, ((plan.ref, made.record),) if made.storable else ())
 
-    async def _compute_and_write(self, plan: Plan, key: Any, context: Context) -> Computed:
-        (computed,) = await self.refresh(plan, [key], context)
-        return computed
-
-    async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
-        """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
-        started, outcome = perf_counter(), "failed"
-        try:
-            results = await self.computer.compute(plan, keys, context)
-            outcome = "rejected"
-            for computed in results:
-                _check_type(plan, computed)
-                raw = plan.keys.encode(computed.key)
-                if (
-                    computed.storable
-                    and not context.pointers
-                    and await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
-                ):
-                    outcome = "stored"
-        finally:
-            took = (perf_counter() - started) / max(1, len(keys))
-            for key in keys:
-                for hook in self._hooks:
-                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
-        return results
+    async def _look(self, plan: Plan, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
+        """What is stored of a key, may be served now, and reads as the task's type."""
+        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        record, judgement = self._best(plan, lookup, context)
+        if record is None or judgement.verdict not in SERVABLE or not _is_readable(plan, record):
+            return None
+        return record, judgement
 
     async def stored(self, plan: Plan) -> AsyncIterator[tuple[Any, Any]]:
         """Keys and values of what is stored and may be served now; absences are left out."""
@@ -327,11 +300,8 @@ def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, 
     return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
 
 
-def _check_type(plan: Plan, computed: Computed) -> None:
-    """What is stored must read back as the task's type; else every later read would fail on it."""
-    if computed.record.absent:
-        return
+def _is_readable(plan: Plan, record: Record) -> bool:
     try:
-        plan.decode(computed.record.payload)
-    except msgspec.DecodeError as error:
-        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {error}", field=plan.name) from error
+        return record.absent or plan.decode(record.payload) is not record
+    except msgspec.DecodeError:
+        return False

@@ -178,7 +178,7 @@ class EngineStore(ABC):
         """See :class:`parbake.ports.Store`."""
         return await self._look(lambda txn: txn.get(engine.NAMED + name.encode()))
 
-    async def swap(self, name: str, expected: bytes | None, new: bytes) -> bool:
+    async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
         """See :class:`parbake.ports.Store`."""
         return await self._step(lambda txn: engine.swap(txn, name, expected, new))
 

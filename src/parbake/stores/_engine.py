@@ -313,9 +313,13 @@ def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
     return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
 
 
-def swap(txn: Txn, name: str, expected: bytes | None, new: bytes) -> bool:
-    """Compare and swap a small named value."""
-    if txn.get(NAMED + name.encode()) != expected:
+def swap(txn: Txn, name: str, expected: bytes | None, new: bytes | None) -> bool:
+    """Compare and swap a small named value; ``None`` stands for none."""
+    item = NAMED + name.encode()
+    if txn.get(item) != expected:
         return False
-    txn.put(NAMED + name.encode(), new)
+    if new is not None:
+        txn.put(item, new)
+    elif expected is not None:
+        txn.delete(item)
     return True

@@ -193,6 +193,10 @@ class StoreSuite(ABC):
         assert not await store.swap("cursor", None, b"2")
         assert await store.swap("cursor", b"1", b"")
         assert await store.get("cursor") == b""
+        assert not await store.swap("cursor", b"1", None)
+        assert await store.swap("cursor", b"", None)
+        assert await store.get("cursor") is None
+        assert await store.swap("cursor", None, None)
         await store.close()
 
     async def test_heartbeats_only_move_forward(self, tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Clients:
 
     def _some_key(self) -> tuple[str, str]:
         recent = list(self.world.oracle.raised_at_step)[-2:]
-        if recent and self.world.rng.random() < 0.65:
+        if recent and self.world.rng.random() < 0.75:
             return self._reader_of(self.world.rng.choice(recent))
         task = self.world.rng.choice(list(SERVED))
         return task, self.world.rng.choice(SERVED[task])

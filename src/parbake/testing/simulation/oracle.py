@@ -16,6 +16,7 @@ import msgspec
 from parbake.served import Served
 from parbake.tasks import Stored
 from parbake.testing.simulation import ground
+from parbake.testing.simulation.herd import Herd
 from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
 from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
 from parbake.testing.simulation.truth import Row
@@ -71,6 +72,7 @@ class Oracle:
         self.turns = 0
         self.withdrawn: set[int] = set()
         self.computes: Counter[tuple[str, str]] = Counter()
+        self.herd = Herd(world)
 
     def violate(self, invariant: str, what: str) -> None:
         """Note a broken promise."""
@@ -79,6 +81,7 @@ class Oracle:
 
     def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
         """An item of the store has changed."""
+        self.herd.stored(name, after)
         if ground.turned(name, before, after):
             self.turn()
         for invariant, what in ground.broken_by(self.world, name, before, after):
@@ -136,6 +139,8 @@ class Oracle:
         """A computation begins."""
         self.tally.computed += 1
         self.computes[task, key] += 1
+        if other := self.herd.begins(process, task, key):
+            self.violate("I6 herd", f"{task}({key}) is computed on {process.name}, and on {other} under a lease")
         self.world.say(f"{process.name} computes {task}({key})")
 
     def hook(self, process: Process) -> Any:
@@ -223,6 +228,7 @@ class _Hook:
     def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:
         """Traced."""
         del lane, seconds
+        self._process.world.oracle.herd.ends(self._process, task, key[1:].decode())
         self._process.world.say(f"{self._process.name} {outcome} {task}({key[1:].decode()})")
 
     def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 from unittest import mock
 
+from msgspec import msgpack
 from msgspec.structs import replace as changed
 
 from parbake.artifact import Tags
@@ -17,6 +18,7 @@ from parbake.fence.recording import Recording
 from parbake.serving import compute, revalidate
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
+from parbake.serving.lease import Held, Lease
 from parbake.serving.resolve import Found, Resolver
 from parbake.stores._base import EngineStore
 from parbake.testing.simulation.planting import everywhere, method, mutant
@@ -29,6 +31,19 @@ LAG_S = 0.3
 def no_fence(stack: ExitStack) -> None:
     """Whatever is stored is served."""
     everywhere(stack, check.killed_by, lambda *_, **__: None)
+
+
+@mutant
+def lease_ignored(stack: ExitStack) -> None:
+    """A lease is taken, whoever holds it."""
+
+    async def grab(self: Lease) -> bool:
+        found = await self._store.get(self._name)
+        self._mine = msgpack.encode(Held(b"thief", self._clock.now() + self._term_s))
+        await self._store.swap(self._name, found, self._mine)
+        return True
+
+    method(stack, Lease, "acquire", grab)
 
 
 @mutant

@@ -17,6 +17,7 @@ from parbake.registry import Input, Model, Registry
 from parbake.roles import Resource, Source
 from parbake.served import Absent, Served, Value
 from parbake.tasks import Reader
+from parbake.testing.simulation.limits import LEASE_S
 from parbake.testing.simulation.truth import VALID_S, Records, Shelf
 
 EPOCH = 1_800_000_000.0
@@ -111,7 +112,12 @@ async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> M
 
 
 @tasks.artifact(
-    freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim", revalidate=True
+    freshness_sla="1h",
+    invalidated_by=[fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    revalidate=True,
+    lease=LEASE_S,
 )
 async def digest(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made:
     """A whole family."""
@@ -224,7 +230,9 @@ async def ranked(
     return made if fact.exists else absent(made)
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim")
+@tasks.artifact(
+    freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim", lease=LEASE_S
+)
 async def page(
     key: str,
     *,

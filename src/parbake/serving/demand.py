@@ -1,0 +1,101 @@
+"""Computing what is asked for and not there: one flight per key in a process, a lease per costly key across them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from time import perf_counter
+from typing import Any, TypeAlias
+
+import msgspec
+
+from parbake.artifact import Record
+from parbake.contract import Judgement
+from parbake.errors import ComputeFailed
+from parbake.ports import Clock, Hook, Store
+from parbake.serving.binding import Context
+from parbake.serving.compute import Computed, Computer
+from parbake.serving.flight import Flights
+from parbake.serving.lease import Turns
+from parbake.serving.plan import Plan
+
+Stored: TypeAlias = tuple[Record, Judgement]
+Look = Callable[[Plan, bytes, Context], Awaitable[Stored | None]]
+
+
+class Demand:
+    """Computes keys and writes them back, for one app."""
+
+    def __init__(
+        self, store: Store, computer: Computer, clock: Clock, *, hooks: Sequence[Hook], turns: Turns, look: Look
+    ) -> None:
+        """``look`` finds what is stored of a key and may be served in a context."""
+        self._store = store
+        self._computer = computer
+        self._clock = clock
+        self._hooks = hooks
+        self._look = look
+        self._flights: Flights[Computed | None] = Flights()
+        self.turns = turns
+
+    async def get(self, plan: Plan, key: Any, context: Context) -> Computed | Stored:
+        """Compute a key now, or return what was stored while another computed it.
+
+        A follower joined a flight that began before it did, so it takes the stored result only if that passes the
+        fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
+        result is the follower's own.
+        """
+        raw = plan.keys.encode(key)
+        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items()))
+        began_later = False
+        while True:
+            computed, leads = await self._flights.join(flight, lambda: self._in_turn(plan, key, raw, context))
+            if computed is not None and (leads or began_later):
+                return computed
+            stored = await self._look(plan, raw, context)
+            if stored is not None:
+                return stored
+            began_later = True
+
+    async def _in_turn(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Computed | None:
+        """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
+
+        async def is_there() -> bool:
+            return await self._look(plan, raw, context) is not None
+
+        async with self.turns.wait(plan, raw, is_there) as is_left_to_do:
+            if not is_left_to_do:
+                return None
+            (computed,) = await self.refresh(plan, [key], context)
+            return computed
+
+    async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
+        started, outcome = perf_counter(), "failed"
+        try:
+            results = await self._computer.compute(plan, keys, context)
+            outcome = "rejected"
+            for computed in results:
+                _check_type(plan, computed)
+                raw = plan.keys.encode(computed.key)
+                if (
+                    computed.storable
+                    and not context.pointers
+                    and await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
+                ):
+                    outcome = "stored"
+        finally:
+            took = (perf_counter() - started) / max(1, len(keys))
+            for key in keys:
+                for hook in self._hooks:
+                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
+        return results
+
+
+def _check_type(plan: Plan, computed: Computed) -> None:
+    """What is stored must read back as the task's type; else every later read would fail on it."""
+    if computed.record.absent:
+        return
+    try:
+        plan.decode(computed.record.payload)
+    except msgspec.DecodeError as error:
+        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {error}", field=plan.name) from error

@@ -1,0 +1,230 @@
+"""Leases: one process at a time computes a costly key, and nobody is ever kept from an answer by one."""
+
+import asyncio
+import contextlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.errors import StoreError
+from parbake.serving.lease import Lease, lease_name
+from parbake.stores.memory import MemoryStore
+from parbake.testing import FakeClock
+
+NAME = lease_name("answer@1", b"sk")
+
+
+class Costly:
+    """A costly task, and several apps ("processes") on one store."""
+
+    def __init__(self, lease="2s"):
+        """Declare it."""
+        self.calls = []
+        self.gate = asyncio.Event()
+        self.tasks = pb.Registry()
+        self.store = MemoryStore()
+        self.clock = FakeClock()
+        self.fails = 0
+
+        @self.tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")]), lease=lease)
+        async def answer(key: str) -> str:
+            """Write an answer."""
+            self.calls.append(key)
+            await self.gate.wait()
+            if len(self.calls) <= self.fails:
+                raise ValueError("no luck")
+            return f"answer {len(self.calls)}"
+
+        self.answer = answer
+
+    def app(self):
+        """Open one more process."""
+        return pb.App(self.tasks, store=self.store, clock=self.clock)
+
+    async def herd(self, count, key="k"):
+        """Ask in as many processes at once; returns the waiting reads, once all have looked."""
+        reads = [asyncio.create_task(self.app().serve(self.answer, key)) for _ in range(count)]
+        await asyncio.sleep(0.05)
+        return reads
+
+
+async def test_a_herd_computes_once():
+    """I6: of ten processes that miss at once, one computes and nine serve what it stored."""
+    costly = Costly()
+    reads = await costly.herd(10)
+    costly.gate.set()
+    assert {served.value for served in await asyncio.gather(*reads)} == {"answer 1"}
+    assert costly.calls == ["k"]
+
+
+async def test_without_a_lease_each_process_computes(monkeypatch):
+    """What is cheap is not worth two writes to the store: none is made."""
+    costly = Costly(lease=None)
+    monkeypatch.setattr(costly.store, "swap", None)
+    reads = await costly.herd(3)
+    costly.gate.set()
+    await asyncio.gather(*reads)
+    assert len(costly.calls) == 3
+
+
+async def test_other_keys_do_not_wait():
+    """A lease is held on a key, not on its task."""
+    costly = Costly()
+    await costly.herd(1, "a")
+    await costly.herd(1, "b")
+    assert costly.calls == ["a", "b"]
+    costly.gate.set()
+
+
+async def test_a_holder_that_died_is_succeeded_after_its_term():
+    """Whoever waits takes over once the term is over, and not before."""
+    costly = Costly()
+    dead = Lease(costly.store, costly.clock, NAME, 2)
+    assert await dead.acquire()
+    costly.gate.set()
+    (read,) = await costly.herd(1)
+    assert not read.done()
+    costly.clock.advance(2)
+    assert (await read).value == "answer 1"
+
+
+async def test_patience_ends_after_three_terms():
+    """Where others hold the lease again and again, a process that waited three terms computes without it."""
+    costly = Costly(lease="50ms")
+    other = Lease(costly.store, costly.clock, NAME, 1e9)
+    assert await other.acquire()
+    costly.gate.set()
+    app = costly.app()
+    before = asyncio.get_running_loop().time()
+    assert (await app.serve(costly.answer, "k")).value == "answer 1"
+    assert 0.15 <= asyncio.get_running_loop().time() - before < 2
+    assert app.counters.leases == {("answer", "unleased"): 1}
+
+
+async def test_a_computation_that_fails_leaves_the_turn_to_the_next():
+    """A failure is its own caller's; who waits tries for itself, one after the other."""
+    costly = Costly()
+    costly.fails = 2
+    reads = await costly.herd(3)
+    costly.gate.set()
+    found = await asyncio.gather(*reads, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in found) == ["ComputeFailed", "ComputeFailed", "Served"]
+    assert len(costly.calls) == 3
+
+
+async def test_an_event_while_others_compute_is_not_missed():
+    """Who waits is never served what an event outdated meanwhile: the result must pass the fence."""
+    costly = Costly()
+    first, second = await costly.herd(2)
+    ack = await costly.app().touch("fact/k")
+    third = asyncio.create_task(costly.app().serve(costly.answer, "k"))
+    await asyncio.sleep(0.05)
+    costly.gate.set()
+    await asyncio.gather(first, second)
+    assert (await third).stamp >= ack.stamp
+    assert len(costly.calls) == 2
+
+
+async def test_a_lease_is_let_go():
+    """Neither a read nor a refresh by the event lane leaves anything behind in the store."""
+    costly = Costly()
+    costly.gate.set()
+    app = costly.app()
+    await app.serve(costly.answer, "k")
+    await app.touch("fact/k")
+    for _ in range(3):
+        await app.engine.events.step()
+    assert costly.calls == ["k", "k"]
+    assert await costly.store.get(NAME) is None
+
+
+async def test_two_workers_refresh_a_key_once():
+    """After an event, the event lane of one worker computes and that of the other finds it done."""
+    costly = Costly()
+    costly.gate.set()
+    await costly.app().serve(costly.answer, "k")
+    await costly.app().touch("fact/k")
+    costly.gate.clear()
+    workers = [asyncio.create_task(costly.app().engine.events.run()) for _ in range(2)]
+    await asyncio.sleep(0.1)
+    costly.gate.set()
+    await asyncio.sleep(0.4)
+    for worker in workers:
+        worker.cancel()
+    assert costly.calls == ["k", "k"]
+
+
+async def test_a_lease_that_was_taken_over_is_not_released_by_its_first_holder():
+    """A holder that was too slow lets its successor's lease alone."""
+    store, clock = MemoryStore(), FakeClock()
+    slow, next_one = Lease(store, clock, "l", 1), Lease(store, clock, "l", 1)
+    assert await slow.acquire()
+    clock.advance(1)
+    assert await next_one.acquire()
+    await slow.release()
+    assert not await Lease(store, clock, "l", 1).acquire()
+    await next_one.release()
+    assert await Lease(store, clock, "l", 1).acquire()
+
+
+async def test_a_store_that_fails_at_the_end_does_not_spoil_the_result(monkeypatch):
+    """A lease that cannot be given back runs out; what was computed is served."""
+    costly = Costly()
+    costly.gate.set()
+    swap = costly.store.swap
+
+    async def failing(name, expected, new):
+        if new is None:
+            raise StoreError("gone", field="store")
+        return await swap(name, expected, new)
+
+    monkeypatch.setattr(costly.store, "swap", failing)
+    assert (await costly.app().serve(costly.answer, "k")).value == "answer 1"
+
+
+PROCESS = """
+import asyncio, sys, time
+import parbake as pb
+
+tasks = pb.Registry()
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team", lease="10s")
+def answer(key: str) -> str:
+    print("computed", flush=True)
+    time.sleep(1)
+    return "made"
+
+async def main():
+    app = pb.App(tasks, store=sys.argv[1])
+    print((await app.serve(answer, "k")).value, flush=True)
+    await app.close()
+
+sys.stdin.readline()
+asyncio.run(main())
+"""
+
+
+def test_real_processes_share_one_computation(tmp_path):
+    """I6 across processes of the operating system, on one LMDB file."""
+    store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
+    command = [sys.executable, "-c", textwrap.dedent(PROCESS), store]
+    with contextlib.ExitStack() as stack:
+        started = [
+            stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+            for _ in range(3)
+        ]
+        for process in started:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        told = [process.communicate(timeout=60)[0].split() for process in started]
+    assert sorted(line for lines in told for line in lines) == ["computed", "made", "made", "made"]
+
+
+def test_a_lease_needs_a_length():
+    """A bad length is refused where the task is declared."""
+    with pytest.raises(pb.ContractError, match="lease"):
+        Costly(lease="soon")
