@@ -1,10 +1,13 @@
 """A value is kept under a new stamp where everything it was made of reads the same again."""
 
+import time
+
 import pytest
 from tests.unit.shopfloor import Facts, World, contract
 
 import parbake as pb
 from parbake.errors import DeclarationError
+from parbake.stores._engine import settle
 
 
 class Shop:
@@ -75,6 +78,17 @@ async def test_a_kept_value_is_killed_by_the_next_change(shop):
         await shop.app.serve(shop.text, "a")
         await shop.put("a", value)
     assert (await shop.app.serve(shop.text, "a")).value == "Z"
+
+
+async def test_a_store_that_is_not_trusted_keeps_nothing(shop):
+    """Where a loss may have taken a withdrawal along, an old value is not given a new stamp: it is made anew."""
+    await shop.put("a", "x")
+    await shop.app.serve(shop.text, "a")
+    store = shop.app.engine.store
+    settle(store._map, store._parsed, "another host", time.time_ns() // 1000 + 1_000_000)
+    assert not (await store.stamp())[1].is_trusted
+    assert (await shop.app.serve(shop.text, "a")).value == "X"
+    assert shop.calls == ["text a", "text a"]
 
 
 def test_a_batched_function_cannot_be_revalidated():

@@ -52,12 +52,13 @@ class Revalidation:
     ) -> Record | None:
         """The old record under the recording's stamp, or ``None`` when something has changed.
 
-        The recording's stamp was read before, and everything is read again after it, through the fence.
+        The recording's stamp was read before, and everything is read again after it, through the fence. A store that
+        is not trusted may have lost what was withdrawn: then nothing is kept.
         """
         recording, _, context = reading
         lookup = await self._store.read(plan.ref, plan.keys.encode(key))
         now = self._clock.now()
-        for old in lookup.records:
+        for old in lookup.records if lookup.control.is_trusted else ():
             if not may_be_kept(old, plan, lookup.control.withdrawn, now):
                 continue
             trace = decode(old.meta.trace)
