@@ -85,7 +85,8 @@ async def test_a_store_that_is_not_trusted_keeps_nothing(shop):
     await shop.put("a", "x")
     await shop.app.serve(shop.text, "a")
     store = shop.app.engine.store
-    settle(store._map, store._parsed, "another host", time.time_ns() // 1000 + 1_000_000)
+    for host in ("a host", "another"):
+        settle(store._map, store._parsed, host, time.time_ns() // 1000 + 1_000_000)
     assert not (await store.stamp())[1].is_trusted
     assert (await shop.app.serve(shop.text, "a")).value == "X"
     assert shop.calls == ["text a", "text a"]
