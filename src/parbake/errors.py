@@ -179,6 +179,12 @@ class GateFailed(ParbakeError):
     title = "Gate failed"
 
 
+class PortTaken(ParbakeError):
+    """Another process listens there."""
+
+    title = "Port taken"
+
+
 class ProviderError(ParbakeError):
     """A model provider refused, failed, or broke off."""
 

@@ -1,14 +1,21 @@
 """The command line, as a user calls it."""
 
 import contextlib
+import socket
 import sqlite3
+import subprocess
 import sys
+import time
+import urllib.request
 
 import pytest
 from typer.testing import CliRunner
 
 import parbake as pb
 from parbake.cli.main import cli, main
+from parbake.errors import PortTaken
+from parbake.metrics.prometheus import exposed
+from parbake.telemetry import Counters
 
 APP = '''
 import parbake as pb
@@ -131,6 +138,37 @@ def test_a_wrong_argument_is_named(run, words, field):
     """The error says which argument cannot be used."""
     error = run(*words).exception
     assert error.field == field, error
+
+
+def test_a_worker_shows_its_metrics(tmp_path):
+    """What the lanes of a pure worker have done can be scraped from a port of its own, on loopback."""
+    (tmp_path / "workshop.py").write_text(APP.replace("STORE", str(tmp_path / "store")))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "parbake", "worker", "workshop:app", "--metrics-port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path) as process:
+        try:
+            shown = fetched(f"http://127.0.0.1:{port}/metrics", process)
+        finally:
+            process.terminate()
+    assert b"parbake_time_to_fresh_seconds" in shown
+
+
+def fetched(url, process):
+    """Ask until the process answers."""
+    ends = time.monotonic() + 30
+    while time.monotonic() < ends and process.poll() is None:
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read()
+        time.sleep(0.1)
+    raise AssertionError("the worker did not answer")
+
+
+def test_a_port_that_is_taken_is_named():
+    """Two processes cannot show their metrics on one port; the second says so in plain words."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken) as refused:
+        exposed(Counters(), taken.getsockname()[1]).__enter__()
+    assert refused.value.field == "metrics_port"
 
 
 def test_errors_are_one_plain_line(monkeypatch, capsys):

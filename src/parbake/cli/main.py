@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -55,9 +56,10 @@ def serve(
     run(application, bound)
 
 
-@cli.command(epilog="Example: parbake worker shop:app")
+@cli.command(epilog="Example: parbake worker shop:app --metrics-port 9100")
 def worker(
     app: AppName,
+    metrics_port: Annotated[int, typer.Option(help="answer GET /metrics on this port of 127.0.0.1; 0 for none")] = 0,
     parent: Annotated[int, typer.Option(help="end when this process, which started the worker, has ended")] = 0,
 ) -> None:
     """Run the batch and event lanes of an app until interrupted."""
@@ -73,7 +75,12 @@ def worker(
             await application.close()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    asyncio.run(work())
+    with contextlib.ExitStack() as stack:
+        if metrics_port:
+            from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
+
+            stack.enter_context(exposed(application.counters, metrics_port))
+        asyncio.run(work())
 
 
 async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:

@@ -5,16 +5,10 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Any
 
-from parbake.errors import MissingDependency, ParbakeError
+from parbake.errors import MissingDependency, PortTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-
-class PortTaken(ParbakeError):
-    """Another process listens there."""
-
-    title = "Port taken"
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 
+from parbake.errors import PortTaken
 from parbake.telemetry import Counters, Histogram
 
 
@@ -91,6 +93,31 @@ def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
 
 def render(counters: Counters) -> bytes:
     """The text that ``GET /metrics`` answers with."""
+    return generate_latest(_registry(counters))
+
+
+@contextlib.contextmanager
+def exposed(counters: Counters, port: int) -> Iterator[int]:
+    """Answer ``GET /metrics`` on loopback, for a process that serves nothing else; yields the port (0: a free one).
+
+    Raises :class:`PortTaken`.
+    """
+    try:
+        server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters))
+    except (OSError, OverflowError) as error:
+        raise PortTaken(
+            f"port {port} on 127.0.0.1 cannot be used ({getattr(error, 'strerror', None) or error}); choose another",
+            field="metrics_port",
+        ) from error
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _registry(counters: Counters) -> CollectorRegistry:
     registry = CollectorRegistry()
     registry.register(_Collector(counters))
-    return generate_latest(registry)
+    return registry
