@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,7 +22,7 @@ _IS_LEASE = engine.NAMED + NAME.encode()
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """Who took a lease: one life of a process, until when, and on which copy of the data."""
+    """Who took a lease: one life of a process (its app), until when, and on which copy of the data."""
 
     process: Any
     app: Any
@@ -36,6 +37,7 @@ class Herd:
         """Nobody does anything."""
         self._world = world
         self._holders: dict[bytes, Holder] = {}
+        self._taken: Counter[tuple[Any, bytes]] = Counter()
         self._running: dict[tuple[str, str], list[Any]] = {}
 
     def stored(self, name: bytes, after: bytes | None) -> None:
@@ -43,10 +45,14 @@ class Herd:
         if not name.startswith(_IS_LEASE):
             return
         process = getattr(asyncio.current_task(), "owner", None)
+        if process is None:
+            return
         if after is None:
             self._holders.pop(name, None)
-        elif process is not None:
+            self._taken[process.app, name] -= 1
+        else:
             self._holders[name] = Holder(process, process.app, _as_held(after).until, self._world.disk.host)
+            self._taken[process.app, name] += 1
 
     def begins(self, process: Process, task: str, key: str) -> str:
         """A computation begins; returns who computes the same under a lease that holds, or nothing."""
@@ -55,9 +61,11 @@ class Herd:
             return ""
         running = self._running.setdefault((task, key), [])
         running.append(process.app)
-        has_given_up = process.app.counters.leases[task, "unleased"] > 0
-        holder = self._holders.get(engine.NAMED + lease_name(stored.ref, b"s" + key.encode()).encode())
-        if holder is None or holder.process is process or has_given_up or holder.app not in running:
+        name = _item(stored, key)
+        # Who took a lease may go on when it has run out, or was lost in a failover, and belongs to another by now.
+        may = self._taken[process.app, name] > 0 or process.app.counters.leases[task, "unleased"] > 0
+        holder = self._holders.get(name)
+        if holder is None or holder.process is process or may or holder.app not in running:
             return ""
         lives = holder.process.is_alive and holder.process.app is holder.app
         until = holder.until - 2 * self._world.faults.clock_error_s
@@ -71,3 +79,8 @@ class Herd:
         running = self._running.get((task, key), [])
         if process.app in running:
             running.remove(process.app)
+
+
+def _item(task: Any, key: str) -> bytes:
+    """Where the lease of a key lies in the store."""
+    return engine.NAMED + lease_name(task.ref, b"s" + key.encode()).encode()
