@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
 
@@ -45,8 +45,7 @@ class Demand:
         result is the follower's own.
         """
         raw = plan.keys.encode(key)
-        flight = (plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items()))
-        began_later = False
+        flight, began_later = flight_of(plan, raw, context), False
         while True:
             computed, leads = await self._flights.join(flight, lambda: self._in_turn(plan, key, raw, context))
             if computed is not None and (leads or began_later):
@@ -89,6 +88,11 @@ class Demand:
                 for hook in self._hooks:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
         return results
+
+
+def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
+    """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements."""
+    return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items())
 
 
 def _check_type(plan: Plan, computed: Computed) -> None:

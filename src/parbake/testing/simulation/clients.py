@@ -11,7 +11,7 @@ from parbake.errors import DeadlineExceeded, ParbakeError
 from parbake.fence.acks import NO_ACKS, Acks
 from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
-from parbake.testing.simulation.limits import DEADLINE_S
+from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
 from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
@@ -49,9 +49,10 @@ class Clients:
                 self._materialize,
                 self._roll_back,
                 self._sweep,
+                self._fall_silent,
                 self.world.faults.strike,
             ],
-            [85, 6, 1, 2, 0.6, 0.3, self.world.faults.weight],
+            [85, 6, 1, 2, 0.6, 0.3, 0.5, self.world.faults.weight],
         )[0]
         await act()
 
@@ -120,7 +121,7 @@ class Clients:
         """Have a change acknowledged, and return what the client can show for it."""
         app, told = process.app, NO_ACKS
         assert app is not None
-        truth = self.world.policies if row.subject.startswith("policy") else self.world.shop
+        truth = self.world.truth_of(row.subject)
         event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
         way = self.world.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
         if way == "drain" and row.subject.partition("/")[0] not in truth.told:
@@ -156,6 +157,19 @@ class Clients:
         if process.is_alive:
             await process.run(self.read(process, task, key, *told))
         await before
+
+    async def _fall_silent(self) -> None:
+        """A change just before its feed goes down, read around the moment from which the feed is not trusted."""
+        if "feed_down" not in self.world.faults.kinds:
+            return
+        subject = self.world.rng.choice([e for e in ENTITIES if e.partition("/")[0] in {"policy", "offer", "product"}])
+        await self._read_one_of(subject)
+        self.world.commit(subject, "changed")
+        async with self.world.faults.silence(self.world.truth_of(subject)):
+            await sleep(SILENCE_S)
+            for _ in range(8):
+                await self._read_one_of(subject)
+                await sleep(self.world.rng.random() * 0.2)
 
     async def _materialize(self) -> None:
         process = self._alive()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from parbake.testing.simulation.limits import CLOCK_ERROR_S
@@ -10,6 +12,7 @@ from parbake.testing.simulation.loop import sleep
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
+    from parbake.testing.simulation.truth import Truth
     from parbake.testing.simulation.world import World
 
 KINDS = ("crash", "pause", "cut_store", "cut_sources", "feed_down", "fail_over")
@@ -82,11 +85,18 @@ class Faults:
 
     async def _feed_down(self, process: Process, length: float) -> None:
         """A whole system of record cannot be polled, by anyone."""
-        truth = self.world.rng.choice(self.world.truths)
-        truth.is_feed_down = True
-        await sleep(length)
-        truth.is_feed_down = False
+        async with self.silence(self.world.rng.choice(self.world.truths)):
+            await sleep(length)
         del process
+
+    @contextlib.asynccontextmanager
+    async def silence(self, truth: Truth) -> AsyncIterator[None]:
+        """A system of record that cannot be polled for a while; changes are committed to it none the less."""
+        truth.is_feed_down = True
+        try:
+            yield
+        finally:
+            truth.is_feed_down = False
 
     def heal(self) -> None:
         """End every fault."""

@@ -17,9 +17,10 @@ from parbake.fence import check, tags
 from parbake.fence.recording import Recording
 from parbake.serving import compute, revalidate
 from parbake.serving.compute import Computed, Computer
+from parbake.serving.demand import Demand, flight_of
 from parbake.serving.flight import Flights
 from parbake.serving.lease import Held, Lease
-from parbake.serving.resolve import Found, Resolver
+from parbake.serving.resolve import Resolver
 from parbake.stores._base import EngineStore
 from parbake.testing.simulation.planting import everywhere, method, mutant
 from parbake.testing.simulation.truth import SimSource, Snapshot
@@ -266,18 +267,15 @@ def hash_revives_withdrawn(stack: ExitStack) -> None:
 @mutant
 def flight_across_unknown(stack: ExitStack) -> None:
     """A follower takes a flight that began before the store was in doubt."""
-    on_demand = Resolver._on_demand
+    get = Demand.get
 
-    async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Found:
-        flight = (plan.ref, plan.keys.encode(key), context.also_fenced, tuple(context.pointers.items()))
-        flown = self._flights._flights.get(flight)
+    async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Any:
+        flown = self._flights._flights.get(flight_of(plan, plan.keys.encode(key), context))
         if flown is not None:
             computed = await asyncio.shield(flown)
             _, control = await self._store.stamp()
-            if not control.is_trusted and not computed.record.absent:
-                fresh = Judgement(Verdict.FRESH, 1.0)
-                served = self._served(plan, computed.record, computed.value, fresh)
-                return Found(served, ((plan.ref, computed.record),))
-        return await on_demand(self, plan, key, context)
+            if computed is not None and not control.is_trusted:
+                return computed
+        return await get(self, plan, key, context)
 
-    method(stack, Resolver, "_on_demand", credulous)
+    method(stack, Demand, "get", credulous)

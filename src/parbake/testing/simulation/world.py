@@ -123,11 +123,14 @@ class World:
         await sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
 
+    def truth_of(self, subject: str) -> Truth:
+        """The system of record that an entity lies in."""
+        return self.policies if subject.startswith("policy") else self.shop
+
     def commit(self, subject: str, kind: str) -> Row:
         """Commit a change of an entity or a family."""
         self.version += 1
-        truth = self.policies if subject.startswith("policy") else self.shop
-        row = truth.commit(self.version, subject, kind, asyncio.get_running_loop().time())
+        row = self.truth_of(subject).commit(self.version, subject, kind, asyncio.get_running_loop().time())
         self.say(f"{subject} {kind}: version {row.version}")
         self.oracle.committed(row)
         return row
