@@ -11,10 +11,11 @@ import pytest
 import parbake as pb
 from parbake.shadow import Truth
 from parbake.shadow.caches import Entry, UndecodableError
-from parbake.shadow.compare import difference, normal, percentile, wilson
+from parbake.shadow.compare import difference, normal
 from parbake.shadow.findings import Finding, Price, summarize
 from parbake.shadow.report import as_json, seconds, short, tables
 from parbake.shadow.run import Limits, Style, shadow
+from parbake.statistics import percentile, wilson
 
 FAST = Limits(sample=100, rate=10_000, timeout_s=20)
 HIDDEN = Style()

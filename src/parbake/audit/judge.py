@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from parbake.errors import BadInput
+from parbake.statistics import percentile
 
 Outcome = Literal["fresh", "behind", "violation", "nothing", "failed"]
 RULE_OF_THREE = 3.0
@@ -139,13 +140,10 @@ def nines(violations: int, answered: int) -> tuple[float | None, bool]:
     return abs(math.log10(violations / answered)), False
 
 
-def percentiles(values: Iterable[float]) -> dict[str, float]:
+def percentiles(values: Sequence[float]) -> dict[str, float]:
     """Nearest-rank percentiles by name; none of nothing."""
-    ordered = sorted(values)
-    if not ordered:
-        return {}
-    ranks = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-    return {name: ordered[math.ceil(len(ordered) * share) - 1] for name, share in ranks.items()} | {"max": ordered[-1]}
+    ranks = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    return {name: found for name, share in ranks.items() if (found := percentile(values, share)) is not None}
 
 
 class Tally:

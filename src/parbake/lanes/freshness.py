@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from parbake.lanes.schedule import Schedule
     from parbake.ports import Clock, Store
     from parbake.serving.plan import Plan
+from parbake.statistics import percentile
 
 MAX_SCANNED = 20_000
 
@@ -41,8 +42,8 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
         "owner": plan.contract.owner,
         "freshness_sla_s": plan.contract.freshness_sla_s,
         "keys": len(ages),
-        "age_p50_s": _percentile(ages, 50),
-        "age_p99_s": _percentile(ages, 99),
+        "age_p50_s": percentile(ages, 50),
+        "age_p99_s": percentile(ages, 99),
         "age_max_s": ages[-1] if ages else None,
         "stale_share": stale / len(ages) if ages else 0.0,
         "watermark_lag": lag,
@@ -69,7 +70,3 @@ async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int,
         if len(ages) == MAX_SCANNED:
             break
     return sorted(ages), stale, lag
-
-
-def _percentile(ordered: list[float], share: float) -> float | None:
-    return ordered[min(len(ordered) - 1, int(len(ordered) * share / 100))] if ordered else None

@@ -9,8 +9,6 @@ from typing import Any
 
 import msgspec
 
-Z95 = 1.959964
-"""Standard deviations either side that hold 95 % of a normal distribution."""
 _NOTHING = object()
 
 
@@ -66,19 +64,3 @@ def _close(one: float, other: float, tolerance: float) -> bool:
     if math.isnan(one) or math.isnan(other):
         return math.isnan(one) and math.isnan(other)
     return one == other or math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
-
-
-def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share, 0 to 1; of nothing, everything is possible."""
-    if of == 0:
-        return 0.0, 1.0
-    share, scale = hits / of, 1 + Z95**2 / of
-    middle = share + Z95**2 / (2 * of)
-    spread = Z95 * math.sqrt(share * (1 - share) / of + Z95**2 / (4 * of**2))
-    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def percentile(values: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile, ``share`` in 0..100; ``None`` of no values."""
-    ordered = sorted(values)
-    return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)] if ordered else None

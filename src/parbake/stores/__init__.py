@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import importlib
-import re
 from typing import TYPE_CHECKING, cast
 
+from parbake.adapters import adapter
 from parbake.errors import StoreError
 
 if TYPE_CHECKING:
     from parbake.ports import Store
 
 
-_ALIASES = {"rediss": "redis"}
-
-
 def open_store(url: str) -> Store:
-    """Open a store by URL; the scheme is the name of the module here that answers for it."""
-    shown = re.sub("//.*@", "//***@", url)  # what stands before it may be a password
-    scheme, separator, _ = url.partition("://")
-    if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
-        raise StoreError(f"store={shown!r} is not a URL such as lmdb:///var/lib/shop", field="store")
-    scheme = _ALIASES.get(scheme, scheme)
-    try:
-        module = importlib.import_module(f"parbake.stores.{scheme}")
-    except ModuleNotFoundError as error:
-        if error.name != f"parbake.stores.{scheme}":
-            raise
-        raise StoreError(f"store={shown!r}: no store adapter is named {scheme!r}", field="store") from None
+    """Open a store by URL; the scheme is the name of the module here that answers for it (``rediss`` is ``redis``)."""
+    plain = url.replace("rediss://", "redis://", 1) if url.startswith("rediss://") else url
+    module = adapter(__name__, plain, setting="store", example="lmdb:///var/lib/shop", error=StoreError)
     return cast("Store", module.open_url(url))

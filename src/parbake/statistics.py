@@ -1,0 +1,25 @@
+"""The few statistics that reports are made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Z95 = 1.959963984540054
+"""The standard normal's 97.5th percentile: of a 95 % interval, both sides."""
+
+
+def percentile(values: Sequence[float], share: float) -> float | None:
+    """The nearest-rank percentile, ``share`` in 0..100; ``None`` of no values."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)] if ordered else None
+
+
+def wilson(hits: int, of: int) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share, 0 to 1; of nothing, everything is possible."""
+    if of == 0:
+        return 0.0, 1.0
+    share, scale = hits / of, 1 + Z95**2 / of
+    middle = share + Z95**2 / (2 * of)
+    spread = Z95 * math.sqrt(share * (1 - share) / of + Z95**2 / (4 * of**2))
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
