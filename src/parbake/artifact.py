@@ -20,6 +20,7 @@ FORMAT = 1
 _FIXED = struct.Struct(">BBHQQddI")
 _PACKED = struct.Struct(">BBH16sddI")
 """The same with the stamp as it is: packed already."""
+_pack = _PACKED.pack
 _LENGTH = struct.Struct(">I")
 _LENGTH_AT = _FIXED.size - _LENGTH.size
 _STAMP = struct.Struct(">QQ")
@@ -117,7 +118,7 @@ _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 def encode(record: Record) -> bytes:
     """Return the record as stored."""
     meta = _encode_meta(record.meta)
-    fixed = _PACKED.pack(
+    fixed = _pack(
         FORMAT,
         _NUMBER_OF[record.lane],
         ABSENT_FLAG if record.absent else 0,

@@ -23,7 +23,8 @@ from parbake.serving.compute import Computed, Computer
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
 
-FLUSH_ROWS = 2048
+FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
+"""What one commit of a run holds: enough to be worth its sync, so little that an event does not wait long for it."""
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -143,7 +144,7 @@ class BatchLane:
         before = time.perf_counter()
         wanted = await self.keys(plan, context) if keys is None else [plan.keys.check(k) for k in keys]
         chunk = plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else 1
-        rows, pending = {"present": 0, "absent": 0}, []
+        rows, pending, size = {"present": 0, "absent": 0}, [], 0
         progress(plan.name, 0, len(wanted))
         for start in range(0, len(wanted), chunk):
             for computed in await self._computer.compute(plan, wanted[start : start + chunk], context):
@@ -152,9 +153,10 @@ class BatchLane:
                 decodable(plan, computed)
                 rows["absent" if computed.record.absent else "present"] += 1
                 pending.append((plan.keys.encode(computed.key), _in_generation(computed, generation)))
-            if len(pending) >= FLUSH_ROWS:
+                size += len(computed.record.payload)
+            if len(pending) >= FLUSH_ROWS or size >= FLUSH_BYTES:
                 await self._store.write_base(plan.ref, generation, pending)
-                pending = []
+                pending, size = [], 0
             progress(plan.name, min(start + chunk, len(wanted)), len(wanted))
             await asyncio.sleep(0)
         await self._store.write_base(plan.ref, generation, pending)

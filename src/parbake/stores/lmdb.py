@@ -6,15 +6,12 @@ database with prefixed keys. Reads are a single read transaction, without copyin
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import re
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,11 +19,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lmdb
 import msgspec
 
-from parbake.errors import ForeignStore, StoreError, StoreFull
+from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
 from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
+from parbake.stores._lmdb_writer import Txn, Writer
 
 T = TypeVar("T")
 DEFAULT_MAP = 4 << 30
@@ -58,18 +56,6 @@ def _parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
-class _Txn:
-    """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
-
-    __slots__ = ("cursor", "delete", "get", "peek", "put")
-
-    def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
-        self.get = self.peek = txn.get
-        self.put = txn.put
-        self.delete = txn.delete
-        self.cursor = txn.cursor
-
-
 class LmdbStore(EngineStore):
     """A store in one LMDB file."""
 
@@ -79,8 +65,7 @@ class LmdbStore(EngineStore):
         self.path = path
         self.users = 0
         self._env = _environment(path, map_size)
-        # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
+        self._writer = Writer(self._env, path)
         self._begin = self._env.begin
 
     @property
@@ -113,7 +98,7 @@ class LmdbStore(EngineStore):
             if self.users > 0:
                 return
             _open.pop(self.path, None)
-        self._writer.shutdown()
+        self._writer.close()
         self._env.close()
 
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
@@ -124,19 +109,13 @@ class LmdbStore(EngineStore):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def _step(self, step: Callable[[engine.Txn], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, step)
+        return await self._writer.run(step)
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return await self._look(lambda txn: _listed(txn, prefix, start, limit))
 
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """In the order of their names, so that neighbours are written to the same page while it is at hand."""
-
-        def put(txn: _Txn) -> None:
-            with txn.cursor() as cursor:
-                cursor.putmulti(sorted(rows, key=itemgetter(0)))
-
-        await asyncio.get_running_loop().run_in_executor(self._writer, self._in_transaction, put)
+        await self._writer.put(rows)
 
     async def _remove(self, names: Collection[bytes]) -> None:
         def remove(txn: engine.Txn) -> None:
@@ -145,20 +124,6 @@ class LmdbStore(EngineStore):
 
         if names:
             await self._step(remove)
-
-    def _in_transaction(self, step: Callable[[_Txn], T]) -> T:
-        try:
-            with self._begin(write=True) as txn:
-                return step(_Txn(txn))
-        except lmdb.MapFullError as error:
-            size = self._env.info()["map_size"]
-            raise StoreFull(
-                f"{self.path} has reached its map size of {size} bytes; nothing was written. Open it with "
-                "?map_size=... set higher",
-                field="store.map_size",
-            ) from error
-        except lmdb.Error as error:
-            raise StoreError(f"{self.path}: {error}", field="store") from error
 
 
 def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -185,7 +150,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
-            engine.settle(_Txn(txn), engine.Parsed(), _host(path), time.time_ns() // 1000)
+            engine.settle(Txn(txn), engine.Parsed(), _host(path), time.time_ns() // 1000)
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
         _check_writable(path, error)

@@ -1,0 +1,145 @@
+"""The one thread of a process that writes to an LMDB file.
+
+A commit waits for the disk. The steps that arrive meanwhile are committed by the next one together: each in a child
+transaction of its own, so that one which raises takes nothing of the others with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import lmdb
+
+from parbake.errors import StoreError, StoreFull
+
+T = TypeVar("T")
+TOGETHER = 64
+"""At most so many steps share a commit: who came first need not wait for all who came after."""
+
+
+class Txn:
+    """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
+
+    __slots__ = ("cursor", "delete", "get", "peek", "put")
+
+    def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
+        """Wrap one."""
+        self.get = self.peek = txn.get
+        self.put = txn.put
+        self.delete = txn.delete
+        self.cursor = txn.cursor
+
+
+Step: TypeAlias = Callable[[Txn], Any]
+Waiting: TypeAlias = tuple[Step, "asyncio.Future[Any]"]
+Outcome: TypeAlias = tuple[Any, BaseException | None]
+"""A step's result, or its error."""
+
+
+class Writer:
+    """Commits steps in the order in which they came; durable when they return."""
+
+    def __init__(self, env: lmdb.Environment, path: Path) -> None:
+        """``path`` is for messages."""
+        self._env = env
+        self._path = path
+        # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
+        self._waiting: deque[Waiting] = deque()
+
+    async def run(self, step: Callable[[Txn], T]) -> T:
+        """Run a step and commit it, alone or with others; it may be run twice and must have no other effect."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((step, future))
+        self._thread.submit(self._commit)  # one for each step: it finds nothing to do if an earlier one took the step
+        return await future
+
+    async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        """In the order of their names, so that neighbours are written to the same page while it is at hand."""
+
+        def put(txn: Txn) -> None:
+            with txn.cursor() as cursor:
+                cursor.putmulti(sorted(rows, key=itemgetter(0)))
+
+        # Not with others, who would be undone with it if it does not fit.
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, put)
+
+    def close(self) -> None:
+        """Commit what waits, and end."""
+        self._thread.shutdown()
+
+    def _commit(self) -> None:
+        waiting = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]
+        waiting = [(step, future) for step, future in waiting if not future.cancelled()]
+        if len(waiting) > 1 and (outcomes := self._together([step for step, _ in waiting])) is not None:
+            _tell([(future, outcome) for (_, future), outcome in zip(waiting, outcomes, strict=True)])
+            return
+        for step, future in waiting:
+            _tell([(future, _outcome(partial(self._alone, step)))])
+
+    def _together(self, steps: Sequence[Step]) -> list[Outcome] | None:
+        """What came of each step, committed by one sync; ``None`` when LMDB failed, and nothing was written."""
+        try:
+            with self._env.begin(write=True) as txn:
+                return [self._within(txn, step) for step in steps]
+        except lmdb.Error:
+            return None
+
+    def _within(self, parent: lmdb.Transaction[bytes], step: Step) -> Outcome:
+        """An error of LMDB's own need not be the fault of the step that met it: it ends the whole commit."""
+        try:
+            with self._env.begin(parent=parent, write=True) as txn:
+                return step(Txn(txn)), None
+        except lmdb.Error:
+            raise
+        except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for it
+            return None, error
+
+    def _alone(self, step: Callable[[Txn], T]) -> T:
+        try:
+            with self._env.begin(write=True) as txn:
+                return step(Txn(txn))
+        except lmdb.MapFullError as error:
+            size = self._env.info()["map_size"]
+            raise StoreFull(
+                f"{self._path} has reached its map size of {size} bytes; nothing was written. Open it with "
+                "?map_size=... set higher",
+                field="store.map_size",
+            ) from error
+        except lmdb.Error as error:
+            raise StoreError(f"{self._path}: {error}", field="store") from error
+
+
+def _outcome(run: Callable[[], Any]) -> Outcome:
+    try:
+        return run(), None
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for it
+        return None, error
+
+
+def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
+    """Wake those who wait, with one call for all on the same loop; a loop that was closed has nobody left."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
+    for future, outcome in outcomes:
+        by_loop.setdefault(future.get_loop(), []).append((future, outcome))
+    for loop, told in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, told)
+
+
+def _settle(told: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
+    for future, (result, error) in told:
+        if future.done():  # cancelled meanwhile
+            continue
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
