@@ -244,7 +244,8 @@ async def _stands(connection: AbstractConnection) -> bool:
 
 
 def _pack(command: Command) -> bytes:
-    return pack_command(cast("Any", tuple(command)))  # its stub allows one word only
+    packed: bytes = pack_command(cast("Any", tuple(command)))  # its stub allows one word only
+    return packed
 
 
 async def _ask(connection: AbstractConnection, commands: Sequence[Command]) -> list[Any]:
