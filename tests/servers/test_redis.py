@@ -110,17 +110,18 @@ async def test_connections_to_the_server_of_before_are_not_read_from(opened, val
     items = await opened(valkey_server.url, prefix=next(prefixes))
     await items.put([(b"ca", b"past")])
     with launch.valkey(tmp_path) as other:
+        await asyncio.gather(*(items.fetch([b"ca"]) for _ in range(10)))
+        old, pool = list(items._link._idle), items._link._pool
         # The name now leads to another server, while the first one and the connections to it live on.
-        items._link._pool.connection_kwargs["port"] = other.port
-        pool = items._link._pool
-        old = await pool.get_connection()
-        new = await pool.get_connection()
-        old.port = other.port
-        await pool.release(new)
-        await pool.release(old)  # the last that was released is the next that is used
+        pool.connection_kwargs["port"] = other.port
+        await pool.release(await pool.get_connection())
+        for connection in old:
+            connection.port = other.port
         host = items.host
+        assert len(old) > 5
+        assert all(connection.parbake_host != host for connection in old)
         assert await items.fetch([b"ca"]) == [None]
-        assert not old.is_connected or old.parbake_host == host
+        assert all(not connection.is_connected or connection.parbake_host == host for connection in old)
         await pool.release(await pool.get_connection())
 
 
