@@ -27,7 +27,7 @@ demo:  ## serve the shopping assistant (PORT=8000, LLM= extractive, llama or ope
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
-	@$(CLEAN_ENV) $(RUN) pytest $(ARGS)
+	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
 	@$(CLEAN_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)

@@ -1,10 +1,39 @@
-"""What holds for every test: in CI, a skipped test is a failed one."""
+"""What holds for every test: in CI, a skipped test is a failed one; and what runs beside what."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 NO_SKIPS = os.environ.get("PARBAKE_NO_SKIPS") == "1"
+TIERS = Path(__file__).parent
+FIRST = ("simulation", "acceptance", "servers", "browser")
+"""The tiers that take longest, longest first."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Group tests for two processes: tiers that share a prepared shop or servers stay together, the rest by file.
+
+    The long ones begin first, so that neither process waits for the other at the end.
+    """
+    for item in items:
+        tier = _tier(item)
+        whole = tier if tier in {"acceptance", "servers", "browser"} else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(item.callspec.id if _is_long_search(item) else whole))
+    items.sort(key=lambda item: (not _is_long_search(item), _rank(_tier(item))))
+
+
+def _tier(item):
+    return item.path.relative_to(TIERS).parts[0] if item.path.is_relative_to(TIERS) else ""
+
+
+def _rank(tier):
+    return FIRST.index(tier) if tier in FIRST else len(FIRST)
+
+
+def _is_long_search(item):
+    return _tier(item) == "simulation" and "fresh_histories" in item.name
 
 
 def _fail_if_skipped(report):

@@ -223,8 +223,9 @@ class Clients:
         try:
             await self._tell(process, self.world.commit(subject, "changed"))
             floor, _ = await store.stamp()
-            at_once = [self._soon(self._read_one_of(subject)) for _ in range(4)]
-            at_once.append(self._soon(self._tell(process, self.world.commit(subject, "changed"))))
+            change = self.world.commit(subject, "changed")
+            at_once = [self._soon(lambda: self._read_one_of(subject)) for _ in range(4)]
+            at_once.append(self._soon(lambda: self._tell(process, change)))
             self.world.say(f"{process.name} raises the floor to {floor}")
             await store.raise_floor(floor)
             await asyncio.gather(*at_once)
@@ -233,12 +234,12 @@ class Clients:
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
 
-    def _soon(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[None]:
+    def _soon(self, act: Callable[[], Coroutine[Any, Any, object]]) -> asyncio.Task[None]:
         """Do something beside, a few milliseconds from now."""
 
         async def later() -> None:
             await sleep(self.world.rng.random() * 0.03)
-            await work
+            await act()
 
         return asyncio.get_running_loop().create_task(later())
 

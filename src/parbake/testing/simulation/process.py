@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
-SLOW = 0.4
+SLOW = 0.2
 """The share of ways to or from the store that take any time."""
 
 
