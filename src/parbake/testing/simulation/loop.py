@@ -54,7 +54,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._due: deque[Call] = deque()
         self._timers: list[tuple[float, int, Call | asyncio.Future[None]]] = []
         self._numbers = itertools.count()
-        self.get_debug = bool  # never; every future asks, so it should cost nothing
+        self.get_debug = bool  # type: ignore[method-assign]  # never: every future asks, so it should cost nothing
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
