@@ -10,7 +10,7 @@ from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_con
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput, ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.fence.tags import check_tag, placeholders
-from parbake.roles import Edge, Keys, Role, inspect_roles
+from parbake.roles import Edge, Keys, Parameter, Role, inspect_roles
 from parbake.served import Absent, Served, Value
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
 
@@ -137,9 +137,8 @@ class Registry:
         function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
-        With a ``lease``, one process at a time computes a key on demand or after an event, and the others wait for its
-        result; a holder that died is succeeded after that time. It costs two small writes to the store, so it is for
-        what is dearer than those (an answer written by a model). Without, each process computes for itself.
+        With a ``lease``, one process at a time computes a key on demand or after an event, and the others serve its
+        result; a holder that died is succeeded after that time. It costs two small writes to the store.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -151,11 +150,7 @@ class Registry:
         )
 
         def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
-            parameters, returned = inspect_roles(fn, first=Role.KEY)
-            if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
-                raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
-            batched = parameters[0].role is Role.KEYS
-            key_type = parameters[0].type if not batched else typing.get_args(parameters[0].type)[0]
+            parameters, returned, key_type, batched = _keyed(fn)
             task: Artifact[Any, Any] = Artifact(
                 name=fn.__name__,
                 fn=fn,
@@ -340,6 +335,15 @@ def _check_templates(task: Stored) -> None:
                     f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",
                     field="invalidated_by",
                 )
+
+
+def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, bool]:
+    """An artifact's parameters and return type, its key's type, and whether the function takes many keys at once."""
+    parameters, returned = inspect_roles(fn, first=Role.KEY)
+    if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
+        raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
+    key, batched = parameters[0].type, parameters[0].role is Role.KEYS
+    return parameters, returned, typing.get_args(key)[0] if batched else key, batched
 
 
 def _check_artifact(task: Artifact[Any, Any]) -> None:
