@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput, ForeignSource, UnknownTask
 from parbake.events import open_events
-from parbake.fence.acks import NO_ACKS, merged, read_tickets
+from parbake.fence.acks import NO_ACKS
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.event import EventLane
 from parbake.lanes.housekeeping import Housekeeping
@@ -28,7 +28,6 @@ from parbake.lanes.parking import Parking, Retried
 from parbake.lanes.recovery import FileJournal, Recovery
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.ledger import Ledger
-from parbake.portal import Portal
 from parbake.ports import (
     Ack,
     AlertSink,
@@ -51,6 +50,7 @@ from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
 from parbake.stores import open_store
+from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, Refine, Stored, Task
 from parbake.telemetry import Counters
 
@@ -220,17 +220,14 @@ class App:
         raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
 
     def request(
-        self, timeout: Duration | None = None, *, after: Ack | str | Iterable[Ack | str] = ()
+        self, timeout: Duration | None = None, *, after: After = ()
     ) -> AbstractAsyncContextManager[scope.Request]:
         """Open a request scope: live values are computed once in it, and every read shares its deadline.
 
         ``after`` are acknowledgements that the caller holds (or their tickets): nothing made before them is served in
-        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for a ticket that
-        none gave out.
+        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for what none is.
         """
-        told = [after] if isinstance(after, Ack | str) else after
-        acks = merged(read_tickets(one) if isinstance(one, str) else one.tags for one in told)
-        return scope.request(None if timeout is None else seconds(timeout, field="timeout"), acks)
+        return scope.request(*scope_of(timeout, after))
 
     async def publish(self, *events: CloudEvent) -> Ack:
         """Raise the tags of events; returns once that is durable."""
@@ -366,47 +363,12 @@ class App:
                 resource.close()
         if "engine" not in self.__dict__:
             return
+        await self.engine.resolver.demand.close()
         if self.engine.ledger is not None:
             await asyncio.to_thread(self.engine.ledger.close)
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
-
-
-class SyncApp:
-    """The synchronous face of an app."""
-
-    def __init__(self, app: App) -> None:
-        """Start the portal's thread."""
-        self._app = app
-        self._portal = Portal()
-
-    @overload
-    def serve(self, task: Artifact[K, V], key: K, /) -> Served[V]: ...
-    @overload
-    def serve(self, task: Refine[K, P, V], key: K, /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
-    @overload
-    def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
-    def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
-        """See :meth:`App.serve`."""
-        return self._portal.call(self._app.serve(task, *args, **kwargs))
-
-    def publish(self, *events: CloudEvent) -> Ack:
-        """See :meth:`App.publish`."""
-        return self._portal.call(self._app.publish(*events))
-
-    def touch(self, *tags: str) -> Ack:
-        """See :meth:`App.touch`."""
-        return self._portal.call(self._app.touch(*tags))
-
-    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None) -> Run:
-        """See :meth:`App.materialize`."""
-        return self._portal.call(self._app.materialize(task, keys=keys))
-
-    def close(self) -> None:
-        """Close the app and stop the portal."""
-        self._portal.call(self._app.close())
-        self._portal.close()
 
 
 def _families(task: Task) -> list[str]:

@@ -21,8 +21,10 @@ def seconds(value: Duration, *, field: str) -> float:
         result = value.total_seconds()
     elif isinstance(value, str):
         result = _parse(value, field)
-    else:
+    elif isinstance(value, int | float):
         result = float(value)
+    else:
+        raise ContractError(f"{field}={value!r}: expected {type_hint}", field=field)
     if not 0 < result < float("inf"):
         raise ContractError(f"{field}={value!r}: must be longer than zero and finite", field=field)
     return result

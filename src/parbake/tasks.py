@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from parbake.contract import Contract, Every
+from parbake.contract import Contract, Every, Use
 from parbake.roles import Parameter, Role
 
 if TYPE_CHECKING:
@@ -38,6 +38,15 @@ class Task:
         """The tasks whose values this one reads."""
         return tuple(p.task for p in self.of(Role.INPUT, Role.MODEL) if p.task is not None)
 
+    @cached_property
+    def height(self) -> int:
+        """0 for a task that reads no other; else one more than the highest that it may read."""
+        return 1 + max((other.height for other in self._may_read), default=-1)
+
+    @property
+    def _may_read(self) -> tuple[Task, ...]:
+        return self.inputs
+
     @property
     def mode(self) -> str:
         """``batch``, ``near-real-time`` or ``real-time``: the word for the classification table."""
@@ -52,6 +61,12 @@ class Stored(Task):
     schedule: Every | None
     version: str
     min_rows_ratio: float
+
+    @property
+    def _may_read(self) -> tuple[Task, ...]:
+        """Its inputs, and the declared substitute."""
+        fallback = self.contract.fallback_if_stale
+        return (*self.inputs, fallback.task) if isinstance(fallback, Use) else self.inputs
 
     @cached_property
     def ref(self) -> str:

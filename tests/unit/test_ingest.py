@@ -17,6 +17,16 @@ async def test_an_outbox_is_applied_to_its_end_and_once(world):
     assert await app.stamp() == ack.stamp
 
 
+async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch):
+    """Over several pages, and several sources, none of what a drain raised is missing from what it returns."""
+    monkeypatch.setattr("parbake.lanes.ingest.PAGE", 3)
+    for n in range(8):
+        world.put(f"f{n}", "x")
+    ack = await world.app(pb.Registry()).drain()
+    assert {f"fact/f{n}" for n in range(8)} <= ack.raised.keys()
+    assert ack.raised["fact/*"] == max(ack.raised.values())
+
+
 async def test_a_malformed_row_blocks_nothing_and_hides_nothing(world, caplog):
     """What a row meant to raise is not known: all families of its source are raised, and the rows behind it too."""
     app = world.app(pb.Registry())

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import msgspec
 import pytest
 from tests.unit.shopfloor import contract
 
@@ -92,17 +93,46 @@ async def test_a_holder_that_died_is_succeeded_after_its_term():
     assert (await read).value == "answer 1"
 
 
+@pytest.mark.parametrize("left", [msgspec.msgpack.encode((b"token", 9e9)), b"nonsense"])
+async def test_what_no_term_explains_holds_nobody_up(left):
+    """A lease that ends later than a term from now is of a wrong clock or of another term; bytes that are none, too."""
+    costly = Costly()
+    costly.gate.set()
+    assert await costly.store.swap(NAME, None, left)
+    (read,) = await costly.herd(1)
+    assert read.done()
+
+
+async def test_closing_an_app_gives_its_leases_back():
+    """What is being computed when an app is closed ends, and the next process need not wait for its term."""
+    costly = Costly()
+    app = costly.app()
+    read = asyncio.create_task(app.serve(costly.answer, "k"))
+    await asyncio.sleep(0.05)
+    assert await costly.store.get(NAME) is not None
+    await app.close()
+    assert await costly.store.get(NAME) is None
+    with pytest.raises(asyncio.CancelledError):
+        await read
+
+
 async def test_patience_ends_after_three_terms():
     """Where others hold the lease again and again, a process that waited three terms computes without it."""
     costly = Costly(lease="50ms")
-    other = Lease(costly.store, costly.clock, NAME, 1e9)
-    assert await other.acquire()
     costly.gate.set()
+    other = asyncio.create_task(held_for_ever(costly))
     app = costly.app()
     before = asyncio.get_running_loop().time()
     assert (await app.serve(costly.answer, "k")).value == "answer 1"
     assert 0.15 <= asyncio.get_running_loop().time() - before < 2
     assert app.counters.leases == {("answer", "unleased"): 1}
+    other.cancel()
+
+
+async def held_for_ever(costly):
+    """Others hold the lease one after the other; the clock stands still meanwhile, so that it never runs out."""
+    assert await Lease(costly.store, costly.clock, NAME, 0.05).acquire()
+    await asyncio.Event().wait()
 
 
 async def test_a_computation_that_fails_leaves_the_turn_to_the_next():

@@ -1,5 +1,6 @@
 """A read that carries its caller's own acknowledgements: what it was told holds, whatever the store has forgotten."""
 
+import asyncio
 import shutil
 
 import pytest
@@ -105,6 +106,62 @@ async def test_a_scope_within_another_carries_its_acknowledgements(restored):
         assert (await app.serve(shop.answer, "returns")).value == "14 days"
 
 
+async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
+    """What a ticket says of other families does not make a herd of those who ask for one key."""
+    shop = Shop(tmp_path / "store")
+    app = shop.open()
+    told = [pb.Ack(pb.Stamp(1, 1), {f"cart/{n}": 1}) for n in range(20)]
+
+    async def ask(ack):
+        async with app.request(after=ack):
+            return (await app.serve(shop.answer, "returns")).value
+
+    assert set(await asyncio.gather(*map(ask, told))) == {"30 days"}
+    assert shop.calls == 1
+    await app.close()
+
+
+def test_synchronous_code_carries_acknowledgements_too(tmp_path):
+    """A scope of the synchronous app holds for its thread's reads: its acknowledgements, and its deadline."""
+    shop = Shop(tmp_path / "store")
+    app = shop.open().sync
+    assert app.drain() is None
+    app.serve(shop.answer, "returns")
+    newer = pb.Ack(pb.Stamp(2**62, 1), {"policy/returns": 1})
+    shop.days = "14"
+    with app.request("5s", after=newer) as request:
+        assert app.serve(shop.answer, "returns").value == "14 days"
+    assert [step.task for step in request.steps] == ["answer"]
+    app.close()
+    app.close()
+    with pytest.raises(RuntimeError, match="closed"):
+        app.serve(shop.answer, "returns")
+
+
+@pytest.mark.parametrize("after", [5, b"x", [None], [[]]])
+def test_what_is_no_acknowledgement_is_refused_by_name(after, tmp_path):
+    """Anything but acknowledgements and tickets is bad input; none at all is fine."""
+    app = Shop(tmp_path).open()
+    with pytest.raises(pb.BadInput) as refused:
+        app.request(after=after)
+    assert refused.value.field == "after"
+    app.request(after=None)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {f"policy/{n:0249}": b"%016d" % n for n in range(50)},
+        {f"f{n}/x": b"%016d" % n for n in range(300)},
+        {"f" * 254 + "/x": b"%016d" % 1} | {f"p/{n}": b"%016d" % n for n in range(80)},
+    ],
+)
+def test_every_ticket_that_is_given_out_is_taken_back(told):
+    """However long the tags are and however many families there are."""
+    read = acks.read_tickets(acks.ticket(told))
+    assert all(max(read.get(t, b"") for t in read_entity(tag)) >= stamp for tag, stamp in told.items())
+
+
 @given(ACKS)
 def test_a_ticket_tells_at_least_what_was_acknowledged(told):
     """Whatever a value was bound by, a ticket kills it wherever the acknowledgements do; small ones tell exactly."""
@@ -133,7 +190,7 @@ def test_watermarks_and_acknowledgements_join_to_the_later(marks, told):
 
 @pytest.mark.parametrize(
     "text",
-    ["nonsense!", "AAAA", "x" * 20_000, acks.ticket({"policy/a": b"short"}), acks.ticket({"Not A Tag": b"%016d" % 1})],
+    ["nonsense!", "AAAA", "x" * 80_000, acks.ticket({"policy/a": b"short"}), acks.ticket({"Not A Tag": b"%016d" % 1})],
 )
 def test_what_is_no_ticket_is_refused_by_name(text, tmp_path):
     """A ticket that no acknowledgement gave out is bad input; nothing is guessed."""

@@ -59,7 +59,9 @@ def serve(
 @cli.command(epilog="Example: parbake worker shop:app --metrics-port 9100")
 def worker(
     app: AppName,
-    metrics_port: Annotated[int, typer.Option(help="answer GET /metrics on this port of 127.0.0.1; 0 for none")] = 0,
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="answer GET /metrics on this port of 127.0.0.1; 0 for none")
+    ] = 0,
     parent: Annotated[int, typer.Option(help="end when this process, which started the worker, has ended")] = 0,
 ) -> None:
     """Run the batch and event lanes of an app until interrupted."""

@@ -19,9 +19,9 @@ from parbake.fence.tags import check_tag, family
 Acks = Mapping[str, bytes]
 """Packed stamps by tag."""
 NO_ACKS: Acks = {}
-MAX_TAGS = 64
-"""Tags of one ticket; more are told by their families."""
-MAX_TICKET = 16_384
+MAX_TAGS, MAX_BYTES = 64, 4096
+"""Tags of one ticket, and their bytes; what is more is told by families."""
+MAX_TICKET = 65_536
 STAMP_BYTES = 16
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
@@ -45,7 +45,8 @@ def ticket(acks: Acks) -> str:
     """Acknowledgements as text that fits into a header; empty for none."""
     if not acks:
         return ""
-    told = acks if len(acks) <= MAX_TAGS else _by_family(acks)
+    is_small = len(acks) <= MAX_TAGS and sum(map(len, acks)) <= MAX_BYTES
+    told = acks if is_small else _by_family(acks)
     return base64.urlsafe_b64encode(msgspec.msgpack.encode(told)).decode().rstrip("=")
 
 

@@ -12,6 +12,7 @@ from string import Formatter
 from parbake.errors import BadInput, ContractError
 
 MAX_TAG_BYTES = 256
+MAX_FAMILY = MAX_TAG_BYTES - len("/*")
 _TAG = re.compile(r"[a-z][a-z0-9_.-]*(/[^\s\x00-\x1f\x7f]+)?")
 _TYPES = ("changed", "created", "deleted", "bulk")
 
@@ -23,7 +24,7 @@ def family(tag: str) -> str:
 
 def check_tag(tag: str, *, field: str = "tag") -> str:
     """Return the tag, or raise :class:`BadInput` naming ``field``."""
-    if not _TAG.fullmatch(tag) or len(tag.encode()) > MAX_TAG_BYTES:
+    if not _TAG.fullmatch(tag) or len(tag.encode()) > MAX_TAG_BYTES or len(family(tag)) > MAX_FAMILY:
         raise BadInput(
             f"{field}={tag[:80]!r} is not a tag: expected 'family' or 'family/entity', at most {MAX_TAG_BYTES} bytes",
             field=field,

@@ -6,6 +6,7 @@ Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all come t
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -83,7 +84,7 @@ class Ingest:
             before = self._clock.now()
             try:
                 for part in await _parts(source):
-                    last = await self._drain_one(part) or last
+                    last = _both(last, await self._drain_one(part))
             except SourceError as error:
                 self._counters.source_failures[source.name] += 1
                 failed = failed or error
@@ -116,7 +117,7 @@ class Ingest:
                     await self._store.rewind(part.name, everything(part.families), now=self._clock.now())
                     for part in chosen
                 ]
-                return acks[-1]
+                return functools.reduce(_merged, acks)
         raise SourceError(f"no source is named {name!r}", field="source")
 
     async def _recognise(self, source: EventSource, after: int, extent: Extent) -> None:
@@ -165,13 +166,13 @@ class Ingest:
             self._count_skew(row.at for row in rows)
             for run in _runs(rows) if source.is_gapless else [rows]:
                 if source.is_gapless and run[0].position > after + 1:
-                    await self._bridge(source, after, run[0].position - 1)
+                    last = _both(last, await self._bridge(source, after, run[0].position - 1))
                 position = (source.name, after, run[-1].position)
-                last = await self._apply([self._change(source, row) for row in run], position)
+                last = _both(last, await self._apply([self._change(source, row) for row in run], position))
                 after = run[-1].position
             rows = await asyncio.to_thread(source.poll, after, PAGE)
         if source.is_gapless and extent.last > after:  # given before the poll, and not there
-            last = await self._bridge(source, after, extent.last)
+            last = _both(last, await self._bridge(source, after, extent.last))
         return last
 
     async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
@@ -233,6 +234,22 @@ def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
             yield rows[start:n]
             start = n
     yield rows[start:]
+
+
+def _both(one: Ack | None, other: Ack | None) -> Ack | None:
+    """What two acknowledgements say together, either of which may be none."""
+    return _merged(one, other) if one and other else one or other
+
+
+def _merged(one: Ack, other: Ack) -> Ack:
+    raised = one.raised | other.raised if one.stamp.incarnation == other.stamp.incarnation else other.raised
+    return Ack(
+        max(one.stamp, other.stamp),
+        raised,
+        one.duplicates + other.duplicates,
+        trusted=one.trusted and other.trusted,
+        unknown=tuple(sorted({*one.unknown, *other.unknown})),
+    )
 
 
 def _acknowledged(ack: Ack) -> Ack:

@@ -16,6 +16,7 @@ from parbake.ports import EventSource, Source, Topic
 from parbake.roles import Parameter, Role
 from parbake.served import Served
 from parbake.serving import scope
+from parbake.serving.threads import in_thread
 from parbake.tasks import LiveTask, Task
 
 
@@ -143,11 +144,11 @@ def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
     return {p.name: values[p.name] for p in task.of(Role.LIVE) if p.name in values}
 
 
-async def call(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
     """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
-    if inspect.iscoroutinefunction(fn):
-        return await fn(*args, **kwargs)
-    return await asyncio.to_thread(fn, *args, **kwargs)
+    if inspect.iscoroutinefunction(task.fn):
+        return await task.fn(*args, **kwargs)
+    return await in_thread(task, task.fn, *args, **kwargs)
 
 
 def _name(kind: Any) -> str:

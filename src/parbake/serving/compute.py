@@ -109,7 +109,7 @@ class Computer:
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
             try:
-                return await call(task.fn, *arguments, **named)
+                return await call(task, *arguments, **named)
             except ParbakeError:
                 raise
             except Exception as error:

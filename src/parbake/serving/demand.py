@@ -11,6 +11,7 @@ import msgspec
 from parbake.artifact import Record
 from parbake.contract import Judgement
 from parbake.errors import ComputeFailed
+from parbake.fence.tags import family
 from parbake.ports import Clock, Hook, Store
 from parbake.serving.binding import Context
 from parbake.serving.compute import Computed, Computer
@@ -55,6 +56,10 @@ class Demand:
                 return stored
             began_later = True
 
+    async def close(self) -> None:
+        """End what is being computed, so that no lease stays behind."""
+        await self._flights.end()
+
     async def _in_turn(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Computed | None:
         """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
 
@@ -91,8 +96,13 @@ class Demand:
 
 
 def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
-    """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements."""
-    return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), tuple(context.acks.items())
+    """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements.
+
+    Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
+    """
+    binding = plan.inherited | context.also_fenced
+    acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if plan.task.inputs else ()
+    return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
 
 
 def _check_type(plan: Plan, computed: Computed) -> None:

@@ -32,6 +32,13 @@ class Flights(Generic[T]):
             flight.add_done_callback(lambda done: self._land(key, done))
         return await asyncio.shield(flight), leads
 
+    async def end(self) -> None:
+        """Cancel what is in the air and wait until it has come down."""
+        flights = list(self._flights.values())
+        for flight in flights:
+            flight.cancel()
+        await asyncio.gather(*flights, return_exceptions=True)
+
     def _land(self, key: Any, done: asyncio.Task[T]) -> None:
         if self._flights.get(key) is done:
             del self._flights[key]

@@ -41,6 +41,13 @@ def lease_name(ref: str, raw: bytes) -> str:
     return f"{NAME}{ref}/{blake2b(raw, digest_size=16).hexdigest()}"
 
 
+def _end_of(raw: bytes) -> float:
+    try:
+        return _as_held(raw).until
+    except msgspec.DecodeError:
+        return 0.0  # nobody's
+
+
 class Lease:
     """One process's wish to compute one key."""
 
@@ -56,7 +63,7 @@ class Lease:
         """Take the lease, unless another holds it."""
         found = await self._store.get(self._name)
         now = self._clock.now()
-        if found and now < _as_held(found).until:
+        if found and now < _end_of(found) <= now + self._term_s:  # a later end is of a wrong clock, or another term
             return False
         mine = msgspec.msgpack.encode(Held(secrets.token_bytes(8), now + self._term_s))
         if not await self._store.swap(self._name, found, mine):

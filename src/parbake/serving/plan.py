@@ -107,6 +107,7 @@ class Plan:
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
+        self.inherited = _bound_by(task)
         self.is_async = inspect.iscoroutinefunction(task.fn)
         self.batched = isinstance(task, Artifact) and task.batched
         try:
@@ -136,6 +137,12 @@ def watched_families(tasks: Iterable[Task]) -> dict[str, set[str]]:
     for task in tasks:
         note(task, _fenced(task))
     return found
+
+
+def _bound_by(task: Task) -> frozenset[str]:
+    """The families that a task fences, itself or through what it reads."""
+    inputs = [source for source in task.inputs if isinstance(source, Stored)]
+    return _fenced(task).union(*(_bound_by(source) for source in inputs), *(_bound_by(s) for s in _reads(task)))
 
 
 def _fenced(task: Task) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -48,8 +48,8 @@ def current() -> Request | None:
     return _current.get()
 
 
-@contextlib.asynccontextmanager
-async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> AsyncIterator[Request]:
+@contextlib.contextmanager
+def opened(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> Iterator[Request]:
     """Open a request scope; every read inside it shares live values, one deadline and the caller's acknowledgements.
 
     A scope within another carries on the acknowledgements of the outer one.
@@ -63,6 +63,13 @@ async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> Async
         yield scope
     finally:
         _current.reset(token)
+
+
+@contextlib.asynccontextmanager
+async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> AsyncIterator[Request]:
+    """Do the same for ``async with``."""
+    with opened(timeout_s, acks) as scope:
+        yield scope
 
 
 @contextlib.asynccontextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,10 +55,12 @@ class Writer:
         # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
         self._waiting: deque[Waiting] = deque()
+        self._is_open, self._process = True, os.getpid()
 
     async def run(self, step: Callable[[Txn], T]) -> T:
         """Run a step and commit it, alone or with others; it may be run twice and must have no other effect."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._must_be_open()
         self._waiting.append((step, future))
         self._thread.submit(self._commit)  # one for each step: it finds nothing to do if an earlier one took the step
         return await future
@@ -69,12 +72,22 @@ class Writer:
             with txn.cursor() as cursor:
                 cursor.putmulti(sorted(rows, key=itemgetter(0)))
 
+        self._must_be_open()
         # Not with others, who would be undone with it if it does not fit.
         await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, put)
 
     def close(self) -> None:
         """Commit what waits, and end."""
+        self._is_open = False
         self._thread.shutdown()
+
+    def _must_be_open(self) -> None:
+        if not self._is_open:
+            raise StoreError(f"{self._path} is closed", field="store")
+        if os.getpid() != self._process:
+            raise StoreError(
+                f"{self._path} was opened before this process was forked; open it in the child", field="store"
+            )
 
     def _commit(self) -> None:
         waiting = [self._waiting.popleft() for _ in range(min(len(self._waiting), TOGETHER))]

@@ -1,0 +1,86 @@
+"""An app for synchronous code."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
+
+from parbake.cloudevents import CloudEvent
+from parbake.duration import Duration, seconds
+from parbake.errors import BadInput
+from parbake.fence.acks import Acks, merged, read_tickets
+from parbake.lanes.batch import Run
+from parbake.portal import Portal
+from parbake.ports import Ack
+from parbake.served import Served
+from parbake.serving import scope
+from parbake.tasks import Artifact, LiveTask, Refine, Stored
+
+if TYPE_CHECKING:
+    from parbake.app import App
+
+K = TypeVar("K")
+V = TypeVar("V")
+P = ParamSpec("P")
+After: TypeAlias = Ack | str | Iterable[Ack | str] | None
+"""Acknowledgements that a caller holds, or their tickets; a drain that had nothing to apply gave none."""
+
+
+class SyncApp:
+    """The synchronous face of an app."""
+
+    def __init__(self, app: App) -> None:
+        """Start the portal's thread."""
+        self._app = app
+        self._portal = Portal()
+
+    @overload
+    def serve(self, task: Artifact[K, V], key: K, /) -> Served[V]: ...
+    @overload
+    def serve(self, task: Refine[K, P, V], key: K, /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    @overload
+    def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
+    def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
+        """See :meth:`App.serve`."""
+        return self._portal.call(self._app.serve(task, *args, **kwargs))
+
+    def publish(self, *events: CloudEvent) -> Ack:
+        """See :meth:`App.publish`."""
+        return self._portal.call(self._app.publish(*events))
+
+    def touch(self, *tags: str) -> Ack:
+        """See :meth:`App.touch`."""
+        return self._portal.call(self._app.touch(*tags))
+
+    def drain(self) -> Ack | None:
+        """See :meth:`App.drain`."""
+        return self._portal.call(self._app.drain())
+
+    @contextlib.contextmanager
+    def request(self, timeout: Duration | None = None, *, after: After = ()) -> Iterator[scope.Request]:
+        """See :meth:`App.request`; what is served inside, by this thread, shares the scope."""
+        with scope.opened(*scope_of(timeout, after)) as request:
+            yield request
+
+    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None) -> Run:
+        """See :meth:`App.materialize`."""
+        return self._portal.call(self._app.materialize(task, keys=keys))
+
+    def close(self) -> None:
+        """Close the app and stop the portal; once is enough."""
+        if not self._portal.is_closed:
+            self._portal.call(self._app.close())
+        self._portal.close()
+
+
+def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks]:
+    """What a request's scope is opened with; raises :class:`BadInput` naming ``after`` for what is none."""
+    told = [after] if isinstance(after, Ack | str) else after or ()
+    try:
+        acks = merged(one.tags if isinstance(one, Ack) else read_tickets(one) for one in told)
+    except (TypeError, AttributeError) as error:
+        raise BadInput(
+            f"after={after!r} is no acknowledgement, no ticket and no list of them", field="after"
+        ) from error
+    return None if timeout is None else seconds(timeout, field="timeout"), acks
