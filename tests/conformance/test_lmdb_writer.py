@@ -147,6 +147,7 @@ async def test_callers_on_several_loops_share_a_commit(tmp_path):
             await asyncio.to_thread(gone.run_forever)
             gone.close()
             here = asyncio.create_task(writer.run(numbered(b"here")))
+            await asyncio.sleep(0)  # it waits now, before the other
             there = threading.Thread(target=lambda: found.append(asyncio.run(writer.run(numbered(b"there")))))
             there.start()
             while len(writer._waiting) < 3:  # noqa: ASYNC110  # the other loop runs in a thread of its own
