@@ -11,6 +11,8 @@ _PROBLEM = {
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
+_AFTER = "Tickets of events that were acknowledged to the caller, separated by commas: nothing older is served."
+
 
 def document(routes: Iterable[tuple[str, str, str]], *, title: str = "parbake") -> dict[str, Any]:
     """Describe (method, path, summary) routes."""
@@ -30,12 +32,12 @@ def _operation(method: str, path: str, summary: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
+    parameters.append({"name": "parbake-after", "in": "header", "schema": {"type": "string"}, "description": _AFTER})
     operation: dict[str, Any] = {
         "summary": summary.strip().partition("\n")[0],
+        "parameters": parameters,
         "responses": {"200": {"description": "Done."}, "default": _PROBLEM},
     }
-    if parameters:
-        operation["parameters"] = parameters
     if method in ("POST", "PUT"):
         operation["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
     return operation
