@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items):
     """
     for item in items:
         tier = _tier(item)
-        whole = tier if tier in {"acceptance", "servers", "browser"} else item.nodeid.partition("::")[0]
+        whole = tier if tier in FIRST[1:] else item.nodeid.partition("::")[0]
         item.add_marker(pytest.mark.xdist_group(item.callspec.id if _is_long_search(item) else whole))
     items.sort(key=lambda item: (not _is_long_search(item), _rank(_tier(item))))
 

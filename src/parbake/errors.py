@@ -184,6 +184,12 @@ class PortTaken(ParbakeError):
 
     title = "Port taken"
 
+    @classmethod
+    def at(cls, host: str, port: int, error: Exception, *, field: str) -> PortTaken:
+        """Say why a port cannot be had."""
+        why = getattr(error, "strerror", None) or error
+        return cls(f"port {port} on {host} cannot be used ({why}); choose another", field=field)
+
 
 class ProviderError(ParbakeError):
     """A model provider refused, failed, or broke off."""

@@ -29,16 +29,14 @@ class Portal:
 
         Raises ``RuntimeError`` on the portal's own loop, which would wait for itself, and once it is closed.
         """
-        if self._loop.is_closed() or threading.current_thread() is self._thread:
+        if self.is_closed or threading.current_thread() is self._thread:
             work.close()
-            why = "it is closed" if self._loop.is_closed() else "use 'await' in an async task"
+            why = "it is closed" if self.is_closed else "use 'await' in an async task"
             raise RuntimeError(f"the synchronous app cannot be used here: {why}")
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
-        """Stop the loop and wait for its thread; once is enough."""
-        if self._loop.is_closed():
-            return
+        """Stop the loop and wait for its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout=10)
         self._loop.close()

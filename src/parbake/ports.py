@@ -77,6 +77,19 @@ class Ack(msgspec.Struct, frozen=True):
     trusted: bool = True
     unknown: tuple[str, ...] = ()
 
+    @classmethod
+    def together(cls, acks: Iterable[Ack]) -> Ack | None:
+        """What some acknowledgements say, in their order; what an earlier incarnation raised says nothing now."""
+        last, raised, duplicates, trusted, unknown = None, dict[str, int](), 0, True, set[str]()
+        for ack in acks:
+            if last is not None and last.incarnation != ack.stamp.incarnation:
+                raised.clear()
+            last = ack.stamp
+            raised.update(ack.raised)
+            duplicates, trusted = duplicates + ack.duplicates, trusted and ack.trusted
+            unknown.update(ack.unknown)
+        return None if last is None else cls(last, raised, duplicates, trusted, tuple(sorted(unknown)))
+
     @property
     def tags(self) -> acks.Acks:
         """Each tag's new stamp, packed."""

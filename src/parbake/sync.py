@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from parbake.cloudevents import CloudEvent
@@ -57,11 +57,9 @@ class SyncApp:
         """See :meth:`App.drain`."""
         return self._portal.call(self._app.drain())
 
-    @contextlib.contextmanager
-    def request(self, timeout: Duration | None = None, *, after: After = ()) -> Iterator[scope.Request]:
+    def request(self, timeout: Duration | None = None, *, after: After = ()) -> AbstractContextManager[scope.Request]:
         """See :meth:`App.request`; what is served inside, by this thread, shares the scope."""
-        with scope.opened(*scope_of(timeout, after)) as request:
-            yield request
+        return scope.opened(*scope_of(timeout, after))
 
     def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None) -> Run:
         """See :meth:`App.materialize`."""
@@ -71,7 +69,7 @@ class SyncApp:
         """Close the app and stop the portal; once is enough."""
         if not self._portal.is_closed:
             self._portal.call(self._app.close())
-        self._portal.close()
+            self._portal.close()
 
 
 def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks]:

@@ -41,10 +41,11 @@ class Task:
     @cached_property
     def height(self) -> int:
         """0 for a task that reads no other; else one more than the highest that it may read."""
-        return 1 + max((other.height for other in self._may_read), default=-1)
+        return 1 + max((other.height for other in self.may_read), default=-1)
 
     @property
-    def _may_read(self) -> tuple[Task, ...]:
+    def may_read(self) -> tuple[Task, ...]:
+        """The tasks that its values may be made of."""
         return self.inputs
 
     @property
@@ -63,7 +64,7 @@ class Stored(Task):
     min_rows_ratio: float
 
     @property
-    def _may_read(self) -> tuple[Task, ...]:
+    def may_read(self) -> tuple[Task, ...]:
         """Its inputs, and the declared substitute."""
         fallback = self.contract.fallback_if_stale
         return (*self.inputs, fallback.task) if isinstance(fallback, Use) else self.inputs

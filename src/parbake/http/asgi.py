@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.fence.acks import read_tickets
 from parbake.http import routes
-from parbake.http.messages import MAX_BODY, HttpRequest, Response, json_response, problem, too_large
+from parbake.http.messages import AFTER, MAX_BODY, HttpRequest, Response, json_response, problem, too_large
 from parbake.http.openapi import document
 from parbake.serving.scope import carried
 
@@ -22,8 +22,6 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-AFTER = "parbake-after"
-"""The header in which a client sends the tickets of events that were acknowledged to it."""
 _log = logging.getLogger("parbake.http")
 
 
@@ -93,7 +91,7 @@ class HttpApp:
         except ParbakeError as error:
             await _send(self._problem(request, error), send, head=is_head)
             return
-        async with carried(acks):  # until the last chunk is sent: a stream reads while it flows
+        with carried(acks):  # until the last chunk is sent: a stream reads while it flows
             await _send(await self._answer(request, receive), send, head=is_head)
 
     async def _answer(self, request: HttpRequest, receive: Receive) -> Response:

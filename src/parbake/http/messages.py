@@ -14,6 +14,8 @@ from parbake.validation import field_of
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
+AFTER = "parbake-after"
+"""The header in which a client sends the tickets of events that were acknowledged to it."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from parbake.http.messages import AFTER
+
 _PROBLEM = {
     "description": "A problem document (RFC 9457) that names the field at fault.",
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -32,7 +34,7 @@ def _operation(method: str, path: str, summary: str) -> dict[str, Any]:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"\{(\w+)\}", path)
     ]
-    parameters.append({"name": "parbake-after", "in": "header", "schema": {"type": "string"}, "description": _AFTER})
+    parameters.append({"name": AFTER, "in": "header", "schema": {"type": "string"}, "description": _AFTER})
     operation: dict[str, Any] = {
         "summary": summary.strip().partition("\n")[0],
         "parameters": parameters,

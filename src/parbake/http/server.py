@@ -19,10 +19,7 @@ def listen(host: str, port: int) -> socket.socket:
         server.bind((host, port))
     except (OSError, OverflowError) as error:
         server.close()
-        raise PortTaken(
-            f"port {port} on {host} cannot be used ({getattr(error, 'strerror', None) or error}); choose another",
-            field="port",
-        ) from error
+        raise PortTaken.at(host, port, error, field="port") from error
     server.listen(1024)
     return server
 

@@ -181,14 +181,8 @@ def _in_generation(computed: Computed, generation: int) -> Record:
 
 def decodable(plan: Plan, computed: Computed) -> None:
     """The decodability gate: what is about to be stored must read back as the task's type."""
-    if computed.record.absent:
-        return
-    try:
-        plan.decode(computed.record.payload)
-    except msgspec.DecodeError as error:
-        raise GateFailed(
-            f"{plan.name}: the value of {computed.key!r} does not decode ({error})", field=plan.name
-        ) from error
+    if problem := plan.unreadable(computed.record):
+        raise GateFailed(f"{plan.name}: the value of {computed.key!r} does not decode ({problem})", field=plan.name)
 
 
 def _models_read(chain: Sequence[Plan]) -> list[str]:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.artifact import unpack_stamp
 from parbake.fence.check import is_pending, killed_by
+from parbake.statistics import percentile
 
 if TYPE_CHECKING:
     from parbake.fence.control import Control
     from parbake.lanes.schedule import Schedule
     from parbake.ports import Clock, Store
     from parbake.serving.plan import Plan
-from parbake.statistics import percentile
 
 MAX_SCANNED = 20_000
 
@@ -44,7 +44,7 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
         "keys": len(ages),
         "age_p50_s": percentile(ages, 50),
         "age_p99_s": percentile(ages, 99),
-        "age_max_s": ages[-1] if ages else None,
+        "age_max_s": percentile(ages, 100),
         "stale_share": stale / len(ages) if ages else 0.0,
         "watermark_lag": lag,
         "generation": pointer.generation if pointer else None,
@@ -69,4 +69,4 @@ async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int,
             lag = max(lag, behind - unpack_stamp(newest.stamp).sequence)
         if len(ages) == MAX_SCANNED:
             break
-    return sorted(ages), stale, lag
+    return ages, stale, lag

@@ -6,7 +6,6 @@ Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all come t
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -78,13 +77,14 @@ class Ingest:
         A source that fails does not keep the others from being heard; its error is raised once they were. A store that
         may have lost data is trusted again once every source was heard.
         """
-        last, failed = None, None
+        acks: list[Ack] = []
+        failed = None
         doubted = await self._recovery.doubted()
         for source in self._sources:
             before = self._clock.now()
             try:
                 for part in await _parts(source):
-                    last = _both(last, await self._drain_one(part))
+                    acks += await self._drain_one(part)
             except SourceError as error:
                 self._counters.source_failures[source.name] += 1
                 failed = failed or error
@@ -96,8 +96,8 @@ class Ingest:
             raise failed
         if doubted:
             await self._recovery.bless(doubted)
-            last = None if last is None else msgspec.structs.replace(last, trusted=True)
-        return last
+            acks = [msgspec.structs.replace(ack, trusted=True) for ack in acks]
+        return Ack.together(acks)
 
     async def applied(self) -> dict[str, int]:
         """How far each ordered log was applied, by name: an outbox may be pruned up to there."""
@@ -117,7 +117,7 @@ class Ingest:
                     await self._store.rewind(part.name, everything(part.families), now=self._clock.now())
                     for part in chosen
                 ]
-                return functools.reduce(_merged, acks)
+                return cast("Ack", Ack.together(acks))
         raise SourceError(f"no source is named {name!r}", field="source")
 
     async def _recognise(self, source: EventSource, after: int, extent: Extent) -> None:
@@ -146,7 +146,7 @@ class Ingest:
         rows = await asyncio.to_thread(source.poll, after - 1, 1) if told else []
         return not rows or rows[0].position != after or rows[0].id.startswith(told)
 
-    async def _drain_one(self, source: EventSource) -> Ack | None:
+    async def _drain_one(self, source: EventSource) -> list[Ack]:
         try:
             return await self._drain_all(source)
         except ParbakeError:
@@ -154,26 +154,26 @@ class Ingest:
         except Exception as error:
             raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
 
-    async def _drain_all(self, source: EventSource) -> Ack | None:
-        after, last = await self._store.applied(source.name), None
+    async def _drain_all(self, source: EventSource) -> list[Ack]:
+        after, acks = await self._store.applied(source.name), list[Ack]()
         extent, rows = await asyncio.to_thread(lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, after, extent)
         if extent.gone > after:
-            last = await self._bridge(source, after, extent.gone)
+            acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
             rows = await asyncio.to_thread(source.poll, after, PAGE)
         while rows:
             self._count_skew(row.at for row in rows)
             for run in _runs(rows) if source.is_gapless else [rows]:
                 if source.is_gapless and run[0].position > after + 1:
-                    last = _both(last, await self._bridge(source, after, run[0].position - 1))
+                    acks.append(await self._bridge(source, after, run[0].position - 1))
                 position = (source.name, after, run[-1].position)
-                last = _both(last, await self._apply([self._change(source, row) for row in run], position))
+                acks.append(await self._apply([self._change(source, row) for row in run], position))
                 after = run[-1].position
             rows = await asyncio.to_thread(source.poll, after, PAGE)
         if source.is_gapless and extent.last > after:  # given before the poll, and not there
-            last = _both(last, await self._bridge(source, after, extent.last))
-        return last
+            acks.append(await self._bridge(source, after, extent.last))
+        return acks
 
     async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
         """What lost events told is not known: all families of the source are raised, as one step with the position."""
@@ -234,22 +234,6 @@ def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
             yield rows[start:n]
             start = n
     yield rows[start:]
-
-
-def _both(one: Ack | None, other: Ack | None) -> Ack | None:
-    """What two acknowledgements say together, either of which may be none."""
-    return _merged(one, other) if one and other else one or other
-
-
-def _merged(one: Ack, other: Ack) -> Ack:
-    raised = one.raised | other.raised if one.stamp.incarnation == other.stamp.incarnation else other.raised
-    return Ack(
-        max(one.stamp, other.stamp),
-        raised,
-        one.duplicates + other.duplicates,
-        trusted=one.trusted and other.trusted,
-        unknown=tuple(sorted({*one.unknown, *other.unknown})),
-    )
 
 
 def _acknowledged(ack: Ack) -> Ack:

@@ -105,10 +105,7 @@ def exposed(counters: Counters, port: int) -> Iterator[int]:
     try:
         server, thread = start_http_server(port, addr="127.0.0.1", registry=_registry(counters))
     except (OSError, OverflowError) as error:
-        raise PortTaken(
-            f"port {port} on 127.0.0.1 cannot be used ({getattr(error, 'strerror', None) or error}); choose another",
-            field="metrics_port",
-        ) from error
+        raise PortTaken.at("127.0.0.1", port, error, field="metrics_port") from error
     try:
         yield server.server_port
     finally:

@@ -6,8 +6,6 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
 
-import msgspec
-
 from parbake.artifact import Record
 from parbake.contract import Judgement
 from parbake.errors import ComputeFailed
@@ -19,8 +17,8 @@ from parbake.serving.flight import Flights
 from parbake.serving.lease import Turns
 from parbake.serving.plan import Plan
 
-Stored: TypeAlias = tuple[Record, Judgement]
-Look = Callable[[Plan, bytes, Context], Awaitable[Stored | None]]
+Judged: TypeAlias = tuple[Record, Judgement]
+Look = Callable[[Plan, bytes, Context], Awaitable[Judged | None]]
 
 
 class Demand:
@@ -38,7 +36,7 @@ class Demand:
         self._flights: Flights[Computed | None] = Flights()
         self.turns = turns
 
-    async def get(self, plan: Plan, key: Any, context: Context) -> Computed | Stored:
+    async def get(self, plan: Plan, key: Any, context: Context) -> Computed | Judged:
         """Compute a key now, or return what was stored while another computed it.
 
         A follower joined a flight that began before it did, so it takes the stored result only if that passes the
@@ -100,16 +98,12 @@ def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
 
     Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
     """
-    binding = plan.inherited | context.also_fenced
+    binding = plan.fenced_throughout | context.also_fenced
     acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if plan.task.inputs else ()
     return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
 
 
 def _check_type(plan: Plan, computed: Computed) -> None:
     """What is stored must read back as the task's type; else every later read would fail on it."""
-    if computed.record.absent:
-        return
-    try:
-        plan.decode(computed.record.payload)
-    except msgspec.DecodeError as error:
-        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {error}", field=plan.name) from error
+    if problem := plan.unreadable(computed.record):
+        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {problem}", field=plan.name)

@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from parbake.contract import Use
+from parbake.artifact import Record
 from parbake.errors import BadInput, DeclarationError
 from parbake.tasks import Artifact, Stored, Task
 
@@ -107,7 +107,7 @@ class Plan:
         self.contract = task.contract
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
-        self.inherited = _bound_by(task)
+        self.fenced_throughout = _fenced_throughout(task)
         self.is_async = inspect.iscoroutinefunction(task.fn)
         self.batched = isinstance(task, Artifact) and task.batched
         try:
@@ -116,6 +116,16 @@ class Plan:
             raise DeclarationError(f"{task.name}: its value type cannot be stored ({error})", field="return") from error
         self.encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
         self.key_names = _key_names(task)
+
+    def unreadable(self, record: Record) -> str:
+        """Why a record's value does not read as the task's type; empty when it does, or is known to be absent."""
+        if record.absent:
+            return ""
+        try:
+            self.decode(record.payload)
+        except msgspec.DecodeError as error:
+            return str(error)
+        return ""
 
     def names(self, key: Any) -> dict[str, str]:
         """What fills the placeholders of the contract's tag templates for one key."""
@@ -139,10 +149,8 @@ def watched_families(tasks: Iterable[Task]) -> dict[str, set[str]]:
     return found
 
 
-def _bound_by(task: Task) -> frozenset[str]:
-    """The families that a task fences, itself or through what it reads."""
-    inputs = [source for source in task.inputs if isinstance(source, Stored)]
-    return _fenced(task).union(*(_bound_by(source) for source in inputs), *(_bound_by(s) for s in _reads(task)))
+def _fenced_throughout(task: Task) -> frozenset[str]:
+    return _fenced(task).union(*(_fenced_throughout(other) for other in task.may_read))
 
 
 def _fenced(task: Task) -> frozenset[str]:
@@ -156,9 +164,7 @@ def _reads(task: Task) -> list[Stored]:
     Not its models: those bind by their generation and their own contract. Else any change of what a model was trained
     on would keep everything made with it from being served until the next training.
     """
-    fallback = task.contract.fallback_if_stale if isinstance(task, Stored) else None
-    others = [*task.inputs, *([fallback.task] if isinstance(fallback, Use) else [])]
-    return [other for other in others if isinstance(other, Artifact)]
+    return [other for other in task.may_read if isinstance(other, Artifact)]
 
 
 def _key_names(task: Stored) -> tuple[str, ...]:

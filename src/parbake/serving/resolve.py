@@ -227,7 +227,7 @@ class Resolver:
         """What is stored of a key, may be served now, and reads as the task's type."""
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
         record, judgement = self._best(plan, lookup, context)
-        if record is None or judgement.verdict not in SERVABLE or not _is_readable(plan, record):
+        if record is None or judgement.verdict not in SERVABLE or plan.unreadable(record):
             return None
         return record, judgement
 
@@ -298,10 +298,3 @@ def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, 
     age = now - record.computed_at + meta.inputs_age_s
     pending = bool(meta.tags.refreshes) and is_pending(record, marks)
     return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
-
-
-def _is_readable(plan: Plan, record: Record) -> bool:
-    try:
-        return record.absent or plan.decode(record.payload) is not record
-    except msgspec.DecodeError:
-        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from time import monotonic
 from typing import Any
@@ -72,14 +73,9 @@ async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> Async
         yield scope
 
 
-@contextlib.asynccontextmanager
-async def carried(acks: Acks) -> AsyncIterator[None]:
-    """Carry a caller's acknowledgements into every scope that is opened inside; nothing else is shared."""
-    if not acks:
-        yield
-        return
-    async with request(acks=acks):
-        yield
+def carried(acks: Acks) -> AbstractContextManager[Request | None]:
+    """Carry a caller's acknowledgements into every scope that is opened inside; without any, nothing is shared."""
+    return opened(acks=acks) if acks else contextlib.nullcontext()
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from parbake.adapters import adapter
@@ -13,6 +14,6 @@ if TYPE_CHECKING:
 
 def open_store(url: str) -> Store:
     """Open a store by URL; the scheme is the name of the module here that answers for it (``rediss`` is ``redis``)."""
-    plain = url.replace("rediss://", "redis://", 1) if url.startswith("rediss://") else url
+    plain = re.sub("^rediss:", "redis:", url)
     module = adapter(__name__, plain, setting="store", example="lmdb:///var/lib/shop", error=StoreError)
     return cast("Store", module.open_url(url))

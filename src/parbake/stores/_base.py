@@ -120,13 +120,8 @@ class EngineStore(ABC):
 
     async def apply(self, changes: Sequence[Change], *, now: float, position: events.Position | None = None) -> Ack:
         """See :class:`parbake.ports.Store`."""
-        raised: dict[str, int] = {}
-        duplicates, ack = 0, None
-        for part, at in events.split(changes, position, self.commit_limit - engine.COMMON_ITEMS):
-            ack = await self._apply(part, now, at)
-            raised.update(ack.raised)
-            duplicates += ack.duplicates
-        return msgspec.structs.replace(ack, raised=raised, duplicates=duplicates) if ack else Ack(Stamp(0, 0), {})
+        parts = events.split(changes, position, self.commit_limit - engine.COMMON_ITEMS)
+        return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
 
     async def _apply(self, changes: Sequence[Change], now: float, position: events.Position | None) -> Ack:
         return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, position))

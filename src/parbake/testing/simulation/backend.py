@@ -19,7 +19,7 @@ T = TypeVar("T")
 REMEMBERED = 400
 GENERAL = 0.3
 """The share of reads of an embedded store that go the general way."""
-SLOW_ITEM = 0.1
+SLOW_ITEM = 0.15
 """The share of single items that are read noticeably later than those before."""
 
 

@@ -148,14 +148,13 @@ class Clients:
         task, key = self._reader_of(subject)
         before = asyncio.get_running_loop().create_task(process.run(self.read(process, task, key)))
         await sleep(self.world.rng.random() * self.world.slowness_s * 2)
-        told: list[Acks] = []
+        told = None
         if process.is_alive:
-            change = self._tell(process, self.world.commit(subject, "changed"))
-            await process.run(_noted(change, told))
+            told = await process.run(self._tell(process, self.world.commit(subject, "changed")))
         if self.world.rng.random() < 0.5:
             self.world.faults.fail_over(most=8)
         if process.is_alive:
-            await process.run(self.read(process, task, key, *told))
+            await process.run(self.read(process, task, key, told or NO_ACKS))
         await before
 
     async def _fall_silent(self) -> None:
@@ -248,8 +247,3 @@ class Clients:
         process = self._alive()
         if process is not None:
             await process.run(self.read(process, *self._reader_of(subject)))
-
-
-async def _noted(change: Coroutine[Any, Any, Acks], told: list[Acks]) -> None:
-    """Wait for a change and keep what came of it."""
-    told.append(await change)

@@ -188,7 +188,7 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
     beat = EngineStore.beat
     polled: dict[int, float] = {}
 
-    async def timed(self: Any, source: Any) -> Ack | None:
+    async def timed(self: Any, source: Any) -> list[Ack]:
         last = await drain_one(self, source)
         polled[id(self._store)] = self._clock.now()
         return last

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from parbake.app import App
 from parbake.artifact import Stamp
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
-SLOW = 0.2
+T = TypeVar("T")
+SLOW = 0.4
 """The share of ways to or from the store that take any time."""
 
 
@@ -111,7 +113,7 @@ class Process:
         self.app = self._build()
         self.spawn(self._lead(self.app))
 
-    def spawn(self, work: Any) -> asyncio.Task[Any]:
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run something in this process; it dies with it."""
         task = asyncio.get_running_loop().create_task(work)
         task.owner = self  # type: ignore[attr-defined]  # see loop.OwnedTask
@@ -119,10 +121,11 @@ class Process:
         task.add_done_callback(self.forget)
         return task
 
-    async def run(self, work: Any) -> None:
-        """Run a client's request in this process and wait until it ended, whether by itself or with the process."""
+    async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Run a client's request in this process and return what it came to; nothing when it died with the process."""
         with contextlib.suppress(asyncio.CancelledError):
-            await self.spawn(work)
+            return await self.spawn(work)
+        return None
 
     def crash(self) -> None:
         """Die at once: what was under way is not cleaned up, because nothing can be reached any more."""
