@@ -97,6 +97,8 @@ def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster
         writer = threading.Thread(target=load, args=(server, 100 + 50 * round_))
         writer.start()
         time.sleep(0.7)
+        enough = 2 * (round_ + 1)
+        assert eventually(lambda n=enough: len(acked) >= n, timeout_s=30)  # a busy machine takes longer
         server.kill()
         stop.set()
         writer.join(timeout=30)

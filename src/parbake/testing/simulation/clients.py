@@ -52,7 +52,7 @@ class Clients:
                 self._fall_silent,
                 self.world.faults.strike,
             ],
-            [85, 6, 1, 2, 0.6, 0.3, 0.5, self.world.faults.weight],
+            [85, 6, 1.5, 2, 0.6, 0.3, 0.5, self.world.faults.weight],
         )[0]
         await act()
 
