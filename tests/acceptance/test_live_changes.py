@@ -45,18 +45,19 @@ def test_a_promotion_is_said_at_once_and_gone_when_the_clock_says_so(cluster: Cl
     assert "77 %" not in server.chat("What promotions do you have right now?").text
 
 
-def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Server) -> None:
+def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Server, asin: str) -> None:
     """After a DELETE returns, the product is in no reply, whatever was precomputed."""
     shopper = "u00011"
     first = server.chat("Recommend me a book", user=shopper)
-    asin, title = first.cards[0]["asin"], first.cards[0]["title"]
-    assert server.client.delete(f"/shop/products/{asin}").status_code == 200
+    card = next(card for card in first.cards if card["asin"] != asin)  # other tests need that one
+    gone, title = card["asin"], card["title"]
+    assert server.client.delete(f"/shop/products/{gone}").status_code == 200
     for message in ("Recommend me a book", f"I am looking for {title}", f"how much is {title}?", "What is popular?"):
         reply = server.chat(message, user=shopper)
-        assert asin not in [c["asin"] for c in reply.cards], message
-    page = {"messages": [{"role": "user", "content": "hello"}], "metadata": {"page": asin}}
+        assert gone not in [c["asin"] for c in reply.cards], message
+    page = {"messages": [{"role": "user", "content": "hello"}], "metadata": {"page": gone}}
     assert server.client.post("/v1/chat/completions", json=page).status_code == 404
-    assert server.serve("product_embeddings", asin)["value"] is None
+    assert server.serve("product_embeddings", gone)["value"] is None
 
 
 def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> None:

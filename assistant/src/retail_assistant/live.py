@@ -113,6 +113,10 @@ class LiveShop:
         )
         return [Order(*row) for row in rows]
 
+    def bought(self, shopper: str) -> set[str]:
+        """Every product that a shopper has ever purchased."""
+        return {row[0] for row in self.conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,))}
+
     def genres(self) -> list[str]:
         """The genres on sale."""
         return [row[0] for row in self.conn.execute("SELECT DISTINCT genre FROM products WHERE listed = 1")]

@@ -9,6 +9,7 @@ import parbake as pb
 from retail_assistant import compose
 from retail_assistant.chat import generation
 from retail_assistant.chat.guardrails import Checked
+from retail_assistant.recs.refining import Moment
 from retail_assistant.shop import records
 
 NOW = 1_790_000_000.0
@@ -88,6 +89,26 @@ async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(d
     text, made = await desk.ask("and for opened boxes?", history=asked)
     assert "faq_answers" not in tasks_of(made)
     assert "14 days" in text
+
+
+async def test_recommendations_that_there_was_no_time_to_refine_are_filtered_all_the_same(desk, monkeypatch):
+    """Past the budget of the refinement, what was bought, delisted or sold out is still not among the cards."""
+
+    def out_of_time(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr(Moment, "order", out_of_time)
+    _, made = await desk.ask("Recommend me something", user="u00003")
+    assert "degraded" in {step["verdict"] for step in made["steps"]}
+    sold_out, bought, delisted, *left = [card["asin"] for card in made["cards"]]
+    records.set_inventory(desk.conn, sold_out, 0)
+    records.add_purchase(desk.conn, shopper="u00003", asin=bought, now=NOW + 5)
+    records.delist(desk.conn, delisted, now=NOW + 5)
+    _, made = await desk.ask("Recommend me something", user="u00003", metadata={"page": left[0]})
+    cards = [card["asin"] for card in made["cards"]]
+    assert len(cards) == 5
+    assert cards[0] == left[1]
+    assert not {sold_out, bought, delisted, left[0]}.intersection(cards)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 
 import parbake as pb
 from retail_assistant.chat.generation import (
@@ -20,6 +20,7 @@ from retail_assistant.chat.wording import named_format, named_genre
 from retail_assistant.knowledge.tasks import Offer, promotions_for, review_summaries
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import price, stock
+from retail_assistant.recs.tasks import SHOWN as CARDS
 from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.shop.queries import Product
 
@@ -62,10 +63,12 @@ class Answers:
         return Draft(stream=texts(served.unwrap()), sources=sources, fallback=evidence[0])
 
     async def recommend(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as below
-        """Precomputed candidates, refined now."""
+        """Precomputed candidates, refined now; a base that nobody had the time to refine is filtered all the same."""
         words = " ".join([*turn.earlier_questions[-2:], turn.message])
         served = await self._app.serve(recommendations, turn.shopper, shopper=turn.shopper, page=turn.page, words=words)
         asins = tuple(c.asin for c in served.value or ())
+        if served.verdict is pb.Verdict.DEGRADED:
+            asins = self._buyable(asins, but={turn.page, *self._shop.bought(turn.shopper)})[:CARDS]
         if not asins:
             return Draft("I have nothing that fits right now.")
         head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
@@ -167,8 +170,7 @@ class Answers:
         """What sells."""
         genre = named_genre(question, self._shop.genres())
         served = await self._app.serve(trending, genre or "all")
-        live = [c.asin for c in served.value or () if self._shop.product(c.asin) and self._shop.stock(c.asin)]
-        asins = tuple(live[:SHOWN])
+        asins = self._buyable(c.asin for c in served.value or ())[:SHOWN]
         if not asins:
             return Draft("Nothing stands out right now.")
         return Draft(
@@ -188,6 +190,10 @@ class Answers:
             "I can only help with this shop: books, prices, orders and our policies. "
             "For anything else, please ask our support team."
         )
+
+    def _buyable(self, asins: Iterable[str], *, but: Collection[str | None] = ()) -> tuple[str, ...]:
+        """Those of some products that are listed and in stock, in their order."""
+        return tuple(a for a in asins if a not in but and self._shop.product(a) and self._shop.stock(a))
 
     def _listing(self, head: str, asins: tuple[str, ...]) -> str:
         return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}})." for a in asins)])
