@@ -230,7 +230,7 @@ class World:
     async def _applied(self) -> int:
         store = open_store(f"redis://127.0.0.1:{self._port}")
         try:
-            return await store.applied("shop")
+            return (await store.applied("shop")).position
         finally:
             await store.close()
 

@@ -101,6 +101,13 @@ class Ack(msgspec.Struct, frozen=True):
         return acks.ticket(self.tags)
 
 
+class Applied(msgspec.Struct, frozen=True):
+    """How far a source was applied: 0 at the start; ``event_id`` is how the id of the event there begins, if known."""
+
+    position: int = 0
+    event_id: str = ""
+
+
 class Raised(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the store's event log."""
 
@@ -179,12 +186,8 @@ class Store(Protocol):
         """
         ...
 
-    async def applied(self, source: str) -> int:
-        """The last applied position of a source, 0 at the start."""
-        ...
-
-    async def identity(self, source: str) -> str:
-        """How the id of the event at the applied position begins; empty when that is not known."""
+    async def applied(self, source: str) -> Applied:
+        """How far a source was applied, with the event there: one reading, since both can go back together."""
         ...
 
     async def beat(self, source: str, at: float) -> bool:

@@ -70,7 +70,7 @@ class TestLmdb(StoreSuite):
         assert (await store.stamp()) == (ack.stamp, control)
         lookup = await store.read("t@1", b"k")
         assert (len(lookup.records), lookup.marks["policy/a"]) == (1, ack.stamp.pack())
-        assert await store.applied("s") == 1
+        assert (await store.applied("s")).position == 1
         await store.close()
 
     async def test_another_processs_event_is_seen_at_once(self, tmp_path):

@@ -220,20 +220,21 @@ async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_p
 
 
 async def test_another_process_that_goes_on_is_no_other_source(world, monkeypatch):
-    """An event that is applied elsewhere between the two looks at the store does not make the source a foreign one."""
+    """An event that is applied elsewhere between the look at the store and the poll makes no foreign source."""
     store = MemoryStore()
     first, _ = lookup_task(world, store=store)
     world.put("a", "1")
     await first.drain()
     second, _ = lookup_task(world, store=store)
-    identity = store.identity
+    applied = store.applied
 
-    async def after_another_drain(source):
-        monkeypatch.setattr(store, "identity", identity)
+    async def before_another_drain(source):
+        monkeypatch.setattr(store, "applied", applied)
+        done = await applied(source)
         world.put("a", "2")
         await first.drain()
-        return await identity(source)
+        return done
 
-    monkeypatch.setattr(store, "identity", after_another_drain)
+    monkeypatch.setattr(store, "applied", before_another_drain)
     await second.drain()
     assert await second.applied() == {"facts": 2}

@@ -18,7 +18,7 @@ from parbake.errors import DeclarationError, ForeignSource, NotAcknowledged, Par
 from parbake.fence.tags import family, raised_by
 from parbake.lanes.parking import everything, parked_change
 from parbake.lanes.recovery import Recovery
-from parbake.ports import Ack, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
+from parbake.ports import Ack, Applied, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
 from parbake.telemetry import Counters
 
 PAGE = 1000
@@ -102,7 +102,7 @@ class Ingest:
     async def applied(self) -> dict[str, int]:
         """How far each ordered log was applied, by name: an outbox may be pruned up to there."""
         parts = [part for source in self._sources for part in await _parts(source)]
-        return {part.name: await self._store.applied(part.name) for part in parts}
+        return {part.name: (await self._store.applied(part.name)).position for part in parts}
 
     async def restart(self, name: str) -> Ack:
         """Hear a source from its beginning again, after raising all its families: what it lost is not known.
@@ -120,18 +120,19 @@ class Ingest:
                 return cast("Ack", Ack.together(acks))
         raise SourceError(f"no source is named {name!r}", field="source")
 
-    async def _recognise(self, source: EventSource, after: int, extent: Extent) -> None:
+    async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
         """Raise :class:`ForeignSource` unless the log is the one the store was built from.
 
         A source that was replaced, or restored from a copy older than what was applied, would otherwise look as if all
         its new events were applied already. The store keeps the id of the last event it has applied, so that all
         before it may be pruned; once that one is gone too, the log only has to reach as far.
         """
+        after = done.position
         if extent.last >= after and (not after or source.name in self._recognised):
             return
-        if extent.last < after or not await self._is_known(source, after):
-            if await self._store.applied(source.name) != after:
-                return  # another process has gone on meanwhile, so what was compared does not belong together
+        if extent.last < after or not await _tells(source, done):
+            if await self._store.applied(source.name) != done:
+                return  # it was accepted as it is by somebody meanwhile (:meth:`restart`)
             raise ForeignSource(
                 f"source {source.name!r} is not the one this store was built from (position {after} was applied, and "
                 f"it ends at {extent.last} or tells another event there); delete the store and let it be rebuilt, "
@@ -139,12 +140,6 @@ class Ingest:
                 field=source.name,
             )
         self._recognised.add(source.name)
-
-    async def _is_known(self, source: EventSource, after: int) -> bool:
-        """Whether the event at the applied position is the one that was applied, as far as either can tell."""
-        told = await self._store.identity(source.name)
-        rows = await asyncio.to_thread(source.poll, after - 1, 1) if told else []
-        return not rows or rows[0].position != after or rows[0].id.startswith(told)
 
     async def _drain_one(self, source: EventSource) -> list[Ack]:
         try:
@@ -155,9 +150,10 @@ class Ingest:
             raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
 
     async def _drain_all(self, source: EventSource) -> list[Ack]:
-        after, acks = await self._store.applied(source.name), list[Ack]()
+        done, acks = await self._store.applied(source.name), list[Ack]()
+        after = done.position
         extent, rows = await asyncio.to_thread(lambda: (source.extent(), source.poll(after, PAGE)))
-        await self._recognise(source, after, extent)
+        await self._recognise(source, done, extent)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
@@ -224,6 +220,12 @@ async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
         raise
     except Exception as error:
         raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
+
+
+async def _tells(source: EventSource, done: Applied) -> bool:
+    """Whether the event at the applied position is the one that was applied, as far as either can tell."""
+    rows = await asyncio.to_thread(source.poll, done.position - 1, 1) if done.event_id else []
+    return not rows or rows[0].position != done.position or rows[0].id.startswith(done.event_id)
 
 
 def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:

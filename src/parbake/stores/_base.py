@@ -10,7 +10,7 @@ import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
 from parbake.fence.control import Control, Promotion
-from parbake.ports import Ack, Change, Lookup, Parked, Raised
+from parbake.ports import Ack, Applied, Change, Lookup, Parked, Raised
 from parbake.stores import _engine as engine
 from parbake.stores import _events as events
 
@@ -126,13 +126,9 @@ class EngineStore(ABC):
     async def _apply(self, changes: Sequence[Change], now: float, position: events.Position | None) -> Ack:
         return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, position))
 
-    async def applied(self, source: str) -> int:
+    async def applied(self, source: str) -> Applied:
         """See :class:`parbake.ports.Store`."""
         return await self._look(lambda txn: events.applied(txn, source))
-
-    async def identity(self, source: str) -> str:
-        """See :class:`parbake.ports.Store`."""
-        return await self._look(lambda txn: events.identity(txn, source))
 
     async def beat(self, source: str, at: float) -> bool:
         """See :class:`parbake.ports.Store`."""

@@ -10,7 +10,7 @@ import msgspec
 from parbake.artifact import Stamp
 from parbake.errors import StoreError
 from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
-from parbake.ports import Ack, Change, Parked, Raised
+from parbake.ports import Ack, Applied, Change, Parked, Raised
 from parbake.stores import _engine as engine
 from parbake.stores._engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
 
@@ -67,7 +67,7 @@ def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Seque
     Raises :class:`StoreError` when the store has gone back to before what these changes follow.
     """
     source, after, last = position
-    done = applied(txn, source)
+    done = applied(txn, source).position
     if done >= last:
         return ()
     if done < after:
@@ -80,14 +80,10 @@ def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Seque
     return changes[done - after :] if len(changes) == last - after else changes
 
 
-def applied(txn: ReadTxn, source: str) -> int:
-    """The last applied position of a source."""
-    return int.from_bytes((txn.get(APPLIED + source.encode()) or b"")[:8], "big")
-
-
-def identity(txn: ReadTxn, source: str) -> str:
-    """How the id of the event at the applied position begins."""
-    return (txn.get(APPLIED + source.encode()) or b"")[8:].decode("utf-8", "surrogatepass")
+def applied(txn: ReadTxn, source: str) -> Applied:
+    """The last applied position of a source, and how the id of the event there begins."""
+    raw = txn.get(APPLIED + source.encode()) or b""
+    return Applied(int.from_bytes(raw[:8], "big"), raw[8:].decode("utf-8", "surrogatepass"))
 
 
 def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: float) -> Ack:

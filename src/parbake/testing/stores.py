@@ -19,7 +19,7 @@ from parbake.artifact import Meta, Record, Stamp, Tags
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Change, Glimpses, Parked, Store
+from parbake.ports import Applied, Change, Glimpses, Parked, Store
 
 TASK = "task@1"
 
@@ -135,14 +135,14 @@ class StoreSuite(ABC):
         """Two processes that poll one outbox apply each row once; the applied position is a contiguous prefix."""
         store = self.open_store(tmp_path)
         rows = [Change((f"policy/{n}", "policy/*"), "shop", str(n)) for n in (1, 2, 3)]
-        assert await store.applied("shop") == 0
+        assert await store.applied("shop") == Applied()
         await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
         again = await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
         assert (again.raised, again.stamp.sequence) == ({}, 2)
         overlap = await store.apply(rows[1:], now=1.0, position=("shop", 1, 3))
         assert set(overlap.raised) == {"policy/3", "policy/*"}
-        assert await store.applied("shop") == 3
-        assert await store.applied("other") == 0
+        assert (await store.applied("shop")).position == 3
+        assert (await store.applied("other")).position == 0
         await store.close()
 
     async def test_changes_after_a_position_that_was_lost_are_refused(self, tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ class StoreSuite(ABC):
             assert error.field == "store"
         else:
             raise AssertionError("a position was jumped over")
-        assert (await store.applied("shop"), await store.stamp()) == (1, before)
+        assert ((await store.applied("shop")).position, await store.stamp()) == (1, before)
         await store.close()
 
     async def test_duplicates_are_counted_and_raised_again(self, tmp_path: Path) -> None:
@@ -219,14 +219,15 @@ class StoreSuite(ABC):
     async def test_the_last_applied_event_is_known_by_its_id(self, tmp_path: Path) -> None:
         """It tells another log from the one that was applied; a long id is known by its beginning."""
         store = self.open_store(tmp_path)
-        assert await store.identity("shop") == ""
+        assert await store.applied("shop") == Applied(0, "")
         rows = [Change((f"policy/{n}", "policy/*"), "shop", f"id-{n}" * 100) for n in (1, 2)]
         await store.apply(rows, now=1.0, position=("shop", 0, 2))
-        told = await store.identity("shop")
-        assert told
-        assert rows[1].id.startswith(told)
+        done = await store.applied("shop")
+        assert done.position == 2
+        assert done.event_id
+        assert rows[1].id.startswith(done.event_id)
         await store.apply(rows[:1], now=1.0, position=("shop", 0, 1))
-        assert (await store.identity("shop"), await store.applied("shop")) == (told, 2)
+        assert await store.applied("shop") == done
         await store.close()
 
     async def test_a_source_is_rewound_in_one_step_with_its_tags(self, tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ class StoreSuite(ABC):
         await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, position=("shop", 0, 1))
         ack = await store.rewind("shop", ["policy", "policy/*"], now=1.0)
         assert ack.raised == {"policy": 2, "policy/*": 2}
-        assert (await store.applied("shop"), await store.identity("shop")) == (0, "")
+        assert await store.applied("shop") == Applied(0, "")
         await store.close()
 
     async def test_an_event_is_parked_with_its_position(self, tmp_path: Path) -> None:
@@ -248,7 +249,7 @@ class StoreSuite(ABC):
         await store.apply(changes, now=1.0, position=("shop", 0, 2))
         (kept,) = await store.parked(10)
         assert (kept.source, kept.position, kept.reason, kept.at, kept.event) == ("shop", 1, "no tag", 1.0, b"\xff1")
-        assert await store.applied("shop") == 2
+        assert (await store.applied("shop")).position == 2
         await store.close()
 
     async def test_parked_events_are_listed_and_forgotten(self, tmp_path: Path) -> None:

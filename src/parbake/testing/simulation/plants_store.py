@@ -168,7 +168,7 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
         ack = await publish(self, published)
         for event in published:
             source, _, position = event.id.partition("-")
-            done = await self._store.applied(source)
+            done = (await self._store.applied(source)).position
             await self._store.apply([Change(event.tags)], now=self._clock.now(), position=(source, done, int(position)))
         return ack
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from parbake.app import App
 from parbake.artifact import Stamp
-from parbake.errors import StoreError
+from parbake.errors import ParbakeError, StoreError
 from parbake.fence.control import Control
 from parbake.ports import Ack
 from parbake.stores._base import EngineStore
@@ -164,12 +164,17 @@ class Process:
         )
 
     async def _lead(self, app: SimApp) -> None:
-        with contextlib.suppress(asyncio.CancelledError):
+        """Be what it is until it dies; nothing may keep it from that, or end it."""
+        try:
             if self.is_worker:
                 await app.work()
             else:
                 async with app.serving():
                     await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return
+        except ParbakeError as error:
+            self.world.oracle.violate("I5 liveness", f"{self.name} has ended: {error}")
 
     async def breathe(self) -> None:
         """Spend a little time between two reads of a computation; longer where this process is slow or paused."""
