@@ -211,24 +211,26 @@ class Clients:
             self.world.faults.fail_over(most=8)
 
     async def _sweep(self) -> None:
-        """Raise the floor to where the counter stands, while what lies below it is read and raised again."""
-        process = self._alive()
-        if process is not None:
-            await process.run(self._raise_floor(process))
+        """Raise the floor to where the counter stands, while what lies below it is raised again."""
+        process, other = self._alive(), self._alive()
+        if process is not None and other is not None:
+            await process.run(self._raise_floor(process, other))
 
-    async def _raise_floor(self, process: Process) -> None:
+    async def _raise_floor(self, process: Process, other: Process) -> None:
+        """Everything made of an entity lies just above the floor when its watermark is swept and raised at once."""
         assert process.app is not None
         store, subject = process.app.engine.store, self.world.rng.choice(ENTITIES)
         try:
             await self._tell(process, self.world.commit(subject, "changed"))
             floor, _ = await store.stamp()
+            await self._read_all_of(subject)
             change = self.world.commit(subject, "changed")
-            at_once = [self._soon(lambda: self._read_one_of(subject)) for _ in range(4)]
-            at_once.append(self._soon(lambda: self._tell(process, change)))
+            told = self._soon(lambda: self._tell(other, change))
             self.world.say(f"{process.name} raises the floor to {floor}")
-            await store.raise_floor(floor)
-            await asyncio.gather(*at_once)
-            await self._read_one_of(subject)
+            with process.network.slowly():
+                await store.raise_floor(floor)
+            await told
+            await self._read_all_of(subject)
             await self.run_batch(process, "weights")  # the model lies below the floor now
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
@@ -241,6 +243,14 @@ class Clients:
             await act()
 
         return asyncio.get_running_loop().create_task(later())
+
+    async def _read_all_of(self, subject: str) -> None:
+        """Read everything that a change concerns, each on some server."""
+        family, _, entity = subject.partition("/")
+        for task in dict.fromkeys(READERS[family]):
+            process = self._alive()
+            if process is not None:
+                await process.run(self.read(process, task, entity if entity in SERVED[task] else SERVED[task][0]))
 
     async def _read_one_of(self, subject: str) -> None:
         """Read something that a change concerns."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from parbake.app import App
@@ -36,6 +36,15 @@ class Network:
     latency_s = 0.006
     lost_answers = 0.0
     lost_requests = 0.0
+
+    @contextlib.contextmanager
+    def slowly(self) -> Iterator[None]:
+        """Take ten times as long meanwhile."""
+        self.latency_s = 10 * Network.latency_s
+        try:
+            yield
+        finally:
+            self.latency_s = Network.latency_s
 
 
 class SimApp(App):
