@@ -15,6 +15,7 @@ from parbake.contract import SERVABLE, judge
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control, Pointer
 from parbake.serving.binding import NO_CONTEXT
+from parbake.serving.resolve import as_served
 from parbake.stores import _engine as engine
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
@@ -166,7 +167,7 @@ def test_the_general_way_serves_the_same(task, held):
         return
     lookup = asyncio.run(app.engine.store.read(task.ref, b"sk"))
     record, judgement = resolver._best(plan, lookup, NO_CONTEXT)
-    assert served == resolver._served(plan, record, plan.decode(record.payload), judgement)
+    assert served == as_served(plan, record, plan.decode(record.payload), judgement, NOW)
 
 
 class Slow(MemoryStore):

@@ -90,7 +90,7 @@ class Resolver:
             value = plan.decode(found.payload)
         except msgspec.DecodeError:
             return None
-        served = self._served(plan, found.header, value, judgement)
+        served = as_served(plan, found.header, value, judgement, now)
         self._count(plan, raw, served, started)
         return served
 
@@ -158,22 +158,7 @@ class Resolver:
         except msgspec.DecodeError:  # stored when the task had another type: as good as none
             async with within_deadline(plan.name):
                 return await self._on_demand(plan, key, context)
-        return Found(self._served(plan, record, value, judgement), ((plan.ref, record),))
-
-    def _served(self, plan: Plan, record: Header, value: Any, judgement: Judgement) -> Served[Any]:
-        age, meta = self._clock.now() - record.computed_at, record.meta
-        return Served(
-            plan.name,
-            value,
-            judgement.verdict,
-            record.lane,
-            age if age > 0 else 0.0,
-            judgement.confidence,
-            unpack_stamp(record.stamp),
-            judgement.reason,
-            meta.cost_s,
-            meta.generation,
-        )
+        return Found(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
 
     async def _fall_back(
         self, plan: Plan, key: Any, record: Record | None, judgement: Judgement, context: Context
@@ -220,7 +205,7 @@ class Resolver:
         if made.record.absent:
             return await self._absent(plan, key, made.record, context)
         confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
-        served = self._served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence))
+        served = as_served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
         return Found(served, ((plan.ref, made.record),) if made.storable else ())
 
     async def _look(self, plan: Plan, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
@@ -247,7 +232,7 @@ class Resolver:
         if isinstance(fallback, Use):
             used = await self._use(plan, key, fallback, judgement, context)
             return Found(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
-        return Found(self._served(plan, record, None, judgement), ((plan.ref, record),))
+        return Found(as_served(plan, record, None, judgement, self._clock.now()), ((plan.ref, record),))
 
     async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
         """Serve another task's value under this one's name, saying why."""
@@ -298,3 +283,20 @@ def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, 
     age = now - record.computed_at + meta.inputs_age_s
     pending = bool(meta.tags.refreshes) and is_pending(record, marks)
     return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
+
+
+def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
+    """What a read returns of a record; ``now`` in epoch seconds."""
+    age, meta = now - record.computed_at, record.meta
+    return Served(
+        plan.name,
+        value,
+        judgement.verdict,
+        record.lane,
+        age if age > 0 else 0.0,
+        judgement.confidence,
+        unpack_stamp(record.stamp),
+        judgement.reason,
+        meta.cost_s,
+        meta.generation,
+    )

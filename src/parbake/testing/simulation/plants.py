@@ -15,7 +15,7 @@ from parbake.artifact import Tags
 from parbake.contract import Contract, Judgement, Verdict
 from parbake.fence import check, tags
 from parbake.fence.recording import Recording
-from parbake.serving import compute, revalidate
+from parbake.serving import compute, resolve, revalidate
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.demand import Demand, flight_of
 from parbake.serving.flight import Flights
@@ -86,7 +86,8 @@ def input_not_fenced(stack: ExitStack) -> None:
         if record is None:
             return await read_input(self, task, key, recording, context)
         recording.artifact(plan.ref, record, now=self._clock.now())
-        return self._served(plan, record, plan.decode(record.payload), Judgement(Verdict.FRESH, 1.0))
+        value = plan.decode(record.payload)
+        return resolve.as_served(plan, record, value, Judgement(Verdict.FRESH, 1.0), self._clock.now())
 
     method(stack, Resolver, "read_input", trusting)
 
