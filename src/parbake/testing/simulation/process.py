@@ -113,8 +113,11 @@ class Process:
         self.world.oracle.computing(self, task, key)
 
     def forget(self, task: Any) -> None:
-        """A task of this process has ended."""
+        """A task of this process has ended; with an error, if at all, that the product declares."""
         self.tasks.pop(task, None)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ParbakeError | TimeoutError):
+            self.world.oracle.violate("typed errors", f"{self.name}: {error!r}")
 
     def start(self) -> None:
         """Come up with an empty memory."""
