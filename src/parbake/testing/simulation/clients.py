@@ -211,25 +211,29 @@ class Clients:
             self.world.faults.fail_over(most=8)
 
     async def _sweep(self) -> None:
-        """Raise the floor to where the counter stands, while what lies below it is raised again."""
+        """Raise the floor to where the counter stands, while what lies around it is read, or raised again."""
         process, other = self._alive(), self._alive()
         if process is not None and other is not None:
-            await process.run(self._raise_floor(process, other))
+            await process.run(self._raise_floor(process, other, self.world.rng.choice(ENTITIES)))
 
-    async def _raise_floor(self, process: Process, other: Process) -> None:
-        """Everything made of an entity lies just above the floor when its watermark is swept and raised at once."""
+    async def _raise_floor(self, process: Process, other: Process, subject: str) -> None:
         assert process.app is not None
-        store, subject = process.app.engine.store, self.world.rng.choice(ENTITIES)
+        store = process.app.engine.store
         try:
+            await self._read_all_of(subject)
             await self._tell(process, self.world.commit(subject, "changed"))
             floor, _ = await store.stamp()
-            await self._read_all_of(subject)
-            change = self.world.commit(subject, "changed")
-            told = self._soon(lambda: self._tell(other, change))
             self.world.say(f"{process.name} raises the floor to {floor}")
-            with process.network.slowly():
+            if self.world.rng.random() < 0.5:  # what was made before the change dies by the floor, and not by its mark
+                meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(6)]
                 await store.raise_floor(floor)
-            await told
+            else:  # what lies just above the floor is outdated again by a mark that the sweep has listed
+                await self._read_all_of(subject)
+                change = self.world.commit(subject, "changed")
+                meanwhile = [self._soon(lambda: self._tell(other, change))]
+                with process.network.slowly():
+                    await store.raise_floor(floor)
+            await asyncio.gather(*meanwhile)
             await self._read_all_of(subject)
             await self.run_batch(process, "weights")  # the model lies below the floor now
         except ParbakeError as error:

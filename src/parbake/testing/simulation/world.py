@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from parbake.app import App
+from parbake.errors import ParbakeError
 from parbake.lanes.batch import Run
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
@@ -67,6 +68,7 @@ class World:
         self.faults = Faults(self)
         self.clients = Clients(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
+        self.slow_items_s = self.rng.choice([0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
@@ -138,8 +140,7 @@ class World:
     async def _check_liveness(self) -> None:
         """I5: everything committed is acknowledged by now, every key is served, fresh, and from what is stored."""
         for process in self.processes:
-            assert process.app is not None
-            await process.run(process.app.drain())
+            await process.run(self._hear(process))
         for truth in self.truths:
             if self.acked_to[truth.name] < len(truth.outbox):
                 self.oracle.violate("I5 liveness", f"{truth.name}: an event is never acknowledged")
@@ -152,6 +153,13 @@ class World:
                 for key in keys:
                     await self._read_healed(self.rng.choice(self.processes), task, key, must_hit=must_hit)
         self.oracle.tally = before
+
+    async def _hear(self, process: Process) -> None:
+        assert process.app is not None
+        try:
+            await process.app.drain()
+        except ParbakeError as error:
+            self.oracle.violate("I5 liveness", f"{process.name} cannot hear after all healed: {error}")
 
     async def _read_healed(self, process: Process, task: str, key: str, *, must_hit: bool) -> None:
         hits, reads = self.oracle.tally.hits, self.oracle.tally.reads
