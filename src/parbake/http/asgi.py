@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING, Any, cast
 from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.fence.acks import read_tickets
 from parbake.http import routes
-from parbake.http.messages import AFTER, MAX_BODY, HttpRequest, Response, json_response, problem, too_large
+from parbake.http.messages import (
+    AFTER,
+    MAX_BODY,
+    Handler,
+    HttpRequest,
+    Response,
+    Route,
+    json_response,
+    problem,
+    too_large,
+)
 from parbake.http.openapi import document
 from parbake.serving.scope import carried
 
 if TYPE_CHECKING:
     from parbake.app import App
 
-Handler = Callable[[HttpRequest], Awaitable[Response]]
-Route = tuple[str, str, Handler]
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

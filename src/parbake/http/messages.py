@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
@@ -55,6 +55,11 @@ class Response:
     content_type: str = JSON
     stream: AsyncIterator[bytes] | None = None
     headers: tuple[tuple[str, str], ...] = ()
+
+
+Handler = Callable[[HttpRequest], Awaitable[Response]]
+Route = tuple[str, str, Handler]
+"""A method, a path that may hold ``{name}`` segments, and what answers."""
 
 
 def json_response(value: Any, status: int = 200) -> Response:

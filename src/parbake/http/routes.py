@@ -9,7 +9,7 @@ import msgspec
 
 from parbake.cloudevents import parse
 from parbake.errors import BadInput, ParbakeError, UnknownTask
-from parbake.http.messages import HttpRequest, Response, json_response
+from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
 from parbake.ports import Parked
 from parbake.serving.binding import check_live, live_inputs
@@ -18,7 +18,6 @@ from parbake.validation import field_of
 
 if TYPE_CHECKING:
     from parbake.app import App
-    from parbake.http.asgi import Route
 
 MAX_PARKED = 1000
 EVENT_SHOWN = 2000
