@@ -55,14 +55,22 @@ def model_of(kind: str, seed: int) -> StoreModel:
 
 def _play_some(kind: str, seeds: Sequence[int], mutant: str) -> list[History]:
     was_collecting = gc.isenabled()
-    gc.disable()  # a history is soon over, and all of it is garbage then
+    gc.disable()  # a history is soon over, and all of it is garbage then, once
+    gc.collect()
+    gc.freeze()  # what was there before is not looked through after each
     try:
         with planted(mutant):
-            return [play(seed, model_of(kind, seed)) for seed in seeds]
+            return [_play_alone(kind, seed) for seed in seeds]
     finally:
-        gc.collect()
+        gc.unfreeze()
         if was_collecting:
             gc.enable()
+
+
+def _play_alone(kind: str, seed: int) -> History:
+    history = play(seed, model_of(kind, seed))
+    gc.collect()
+    return history
 
 
 def run(
