@@ -27,6 +27,9 @@ _STAMP = struct.Struct(">QQ")
 STAMP_AT = slice(4, 20)
 """Where an encoded record has its stamp."""
 
+INCARNATION_BYTES = 8
+"""So many bytes at the beginning of a packed stamp are its incarnation."""
+
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
 _NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}

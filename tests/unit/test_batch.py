@@ -2,11 +2,11 @@
 
 import asyncio
 
-import msgspec
 import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.fence.control import renumber
 from parbake.stores._engine import save_control
 
 EVERY = pb.every("20m")
@@ -253,10 +253,7 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
         found = await begin()
         begun.append(found)
         if len(begun) == 1:
-            control = msgspec.structs.replace(found[2], incarnation=found[2].incarnation + 1)
-            await store._step(
-                lambda txn: save_control(txn, msgspec.structs.replace(control, blessed=control.incarnation))
-            )
+            await store._step(lambda txn: save_control(txn, renumber(found[2])))
         return found
 
     monkeypatch.setattr(store, "begin", losing)

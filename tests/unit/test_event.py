@@ -105,6 +105,17 @@ async def test_the_hottest_key_goes_first(lane, world):
     assert lane.calls == ["b", "c", "a"]
 
 
+async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, monkeypatch):
+    """A lane that had read of an incarnation with a higher number, which was lost, is not deaf to what follows."""
+    await lane.warm(world, "a")
+    at, _ = await lane.app.engine.store.stamp()
+    lane.lane._read_to = Stamp(at.incarnation + 1, 7)
+    await lane.change(world, "a")
+    monkeypatch.setattr("parbake.lanes.event.LOOK_BACK_S", 0.0)
+    await lane.step()
+    assert lane.calls == ["a"]
+
+
 async def test_the_cursor_survives_a_restart(lane, world):
     """What a dead worker had not refreshed, the next one does; what it had, it does not."""
     await lane.warm(world, "a", "b")

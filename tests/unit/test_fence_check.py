@@ -54,6 +54,19 @@ def test_a_record_of_an_earlier_incarnation_is_older_than_any_event_of_a_later_o
     assert killed_by(record(99), raised, {}, now=0) == "below the floor"
 
 
+def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
+    """Whatever its number, as long as the store knows its ancestry: clocks may have given the lost one the higher."""
+    ancestry = (at(0, 1)[:8], at(0, 3)[:8])
+    marks = {"policy/a": at(5, incarnation=3)}
+    found = msgspec.structs.replace(record(9, fences=("policy/a",)), stamp=at(9, incarnation=4))
+    assert killed_by(found, control(incarnation=3, blessed=3), marks, now=0) is None
+    known = control(incarnation=3, blessed=3, ancestry=ancestry)
+    assert killed_by(found, known, marks, now=0) == "from an incarnation that was lost"
+    later = control(incarnation=7, blessed=7, ancestry=(*ancestry, at(0, 7)[:8]))
+    assert killed_by(found, later, marks, now=0) == "from an incarnation that was lost"
+    assert killed_by(record(9), later, {}, now=0) is None
+
+
 def test_a_silent_source_makes_its_families_unknown():
     """Only what is fenced by a silent family is doubted."""
     assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).startswith("unknown")

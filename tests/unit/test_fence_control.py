@@ -4,7 +4,23 @@ import pytest
 
 from parbake.artifact import Stamp
 from parbake.errors import PromotionConflict, UnknownResource
-from parbake.fence.control import RETAINED, Control, Pointer, Promotion, begin, promote, rollback
+from parbake.fence.control import (
+    ANCESTRY_LIMIT,
+    RETAINED,
+    Control,
+    Pointer,
+    Promotion,
+    adopt,
+    begin,
+    bless,
+    has_lived_through,
+    promote,
+    raise_floor,
+    renumber,
+    rollback,
+    start,
+)
+from parbake.stores._engine import numbers
 
 EMPTY = Control(incarnation=1, blessed=1)
 AT = Stamp(1, 7).pack()
@@ -21,6 +37,56 @@ def test_generations_are_never_given_twice():
     control, first = begin(EMPTY)
     _, second = begin(control)
     assert first < second
+
+
+def moved(control, *hosts, number=None):
+    """Find the data on other hosts, one after the other."""
+    for host in hosts:
+        control = adopt(control, host, number or numbers())
+    return control
+
+
+def test_two_adoptions_of_one_state_are_two_incarnations():
+    """Also by processes whose clocks stand before the store's: one may be lost and know nothing of the other."""
+    slow = numbers(now_us=lambda: 7)
+    before = start(1_000_000, "one")
+    one, two = moved(before, "two", number=slow), moved(before, "three", number=slow)
+    assert len({before.incarnation, one.incarnation, two.incarnation}) == 3
+    assert before.incarnation < min(one.incarnation, two.incarnation)
+    assert one.next_generation != two.next_generation
+    assert has_lived_through(one, Stamp(before.incarnation, 7).pack())
+    assert not has_lived_through(one, Stamp(two.incarnation, 7).pack())
+
+
+def test_an_ancestry_goes_back_to_the_floor():
+    """What lies below the floor is dead anyway; a counter that begins anew continues the same life."""
+    first = start(5, "one")
+    last = renumber(moved(first, "two", "three"))
+    assert len(last.ancestry) == 4
+    assert list(last.ancestry) == sorted(last.ancestry)
+    kept = raise_floor(last, Stamp(last.incarnation - 1, 3).pack())
+    assert kept.ancestry == last.ancestry[2:]
+
+
+def test_a_blessing_that_discards_leaves_one_incarnation():
+    """What was stored before it is dead."""
+    found = moved(start(5, "one"), "two")
+    blessed = bless(found, found.incarnation, raise_floor=True)
+    assert blessed.ancestry == found.ancestry[-1:]
+    assert bless(found, found.incarnation, raise_floor=False).ancestry == found.ancestry
+
+
+def test_an_ancestry_that_is_forgotten_is_below_the_floor():
+    """So many incarnations are remembered; records of earlier ones are dead, rather than believed."""
+    control = moved(start(5, "one"), *(f"host {n}" for n in range(ANCESTRY_LIMIT + 3)))
+    assert len(control.ancestry) == ANCESTRY_LIMIT
+    assert control.floor[:8] == control.ancestry[0]
+
+
+def test_a_store_from_before_ancestries_knows_its_parent():
+    """Its first adoption notes where it came from."""
+    control = moved(Control(3, 3, host="one"), "two")
+    assert [int.from_bytes(lived, "big") for lived in control.ancestry] == [3, control.incarnation]
 
 
 def test_a_promotion_moves_all_its_pointers():

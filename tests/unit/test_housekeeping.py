@@ -66,7 +66,7 @@ async def test_a_store_in_doubt_is_not_swept(shop):
     from parbake.fence.control import adopt
     from parbake.stores import _engine as engine
 
-    moved = adopt(adopt(control, "one", 1), "two", 2)
+    moved = adopt(adopt(control, "one", engine.numbers()), "two", engine.numbers())
     await store._step(lambda txn: engine.save_control(txn, moved))
     assert await app.engine.housekeeping.step() == 0
     assert await store.log(pb.Stamp(0, 0), 10) == before

@@ -2,14 +2,14 @@
 
 ``killed_by`` is the whole guarantee in one function: a record is served only if its stamp reaches every tag it is
 fenced by, nothing it was built from is withdrawn, its models are the current ones, it has not run out by the clock,
-and the store's incarnation is blessed.
+and the store's incarnation is blessed and descends from the stamp's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from parbake.artifact import Header
+from parbake.artifact import INCARNATION_BYTES, Header
 from parbake.fence.control import Control
 from parbake.fence.tags import family
 
@@ -38,6 +38,9 @@ def killed_by(
     stamp, tags, floor = record.stamp, record.meta.tags, control.floor
     if stamp < floor:
         return "below the floor"
+    ancestry = control.ancestry  # has_lived_through, without a call: every read passes here
+    if ancestry and stamp[:INCARNATION_BYTES] not in ancestry:
+        return "from an incarnation that was lost"
     for tag in tags.fences:
         mark = marks.get(tag)
         if mark is not None and stamp < mark:

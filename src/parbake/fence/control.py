@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from parbake.artifact import Stamp
+from parbake.artifact import INCARNATION_BYTES, Stamp
 from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
 
 RETAINED = 3
 RUNNING_LIMIT = 64
 SEQUENCE_LIMIT = 1 << 63
+ANCESTRY_LIMIT = 64
 NOTHING = bytes(16)
 """The stamp below every other, packed."""
+Number = Callable[[int], int]
+"""Draws a number above another that nobody else draws, whatever the data on which it is drawn forgets of it."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
@@ -31,7 +34,8 @@ class Control(msgspec.Struct, frozen=True):
 
     ``floor`` is a packed stamp: an absent watermark means "not raised since the floor", and records below it are dead.
     ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
-    at which it was withdrawn.
+    at which it was withdrawn. ``ancestry`` are the incarnations that this data has lived through since the floor, its
+    own last, as stamps begin; empty where that was never noted.
     """
 
     incarnation: int
@@ -42,6 +46,7 @@ class Control(msgspec.Struct, frozen=True):
     withdrawn: dict[int, bytes] = {}
     running: tuple[int, ...] = ()
     host: str = ""
+    ancestry: tuple[bytes, ...] = ()
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -65,22 +70,49 @@ class Promotion(msgspec.Struct, frozen=True):
     incarnation: int
 
 
-def adopt(control: Control, host: str, at_us: int) -> Control:
+def start(incarnation: int, host: str = "") -> Control:
+    """The control record of an empty store: a new incarnation has lost nothing, so it is blessed.
+
+    Its floor is its beginning: a store that was wiped may still be written to by computations from before.
+    """
+    floor = Stamp(incarnation, 0).pack()
+    return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),))
+
+
+def adopt(control: Control, host: str, number: Number) -> Control:
     """The data turned up on another host: start an incarnation in which nothing is trusted until it is blessed.
 
-    Its number must exceed that of every incarnation whose end was lost, and its generations must not take numbers that
-    runs of those still write to; both are taken from the time (microseconds since the epoch), the only clock here.
+    Its number must be no other incarnation's, and its generations must not take numbers that runs of one whose end was
+    lost still write to. A lost incarnation's number may be the higher one (clocks differ): that is why a store knows
+    its ancestry, and believes no stamp from outside of it.
     """
     if not control.host:  # a store from before hosts were noted, or one that nobody has used
         return msgspec.structs.replace(control, host=host)
-    incarnation = max(control.incarnation + 1, at_us)
-    return msgspec.structs.replace(
-        control,
-        host=host,
-        incarnation=incarnation,
-        next_generation=max(control.next_generation + 1, at_us),
-        running=(),
-    )
+    moved = msgspec.structs.replace(control, host=host, next_generation=number(control.next_generation), running=())
+    return _followed_by(moved, number(control.incarnation))
+
+
+def _followed_by(control: Control, incarnation: int) -> Control:
+    """The next incarnation of the same data. What is older than the many that are remembered is dead."""
+    lived = control.ancestry or (_beginning(control.incarnation),)
+    ancestry = (*lived, _beginning(incarnation))[-ANCESTRY_LIMIT:]
+    floor = control.floor if ancestry[0] == lived[0] else max(control.floor, ancestry[0] + bytes(8))
+    return msgspec.structs.replace(control, incarnation=incarnation, ancestry=ancestry, floor=floor)
+
+
+def _beginning(incarnation: int) -> bytes:
+    """How the stamps of an incarnation begin."""
+    return Stamp(incarnation, 0).pack()[:INCARNATION_BYTES]
+
+
+def _since(floor: bytes, ancestry: Sequence[bytes]) -> tuple[bytes, ...]:
+    """The incarnations that may have records above a floor."""
+    return tuple(lived for lived in ancestry if lived >= floor[:INCARNATION_BYTES])
+
+
+def has_lived_through(control: Control, stamp: bytes) -> bool:
+    """Whether a packed stamp was read in an incarnation of this data, and not in one whose end was lost."""
+    return not control.ancestry or stamp[:INCARNATION_BYTES] in control.ancestry
 
 
 def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
@@ -99,22 +131,23 @@ def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
     blessed = msgspec.structs.replace(control, blessed=seen)
     if not raise_floor:
         return blessed
-    floor = Stamp(seen, 0).pack()
-    return msgspec.structs.replace(blessed, floor=max(floor, control.floor), pointers={}, running=())
+    floor = max(Stamp(seen, 0).pack(), control.floor)
+    ancestry = _since(floor, control.ancestry)
+    return msgspec.structs.replace(blessed, floor=floor, pointers={}, running=(), ancestry=ancestry)
 
 
 def renumber(control: Control) -> Control:
     """The next incarnation of a store that has lost nothing, for when the counter is at its limit."""
-    incarnation = control.incarnation + 1
-    blessed = incarnation if control.is_trusted else control.blessed
-    return msgspec.structs.replace(control, incarnation=incarnation, blessed=blessed)
+    renumbered = _followed_by(control, control.incarnation + 1)
+    return msgspec.structs.replace(renumbered, blessed=renumbered.incarnation) if control.is_trusted else renumbered
 
 
 def raise_floor(control: Control, to: bytes) -> Control:
     """Declare everything below a stamp dead. Withdrawals from before it have no record left to forbid."""
     floor = max(to, control.floor)
     withdrawn = {g: at for g, at in control.withdrawn.items() if at > floor}
-    return msgspec.structs.replace(control, floor=floor, withdrawn=withdrawn)
+    ancestry = _since(floor, control.ancestry)
+    return msgspec.structs.replace(control, floor=floor, withdrawn=withdrawn, ancestry=ancestry)
 
 
 def withdraw(control: Control, generations: Collection[int], at: bytes) -> Control:

@@ -28,6 +28,7 @@ CURSOR = "event-lane"
 PAGE = 500
 IDLE_S = 0.02
 LEASED_S = 0.1
+LOOK_BACK_S = 1.0
 RETRY_S = (0.2, 1.0, 5.0, 30.0)
 _log = logging.getLogger("parbake.event_lane")
 Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
@@ -71,6 +72,7 @@ class EventLane:
         self._last_run: dict[tuple[str, bytes], float] = {}
         self._read_to = Stamp(0, 0)
         self._cursor: bytes | None = None
+        self._looked_back_at = 0.0
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -78,8 +80,7 @@ class EventLane:
         while True:
             try:
                 if not is_placed:
-                    self._cursor = await self._store.get(CURSOR)
-                    self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+                    await self._place()
                     is_placed = True
                 worked = await self.step()
             except ParbakeError:
@@ -94,6 +95,8 @@ class EventLane:
         if entries:
             await self._enqueue(entries)
             self._read_to = entries[-1].stamp
+        else:
+            await self._look_back()
         ready = await self._ready()
         for name in ready:
             due = self._due.pop(name, None)
@@ -102,6 +105,21 @@ class EventLane:
         if (entries or ready) and not self._due:
             await self._save_cursor()
         return bool(entries or ready)
+
+    async def _place(self) -> None:
+        """Begin where the store says that events were seen to."""
+        self._cursor = await self._store.get(CURSOR)
+        self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+
+    async def _look_back(self) -> None:
+        """A store that lost its last writes may count on from below what was read of it: nothing would be new again."""
+        now = _monotonic()
+        if now < self._looked_back_at + LOOK_BACK_S:
+            return
+        self._looked_back_at = now
+        at, _ = await self._store.stamp()
+        if at < self._read_to:
+            await self._place()
 
     async def revisit(self, after: Stamp) -> None:
         """Look again at events since a stamp: a promotion may have replaced what they had refreshed."""

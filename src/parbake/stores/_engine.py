@@ -6,6 +6,8 @@ file, for memory and for a server, so that all keep the same guarantee. Events h
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
@@ -17,14 +19,17 @@ from parbake.contract import FUTURE_S
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
+    Number,
     Promotion,
     abandon,
     adopt,
     begin,
     bless,
+    has_lived_through,
     promote,
     raise_floor,
     rollback,
+    start,
     withdraw,
 )
 from parbake.ports import Glimpse, Lookup
@@ -37,10 +42,15 @@ LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 TASKS_KEPT = 1024
 COMMON_ITEMS = 4
 """Items that every application of events touches: counter, control record, position, and how many were parked."""
+NUMBERS_SPREAD = 1 << 20
 _UNHEARD: Mapping[str, float] = {}
 
 
 Get = Callable[[bytes], bytes | None]
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000
 
 
 class ReadTxn(Protocol):
@@ -134,23 +144,27 @@ def mark_key(tag: str) -> bytes:
     return MARK + tag.encode()
 
 
-def initialise(txn: Txn, incarnation: int, host: str = "") -> None:
-    """Write an empty store's control record: a new incarnation has lost nothing, so it is blessed.
+def numbers(now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random) -> Number:
+    """Numbers for incarnations and generations: by the time, and spread, since those who draw may have slow clocks.
 
-    Its floor is its beginning: a store that was wiped may still be written to by computations from before.
+    ``now_us`` gives microseconds since the epoch, ``random`` 0 to 1.
     """
-    floor = Stamp(incarnation, 0).pack()
-    save_control(txn, Control(incarnation=incarnation, blessed=incarnation, floor=floor, host=host))
+    return lambda above: max(above, now_us()) + 1 + int(random() * NUMBERS_SPREAD)
+
+
+def initialise(txn: Txn, incarnation: int, host: str = "") -> None:
+    """Write an empty store's control record and counter."""
+    save_control(txn, start(incarnation, host))
     txn.put(SEQUENCE, (0).to_bytes(8, "big"))
 
 
-def settle(txn: Txn, parsed: Parsed, host: str, at_us: int) -> Control:
+def settle(txn: Txn, parsed: Parsed, host: str, number: Number) -> Control:
     """Start the store at its first use; start a new incarnation when it turned up on another host."""
     if txn.get(CONTROL) is None:
-        initialise(txn, at_us, host)
+        initialise(txn, number(0), host)
     control = parsed.control(txn.get(CONTROL) or b"")
     if control.host != host:
-        control = adopt(control, host, at_us)
+        control = adopt(control, host, number)
         save_control(txn, control)
     return control
 
@@ -213,6 +227,7 @@ def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
 def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
     """A conditional write: a live record is never replaced by one with a lower or equal stamp.
 
+    Nor is anything by what was stamped in an incarnation whose end was lost: whatever its number, it says nothing here.
     Only the record that is replaced must still be the one that was judged; a judgement that an event has overtaken
     keeps a dead record, which nobody is served.
     """
@@ -220,6 +235,8 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     control = parsed.control(txn.peek(CONTROL) or b"")
     if not control.is_trusted:  # what is not served now may be again once the incarnation is blessed
         control = msgspec.structs.replace(control, blessed=control.incarnation)
+    if not has_lived_through(control, record.stamp):
+        return False
     current = control.pointer(task)
     overlay, base = txn.get(name), txn.peek(base_key(current, key)) if current else None
     for raw in (overlay, base):

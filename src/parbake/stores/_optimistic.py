@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 from parbake.artifact import Record, decode
 from parbake.errors import StoreError
-from parbake.fence.control import Control
+from parbake.fence.control import Control, Number
 from parbake.ports import Ack, Change, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
@@ -29,10 +28,6 @@ READ_TRIES = 12
 BACK_OFF_S = 0.002
 REMEMBERED = 100_000
 _FIRST = (engine.CONTROL, engine.SEQUENCE)
-
-
-def _now_us() -> int:
-    return time.time_ns() // 1000
 
 
 class _Attempt:
@@ -67,17 +62,17 @@ class OptimisticStore(EngineStore):
     """A store over a driver's items."""
 
     def __init__(
-        self, items: Items, *, now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random
+        self, items: Items, *, number: Number | None = None, random: Callable[[], float] = random.random
     ) -> None:
         """Nothing is connected before the first use.
 
-        ``now_us`` numbers new incarnations; ``random`` (0 to 1) spreads those who contend for one item.
+        ``number`` numbers new incarnations; ``random`` (0 to 1) spreads those who contend for one item.
         """
         self._random = random
         super().__init__()
         self.items = items
         self.commit_limit = items.commit_limit
-        self._now_us = now_us
+        self._number = number or engine.numbers()
         self._known: Control | None = None
         self._highest = 0
         self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
@@ -135,8 +130,13 @@ class OptimisticStore(EngineStore):
     async def _settle(self) -> Control:
         """Connect, start an empty store, notice that the data is on another host."""
         await self.items.open()
-        at = max(self._now_us(), self._highest + 1)
-        self._known = await self._run(lambda txn: engine.settle(txn, self._parsed, self.items.host, at), settled=False)
+
+        def number(above: int) -> int:  # of a store that was wiped this process may know more than it does itself
+            return self._number(max(above, self._highest))
+
+        self._known = await self._run(
+            lambda txn: engine.settle(txn, self._parsed, self.items.host, number), settled=False
+        )
         self._highest = max(self._highest, self._known.incarnation)
         return self._known
 

@@ -10,7 +10,6 @@ import errno
 import os
 import re
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -150,7 +149,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
-            engine.settle(Txn(txn), engine.Parsed(), _host(path), time.time_ns() // 1000)
+            engine.settle(Txn(txn), engine.Parsed(), _host(path), engine.numbers())
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
         _check_writable(path, error)

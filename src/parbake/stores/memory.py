@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import threading
-import time
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
@@ -62,7 +61,7 @@ class MemoryStore(EngineStore):
         super().__init__()
         self._map = ByteMap()
         self._lock = threading.Lock()
-        engine.initialise(self._map, time.time_ns() // 1000)
+        engine.initialise(self._map, engine.numbers()(0))
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""

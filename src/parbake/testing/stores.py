@@ -185,6 +185,17 @@ class StoreSuite(ABC):
         assert await store.log(Stamp(incarnation, 5), 100) == []
         await store.close()
 
+    async def test_what_was_stamped_in_a_lost_incarnation_is_not_kept(self, tmp_path: Path) -> None:
+        """Whatever its number: the store has not lived through it, so its events are not known here."""
+        store = self.open_store(tmp_path)
+        stamp, _ = await store.stamp()
+        assert await store.write(TASK, b"k", make_record(stamp, b"ours"), now=1.0)
+        for incarnation in (stamp.incarnation - 1, stamp.incarnation + 1):
+            assert not await store.write(TASK, b"k", make_record(Stamp(incarnation, 9), b"theirs"), now=1.0)
+        (kept,) = (await store.read(TASK, b"k")).records
+        assert kept.payload == b"ours"
+        await store.close()
+
     async def test_a_named_value_is_swapped_only_from_what_it_was(self, tmp_path: Path) -> None:
         """Cursors and alert states are compared and swapped."""
         store = self.open_store(tmp_path)

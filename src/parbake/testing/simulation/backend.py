@@ -199,8 +199,7 @@ class SimStore(EngineStore):
     def _settle(self) -> None:
         """An embedded store settles when it is opened; here, when its file has changed underneath."""
         if self._host != self._disk.host:
-            at_us = int(self._process.true_now() * 1e6)
-            engine.settle(self._disk, self._parsed, self._disk.host, at_us)
+            engine.settle(self._disk, self._parsed, self._disk.host, self._process.number)
             self._disk.end_commit()
             self._host = self._disk.host
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace as changed
 
 from parbake.artifact import Stamp
 from parbake.fence import control as generations
-from parbake.fence.control import Control, Promotion
+from parbake.fence.control import Control, Number, Promotion
 from parbake.lanes.ingest import Ingest
 from parbake.ports import Ack, Change
 from parbake.serving.resolve import Resolver
@@ -30,8 +30,8 @@ def no_blessing(stack: ExitStack) -> None:
     """A new incarnation is trusted at once."""
     adopt = generations.adopt
 
-    def trusting(control: Control, host: str, at_us: int) -> Control:
-        adopted = adopt(control, host, at_us)
+    def trusting(control: Control, host: str, number: Number) -> Control:
+        adopted = adopt(control, host, number)
         return changed(adopted, blessed=adopted.incarnation)
 
     everywhere(stack, adopt, trusting)
@@ -66,6 +66,13 @@ def bless_before_replay(stack: ExitStack) -> None:
 def stamp_without_incarnation(stack: ExitStack) -> None:
     """Only the counter is compared."""
     method(stack, Stamp, "pack", lambda self: bytes(8) + self.sequence.to_bytes(8, "big"))
+
+
+@mutant
+def lost_incarnation_believed(stack: ExitStack) -> None:
+    """A stamp counts by its number, also where the store has not lived through its incarnation."""
+    adopt = generations.adopt
+    everywhere(stack, adopt, lambda *args: changed(adopt(*args), ancestry=()))
 
 
 @mutant

@@ -14,6 +14,7 @@ from parbake.errors import ParbakeError, StoreError
 from parbake.fence.control import Control
 from parbake.ports import Ack
 from parbake.stores._base import EngineStore
+from parbake.stores._engine import numbers
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.backend import SimItems, SimStore
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
@@ -91,6 +92,7 @@ class Process:
         self.is_worker = is_worker
         self.world = world
         self.rng = random.Random(world.rng.random())
+        self.number = numbers(lambda: int(self.now_by_its_clock() * 1e6), self.rng.random)
         self.network = Network()
         self.clock_error_s = 0.0
         self.is_alive = False
@@ -103,6 +105,10 @@ class Process:
     def true_now(self) -> float:
         """Epoch seconds as they really are."""
         return EPOCH + asyncio.get_running_loop().time()
+
+    def now_by_its_clock(self) -> float:
+        """Epoch seconds as this process believes."""
+        return self.true_now() + self.clock_error_s
 
     def now(self) -> float:
         """True virtual seconds (see :class:`parbake.testing.simulation.tasks.Pace`)."""
@@ -171,9 +177,7 @@ class Process:
         if self.world.store_model == "embedded":
             return NumberedSimStore(self.world, self.world.disk, self)
         items = SimItems(self.world.disk, self, is_snapshot=self.world.store_model == "snapshot")
-        return NumberedOptimisticStore(
-            self.world, items, now_us=lambda: int(self.true_now() * 1e6), random=self.rng.random
-        )
+        return NumberedOptimisticStore(self.world, items, number=self.number, random=self.rng.random)
 
     async def _lead(self, app: SimApp) -> None:
         """Be what it is until it dies; nothing may keep it from that, or end it."""
@@ -227,4 +231,4 @@ class _Clock:
         self._process = process
 
     def now(self) -> float:
-        return self._process.true_now() + self._process.clock_error_s
+        return self._process.now_by_its_clock()
