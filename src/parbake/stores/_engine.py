@@ -232,13 +232,14 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     keeps a dead record, which nobody is served.
     """
     name = overlay_key(task, key)
+    overlay = txn.get(name)  # before the control record: one from before it could take what is newer for dead
     control = parsed.control(txn.peek(CONTROL) or b"")
     if not control.is_trusted:  # what is not served now may be again once the incarnation is blessed
         control = msgspec.structs.replace(control, blessed=control.incarnation)
     if not has_lived_through(control, record.stamp):
         return False
     current = control.pointer(task)
-    overlay, base = txn.get(name), txn.peek(base_key(current, key)) if current else None
+    base = txn.peek(base_key(current, key)) if current else None
     for raw in (overlay, base):
         if raw is None:
             continue

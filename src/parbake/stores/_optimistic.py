@@ -26,8 +26,11 @@ T = TypeVar("T")
 TRIES = 60
 READ_TRIES = 12
 BACK_OFF_S = 0.002
+HEARD_S = 0.5
+"""So old may the heartbeats be that are read before what they are held against."""
 REMEMBERED = 100_000
 _FIRST = (engine.CONTROL, engine.SEQUENCE)
+_COMMON = (engine.CONTROL, engine.BEATS)
 
 
 class _Attempt:
@@ -77,6 +80,8 @@ class OptimisticStore(EngineStore):
         self._highest = 0
         self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
         self._applying = asyncio.Lock()
+        self._heard: bytes | None = None
+        self._heard_at = float("-inf")
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""
@@ -85,24 +90,37 @@ class OptimisticStore(EngineStore):
             known = self._known or await self._settle()
             current = generation or known.pointer(task)
             places = [name, engine.base_key(current, key)] if current else [name]
-            got = await self._fetch([engine.CONTROL, engine.BEATS, *places, *self._bound_by.get(name, ())])
-            control = await self._control_after(got)
+            got, beats = await self._fetch_between([*places, *self._bound_by.get(name, ())])
+            control = await self._accept(got[engine.CONTROL])
             if control is None or not (generation or _is_same(known, control, task, whole=not self.items.is_snapshot)):
                 continue
             records = tuple(decode(raw) for place in places if (raw := got[place]) is not None)
             marks = self._marks(name, records, got)
             if marks is not None:
-                return Lookup(control, records, marks, self._parsed.beats(got[engine.BEATS]))
+                return Lookup(control, records, marks, self._parsed.beats(beats))
         raise StoreError("the store changed too often while one key was read; try again", field="store")
 
-    async def _control_after(self, got: Mapping[bytes, bytes | None]) -> Control | None:
-        """The control record as of the end of a fetch; ``None`` when it had to be settled first."""
-        raw = got[engine.CONTROL]
-        if not self.items.is_snapshot:
-            (raw,) = await self.items.fetch([engine.CONTROL])
-        return await self._accept(raw)
+    async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:
+        """Some items and the control record, with heartbeats that are no newer than any of them.
+
+        Where a fetch is no snapshot, the control record is read last, and the heartbeats are those from before: that a
+        source was heard says nothing about a watermark which was read earlier.
+        """
+        if self.items.is_snapshot:
+            got = await self._fetch([*_COMMON, *names])
+            return got, got[engine.BEATS]
+        now = asyncio.get_running_loop().time()
+        if now > self._heard_at + HEARD_S:
+            (self._heard,), self._heard_at = await self.items.fetch([engine.BEATS]), now
+        before = self._heard
+        got = await self._fetch(names)
+        now = asyncio.get_running_loop().time()
+        got |= await self._fetch(_COMMON)
+        self._heard, self._heard_at = got[engine.BEATS], now
+        return got, before
 
     async def _accept(self, raw: bytes | None) -> Control | None:
+        """The control record as it was fetched; ``None`` when it had to be settled first."""
         control = None if raw is None else self._parsed.control(raw)
         if control is None or control.host != self.items.host:
             await self._settle()
@@ -181,9 +199,10 @@ class OptimisticStore(EngineStore):
             else:
                 if not attempt.wanted:
                     return attempt, result
-            # Where a fetch is no snapshot, items are read in the order in which the step asks for them.
-            wanted = list(attempt.wanted) if self.items.is_snapshot else list(attempt.wanted)[:1]
-            fetched = {**fetched, **await self._fetch(wanted)}
+            if self.items.is_snapshot:  # all anew, so that what the step sees is of one moment
+                fetched = await self._fetch(list({**fetched, **attempt.wanted}))
+            else:  # in the order in which the step asks
+                fetched |= await self._fetch(list(attempt.wanted)[:1])
 
     async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
         return dict(zip(names, await self.items.fetch(names), strict=True))

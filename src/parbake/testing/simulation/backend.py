@@ -99,7 +99,7 @@ class SimItems:
         for name in names if len(names) == 1 else sorted(names, key=lambda _: draw()):
             values[name] = self._disk.get(name)
             if draw() < SLOW_ITEM:
-                await sleep(draw() * self._process.world.slow_items_s)
+                await sleep(draw() * self._process.world.slow_items_s * self._process.network.takes)
         self.host = self._disk.host
         await self._process.hear_store()
         return [values[name] for name in names]

@@ -11,7 +11,7 @@ from parbake.errors import DeadlineExceeded, ParbakeError
 from parbake.fence.acks import NO_ACKS, Acks
 from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
-from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
+from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
 from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
@@ -52,7 +52,7 @@ class Clients:
                 self._fall_silent,
                 self.world.faults.strike,
             ],
-            [85, 6, 1.5, 2, 0.6, 0.3, 0.5, self.world.faults.weight],
+            [85, 6, 1.5, 2, 0.6, 0.5, 0.7, self.world.faults.weight],
         )[0]
         await act()
 
@@ -169,6 +169,8 @@ class Clients:
             for _ in range(8):
                 await self._read_one_of(subject)
                 await sleep(self.world.rng.random() * 0.2)
+        as_it_is_back = [self._soon(lambda: self._read_one_of(subject), within_s=HEARTBEAT_S) for _ in range(12)]
+        await asyncio.gather(*as_it_is_back)
 
     async def _materialize(self) -> None:
         process = self._alive()
@@ -225,13 +227,14 @@ class Clients:
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
             if self.world.rng.random() < 0.5:  # what was made before the change dies by the floor, and not by its mark
-                meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(6)]
-                await store.raise_floor(floor)
+                meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(12)]
+                with process.network.taking(0):
+                    await store.raise_floor(floor)
             else:  # what lies just above the floor is outdated again by a mark that the sweep has listed
                 await self._read_all_of(subject)
                 change = self.world.commit(subject, "changed")
                 meanwhile = [self._soon(lambda: self._tell(other, change))]
-                with process.network.slowly():
+                with process.network.taking(10):
                     await store.raise_floor(floor)
             await asyncio.gather(*meanwhile)
             await self._read_all_of(subject)
@@ -239,11 +242,11 @@ class Clients:
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
 
-    def _soon(self, act: Callable[[], Coroutine[Any, Any, object]]) -> asyncio.Task[None]:
-        """Do something beside, a few milliseconds from now."""
+    def _soon(self, act: Callable[[], Coroutine[Any, Any, object]], within_s: float = 0.03) -> asyncio.Task[None]:
+        """Do something beside, at some moment from now."""
 
         async def later() -> None:
-            await sleep(self.world.rng.random() * 0.03)
+            await sleep(self.world.rng.random() * within_s)
             await act()
 
         return asyncio.get_running_loop().create_task(later())

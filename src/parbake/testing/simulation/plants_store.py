@@ -246,13 +246,28 @@ def collapse_inherited(stack: ExitStack) -> None:
 
 @mutant
 def control_read_first(stack: ExitStack) -> None:
-    """On a store of single items the control record is not read again at the end."""
+    """On a store of single items the control record is read together with the others, and not at the end."""
+    between = OptimisticStore._fetch_between
 
-    async def first(self: Any, got: Any) -> Control | None:
-        control: Control | None = await self._accept(got[engine.CONTROL])
-        return control
+    async def first(self: Any, names: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:
+        if self.items.is_snapshot:
+            return await between(self, names)
+        (beats,) = await self.items.fetch([engine.BEATS])
+        return await self._fetch([engine.CONTROL, *names]), beats
 
-    method(stack, OptimisticStore, "_control_after", first)
+    method(stack, OptimisticStore, "_fetch_between", first)
+
+
+@mutant
+def heartbeats_read_last(stack: ExitStack) -> None:
+    """On a store of single items the heartbeats may be newer than the watermarks they are held against."""
+    between = OptimisticStore._fetch_between
+
+    async def last(self: Any, names: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:
+        got, before = await between(self, names)
+        return got, before if self.items.is_snapshot else got[engine.BEATS]
+
+    method(stack, OptimisticStore, "_fetch_between", last)
 
 
 @mutant

@@ -37,15 +37,16 @@ class Network:
     latency_s = 0.006
     lost_answers = 0.0
     lost_requests = 0.0
+    takes = 1.0
 
     @contextlib.contextmanager
-    def slowly(self) -> Iterator[None]:
-        """Take ten times as long meanwhile."""
-        self.latency_s = 10 * Network.latency_s
+    def taking(self, times: float) -> Iterator[None]:
+        """Take so many times as long meanwhile."""
+        self.takes = times
         try:
             yield
         finally:
-            self.latency_s = Network.latency_s
+            self.takes = 1.0
 
 
 class SimApp(App):
@@ -209,7 +210,7 @@ class Process:
     async def _travel(self, lost: float, problem: str) -> None:
         """One way over the network, with the share of messages that it loses."""
         if self.rng.random() < SLOW:
-            await sleep(self.rng.random() * self.network.latency_s)
+            await sleep(self.rng.random() * self.network.latency_s * self.network.takes)
         if self.paused_until:
             await self._wait_while_paused()
         if not self.is_alive:

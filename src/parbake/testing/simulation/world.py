@@ -68,7 +68,7 @@ class World:
         self.faults = Faults(self)
         self.clients = Clients(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
-        self.slow_items_s = self.rng.choice([0.005, 0.005, 0.05])
+        self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
