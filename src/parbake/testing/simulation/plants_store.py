@@ -259,18 +259,6 @@ def control_read_first(stack: ExitStack) -> None:
 
 
 @mutant
-def heartbeats_read_last(stack: ExitStack) -> None:
-    """On a store of single items the heartbeats may be newer than the watermarks they are held against."""
-    between = OptimisticStore._fetch_between
-
-    async def last(self: Any, names: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:
-        got, before = await between(self, names)
-        return got, before if self.items.is_snapshot else got[engine.BEATS]
-
-    method(stack, OptimisticStore, "_fetch_between", last)
-
-
-@mutant
 def event_not_atomic(stack: ExitStack) -> None:
     """An event's watermarks are written after its counter and position."""
     commit = SimItems.commit

@@ -1,0 +1,74 @@
+"""The order of reads on a store of single items, which the guarantee rests on where no fetch is a snapshot."""
+
+import msgspec
+import pytest
+
+from parbake.artifact import Built, Stamp, Tags
+from parbake.fence.control import Pointer, Promotion
+from parbake.ports import Change
+from parbake.stores._engine import CONTROL, mark_key, overlay_key
+from parbake.stores._optimistic import OptimisticStore
+from parbake.testing import DictItems, make_record
+
+
+class Interrupted(DictItems):
+    """Single items; what ``then`` names happens once, right after a fetch that reads an item of its choice."""
+
+    def __init__(self, data=None):
+        super().__init__(data, is_snapshot=False)
+        self.when, self.then = b"", None
+
+    async def fetch(self, names):
+        """Read, and be overtaken."""
+        found = await super().fetch(names)
+        if self.then is not None and self.when in names:
+            then, self.then = self.then, None
+            await then()
+        return found
+
+
+@pytest.fixture
+def two():
+    """Return a store that can be overtaken between two fetches, its items, and the store of who overtakes it."""
+    items = Interrupted()
+    return OptimisticStore(items), items, OptimisticStore(DictItems(items.data, is_snapshot=False))
+
+
+async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two):
+    """A change that is applied and vouched for after a watermark was read is in neither of what is read."""
+    store, items, other = two
+    stamp, _ = await store.stamp()
+    await store.write("t@1", b"k", make_record(stamp), now=1.0)
+    await store.read("t@1", b"k")
+
+    async def heard():
+        await other.apply([Change(("policy/a",))], now=1.0)
+        await other.beat("shop", 99.0)
+
+    items.when, items.then = mark_key("policy/a"), heard
+    lookup = await store.read("t@1", b"k")
+    assert items.then is None
+    assert ("policy/a" in lookup.marks) or lookup.heartbeats.get("shop", 0.0) < 99.0
+    assert dict((await store.read("t@1", b"k")).heartbeats) == {"shop": 99.0}
+
+
+@pytest.mark.parametrize("first", [CONTROL, overlay_key("t@1", b"k")])
+async def test_a_newer_record_is_not_judged_by_an_older_control_record(two, first):
+    """A record built with a model that was promoted during a write is not taken for one of an earlier model."""
+    store, items, other = two
+    stamp, control = await store.stamp()
+    generation, at, _ = await other.begin()
+    tags = Tags(("policy/a",), (), (Built("model@1", generation, is_model=True),))
+    newer = make_record(Stamp(at.incarnation, at.sequence + 1), b"newer")
+    newer = msgspec.structs.replace(newer, meta=msgspec.structs.replace(newer.meta, tags=tags))
+
+    async def promoted():
+        pointers = {"model@1": Pointer(generation, 1.0, 1.0)}
+        await other.promote(Promotion(pointers, {"model@1": 0}, control.incarnation))
+        await other.apply([Change(("policy/b",))], now=1.0)
+        assert await other.write("t@1", b"k", newer, now=1.0)
+
+    items.when, items.then = first, promoted
+    assert not await store.write("t@1", b"k", make_record(stamp, b"older"), now=1.0)
+    (kept,) = (await store.read("t@1", b"k")).records
+    assert kept.payload == b"newer"
