@@ -7,6 +7,7 @@ import re
 from types import ModuleType
 
 from parbake.errors import ParbakeError
+from parbake.validation import without_credentials
 
 
 def adapter(package: str, url: str, *, setting: str, example: str, error: type[ParbakeError]) -> ModuleType:
@@ -14,7 +15,7 @@ def adapter(package: str, url: str, *, setting: str, example: str, error: type[P
 
     Raises ``error`` naming ``setting``, without what stands before an ``@``: it may be a password.
     """
-    shown = re.sub("//.*@", "//***@", url)
+    shown = without_credentials(url)
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
         raise error(f"{setting}={shown!r} is not a URL such as {example}", field=setting)

@@ -17,7 +17,7 @@ from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
-from parbake.errors import BadInput, ForeignSource, UnknownTask
+from parbake.errors import BadInput, ForeignSource, ParbakeError, UnknownTask
 from parbake.events import open_events
 from parbake.fence.acks import NO_ACKS
 from parbake.lanes.batch import BatchLane, Run
@@ -353,8 +353,10 @@ class App:
             await self.drain()
         except ForeignSource:
             raise
+        except ParbakeError as error:
+            _log.error("polling the outboxes failed and is tried again: %s", error)
         except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
-            _log.exception("polling the outboxes failed; will try again")
+            _log.exception("polling the outboxes failed and is tried again")
 
     async def close(self) -> None:
         """Close the store, the sources, the ledger, and the resources that have a ``close``."""

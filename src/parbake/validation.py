@@ -1,8 +1,15 @@
-"""Where in a document msgspec found fault, as the error documents name it."""
+"""What error messages may show: the place in a document where msgspec found fault, an address without its password."""
 
 from __future__ import annotations
 
+import re
+
 import msgspec
+
+
+def without_credentials(url: str) -> str:
+    """An address as it may be shown: what stands before an ``@`` may be a password, however it is spelled."""
+    return re.sub("//.*@", "//***@", url)
 
 
 def field_of(error: msgspec.ValidationError) -> str:

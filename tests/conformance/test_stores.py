@@ -1,5 +1,6 @@
 """Every embedded store passes the public suite; LMDB besides: several processes, a full map, foreign files, syncs."""
 
+import shutil
 import subprocess
 import sys
 
@@ -91,6 +92,28 @@ class TestLmdb(StoreSuite):
         await one.close()
         assert (await two.stamp())[0].sequence == 0
         await two.close()
+
+    @pytest.mark.parametrize("what", ["moved", "deleted", "replaced"])
+    async def test_a_file_that_is_no_longer_in_place_is_not_read_on(self, tmp_path, what):
+        """Other processes use the one that is there now; whoever has the old one open says so and serves nothing."""
+        store = self.open_store(tmp_path)
+        stamp, _ = await store.stamp()
+        await store.write("t@1", b"k", make_record(stamp), now=1.0)
+        folder = tmp_path / "store"
+        if what == "moved":
+            folder.rename(tmp_path / "old")
+        elif what == "deleted":
+            shutil.rmtree(folder)
+        else:
+            shutil.copy(folder / "data.mdb", folder / "copy")
+            (folder / "copy").replace(folder / "data.mdb")
+        with pytest.raises(StoreError, match="restart the process"):
+            await store.apply([Change(("policy/a",))], now=1.0)
+        with pytest.raises(StoreError, match="restart the process"):
+            store.glimpse("t@1", b"k")
+        with pytest.raises(StoreError, match="restart the process"):
+            await store.read("t@1", b"k")
+        await store.close()
 
     async def test_every_commit_is_synced(self, tmp_path):
         """Acknowledged means on disk."""

@@ -120,6 +120,9 @@ def test_a_write_returns_expectations():
         (["http://127.0.0.1:1", "--write", "writer:write", "--patience", "0"], "patience"),
         (["ftp://127.0.0.1", "--write", "writer:write"], "SERVER"),
         (["http://127.0.0.1:x", "--write", "writer:write"], "SERVER"),
+        (["http://[::1", "--write", "writer:write"], "SERVER"),
+        (["http://u:geheim@127.0.0.1:1", "--write", "writer:write"], "SERVER"),
+        (["ftp://u:ge#heim@127.0.0.1:1", "--write", "writer:write"], "SERVER"),
         (["http://127.0.0.1:1", "--write", "writer:write"], "SERVER"),
     ],
 )
@@ -133,6 +136,7 @@ def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
     found = CliRunner().invoke(cli, ["audit", *words]).exception
     assert isinstance(found, pb.BadInput), repr(found)
     assert found.field == field
+    assert "heim" not in str(found)  # a password
 
 
 def test_a_server_that_is_gone_is_a_failed_read():

@@ -121,6 +121,8 @@ def test_parked_events_are_shown_and_retried(run, tmp_path):
     ("words", "field"),
     [
         (("tasks", "shop"), "APP"),
+        (("tasks", ":app"), "APP"),
+        (("tasks", ".shop:app"), "APP"),
         (("tasks", "nowhere_at_all:app"), "APP"),
         (("tasks", "shop:missing"), "APP"),
         (("tasks", "shop:nothing"), "APP"),

@@ -150,6 +150,7 @@ BAD = [
     ("POST", "/v1/serve/finer", {"key": "a", "live": {"page": 1}}, 422, "live.words"),
     ("POST", "/v1/serve/length", {"live": {"words": [], "cart": 1}}, 422, "live.cart"),
     ("POST", "/v1/serve/fact", b"{", 422, "body"),
+    ("POST", "/v1/serve/fact", b'{"key":' + b"[" * 20_000 + b"]" * 20_000 + b"}", 422, "body"),
     ("POST", "/v1/serve/fact", b"", 422, "body"),
     ("POST", "/v1/serve/fact", b"\xff\xfe", 422, "body"),
     ("POST", "/v1/serve/fact", b'{"key": "\\ud800"}', 422, None),

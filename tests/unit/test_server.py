@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 import parbake as pb
+from parbake.stores.memory import MemoryStore
 from parbake.testing import FileClock
 
 
@@ -42,6 +43,19 @@ async def test_a_foreign_store_stops_the_start(tmp_path):
     sent = await lifespan(pb.HttpApp(pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/file")))
     assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
     assert "cannot be opened" in sent[0]["message"]
+
+
+async def test_a_store_that_cannot_be_reached_stops_the_start(monkeypatch):
+    """A server's store is looked at before anything is served; retrying is the supervisor's."""
+    store = MemoryStore()
+
+    async def gone():
+        raise pb.StoreError("the store did not answer", field="store")
+
+    monkeypatch.setattr(store, "stamp", gone)
+    sent = await lifespan(pb.HttpApp(pb.App(pb.Registry(), store=store)))
+    assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
+    assert "did not answer" in sent[0]["message"]
 
 
 def test_a_file_clock_moves_every_process_that_reads_it(tmp_path):

@@ -132,6 +132,13 @@ def test_the_exit_status_says_whether_it_is_too_stale(run, cache, tmp_path, fail
     assert run(cache.url, *words).exit_code == status
 
 
+def test_a_gate_is_not_passed_where_nothing_was_compared(run, cache, tmp_path):
+    """A pattern that matches nothing, or a recompute that always fails, is no proof of freshness."""
+    cache.entries |= {"raises": (200, b'"old"', {})}
+    words = ("--recompute", "shop:recompute", "--keys", keys(tmp_path, "raises"), "--fail-over", "0.1")
+    assert run(cache.url, *words).exit_code == 2
+
+
 HTTP = ("http://127.0.0.1:9/{key}", "--keys", "keys.txt")
 REDIS = ("redis://127.0.0.1:9/0",)
 
@@ -162,6 +169,11 @@ REDIS = ("redis://127.0.0.1:9/0",)
         (("ftp://127.0.0.1/{key}",), "CACHE"),
         ((*REDIS, "--keys", "keys.txt"), "keys"),
         (("redis://127.0.0.1:port/0",), "CACHE"),
+        (("redis://:ge#heim@127.0.0.1:9/0",), "CACHE"),
+        (("redis://127.0.0.1:9/0?x=1",), "CACHE"),
+        (("http://u:geheim@127.0.0.1:9/{key}", "--keys", "keys.txt"), "CACHE"),
+        (("http://[::1/{key}", "--keys", "keys.txt"), "CACHE"),
+        (("ftp://u:geheim@127.0.0.1/{key}",), "CACHE"),
         (REDIS, "CACHE"),  # nobody answers
     ],
 )

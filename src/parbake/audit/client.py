@@ -14,6 +14,7 @@ import msgspec
 
 from parbake.audit.judge import Answer, Expectation
 from parbake.errors import BadInput
+from parbake.validation import without_credentials
 
 OK, ACCEPTED = 200, 202
 _UNREACHABLE = (OSError, http.client.HTTPException, msgspec.DecodeError)
@@ -28,13 +29,16 @@ class Client:
 
     def __init__(self, url: str, timeout_s: float) -> None:
         """Raises :class:`BadInput` for an address that is none."""
-        parts = urlsplit(url)
+        shown = without_credentials(url)
         try:
+            parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise BadInput(f"SERVER={url!r}: {error}", field="SERVER") from error
+        except ValueError:
+            raise BadInput(f"SERVER={shown!r}: is no address such as http://host:port", field="SERVER") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"SERVER={url!r}: begins with http:// or https://", field="SERVER")
+            raise BadInput(f"SERVER={shown!r}: begins with http:// or https://", field="SERVER")
+        if "@" in parts.netloc:
+            raise BadInput(f"SERVER={shown!r}: a user or password in the address is not sent", field="SERVER")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
         self._base = parts.path.rstrip("/")

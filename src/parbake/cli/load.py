@@ -19,7 +19,7 @@ AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of
 def find(where: str, *, field: str) -> Any:
     """Return what is at ``module:attribute``; raises :class:`BadInput` naming ``field``."""
     module_name, separator, attribute = where.partition(":")
-    if not separator:
+    if not separator or not module_name or module_name.startswith("."):
         raise BadInput(f"{field}={where!r}: expected module:attribute, such as shop:{field.lower()}", field=field)
     sys.path.insert(0, str(Path.cwd()))
     try:

@@ -68,6 +68,7 @@ def worker(
     application = load(app).app
 
     async def work() -> None:
+        await application.engine.store.stamp()  # a store that cannot be used must stop the start
         lanes = asyncio.create_task(application.work())
         try:
             await (_outlived(parent, lanes) if parent else lanes)

@@ -23,10 +23,11 @@ from parbake.shadow.http import HttpCache
 from parbake.shadow.redis import RedisCache
 from parbake.shadow.run import Limits, Recompute, Run, Style, lines_of
 from parbake.shadow.run import shadow as run_shadow
+from parbake.validation import without_credentials
 
 EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
-STALE = 3
-"""The exit status when ``--fail-over`` is exceeded."""
+STALE, UNKNOWN = 3, 2
+"""The exit status when ``--fail-over`` is exceeded, and when nothing was compared with it."""
 CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
 
 
@@ -65,7 +66,10 @@ def shadow(
         opened.close()
     summary = summarize(run.findings, Price(cost_per_recompute, stale_cost))
     _show(summary, run, cache, report_file)
-    if fail_over is not None and summary.compared and summary.stale_low > fail_over:
+    if fail_over is not None and not summary.compared:
+        typer.echo("--fail-over: no key was compared, so nothing is known", err=True)
+        raise typer.Exit(UNKNOWN)
+    if fail_over is not None and summary.stale_low > fail_over:
         raise typer.Exit(STALE)
 
 
@@ -76,7 +80,10 @@ def open_cache(
     """The reader for an address; raises :class:`BadInput` naming the option that does not fit it."""
     if decode not in DECODERS:
         raise BadInput(f"--decode {decode!r}: one of {', '.join(DECODERS)}", field="decode")
-    scheme = urlsplit(url).scheme
+    try:
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        raise BadInput(f"CACHE={without_credentials(url)!r} is no address", field="CACHE") from None
     if scheme in ("redis", "rediss", "unix"):
         if keys is not None:
             raise BadInput("--keys is for an HTTP cache; Redis lists its own: use --pattern", field="keys")
@@ -88,7 +95,8 @@ def open_cache(
             raise BadInput("--pattern is for Redis; an HTTP cache's keys come from --keys", field="pattern")
         return HttpCache(url, _read_keys(keys), DECODERS[decode], seed=seed)
     raise BadInput(
-        f"CACHE={_public(url)!r}: begins with redis://, rediss://, unix://, http:// or https://", field="CACHE"
+        f"CACHE={without_credentials(url)!r}: begins with redis://, rediss://, unix://, http:// or https://",
+        field="CACHE",
     )
 
 

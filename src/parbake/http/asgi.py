@@ -76,6 +76,7 @@ class HttpApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
+            await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
             async with self.app.serving(*(start() for start in self._beside)):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()

@@ -44,6 +44,8 @@ class HttpRequest:
             raise BadInput(str(error), field=field_of(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise BadInput(f"malformed JSON: {error}", field="body") from error
+        except RecursionError as error:
+            raise BadInput("the JSON is nested too deeply", field="body") from error
 
 
 @dataclass(slots=True)

@@ -83,8 +83,8 @@ class EventLane:
                     await self._place()
                     is_placed = True
                 worked = await self.step()
-            except ParbakeError:
-                _log.exception("the event lane could not take a step; it goes on")
+            except ParbakeError as error:
+                _log.error("the event lane could not take a step and goes on: %s", error)
                 worked = False
             if not worked:
                 await asyncio.sleep(IDLE_S)

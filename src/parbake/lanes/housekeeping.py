@@ -54,8 +54,8 @@ class Housekeeping:
         while True:
             try:
                 await self.step()
-            except ParbakeError:
-                _log.exception("the sweep failed; it is tried again")
+            except ParbakeError as error:
+                _log.error("the sweep failed and is tried again: %s", error)
             await asyncio.sleep(EVERY_S)
 
 

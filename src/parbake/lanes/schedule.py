@@ -86,8 +86,8 @@ class Schedule:
             try:
                 for run in await self.run_due():
                     await promoted(run)
-            except ParbakeError:
-                _log.exception("the schedule could not look; it goes on")
+            except ParbakeError as error:
+                _log.error("the schedule could not look and goes on: %s", error)
             await asyncio.sleep(TICK_S)
 
 
@@ -132,6 +132,6 @@ class Watch:
         while True:
             try:
                 await self.check()
-            except ParbakeError:
-                _log.exception("the watch could not look; it goes on")
+            except ParbakeError as error:
+                _log.error("the watch could not look and goes on: %s", error)
             await asyncio.sleep(TICK_S)

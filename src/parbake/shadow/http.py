@@ -15,6 +15,7 @@ from typing import Any
 
 from parbake.errors import BadInput
 from parbake.shadow.caches import Decode, Entry, UndecodableError, decoded
+from parbake.validation import without_credentials
 
 TIMEOUT_S = 5.0
 BODY_AT_MOST = 8 << 20
@@ -37,8 +38,11 @@ class HttpCache:
 
     def __init__(self, template: str, keys: Sequence[str], decode: Decode, *, seed: int | None = None) -> None:
         """Raises :class:`BadInput` when the address has no ``{key}``."""
+        shown = without_credentials(template)
         if "{key}" not in template:
-            raise BadInput(f"CACHE={template!r}: an HTTP cache's address has {{key}} in it", field="CACHE")
+            raise BadInput(f"CACHE={shown!r}: an HTTP cache's address has {{key}} in it", field="CACHE")
+        if "@" in urllib.parse.urlsplit(template).netloc:  # the client would ask the resolver for all of it
+            raise BadInput(f"CACHE={shown!r}: a user or password in the address is not sent", field="CACHE")
         self._template, self._keys, self._decode = template, list(dict.fromkeys(keys)), decode
         self._random = random.Random(seed)  # noqa: S311 - a sample needs no secret
         self._opener = urllib.request.build_opener(_NoRedirect)

@@ -10,6 +10,7 @@ from typing import Any
 
 from parbake.errors import BadInput, MissingDependency
 from parbake.shadow.caches import Decode, Entry, UndecodableError, decoded
+from parbake.validation import without_credentials
 
 # The last line is the handshake of a connection: who asks, which database, and that asking does not count as use.
 ALLOWED = frozenset({
@@ -163,10 +164,11 @@ def _connect(url: str) -> tuple[Any, Any]:
         raise MissingDependency("a Redis cache needs redis: pip install 'parbake[redis]'", field="redis") from error
     try:
         pool = redis.ConnectionPool.from_url(url, protocol=2, socket_timeout=TIMEOUT_S)
-    except ValueError as error:
-        raise BadInput(f"CACHE={url!r}: {error}", field="CACHE") from error
-    kind = type("GuardedConnection", (Guarded, pool.connection_class), {})
-    return kind(**pool.connection_kwargs), redis
+        kind = type("GuardedConnection", (Guarded, pool.connection_class), {})
+        return kind(**pool.connection_kwargs), redis
+    except (ValueError, TypeError):  # what they say may quote the password
+        shown = without_credentials(url)
+        raise BadInput(f"CACHE={shown!r}: is no address such as redis://host:port/0", field="CACHE") from None
 
 
 Ask = Callable[..., Any]

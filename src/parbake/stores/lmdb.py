@@ -65,7 +65,8 @@ class LmdbStore(EngineStore):
         self.users = 0
         self._env = _environment(path, map_size)
         self._writer = Writer(self._env, path)
-        self._begin = self._env.begin
+        self._begin: Callable[[], Any] = self._env.begin
+        self._host = _host(path)
 
     @property
     def is_synced(self) -> bool:
@@ -101,6 +102,7 @@ class LmdbStore(EngineStore):
         self._env.close()
 
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        self._must_be_in_place()
         try:
             with self._begin() as txn:
                 return step(txn)
@@ -108,7 +110,28 @@ class LmdbStore(EngineStore):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+        self._must_be_in_place()
         return await self._writer.run(step)
+
+    def _must_be_in_place(self) -> None:
+        """Raise :class:`StoreError`, now and for every read that follows, where the file is another one by now.
+
+        Reads alone do not look, since a look takes as long as a third of one; polling does, once per heartbeat.
+        """
+        try:
+            is_in_place = _host(self.path) == self._host
+        except OSError:
+            is_in_place = False
+        if not is_in_place:
+            self._begin = self._moved
+            self._moved()
+
+    def _moved(self) -> lmdb.Transaction:
+        raise StoreError(
+            f"{self.path} was moved, deleted or replaced while this process had it open; restart the process "
+            "(and stop every process before you move a store)",
+            field="store",
+        )
 
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
         return await self._look(lambda txn: _listed(txn, prefix, start, limit))

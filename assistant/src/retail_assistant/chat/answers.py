@@ -77,9 +77,9 @@ class Answers:
     async def search(self, turn: Turn, question: str) -> Draft:
         """Products by meaning and by words."""
         found = (await self._app.serve(retrieval, text=question)).unwrap()
-        asins = tuple(h.block.source.partition("/")[2] for h in found.products)[:SHOWN]
+        asins = self._buyable(h.block.source.partition("/")[2] for h in found.products)[:SHOWN]
         named = product_of(turn, self._shop)
-        if named is not None:
+        if named is not None:  # who asks for it hears of it, also when it is sold out
             asins = tuple(dict.fromkeys((named.asin, *asins)))[:SHOWN]
         if not asins:
             return Draft("I found nothing like that.")
@@ -196,7 +196,10 @@ class Answers:
         return tuple(a for a in asins if a not in but and self._shop.product(a) and self._shop.stock(a))
 
     def _listing(self, head: str, asins: tuple[str, ...]) -> str:
-        return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}})." for a in asins)])
+        return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}}{self._if_sold_out(a)})." for a in asins)])
+
+    def _if_sold_out(self, asin: str) -> str:
+        return "" if self._shop.stock(asin) else f", {{{{stock:{asin}}}}}"
 
 
 def _offer(offer: Offer) -> str:
