@@ -105,11 +105,14 @@ async def test_the_hottest_key_goes_first(lane, world):
     assert lane.calls == ["b", "c", "a"]
 
 
-async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, monkeypatch):
+@pytest.mark.parametrize("is_noted", [False, True])
+async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, monkeypatch, is_noted):
     """A lane that had read of an incarnation with a higher number, which was lost, is not deaf to what follows."""
     await lane.warm(world, "a")
     at, _ = await lane.app.engine.store.stamp()
-    lane.lane._read_to = Stamp(at.incarnation + 1, 7)
+    lane.lane._read_to = ahead = Stamp(at.incarnation + 1, 7)
+    if is_noted:  # it had written its cursor down before it saw
+        await lane.app.engine.store.swap(CURSOR, None, ahead.pack())
     await lane.change(world, "a")
     monkeypatch.setattr("parbake.lanes.event.LOOK_BACK_S", 0.0)
     await lane.step()

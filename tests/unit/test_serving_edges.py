@@ -12,6 +12,7 @@ import parbake as pb
 from parbake.contract import Steps
 from parbake.serving.flight import Flights
 from parbake.serving.plan import KeyCodec, Plan
+from parbake.stores.memory import MemoryStore
 
 
 def substituted(tasks, **changes):
@@ -215,3 +216,29 @@ def test_a_table_of_confidence_falls_with_age(table):
 
     with pytest.raises(pb.ContractError, match="confidence"):
         tasks.artifact(**contract(confidence=Steps(table)))(fact)
+
+
+class Hung(MemoryStore):
+    """A store that does not answer reads, and offers no glimpse."""
+
+    glimpse = None
+
+    async def read(self, task, key, *, generation=0):
+        """Never."""
+        await asyncio.sleep(60)
+
+
+async def test_a_store_that_hangs_has_no_more_time_than_the_read():
+    """The deadline bounds the look at the store as well as a computation, and the error names the task."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def text(key: str) -> str:
+        return key
+
+    app = pb.App(tasks, store=Hung())
+    started = asyncio.get_running_loop().time()
+    async with app.request("50ms"):
+        with pytest.raises(pb.DeadlineExceeded, match="text"):
+            await app.serve(text, "a")
+    assert asyncio.get_running_loop().time() < started + 5

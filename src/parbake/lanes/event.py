@@ -107,9 +107,11 @@ class EventLane:
         return bool(entries or ready)
 
     async def _place(self) -> None:
-        """Begin where the store says that events were seen to."""
+        """Begin where the store says that events were seen to, or at the beginning where that lies ahead of it."""
         self._cursor = await self._store.get(CURSOR)
-        self._read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+        at, _ = await self._store.stamp()
+        read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+        self._read_to = read_to if read_to <= at else Stamp(0, 0)
 
     async def _look_back(self) -> None:
         """A store that lost its last writes may count on from below what was read of it: nothing would be new again."""

@@ -110,13 +110,13 @@ class Resolver:
             hook.served(plan.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
-        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
-        record, judgement = self._best(plan, lookup, context)
-        if record is not None and judgement.verdict in SERVABLE:
-            return await self._from_record(plan, key, record, judgement, context)
-        for hook in self._hooks:
-            hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
-        async with within_deadline(plan.name):
+        async with within_deadline(plan.name):  # a store that does not answer has no more time than a computation
+            lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+            record, judgement = self._best(plan, lookup, context)
+            if record is not None and judgement.verdict in SERVABLE:
+                return await self._from_record(plan, key, record, judgement, context)
+            for hook in self._hooks:
+                hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
             return await self._fall_back(plan, key, record, judgement, context)
 
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
@@ -156,8 +156,7 @@ class Resolver:
         try:
             value = plan.decode(record.payload)
         except msgspec.DecodeError:  # stored when the task had another type: as good as none
-            async with within_deadline(plan.name):
-                return await self._on_demand(plan, key, context)
+            return await self._on_demand(plan, key, context)
         return Found(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
 
     async def _fall_back(

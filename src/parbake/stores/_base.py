@@ -112,11 +112,11 @@ class EngineStore(ABC):
             async for page in self._pages(prefix):
                 doomed = [name for name, raw in page if engine.is_below(name, raw, floor)]
                 for start in range(0, len(doomed), size):
-                    removed += await self._drop(doomed[start : start + size], floor)
+                    removed += await self._drop(doomed[start : start + size])
         return removed
 
-    async def _drop(self, names: Sequence[bytes], floor: bytes) -> int:
-        return await self._step(lambda txn: engine.drop_below(txn, names, floor))
+    async def _drop(self, names: Sequence[bytes]) -> int:
+        return await self._step(lambda txn: engine.drop_below(txn, self._parsed, names))
 
     async def apply(self, changes: Sequence[Change], *, now: float, position: events.Position | None = None) -> Ack:
         """See :class:`parbake.ports.Store`."""

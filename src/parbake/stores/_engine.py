@@ -16,6 +16,7 @@ import msgspec
 
 from parbake.artifact import STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
 from parbake.contract import FUTURE_S
+from parbake.errors import StoreError
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -304,8 +305,11 @@ def bless_store(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Co
 
 
 def raise_the_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
-    """Declare what is below a stamp dead."""
-    save_control(txn, raise_floor(stamp(txn, parsed)[1], to))
+    """Declare what is below a stamp dead. Raises :class:`StoreError` for a stamp of an incarnation that was lost."""
+    control = stamp(txn, parsed)[1]
+    if not has_lived_through(control, to):  # its number may be above everything that is stamped here
+        raise StoreError("the store has lost the writes that this floor was taken from; try again", field="store")
+    save_control(txn, raise_floor(control, to))
 
 
 def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> set[int]:
@@ -315,9 +319,12 @@ def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> set[in
     return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
 
 
-def drop_below(txn: Txn, names: Sequence[bytes], floor: bytes) -> int:
-    """Delete those of some watermarks and overlay records that are still at or below, or below, the floor."""
-    dropped = 0
+def drop_below(txn: Txn, parsed: Parsed, names: Sequence[bytes]) -> int:
+    """Delete those of some watermarks and overlay records that are still at or below, or below, the floor.
+
+    The floor as it is now: a loss may have taken back the one that they were listed under.
+    """
+    floor, dropped = parsed.control(txn.get(CONTROL) or b"").floor, 0
     for name in names:
         raw = txn.get(name)
         if raw is not None and is_below(name, raw, floor):

@@ -196,6 +196,20 @@ class StoreSuite(ABC):
         assert kept.payload == b"ours"
         await store.close()
 
+    async def test_a_floor_of_a_lost_incarnation_is_refused(self, tmp_path: Path) -> None:
+        """Its number may be above everything that is stamped here: nothing could live above it any more."""
+        store = self.open_store(tmp_path)
+        ack = await store.apply([Change(("policy/a",))], now=1.0)
+        try:
+            await store.raise_floor(Stamp(ack.stamp.incarnation + 1, 0))
+        except StoreError as error:
+            assert error.field == "store"
+        else:
+            raise AssertionError("a floor above every stamp was accepted")
+        assert await store.write(TASK, b"k", make_record(ack.stamp), now=1.0)
+        assert (await store.read(TASK, b"k")).marks["policy/a"] == ack.stamp.pack()
+        await store.close()
+
     async def test_a_named_value_is_swapped_only_from_what_it_was(self, tmp_path: Path) -> None:
         """Cursors and alert states are compared and swapped."""
         store = self.open_store(tmp_path)

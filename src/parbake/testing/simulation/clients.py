@@ -52,7 +52,7 @@ class Clients:
                 self._fall_silent,
                 self.world.faults.strike,
             ],
-            [85, 6, 1.5, 2, 0.6, 0.5, 0.7, self.world.faults.weight],
+            [85, 6, 1.5, 2, 0.6, 0.5, 0.5, self.world.faults.weight],
         )[0]
         await act()
 
@@ -169,7 +169,7 @@ class Clients:
             for _ in range(8):
                 await self._read_one_of(subject)
                 await sleep(self.world.rng.random() * 0.2)
-        as_it_is_back = [self._soon(lambda: self._read_one_of(subject), within_s=HEARTBEAT_S) for _ in range(12)]
+        as_it_is_back = [self._soon(lambda: self._read_one_of(subject), within_s=HEARTBEAT_S) for _ in range(6)]
         await asyncio.gather(*as_it_is_back)
 
     async def _materialize(self) -> None:

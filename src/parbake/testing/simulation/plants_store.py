@@ -111,8 +111,7 @@ def no_floor(stack: ExitStack) -> None:
 def sweep_unconditional(stack: ExitStack) -> None:
     """What the sweep has listed is deleted, though it may have been raised again since."""
 
-    def blind(txn: Any, names: Any, floor: bytes) -> int:
-        del floor
+    def blind(txn: Any, _: Any, names: Any) -> int:
         for name in names:
             txn.delete(name)
         return len(names)
