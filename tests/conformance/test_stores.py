@@ -93,6 +93,15 @@ class TestLmdb(StoreSuite):
         assert (await two.stamp())[0].sequence == 0
         await two.close()
 
+    @pytest.mark.parametrize("url", ["lmdb://", "lmdb:///", "lmdb:///x?mapsize=1GiB"])
+    def test_a_url_that_cannot_be_meant_is_refused(self, url, tmp_path, monkeypatch):
+        """Nothing is made in the folder one happens to be in, and a misspelt option is not passed over."""
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(StoreError) as caught:
+            open_store(url)
+        assert caught.value.field == "store"
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("what", ["moved", "deleted", "replaced"])
     async def test_a_file_that_is_no_longer_in_place_is_not_read_on(self, tmp_path, what):
         """Other processes use the one that is there now; whoever has the old one open says so and serves nothing."""

@@ -35,9 +35,16 @@ _open_lock = threading.Lock()
 
 
 def open_url(url: str) -> LmdbStore:
-    """Open the store at a URL; the same file opened twice in one process is the same object."""
+    """Open the store at a URL; the same file opened twice in one process is the same object.
+
+    Raises :class:`StoreError` when the URL cannot be meant.
+    """
     parts = urlsplit(url)
     options = parse_qs(parts.query)
+    if unknown := ", ".join(sorted(options.keys() - {"map_size"})):
+        raise StoreError(f"{unknown}: no such option; there is map_size", field="store")
+    if not parts.netloc + parts.path.strip("/"):
+        raise StoreError(f"{url} names no folder: lmdb:///var/lib/shop, or lmdb://folder", field="store")
     path = Path(unquote(parts.netloc + parts.path)).resolve()
     size = _parse_size(options.get("map_size", [str(DEFAULT_MAP)])[0])
     with _open_lock:
