@@ -76,7 +76,7 @@ def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str, sto
     eventually(lambda: "NEW0001" in [c["asin"] for c in server.chat(asked).cards], timeout_s=within_s, every_s=0.1)
 
 
-def test_an_event_recomputes_only_what_read_its_entity(server: Server, store: str) -> None:
+def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str, store: str) -> None:
     """One product's change recomputes one evidence record and leaves every FAQ answer fresh in its lane."""
 
     def computed(task: str) -> float:
@@ -86,7 +86,7 @@ def test_an_event_recomputes_only_what_read_its_entity(server: Server, store: st
     within_s = 15 * FOLLOWS_S[store]
     eventually(lambda: _stale_share(server, "evidence") == 0.0, timeout_s=within_s)
     before = _settled(lambda: computed("evidence"))
-    server.put("/shop/products/NEW0001", {"description": "An orchard of glass trees that sings at noon."})
+    server.put(f"/shop/products/{asin}", {"description": "An orchard of glass trees that sings at noon."})
     eventually(lambda: computed("evidence") > before, timeout_s=within_s)
     assert _settled(lambda: computed("evidence")) == before + 1
     assert _stale_share(server, "faq_answers") == 0.0
