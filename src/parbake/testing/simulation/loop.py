@@ -109,6 +109,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
             raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
         self.now = max(self.now, timers[0][0])
 
+    def _asyncgen_finalizer_hook(self, agen: Any) -> None:
+        """What a dead process had open is not closed: nothing is cleaned up there, nor at a time of chance."""
+        self._asyncgens.discard(agen)  # type: ignore[attr-defined]  # the base's own
+
     def _process_events(self, event_list: Any) -> None:
         """There are none."""
 
