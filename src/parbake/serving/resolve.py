@@ -23,7 +23,7 @@ from parbake.serving.demand import Demand
 from parbake.serving.lease import Turns
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
-from parbake.serving.scope import within_deadline
+from parbake.serving.scope import is_bounded, within_deadline
 from parbake.tasks import Artifact, ModelTask
 from parbake.telemetry import Counters
 
@@ -110,14 +110,19 @@ class Resolver:
             hook.served(plan.name, raw, verdict, served.lane, took)
 
     async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+        if not is_bounded():
+            return await self._look_and_judge(plan, key, raw, context)
         async with within_deadline(plan.name):  # a store that does not answer has no more time than a computation
-            lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
-            record, judgement = self._best(plan, lookup, context)
-            if record is not None and judgement.verdict in SERVABLE:
-                return await self._from_record(plan, key, record, judgement, context)
-            for hook in self._hooks:
-                hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
-            return await self._fall_back(plan, key, record, judgement, context)
+            return await self._look_and_judge(plan, key, raw, context)
+
+    async def _look_and_judge(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        record, judgement = self._best(plan, lookup, context)
+        if record is not None and judgement.verdict in SERVABLE:
+            return await self._from_record(plan, key, record, judgement, context)
+        for hook in self._hooks:
+            hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
+        return await self._fall_back(plan, key, record, judgement, context)
 
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""

@@ -100,6 +100,12 @@ def remaining_s() -> float:
     return min(ends) - monotonic() if ends else float("inf")
 
 
+def is_bounded() -> bool:
+    """Whether a budget or a deadline holds here."""
+    scope = _current.get()
+    return _budget.get() is not None or (scope is not None and scope.deadline is not None)
+
+
 @contextlib.asynccontextmanager
 async def within_deadline(task: str) -> AsyncIterator[None]:
     """Turn the passing of the request's deadline into :class:`DeadlineExceeded` naming the task."""
