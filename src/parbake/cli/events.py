@@ -38,7 +38,7 @@ def publish(
 
 
 @events.command(epilog="Example: parbake events parked shop:app")
-def parked(app: AppName, limit: Annotated[int, typer.Option(help="how many to show")] = 50) -> None:
+def parked(app: AppName, limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50) -> None:
     """Show the events that were not understood, and why."""
     found = _with(app, lambda application: application.parked(limit))
     _show(found)
@@ -50,7 +50,7 @@ def parked(app: AppName, limit: Annotated[int, typer.Option(help="how many to sh
 def retry(
     app: AppName,
     source: Annotated[str, typer.Argument(help="the source's name, as 'parbake events parked' shows it")] = "",
-    position: Annotated[int, typer.Argument(help="the event's position in it")] = 0,
+    position: Annotated[int, typer.Argument(min=0, max=1 << 62, help="the event's position in it")] = 0,
     *,
     every: Annotated[bool, typer.Option("--all", help="all that are parked")] = False,
 ) -> None:
