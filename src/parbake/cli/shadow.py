@@ -155,12 +155,6 @@ def _show(summary: Summary, run: Run, url: str, report_file: Path | None) -> Non
     if report_file is None:
         return
     try:
-        report_file.write_bytes(report.as_json(summary, cache=_public(url), keys=run.keys))
+        report_file.write_bytes(report.as_json(summary, cache=without_credentials(url), keys=run.keys))
     except OSError as error:
         raise BadInput(f"--report {report_file}: {error}", field="report") from error
-
-
-def _public(url: str) -> str:
-    """An address without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

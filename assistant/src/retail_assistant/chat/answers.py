@@ -83,7 +83,8 @@ class Answers:
             asins = tuple(dict.fromkeys((named.asin, *asins)))[:SHOWN]
         if not asins:
             return Draft("I found nothing like that.")
-        return Draft(self._listing("I found:", asins), sources=_products(asins), asins=asins)
+        sold_out = "" if named is None or self._shop.stock(named.asin) else named.asin
+        return Draft(self._listing("I found:", asins, sold_out=sold_out), sources=_products(asins), asins=asins)
 
     async def price_and_stock(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # every handler has one signature
         """Live prices and stock, of the edition that is asked for."""
@@ -195,11 +196,9 @@ class Answers:
         """Those of some products that are listed and in stock, in their order."""
         return tuple(a for a in asins if a not in but and self._shop.product(a) and self._shop.stock(a))
 
-    def _listing(self, head: str, asins: tuple[str, ...]) -> str:
-        return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}}{self._if_sold_out(a)})." for a in asins)])
-
-    def _if_sold_out(self, asin: str) -> str:
-        return "" if self._shop.stock(asin) else f", {{{{stock:{asin}}}}}"
+    def _listing(self, head: str, asins: tuple[str, ...], *, sold_out: str = "") -> str:
+        said = {sold_out: f", {{{{stock:{sold_out}}}}}"}
+        return " ".join([head, *(f"{{{{title:{a}}}}} ({{{{price:{a}}}}}{said.get(a, '')})." for a in asins)])
 
 
 def _offer(offer: Offer) -> str:
