@@ -147,5 +147,6 @@ def test_nothing_judged_is_no_success(servers):
     """A task that does not exist returns no value anywhere: that is not taken for consistency."""
     folder, urls = servers
     words = ("--task", "absent", "--key", "a", "--touch", "fact/a", "--count", "2", "--patience", "0.05")
-    status, found, _ = run(folder, urls, *words)
+    status, found, printed = run(folder, urls, *words)
     assert (status, found["nines"], found["unavailable_share"]) == (2, None, 1.0)
+    assert "no task is named 'absent'" in printed

@@ -81,6 +81,35 @@ def test_a_tally_keeps_twenty_examples_and_counts_all():
     assert (found.unavailable_share, found.nines) == (0.4, 0.0)
 
 
+def test_reads_without_a_value_say_why_once():
+    """A wrong task or a refusal is shown with the server's own words, however often it was read."""
+    tally = Tally()
+    for n in range(30):
+        tally.add(Read("http://a", n, n, "failed", seen="status 404: no task is named 'nota'"))
+    tally.add(Read("http://b", 0.1, 0.1, "nothing", seen="unknown"))
+    found = tally.summary()
+    assert [(read.server, read.seen[:10]) for read in found.unanswered] == [
+        ("http://a", "status 404"),
+        ("http://b", "unknown"),
+    ]
+    assert [table.row_count for table in report.tables(found)] == [7, 2]
+
+
+def test_an_audit_that_saw_no_change_at_all_doubts_itself():
+    """When not one read was right, the tag or the path is the likelier mistake; one right read ends the doubt."""
+    tally = Tally()
+    assert not tally.summary().hint
+    tally.add(Read("http://a", 0.1, 0.1, "violation"))
+    assert "is the task invalidated by what was changed" in tally.summary().hint
+    tally.add(Read("http://a", 0.1, 0.1, "fresh"))
+    assert not tally.summary().hint
+
+
+def test_a_value_without_the_path_says_so():
+    """What is not in the value is named, so that a mistyped path is seen for what it is."""
+    assert judge(BY_VERSION, Answer({}, "fresh")) == ("violation", "nothing at 'version'")
+
+
 def test_the_report_names_what_was_broken():
     """JSON holds the examples and OpenMetrics the count and the histogram, ended as the format wants it."""
     tally = Tally()
@@ -123,6 +152,8 @@ def test_a_write_returns_expectations():
         (["http://[::1", "--write", "writer:write"], "SERVER"),
         (["http://u:geheim@127.0.0.1:1", "--write", "writer:write"], "SERVER"),
         (["ftp://u:ge#heim@127.0.0.1:1", "--write", "writer:write"], "SERVER"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--report", "absent/out.json"], "report"),
+        (["http://127.0.0.1:1", "--write", "writer:write", "--metrics", "absent/out.prom"], "metrics"),
         (["http://127.0.0.1:1", "--write", "writer:write"], "SERVER"),
     ],
 )

@@ -150,6 +150,7 @@ REDIS = ("redis://127.0.0.1:9/0",)
         ((*HTTP, "--recompute", "nowhere_at_all:recompute"), "recompute"),
         ((*HTTP, "--recompute", "shop:missing"), "recompute"),
         ((*HTTP, "--recompute", "shop:nothing"), "recompute"),
+        ((*HTTP, "--report", "absent/out.json"), "report"),
         ((*HTTP, "--sample", "0"), "sample"),
         ((*HTTP, "--rate", "0"), "rate"),
         ((*HTTP, "--rate", "nan"), "rate"),

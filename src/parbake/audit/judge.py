@@ -94,7 +94,7 @@ def _shown(expected: Expectation, answer: Answer) -> tuple[bool, str]:
         try:
             return bool(found >= expected.at_least), repr(found)[:200]
         except TypeError:
-            return False, "nothing" if found is _GONE else repr(found)[:200]
+            return False, f"nothing at {expected.path!r}" if found is _GONE else repr(found)[:200]
     return answer.stamp >= expected.stamp, f"stamp {answer.stamp[1]}"
 
 
@@ -126,6 +126,17 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     never_fresh: int
     fresh_s: dict[str, float]
     examples: list[Read]
+    unanswered: list[Read]
+
+    @property
+    def hint(self) -> str:
+        """What to look at first when a result is more likely a mistake in how the audit was called; empty when not."""
+        if not self.answered or self.violations < self.answered:
+            return ""
+        return (
+            "Not one read showed a change. Before you blame the servers: is the task invalidated by what was changed "
+            "(GET /v1/tasks), and is what --write expects there in the value?"
+        )
 
 
 def nines(violations: int, answered: int) -> tuple[float | None, bool]:
@@ -157,12 +168,15 @@ class Tally:
         self.fresh_s: list[float] = []
         self.counts: dict[str, int] = dict.fromkeys(("fresh", "behind", "violation", "nothing", "failed"), 0)
         self.examples: list[Read] = []
+        self.unanswered: dict[tuple[str, str], Read] = {}
 
     def add(self, read: Read) -> None:
         """Count a read."""
         self.counts[read.outcome] += 1
         if read.outcome == "violation" and len(self.examples) < EXAMPLES:
             self.examples.append(read)
+        if read.outcome in ("nothing", "failed") and len(self.unanswered) < EXAMPLES:
+            self.unanswered.setdefault((read.server, read.seen), read)
 
     def summary(self) -> Summary:
         """What it comes to."""
@@ -183,6 +197,7 @@ class Tally:
             never_fresh=self.never_fresh,
             fresh_s=percentiles(self.fresh_s),
             examples=self.examples,
+            unanswered=list(self.unanswered.values()),
         )
 
 

@@ -13,7 +13,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 
 def tables(summary: Summary) -> Iterator[Table]:
-    """The result, then examples of what was broken."""
+    """The result, then examples of what was broken and of what was not answered."""
     table = Table("audit", "", title_justify="left")
     table.add_row("acknowledged changes", f"{summary.changes} ({summary.unacknowledged} more were not acknowledged)")
     table.add_row("reads", f"{summary.reads}, {summary.answered} of them returned a value")
@@ -29,6 +29,11 @@ def tables(summary: Summary) -> Iterator[Table]:
         for read in summary.examples:
             broken.add_row(read.server, read.expected, read.seen, f"{read.began_s * 1000:.1f}")
         yield broken
+    if summary.unanswered:
+        unanswered = Table("reads without a value, for example", "why")
+        for read in summary.unanswered:
+            unanswered.add_row(read.server, read.seen)
+        yield unanswered
 
 
 def consistency(summary: Summary) -> str:

@@ -18,6 +18,8 @@ from parbake.audit.client import Client, Publisher, wait_for
 from parbake.audit.judge import Expectation, Tally, checked
 from parbake.audit.run import Limits, Write
 from parbake.audit.run import audit as run_audit
+from parbake.cli.files import must_be_writable
+from parbake.cli.files import write as write_file
 from parbake.cli.load import find
 from parbake.errors import BadInput
 
@@ -54,6 +56,7 @@ def audit(
     limits = Limits(
         count=count, rate=rate, patience_s=patience, timeout_s=timeout, allow_degraded=allow_degraded
     )  # fmt: skip
+    must_be_writable(report=report_file, metrics=metrics)
     urls = list(dict.fromkeys(servers))
     clients = [Client(url, REQUEST_S) for url in urls]
     writers = [Client(url, REQUEST_S) for url in urls]
@@ -121,15 +124,12 @@ def _finish(tally: Tally, report_file: Path | None, metrics: Path | None) -> Non
     console = Console(width=None if sys.stdout.isatty() else 140)
     for table in report.tables(summary):
         console.print(table, markup=False)
-    written = {"report": (report_file, report.as_json(summary))}
+    if report_file is not None:
+        write_file("report", report_file, report.as_json(summary))
     if metrics is not None:
-        written["metrics"] = (metrics, report.open_metrics(summary, tally.fresh_s))
-    for name, (path, content) in written.items():
-        try:
-            if path is not None:
-                path.write_bytes(content)
-        except OSError as error:
-            raise BadInput(f"--{name} {path}: {error}", field=name) from error
+        write_file("metrics", metrics, report.open_metrics(summary, tally.fresh_s))
+    if summary.hint:
+        typer.echo(f"parbake: {summary.hint}", err=True)
     if summary.violations:
         raise typer.Exit(BROKEN)
     if summary.nines is None:

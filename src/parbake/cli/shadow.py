@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import find
 from parbake.errors import BadInput
 from parbake.shadow import report
@@ -58,6 +59,7 @@ def shadow(
     _check_optional(ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over)
     limits = Limits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
     style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
+    must_be_writable(report=report_file)
     function = _function(recompute)
     opened = open_cache(cache, pattern=pattern, keys=keys, decode=decode, ttl=ttl, seed=seed)
     try:
@@ -152,9 +154,5 @@ def _show(summary: Summary, run: Run, url: str, report_file: Path | None) -> Non
         console.print(table, markup=False)
     if len(run.findings) < run.keys:
         typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
-    if report_file is None:
-        return
-    try:
-        report_file.write_bytes(report.as_json(summary, cache=without_credentials(url), keys=run.keys))
-    except OSError as error:
-        raise BadInput(f"--report {report_file}: {error}", field="report") from error
+    if report_file is not None:
+        write("report", report_file, report.as_json(summary, cache=without_credentials(url), keys=run.keys))

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from parbake.cli.files import must_be_writable
 from parbake.errors import BadInput
 from parbake.testing.simulation import campaign, play
 from parbake.testing.simulation.mutants import names, what_is_wrong
@@ -41,21 +42,12 @@ def simulate(
     for option, value in (("seeds", seeds), ("jobs", jobs)):
         if not 1 <= value <= REASONABLE[option]:
             raise BadInput(f"--{option} {value}: expected 1 to {REASONABLE[option]}", field=option)
-    if record is not None:
-        _must_be_writable(record)
+    must_be_writable(record=record)
     first = secrets.randbelow(FRESH) if start < 0 else start
     if mutant == "all":
         _try_all(kinds, range(first, first + seeds), jobs)
     else:
         _search(kinds, range(first, first + seeds), jobs, mutant, record)
-
-
-def _must_be_writable(record: Path) -> None:
-    """Before hours of histories, not after."""
-    try:
-        record.open("ab").close()
-    except OSError as error:
-        raise BadInput(f"--record {record}: {error.strerror or error}", field="record") from error
 
 
 def _kinds(store: str) -> list[str]:
