@@ -3,6 +3,8 @@
 import contextlib
 import sqlite3
 
+import pytest
+
 import parbake as pb
 from parbake.testing import SourceSuite
 
@@ -45,3 +47,13 @@ class TestSqlite(SourceSuite):
     def backend(self, tmp_path):
         """Return a fresh file."""
         return Sqlite(tmp_path / "shop.sqlite")
+
+
+def test_a_sqlite_file_without_an_outbox_says_how_to_make_one(tmp_path):
+    """The message of a missing table names the statement that creates it."""
+    sqlite3.connect(tmp_path / "shop.sqlite").close()
+    (tmp_path / "shop.sqlite").touch()
+    source = pb.SqliteSource(tmp_path / "shop.sqlite", families=["fact"], views=[])
+    for ask in (source.extent, lambda: source.poll(0, 10)):
+        with pytest.raises(pb.SourceError, match="OUTBOX_DDL"):
+            ask()

@@ -150,6 +150,20 @@ def test_an_error_is_one_plain_line_and_status_1(arguments, environment, says, h
     assert not home.exists()
 
 
+def test_a_demo_without_its_key_is_never_called_ready(home, monkeypatch, capsys):
+    """What the chosen generator lacks is said before anything is served or started."""
+    monkeypatch.setenv("LLM", "openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_API_KEY_FILE", raising=False)
+    monkeypatch.setattr(main, "prepare", lambda _: None)
+    monkeypatch.setattr(main, "Worker", None)
+    with pytest.raises(SystemExit):
+        main.main(["demo", "--port", "0"])
+    said = capsys.readouterr()
+    assert "OPENAI_API_KEY is not set" in said.err
+    assert "ready" not in said.out
+
+
 def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatch, embedder, capsys):
     """The first call generates and materializes; a second finds everything there and generates nothing."""
     monkeypatch.setenv("RETAIL_PRODUCTS", "20")

@@ -65,17 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_demo(settings: Settings, host: str, port: int) -> None:
     """Serve with a worker beside; the port is taken before anything slow starts."""
-    bound = pb.listen(host, port)
-    started = time.perf_counter()
-    prepare(settings)
-    # The server raises the signal that ended it once more; the worker must be ended first.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with Worker(settings):
-        from retail_assistant.compose import http_app
+    from retail_assistant.compose import http_app
 
-        address = f"http://{host}:{bound.getsockname()[1]}"
-        print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
-        pb.run_http(http_app(settings), bound)
+    started = time.perf_counter()
+    with pb.listen(host, port) as bound:
+        prepare(settings)
+        served = http_app(settings)  # what the settings lack is said before anything is called ready
+        # The server raises the signal that ended it once more; the worker must be ended first.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        with Worker(settings):
+            address = f"http://{host}:{bound.getsockname()[1]}"
+            print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
+            pb.run_http(served, bound)
 
 
 class Worker:

@@ -62,6 +62,12 @@ def _event(position: int, *raw: bytes) -> SourceEvent:
         return SourceEvent(position, "", "", "", problem=f"not UTF-8: {error}", raw=b" ".join(raw))
 
 
+def _explained(error: sqlite3.Error) -> str:
+    if any(f"no such table: {table}" in str(error) for table in ("parbake_outbox", "sqlite_sequence")):
+        return f"{error}; the database has no outbox yet: execute parbake.OUTBOX_DDL"
+    return str(error)
+
+
 class _Session:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -141,7 +147,7 @@ class SqliteSource:
             yield connection
         except sqlite3.Error as error:
             connection.close()
-            raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
+            raise SourceError(f"source {self.name!r}: {_explained(error)}", field=self.name) from error
         except BaseException:
             self._give_back(connection)
             raise
