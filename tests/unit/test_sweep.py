@@ -1,0 +1,40 @@
+"""What lies below a floor is looked at again, under the floor that holds at that moment."""
+
+import msgspec
+
+from parbake.artifact import Stamp
+from parbake.fence.control import Control
+from parbake.stores import _engine as engine
+
+
+class Items(dict):
+    """A transaction over a mapping."""
+
+    peek = dict.get
+    put = dict.__setitem__
+    delete = dict.__delitem__
+
+
+def items(*, floor):
+    """A store with two watermarks and a given floor."""
+    control = Control(1, 1, floor=floor.pack())
+    found = {engine.CONTROL: msgspec.msgpack.encode(control)}
+    return Items(found | {engine.MARK + bytes([n]): Stamp(1, n).pack() for n in (3, 9)})
+
+
+LISTED = [engine.MARK + bytes([n]) for n in (3, 9)]
+
+
+def test_a_sweep_deletes_by_the_floor_that_holds_now():
+    """What was listed under a floor that a loss has since taken back stays: an absent mark would mean "never raised"."""
+    taken_back = items(floor=Stamp(1, 0))
+    assert engine.drop_below(taken_back, engine.Parsed(), LISTED) == 0
+    assert set(LISTED) <= taken_back.keys()
+
+
+def test_what_the_floor_covers_goes_and_what_was_raised_since_stays():
+    """A watermark at or below the floor is dropped; one that was raised after the listing is kept."""
+    store = items(floor=Stamp(1, 5))
+    assert engine.drop_below(store, engine.Parsed(), LISTED) == 1
+    assert LISTED[1] in store
+    assert LISTED[0] not in store
