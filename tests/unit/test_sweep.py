@@ -26,7 +26,7 @@ LISTED = [engine.MARK + bytes([n]) for n in (3, 9)]
 
 
 def test_a_sweep_deletes_by_the_floor_that_holds_now():
-    """What was listed under a floor that a loss has since taken back stays: an absent mark would mean "never raised"."""
+    """What was listed under a floor that a loss has since taken back stays; an absent mark says "never raised"."""
     taken_back = items(floor=Stamp(1, 0))
     assert engine.drop_below(taken_back, engine.Parsed(), LISTED) == 0
     assert set(LISTED) <= taken_back.keys()
