@@ -98,14 +98,16 @@ class Faults:
         finally:
             truth.is_feed_down = False
 
-    def heal(self) -> None:
-        """End every fault."""
+    async def heal(self) -> None:
+        """End every fault; what stands still does so to the end, because what it was doing then must be over, too."""
         self.world.slow_polls_s = 0.0
         for process in self.world.processes:
             process.network.lost_answers = process.network.lost_requests = 0.0
             process.is_cut_from_store = process.is_cut_from_sources = False
-            process.paused_until = 0.0
             if not process.is_alive:
                 process.start()
         for truth in self.world.truths:
             truth.is_feed_down = False
+        for process in self.world.processes:
+            await process.wait_while_paused()
+            process.paused_until = 0.0

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from parbake.app import App
 from parbake.artifact import Stamp
@@ -197,29 +197,31 @@ class Process:
         """Spend a little time between two reads of a computation; longer where this process is slow or paused."""
         delay = self.rng.random() * self.world.slowness_s
         await sleep(delay)
-        await self._wait_while_paused()
+        await self.wait_while_paused()
 
     async def reach_store(self) -> None:
         """The way to the store; raises :class:`StoreError` when the request does not arrive."""
-        await self._travel(self.network.lost_requests, "the store did not answer")
+        await self._travel("lost_requests", "the store did not answer")
 
     async def hear_store(self) -> None:
         """The way back; raises :class:`StoreError` when the answer is lost, though what was asked for was done."""
-        await self._travel(self.network.lost_answers, "the store's answer was lost")
+        await self._travel("lost_answers", "the store's answer was lost")
 
-    async def _travel(self, lost: float, problem: str) -> None:
-        """One way over the network, with the share of messages that it loses."""
+    async def _travel(self, way: Literal["lost_requests", "lost_answers"], problem: str) -> None:
+        """One way over the network, which loses a share of the messages."""
         if self.rng.random() < SLOW:
             await sleep(self.rng.random() * self.network.latency_s * self.network.takes)
         if self.paused_until:
-            await self._wait_while_paused()
+            await self.wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
+        lost: float = getattr(self.network, way)  # as it is now: a process that wakes after all healed loses nothing
         if self.is_cut_from_store or (lost and self.rng.random() < lost):
             await sleep(TIMEOUT_S)
             raise StoreError(problem, field="store")
 
-    async def _wait_while_paused(self) -> None:
+    async def wait_while_paused(self) -> None:
+        """Stand still, as a stopped process does."""
         loop = asyncio.get_running_loop()
         while self.paused_until > loop.time():  # a pause can be prolonged while it lasts
             await sleep(self.paused_until - loop.time())

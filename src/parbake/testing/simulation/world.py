@@ -121,7 +121,7 @@ class World:
             acts.append(loop.create_task(self.clients.act()))
             await sleep(self.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
-        self.faults.heal()
+        await self.faults.heal()
         await sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
 
