@@ -229,8 +229,9 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     """A conditional write: a live record is never replaced by one with a lower or equal stamp.
 
     Nor is anything by what was stamped in an incarnation whose end was lost: whatever its number, it says nothing here.
-    Only the record that is replaced must still be the one that was judged; a judgement that an event has overtaken
-    keeps a dead record, which nobody is served.
+    Only the record that is replaced must still be the one that was judged. A judgement that an event has overtaken
+    keeps a dead record, which nobody is served; one that a rollback has overtaken may replace a record that is alive
+    again by then, and the next read computes it.
     """
     name = overlay_key(task, key)
     overlay = txn.get(name)  # before the control record: one from before it could take what is newer for dead

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _alive_unless = killed_by
 _newness = newness
-_as_control = msgspec.msgpack.Decoder(Control).decode
+as_control = msgspec.msgpack.Decoder(Control).decode
 _as_made = msgspec.msgpack.Decoder(Made).decode
 
 
@@ -33,7 +33,7 @@ def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | No
     if name[:1] == engine.OVERLAY:
         yield from _regress(world, name, before, after)
     elif name == engine.CONTROL:
-        yield from _pointers(_as_control(before), _as_control(after))
+        yield from _pointers(as_control(before), as_control(after))
 
 
 def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
@@ -43,9 +43,12 @@ def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator
     raw = world.disk.get(engine.CONTROL)
     if raw is None:  # a loss took everything there was: nothing was valid
         return
-    control = _as_control(raw)
+    control = as_control(raw)
     marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
-    if _alive_unless(old, control, marks, now=world.true_now() + world.faults.clock_error_s) is None:
+    now = world.true_now() + world.faults.clock_error_s
+    if _alive_unless(old, control, marks, now=now) is not None:
+        return
+    if not any(_alive_unless(old, earlier, marks, now=now) for earlier in world.oracle.taken_back_since(name)):
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
 
 
@@ -70,13 +73,13 @@ def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
     """Whether a changed item is the control record, changed by a rollback."""
     if name != engine.CONTROL or before is None or after is None:
         return False
-    return took_back(_as_control(before), _as_control(after))
+    return took_back(as_control(before), as_control(after))
 
 
 def current_model(world: World) -> int:
     """The generation of the model that the store points to."""
     raw = world.disk.get(engine.CONTROL)
-    return 0 if raw is None else _as_control(raw).pointer(weights.ref)
+    return 0 if raw is None else as_control(raw).pointer(weights.ref)
 
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
@@ -84,7 +87,7 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
     control = world.disk.get(engine.CONTROL)
     if control is None:  # a loss took everything there was
         return None
-    current = _as_control(control).pointer(task)
+    current = as_control(control).pointer(task)
     found: set[str] = set()
     for name in (engine.overlay_key(task, key), engine.base_key(current, key)):
         raw = world.disk.get(name)

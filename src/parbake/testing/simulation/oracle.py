@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from parbake.fence.control import Control
 from parbake.served import Served
 from parbake.tasks import Stored
 from parbake.testing.simulation import ground
@@ -66,6 +67,9 @@ class Oracle:
         self.world = world
         self.violations: list[str] = []
         self.tally = Tally()
+        self._commits = 0
+        self._put: dict[bytes, int] = {}
+        self._taken_back: list[tuple[int, bytes]] = []
         self.acked: dict[str, int] = {}
         self.raised_at_step: dict[str, int] = {}
         self.model = 0
@@ -84,8 +88,21 @@ class Oracle:
         self.herd.stored(name, after)
         if ground.turned(name, before, after):
             self.turn()
+            self._taken_back.append((self._commits, before or b""))
         for invariant, what in ground.broken_by(self.world, name, before, after):
             self.violate(invariant, what)
+        self._commits += 1
+        self._put[name] = self._commits
+
+    def taken_back_since(self, name: bytes) -> Iterator[Control]:
+        """The control records that a rollback has taken back since an item was put.
+
+        What was dead under one of them has been revived, and a write that was judged before the rollback may replace
+        it all the same: a server does not compare the control record at the commit. The next read computes.
+        """
+        if self.world.store_model != "embedded":
+            since = self._put.get(name, 0)
+            yield from (ground.as_control(raw) for at, raw in self._taken_back if at >= since)
 
     def missed(self, task: str, key: bytes, reason: str) -> None:
         """I9: a change of one thing kills nothing that was made of others only."""
