@@ -64,7 +64,7 @@ class Clients:
     async def _read_some(self) -> None:
         """Read one key a few times, each time on some server; often one that a recent change concerns."""
         task, key = self._some_key()
-        for _ in range(self.world.rng.choice([2, 4, 6, 8])):
+        for _ in range(self.world.rng.choice(self.world.reads_at_once)):
             process = self._alive()
             if process is not None:
                 await process.run(self.read(process, task, key))

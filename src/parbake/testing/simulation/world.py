@@ -24,6 +24,8 @@ from parbake.testing.simulation.truth import Row, Truth
 StoreModel = Literal["embedded", "snapshot", "single"]
 STEPS = 90
 STEP_S = 0.06
+BUSY = 0.06
+"""The share of histories in which every key is read twice as often."""
 
 
 class Memory:
@@ -70,6 +72,8 @@ class World:
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
+        is_busy = random.Random(f"busy {store_model} {seed}").random() < BUSY
+        self.reads_at_once = [4, 8, 12, 16] if is_busy else [2, 4, 6, 8]
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
             self.processes.append(Process("worker2", self, is_worker=True))
