@@ -13,7 +13,7 @@ import contextlib
 import sqlite3
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from _report import Goal, percentile, report
@@ -38,6 +38,11 @@ class Quiet:
         """See the tracker port."""
 
     def whole_set(self, family: str) -> None:
+        """See the tracker port."""
+
+    def query(
+        self, view: type[object], statement: str, parameters: Mapping[str, object], rows: Sequence[object]
+    ) -> None:
         """See the tracker port."""
 
 
