@@ -71,7 +71,7 @@ class Faults:
                 process.start()
 
     async def _pause(self, process: Process, length: float) -> None:
-        process.paused_until = asyncio.get_running_loop().time() + length
+        process.paused_until = max(process.paused_until, asyncio.get_running_loop().time() + length)
 
     async def _cut_store(self, process: Process, length: float) -> None:
         process.is_cut_from_store = True
