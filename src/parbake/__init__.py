@@ -39,14 +39,17 @@ from parbake.errors import (
     ProviderError,
     RequestError,
     RoleError,
+    RunInProgress,
     SourceError,
     StoreError,
     StoreFull,
     UnknownResource,
     UnknownTask,
 )
+from parbake.gates import Gates, Generation
 from parbake.ports import Ack, Alert, AlertSink, Clock, Delta, Embedder, Generator, Hook, Prompt, Tracker, Usage
 from parbake.registry import Input, Model, Registry
+from parbake.retention import Retention
 from parbake.roles import GIVEN, Keys, Live, Resource, Source
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Lazy
@@ -111,12 +114,13 @@ __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
     "Embedder", "Exponential", "Extractive", "ForeignSource",
-    "ForeignStore", "GateFailed", "Generator", "Hook", "HttpApp",
+    "ForeignStore", "GateFailed", "Gates", "Generation", "Generator", "Hook", "HttpApp",
     "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator",
     "LogSink",
     "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
     "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",
-    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "RoleError", "ServeStale",
+    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
+    "RunInProgress", "ServeStale",
     "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull",
     "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit",
     "every", "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s", "run_http",

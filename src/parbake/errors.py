@@ -24,6 +24,7 @@
     ├── ComputeFailed                 503  a task's function raised
     ├── DeadlineExceeded              504
     ├── GateFailed                    500  a batch run was not promoted
+    ├── RunInProgress                 409  another process works on a run of this task
     ├── ProviderError                 502  a model provider refused or broke off
     └── MissingDependency             500  an optional package is absent; names the extra
 """
@@ -177,6 +178,13 @@ class GateFailed(ParbakeError):
     """A batch run did not pass its gates; the previous generation stays."""
 
     title = "Gate failed"
+
+
+class RunInProgress(ParbakeError):
+    """Another process works on a batch run of this task; wait for it, or for its lease to end."""
+
+    status = 409
+    title = "Run in progress"
 
 
 class PortTaken(ParbakeError):

@@ -449,3 +449,24 @@ class Hook(Protocol):
 
 
 Progress = Callable[[str, int, int], None]
+
+
+class Executor(Protocol):
+    """Computes partitions of batch runs in other processes, which write the rows to the store themselves.
+
+    Jobs and answers are bytes of names, keys and numbers; no object crosses.
+    """
+
+    width: int
+    """How many partitions it works on at once."""
+
+    async def run(self, job: bytes) -> bytes:
+        """Compute one partition, again if the process that had it dies.
+
+        Raises :class:`parbake.errors.ParbakeError` as the lane itself would.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End its processes."""
+        ...

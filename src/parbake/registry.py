@@ -10,6 +10,8 @@ from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_con
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput, ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.fence.tags import check_tag, placeholders
+from parbake.gates import Gates
+from parbake.retention import Retention
 from parbake.roles import Edge, Keys, Parameter, Role, inspect_roles
 from parbake.served import Absent, Served, Value
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
@@ -125,7 +127,8 @@ class Registry:
         version: str = "1",
         keys: Callable[..., Sequence[Any]] | None = None,
         chunk: int = 512,
-        min_rows_ratio: float = 0.5,
+        gates: Gates = Gates(),
+        retention: Retention = Retention(),
         revalidate: bool = False,
         lease: Duration | None = None,
         mode: str = "",
@@ -134,7 +137,8 @@ class Registry:
         """Declare a precomputable task: one value per key.
 
         ``keys`` lists the keys of a batch run (a function over sources); ``chunk`` is how many keys a batched
-        function gets at once; a run with fewer rows than ``min_rows_ratio`` of the previous one is not promoted.
+        function gets at once; ``gates`` are what a run's output must pass to be promoted, and ``retention`` is how many
+        earlier generations are kept to roll back to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
         With a ``lease``, one process at a time computes a key on demand or after an event, and the others serve its
@@ -160,7 +164,8 @@ class Registry:
                 contract=contract,
                 schedule=refresh,
                 version=version,
-                min_rows_ratio=min_rows_ratio,
+                gates=gates,
+                retention=retention,
                 key_type=key_type,
                 batched=batched,
                 list_keys=_lister(fn.__name__, keys),
@@ -183,9 +188,14 @@ class Registry:
         owner: str,
         refresh: Every,
         version: str = "1",
+        gates: Gates = Gates(),
+        retention: Retention = Retention(),
         why: str = "",
     ) -> _ModelDecorator:
-        """Declare a trained model: produced by the batch lane, promoted together with what is built from it."""
+        """Declare a trained model: produced by the batch lane, promoted together with what is built from it.
+
+        ``gates`` and ``retention`` are as for :meth:`artifact`.
+        """
         contract = make_contract(
             freshness_sla=freshness_sla,
             invalidated_by=invalidated_by,
@@ -206,7 +216,8 @@ class Registry:
                 contract=contract,
                 schedule=refresh,
                 version=version,
-                min_rows_ratio=0.0,
+                gates=gates,
+                retention=retention,
             )
             _check_templates(task)
             return typing.cast("ModelTask[Any]", self._add(task))

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from parbake.contract import Contract, Every, Use
+from parbake.gates import Gates
+from parbake.retention import Retention
 from parbake.roles import Parameter, Role
 
 if TYPE_CHECKING:
@@ -61,7 +63,8 @@ class Stored(Task):
     contract: Contract
     schedule: Every | None
     version: str
-    min_rows_ratio: float
+    gates: Gates
+    retention: Retention
 
     @property
     def may_read(self) -> tuple[Task, ...]:

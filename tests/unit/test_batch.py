@@ -103,12 +103,12 @@ async def test_a_gate_keeps_the_previous_generation(chain):
     assert (await chain.get()).value == (1, 1)
 
 
-async def test_a_failed_run_leaves_nothing_behind(chain):
-    """A task that raises half-way promotes nothing, and its rows are swept."""
-    chain.fail_at = "b"
-    with pytest.raises(pb.ComputeFailed):
+async def test_a_run_that_failed_a_gate_leaves_nothing_behind(chain):
+    """What a gate refused promotes nothing, and its rows are swept."""
+    chain.rows, full = {}, chain.rows
+    with pytest.raises(pb.GateFailed):
         await chain.run(2)
-    chain.fail_at = None
+    chain.rows = full
     assert (await chain.get()).value == (1, 1)
     control = (await chain.app.engine.store.stamp())[1]
     assert control.running == ()
@@ -147,41 +147,35 @@ async def test_rollback_returns_to_the_generation_before(chain):
 
 
 async def test_a_second_run_in_the_meantime_is_a_conflict(chain):
-    """Of two runs of one chain, the one that finds the pointers moved promotes nothing."""
+    """Of two runs of one chain at once, one is told that the other is under way."""
     runs = await asyncio.gather(chain.run(2), chain.run(2), return_exceptions=True)
-    assert sorted(type(run).__name__ for run in runs) == ["PromotionConflict", "Run"]
+    assert sorted(type(run).__name__ for run in runs) == ["Run", "RunInProgress"]
     assert (await chain.get()).value[0] == 2
 
 
 async def test_a_run_does_not_sweep_the_rows_of_another(world):
     """A quick run of one task leaves a slow run of another its rows."""
-    tasks, held = pb.Registry(), asyncio.Event()
+    tasks, reached, held = pb.Registry(), asyncio.Event(), asyncio.Event()
 
-    @tasks.artifact(**contract(invalidated_by=[], chunk=1))
-    async def slow(keys: pb.Keys[str]) -> dict[str, str]:
-        if keys[0] == "last":
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def slow(key: str) -> str:
+        if key == "last":
+            reached.set()
             await held.wait()
-        return {key: key for key in keys}
+        return key
 
     @tasks.artifact(**contract(invalidated_by=[]))
     def quick(key: str) -> str:
         return key
 
     app = world.app(tasks)
-    lane = app.engine.batch
-    task = app.engine.plans["slow"]
-    generation, _, _ = await app.engine.store.begin()
-    await lane._build(task, ["a"], pb_context(), generation, lambda *_: None)
+    keys = [f"key {n}" for n in range(200)]
+    running = asyncio.create_task(app.materialize(slow, keys=[*keys, "last"]))
+    await reached.wait()
     await app.materialize(quick, keys=["a"])
     held.set()
-    assert (await app.engine.store.read(slow.ref, task.keys.encode("a"), generation=generation)).records
-
-
-def pb_context():
-    """Return the context of a batch computation."""
-    from parbake.serving.binding import Context
-
-    return Context(lane="batch")
+    assert (await running).built[0].rows == 201
+    assert [(await app.serve(slow, key)).lane for key in (keys[0], "last")] == ["batch", "batch"]
 
 
 async def test_a_model_that_was_never_trained_is_said(world):

@@ -62,12 +62,14 @@ class Control(msgspec.Struct, frozen=True):
 class Promotion(msgspec.Struct, frozen=True):
     """A joint promotion: the new pointers, and the pointers (replaced or read) that must not have moved since.
 
-    ``incarnation`` is the one the run began in: rows written in an earlier one may have been lost.
+    ``incarnation`` is the one the run began in: rows written in an earlier one may have been lost. ``retain`` says how
+    many generations of a task are kept, this one included.
     """
 
     pointers: dict[str, Pointer]
     expected: dict[str, int]
     incarnation: int
+    retain: dict[str, int] = {}
 
 
 def start(incarnation: int, host: str = "") -> Control:
@@ -190,7 +192,7 @@ def promote(control: Control, promotion: Promotion) -> Control:
     pointers = dict(control.pointers)
     for task, new in promotion.pointers.items():
         old = pointers.get(task)
-        history = (new.generation, *(old.history if old else ()))[:RETAINED]
+        history = (new.generation, *(old.history if old else ()))[: promotion.retain.get(task, RETAINED)]
         pointers[task] = msgspec.structs.replace(new, history=history)
     promoted = {new.generation for new in promotion.pointers.values()}
     withdrawn = {g: at for g, at in control.withdrawn.items() if g not in promoted}

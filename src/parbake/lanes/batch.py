@@ -2,6 +2,8 @@
 
 A model and what is built with it are one chain: moving the model's pointer alone would make everything built with the
 earlier one stale, so their generations are promoted together, by one compare-and-swap.
+
+A run is made of partitions. Each is durable once it is done, so that a run that was killed is continued by the next.
 """
 
 from __future__ import annotations
@@ -9,32 +11,43 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from parbake.artifact import Record, Stamp
-from parbake.errors import BadInput, ComputeFailed, GateFailed, StoreError
+from parbake.artifact import Stamp
+from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError
 from parbake.fence.control import Control, Pointer, Promotion
-from parbake.ports import Clock, Progress, Store
-from parbake.serving.binding import NO_CONTEXT, Context
-from parbake.serving.compute import Computed, Computer
+from parbake.gates import Profile
+from parbake.lanes import quality
+from parbake.lanes.building import Breathe, Builder, Finished, filling, spread
+from parbake.lanes.keylist import BATCHED, SINGLE, KeyList
+from parbake.lanes.opening import Opening, OpenRun
+from parbake.lanes.partition import PartitionWorker, key_bytes
+from parbake.lanes.runs import Ended, Runs
+from parbake.ports import Clock, Executor, Progress, Store
+from parbake.serving.binding import Context
+from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
 
-FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
-"""What one commit of a run holds: enough to be worth its sync, so little that an event does not wait long for it."""
+PROMOTED = "promoted"
 
 
 class Built(msgspec.Struct, frozen=True):
-    """One task's part of a run. Times in seconds."""
+    """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process."""
 
     task: str
     generation: int
     rows: int
     absent: int
     took_s: float
+    size_bytes: int = 0
+    partitions: int = 0
+    kept_partitions: int = 0
+    cpu_s: float = 0.0
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -45,6 +58,9 @@ class Run(msgspec.Struct, frozen=True):
     took_s: float
     stamp: Stamp
     built: tuple[Built, ...]
+    id: str = ""
+    why: str = ""
+    is_continued: bool = False
 
 
 RunHook = Callable[[Run], Awaitable[None]]
@@ -57,12 +73,29 @@ def _silent(_task: str, _done: int, _total: int) -> None:
 class BatchLane:
     """Materializes tasks."""
 
-    def __init__(self, store: Store, computer: Computer, plans: Iterable[Plan], clock: Clock) -> None:
-        """Plans come in the order of declaration, so that inputs stand before what reads them."""
+    def __init__(
+        self,
+        store: Store,
+        computer: Computer,
+        plans: Iterable[Plan],
+        clock: Clock,
+        *,
+        executor: Executor | None = None,
+        breathe: Breathe | None = None,
+    ) -> None:
+        """Plans come in the order of declaration, so that inputs stand before what reads them.
+
+        Without an ``executor`` partitions are computed in this process. ``breathe`` is waited for between pieces of
+        work.
+        """
         self._store = store
         self._computer = computer
         self._plans = list(plans)
         self._clock = clock
+        self._runs = Runs(store)
+        self._opening = Opening(store, self._runs, clock)
+        self.worker = PartitionWorker(store, computer)
+        self._builder = Builder(self.worker, self._runs, executor, breathe)
 
     def chain(self, plan: Plan) -> list[Plan]:
         """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
@@ -84,108 +117,132 @@ class BatchLane:
         *,
         keys: Sequence[Any] | None = None,
         trigger: str = "manual",
+        why: str = "",
         progress: Progress | None = None,
     ) -> Run:
-        """Run a task's chain and promote it; raises :class:`GateFailed` (the previous generation stays)."""
-        chain, progress = self.chain(plan), progress or _silent
+        """Run a task's chain and promote it, or continue one that was interrupted.
+
+        Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
+        """
+        chain = self.chain(plan)
         if keys is not None and len(chain) > 1:
             raise BadInput(
                 f"{plan.name} is promoted together with what is built from it; keys cannot be chosen", field="keys"
             )
-        started, before = self._clock.now(), time.perf_counter()
-        generations, stamp, control = {}, None, None
-        for member in chain:
-            generations[member.ref], at, found = await self._store.begin()
-            stamp, control = stamp or at, control or found
+        chosen = None if keys is None else [key_bytes(plan, key) for key in keys]
+        selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
+        before = time.perf_counter()
+        run = await self._opening.open(chain, selection)
         try:
-            built = await self._promote(chain, keys, generations, (started, control), progress)
-        except BaseException:
-            with contextlib.suppress(StoreError):
-                await self._store.sweep(generations.values())
+            async with self._held(run):
+                built = await self._promote(run, chosen, progress or _silent)
+        except BaseException as error:
+            await self._give_up(run, error, trigger, why)
             raise
+        await self._note(run, built, PROMOTED, trigger, why)
         await self._store.sweep(())
-        return Run(trigger, started, time.perf_counter() - before, stamp or Stamp(0, 0), built)
+        took = time.perf_counter() - before
+        return Run(trigger, run.started_at, took, run.stamp, built, run.id, why, run.is_continued)
 
-    async def _promote(
-        self,
-        chain: Sequence[Plan],
-        keys: Sequence[Any] | None,
-        generations: Mapping[str, int],
-        start: tuple[float, Control | None],
-        progress: Progress,
-    ) -> tuple[Built, ...]:
+    async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[Built, ...]:
         """Build each member from the unpromoted output of those before it, then move all pointers at once."""
-        started, control = start
+        _, control = await self._store.stamp()
         pointers: dict[str, Pointer] = {}
         built: list[Built] = []
-        for member in chain:
-            earlier = {ref: generations[ref] for ref in pointers}
-            context = Context(pointers=earlier, lane="batch")
-            part = await self._build(member, keys, context, generations[member.ref], progress)
-            _check_rows(member, part, control.pointers.get(member.ref) if control else None)
-            pointers[member.ref] = Pointer(part.generation, self._clock.now(), started, part.rows)
-            built.append(part)
-        expected = {ref: control.pointer(ref) if control else 0 for ref in (*pointers, *_models_read(chain))}
-        await self._store.promote(Promotion(pointers, expected, control.incarnation if control else 0))
+        retain: dict[str, int] = {}
+        for member in run.chain:
+            earlier = {ref: run.generations[ref] for ref in pointers}
+            async with self._keys(member, chosen, Context(pointers=earlier, lane="batch")) as keys:
+                found = await self._builder.build(run, member, keys, earlier, progress)
+                sample = spread(keys, member, quality.SAMPLE)
+            made = _built(member, run.generations[member.ref], found)
+            run.profiles[member.ref] = found.profile
+            await quality.check(
+                member, made.generation, found.profile, control=control, store=self._store, sample=sample
+            )
+            retain[member.ref] = await self._retained(member, made, control)
+            pointers[member.ref] = Pointer(made.generation, self._clock.now(), run.started_at, made.rows)
+            built.append(made)
+        await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         return tuple(built)
 
-    async def keys(self, plan: Plan, context: Context = NO_CONTEXT) -> Sequence[Any]:
-        """The keys of a run: what ``keys=`` lists; a model has one, the empty key."""
-        if isinstance(plan.task, ModelTask):
-            return [""]
-        if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
-            raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
-        found = await self._computer.run(plan.task.list_keys, (), context, {})
-        return [plan.keys.check(key) for key in found]
+    async def _retained(self, plan: Plan, made: Built, control: Control) -> int:
+        """How many generations of a task stay once this one is promoted."""
+        state, pointer = await self._runs.state(plan.ref), control.pointers.get(plan.ref)
+        known = [state.of_generation(generation) for generation in (pointer.history if pointer else ())]
+        sizes = [made.size_bytes, *(ended.profile.size_bytes if ended else 0 for ended in known)]
+        return plan.task.retention.kept(sizes)
 
-    async def _build(
-        self, plan: Plan, keys: Sequence[Any] | None, context: Context, generation: int, progress: Progress
-    ) -> Built:
-        before = time.perf_counter()
-        wanted = await self.keys(plan, context) if keys is None else [plan.keys.check(k) for k in keys]
-        chunk = plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else 1
-        rows, pending, size = {"present": 0, "absent": 0}, [], 0
-        progress(plan.name, 0, len(wanted))
-        for start in range(0, len(wanted), chunk):
-            for computed in await self._computer.compute(plan, wanted[start : start + chunk], context):
-                if not computed.storable:
-                    raise ComputeFailed(f"{plan.name}: an input of {computed.key!r} refused to answer", field=plan.name)
-                decodable(plan, computed)
-                rows["absent" if computed.record.absent else "present"] += 1
-                pending.append((plan.keys.encode(computed.key), _in_generation(computed, generation)))
-                size += len(computed.record.payload)
-            if len(pending) >= FLUSH_ROWS or size >= FLUSH_BYTES:
-                await self._store.write_base(plan.ref, generation, pending)
-                pending, size = [], 0
-            progress(plan.name, min(start + chunk, len(wanted)), len(wanted))
-            await asyncio.sleep(0)
-        await self._store.write_base(plan.ref, generation, pending)
-        return Built(plan.name, generation, rows["present"], rows["absent"], time.perf_counter() - before)
+    @contextlib.asynccontextmanager
+    async def _keys(self, plan: Plan, chosen: Sequence[bytes] | None, context: Context) -> AsyncIterator[KeyList]:
+        """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
+        listed = KeyList(BATCHED if plan.batched else SINGLE)
+        with contextlib.closing(listed):
+            if chosen is not None:
+                listed.fill(chosen, lambda raw: raw)
+            elif isinstance(plan.task, ModelTask):
+                listed.fill([""], msgspec.msgpack.encode)
+            elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
+                await self._computer.run(filling(plan.task.list_keys, listed, plan), (), context, {})
+            else:
+                raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
+            yield listed
+
+    @contextlib.asynccontextmanager
+    async def _held(self, run: OpenRun) -> AsyncIterator[None]:
+        """Renew the run's lease while the body works; a run that is taken over ends."""
+        body = asyncio.current_task()
+        lost: list[ParbakeError] = []
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._runs.lease_s / 3)
+                try:
+                    for plan in run.chain:
+                        await self._runs.hold(plan.ref, run.holder, self._clock.now() + self._runs.lease_s)
+                except StoreError:
+                    continue  # a store that does not answer ends the run by itself, or answers again
+                except ParbakeError as error:
+                    lost.append(error)
+                    if body is not None:
+                        body.cancel()
+                    return
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                raise lost[0] from None
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
+        """What fails a gate, was overtaken or has lost its model is thrown away; what else breaks off is continued."""
+        with contextlib.suppress(ParbakeError):
+            if isinstance(error, GateFailed | PromotionConflict | NotMaterialized):
+                await self._note(run, (), str(error), trigger, why)
+                await self._store.sweep(run.generations.values())
+                return
+            for plan in run.chain:
+                await self._runs.release(plan.ref, run.holder)
+
+    async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
+        made = {part.task: part for part in built}
+        for plan in run.chain:
+            generation = run.generations[plan.ref]
+            part = made.get(plan.name) or Built(plan.name, generation, 0, 0, 0.0)
+            ended = Ended(
+                run.id, generation, outcome, trigger, why, run.started_at, self._clock.now(),
+                part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
+            )  # fmt: skip
+            await self._runs.end(plan.ref, ended)
 
 
-def _check_rows(plan: Plan, part: Built, previous: Pointer | None) -> None:
-    """The row-count gate, against the previous generation."""
-    before = previous.rows if previous else 0
-    if part.rows < plan.task.min_rows_ratio * before:
-        raise GateFailed(
-            f"{plan.name}: {part.rows} rows, fewer than {plan.task.min_rows_ratio:.0%} of the previous {before}; the "
-            "previous generation stays",
-            field=plan.name,
-        )
-
-
-def _in_generation(computed: Computed, generation: int) -> Record:
-    record = computed.record
-    return msgspec.structs.replace(record, meta=msgspec.structs.replace(record.meta, generation=generation))
-
-
-def decodable(plan: Plan, computed: Computed) -> None:
-    """The decodability gate: what is about to be stored must read back as the task's type."""
-    if problem := plan.unreadable(computed.record):
-        raise GateFailed(f"{plan.name}: the value of {computed.key!r} does not decode ({problem})", field=plan.name)
-
-
-def _models_read(chain: Sequence[Plan]) -> list[str]:
-    """The models a chain reads but does not replace: they must not move before the promotion."""
-    own = {plan.task for plan in chain}
-    return [t.ref for plan in chain for t in plan.task.inputs if isinstance(t, ModelTask) and t not in own]
+def _built(plan: Plan, generation: int, found: Finished) -> Built:
+    return Built(
+        plan.name, generation, found.rows, found.absent, found.took_s,
+        found.size_bytes, found.partitions, found.kept, found.cpu_s,
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from parbake.duration import humanize
-from parbake.errors import GateFailed, ParbakeError
+from parbake.errors import GateFailed, ParbakeError, RunInProgress
 from parbake.fence.control import Control
 from parbake.lanes.batch import BatchLane, Run
 from parbake.ports import Alert, AlertSink, Clock, Progress, Store
@@ -18,6 +18,7 @@ from parbake.tasks import ModelTask
 
 TICK_S = 1.0
 RETRY_AFTER_S = 30.0
+LOOK_AGAIN_S = 5.0
 _log = logging.getLogger("parbake.schedule")
 Revisit = Callable[[int], Awaitable[None]]
 
@@ -72,6 +73,9 @@ class Schedule:
             try:
                 runs.append(await self._batch.materialize(plan, trigger="schedule", progress=progress))
                 _log.info("%s: run promoted", plan.name)
+            except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
+                self._not_before[plan.ref] = self._clock.now() + LOOK_AGAIN_S
+                _log.info("%s", error)
             except ParbakeError as error:
                 self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
                 _log.error("%s: run failed: %s", plan.name, error)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -21,14 +20,13 @@ import msgspec
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
 from parbake.ports import Glimpse, Lookup
+from parbake.sizes import size_bytes
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
 from parbake.stores._lmdb_writer import Txn, Writer
 
 T = TypeVar("T")
 DEFAULT_MAP = 4 << 30
-_SIZE = re.compile(r"(\d+)(KiB|MiB|GiB|TiB)?")
-_UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
 _MAGIC = (b"m", b"parbake-store-2")
 _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
@@ -46,20 +44,13 @@ def open_url(url: str) -> LmdbStore:
     if not parts.netloc + parts.path.strip("/"):
         raise StoreError(f"{url} names no folder: lmdb:///var/lib/shop, or lmdb://folder", field="store")
     path = Path(unquote(parts.netloc + parts.path)).resolve()
-    size = _parse_size(options.get("map_size", [str(DEFAULT_MAP)])[0])
+    size = size_bytes(options.get("map_size", [str(DEFAULT_MAP)])[0], field="store.map_size", error=StoreError)
     with _open_lock:
         store = _open.get(path)
         if store is None:
             store = _open[path] = LmdbStore(path, map_size=size)
         store.users += 1
         return store
-
-
-def _parse_size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if not match or int(match[1]) == 0:
-        raise StoreError(f"map_size={text!r} is not a size such as 4GiB", field="store.map_size")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 class LmdbStore(EngineStore):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from parbake.cloudevents import CloudEvent
-from parbake.errors import DeadlineExceeded, ParbakeError
+from parbake.errors import DeadlineExceeded, ParbakeError, RunInProgress
 from parbake.fence.acks import NO_ACKS, Acks
 from parbake.serving import scope
 from parbake.tasks import Artifact, Stored
-from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
 from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
@@ -175,10 +175,17 @@ class Clients:
     async def _materialize(self) -> None:
         process = self._alive()
         if process is not None:
-            await process.run(self.run_batch(process, self.world.rng.choice(["weights", "weights", "ranked", "note"])))
+            await process.run(self.try_batch(process, self.world.rng.choice(["weights", "weights", "ranked", "note"])))
 
     async def run_batch(self, process: Process, name: str) -> None:
-        """Materialize a task and what is promoted with it."""
+        """Materialize a task and what is promoted with it; where another is at it, once more after its lease."""
+        for _ in range(4):
+            if await self.try_batch(process, name):
+                return
+            await sleep(LEASE_S)
+
+    async def try_batch(self, process: Process, name: str) -> bool:
+        """Whether no other process was at it."""
         task = tasks[name]
         assert isinstance(task, Stored)
         assert process.app is not None
@@ -186,6 +193,8 @@ class Clients:
             await process.app.materialize(task)
         except ParbakeError as error:
             self.world.say(f"{process.name} run of {name} failed: {error}")
+            return not isinstance(error, RunInProgress)
+        return True
 
     async def _roll_back(self) -> None:
         process = self._alive()

@@ -36,6 +36,7 @@ def compressed_time() -> Iterator[None]:
         mock.patch("parbake.serving.scope.monotonic", _virtual_now),
         mock.patch("parbake.lanes.event.IDLE_S", 0.15),
         mock.patch("parbake.lanes.schedule.RETRY_AFTER_S", 1.0),
+        mock.patch("parbake.lanes.schedule.LOOK_AGAIN_S", 0.5),
     ):
         yield
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import msgspec
 
 from parbake.contract import Recompute, ServeStale, every, fence, refresh
+from parbake.gates import Gates
 from parbake.registry import Input, Model, Registry
 from parbake.roles import Resource, Source
 from parbake.served import Absent, Served, Value
@@ -99,7 +100,7 @@ def all_keys() -> list[str]:
     fallback_if_stale=Recompute(),
     owner="sim",
     keys=all_keys,
-    min_rows_ratio=0,
+    gates=Gates(rows=0),
 )
 async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made | Absent:
     """One entity; absent when it is deleted."""
@@ -213,7 +214,7 @@ async def weights(*, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     fallback_if_stale=Recompute(),
     owner="sim",
     keys=all_keys,
-    min_rows_ratio=0,
+    gates=Gates(rows=0),
     revalidate=True,
 )
 async def ranked(

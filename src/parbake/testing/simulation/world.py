@@ -11,10 +11,11 @@ import msgspec
 from parbake.app import App
 from parbake.errors import ParbakeError
 from parbake.lanes.batch import Run
+from parbake.lanes.opening import OpenRun
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.faults import Faults
-from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S
+from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
 from parbake.testing.simulation.process import Process
@@ -95,13 +96,21 @@ class World:
     def number_runs(self, app: App) -> None:
         """Give every batch run of an app a number, and tell the oracle of those that were promoted."""
         batch = app.engine.batch
-        materialize = batch.materialize
+        batch._runs.lease_s = LEASE_S
+        materialize, begin = batch.materialize, batch._opening.open
+
+        async def opened(*args: Any) -> OpenRun:
+            run = await begin(*args)
+            if run.is_continued:  # it keeps the number that its rows carry
+                current_run.set(self.run_of[min(run.generations.values())])
+            return run
 
         async def numbered(*args: Any, **options: Any) -> Run:
             self.run += 1
             run, token = self.run, current_run.set(self.run)
             try:
                 done = await materialize(*args, **options)
+                run = current_run.get()
             finally:
                 current_run.reset(token)
             self.say(f"run {run} promoted: {[(b.task, b.generation) for b in done.built]}")
@@ -109,6 +118,7 @@ class World:
                 self.oracle.promoted(run)
             return done
 
+        batch._opening.open = opened  # type: ignore[method-assign, assignment]  # what the lane calls
         batch.materialize = numbered  # type: ignore[method-assign]  # the schedule reaches it by this name too
 
     async def play(self) -> None:

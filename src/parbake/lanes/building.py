@@ -1,0 +1,160 @@
+"""Builds one task's generation: its partitions, several at a time, without those that are finished already."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from parbake.gates import Profile
+from parbake.lanes.keylist import KeyList, Partition
+from parbake.lanes.opening import OpenRun
+from parbake.lanes.partition import PartitionDone, PartitionWork, PartitionWorker, key_bytes
+from parbake.lanes.runs import Part, Runs
+from parbake.ports import Executor, Progress
+from parbake.serving.plan import Plan
+from parbake.tasks import Task
+
+Breathe = Callable[[float], Awaitable[None]]
+"""Waits as long as real-time work needs the machine; hears how many seconds the last piece of work took."""
+
+
+@dataclass(slots=True)
+class Finished:
+    """What came of one task's part of a run; ``kept`` partitions had been left by an earlier process."""
+
+    profile: Profile
+    rows: int = 0
+    absent: int = 0
+    size_bytes: int = 0
+    partitions: int = 0
+    kept: int = 0
+    took_s: float = 0.0
+    cpu_s: float = 0.0
+
+    def add(self, part: Part) -> None:
+        """Count a partition."""
+        self.rows += part.rows
+        self.absent += part.absent
+        self.size_bytes += part.size_bytes
+        self.partitions += 1
+
+
+async def _at_once(_took_s: float) -> None:
+    """Nothing is waited for."""
+
+
+class Builder:
+    """Builds generations here, or in the processes of an executor."""
+
+    def __init__(self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Breathe | None) -> None:
+        """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk, or each partition elsewhere."""
+        self._worker = worker
+        self._runs = runs
+        self._executor = executor
+        self._breathe = breathe or _at_once
+
+    async def build(
+        self, run: OpenRun, plan: Plan, keys: KeyList, pointers: Mapping[str, int], progress: Progress
+    ) -> Finished:
+        """Compute what is missing of a task's generation; all of it is durable when this returns."""
+        began, kept = time.perf_counter(), run.finished.get(plan.ref, {})
+        found = Finished(run.profiles.get(plan.ref) or Profile())
+        for partition in keys.partitions:
+            if partition.digest in kept:
+                found.add(kept[partition.digest])
+        found.kept = found.partitions
+        done = sum(p.keys for p in keys.partitions if p.digest in kept)
+        missing = [p for p in keys.partitions if p.digest not in kept]
+        bar = _Bar(progress, plan.name, done, keys.total)
+
+        async def one(partition: Partition) -> None:
+            work = PartitionWork(plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition))
+            made = await self._perform(plan, work, bar)
+            part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
+            await self._runs.finish(plan.ref, run.holder, partition.digest, (part, made.profile))
+            found.add(part)
+            found.profile = found.profile.merged(made.profile)
+            found.cpu_s += made.cpu_s
+
+        await _several(map(one, missing), self._executor.width if self._executor else 1)
+        found.took_s = time.perf_counter() - began
+        return found
+
+    async def _perform(self, plan: Plan, work: PartitionWork, bar: _Bar) -> PartitionDone:
+        if self._executor is None:
+
+            async def moved(keys: int, took_s: float) -> None:
+                bar.move(keys)
+                await self._breathe(took_s)
+
+            return await self._worker.perform(plan, work, moved)
+        before = time.perf_counter()
+        answer = await self._executor.run(msgspec.msgpack.encode(work))
+        bar.move(len(work.keys))
+        await self._breathe(time.perf_counter() - before)
+        return msgspec.msgpack.decode(answer, type=PartitionDone)
+
+
+class _Bar:
+    """Says how far a task is."""
+
+    def __init__(self, progress: Progress, name: str, done: int, total: int) -> None:
+        self._progress, self._name, self._done, self._total = progress, name, done, total
+        progress(name, done, total)
+
+    def move(self, keys: int) -> None:
+        self._done += keys
+        self._progress(self._name, self._done, self._total)
+
+
+async def _several(works: Iterator[Coroutine[Any, Any, None]], width: int) -> None:
+    """Run coroutines, at most ``width`` at once; the first that fails ends the others."""
+    running: set[asyncio.Task[None]] = set()
+    try:
+        for work in works:
+            running.add(asyncio.create_task(work))
+            if len(running) >= width:
+                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    task.result()
+        await asyncio.gather(*running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:
+    """A key lister that fills the list while its views are open, so that it may return an iterator."""
+    fn = lister.fn
+
+    def take(found: Iterable[Any]) -> None:
+        keys.fill(found, lambda key: key_bytes(plan, key))
+
+    async def fill_here(**named: Any) -> None:
+        take(await fn(**named))
+
+    def fill(**named: Any) -> None:
+        take(fn(**named))
+
+    return dataclasses.replace(lister, fn=fill_here if inspect.iscoroutinefunction(fn) else fill)
+
+
+def spread(keys: KeyList, plan: Plan, size: int) -> list[Any]:
+    """Some keys from all over a run, at most ``size``."""
+    parts: Sequence[Partition] = keys.partitions
+    if not parts:
+        return []
+    step = max(1, len(parts) // size)
+    chosen = parts[::step][:size]
+    each = -(-size // len(chosen))
+    raws = itertools.chain.from_iterable(keys.keys(part)[:each] for part in chosen)
+    return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in itertools.islice(raws, size)]

@@ -1,0 +1,70 @@
+"""The keys of a run, cut into partitions, on disk: a run over millions of keys needs no more memory than a small one.
+
+Where a partition ends is decided by its keys and not by how many stand before it, so that a key more or less changes
+one partition and leaves the others what they were: a continued run knows them again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import zlib
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+MEMORY = 1 << 20
+"""So many bytes of keys are kept in memory."""
+BATCHED, SINGLE = 4096, 64
+"""Keys of a partition on average, for functions that take many keys at once and for those that take one."""
+
+
+class Partition(msgspec.Struct, frozen=True):
+    """Some keys that stand together; ``digest`` identifies them."""
+
+    digest: bytes
+    keys: int
+    start: int
+    length: int
+
+
+class KeyList:
+    """The partitions of a run's keys, in their order. Close it after use."""
+
+    def __init__(self, usual: int) -> None:
+        """``usual`` is how many keys a partition has on average; it has a quarter to twice as many."""
+        self._least, self._usual, self._most = max(1, usual // 4), usual, usual * 2
+        self._file = tempfile.SpooledTemporaryFile(max_size=MEMORY)  # noqa: SIM115 - closed by close()
+        self.partitions: list[Partition] = []
+        self.total = 0
+
+    def fill(self, keys: Iterable[Any], encode: Any) -> None:
+        """Take all keys; blocking. ``encode`` checks one and returns its bytes."""
+        part: list[bytes] = []
+        for key in keys:
+            raw = encode(key)
+            part.append(raw)
+            count = len(part)
+            ends_here = count >= self._least and zlib.crc32(raw) % (self._usual - self._least or 1) == 0
+            if ends_here or count == self._most:
+                self._add(part)
+                part = []
+        if part:
+            self._add(part)
+
+    def _add(self, part: Sequence[bytes]) -> None:
+        raw = msgspec.msgpack.encode(part)
+        start = self._file.tell()
+        self._file.write(raw)
+        self.partitions.append(Partition(blake2b(raw, digest_size=8).digest(), len(part), start, len(raw)))
+        self.total += len(part)
+
+    def keys(self, partition: Partition) -> list[bytes]:
+        """The encoded keys of one partition."""
+        self._file.seek(partition.start)
+        return msgspec.msgpack.decode(self._file.read(partition.length), type=list[bytes])
+
+    def close(self) -> None:
+        """Forget the keys."""
+        self._file.close()

@@ -1,0 +1,55 @@
+"""Puts a generation that is about to be promoted before its task's gates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from parbake.errors import GateFailed
+from parbake.fence.control import Control
+from parbake.gates import Generation, Profile
+from parbake.lanes.runs import Runs
+from parbake.ports import Store
+from parbake.serving.plan import Plan
+
+SAMPLE = 200
+
+
+async def check(
+    plan: Plan, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
+) -> None:
+    """Raise :class:`GateFailed` when a gate objects; ``sample`` are keys spread over the run.
+
+    A gate that raises has not passed.
+    """
+    gates = plan.task.gates
+    pointer = control.pointers.get(plan.ref)
+    made = (await Runs(store).state(plan.ref)).of_generation(pointer.generation) if pointer else None
+    previous = made.profile if made else None
+    objection = gates.objection(profile, pointer.rows if pointer else 0, previous)
+    if not objection and gates.quality is not None:
+        values = await _values(plan, generation, store, sample)
+        shown = Generation(plan.name, generation, profile, previous, values)
+        try:
+            said = await asyncio.to_thread(gates.quality, shown)
+        except Exception as error:
+            raise _failed(plan, f"its quality gate raised {type(error).__name__}: {error}") from error
+        objection = said or ""
+    if objection:
+        raise _failed(plan, objection)
+
+
+def _failed(plan: Plan, why: str) -> GateFailed:
+    return GateFailed(f"{plan.name}: {why}; the previous generation stays", field=plan.name)
+
+
+async def _values(plan: Plan, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """What the store holds of some keys of an unpromoted generation; absent ones are left out."""
+    found = []
+    for key in sample:
+        lookup = await store.read(plan.ref, plan.keys.encode(key), generation=generation)
+        record = next((r for r in lookup.records if r.meta.generation == generation), None)
+        if record is not None and not record.absent:
+            found.append((key, plan.decode(record.payload)))
+    return found

@@ -1,0 +1,162 @@
+"""Promotion gates: NaN, emptiness, drift, and a task's own."""
+
+import math
+import random
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.gates import Profile, stability_index
+
+
+def profile(values):
+    """Return the profile of some values."""
+    found = Profile()
+    for value in values:
+        found.note(msgspec.msgpack.encode(value), absent=False)
+    return found
+
+
+class Gated:
+    """A task whose values can be chosen."""
+
+    def __init__(self, world, **gates):
+        """Declare."""
+        self.values = {}
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract(invalidated_by=[]), gates=pb.Gates(**gates))
+        def score(key: str) -> list[float]:
+            return self.values[key]
+
+        self.score, self.app = score, world.app(tasks)
+
+    async def run(self, values):
+        """Materialize one value per key."""
+        self.values = {str(n): value for n, value in enumerate(values)}
+        return await self.app.materialize(self.score, keys=list(self.values))
+
+
+@pytest.mark.parametrize("wrong", [math.nan, -math.nan, math.inf, -math.inf])
+async def test_a_number_that_is_none_is_not_promoted(world, wrong):
+    """One row of a thousand is enough, and the count is said."""
+    gated = Gated(world)
+    with pytest.raises(pb.GateFailed, match="score: 1 of 1000 rows hold a NaN or an infinity; the previous"):
+        await gated.run([[1.0, 2.0]] * 999 + [[1.0, wrong]])
+    await gated.run([[1.0, 2.0]] * 1000)
+
+
+async def test_some_may_be_allowed(world):
+    """A share of broken rows can be tolerated, and of empty ones refused."""
+    gated = Gated(world, not_finite=0.1, empty=0.2)
+    await gated.run([[math.nan]] + [[1.0]] * 9)
+    await gated.run([[]] * 2 + [[1.0]] * 8)
+    with pytest.raises(pb.GateFailed, match="3 of 10 rows are null or empty, more than 20%"):
+        await gated.run([[]] * 3 + [[1.0]] * 7)
+
+
+async def test_drift_is_measured_against_the_generation_that_is_current(world):
+    """The same distribution passes, another one does not, and the previous generation stays."""
+    draw = random.Random(5)
+    gated = Gated(world, drift=0.25)
+    first = await gated.run([[draw.uniform(1, 10)] for _ in range(800)])
+    second = await gated.run([[draw.uniform(1, 10)] for _ in range(800)])
+    with pytest.raises(pb.GateFailed, match="drifted from the previous generation"):
+        await gated.run([[draw.uniform(50, 100)] for _ in range(800)])
+    assert await gated.app.generation(gated.score) == second.built[0].generation > first.built[0].generation
+
+
+async def test_a_task_may_judge_its_generation_itself(world):
+    """Its own gate sees counts, the previous profile and values spread over the run; what it says is passed on."""
+    shown = []
+
+    def quality(generation):
+        shown.append(generation)
+        return "too good to be true" if generation.values[0][1] == [0.0] else None
+
+    gated = Gated(world, quality=quality)
+    await gated.run([[1.0]] * 300)
+    with pytest.raises(pb.GateFailed, match="score: too good to be true; the previous generation stays"):
+        await gated.run([[0.0]] * 300)
+    first, second = shown
+    assert (first.previous, second.previous.rows) == (None, 300)
+    assert 100 < len(first.values) <= 200
+    assert {key for key, _ in first.values} <= {str(n) for n in range(300)}
+
+
+async def test_a_gate_that_raises_has_not_passed(world):
+    """A bug in a gate promotes nothing."""
+
+    def quality(_):
+        raise ZeroDivisionError("oh")
+
+    with pytest.raises(pb.GateFailed, match="its quality gate raised ZeroDivisionError: oh"):
+        await Gated(world, quality=quality).run([[1.0]])
+
+
+async def test_a_model_is_judged_too(world):
+    """A model's gate sees the model, and a chain is not promoted when its model fails."""
+    tasks = pb.Registry()
+
+    @tasks.model(
+        **contract(invalidated_by=[], refresh=pb.every("20m")),
+        gates=pb.Gates(quality=lambda generation: f"weights {generation.values[0][1]}"),
+    )
+    def weights() -> list[float]:
+        return [1.0]
+
+    with pytest.raises(pb.GateFailed, match=r"weights: weights \[1.0\]"):
+        await world.app(tasks).materialize(weights)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [({"rows": 2}, "gates.rows"), ({"empty": -1}, "gates.empty"), ({"drift": 0}, "gates.drift")],
+)
+def test_gates_that_cannot_be_meant_are_refused(wrong, field):
+    """The field at fault is named."""
+    with pytest.raises(pb.ContractError) as caught:
+        pb.Gates(**wrong)
+    assert caught.value.field == field
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-1000, 1000) | st.floats() | st.text(max_size=5) | st.binary(max_size=12),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(st.lists(values, max_size=30))
+def test_every_broken_row_is_counted_and_no_other(found):
+    """Looking at the bytes first misses no NaN or infinity, and takes no string or blob for one."""
+
+    def broken(value):
+        if isinstance(value, float):
+            return not math.isfinite(value)
+        if isinstance(value, dict):
+            return any(map(broken, value.values()))
+        return isinstance(value, list) and any(map(broken, value))
+
+    assert profile(found).not_finite == sum(map(broken, found))
+
+
+@given(st.lists(values, max_size=20), st.lists(values, max_size=20))
+def test_profiles_add_up(one, other):
+    """The counts of two parts are those of the whole, whatever was sampled of the numbers."""
+    both, whole = profile(one).merged(profile(other)), profile([*one, *other])
+    for name in ("rows", "absent", "empty", "not_finite", "size_bytes", "sizes"):
+        assert getattr(both, name) == getattr(whole, name)
+
+
+def test_the_stability_index_by_hand():
+    """0 for the same shares; the sum of (q - p) ln(q / p) otherwise, either way round."""
+    assert stability_index({1: 5, 2: 5}, {1: 50, 2: 50}) == 0
+    by_hand = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
+    assert stability_index({1: 5, 2: 5}, {1: 8, 2: 2}) == pytest.approx(by_hand)
+    assert stability_index({1: 8, 2: 2}, {1: 5, 2: 5}) == pytest.approx(by_hand)
+    assert stability_index({}, {1: 1}) == 0

@@ -1,0 +1,206 @@
+"""Runs that are interrupted, continued, contended for, and remembered."""
+
+import asyncio
+
+import msgspec
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.fence.control import Pointer, Promotion
+from parbake.lanes.runs import LEASE_S, State
+
+
+class Rows:
+    """A task over 500 keys that breaks where it is told to, and remembers what it computed."""
+
+    def __init__(self, world, **options):
+        """Declare."""
+        self.keys = [f"key-{n:03}" for n in range(500)]
+        self.break_at = None
+        self.computed = []
+        tasks = pb.Registry()
+
+        def names() -> list[str]:
+            return self.keys
+
+        @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names))
+        def row(key: str) -> str:
+            if key == self.break_at:
+                raise ValueError("broken off")
+            self.computed.append(key)
+            return key.upper()
+
+        self.row = row
+        self.world = world
+        self.app = world.app(tasks, **options)
+
+    async def run(self, **options):
+        """One run."""
+        self.computed.clear()
+        return await self.app.materialize(self.row, **options)
+
+    async def broken_run(self, at="key-400"):
+        """One run that breaks off."""
+        self.break_at = at
+        with pytest.raises(pb.ComputeFailed):
+            await self.run()
+        self.break_at = None
+
+    async def kept(self):
+        """What the store keeps of the runs."""
+        raw = await self.app.engine.store.get("runs/row@1")
+        return msgspec.msgpack.decode(raw, type=State)
+
+
+@pytest.fixture
+async def rows(world):
+    """Return the task, its sources heard."""
+    made = Rows(world)
+    await made.app.drain()
+    return made
+
+
+async def test_a_broken_run_is_continued_where_it_stood(rows):
+    """The next run computes the partitions that are missing and no other, in the same generation."""
+    await rows.broken_run()
+    before = set(rows.computed)
+    generation = (await rows.kept()).under_way.generation
+    run = await rows.run()
+    assert run.is_continued
+    assert len(before & set(rows.computed)) < 128, "at most the partition that was under way"
+    assert before | set(rows.computed) == set(rows.keys)
+    built = run.built[0]
+    assert (built.generation, built.rows) == (generation, 500)
+    assert 0 < built.kept_partitions < built.partitions
+    rows.computed.clear()
+    served = [await rows.app.serve(rows.row, key) for key in rows.keys]
+    assert {s.lane for s in served} == {"batch"}
+    assert rows.computed == []
+
+
+async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, monkeypatch):
+    """A process that died says nothing: until its lease ends nobody may take its run, afterwards anybody."""
+    release = rows.app.engine.batch._runs.__class__.release
+    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "release", lambda *_: asyncio.sleep(0))
+    await rows.broken_run()
+    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "release", release)
+    with pytest.raises(pb.RunInProgress, match="row: a run is under way since 0 s") as caught:
+        await rows.run()
+    assert caught.value.status == 409
+    world.clock.advance(LEASE_S + 1)
+    assert (await rows.run()).is_continued
+
+
+async def test_new_keys_change_only_their_partition(rows):
+    """A key that came in while a run was interrupted costs one partition, and is in the generation."""
+    await rows.broken_run()
+    first = set(rows.computed)
+    rows.keys.insert(3, "key-002b")
+    run = await rows.run()
+    assert "key-002b" in rows.computed
+    assert run.built[0].rows == 501
+    assert len(first & set(rows.computed)) < 256
+
+
+async def test_an_event_during_the_interruption_kills_what_was_computed_before_it(rows):
+    """What a continued run took over is bound by its own stamps, as all that is stored."""
+    await rows.broken_run()
+    await rows.app.touch("fact/key-000")
+    await rows.run()
+    rows.computed.clear()
+    served = await rows.app.serve(rows.row, "key-000")
+    assert served.lane == "realtime"
+    assert rows.computed == ["key-000"]
+
+
+@pytest.mark.parametrize("change", ["other keys", "too old", "a promotion", "another store"])
+async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change):
+    """Other keys, too long an interruption, moved pointers or lost data: nothing of the old run is used or left."""
+    await rows.broken_run()
+    old = (await rows.kept()).under_way.generation
+    options = {}
+    if change == "other keys":
+        options = {"keys": ["key-001", "key-002"]}
+    elif change == "too old":
+        world.clock.advance(1801)
+    elif change == "a promotion":
+        store = rows.app.engine.store
+        generation, _, control = await store.begin()
+        await store.promote(Promotion({"row@1": Pointer(generation, 0.0, 0.0)}, {}, control.incarnation))
+    else:
+        await rows.app.engine.store.sweep([old])
+    run = await rows.run(**options)
+    assert not run.is_continued
+    assert run.built[0].generation != old
+    assert len(rows.computed) == (2 if options else 500)
+    control = (await rows.app.engine.store.stamp())[1]
+    assert control.running == ()
+
+
+async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
+    """A holder that stood still for too long finds its run taken, and promotes nothing of it."""
+    taken = asyncio.Event()
+    change = rows.app.engine.batch._runs.__class__.change
+
+    async def stolen(runs, ref, to):
+        done = await change(runs, ref, to)
+        if done.under_way is not None and len(done.under_way.finished) == 2 and not taken.is_set():
+            taken.set()
+            thief = msgspec.structs.replace(done.under_way, holder="another")
+            await change(runs, ref, lambda state: msgspec.structs.replace(state, under_way=thief))
+        return done
+
+    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "change", stolen)
+    with pytest.raises(pb.RunInProgress, match="taken this run over"):
+        await rows.run()
+    assert (await rows.kept()).under_way.holder == "another"
+    assert await rows.app.generation(rows.row) == 0
+
+
+async def test_runs_are_remembered_with_their_outcome(rows):
+    """What was promoted and what a gate refused stand in the history, the newest first, with the reason."""
+    lane, plan = rows.app.engine.batch, rows.app.engine.plans["row"]
+    await lane.materialize(plan, trigger="test", why="to see")
+    rows.keys = rows.keys[:10]
+    with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
+        await rows.run()
+    refused, promoted = (await rows.kept()).ended
+    assert (promoted.outcome, promoted.trigger, promoted.why, promoted.rows) == ("promoted", "test", "to see", 500)
+    assert "10 rows" in refused.outcome
+    assert (await rows.kept()).under_way is None
+
+
+async def test_retention_bounds_what_can_be_rolled_back_to(world):
+    """By count, and by the bytes of what is kept; the current generation stays whatever its size."""
+    for retention, kept in ((pb.Retention(2), 2), (pb.Retention(5), 5), (pb.Retention(5, "2047"), 2)):
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract(invalidated_by=[]), retention=retention)
+        def word(key: str) -> str:
+            return key * 1000
+
+        app = world.app(tasks)
+        for _ in range(7):
+            await app.materialize(word, keys=["a"])
+        pointer = (await app.engine.store.stamp())[1].pointers["word@1"]
+        assert len(pointer.history) == kept
+        for _ in range(kept - 1):
+            await app.rollback(word)
+        with pytest.raises(pb.UnknownResource, match="no earlier generation"):
+            await app.rollback(word)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"generations": 0}, "retention.generations"),
+        ({"generations": 17}, "retention.generations"),
+        ({"size": "much"}, "retention.size"),
+    ],
+)
+def test_a_retention_that_cannot_be_meant_is_refused(wrong, field):
+    """The field at fault is named."""
+    with pytest.raises(pb.ContractError) as caught:
+        pb.Retention(**wrong)
+    assert caught.value.field == field
