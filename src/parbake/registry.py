@@ -136,13 +136,12 @@ class Registry:
     ) -> _ArtifactDecorator:
         """Declare a precomputable task: one value per key.
 
-        ``keys`` lists the keys of a batch run (a function over sources); ``chunk`` is how many keys a batched
-        function gets at once; ``gates`` are what a run's output must pass to be promoted, and ``retention`` is how many
-        earlier generations are kept to roll back to.
+        ``keys`` lists the keys of a batch run (a function over sources); a batched function gets ``chunk`` at once;
+        ``gates`` are what a run must pass, ``retention`` is how many generations are kept to roll back to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
-        With a ``lease``, one process at a time computes a key on demand or after an event, and the others serve its
-        result; a holder that died is succeeded after that time. It costs two small writes to the store.
+        With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder
+        that died is succeeded after that time. It costs two small writes to the store.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -163,17 +162,13 @@ class Registry:
                 why=why or _first_line(fn),
                 contract=contract,
                 schedule=refresh,
-                version=version,
-                gates=gates,
-                retention=retention,
-                key_type=key_type,
-                batched=batched,
+                version=version, gates=gates, retention=retention, key_type=key_type, batched=batched,
                 list_keys=_lister(fn.__name__, keys),
                 chunk=chunk,
                 served_as=mode,
                 revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
-            )
+            )  # fmt: skip
             _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
