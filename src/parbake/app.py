@@ -33,6 +33,7 @@ from parbake.ports import (
     AlertSink,
     Clock,
     EventSource,
+    Executor,
     Hook,
     Journal,
     Parked,
@@ -97,7 +98,9 @@ class Engine:
         everyone = [app.counters, *hooks]
         self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
         self.parking = Parking(self.store)
-        self.batch = BatchLane(self.store, self.resolver.computer, self.plans.values(), app.clock)
+        self.batch = BatchLane(
+            self.store, self.resolver.computer, self.plans.values(), app.clock, executor=app.executor
+        )
         notifier = Notifier(app.alerts)
         self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
@@ -139,6 +142,7 @@ class App:
         off: Mapping[str, str] | None = None,
         journal: Journal | str | Path | None = None,
         replayable: bool = False,
+        executor: Executor | None = None,
     ) -> None:
         """Nothing is opened until first use.
 
@@ -148,7 +152,7 @@ class App:
         ``silence_limit`` is not trusted; ``off`` maps the tasks that cannot run here to the reason; ``journal`` is
         where rollbacks are logged outside the store (a path, or a journal); ``replayable`` promises that every change
         is told by some source's outbox. With both, what is stored outlives a loss of the store's last writes;
-        otherwise it is discarded then.
+        otherwise it is discarded then. ``executor`` computes batch runs in other processes.
         """
         self.tasks = tasks
         self.store_url = store
@@ -164,6 +168,7 @@ class App:
         self.off = dict(off or {})
         self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
         self.replayable = replayable
+        self.executor = executor
         self.counters = Counters()
 
     @cached_property
@@ -363,6 +368,8 @@ class App:
         for resource in self.resources.values():
             if callable(getattr(resource, "close", None)):
                 resource.close()
+        if self.executor is not None:
+            await self.executor.close()
         if "engine" not in self.__dict__:
             return
         await self.engine.resolver.demand.close()

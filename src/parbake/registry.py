@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_contract
@@ -125,7 +125,7 @@ class Registry:
         refresh: Every | None = None,
         confidence: Curve | None = None,
         version: str = "1",
-        keys: Callable[..., Sequence[Any]] | None = None,
+        keys: Callable[..., Iterable[Any]] | None = None,
         chunk: int = 512,
         gates: Gates = Gates(),
         retention: Retention = Retention(),
@@ -136,7 +136,7 @@ class Registry:
     ) -> _ArtifactDecorator:
         """Declare a precomputable task: one value per key.
 
-        ``keys`` lists the keys of a batch run (a function over sources); a batched function gets ``chunk`` at once;
+        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets ``chunk`` at once;
         ``gates`` are what a run must pass, ``retention`` is how many generations are kept to roll back to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
@@ -367,7 +367,7 @@ def _check_use(task: Artifact[Any, Any]) -> None:
         )
 
 
-def _lister(name: str, fn: Callable[..., Sequence[Any]] | None) -> Task | None:
+def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
     if fn is None:
         return None
     parameters, returned = inspect_roles(fn, first=None)

@@ -23,7 +23,7 @@ from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
 from parbake.lanes.building import Breathe, Builder, Finished, filling, spread
-from parbake.lanes.keylist import BATCHED, SINGLE, KeyList
+from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
 from parbake.lanes.runs import Ended, Runs
@@ -176,7 +176,7 @@ class BatchLane:
     @contextlib.asynccontextmanager
     async def _keys(self, plan: Plan, chosen: Sequence[bytes] | None, context: Context) -> AsyncIterator[KeyList]:
         """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
-        listed = KeyList(BATCHED if plan.batched else SINGLE)
+        listed = KeyList(_usual_size(plan))
         with contextlib.closing(listed):
             if chosen is not None:
                 listed.fill(chosen, lambda raw: raw)
@@ -239,6 +239,10 @@ class BatchLane:
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
             )  # fmt: skip
             await self._runs.end(plan.ref, ended)
+
+
+def _usual_size(plan: Plan) -> int:
+    return CHUNKS * plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else SINGLE
 
 
 def _built(plan: Plan, generation: int, found: Finished) -> Built:

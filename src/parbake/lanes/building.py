@@ -16,7 +16,7 @@ import msgspec
 from parbake.gates import Profile
 from parbake.lanes.keylist import KeyList, Partition
 from parbake.lanes.opening import OpenRun
-from parbake.lanes.partition import PartitionDone, PartitionWork, PartitionWorker, key_bytes
+from parbake.lanes.partition import Answer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
 from parbake.lanes.runs import Part, Runs
 from parbake.ports import Executor, Progress
 from parbake.serving.plan import Plan
@@ -100,7 +100,7 @@ class Builder:
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
         await self._breathe(time.perf_counter() - before)
-        return msgspec.msgpack.decode(answer, type=PartitionDone)
+        return msgspec.msgpack.decode(answer, type=Answer).unwrap()
 
 
 class _Bar:

@@ -16,8 +16,8 @@ import msgspec
 
 MEMORY = 1 << 20
 """So many bytes of keys are kept in memory."""
-BATCHED, SINGLE = 4096, 64
-"""Keys of a partition on average, for functions that take many keys at once and for those that take one."""
+CHUNKS, SINGLE = 8, 64
+"""A partition's usual size: in chunks for functions that take many keys at once, in keys for those that take one."""
 
 
 class Partition(msgspec.Struct, frozen=True):

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from parbake import errors
 from parbake.artifact import Record
 from parbake.errors import ComputeFailed, GateFailed
 from parbake.gates import Profile
@@ -40,6 +41,21 @@ class PartitionDone(msgspec.Struct, frozen=True):
     profile: Profile
     took_s: float
     cpu_s: float
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What another process says of a partition: what came of it, or the error by its class, message and field."""
+
+    done: PartitionDone | None = None
+    kind: str = ""
+    message: str = ""
+    field: str = ""
+
+    def unwrap(self) -> PartitionDone:
+        """What came of the partition, or the error that was met there, raised again."""
+        if self.done is not None:
+            return self.done
+        raise getattr(errors, self.kind, ComputeFailed)(self.message, field=self.field)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -29,6 +32,14 @@ class Models:
         self._clock = clock
         self._judge = judge
         self._kept: dict[tuple[str, int], tuple[bytes, Any]] = {}
+        self._folder: Path | None = None
+
+    def keep_in(self, folder: Path) -> None:
+        """Decode models from files in a folder, mapped into memory: processes that share it hold each model once.
+
+        Fields of a model that are declared as ``memoryview`` are then parts of the file and not copies.
+        """
+        self._folder = folder
 
     async def read(self, plan: Plan, control: Control, recording: Recording, context: Context) -> Any:
         """Return the model that this computation must use, and note its generation.
@@ -54,13 +65,25 @@ class Models:
         kept = self._kept.get((plan.ref, generation))
         if kept is None or kept[0] != record.stamp:  # a store that lost everything numbers its generations anew
             try:
-                kept = self._kept[plan.ref, generation] = (record.stamp, plan.decode(record.payload))
+                model = plan.decode(self._payload(plan, generation, record))
             except msgspec.DecodeError as error:
                 raise NotMaterialized(
                     f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
                     field=plan.name,
                 ) from error
+            kept = self._kept[plan.ref, generation] = (record.stamp, model)
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
             for old in older:
                 del self._kept[plan.ref, old]
         return kept[1]
+
+    def _payload(self, plan: Plan, generation: int, record: Record) -> Any:
+        if self._folder is None:
+            return record.payload
+        path = self._folder / f"{plan.name}-{generation}-{record.stamp.hex()}"
+        if not path.exists():
+            aside = path.with_suffix(f".{os.getpid()}")
+            aside.write_bytes(record.payload)
+            aside.replace(path)
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -62,7 +62,7 @@ class Resolver:
         self._plans = plans
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
-        self._models = Models(store, clock, self._judge_model)
+        self.models = Models(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self)
         turns = Turns(store, clock, counters)
         self.demand = Demand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
@@ -274,7 +274,7 @@ class Resolver:
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
         """Return a model's current generation and note it; see :meth:`parbake.serving.models.Models.read`."""
-        return await self._models.read(self._plans[task.name], control, recording, context)
+        return await self.models.read(self._plans[task.name], control, recording, context)
 
     def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
         judgement = self._judge(plan, record, lookup, context, self._clock.now())

@@ -1,0 +1,60 @@
+"""The entry of an executor's process: opens the app once, and computes the partitions that it is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from parbake.app import App
+from parbake.cli.load import load
+from parbake.errors import ParbakeError, UnknownTask
+from parbake.lanes.partition import Answer, PartitionDone, PartitionWork
+
+
+@dataclass
+class _Process:
+    """The app of this process, with the event loop that it lives on."""
+
+    name: str = ""
+    app: App | None = None
+    runner: asyncio.Runner | None = None
+
+
+_process = _Process()
+
+
+def perform(name: str, models: str, job: bytes) -> bytes:
+    """Compute one partition of the app ``module:attribute`` and return what came of it, encoded.
+
+    ``models`` is where decoded models are kept for all processes of the machine, empty for nowhere.
+    """
+    try:
+        done = _runner(name, models).run(_perform(msgspec.msgpack.decode(job, type=PartitionWork)))
+    except ParbakeError as error:
+        return msgspec.msgpack.encode(Answer(None, type(error).__name__, str(error), error.field))
+    return msgspec.msgpack.encode(Answer(done))
+
+
+async def _perform(work: PartitionWork) -> PartitionDone:
+    assert _process.app is not None  # noqa: S101 - opened before
+    engine = _process.app.engine
+    plan = engine.plans.get(work.task)
+    if plan is None:
+        raise UnknownTask(f"{work.task} is not among the tasks of {_process.name} here", field="task")
+    return await engine.batch.worker.perform(plan, work, _unheard)
+
+
+async def _unheard(_keys: int, _took_s: float) -> None:
+    """The process of the run counts whole partitions."""
+
+
+def _runner(name: str, models: str) -> asyncio.Runner:
+    if _process.runner is None or _process.name != name:
+        _process.app = load(name).app
+        _process.name, _process.runner = name, asyncio.Runner()
+        if models:
+            _process.app.engine.resolver.models.keep_in(Path(models))
+    return _process.runner

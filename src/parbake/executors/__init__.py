@@ -1,0 +1,1 @@
+"""Executors: where the partitions of a batch run are computed, when not in the process of the run itself."""
