@@ -136,7 +136,8 @@ class Registry:
     ) -> _ArtifactDecorator:
         """Declare a precomputable task: one value per key.
 
-        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets ``chunk`` at once;
+        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched
+        function gets ``chunk`` at once;
         ``gates`` are what a run must pass, ``retention`` is how many generations are kept to roll back to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
