@@ -26,6 +26,7 @@ from parbake.lanes.housekeeping import Housekeeping
 from parbake.lanes.ingest import Ingest
 from parbake.lanes.parking import Parking, Retried
 from parbake.lanes.recovery import FileJournal, Recovery
+from parbake.lanes.runs import State
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.ledger import Ledger
 from parbake.ports import (
@@ -285,6 +286,10 @@ class App:
         for run in runs:
             self._note_run(run)
         return runs
+
+    async def runs(self, task: Stored) -> State:
+        """The batch run of a task that is under way or was interrupted, and the last ones with their outcomes."""
+        return await self.engine.batch.runs.state(self.engine.plan(task).ref)
 
     async def rollback(self, task: Stored) -> int:
         """Withdraw a task's current generation and return to the one before; returns its number."""

@@ -1,6 +1,7 @@
 """The command line, as a user calls it."""
 
 import contextlib
+import json
 import socket
 import sqlite3
 import subprocess
@@ -81,6 +82,28 @@ def test_the_table_of_tasks_is_shown(run):
     assert "near-real-time" in text
     assert "owner: support" in text
     assert "needs the message" in text
+
+
+def test_a_run_is_reported_and_remembered(run, tmp_path):
+    """The report is JSON with what was built; the history names the outcome, also of what a gate refused."""
+    output(run("materialize", "shop:app", "answer", "--report", "run.json"))
+    report = json.loads((tmp_path / "run.json").read_text())
+    assert report["trigger"] == "manual"
+    assert {name: report["built"][0][name] for name in ("task", "rows", "absent", "partitions")} == {
+        "task": "answer", "rows": 2, "absent": 0, "partitions": 1,
+    }  # fmt: skip
+    shown = output(run("runs", "shop:app", "answer"))
+    assert "promoted" in shown
+    assert "manual" in shown
+    refused = run("materialize", "shop:app", "answer", "--report", "nowhere/run.json")
+    assert isinstance(refused.exception, pb.BadInput)
+    assert refused.exception.field == "report"
+
+
+def test_a_run_may_be_computed_by_other_processes(run):
+    """``--processes`` loads the app by its name elsewhere; the rows are there afterwards."""
+    assert "answer: generation 1, 2 rows" in output(run("materialize", "shop:app", "answer", "--processes", "2"))
+    assert "2" in output(run("freshness", "shop:app"))
 
 
 def test_a_batch_run_is_materialized_shown_and_rolled_back(run):

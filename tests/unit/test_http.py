@@ -64,6 +64,16 @@ async def test_alive_and_ready(client, shop):
     assert (await client.get("/readyz")).json() == {"status": "ready", "lacking": []}
 
 
+async def test_runs_can_be_looked_at(client, shop):
+    """A task's batch runs with their outcomes; what keeps nothing has none, and an unknown task is said."""
+    assert (await client.get("/v1/runs/train")).json() == {"under_way": None, "ended": []}
+    await shop.app.materialize(shop.app.tasks["train"])
+    ended = (await client.get("/v1/runs/train")).json()["ended"]
+    assert [(run["outcome"], run["trigger"], run["rows"]) for run in ended] == [("promoted", "manual", 1)]
+    assert (await client.get("/v1/runs/length")).status_code == 404
+    assert (await client.get("/v1/runs/nothing")).json()["field"] == "task"
+
+
 async def test_every_kind_of_task_is_served(client):
     """Artifacts by key, refines by key and live values (those of their inputs too), live tasks by live values."""
     first = (await client.post("/v1/serve/fact", json={"key": "a"})).json()

@@ -81,10 +81,10 @@ async def test_a_broken_run_is_continued_where_it_stood(rows):
 
 async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, monkeypatch):
     """A process that died says nothing: until its lease ends nobody may take its run, afterwards anybody."""
-    release = rows.app.engine.batch._runs.__class__.release
-    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "release", lambda *_: asyncio.sleep(0))
+    release = rows.app.engine.batch.runs.__class__.release
+    monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "release", lambda *_: asyncio.sleep(0))
     await rows.broken_run()
-    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "release", release)
+    monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "release", release)
     with pytest.raises(pb.RunInProgress, match="row: a run is under way since 0 s") as caught:
         await rows.run()
     assert caught.value.status == 409
@@ -141,7 +141,7 @@ async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change)
 async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
     """A holder that stood still for too long finds its run taken, and promotes nothing of it."""
     taken = asyncio.Event()
-    change = rows.app.engine.batch._runs.__class__.change
+    change = rows.app.engine.batch.runs.__class__.change
 
     async def stolen(runs, ref, to):
         done = await change(runs, ref, to)
@@ -151,7 +151,7 @@ async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
             await change(runs, ref, lambda state: msgspec.structs.replace(state, under_way=thief))
         return done
 
-    monkeypatch.setattr(rows.app.engine.batch._runs.__class__, "change", stolen)
+    monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "change", stolen)
     with pytest.raises(pb.RunInProgress, match="taken this run over"):
         await rows.run()
     assert (await rows.kept()).under_way.holder == "another"

@@ -12,6 +12,7 @@ import typer
 from parbake.app import App
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
+from parbake.tasks import Stored, Task
 
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
@@ -31,6 +32,13 @@ def find(where: str, *, field: str) -> Any:
             raise BadInput(f"{field}={where!r}: {module_name} has no {attribute!r}", field=field)
         found = getattr(found, name)
     return found
+
+
+def stored(task: Task) -> Stored:
+    """Return a task that keeps something; raises :class:`BadInput` for one that does not."""
+    if not isinstance(task, Stored):
+        raise BadInput(f"{task.name} is computed at request time; it keeps nothing to run ahead", field="TASK")
+    return task
 
 
 def load(where: str) -> HttpApp:

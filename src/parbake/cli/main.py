@@ -12,28 +12,29 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from parbake.cli.audit import EPILOG as AUDIT_EPILOG
 from parbake.cli.audit import audit
 from parbake.cli.events import events
-from parbake.cli.load import AppName, load
+from parbake.cli.load import AppName, load, stored
+from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
+from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
 from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
 from parbake.cli.simulate import simulate
-from parbake.errors import BadInput, ParbakeError
+from parbake.errors import ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
-from parbake.tasks import Stored
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
 cli.command(epilog=AUDIT_EPILOG)(audit)
+cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
+cli.command(epilog=RUNS_EPILOG)(runs)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
-TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 
 
 @cli.callback()
@@ -56,16 +57,19 @@ def serve(
     run(application, bound)
 
 
-@cli.command(epilog="Example: parbake worker shop:app --metrics-port 9100")
+@cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")
 def worker(
     app: AppName,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="answer GET /metrics on this port of 127.0.0.1; 0 for none")
     ] = 0,
+    processes: Processes = 0,
+    ray: Ray = "",
     parent: Annotated[int, typer.Option(help="end when this process, which started the worker, has ended")] = 0,
 ) -> None:
     """Run the batch and event lanes of an app until interrupted."""
     application = load(app).app
+    application.executor = chosen_executor(app, processes, ray) or application.executor
 
     async def work() -> None:
         await application.engine.store.stamp()  # a store that cannot be used must stop the start
@@ -92,34 +96,6 @@ async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
         done, _ = await asyncio.wait([lanes], timeout=1.0)
         if done:
             await lanes
-
-
-@cli.command(epilog="Example: parbake materialize shop:app candidates")
-def materialize(app: AppName, task: TaskName) -> None:
-    """Run a task's batch lane now, with what is promoted together with it."""
-    application = load(app).app
-    found = _stored(application.tasks[task])
-
-    async def work() -> Any:
-        with Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            console=Console(stderr=True),
-        ) as bars:  # fmt: skip
-            ids: dict[str, Any] = {}
-
-            def show(name: str, done: int, total: int) -> None:
-                if name not in ids:
-                    ids[name] = bars.add_task(name, total=total)
-                bars.update(ids[name], completed=done, total=total)
-
-            await application.drain()
-            result = await application.materialize(found, progress=show)
-        await application.close()
-        return result
-
-    result = asyncio.run(work())
-    for built in result.built:
-        typer.echo(f"{built.task}: generation {built.generation}, {built.rows} rows in {built.took_s:.1f} s")
 
 
 @cli.command(epilog="Example: parbake tasks shop:app")
@@ -154,7 +130,7 @@ def freshness(app: AppName) -> None:
 def rollback(app: AppName, task: TaskName) -> None:
     """Withdraw a task's current generation and return to the one before."""
     application = load(app).app
-    found = _stored(application.tasks[task])
+    found = stored(application.tasks[task])
 
     async def work() -> int:
         try:
@@ -163,12 +139,6 @@ def rollback(app: AppName, task: TaskName) -> None:
             await application.close()
 
     typer.echo(f"{task}: back to generation {asyncio.run(work())}")
-
-
-def _stored(task: Any) -> Stored:
-    if not isinstance(task, Stored):
-        raise BadInput(f"{task.name} is computed at request time; it keeps nothing to run ahead", field="TASK")
-    return task
 
 
 def _words(value: Any) -> str:

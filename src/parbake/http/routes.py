@@ -11,9 +11,10 @@ from parbake.cloudevents import parse
 from parbake.errors import BadInput, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
+from parbake.lanes.runs import UnderWay
 from parbake.ports import Parked
 from parbake.serving.binding import check_live, live_inputs
-from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Task
+from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.validation import field_of
 
 if TYPE_CHECKING:
@@ -136,6 +137,14 @@ class EngineRoutes:
         """Ages and SLAs per task."""
         return json_response({"tasks": await report(self._app.engine)})
 
+    async def runs(self, request: HttpRequest) -> Response:
+        """The batch run of a task that is under way, and the last ones with their outcomes, the newest first."""
+        task = self._app.tasks[request.parameters["task"]]
+        if not isinstance(task, Stored):
+            raise UnknownTask(f"{task.name} has no batch runs: it is computed at request time", field="task")
+        state = await self._app.runs(task)
+        return json_response({"under_way": _under_way(state.under_way), "ended": state.ended})
+
     async def costs(self, _: HttpRequest) -> Response:
         """The ledger by task and lane."""
         ledger = self._app.engine.ledger
@@ -161,6 +170,7 @@ def for_app(app: App) -> list[Route]:
         ("POST", "/v1/events/parked/retry", handlers.retry),
         ("GET", "/v1/tasks", handlers.tasks),
         ("GET", "/v1/freshness", handlers.freshness),
+        ("GET", "/v1/runs/{task}", handlers.runs),
         ("GET", "/v1/costs", handlers.costs),
         ("GET", "/metrics", handlers.metrics),
     ]
@@ -171,6 +181,16 @@ def _parked(one: Parked) -> dict[str, Any]:
     """A parked event as JSON; it may hold any bytes."""
     text = one.event[:EVENT_SHOWN].decode(errors="replace")
     return {"source": one.source, "position": one.position, "reason": one.reason, "at": one.at, "event": text}
+
+
+def _under_way(run: UnderWay | None) -> dict[str, Any] | None:
+    """How far a run is; its partitions' digests are nobody's business."""
+    if run is None:
+        return None
+    done = run.finished.values()
+    counts = {"partitions": len(done), "rows": sum(p.rows for p in done), "absent": sum(p.absent for p in done)}
+    names = ("run", "generation", "started_at", "until", "chain")
+    return {name: getattr(run, name) for name in names} | counts
 
 
 def _key(body: ServeBody) -> Any:

@@ -92,10 +92,10 @@ class BatchLane:
         self._computer = computer
         self._plans = list(plans)
         self._clock = clock
-        self._runs = Runs(store)
-        self._opening = Opening(store, self._runs, clock)
+        self.runs = Runs(store)
+        self._opening = Opening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
-        self._builder = Builder(self.worker, self._runs, executor, breathe)
+        self._builder = Builder(self.worker, self.runs, executor, breathe)
 
     def chain(self, plan: Plan) -> list[Plan]:
         """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
@@ -168,7 +168,7 @@ class BatchLane:
 
     async def _retained(self, plan: Plan, made: Built, control: Control) -> int:
         """How many generations of a task stay once this one is promoted."""
-        state, pointer = await self._runs.state(plan.ref), control.pointers.get(plan.ref)
+        state, pointer = await self.runs.state(plan.ref), control.pointers.get(plan.ref)
         known = [state.of_generation(generation) for generation in (pointer.history if pointer else ())]
         sizes = [made.size_bytes, *(ended.profile.size_bytes if ended else 0 for ended in known)]
         return plan.task.retention.kept(sizes)
@@ -196,10 +196,10 @@ class BatchLane:
 
         async def renew() -> None:
             while True:
-                await asyncio.sleep(self._runs.lease_s / 3)
+                await asyncio.sleep(self.runs.lease_s / 3)
                 try:
                     for plan in run.chain:
-                        await self._runs.hold(plan.ref, run.holder, self._clock.now() + self._runs.lease_s)
+                        await self.runs.hold(plan.ref, run.holder, self._clock.now() + self.runs.lease_s)
                 except StoreError:
                     continue  # a store that does not answer ends the run by itself, or answers again
                 except ParbakeError as error:
@@ -227,7 +227,7 @@ class BatchLane:
                 await self._store.sweep(run.generations.values())
                 return
             for plan in run.chain:
-                await self._runs.release(plan.ref, run.holder)
+                await self.runs.release(plan.ref, run.holder)
 
     async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
         made = {part.task: part for part in built}
@@ -238,7 +238,7 @@ class BatchLane:
                 run.id, generation, outcome, trigger, why, run.started_at, self._clock.now(),
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
             )  # fmt: skip
-            await self._runs.end(plan.ref, ended)
+            await self.runs.end(plan.ref, ended)
 
 
 def _usual_size(plan: Plan) -> int:

@@ -96,7 +96,7 @@ class World:
     def number_runs(self, app: App) -> None:
         """Give every batch run of an app a number, and tell the oracle of those that were promoted."""
         batch = app.engine.batch
-        batch._runs.lease_s = LEASE_S
+        batch.runs.lease_s = LEASE_S
         materialize, begin = batch.materialize, batch._opening.open
 
         async def opened(*args: Any) -> OpenRun:

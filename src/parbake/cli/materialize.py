@@ -1,0 +1,135 @@
+"""``parbake materialize`` and ``parbake runs``: run the batch lane now, and look at the runs that were."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Task as Bar
+from rich.table import Table
+from rich.text import Text
+
+from parbake.cli.files import must_be_writable, write
+from parbake.cli.load import AppName, load, stored
+from parbake.executors.local import LocalExecutor
+from parbake.executors.ray import RayExecutor
+
+if TYPE_CHECKING:
+    from parbake.lanes.batch import Run
+    from parbake.lanes.runs import State
+    from parbake.ports import Executor
+
+TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
+Processes = Annotated[
+    int, typer.Option(min=0, max=256, help="compute in so many processes of this machine; 0: in this one")
+]
+Ray = Annotated[
+    str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
+]
+EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
+RUNS_EPILOG = "Example: parbake runs shop:app candidates"
+
+
+def chosen_executor(app: str, processes: int, ray: str) -> Executor | None:
+    """The executor that two options ask for; none to compute in the process of the run."""
+    if ray:
+        return RayExecutor(app, processes=processes or 2, address="" if ray == "local" else ray)
+    return LocalExecutor(app, processes=processes) if processes else None
+
+
+def materialize(
+    app: AppName,
+    task: TaskName,
+    processes: Processes = 0,
+    ray: Ray = "",
+    report: Annotated[Path | None, typer.Option(help="write the run's report to this file, as JSON")] = None,
+) -> None:
+    """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
+    must_be_writable(report=report)
+    application = load(app).app
+    found = stored(application.tasks[task])
+    application.executor = chosen_executor(app, processes, ray) or application.executor
+
+    async def work() -> Run:
+        with _bars() as bars:
+            ids: dict[str, Any] = {}
+
+            def show(name: str, done: int, total: int) -> None:
+                if name not in ids:
+                    ids[name] = bars.add_task(name, total=total, first=done)
+                bars.update(ids[name], completed=done, total=total)
+
+            try:
+                await application.drain()
+                return await application.materialize(found, progress=show)
+            finally:
+                await application.close()
+
+    run = asyncio.run(work())
+    if run.is_continued:
+        typer.echo("an interrupted run was continued")
+    for built in run.built:
+        kept = f", {built.kept_partitions} of {built.partitions} partitions kept" if built.kept_partitions else ""
+        typer.echo(f"{built.task}: generation {built.generation}, {built.rows} rows in {built.took_s:.1f} s{kept}")
+    if report is not None:
+        write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+
+
+def runs(app: AppName, task: TaskName) -> None:
+    """Show the last runs of a task: what came of each, and why."""
+    application = load(app).app
+    found = stored(application.tasks[task])
+
+    async def look() -> State:
+        try:
+            return await application.runs(found)
+        finally:
+            await application.close()
+
+    state = asyncio.run(look())
+    table = Table("began", "took s", "trigger", "generation", "rows", "partitions", "kept", "outcome")
+    if state.under_way is not None:
+        held = state.under_way
+        rows = sum(part.rows for part in held.finished.values())
+        cells = (held.generation, rows, len(held.finished), "-", "under way, or interrupted")
+        table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))
+    for run in state.ended:
+        took = f"{run.ended_at - run.started_at:.1f}"
+        counts = (run.generation, run.rows, run.partitions, run.kept_partitions)
+        because = f"{run.trigger}: {run.why}" if run.why else run.trigger
+        table.add_row(_moment(run.started_at), took, because, *map(str, counts), run.outcome)
+    Console(width=None if Console().is_terminal else 200).print(table)
+
+
+def _moment(at: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+
+
+class _Rate(ProgressColumn):
+    """Keys per second of this process; what an earlier one left does not count."""
+
+    def render(self, task: Bar) -> Text:
+        done = task.completed - task.fields.get("first", 0)
+        return Text(f"{done / task.elapsed:,.0f}/s" if task.elapsed else "")
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )  # fmt: skip
