@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from parbake.app import App
     from parbake.embedders.minilm import MiniLm
     from parbake.events.kafka import KafkaTopic
+    from parbake.executors.local import LocalExecutor
+    from parbake.executors.ray import RayExecutor
     from parbake.generators.extractive import Extractive
     from parbake.generators.llama import LlamaGenerator
     from parbake.generators.openai import OpenAIGenerator
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from parbake.http.messages import HttpRequest, Response, json_response, problem
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
+    from parbake.lanes.throttle import Throttle
     from parbake.sources.postgresql import PostgresqlSource
     from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
@@ -88,7 +91,10 @@ _LAZY = {
     "OpenAIGenerator": "parbake.generators.openai:OpenAIGenerator",
     "PostgresqlSource": "parbake.sources.postgresql:PostgresqlSource",
     "Response": "parbake.http.messages:Response",
+    "LocalExecutor": "parbake.executors.local:LocalExecutor",
+    "RayExecutor": "parbake.executors.ray:RayExecutor",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
+    "Throttle": "parbake.lanes.throttle:Throttle",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
     "guard": "parbake.guard",
     "semantic": "parbake.semantic",
@@ -113,16 +119,13 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
-    "Embedder", "Exponential", "Extractive", "ForeignSource",
-    "ForeignStore", "GateFailed", "Gates", "Generation", "Generator", "Hook", "HttpApp",
-    "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator",
-    "LogSink",
-    "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator",
-    "ParbakeError", "PostgresqlSource", "PromotionConflict", "Prompt", "ProviderError", "Reader", "Recompute",
-    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
-    "RunInProgress", "ServeStale",
-    "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull",
-    "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit",
-    "every", "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s", "run_http",
-    "semantic",
+    "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates", "Generation",
+    "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live",
+    "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask",
+    "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "PromotionConflict",
+    "Prompt", "ProviderError", "RayExecutor", "Reader", "Recompute", "Refine", "Refuse", "Registry", "Request",
+    "RequestError", "Resource", "Response", "Retention", "RoleError", "RunInProgress", "ServeStale", "Served", "Source",
+    "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Throttle", "Tracker",
+    "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit", "every",
+    "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

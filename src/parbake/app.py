@@ -17,18 +17,14 @@ from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
-from parbake.errors import BadInput, ForeignSource, ParbakeError, UnknownTask
-from parbake.events import open_events
+from parbake.engine import Engine
+from parbake.errors import BadInput, ForeignSource, ParbakeError
 from parbake.fence.acks import NO_ACKS
-from parbake.lanes.batch import BatchLane, Run
-from parbake.lanes.event import EventLane
-from parbake.lanes.housekeeping import Housekeeping
-from parbake.lanes.ingest import Ingest
-from parbake.lanes.parking import Parking, Retried
-from parbake.lanes.recovery import FileJournal, Recovery
+from parbake.lanes.batch import Run
+from parbake.lanes.parking import Retried
+from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
-from parbake.lanes.schedule import Notifier, Schedule, Watch
-from parbake.ledger import Ledger
+from parbake.lanes.throttle import Throttle
 from parbake.ports import (
     Ack,
     AlertSink,
@@ -47,11 +43,7 @@ from parbake.ports import (
 from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
-from parbake.serving.binding import Binder, asked_within
-from parbake.serving.plan import Plan, watched_families
-from parbake.serving.realtime import Realtime
-from parbake.serving.resolve import Resolver
-from parbake.stores import open_store
+from parbake.serving.binding import asked_within
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, Refine, Stored, Task
 from parbake.telemetry import Counters
@@ -60,67 +52,6 @@ K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
 _log = logging.getLogger("parbake.app")
-
-
-class Engine:
-    """An app's parts, built once: nothing here is declared, everything is opened."""
-
-    def __init__(self, app: App) -> None:
-        """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
-        self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
-        self.clock = app.clock
-        watched = watched_families(app.tasks)
-        self.plans = {
-            t.name: Plan(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
-            for t in app.tasks
-            if isinstance(t, Stored)
-        }
-        self.artifacts: dict[Task, Plan] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
-        opened = [open_events(found) if isinstance(found, str) else found for found in app.events]
-        self.binder = Binder(app.sources, app.resources, opened)
-        app.tasks.check_complete()
-        for task in app.tasks:
-            self.binder.check(task)
-        self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
-        hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
-        self.resolver = Resolver(
-            store=self.store,
-            binder=self.binder,
-            clock=app.clock,
-            counters=app.counters,
-            hooks=hooks,
-            plans=self.plans,
-            silence_limit_s=app.silence_limit_s,
-        )
-        self.realtime = Realtime(self.resolver, self.store, self.plans)
-        self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
-        heard = self.binder.heard
-        known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}
-        everyone = [app.counters, *hooks]
-        self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
-        self.parking = Parking(self.store)
-        self.batch = BatchLane(
-            self.store, self.resolver.computer, self.plans.values(), app.clock, executor=app.executor
-        )
-        notifier = Notifier(app.alerts)
-        self.schedule = Schedule(self.store, self.batch, self.plans.values(), app.clock, notifier)
-        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
-        self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
-        self.events = EventLane(
-            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
-        )
-
-    def plan(self, task: Stored) -> Plan:
-        """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
-        plan = self.plans.get(task.name)
-        if plan is None or plan.task is not task:
-            raise UnknownTask(f"{task.name} is not among this app's tasks", field="task")
-        return plan
-
-    async def _heat(self, ref: str) -> Mapping[bytes, int]:
-        if self.ledger is None:
-            return {}
-        return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
 
 
 class App:
@@ -144,6 +75,9 @@ class App:
         journal: Journal | str | Path | None = None,
         replayable: bool = False,
         executor: Executor | None = None,
+        throttle: Throttle | None = Throttle(),
+        off_peak: Sequence[str] = (),
+        zone: str = "UTC",
     ) -> None:
         """Nothing is opened until first use.
 
@@ -153,7 +87,9 @@ class App:
         ``silence_limit`` is not trusted; ``off`` maps the tasks that cannot run here to the reason; ``journal`` is
         where rollbacks are logged outside the store (a path, or a journal); ``replayable`` promises that every change
         is told by some source's outbox. With both, what is stored outlives a loss of the store's last writes;
-        otherwise it is discarded then. ``executor`` computes batch runs in other processes.
+        otherwise it is discarded then. ``executor`` computes batch runs in other processes; ``throttle`` says how
+        much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
+        (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
         """
         self.tasks = tasks
         self.store_url = store
@@ -170,6 +106,9 @@ class App:
         self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
         self.replayable = replayable
         self.executor = executor
+        self.throttle = throttle
+        self.off_peak = (off_peak,) if isinstance(off_peak, str) else tuple(off_peak)
+        self.zone = zone
         self.counters = Counters()
 
     @cached_property
@@ -329,7 +268,7 @@ class App:
         """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``."""
         engine = self.engine  # first of all: a store that cannot be opened must stop the start
         await self._poll_once()
-        async with _beside(self._poll_forever(), engine.watch.run(), *beside):
+        async with _beside(self._poll_forever(), engine.watch.run(), engine.reporting.run(), *beside):
             yield self
 
     async def work(self) -> None:
@@ -383,11 +322,6 @@ class App:
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
-
-
-def _families(task: Task) -> list[str]:
-    """The families that a task's contract names."""
-    return [item.family for item in task.contract.invalidated_by] if isinstance(task, Stored) else []
 
 
 @contextlib.asynccontextmanager

@@ -170,7 +170,7 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` is recorded, not yet acted upon."""
+    """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` lets it look for the cheapest slot."""
 
     period_s: float
     budget_s: float
@@ -178,7 +178,11 @@ class Every:
 
 
 def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = False) -> Every:
-    """Run the batch lane once per ``period``; ``budget`` defaults to an eighth of it."""
+    """Run the batch lane once per ``period``; ``budget`` defaults to an eighth of it.
+
+    With ``off_peak`` a run starts where traffic is lowest between as long before the end of the period as the freshness
+    SLA lets it start after, and that.
+    """
     period_s = seconds(period, field="refresh.period")
     return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
 

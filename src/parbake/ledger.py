@@ -79,6 +79,11 @@ class Ledger:
         statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
         return dict(self._read(statement, (task, since)))
 
+    def traffic(self, *, days: int) -> dict[int, int]:
+        """Requests per minute since the epoch, of the last days, all tasks together; blocking."""
+        since = int(self._clock.now() // 60) - days * 1440
+        return dict(self._read("SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute", (since,)))
+
     def costs(self) -> list[dict[str, Any]]:
         """Per task and kind: rows and seconds; and serves per task. Blocking."""
         by_lane = self._read(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from functools import partial
+
+from parbake.statistics import percentile
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -16,6 +19,8 @@ NOTED = 256
 """Reads that are noted before they are counted."""
 MAX_FAMILIES = 50
 """So many unknown families are counted by name, the rest together: a publisher can invent any number."""
+RECENT, RECENT_S = 2000, 3.0
+"""So many requests, and so many seconds of them, are what is called recent."""
 FROM_THE_FUTURE = "computed in the future"
 
 
@@ -91,6 +96,27 @@ class Reads:
             self._heat.update(keys)
 
 
+class Requests:
+    """How long whole requests took, apart for times in which a batch run was under way and others."""
+
+    def __init__(self) -> None:
+        """Start at zero."""
+        self.by_batch = {False: Histogram(), True: Histogram()}
+        self.is_batch_on = False
+        self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
+
+    def add(self, seconds: float) -> None:
+        """Count a request that has been answered."""
+        self.by_batch[self.is_batch_on].add(seconds)
+        self._recent.append((time.monotonic(), seconds))
+
+    def recent(self) -> tuple[int, float]:
+        """How many requests the last seconds had, and their 95th percentile in seconds (0 without any)."""
+        since = time.monotonic() - RECENT_S
+        took = [seconds for at, seconds in list(self._recent) if at >= since]
+        return len(took), percentile(took, 95) or 0.0
+
+
 class Counters:
     """What was served, computed, missed and raised since the process started (see :class:`parbake.ports.Hook`)."""
 
@@ -101,6 +127,7 @@ class Counters:
         self.compute_s: Counter[tuple[str, str]] = Counter()
         self.misses: Counter[tuple[str, str]] = Counter()
         self.leases: Counter[tuple[str, str]] = Counter()
+        self.requests = Requests()
         self.events = 0
         self.duplicates = 0
         self.tags_raised: Counter[str] = Counter()

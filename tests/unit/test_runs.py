@@ -8,6 +8,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.fence.control import Pointer, Promotion
+from parbake.lanes.offpeak import Slot
 from parbake.lanes.runs import LEASE_S, State
 
 
@@ -161,7 +162,7 @@ async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
 async def test_runs_are_remembered_with_their_outcome(rows):
     """What was promoted and what a gate refused stand in the history, the newest first, with the reason."""
     lane, plan = rows.app.engine.batch, rows.app.engine.plans["row"]
-    await lane.materialize(plan, trigger="test", why="to see")
+    await lane.materialize(plan, trigger="test", slot=Slot(0.0, "to see"))
     rows.keys = rows.keys[:10]
     with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
         await rows.run()

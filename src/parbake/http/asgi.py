@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -30,6 +31,8 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
+"""What machines ask for says nothing of how long people wait."""
 _log = logging.getLogger("parbake.http")
 
 
@@ -100,8 +103,11 @@ class HttpApp:
         except ParbakeError as error:
             await _send(self._problem(request, error), send, head=is_head)
             return
+        began = time.perf_counter()
         with carried(acks):  # until the last chunk is sent: a stream reads while it flows
             await _send(await self._answer(request, receive), send, head=is_head)
+        if request.path not in UNCOUNTED:
+            self.app.counters.requests.add(time.perf_counter() - began)
 
     async def _answer(self, request: HttpRequest, receive: Receive) -> Response:
         try:

@@ -24,6 +24,7 @@ from parbake.gates import Profile
 from parbake.lanes import quality
 from parbake.lanes.building import Breathe, Builder, Finished, filling, spread
 from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
+from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
 from parbake.lanes.runs import Ended, Runs
@@ -34,6 +35,7 @@ from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
 
 PROMOTED = "promoted"
+AT_ONCE = Slot(0.0, "")
 
 
 class Built(msgspec.Struct, frozen=True):
@@ -111,16 +113,20 @@ class BatchLane:
                 chain.append(other)
         return chain
 
+    async def control(self) -> Control:
+        """The control record as it is now."""
+        return (await self._store.stamp())[1]
+
     async def materialize(
         self,
         plan: Plan,
         *,
         keys: Sequence[Any] | None = None,
         trigger: str = "manual",
-        why: str = "",
+        slot: Slot = AT_ONCE,
         progress: Progress | None = None,
     ) -> Run:
-        """Run a task's chain and promote it, or continue one that was interrupted.
+        """Run a task's chain and promote it, or continue one that was interrupted; ``slot`` says why now.
 
         Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
         """
@@ -133,16 +139,17 @@ class BatchLane:
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
         before = time.perf_counter()
         run = await self._opening.open(chain, selection)
+        run.is_urgent = slot.is_urgent
         try:
             async with self._held(run):
                 built = await self._promote(run, chosen, progress or _silent)
         except BaseException as error:
-            await self._give_up(run, error, trigger, why)
+            await self._give_up(run, error, trigger, slot.why)
             raise
-        await self._note(run, built, PROMOTED, trigger, why)
+        await self._note(run, built, PROMOTED, trigger, slot.why)
         await self._store.sweep(())
         took = time.perf_counter() - before
-        return Run(trigger, run.started_at, took, run.stamp, built, run.id, why, run.is_continued)
+        return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
 
     async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[Built, ...]:
         """Build each member from the unpromoted output of those before it, then move all pointers at once."""

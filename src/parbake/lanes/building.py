@@ -74,10 +74,11 @@ class Builder:
         done = sum(p.keys for p in keys.partitions if p.digest in kept)
         missing = [p for p in keys.partitions if p.digest not in kept]
         bar = _Bar(progress, plan.name, done, keys.total)
+        breathe = _at_once if run.is_urgent else self._breathe
 
         async def one(partition: Partition) -> None:
             work = PartitionWork(plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition))
-            made = await self._perform(plan, work, bar)
+            made = await self._perform(plan, work, bar, breathe)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
             await self._runs.finish(plan.ref, run.holder, partition.digest, (part, made.profile))
             found.add(part)
@@ -88,18 +89,18 @@ class Builder:
         found.took_s = time.perf_counter() - began
         return found
 
-    async def _perform(self, plan: Plan, work: PartitionWork, bar: _Bar) -> PartitionDone:
+    async def _perform(self, plan: Plan, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
         if self._executor is None:
 
             async def moved(keys: int, took_s: float) -> None:
                 bar.move(keys)
-                await self._breathe(took_s)
+                await breathe(took_s)
 
             return await self._worker.perform(plan, work, moved)
         before = time.perf_counter()
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
-        await self._breathe(time.perf_counter() - before)
+        await breathe(time.perf_counter() - before)
         return msgspec.msgpack.decode(answer, type=Answer).unwrap()
 
 

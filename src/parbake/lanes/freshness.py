@@ -28,7 +28,7 @@ class Parts:
 
 async def report(engine: Any) -> list[dict[str, Any]]:
     """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
-    _, control = await engine.store.stamp()
+    control = await engine.schedule.look()
     return [await _row(engine, plan, control) for plan in engine.plans.values()]
 
 
@@ -36,6 +36,7 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
     now = engine.clock.now()
     ages, stale, lag = await _scan(engine.store, plan, now)
     pointer = control.pointers.get(plan.ref)
+    slot = engine.schedule.next_run(control, plan) if plan.task.schedule else None
     breached = pointer is not None and now - pointer.started_at > plan.contract.freshness_sla_s
     return {
         "task": plan.name,
@@ -49,7 +50,8 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
         "watermark_lag": lag,
         "generation": pointer.generation if pointer else None,
         "last_run": pointer.started_at if pointer else None,
-        "next_run": engine.schedule.next_run(control, plan) if plan.task.schedule else None,
+        "next_run": slot.at if slot else None,
+        "next_run_why": slot.why if slot else None,
         "breached_since": pointer.started_at + plan.contract.freshness_sla_s if pointer and breached else None,
     }
 

@@ -34,6 +34,7 @@ class OpenRun:
     finished: Mapping[str, Mapping[bytes, Part]] = field(default_factory=dict)
     profiles: dict[str, Profile] = field(default_factory=dict)
     is_continued: bool = False
+    is_urgent: bool = False
 
 
 class Opening:

@@ -11,9 +11,11 @@ import msgspec
 from parbake.duration import humanize
 from parbake.errors import GateFailed, ParbakeError, RunInProgress
 from parbake.fence.control import Control
-from parbake.lanes.batch import BatchLane, Run
+from parbake.lanes.batch import PROMOTED, BatchLane, Run
+from parbake.lanes.offpeak import OffPeak, Slot
 from parbake.ports import Alert, AlertSink, Clock, Progress, Store
 from parbake.serving.plan import Plan
+from parbake.statistics import percentile
 from parbake.tasks import ModelTask
 
 TICK_S = 1.0
@@ -42,37 +44,51 @@ class Notifier:
 class Schedule:
     """Runs what is due, inputs first."""
 
-    def __init__(self, store: Store, batch: BatchLane, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
+    def __init__(
+        self, batch: BatchLane, plans: Iterable[Plan], clock: Clock, notifier: Notifier, off_peak: OffPeak
+    ) -> None:
         """Only plans with a schedule take part."""
-        self._store = store
         self._batch = batch
         self._plans = [p for p in plans if p.task.schedule and not p.off]
         self._clock = clock
         self._notifier = notifier
+        self._off_peak = off_peak
         self._not_before: dict[str, float] = {}
+        self._took_s: dict[str, float] = {}
 
-    def next_run(self, control: Control, plan: Plan) -> float:
-        """When a plan's next run starts, epoch seconds; 0 means at once. ``off_peak`` moves nothing yet."""
-        pointer = control.pointers.get(plan.ref)
-        schedule = plan.task.schedule
-        return pointer.started_at + schedule.period_s if pointer and schedule else 0.0
+    def next_run(self, control: Control, plan: Plan) -> Slot:
+        """When a plan's next run starts, and why then."""
+        return self._off_peak.slot(plan, control.pointers.get(plan.ref), self._took_s.get(plan.ref, 0.0))
 
-    def due(self, control: Control) -> list[Plan]:
+    def due(self, control: Control) -> list[tuple[Plan, Slot]]:
         """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
         now = self._clock.now()
-        late = [p for p in self._plans if self.next_run(control, p) <= now and self._not_before.get(p.ref, 0) <= now]
-        covered = {c.ref for p in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
-        return [p for p in late if p.ref not in covered]
+        slots = [(p, self.next_run(control, p)) for p in self._plans if self._not_before.get(p.ref, 0) <= now]
+        late = [(p, slot) for p, slot in slots if slot.at <= now]
+        covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
+        return [(p, slot) for p, slot in late if p.ref not in covered]
+
+    async def look(self) -> Control:
+        """Learn how long runs take and when traffic is low; returns the control record."""
+        await self._off_peak.look()
+        for plan in self._plans:
+            if plan.ref not in self._took_s:
+                ended = (await self._batch.runs.state(plan.ref)).ended
+                took = [run.ended_at - run.started_at for run in ended if run.outcome == PROMOTED]
+                self._took_s[plan.ref] = percentile(took, 95) or 0.0
+        return await self._batch.control()
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
         runs = []
-        _, control = await self._store.stamp()
-        due = [p for p in self.due(control) if not (only_missing and control.pointer(p.ref))]
-        for plan in due:
+        control = await self.look()
+        for plan, slot in self.due(control):
+            if only_missing and control.pointer(plan.ref):
+                continue
             try:
-                runs.append(await self._batch.materialize(plan, trigger="schedule", progress=progress))
-                _log.info("%s: run promoted", plan.name)
+                runs.append(await self._batch.materialize(plan, trigger="schedule", slot=slot, progress=progress))
+                _log.info("%s: run promoted (%s)", plan.name, slot.why)
+                self._took_s.pop(plan.ref, None)
             except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
                 self._not_before[plan.ref] = self._clock.now() + LOOK_AGAIN_S
                 _log.info("%s", error)

@@ -54,6 +54,11 @@ class _Collector:
             histogram = reads.latency
             latency.add_metric([task], _buckets(histogram), histogram.total_s)
         yield latency
+        says = "Duration of a request, by whether a batch run was under way."
+        requests = HistogramMetricFamily("parbake_request_seconds", says, labels=["batch"])
+        for is_on, histogram in counters.requests.by_batch.items():
+            requests.add_metric(["on" if is_on else "off"], _buckets(histogram), histogram.total_s)
+        yield requests
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
         acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
         yield acknowledged

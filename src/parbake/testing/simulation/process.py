@@ -167,6 +167,7 @@ class Process:
             silence_limit=f"{SILENCE_S}s",
             heartbeat=f"{HEARTBEAT_S}s",
             journal=self.world.journal,
+            throttle=None,  # it looks at the clock and the load of the machine that simulates
             replayable=self.world.replayable,
         )
         app.heard = self.world.oracle

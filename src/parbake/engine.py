@@ -1,0 +1,109 @@
+"""The opened parts of an app: the one place where the engine's rooms are given the adapters that they work with."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from parbake.errors import UnknownTask
+from parbake.events import open_events
+from parbake.lanes.batch import BatchLane
+from parbake.lanes.event import EventLane
+from parbake.lanes.housekeeping import Housekeeping
+from parbake.lanes.ingest import Ingest
+from parbake.lanes.load import LoadBoard
+from parbake.lanes.offpeak import OffPeak
+from parbake.lanes.parking import Parking
+from parbake.lanes.recovery import Recovery
+from parbake.lanes.reporting import Reporting
+from parbake.lanes.schedule import Notifier, Schedule, Watch
+from parbake.lanes.throttle import Breathing
+from parbake.ledger import Ledger
+from parbake.planner.windows import declared
+from parbake.ports import Hook, Store
+from parbake.serving.binding import Binder
+from parbake.serving.plan import Plan, watched_families
+from parbake.serving.realtime import Realtime
+from parbake.serving.resolve import Resolver
+from parbake.stores import open_store
+from parbake.tasks import Artifact, Stored, Task
+
+if TYPE_CHECKING:
+    from parbake.app import App
+
+
+class Engine:
+    """An app's parts, built once: nothing here is declared, everything is opened."""
+
+    def __init__(self, app: App) -> None:
+        """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
+        self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
+        self.clock = app.clock
+        watched = watched_families(app.tasks)
+        self.plans = {
+            t.name: Plan(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
+            for t in app.tasks
+            if isinstance(t, Stored)
+        }
+        self.artifacts: dict[Task, Plan] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
+        opened = [open_events(found) if isinstance(found, str) else found for found in app.events]
+        self.binder = Binder(app.sources, app.resources, opened)
+        app.tasks.check_complete()
+        for task in app.tasks:
+            self.binder.check(task)
+        self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
+        hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
+        self.resolver = Resolver(
+            store=self.store,
+            binder=self.binder,
+            clock=app.clock,
+            counters=app.counters,
+            hooks=hooks,
+            plans=self.plans,
+            silence_limit_s=app.silence_limit_s,
+        )
+        self.realtime = Realtime(self.resolver, self.store, self.plans)
+        self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
+        heard = self.binder.heard
+        known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}
+        everyone = [app.counters, *hooks]
+        self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
+        self.parking = Parking(self.store)
+        board = LoadBoard(self.store, app.clock)
+        self.reporting = Reporting(board, app.counters)
+        breathe = Breathing(app.throttle, board) if app.throttle else None
+        self.batch = BatchLane(
+            self.store,
+            self.resolver.computer,
+            self.plans.values(),
+            app.clock,
+            executor=app.executor,
+            breathe=breathe,
+        )
+        notifier = Notifier(app.alerts)
+        windows = declared(app.off_peak, app.zone) if app.off_peak else None
+        off_peak = OffPeak(app.clock, windows, self.ledger)
+        self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)
+        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
+        self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
+        self.events = EventLane(
+            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
+        )
+
+    def plan(self, task: Stored) -> Plan:
+        """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
+        plan = self.plans.get(task.name)
+        if plan is None or plan.task is not task:
+            raise UnknownTask(f"{task.name} is not among this app's tasks", field="task")
+        return plan
+
+    async def _heat(self, ref: str) -> Mapping[bytes, int]:
+        if self.ledger is None:
+            return {}
+        return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
+
+
+def _families(task: Task) -> list[str]:
+    """The families that a task's contract names."""
+    return [item.family for item in task.contract.invalidated_by] if isinstance(task, Stored) else []

@@ -1,0 +1,47 @@
+"""A server tells how slow its requests are, so that batch work elsewhere gives way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from parbake.errors import ParbakeError
+from parbake.lanes.load import ENOUGH, LoadBoard, Serving
+from parbake.telemetry import Counters
+
+EVERY_S = 1.0
+WEIGHT = 0.1
+"""Of the newest second in what is usual without batch."""
+_log = logging.getLogger("parbake.load")
+
+
+class Reporting:
+    """Tells it once per second, while there are requests."""
+
+    def __init__(self, board: LoadBoard, counters: Counters) -> None:
+        """Nothing is usual yet."""
+        self._board = board
+        self._counters = counters
+        self._idle_p95_s = 0.0
+
+    async def step(self) -> None:
+        """Tell of the last requests, if there were any."""
+        requests = self._counters.requests
+        count, p95_s = requests.recent()
+        now = self._board.clock.now()
+        if not count:
+            return
+        known = await self._board.serve(Serving(now, count, p95_s, self._idle_p95_s))
+        was_on, requests.is_batch_on = requests.is_batch_on, known.is_batch_on(now)
+        if count >= ENOUGH and not was_on and not requests.is_batch_on:
+            usual = self._idle_p95_s or p95_s
+            self._idle_p95_s = usual + WEIGHT * (p95_s - usual)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except ParbakeError as error:
+                _log.error("the load could not be told and is told again: %s", error)
+            await asyncio.sleep(EVERY_S)

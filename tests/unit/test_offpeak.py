@@ -1,0 +1,102 @@
+"""Slots of scheduled tasks: off-peak where the SLA leaves a choice, at once where it does not."""
+
+import math
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+
+HOUR = 3600.0
+
+
+@pytest.fixture
+def made(world, tmp_path):
+    """Return an app with one off-peak task of six hours, an SLA of eight, and a ledger."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(
+        **contract(
+            invalidated_by=[], freshness_sla="8h", refresh=pb.every("6h", budget="45m", off_peak=True), keys=names
+        )
+    )
+    def row(key: str) -> str:
+        return key
+
+    app = world.app(tasks, ledger=tmp_path / "ledger.sqlite")
+    app.row = row
+    return app
+
+
+def fill(app, world):
+    """Write ten days of traffic into the ledger, with its trough at the sixth hour from now."""
+    now = world.clock.now()
+    rows = []
+    for minute in range(int(now // 60) - 14_400, int(now // 60)):
+        hours = (minute * 60 - now) / HOUR
+        count = round(20 - 18 * math.cos((hours - 6.5) / 12 * math.pi))
+        rows.append((minute, "row", b"sa", count))
+    connection = app.engine.ledger._open()
+    with connection:
+        connection.executemany("INSERT INTO serves VALUES (?,?,?,?)", rows)
+    connection.close()
+
+
+async def run_at(app, world, hours):
+    """Go on to so many hours after the start and run what is due; the reasons of the runs."""
+    world.clock.advance(hours * HOUR - (world.clock.now() - app.began))
+    return [run.why for run in await app.run_due()]
+
+
+async def test_a_run_waits_for_its_trough(made, world):
+    """Due after six hours, its SLA leaves until 7:04; traffic is least at 6:30 and that is when it runs."""
+    fill(made, world)
+    made.began = world.clock.now()
+    assert await run_at(made, world, 0) == ["the first run"]
+    assert await run_at(made, world, 5.9) == []
+    slot = made.engine.schedule.next_run(await made.engine.schedule.look(), made.engine.plans["row"])
+    assert 6 * HOUR < slot.at - made.began < 6.4 * HOUR, "a run of three quarters of an hour around 6:30"
+    assert await run_at(made, world, 6.5) == ["off-peak: the least traffic that its SLA leaves"]
+    await made.close()
+
+
+async def test_without_a_log_it_runs_when_its_period_is_over(made, world):
+    """Nothing known, nothing moved."""
+    made.began = world.clock.now()
+    await run_at(made, world, 0)
+    assert await run_at(made, world, 5.99) == []
+    assert len(await run_at(made, world, 6)) == 1
+    await made.close()
+
+
+async def test_overdue_beats_off_peak(made, world):
+    """A worker that was down past the last slot runs at once, says why, and gives way to nothing."""
+    fill(made, world)
+    made.began = world.clock.now()
+    await run_at(made, world, 0)
+    assert await run_at(made, world, 7.9) == ["overdue: it would breach its SLA"]
+    ended = (await made.runs(made.row)).ended
+    assert [run.why for run in ended] == ["overdue: it would breach its SLA", "the first run"]
+    await made.close()
+
+
+async def test_declared_windows_stand_for_the_log(world):
+    """A window that is declared is used as it is, without a ledger."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(
+        **contract(invalidated_by=[], freshness_sla="36h", refresh=pb.every("24h", off_peak=True), keys=names)
+    )
+    def row(key: str) -> str:
+        return key
+
+    app = world.app(tasks, off_peak=["02:00-05:00"])
+    await app.run_due()
+    slot = app.engine.schedule.next_run(await app.engine.schedule.look(), app.engine.plans["row"])
+    assert 2 <= slot.at % 86_400 / HOUR <= 5

@@ -1,0 +1,159 @@
+"""Batch gives way to requests."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.errors import BadInput
+from parbake.lanes.load import LoadBoard, Serving
+from parbake.lanes.throttle import Breathing, cpu_pressure
+from parbake.stores.memory import MemoryStore
+from parbake.testing import FakeClock
+
+
+class Floor:
+    """A server and a batch run that meet through a store."""
+
+    def __init__(self, monkeypatch, **settings):
+        """A look at every call; pressure can be set."""
+        monkeypatch.setattr("parbake.lanes.throttle.LOOK_EVERY_S", 0)
+        self.clock = FakeClock()
+        store = MemoryStore()
+        self.server = LoadBoard(store, self.clock, "server")
+        self.batch = LoadBoard(store, self.clock, "batch")
+        self.pressure = 0.0
+        self.breathing = Breathing(pb.Throttle(**settings), self.batch, pressure=lambda: self.pressure)
+
+    async def serve(self, p95_s, *, requests=100, idle_p95_s=0.010):
+        """Tell of a second of requests."""
+        return await self.server.serve(Serving(self.clock.now(), requests, p95_s, idle_p95_s))
+
+    async def shares(self, times):
+        """Breathe so often; the shares after each."""
+        found = []
+        for _ in range(times):
+            await self.breathing(0.0)
+            found.append(round(self.breathing.share, 3))
+        return found
+
+
+@pytest.fixture
+def floor(monkeypatch):
+    """Return a floor with the default throttle."""
+    return Floor(monkeypatch)
+
+
+async def test_slow_requests_halve_the_share_and_quick_ones_let_it_grow(floor):
+    """Multiplicative decrease down to the least share, additive increase up to the whole."""
+    await floor.serve(0.012)
+    assert await floor.shares(6) == [0.5, 0.25, 0.125, 0.062, 0.05, 0.05]
+    await floor.serve(0.0105)
+    assert await floor.shares(3) == [0.1, 0.15, 0.2]
+    assert (await floor.shares(30))[-1] == 1.0
+
+
+async def test_nobody_who_serves_nobody_who_waits(floor):
+    """Without a server, or with one that was heard too long ago, batch has the whole machine whatever the pressure."""
+    floor.pressure = 1.0
+    assert await floor.shares(2) == [1.0, 1.0]
+    await floor.serve(0.9)
+    floor.clock.advance(6)
+    assert await floor.shares(2) == [1.0, 1.0]
+
+
+async def test_pressure_speaks_where_there_are_too_few_requests(floor):
+    """A server with a handful of requests says nothing by its percentile; what waits for a processor does."""
+    await floor.serve(0.9, requests=5)
+    assert await floor.shares(1) == [1.0]
+    floor.pressure = 0.9
+    assert await floor.shares(2) == [0.5, 0.25]
+
+
+async def test_the_pause_is_as_long_as_the_share_asks_for(floor, monkeypatch):
+    """At a quarter of the time, a second of work is followed by three of rest."""
+    slept = []
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds: slept.append(seconds) or _nothing())
+    floor.breathing.share = 0.5
+    await floor.serve(0.02)
+    await floor.breathing(1.0)
+    assert slept == [3.0]
+
+
+async def _nothing():
+    """Wait for nothing."""
+
+
+async def test_a_server_learns_that_batch_is_on(floor):
+    """The server that tells of its requests hears of the run, until it has ended for some seconds."""
+    assert not (await floor.serve(0.01)).is_batch_on(floor.clock.now())
+    await floor.breathing(0.0)
+    assert (await floor.serve(0.01)).is_batch_on(floor.clock.now())
+    floor.clock.advance(6)
+    assert not (await floor.serve(0.01)).is_batch_on(floor.clock.now())
+
+
+async def test_requests_are_counted_apart_while_batch_is_on(world):
+    """A server's own report: what is usual is learned without batch only, and the metric tells both apart."""
+    from parbake.metrics.prometheus import render
+
+    app = world.app(pb.Registry())
+    engine, requests = app.engine, app.counters.requests
+    for _ in range(50):
+        requests.add(0.010)
+    await engine.reporting.step()
+    await LoadBoard(engine.store, world.clock, "batch").compute()
+    await engine.reporting.step()
+    for _ in range(50):
+        requests.add(0.050)
+    await engine.reporting.step()
+    known = await LoadBoard(engine.store, world.clock).read()
+    (mine,) = known.servers.values()
+    assert (mine.requests, mine.idle_p95_s) == (100, 0.010)
+    assert known.slowdown(world.clock.now()) == pytest.approx(5)
+    text = render(app.counters).decode()
+    assert 'parbake_request_seconds_count{batch="on"} 50.0' in text
+    assert 'parbake_request_seconds_count{batch="off"} 50.0' in text
+
+
+async def test_an_urgent_run_gives_way_to_nothing(world, monkeypatch):
+    """The first run of a task is computed at once; a manual one breathes."""
+    breathed = []
+
+    async def breathe(_self, took_s):
+        breathed.append(took_s)
+
+    monkeypatch.setattr(Breathing, "__call__", breathe)
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=pb.every("20m"), keys=names))
+    def row(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    await app.run_due()
+    assert breathed == []
+    await app.materialize(row)
+    assert len(breathed) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"slowdown": 1}, {"pressure": 0}, {"least": 0}, {"least": 2}])
+def test_a_throttle_that_cannot_be_meant_is_refused(wrong):
+    """The field at fault is named."""
+    with pytest.raises(BadInput) as caught:
+        pb.Throttle(**wrong)
+    assert caught.value.field == f"throttle.{next(iter(wrong))}"
+
+
+def test_pressure_is_read_where_the_system_tells_it(tmp_path):
+    """The kernel's format; elsewhere nothing waits."""
+    path = tmp_path / "cpu"
+    path.write_text("some avg10=12.50 avg60=3.00 avg300=1.00 total=123\nfull avg10=0.00 avg60=0.00\n")
+    assert cpu_pressure(path) == 0.125
+    path.write_text("nonsense")
+    assert cpu_pressure(path) == 0.0
+    assert cpu_pressure(tmp_path / "nowhere") == 0.0
