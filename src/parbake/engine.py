@@ -106,4 +106,7 @@ class Engine:
 
 def _families(task: Task) -> list[str]:
     """The families that a task's contract names."""
-    return [item.family for item in task.contract.invalidated_by] if isinstance(task, Stored) else []
+    if not isinstance(task, Stored):
+        return []
+    wishes = task.prefetch if isinstance(task, Artifact) else ()
+    return [item.family for item in (*task.contract.invalidated_by, *wishes)]

@@ -131,6 +131,7 @@ class Registry:
         retention: Retention = Retention(),
         revalidate: bool = False,
         lease: Duration | None = None,
+        prefetch: Sequence[str] = (),
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -143,6 +144,8 @@ class Registry:
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
         With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder
         that died is succeeded after that time. It costs two small writes to the store.
+        ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
+        unless what is stored may be served. It binds nothing.
         """
         contract = make_contract(
             freshness_sla=freshness_sla,
@@ -156,19 +159,12 @@ class Registry:
         def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
             parameters, returned, key_type, batched = _keyed(fn)
             task: Artifact[Any, Any] = Artifact(
-                name=fn.__name__,
-                fn=fn,
-                parameters=parameters,
-                value_type=_value_type(fn, returned, batched=batched),
-                why=why or _first_line(fn),
-                contract=contract,
-                schedule=refresh,
-                version=version, gates=gates, retention=retention, key_type=key_type, batched=batched,
-                list_keys=_lister(fn.__name__, keys),
-                chunk=chunk,
-                served_as=mode,
-                revalidates=revalidate,
+                name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn),
+                value_type=_value_type(fn, returned, batched=batched), key_type=key_type, batched=batched,
+                contract=contract, schedule=refresh, version=version, gates=gates, retention=retention,
+                list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
+                prefetch=tuple(Invalidation(template, "refresh") for template in prefetch),
             )  # fmt: skip
             _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
@@ -330,17 +326,21 @@ def _check_lane(task: Stored) -> None:
 
 def _check_templates(task: Stored) -> None:
     key = task.parameters[0].name if isinstance(task, Artifact) else "key"
-    for item in task.contract.invalidated_by:
+    wishes = task.prefetch if isinstance(task, Artifact) else ()
+    for field, item in (
+        *(("invalidated_by", item) for item in task.contract.invalidated_by),
+        *(("prefetch", item) for item in wishes),
+    ):
         names = placeholders(item.template)
         try:
-            check_tag(item.template.format_map(dict.fromkeys(names, "x")), field="invalidated_by")
+            check_tag(item.template.format_map(dict.fromkeys(names, "x")), field=field)
         except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
-            raise ContractError(f"{task.name}: {item.template!r} is no tag template", field="invalidated_by") from error
+            raise ContractError(f"{task.name}: {item.template!r} is no tag template", field=field) from error
         for name in names:
             if name not in (key, "key", key.removesuffix("s")):
                 raise ContractError(
-                    f"{task.name}: invalidated_by={item.template!r} names {{{name}}}, but the key is {{{key}}}",
-                    field="invalidated_by",
+                    f"{task.name}: {field}={item.template!r} names {{{name}}}, but the key is {{{key}}}",
+                    field=field,
                 )
 
 

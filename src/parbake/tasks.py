@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
-from parbake.contract import Contract, Every, Use
+from parbake.contract import Contract, Every, Invalidation, Use
 from parbake.gates import Gates
 from parbake.retention import Retention
 from parbake.roles import Parameter, Role
@@ -94,6 +94,7 @@ class Artifact(Stored, Generic[K, V]):
     served_as: str = ""
     revalidates: bool = False
     lease_s: float | None = None
+    prefetch: tuple[Invalidation, ...] = ()
 
     @property
     def mode(self) -> str:

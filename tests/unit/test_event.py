@@ -186,6 +186,103 @@ async def test_a_bulk_load_refreshes_every_stored_key(lane, world):
     assert sorted(lane.calls) == ["a", "b"]
 
 
+class Many:
+    """A task that takes many keys at once, is refreshed by its facts and wished for by sessions."""
+
+    def __init__(self, world):
+        """Declare and open."""
+        self.calls, self.broken = [], set()
+        tasks = pb.Registry()
+
+        @tasks.artifact(
+            **contract(invalidated_by=[pb.refresh("fact/{key}", debounce="100ms")]), prefetch=["session/{key}"]
+        )
+        def fact(keys: pb.Keys[str], *, facts: pb.Source[Facts]) -> dict[str, str]:
+            self.calls.append(sorted(keys))
+            if self.broken & set(keys):
+                raise ValueError("broken")
+            return {key: facts.get(key) for key in keys}
+
+        self.fact, self.app = fact, world.app(tasks)
+
+    async def warm(self, world):
+        """Store three values and forget the calls."""
+        for key in "abc":
+            world.put(key, "old", tell=False)
+        await self.app.drain()
+        for key in "abc":
+            await self.app.serve(self.fact, key)
+        self.calls.clear()
+
+    async def change(self, world, *keys):
+        """Change facts, acknowledge, and let the lane work."""
+        for key in keys:
+            world.put(key, "new")
+        await self.app.drain()
+        await self.step()
+
+    async def step(self):
+        """Let the lane work."""
+        for _ in range(3):
+            await self.app.engine.events.step()
+
+
+async def test_keys_that_are_due_together_are_computed_together(world):
+    """A function that takes many keys gets what is due in one call; each key counts as refreshed."""
+    many = Many(world)
+    await many.warm(world)
+    await many.change(world, "a", "b", "c")
+    assert many.calls == [["a", "b", "c"]]
+    assert [(await many.app.serve(many.fact, key)).lane for key in "abc"] == ["event"] * 3
+    assert sum(many.app.counters.time_to_fresh["fact"].counts) == 3
+
+
+async def test_one_key_that_fails_keeps_no_other_from_being_refreshed(world):
+    """What fails together is tried one by one: only the broken key is left."""
+    many = Many(world)
+    await many.warm(world)
+    many.broken = {"b"}
+    await many.change(world, "a", "b", "c")
+    assert sorted(map(len, many.calls)) == [1, 1, 1, 3]
+    many.broken = set()
+    assert [(await many.app.serve(many.fact, key)).value for key in "ac"] == ["new", "new"]
+    assert [(await many.app.serve(many.fact, key)).lane for key in "ac"] == ["event", "event"]
+
+
+async def test_a_session_that_starts_fetches_ahead(world):
+    """A wish computes what nobody can be served, leaves alone what can be, and outdates nothing."""
+    many = Many(world)
+    world.put("a", "one")
+    world.put("b", "two")
+    await many.app.drain()
+    await many.app.touch("session/a", "session/b")
+    await many.step()
+    assert many.calls == [["a", "b"]]
+    served = await many.app.serve(many.fact, "a")
+    assert (served.value, served.lane, served.verdict) == ("one", "event", pb.Verdict.FRESH)
+    await many.app.touch("session/a")
+    await many.step()
+    assert len(many.calls) == 1
+    assert (await many.app.serve(many.fact, "a")).stamp == served.stamp
+    world.clock.advance(3601)
+    await many.app.drain()
+    await many.app.touch("session/a")
+    await many.step()
+    assert many.calls == [["a", "b"], ["a"]], "what is past its SLA is computed before it is asked for"
+
+
+def test_a_wish_that_names_no_key_is_refused():
+    """Like any template, it is checked when it is declared."""
+    tasks = pb.Registry()
+    with pytest.raises(pb.ContractError, match=r"prefetch='session/\{user\}' names \{user\}") as caught:
+
+        @tasks.artifact(**contract(), prefetch=["session/{user}"])
+        def fact(key: str) -> str:
+            return key
+
+    assert caught.value.field == "prefetch"
+
+
 async def test_keys_nobody_asked_for_wait(lane, world):
     """An event on a key that was never computed costs nothing."""
     await lane.app.drain()

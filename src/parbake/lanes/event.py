@@ -26,6 +26,8 @@ from parbake.telemetry import Counters
 
 CURSOR = "event-lane"
 PAGE = 500
+GROUP = 32
+"""Keys that are refreshed by one call: what is hottest must not wait for too many others."""
 IDLE_S = 0.02
 LEASED_S = 0.1
 LOOK_BACK_S = 1.0
@@ -36,7 +38,10 @@ Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
 
 @dataclass(slots=True)
 class Due:
-    """One key that waits for its refresh; ``at`` is on the monotonic clock, ``raised_at`` on the wall's."""
+    """One key that waits for its refresh; ``at`` is on the monotonic clock, ``raised_at`` on the wall's.
+
+    It ``is_outdated`` by an event, or ``is_wished`` for by one that outdates nothing, or both.
+    """
 
     plan: Plan
     key: Any
@@ -44,6 +49,13 @@ class Due:
     stamp: Stamp
     raised_at: float
     attempts: int = 0
+    is_outdated: bool = True
+    is_wished: bool = False
+
+    @property
+    def name(self) -> tuple[str, bytes]:
+        """The task's ref, and the key as the store knows it."""
+        return self.plan.ref, self.plan.keys.encode(self.key)
 
 
 class EventLane:
@@ -65,7 +77,8 @@ class EventLane:
         self._demand = demand
         artifacts = [p for p in plans if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
-        self._plans = [p for p in artifacts if self._bound[p.ref]]
+        self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
+        self._plans = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
         self._clock = clock
         self._heat = heat
         self._due: dict[tuple[str, bytes], Due] = {}
@@ -98,10 +111,12 @@ class EventLane:
         else:
             await self._look_back()
         ready = await self._ready()
-        for name in ready:
-            due = self._due.pop(name, None)
-            if due is not None:
-                await self._refresh(due)
+        for group in self._groups(ready):
+            taken = [due for name in group if (due := self._due.pop(name, None)) is not None]
+            if len(taken) == 1:
+                await self._refresh(taken[0])
+            elif taken:
+                await self._refresh_together(taken)
         if (entries or ready) and not self._due:
             await self._save_cursor()
         return bool(entries or ready)
@@ -145,22 +160,31 @@ class EventLane:
                     continue
                 touched = {t: s for t, s in stamps.items() if family(t) == item.family}
                 async for key, stamp in self._targets(plan, item, touched):
-                    name = (plan.ref, plan.keys.encode(key))
-                    earliest = self._last_run.get(name, 0.0) + item.debounce_s
-                    first = self._due[name].raised_at if name in self._due else raised_at[stamp]
-                    self._due[name] = Due(plan, key, max(now, earliest), stamp, first)
+                    self._outdated(plan, key, item, (now, stamp, raised_at[stamp]))
                 await asyncio.sleep(0)
+            for item in self._wishes.get(plan.ref, ()):
+                touched = {t: s for t, s in stamps.items() if family(t) == item.family}
+                for key, stamp in _named(plan, item, touched):
+                    wished = Due(plan, key, now, stamp, raised_at[stamp], is_outdated=False)
+                    self._due.setdefault(wished.name, wished).is_wished = True
+
+    def _outdated(self, plan: Plan, key: Any, item: Invalidation, event: tuple[float, Stamp, float]) -> None:
+        """Queue a key whose value is older than an event: (now, the event's stamp, when it was raised)."""
+        now, stamp, raised_at = event
+        due = Due(plan, key, now, stamp, raised_at)
+        due.at = max(now, self._last_run.get(due.name, 0.0) + item.debounce_s)
+        before = self._due.get(due.name)
+        if before is not None:
+            due.raised_at, due.is_wished = before.raised_at, before.is_wished
+        self._due[due.name] = due
 
     async def _targets(
         self, plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]
     ) -> AsyncIterator[tuple[Any, Stamp]]:
         """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
-        named = {t: key_from_tag(item.template, t) for t in touched} if item.is_template else {}
         if item.is_template and item.family not in touched:
-            for tag, word in named.items():
-                key = None if word is None else plan.keys.from_word(word)
-                if key is not None:
-                    yield key, touched[tag]
+            for named in _named(plan, item, touched):
+                yield named
             return
         async for raw, lookup in self._store.scan(plan.ref):
             hit = max((touched[t] for t in _tags(lookup) if t in touched), default=None)
@@ -175,29 +199,66 @@ class EventLane:
         ready.sort(key=lambda name: -heat[name[0]].get(name[1], 0))
         return ready
 
+    def _groups(self, ready: list[tuple[str, bytes]]) -> Iterator[list[tuple[str, bytes]]]:
+        """What is computed in one call: keys of functions that take many at once, some at a time; the others alone."""
+        together: dict[str, list[tuple[str, bytes]]] = {}
+        for name in ready:
+            plan = self._due[name].plan
+            if not plan.batched or plan.lease_s is not None:
+                yield [name]
+                continue
+            group = together.setdefault(plan.ref, [])
+            group.append(name)
+            if len(group) == GROUP:
+                yield together.pop(plan.ref)
+        yield from together.values()
+
+    async def _refresh_together(self, group: list[Due]) -> None:
+        plan = group[0].plan
+        try:
+            needed = [due for due in group if await self._needs(due)]
+            if not needed:
+                return
+            self._note_run(needed)
+            await self._demand.refresh(plan, [due.key for due in needed], Context(lane="event"))
+        except ParbakeError:
+            for due in group:  # one that fails must not keep the others from being made
+                await self._refresh(due)
+            return
+        for due in needed:
+            self._counters.refreshed(plan.name, self._clock.now() - due.raised_at)
+
+    def _note_run(self, group: Iterable[Due]) -> None:
+        self._last_run.update(dict.fromkeys((due.name for due in group), _monotonic()))
+        if len(self._last_run) > PAGE * 100:
+            self._last_run.clear()
+
     async def _refresh(self, due: Due) -> None:
-        name = (due.plan.ref, due.plan.keys.encode(due.key))
+        name = due.name
         try:
             async with self._demand.turns.now(due.plan, name[1]) as is_mine:
                 if is_mine:
-                    await self._refresh_now(due, name)
+                    await self._refresh_now(due)
                 else:  # another process computes it; whether that is new enough shows when it has
                     due.at = _monotonic() + LEASED_S
                     self._due.setdefault(name, due)
         except ParbakeError as error:
-            self._retry(due, name, error)
+            self._retry(due, error)
 
-    async def _refresh_now(self, due: Due, name: tuple[str, bytes]) -> None:
-        if not self._needs(due, await self._store.read(*name)):
+    async def _refresh_now(self, due: Due) -> None:
+        if not await self._needs(due):
             return
-        self._last_run[name] = _monotonic()
-        if len(self._last_run) > PAGE * 100:
-            self._last_run.clear()
+        self._note_run([due])
         await self._demand.refresh(due.plan, [due.key], Context(lane="event"))
         self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
 
-    def _needs(self, due: Due, lookup: Lookup) -> bool:
+    async def _needs(self, due: Due) -> bool:
         """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""
+        if due.is_wished and not await self._demand.is_there(due.plan, due.name[1]):
+            return True
+        if not due.is_outdated:
+            return False
+        lookup = await self._store.read(*due.name)
         if not lookup.records:
             return due.plan.task.schedule is not None
         now = self._clock.now()
@@ -207,14 +268,14 @@ class EventLane:
                 return False
         return True
 
-    def _retry(self, due: Due, name: tuple[str, bytes], error: ParbakeError) -> None:
+    def _retry(self, due: Due, error: ParbakeError) -> None:
         """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
         if due.attempts >= len(RETRY_S):
             _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, error)
             return
         due.at = _monotonic() + RETRY_S[due.attempts]
         due.attempts += 1
-        self._due.setdefault(name, due)
+        self._due.setdefault(due.name, due)
         _log.warning("%s: refresh failed, will retry: %s", due.plan.name, error)
 
 
@@ -232,6 +293,15 @@ def bound_by(task: Stored) -> list[Invalidation]:
             inherited = {item.family for item in bound_by(source) if item.strength == "fence"}
             items += [Invalidation(name, "fence") for name in sorted(inherited - known)]
     return items
+
+
+def _named(plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
+    """The keys that some raised tags spell out."""
+    for tag, stamp in touched.items():
+        word = key_from_tag(item.template, tag)
+        key = None if word is None else plan.keys.from_word(word)
+        if key is not None:
+            yield key, stamp
 
 
 def _tags(lookup: Lookup) -> Iterator[str]:

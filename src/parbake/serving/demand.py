@@ -11,7 +11,7 @@ from parbake.contract import Judgement
 from parbake.errors import ComputeFailed
 from parbake.fence.tags import family
 from parbake.ports import Clock, Hook, Store
-from parbake.serving.binding import Context
+from parbake.serving.binding import NO_CONTEXT, Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.lease import Turns
@@ -53,6 +53,10 @@ class Demand:
             if stored is not None:
                 return stored
             began_later = True
+
+    async def is_there(self, plan: Plan, raw: bytes) -> bool:
+        """Whether something is stored of a key that may be served to anybody now."""
+        return await self._look(plan, raw, NO_CONTEXT) is not None
 
     async def close(self) -> None:
         """End what is being computed, so that no lease stays behind."""
