@@ -45,6 +45,17 @@ async def test_every_write_is_acknowledged_with_its_position(desk):
             position, stamp = acked["acked"], acked["stamp"]
 
 
+async def test_an_arrival_is_told_and_a_name_that_is_none_is_refused(desk):
+    """A session raises a tag for whoever it is; an empty, endless or unprintable name raises nothing."""
+    before = (await desk.http.app.stamp()).sequence
+    answer = await desk.client.post("/shop/sessions", json={"shopper": "new/comer"})
+    assert (answer.status_code, answer.json()["stamp"]) == (202, before + 1)
+    for name in ("", "x" * 201, "a\nb"):
+        refused = await desk.client.post("/shop/sessions", json={"shopper": name})
+        assert (refused.status_code, refused.json()["field"]) == (422, "shopper")
+    assert (await desk.http.app.stamp()).sequence == before + 1
+
+
 async def test_what_was_written_is_read_back(desk):
     """Reads show the last write: price, stock, cart, policy text and running promotions."""
     asin = desk.product().asin

@@ -71,6 +71,17 @@ async def test_preferences_are_vectors(floor):
     assert (unknown.value, unknown.reason) == (None, "cold_start")
 
 
+async def test_a_session_makes_the_candidates_of_a_newcomer(floor):
+    """Somebody who came after the last run has candidates once they arrive: no request computes them."""
+    shopper = "newcomer"
+    records.add_view(floor.conn, shopper=shopper, asin=next(iter(floor.column("listed"))), now=NOW + 60)
+    await settle(floor)
+    await floor.app.touch("session/newcomer")
+    await settle(floor)
+    served = await floor.app.serve(candidates, shopper)
+    assert (served.lane, len(served.unwrap())) == ("event", als.TOP)
+
+
 async def test_unknown_shopper_gets_trending(floor):
     """A shopper without history is served what is trending, with the reason ``cold_start``, by either task."""
     trend = (await floor.app.serve(trending, "all")).unwrap()

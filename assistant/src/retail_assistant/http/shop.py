@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -15,6 +16,7 @@ from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
+LONGEST_NAME = 200
 
 
 class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,6 +78,12 @@ class ActionBody(msgspec.Struct, forbid_unknown_fields=True):
     asin: str
 
 
+class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A shopper who has arrived."""
+
+    shopper: str
+
+
 class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
     """A review, ``rating`` 1 to 5."""
 
@@ -113,6 +121,7 @@ class ShopRoutes:
             ("POST", "/shop/purchases", self.purchase),
             ("POST", "/shop/views", self.view),
             ("POST", "/shop/reviews", self.review),
+            ("POST", "/shop/sessions", self.start_session),
         ]
 
     async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
@@ -219,6 +228,14 @@ class ShopRoutes:
             )
 
         return await self._write(write, 201)
+
+    async def start_session(self, request: pb.HttpRequest) -> pb.Response:
+        """Tell that a shopper has arrived: what they will be shown is made ahead, unless it is there."""
+        shopper = request.json(SessionBody).shopper
+        if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
+            raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
+        ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
+        return pb.json_response({"stamp": ack.stamp.sequence}, 202)
 
     async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
         """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""

@@ -83,6 +83,7 @@ def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Ab
     fallback_if_stale=pb.Use(trending, key=lambda _: trends.ALL),
     owner="recs",
     keys=all_shoppers,
+    prefetch=["session/{user}"],
 )
 def candidates(
     users: pb.Keys[str], *, shop: pb.Source[History], model: AlsModel = pb.Model(factors)
