@@ -76,7 +76,7 @@ def test_equals_the_plain_way(question):
 
 @pytest.mark.parametrize("kind", ["gaussian", "skewed", "integers"])
 def test_equals_the_plain_way_at_length(kind):
-    """More vectors than are searched at once, so that guessed floors are used and missed, and many items give the plain result."""
+    """More vectors than are searched at once, so that guessed floors are used and missed, give the plain result."""
     rng = np.random.default_rng(11)
     factors, vectors = drawn(rng, kind, (3_000, 16)), drawn(rng, kind, (topk._VECTORS + 100, 16))
     vectors[-30:] *= np.float32(0.01)
@@ -139,3 +139,12 @@ def test_scores_that_would_not_be_finite_are_refused():
         index.top(np.full((1, 2), 1e30, dtype=np.float32), [none], hidden=np.zeros(1, dtype=bool), count=1)
     with pytest.raises(pb.BadInput, match="at least 1"):
         index.top(np.ones((1, 2), dtype=np.float32), [none], hidden=np.zeros(1, dtype=bool), count=0)
+
+
+@pytest.mark.parametrize("more", [1.0001, 0.9999])
+def test_the_search_ends_where_nothing_can_matter_and_not_before(more):
+    """Short items that lie along the vector are found as long as one of them just beats longer ones that do not."""
+    factors = np.array([(1, 2)] * 5_000 + [(more, 0)] * 3, dtype=np.float32)
+    question = factors, np.array([(1, 0)], dtype=np.float32), [np.empty(0, dtype=np.int64)], np.zeros(5_003, bool), 4
+    assert searched(*question) == plain(*question)
+    assert (searched(*question)[0][0][0] == 5_000) == (more > 1)
