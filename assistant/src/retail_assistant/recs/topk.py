@@ -26,7 +26,8 @@ Matrix = NDArray[np.float32]
 Best = tuple[Ints, Floats]
 """Positions of items and their scores, best first."""
 
-_VECTORS = 1024
+VECTORS = 1024
+"""How many vectors are searched at once: a call with as many, or a multiple, is the cheapest."""
 _AREA = 1 << 18  # scores in a block, which then takes a megabyte: what the cache of one core holds
 _FEWEST, _MOST = 256, 4096  # items in a block
 _FRESH = 32  # new scores per vector that are worth a new threshold
@@ -37,7 +38,10 @@ _STEP = 10.0**-DECIMALS
 
 
 class Index:
-    """Item factors laid out for search; it does not change, so threads may share one."""
+    """Item factors laid out for search; it does not change, so threads may share one.
+
+    ``items`` are the positions of those with factors, the longest first; ``learned`` is a mask of them.
+    """
 
     def __init__(self, factors: Matrix) -> None:
         """``factors`` is (items, dims), float32. Raises :class:`parbake.BadInput` for factors that are not finite."""
@@ -49,6 +53,7 @@ class Index:
         self.norms = norms[self.items]
         self.place: Ints = np.full(len(factors), -1)
         self.place[self.items] = np.arange(len(self.items))
+        self.learned: Flags = self.place >= 0
         terms = (factors.shape[1] + 2) * 2.0**-24  # two more for :class:`_Front`
         self.error = terms / (1.0 - terms) * self.norms.max(initial=0.0)
 
@@ -67,8 +72,8 @@ class Index:
             raise pb.BadInput("vectors are so long that a score would not be finite", field="vectors")
         found: list[Best] = []
         allowed, reach = ~hidden[self.items], -np.inf
-        for start in range(0, len(vectors), _VECTORS):
-            part = slice(start, start + _VECTORS)
+        for start in range(0, len(vectors), VECTORS):
+            part = slice(start, start + VECTORS)
             search = _Search(self, (vectors[part], lengths[part]), barred[part], allowed, count)
             found += search.run(reach)
             reach = search.reach()
