@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
 
 import parbake as pb
 from retail_assistant.recs import topk
+from retail_assistant.recs.one_thread import ONE_THREAD
 
 SMALL = {"VECTORS": 3, "_AREA": 64, "_FEWEST": 4, "_MOST": 16, "_FRESH": 2, "_KEPT": 40, "_RESCORED": 5}
 KINDS = ("gaussian", "skewed", "integers", "repeated", "zeros", "negative", "tiny", "huge")
@@ -148,3 +150,19 @@ def test_the_search_ends_where_nothing_can_matter_and_not_before(more):
     question = factors, np.array([(1, 0)], dtype=np.float32), [np.empty(0, dtype=np.int64)], np.zeros(8_195, bool), 4
     assert searched(*question) == plain(*question)
     assert (searched(*question)[0][0][0] == 8_192) == (more > 1)
+
+
+def test_blas_is_left_as_it_was():
+    """While any of several searches runs BLAS has one thread, afterwards as many as before, also after a failure."""
+    pools = ThreadpoolController().select(user_api="blas")
+
+    def threads():
+        return {pool["num_threads"] for pool in pools.info()}
+
+    with pools.limit(limits=2):
+        before = threads()
+        with ONE_THREAD:
+            with pytest.raises(RuntimeError), ONE_THREAD:
+                raise RuntimeError
+            assert threads() == {1}
+        assert threads() == before

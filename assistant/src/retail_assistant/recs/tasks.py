@@ -97,7 +97,7 @@ def candidates(
     hidden = np.zeros(len(model.asins), dtype=np.bool_)
     hidden[[at[asin] for asin in shop.delisted() if asin in at]] = True
     lists = als.top_candidates(model, vectors, owned, hidden=hidden)
-    if shop.gone({c.asin for chosen in lists for c in chosen}):  # the model knows another catalog
+    if shop.gone(sorted({c.asin for chosen in lists for c in chosen})):  # the model knows another catalog
         hidden[[at[asin] for asin in shop.gone(model.asins)]] = True
         lists = als.top_candidates(model, vectors, owned, hidden=hidden)
     found.update(zip(known, lists, strict=True))
