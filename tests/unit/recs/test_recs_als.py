@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import parbake as pb
 from retail_assistant.recs import als
 from retail_assistant.recs.log import Catalog, confidence, make_log
 
@@ -89,3 +90,36 @@ def test_a_purchase_says_more_than_views():
     """Confidence grows from nothing over views to a purchase, and repeated views stop counting."""
     nothing, seen, often, oftener, bought = (confidence(*n) for n in ((0, 0), (0, 1), (0, 3), (0, 30), (1, 0)))
     assert nothing == 1.0 < seen < often == oftener < bought
+
+
+def test_a_trained_model_is_usable(log):
+    """Nothing speaks against the factors of a log."""
+    assert als.usable(als.train(log)) is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([[1, np.nan]], "factors are not finite"),
+        ([[np.inf, 1]], "factors are not finite"),
+        ([[0, 0], [0, 0]], "all factors are zero: nothing was learned"),
+    ],
+)
+def test_a_spoiled_model_is_not_usable(rows, reason):
+    """Factors with NaN or infinity, and such as say nothing, are refused with the reason."""
+    with np.errstate(invalid="ignore"):
+        assert als.usable(tiny(*rows)) == reason
+
+
+def test_a_model_without_items_is_not_usable():
+    """No items, or other factors than items, are refused."""
+    assert als.usable(als.AlsModel([], 2, b"", np.eye(2, dtype=np.float32).tobytes())) == "there are no items"
+    assert als.usable(als.AlsModel(["A"], 2, b"", np.eye(2, dtype=np.float32).tobytes())).startswith(
+        "there are factors"
+    )
+
+
+def test_a_spoiled_model_gives_no_candidates():
+    """Candidates of a model that is not finite are refused by name, never served."""
+    with np.errstate(invalid="ignore"), pytest.raises(pb.BadInput, match="factors: row 1 is not finite"):
+        best(tiny((1, 0), (np.nan, 0)), (1, 0))

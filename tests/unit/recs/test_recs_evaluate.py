@@ -1,20 +1,37 @@
 """Measuring, and what it shows on a shop of middle size."""
 
+import time
+
+import msgspec
 import numpy as np
 import pytest
 
-from retail_assistant.recs import evaluate
+from retail_assistant.recs import evaluate, rerank
+from retail_assistant.recs.features import FEATURES
+from retail_assistant.recs.log import make_log
 from retail_assistant.shop.world import generate
 
 from .conftest import NOW, read_log
 
 
 @pytest.fixture(scope="module")
-def quality(tmp_path_factory):
-    """Return the quality on the held-out week of a shop with 2,000 shoppers."""
+def middle(tmp_path_factory):
+    """Return the log of a shop with 2,000 shoppers."""
     path = tmp_path_factory.mktemp("quality") / "shop.db"
     generate(path, seed=7, now=NOW, products=500, shoppers=2_000, messages=0)
-    return evaluate.evaluate(read_log(path))
+    return read_log(path)
+
+
+@pytest.fixture(scope="module")
+def quality(middle):
+    """Return the quality on its held-out week."""
+    return evaluate.evaluate(middle)
+
+
+@pytest.fixture(scope="module")
+def model(middle):
+    """Return its reranker."""
+    return rerank.train(middle)
 
 
 def test_ndcg_by_hand():
@@ -46,3 +63,41 @@ def test_the_reranker_beats_the_base_order(quality):
     """On the held-out week the reranked candidates are better than their own order, with either scorer."""
     assert quality.reranker_gain.low > 0
     assert evaluate.paired_interval(quality.linear, quality.factors).low > 0
+
+
+def test_a_reranker_that_helps_may_be_promoted(middle, model):
+    """The trained model gains with both scorers on the shoppers that its training left out, within seconds."""
+    started = time.process_time()
+    gains = evaluate.reranker_gain(model, middle)
+    assert time.process_time() - started < 20
+    assert min(gains["trees"].mean, gains["linear"].mean) > 0
+    assert evaluate.reranker_usable(model, middle) is None
+
+
+@pytest.mark.parametrize("scorer", ["trees", "linear"])
+def test_a_reranker_that_harms_is_refused(middle, model, scorer):
+    """A scorer that turns the lists round is refused, by its name and with the loss."""
+    backwards = [1.0 if name == "rank" else 0.0 for name in FEATURES]
+    changes = {"booster": "", "weights": backwards} if scorer == "trees" else {"weights": backwards}
+    reason = evaluate.reranker_usable(msgspec.structs.replace(model, **changes), middle)
+    assert reason.startswith(f"the {scorer} scorer orders worse")
+    assert "NDCG@10 -0." in reason
+
+
+def test_the_judged_shoppers_are_not_trained_on(middle):
+    """Whatever the left-out shoppers buy, the model is the same; one in ten is left out."""
+    cut = middle.end - rerank.LABEL_DAYS * 86_400
+    before, after = middle.between(0.0, cut), middle.between(cut, np.inf)
+    left_out = rerank.held_out(before, np.arange(len(middle.shoppers)))
+    assert 0.07 < left_out.mean() < 0.13
+    found = rerank.make_examples(before, after)
+    without = rerank.make_examples(before, after._take(~left_out[after.who]))
+    assert np.array_equal(found.rows, without.rows)
+    assert np.array_equal(found.labels, without.labels)
+
+
+def test_without_labels_nothing_speaks_against_a_reranker(middle, model):
+    """A log without purchases in its last week gives no measure, and no reason to refuse."""
+    empty = make_log(middle.catalog, ["u"], [])
+    assert evaluate.reranker_gain(model, empty) == {}
+    assert evaluate.reranker_usable(model, empty) is None

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retail_assistant.recs.log import Flags, Ints, Log, confidence
+from retail_assistant.recs.topk import Index, Matrix
 
 FACTORS = 64
 REGULARIZATION = 6.0
@@ -22,9 +23,8 @@ ITERATIONS = 12
 THREADS = 2
 SEED = 7
 TOP = 50
-DECIMALS = 5
+_SOLVED = 256  # systems of equations at once: 8 MB
 
-Matrix = NDArray[np.float32]
 History = tuple[Ints, NDArray[np.float64]]
 """Positions of items, and the confidence in each."""
 
@@ -56,6 +56,11 @@ class AlsModel(msgspec.Struct, frozen=True, dict=True):
     def normal(self) -> NDArray[np.float64]:
         """The Gram matrix, decoded once per model."""
         return np.frombuffer(self.gram, dtype=np.float32).reshape(self.dims, self.dims).astype(np.float64)
+
+    @cached_property
+    def index(self) -> Index:
+        """The factors laid out for search, once per model; raises :class:`parbake.BadInput` when not finite."""
+        return Index(self.matrix)
 
     @cached_property
     def positions(self) -> dict[str, int]:
@@ -98,13 +103,21 @@ def _model(log: Log, factors: Matrix) -> AlsModel:
 
 def fold_in(model: AlsModel, histories: Sequence[History]) -> Matrix:
     """Return one vector per history: what ALS would have learned of a shopper with it."""
+    found = np.empty((len(histories), model.dims), dtype=np.float32)
+    for start in range(0, len(histories), _SOLVED):
+        part = slice(start, start + _SOLVED)
+        found[part] = _solve(model, histories[part])
+    return found
+
+
+def _solve(model: AlsModel, histories: Sequence[History]) -> NDArray[Any]:
     count, dims = len(histories), model.dims
     left, right = np.empty((count, dims, dims)), np.empty((count, dims, 1))
     for n, (items, sure) in enumerate(histories):
         chosen = model.matrix[items].astype(np.float64)
         left[n] = model.normal + (chosen.T * (sure - 1.0)) @ chosen
         right[n, :, 0] = sure @ chosen
-    return np.linalg.solve(left, right)[:, :, 0].astype(np.float32) if count else np.empty((0, dims), np.float32)
+    return np.linalg.solve(left, right)[:, :, 0]
 
 
 def top_candidates(
@@ -113,18 +126,24 @@ def top_candidates(
     """Return each vector's best items, without its ``barred`` positions and the ``hidden`` ones (a mask of items).
 
     Scores are rounded to five decimals and equal ones ordered by asin, so that the batch and a later single refresh
-    agree. Items without factors are never candidates.
+    agree. Items without factors are never candidates. Raises :class:`parbake.BadInput` for a model or vectors that are
+    not finite.
     """
-    scores = np.round(vectors @ model.matrix.T, DECIMALS)
-    scores[:, hidden | ~model.matrix.any(axis=1)] = -np.inf
-    for row, items in zip(scores, barred, strict=True):
-        row[items] = -np.inf
-    return [_best(model, row, top) for row in scores]
+    asins = model.asins
+    return [
+        [Candidate(asins[n], score) for n, score in zip(items.tolist(), scores.tolist(), strict=True)]
+        for items, scores in model.index.top(vectors, barred, hidden=hidden, count=top)
+    ]
 
 
-def _best(model: AlsModel, row: Matrix, top: int) -> list[Candidate]:
-    chosen = np.flatnonzero(row > -np.inf)
-    if len(chosen) > top:
-        chosen = np.flatnonzero(row >= -np.partition(-row, top - 1)[top - 1])
-    chosen = chosen[np.argsort(-row[chosen], kind="stable")][:top]
-    return [Candidate(model.asins[n], score) for n, score in zip(chosen.tolist(), row[chosen].tolist(), strict=True)]
+def usable(model: AlsModel) -> str | None:
+    """Return why a model must not be promoted, ``None`` when nothing speaks against it."""
+    if not model.asins:
+        return "there are no items"
+    if len(model.matrix) != len(model.asins):
+        return f"there are factors of {len(model.matrix)} items for {len(model.asins)}"
+    if not (np.isfinite(model.matrix).all() and np.isfinite(model.normal).all()):
+        return "factors are not finite"
+    if not model.matrix.any():
+        return "all factors are zero: nothing was learned"
+    return None

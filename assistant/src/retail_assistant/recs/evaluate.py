@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from retail_assistant.recs import als, rerank
+from retail_assistant.recs.features import make_table
 from retail_assistant.recs.log import DAY, Floats, Ints, Log
 from retail_assistant.recs.trends import HALF_LIFE_DAYS, VIEW_SHARE
 
 DEPTH = 10
 HELD_OUT_DAYS = 7
 RESAMPLES = 2_000
+MOST_JUDGED = 1_000
 SEED = 7
 _DISCOUNT: Floats = 1.0 / np.log2(np.arange(2, DEPTH + 2))
 
@@ -71,6 +74,44 @@ def evaluate(log: Log) -> Quality:
         scores.append([ndcg(found, wanted) for found in ranked])
     trending, factors, trees, linear = np.array(scores).reshape(-1, 4).T
     return Quality(trending, factors, trees, linear)
+
+
+def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
+    """Measure a trained reranker on the last week's purchases of the shoppers that its training left out.
+
+    Returns reranked minus base order, NDCG@10, of the ``trees`` and the ``linear`` scorer; nothing when no such shopper
+    bought anything. Features are as of the week's beginning, whatever the model's own table knows. Takes as long as
+    training factors once.
+    """
+    cut = log.end - rerank.LABEL_DAYS * DAY
+    before, after = log.between(0.0, cut), log.between(cut, np.inf).purchases()
+    buyers = rerank.known_buyers(before, after)
+    buyers = buyers[rerank.held_out(before, buyers)][:MOST_JUDGED]
+    if not len(buyers):
+        return {}
+    model = msgspec.structs.replace(model, table=make_table(before))
+    bounds, bought_at, scores = before.bounds(), after.bounds(), []
+    for shopper, base in rerank.base_lists(als.train(before), before, buyers).items():
+        past = rerank.past_of(before, bounds, shopper)
+        wanted = after.item[bought_at[shopper] : bought_at[shopper + 1]]
+        shown = [rerank.rerank(model, base, past, top=DEPTH, is_short=is_short) for is_short in (False, True)]
+        scores.append([ndcg(_items(model, found), wanted) for found in (base, *shown)])
+    own, trees, linear = np.array(scores).T
+    return {"trees": paired_interval(trees, own), "linear": paired_interval(linear, own)}
+
+
+def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
+    """Return why a reranker must not be promoted (its order is worse than none), ``None`` when nothing says so.
+
+    The log is the one that the model was trained on (see :func:`reranker_gain`).
+    """
+    for scorer, gain in reranker_gain(model, log).items():
+        if gain.mean < 0:
+            return (
+                f"the {scorer} scorer orders worse than the candidates' own order: NDCG@{DEPTH} {gain.mean:+.4f} "
+                f"(95 % {gain.low:+.4f} to {gain.high:+.4f}) on shoppers it was not trained on"
+            )
+    return None
 
 
 def ndcg(ranked: Ints, wanted: Ints) -> float:

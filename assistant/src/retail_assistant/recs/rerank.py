@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from zlib import crc32
 
 import msgspec
 import numpy as np
@@ -21,6 +22,7 @@ from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
 LABEL_DAYS = 7
 TREES = 60
 LARGEST_GROUPS = 6_000
+HELD_OUT = 10
 _PARAMS = {
     "objective": "lambdarank", "num_leaves": 8, "learning_rate": 0.12, "min_data_in_leaf": 40, "lambda_l2": 5.0,
     "feature_fraction": 0.8, "seed": 7, "deterministic": True, "force_row_wise": True, "num_threads": 2, "verbose": -1,
@@ -86,9 +88,13 @@ def train(log: Log) -> RerankerModel:
 
 
 def make_examples(before: Log, after: Log, *, groups: int = LARGEST_GROUPS) -> Examples:
-    """Build the lists of shoppers who bought something ``after`` and were known ``before``, with what they bought."""
+    """Build the lists of shoppers who bought something ``after`` and were known ``before``, with what they bought.
+
+    Those of :func:`held_out` are left out.
+    """
     model, table = als.train(before), make_table(before)
-    lists = base_lists(model, before, _known_buyers(before, after)[:groups])
+    buyers = known_buyers(before, after)
+    lists = base_lists(model, before, buyers[~held_out(before, buyers)][:groups])
     bounds, sold = before.bounds(), after.purchases()
     sold_at = sold.bounds()
     rows, labels = [], []
@@ -106,7 +112,13 @@ def make_examples(before: Log, after: Log, *, groups: int = LARGEST_GROUPS) -> E
     )
 
 
-def _known_buyers(before: Log, after: Log) -> Ints:
+def held_out(log: Log, shoppers: Ints) -> Flags:
+    """Return a mask of the shoppers (positions in the log) that are never trained on: one in ten, always the same."""
+    return np.array([crc32(log.shoppers[n].encode()) % HELD_OUT == 0 for n in shoppers.tolist()], dtype=np.bool_)
+
+
+def known_buyers(before: Log, after: Log) -> Ints:
+    """Return the shoppers (positions) who were known before and bought something after."""
     known = np.flatnonzero(np.diff(before.bounds()))
     return np.intersect1d(known, after.purchases().who)
 

@@ -11,6 +11,7 @@ from retail_assistant.recs.log import confidence
 from retail_assistant.recs.refining import SHORT_S, Moment, merge
 from retail_assistant.recs.rerank import RerankerModel
 from retail_assistant.recs.shelf import LiveShelf
+from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.views import History, Taste
 from retail_assistant.recs.words import read_wishes
 
@@ -55,9 +56,9 @@ def preferences(
 ) -> dict[str, list[float] | pb.Absent]:
     """One vector per shopper; a purchase folds in without training anew."""
     found: dict[str, list[float] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
-    tastes = shop.tastes(users)
-    vectors = als.fold_in(model, [_history(model, taste) for taste in tastes.values()])
-    found.update(zip(tastes, vectors.tolist(), strict=True))
+    known = _known(model, shop.tastes(users))
+    vectors = als.fold_in(model, [_history(model, taste) for taste in known.values()])
+    found.update(zip(known, vectors.tolist(), strict=True))
     return found
 
 
@@ -83,6 +84,7 @@ def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Ab
     fallback_if_stale=pb.Use(trending, key=lambda _: trends.ALL),
     owner="recs",
     keys=all_shoppers,
+    chunk=VECTORS,
     prefetch=["session/{user}"],
 )
 def candidates(
@@ -90,13 +92,16 @@ def candidates(
 ) -> dict[str, list[Candidate] | pb.Absent]:
     """Fifty products per shopper out of the whole catalog: the costly part, ahead; the order is left to the request."""
     found: dict[str, list[Candidate] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
-    tastes = shop.tastes(users)
-    at = model.positions
-    owned = [np.array([at[t.asin] for t in taste if t.purchases and t.asin in at], int) for taste in tastes.values()]
+    known, at = _known(model, shop.tastes(users)), model.positions
+    owned = [np.array([at[t.asin] for t in taste if t.purchases], int) for taste in known.values()]
+    vectors = als.fold_in(model, [_history(model, taste) for taste in known.values()])
     hidden = np.zeros(len(model.asins), dtype=np.bool_)
     hidden[[at[asin] for asin in shop.delisted() if asin in at]] = True
-    vectors = als.fold_in(model, [_history(model, taste) for taste in tastes.values()])
-    found.update(zip(tastes, als.top_candidates(model, vectors, owned, hidden=hidden), strict=True))
+    lists = als.top_candidates(model, vectors, owned, hidden=hidden)
+    if shop.gone(sorted({c.asin for chosen in lists for c in chosen})):  # the model knows another catalog
+        hidden[[at[asin] for asin in shop.gone(model.asins)]] = True
+        lists = als.top_candidates(model, vectors, owned, hidden=hidden)
+    found.update(zip(known, lists, strict=True))
     return found
 
 
@@ -139,8 +144,17 @@ async def recommendations(
     return ranked[:count]
 
 
+def _known(model: AlsModel, tastes: dict[str, list[Taste]]) -> dict[str, list[Taste]]:
+    """Leave out products newer than the model, and shoppers of whom nothing recent is left that it learned from."""
+    at, learned = model.positions, model.index.learned
+    known = {shopper: [t for t in taste if t.asin in at] for shopper, taste in tastes.items()}
+    return {
+        shopper: taste for shopper, taste in known.items() if any(t.is_recent and learned[at[t.asin]] for t in taste)
+    }
+
+
 def _history(model: AlsModel, taste: list[Taste]) -> als.History:
-    """A shopper's taste as fold-in wants it; products newer than the model are left out."""
-    known = [t for t in taste if t.asin in model.positions]
-    purchases, views = np.array([t.purchases for t in known], int), np.array([t.views for t in known], int)
-    return np.array([model.positions[t.asin] for t in known], int), np.asarray(confidence(purchases, views), float)
+    """A shopper's recent taste as fold-in wants it."""
+    recent = [t for t in taste if t.is_recent]
+    purchases, views = np.array([t.purchases for t in recent], int), np.array([t.views for t in recent], int)
+    return np.array([model.positions[t.asin] for t in recent], int), np.asarray(confidence(purchases, views), float)

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 import parbake as pb
 from retail_assistant.recs.log import Catalog, Log, make_log
 
+RECENT = 500
+"""The products of a shopper that a vector is made from: those of their newest events. Others say little of today."""
 _PAGE = 200_000
 _EVENTS = "SELECT id, shopper, asin, ts FROM {table} WHERE id > :after ORDER BY id LIMIT :page"
 _TASTES = """
-SELECT shopper, asin, SUM(bought), SUM(1 - bought) FROM (
-    SELECT shopper, asin, 1 AS bought FROM purchases WHERE shopper IN (SELECT value FROM json_each(:shoppers))
-    UNION ALL
-    SELECT shopper, asin, 0 FROM views WHERE shopper IN (SELECT value FROM json_each(:shoppers))
-) GROUP BY shopper, asin ORDER BY shopper, asin
+SELECT shopper, asin, purchases, views, newness <= :most FROM (
+    SELECT shopper, asin, SUM(bought) AS purchases, SUM(1 - bought) AS views,
+        ROW_NUMBER() OVER (PARTITION BY shopper ORDER BY MAX(ts) DESC, asin) AS newness
+    FROM (
+        SELECT shopper, asin, ts, 1 AS bought FROM purchases WHERE shopper IN (SELECT value FROM json_each(:shoppers))
+        UNION ALL
+        SELECT shopper, asin, ts, 0 FROM views WHERE shopper IN (SELECT value FROM json_each(:shoppers))
+    ) GROUP BY shopper, asin
+) WHERE newness <= :most OR purchases > 0 ORDER BY shopper, asin
+"""
+_GONE = """
+SELECT value FROM json_each(:asins) WHERE NOT EXISTS (SELECT 1 FROM products WHERE asin = value AND listed = 1)
 """
 _DAILY = """
 SELECT e.asin, CAST((:now - e.ts) / 86400 AS INTEGER) AS age, COUNT(*)
@@ -28,11 +37,12 @@ GROUP BY e.asin, age
 
 
 class Taste(msgspec.Struct, frozen=True):
-    """How often a shopper bought and looked at one product."""
+    """How often a shopper bought and looked at one product; ``is_recent`` for the newest :data:`RECENT` ones."""
 
     asin: str
     purchases: int
     views: int
+    is_recent: bool = True
 
 
 class Daily(msgspec.Struct, frozen=True):
@@ -61,14 +71,22 @@ class History(pb.View):
         self.whole_set("product")
         return [row[0] for row in self.rows("SELECT asin FROM products WHERE listed = 0")]
 
+    def gone(self, asins: Iterable[str]) -> list[str]:
+        """Those of some products that are not sold any more, or not known at all."""
+        self.whole_set("product")
+        return [row[0] for row in self.rows(_GONE, asins=json.dumps(list(asins)))]
+
     def tastes(self, shoppers: Sequence[str]) -> dict[str, list[Taste]]:
         """What each of some shoppers bought and looked at, ordered by asin; without those who did neither.
 
-        The contract's own template (``user/{user}``) binds each result to its shopper.
+        One query for all. Of the products that a shopper only looked at it holds those that are recent, of the bought
+        ones all. The contract's own template (``user/{user}``) binds each result to its shopper.
         """
         found: dict[str, list[Taste]] = {}
-        for shopper, *taste in self.rows(_TASTES, shoppers=json.dumps(list(shoppers))):
-            found.setdefault(shopper, []).append(Taste(*taste))
+        for shopper, asin, purchases, views, is_recent in self.rows(
+            _TASTES, shoppers=json.dumps(list(shoppers)), most=RECENT
+        ):
+            found.setdefault(shopper, []).append(Taste(asin, purchases, views, bool(is_recent)))
         return found
 
     def log(self) -> Log:
