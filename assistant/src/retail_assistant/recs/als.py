@@ -39,12 +39,13 @@ class Candidate(msgspec.Struct, frozen=True):
 class AlsModel(msgspec.Struct, frozen=True, dict=True):
     """Item factors: ``factors`` is (items, dims) and ``gram`` (dims, dims), both float32 bytes in row order.
 
-    ``gram`` is the factors' Gram matrix with the regularization on its diagonal.
+    ``gram`` is the factors' Gram matrix with the regularization on its diagonal. Processes of one machine may share the
+    memory of ``factors``, which is why it is a view and not a copy.
     """
 
     asins: list[str]
     dims: int
-    factors: bytes
+    factors: memoryview
     gram: bytes
 
     @cached_property
@@ -98,7 +99,7 @@ def train(log: Log, *, dims: int = FACTORS) -> AlsModel:
 def _model(log: Log, factors: Matrix) -> AlsModel:
     dims = factors.shape[1]
     gram = factors.T @ factors + np.float32(REGULARIZATION) * np.eye(dims, dtype=np.float32)
-    return AlsModel(list(log.catalog.asins), dims, np.ascontiguousarray(factors).tobytes(), gram.tobytes())
+    return AlsModel(list(log.catalog.asins), dims, memoryview(np.ascontiguousarray(factors).tobytes()), gram.tobytes())
 
 
 def fold_in(model: AlsModel, histories: Sequence[History]) -> Matrix:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 import parbake as pb
-from retail_assistant.recs import als, rerank, trends
+from retail_assistant.recs import als, evaluate, rerank, trends
 from retail_assistant.recs.als import AlsModel, Candidate
 from retail_assistant.recs.log import confidence
 from retail_assistant.recs.refining import SHORT_S, Moment, merge
@@ -21,9 +23,14 @@ MOST_SHOWN = 50
 tasks = pb.Registry()
 
 
-def all_shoppers(*, shop: pb.Source[History]) -> list[str]:
+def all_shoppers(*, shop: pb.Source[History]) -> Iterator[str]:
     """Everybody the shop knows."""
-    return shop.shoppers()
+    yield from shop.stream_shoppers()
+
+
+def factors_are_usable(generation: pb.Generation) -> str | None:
+    """The gate of the factors: they are finite, belong to the catalog, and something was learned."""
+    return als.usable(generation.values[0][1])
 
 
 def all_genres(*, shop: pb.Source[History]) -> list[str]:
@@ -37,6 +44,7 @@ def all_genres(*, shop: pb.Source[History]) -> list[str]:
     invalidated_by=[],
     fallback_if_stale=pb.ServeStale("48h"),
     owner="recs",
+    gates=pb.Gates(quality=factors_are_usable),
 )
 def factors(*, shop: pb.Source[History]) -> AlsModel:
     """Item factors from everybody's purchases and views; they change slowly, so a daily run is enough."""
@@ -113,8 +121,16 @@ def candidates(
     owner="recs",
 )
 def reranker(*, shop: pb.Source[History]) -> RerankerModel:
-    """What makes a candidate the next purchase, learned from the log's last week."""
-    return rerank.train(shop.log())
+    """What makes a candidate the next purchase, learned from the log's last week.
+
+    Its gate stands here, where the log is: a model that orders worse than none for shoppers it was not trained on stays
+    where it is.
+    """
+    log = shop.log()
+    model = rerank.train(log)
+    if objection := evaluate.reranker_usable(model, log):
+        raise pb.GateFailed(f"reranker: {objection}", field="reranker")
+    return model
 
 
 @tasks.refine(

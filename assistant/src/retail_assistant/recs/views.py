@@ -61,6 +61,16 @@ class History(pb.View):
         self.whole_set("user")
         return [row[0] for row in self.rows("SELECT id FROM shoppers ORDER BY id")]
 
+    def stream_shoppers(self) -> Iterator[str]:
+        """Every shopper's id, sorted, read in pages."""
+        self.whole_set("user")
+        after = ""
+        while rows := self.rows(
+            "SELECT id FROM shoppers WHERE id > :after ORDER BY id LIMIT :page", after=after, page=_PAGE
+        ):
+            yield from (shopper for (shopper,) in rows)
+            after = rows[-1][0]
+
     def genres(self) -> list[str]:
         """The genres that occur, sorted."""
         self.whole_set("product")
