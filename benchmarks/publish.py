@@ -27,7 +27,7 @@ from _valkey import installed, serving
 import parbake as pb
 from parbake.artifact import Meta, Record, Tags, encode
 from parbake.fence.control import Pointer, Promotion
-from parbake.lanes.batch import FLUSH_ROWS
+from parbake.lanes.partition import FLUSH_ROWS
 from parbake.stores import open_store
 
 PUBLISHERS = (1, 2, 4, 8)
