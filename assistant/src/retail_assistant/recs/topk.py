@@ -14,14 +14,15 @@ a cache are so small that with two threads a search takes about twice as long.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import parbake as pb
 from retail_assistant.recs.log import Flags, Floats, Ints
-from retail_assistant.recs.one_thread import ONE_THREAD
 
 DECIMALS = 5
 Matrix = NDArray[np.float32]
@@ -74,7 +75,7 @@ class Index:
             raise pb.BadInput("vectors are so long that a score would not be finite", field="vectors")
         found: list[Best] = []
         allowed, reach = ~hidden[self.items], -np.inf
-        with ONE_THREAD:
+        with _pools().limit(limits=1, user_api="blas"):
             for start in range(0, len(vectors), VECTORS):
                 part = slice(start, start + VECTORS)
                 search = _Search(self, (vectors[part], lengths[part]), barred[part], allowed, count)
@@ -247,6 +248,14 @@ class _Search:
 
 _Scored = tuple[Ints, Ints, Matrix]
 """Rows, places and scores, which run parallel."""
+
+
+@cache
+def _pools() -> Any:
+    """Return what limits the threads of BLAS; finding the libraries takes milliseconds, so that is done once."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _norms(values: Matrix, name: str) -> Floats:
