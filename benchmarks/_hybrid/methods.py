@@ -49,8 +49,8 @@ def unprocessed(data: Data, requests: Sequence[Request], delay_s: float) -> Ints
 def add_examples(station: Station, requests: Sequence[Request], *, fresh: Examples, mixed: Examples, seed: int) -> None:
     """Add a fold's lists to what later folds learn from, fresh ones and ones of mixed ages; labels end with the fold.
 
-    In a fresh list the list's score and the live one are the same. A reranker that saw only such lists learns their
-    difference as noise, and is lost once a list is old: it has to learn from lists as they are served.
+    In a fresh list the list's score and the live one are the same: a reranker that saw only such lists does not know
+    what their difference means. It has to learn from lists as they are served.
     """
     now = lengths(requests)
     ages = np.random.default_rng((seed, len(requests))).choice(AGES, size=len(requests))

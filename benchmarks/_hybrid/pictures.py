@@ -84,6 +84,6 @@ def _cost_quality(part: Slice, costs: Sequence[Costs]) -> Any:
     axis.set_xscale("log")
     axis.set_xlabel(f"CPU per request (us, logarithmic; {costs[0].items:,} items, lists made ahead not counted)")
     axis.set_ylabel(f"NDCG@5 ({part.name} users)")
-    axis.legend(fontsize=7, loc="lower right")
+    axis.legend(fontsize=7, loc="upper left")
     axis.set_title(f"Cost against quality; stored lists are {AGE} interactions old")
     return figure

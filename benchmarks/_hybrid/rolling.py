@@ -14,6 +14,7 @@ from .features import FEATURES, GROUPS, decayed_counts, trending_order
 from .folds import Asked, Fold, Request, make_folds, make_requests
 from .methods import (
     COUNTS,
+    STORED_AGE,
     Hits,
     Way,
     add_examples,
@@ -31,7 +32,7 @@ HALF_LIVES_DAYS = (7.0, 14.0, 30.0, 90.0, 365.0, 3_650.0)
 GRID = ((10.0, 1.0), (10.0, 4.0), (30.0, 4.0), (100.0, 16.0))
 MOST_LISTS = 2_000
 WARM = 30
-FRESH_ONLY = "learned from fresh lists only"
+FRESH_ONLY, TOO_OLD = "learned from fresh lists only", f"the same on lists {STORED_AGE} interactions old"
 Tick = Callable[[str], None]
 
 
@@ -176,15 +177,14 @@ class _Found:
         self.known, self.following = self.known + asked.known, self.following + asked.following
 
     def _ablate(self, station: Station, requests: Sequence[Request], fresh: Examples, mixed: Examples) -> None:
-        """Full real-time, linear, with ever more kinds of features."""
-        now = lengths(requests)
-        board = station.board(requests, now, now)
-        is_wanted = relevance(board, [r.wanted for r in requests], station.data.items)
+        """Full real-time, linear, with ever more kinds of features; and learned from fresh lists, for fresh and old."""
         kinds = list(itertools.accumulate(([FEATURES.index(n) for n in names] for _, names in GROUPS)))
-        trained = {name: train_linear(mixed, columns) for (name, _), columns in zip(GROUPS, kinds, strict=True)}
-        for name, weights in {**trained, FRESH_ONLY: train_linear(fresh)}.items():
-            scores = board.rows @ weights
-            hits = top_hits(scores, board.place, is_wanted, COUNTS[-1])
+        tried = {name: (train_linear(mixed, columns), 0) for (name, _), columns in zip(GROUPS, kinds, strict=True)}
+        weights, now = train_linear(fresh), lengths(requests)
+        for name, (used, age) in {**tried, FRESH_ONLY: (weights, 0), TOO_OLD: (weights, STORED_AGE)}.items():
+            board = station.board(requests, now - age, now)
+            is_wanted = relevance(board, [r.wanted for r in requests], station.data.items)
+            hits = top_hits(board.rows @ used, board.place, is_wanted, COUNTS[-1])
             self.ablation.setdefault(name, []).append(judge.ndcg(hits, _wanted(requests)))
 
     def outcome(self, settings: Settings, tried: dict[str, float]) -> Outcome:

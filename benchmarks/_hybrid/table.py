@@ -42,6 +42,7 @@ def about(data: Data, outcome: Outcome, slices: Mapping[str, Slice], delay_s: fl
         f"chosen before the first test fold: ALS regularization {chosen.regularization:g}, confidence"
         f" {chosen.confidence:g}; half-life of trending {chosen.half_life_days:g} days"
     )
+    print(f"NDCG@5 there: {', '.join(f'{name} {score:.4f}' for name, score in outcome.tried.items())}")
     print(f"{', '.join(f'{part.requests:,} {name} requests of {part.users:,} users' for name, part in slices.items())}")
     print(f"{outcome.known / outcome.following:.0%} of the next 10 items were known when their fold began")
     print(
