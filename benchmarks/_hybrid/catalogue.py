@@ -69,7 +69,7 @@ class Catalogue:
         return len(self.pasts)
 
     @property
-    def task(self) -> Any:
+    def task(self) -> pb.Artifact[str, Stored]:
         """The task that makes the lists."""
         return candidates
 

@@ -64,7 +64,7 @@ def decayed_counts(data: Data, before: float, half_life_days: float) -> Floats:
     """Return each item's count before a time, an interaction weighing half as much with each half-life."""
     seen = data.ts < before
     weights = np.exp2((data.ts[seen] - before) / (DAY * half_life_days))
-    return np.bincount(data.item[seen], weights, data.items)
+    return np.bincount(data.item[seen], weights, data.items).astype(np.float64)
 
 
 def trending_order(decayed: Floats) -> Ints:

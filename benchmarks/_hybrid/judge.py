@@ -33,7 +33,8 @@ def ndcg(hits: NDArray[np.bool_], wanted: Ints) -> Floats:
     ``hits`` (requests, 5) says which shown places were wanted, ``wanted`` (requests,) how many there were.
     """
     best = np.concatenate(([0.0], np.cumsum(_DISCOUNT)))[np.minimum(wanted, DEPTH)]
-    return (hits @ _DISCOUNT) / np.where(best > 0, best, 1.0)
+    gained: Floats = hits @ _DISCOUNT
+    return gained / np.where(best > 0, best, 1.0)
 
 
 def hit_rate(hits: NDArray[np.bool_]) -> Floats:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +25,8 @@ LINEAR, TREES = "linear", "LightGBM"
 Hits = NDArray[np.bool_]
 
 
-class Way(NamedTuple):
+@dataclass(frozen=True)
+class Way:
     """One way to answer. ``age`` is the age of the stored list in interactions; ``scorer`` is empty for none."""
 
     approach: str

@@ -191,9 +191,9 @@ class _Found:
         """Join the folds."""
         if self.reranker is None:
             raise Unusable("no test fold holds a request: too few users come back")
-        joined = [{k: np.concatenate(v) for k, v in part.items()} for part in (self.ndcg, self.hit)]
+        ndcg, hit = ({k: np.concatenate(v) for k, v in part.items()} for part in (self.ndcg, self.hit))
         ablation = {name: np.concatenate(parts) for name, parts in self.ablation.items()}
         return Outcome(
-            settings, tried, _users(self.requests), lengths(self.requests), *joined, ablation, self.reranker,
+            settings, tried, _users(self.requests), lengths(self.requests), ndcg, hit, ablation, self.reranker,
             np.concatenate(self.lag), self.known, self.following,
         )  # fmt: skip

@@ -104,7 +104,7 @@ def preconditions(part: Slice) -> list[Goal]:
     for scorer, count in ((LINEAR, MOST), (TREES, MOST)):
         for name in (TRENDING, BASE):
             gain = part.gain(Way(FULL, scorer, count), Way(name))
-            print(f"full real-time, {scorer}, minus {name}: {gain}")
+            print(f"full real-time, {scorer}, minus {name}: {gain.value:.4f} [{gain.low:.4f}, {gain.high:.4f}]")
             what = f"full real-time ({scorer}) minus {name}: {gain.value:.4f}, 95 % from"
             goals.append(Goal(what, gain.low, "NDCG@5", "> 0", gain.low > 0))
     return goals
@@ -119,7 +119,8 @@ def ablation(outcome: Outcome, part: Slice) -> dict[str, float]:
 
 def quality_goals(part: Slice) -> tuple[list[Goal], dict[str, float]]:
     """The ratios that are promised, with their intervals among the figures."""
-    goals, figures = [], {}
+    goals: list[Goal] = []
+    figures: dict[str, float] = {}
     for scorer in (LINEAR, TREES):
         plain, refreshed = (part.ratio(Way(approach, scorer, MOST, AGE)) for approach in (HYBRID, EVENTS))
         figures |= _interval(f"ratio_age5_{scorer.lower()}", plain)
@@ -172,7 +173,8 @@ def costs(found: Sequence[Costs]) -> None:
 def cost_goals(found: Sequence[Costs]) -> tuple[list[Goal], dict[str, float]]:
     """The shares of full real-time's CPU that are promised at 50,000 items."""
     limits = {TREES: 0.25, LINEAR: 0.12}
-    goals, figures = [], {}
+    goals: list[Goal] = []
+    figures: dict[str, float] = {}
     for cost in found:
         share = cost.ways[BY_HYBRID].us / cost.ways[FULL_BLAS].us
         figures |= {f"{way}_{cost.scorer}_{cost.items}_us": timed.us for way, timed in cost.ways.items()}
