@@ -34,15 +34,20 @@ def report(
     goals: Sequence[Goal],
 ) -> None:
     """Print the table and the goals, then the JSON line."""
-    cells = [list(columns), *([_cell(c) for c in row] for row in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
-    for row in cells:
-        sys.stdout.write("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n")
+    show(columns, rows)
     for goal in goals:
         sys.stdout.write(
             f"{'met ' if goal.met else 'NOT met'}: {goal.what} {goal.value:.3g} {goal.unit} (goal {goal.goal})\n"
         )
     sys.stdout.write(json.dumps({"name": name, "figures": dict(figures), "goals": [asdict(g) for g in goals]}) + "\n")
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print a table."""
+    cells = [list(columns), *([_cell(c) for c in row] for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(columns))]
+    for row in cells:
+        sys.stdout.write("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() + "\n")
 
 
 def _cell(value: object) -> str:
