@@ -172,6 +172,31 @@ async def test_runs_are_remembered_with_their_outcome(rows):
     assert (await rows.kept()).under_way is None
 
 
+async def test_a_disk_that_fills_up_during_a_run_costs_the_run_and_nothing_else(world, tmp_path):
+    """What was written of it is removed, events are acknowledged again, and the previous generation goes on serving."""
+    size, tasks = [10], pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("fact")]), chunk=64)
+    def blob(keys: pb.Keys[str]) -> dict[str, bytes]:
+        return {key: bytes(size[0]) for key in keys}
+
+    app = world.app(tasks, store=f"lmdb://{tmp_path}/store?map_size=64MiB")
+    await app.drain()
+    keys = [f"k{n}" for n in range(1000)]
+    first = await app.materialize(blob, keys=keys)
+    size[0] = 200_000
+    with pytest.raises(pb.StoreFull, match="map_size"):
+        await app.materialize(blob, keys=keys)
+    served = await app.serve(blob, "k7")
+    assert (served.lane, served.generation, len(served.unwrap())) == ("batch", first.built[0].generation, 10)
+    await app.touch("fact/k7")
+    refused, _ = (await app.runs(blob)).ended
+    assert "map_size" in refused.outcome
+    size[0] = 1000
+    assert (await app.materialize(blob, keys=keys)).built[0].rows == 1000
+    await app.close()
+
+
 async def test_retention_bounds_what_can_be_rolled_back_to(world):
     """By count, and by the bytes of what is kept; the current generation stays whatever its size."""
     for retention, kept in ((pb.Retention(2), 2), (pb.Retention(5), 5), (pb.Retention(5, "2047"), 2)):

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from parbake.artifact import Stamp
-from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError
+from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError, StoreFull
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
@@ -227,14 +227,19 @@ class BatchLane:
             await asyncio.gather(renewing, return_exceptions=True)
 
     async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
-        """What fails a gate, was overtaken or has lost its model is thrown away; what else breaks off is continued."""
+        """What fails a gate, was overtaken, lost its model or found the store full is thrown away.
+
+        What else breaks off can be continued. Rows go first: in a full store nothing can be noted until they have.
+        """
+        if not isinstance(error, GateFailed | PromotionConflict | NotMaterialized | StoreFull):
+            with contextlib.suppress(ParbakeError):
+                for plan in run.chain:
+                    await self.runs.release(plan.ref, run.holder)
+            return
         with contextlib.suppress(ParbakeError):
-            if isinstance(error, GateFailed | PromotionConflict | NotMaterialized):
-                await self._note(run, (), str(error), trigger, why)
-                await self._store.sweep(run.generations.values())
-                return
-            for plan in run.chain:
-                await self.runs.release(plan.ref, run.holder)
+            await self._store.sweep(run.generations.values())
+        with contextlib.suppress(ParbakeError):
+            await self._note(run, (), str(error), trigger, why)
 
     async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
         made = {part.task: part for part in built}
