@@ -1,5 +1,7 @@
 """The recommendation tasks on a small shop: what is ahead, what is live, and what an event brings."""
 
+import msgspec
+import numpy as np
 import pytest
 
 import parbake as pb
@@ -80,6 +82,39 @@ async def test_a_session_makes_the_candidates_of_a_newcomer(floor):
     await settle(floor)
     served = await floor.app.serve(candidates, shopper)
     assert (served.lane, len(served.unwrap())) == ("event", als.TOP)
+
+
+async def test_factors_that_are_no_numbers_are_not_promoted(floor, monkeypatch):
+    """A training that diverged keeps yesterday's factors and candidates, and the reason is on record."""
+    before = await listed_for(floor, floor.keen())
+    train = als.train
+
+    def diverged(log):
+        model = train(log)
+        broken = model.matrix.copy()
+        broken[3, 5] = np.nan
+        return msgspec.structs.replace(model, factors=memoryview(broken.tobytes()))
+
+    monkeypatch.setattr(als, "train", diverged)
+    with pytest.raises(pb.GateFailed, match="factors: factors are not finite; the previous generation stays"):
+        await floor.app.materialize(factors)
+    assert await listed_for(floor, floor.keen()) == before
+    assert "not finite" in (await floor.app.runs(factors)).ended[0].outcome
+
+
+async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeypatch):
+    """Its training judges it on shoppers it was not trained on; what loses against the base order stays away."""
+    generation = await floor.app.generation(reranker)
+    train = rerank.train
+
+    def inverted(log):
+        model = train(log)
+        return msgspec.structs.replace(model, weights=[-w for w in model.weights])
+
+    monkeypatch.setattr(rerank, "train", inverted)
+    with pytest.raises(pb.GateFailed, match="the linear scorer orders worse than the candidates' own order"):
+        await floor.app.materialize(reranker)
+    assert await floor.app.generation(reranker) == generation
 
 
 async def test_unknown_shopper_gets_trending(floor):
