@@ -11,11 +11,13 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from parbake.tasks import Task
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """In each pool, as in the event loop's own."""
@@ -29,4 +31,6 @@ async def in_thread(task: Task, fn: Callable[..., Any], *args: Any, **kwargs: An
 
 @cache
 def _pool(level: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # loads the queues that it waits on
+
     return ThreadPoolExecutor(THREADS, thread_name_prefix=f"parbake-tasks-{level}")
