@@ -23,7 +23,6 @@ ITERATIONS = 12
 THREADS = 2
 SEED = 7
 TOP = 50
-_SOLVED = 256  # systems of equations at once: 8 MB
 
 History = tuple[Ints, NDArray[np.float64]]
 """Positions of items, and the confidence in each."""
@@ -103,22 +102,18 @@ def _model(log: Log, factors: Matrix) -> AlsModel:
 
 
 def fold_in(model: AlsModel, histories: Sequence[History]) -> Matrix:
-    """Return one vector per history: what ALS would have learned of a shopper with it."""
+    """Return one vector per history: what ALS would have learned of a shopper with it.
+
+    Confidences are at least 1, so that the normal equations are positive definite: solved by Cholesky's decomposition.
+    """
+    from scipy.linalg.lapack import dposv
+
     found = np.empty((len(histories), model.dims), dtype=np.float32)
-    for start in range(0, len(histories), _SOLVED):
-        part = slice(start, start + _SOLVED)
-        found[part] = _solve(model, histories[part])
-    return found
-
-
-def _solve(model: AlsModel, histories: Sequence[History]) -> NDArray[Any]:
-    count, dims = len(histories), model.dims
-    left, right = np.empty((count, dims, dims)), np.empty((count, dims, 1))
     for n, (items, sure) in enumerate(histories):
         chosen = model.matrix[items].astype(np.float64)
-        left[n] = model.normal + (chosen.T * (sure - 1.0)) @ chosen
-        right[n, :, 0] = sure @ chosen
-    return np.linalg.solve(left, right)[:, :, 0]
+        left = model.normal + (chosen.T * (sure - 1.0)) @ chosen
+        found[n] = dposv(left, sure @ chosen, lower=True, overwrite_a=True)[1]
+    return found
 
 
 def top_candidates(
