@@ -242,6 +242,10 @@ class Glimpses(Protocol):
         """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
         ...
 
+    def review(self, record: Record) -> Lookup | None:
+        """A record that was read before, with what it is judged by in one snapshot as of now; ``None`` to read it."""
+        ...
+
 
 class Journal(Protocol):
     """Keeps withdrawn generations outside the store, where what the store loses is not lost."""

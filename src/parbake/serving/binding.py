@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from parbake.errors import BadInput, DeclarationError
@@ -116,7 +117,8 @@ class Lazy:
     build: Callable[[], Any]
 
 
-def live_inputs(task: Task) -> dict[str, Parameter]:
+@lru_cache(1024)
+def live_inputs(task: Task) -> Mapping[str, Parameter]:
     """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
     found = {p.name: p for p in task.of(Role.LIVE)}
     for other in task.inputs:

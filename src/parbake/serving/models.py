@@ -6,7 +6,7 @@ import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -15,12 +15,20 @@ from parbake.contract import Judgement, Verdict
 from parbake.errors import NotMaterialized
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
-from parbake.ports import Clock, Lookup, Store
+from parbake.ports import Clock, Glimpses, Lookup, Store
 from parbake.serving.binding import Context
 from parbake.serving.plan import Plan
 
 KEPT = 2
 JudgeRecord = Callable[[Plan, Record, Lookup, Context], tuple[Judgement, bool]]
+
+
+class Kept(NamedTuple):
+    """A decoded model, with its record (without the payload) and the incarnation of the store that it was read in."""
+
+    record: Record
+    incarnation: int
+    model: Any
 
 
 class Models:
@@ -29,9 +37,10 @@ class Models:
     def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
         """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
         self._store = store
+        self._review = store.review if isinstance(store, Glimpses) else None
         self._clock = clock
         self._judge = judge
-        self._kept: dict[tuple[str, int], tuple[bytes, Any]] = {}
+        self._kept: dict[tuple[str, int], Kept] = {}
         self._folder: Path | None = None
 
     def keep_in(self, folder: Path) -> None:
@@ -50,7 +59,9 @@ class Models:
         generation = context.pointers.get(plan.ref) or control.pointer(plan.ref)
         if not generation:
             raise NotMaterialized(f"{plan.name} has no promoted generation; run its batch lane first", field=plan.name)
-        lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
+        lookup = self._reviewed(plan, generation)
+        if lookup is None:
+            lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is None:
             raise NotMaterialized(f"{plan.name}: generation {generation} is gone", field=plan.name)
@@ -59,11 +70,20 @@ class Models:
             raise NotMaterialized(f"{plan.name}: {judgement.reason}", field=plan.name)
         recording.artifact(plan.ref, record, now=self._clock.now())
         recording.model(plan.ref, generation)
-        return self._decoded(plan, generation, record)
+        return self._decoded(plan, generation, record, lookup.control.incarnation)
 
-    def _decoded(self, plan: Plan, generation: int, record: Record) -> Any:
+    def _reviewed(self, plan: Plan, generation: int) -> Lookup | None:
+        """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
         kept = self._kept.get((plan.ref, generation))
-        if kept is None or kept[0] != record.stamp:  # a store that lost everything numbers its generations anew
+        if kept is None or self._review is None:
+            return None
+        lookup = self._review(kept.record)
+        is_same = lookup is not None and lookup.control.incarnation == kept.incarnation
+        return lookup if is_same else None
+
+    def _decoded(self, plan: Plan, generation: int, record: Record, incarnation: int) -> Any:
+        kept = self._kept.get((plan.ref, generation))
+        if kept is None or kept.record.stamp != record.stamp:  # a store that lost everything numbers anew
             try:
                 model = plan.decode(self._payload(plan, generation, record))
             except msgspec.DecodeError as error:
@@ -71,11 +91,12 @@ class Models:
                     f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
                     field=plan.name,
                 ) from error
-            kept = self._kept[plan.ref, generation] = (record.stamp, model)
+            bare = msgspec.structs.replace(record, payload=b"")
+            kept = self._kept[plan.ref, generation] = Kept(bare, incarnation, model)
             older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
             for old in older:
                 del self._kept[plan.ref, old]
-        return kept[1]
+        return kept.model
 
     def _payload(self, plan: Plan, generation: int, record: Record) -> Any:
         if self._folder is None:

@@ -39,8 +39,9 @@ class Realtime:
         plan = self._plans[task.base.name]
         arguments = live_arguments(task, live)
         context = asked_within(scope.current())
-        found = await self._resolver.serve(plan, plan.keys.check(key), context)
-        base = found.served
+        base = self._resolver.serve_now(plan, key, context.acks)
+        if base is None:
+            base = (await self._resolver.serve(plan, plan.keys.check(key), context)).served
         if base.value is None:
             return msgspec.structs.replace(base, task=task.name)
         started = time.perf_counter()

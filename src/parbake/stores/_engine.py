@@ -203,6 +203,12 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
     return Glimpse(control, header, payload, marks, beats)
 
 
+def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: Record) -> Lookup:
+    """A record that was read before, with what it is judged by in a snapshot."""
+    _, control, beats = common
+    return Lookup(control, (record,), marks_of(get, (record,)), beats)
+
+
 def tags_of(records: Sequence[Header]) -> dict[str, None]:
     """All tags that bind some records, each once."""
     return {tag: None for record in records for tag, _ in record.meta.tags.named}

@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lmdb
 import msgspec
 
+from parbake.artifact import Record, Stamp
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
 from parbake.ports import Glimpse, Lookup
@@ -86,6 +87,23 @@ class LmdbStore(EngineStore):
             with self._begin() as txn:
                 get = txn.get
                 return engine.glimpse(get, self._parsed.common(get, txn.id()), task, key)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
+
+    def review(self, record: Record) -> Lookup:
+        """See :class:`parbake.ports.Glimpses`."""
+        try:
+            with self._begin() as txn:
+                get = txn.get
+                return engine.review(get, self._parsed.common(get, txn.id()), record)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: {error}", field="store") from error
+
+    async def stamp(self) -> tuple[Stamp, Control]:
+        """See :class:`parbake.ports.Store`; it is read before every computation and, as reads do, looks at no file."""
+        try:
+            with self._begin() as txn:
+                return engine.stamp(txn, self._parsed)
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
+from parbake.artifact import Record
 from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
@@ -73,6 +74,12 @@ class MemoryStore(EngineStore):
         with self._lock:
             get = self._map.get
             return engine.glimpse(get, self._parsed.common(get, self._map.version), task, key)
+
+    def review(self, record: Record) -> Lookup:
+        """See :class:`parbake.ports.Glimpses`."""
+        with self._lock:
+            get = self._map.get
+            return engine.review(get, self._parsed.common(get, self._map.version), record)
 
     async def close(self) -> None:
         """Forget nothing: the object may still be read."""

@@ -55,7 +55,10 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_glimpse_shows_the_newest_record(self, tmp_path: Path) -> None:
-        """A store that offers glimpses gives what a read finds, as of now: overlay or base, whichever is newer."""
+        """A store that offers glimpses gives what a read finds, as of now: overlay or base, whichever is newer.
+
+        It reviews what was read before: the same record, with what it is judged by now.
+        """
         store = self.open_store(tmp_path)
         if isinstance(store, Glimpses):
             assert store.glimpse(TASK, b"k") is None
@@ -78,6 +81,10 @@ class StoreSuite(ABC):
         newest = max(lookup.records, key=newness)
         assert (seen.payload, newest.payload, newness(seen.header)) == (payload, payload, newness(newest))
         assert seen.header.meta == newest.meta
+        again = store.review(newest)
+        assert (again.control, again.records, again.marks, again.heartbeats) == (
+            lookup.control, (newest,), seen.marks, lookup.heartbeats,
+        )  # fmt: skip
         assert (seen.control, dict(seen.marks), dict(seen.heartbeats)) == (
             lookup.control,
             dict(lookup.marks),

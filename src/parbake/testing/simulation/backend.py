@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from parbake.artifact import Record
 from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
@@ -171,12 +172,24 @@ class SimStore(EngineStore):
 
     def glimpse(self, task: str, key: bytes) -> Glimpse | None:
         """See :class:`parbake.ports.Glimpses`; now and then the general way is taken, as where a store has none."""
-        process = self._process
-        if process.paused_until or process.is_cut_from_store or process.rng.random() < GENERAL:
+        if not self._answers_at_once():
             return None
-        self._settle()
         get = self._disk.get
         return engine.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
+
+    def review(self, record: Record) -> Lookup | None:
+        """See :class:`parbake.ports.Glimpses`."""
+        if not self._answers_at_once():
+            return None
+        get = self._disk.get
+        return engine.review(get, self._parsed.common(get, self._disk.items.version), record)
+
+    def _answers_at_once(self) -> bool:
+        process = self._process
+        if process.paused_until or process.is_cut_from_store or process.rng.random() < GENERAL:
+            return False
+        self._settle()
+        return True
 
     async def close(self) -> None:
         """Nothing to release."""

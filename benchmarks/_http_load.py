@@ -1,0 +1,87 @@
+"""Requests over keep-alive connections, as cheap as can be: the client shares the machine with the server."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+
+CONNECTIONS = 4
+Body = Callable[[int], object]
+
+
+class Client:
+    """One connection; a request at a time."""
+
+    def __init__(self, host: str, port: int) -> None:
+        """Open nothing yet."""
+        self._host, self._port = host, port
+
+    async def open(self) -> Client:
+        """Connect."""
+        self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
+        return self
+
+    async def post(self, path: str, body: object) -> float:
+        """Send and read one answer; the seconds it took. An answer that is not 200 ends the benchmark."""
+        raw = json.dumps(body).encode()
+        head = f"POST {path} HTTP/1.1\r\nhost: shop\r\ncontent-length: {len(raw)}\r\n\r\n"
+        before = time.perf_counter()
+        self._writer.write(head.encode() + raw)
+        answer = await self._reader.readuntil(b"\r\n\r\n")
+        length = int(answer.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        content = await self._reader.readexactly(length)
+        took = time.perf_counter() - before
+        if not answer.startswith(b"HTTP/1.1 200"):
+            raise SystemExit(f"{path} answered {answer.splitlines()[0]!r}: {content[:300]!r}")
+        return took
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._writer.close()
+
+
+async def closed_loop(port: int, path: str, body: Body, seconds: float) -> float:
+    """As many requests as a few connections get answered one after the other; requests per second."""
+    clients = [await Client("127.0.0.1", port).open() for _ in range(CONNECTIONS)]
+    numbers, until = itertools.count(), time.perf_counter() + seconds
+
+    async def one(client: Client) -> int:
+        done = 0
+        while time.perf_counter() < until:
+            await client.post(path, body(next(numbers)))
+            done += 1
+        client.close()
+        return done
+
+    return sum(await asyncio.gather(*map(one, clients))) / seconds
+
+
+async def open_loop(port: int, path: str, body: Body, rate: float, seconds: float) -> list[float]:
+    """Requests at an even rate, whether or not earlier ones were answered; seconds from when each was due."""
+    free: asyncio.Queue[Client] = asyncio.Queue()
+    for _ in range(4 * CONNECTIONS):
+        free.put_nowait(await Client("127.0.0.1", port).open())
+    took: list[float] = []
+
+    async def one(number: int, due: float) -> None:
+        client = await free.get()
+        await client.post(path, body(number))
+        took.append(time.perf_counter() - due)
+        free.put_nowait(client)
+
+    async with asyncio.TaskGroup() as group:
+        for number, due in enumerate(_times(rate, seconds)):
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            group.create_task(one(number, due))
+    while not free.empty():
+        free.get_nowait().close()
+    return took
+
+
+def _times(rate: float, seconds: float) -> Iterator[float]:
+    began = time.perf_counter()
+    for number in range(int(rate * seconds)):
+        yield began + number / rate
