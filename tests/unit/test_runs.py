@@ -1,6 +1,9 @@
 """Runs that are interrupted, continued, contended for, and remembered."""
 
 import asyncio
+import socket
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -91,6 +94,33 @@ async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, m
     assert caught.value.status == 409
     world.clock.advance(LEASE_S + 1)
     assert (await rows.run()).is_continued
+
+
+def pid_of_the_dead():
+    """Return the number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        ended.wait()
+    return ended.pid
+
+
+async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(rows, monkeypatch):
+    """Nobody waits for the lease of a process that is known to have ended; that of another machine is honoured."""
+    runs = rows.app.engine.batch.runs.__class__
+    release = runs.release
+    monkeypatch.setattr(runs, "release", lambda *_: asyncio.sleep(0))
+    await rows.broken_run()
+    monkeypatch.setattr(runs, "release", release)
+    pid = pid_of_the_dead()
+    for host, outcome in (("another machine", "RunInProgress"), (socket.gethostname(), "Run")):
+        dead = f"{host}/{pid}/x"
+
+        def held_by_dead(state, dead=dead):
+            return msgspec.structs.replace(state, under_way=msgspec.structs.replace(state.under_way, holder=dead))
+
+        await rows.app.engine.batch.runs.change("row@1", held_by_dead)
+        (done,) = await asyncio.gather(rows.run(), return_exceptions=True)
+        assert type(done).__name__ == outcome
+    assert done.is_continued
 
 
 async def test_new_keys_change_only_their_partition(rows):

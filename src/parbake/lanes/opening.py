@@ -13,6 +13,7 @@ from parbake.artifact import Stamp, unpack_stamp
 from parbake.errors import RunInProgress, StoreError
 from parbake.fence.control import Control
 from parbake.gates import Profile
+from parbake.lanes.holder import name as holder_name
 from parbake.lanes.runs import Part, Runs, State, UnderWay
 from parbake.ports import Clock, Store
 from parbake.serving.plan import Plan
@@ -80,7 +81,7 @@ class Opening:
         )
 
     async def _continue(self, chain: Sequence[Plan], found: Sequence[UnderWay]) -> OpenRun:
-        first, holder = found[0], uuid.uuid4().hex
+        first, holder = found[0], holder_name()
         for plan, one in zip(chain, found, strict=True):
             await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease()))
         return OpenRun(
@@ -98,7 +99,7 @@ class Opening:
         )
 
     async def _begin(self, chain: Sequence[Plan], selection: bytes) -> OpenRun:
-        started, run, holder = self._clock.now(), uuid.uuid4().hex, uuid.uuid4().hex
+        started, run, holder = self._clock.now(), uuid.uuid4().hex, holder_name()
         generations: dict[str, int] = {}
         generations[chain[0].ref], stamp, control = await self._store.begin()
         for plan in chain[1:]:

@@ -1,8 +1,9 @@
 """What the store keeps of a task's batch runs: the one under way, so that it can be continued, and the last ones.
 
 One process at a time works on a run. It says so with a lease that it renews; when it has died, the next run of the
-task continues where it stood. The lease saves work and nothing else: what two runs write is still promoted by
-compare-and-swap, and each row carries the stamp of its own inputs.
+task continues where it stood, on the same machine at once and on another when the lease has ended. The lease saves work
+and nothing else: what two runs write is still promoted by compare-and-swap, and each row carries the stamp of its own
+inputs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 
 from parbake.errors import RunInProgress, StoreError
 from parbake.gates import Profile
+from parbake.lanes.holder import is_gone
 from parbake.ports import Store
 
 LEASE_S = 15.0
@@ -101,7 +103,9 @@ class Runs:
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
         """Raise :class:`RunInProgress` while some process works on a task's run."""
         held = state.under_way
-        if held is not None and now < held.until <= now + 2 * self.lease_s:  # beyond that, a clock was wrong
+        if held is None or not now < held.until <= now + 2 * self.lease_s:  # beyond that, a clock was wrong
+            return
+        if not is_gone(held.holder):
             name = ref.partition("@")[0]
             raise RunInProgress(f"{name}: a run is under way since {now - held.started_at:.0f} s", field=name)
 
