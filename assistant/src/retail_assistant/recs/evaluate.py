@@ -101,12 +101,13 @@ def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
 
 
 def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
-    """Return why a reranker must not be promoted (its order is worse than none), ``None`` when nothing says so.
+    """Return why a reranker must not be promoted (its order is worse than none), ``None`` when nothing proves it.
 
-    The log is the one that the model was trained on (see :func:`reranker_gain`).
+    The log is the one that the model was trained on (see :func:`reranker_gain`). A small shop leaves a handful of buyers
+    to judge by: the whole interval has to lie below zero.
     """
     for scorer, gain in reranker_gain(model, log).items():
-        if gain.mean < 0:
+        if gain.high < 0:
             return (
                 f"the {scorer} scorer orders worse than the candidates' own order: NDCG@{DEPTH} {gain.mean:+.4f} "
                 f"(95 % {gain.low:+.4f} to {gain.high:+.4f}) on shoppers it was not trained on"
