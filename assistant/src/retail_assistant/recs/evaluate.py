@@ -103,8 +103,8 @@ def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
 def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
     """Return why a reranker must not be promoted (its order is worse than none), ``None`` when nothing proves it.
 
-    The log is the one that the model was trained on (see :func:`reranker_gain`). A small shop leaves a handful of buyers
-    to judge by: the whole interval has to lie below zero.
+    The log is the one that the model was trained on (see :func:`reranker_gain`). A small shop leaves few buyers to
+    judge by, so the whole interval has to lie below zero.
     """
     for scorer, gain in reranker_gain(model, log).items():
         if gain.high < 0:
