@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -44,6 +45,11 @@ class Task:
     def height(self) -> int:
         """0 for a task that reads no other; else one more than the highest that it may read."""
         return 1 + max((other.height for other in self.may_read), default=-1)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether its function runs on the event loop, and not in a thread."""
+        return inspect.iscoroutinefunction(self.fn)
 
     @property
     def may_read(self) -> tuple[Task, ...]:

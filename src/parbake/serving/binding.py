@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -132,9 +131,8 @@ def live_inputs(task: Task) -> Mapping[str, Parameter]:
 def check_live(task: Task, values: Mapping[str, Any]) -> None:
     """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
     inputs = live_inputs(task)
-    unknown = set(values) - inputs.keys()
-    if unknown:
-        name = min(unknown)[:80]
+    if not values.keys() <= inputs.keys():
+        name = min(values.keys() - inputs.keys())[:80]
         raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
     for name, parameter in inputs.items():
         if name not in values and not parameter.optional:
@@ -143,12 +141,17 @@ def check_live(task: Task, values: Mapping[str, Any]) -> None:
 
 def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the checked live values that a task takes itself."""
-    return {p.name: values[p.name] for p in task.of(Role.LIVE) if p.name in values}
+    return {name: values[name] for name in _own_live_inputs(task) if name in values}
+
+
+@lru_cache(1024)
+def _own_live_inputs(task: Task) -> tuple[str, ...]:
+    return tuple(p.name for p in task.of(Role.LIVE))
 
 
 async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
     """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
-    if inspect.iscoroutinefunction(task.fn):
+    if task.is_async:
         return await task.fn(*args, **kwargs)
     return await in_thread(task, task.fn, *args, **kwargs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection, Iterable
 from hashlib import blake2b
 from typing import Any
@@ -108,7 +107,6 @@ class Plan:
         self.keys = KeyCodec(task)
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
         self.fenced_throughout = _fenced_throughout(task)
-        self.is_async = inspect.iscoroutinefunction(task.fn)
         self.batched = isinstance(task, Artifact) and task.batched
         try:
             self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(task.value_type).decode

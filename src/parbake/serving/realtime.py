@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from parbake.serving.binding import asked_within, check_live, live_arguments
 from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
-from parbake.tasks import LiveTask, Refine
+from parbake.tasks import LiveTask, Refine, Task
 
 
 class Realtime:
@@ -46,7 +47,7 @@ class Realtime:
             return msgspec.structs.replace(base, task=task.name)
         started = time.perf_counter()
         try:
-            async with scope.budget(task.budget_s):
+            async with scope.Budget(task.budget_s):
                 arguments.update(await self._live_inputs(task, live))
                 value = await self._computer.run(task, (base,), context, arguments)
         except NotMaterialized as error:
@@ -85,10 +86,15 @@ class Realtime:
     async def _live_inputs(self, task: Any, live: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the live tasks that a task names as inputs, from the same request's live values."""
         values: dict[str, Any] = {}
-        for parameter in task.of(Role.INPUT):
-            if isinstance(parameter.task, LiveTask):
-                values[parameter.name] = await self._live_value(parameter.task, live)
+        for name, other in _live_tasks(task):
+            values[name] = await self._live_value(other, live)
         return values
+
+
+@lru_cache(1024)
+def _live_tasks(task: Task) -> tuple[tuple[str, LiveTask[Any, Any]], ...]:
+    """The live tasks that a task names as inputs, each with its parameter."""
+    return tuple((p.name, p.task) for p in task.of(Role.INPUT) if isinstance(p.task, LiveTask))
 
 
 def _identity(value: Any) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from time import monotonic
+from types import TracebackType
 from typing import Any
 
 import msgspec
@@ -78,19 +79,36 @@ def carried(acks: Acks) -> AbstractContextManager[Request | None]:
     return opened(acks=acks) if acks else contextlib.nullcontext()
 
 
-@contextlib.asynccontextmanager
-async def budget(seconds: float) -> AsyncIterator[None]:
-    """Bound what runs inside by ``seconds`` and by the request's deadline, whichever is sooner."""
-    until = monotonic() + seconds
-    scope = _current.get()
-    if scope is not None and scope.deadline is not None:
-        until = min(until, scope.deadline)
-    token = _budget.set(until)
-    try:
-        async with asyncio.timeout(max(0.0, until - monotonic())):
-            yield
-    finally:
-        _budget.reset(token)
+class Budget:
+    """Bounds what runs inside by some seconds and by the request's deadline, whichever is sooner.
+
+    A class, and not a generator, since every refinement opens one. Raises :class:`TimeoutError` at its end.
+    """
+
+    __slots__ = ("_seconds", "_timeout", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        """Nothing runs yet."""
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        """Begin to count."""
+        now = monotonic()
+        until, scope = now + self._seconds, _current.get()
+        if scope is not None and scope.deadline is not None:
+            until = min(until, scope.deadline)
+        self._token = _budget.set(until)
+        self._timeout = asyncio.timeout(max(0.0, until - now))
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise when the time is up."""
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        finally:
+            _budget.reset(self._token)
 
 
 def remaining_s() -> float:

@@ -7,7 +7,7 @@ in solves the same normal equations as its ``recalculate_user``, for many shoppe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import msgspec
@@ -106,14 +106,20 @@ def fold_in(model: AlsModel, histories: Sequence[History]) -> Matrix:
 
     Confidences are at least 1, so that the normal equations are positive definite: solved by Cholesky's decomposition.
     """
-    from scipy.linalg.lapack import dposv
-
     found = np.empty((len(histories), model.dims), dtype=np.float32)
     for n, (items, sure) in enumerate(histories):
         chosen = model.matrix[items].astype(np.float64)
         left = model.normal + (chosen.T * (sure - 1.0)) @ chosen
-        found[n] = dposv(left, sure @ chosen, lower=True, overwrite_a=True)[1]
+        found[n] = _solver()(left, sure @ chosen, lower=True, overwrite_a=True)[1]
     return found
+
+
+@cache
+def _solver() -> Any:
+    """LAPACK's ``dposv``, which solves positive definite equations."""
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs("posv", dtype=np.float64)
 
 
 def top_candidates(
