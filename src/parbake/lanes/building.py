@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import inspect
 import itertools
+import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from parbake.ports import Executor, Progress
 from parbake.serving.plan import Plan
 from parbake.tasks import Task
 
+_log = logging.getLogger("parbake.batch")
 Breathe = Callable[[float], Awaitable[None]]
 """Waits as long as real-time work needs the machine; hears how many seconds the last piece of work took."""
 
@@ -84,6 +86,10 @@ class Builder:
             found.add(part)
             found.profile = found.profile.merged(made.profile)
             found.cpu_s += made.cpu_s
+            _log.info(
+                "%s: partition %d of %d, %d keys in %.1f s",
+                plan.name, found.partitions, len(keys.partitions), partition.keys, made.took_s,
+            )  # fmt: skip
 
         await _several(map(one, missing), self._executor.width if self._executor else 1)
         found.took_s = time.perf_counter() - began
