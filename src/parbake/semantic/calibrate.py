@@ -98,10 +98,10 @@ def learn(found: Trials, bound: Bound, *, model_hash: str, seed: int = 0) -> Cal
         odds,
         kept.wrong,
         weights,
-        kept.cluster,
+        2 * kept.cluster + kept.outside,  # what was left out with its answer stands for another topic
         error=bound.error,
         per=bound.per,
-        heaviest=max(bound.prior, 1.0 - bound.prior),
+        inflation=np.where(kept.outside, 1.0 / max(bound.prior, 1e-9), 1.0),
     )
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())

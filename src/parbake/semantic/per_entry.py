@@ -22,7 +22,7 @@ FEWEST = 6
 SYNTHETIC = ((0.0, False), (1.0, True))
 _MISSES = np.linspace(0.0005, 0.5, 60)  # epsilon: how likely the interval may miss t
 _QUANTILES = np.array([NormalDist().inv_cdf(1.0 - m) for m in _MISSES])
-_PRECISION = 1e-3  # of a weak normal prior on slope and intercept: separable observations have no maximum without
+_PRECISION = .1  # of a weak normal prior on slope and intercept: separable observations have no maximum without
 _STEPS = 30
 
 
@@ -33,6 +33,7 @@ class PerEntryPolicy:
     """
 
     ranking: Ranking = "cosine"
+    adds_aliases = False  # an entry learns from what lies near it; more entries would leave each with less
 
     def __init__(self, delta: float, *, seed: int = 0) -> None:
         """Begin without observations."""

@@ -41,10 +41,19 @@ class Match(msgspec.Struct, frozen=True):
 class Policy(Protocol):
     """Decides whether a match may be served.
 
-    ``ranking`` says which answer it judges: the head's best, or the one with the nearest alias.
+    ``ranking`` says which answer it judges: the head's best, or the one with the nearest alias. ``adds_aliases`` says
+    whether a question whose match turned out to be right is stored beside it, as one more wording of the answer.
     """
 
-    ranking: Ranking
+    @property
+    def ranking(self) -> Ranking:
+        """What it ranks answers by."""
+        ...
+
+    @property
+    def adds_aliases(self) -> bool:
+        """Whether it wants confirmed questions to be stored."""
+        ...
 
     def refusal(self, match: Match) -> str | None:
         """A reason code, or ``None`` when the match may be served."""
@@ -62,6 +71,7 @@ class FixedPolicy(msgspec.Struct, frozen=True):
     margin: float = 0.0
     cosine: float = 0.0
     ranking: Ranking = "head"
+    adds_aliases: bool = True
 
     def refusal(self, match: Match) -> str | None:
         """A reason code, or ``None`` when the match may be served."""
@@ -86,6 +96,7 @@ class CalibratedPolicy:
     """Serve what is likely enough to be right under the bound that a calibration was made for."""
 
     ranking: Ranking = "head"
+    adds_aliases = True
 
     def __init__(self, calibration: Calibration) -> None:
         """Take a calibration."""
