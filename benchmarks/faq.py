@@ -2,7 +2,9 @@
 
 ``--mode bank``: aliases are known beforehand, test questions are new; the bound is per served answer. Again with 18 %
 of the answers taken out of the bank, whose questions it must refuse. ``--mode stream``: an empty cache is asked all
-questions, and learns from those that it did not answer. Any labelled CSV file will do (``--data``, columns text,label;
+questions, and learns from those that it did not answer. ``--mode speed``: a lookup with its decision.
+
+Any labelled CSV file will do (``--data``, columns text,label;
 the label ``oos`` is out of scope); without one BANKING77 is read from the shared data folder (``PARBAKE_DATA``).
 Embeddings are computed once and kept in the user's cache folder. Vetoes, which refuse more, are left out.
 """
@@ -14,7 +16,7 @@ import os
 from pathlib import Path
 from statistics import mean, stdev
 
-from _faq import bank
+from _faq import bank, speed, stream
 from _faq.data import Questions, Unusable, banking77, labelled
 from _report import Goal, report, show
 from threadpoolctl import threadpool_limits
@@ -37,7 +39,7 @@ def arguments() -> argparse.Namespace:
     data = parser.add_mutually_exclusive_group()
     data.add_argument("--banking77", type=Path, default=SHARED / "banking77", help="folder of train.csv and test.csv")
     data.add_argument("--data", type=Path, metavar="FILE", help="a CSV file with the columns text,label")
-    parser.add_argument("--mode", choices=("bank",), default="bank")
+    parser.add_argument("--mode", choices=("bank", "stream", "speed"), default="bank")
     parser.add_argument("--aliases", type=int, default=20, metavar="K", help="per answer, in mode bank")
     parser.add_argument("--seeds", type=int, default=10)
     return parser.parse_args()
@@ -97,6 +99,37 @@ def _bound_goals(found: dict[str, bank.Outcome], where: str) -> list[Goal]:
     return goals
 
 
+def stream_mode(data: Questions, chosen: argparse.Namespace) -> None:
+    """Print every policy over the seeds."""
+    runs = {name: [stream.run(data, seed, name) for seed in range(chosen.seeds)] for name in stream.POLICIES}
+    hits = {name: [r.hits for r in found] for name, found in runs.items()}
+    wrong = {name: [r.wrong for r in found] for name, found in runs.items()}
+    rows = [[n, interval(hits[n]), interval(wrong[n]), f"{mean(r.stored for r in runs[n]):,.0f}"] for n in runs]
+    print(f"{data.name}: {len(data.texts):,} questions to an empty cache, {chosen.seeds} seeds\n")
+    goals = []
+    for percent in (1, 2, 5):
+        name = f"calibrated, {percent} % of requests"
+        value, over = mean(wrong[name]), sum(w > percent for w in wrong[name])
+        goals.append(Goal(f"wrong per request, {name}", value, "%", f"<= {percent}", value <= percent))
+        goals.append(Goal(f"seeds over, {name}", over, "seeds", "<= 1", over <= 1))
+    value = mean(hits["calibrated, 1 % of requests"])
+    goals.append(Goal("hits at 1 % wrong per request", value, "%", ">= 60", value >= 60))
+    figures = {f"{n}: hits": mean(h) for n, h in hits.items()} | {f"{n}: wrong": mean(w) for n, w in wrong.items()}
+    columns = ("policy", "hits %", "wrong % of requests", "stored")
+    report("faq", columns, rows, figures=figures, goals=goals)
+
+
+def speed_mode(data: Questions, _: argparse.Namespace) -> None:
+    """Print what a lookup with its decision takes."""
+    rows = speed.measure(data)
+    figures = {f"{what}, {size:,}": p50 for what, size, p50, _ in rows}
+    goals = []
+    for size, most in ((2_000, 0.15), (10_000, 0.6)):
+        value = figures[f"bank, lookup and decision, {size:,}"]
+        goals.append(Goal(f"lookup and decision at {size:,} aliases", value, "ms", f"<= {most}", value <= most))
+    report("faq", ("what", "stored", "p50 ms", "p99 ms"), [list(r) for r in rows], figures=figures, goals=goals)
+
+
 def main() -> None:
     """Measure and report."""
     chosen = arguments()
@@ -105,8 +138,9 @@ def main() -> None:
         data = labelled(chosen.data, embedder) if chosen.data else banking77(chosen.banking77, embedder)
     except Unusable as error:
         raise SystemExit(str(error)) from error
-    with threadpool_limits(2):
-        bank_mode(data, chosen)
+    modes = {"bank": bank_mode, "stream": stream_mode, "speed": speed_mode}
+    with threadpool_limits(2 if chosen.mode == "bank" else 1):
+        modes[chosen.mode](data, chosen)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from parbake.semantic.neighbours import Neighbours
 from parbake.semantic.per_entry import PerEntryPolicy
 from parbake.semantic.policy import Policy, fixed
 
+ERRORS = (0.01, 0.02, 0.05)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -25,20 +27,19 @@ class Run:
     stored: int
 
 
-def policies(seed: int) -> dict[str, Callable[[], Policy]]:
-    """What is compared; each run begins with a new one."""
-    found: dict[str, Callable[[], Policy]] = {f"fixed({c})": lambda c=c: fixed(c) for c in (0.8, 0.85, 0.9, 0.92, 0.97)}
-    found |= {
-        f"per entry, {100 * d:.0f} %": lambda d=d: PerEntryPolicy(d, seed=seed) for d in (0.01, 0.02, 0.05)
-    }
-    return found | {
-        f"calibrated, {100 * e:.0f} % of requests": lambda e=e: AdaptivePolicy(Bound(e, per="request"), seed=seed)
-        for e in (0.01, 0.02, 0.05)
-    }
+POLICIES: dict[str, Callable[[int], Policy]] = {
+    **{f"fixed({c})": lambda _, c=c: fixed(c) for c in (0.8, 0.85, 0.9, 0.92, 0.97)},
+    **{f"per entry, {100 * d:.0f} %": lambda seed, d=d: PerEntryPolicy(d, seed=seed) for d in ERRORS},
+    **{
+        f"calibrated, {100 * e:.0f} % of requests": lambda seed, e=e: AdaptivePolicy(Bound(e, per="request"), seed=seed)
+        for e in ERRORS
+    },
+}
 
 
-def run(data: Questions, seed: int, policy: Policy) -> Run:
+def run(data: Questions, seed: int, name: str) -> Run:
     """Ask all questions in an order of their own. What has no label has an answer that no other question has."""
+    policy = POLICIES[name](seed)
     cache = Neighbours(MAX_ALIASES if policy.ranking == "head" else None)
     order = np.random.default_rng(seed).permutation(len(data.texts))
     hits = wrong = 0

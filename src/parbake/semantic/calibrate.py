@@ -1,9 +1,9 @@
 """Calibration without production labels: how sure a match must be, learned from the aliases themselves.
 
 Each alias is asked twice of the head that has not seen it: without itself, which stands for a question the bank can
-answer, and without its whole answer, which stands for one it cannot. A logistic regression on the features of both,
-their squares and products gives the odds of being right; the threshold comes from odds that were predicted by models
-which had not seen the alias (five folds), under the clustered bound of :mod:`parbake.semantic.risk`.
+answer, and without its whole answer, which stands for one it cannot. A logistic regression on the features of both
+gives the odds of being right; the threshold comes from odds that were predicted by models which had not seen the alias
+(five folds), under the clustered bound of :mod:`parbake.semantic.risk`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from parbake.errors import BadInput
 from parbake.semantic.arrays import Flags, Floats, Places
 from parbake.semantic.features import features, gather
 from parbake.semantic.head import Head
-from parbake.semantic.logistic import Quadratic, fit_quadratic
+from parbake.semantic.logistic import Logistic, fit_logistic
 from parbake.semantic.risk import Per, lowest_threshold
 
 PRIOR = 0.2
@@ -54,7 +54,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
     model_hash: str
     bound: Bound
-    model: Quadratic | None
+    model: Logistic | None
     least: float | None
     expected: float
     rows: int
@@ -98,14 +98,13 @@ def learn(found: Trials, bound: Bound, *, model_hash: str, seed: int = 0) -> Cal
         odds,
         kept.wrong,
         weights,
-        2 * kept.cluster + kept.outside,  # what was left out with its answer stands for another topic
+        kept.cluster,
         error=bound.error,
         per=bound.per,
-        inflation=np.where(kept.outside, 1.0 / max(bound.prior, 1e-9), 1.0),
     )
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())
-    model = fit_quadratic(kept.columns, ~kept.wrong, weights)
+    model = fit_logistic(kept.columns, ~kept.wrong, weights)
     return Calibration(model_hash, bound, model, least, expected, len(odds))
 
 
@@ -136,6 +135,6 @@ def cross_fitted(found: Trials, weights: Floats, seed: int) -> Floats:
     odds = np.empty(len(fold))
     for held in range(FOLDS):
         rest = fold != held
-        model = fit_quadratic(found.columns[rest], ~found.wrong[rest], weights[rest])
+        model = fit_logistic(found.columns[rest], ~found.wrong[rest], weights[rest])
         odds[~rest] = model.log_odds(found.columns[~rest])
     return odds

@@ -79,6 +79,6 @@ def fit(vectors: Vectors, owner: Places, answers: int) -> Head:
     """
     targets = np.zeros((len(owner), answers))
     targets[np.arange(len(owner)), owner] = 1.0
-    shares: Floats = targets.sum(axis=0) / max(1, len(owner))
-    inverse: Floats = np.linalg.inv(kernel(vectors, vectors) + RIDGE * np.eye(len(owner)))
+    shares: Floats = np.asarray(targets.sum(axis=0) / max(1, len(owner)), np.float64)
+    inverse = np.asarray(np.linalg.inv(kernel(vectors, vectors) + RIDGE * np.eye(len(owner))), np.float64)
     return Head(vectors, owner, inverse, inverse @ (targets - shares), shares)

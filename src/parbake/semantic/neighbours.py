@@ -27,6 +27,7 @@ class Brute:
 
     def __init__(self, dimensions: int) -> None:
         """Begin empty."""
+        self.dimensions = dimensions
         self._rows = np.empty((_FIRST_ROOM, dimensions), np.float32)
         self.size = 0
 
@@ -61,7 +62,7 @@ class Neighbours:
 
     def checked(self, vector: object) -> Vectors:
         """The vector as a row of unit length; raises :class:`parbake.BadInput` when it cannot be used."""
-        dimensions = self._index._rows.shape[1] if self._index else None
+        dimensions = self._index.dimensions if self._index else None
         rows = unit_rows(vector, dimensions=dimensions, field="vector")
         if len(rows) != 1:
             raise BadInput(f"one vector is expected, not {len(rows)}", field="vector")

@@ -22,8 +22,9 @@ FEWEST = 6
 SYNTHETIC = ((0.0, False), (1.0, True))
 _MISSES = np.linspace(0.0005, 0.5, 60)  # epsilon: how likely the interval may miss t
 _QUANTILES = np.array([NormalDist().inv_cdf(1.0 - m) for m in _MISSES])
-_PRECISION = .1  # of a weak normal prior on slope and intercept: separable observations have no maximum without
+_PRECISION = 1e-3  # of a weak normal prior on slope and intercept: separable observations have no maximum without
 _STEPS = 30
+_STEEP = 20.0  # of the slope, in gaps between the highest wrong and the lowest right cosine
 
 
 class PerEntryPolicy:
@@ -66,7 +67,11 @@ class PerEntryPolicy:
 
 
 def _fit(seen: list[tuple[float, bool]]) -> tuple[float, float, float]:
-    """Slope, middle, and the middle's standard deviation (delta method)."""
+    """Slope, middle, and the middle's standard deviation (delta method, or half the gap where one parts them)."""
+    below = max(s for s, right in seen if not right)
+    above = min(s for s, right in seen if right)
+    if below < above:
+        return _STEEP / (above - below), (below + above) / 2.0, (above - below) / 2.0
     design = np.array([(s, 1.0) for s, _ in seen])
     outcomes = np.array([float(c) for _, c in seen])
     beta = np.array([10.0, -8.0])

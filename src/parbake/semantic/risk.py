@@ -4,10 +4,6 @@ Wordings of one answer go wrong together, so that errors are counted by answer: 
 threshold and v the sum over answers of the squares of theirs, the upper limit is that of a gamma variable with matched
 mean and variance, ``(y + m)`` and ``(v + m^2)``, m the largest weight: the limit of a weighted sum of Poisson counts
 (Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997), over clusters.
-
-The answers of a bank are always the same, but the topics that it does not cover are drawn: with a prior pi there are
-``pi / (1 - pi)`` of them for each answer. What their mean may differ by from that of all answers that were left out
-makes their part of v larger by ``1 + (1 - pi) / pi = 1 / pi`` (the variance of a prediction, not of a mean).
 """
 
 from __future__ import annotations
@@ -32,32 +28,28 @@ def lowest_threshold(
     *,
     error: float,
     per: Per = "served",
-    inflation: Floats | float = 1.0,
 ) -> float | None:
     """The lowest of ``ranks`` (n,) that may be served from, or ``None`` when no threshold holds the bound.
 
-    ``ranks`` say how sure each row is; ``clusters`` (n,) name the answers the rows belong to; ``inflation`` (n,) is what
-    the rows' part of v is multiplied with, the same for all rows of a cluster.
+    ``ranks`` say how sure each row is, ``wrong`` (n,) whether (or how likely) it is wrong, ``clusters`` (n,) name the
+    answers that the rows belong to.
     """
     if not len(ranks):
         return None
     order = np.argsort(-ranks, kind="stable")
     ranked = ranks[order]
-    larger = np.broadcast_to(inflation, ranks.shape)[order]
-    upper = upper_limits(wrong[order], weights[order], clusters[order], per=per, inflation=larger)
+    upper = upper_limits(wrong[order], weights[order], clusters[order], per=per)
     last_of_equals = np.append(ranked[:-1] != ranked[1:], True)
     holds = np.flatnonzero((upper <= error) & last_of_equals)
     return float(ranked[holds[-1]]) if len(holds) else None
 
 
-def upper_limits(
-    wrong: Flags | Floats, weights: Floats, clusters: Places, *, per: Per = "served", inflation: Floats | float = 1.0
-) -> Floats:
+def upper_limits(wrong: Flags | Floats, weights: Floats, clusters: Places, *, per: Per = "served") -> Floats:
     """The upper limit of the share of errors when the first 1, 2, ... n rows are served, shape (n,)."""
     errors = weights * wrong
     total = np.cumsum(weights) if per == "served" else np.full(len(weights), weights.sum())
     m = float(weights.max())
-    mean, variance = np.cumsum(errors) + m, np.cumsum(inflation * _squares(errors, clusters)) + m * m
+    mean, variance = np.cumsum(errors) + m, np.cumsum(_squares(errors, clusters)) + m * m
     # Limits change only where an error is met: one quantile per error is enough.
     _, first, back = np.unique(mean, return_index=True, return_inverse=True)
     quantile = gamma_quantile(CONFIDENCE, mean[first] ** 2 / variance[first])
