@@ -80,7 +80,6 @@ _OPPOSITES = (
     ("safe", "dangerous", "unsafe"),
     ("always", "never"),
     ("keep", "discard"),
-    ("eat", "avoid"),
     ("use", "avoid"),
     ("monthly", "yearly", "annual", "annually", "weekly", "daily"),
     ("debit", "credit"),
