@@ -4,9 +4,9 @@
 of the answers taken out of the bank, whose questions it must refuse. ``--mode stream``: an empty cache is asked all
 questions, and learns from those that it did not answer. ``--mode speed``: a lookup with its decision.
 
-Any labelled CSV file will do (``--data``, columns text,label;
-the label ``oos`` is out of scope); without one BANKING77 is read from the shared data folder (``PARBAKE_DATA``).
-Embeddings are computed once and kept in the user's cache folder. Vetoes, which refuse more, are left out.
+Any labelled CSV file will do (``--data``, columns text,label; the label ``oos`` is out of scope); without one BANKING77
+is read from the shared data folder (``PARBAKE_DATA``). Embeddings are computed once and kept in the cache folder.
+Vetoes, which refuse more, are left out.
 """
 
 from __future__ import annotations

@@ -37,9 +37,7 @@ def main() -> None:
     """Measure and report."""
     found = pairs()
     embedder = pb.MiniLm()
-    cosines = np.sum(
-        embedded([a for a, *_ in found], embedder) * embedded([b for _, b, *_ in found], embedder), axis=1
-    )
+    cosines = np.sum(embedded([a for a, *_ in found], embedder) * embedded([b for _, b, *_ in found], embedder), axis=1)
     same = np.array([s for _, _, s, _ in found])
     rows, figures = [], {}
     for name, rule in RULES.items():

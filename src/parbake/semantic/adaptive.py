@@ -91,4 +91,4 @@ def _learned(known: list[Row], last: list[Row], bound: Bound) -> tuple[Quadratic
     errors = np.array([g if o is None else o for g, (_, o, _) in zip(guessed, last, strict=True)])
     clusters = np.unique([answer for _, _, answer in last], return_inverse=True)[1]
     least = lowest_threshold(odds, errors, np.ones(len(last)), clusters, error=bound.error, per=bound.per)
-    return model, least
+    return model, None if least is None else max(0.0, least)  # never what is rather wrong than right

@@ -102,6 +102,7 @@ def learn(found: Trials, bound: Bound, *, model_hash: str, seed: int = 0) -> Cal
         error=bound.error,
         per=bound.per,
     )
+    least = None if least is None else max(0.0, least)  # what is rather wrong than right is not served for the average
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())
     model = fit_logistic(kept.columns, ~kept.wrong, weights)
