@@ -83,6 +83,12 @@ def test_trials_hide_what_they_leave_out():
     assert len(found.wrong) == 2 * len(head.owner)
 
 
+def test_no_feature_tells_which_trial_left_out_its_own_alias():
+    """With equally many aliases per answer the count is the same in both kinds of trial, and in a lookup."""
+    found = trials(fit(*clusters(5, 4), 5))
+    assert set(found.columns[:, FEATURES.index("log_aliases")]) == {np.log(4.0)}
+
+
 @pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 0.99])
 def test_gamma_quantiles_are_scipys(share):
     """The quantile agrees with scipy to ten digits for shapes from .05 to 10,000."""

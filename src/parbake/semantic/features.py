@@ -22,7 +22,10 @@ class Evidence:
     """What is known of q questions and m answers.
 
     ``scores`` (q, m) the head's; ``nearest`` (q, m) the cosine to each answer's nearest alias, -inf where it has none;
-    ``mass`` (q, m) the sum of ``exp(20 (cosine - 1))`` over its aliases; ``counts`` (q, m) how many those are.
+    ``mass`` (q, m) the sum of ``exp(20 (cosine - 1))`` over its aliases; ``counts`` (m,) how many the bank has.
+
+    Masked aliases count there all the same: a count that is lower by one would tell which trial left its own alias out,
+    that is which one is likely to be right.
     """
 
     scores: Floats
@@ -38,7 +41,7 @@ def gather(cosines: Floats, owner: Places, answers: int, scores: Floats) -> Evid
         scores,
         np.maximum.reduceat(cosines, starts, axis=1),
         np.add.reduceat(np.exp(SHARPNESS * (cosines - 1.0)), starts, axis=1),
-        np.add.reduceat((cosines > -np.inf).astype(np.float64), starts, axis=1),
+        np.bincount(owner, minlength=answers).astype(np.float64),
     )
 
 
@@ -60,13 +63,13 @@ def features(evidence: Evidence) -> tuple[Places, Floats]:
         cosine,
         _margin(cosine, others),
         evidence.mass[rows, winner] / evidence.mass.sum(axis=1),
-        np.log(evidence.counts[rows, winner]),
+        np.log(evidence.counts[winner]),
     ]
     return winner, np.stack(columns, axis=1)
 
 
 def _eight_nearest(evidence: Evidence) -> Floats:
-    scored = np.where(evidence.counts > 0, evidence.scores, -np.inf)
+    scored = np.where(evidence.nearest > -np.inf, evidence.scores, -np.inf)
     if scored.shape[1] > SCORED:
         far = np.argpartition(evidence.nearest, -SCORED, axis=1)[:, :-SCORED]
         np.put_along_axis(scored, far, -np.inf, axis=1)
