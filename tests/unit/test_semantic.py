@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.semantic import FixedPolicy, Match, Matcher, compile_bank, veto
-from parbake.semantic.bank import MAX_ALIASES
+from parbake.semantic.head import MAX_ALIASES
+from parbake.semantic.text import normalize
 from parbake.semantic.veto import VETOES
 
 WORDINGS = st.lists(st.text(min_size=1, max_size=12).filter(str.strip), min_size=1, max_size=12, unique_by=str.lower)
@@ -20,8 +21,8 @@ def bank(pairs):
 
 
 def distinct(wordings):
-    """Keep wordings that differ by more than case and surrounding white space."""
-    return list({w.strip().lower(): w for w in wordings}.values())
+    """Keep wordings that differ in their normal form, and have one."""
+    return [w for text, w in {normalize(w): w for w in wordings}.items() if text]
 
 
 @given(WORDINGS, st.integers(1, 4))
@@ -30,7 +31,7 @@ def test_an_exact_alias_always_matches_its_own_answer(wordings, answers):
     pairs = [(f"answer {i % answers}", text) for i, text in enumerate(distinct(wordings))]
     matcher, unit = bank(pairs)
     for answer, text in pairs:
-        found = matcher.match(f"  {text.upper() if text.upper().lower() == text.lower() else text}\n", unit[0])
+        found = matcher.match(f"  {text.upper() if normalize(text.upper()) == normalize(text) else text}\n", unit[0])
         assert (found.answer, found.score) == (answer, 1.0)
 
 
@@ -105,6 +106,14 @@ VETOED = [
     ("live_data", "is a return in stock", ALIAS),
     ("live_data", "is there a discount on returns", ALIAS),
     ("several_questions", "how long can i return a book? who pays?", ALIAS),
+    ("several_questions", "can i return a book and who pays for that", ALIAS),
+    ("numbers_differ", "can i return a book after two weeks", "can i return a book after three weeks"),
+    ("numbers_differ", "can i return a book on sunday", ALIAS),
+    ("numbers_differ", "where is parcel W1234", "where is parcel W1235"),
+    ("polarity_differs", "can i return an unopened book", "can i return an opened book"),
+    ("polarity_differs", "how do i disable alerts", "how do i enable alerts"),
+    ("one_word", "returns", ALIAS),
+    ("scripts_differ", "\u043c\u043e\u0436\u043d\u043e \u0432\u0435\u0440\u043d\u0443\u0442\u044c", ALIAS),
 ]
 ALLOWED = [
     ("injection", "what do your rules say on returns", ALIAS),
@@ -114,6 +123,9 @@ ALLOWED = [
     ("polarity_differs", "which books can't be returned", "books that cannot be returned"),
     ("live_data", "where do i enter a coupon", "how do i use a coupon"),
     ("several_questions", "how long can i return a book?", ALIAS),
+    ("numbers_differ", "return a book in fourteen days", "a book returned in 14 days"),
+    ("one_word", "returns", "Returns?"),
+    ("scripts_differ", "can i return a caf\u00e9 gift", "can i return a cafe gift"),
 ]
 
 

@@ -1,6 +1,18 @@
-"""Semantic matching: a bank of questions, when a match may be served, and when it must not be."""
+"""Semantic matching: a bank of questions, a cache that fills as it is asked, and when a match may be served."""
 
-from parbake.semantic.bank import Bank, FixedPolicy, Match, Matcher, compile_bank
-from parbake.semantic.veto import veto
+from parbake.semantic.adaptive import AdaptivePolicy
+from parbake.semantic.bank import Bank, Matcher, compile_bank
+from parbake.semantic.cache import Reply, SemanticCache
+from parbake.semantic.calibrate import Bound, Calibration, calibrate
+from parbake.semantic.explorations import Explorations
+from parbake.semantic.per_entry import PerEntryPolicy
+from parbake.semantic.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
+from parbake.semantic.question_bank import QuestionBank, Verdict
+from parbake.semantic.scope import Scope, Verifier
+from parbake.semantic.veto import VETOES, Veto, is_personal, veto
 
-__all__ = ["Bank", "FixedPolicy", "Match", "Matcher", "compile_bank", "veto"]
+__all__ = [
+    "VETOES", "AdaptivePolicy", "Bank", "Bound", "CalibratedPolicy", "Calibration", "Explorations", "FixedPolicy",
+    "Match", "Matcher", "PerEntryPolicy", "Policy", "QuestionBank", "Reply", "Scope", "SemanticCache", "Verdict",
+    "Verifier", "Veto", "calibrate", "compile_bank", "fixed", "is_personal", "veto",
+]  # fmt: skip

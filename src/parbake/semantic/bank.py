@@ -1,35 +1,22 @@
-"""A question bank: aliases of answers as unit vectors, scored by a kernel-ridge head on frozen embeddings.
-
-Score of an answer for a query q: ``f = exp(g (E q - 1)) alpha + p`` with ``alpha = (K + l I)^-1 (Y - p)``,
-``K = exp(g (E E' - 1))``, Y the one-hot answers of the aliases and p each answer's share of them (kernel ridge
-regression with a Gaussian kernel on the unit sphere; see Rasmussen & Williams, Gaussian Processes for Machine Learning,
-ch. 6.2). Evidence from all aliases of an answer adds up, where a nearest neighbour sees one.
-"""
+"""A compiled question bank: aliases of answers as unit vectors with the weights of their head, and its lookup."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
-GAIN, RIDGE = 2.5, 0.15
-MAX_ALIASES = 60
+from parbake.errors import BadInput
+from parbake.semantic.arrays import Places, Vectors, unit_rows
+from parbake.semantic.features import SCORED, SHARPNESS
+from parbake.semantic.head import GAIN, MAX_ALIASES, Head, fit
+from parbake.semantic.policy import Match, Ranking
+from parbake.semantic.text import normalize
 
-
-class Match(msgspec.Struct, frozen=True):
-    """The best answer for a query.
-
-    ``score`` is the head's, near 1 for a sure match; ``margin`` is to the second answer; ``cosine`` to the winner's
-    nearest alias, which is ``alias``.
-    """
-
-    answer: str
-    score: float
-    margin: float
-    cosine: float
-    alias: str
+_SQUARED_NORM = 0.05  # how far the square of a unit vector's length may be off
 
 
 class Bank(msgspec.Struct, frozen=True):
@@ -44,78 +31,134 @@ class Bank(msgspec.Struct, frozen=True):
     shares: tuple[float, ...]
 
     @property
-    def texts(self) -> dict[str, str]:
-        """Alias texts in lower case, each with its answer: the exact-text fast path."""
-        return {text.strip().lower(): self.answers[i] for text, i in zip(self.aliases, self.owner_of, strict=True)}
+    def texts(self) -> dict[str, int]:
+        """Aliases in their normal form, each with its place: the exact-text fast path.
+
+        A text that stands for two answers is left out; it says nothing.
+        """
+        found: dict[str, int] = {}
+        for i, alias in enumerate(self.aliases):
+            text = normalize(alias)
+            same = found.setdefault(text, i)
+            if same < 0 or self.owner_of[same] != self.owner_of[i]:
+                found[text] = -1
+        return {text: i for text, i in found.items() if text and i >= 0}
 
 
 def compile_bank(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> Bank:
-    """Fit the head on (answer, alias) pairs with their unit vectors, at most 60 aliases per answer."""
+    """Fit the head on (answer, alias) pairs with their unit vectors, at most 60 aliases per answer.
+
+    Raises:
+        BadInput: the vectors cannot be used (see :func:`parbake.semantic.arrays.unit_rows`), or are not one per alias.
+    """
+    return compile_with_head(model_hash, aliases, vectors)[0]
+
+
+def compile_with_head(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> tuple[Bank, Head]:
+    """The same, with the head, which :func:`parbake.semantic.calibrate.calibrate` needs."""
+    unit = unit_rows(vectors) if len(aliases) else np.zeros((0, 0), np.float32)
+    if len(unit) != len(aliases):
+        raise BadInput(f"{len(unit)} vectors for {len(aliases)} aliases", field="vectors")
     kept = _at_most(aliases)
     answers = tuple(dict.fromkeys(aliases[i][0] for i in kept))
     place = {name: i for i, name in enumerate(answers)}
-    owner_of = tuple(place[aliases[i][0]] for i in kept)
-    unit = np.asarray(vectors, np.float32)[kept]
-    targets = np.zeros((len(kept), len(answers)))
-    targets[np.arange(len(kept)), owner_of] = 1.0
-    shares = targets.mean(axis=0) if len(kept) else np.zeros(0)
-    kernel = np.exp(GAIN * (unit.astype(np.float64) @ unit.T - 1.0))
-    weights = np.linalg.solve(kernel + RIDGE * np.eye(len(kept)), targets - shares)
-    return Bank(
+    kept.sort(key=lambda i: place[aliases[i][0]])
+    owner = np.array([place[aliases[i][0]] for i in kept], np.intp)
+    head = fit(unit[kept], owner, len(answers))
+    bank = Bank(
         model_hash,
         answers,
         tuple(aliases[i][1] for i in kept),
-        owner_of,
-        unit.tobytes(),
-        weights.astype(np.float32).tobytes(),
-        tuple(float(s) for s in shares),
+        tuple(int(o) for o in owner),
+        head.vectors.tobytes(),
+        head.alpha.astype(np.float32).tobytes(),
+        tuple(float(s) for s in head.shares),
     )
+    return bank, head
 
 
 class Matcher:
-    """A bank ready to be asked."""
+    """A bank ready to be asked; it does not change, so threads may share one."""
 
     def __init__(self, bank: Bank) -> None:
-        """View the bank's arrays."""
+        """Lay the bank's arrays out for lookups: aliases grouped by answer, weights by answer."""
         self.bank = bank
         count = len(bank.aliases)
-        self._vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)
-        self._weights = np.frombuffer(bank.weights, np.float32).reshape(count, len(bank.answers))
+        order = np.argsort(np.array(bank.owner_of, np.intp), kind="stable")
+        self._aliases = [bank.aliases[i] for i in order]
+        vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)[order]
+        self._columns = np.ascontiguousarray(vectors.T)  # a product reads them faster than rows
+        weights = np.frombuffer(bank.weights, np.float32).reshape(count, len(bank.answers))
+        self._weights = np.ascontiguousarray(weights[order].T)
         self._shares = np.array(bank.shares, np.float32)
-        self._owner_of = np.array(bank.owner_of)
+        sizes = np.bincount(bank.owner_of, minlength=len(bank.answers)) if count else np.zeros(0, np.intp)
+        self._starts: Places = np.cumsum(sizes) - sizes
+        self._sizes = [int(s) for s in sizes]
         self._texts = bank.texts
 
-    def match(self, text: str, vector: Any) -> Match | None:
-        """The best answer for a question and its unit vector; ``None`` from an empty bank."""
-        if not self.bank.aliases:
+    @property
+    def dimensions(self) -> int:
+        """Of its vectors; 0 for an empty bank."""
+        return int(self._columns.shape[0])
+
+    def exact(self, text: str) -> Match | None:
+        """The answer of a known wording, without any vector."""
+        at = self._texts.get(normalize(text))
+        if at is None:
             return None
-        cosines = self._vectors @ np.asarray(vector, np.float32)
-        exact = self._texts.get(text.strip().lower())
-        scores = np.exp(GAIN * (cosines - 1.0)) @ self._weights + self._shares
-        best = self.bank.answers.index(exact) if exact is not None else int(scores.argmax())
-        others = np.delete(scores, best)
-        mine = np.flatnonzero(self._owner_of == best)
-        nearest = int(mine[cosines[mine].argmax()])
-        margin = float(scores[best] - others.max()) if len(others) else 1.0
-        # One answer alone has nothing to be told apart from: then only nearness counts.
-        score = 1.0 if exact is not None else float(scores[best] if len(others) else cosines[nearest])
-        return Match(self.bank.answers[best], score, margin, float(cosines[nearest]), self.bank.aliases[nearest])
+        bank = self.bank
+        return Match(bank.answers[bank.owner_of[at]], 1.0, 1.0, 1.0, bank.aliases[at], is_exact=True)
 
+    def match(self, text: str, vector: Any, ranking: Ranking = "head") -> Match | None:
+        """The best answer for a question and its unit vector (dimensions,); ``None`` from an empty bank.
 
-class FixedPolicy(msgspec.Struct, frozen=True):
-    """Serve a match at or above fixed thresholds: the head's score, its margin, and the nearest alias's cosine."""
+        Raises:
+            BadInput: the vector has another length, or is not a unit vector of finite numbers.
+        """
+        if not self._aliases:
+            return None
+        return self.exact(text) or self.nearest(vector, ranking)
 
-    score: float
-    margin: float = 0.0
-    cosine: float = 0.0
+    def nearest(self, vector: Any, ranking: Ranking = "head") -> Match:
+        """The best answer of a bank that is not empty for a unit vector; raises as :meth:`match`."""
+        cosines = self._checked(vector) @ self._columns
+        by_answer = np.maximum.reduceat(cosines, self._starts)
+        kernel = np.exp((cosines - 1.0) * np.float32(GAIN))
+        mass = np.add.reduceat(kernel ** int(SHARPNESS / GAIN), self._starts)
+        scored = np.argpartition(by_answer, -SCORED)[-SCORED:] if len(by_answer) > SCORED else np.arange(len(by_answer))
+        scores = [float(self._weights[a] @ kernel + self._shares[a]) for a in scored]
+        ranks = scores if ranking == "head" else [float(by_answer[a]) for a in scored]
+        at = max(range(len(ranks)), key=ranks.__getitem__)
+        best, score = int(scored[at]), scores.pop(at)
+        cosine = float(by_answer[best])
+        by_answer[best] = -np.inf
+        first, size = int(self._starts[best]), self._sizes[best]
+        alias = self._aliases[first + int(cosines[first : first + size].argmax())]
+        return Match(
+            self.bank.answers[best],
+            # One answer alone has nothing to be told apart from: then only nearness counts.
+            score if scores else cosine,
+            score - max(scores) if scores else 1.0,
+            cosine,
+            alias,
+            cosine - float(by_answer.max()) if scores else 1.0,
+            float(mass[best] / mass.sum()),
+            math.log(size),
+        )
 
-    def refusal(self, match: Match) -> str | None:
-        """A reason code, or ``None`` when the match may be served."""
-        if match.score < self.score:
-            return "score_below_threshold"
-        if match.margin < self.margin:
-            return "margin_below_threshold"
-        return "cosine_below_threshold" if match.cosine < self.cosine else None
+    def _checked(self, vector: Any) -> Vectors:
+        try:
+            found: Vectors = np.asarray(vector, np.float32)
+        except (TypeError, ValueError) as error:
+            raise BadInput(f"the embedding is no vector of numbers: {error}", field="vector") from error
+        if found.shape != self._columns.shape[:1]:
+            raise BadInput(
+                f"the embedding has the shape {found.shape}, the bank's have {self._columns.shape[:1]}",
+                field="vector",
+            )
+        if not abs(float(found @ found) - 1.0) <= _SQUARED_NORM:  # NaN is not within it either
+            raise BadInput("the embedding is not a unit vector of finite numbers", field="vector")
+        return found
 
 
 def _at_most(aliases: Sequence[tuple[str, str]]) -> list[int]:

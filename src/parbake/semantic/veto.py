@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
-_NEGATION = re.compile(
-    r"\b(?:not|no|never|without|cannot|can'?t|won'?t|don'?t|doesn'?t|isn'?t|aren'?t|un(?:opened|used|read))\b"
-)
+from parbake.semantic.text import main_script, normalize, unusable
+from parbake.semantic.wording import negations, opposed, quantities
+
+Veto = tuple[str, Callable[[str, str], bool]]
+"""A reason code, and whether it holds for a question and the matched wording, both in lower case."""
+
 _CONTEXT = re.compile(
     r"^(?:and|but|or|so|then|also|what about|how about|same for|in that case|why|really)\b"
     r"|\b(?:it|that one|this one|those|them|the same|the other one|the first one|the second one|instead)\b"
+    r"|^(?:\.\.\.|\u2026)|(?:\.\.\.|\u2026)$"
 )
 # A thing the sentence itself names may be called "it" later in the sentence.
 _OWN_ANTECEDENT = re.compile(
@@ -24,22 +27,31 @@ _STATE = re.compile(
     r"|\bwhere(?:'s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
 _LIVE = re.compile(
-    r"\b(?:in stock|available|availability|price|cheap(?:er|est)?|discount|sale|promotion|deal|coupon)\b"
+    r"\b(?:in stock|out of stock|sold out|available|availability|price|prices|cheap(?:er|est)?|discount(?:s|ed)?|sale"
+    r"|promotions?|promo code|deals?|coupons?|delivery date|arrival date|when will .* (?:arrive|be delivered))\b"
 )
 _INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget)\b.{0,40}\b(?:instruction|previous|above|rule|prompt)s?\b|\bsystem prompt\b"
-    r"|\byou are now\b"
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instruction|previous|above|rule|prompt)s?\b|\bsystem prompt\b"
+    r"|\byou are now\b|\bpretend (?:to be|you)\b|\bjailbreak\b|\bact as (?:if|an?|though)\b"
+    r"|</?(?:system|user|assistant)>"
+)
+_SEVERAL = re.compile(
+    r"[?;.]\s+(?:and|also|plus)\b|\b(?:and|also|plus) (?:how|what|when|where|why|which|who|can i|do i|does|is there)\b"
+)
+_PERSONAL = re.compile(
+    r"[\w.+-]+@[\w-]+\.\w+|(?:\+?\d[\s().-]?){9,}"
+    r"|\b(?:my name is|i am called|i live (?:in|at)|my (?:phone|address|email) is)\b"
 )
 
 
 def numbers_differ(question: str, alias: str) -> bool:
-    """Whether the question names numbers that the matched wording does not."""
-    return set(_NUMBER.findall(question)) != set(_NUMBER.findall(alias))
+    """Whether the two name different numbers, ids or dates."""
+    return quantities(question) != quantities(alias)
 
 
 def polarity_differs(question: str, alias: str) -> bool:
-    """Whether one is negated and the other is not."""
-    return bool(_NEGATION.search(question)) != bool(_NEGATION.search(alias))
+    """Whether one is negated and the other is not, or one says the opposite of the other."""
+    return negations(question) % 2 != negations(alias) % 2 or opposed(question, alias)
 
 
 def depends_on_context(question: str, alias: str) -> bool:  # noqa: ARG001 - every veto has one signature
@@ -57,9 +69,9 @@ def asks_for_live_data(question: str, alias: str) -> bool:
     return bool(_LIVE.search(question)) and not _LIVE.search(alias)
 
 
-def asks_several_things(question: str, alias: str) -> bool:  # noqa: ARG001 - as above
+def asks_several_things(question: str, alias: str) -> bool:
     """Whether it holds more than one question."""
-    return question.count("?") > 1
+    return question.count("?") > 1 or (bool(_SEVERAL.search(question)) and not _SEVERAL.search(alias))
 
 
 def looks_injected(question: str, alias: str) -> bool:  # noqa: ARG001 - as above
@@ -67,7 +79,27 @@ def looks_injected(question: str, alias: str) -> bool:  # noqa: ARG001 - as abov
     return bool(_INJECTION.search(question))
 
 
-VETOES: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
+def is_one_word(question: str, alias: str) -> bool:
+    """Whether it is a single word, which could ask anything, and not the matched wording itself."""
+    plain = normalize(question)
+    return " " not in plain and main_script(plain) == "LATIN" and plain != normalize(alias)
+
+
+def scripts_differ(question: str, alias: str) -> bool:
+    """Whether the two are written in different scripts."""
+    return main_script(question) != main_script(alias)
+
+
+def is_personal(text: str) -> bool:
+    """Whether a text tells of one person: an address, a long number, the state of their own order.
+
+    Such a text never enters a bank that others are answered from.
+    """
+    lower = text.lower()
+    return bool(_PERSONAL.search(lower) or _STATE.search(lower))
+
+
+VETOES: tuple[Veto, ...] = (
     ("injection", looks_injected),
     ("context_dependent", depends_on_context),
     ("own_state", asks_for_own_state),
@@ -75,10 +107,18 @@ VETOES: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
     ("polarity_differs", polarity_differs),
     ("live_data", asks_for_live_data),
     ("several_questions", asks_several_things),
+    ("one_word", is_one_word),
+    ("scripts_differ", scripts_differ),
 )
 
 
-def veto(question: str, alias: str) -> str | None:
-    """The first reason code why a match may not be served, or ``None``."""
+def veto(question: str, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | None:
+    """The first reason code why a match may not be served, or ``None``.
+
+    An application adds its own with ``vetoes=(*VETOES, ("other_product", differs))``.
+    """
+    reason = unusable(question)
+    if reason:
+        return reason
     asked, known = question.strip().lower(), alias.lower()
-    return next((code for code, applies in VETOES if applies(asked, known)), None)
+    return next((code for code, applies in vetoes if applies(asked, known)), None)

@@ -1,0 +1,106 @@
+"""Logistic regression by Newton's method (iteratively reweighted least squares), with weights and an L2 penalty.
+
+Minimizes ``sum_i w_i log(1 + exp(-s_i z_i)) + l/2 |beta|^2`` with s = +-1; the intercept is not penalized. See Hastie,
+Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., sec. 4.4.1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from parbake.semantic.arrays import Flags, Floats
+
+PENALTY = 1.0
+_STEPS, _ENOUGH, _LEAST_SPREAD = 50, 1e-9, 1e-9
+
+
+class Logistic(msgspec.Struct, frozen=True):
+    """A fitted model of ``c`` columns: ``coefficients`` (c,) on the raw columns, and the intercept."""
+
+    coefficients: tuple[float, ...]
+    intercept: float
+
+    def log_odds(self, columns: Floats) -> Floats:
+        """Log odds of the rows of ``columns`` (q, c), shape (q,)."""
+        found: Floats = columns @ np.array(self.coefficients) + self.intercept
+        return found
+
+
+class Quadratic(msgspec.Struct, frozen=True):
+    """A logistic model of ``c`` features, their squares and their products.
+
+    Features are standardized with ``center`` and ``spread`` after they were cut to the range ``low`` to ``high`` that
+    the model was fitted on: a parabola says nothing sensible beyond it.
+    """
+
+    center: tuple[float, ...]
+    spread: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    linear: Logistic
+
+    def log_odds(self, columns: Floats) -> Floats:
+        """Log odds of the rows of ``columns`` (q, c), shape (q,)."""
+        cut = np.clip(columns, self.low, self.high)
+        return self.linear.log_odds(_expanded((cut - self.center) / self.spread))
+
+
+def sigmoid(values: Any) -> Floats:
+    """``1 / (1 + exp(-x))`` without overflow."""
+    found: Floats = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(values, np.float64)))
+    return found
+
+
+def fit_logistic(columns: Floats, outcomes: Flags, weights: Floats) -> Logistic:
+    """Fit on (n, c) columns, which are standardized first, their outcomes (n,) and weights (n,)."""
+    center, spread = columns.mean(axis=0), columns.std(axis=0)
+    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+    design = np.hstack([(columns - center) / spread, np.ones((len(columns), 1))])
+    beta = _newton(design, outcomes.astype(np.float64), weights)
+    scaled = beta[:-1] / spread
+    return Logistic(_tuple(scaled), float(beta[-1] - scaled @ center))
+
+
+def fit_quadratic(columns: Floats, outcomes: Flags, weights: Floats) -> Quadratic:
+    """Fit on (n, c) columns, their squares and their products."""
+    center, spread = columns.mean(axis=0), columns.std(axis=0)
+    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
+    linear = fit_logistic(_expanded((columns - center) / spread), outcomes, weights)
+    low, high = columns.min(axis=0), columns.max(axis=0)
+    return Quadratic(_tuple(center), _tuple(spread), _tuple(low), _tuple(high), linear)
+
+
+def _expanded(columns: Floats) -> Floats:
+    left, right = np.triu_indices(columns.shape[1])
+    return np.hstack([columns, columns[:, left] * columns[:, right]])
+
+
+def _tuple(values: Floats) -> tuple[float, ...]:
+    return tuple(float(v) for v in values)
+
+
+def _newton(design: Floats, outcomes: Floats, weights: Floats) -> Floats:
+    """Newton steps, halved while they do not lower the loss."""
+    penalty = np.full(design.shape[1], PENALTY)
+    penalty[-1] = 1e-9  # keeps the step finite where all outcomes are the same
+    beta = np.zeros(design.shape[1])
+    loss = _loss(design, outcomes, weights, penalty, beta)
+    for _ in range(_STEPS):
+        chance = sigmoid(design @ beta)
+        slope = design.T @ (weights * (outcomes - chance)) - penalty * beta
+        curvature = (design * (weights * chance * (1.0 - chance))[:, None]).T @ design + np.diag(penalty)
+        step = np.linalg.solve(curvature, slope)
+        while (found := _loss(design, outcomes, weights, penalty, beta + step)) > loss and np.abs(step).max() > _ENOUGH:
+            step = step / 2.0
+        if found > loss - _ENOUGH:
+            break
+        beta, loss = beta + step, found
+    return beta
+
+
+def _loss(design: Floats, outcomes: Floats, weights: Floats, penalty: Floats, beta: Floats) -> float:
+    odds = design @ beta
+    return float(weights @ (np.logaddexp(0.0, odds) - outcomes * odds) + 0.5 * (penalty * beta**2).sum())

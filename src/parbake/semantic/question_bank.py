@@ -1,0 +1,237 @@
+"""A bank of questions with known answers: compiled, calibrated, asked, audited, and corrected by complaints."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake.ports import Embedder
+from parbake.semantic.adaptive import AUDITS
+from parbake.semantic.arrays import unit_rows
+from parbake.semantic.bank import Bank, Matcher, compile_with_head
+from parbake.semantic.calibrate import Bound, Calibration, calibrate
+from parbake.semantic.explorations import Explorations
+from parbake.semantic.policy import CalibratedPolicy, Match, Policy
+from parbake.semantic.scope import Scope, Verifier, verified
+from parbake.semantic.text import normalize, unusable
+from parbake.semantic.veto import VETOES, Veto, veto
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the bank says of a question: an ``answer`` that may be served, or the reason code why none may.
+
+    ``match`` is the nearest answer either way, where there was one; ``chance`` that it is right, where that is known.
+    """
+
+    answer: str | None
+    reason: str
+    match: Match | None = None
+    chance: float | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A bank as bytes keep it (msgpack)."""
+
+    scope: Scope
+    bank: Bank
+    calibration: Calibration | None
+    demoted: tuple[str, ...]
+
+
+class QuestionBank:
+    """The questions of one scope. Asking is safe from several threads; changes are for one at a time.
+
+    Args:
+        embedder: makes the vectors; a bank that was made with another model refuses until it is recalibrated.
+        bound: what share of wrong answers the owner allows.
+        scope: for whom the answers hold; asked for another scope it refuses.
+        policy: in place of the calibrated one, for example ``fixed(0.92)``.
+        vetoes: hard refusals, see :mod:`parbake.semantic.veto`.
+        verifier: a second opinion before an answer is served; it fails closed.
+        audits: the share of answers that is withheld, so that the application finds its own and compares.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        bound: Bound | None = None,
+        scope: Scope | None = None,
+        policy: Policy | None = None,
+        vetoes: Sequence[Veto] = VETOES,
+        verifier: Verifier | None = None,
+        audits: float = AUDITS,
+        seed: int = 0,
+    ) -> None:
+        """Begin empty."""
+        self.bound, self.scope = bound or Bound(), scope or Scope()
+        self.explorations = Explorations()
+        self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, vetoes, verifier
+        self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # draws audits, guards nothing
+        self._aliases: list[tuple[str, str]] = []
+        self._vectors: list[Any] = []
+        self._demoted: set[str] = set()
+        self._lock = threading.Lock()
+        self._model = embedder.model_hash  # that the vectors were made with
+        self._current = self._compiled()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the bank as it is asked now; ``None`` before the first."""
+        return self._current[1]
+
+    @property
+    def aliases(self) -> list[tuple[str, str]]:
+        """(answer, wording) pairs, with those that were added since the last calibration."""
+        return list(self._aliases)
+
+    def add(self, answer: str, wordings: Iterable[str]) -> None:
+        """Add wordings of an answer; they count from the next :meth:`calibrate`.
+
+        Raises:
+            BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
+        """
+        texts = list(wordings)
+        for text in texts:
+            if reason := unusable(text):
+                raise BadInput(f"{text[:60]!r} can be no question: {reason}", field="wordings")
+        vectors = self._embed(texts)
+        self._refresh()
+        with self._lock:
+            self._aliases += [(answer, text) for text in texts]
+            self._vectors += list(vectors)
+
+    def remove(self, wording: str) -> int:
+        """Remove a wording wherever it stands, at once; returns how many were removed."""
+        text = normalize(wording)
+        with self._lock:
+            kept = [i for i, (_, alias) in enumerate(self._aliases) if normalize(alias) != text]
+            removed = len(self._aliases) - len(kept)
+            self._aliases = [self._aliases[i] for i in kept]
+            self._vectors = [self._vectors[i] for i in kept]
+        if removed:
+            self._current = self._compiled(self._current[1])
+        return removed
+
+    def calibrate(self) -> Calibration:
+        """Compile the bank as it is, and learn its threshold; also after the embedding model has changed."""
+        self._refresh()
+        self._current = self._compiled(learn=True)
+        calibration = self._current[1]
+        assert calibration is not None  # noqa: S101  # it was learned in the line above
+        return calibration
+
+    def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> Verdict:
+        """What may be served for a question; ``vector`` is its embedding, where the caller has it already."""
+        matcher, calibration = self._current
+        if (scope or Scope()) != self.scope:
+            return Verdict(None, "scope_differs")
+        reason = veto(question, question, self._vetoes)
+        if reason:
+            return Verdict(None, reason)
+        if matcher.bank.model_hash != self._embedder.model_hash:
+            return Verdict(None, "model_changed")
+        fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
+        policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
+        if policy is None:
+            return Verdict(None, "not_calibrated")
+        match = matcher.exact(question)
+        if match is None:
+            try:
+                found = self._embedder.embed([question])[0] if vector is None else vector
+                match = matcher.match(question, found, policy.ranking)
+            except BadInput:
+                return Verdict(None, "bad_embedding")
+        if match is None:
+            return Verdict(None, "empty_bank")
+        chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
+        reason = self._refusal(question, match, policy)
+        return Verdict(None if reason else match.answer, reason or "", match, chance)
+
+    def complain(self, answer: str) -> None:
+        """Serve an answer no more, at once, until :meth:`restore`."""
+        self._demoted.add(answer)
+
+    def restore(self, answer: str) -> None:
+        """Serve an answer again."""
+        self._demoted.discard(answer)
+
+    def explored(self, question: str, verdict: Verdict, *, right: bool, shopper: str) -> bool:
+        """Note how a fresh answer compares with the one that was not served; whether the question became an alias.
+
+        It becomes one once enough shoppers asked it (see :class:`parbake.semantic.explorations.Explorations`), and
+        counts from the next :meth:`calibrate`.
+        """
+        match = verdict.match
+        if match is None:
+            return False
+        if self._fixed is not None:
+            self._fixed.observe(match, right=right)
+        if not right or verdict.reason not in ("unsure", "audit", "bank_too_small"):
+            return False
+        if not self.explorations.note(question, match.answer, shopper):
+            return False
+        self.add(match.answer, [question])
+        return True
+
+    def to_bytes(self) -> bytes:
+        """The bank in msgpack, as it was last compiled; shoppers' explorations are not part of it."""
+        matcher, calibration = self._current
+        demoted = tuple(sorted(self._demoted))
+        return msgspec.msgpack.encode(Snapshot(self.scope, matcher.bank, calibration, demoted))
+
+    def load(self, data: bytes) -> None:
+        """Take over what :meth:`to_bytes` wrote, scope and bound with it.
+
+        Raises:
+            BadInput: the bytes are none of it.
+        """
+        try:
+            found = msgspec.msgpack.decode(data, type=Snapshot)
+            matcher = Matcher(found.bank)
+            vectors = np.frombuffer(found.bank.vectors, np.float32).reshape(len(found.bank.aliases), -1)
+        except (msgspec.DecodeError, ValueError, IndexError) as error:
+            raise BadInput(f"this is no question bank: {error}", field="data") from error
+        with self._lock:
+            bank = found.bank
+            self._aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
+            self._vectors, self._model = list(vectors), bank.model_hash
+        self.scope, self._demoted = found.scope, set(found.demoted)
+        self.bound = found.calibration.bound if found.calibration else self.bound
+        self._current = (matcher, found.calibration)
+
+    def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
+        if match.answer in self._demoted:
+            return "demoted"
+        reason = veto(question, match.alias, self._vetoes) or policy.refusal(match)
+        if reason is None and not match.is_exact and self._random.random() < self._audits:
+            return "audit"
+        return reason or verified(self._verifier, question, match.alias)
+
+    def _refresh(self) -> None:
+        """Embed everything anew when the model has changed."""
+        if self._model != self._embedder.model_hash:
+            vectors = self._embed([text for _, text in self._aliases])
+            with self._lock:
+                self._vectors, self._model = list(vectors), self._embedder.model_hash
+
+    def _embed(self, texts: list[str]) -> Any:
+        if not texts:
+            return np.zeros((0, self._embedder.dimensions), np.float32)
+        return unit_rows(self._embedder.embed(texts), dimensions=self._embedder.dimensions)
+
+    def _compiled(
+        self, calibration: Calibration | None = None, *, learn: bool = False
+    ) -> tuple[Matcher, Calibration | None]:
+        with self._lock:
+            aliases, vectors = list(self._aliases), list(self._vectors)
+        bank, head = compile_with_head(self._model, aliases, np.stack(vectors) if vectors else [])
+        if learn:
+            calibration = calibrate(head, self.bound, model_hash=self._model)
+        return Matcher(bank), calibration

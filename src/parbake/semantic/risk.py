@@ -1,0 +1,68 @@
+"""The lowest threshold at which the share of wrong answers stays within what the owner allows, with 95 % confidence.
+
+Wordings of one answer go wrong together, so that errors are counted by answer: with y the weight of the errors above a
+threshold and v the sum over answers of the squares of theirs, the upper limit is that of a gamma variable with matched
+mean and variance, ``(y + m)`` and ``(v + m^2)``, m the largest weight: the limit of a weighted sum of Poisson counts
+(Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997), over clusters.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from parbake.semantic.arrays import Flags, Floats, Places
+from parbake.semantic.gamma import gamma_quantile
+
+CONFIDENCE = 0.95
+Per = Literal["served", "request"]
+"""What the share of errors is of: answers that are served, or all requests."""
+
+
+def lowest_threshold(
+    ranks: Floats,
+    wrong: Flags | Floats,
+    weights: Floats,
+    clusters: Places,
+    *,
+    error: float,
+    per: Per = "served",
+) -> float | None:
+    """The lowest of ``ranks`` (n,) that may be served from, or ``None`` when no threshold holds the bound.
+
+    ``ranks`` say how sure each row is, ``wrong`` (n,) whether (or how likely) it is wrong, ``clusters`` (n,) name the
+    answers that the rows belong to.
+    """
+    if not len(ranks):
+        return None
+    order = np.argsort(-ranks, kind="stable")
+    ranked = ranks[order]
+    upper = upper_limits(wrong[order], weights[order], clusters[order], per=per)
+    last_of_equals = np.append(ranked[:-1] != ranked[1:], True)
+    holds = np.flatnonzero((upper <= error) & last_of_equals)
+    return float(ranked[holds[-1]]) if len(holds) else None
+
+
+def upper_limits(wrong: Flags | Floats, weights: Floats, clusters: Places, *, per: Per = "served") -> Floats:
+    """The upper limit of the share of errors when the first 1, 2, ... n rows are served, shape (n,)."""
+    errors = weights * wrong
+    total = np.cumsum(weights) if per == "served" else np.full(len(weights), weights.sum())
+    m = float(weights.max())
+    mean, variance = np.cumsum(errors) + m, np.cumsum(_squares(errors, clusters)) + m * m
+    # Limits change only where an error is met: one quantile per error is enough.
+    _, first, back = np.unique(mean, return_index=True, return_inverse=True)
+    quantile = gamma_quantile(CONFIDENCE, mean[first] ** 2 / variance[first])
+    found: Floats = quantile[back] * variance / mean / total
+    return found
+
+
+def _squares(errors: Floats, clusters: Places) -> Floats:
+    """What each row adds to the sum over clusters of their squared errors."""
+    order = np.argsort(clusters, kind="stable")
+    running = np.cumsum(errors[order])
+    starts = np.searchsorted(clusters[order], clusters[order])
+    after = running - np.where(starts > 0, running[starts - 1], 0.0)
+    found = np.empty_like(errors)
+    found[order] = after**2 - (after - errors[order]) ** 2
+    return found

@@ -1,0 +1,76 @@
+"""What a question's letters say before any model reads it: its normal form, its scripts, its length."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+MOST_WORDS = 100
+MOST_LETTERS = 1_000
+
+_SPACES = re.compile(r"\s+")
+_EDGES = " \t.,;:!?\"'()[]…¿¡"
+_FEWEST_LETTERS = 3
+_COMBINED = {"HIRAGANA", "KATAKANA", "CJK", "HANGUL"}  # written together in one word
+
+
+def normalize(text: str) -> str:
+    """The form in which texts are compared exactly: NFKC, case folded, no invisible characters, single spaces.
+
+    Punctuation at the ends is dropped.
+    """
+    if text.isascii():
+        plain = "".join(c if c.isprintable() else " " for c in text)
+    else:
+        plain = "".join(_visible(c) for c in unicodedata.normalize("NFKC", text))
+    return _SPACES.sub(" ", plain).strip(_EDGES).casefold()
+
+
+def _visible(character: str) -> str:
+    category = unicodedata.category(character)
+    if category == "Cf":  # zero-width and direction marks
+        return ""
+    return " " if category in {"Cc", "Zl", "Zp"} else character
+
+
+@lru_cache(4_096)
+def script_of(letter: str) -> str:
+    """The script of a letter, by the first word of its Unicode name (``LATIN``, ``CYRILLIC``)."""
+    return unicodedata.name(letter, "UNKNOWN").split(maxsplit=1)[0]
+
+
+def main_script(text: str) -> str:
+    """The script of most letters; empty without letters."""
+    if text.isascii():
+        return "LATIN" if any(map(str.isalpha, text)) else ""
+    counts: dict[str, int] = {}
+    for character in filter(str.isalpha, text):
+        script = script_of(character)
+        counts[script] = counts.get(script, 0) + 1
+    return max(counts, key=counts.__getitem__) if counts else ""
+
+
+def mixes_scripts(text: str) -> bool:
+    """Whether one word holds letters of two scripts, as look-alike letters do (Unicode Technical Standard 39)."""
+    if text.isascii():
+        return False
+    for word in re.findall(r"\w+", text):
+        scripts = {script_of(c) for c in word if c.isalpha()} - {"MICRO", "FEMININE", "MASCULINE", "MODIFIER"}
+        if len(scripts) > 1 and not scripts <= _COMBINED:
+            return True
+    return False
+
+
+def unusable(text: str) -> str | None:
+    """The reason code why a text can be no question, or ``None``."""
+    if len(text) > MOST_LETTERS:
+        return "too_long"
+    plain = normalize(text)
+    if not plain:
+        return "empty"
+    if sum(map(str.isalnum, plain)) < _FEWEST_LETTERS or not any(map(str.isalpha, plain)):
+        return "no_words"
+    if plain.count(" ") >= MOST_WORDS:
+        return "too_long"
+    return "mixed_scripts" if mixes_scripts(plain) else None

@@ -1,0 +1,143 @@
+"""What makes two wordings ask for different things although they lie near: numbers, ids, dates, polarity, opposites."""
+
+from __future__ import annotations
+
+import re
+
+_DIGITS = re.compile(r"[a-z]*[-#]?\d+(?:[.,:/-]?\d+)*[a-z]*")
+_WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
+_NUMBER_WORDS = {
+    word: str(n)
+    for n, word in enumerate(
+        "zero - two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen"
+        " eighteen nineteen twenty".split()
+    )
+} | {word: str(10 * n) for n, word in enumerate("thirty forty fifty sixty seventy eighty ninety hundred".split(), 3)}
+_ORDINALS = {"first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th"}
+_DATES = frozenset(
+    "monday tuesday wednesday thursday friday saturday sunday mondays tuesdays wednesdays thursdays fridays saturdays"
+    " sundays january february april june july august september october november december today tomorrow yesterday"
+    " tonight weekend weekends weekday weekdays christmas easter".split()
+)
+_UNITS = re.compile(r"(\d)\s*(?:st|nd|rd|th)?[\s-]*(?:percent|per cent|%|euros?|dollars?|pounds?|usd|eur|gbp)\b")
+_NEGATION = re.compile(
+    r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot|unable|fail(?:s|ed)?|except|"
+    r"(?:ca|wo|do|does|is|are|was|were|did|has|have|had|could|should|would)n['\u2019]?t|isnt|dont|cant|wont)\b"
+)
+_PREFIX = re.compile(r"^(?:un|in|im|dis|non|de|ir|il)(?=\w{4})")
+_LEAST_STEM = 4
+_OPPOSITES = (
+    ("before", "after"),
+    ("with", "without"),
+    ("include", "exclude"),
+    ("included", "excluded"),
+    ("increase", "decrease", "reduce"),
+    ("raise", "lower"),
+    ("more", "less", "fewer"),
+    ("most", "least"),
+    ("above", "below"),
+    ("over", "under"),
+    ("minimum", "maximum"),
+    ("min", "max"),
+    ("open", "close", "closed"),
+    ("on", "off"),
+    ("start", "stop", "end"),
+    ("add", "remove", "delete"),
+    ("enable", "disable"),
+    ("allow", "forbid", "block", "prohibit"),
+    ("allowed", "forbidden", "blocked", "prohibited", "banned"),
+    ("accept", "reject", "decline"),
+    ("buy", "sell"),
+    ("send", "receive"),
+    ("deposit", "withdraw"),
+    ("lend", "borrow"),
+    ("push", "pull"),
+    ("import", "export"),
+    ("upload", "download"),
+    ("install", "uninstall"),
+    ("lock", "unlock"),
+    ("subscribe", "unsubscribe"),
+    ("upgrade", "downgrade"),
+    ("join", "leave"),
+    ("enter", "exit"),
+    ("arrive", "depart"),
+    ("arrival", "departure"),
+    ("incoming", "outgoing"),
+    ("inbound", "outbound"),
+    ("domestic", "international"),
+    ("local", "global"),
+    ("public", "private"),
+    ("free", "paid"),
+    ("old", "new"),
+    ("early", "late"),
+    ("earliest", "latest"),
+    ("fast", "slow"),
+    ("high", "low"),
+    ("highest", "lowest"),
+    ("hot", "cold"),
+    ("good", "bad"),
+    ("best", "worst"),
+    ("safe", "dangerous", "unsafe"),
+    ("always", "never"),
+    ("keep", "discard"),
+    ("use", "avoid"),
+    ("monthly", "yearly", "annual", "annually", "weekly", "daily"),
+    ("debit", "credit"),
+    ("sender", "recipient"),
+    ("adult", "child", "children"),
+    ("online", "offline"),
+    ("inside", "outside"),
+    ("indoor", "outdoor"),
+    ("left", "right"),
+    ("show", "hide"),
+    ("win", "lose"),
+    ("pass", "fail"),
+    ("hire", "fire"),
+    ("gain", "lose"),
+    ("save", "spend"),
+    ("employer", "employee"),
+    ("landlord", "tenant"),
+    ("buyer", "seller"),
+)
+_OPPOSITE = {
+    word: frozenset().union(*(group for group in _OPPOSITES if word in group)) - {word}
+    for word in {word for group in _OPPOSITES for word in group}
+}
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without digits."""
+    return _WORD.findall(text)
+
+
+def quantities(text: str) -> set[str]:
+    """Numbers, in digits or words, ids and dates that a text in lower case names."""
+    found = set(_DIGITS.findall(_UNITS.sub(r"\1", text)))
+    for word in _WORD.findall(text):
+        if word in _NUMBER_WORDS:
+            found.add(_NUMBER_WORDS[word])
+        elif word in _DATES:
+            found.add(word.removesuffix("s"))
+        elif word in _ORDINALS:
+            found.add(_ORDINALS[word])
+    return found
+
+
+def negations(text: str) -> int:
+    """How many negations a text in lower case has."""
+    return len(_NEGATION.findall(text))
+
+
+def opposed(one: str, other: str) -> bool:
+    """Whether a word of one text has its opposite in the other, which has not the word itself."""
+    left, right = set(_WORD.findall(one)), set(_WORD.findall(other))
+    only_left, only_right = left - right, right - left
+    if any(_OPPOSITE.get(word, frozenset()) & only_right for word in only_left):
+        return True
+    return _negated(only_left, only_right) or _negated(only_right, only_left)
+
+
+def _negated(plain: set[str], other: set[str]) -> bool:
+    """Whether ``other`` has a word of ``plain`` with a prefix that negates it ("unopened")."""
+    stems = {_PREFIX.sub("", word) for word in other if _PREFIX.match(word)}
+    return any(len(word) >= _LEAST_STEM and word in stems for word in plain)

@@ -1,0 +1,206 @@
+"""The head, its closed-form held-out scores, and the parts of calibration, against brute force and known libraries."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.linear_model import LogisticRegression
+
+import parbake as pb
+from parbake.semantic.arrays import unit_rows
+from parbake.semantic.calibrate import Bound, calibrate, trials
+from parbake.semantic.features import FEATURES, features, gather
+from parbake.semantic.gamma import gamma_cdf, gamma_quantile
+from parbake.semantic.head import RIDGE, fit, kernel
+from parbake.semantic.logistic import fit_logistic, fit_quadratic, sigmoid
+from parbake.semantic.risk import lowest_threshold, upper_limits
+
+
+def clusters(answers, aliases, *, spread=0.3, dimensions=24, seed=0):
+    """Return unit vectors of aliases around a random direction per answer, with their answers."""
+    rng = np.random.default_rng(seed)
+    centers = rng.normal(size=(answers, dimensions))
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
+    owner = np.repeat(np.arange(answers), aliases)
+    found = centers[owner] + spread * rng.normal(size=(len(owner), dimensions)) / np.sqrt(dimensions)
+    return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32), owner
+
+
+def refitted(head, kept, asked):
+    """Return the scores of a head that was fitted to some rows only, with the shares of all."""
+    seen = head.vectors[kept]
+    targets = np.eye(head.answers)[head.owner[kept]] - head.shares
+    alpha = np.linalg.solve(kernel(seen, seen) + RIDGE * np.eye(len(seen)), targets)
+    return kernel(head.vectors[asked], seen) @ alpha + head.shares
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
+def test_an_alias_left_out_is_scored_as_by_a_refit_without_it(answers, aliases, seed):
+    """The closed form equals fitting anew without each alias."""
+    head = fit(*clusters(answers, aliases, seed=seed), answers)
+    found = head.alias_left_out()
+    for row in range(len(head.owner)):
+        kept = np.arange(len(head.owner)) != row
+        assert found[row] == pytest.approx(refitted(head, kept, [row])[0], abs=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(2, 5), st.integers(1, 5), st.integers(0, 1000))
+def test_an_answer_left_out_is_scored_as_by_a_refit_without_its_aliases(answers, aliases, seed):
+    """The block formula equals fitting anew without all aliases of each answer, whose own score is masked."""
+    head = fit(*clusters(answers, aliases, seed=seed), answers)
+    found = head.answer_left_out()
+    for answer, rows in head.groups():
+        expected = refitted(head, head.owner != answer, rows)
+        expected[:, answer] = -np.inf
+        assert found[rows] == pytest.approx(expected, abs=1e-9)
+
+
+def test_features_of_a_bank_are_those_of_its_lookup():
+    """What calibration sees of a question is what the lookup measures, feature by feature."""
+    vectors, owner = clusters(12, 6)
+    queries, _ = clusters(12, 6, seed=5)
+    head = fit(vectors, owner, 12)
+    winner, columns = features(gather(queries.astype(float) @ vectors.T.astype(float), owner, 12, head.scores(queries)))
+    matcher = pb.semantic.Matcher(
+        pb.semantic.compile_bank("hash", [(str(o), f"wording {i}") for i, o in enumerate(owner)], vectors)
+    )
+    for row, query in enumerate(queries):
+        match = matcher.match("unknown", query)
+        assert match.answer == str(winner[row])
+        assert match.features == pytest.approx(columns[row], abs=1e-4)
+    assert columns.shape == (len(queries), len(FEATURES))
+
+
+def test_trials_hide_what_they_leave_out():
+    """No trial has a cosine of 1 to itself, and one without its answer never wins with it."""
+    head = fit(*clusters(5, 4), 5)
+    found = trials(head)
+    assert (found.columns[:, FEATURES.index("cosine")] < 1.0 - 1e-6).all()
+    assert found.wrong[found.outside].all()
+    assert len(found.wrong) == 2 * len(head.owner)
+
+
+def test_no_feature_tells_which_trial_left_out_its_own_alias():
+    """With equally many aliases per answer the count is the same in both kinds of trial, and in a lookup."""
+    found = trials(fit(*clusters(5, 4), 5))
+    assert set(found.columns[:, FEATURES.index("log_aliases")]) == {np.log(4.0)}
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 0.99])
+def test_gamma_quantiles_are_scipys(share):
+    """The quantile agrees with scipy to ten digits for shapes from .05 to 10,000."""
+    shapes = np.array([0.05, 0.3, 0.9, 1.0, 1.5, 3.0, 17.0, 90.0, 1_000.0, 10_000.0])
+    assert gamma_quantile(share, shapes) == pytest.approx(stats.gamma.ppf(share, shapes), rel=1e-9)
+
+
+@given(st.floats(0.1, 500.0), st.floats(0.1, 500.0))
+def test_the_incomplete_gamma_function_is_scipys(value, shape):
+    """Series and continued fraction give the distribution function on both sides of the mean."""
+    assert float(gamma_cdf(value, shape)) == pytest.approx(float(stats.gamma.cdf(value, shape)), abs=1e-12)
+
+
+def test_logistic_regression_is_sklearns():
+    """Coefficients, weights and penalty mean what they mean there, on standardized columns."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(size=(400, 4)) * [1, 5, 0.1, 2] + 3
+    outcomes = rng.random(400) < sigmoid(columns[:, 0] - 3)
+    weights = rng.random(400)
+    standard = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    theirs = LogisticRegression(tol=1e-10, max_iter=1000).fit(standard, outcomes, sample_weight=weights)
+    ours = fit_logistic(columns, outcomes, weights)
+    assert ours.log_odds(columns) == pytest.approx(theirs.decision_function(standard), abs=1e-6)
+
+
+@pytest.mark.parametrize("fitted", [fit_logistic, fit_quadratic])
+def test_separable_and_constant_outcomes_have_finite_odds(fitted):
+    """Neither perfect separation nor one outcome alone makes the fit run away."""
+    columns = np.linspace(-1, 1, 40)[:, None] * np.ones((1, 2))
+    for outcomes in (columns[:, 0] > 0, np.ones(40, bool), np.zeros(40, bool)):
+        assert np.isfinite(fitted(columns, outcomes, np.ones(40)).log_odds(columns)).all()
+
+
+def test_a_quadratic_model_does_not_extrapolate():
+    """Beyond the range it was fitted on it says what it says at the border."""
+    rng = np.random.default_rng(0)
+    columns = rng.uniform(0, 1, size=(200, 2))
+    model = fit_quadratic(columns, columns[:, 0] > rng.random(200), np.ones(200))
+    assert model.log_odds(np.array([[9.0, -9.0]])) == model.log_odds(np.array([[model.high[0], model.low[1]]]))
+
+
+def test_the_upper_limit_is_the_stated_formula():
+    """Row by row, the limit equals the gamma quantile of the cluster sums, counted the slow way."""
+    rng = np.random.default_rng(3)
+    wrong, weights, answers = rng.random(60) < 0.2, rng.choice([0.2, 0.8], 60), rng.integers(0, 7, 60)
+    found = upper_limits(wrong, weights, answers)
+    for n in range(1, 61):
+        errors = (weights * wrong)[:n]
+        y = errors.sum() + 0.8
+        v = sum(errors[answers[:n] == a].sum() ** 2 for a in range(7)) + 0.8**2
+        assert found[n - 1] == pytest.approx(stats.gamma.ppf(0.95, y * y / v, scale=v / y) / weights[:n].sum())
+
+
+def test_errors_of_one_answer_count_for_more():
+    """The same errors in one cluster give a higher limit than spread over many."""
+    wrong, weights = np.arange(100) < 10, np.ones(100)
+    together = upper_limits(wrong, weights, np.zeros(100, int))[-1]
+    assert together > upper_limits(wrong, weights, np.arange(100))[-1]
+
+
+def test_the_threshold_is_the_lowest_that_holds_and_never_splits_equals():
+    """One step lower breaks the bound; rows of equal rank are served together or not at all."""
+    ranks = np.repeat(np.arange(200, 0, -1), 3).astype(float)
+    wrong = np.arange(600) > 400
+    args = {"weights": np.ones(600), "clusters": np.arange(600) % 50}
+    least = lowest_threshold(ranks, wrong, **args, error=0.05)
+    limits = upper_limits(wrong, **args)
+    assert limits[np.flatnonzero(ranks == least)[-1]] <= 0.05
+    assert (limits[np.flatnonzero(ranks < least)][2::3] > 0.05).all()
+
+
+def test_per_request_allows_more_than_per_served_answer():
+    """The same errors are a smaller share of all requests than of those that were served."""
+    ranks, wrong = np.arange(300.0, 0, -1), np.arange(300) % 9 == 8
+    arguments = (ranks, wrong, np.ones(300), np.arange(300) % 40)
+    served = lowest_threshold(*arguments, error=0.06, per="served")
+    request = lowest_threshold(*arguments, error=0.06, per="request")
+    assert request < (np.inf if served is None else served)
+
+
+@pytest.mark.parametrize("head", [fit(*clusters(3, 2), 3), fit(*clusters(1, 9), 1)], ids=["few", "one answer"])
+def test_a_bank_that_is_too_small_has_no_threshold(head):
+    """A handful of aliases cannot show an error below 1 %, and one answer alone shows none at all."""
+    assert calibrate(head, Bound(0.01), model_hash="h").least is None
+
+
+def test_a_bank_of_clear_answers_is_served_within_the_bound():
+    """Well-parted answers get a threshold, new wordings pass it, and unrelated questions do not."""
+    vectors, owner = clusters(30, 12)
+    head = fit(vectors, owner, 30)
+    made = calibrate(head, Bound(0.05), model_hash="h")
+    assert made.least is not None
+    assert made.expected > 0.5
+    for asked, low, high in ((clusters(30, 12)[0], 0.9, 1.0), (clusters(30, 12, seed=9)[0], 0.0, 0.05)):
+        cosines = asked.astype(float) @ vectors.T.astype(float)
+        odds = made.model.log_odds(features(gather(cosines, owner, 30, head.scores(asked)))[1])
+        assert low <= (odds >= made.least).mean() <= high
+
+
+@pytest.mark.parametrize("wrong", [{"error": 0.0}, {"error": 1.0}, {"prior": -0.1}, {"prior": 1.0}, {"per": "day"}])
+def test_an_impossible_bound_is_refused(wrong):
+    """A bound that can mean nothing is an error that names the field."""
+    with pytest.raises(pb.BadInput) as caught:
+        Bound(**wrong)
+    assert caught.value.field == next(iter(wrong))
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [[[1.0, np.nan]], [[np.inf, 0.0]], [[0.0, 0.0]], [[3.0, 4.0]], [[1.0]], "text", [[[1.0, 0.0]]], [["a", "b"]]],
+)
+def test_vectors_that_are_none_are_refused(vectors):
+    """NaN, infinity, zero, other lengths, other dimensions, and what is no matrix: a typed error each."""
+    with pytest.raises(pb.BadInput):
+        unit_rows(vectors, dimensions=2)
