@@ -16,10 +16,11 @@ from parbake.planner.log import Codes
 from parbake.planner.replay import Windows
 
 Floats = NDArray[np.float64]
-ROWS, PER_WINDOW = 600_000, 40_000
+ROWS = 400_000
 RIDGE, STEPS, ENOUGH = 3.0, 30, 1e-7
-LEARN_FROM, HELD_BACK = 0.25, 0.25
-"""Where in the past learning begins, since the first windows have no history; and the newest part, which calibrates."""
+LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.75, 8, 0.25
+"""Learned from is the newest quarter of the past, as habits drift, but at least eight windows; its own newest quarter
+calibrates."""
 FEWEST = 30
 """Requested key-windows below which nothing is learned."""
 BLOCK = 500_000
@@ -116,10 +117,9 @@ class Logistic:
     def fit(self, past: Past, until: int) -> Demand:
         """Learn from the windows before ``until``."""
         habits = Habits(past.windows)
-        first = max(1, int(until * LEARN_FROM))
-        usable = [w for w in range(first, until) if past.windows.usable[w]]
-        sample = _Sample(past, np.random.default_rng(self.seed))
-        chosen = set(usable[-max(1, ROWS // sample.per_window(until)) :])
+        usable = [w for w in range(1, until) if past.windows.usable[w]]
+        chosen = set(usable[min(int(len(usable) * LEARN_FROM), max(0, len(usable) - FEWEST_WINDOWS)) :])
+        sample = _Sample(past, np.random.default_rng(self.seed), ROWS // max(1, len(chosen)))
         for window in range(until):
             if window in chosen:
                 sample.take(habits, window)
@@ -160,21 +160,17 @@ def _toward_identity(design: Floats, hit: NDArray[np.bool_]) -> tuple[float, flo
 class _Sample:
     """Rows to learn from: some of the known keys of each chosen window, and whether they were active in it."""
 
-    def __init__(self, past: Past, rng: np.random.Generator) -> None:
-        self._past, self._rng = past, rng
+    def __init__(self, past: Past, rng: np.random.Generator, per_window: int) -> None:
+        self._past, self._rng, self._per_window = past, rng, per_window
         self._columns: list[NDArray[np.float32]] = []
         self._hits: list[NDArray[np.bool_]] = []
         self._when: list[NDArray[np.int32]] = []
 
-    def per_window(self, until: int) -> int:
-        """How many rows a window gives, about."""
-        return max(1, min(PER_WINDOW, int(np.count_nonzero(self._past.windows.known < until))))
-
     def take(self, habits: Habits, window: int) -> None:
         """Draw from a window, as things stood before it."""
         keys = np.flatnonzero(self._past.windows.known <= window).astype(np.int32)
-        if len(keys) > PER_WINDOW:
-            keys = np.sort(self._rng.choice(keys, PER_WINDOW, replace=False))
+        if len(keys) > self._per_window:
+            keys = np.unique(self._rng.choice(keys, self._per_window))
         if not len(keys):
             return
         self._columns.append(habits.columns(keys, window))

@@ -14,7 +14,7 @@ from parbake.planner.log import Codes, RequestLog
 from parbake.planner.replay import Windows
 
 Floats = NDArray[np.float64]
-REFITS = 4
+REFITS = 8
 
 
 @dataclass(slots=True)
