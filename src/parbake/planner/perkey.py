@@ -112,10 +112,15 @@ class PerKey:
         """The keys that are worth it; none when together they do not pay for the run."""
         windows = self.past.windows
         keys = np.flatnonzero(windows.known <= window).astype(np.int32)
-        if window not in self._cache:
-            self._cache[window] = self.chance(keys, window).astype(np.float32)
-        chance = uncovered(self._cache[window].astype(np.float64), valid_until[keys], windows, window)
+        chance = uncovered(self.predicted(window).astype(np.float64), valid_until[keys], windows, window)
         return chosen(keys, worth(self.prices, chance, windows.width, self.events), self.prices)
+
+    def predicted(self, window: int) -> NDArray[np.float32]:
+        """The predicted probability of each key that is known when a window begins; kept for the next who asks."""
+        if window not in self._cache:
+            keys = np.flatnonzero(self.past.windows.known <= window).astype(np.int32)
+            self._cache[window] = self.chance(keys, window).astype(np.float32)
+        return self._cache[window]
 
     def sharing(self, prices: Prices, *, events: EventLane | None = None, name: str = "per key") -> PerKey:
         """The same predictions for the same windows, at other prices or with an event lane beside them."""
