@@ -17,6 +17,8 @@ KEYS, SPREADS = 50_000, (1.0, 1.5, 2.0)
 REFRESH, STALE = 0.00012, 0.001
 READS_A_DAY = 1.0
 EVERY_6_H, QUARTER = 4.0, 1.0
+SETTLED = 7
+"""Runs after which a daily batch has moved into the trough, a quarter of a day at a time."""
 DAYS, RATES, SWING, PER_HOUR, DROPPED = 60, (0.605, 0.62), 0.015, 200, 0.55
 
 
@@ -119,7 +121,9 @@ def _peaks(rng: np.random.Generator, trough: int) -> tuple[float, float]:
     begin = int(MONDAY // 60)
     load = windows.learn({begin + n: int(count) for n, count in enumerate(minutes)}, MONDAY + 14 * DAY)
     now = MONDAY + 14 * DAY
-    start = windows.cheapest(load, now, (DAY / 2, 1.5 * DAY), 6 * HOUR, nominal=now + DAY)
+    start = now
+    for _ in range(SETTLED):
+        start = windows.cheapest(load, start, (0.75 * DAY, 1.25 * DAY), 6 * HOUR, nominal=start + DAY)
     work = 0.3 * mean.sum() / 6
     found = []
     for at in (int((start - now) // HOUR) % 24, 0):

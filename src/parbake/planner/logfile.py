@@ -94,7 +94,7 @@ def _seconds(text: str, zones: set[str], path: Path, number: int) -> float:
         value = float(text)
     except ValueError:
         return _iso(text, zones, path, number)
-    zones.add("number")
+    _note(zones, "number", path, number)
     return value / 1000 if value > MILLISECONDS else value
 
 
@@ -104,13 +104,19 @@ def _iso(text: str, zones: set[str], path: Path, number: int) -> float:
     except ValueError:
         message = f"{path}, line {number}: timestamp {text[:40]!r} is no epoch time and no ISO 8601"
         raise BadInput(message, field="timestamp") from None
-    zones.add("none" if moment.tzinfo is None else str(moment.tzinfo))
+    _note(zones, "none" if moment.tzinfo is None else str(moment.tzinfo), path, number)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
+
+
+def _note(zones: set[str], kind: str, path: Path, number: int) -> None:
+    if kind in zones:
+        return
+    zones.add(kind)
     if len(zones) > 1 and zones & {"none", "number"}:
         raise BadInput(
             f"{path}, line {number}: times with and without a time zone are mixed; what they mean is a guess",
             field="timestamp",
         )
-    return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()
 
 
 def _zone_notes(zones: set[str]) -> tuple[str, ...]:

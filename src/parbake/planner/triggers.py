@@ -24,7 +24,7 @@ FEWEST_PAIRS = 7
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to change and why. ``saving`` in dollars a day, none where money is not the point; ``at`` in epoch seconds."""
+    """What to change and why. ``saving`` in dollars a day, or none; ``at`` in epoch seconds."""
 
     trigger: str
     task: str
