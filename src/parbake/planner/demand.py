@@ -16,8 +16,8 @@ from parbake.planner.log import Codes
 from parbake.planner.replay import Windows
 
 Floats = NDArray[np.float64]
-ROWS = 400_000
-RIDGE, STEPS, ENOUGH = 3.0, 30, 1e-7
+ROWS = 200_000
+RIDGE, STEPS, ENOUGH = 3.0, 30, 1e-4
 LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.75, 8, 0.25
 """Learned from is the newest quarter of the past, as habits drift, but at least eight windows; its own newest quarter
 calibrates."""

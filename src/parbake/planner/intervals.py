@@ -26,8 +26,8 @@ class Interval:
 class Resampler:
     """Draws users again and again, the same ones for each strategy, so that differences are paired.
 
-    More users than ``groups`` are dealt into as many groups by chance; sums over groups are as independent as users
-    are, and have the same variance.
+    More users than ``groups`` are dealt into as many groups of equal size by chance; sums over groups are as
+    independent as users are, and have the same variance.
     """
 
     def __init__(self, users: int, *, groups: int = GROUPS, draws: int = DRAWS, seed: int = 0) -> None:
@@ -35,7 +35,7 @@ class Resampler:
         self._rng_seed, self._draws = seed, draws
         self._count = min(users, groups)
         rng = np.random.default_rng(seed)
-        self._group = None if users <= groups else rng.integers(0, groups, users, dtype=np.int32)
+        self._group = None if users <= groups else (rng.permutation(users) % groups).astype(np.int32)
 
     def sums(self, values: Floats) -> Floats:
         """Sums of resampled users, (draws,)."""

@@ -16,6 +16,7 @@ from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, cut, 
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 NOW = BEGIN + 400 * DAY
+TWENTY = dataclasses.replace(STORY, batch=0.012 / 20)
 PRICES = dataclasses.replace(STORY, near_line=0.0012, changes_a_day=1.0, stale_serve=0.002)
 
 
@@ -165,7 +166,7 @@ def test_what_is_stored_already_is_worth_less():
 @pytest.mark.parametrize("chance", [0.0, 0.005, 0.02, 0.5, 0.999])
 @pytest.mark.parametrize("ratio", [2, 10, 100])
 def test_the_gate_never_adopts_what_cost_more(ratio, chance):
-    """However wrong the predictor is, what is recommended cost no more than the best simple rule where it was judged."""
+    """However wrong the predictor: what is recommended cost no more than the best simple rule where it was judged."""
     prices = dataclasses.replace(STORY, batch=0.012 / ratio)
     for seed in range(2):
         found = make(shop(seed), prices, sla_s=WIDTH, predictor=Certain(chance), with_front=False)
@@ -203,7 +204,7 @@ def test_groups_of_users_resample_like_users():
 
 def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
     """Few ask often and many seldom: the plan picks keys, is surely cheaper, and stays above the bound."""
-    found = make(shop(keys=3_000, days=21), STORY, sla_s=WIDTH, events=EventLane(0.8, 0.5))
+    found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, events=EventLane(0.8, 0.5))
     assert found.recommended == PER_KEY
     assert found.gates[0].ratio.upper < 1
     assert found.bound < found.outcomes[PER_KEY].per_day < found.outcomes[LAZY].per_day
@@ -214,7 +215,7 @@ def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
 
 def test_an_assumed_event_lane_is_shown_and_not_recommended():
     """What rests on an assumption is cheaper here, and still only shown; in a log with signals it is recommended."""
-    log, prices = shop(keys=3_000, days=21), dataclasses.replace(STORY, near_line=0.0012)
+    log, prices = shop(keys=3_000, days=21), dataclasses.replace(TWENTY, near_line=0.0012)
     found = make(log, prices, sla_s=WIDTH, events=EventLane(0.8, 0.5), with_front=False)
     assert found.outcomes[PER_KEY_EVENTS].per_day < found.outcomes[PER_KEY].per_day
     assert (found.recommended, found.assumed) == (PER_KEY, (PER_KEY_EVENTS,))
