@@ -147,7 +147,7 @@ class Outcome:
 
     def p95_s(self, prices: Prices) -> float:
         """The 95th percentile of latency in seconds; a hit takes one time, a computation another."""
-        return prices.serve_s if self.share(self.fresh_hits) >= 0.95 else prices.on_demand_s  # noqa: PLR2004 - p95
+        return prices.serve_s if self.share(self.fresh_hits) >= 0.95 else prices.on_demand_s  # noqa: PLR2004 - the 95 of p95
 
 
 def real_time(log: RequestLog, windows: Windows, prices: Prices, evaluated: range) -> Outcome:
