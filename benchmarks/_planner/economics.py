@@ -17,12 +17,12 @@ from parbake.planner.perkey import Activity, EventLane, PerKey
 from parbake.planner.plan import LAZY, SIMPLE, Study, gate, prepare
 from parbake.planner.replay import clairvoyant, replay
 
-from .world import A_DAY, KINDS, SCALE, WIDTH, Kind, World, drawn
+from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
 
 PAST_DAYS, JUDGED_DAYS = 28, 7
 RATIO, SLOW_RATIO, NEAR_LINE = 100, 4, 10
 EVENTS = EventLane(coverage=0.8, precision=0.5)
-KNOWN = "true rates"
+KNOWN, GUESSED = "true rates", "true rates, weeks unknown"
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,28 @@ class Rates:
     def p(self, keys: Codes, window: int) -> NDArray[np.float64]:
         """The chance itself."""
         found: NDArray[np.float64] = self.chance[window][keys].astype(np.float64)
+        return found
+
+
+@dataclass(frozen=True)
+class Weeks:
+    """A predictor that knows each user's rate, but learns only from requests who is away this week (Bayes' rule)."""
+
+    world: World
+    past: Activity
+
+    def fit(self, past: object, until: int) -> Weeks:  # noqa: ARG002 - it knows the log already
+        """Nothing to learn."""
+        return self
+
+    def p(self, keys: Codes, window: int) -> NDArray[np.float64]:
+        """The chance given this week's requests so far."""
+        week = range(window - window % WEEK, window)
+        silent = np.exp(-self.world.usual[week.start : window].sum(axis=0, dtype=np.float64) / ON)
+        here = ON * silent / (ON * silent + 1 - ON)
+        for passed in week:
+            here[self.past.active(passed)] = 1.0
+        found: NDArray[np.float64] = (here * -np.expm1(-self.world.usual[window] / ON))[keys]
         return found
 
 
@@ -58,7 +80,7 @@ def prices(ratio: float) -> Prices:
     return replace(STORY, batch=batch, near_line=NEAR_LINE * batch)
 
 
-def judge(world: World, ratio: float) -> Result:
+def judge(world: World, ratio: float, *, away: bool) -> Result:
     """Learn from four weeks, judge by the fifth."""
     judged = range(PAST_DAYS * A_DAY, (PAST_DAYS + JUDGED_DAYS) * A_DAY)
     study, _ = prepare(world.log, prices(ratio), sla_s=WIDTH, judged=judged)
@@ -69,6 +91,9 @@ def judge(world: World, ratio: float) -> Result:
         outcomes["per key + events"] = beside
     knowing = PerKey(policy.past, study.prices, Rates(world.chance), (0,), name=KNOWN)
     outcomes[KNOWN] = replay(study.log, study.windows, study.prices, knowing, judged)
+    if away:
+        guessing = PerKey(policy.past, study.prices, Weeks(world, policy.past), (0,), name=GUESSED)
+        outcomes[GUESSED] = replay(study.log, study.windows, study.prices, guessing, judged)
     best = min(SIMPLE, key=lambda name: outcomes[name].per_day)
     chance, hit = _forecasts(study, policy, judged)
     per_day = {name: outcome.per_day * SCALE for name, outcome in outcomes.items()}
@@ -93,8 +118,8 @@ def measure(seeds: int) -> tuple[dict[str, float], list[Goal]]:
     names = ("real-time", "precompute all", "lazy", "per key", KNOWN, "bound", "per key + events")
     for kind, ratio, label in cases:
         count = seeds if (kind, ratio) == (KINDS[0], RATIO) else -(-seeds // 3)
-        found = [judge(_world(kind, seed), ratio) for seed in range(count)]
-        costs = {n: median(r.per_day[n] for r in found) for n in names if n in found[0].per_day}
+        found = [judge(_world(kind, seed), ratio, away=kind.on_off) for seed in range(count)]
+        costs = {n: median(r.per_day[n] for r in found) for n in (*names, GUESSED) if n in found[0].per_day}
         hits = {n: median(r.hits[n] for r in found) for n in found[0].hits}
         event = "per key + events"
         shown = [f"{costs[n]:,.0f}" for n in names[:3]]

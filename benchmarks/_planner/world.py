@@ -39,10 +39,14 @@ KINDS = (
 
 @dataclass(frozen=True)
 class World:
-    """A log with the chance that each user comes in each window (windows, users), as drawn from."""
+    """A log with the chance that each user comes in each window (windows, users), as drawn from.
+
+    ``usual`` (windows, users) is the number of sessions that were expected before it was drawn who is away.
+    """
 
     log: RequestLog
     chance: NDArray[np.float32]
+    usual: NDArray[np.float32]
 
 
 def drawn(kind: Kind, seed: int, *, days: int, users: int = USERS, requests: float = REQUESTS_A_DAY) -> World:
@@ -54,9 +58,10 @@ def drawn(kind: Kind, seed: int, *, days: int, users: int = USERS, requests: flo
     hours = 1 + SWING * np.cos((np.arange(A_DAY) / A_DAY + 0.125 - 0.75) * 2 * np.pi)
     weeks = -(-days * A_DAY // WEEK)
     here = (rng.random((weeks, users)) < ON) / ON if kind.on_off else np.ones((weeks, users))
-    chance = np.empty((days * A_DAY, users), dtype=np.float32)
+    chance, usual = (np.empty((days * A_DAY, users), dtype=np.float32) for _ in range(2))
     keys, times = [], []
     for window in range(days * A_DAY):
+        usual[window] = rate * hours[window % A_DAY]
         expected = rate * hours[window % A_DAY] * here[window // WEEK]
         chance[window] = -np.expm1(-expected)
         who, when = _sessions(rng, expected, MONDAY + window * WIDTH)
@@ -65,7 +70,7 @@ def drawn(kind: Kind, seed: int, *, days: int, users: int = USERS, requests: flo
     key, time = np.concatenate(keys).astype(np.int32), np.concatenate(times)
     within = time < MONDAY + days * DAY
     log = checked(key[within], time[within], keys=int(key.max()) + 1, now=MONDAY + 1e9, population=users)
-    return World(log, chance)
+    return World(log, chance, usual)
 
 
 def _sessions(rng: np.random.Generator, expected: NDArray[np.float64], begin: float) -> tuple[object, object]:
