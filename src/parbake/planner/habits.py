@@ -17,6 +17,8 @@ SLOT_PRIOR = 4.0
 FEW = 3
 MOST_SLOTS = 24
 FIRST_COLUMNS = 1
+MONDAY = 4 * DAY
+"""The epoch began on a Thursday."""
 
 
 class Habits:
@@ -68,12 +70,21 @@ class Habits:
             weight = (1 - decay**age) / (1 - decay)
             found.append(np.log((row[keys] * decay ** (since - 1) + PRIOR) / (weight + PRIOR / base)))
         found.append(np.full(len(keys), np.log(self._usual(slot, day) / base), dtype=np.float32))
+        if self._weekdays > 1:
+            found += self._this_week(window, rate, since)
         for table, place in ((self._of_slot, slot), (self._of_day, day)):
             if len(table) > 1:
                 of_place = table[place, keys].astype(np.float32)
                 expected = (total + SLOT_PRIOR) / len(table)
                 found.append(np.log((of_place + SLOT_PRIOR / len(table)) / expected))
         return np.stack(found, axis=1).astype(np.float32)
+
+    def _this_week(self, window: int, rate: Column, since: Column) -> list[Column]:
+        """Whether a key has come since Monday, and how much silence says if not: some come in some weeks only."""
+        passed = (self._windows.begin(window) - MONDAY) % (7 * DAY) / self._windows.width
+        came = (since <= passed).astype(np.float32)
+        silent = (1 - came) * np.log1p(rate * passed)
+        return [came, silent, silent**2, came * np.log(rate)]
 
     def _usual(self, slot: int, day: int) -> float:
         """The share of known keys that are active at such a time."""
