@@ -18,8 +18,8 @@ from parbake.planner.replay import Windows
 Floats = NDArray[np.float64]
 ROWS = 200_000
 RIDGE, STEPS, ENOUGH = 3.0, 30, 1e-4
-LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.75, 8, 0.25
-"""Learned from is the newest quarter of the past, as habits drift, but at least eight windows; its own newest quarter
+LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.8, 8, 0.25
+"""Learned from is the newest fifth of the past, as habits drift, but at least eight windows; its own newest quarter
 calibrates."""
 FEWEST = 30
 """Requested key-windows below which nothing is learned."""
@@ -199,7 +199,14 @@ class Known:
         if self._model is None:
             return np.full(len(keys), self._rate)
         found = np.empty(len(keys))
-        for start in range(0, len(keys), BLOCK):
-            part = slice(start, start + BLOCK)
-            found[part] = sigmoid(self._model.logit(self._habits.columns(keys[part], window)))
+        strange = np.flatnonzero(self._habits.strangers(keys))
+        if len(strange):
+            found[strange] = self._predicted(self._model, keys[strange[:1]], window)[0]
+        rest = np.flatnonzero(~self._habits.strangers(keys))
+        for start in range(0, len(rest), BLOCK):
+            part = rest[start : start + BLOCK]
+            found[part] = self._predicted(self._model, keys[part], window)
         return found
+
+    def _predicted(self, model: Linear, keys: Codes, window: int) -> Floats:
+        return sigmoid(model.logit(self._habits.columns(keys, window)))

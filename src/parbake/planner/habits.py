@@ -55,6 +55,11 @@ class Habits:
         self._seen += (min(len(active), known), known)
         self.next_window = window + 1
 
+    def strangers(self, keys: Codes) -> NDArray[np.bool_]:
+        """Which keys have never come though they were known from the beginning: they all look the same."""
+        found: NDArray[np.bool_] = (self._total[keys] == 0) & (self._windows.known[keys] == 0)
+        return found
+
     def columns(self, keys: Codes, window: int) -> Column:
         """Predictors of a window (keys, columns): mostly logarithms of rates, so that the model is one of rates."""
         slot, day = self._place(window)
