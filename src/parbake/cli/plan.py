@@ -57,6 +57,8 @@ def plan(
     if picture is not None:
         must_be_picture(picture)
     priced = _prices(prices)
+    if coverage is not None and priced.near_line is None:
+        raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
     found = _planned(log, priced, seconds(sla, field="sla"), keys, _lane(coverage, precision))
     _show(found, is_example=prices is None)
     if json is not None:

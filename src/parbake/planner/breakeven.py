@@ -87,8 +87,9 @@ class Prices:
         return (self.ahead + stale_serves * self.stale_serve) / self.miss
 
 
-STORY = Prices(on_demand=0.012, serve=0.0001, batch=2_400 / 20e6, write=200 / 20e6)
-"""The example of the design: 20 million artifacts a day for $2,400, stored for $200, against $0.012 a request."""
+STORY = Prices(on_demand=0.012, serve=0.0001, batch=2_400 / 20e6, write=200 / 20e6, near_line=10 * 2_400 / 20e6)
+"""The example of the design: 20 million artifacts a day for $2,400, stored for $200, against $0.012 a request.
+It states no price for an event lane; ten times batch is assumed."""
 STORY_LOW = replace(STORY, on_demand=0.006)
 """The same at the price that its monthly table implies: real-time wins there."""
 

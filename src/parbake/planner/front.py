@@ -108,9 +108,10 @@ def _figure(points: Sequence[Point]) -> Any:
     axis.annotate("p95 is that of a hit from here", (0.99, 0.95), xycoords=("axes fraction", "data"), ha="right",
                   xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
     axis.set_xscale("log")
+    axis.margins(x=0.15)
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlabel("US dollars a day (logarithmic)")
     axis.set_ylabel("accepted hits, share of requests")
     axis.set_title("Cost against hits and latency; filled squares are beaten by nothing")
-    axis.legend(loc="lower right", fontsize=8)
+    axis.legend(loc="center right", fontsize=8)
     return figure

@@ -68,7 +68,7 @@ class Habits:
         age = np.maximum(window - first, 1).astype(np.float32)
         since = np.where(self._last[keys] >= 0, window - self._last[keys], age).astype(np.float32)
         total = self._total[keys].astype(np.float32)
-        rate = (total + PRIOR) / (age + PRIOR / base)
+        rate: Column = ((total + PRIOR) / (age + PRIOR / base)).astype(np.float32)
         found = [np.log(rate), np.log(since), np.log1p(age), np.log1p(since * rate), (since <= 1).astype(np.float32)]
         found += [(total == few).astype(np.float32) for few in range(FEW)]
         for row, decay in zip(self._recent, self._decay, strict=True):

@@ -38,6 +38,7 @@ def test_a_log_alone_gives_a_table_and_a_recommendation(log, tmp_path):
     for words in ("real-time", "precompute all", "lazy", "per key", "recommended:", "because:", "break-even", "flip"):
         assert words in done.output
     assert "the design's example" in done.output
+    assert "per key + events (assumed)" in done.output
     found = json.loads((tmp_path / "plan.json").read_bytes())
     assert found["keys"] == 5_000
     assert found["recommended"] in found["strategies"]
@@ -61,6 +62,8 @@ def test_your_prices_are_used(log, tmp_path):
     done = plan(log, "--prices", tmp_path / "prices.json")
     assert "recommended: lazy" in done.output
     assert "the design's example" not in done.output
+    refused = plan(log, "--prices", tmp_path / "prices.json", "--coverage", 0.5)
+    assert "no near_line" in str(refused.exception)
 
 
 @pytest.mark.parametrize(
