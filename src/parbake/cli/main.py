@@ -1,4 +1,4 @@
-"""``parbake``: serve, work, materialize, look, audit, shadow, simulate."""
+"""``parbake``: serve, work, materialize, plan, look, audit, shadow, simulate."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from parbake.cli.events import events
 from parbake.cli.load import AppName, load, stored
 from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
+from parbake.cli.plan import EPILOG as PLAN_EPILOG
+from parbake.cli.plan import plan
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
 from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
@@ -33,6 +35,7 @@ cli.add_typer(events, name="events")
 cli.command(epilog=AUDIT_EPILOG)(audit)
 cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
 cli.command(epilog=RUNS_EPILOG)(runs)
+cli.command(epilog=PLAN_EPILOG)(plan)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
 

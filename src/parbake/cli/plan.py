@@ -1,0 +1,191 @@
+"""``parbake plan``: what to compute ahead, from a request log and prices alone."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from parbake.cli.files import must_be_writable, write
+from parbake.duration import seconds
+from parbake.errors import BadInput, MissingDependency
+
+if TYPE_CHECKING:
+    from parbake.planner.breakeven import Prices
+    from parbake.planner.log import RequestLog
+    from parbake.planner.perkey import EventLane
+    from parbake.planner.plan import Plan
+
+EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --picture front.svg"
+Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
+
+
+def plan(
+    log: Log,
+    *,
+    prices: Annotated[
+        Path | None, typer.Option(help="the task's prices, as JSON; without it, those of the design's example")
+    ] = None,
+    sla: Annotated[str, typer.Option(help="how long a result stays valid, such as 15m, 6h or 7d")] = "6h",
+    keys: Annotated[
+        int | None, typer.Option(min=1, help="how many keys there are, those that never asked included")
+    ] = None,
+    coverage: Annotated[
+        float | None, typer.Option(help="assume an event lane: the share of sessions that announce themselves, 0 to 1")
+    ] = None,
+    precision: Annotated[float, typer.Option(help="with it: the share of signals that a request follows")] = 0.5,
+    json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
+    picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
+) -> None:
+    """Replay a request log under every strategy; say what to compute ahead, why, and what it would cost."""
+    try:
+        import numpy  # noqa: F401, ICN001 - only whether it is there
+    except ImportError as missing:
+        raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
+    from parbake.planner.front import draw, must_be_picture
+
+    must_be_writable(json=json, picture=picture)
+    if picture is not None:
+        must_be_picture(picture)
+    priced = _prices(prices)
+    if coverage is not None and priced.near_line is None:
+        raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
+    found = _planned(log, priced, seconds(sla, field="sla"), keys, _lane(coverage, precision))
+    _show(found, is_example=prices is None)
+    if json is not None:
+        write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found))) + b"\n")
+    if picture is not None:
+        draw(picture, found.front)
+
+
+def _prices(path: Path | None) -> Prices:
+    from parbake.planner.breakeven import STORY, read_prices
+
+    return STORY if path is None else read_prices(path, today=dt.datetime.now(dt.UTC).date())
+
+
+def _lane(coverage: float | None, precision: float) -> EventLane | None:
+    from parbake.planner.perkey import EventLane
+
+    if coverage is None:
+        return None
+    for name, value in (("coverage", coverage), ("precision", precision)):
+        if not 0 < value <= 1:
+            raise BadInput(f"--{name} {value}: a share, above 0 and at most 1", field=name)
+    return EventLane(coverage, precision)
+
+
+def _planned(path: Path, prices: Prices, sla_s: float, keys: int | None, events: EventLane | None) -> Plan:
+    from parbake.planner.plan import make
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bars:
+        ids: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in ids:
+                ids[name] = bars.add_task(name, total=total)
+            bars.update(ids[name], completed=done, total=total)
+
+        requests = _read(path, keys, lambda done, total: show("reading (bytes)", done, total))
+        return make(requests, prices, sla_s=sla_s, events=events, progress=show)
+
+
+def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
+    from parbake.planner.logfile import read
+
+    return read(path, now=time.time(), population=keys, progress=progress)
+
+
+def _show(plan: Plan, *, is_example: bool) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 160)
+    for note in plan.notes:
+        typer.echo(f"note: {note}")
+    if is_example:
+        typer.echo(f"prices: those of the design's example ({_unit_prices(plan.prices)}); yours: --prices FILE")
+    title = f"{plan.keys:,} keys, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
+    table = Table("strategy", "$/day", "95 % interval", "key hit", "fresh", "accepted", "stale", "p95 ms", "wasted",
+                  title=title, title_justify="left")  # fmt: skip
+    for name, outcome in plan.outcomes.items():
+        interval, marks = plan.intervals[name], " (assumed)" if name in plan.assumed else ""
+        fresh, stale = outcome.share(outcome.fresh_hits), outcome.share(outcome.stale)
+        shares = (outcome.share(outcome.key_hits), fresh, fresh - stale, stale)
+        table.add_row(
+            name + marks, _money(outcome.per_day), f"{_money(interval.low)} to {_money(interval.high)}",
+            *(f"{share:.3f}" for share in shares), f"{outcome.p95_s(plan.prices) * 1000:.0f}",
+            f"{outcome.wasted / outcome.ahead:.1%}" if outcome.ahead else "-",
+        )  # fmt: skip
+    table.add_row("nobody can do better than", _money(plan.bound), *[""] * 7)
+    console.print(table)
+    for line in words(plan):
+        typer.echo(line)
+
+
+def words(plan: Plan) -> list[str]:
+    """The recommendation in plain words."""
+    volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", _span(plan.width)
+    beats = "and beats" if plan.requests_a_day > volume else "and does not beat"
+    lines = [
+        f"recommended: {plan.recommended}",
+        f"because: {plan.reason}",
+        f"break-even volume: {volume:,.0f} requests a day; precompute all has {here} {beats} real-time",
+        f"threshold: compute a key ahead if a request within {ahead} is likelier than {plan.prices.theta():.2%}",
+    ]
+    if math.isfinite(plan.flip):
+        lines.append(f"price flip: were computing on request {plan.flip:.3g}x cheaper, real-time would win")
+    lines += [
+        f"assumed: {name} rests on the event lane that you described, and is shown, not recommended"
+        for name in plan.assumed
+    ]
+    return lines
+
+
+def as_json(plan: Plan) -> dict[str, Any]:
+    """The plan for machines; what is not a number is null."""
+    rows = {
+        name: {
+            "usd_per_day": outcome.per_day, "low": plan.intervals[name].low, "high": plan.intervals[name].high,
+            "key_hit": outcome.share(outcome.key_hits), "fresh_hit": outcome.share(outcome.fresh_hits),
+            "accepted_hit": outcome.share(outcome.fresh_hits - outcome.stale), "stale": outcome.share(outcome.stale),
+            "p95_s": outcome.p95_s(plan.prices), "computed_ahead": outcome.ahead, "wasted": outcome.wasted,
+            "computed_on_request": outcome.computed, "computed_on_events": outcome.near_line, "days": outcome.days,
+        }
+        for name, outcome in plan.outcomes.items()
+    }  # fmt: skip
+    gates = [
+        {"candidate": g.candidate, "against": g.against, "ratio": g.ratio.value, "upper": g.ratio.upper,
+         "adopted": g.adopted}
+        for g in plan.gates
+    ]  # fmt: skip
+    return {
+        "recommended": plan.recommended, "reason": plan.reason, "best_simple": plan.best_simple, "strategies": rows,
+        "gates": gates, "bound_usd_per_day": plan.bound, "requests_per_day": plan.requests_a_day, "keys": plan.keys,
+        "window_s": plan.width, "break_even_requests_per_day": plan.break_even,
+        "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.prices.theta(),
+        "assumed": list(plan.assumed), "notes": list(plan.notes), "front": plan.front,
+    }  # fmt: skip
+
+
+def _unit_prices(prices: Prices) -> str:
+    parts = (("on request", prices.on_demand), ("a serve", prices.serve), ("in batch", prices.batch))
+    return ", ".join(f"${value:g} {name}" for name, value in (*parts, ("stored", prices.write)))
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"  # noqa: PLR2004 - cents do not matter there
+
+
+def _span(seconds_long: float) -> str:
+    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds_long >= unit:
+            return f"{seconds_long / unit:g} {name}"
+    return f"{seconds_long:g} s"

@@ -1,0 +1,117 @@
+"""Cost against hit rate against latency: what more hits cost, and which strategies nothing beats.
+
+Sweeping the value of a second of waiting moves the threshold per key and traces the front; "p95 <= 150 ms" is then the
+constraint "hit >= 0.95".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from parbake.errors import BadInput, MissingDependency
+from parbake.planner.breakeven import Prices
+from parbake.planner.replay import Outcome
+
+SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
+"""Dollars for a second of waiting less, from nothing to more than any batch price."""
+BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"
+SUFFIXES = (".svg", ".png")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One way to run a task: dollars a day, the shares of hits that are fresh and accepted, p95 in seconds."""
+
+    name: str
+    per_day: float
+    fresh: float
+    accepted: float
+    p95_s: float
+    efficient: bool = False
+
+
+def point(outcome: Outcome, prices: Prices, *, name: str = "", per_day: float | None = None) -> Point:
+    """Where a replayed strategy stands."""
+    fresh = outcome.share(outcome.fresh_hits)
+    return Point(
+        name or outcome.name, outcome.per_day if per_day is None else per_day, fresh,
+        fresh - outcome.share(outcome.stale), outcome.p95_s(prices),
+    )  # fmt: skip
+
+
+def efficient(points: Iterable[Point]) -> list[Point]:
+    """The points in order of cost, marked where no other is as cheap, as accepted and as fast, and better in one."""
+    ordered = sorted(points, key=lambda p: (p.per_day, -p.accepted, p.p95_s))
+    return [replace(p, efficient=not any(_beats(other, p) for other in ordered)) for p in ordered]
+
+
+def sweep(run: Callable[[Prices], Outcome], prices: Prices, worth: Sequence[float] = SECONDS_WORTH) -> list[Point]:
+    """Points of the strategy per key, as a second of waiting is worth more and more; the cost shown leaves that out."""
+    found = []
+    for value in worth:
+        priced = replace(prices, second=prices.second + value)
+        outcome = run(priced)
+        waited = outcome.computed * prices.on_demand_s + (outcome.requests - outcome.computed) * prices.serve_s
+        per_day = outcome.per_day - value * waited / outcome.days
+        found.append(point(outcome, prices, name=f"per key, ${value:g} a second", per_day=per_day))
+    return found
+
+
+def _beats(other: Point, mine: Point) -> bool:
+    mine_is = (mine.per_day, -mine.accepted, mine.p95_s)
+    other_is = (other.per_day, -other.accepted, other.p95_s)
+    return all(o <= m for o, m in zip(other_is, mine_is, strict=True)) and other_is != mine_is
+
+
+def must_be_picture(path: Path) -> None:
+    """Raise :class:`BadInput` for another suffix, :class:`MissingDependency` where nothing can draw."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"--picture {path}: ends with .svg or .png", field="picture")
+    try:
+        import matplotlib  # noqa: ICN001, F401 - only whether it is there
+    except ImportError as missing:
+        raise MissingDependency("pictures need: pip install 'parbake[plots]'", field="matplotlib") from missing
+
+
+def draw(path: Path, points: Sequence[Point]) -> None:
+    """Draw cost against accepted hits; a filled point is efficient."""
+    must_be_picture(path)
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot as plt
+
+    with mpl.rc_context({"svg.hashsalt": "plan", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}):
+        figure = _figure(points)
+        is_svg = path.suffix.lower() == ".svg"
+        figure.savefig(path, dpi=150, metadata={"Date": None} if is_svg else None)
+        plt.close(figure)
+
+
+def _figure(points: Sequence[Point]) -> Any:
+    from matplotlib import pyplot as plt
+
+    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    swept = [p for p in points if p.name.startswith("per key, $")]
+    axis.plot([p.per_day for p in swept], [p.accepted for p in swept], color=BLUE, marker="o", markersize=4,
+              label="per key, as waiting costs more")  # fmt: skip
+    for p in points:
+        if p in swept:
+            continue
+        face = ORANGE if p.efficient else "none"
+        axis.plot(p.per_day, p.accepted, color=ORANGE, marker="s", markerfacecolor=face, linestyle="none")
+        axis.annotate(p.name, (p.per_day, p.accepted), textcoords="offset points", xytext=(6, 5))
+    axis.axhline(0.95, color=BLACK, linewidth=0.8, linestyle="--")
+    axis.annotate("p95 is that of a hit from here", (0.99, 0.95), xycoords=("axes fraction", "data"), ha="right",
+                  xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
+    axis.set_xscale("log")
+    axis.margins(x=0.15)
+    axis.set_ylim(-0.03, 1.05)
+    axis.set_xlabel("US dollars a day (logarithmic)")
+    axis.set_ylabel("accepted hits, share of requests")
+    axis.set_title("Cost against hits and latency; filled squares are beaten by nothing")
+    axis.legend(loc="center right", fontsize=8)
+    return figure

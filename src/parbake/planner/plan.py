@@ -1,0 +1,242 @@
+"""The decision: replay every strategy, and leave the simple rules only for what surely beats the best of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parbake.planner.breakeven import Prices, break_even_volume, flip_factor
+from parbake.planner.demand import Logistic, Predictor
+from parbake.planner.front import Point, efficient, point, sweep
+from parbake.planner.intervals import Interval, Resampler
+from parbake.planner.log import RequestLog
+from parbake.planner.perkey import Activity, EventLane, PerKey, measured_lane, refit_times
+from parbake.planner.replay import (
+    Everything,
+    Lazy,
+    Outcome,
+    Windows,
+    clairvoyant,
+    cut,
+    real_time,
+    replay,
+    with_session_starts,
+)
+
+FEWEST_PAST, FEWEST_EVALUATED = 6, 4
+"""Usable windows that must have passed, and that must be left to judge by."""
+EVALUATED = 0.5
+"""The part of the log, its newest, on which strategies are judged."""
+REAL_TIME, ALL, LAZY = "real-time", "precompute all", "lazy"
+PER_KEY, PER_KEY_EVENTS = "per key", "per key + events"
+SIMPLE = (REAL_TIME, ALL, LAZY)
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Whether a strategy may replace the best simple rule. ``ratio`` is its cost over that rule's."""
+
+    candidate: str
+    against: str
+    ratio: Interval
+    adopted: bool
+
+
+@dataclass(slots=True)
+class Plan:
+    """What was found. ``assumed`` names strategies that rest on an assumption: shown, never recommended.
+
+    ``bound`` is what no policy can undercut, ``break_even`` the requests a day from which precomputing all beats
+    real-time, ``flip`` how many times cheaper request-time computing must become to beat what is recommended.
+    """
+
+    prices: Prices
+    outcomes: dict[str, Outcome]
+    intervals: dict[str, Interval]
+    bound: float
+    best_simple: str
+    recommended: str
+    reason: str
+    gates: list[Gate]
+    requests_a_day: float
+    break_even: float
+    flip: float
+    keys: int
+    width: float
+    notes: tuple[str, ...]
+    assumed: tuple[str, ...]
+    front: list[Point] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Study:
+    """A log, cut and priced, with the windows to judge by."""
+
+    log: RequestLog
+    windows: Windows
+    prices: Prices
+    judged: range
+    progress: Progress | None = None
+
+    def simple(self) -> dict[str, Outcome]:
+        """Replay the three rules that need no prediction."""
+        found = {REAL_TIME: real_time(self.log, self.windows, self.prices, self.judged)}
+        for policy in (Everything(self.windows), Lazy()):
+            found[policy.name] = replay(
+                self.log, self.windows, self.prices, policy, self.judged, progress=self._bar(policy.name)
+            )
+        return found
+
+    def policy(self, predictor: Predictor) -> PerKey:
+        """The strategy per key."""
+        return PerKey(Activity(self.log, self.windows), self.prices, predictor, refit_times(self.judged))
+
+    def per_key(self, policy: PerKey) -> Outcome:
+        """Replay it."""
+        bar = self._bar(policy.name)
+        return replay(self.log, self.windows, policy.prices, policy, self.judged, progress=bar)
+
+    def with_events(self, policy: PerKey, assumed: EventLane | None) -> Outcome | None:
+        """Replay it beside an event lane: on the log's own signals, else on assumed ones; none if that cannot pay."""
+        if self.log.signal.any():
+            lane, log, precision = measured_lane(self.log, self.windows, self.judged.start), self.log, 1.0
+        elif assumed is not None:
+            lane, precision = assumed, assumed.precision
+            log = with_session_starts(self.log, coverage=assumed.coverage)
+        else:
+            return None
+        if not lane.pays(self.prices):
+            return None
+        windows = self.windows if log is self.log else cut(log, self.windows.width)
+        beside = policy.sharing(self.prices, events=lane, name=PER_KEY_EVENTS)
+        bar = self._bar(PER_KEY_EVENTS)
+        return replay(log, windows, self.prices, beside, self.judged, precision=precision, progress=bar)
+
+    def front(self, policy: PerKey | None, outcomes: dict[str, Outcome]) -> list[Point]:
+        """Cost, hits and latency of all strategies, and of the one per key as waiting costs more."""
+        points = [point(outcome, self.prices) for outcome in outcomes.values()]
+        if policy is not None:
+            points += sweep(lambda prices: self.per_key(policy.sharing(prices)), self.prices)
+        return efficient(points)
+
+    def _bar(self, name: str) -> Callable[[int, int], None] | None:
+        show = self.progress
+        return (lambda done, total: show(name, done, total)) if show else None
+
+
+def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
+    """Adopt only if the one-sided 95 % bound of the cost ratio is below 1, by users resampled in pairs."""
+    ratio = resampler.ratio(candidate.cost, simple.cost)
+    return Gate(candidate.name, simple.name, ratio, max(ratio.value, ratio.upper) < 1.0)
+
+
+def make(
+    log: RequestLog, prices: Prices, *, sla_s: float, predictor: Predictor | None = None,
+    events: EventLane | None = None, with_front: bool = True, judged: range | None = None,
+    progress: Progress | None = None,
+) -> Plan:  # fmt: skip
+    """Plan a task whose results hold for ``sla_s`` seconds.
+
+    ``events`` assumes an event lane where the log has no signals; with signals in the log, the lane is replayed as it
+    would have been. ``judged`` names the windows to judge by, by default the newest half.
+    """
+    study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
+    outcomes, policy = study.simple(), None
+    if not doubts:
+        policy = study.policy(predictor or Logistic())
+        outcomes[PER_KEY] = study.per_key(policy)
+        if (beside := study.with_events(policy, events)) is not None:
+            outcomes[PER_KEY_EVENTS] = beside
+    plan = decided(study, outcomes, doubts)
+    if with_front:
+        plan.front = study.front(policy, outcomes)
+    return plan
+
+
+def prepare(
+    log: RequestLog, prices: Prices, *, sla_s: float, judged: range | None = None, progress: Progress | None = None
+) -> tuple[Study, tuple[str, ...]]:
+    """Cut a log and choose the windows to judge by; and why nothing can be learned from it, if so."""
+    windows = cut(log, sla_s)
+    chosen = _newest(windows) if judged is None else judged
+    past, left = (int(np.count_nonzero(windows.usable[part])) for part in (_before(chosen), _within(chosen)))
+    if past >= FEWEST_PAST and left >= FEWEST_EVALUATED:
+        return Study(log, windows, prices, chosen, progress), log.doubts
+    if not windows.usable.any():
+        windows.usable[:] = True
+    few = f"it has {past + left} whole freshness windows, too few to learn from some and judge by others"
+    return Study(log, windows, prices, range(windows.count), progress), (*log.doubts, few)
+
+
+def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str]) -> Plan:
+    """Choose among replayed strategies."""
+    resampler = Resampler(study.log.keys)
+    best = min(SIMPLE, key=lambda name: outcomes[name].per_day)
+    is_assumed = PER_KEY_EVENTS in outcomes and not study.log.signal.any()
+    gates = [gate(outcomes[n], outcomes[best], resampler) for n in (PER_KEY, PER_KEY_EVENTS) if n in outcomes]
+    passed = [g.candidate for g in gates if g.adopted and not (is_assumed and g.candidate == PER_KEY_EVENTS)]
+    chosen = min(passed, key=lambda name: outcomes[name].per_day, default=best)
+    lazy = outcomes[LAZY]
+    return Plan(
+        prices=study.prices, outcomes=outcomes,
+        intervals={n: resampler.total(o.cost, scale=1 / o.days) for n, o in outcomes.items()},
+        bound=clairvoyant(study.log, lazy, study.prices), best_simple=best, recommended=chosen,
+        reason=_reason(chosen, gates, doubts), gates=gates, requests_a_day=lazy.requests / lazy.days,
+        break_even=_break_even(outcomes[ALL], study.prices), flip=_flip(outcomes[chosen], study.prices),
+        keys=study.log.keys, width=study.windows.width, notes=study.log.notes,
+        assumed=(PER_KEY_EVENTS,) if is_assumed else (),
+    )  # fmt: skip
+
+
+def _reason(chosen: str, gates: Sequence[Gate], doubts: Sequence[str]) -> str:
+    if doubts:
+        return f"{chosen} is the cheapest simple rule; keys are not chosen one by one, because {'; and '.join(doubts)}"
+    of = {g.candidate: g for g in gates}
+    if chosen in of:
+        g = of[chosen]
+        return (
+            f"{chosen} costs {g.ratio.value:.3g} of {g.against}, the best simple rule, and surely less than it: the "
+            f"upper bound is {g.ratio.upper:.3g}"
+        )
+    g = of[PER_KEY]
+    return (
+        f"{chosen} is the cheapest simple rule, and choosing keys one by one does not surely beat it: it costs "
+        f"{g.ratio.value:.3g} of it, with an upper bound of {g.ratio.upper:.3g}"
+    )
+
+
+def _break_even(everything: Outcome, prices: Prices) -> float:
+    ahead = everything.ahead / everything.days
+    return break_even_volume(
+        batch=ahead * prices.batch, storage=ahead * prices.write, on_demand=prices.request, serve=prices.stored
+    )
+
+
+def _flip(outcome: Outcome, prices: Prices) -> float:
+    """How many times cheaper computing on request must become to beat a strategy, its choices unchanged."""
+    if outcome.name == REAL_TIME:
+        return math.nan
+    on_request = outcome.computed * prices.request
+    served = outcome.requests - outcome.computed
+    fixed = float(outcome.cost.sum()) - on_request - served * prices.stored
+    return flip_factor(prices, fixed=fixed, computed=outcome.computed, served=served, requests=outcome.requests)
+
+
+def _newest(windows: Windows) -> range:
+    usable = np.flatnonzero(windows.usable)
+    if not len(usable):
+        return range(0)
+    return range(int(usable[int(len(usable) * (1 - EVALUATED))]), int(usable[-1]) + 1)
+
+
+def _before(judged: range) -> slice:
+    return slice(0, judged.start)
+
+
+def _within(judged: range) -> slice:
+    return slice(judged.start, judged.stop)

@@ -1,0 +1,197 @@
+"""What a call costs: a dated book of provider prices with overrides, and a task's prices as a file states them.
+
+The multipliers for batch, flex and cached tokens differ by model and date, so they stand in the book, not in code.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import msgspec
+
+from parbake.errors import BadInput
+
+T = TypeVar("T")
+MILLION = 1_000_000
+Processing = Literal["standard", "batch", "flex"]
+MULTIPLIERS = ("batch", "flex", "cache_read", "cache_write", "cache_write_hour")
+_AMOUNTS = ("input", "output", *MULTIPLIERS)
+
+
+class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One model's prices from a day on: US dollars per million tokens, and multipliers of them (``None``: not offered).
+
+    ``batch`` and ``flex`` multiply every token's price, the ``cache_`` ones that of an input token. ``context`` names
+    the price tier, such as ``long``.
+    """
+
+    provider: str
+    model: str
+    since: dt.date
+    input: float
+    output: float
+    context: str = "standard"
+    batch: float | None = None
+    flex: float | None = None
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_hour: float | None = None
+
+    @property
+    def name(self) -> tuple[str, str, str]:
+        """What identifies the price beside its date."""
+        return self.provider, self.model, self.context
+
+
+class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tokens of one call. ``input`` are those that are neither read from a cache nor written to one."""
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+
+
+class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All prices known on a day, with where they come from."""
+
+    as_of: dt.date
+    rates: tuple[Rate, ...]
+    source: str = ""
+
+    def rate(self, provider: str, model: str, *, on: dt.date, context: str = "standard") -> Rate:
+        """The price in force on a day; never another context's: a long prompt at the standard price is a wrong price.
+
+        Raises:
+            BadInput: nothing is known for the model, the context, or so early a day.
+        """
+        of_model = [r for r in self.rates if (r.provider, r.model) == (provider, model)]
+        if not of_model:
+            raise BadInput(f"no price for {provider} {model}", field="model")
+        of_context = [r for r in of_model if r.context == context]
+        if not of_context:
+            known = ", ".join(sorted({r.context for r in of_model}))
+            raise BadInput(
+                f"{provider} {model} has no price for context {context!r}, only for {known}", field="context"
+            )
+        in_force = [r for r in of_context if r.since <= on]
+        if not in_force:
+            first = min(r.since for r in of_context)
+            raise BadInput(f"{provider} {model} has no price on {on}: the first is of {first}", field="since")
+        return max(in_force, key=lambda r: r.since)
+
+    def overridden(self, rates: Sequence[Rate]) -> Book:
+        """This book, in which ``rates`` replace what has the same provider, model, context and date."""
+        replaced = {(*r.name, r.since) for r in rates}
+        kept = [r for r in self.rates if (*r.name, r.since) not in replaced]
+        return msgspec.structs.replace(self, rates=(*kept, *rates))
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One amount that differs between two dates; ``None`` where there was, or is, no such price."""
+
+    provider: str
+    model: str
+    context: str
+    what: str
+    before: float | None
+    after: float | None
+
+    @property
+    def times_cheaper(self) -> float:
+        """Before over after; infinite when it became free, not a number when there is nothing to compare."""
+        if self.before is None or self.after is None:
+            return math.nan
+        return self.before / self.after if self.after else math.inf
+
+
+def checked(book: Book, *, today: dt.date) -> Book:
+    """Return the book if it can be right.
+
+    Raises:
+        BadInput: it is from the future, or a price is negative or not finite, dated after the book, given twice, or
+            a batch or flex price is not below the standard one.
+    """
+    if book.as_of > today:
+        raise BadInput(f"as_of={book.as_of}: the price book is from the future (today is {today})", field="as_of")
+    seen = set()
+    for rate in book.rates:
+        where = f"{rate.provider} {rate.model} ({rate.context}, {rate.since})"
+        if rate.since > book.as_of:
+            raise BadInput(f"{where}: later than the book, which is of {book.as_of}", field="since")
+        if (*rate.name, rate.since) in seen:
+            raise BadInput(f"{where}: given twice", field="rates")
+        seen.add((*rate.name, rate.since))
+        for name in _AMOUNTS:
+            value = getattr(rate, name)
+            if value is not None and not (value >= 0 and math.isfinite(value)):
+                raise BadInput(f"{where}: {name}={value} must not be negative", field=name)
+        for name in ("batch", "flex"):
+            value = getattr(rate, name)
+            if value is not None and value >= 1:
+                raise BadInput(f"{where}: {name}={value} is not below the standard price", field=name)
+    return book
+
+
+def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard") -> float:
+    """US dollars of one call.
+
+    Raises:
+        BadInput: the model is not offered with that processing or caching.
+    """
+    reads = _multiplier(rate, "cache_read") * tokens.cache_read if tokens.cache_read else 0.0
+    writes = _multiplier(rate, "cache_write") * tokens.cache_write if tokens.cache_write else 0.0
+    standard = rate.input * (tokens.input + reads + writes) + rate.output * tokens.output
+    return standard / MILLION * (1.0 if processing == "standard" else _multiplier(rate, processing))
+
+
+def calls_until_cache_pays(write: float, read: float) -> int:
+    """From which call on caching a prompt is cheaper than sending it each time.
+
+    ``write`` and ``read`` are multipliers of the input price: ``n`` calls cost ``write + (n - 1) read`` instead of
+    ``n``. A write at 1.25 with reads at 0.1 pays from the 2nd call, one at 2 from the 3rd.
+    """
+    if not 0 <= read < 1:
+        raise BadInput(f"read={read}: a cached token must be cheaper than a sent one", field="read")
+    return max(1, math.floor((write - read) / (1 - read)) + 1)
+
+
+def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[Change]:
+    """What differs between the prices in force on two dates."""
+    for provider, model, context in sorted({rate.name for rate in book.rates}):
+        old, new = (_in_force(book, (provider, model, context), day) for day in (before, after))
+        for what in _AMOUNTS:
+            was, now = getattr(old, what, None), getattr(new, what, None)
+            if was != now:
+                yield Change(provider, model, context, what, was, now)
+
+
+def read_book(path: Path, *, today: dt.date) -> Book:
+    """Read and check a book; raises :class:`BadInput` naming the field at fault."""
+    return checked(decoded(path, Book), today=today)
+
+
+def decoded(path: Path, kind: type[T]) -> T:
+    """Read a JSON file of a known form; raises :class:`BadInput` with what is wrong with it."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise BadInput(f"--prices {path}: {error.strerror or error}", field="prices") from error
+    except msgspec.DecodeError as error:
+        raise BadInput(f"--prices {path}: {error}", field="prices") from error
+
+
+def _in_force(book: Book, name: tuple[str, str, str], day: dt.date) -> Rate | None:
+    found = [rate for rate in book.rates if rate.name == name and rate.since <= day]
+    return max(found, key=lambda rate: rate.since) if found else None
+
+
+def _multiplier(rate: Rate, name: str) -> float:
+    value: float | None = getattr(rate, name)
+    if value is None:
+        raise BadInput(f"{rate.provider} {rate.model} ({rate.context}) has no {name} price", field=name)
+    return value

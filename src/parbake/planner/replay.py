@@ -1,0 +1,297 @@
+"""Counterfactual replay: what each strategy would have cost on a log that happened.
+
+A log of requests says everything that a strategy needs to be judged: who asked, and when. A result is stored for one
+freshness window whatever made it, so in any window a key is computed on request at most once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parbake.planner.breakeven import Prices
+from parbake.planner.log import DAY, Codes, Flags, RequestLog, Times
+
+Floats = NDArray[np.float64]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """Time cut into freshness windows of ``width`` seconds; ``bounds`` (count + 1,) are rows of the log.
+
+    ``usable`` (count,) is false where the log has a gap, a clock jump, or only a part of the window. ``known`` is, per
+    key, the first window that begins after the key is known (0 for all when the population is).
+    """
+
+    start: float
+    width: float
+    bounds: NDArray[np.int64]
+    usable: Flags
+    known: NDArray[np.int32]
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.usable)
+
+    def begin(self, window: int) -> float:
+        """When a window begins, epoch seconds."""
+        return self.start + window * self.width
+
+
+def cut(log: RequestLog, width: float) -> Windows:
+    """Cut a log into windows, from the UTC day (or the multiple of ``width``, if that is shorter) it begins in."""
+    grid = min(width, DAY)
+    start = math.floor(log.time[0] / grid) * grid
+    count = int((log.time[-1] - start) // width) + 1
+    edges = start + np.arange(count + 1) * width
+    usable = np.ones(count, dtype=np.bool_)
+    usable[-1] = log.time[-1] >= edges[-1] - width / 100
+    usable[0] &= bool(log.time[0] <= start + width / 2)
+    for begin, end in log.left_out:
+        usable[max(0, int((begin - start) // width)) : int((end - start) // width) + 1] = False
+    known = np.full(log.keys, count, dtype=np.int32)
+    if log.population:
+        known[:] = 0
+    else:
+        keys, rows = np.unique(log.key, return_index=True)
+        known[keys] = ((log.time[rows] - start) // width + 1).astype(np.int32)
+    return Windows(start, width, np.searchsorted(log.time, edges), usable, known)
+
+
+class Policy(Protocol):
+    """Which keys to compute ahead."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def uses_events(self) -> bool:
+        """Whether signals compute."""
+        ...
+
+    def picks(self, window: int, valid_until: Floats) -> Codes:
+        """The keys to compute when a window begins; ``valid_until`` (keys,) says until when what is stored holds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """Compute on the first request and keep the result for its window: what every cache does."""
+
+    name: str = "lazy"
+    uses_events: bool = False
+
+    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - nothing, whatever there is
+        """Nothing."""
+        return np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """Compute all known keys ahead."""
+
+    windows: Windows
+    name: str = "precompute all"
+    uses_events: bool = False
+
+    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - all, whatever there is
+        """All that are known by then."""
+        return np.flatnonzero(self.windows.known <= window).astype(np.int32)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a strategy did. ``cost`` (keys,) in dollars, over the evaluated ``windows``; ``days`` is how long they are.
+
+    ``key_hits`` found a stored result, right or not, ``fresh_hits`` one within its window, ``stale`` is how many of
+    these are expected to be outdated at the declared rate of change; the rest of them is accepted. ``wasted`` were
+    computed ahead and never read.
+    """
+
+    name: str
+    cost: Floats
+    days: float = 0.0
+    requests: int = 0
+    key_hits: int = 0
+    fresh_hits: int = 0
+    stale: float = 0.0
+    computed: int = 0
+    near_line: int = 0
+    ahead: int = 0
+    read_ahead: int = 0
+    windows: list[int] = field(default_factory=list)
+    by_window: list[float] = field(default_factory=list)
+
+    @property
+    def per_day(self) -> float:
+        """Dollars a day."""
+        return float(self.cost.sum()) / self.days if self.days else math.nan
+
+    @property
+    def wasted(self) -> int:
+        """Computed ahead and never read within the window."""
+        return self.ahead - self.read_ahead
+
+    def share(self, count: float) -> float:
+        """Of all requests."""
+        return count / self.requests if self.requests else math.nan
+
+    def p95_s(self, prices: Prices) -> float:
+        """The 95th percentile of latency in seconds; a hit takes one time, a computation another."""
+        return prices.serve_s if self.share(self.fresh_hits) >= 0.95 else prices.on_demand_s  # noqa: PLR2004 - the 95 of p95
+
+
+def real_time(log: RequestLog, windows: Windows, prices: Prices, evaluated: range) -> Outcome:
+    """Compute each request, store nothing."""
+    found = Outcome("real-time", np.zeros(log.keys))
+    for window in _usable(windows, evaluated):
+        rows = slice(windows.bounds[window], windows.bounds[window + 1])
+        keys = log.key[rows][~log.signal[rows]]
+        np.add.at(found.cost, keys, prices.request)
+        found.requests += len(keys)
+        found.computed += len(keys)
+        _close(found, window, len(keys) * prices.request, windows)
+    return found
+
+
+def replay(
+    log: RequestLog, windows: Windows, prices: Prices, policy: Policy, evaluated: range, *, precision: float = 1.0,
+    progress: Progress | None = None,
+) -> Outcome:  # fmt: skip
+    """Play a policy over the evaluated windows; the window before them fills the store, free of charge.
+
+    With a policy that uses events, a signal computes near-line what is not valid; ``precision`` is the share of
+    signals that a request follows, where the log holds only those (each then pays for the others, too).
+    """
+    found = Outcome(policy.name, np.zeros(log.keys))
+    valid_until = np.full(log.keys, -np.inf)
+    seen = windows.known < evaluated.start if not log.population else np.zeros(log.keys, dtype=np.bool_)
+    store = _Store(valid_until, seen.copy(), windows.width)
+    if evaluated.start > 0:
+        _play(log, windows, store, evaluated.start - 1, uses_events=False)
+    for done, window in enumerate(_usable(windows, evaluated)):
+        picked = policy.picks(window, valid_until)
+        valid_until[picked] = windows.begin(window + 1)
+        store.seen[picked] = True
+        _charge(found, _play(log, windows, store, window, uses_events=policy.uses_events), picked, prices, precision)
+        _close(found, window, float(found.cost.sum()) - sum(found.by_window), windows)
+        if progress:
+            progress(done + 1, len(evaluated))
+    return found
+
+
+def clairvoyant(log: RequestLog, lazy: Outcome, prices: Prices) -> float:
+    """Dollars a day that no policy can undercut, on the windows that ``lazy`` was replayed on.
+
+    Any computation serves at most the requests of one window's length, and computing on the first uncovered request
+    covers them with the fewest computations (the greedy cover of points by intervals); each costs at least the
+    cheapest way to compute, and each request at least a serve.
+    """
+    cheapest = min(prices.ahead, prices.miss)
+    if prices.near_line is not None:
+        cheapest = min(cheapest, prices.near_line + prices.write)
+    cheapest = min(cheapest, prices.request - prices.stored)  # a computation that is not even stored
+    return (lazy.computed * cheapest + lazy.requests * prices.stored) / lazy.days if len(log.key) else 0.0
+
+
+def with_session_starts(log: RequestLog, *, coverage: float, idle_s: float = 1800.0, seed: int = 0) -> RequestLog:
+    """A log to which a share of the sessions announce themselves: what an event lane could see, as an assumption.
+
+    A session starts with a request after ``idle_s`` without one; its signal comes just before it. Signals that no
+    request follows are not in it: charge for them by ``precision``.
+    """
+    order = np.lexsort((log.time, log.key))
+    key, time = log.key[order], log.time[order]
+    starts = np.ones(len(order), dtype=np.bool_)
+    starts[1:] = (key[1:] != key[:-1]) | (time[1:] - time[:-1] > idle_s)
+    chosen = order[starts]
+    chosen = np.sort(chosen[np.random.default_rng(seed).random(len(chosen)) < coverage])
+    place = np.searchsorted(np.arange(len(log.key)), chosen)
+    return RequestLog(
+        np.insert(log.key, place, log.key[chosen]),
+        np.insert(log.time, place, log.time[chosen]),
+        np.insert(log.signal, place, np.ones(len(chosen), dtype=np.bool_)),
+        log.keys, log.names, log.population, log.left_out, log.notes, log.doubts,
+    )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Store:
+    valid_until: Floats
+    seen: Flags
+    width: float
+
+
+@dataclass(slots=True)
+class _Played:
+    """One window: request keys, which were hits, ages of hits, and who was computed how."""
+
+    keys: Codes
+    fresh: Flags
+    old: Flags
+    age: Times
+    computed: Codes
+    near_line: Codes
+
+
+def _usable(windows: Windows, evaluated: range) -> list[int]:
+    return [window for window in evaluated if windows.usable[window]]
+
+
+def _play(log: RequestLog, windows: Windows, store: _Store, window: int, *, uses_events: bool) -> _Played:
+    rows = slice(windows.bounds[window], windows.bounds[window + 1])
+    keys, times, signals = log.key[rows], log.time[rows], log.signal[rows]
+    if not uses_events and signals.any():
+        keys, times, signals = keys[~signals], times[~signals], signals[~signals]
+    late = np.flatnonzero(times >= store.valid_until[keys])
+    _, first = np.unique(keys[late], return_index=True)
+    computing = late[first]
+    fresh = np.ones(len(keys), dtype=np.bool_)
+    fresh[computing] = False
+    computed_at = store.valid_until[keys] - store.width
+    had = store.seen[keys]
+    store.valid_until[keys[computing]] = times[computing] + store.width
+    store.seen[keys] = True
+    computed_at[late] = store.valid_until[keys[late]] - store.width
+    asked = ~signals
+    lazily, by_event = computing[asked[computing]], computing[~asked[computing]]
+    return _Played(
+        keys[asked], fresh[asked], (had | fresh)[asked], (times - computed_at)[asked], keys[lazily], keys[by_event]
+    )
+
+
+def _charge(found: Outcome, played: _Played, picked: Codes, prices: Prices, precision: float) -> None:
+    changed = prices.changes_a_day / DAY
+    near = prices.near_line if prices.near_line is not None else prices.batch
+    stale = -np.expm1(-changed * played.age[played.fresh])
+    np.add.at(found.cost, played.keys, prices.stored)
+    np.add.at(found.cost, played.keys[played.fresh], stale * prices.stale_serve)
+    found.cost[played.computed] += prices.miss
+    found.cost[played.near_line] += (near + prices.write) / precision
+    found.cost[picked] += prices.ahead + (prices.job / len(picked) if len(picked) else 0.0)
+    found.requests += len(played.keys)
+    found.fresh_hits += int(np.count_nonzero(played.fresh))
+    found.key_hits += int(np.count_nonzero(played.old))
+    found.stale += float(stale.sum())
+    found.computed += len(played.computed)
+    found.near_line += len(played.near_line)
+    found.ahead += len(picked)
+    if len(picked):
+        is_picked = np.zeros(len(found.cost), dtype=np.bool_)
+        is_picked[picked] = True
+        found.read_ahead += int(np.count_nonzero(is_picked[np.unique(played.keys)]))
+
+
+def _close(found: Outcome, window: int, cost: float, windows: Windows) -> None:
+    found.windows.append(window)
+    found.by_window.append(cost)
+    found.days += windows.width / DAY

@@ -1,0 +1,207 @@
+"""When a decision should be reversed: five watches, each of which proposes and none of which acts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import NormalDist, fmean, stdev
+from typing import Literal
+
+from parbake.errors import BadInput
+from parbake.planner.breakeven import Prices
+
+HOUR, DAY = 3600.0, 86_400.0
+HitKind = Literal["key", "fresh", "accepted"]
+ACTIONS: Mapping[HitKind, str] = {
+    "key": "compute ahead for more keys: lower the threshold or enlarge the pool",
+    "fresh": "refresh more often, or compute on events",
+    "accepted": "enlarge the candidate pool, or refresh more often",
+}
+CONFIDENCE = 0.95
+FEWEST_PAIRS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What to change and why. ``saving`` in dollars a day, or none; ``at`` in epoch seconds."""
+
+    trigger: str
+    task: str
+    at: float
+    reason: str
+    action: str
+    evidence: Mapping[str, float] = field(default_factory=dict)
+    saving: float | None = None
+
+
+@dataclass(slots=True)
+class HitRate:
+    """Watches one hit rate: an exponentially weighted mean, three standard errors, and a dwell between changes.
+
+    A rate moves with the hour of the day, so an hourly check flips all the time, and a CUSUM adds the daily swing up.
+    The mean over a day with its standard error (Roberts 1959) does neither. It is low when surely below ``floor`` and
+    clears when above ``floor + clear``; between two changes lie at least ``dwell_s``.
+    """
+
+    task: str
+    kind: HitKind
+    floor: float = 0.60
+    clear: float = 0.03
+    memory_s: float = DAY
+    dwell_s: float = DAY
+    errors: float = 3.0
+    least_s: float = 6 * HOUR
+    is_low: bool = False
+    _weight: float = 0.0
+    _hits: float = 0.0
+    _squares: float = 0.0
+    _first: float = math.nan
+    _last: float = math.nan
+    _changed: float = -math.inf
+
+    def observe(self, at: float, *, requests: int, hits: int) -> Proposal | None:
+        """Take in what happened since the last call, until ``at``; a proposal when the rate has become low."""
+        if not 0 <= hits <= requests:
+            raise BadInput(f"hits={hits} of requests={requests}", field="hits")
+        self._first = at if math.isnan(self._first) else self._first
+        fade = 1.0 if math.isnan(self._last) else math.exp(-max(0.0, at - self._last) / self.memory_s)
+        self._last = at
+        self._weight = self._weight * fade + requests
+        self._hits = self._hits * fade + hits
+        self._squares = self._squares * fade**2 + requests
+        if not requests or at - self._first < self.least_s or at - self._changed < self.dwell_s:
+            return None
+        if self.is_low and self.rate > self.floor + self.clear:
+            self.is_low, self._changed = False, at
+        elif not self.is_low and self.rate + self.errors * self.error < self.floor:
+            self.is_low, self._changed = True, at
+            return self._proposal(at)
+        return None
+
+    @property
+    def rate(self) -> float:
+        """The weighted mean."""
+        return self._hits / self._weight if self._weight else math.nan
+
+    @property
+    def error(self) -> float:
+        """Its standard error: that of a proportion over the effective number of requests."""
+        if not self._weight:
+            return math.inf
+        effective = self._weight**2 / self._squares
+        rate = (self._hits + 1) / (self._weight + 2)
+        return math.sqrt(rate * (1 - rate) / effective)
+
+    def _proposal(self, at: float) -> Proposal:
+        evidence = {"rate": self.rate, "standard_error": self.error, "floor": self.floor}
+        reason = f"the {self.kind} hit rate is {self.rate:.1%}, surely below {self.floor:.0%}"
+        return Proposal(f"{self.kind} hit rate", self.task, at, reason, ACTIONS[self.kind], evidence)
+
+
+@dataclass(slots=True)
+class Complaints:
+    """One complaint about a stale answer is enough: its class goes to real-time until the owner clears it."""
+
+    tightened: float = 0.5
+    quarantined: dict[str, float] = field(default_factory=dict)
+
+    def complain(self, task: str, at: float, *, sla_s: float, age_s: float | None = None) -> Proposal:
+        """A proposal at once, without statistics; the new SLA is below half the old one and the answer's age."""
+        self.quarantined.setdefault(task, at)
+        shorter = self.tightened * min(sla_s, sla_s if age_s is None else age_s)
+        evidence = {"sla_s": sla_s, "proposed_sla_s": shorter} | ({} if age_s is None else {"age_s": age_s})
+        action = f"serve the class in real-time until its owner clears it; then with an SLA of {shorter:.0f} s"
+        return Proposal("stale complaint", task, at, "a stale answer led to a complaint", action, evidence)
+
+    def clear(self, task: str) -> None:
+        """The owner has looked; raises :class:`BadInput` for a task that is not in quarantine."""
+        if self.quarantined.pop(task, None) is None:
+            raise BadInput(f"{task} is not in quarantine", field="task")
+
+
+def batch_dearer(
+    task: str, at: float, *, batch: Sequence[float], real_time: Sequence[float], windows_a_day: float,
+    switching: float, horizon_days: float = 30.0,
+) -> Proposal | None:  # fmt: skip
+    """Propose real-time when batch surely costs more, and the saving within the horizon outweighs the switch.
+
+    ``batch`` and ``real_time`` are dollars in the same windows. The bound is one-sided, from paired differences
+    (Student 1908); differences of one day are added first, as windows of a day resemble each other.
+    """
+    if len(batch) != len(real_time):
+        raise BadInput("batch and real_time must have the same windows", field="batch")
+    each = max(1, round(windows_a_day))
+    differences = [b - r for b, r in zip(batch, real_time, strict=True)]
+    days = [sum(differences[n : n + each]) for n in range(0, len(differences) - each + 1, each)]
+    saving = lower_bound(days) * windows_a_day / each
+    if not saving > 0 or saving * horizon_days <= switching:
+        return None
+    evidence = {"days": float(len(days)), "mean_a_day": fmean(days), "surely_a_day": saving, "switching": switching}
+    reason = f"batch costs surely ${saving:.4g} a day more than computing on request"
+    return Proposal("batch dearer", task, at, reason, "compute on request", evidence, saving)
+
+
+def price_changed(
+    task: str, at: float, *, before: Prices, after: Prices, flip: float, replanned: float | None = None
+) -> Proposal | None:
+    """Propose a new plan on any change of price; ``flip`` is the factor at which real-time wins, from the plan.
+
+    ``replanned`` is what planning anew saves, in dollars a day, where that is known.
+    """
+    if before == after:
+        return None
+    cheaper = before.on_demand / after.on_demand if after.on_demand else math.inf
+    evidence = {"on_demand_before": before.on_demand, "on_demand_after": after.on_demand,
+                "times_cheaper": cheaper, "flip": flip}  # fmt: skip
+    if cheaper >= flip:
+        reason = f"computing on request became {cheaper:.3g}x cheaper, and from {flip:.3g}x on real-time wins"
+        return Proposal("price", task, at, reason, "compute on request", evidence, replanned)
+    reason = f"prices changed; computing on request is {cheaper:.3g}x cheaper, real-time wins from {flip:.3g}x"
+    return Proposal("price", task, at, reason, "plan anew", evidence, replanned)
+
+
+@dataclass(slots=True)
+class PeakHarm:
+    """Watches what the batch lane does to requests: p95 and CPU pressure with it on and off, at equal times of day."""
+
+    task: str
+    tolerated: float = 0.05
+    throttled: bool = False
+
+    def judge(
+        self, at: float, *, p95_on: Sequence[float], p95_off: Sequence[float], pressure_on: Sequence[float] = (),
+        pressure_off: Sequence[float] = (),
+    ) -> Proposal | None:  # fmt: skip
+        """Compare pairs of the same time of day; throttling is proposed first, and moving when that did not help.
+
+        ``p95`` in seconds; ``pressure`` the share of time in which work waits for a CPU, 0 to 1.
+        """
+        slower = lower_bound([math.log(on / off) for on, off in zip(p95_on, p95_off, strict=True)])
+        squeezed = lower_bound([on - off for on, off in zip(pressure_on, pressure_off, strict=True)])
+        if slower <= math.log1p(self.tolerated) and squeezed <= self.tolerated:
+            return None
+        action = "move the batch work to other hours or other compute" if self.throttled else "throttle the batch lane"
+        self.throttled = True
+        times = math.exp(slower) if math.isfinite(slower) else 1.0
+        evidence = {"p95_times_at_least": times, "pairs": float(len(p95_on))}
+        if math.isfinite(squeezed):
+            evidence["pressure_at_least"] = squeezed
+        reason = f"with the batch lane on, the real-time p95 is surely {times:.3g} times what it is without"
+        return Proposal("peak harm", self.task, at, reason, action, evidence)
+
+
+def lower_bound(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> float:
+    """The one-sided lower bound of a mean; minus infinity for fewer than seven values, which prove nothing."""
+    count = len(differences)
+    if count < FEWEST_PAIRS:
+        return -math.inf
+    return fmean(differences) - student(confidence, count - 1) * stdev(differences) / math.sqrt(count)
+
+
+def student(probability: float, freedom: int) -> float:
+    """Quantile of Student's t by its expansion around the normal (Abramowitz & Stegun 26.7.5)."""
+    z = NormalDist().inv_cdf(probability)
+    first, second = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3

@@ -1,0 +1,117 @@
+"""Whether the default predictor's probabilities are right, and whether it can see the future."""
+
+import numpy as np
+import pytest
+
+from parbake.planner.breakeven import STORY
+from parbake.planner.demand import Logistic, calibration_error, fit_linear, sigmoid
+from parbake.planner.log import DAY, checked
+from parbake.planner.perkey import Activity
+from parbake.planner.plan import prepare
+from parbake.planner.replay import cut
+
+BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
+
+
+def shop(seed=0, *, days=28, keys=4_000, per_day=500.0, swing=0.0, drop=1.0):
+    """Draw Zipf users; ``swing`` is how much the hour matters, ``drop`` what the last week has of the others."""
+    rng = np.random.default_rng(seed)
+    rate = rng.permutation(np.arange(1, keys + 1.0) ** -0.9)
+    hours = 1 + swing * np.cos((np.arange(4) - 2) / 4 * 2 * np.pi)
+    found = []
+    for window in range(days * 4):
+        share = hours[window % 4] / 4 * (drop if window >= (days - 7) * 4 else 1.0)
+        who = rng.choice(keys, rng.poisson(per_day * share), p=rate / rate.sum())
+        found.append((who, BEGIN + (window + rng.random(len(who))) * WIDTH))
+    key, time = (np.concatenate(part) for part in zip(*found, strict=True))
+    return checked(key.astype(np.int32), time, keys=int(key.max()) + 1, now=BEGIN + 99 * DAY, population=keys)
+
+
+def forecasts(log, judged):
+    """Return the predicted chances and what came, over some windows."""
+    windows = cut(log, WIDTH)
+    past = Activity(log, windows)
+    demand, keys = Logistic().fit(past, judged.start), np.arange(log.keys, dtype=np.int32)
+    chance = [demand.p(keys, window) for window in judged]
+    return np.concatenate(chance), np.concatenate([np.isin(keys, past.active(window)) for window in judged])
+
+
+@pytest.mark.parametrize("swing", [0.0, 0.8])
+def test_probabilities_are_calibrated(swing):
+    """At a base rate of two to three in a hundred, the mean error per bin is at most half a point."""
+    chance, hit = forecasts(shop(swing=swing), range(84, 112))
+    assert 0.01 < hit.mean() < 0.04
+    assert calibration_error(chance, hit) <= 0.005
+
+
+def test_regulars_are_told_from_strangers_and_noon_from_night():
+    """Those who come are predicted to, and a busy time of day is predicted to be busy."""
+    chance, hit = forecasts(shop(swing=0.8), range(84, 88))
+    assert chance[hit].mean() > 5 * chance[~hit].mean()
+    night, noon = chance[:4_000].mean(), chance[8_000:12_000].mean()
+    assert noon > 3 * night
+
+
+def test_the_future_is_not_seen():
+    """What happens from a window on changes nothing in what was predicted for it."""
+    log = shop()
+    cutoff = BEGIN + 21 * DAY
+    later = log.time >= cutoff
+    moved = log.key.copy()
+    moved[later] = 7
+    other = checked(moved, log.time, keys=4_000, now=BEGIN + 99 * DAY, population=4_000)
+    one, two = (forecasts(each, range(84, 85))[0] for each in (log, other))
+    assert np.array_equal(one, two)
+
+
+def test_too_little_to_learn_from_gives_the_overall_rate():
+    """A handful of requests: the same chance for each key."""
+    log = shop(keys=4_000, per_day=2.0, days=10)
+    chance, _ = forecasts(log, range(30, 31))
+    assert len(np.unique(chance)) == 1
+    assert 0 <= chance[0] < 0.01
+
+
+def test_habits_of_one_user_by_hand():
+    """A key that comes in every window is almost certain to come, one that came once long ago is not."""
+    rng = np.random.default_rng(0)
+    daily = np.repeat(np.arange(100), 112)
+    steady = BEGIN + (np.tile(np.arange(112), 100) + rng.random(len(daily))) * WIDTH
+    rare = BEGIN + rng.random(400) * 5 * DAY
+    key = np.concatenate([daily, 100 + np.arange(400)]).astype(np.int32)
+    log = checked(key, np.concatenate([steady, rare]), keys=500, now=BEGIN + 99 * DAY)
+    chance, _ = forecasts(log, range(100, 101))
+    assert chance[:100].min() > 0.95
+    assert chance[100:].max() < 0.05
+
+
+def test_the_fit_finds_the_weights_it_was_drawn_from():
+    """Newton's method on two columns, against the odds that made the data."""
+    rng = np.random.default_rng(0)
+    columns = rng.normal(3, 2, (60_000, 2)).astype(np.float32)
+    logit = -2 + 0.8 * columns[:, 0] - 0.5 * columns[:, 1]
+    model = fit_linear(columns, rng.random(60_000) < sigmoid(logit))
+    assert np.abs(model.logit(columns) - logit).max() < 0.25
+
+
+def test_calibration_error_by_hand():
+    """Half of the rows predicted at 0 that all came, half at 1 that never did: wrong by one."""
+    chance = np.repeat([0.0, 1.0], 100)
+    assert calibration_error(chance, chance == 0, bins=2) == 1.0
+    assert calibration_error(chance, chance == 1, bins=2) == 0.0
+
+
+def test_one_fit_per_block_and_none_from_the_future():
+    """The policy learns at the beginning and then from time to time, always from windows that have passed."""
+    asked = []
+
+    class Spy(Logistic):
+        def fit(self, past, until):
+            asked.append(until)
+            return super().fit(past, until)
+
+    study, _ = prepare(shop(), STORY, sla_s=WIDTH)
+    study.per_key(study.policy(Spy()))
+    assert asked == sorted(set(asked))
+    assert asked[0] == study.judged.start
+    assert 4 <= len(asked) <= 9

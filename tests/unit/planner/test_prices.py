@@ -1,0 +1,173 @@
+"""Price books, what a task's prices imply, and every price that cannot be right."""
+
+import datetime as dt
+import json
+import math
+
+import pytest
+
+from parbake.errors import BadInput
+from parbake.planner.breakeven import STORY, STORY_LOW, Prices, break_even_volume, flip_factor, read_prices
+from parbake.planner.prices import Book, Rate, Tokens, call_cost, calls_until_cache_pays, changes, checked, read_book
+
+TODAY = dt.date(2026, 11, 25)
+
+
+def rate(**changed):
+    """Return a price in force since spring."""
+    given = {"provider": "acme", "model": "small", "since": dt.date(2026, 4, 1), "input": 1.0, "output": 4.0}
+    return Rate(**{**given, "batch": 0.5, "cache_read": 0.1, "cache_write": 1.25, **changed})
+
+
+def book(*rates):
+    """Return a book of today."""
+    return Book(as_of=TODAY, rates=rates or (rate(),))
+
+
+def test_the_break_even_volume_of_the_example():
+    """$2,600 a day against $0.0119 a request: 218,487 requests a day, which the example never worked out."""
+    assert break_even_volume(batch=2_400, storage=200, on_demand=0.012, serve=0.0001) == pytest.approx(218_487, abs=1)
+    assert break_even_volume(batch=1, storage=1, on_demand=0.1, serve=0.1) == math.inf
+
+
+@pytest.mark.parametrize(
+    ("ratio", "theta"), [(100, 0.011), (20, 0.051), (10, 0.102), (5, 0.202), (4, 0.253), (2, 0.505)]
+)
+def test_the_threshold_by_hand(ratio, theta):
+    """``(batch + write) / (on_demand - serve + write)`` for each ratio of prices."""
+    prices = Prices(on_demand=0.012, serve=0.0001, batch=0.012 / ratio, write=0.00001)
+    assert prices.theta() == pytest.approx((0.012 / ratio + 0.00001) / (0.012 - 0.0001 + 0.00001))
+    assert prices.theta() == pytest.approx(theta, abs=0.0006)
+
+
+def test_waiting_and_staleness_move_the_threshold():
+    """A second that is worth something lowers it, a stale serve that costs something raises it."""
+    dear = Prices(on_demand=0.012, serve=0.0001, batch=0.00012, write=0.00001, second=0.01, stale_serve=0.001)
+    miss = 0.012 + 0.01 * 0.8 - (0.0001 + 0.01 * 0.005) + 0.00001
+    assert dear.theta(stale_serves=2.0) == pytest.approx((0.00013 + 2 * 0.001) / miss)
+
+
+def test_the_example_flips_at_a_price_1_82_times_lower():
+    """Precomputing all for $2,600 and 400,000 serves equals real-time at $0.0066 a request."""
+    flip = flip_factor(STORY, fixed=2_600, computed=0, served=400_000, requests=400_000)
+    assert flip == pytest.approx(0.012 / 0.0066)
+    low = flip_factor(STORY_LOW, fixed=2_600, computed=0, served=400_000, requests=400_000)
+    assert low < 1
+    assert flip_factor(STORY, fixed=1, computed=9, served=0, requests=9) == 1.0
+
+
+def test_a_call_is_priced_by_its_tokens_and_its_processing():
+    """Input, output and cached tokens each at their price; batch at half."""
+    tokens = Tokens(input=1_000_000, output=500_000, cache_read=1_000_000, cache_write=1_000_000)
+    assert call_cost(rate(), tokens) == pytest.approx(1.0 + 2.0 + 0.1 + 1.25)
+    assert call_cost(rate(), tokens, processing="batch") == pytest.approx(4.35 / 2)
+
+
+@pytest.mark.parametrize("asked", [{"processing": "flex"}, {"tokens": Tokens(cache_write=1)}])
+def test_what_is_not_offered_has_no_price(asked):
+    """No flex tier and no cache writes: refused, never the standard price."""
+    with pytest.raises(BadInput, match="has no"):
+        call_cost(rate(cache_write=None), asked.pop("tokens", Tokens(input=1)), **asked)
+
+
+def test_an_unknown_context_is_refused():
+    """A long prompt at the standard price would be a wrong price."""
+    with pytest.raises(BadInput, match="no price for context 'long', only for standard"):
+        book().rate("acme", "small", on=TODAY, context="long")
+
+
+@pytest.mark.parametrize(("model", "on"), [("large", TODAY), ("small", dt.date(2026, 1, 1))])
+def test_an_unknown_model_or_too_early_a_day_is_refused(model, on):
+    """Nothing is guessed."""
+    with pytest.raises(BadInput, match="no price"):
+        book().rate("acme", model, on=on)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"input": -1.0}, "input"),
+        ({"output": math.nan}, "output"),
+        ({"batch": 1.0}, "batch"),
+        ({"flex": 1.2}, "flex"),
+        ({"since": dt.date(2026, 12, 1)}, "since"),
+    ],
+)
+def test_a_price_that_cannot_be_right_is_refused(changed, field):
+    """Negative, no number, a batch price that is not below the standard one, or from tomorrow."""
+    with pytest.raises(BadInput) as caught:
+        checked(book(rate(**changed)), today=TODAY)
+    assert caught.value.field == field
+
+
+def test_a_book_from_the_future_or_with_a_price_twice_is_refused():
+    """Its clock, or its author, was wrong."""
+    with pytest.raises(BadInput, match="from the future"):
+        checked(book(), today=TODAY - dt.timedelta(days=1))
+    with pytest.raises(BadInput, match="given twice"):
+        checked(book(rate(), rate()), today=TODAY)
+
+
+def test_two_dates_differ_by_what_changed_between_them():
+    """A cut and a new model show; what stayed does not. An override replaces its own date only."""
+    later = book(rate(), rate(since=dt.date(2026, 9, 1), input=0.2), rate(model="new", since=dt.date(2026, 9, 1)))
+    found = list(changes(later, dt.date(2026, 5, 1), TODAY))
+    assert [(c.model, c.what, c.before, c.after) for c in found if c.model == "small"] == [("small", "input", 1.0, 0.2)]
+    assert found[-1].times_cheaper == pytest.approx(5.0)
+    assert {c.what for c in found if c.model == "new"} >= {"input", "output", "batch"}
+    overridden = later.overridden([rate(since=dt.date(2026, 9, 1), input=0.1)])
+    assert overridden.rate("acme", "small", on=TODAY).input == 0.1
+    assert overridden.rate("acme", "small", on=dt.date(2026, 5, 1)).input == 1.0
+
+
+def test_when_a_prompt_cache_pays():
+    """A five-minute write from the second call, an hour's from the third."""
+    assert calls_until_cache_pays(1.25, 0.1) == 2
+    assert calls_until_cache_pays(2.0, 0.1) == 3
+    with pytest.raises(BadInput):
+        calls_until_cache_pays(1.25, 1.0)
+
+
+def written(folder, **changed):
+    """Write a task's prices to a file."""
+    stated = {"as_of": "2026-11-25", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.00012, **changed}
+    path = folder / "prices.json"
+    path.write_text(json.dumps({name: value for name, value in stated.items() if value != "left out"}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"serve": -1}, "serve=-1"),
+        ({"serve": "left out"}, "serve"),
+        ({"batch": "left out"}, "batch is missing"),
+        ({"on_demand": "cheap"}, "on_demand"),
+        ({"as_of": "2027-01-01"}, "in the future"),
+        ({"serve": 0.02}, "nothing to plan"),
+        ({"prise": 1}, "prise"),
+    ],
+)
+def test_a_file_of_prices_that_cannot_be_used(tmp_path, changed, says):
+    """Negative, missing, misspelt or from the future: one line names it."""
+    with pytest.raises(BadInput, match=says):
+        read_prices(written(tmp_path, **changed), today=TODAY)
+
+
+def test_prices_from_usage_and_a_book(tmp_path):
+    """What is not stated outright is worked out from tokens; batch at the book's multiplier."""
+    line = {"provider": "acme", "model": "small", "since": "2026-04-01", "input": 1, "output": 4, "batch": 0.5}
+    usage = {"provider": "acme", "model": "small", "tokens": {"input": 8_000, "output": 1_000}}
+    told = {"usage": usage, "book": {"as_of": "2026-11-01", "rates": [line]}}
+    prices = read_prices(written(tmp_path, on_demand="left out", batch="left out", **told), today=TODAY)
+    assert prices.on_demand == pytest.approx(0.012)
+    assert prices.batch == pytest.approx(0.006)
+
+
+def test_a_file_that_is_none(tmp_path):
+    """No such file, or no JSON."""
+    with pytest.raises(BadInput, match="No such file"):
+        read_prices(tmp_path / "absent.json", today=TODAY)
+    (tmp_path / "book.json").write_text("{")
+    with pytest.raises(BadInput, match=r"book\.json"):
+        read_book(tmp_path / "book.json", today=TODAY)

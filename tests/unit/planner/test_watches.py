@@ -1,0 +1,222 @@
+"""Refresh intervals and reversal triggers: against formulas, and on simulated days."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from parbake.errors import BadInput
+from parbake.planner import refresh
+from parbake.planner.breakeven import STORY
+from parbake.planner.triggers import (
+    DAY,
+    HOUR,
+    Complaints,
+    HitRate,
+    PeakHarm,
+    batch_dearer,
+    lower_bound,
+    price_changed,
+    student,
+)
+
+positive = st.floats(1e-3, 1e3)
+
+
+def population(seed=0, keys=2_000):
+    """Draw reads and changes a day."""
+    rng = np.random.default_rng(seed)
+    return np.exp(rng.normal(0, 2, keys)), np.exp(rng.normal(-1, 2, keys))
+
+
+def test_the_share_of_stale_reads_is_what_a_simulation_finds():
+    """Changes at random, refreshes every two days: reads that come after a change."""
+    rng, rate, interval = np.random.default_rng(0), 0.7, 2.0
+    first = rng.exponential(1 / rate, 200_000)
+    read = rng.random(200_000) * interval
+    assert float(refresh.stale_share(np.asarray([rate]), interval)[0]) == pytest.approx(
+        (read > first).mean(), abs=0.005
+    )
+
+
+@given(reads=positive, changes=positive, cost=positive, stale=positive)
+def test_no_interval_on_the_grid_is_cheaper_than_the_chosen_one(reads, changes, cost, stale):
+    """Nor is never refreshing; and where the formula says that it never pays, none is chosen."""
+    one, two = np.asarray([reads]), np.asarray([changes])
+    chosen = refresh.per_key(one, two, refresh=cost, stale=stale)
+    costs = [
+        float(refresh.cost_rate(one, two, t, refresh=cost, stale=stale)[0])
+        for t in (chosen[0], *refresh.GRID, math.inf)
+    ]
+    assert costs[0] <= min(costs) * (1 + 1e-9)
+    if stale * reads <= cost * changes:
+        assert chosen[0] == math.inf
+
+
+def test_for_rare_changes_the_square_root_law_holds():
+    """The best interval grows with the root of the cost of a refresh: 2c over s lambda D."""
+    law = math.sqrt(2 * 0.01 / (1.0 * 10 * 0.02))
+    chosen = refresh.per_key(np.asarray([10.0]), np.asarray([0.02]), refresh=0.01, stale=1.0)[0]
+    near = min(refresh.GRID, key=lambda t: abs(math.log(t / law)))
+    assert chosen == near
+
+
+def test_each_key_its_own_interval_is_cheaper_than_one_for_all():
+    """And classes lie in between."""
+    reads, changes = population()
+    prices = {"refresh": 0.00012, "stale": 0.001}
+    cost = lambda t: float(refresh.cost_rate(reads, changes, t, **prices).sum())  # noqa: E731 - read next to its use
+    classes = (np.log(reads) > 0).astype(np.int64) + 2 * (np.log(changes) > -1)
+    apart = refresh.by_class(classes, reads, changes, **prices)[classes]
+    each, one = refresh.per_key(reads, changes, **prices), refresh.single(reads, changes, **prices)
+    assert cost(each) < cost(apart) < cost(one)
+    assert cost(one) / cost(each) > 1.5
+
+
+def test_a_budget_is_spent_where_it_makes_most_reads_fresh():
+    """All of it is spent, no shift between two keys helps, and a quarter does what even spending of all does."""
+    reads, changes = population()
+    rates = refresh.under_budget(reads, changes, 2_000.0)
+    assert rates.sum() == pytest.approx(2_000.0)
+    best = refresh.fresh_share(reads, changes, rates, evenly=False)
+    rng = np.random.default_rng(0)
+    for one, other in itertools.pairwise(rng.choice(np.flatnonzero(rates > 0.1), 40, replace=False)):
+        moved = rates.copy()
+        moved[one] -= 0.05
+        moved[other] += 0.05
+        assert refresh.fresh_share(reads, changes, moved, evenly=False) < best
+    assert refresh.fresh_share(reads, changes, rates) >= refresh.fresh_share(reads, changes, np.full(2_000, 4.0))
+
+
+def test_bad_rates_and_budgets_are_refused():
+    """Negative, infinite, or nothing to spend; and nothing that changes needs no refresh."""
+    reads, changes = population(keys=10)
+    for wrong in (-1.0, math.nan, math.inf):
+        with pytest.raises(BadInput, match="changes"):
+            refresh.per_key(reads, np.full(10, wrong), refresh=1.0, stale=1.0)
+    with pytest.raises(BadInput, match="budget"):
+        refresh.under_budget(reads, changes, 0.0)
+    assert refresh.under_budget(reads, np.zeros(10), 5.0).sum() == 0
+    assert refresh.fresh_share(reads, np.zeros(10), np.zeros(10)) == 1.0
+
+
+def hour_of(rng, rate, hour):
+    """Draw an hour's requests and hits: 200 an hour, a swing of 1.5 points over the day."""
+    requests = int(rng.poisson(200))
+    return {"requests": requests, "hits": int(rng.binomial(requests, rate + 0.015 * math.sin(hour / 24 * 2 * math.pi)))}
+
+
+@pytest.mark.parametrize("rate", [0.605, 0.62])
+@pytest.mark.parametrize("seed", range(5))
+def test_sixty_good_days_propose_nothing_and_a_real_drop_is_found_within_a_day(seed, rate):
+    """An hourly check flips hundreds of times; the watch never, and sees a drop to 55 % in 24 hours; then it clears."""
+    rng, watch, hourly = np.random.default_rng(seed), HitRate("candidates", "fresh"), []
+    for hour in range(60 * 24):
+        seen = hour_of(rng, rate, hour)
+        hourly.append(seen["hits"] < 0.6 * seen["requests"])
+        assert watch.observe(hour * HOUR, **seen) is None
+    assert np.count_nonzero(np.diff(hourly)) > 200
+    found = [watch.observe((60 * 24 + hour) * HOUR, **hour_of(rng, 0.55, hour)) for hour in range(24)]
+    (proposal,) = [each for each in found if each]
+    assert proposal.evidence["rate"] < 0.6
+    assert "refresh more often" in proposal.action
+    for hour in range(61 * 24, 65 * 24):
+        assert watch.observe(hour * HOUR, **hour_of(rng, 0.70, hour)) is None
+    assert not watch.is_low
+
+
+def test_a_watch_waits_a_day_between_changes():
+    """A rate that jumps every six hours changes the state at most once a day."""
+    watch, changed, was = HitRate("candidates", "key"), [], False
+    for hour in range(30 * 24):
+        rate = 0.2 if hour // 40 % 2 else 0.95
+        watch.observe(hour * HOUR, requests=1000, hits=int(1000 * rate))
+        if watch.is_low != was:
+            changed.append(hour)
+            was = watch.is_low
+    assert len(changed) > 5
+    assert min(np.diff(changed)) >= 24
+
+
+def test_few_requests_prove_nothing():
+    """Ten requests that all missed are no evidence; nor are none; more hits than requests are refused."""
+    watch = HitRate("candidates", "accepted")
+    assert watch.observe(0.0, requests=0, hits=0) is None
+    assert math.isnan(watch.rate)
+    assert watch.observe(HOUR, requests=10, hits=0) is None
+    with pytest.raises(BadInput):
+        watch.observe(2 * HOUR, requests=1, hits=2)
+
+
+def test_one_complaint_is_enough_until_the_owner_clears_it():
+    """No statistics: quarantine at once, and an SLA shorter than the answer was old."""
+    watch = Complaints()
+    proposal = watch.complain("faq", 5.0, sla_s=3600, age_s=600)
+    assert proposal.evidence["proposed_sla_s"] == 300
+    assert "real-time" in proposal.action
+    assert watch.quarantined == {"faq": 5.0}
+    watch.complain("faq", 9.0, sla_s=3600)
+    assert watch.quarantined == {"faq": 5.0}
+    watch.clear("faq")
+    assert watch.quarantined == {}
+    with pytest.raises(BadInput, match="not in quarantine"):
+        watch.clear("faq")
+
+
+def compared(seed, *, mean, days=30, switching=1.0):
+    """Compare batch with real-time on simulated windows, four a day, of a task that costs about $10 each."""
+    rng = np.random.default_rng(seed)
+    live = rng.normal(10, 2, days * 4)
+    batch = live + rng.normal(mean, 1.0, days * 4)
+    return batch_dearer("t", 0.0, batch=batch, real_time=live, windows_a_day=4, switching=switching)
+
+
+def test_batch_that_costs_more_is_switched_only_when_that_is_sure_and_pays():
+    """Equal costs are left alone in nineteen of twenty cases, a dollar more is found, and a dear switch is not made."""
+    assert sum(compared(seed, mean=0.0, switching=0.0) is not None for seed in range(100)) <= 10
+    found = compared(0, mean=1.0)
+    assert 2.0 < found.saving < found.evidence["mean_a_day"] < 4.5
+    assert compared(0, mean=1.0, switching=1_000.0) is None
+    assert compared(0, mean=1.0, days=5) is None
+    assert compared(0, mean=-1.0) is None
+    with pytest.raises(BadInput):
+        batch_dearer("t", 0.0, batch=[1.0], real_time=[], windows_a_day=4, switching=0.0)
+
+
+@pytest.mark.parametrize(("on_demand", "action"), [(0.0064, "compute on request"), (0.0070, "plan anew")])
+def test_any_change_of_price_plans_anew_and_past_the_flip_real_time_wins(on_demand, action):
+    """The example flips at 1.82, long before "five times cheaper"."""
+    after = dataclasses.replace(STORY, on_demand=on_demand)
+    proposal = price_changed("t", 0.0, before=STORY, after=after, flip=0.012 / 0.0066)
+    assert proposal.action == action
+    assert price_changed("t", 0.0, before=STORY, after=STORY, flip=1.82) is None
+
+
+def peaks(seed, times, days=14):
+    """Draw p95 of the same hours with and without the batch lane."""
+    rng = np.random.default_rng(seed)
+    off = np.exp(rng.normal(-1.5, 0.3, days))
+    return {"p95_off": off, "p95_on": off * times * np.exp(rng.normal(0, 0.1, days))}
+
+
+def test_batch_that_slows_requests_is_throttled_first_and_moved_then():
+    """No harm, no proposal; twenty in a hundred slower: throttle; still slower: move. CPU pressure alone counts."""
+    assert sum(PeakHarm("t").judge(0.0, **peaks(seed, 1.0)) is not None for seed in range(100)) <= 8
+    watch = PeakHarm("t")
+    assert "throttle" in watch.judge(0.0, **peaks(0, 1.2)).action
+    assert "move" in watch.judge(DAY, **peaks(1, 1.2)).action
+    pressed = PeakHarm("t").judge(
+        0.0, p95_on=[0.1] * 9, p95_off=[0.1] * 9, pressure_on=[0.4] * 9, pressure_off=[0.1] * 9
+    )
+    assert pressed.evidence["pressure_at_least"] == pytest.approx(0.3)
+
+
+def test_quantiles_of_student_are_those_of_the_tables():
+    """One-sided 95 %: 1.943 at six degrees of freedom, 1.699 at 29."""
+    assert student(0.95, 6) == pytest.approx(1.943, abs=0.002)
+    assert student(0.95, 29) == pytest.approx(1.699, abs=0.001)
+    assert lower_bound([1.0] * 6) == -math.inf
