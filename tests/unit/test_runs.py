@@ -227,6 +227,27 @@ async def test_a_disk_that_fills_up_during_a_run_costs_the_run_and_nothing_else(
     await app.close()
 
 
+async def test_a_continued_run_is_judged_by_the_keys_that_are_listed_now(rows):
+    """Partitions of keys that nobody lists any more do not make up for rows that are missing."""
+    await rows.run()
+    await rows.broken_run()
+    rows.keys = rows.keys[:10]
+    with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
+        await rows.run()
+
+
+async def test_refusals_do_not_wear_a_gate_out(rows):
+    """However often a run is refused, what was promoted before it is still known to compare with."""
+    await rows.run()
+    promoted = await rows.app.generation(rows.row)
+    rows.keys = rows.keys[:10]
+    for _ in range(25):
+        with pytest.raises(pb.GateFailed):
+            await rows.run()
+    assert (await rows.kept()).of_generation(promoted).rows == 500
+    assert len((await rows.kept()).ended) == 21
+
+
 async def test_retention_bounds_what_can_be_rolled_back_to(world):
     """By count, and by the bytes of what is kept; the current generation stays whatever its size."""
     for retention, kept in ((pb.Retention(2), 2), (pb.Retention(5), 5), (pb.Retention(5, "2047"), 2)):

@@ -27,14 +27,13 @@ from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
-from parbake.lanes.runs import Ended, Runs
+from parbake.lanes.runs import PROMOTED, Ended, Runs
 from parbake.ports import Clock, Executor, Progress, Store
 from parbake.serving.binding import Context
 from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
 
-PROMOTED = "promoted"
 AT_ONCE = Slot(0.0, "")
 
 

@@ -92,6 +92,7 @@ class Builder:
             )  # fmt: skip
 
         await _several(map(one, missing), self._executor.width if self._executor else 1)
+        found.profile.rows, found.profile.absent = found.rows, found.absent  # of the keys that are listed now
         found.took_s = time.perf_counter() - began
         return found
 

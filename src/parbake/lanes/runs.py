@@ -8,7 +8,7 @@ inputs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -17,9 +17,11 @@ from parbake.errors import RunInProgress, StoreError
 from parbake.gates import Profile
 from parbake.lanes.holder import is_gone
 from parbake.ports import Store
+from parbake.retention import MOST
 
 LEASE_S = 15.0
 HISTORY = 20
+PROMOTED = "promoted"
 TRIES = 20
 
 
@@ -77,7 +79,7 @@ class State(msgspec.Struct, frozen=True):
 
     def of_generation(self, generation: int) -> Ended | None:
         """The run that made a generation, while it is remembered."""
-        return next((e for e in self.ended if e.generation == generation and e.outcome == "promoted"), None)
+        return next((e for e in self.ended if e.generation == generation and e.outcome == PROMOTED), None)
 
 
 @dataclass(slots=True)
@@ -130,7 +132,7 @@ class Runs:
 
         def moved(state: State) -> State:
             is_own = state.under_way is not None and state.under_way.run == ended.run
-            return State(None if is_own else state.under_way, (ended, *state.ended)[:HISTORY])
+            return State(None if is_own else state.under_way, _remembered((ended, *state.ended)))
 
         await self.change(ref, moved)
 
@@ -150,6 +152,12 @@ def under_way(state: State, ref: str, holder: str) -> UnderWay:
 def _held(state: State, ref: str, holder: str, *, until: float) -> State:
     held = under_way(state, ref, holder)
     return msgspec.structs.replace(state, under_way=msgspec.structs.replace(held, until=until))
+
+
+def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:
+    """The last runs, and of earlier ones the promoted: however many are refused, the next has one to compare with."""
+    older = [run for run in ended[HISTORY:] if run.outcome == PROMOTED]
+    return (*ended[:HISTORY], *older[:MOST])
 
 
 def _name(ref: str) -> str:

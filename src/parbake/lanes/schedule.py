@@ -11,8 +11,9 @@ import msgspec
 from parbake.duration import humanize
 from parbake.errors import GateFailed, ParbakeError, RunInProgress
 from parbake.fence.control import Control
-from parbake.lanes.batch import PROMOTED, BatchLane, Run
+from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.offpeak import OffPeak, Slot
+from parbake.lanes.runs import PROMOTED
 from parbake.ports import Alert, AlertSink, Clock, Progress, Store
 from parbake.serving.plan import Plan
 from parbake.statistics import percentile
