@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -62,9 +62,6 @@ class Run(msgspec.Struct, frozen=True):
     id: str = ""
     why: str = ""
     is_continued: bool = False
-
-
-RunHook = Callable[[Run], Awaitable[None]]
 
 
 def _silent(_task: str, _done: int, _total: int) -> None:

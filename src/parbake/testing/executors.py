@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from parbake.testing import executor_app as suite
 MakeApp = Callable[[Executor | None], App]
 
 
-class ExecutorSuite:
+class ExecutorSuite(ABC):
     """Subclass it and implement :meth:`make_executor`.
 
     ``maps_models`` says whether processes of one machine share a model's memory.
@@ -28,9 +29,9 @@ class ExecutorSuite:
 
     maps_models = False
 
+    @abstractmethod
     def make_executor(self, app: str) -> Executor:
         """An executor of two processes for the app of that name."""
-        raise NotImplementedError
 
     @pytest.fixture
     def make_app(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeApp:
