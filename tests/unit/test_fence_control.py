@@ -1,5 +1,6 @@
 """Generations: allocation, joint promotion, rollback."""
 
+import msgspec
 import pytest
 
 from parbake.artifact import Stamp
@@ -10,6 +11,7 @@ from parbake.fence.control import (
     Control,
     Pointer,
     Promotion,
+    abandon,
     adopt,
     begin,
     bless,
@@ -29,6 +31,7 @@ AT = Stamp(1, 7).pack()
 def promoted(control, **generations):
     """Promote generations that nobody contends for."""
     expected = {task: control.pointer(task) for task in generations}
+    control = msgspec.structs.replace(control, running=tuple(generations.values()))
     return promote(control, Promotion({t: Pointer(g, 0, 0, 10) for t, g in generations.items()}, expected, 1))
 
 
@@ -101,6 +104,16 @@ def test_a_moved_pointer_stops_a_promotion():
     with pytest.raises(PromotionConflict) as caught:
         promote(control, Promotion({"rows": Pointer(2, 0, 0)}, {"model": 0, "rows": 0}, 1))
     assert caught.value.field == "model"
+
+
+def test_a_generation_that_was_given_up_is_not_promoted():
+    """A run that a successor has thrown away, rows and all, ends with a conflict however late it wakes."""
+    control, generation = begin(EMPTY)
+    late = Promotion({"rows": Pointer(generation, 0, 0)}, {"rows": 0}, 1)
+    with pytest.raises(PromotionConflict, match="given up") as caught:
+        promote(abandon(control, [generation]), late)
+    assert caught.value.field == "rows"
+    assert promote(control, late).pointer("rows") == generation
 
 
 def test_a_rollback_withdraws_and_returns():

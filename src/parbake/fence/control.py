@@ -182,6 +182,7 @@ def abandon(control: Control, generations: Collection[int]) -> Control:
 def promote(control: Control, promotion: Promotion) -> Control:
     """Move all pointers of a promotion at once, or raise :class:`PromotionConflict` naming the one that moved.
 
+    A generation that is neither running nor retained was given up by somebody, and its rows may be gone: it conflicts.
     Promoting a generation that was withdrawn takes the mark off it.
     """
     if control.incarnation != promotion.incarnation or not control.is_trusted:
@@ -192,6 +193,8 @@ def promote(control: Control, promotion: Promotion) -> Control:
     pointers = dict(control.pointers)
     for task, new in promotion.pointers.items():
         old = pointers.get(task)
+        if new.generation not in (*control.running, *(old.history if old else ())):
+            raise PromotionConflict(f"{task}: generation {new.generation} was given up during its run", field=task)
         history = (new.generation, *(old.history if old else ()))[: promotion.retain.get(task, RETAINED)]
         pointers[task] = msgspec.structs.replace(new, history=history)
     promoted = {new.generation for new in promotion.pointers.values()}
