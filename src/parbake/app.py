@@ -207,11 +207,15 @@ class App:
         return await self.engine.ingest.restart(source)
 
     async def materialize(
-        self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None
+        self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None, anew: bool = False
     ) -> Run:
-        """Run the batch lane for a task and what is promoted with it; sources are polled until it ends."""
+        """Run the batch lane for a task and what is promoted with it; sources are polled until it ends.
+
+        A run that was interrupted is continued, unless its code has changed or ``anew`` asks for all of it.
+        """
         async with _beside(self._poll_later()):
-            run = await self.engine.batch.materialize(self.engine.plan(task), keys=keys, progress=progress)
+            plan = self.engine.plan(task)
+            run = await self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew)
         self._note_run(run)
         return run
 

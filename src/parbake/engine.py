@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from parbake.errors import UnknownTask
+from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane
 from parbake.lanes.event import EventLane
@@ -27,6 +27,7 @@ from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
 from parbake.stores import open_store
+from parbake.stores.memory import MemoryStore
 from parbake.tasks import Artifact, Stored, Task
 
 if TYPE_CHECKING:
@@ -39,6 +40,12 @@ class Engine:
     def __init__(self, app: App) -> None:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
         self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
+        if app.executor is not None and isinstance(self.store, MemoryStore):
+            raise DeclarationError(
+                "executor: its processes see nothing of a memory:// store; name one that several processes can open, "
+                "such as store='lmdb:///var/lib/shop'",
+                field="store",
+            )
         self.clock = app.clock
         watched = watched_families(app.tasks)
         self.plans = {

@@ -61,9 +61,9 @@ class SyncApp:
         """See :meth:`App.request`; what is served inside, by this thread, shares the scope."""
         return scope.opened(*scope_of(timeout, after))
 
-    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None) -> Run:
+    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None, anew: bool = False) -> Run:
         """See :meth:`App.materialize`."""
-        return self._portal.call(self._app.materialize(task, keys=keys))
+        return self._portal.call(self._app.materialize(task, keys=keys, anew=anew))
 
     def close(self) -> None:
         """Close the app and stop the portal; once is enough."""

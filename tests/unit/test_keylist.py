@@ -28,6 +28,17 @@ def test_partitions_hold_every_key_once_in_order(names):
     assert all(len(part) <= 32 for part in parts)
 
 
+@given(keys, st.integers(1, 50))
+def test_a_sample_is_spread_over_the_whole_run(names, size):
+    """It has keys at equal distances from the first to the last, however they are cut into partitions."""
+    with contextlib.closing(KeyList(16)) as made:
+        made.fill(names, msgspec.msgpack.encode)
+        sample = [msgspec.msgpack.decode(raw) for raw in made.sample(size)]
+    step = max(1, -(-len(names) // size))
+    assert sample == names[::step]
+    assert len(sample) <= size
+
+
 def test_an_insertion_costs_one_partition_of_many():
     """Of ten thousand keys, one more at the front changes two partitions at most."""
     names = [f"shopper {n}" for n in range(10_000)]

@@ -145,14 +145,23 @@ async def test_an_event_during_the_interruption_kills_what_was_computed_before_i
     assert rows.computed == ["key-000"]
 
 
-@pytest.mark.parametrize("change", ["other keys", "too old", "a promotion", "another store"])
+@pytest.mark.parametrize("change", ["other keys", "too old", "other code", "anew", "a promotion", "another store"])
 async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change):
-    """Other keys, too long an interruption, moved pointers or lost data: nothing of the old run is used or left."""
+    """Nothing of the old run is used or left where its rows are not those that this run would make."""
     await rows.broken_run()
     old = (await rows.kept()).under_way.generation
     options = {}
     if change == "other keys":
         options = {"keys": ["key-001", "key-002"]}
+    elif change == "other code":
+        broken = rows.row.fn
+
+        def mended(key: str) -> str:
+            return broken(key).lower()
+
+        object.__setattr__(rows.row, "fn", mended)
+    elif change == "anew":
+        options = {"anew": True}
     elif change == "too old":
         world.clock.advance(1801)
     elif change == "a promotion":
@@ -164,7 +173,7 @@ async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change)
     run = await rows.run(**options)
     assert not run.is_continued
     assert run.built[0].generation != old
-    assert len(rows.computed) == (2 if options else 500)
+    assert len(rows.computed) == (2 if "keys" in options else 500)
     control = (await rows.app.engine.store.stamp())[1]
     assert control.running == ()
 

@@ -57,6 +57,8 @@ def materialize(
     processes: Processes = 0,
     ray: Ray = "",
     report: Annotated[Path | None, typer.Option(help="write the run's report to this file, as JSON")] = None,
+    *,
+    anew: Annotated[bool, typer.Option("--anew", help="do not continue a run that was interrupted")] = False,
 ) -> None:
     """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
     must_be_writable(report=report)
@@ -75,7 +77,7 @@ def materialize(
 
             try:
                 await application.drain()
-                return await application.materialize(found, progress=show)
+                return await application.materialize(found, progress=show, anew=anew)
             finally:
                 await application.close()
 

@@ -121,9 +121,11 @@ class BatchLane:
         trigger: str = "manual",
         slot: Slot = AT_ONCE,
         progress: Progress | None = None,
+        anew: bool = False,
     ) -> Run:
-        """Run a task's chain and promote it, or continue one that was interrupted; ``slot`` says why now.
+        """Run a task's chain and promote it, or (unless ``anew``) continue one that was interrupted.
 
+        ``slot`` says why now.
         Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
         """
         chain = self.chain(plan)
@@ -134,7 +136,7 @@ class BatchLane:
         chosen = None if keys is None else [key_bytes(plan, key) for key in keys]
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
         before = time.perf_counter()
-        run = await self._opening.open(chain, selection)
+        run = await self._opening.open(chain, selection, anew=anew)
         run.is_urgent = slot.is_urgent
         try:
             async with self._held(run):

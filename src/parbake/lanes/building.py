@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
-import itertools
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -158,11 +157,4 @@ def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:
 
 def spread(keys: KeyList, plan: Plan, size: int) -> list[Any]:
     """Some keys from all over a run, at most ``size``."""
-    parts: Sequence[Partition] = keys.partitions
-    if not parts:
-        return []
-    step = max(1, len(parts) // size)
-    chosen = parts[::step][:size]
-    each = -(-size // len(chosen))
-    raws = itertools.chain.from_iterable(keys.keys(part)[:each] for part in chosen)
-    return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in itertools.islice(raws, size)]
+    return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]

@@ -65,6 +65,17 @@ class KeyList:
         self._file.seek(partition.start)
         return msgspec.msgpack.decode(self._file.read(partition.length), type=list[bytes])
 
+    def sample(self, size: int) -> list[bytes]:
+        """Encoded keys at equal distances from the first on, at most ``size``."""
+        step = max(1, -(-self.total // size))
+        found: list[bytes] = []
+        ahead = 0  # how many keys stand before the next one that is wanted
+        for part in self.partitions:
+            if ahead < part.keys:
+                found += self.keys(part)[ahead::step]
+            ahead = (ahead - part.keys) % step
+        return found
+
     def close(self) -> None:
         """Forget the keys."""
         self._file.close()

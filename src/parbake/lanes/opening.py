@@ -13,6 +13,7 @@ from parbake.artifact import Stamp, unpack_stamp
 from parbake.errors import RunInProgress, StoreError
 from parbake.fence.control import Control
 from parbake.gates import Profile
+from parbake.lanes.code import fingerprint
 from parbake.lanes.holder import name as holder_name
 from parbake.lanes.runs import Part, Runs, State, UnderWay
 from parbake.ports import Clock, Store
@@ -47,8 +48,8 @@ class Opening:
         self._runs = runs
         self._clock = clock
 
-    async def open(self, chain: Sequence[Plan], selection: bytes) -> OpenRun:
-        """Continue the chain's interrupted run where that is possible, else begin one.
+    async def open(self, chain: Sequence[Plan], selection: bytes, *, anew: bool = False) -> OpenRun:
+        """Continue the chain's interrupted run where that is possible and not declined by ``anew``, else begin one.
 
         ``selection`` identifies the keys that were chosen, empty for all. Raises :class:`RunInProgress`.
         """
@@ -58,7 +59,7 @@ class Opening:
             self._runs.refuse_if_held(states[-1], plan.ref, now)
         _, control = await self._store.stamp()
         found = [state.under_way for state in states if state.under_way is not None]
-        if len(found) == len(chain) and self._can_continue(found, chain, control, selection):
+        if len(found) == len(chain) and not anew and self._can_continue(found, chain, control, selection):
             return await self._continue(chain, found)
         if found:
             await self._store.sweep([one.generation for one in found])
@@ -68,10 +69,11 @@ class Opening:
         self, found: Sequence[UnderWay], chain: Sequence[Plan], control: Control, selection: bytes
     ) -> bool:
         """Whether what an interrupted run left behind is all there, still promotable, and young enough to be of use."""
-        first, refs, now = found[0], tuple(plan.ref for plan in chain), self._clock.now()
+        first, refs, now, code = found[0], tuple(plan.ref for plan in chain), self._clock.now(), _code(chain)
         half_the_sla = min(plan.contract.freshness_sla_s for plan in chain) / 2
         return (
             all(one.run == first.run and one.chain == refs and one.selection == selection for one in found)
+            and all(one.code == code for one in found)
             and control.is_trusted
             and control.incarnation == first.incarnation
             and control.floor <= first.stamp
@@ -110,7 +112,7 @@ class Opening:
             for plan in chain:
                 new = UnderWay(
                     run, holder, self._lease(), generations[plan.ref], started, stamp.pack(), control.incarnation,
-                    expected, refs, selection,
+                    expected, refs, selection, code=_code(chain),
                 )  # fmt: skip
                 await self._claim(plan, None, new)
         except RunInProgress:
@@ -133,6 +135,10 @@ class Opening:
 
     def _lease(self) -> float:
         return self._clock.now() + self._runs.lease_s
+
+
+def _code(chain: Sequence[Plan]) -> bytes:
+    return fingerprint(plan.task.fn for plan in chain)
 
 
 def _models_read(chain: Sequence[Plan]) -> list[str]:

@@ -37,7 +37,8 @@ class UnderWay(msgspec.Struct, frozen=True):
     """A run that was begun and neither promoted nor given up, as one of its tasks sees it.
 
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
-    ``finished`` the partitions that lie in the store, by their digests. Times are epoch seconds.
+    ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of what computed them.
+    Times are epoch seconds.
     """
 
     run: str
@@ -52,6 +53,7 @@ class UnderWay(msgspec.Struct, frozen=True):
     selection: bytes
     finished: dict[bytes, Part] = {}
     profile: Profile = msgspec.field(default_factory=Profile)
+    code: bytes = b""
 
 
 class Ended(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +15,7 @@ from parbake.gates import Profile
 from parbake.lanes.batch import Run
 from parbake.lanes.opening import OpenRun
 from parbake.lanes.runs import Part, Runs, State
+from parbake.serving.plan import Plan
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.faults import Faults
@@ -116,12 +118,12 @@ class World:
         batch = app.engine.batch
         if not self.honours_leases:
             batch.runs = batch._builder._runs = batch._opening._runs = _Unheld(app.engine.store)
-            batch._opening.open = batch._opening._begin  # type: ignore[method-assign]  # without a look at others
         batch.runs.lease_s = LEASE_S
-        materialize, begin = batch.materialize, batch._opening.open
+        materialize = batch.materialize
+        begin = batch._opening.open if self.honours_leases else batch._opening._begin
 
-        async def opened(*args: Any) -> OpenRun:
-            run = await begin(*args)
+        async def opened(chain: Sequence[Plan], selection: bytes, **_: bool) -> OpenRun:
+            run = await begin(chain, selection)
             if run.is_continued:  # it keeps the number that its rows carry
                 current_run.set(self.run_of[min(run.generations.values())])
             return run
@@ -139,7 +141,7 @@ class World:
                 self.oracle.promoted(run)
             return done
 
-        batch._opening.open = opened  # type: ignore[method-assign, assignment]  # what the lane calls
+        batch._opening.open = opened  # type: ignore[method-assign]  # what the lane calls
         batch.materialize = numbered  # type: ignore[method-assign]  # the schedule reaches it by this name too
 
     async def play(self) -> None:

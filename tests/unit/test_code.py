@@ -1,0 +1,56 @@
+"""The fingerprint of what computes a task."""
+
+import functools
+import subprocess
+import sys
+
+from parbake.lanes.code import fingerprint
+
+MADE = """
+import functools
+def twice(key: str) -> str:
+    wanted = key in {"a", "b", "c", "d"}
+    return "".join(c * 2 for c in key) if wanted else key
+print(__import__("parbake.lanes.code").lanes.code.fingerprint([twice]).hex())
+"""
+
+
+def made(source):
+    """Compile a function from its source."""
+    names = {}
+    exec(source, names)
+    return names["f"]
+
+
+def test_it_is_the_same_in_every_process_and_place():
+    """Neither the process's hash seed nor the line at which a function stands changes it."""
+    found = [
+        subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
+        for text in (MADE, MADE, "\n\n" + MADE)
+    ]
+    assert found[0].strip()
+    assert len(set(found)) == 1
+
+
+def test_it_changes_with_what_is_computed():
+    """A constant, a nested function, a called name, the value bound by a partial: each is seen."""
+    base = "def f(x, y=1):\n    g = lambda: {0}\n    return {1}(x)"
+    sources = [base.format(1, "str"), base.format(2, "str"), base.format(1, "repr")]
+    bound = [functools.partial(made(sources[0]), y=y) for y in (1, 2)]
+    functions = [*map(made, sources), *bound]
+    assert len({fingerprint([f]) for f in functions}) == len(functions)
+
+
+def test_whatever_can_be_called_has_one():
+    """Wrapped functions are looked through; built-in ones and objects with a call are taken as they are."""
+
+    class Called:
+        def __call__(self, key):
+            return key
+
+    @functools.wraps(made)
+    def wrapper(source):
+        return made(source)
+
+    assert fingerprint([Called()]) == fingerprint([Called()]) != fingerprint([len])
+    assert fingerprint([wrapper]) == fingerprint([made])
