@@ -18,7 +18,9 @@ async def test_processes_elsewhere_need_a_store_that_they_can_open(world):
     def row(key: str) -> str:
         return key
 
-    app = pb.App(tasks, sources=[world.source], executor=LocalExecutor("shop:app"))
+    executor = LocalExecutor("shop:app")
+    app = pb.App(tasks, sources=[world.source], executor=executor)
     with pytest.raises(pb.DeclarationError, match="several processes can open") as caught:
         await app.materialize(row)
     assert caught.value.field == "store"
+    await executor.close()
