@@ -96,8 +96,7 @@ class ByHand:
         with self._env.begin() as txn:
             base = self._decode(txn.get(shopper.encode()))
         moment = Moment(self._shelf.events(shopper), None, NO_WISHES)
-        kept = moment.keep(self._shelf, base)
-        return moment.order(self._model, kept, top=5, is_short=False)
+        return moment.choose(self._shelf, self._model, base, top=5, is_short=False)
 
 
 def over_http(folder: Path, shoppers: list[str]) -> tuple[list[float], float]:

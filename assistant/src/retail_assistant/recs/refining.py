@@ -14,6 +14,8 @@ from retail_assistant.recs.shelf import Event, LiveShelf
 from retail_assistant.recs.words import NO_WISHES, Wishes
 
 SHORT_S = 0.020
+SPARE = 3
+"""How many more of a ranking than wanted are looked up at once: some few are sold out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,24 +26,41 @@ class Moment:
     page: str | None
     wishes: Wishes
 
-    def keep(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
-        """Return what is listed, in stock, not owned, not the page's product, and within the wishes."""
-        barred = {asin for asin, _, bought in self.events if bought}
-        asins = [c.asin for c in base if c.asin != self.page and c.asin not in barred]
-        if self.wishes == NO_WISHES:
-            allowed = shop.available(asins)
-        else:
-            offers = shop.offers(asins)
-            allowed = {asin for asin, genre, format_, cents in offers if self.wishes.allow(genre, format_, cents)}
-        return [c for c in base if c.asin in allowed]
+    def choose(
+        self, shop: LiveShelf, model: RerankerModel, base: Sequence[Candidate], *, top: int, is_short: bool
+    ) -> list[Candidate]:
+        """Return the best ``top`` of a list that may be shown now, in the reranker's order."""
+        return self.first(shop, self.order(model, self.unbarred(base), is_short=is_short), top)
 
-    def order(self, model: RerankerModel, kept: Sequence[Candidate], *, top: int, is_short: bool) -> list[Candidate]:
+    def unbarred(self, base: Sequence[Candidate]) -> list[Candidate]:
+        """Return what the shopper does not own and does not look at."""
+        barred = {asin for asin, _, bought in self.events if bought}
+        return [c for c in base if c.asin != self.page and c.asin not in barred]
+
+    def first(self, shop: LiveShelf, ranked: Sequence[Candidate], top: int) -> list[Candidate]:
+        """Return the first ``top`` that are listed, in stock, and within the wishes; the shop is asked for no more."""
+        found: list[Candidate] = []
+        for start in range(0, len(ranked), top + SPARE):
+            part = ranked[start : start + top + SPARE]
+            allowed = self._allowed(shop, [c.asin for c in part])
+            found += [c for c in part if c.asin in allowed]
+            if len(found) >= top:
+                break
+        return found[:top]
+
+    def order(self, model: RerankerModel, base: Sequence[Candidate], *, is_short: bool) -> Sequence[Candidate]:
         """Order by the reranker; without any history the list's own order is the best there is."""
         if not self.events:
-            return list(kept[:top])
+            return base
         asins, ts, bought = zip(*self.events, strict=True)
         past = Past(model.table.find(asins), np.array(ts), np.array(bought, dtype=np.bool_))
-        return rerank(model, kept, past, top=top, is_short=is_short)
+        return rerank(model, base, past, top=len(base), is_short=is_short)
+
+    def _allowed(self, shop: LiveShelf, asins: Sequence[str]) -> set[str]:
+        if self.wishes == NO_WISHES:
+            return shop.available(asins)
+        offers = shop.offers(asins)
+        return {asin for asin, genre, format_, cents in offers if self.wishes.allow(genre, format_, cents)}
 
 
 def merge(first: Sequence[Candidate], then: Sequence[Candidate]) -> list[Candidate]:

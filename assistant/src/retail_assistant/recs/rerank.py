@@ -20,11 +20,11 @@ from retail_assistant.recs.features import FEATURES, ItemTable, Past, Rows, make
 from retail_assistant.recs.log import DAY, Flags, Floats, Ints, Log
 
 LABEL_DAYS = 7
-TREES = 60
+TREES = 20
 LARGEST_GROUPS = 6_000
 HELD_OUT = 10
 _PARAMS = {
-    "objective": "lambdarank", "num_leaves": 8, "learning_rate": 0.12, "min_data_in_leaf": 40, "lambda_l2": 5.0,
+    "objective": "lambdarank", "num_leaves": 12, "learning_rate": 0.25, "min_data_in_leaf": 40, "lambda_l2": 5.0,
     "feature_fraction": 0.8, "seed": 7, "deterministic": True, "force_row_wise": True, "num_threads": 2, "verbose": -1,
 }  # fmt: skip
 _STEPS = 12
