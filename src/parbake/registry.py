@@ -14,6 +14,7 @@ from parbake.gates import Gates
 from parbake.retention import Retention
 from parbake.roles import Edge, Keys, Parameter, Role, inspect_roles
 from parbake.served import Absent, Served, Value
+from parbake.settings import check_whole
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
 
 K = TypeVar("K")
@@ -166,6 +167,7 @@ class Registry:
                 lease_s=None if lease is None else seconds(lease, field="lease"),
                 prefetch=tuple(Invalidation(template, "refresh") for template in prefetch),
             )  # fmt: skip
+            check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
             _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
@@ -211,6 +213,7 @@ class Registry:
                 gates=gates,
                 retention=retention,
             )
+            _check_kinds(task)
             _check_templates(task)
             return typing.cast("ModelTask[Any]", self._add(task))
 
@@ -354,10 +357,18 @@ def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, boo
 
 
 def _check_artifact(task: Artifact[Any, Any]) -> None:
+    _check_kinds(task)
     _check_templates(task)
     _check_use(task)
     if task.revalidates and task.batched:
         raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
+
+
+def _check_kinds(task: Stored) -> None:
+    for field, kind in (("gates", Gates), ("retention", Retention)):
+        value = getattr(task, field)
+        if not isinstance(value, kind):
+            raise ContractError(f"{task.name}: {field}={value!r}: expected {kind.__name__}(...)", field=field)
 
 
 def _check_use(task: Artifact[Any, Any]) -> None:
