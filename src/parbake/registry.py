@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
@@ -382,6 +383,14 @@ def _check_use(task: Artifact[Any, Any]) -> None:
 def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
     if fn is None:
         return None
+    if not callable(fn):
+        raise DeclarationError(f"{name}: keys={repr(fn)[:80]}: expected a function that lists the keys", field="keys")
+    if inspect.isasyncgenfunction(fn):
+        raise DeclarationError(
+            f"{name}: keys= is an async generator, which the batch lane does not read; yield the keys "
+            "from a def, or return a list of them from an async def",
+            field="keys",
+        )
     parameters, returned = inspect_roles(fn, first=None)
     lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
     if live_reached(lister):

@@ -1,5 +1,7 @@
 """Declarations: lane legality, roles of edges, lints, merging."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from tests.unit.shopfloor import contract
 
@@ -95,6 +97,22 @@ def test_keys_are_listed_from_sources(tasks):
         return [message]
 
     with pytest.raises(pb.LaneError) as caught:
+        artifact(tasks, keys=keys)
+    assert caught.value.field == "keys"
+
+
+async def later() -> AsyncIterator[str]:
+    """List a key, later."""
+    yield "a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [(later, "async generator"), (["a"], "expected a function"), ("a", "expected a function"), (5, "expected a func")],
+)
+def test_a_key_lister_that_cannot_list_is_refused(tasks, keys, why):
+    """When the task is declared and not when it is run; what to write instead is said."""
+    with pytest.raises(pb.DeclarationError, match=f"base: keys=.*{why}") as caught:
         artifact(tasks, keys=keys)
     assert caught.value.field == "keys"
 
