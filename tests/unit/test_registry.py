@@ -181,6 +181,38 @@ def test_an_impossible_tag_template_is_refused(tasks, template):
     assert caught.value.field == "invalidated_by"
 
 
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        "session/{key}", 5, None, [5], [pb.refresh("session/{key}")], ["session"], ["session/*"], ["session/now"],
+        ["session/{"], ["session/}"], ["session/{}"], ["{key}"], ["session/{key}/open"], ["session/{key}-{key}"],
+        ["session/{{x}}{key}"], ["session/ {key}"], ["Session/{key}"], ["session/{key!r}"], [""],
+    ],
+)  # fmt: skip
+def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
+    """The message is about ``prefetch``, shows what stands there, and what to write instead."""
+    with pytest.raises(pb.ContractError, match=r"^base: prefetch=.*write prefetch=\['session/\{key\}'\]") as caught:
+        artifact(tasks, prefetch=wishes)
+    assert caught.value.field == "prefetch"
+    assert repr(wishes[0] if isinstance(wishes, list) else wishes) in str(caught.value)
+    assert "invalidated_by" not in str(caught.value)
+
+
+def test_the_wish_to_write_instead_has_the_name_of_the_key(tasks):
+    """In the singular, under the family that was meant; such a wish is accepted, in whatever sequence."""
+    with pytest.raises(pb.ContractError, match=r"write prefetch=\['cart/\{shopper\}'\]"):
+
+        @tasks.artifact(**contract(), prefetch=["cart"])
+        def wrong(shoppers: pb.Keys[str]) -> dict[str, str]:
+            return {}
+
+    @tasks.artifact(**contract(), prefetch=("session/{shopper}", "cart/of-{shoppers}"))
+    def right(shoppers: pb.Keys[str]) -> dict[str, str]:
+        return {}
+
+    assert [item.family for item in right.prefetch] == ["session", "cart"]
+
+
 @pytest.mark.parametrize("template", ["fact", "fact/*", "fact/{key}", "fact/{users}", "fact/{user}"])
 def test_a_template_may_name_the_key_as_it_is_spelled(tasks, template):
     """``{key}``, the parameter's name, and its singular all mean the key."""
