@@ -210,6 +210,52 @@ async def test_keys_must_be_known(chain, world):
         await chain.app.serve(chain.train)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"), [(7, "Expected `str`, got `int`"), (None, "Expected `str`"), ("\ud800", "surrogates not allowed")]
+)
+async def test_a_key_that_is_none_is_named_with_who_listed_it(world, wrong, why):
+    """One of many keys has the wrong type: it is shown, and so is the setting that yields it."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a", wrong]
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names))
+    def word(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    for chosen in (None, ["a", wrong]):
+        with pytest.raises(pb.BadInput, match=f"^word: keys= lists .*, which is no key: .*{why}") as caught:
+            await app.materialize(word, keys=chosen)
+        assert caught.value.field == "keys"
+        assert repr(wrong) in str(caught.value)
+
+
+async def test_a_key_that_is_listed_twice_is_one_row(world, caplog):
+    """It is computed and counted once, a warning says how many there were, and listing each once is no loss of rows."""
+    tasks, listed, computed = pb.Registry(), [str(n) for n in range(600)], []
+
+    def names() -> list[str]:
+        return listed
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names), gates=pb.Gates(rows=1.0))
+    def word(key: str) -> str:
+        computed.append(key)
+        return key
+
+    app, once = world.app(tasks), list(listed)
+    listed += [*reversed(once), "7", "7"]
+    assert (await app.materialize(word)).built[0].rows == 600
+    assert computed == once
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        "word: keys= lists keys more than once (602 too many); each is computed and counted once"
+    ]
+    listed[:] = once
+    assert (await app.materialize(word)).built[0].rows == 600
+    assert (await app.materialize(word, keys=[*once, "7"])).built[0].rows == 600
+
+
 async def test_progress_and_absent_rows_are_counted(world):
     """A batched function's missing keys are stored as absent; progress reaches the total."""
     tasks, seen = pb.Registry(), []

@@ -145,6 +145,11 @@ def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:
 
     def take(found: Iterable[Any]) -> None:
         keys.fill(found, lambda key: key_bytes(plan, key))
+        if keys.repeated:
+            _log.warning(
+                "%s: keys= lists keys more than once (%d too many); each is computed and counted once",
+                plan.name, keys.repeated,
+            )  # fmt: skip
 
     async def fill_here(**named: Any) -> None:
         take(await fn(**named))
