@@ -272,6 +272,48 @@ async def test_progress_and_absent_rows_are_counted(world):
     assert (await app.serve(word, "none")).reason == "no row computed"
 
 
+@pytest.mark.parametrize("extra", ["d", 7, None])
+async def test_a_row_that_nobody_asked_for_is_an_error(world, extra):
+    """A function over many keys that answers another key is told which, in a run and on demand alike."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(keys: pb.Keys[str]) -> dict[str, str]:
+        return dict.fromkeys(keys, "") | {extra: ""}
+
+    app = world.app(tasks)
+    expected = f"^word returned a value for {extra!r}, a key that it was not asked for"
+    with pytest.raises(pb.ComputeFailed, match=expected) as caught:
+        await app.materialize(word, keys=["a", "b"])
+    assert caught.value.field == "word"
+    with pytest.raises(pb.ComputeFailed, match=expected):
+        await app.serve(word, "a")
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"), [([], "keys= lists no key"), (["none", "nil"], "none of its 2 keys has a value")]
+)
+async def test_a_generation_without_a_row_is_warned_of(world, caplog, listed, why):
+    """A first run has nothing to be compared with: that it made nothing is said, and that a later one did is not."""
+    tasks, found = pb.Registry(), list(listed)
+
+    def names() -> list[str]:
+        return found
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names))
+    def word(keys: pb.Keys[str]) -> dict[str, str]:
+        return {key: key for key in keys if key not in ("none", "nil")}
+
+    app = world.app(tasks)
+    run = await app.materialize(word)
+    warned = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warned == [f"word: generation {run.built[0].generation} has no row: {why}"]
+    caplog.clear()
+    found.append("a")
+    await app.materialize(word)
+    assert [r for r in caplog.records if r.levelname == "WARNING"] == []
+
+
 async def test_the_write_rule_spares_newer_rows_than_the_run(chain):
     """An event's result is newer than a run that began before it, and is still served after the promotion."""
     running = asyncio.create_task(chain.run(1))

@@ -110,6 +110,13 @@ class Builder:
         return msgspec.msgpack.decode(answer, type=Answer).unwrap()
 
 
+def warn_of_nothing(plan: Plan, generation: int, found: Finished) -> None:
+    """Say that a generation is promoted without a row; no gate does where there was none before it."""
+    if not found.rows:
+        why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
+        _log.warning("%s: generation %d has no row: %s", plan.name, generation, why)
+
+
 class _Bar:
     """Says how far a task is."""
 
