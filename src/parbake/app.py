@@ -25,6 +25,7 @@ from parbake.lanes.parking import Retried
 from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
 from parbake.lanes.throttle import Throttle
+from parbake.planner.windows import declared
 from parbake.ports import (
     Ack,
     AlertSink,
@@ -76,7 +77,7 @@ class App:
         replayable: bool = False,
         executor: Executor | None = None,
         throttle: Throttle | None = Throttle(),
-        off_peak: Sequence[str] = (),
+        off_peak: str | Sequence[str] = (),
         zone: str = "UTC",
     ) -> None:
         """Nothing is opened until first use.
@@ -107,8 +108,9 @@ class App:
         self.replayable = replayable
         self.executor = executor
         self.throttle = throttle
-        self.off_peak = (off_peak,) if isinstance(off_peak, str) else tuple(off_peak)
-        self.zone = zone
+        windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
+        self.off_peak = windows if off_peak else None
+        _check_batch(executor, throttle)
         self.counters = Counters()
 
     @cached_property
@@ -326,6 +328,15 @@ class App:
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
+
+
+def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
+    if executor is not None and (isinstance(executor, type) or not isinstance(executor, Executor)):
+        raise BadInput(
+            f"executor={executor!r}: expected None or an executor, such as LocalExecutor('shop:app')", field="executor"
+        )
+    if throttle is not None and not isinstance(throttle, Throttle):
+        raise BadInput(f"throttle={throttle!r}: expected None or Throttle(...)", field="throttle")
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,6 @@ from parbake.lanes.reporting import Reporting
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.lanes.throttle import Breathing
 from parbake.ledger import Ledger
-from parbake.planner.windows import declared
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
 from parbake.serving.plan import Plan, watched_families
@@ -89,8 +88,7 @@ class Engine:
             breathe=breathe,
         )
         notifier = Notifier(app.alerts)
-        windows = declared(app.off_peak, app.zone) if app.off_peak else None
-        off_peak = OffPeak(app.clock, windows, self.ledger)
+        off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)

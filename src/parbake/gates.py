@@ -5,6 +5,7 @@ A run that fails a gate is not promoted; the previous generation stays, and the 
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from parbake.errors import ContractError
+from parbake.settings import check_number
 
 DRIFT_ROWS = 100
 """Fewer rows on either side say nothing about a distribution."""
@@ -104,8 +106,8 @@ class Gates:
     ``rows``: fewer than this share of the previous generation's rows is not promoted. ``not_finite``: the share of
     rows that may hold a NaN or an infinity. ``empty``: the share of values that may be null or empty; not looked at by
     default. ``drift``: the highest population stability index against the previous generation (.1 is some drift, .25
-    is much); not looked at by default, since a catalogue may change at once. ``quality``: a function that returns the
-    reason not to promote, or ``None``.
+    is much); not looked at by default, since a catalogue may change at once. ``quality``: a ``def`` function that
+    returns the reason not to promote, or ``None``; it runs in a thread.
     """
 
     rows: float = 0.5
@@ -115,13 +117,14 @@ class Gates:
     quality: QualityGate | None = None
 
     def __post_init__(self) -> None:
-        """Raise :class:`ContractError` for a share that is none."""
+        """Raise :class:`ContractError` for what cannot be meant."""
         for name in ("rows", "not_finite", "empty"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share <= 1:
-                raise ContractError(f"gates.{name} is a share, from 0 to 1", field=f"gates.{name}")
-        if self.drift is not None and self.drift <= 0:
-            raise ContractError("gates.drift is above 0", field="gates.drift")
+            if name != "empty" or self.empty is not None:
+                _check(name, getattr(self, name), "a share, from 0 to 1", lambda share: 0 <= share <= 1)
+        if self.drift is not None:
+            _check("drift", self.drift, "a finite number above 0", lambda drift: drift > 0)
+        if self.quality is not None:
+            _check_quality(self.quality)
 
     def objection(self, found: Profile, rows_before: int, before: Profile | None) -> str:
         """Why these rows must not be promoted, by their counts; empty when nothing speaks against it."""
@@ -135,6 +138,20 @@ class Gates:
         if self.drift is not None and drift > self.drift:
             return f"the values have drifted from the previous generation (stability index {drift:.2f} > {self.drift})"
         return ""
+
+
+def _check(name: str, value: float, expected: str, fits: Callable[[float], bool]) -> None:
+    check_number(value, field=f"gates.{name}", error=ContractError, expected=expected, fits=fits)
+
+
+def _check_quality(gate: Any) -> None:
+    if not callable(gate):
+        why = "expected a function that returns a reason not to promote, or None"
+    elif any(map(inspect.iscoroutinefunction, (gate, type(gate).__call__))):
+        why = "a gate runs in a thread, where nothing awaits it; declare it with def"
+    else:
+        return
+    raise ContractError(f"gates.quality={gate!r}: {why}", field="gates.quality")
 
 
 def stability_index(before: Mapping[int, int], after: Mapping[int, int]) -> float:

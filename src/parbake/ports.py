@@ -455,6 +455,7 @@ class Hook(Protocol):
 Progress = Callable[[str, int, int], None]
 
 
+@runtime_checkable
 class Executor(Protocol):
     """Computes partitions of batch runs in other processes, which write the rows to the store themselves.
 

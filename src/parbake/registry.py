@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_contract
 from parbake.duration import Duration, seconds
-from parbake.errors import BadInput, ContractError, DeclarationError, LaneError, RoleError, UnknownTask
-from parbake.fence.tags import check_tag, placeholders
+from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.gates import Gates
 from parbake.retention import Retention
 from parbake.roles import Edge, Keys, Parameter, Role, inspect_roles
 from parbake.served import Absent, Served, Value
+from parbake.settings import check_whole
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
+from parbake.templates import check_templates, wishes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -164,8 +166,9 @@ class Registry:
                 contract=contract, schedule=refresh, version=version, gates=gates, retention=retention,
                 list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
-                prefetch=tuple(Invalidation(template, "refresh") for template in prefetch),
+                prefetch=wishes(fn.__name__, prefetch, parameters[0].name),
             )  # fmt: skip
+            check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
             _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
@@ -211,7 +214,8 @@ class Registry:
                 gates=gates,
                 retention=retention,
             )
-            _check_templates(task)
+            _check_kinds(task)
+            check_templates(task.name, contract.invalidated_by, "key")
             return typing.cast("ModelTask[Any]", self._add(task))
 
         return typing.cast("_ModelDecorator", declare)
@@ -324,26 +328,6 @@ def _check_lane(task: Stored) -> None:
             )
 
 
-def _check_templates(task: Stored) -> None:
-    key = task.parameters[0].name if isinstance(task, Artifact) else "key"
-    wishes = task.prefetch if isinstance(task, Artifact) else ()
-    for field, item in (
-        *(("invalidated_by", item) for item in task.contract.invalidated_by),
-        *(("prefetch", item) for item in wishes),
-    ):
-        names = placeholders(item.template)
-        try:
-            check_tag(item.template.format_map(dict.fromkeys(names, "x")), field=field)
-        except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
-            raise ContractError(f"{task.name}: {item.template!r} is no tag template", field=field) from error
-        for name in names:
-            if name not in (key, "key", key.removesuffix("s")):
-                raise ContractError(
-                    f"{task.name}: {field}={item.template!r} names {{{name}}}, but the key is {{{key}}}",
-                    field=field,
-                )
-
-
 def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, bool]:
     """An artifact's parameters and return type, its key's type, and whether the function takes many keys at once."""
     parameters, returned = inspect_roles(fn, first=Role.KEY)
@@ -354,10 +338,18 @@ def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, boo
 
 
 def _check_artifact(task: Artifact[Any, Any]) -> None:
-    _check_templates(task)
+    _check_kinds(task)
+    check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name)
     _check_use(task)
     if task.revalidates and task.batched:
         raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
+
+
+def _check_kinds(task: Stored) -> None:
+    for field, kind in (("gates", Gates), ("retention", Retention)):
+        value = getattr(task, field)
+        if not isinstance(value, kind):
+            raise ContractError(f"{task.name}: {field}={value!r}: expected {kind.__name__}(...)", field=field)
 
 
 def _check_use(task: Artifact[Any, Any]) -> None:
@@ -371,6 +363,14 @@ def _check_use(task: Artifact[Any, Any]) -> None:
 def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
     if fn is None:
         return None
+    if not callable(fn):
+        raise DeclarationError(f"{name}: keys={repr(fn)[:80]}: expected a function that lists the keys", field="keys")
+    if inspect.isasyncgenfunction(fn):
+        raise DeclarationError(
+            f"{name}: keys= is an async generator, which the batch lane does not read; yield the keys "
+            "from a def, or return a list of them from an async def",
+            field="keys",
+        )
     parameters, returned = inspect_roles(fn, first=None)
     lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
     if live_reached(lister):

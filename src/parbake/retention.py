@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from parbake.errors import ContractError
+from parbake.settings import check_whole
 from parbake.sizes import size_bytes
 
 MOST = 16
@@ -24,8 +25,7 @@ class Retention:
 
     def __post_init__(self) -> None:
         """Check both."""
-        if not 1 <= self.generations <= MOST:
-            raise ContractError(f"retention keeps 1 to {MOST} generations", field="retention.generations")
+        check_whole(self.generations, field="retention.generations", error=ContractError, most=MOST)
         _ = self.limit_bytes
 
     @cached_property

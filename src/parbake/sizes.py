@@ -12,7 +12,7 @@ _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 4
 
 def size_bytes(text: str | int, *, field: str, error: type[ParbakeError]) -> int:
     """Return a size in bytes, at least 1; raises ``error`` naming ``field`` for what is none."""
-    match = _SIZE.fullmatch(str(text))
+    match = _SIZE.fullmatch(str(text)) if isinstance(text, str | int) else None
     if not match or int(match[1]) == 0:
         raise error(f"{field.rpartition('.')[2]}={text!r} is not a size such as 4GiB", field=field)
     return int(match[1]) * _UNITS[match[2]]

@@ -210,6 +210,52 @@ async def test_keys_must_be_known(chain, world):
         await chain.app.serve(chain.train)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "why"), [(7, "Expected `str`, got `int`"), (None, "Expected `str`"), ("\ud800", "surrogates not allowed")]
+)
+async def test_a_key_that_is_none_is_named_with_who_listed_it(world, wrong, why):
+    """One of many keys has the wrong type: it is shown, and so is the setting that yields it."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a", wrong]
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names))
+    def word(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    for chosen in (None, ["a", wrong]):
+        with pytest.raises(pb.BadInput, match=f"^word: keys= lists .*, which is no key: .*{why}") as caught:
+            await app.materialize(word, keys=chosen)
+        assert caught.value.field == "keys"
+        assert repr(wrong) in str(caught.value)
+
+
+async def test_a_key_that_is_listed_twice_is_one_row(world, caplog):
+    """It is computed and counted once, a warning says how many there were, and listing each once is no loss of rows."""
+    tasks, listed, computed = pb.Registry(), [str(n) for n in range(600)], []
+
+    def names() -> list[str]:
+        return listed
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names), gates=pb.Gates(rows=1.0))
+    def word(key: str) -> str:
+        computed.append(key)
+        return key
+
+    app, once = world.app(tasks), list(listed)
+    listed += [*reversed(once), "7", "7"]
+    assert (await app.materialize(word)).built[0].rows == 600
+    assert computed == once
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        "word: keys= lists keys more than once (602 too many); each is computed and counted once"
+    ]
+    listed[:] = once
+    assert (await app.materialize(word)).built[0].rows == 600
+    assert (await app.materialize(word, keys=[*once, "7"])).built[0].rows == 600
+
+
 async def test_progress_and_absent_rows_are_counted(world):
     """A batched function's missing keys are stored as absent; progress reaches the total."""
     tasks, seen = pb.Registry(), []
@@ -224,6 +270,48 @@ async def test_progress_and_absent_rows_are_counted(world):
     assert (run.built[0].rows, run.built[0].absent) == (2, 1)
     assert seen == [("word", 0, 3), ("word", 2, 3), ("word", 3, 3)]
     assert (await app.serve(word, "none")).reason == "no row computed"
+
+
+@pytest.mark.parametrize("extra", ["d", 7, None])
+async def test_a_row_that_nobody_asked_for_is_an_error(world, extra):
+    """A function over many keys that answers another key is told which, in a run and on demand alike."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def word(keys: pb.Keys[str]) -> dict[str, str]:
+        return dict.fromkeys(keys, "") | {extra: ""}
+
+    app = world.app(tasks)
+    expected = f"^word returned a value for {extra!r}, a key that it was not asked for"
+    with pytest.raises(pb.ComputeFailed, match=expected) as caught:
+        await app.materialize(word, keys=["a", "b"])
+    assert caught.value.field == "word"
+    with pytest.raises(pb.ComputeFailed, match=expected):
+        await app.serve(word, "a")
+
+
+@pytest.mark.parametrize(
+    ("listed", "why"), [([], "keys= lists no key"), (["none", "nil"], "none of its 2 keys has a value")]
+)
+async def test_a_generation_without_a_row_is_warned_of(world, caplog, listed, why):
+    """A first run has nothing to be compared with: that it made nothing is said, and that a later one did is not."""
+    tasks, found = pb.Registry(), list(listed)
+
+    def names() -> list[str]:
+        return found
+
+    @tasks.artifact(**contract(invalidated_by=[], keys=names))
+    def word(keys: pb.Keys[str]) -> dict[str, str]:
+        return {key: key for key in keys if key not in ("none", "nil")}
+
+    app = world.app(tasks)
+    run = await app.materialize(word)
+    warned = [r.message for r in caplog.records if r.levelname == "WARNING"]
+    assert warned == [f"word: generation {run.built[0].generation} has no row: {why}"]
+    caplog.clear()
+    found.append("a")
+    await app.materialize(word)
+    assert [r for r in caplog.records if r.levelname == "WARNING"] == []
 
 
 async def test_the_write_rule_spares_newer_rows_than_the_run(chain):

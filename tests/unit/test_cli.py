@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import socket
 import sqlite3
 import subprocess
@@ -34,6 +35,12 @@ def names() -> list[str]:
 def answer(policy: str) -> str:
     """Say it."""
     return policy.upper()
+
+
+@tasks.artifact(**SETTINGS, owner="support", keys=names)
+def title(policies: pb.Keys[str]) -> dict[str, str]:
+    """Leave one out."""
+    return {policy: policy.title() for policy in policies if policy != "returns"}
 
 
 @tasks.live(why="needs the message")
@@ -98,6 +105,17 @@ def test_a_run_is_reported_and_remembered(run, tmp_path):
     refused = run("materialize", "shop:app", "answer", "--report", "nowhere/run.json")
     assert isinstance(refused.exception, pb.BadInput)
     assert refused.exception.field == "report"
+
+
+def test_keys_without_a_row_are_shown(run, tmp_path):
+    """What a function leaves out is absent: in the line of the run, in its report and in the history."""
+    shown = output(run("materialize", "shop:app", "title", "--report", "run.json"))
+    assert "title: generation 1, 1 rows, 1 absent in " in shown
+    assert json.loads((tmp_path / "run.json").read_text())["built"][0]["absent"] == 1
+    heads, row = (re.split("[┃│]", line) for line in output(run("runs", "shop:app", "title")).splitlines()[1:4:2])
+    counts = {head.strip(): cell.strip() for head, cell in zip(heads, row, strict=True)}
+    assert (counts["rows"], counts["absent"]) == ("1", "1")
+    assert "absent" not in output(run("materialize", "shop:app", "answer"))
 
 
 def test_a_run_may_be_computed_by_other_processes(run):

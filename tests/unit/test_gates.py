@@ -98,6 +98,30 @@ async def test_a_gate_that_raises_has_not_passed(world):
         await Gated(world, quality=quality).run([[1.0]])
 
 
+async def late():
+    """Say what nobody hears."""
+
+
+@pytest.mark.parametrize("said", [True, False, 0.4, ["too few"], late])
+async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(world, said):
+    """``True`` may mean that all is well or that something is wrong: the gate and what it said are named."""
+
+    def looks_good(_):
+        return late() if said is late else said
+
+    gated = Gated(world, quality=looks_good)
+    with pytest.raises(pb.GateFailed, match=r"its quality gate looks_good returned .*, neither a reason") as caught:
+        await gated.run([[1.0]])
+    assert (repr(said) if said is not late else "coroutine object late") in str(caught.value)
+    assert await gated.app.generation(gated.score) == 0
+
+
+async def test_a_gate_may_find_no_reason(world):
+    """``None`` and no text are no objection."""
+    for said in (None, ""):
+        await Gated(world, quality=lambda _, said=said: said).run([[1.0]])
+
+
 async def test_a_model_is_judged_too(world):
     """A model's gate sees the model, and a chain is not promoted when its model fails."""
     tasks = pb.Registry()

@@ -1,14 +1,16 @@
 """The partitions of a run's keys."""
 
 import contextlib
+import tracemalloc
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from parbake.lanes.keylist import KeyList
 
 keys = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=400)
+repeating = st.lists(st.sampled_from([f"key {n}" for n in range(150)]), max_size=600)
 
 
 def listed(names, usual=16):
@@ -16,7 +18,8 @@ def listed(names, usual=16):
     with contextlib.closing(KeyList(usual)) as made:
         made.fill(names, msgspec.msgpack.encode)
         parts = [[msgspec.msgpack.decode(raw) for raw in made.keys(part)] for part in made.partitions]
-        assert made.total == len(names)
+        assert made.total == sum(part.keys for part in made.partitions) == len(set(names))
+        assert made.repeated == len(names) - made.total
         return [part.digest for part in made.partitions], parts
 
 
@@ -37,6 +40,32 @@ def test_a_sample_is_spread_over_the_whole_run(names, size):
     step = max(1, -(-len(names) // size))
     assert sample == names[::step]
     assert len(sample) <= size
+
+
+@given(repeating)
+@example(["key 1"] * 500)
+@example([f"key {n}" for n in range(150)] * 4)
+def test_a_key_that_is_listed_again_counts_once(names):
+    """Wherever it stands: next to itself, in its partition, or in another; the first place is its own."""
+    digests, parts = listed(names)
+    assert [key for part in parts for key in part] == list(dict.fromkeys(names))
+    assert all(parts)
+    assert len(set(digests)) == len(digests)
+
+
+def test_far_repetitions_are_found_in_flat_memory():
+    """Of 200,000 keys of which the first and every hundredth is listed again at the end, none stays twice."""
+    names = [f"shopper {n:09}" for n in range(200_000)]
+    with contextlib.closing(KeyList(4096)) as made:
+        tracemalloc.start()
+        try:
+            made.fill((name for many in (names, names[::100]) for name in many), msgspec.msgpack.encode)
+            assert tracemalloc.get_traced_memory()[1] < 8 << 20
+        finally:
+            tracemalloc.stop()
+        assert (made.total, made.repeated) == (200_000, 2_000)
+        kept = [msgspec.msgpack.decode(raw) for part in made.partitions for raw in made.keys(part)]
+    assert kept == names
 
 
 def test_an_insertion_costs_one_partition_of_many():

@@ -1,5 +1,7 @@
 """Declarations: lane legality, roles of edges, lints, merging."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 from tests.unit.shopfloor import contract
 
@@ -99,6 +101,22 @@ def test_keys_are_listed_from_sources(tasks):
     assert caught.value.field == "keys"
 
 
+async def later() -> AsyncIterator[str]:
+    """List a key, later."""
+    yield "a"
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [(later, "async generator"), (["a"], "expected a function"), ("a", "expected a function"), (5, "expected a func")],
+)
+def test_a_key_lister_that_cannot_list_is_refused(tasks, keys, why):
+    """When the task is declared and not when it is run; what to write instead is said."""
+    with pytest.raises(pb.DeclarationError, match=f"base: keys=.*{why}") as caught:
+        artifact(tasks, keys=keys)
+    assert caught.value.field == "keys"
+
+
 def test_an_edge_must_fit_its_task(tasks):
     """An artifact is no model, a refine no input."""
     base = artifact(tasks)
@@ -161,6 +179,38 @@ def test_an_impossible_tag_template_is_refused(tasks, template):
     with pytest.raises(pb.ContractError) as caught:
         artifact(tasks, invalidated_by=[pb.fence(template)])
     assert caught.value.field == "invalidated_by"
+
+
+@pytest.mark.parametrize(
+    "wishes",
+    [
+        "session/{key}", 5, None, [5], [pb.refresh("session/{key}")], ["session"], ["session/*"], ["session/now"],
+        ["session/{"], ["session/}"], ["session/{}"], ["{key}"], ["session/{key}/open"], ["session/{key}-{key}"],
+        ["session/{{x}}{key}"], ["session/ {key}"], ["Session/{key}"], ["session/{key!r}"], [""],
+    ],
+)  # fmt: skip
+def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
+    """The message is about ``prefetch``, shows what stands there, and what to write instead."""
+    with pytest.raises(pb.ContractError, match=r"^base: prefetch=.*write prefetch=\['session/\{key\}'\]") as caught:
+        artifact(tasks, prefetch=wishes)
+    assert caught.value.field == "prefetch"
+    assert repr(wishes[0] if isinstance(wishes, list) else wishes) in str(caught.value)
+    assert "invalidated_by" not in str(caught.value)
+
+
+def test_the_wish_to_write_instead_has_the_name_of_the_key(tasks):
+    """In the singular, under the family that was meant; such a wish is accepted, in whatever sequence."""
+    with pytest.raises(pb.ContractError, match=r"write prefetch=\['cart/\{shopper\}'\]"):
+
+        @tasks.artifact(**contract(), prefetch=["cart"])
+        def wrong(shoppers: pb.Keys[str]) -> dict[str, str]:
+            return {}
+
+    @tasks.artifact(**contract(), prefetch=("session/{shopper}", "cart/of-{shoppers}"))
+    def right(shoppers: pb.Keys[str]) -> dict[str, str]:
+        return {}
+
+    assert [item.family for item in right.prefetch] == ["session", "cart"]
 
 
 @pytest.mark.parametrize("template", ["fact", "fact/*", "fact/{key}", "fact/{users}", "fact/{user}"])

@@ -86,7 +86,10 @@ def materialize(
         typer.echo("an interrupted run was continued")
     for built in run.built:
         kept = f", {built.kept_partitions} of {built.partitions} partitions kept" if built.kept_partitions else ""
-        typer.echo(f"{built.task}: generation {built.generation}, {built.rows} rows in {built.took_s:.1f} s{kept}")
+        absent = f", {built.absent} absent" if built.absent else ""
+        typer.echo(
+            f"{built.task}: generation {built.generation}, {built.rows} rows{absent} in {built.took_s:.1f} s{kept}"
+        )
     if report is not None:
         write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
 
@@ -103,15 +106,16 @@ def runs(app: AppName, task: TaskName) -> None:
             await application.close()
 
     state = asyncio.run(look())
-    table = Table("began", "took s", "trigger", "generation", "rows", "partitions", "kept", "outcome")
+    table = Table("began", "took s", "trigger", "generation", "rows", "absent", "partitions", "kept", "outcome")
     if state.under_way is not None:
         held = state.under_way
         rows = sum(part.rows for part in held.finished.values())
-        cells = (held.generation, rows, len(held.finished), "-", "under way, or interrupted")
+        absent = sum(part.absent for part in held.finished.values())
+        cells = (held.generation, rows, absent, len(held.finished), "-", "under way, or interrupted")
         table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))
     for run in state.ended:
         took = f"{run.ended_at - run.started_at:.1f}"
-        counts = (run.generation, run.rows, run.partitions, run.kept_partitions)
+        counts = (run.generation, run.rows, run.absent, run.partitions, run.kept_partitions)
         because = f"{run.trigger}: {run.why}" if run.why else run.trigger
         table.add_row(_moment(run.started_at), took, because, *map(str, counts), run.outcome)
     Console(width=None if Console().is_terminal else 200).print(table)

@@ -10,9 +10,10 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from parbake.errors import BadInput, ComputeFailed
-from parbake.executors import _child
+from parbake.executors import _child, _settings
+from parbake.settings import check_whole
 
-NICE = 10
+NICE, MOST_NICE = 10, 19
 TRIES = 3
 _log = logging.getLogger("parbake.executors.local")
 
@@ -27,10 +28,11 @@ class LocalExecutor:
     def __init__(self, app: str, *, processes: int = 2, nice: int = NICE) -> None:
         """``app`` is ``module:attribute``, as for ``parbake worker``; nothing is started yet.
 
-        ``nice`` is what is added to the processes' niceness (0 to 19).
+        ``nice`` is what is added to the processes' niceness (0 to 19). Raises :class:`BadInput`
+        for what cannot be meant.
         """
-        if processes < 1:
-            raise BadInput("processes must be at least 1", field="processes")
+        _settings.check(app, processes)
+        check_whole(nice, field="nice", error=BadInput, least=0, most=MOST_NICE)
         self.width = processes
         self._app = app
         self._nice = nice

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.errors import BadInput, ComputeFailed, MissingDependency
-from parbake.executors import _child
+from parbake.executors import _child, _settings
 
 TRIES = 3
 
@@ -29,8 +29,9 @@ class RayExecutor:
 
         Without an address Ray is started on this machine with as many processes, bound to loopback, and ends on close.
         """
-        if processes < 1:
-            raise BadInput("processes must be at least 1", field="processes")
+        _settings.check(app, processes)
+        if not isinstance(address, str):
+            raise BadInput(f"address={address!r}: expected a text such as 'ray://head:10001'", field="address")
         self.width = processes
         self._app = app
         self._address = address

@@ -22,7 +22,7 @@ from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, 
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
-from parbake.lanes.building import Breathe, Builder, Finished, filling, spread
+from parbake.lanes.building import Breathe, Builder, Finished, filling, spread, warn_of_nothing
 from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
@@ -165,6 +165,7 @@ class BatchLane:
             await quality.check(
                 member, made.generation, found.profile, control=control, store=self._store, sample=sample
             )
+            warn_of_nothing(member, made.generation, found)
             retain[member.ref] = await self._retained(member, made, control)
             pointers[member.ref] = Pointer(made.generation, self._clock.now(), run.started_at, made.rows)
             built.append(made)

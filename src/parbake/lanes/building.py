@@ -110,6 +110,13 @@ class Builder:
         return msgspec.msgpack.decode(answer, type=Answer).unwrap()
 
 
+def warn_of_nothing(plan: Plan, generation: int, found: Finished) -> None:
+    """Say that a generation is promoted without a row; no gate does where there was none before it."""
+    if not found.rows:
+        why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
+        _log.warning("%s: generation %d has no row: %s", plan.name, generation, why)
+
+
 class _Bar:
     """Says how far a task is."""
 
@@ -145,6 +152,11 @@ def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:
 
     def take(found: Iterable[Any]) -> None:
         keys.fill(found, lambda key: key_bytes(plan, key))
+        if keys.repeated:
+            _log.warning(
+                "%s: keys= lists keys more than once (%d too many); each is computed and counted once",
+                plan.name, keys.repeated,
+            )  # fmt: skip
 
     async def fill_here(**named: Any) -> None:
         take(await fn(**named))

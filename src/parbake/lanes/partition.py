@@ -12,7 +12,7 @@ import msgspec
 
 from parbake import errors
 from parbake.artifact import Record
-from parbake.errors import ComputeFailed, GateFailed
+from parbake.errors import BadInput, ComputeFailed, GateFailed
 from parbake.gates import Profile
 from parbake.ports import Store
 from parbake.serving.binding import Context
@@ -130,8 +130,11 @@ class _Rows:
 
 
 def key_bytes(plan: Plan, key: Any) -> bytes:
-    """A key as a partition carries it; raises :class:`parbake.errors.BadInput` for what is none."""
-    return msgspec.msgpack.encode(plan.keys.check(key))
+    """A key as a partition carries it; raises :class:`BadInput` for what is none, naming it and who lists it."""
+    try:
+        return msgspec.msgpack.encode(plan.keys.check(key))
+    except (BadInput, TypeError, ValueError, OverflowError) as error:
+        raise BadInput(f"{plan.name}: keys= lists {repr(key)[:80]}, which is no key: {error}", field="keys") from error
 
 
 def _key(plan: Plan, raw: bytes) -> Any:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 from parbake.errors import GateFailed
 from parbake.fence.control import Control
-from parbake.gates import Generation, Profile
+from parbake.gates import Generation, Profile, QualityGate
 from parbake.lanes.runs import Runs
 from parbake.ports import Store
 from parbake.serving.plan import Plan
@@ -35,9 +36,19 @@ async def check(
             said = await asyncio.to_thread(gates.quality, shown)
         except Exception as error:
             raise _failed(plan, f"its quality gate raised {type(error).__name__}: {error}") from error
-        objection = said or ""
+        objection = _reason(gates.quality, said)
     if objection:
         raise _failed(plan, objection)
+
+
+def _reason(gate: QualityGate, said: Any) -> str:
+    """What a gate said, empty when it does not object; what is neither is an objection to the gate itself."""
+    if said is None or isinstance(said, str):
+        return said or ""
+    if inspect.iscoroutine(said):
+        said.close()
+    name = getattr(gate, "__name__", type(gate).__name__)
+    return f"its quality gate {name} returned {repr(said)[:80]}, neither a reason not to promote (a text) nor None"
 
 
 def _failed(plan: Plan, why: str) -> GateFailed:

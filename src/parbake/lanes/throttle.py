@@ -14,6 +14,7 @@ from pathlib import Path
 
 from parbake.errors import BadInput, ParbakeError
 from parbake.lanes.load import Known, LoadBoard
+from parbake.settings import check_number
 
 LOOK_EVERY_S = 1.0
 STEP = 0.05
@@ -37,11 +38,21 @@ class Throttle:
 
     def __post_init__(self) -> None:
         """Raise :class:`BadInput` for what cannot be meant."""
-        if self.slowdown <= 1:
-            raise BadInput("throttle.slowdown is above 1", field="throttle.slowdown")
+        check_number(
+            self.slowdown,
+            field="throttle.slowdown",
+            error=BadInput,
+            expected="a finite number above 1",
+            fits=lambda times: times > 1,
+        )
         for name in ("pressure", "least"):
-            if not 0 < getattr(self, name) <= 1:
-                raise BadInput(f"throttle.{name} is a share, above 0 and at most 1", field=f"throttle.{name}")
+            check_number(
+                getattr(self, name),
+                field=f"throttle.{name}",
+                error=BadInput,
+                expected="a share, above 0 and at most 1",
+                fits=lambda share: 0 < share <= 1,
+            )
 
 
 class Breathing:

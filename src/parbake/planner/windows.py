@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol
@@ -74,15 +74,17 @@ class Learned:
         return self.hours[before % count] * (1 - share) + self.hours[(before + 1) % count] * share
 
 
-def declared(windows: Sequence[str], zone: str) -> Declared:
-    """Windows such as ``"22:00-06:00"`` in a time zone; raises :class:`BadInput` naming the field at fault."""
+def declared(windows: str | Sequence[str], zone: str) -> Declared:
+    """One or more windows such as ``"22:00-06:00"`` in a time zone; raises :class:`BadInput` naming what is none."""
+    if not isinstance(windows, Iterable):
+        raise BadInput(f"off_peak={windows!r}: expected windows such as ['22:00-06:00']", field="off_peak")
     try:
         place = ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError) as error:
         raise BadInput(f"zone={zone!r} is no time zone such as Europe/Berlin", field="zone") from error
     found = []
-    for text in windows:
-        match = _WINDOW.fullmatch(text)
+    for text in (windows,) if isinstance(windows, str) else windows:
+        match = _WINDOW.fullmatch(text) if isinstance(text, str) else None
         if match is None or match[0][:5] == match[0][6:]:
             raise BadInput(f"off_peak={text!r} is no window such as 22:00-06:00", field="off_peak")
         begin_h, begin_m, end_h, end_m = map(int, match.groups())

@@ -83,6 +83,12 @@ class Computer:
         results = await self._invoke(plan.task, (keys,), (recording, control, context), {})
         if not isinstance(results, Mapping):
             raise ComputeFailed(f"{plan.name} returned {type(results).__name__}, not a mapping by key", field=plan.name)
+        if unasked := results.keys() - set(keys):
+            raise ComputeFailed(
+                f"{plan.name} returned a value for {next(iter(unasked))!r}, a key that it was not asked for; return "
+                "the keys that it was given, as they were given",
+                field=plan.name,
+            )
         cost = (time.perf_counter() - before) / max(1, len(keys))
         absent = Absent("no row computed")
         return [_seal(plan, key, results.get(key, absent), (recording, started, cost, context.lane)) for key in keys]

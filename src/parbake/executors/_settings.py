@@ -1,0 +1,16 @@
+"""What every executor is told, checked when it is made and not by the processes of its first run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parbake.errors import BadInput
+from parbake.settings import check_whole
+
+
+def check(app: Any, processes: Any) -> None:
+    """Raise :class:`BadInput` for what names no app, or is no number of processes."""
+    module, _, attribute = app.partition(":") if isinstance(app, str) else ("", "", "")
+    if not module or not attribute or module.startswith("."):
+        raise BadInput(f"app={app!r}: expected module:attribute, such as 'shop:app'", field="app")
+    check_whole(processes, field="processes", error=BadInput)
