@@ -146,6 +146,13 @@ class Matcher:
             math.log(size),
         )
 
+    def wordings_near(self, vector: Any, count: int) -> list[tuple[str, str, float]]:
+        """The nearest aliases of a unit vector: (answer, alias, cosine), nearest first; raises as :meth:`match`."""
+        cosines = self._checked(vector) @ self._columns
+        owners = np.repeat(np.arange(len(self._sizes)), self._sizes)
+        nearest = np.argsort(-cosines, kind="stable")[:count]
+        return [(self.bank.answers[owners[i]], self._aliases[i], float(cosines[i])) for i in nearest]
+
     def _checked(self, vector: Any) -> Vectors:
         try:
             found: Vectors = np.asarray(vector, np.float32)

@@ -35,13 +35,30 @@ class Verdict(msgspec.Struct, frozen=True):
     chance: float | None = None
 
 
-class Snapshot(msgspec.Struct, frozen=True):
-    """A bank as bytes keep it (msgpack)."""
+class Near(msgspec.Struct, frozen=True):
+    """A wording near a question, with its answer and the cosine between them."""
+
+    answer: str
+    alias: str
+    cosine: float
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """A verdict with what it was reached by; ``nearest`` is empty where no embedding was needed."""
+
+    question: str
+    verdict: Verdict
+    calibration: Calibration | None
+    nearest: tuple[Near, ...] = ()
+
+
+class BankSnapshot(msgspec.Struct, frozen=True):
+    """A bank with all that is known of it: what a model task returns, and what bytes keep (msgpack)."""
 
     scope: Scope
     bank: Bank
-    calibration: Calibration | None
-    demoted: tuple[str, ...]
+    calibration: Calibration | None = None
+    demoted: tuple[str, ...] = ()
 
 
 class QuestionBank:
@@ -129,18 +146,10 @@ class QuestionBank:
 
     def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> Verdict:
         """What may be served for a question; ``vector`` is its embedding, where the caller has it already."""
-        matcher, calibration = self._current
-        if (scope or Scope()) != self.scope:
-            return Verdict(None, "scope_differs")
-        reason = veto(question, question, self._vetoes)
-        if reason:
-            return Verdict(None, reason)
-        if matcher.bank.model_hash != self._embedder.model_hash:
-            return Verdict(None, "model_changed")
-        fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
-        policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
-        if policy is None:
-            return Verdict(None, "not_calibrated")
+        ready = self._ready(question, scope)
+        if isinstance(ready, Verdict):
+            return ready
+        matcher, policy = ready
         match = matcher.exact(question)
         if match is None:
             try:
@@ -148,11 +157,22 @@ class QuestionBank:
                 match = matcher.match(question, found, policy.ranking)
             except BadInput:
                 return Verdict(None, "bad_embedding")
-        if match is None:
-            return Verdict(None, "empty_bank")
-        chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
-        reason = self._refusal(question, match, policy)
-        return Verdict(None if reason else match.answer, reason or "", match, chance)
+        return Verdict(None, "empty_bank") if match is None else self._verdict(question, match, policy)
+
+    def recall(self, question: str, *, scope: Scope | None = None) -> Verdict | None:
+        """The same for a known wording, which needs no embedding; ``None`` for every other question."""
+        ready = self._ready(question, scope)
+        match = None if isinstance(ready, Verdict) else ready[0].exact(question)
+        return None if match is None or isinstance(ready, Verdict) else self._verdict(question, match, ready[1])
+
+    def explain(self, question: str, *, scope: Scope | None = None, count: int = 5) -> Explanation:
+        """Why a question is answered or not: the verdict, what it was judged by, and the nearest wordings."""
+        matcher, calibration = self._current
+        verdict = self.ask(question, scope=scope)
+        if verdict.match is None or verdict.match.is_exact:
+            return Explanation(question, verdict, calibration)
+        nearest = matcher.wordings_near(self._embedder.embed([question])[0], count)
+        return Explanation(question, verdict, calibration, tuple(Near(*near) for near in nearest))
 
     def complain(self, answer: str) -> None:
         """Serve an answer no more, at once, until :meth:`restore`."""
@@ -180,11 +200,14 @@ class QuestionBank:
         self.add(match.answer, [question])
         return True
 
-    def to_bytes(self) -> bytes:
-        """The bank in msgpack, as it was last compiled; shoppers' explorations are not part of it."""
+    def snapshot(self) -> BankSnapshot:
+        """The bank as it was last compiled; shoppers' explorations are not part of it."""
         matcher, calibration = self._current
-        demoted = tuple(sorted(self._demoted))
-        return msgspec.msgpack.encode(Snapshot(self.scope, matcher.bank, calibration, demoted))
+        return BankSnapshot(self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)))
+
+    def to_bytes(self) -> bytes:
+        """The same in msgpack."""
+        return msgspec.msgpack.encode(self.snapshot())
 
     def load(self, data: bytes) -> None:
         """Take over what :meth:`to_bytes` wrote, scope and bound with it.
@@ -193,18 +216,39 @@ class QuestionBank:
             BadInput: the bytes are none of it.
         """
         try:
-            found = msgspec.msgpack.decode(data, type=Snapshot)
-            matcher = Matcher(found.bank)
-            vectors = np.frombuffer(found.bank.vectors, np.float32).reshape(len(found.bank.aliases), -1)
+            self.take(msgspec.msgpack.decode(data, type=BankSnapshot))
         except (msgspec.DecodeError, ValueError, IndexError) as error:
             raise BadInput(f"this is no question bank: {error}", field="data") from error
+
+    def take(self, found: BankSnapshot) -> None:
+        """Be what a snapshot shows, scope and bound with it."""
+        bank, matcher = found.bank, Matcher(found.bank)
+        vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1 if bank.aliases else 0)
         with self._lock:
-            bank = found.bank
             self._aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
             self._vectors, self._model = list(vectors), bank.model_hash
         self.scope, self._demoted = found.scope, set(found.demoted)
         self.bound = found.calibration.bound if found.calibration else self.bound
         self._current = (matcher, found.calibration)
+
+    def _ready(self, question: str, scope: Scope | None) -> Verdict | tuple[Matcher, Policy]:
+        """What a question is matched and judged with, or the refusal that needs no match."""
+        matcher, calibration = self._current
+        if (scope or Scope()) != self.scope:
+            return Verdict(None, "scope_differs")
+        reason = veto(question, question, self._vetoes)
+        if reason:
+            return Verdict(None, reason)
+        if matcher.bank.model_hash != self._embedder.model_hash:
+            return Verdict(None, "model_changed")
+        fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
+        policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
+        return Verdict(None, "not_calibrated") if policy is None else (matcher, policy)
+
+    def _verdict(self, question: str, match: Match, policy: Policy) -> Verdict:
+        chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
+        reason = self._refusal(question, match, policy)
+        return Verdict(None if reason else match.answer, reason or "", match, chance)
 
     def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
         if match.answer in self._demoted:
