@@ -20,6 +20,7 @@ from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
 from parbake.fence.acks import NO_ACKS
+from parbake.fence.recording import Recording
 from parbake.lanes.batch import Run
 from parbake.lanes.parking import Retried
 from parbake.lanes.recovery import FileJournal
@@ -46,7 +47,7 @@ from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
 from parbake.sync import After, SyncApp, scope_of
-from parbake.tasks import Artifact, LiveTask, Refine, Stored, Task
+from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.telemetry import Counters
 
 K = TypeVar("K")
@@ -165,6 +166,14 @@ class App:
             names = [p.name for p in task.parameters]
             return await engine.realtime.live(task, {**dict(zip(names, args, strict=False)), **kwargs})
         raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
+
+    async def model(self, task: ModelTask[V]) -> V:
+        """The current model, as the tasks that read it get it; raises :class:`parbake.errors.NotMaterialized`."""
+        stamp, control = await self.engine.store.stamp()
+        context = asked_within(scope.current())
+        self.engine.plan(task)
+        found: V = await self.engine.resolver.read_model(task, control, Recording(stamp), context)
+        return found
 
     def request(
         self, timeout: Duration | None = None, *, after: After = ()

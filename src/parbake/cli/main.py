@@ -17,6 +17,7 @@ from rich.table import Table
 from parbake.cli.audit import EPILOG as AUDIT_EPILOG
 from parbake.cli.audit import audit
 from parbake.cli.events import events
+from parbake.cli.faq import faq
 from parbake.cli.load import AppName, load, stored
 from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
@@ -32,6 +33,7 @@ from parbake.lanes.freshness import report
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
+cli.add_typer(faq, name="faq")
 cli.command(epilog=AUDIT_EPILOG)(audit)
 cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
 cli.command(epilog=RUNS_EPILOG)(runs)

@@ -51,7 +51,8 @@ def plan(
         import numpy  # noqa: F401, ICN001 - only whether it is there
     except ImportError as missing:
         raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
-    from parbake.planner.front import draw, must_be_picture
+    from parbake.pictures import must_be_picture
+    from parbake.planner.front import draw
 
     must_be_writable(json=json, picture=picture)
     if picture is not None:

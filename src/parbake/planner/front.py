@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parbake.errors import BadInput, MissingDependency
+from parbake.pictures import BLACK, BLUE, ORANGE, save
 from parbake.planner.breakeven import Prices
 from parbake.planner.replay import Outcome
 
 SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
 """Dollars for a second of waiting less, from nothing to more than any batch price."""
-BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"
-SUFFIXES = (".svg", ".png")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,35 +65,12 @@ def _beats(other: Point, mine: Point) -> bool:
     return all(o <= m for o, m in zip(other_is, mine_is, strict=True)) and other_is != mine_is
 
 
-def must_be_picture(path: Path) -> None:
-    """Raise :class:`BadInput` for another suffix, :class:`MissingDependency` where nothing can draw."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"--picture {path}: ends with .svg or .png", field="picture")
-    try:
-        import matplotlib  # noqa: ICN001, F401 - only whether it is there
-    except ImportError as missing:
-        raise MissingDependency("pictures need: pip install 'parbake[plots]'", field="matplotlib") from missing
-
-
 def draw(path: Path, points: Sequence[Point]) -> None:
     """Draw cost against accepted hits; a filled point is efficient."""
-    must_be_picture(path)
-    import matplotlib as mpl
-
-    mpl.use("agg")
-    from matplotlib import pyplot as plt
-
-    with mpl.rc_context({"svg.hashsalt": "plan", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}):
-        figure = _figure(points)
-        is_svg = path.suffix.lower() == ".svg"
-        figure.savefig(path, dpi=150, metadata={"Date": None} if is_svg else None)
-        plt.close(figure)
+    save(path, partial(_plot, points))
 
 
-def _figure(points: Sequence[Point]) -> Any:
-    from matplotlib import pyplot as plt
-
-    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+def _plot(points: Sequence[Point], axis: Any) -> None:
     swept = [p for p in points if p.name.startswith("per key, $")]
     axis.plot([p.per_day for p in swept], [p.accepted for p in swept], color=BLUE, marker="o", markersize=4,
               label="per key, as waiting costs more")  # fmt: skip
@@ -114,4 +90,3 @@ def _figure(points: Sequence[Point]) -> Any:
     axis.set_ylabel("accepted hits, share of requests")
     axis.set_title("Cost against hits and latency; filled squares are beaten by nothing")
     axis.legend(loc="center right", fontsize=8)
-    return figure

@@ -17,7 +17,7 @@ from parbake.errors import BadInput
 from parbake.semantic.arrays import Flags, Floats, Places
 from parbake.semantic.features import features, gather
 from parbake.semantic.head import Head
-from parbake.semantic.logistic import Logistic, fit_logistic
+from parbake.semantic.logistic import Logistic, fit_logistic, sigmoid
 from parbake.semantic.risk import Per, lowest_threshold
 
 PRIOR = 0.2
@@ -58,6 +58,11 @@ class Calibration(msgspec.Struct, frozen=True):
     least: float | None
     expected: float
     rows: int
+
+    @property
+    def chance(self) -> float:
+        """How sure an answer must be, between 0 and 1; 1 where the bank is too small."""
+        return 1.0 if self.least is None else float(sigmoid(self.least))
 
 
 @dataclass(frozen=True)
