@@ -26,7 +26,7 @@ from retail_assistant.shop import queries
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import check, connect
 
-FAMILIES = ("policy", "product", "promotion", "user", "reviews")
+FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
 ALL = recs.tasks.merge(
     knowledge.tasks,
     embedding.tasks,
@@ -104,7 +104,7 @@ def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp
         generator(settings)  # a missing key is said before anything is served
     app = build(settings, clock=clock)
     shop: LiveShop = app.resources[LiveShop]
-    assistant = Assistant(app, shop)
+    assistant = Assistant(app, shop, app.resources[PerThread])
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
     return pb.HttpApp(
         app,

@@ -9,11 +9,12 @@ from parbake.semantic.per_entry import PerEntryPolicy
 from parbake.semantic.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
 from parbake.semantic.question_bank import BankSnapshot, Explanation, QuestionBank, Verdict
 from parbake.semantic.scope import Scope, Verifier
+from parbake.semantic.text import unusable
 from parbake.semantic.veto import VETOES, Veto, is_personal, veto
 
 __all__ = [
     "VETOES", "AdaptivePolicy", "Bank", "BankSnapshot", "Bound", "CalibratedPolicy", "Calibration",
     "Explanation", "Explorations", "FixedPolicy",
     "Match", "Matcher", "PerEntryPolicy", "Policy", "QuestionBank", "Reply", "Scope", "SemanticCache", "Verdict",
-    "Verifier", "Veto", "calibrate", "compile_bank", "fixed", "is_personal", "veto",
+    "Verifier", "Veto", "calibrate", "compile_bank", "fixed", "is_personal", "unusable", "veto",
 ]  # fmt: skip

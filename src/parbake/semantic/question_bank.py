@@ -108,8 +108,10 @@ class QuestionBank:
         """(answer, wording) pairs, with those that were added since the last calibration."""
         return list(self._aliases)
 
-    def add(self, answer: str, wordings: Iterable[str]) -> None:
+    def add(self, answer: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
         """Add wordings of an answer; they count from the next :meth:`calibrate`.
+
+        ``vectors`` are their embeddings (wordings, dimensions), where the caller has them already.
 
         Raises:
             BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
@@ -118,11 +120,13 @@ class QuestionBank:
         for text in texts:
             if reason := unusable(text):
                 raise BadInput(f"{text[:60]!r} can be no question: {reason}", field="wordings")
-        vectors = self._embed(texts)
+        made = self._embed(texts) if vectors is None else unit_rows(vectors, dimensions=self._embedder.dimensions)
+        if len(made) != len(texts):
+            raise BadInput(f"{len(made)} vectors for {len(texts)} wordings", field="vectors")
         self._refresh()
         with self._lock:
             self._aliases += [(answer, text) for text in texts]
-            self._vectors += list(vectors)
+            self._vectors += list(made)
 
     def remove(self, wording: str) -> int:
         """Remove a wording wherever it stands, at once; returns how many were removed."""

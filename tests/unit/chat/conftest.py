@@ -31,7 +31,7 @@ async def prepare(folder, embedder):
 def prepared(tmp_path_factory, embedder):
     """Return the folder of a small prepared shop, which no test writes to."""
     folder = tmp_path_factory.mktemp("chat")
-    generate(folder / "shop.db", seed=7, now=NOW, products=60, shoppers=60, messages=300)
+    generate(folder / "shop.db", seed=7, now=NOW, products=60, shoppers=60, messages=3000)
     asyncio.run(prepare(folder, embedder))
     return folder
 

@@ -16,7 +16,7 @@ NOW = 1_790_000_000.0
 def built(tmp_path_factory):
     """Return the path of a small shop that no test writes to."""
     path = tmp_path_factory.mktemp("knowledge") / "shop.db"
-    generate(path, seed=7, now=NOW, products=60, shoppers=60, messages=300)
+    generate(path, seed=7, now=NOW, products=60, shoppers=60, messages=3000)
     return path
 
 

@@ -55,12 +55,17 @@ class Answers:
     async def from_evidence(self, turn: Turn, question: str) -> Draft:
         """Retrieve, then word an answer from what was found."""
         found = (await self._app.serve(retrieval, text=question)).unwrap()
-        evidence, sources = grounded_evidence(question, found.policies, self._shop)
+        evidence, blocks = grounded_evidence(question, found.policies, self._shop)
         if not evidence:
             named = product_of(turn, self._shop)
             return await self.search(turn, question) if named else Draft(NOT_STATED)
         served = await self._app.serve(response_generation, prompt=build_prompt(turn, question, evidence))
-        return Draft(stream=texts(served.unwrap()), sources=sources, fallback=evidence[0])
+        return Draft(
+            stream=texts(served.unwrap()),
+            sources=tuple(dict.fromkeys(b.source for b in blocks)),
+            fallback=evidence[0],
+            evidence=tuple(b.id for b in blocks),
+        )
 
     async def recommend(self, turn: Turn, question: str) -> Draft:  # noqa: ARG002  # as below
         """Precomputed candidates, refined now; a base that nobody had the time to refine is filtered all the same."""

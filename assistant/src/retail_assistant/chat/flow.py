@@ -13,9 +13,11 @@ from retail_assistant.chat.products import card
 from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
 from retail_assistant.chat.wording import normalize
-from retail_assistant.faq.match import FaqMatch, faq_match
+from retail_assistant.faq.explore import Notebook
+from retail_assistant.faq.match import LEARNS, FaqMatch, faq_known, faq_match
 from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.connections import PerThread
 
 TIMEOUT = "30s"
 SURE_SCORE = 0.7
@@ -27,11 +29,12 @@ FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_sea
 class Assistant:
     """Answers turns."""
 
-    def __init__(self, app: pb.App, shop: LiveShop) -> None:
-        """Handlers share the app and the live shop."""
+    def __init__(self, app: pb.App, shop: LiveShop, writers: PerThread) -> None:
+        """Handlers share the app and the live shop; ``writers`` note what the bank can learn from."""
         self._app = app
         self._shop = shop
         self._answers = Answers(app, shop)
+        self._notebook = Notebook(writers, app.clock)
 
     async def reply(self, turn: Turn, reply: Reply) -> AsyncIterator[str]:
         """Stream the checked sentences of an answer; ``reply`` is filled on the way."""
@@ -51,16 +54,25 @@ class Assistant:
         question = normalize(turn.message)
         if is_follow_up:
             question = self._joined(turn, question)
+        known = None if is_follow_up else await self._match(faq_known, question, turn)
+        if known is not None:  # to the letter: neither an embedding nor its intent is needed
+            compiled = await self._from_bank(turn, known, reply, is_known=True)
+            if compiled is not None:
+                return compiled
         found = await self._intent(question)
         reply.intent = corrected(turn, found.name, self._shop)
-        match = await self._match(question, turn.message)
+        match = await self._match(faq_match, question, turn) if known is None else None
         if match is not None:
             compiled = await self._from_bank(turn, match, reply)
             if compiled is not None:
                 return compiled
         if found.probability < UNSURE_INTENT and not is_follow_up and reply.intent == found.name:
-            return await self._answers.from_evidence(turn, question)
-        return await self._answers.handler(reply.intent)(turn, question)
+            draft = await self._answers.from_evidence(turn, question)
+        else:
+            draft = await self._answers.handler(reply.intent)(turn, question)
+        if match is not None and match.refusal in LEARNS and draft.evidence[:1] == (f"policy/{match.answer}",):
+            self._notebook.explored(turn.shopper, turn.message, match.answer)
+        return draft
 
     async def _intent(self, question: str) -> Intent:
         """The trained head's word; plain words decide where there is none, or only one past its time."""
@@ -70,9 +82,9 @@ class Assistant:
             return by_words(question)
         return found
 
-    async def _match(self, question: str, message: str) -> FaqMatch | None:
+    async def _match(self, task: pb.LiveTask[..., FaqMatch | None], question: str, turn: Turn) -> FaqMatch | None:
         try:
-            return (await self._app.serve(faq_match, text=question, message=message)).value
+            return (await self._app.serve(task, text=question, message=turn.message, locale=turn.locale)).value
         except pb.NotMaterialized:
             return None
 
@@ -81,13 +93,9 @@ class Assistant:
         earlier = turn.earlier_questions
         return f"{normalize(earlier[-1])}, {question}" if earlier else question
 
-    async def _from_bank(self, turn: Turn, match: FaqMatch, reply: Reply) -> Draft | None:
+    async def _from_bank(self, turn: Turn, match: FaqMatch, reply: Reply, *, is_known: bool = False) -> Draft | None:
         """The precompiled answer, or ``None`` with the reason noted."""
-        refusal = match.refusal
-        if not refusal and reply.intent != "faq" and match.score < SURE_SCORE:
-            refusal = "intent_differs"
-        if not refusal and reply.intent not in FROM_ANY_INTENT:
-            refusal = "intent_differs"
+        refusal = match.refusal or ("" if is_known else _unlike(reply.intent, match))
         if refusal:
             if reply.intent == "faq" or match.score >= SURE_SCORE:
                 reply.refusals.append(refusal)
@@ -101,7 +109,7 @@ class Assistant:
         if kind and not pb.guard.states(kind, self._shop_text(answer.text)):
             reply.refusals.append(f"does_not_state_{kind}")
             return None
-        reply.intent = "faq"
+        reply.intent, reply.faq = "faq", match.answer
         return Draft(answer.text, sources=(answer.source,), lane=served.lane)
 
     def _shop_text(self, text: str) -> str:
@@ -148,6 +156,12 @@ class Assistant:
             )
             draft.checks[sentence] = served.unwrap()
         return draft.checks[sentence]
+
+
+def _unlike(intent: str, match: FaqMatch) -> str:
+    """A refusal where what is asked for is hardly what the bank answers."""
+    is_like = intent == "faq" or (match.score >= SURE_SCORE and intent in FROM_ANY_INTENT)
+    return "" if is_like else "intent_differs"
 
 
 async def _sentences(draft: Draft) -> AsyncIterator[str]:

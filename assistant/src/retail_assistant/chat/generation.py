@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import parbake as pb
 from retail_assistant.chat.retrieval import Hit
 from retail_assistant.chat.turn import Turn
+from retail_assistant.knowledge.blocks import Block
 from retail_assistant.live import LiveShop, fill_slots
 
 tasks = pb.Registry()
@@ -27,23 +28,23 @@ async def response_generation(
     return generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=min(TIMEOUT_S, pb.remaining_s()))
 
 
-def grounded_evidence(question: str, hits: Sequence[Hit], shop: LiveShop) -> tuple[list[str], tuple[str, ...]]:
-    """The texts that can answer a question, with live values filled in, and the entities they come from.
+def grounded_evidence(question: str, hits: Sequence[Hit], shop: LiveShop) -> tuple[list[str], list[Block]]:
+    """The texts that can answer a question, with live values filled in, and the blocks they come from.
 
     A question that asks for a time or an amount is answered only by a statement that makes one.
     """
     kind = pb.guard.expected_kind(question)
     nearest = max((hit.cosine for hit in hits[:3]), default=0.0)
     texts: list[str] = []
-    sources: dict[str, None] = {}
+    blocks: list[Block] = []
     for hit in hits[:3]:
         if hit.cosine < max(LEAST_COSINE, nearest - FAR):
             continue
         text = fill_slots(hit.block.text, shop)
         if kind is None or _answers(question, kind, hit.block.title, text):
             texts.append(text)
-            sources[hit.block.source] = None
-    return texts, tuple(sources)
+            blocks.append(hit.block)
+    return texts, blocks
 
 
 def _answers(question: str, kind: str, title: str, text: str) -> bool:

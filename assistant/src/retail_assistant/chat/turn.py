@@ -12,12 +12,16 @@ from retail_assistant.chat.guardrails import Checked
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One message with what surrounds it. ``history`` holds (role, text), oldest first; ``page`` is a product."""
+    """One message with what surrounds it.
+
+    ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``.
+    """
 
     message: str
     shopper: str
     page: str | None = None
     history: tuple[tuple[str, str], ...] = ()
+    locale: str = "en"
 
     @property
     def earlier_questions(self) -> list[str]:
@@ -38,7 +42,10 @@ class Card(msgspec.Struct, frozen=True):
 
 @dataclass
 class Draft:
-    """An answer before it is checked. ``text`` or ``stream`` holds slots; ``sources`` are the entities it states."""
+    """An answer before it is checked.
+
+    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes.
+    """
 
     text: str = ""
     stream: AsyncIterator[str] | None = None
@@ -47,16 +54,18 @@ class Draft:
     asins: tuple[str, ...] = ()
     fallback: str = ""
     attempt: int = 0
+    evidence: tuple[str, ...] = ()
     checks: dict[str, Checked] = field(default_factory=dict)
 
 
 @dataclass
 class Reply:
-    """What is known of a reply once it is out."""
+    """What is known of a reply once it is out; ``faq`` names the answer of the bank that it was."""
 
     answer_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     intent: str = ""
     lane: str = "realtime"
+    faq: str = ""
     refusals: list[str] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     text: str = ""

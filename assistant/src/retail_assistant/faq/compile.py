@@ -8,7 +8,7 @@ words seed the bank.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,19 +17,16 @@ import numpy as np
 import parbake as pb
 from retail_assistant.chat.wording import normalize
 from retail_assistant.knowledge.blocks import customer_sections
-from retail_assistant.knowledge.views import LoggedQuery
+from retail_assistant.knowledge.views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
 LEAST_MARGIN = 0.02
-
-
-class Bank(msgspec.Struct, frozen=True):
-    """The compiled bank; answers are named by their policy section (``returns#return-window``)."""
-
-    matching: pb.semantic.Bank
-    canonical: dict[str, str]
+BOUND = pb.semantic.Bound(error=0.02, prior=0.2)
+"""At most 2 % of what the bank answers may be wrong, where a fifth of the questions has no answer in it."""
+SCOPE = pb.semantic.Scope(locale="en")
+NOT_SHARED = frozenset({"own_state", "injection", "context_dependent"})
 
 
 class Section(msgspec.Struct, frozen=True):
@@ -50,29 +47,64 @@ def sections_of(policies: Iterable[Policy]) -> list[Section]:
     ]
 
 
-def compile_faq(log: Sequence[LoggedQuery], policies: Iterable[Policy], embedder: pb.Embedder) -> Bank:
-    """Build the bank of the 50 most asked sections."""
+def compile_faq(
+    log: Sequence[LoggedQuery],
+    explored: Iterable[Exploration],
+    policies: Iterable[Policy],
+    embedder: pb.Embedder,
+) -> pb.semantic.BankSnapshot:
+    """Build and calibrate the bank of the 50 most asked sections; the first wording of each is its canonical one."""
     sections = sections_of(policies)
     wordings = _merge(q for q in log if q.question)[:MAX_WORDINGS]
     vectors = embedder.embed([w.text for w in wordings])
     answers = _assign(wordings, vectors, sections, embedder)
     traffic: dict[str, int] = defaultdict(int)
-    canonical: dict[str, str] = {}
+    logged: dict[str, list[str]] = defaultdict(list)
     for wording in wordings:
         section = answers.get(wording.question or "")
         if section:
             traffic[section] += wording.count
-            canonical.setdefault(section, wording.text)
+            logged[section].append(wording.text)
     ranked = sorted(traffic, key=lambda s: -traffic[s]) if traffic else [s.id for s in sections]
-    top = dict.fromkeys(ranked[:TOP_QUESTIONS])
-    aliases = [(s.id, seed) for s in sections if s.id in top for seed in _seeds(s)]
-    seeded = embedder.embed([text for _, text in aliases])
-    logged = [(i, answers[w.question or ""]) for i, w in enumerate(wordings) if answers.get(w.question or "") in top]
-    aliases += [(section, wordings[i].text) for i, section in logged]
-    stacked = np.concatenate([seeded, vectors[[i for i, _ in logged]]]) if logged else seeded
-    titles = {s.id: s.title for s in sections}
-    matching = pb.semantic.compile_bank(embedder.model_hash, aliases, stacked)
-    return Bank(matching, {s: canonical.get(s, titles[s]) for s in top})
+    seeds, confirmed = {s.id: _seeds(s) for s in sections}, _confirmed(explored)
+    aliases = {
+        name: _usable([*logged[name][:1], *seeds[name], *logged[name][1:], *confirmed[name]])
+        for name in ranked[:TOP_QUESTIONS]
+    }
+    return _calibrated(aliases, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
+
+
+def _calibrated(
+    aliases: Mapping[str, Sequence[str]], known: dict[str, Any], embedder: pb.Embedder
+) -> pb.semantic.BankSnapshot:
+    """Fit a bank; ``known`` are embeddings that were made already."""
+    new = list(dict.fromkeys(text for texts in aliases.values() for text in texts if text not in known))
+    known |= dict(zip(new, embedder.embed(new), strict=True))
+    bank = pb.semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
+    for answer, texts in aliases.items():
+        if texts:
+            bank.add(answer, texts, vectors=np.stack([known[text] for text in texts]))
+    bank.calibrate()
+    return bank.snapshot()
+
+
+def _usable(texts: Iterable[str]) -> list[str]:
+    """Texts that can be questions, each once; what the policy seeds is no question of a shopper, and may be long."""
+    return [t for t in dict.fromkeys(texts) if pb.semantic.unusable(t) is None]
+
+
+def is_shareable(text: str) -> bool:
+    """Whether a question may stand in a bank that everybody shares: it tells of nobody, and orders nobody about."""
+    return not pb.semantic.is_personal(text) and pb.semantic.veto(text, text) not in NOT_SHARED
+
+
+def _confirmed(explored: Iterable[Exploration]) -> dict[str, list[str]]:
+    """The questions that enough shoppers asked and that turned out to have an answer, by answer."""
+    waiting, found = pb.semantic.Explorations(), defaultdict(list)
+    for one in explored:
+        if waiting.note(one.text, one.answer, one.shopper):
+            found[one.answer].append(normalize(one.text))
+    return found
 
 
 def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
@@ -81,7 +113,7 @@ def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
     first: dict[str, LoggedQuery] = {}
     for query in log:
         text = normalize(query.text)
-        if text:
+        if text and is_shareable(query.text):
             counts[text] += query.count
             first.setdefault(text, query)
     merged = [LoggedQuery(t, n, first[t].question, first[t].intent) for t, n in counts.items()]

@@ -8,10 +8,11 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.chat.retrieval import retrieval
-from retail_assistant.faq.compile import Bank, compile_faq
+from retail_assistant.faq.compile import compile_faq
+from retail_assistant.faq.wording import word_answer
 from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.tasks import evidence
-from retail_assistant.knowledge.views import Policies, QueryLog
+from retail_assistant.knowledge.views import Feedback, Policies, QueryLog
 
 tasks = pb.Registry()
 
@@ -24,43 +25,69 @@ class Answer(msgspec.Struct, frozen=True):
     source: str
 
 
+def _has_answers(made: pb.Generation) -> str | None:
+    """A bank without an answer is worse than yesterday's."""
+    (_, bank), *_ = made.values
+    return None if bank.bank.answers else "the bank has no answers"
+
+
 @tasks.model(
     freshness_sla="24h",
     refresh=pb.every("12h"),
     invalidated_by=[],
     fallback_if_stale=pb.ServeStale(within="48h"),
     owner="support",
+    gates=pb.Gates(quality=_has_answers),
     why="Which questions recur, and in which wordings, changes slowly",
 )
-def faq_bank(*, log: pb.Source[QueryLog], policies: pb.Source[Policies], embedder: pb.Resource[pb.Embedder]) -> Bank:
-    """The top 50 questions of the query log with their wordings."""
-    return compile_faq(log.wordings(), policies.all(), embedder)
+def faq_bank(
+    *,
+    log: pb.Source[QueryLog],
+    feedback: pb.Source[Feedback],
+    policies: pb.Source[Policies],
+    embedder: pb.Resource[pb.Embedder],
+) -> pb.semantic.BankSnapshot:
+    """The top 50 questions of the query log with their wordings, and how sure a match must be."""
+    return compile_faq(log.wordings(), feedback.explorations(), policies.all(), embedder)
 
 
-def _sections(*, bank: Bank = pb.Model(faq_bank)) -> Sequence[str]:
-    return list(bank.canonical)
+def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequence[str]:
+    return list(bank.bank.answers)
 
 
 @tasks.artifact(
     freshness_sla="24h",
     refresh=pb.every("12h"),
-    invalidated_by=[pb.fence("policy")],
+    invalidated_by=[pb.fence("policy"), pb.fence("faq/{section}")],
     fallback_if_stale=pb.Use(retrieval),
     owner="support",
     keys=_sections,
     mode="near-real-time",
+    revalidate=True,
     why="Many questions are repeated: compiled ahead from current policies, matched and refined at request time",
 )
 async def faq_answers(
     section: str,
     *,
-    bank: Bank = pb.Model(faq_bank),
+    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
     blocks: pb.Reader[str, list[Block]] = pb.Input(evidence),
+    feedback: pb.Source[Feedback],
+    generator: pb.Resource[pb.Generator] = pb.GIVEN,
 ) -> Answer | pb.Absent:
-    """The answer of one bank question: the section's statements as they stand now, numbers as slots."""
+    """The answer of one bank question: what the section states as it stands now, numbers as slots."""
+    if feedback.is_complained(section):
+        return pb.Absent("a shopper complained of it")
     policy, _, _ = section.partition("#")
     found = await blocks.get(f"policy/{policy}")
     block = next((b for b in found.value or () if b.id == f"policy/{section}"), None)
     if block is None:
         return pb.Absent("the section is gone")
-    return Answer(bank.canonical.get(section, block.title), block.text, block.source)
+    question = canonical(bank, section) or block.title
+    return Answer(question, await word_answer(question, block, generator), block.source)
+
+
+def canonical(snapshot: pb.semantic.BankSnapshot, answer: str) -> str:
+    """The wording in which a bank's question is put, empty where the bank has no such answer."""
+    bank = snapshot.bank
+    named = zip(bank.owner_of, bank.aliases, strict=True)
+    return next((alias for owner, alias in named if bank.answers[owner] == answer), "")

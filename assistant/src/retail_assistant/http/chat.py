@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
@@ -19,6 +20,7 @@ MAX_HISTORY = 20
 MODEL = "retail-assistant"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 PATH = "/v1/chat/completions"
+_LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
 class Part(msgspec.Struct):
@@ -45,10 +47,11 @@ class Message(msgspec.Struct):
 
 
 class Metadata(msgspec.Struct):
-    """Where the shopper is."""
+    """Where the shopper is, and in which language they are served (``en``, ``de-AT``; English when absent)."""
 
     page: str | None = None
     session: str | None = None
+    locale: str | None = None
 
 
 class ChatBody(msgspec.Struct):
@@ -120,7 +123,18 @@ class ChatRoutes:
             raise pb.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
         spoken = [m for m in body.messages[:-1] if m.role in ("user", "assistant")][-MAX_HISTORY:]
         history = tuple((m.role, m.text) for m in spoken)
-        return Turn(body.messages[-1].text, user, page or None, history)
+        return Turn(body.messages[-1].text, user, page or None, history, _language(body.metadata))
+
+
+def _language(metadata: Metadata | None) -> str:
+    """The language of a locale in lower case; raises :class:`parbake.BadInput` for what is none."""
+    if metadata is None or metadata.locale is None:
+        return "en"
+    if not _LOCALE.fullmatch(metadata.locale):
+        raise pb.BadInput(
+            f"metadata.locale={metadata.locale[:40]!r}: send one such as en or de-AT", field="metadata.locale"
+        )
+    return metadata.locale[:3].rstrip("-_").lower()
 
 
 def _check_text(text: str, field: str, *, may_be_empty: bool) -> None:
@@ -153,6 +167,7 @@ def _made_of(reply: Reply, steps: Sequence[pb.Step], seconds: float) -> dict[str
         "answer_id": reply.answer_id,
         "intent": reply.intent,
         "lane": reply.lane,
+        "faq": reply.faq or None,
         "steps": steps,
         "refusals": reply.refusals,
         "cards": reply.cards,

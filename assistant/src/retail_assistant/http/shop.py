@@ -11,7 +11,8 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
-from retail_assistant.shop import queries, records
+from retail_assistant.faq.tasks import faq_bank
+from retail_assistant.shop import feedback, queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
 
@@ -84,6 +85,13 @@ class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
     shopper: str
 
 
+class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply."""
+
+    shopper: str
+    answer: str
+
+
 class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
     """A review, ``rating`` 1 to 5."""
 
@@ -122,6 +130,8 @@ class ShopRoutes:
             ("POST", "/shop/views", self.view),
             ("POST", "/shop/reviews", self.review),
             ("POST", "/shop/sessions", self.start_session),
+            ("POST", "/shop/complaints", self.complain),
+            ("DELETE", "/shop/complaints/{answer}", self.restore),
         ]
 
     async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
@@ -236,6 +246,18 @@ class ShopRoutes:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
         ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
         return pb.json_response({"stamp": ack.stamp.sequence}, 202)
+
+    async def complain(self, request: pb.HttpRequest) -> pb.Response:
+        """Take an answer of the bank out of use, until its owner has looked."""
+        body, now = request.json(ComplaintBody), self._app.clock.now()
+        if body.answer not in (await self._app.model(faq_bank)).bank.answers:
+            raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
+        return await self._write(lambda c: feedback.complain(c, shopper=body.shopper, answer=body.answer, now=now), 201)
+
+    async def restore(self, request: pb.HttpRequest) -> pb.Response:
+        """Serve an answer again; for its owner."""
+        answer, now = request.parameters["answer"], self._app.clock.now()
+        return await self._write(lambda c: feedback.restore(c, answer, now=now))
 
     async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
         """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""

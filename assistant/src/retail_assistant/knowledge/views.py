@@ -25,7 +25,7 @@ class ReviewText(msgspec.Struct, frozen=True):
 
 
 class LoggedQuery(msgspec.Struct, frozen=True):
-    """One wording of the query log: how often it came, what it was tagged with, and what it asked for."""
+    """One wording of the query log: how many shoppers asked it, what it was tagged with, and what it asked for."""
 
     text: str
     count: int
@@ -105,15 +105,36 @@ class QueryLog(pb.View):
     """What shoppers asked, as tagged by support."""
 
     def wordings(self) -> list[LoggedQuery]:
-        """Distinct wordings, ignoring case, most frequent first."""
+        """Distinct wordings, ignoring case, those that most shoppers asked first."""
         statement = (
-            "SELECT min(text), count(*) AS n, max(question), max(intent) FROM queries GROUP BY lower(text)"
-            " ORDER BY n DESC, min(text)"
+            "SELECT min(text), count(DISTINCT shopper) AS n, max(question), max(intent) FROM queries"
+            " GROUP BY lower(text) ORDER BY n DESC, min(text)"
         )
         return [LoggedQuery(*row) for row in self.rows(statement)]
 
 
-VIEWS = (Policies, Catalog, Promotions, Reviews, QueryLog)
+class Exploration(msgspec.Struct, frozen=True):
+    """A question that was answered well without the bank, who asked it, and the answer it turned out to have."""
+
+    shopper: str
+    text: str
+    answer: str
+
+
+class Feedback(pb.View):
+    """What shoppers made of answers."""
+
+    def is_complained(self, answer: str) -> bool:
+        """Whether somebody holds an answer for wrong, and its owner has not looked yet."""
+        self.entity(f"faq/{answer}")
+        return bool(self.rows("SELECT 1 FROM complaints WHERE answer = :answer LIMIT 1", answer=answer))
+
+    def explorations(self) -> list[Exploration]:
+        """All that are kept, oldest first."""
+        return [Exploration(*row) for row in self.rows("SELECT shopper, text, answer FROM explorations ORDER BY id")]
+
+
+VIEWS = (Policies, Catalog, Promotions, Reviews, QueryLog, Feedback)
 
 
 def _product(row: Any) -> Product:

@@ -9,6 +9,7 @@
     │   ├── UnknownPolicy
     │   └── UnknownPromotion
     ├── OutOfStock                409  no copy is left to sell
+    ├── TooManyComplaints         429  one shopper complains of more answers than one would
     └── NotAShop                  500  the file is not a shop database, or of another schema version
 """
 
@@ -60,6 +61,13 @@ class OutOfStock(ShopError):
 
     status = 409
     title = "Out of stock"
+
+
+class TooManyComplaints(ShopError):
+    """A shopper has complained of as many answers today as one may; nothing was noted."""
+
+    status = 429
+    title = "Too many complaints"
 
 
 class NotAShop(ShopError):

@@ -1,7 +1,8 @@
 """The shop's tables, and how a connection to them is opened.
 
-Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts`` and ``views`` are written
-without an outbox row; every other write adds its row to ``parbake_outbox`` in the same transaction.
+Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views`` and
+``explorations`` are written without an outbox row; every other write adds its row to ``parbake_outbox`` in the same
+transaction.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import parbake as pb
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
@@ -98,6 +99,19 @@ CREATE TABLE IF NOT EXISTS queries (
     question TEXT,
     intent TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS explorations (
+    id INTEGER PRIMARY KEY,
+    shopper TEXT NOT NULL,
+    ts REAL NOT NULL,
+    text TEXT NOT NULL,
+    answer TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS complaints (
+    answer TEXT NOT NULL,
+    shopper TEXT NOT NULL,
+    ts REAL NOT NULL,
+    PRIMARY KEY (answer, shopper)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS search_rows (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -122,6 +136,7 @@ CREATE INDEX IF NOT EXISTS purchases_ts ON purchases (ts);
 CREATE INDEX IF NOT EXISTS reviews_asin ON reviews (asin, ts);
 CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
 CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);
+CREATE INDEX IF NOT EXISTS complaints_shopper ON complaints (shopper, ts);
 """
 
 DDL = TABLES + INDEXES

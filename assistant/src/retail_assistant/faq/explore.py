@@ -1,0 +1,48 @@
+"""Noting what the bank can learn from, beside the reply and never in its way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+
+import parbake as pb
+from retail_assistant.faq.compile import is_shareable
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import ShopError
+from retail_assistant.shop.feedback import note_exploration
+
+ANONYMOUS = "anonymous"
+_MOST_WAITING = 100
+_log = logging.getLogger("retail_assistant.faq")
+
+
+class Notebook:
+    """Writes questions that were answered well without the bank; they may become wordings of its next generation.
+
+    What tells of a shopper, and what nobody in particular asked, is not written. Notes are lost rather than waited for.
+    """
+
+    def __init__(self, writers: PerThread, clock: pb.Clock) -> None:
+        """Nothing is opened until the first note."""
+        self._writers = writers
+        self._clock = clock
+        self._writing: set[asyncio.Task[None]] = set()
+
+    def explored(self, shopper: str, text: str, answer: str) -> None:
+        """Note, soon, that a question turned out to have an answer of the bank."""
+        if shopper == ANONYMOUS or not is_shareable(text) or len(self._writing) >= _MOST_WAITING:
+            return
+        task = asyncio.create_task(asyncio.to_thread(self._write, shopper, text, answer))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def settle(self) -> None:
+        """Wait for the notes that are being written."""
+        await asyncio.gather(*self._writing)
+
+    def _write(self, shopper: str, text: str, answer: str) -> None:
+        try:
+            note_exploration(self._writers.get(), shopper=shopper, text=text, answer=answer, now=self._clock.now())
+        except (ShopError, sqlite3.Error) as error:
+            _log.warning("a question that the bank could learn from was not noted: %s", error)
