@@ -21,7 +21,7 @@ class Rows:
     def __init__(self, world, **options):
         """Declare."""
         self.keys = [f"key-{n:03}" for n in range(500)]
-        self.break_at = None
+        self.break_at, self.error = None, ValueError("broken off")
         self.computed = []
         tasks = pb.Registry()
 
@@ -31,7 +31,7 @@ class Rows:
         @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names))
         def row(key: str) -> str:
             if key == self.break_at:
-                raise ValueError("broken off")
+                raise self.error
             self.computed.append(key)
             return key.upper()
 
@@ -121,6 +121,40 @@ async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(
         (done,) = await asyncio.gather(rows.run(), return_exceptions=True)
         assert type(done).__name__ == outcome
     assert done.is_continued
+
+
+async def test_a_run_that_fails_says_why_until_it_is_continued(rows):
+    """The store keeps the exception in one short line without its secrets, and the next run forgets it."""
+    rows.error = ConnectionError("cannot reach\n redis://shop:s3cret@db with password=hunter2, " + "x" * 1000)
+    await rows.broken_run()
+    failed = (await rows.kept()).under_way
+    shown = "row: ConnectionError: cannot reach redis://***@db with password=***, xxx"
+    assert failed.failure.startswith(shown)
+    assert len(failed.failure) == 500
+    assert failed.standing(rows.world.clock.now()) == "failed"
+    assert (await rows.run()).is_continued
+    assert (await rows.kept()).under_way is None
+
+
+async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
+    """An interruption leaves no reason, and what is left says that nobody works on it."""
+    reached = asyncio.Event()
+    runs = rows.app.engine.batch.runs.__class__
+    finish = runs.finish
+
+    async def noted(*args):
+        await finish(*args)
+        reached.set()
+
+    monkeypatch.setattr(runs, "finish", noted)
+    running = asyncio.create_task(rows.run())
+    await reached.wait()
+    now = rows.world.clock.now()
+    assert (await rows.kept()).under_way.standing(now) == "under way"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    left = (await rows.kept()).under_way
+    assert (left.failure, left.standing(now)) == ("", "interrupted")
 
 
 async def test_new_keys_change_only_their_partition(rows):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -111,13 +112,15 @@ def runs(app: AppName, task: TaskName) -> None:
         held = state.under_way
         rows = sum(part.rows for part in held.finished.values())
         absent = sum(part.absent for part in held.finished.values())
-        cells = (held.generation, rows, absent, len(held.finished), "-", "under way, or interrupted")
+        standing = held.standing(application.clock.now())
+        outcome = escape(f"{standing}: {held.failure}") if held.failure else standing
+        cells = (held.generation, rows, absent, len(held.finished), "-", outcome)
         table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))
     for run in state.ended:
         took = f"{run.ended_at - run.started_at:.1f}"
         counts = (run.generation, run.rows, run.absent, run.partitions, run.kept_partitions)
         because = f"{run.trigger}: {run.why}" if run.why else run.trigger
-        table.add_row(_moment(run.started_at), took, because, *map(str, counts), run.outcome)
+        table.add_row(_moment(run.started_at), took, because, *map(str, counts), escape(run.outcome))
     Console(width=None if Console().is_terminal else 200).print(table)
 
 
