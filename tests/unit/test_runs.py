@@ -1,6 +1,7 @@
 """Runs that are interrupted, continued, contended for, and remembered."""
 
 import asyncio
+import gc
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.fence.control import Pointer, Promotion
+from parbake.lanes import partition
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.runs import LEASE_S, State
 
@@ -155,6 +157,74 @@ async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
     await asyncio.gather(running, return_exceptions=True)
     left = (await rows.kept()).under_way
     assert (left.failure, left.standing(now)) == ("", "interrupted")
+
+
+class Refusing:
+    """An executor whose first partition waits for the second; then both fail, at once or one for being cancelled."""
+
+    width = 2
+
+    def __init__(self, *, at_once):
+        """Start with nothing."""
+        self.jobs, self.at_once = 0, at_once
+        self.both = asyncio.Event()
+
+    async def run(self, _job):
+        """Fail."""
+        self.jobs += 1
+        number = self.jobs
+        if number == self.width:
+            self.both.set()
+        try:
+            await (self.both.wait() if number == 1 or self.at_once else asyncio.sleep(60))
+        except asyncio.CancelledError:
+            raise OSError("lost while it was cancelled") from None
+        raise pb.ComputeFailed(f"job {number} failed", field="row")
+
+    async def close(self):
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_of_two_failures_one_is_raised_and_the_other_logged(world, caplog, at_once):
+    """Partitions that fail together lose no exception: the loop has nothing to complain about."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    rows = Rows(world, executor=Refusing(at_once=at_once))
+    await rows.app.drain()
+    with pytest.raises(pb.ComputeFailed, match="job 1 failed"):
+        await rows.run()
+    gc.collect()
+    assert complaints == []
+    other = "job 2 failed" if at_once else "OSError: lost while it was cancelled"
+    assert [r.getMessage() for r in caplog.records] == [f"another partition of the run failed: {other}"]
+
+
+async def test_a_partition_that_cancels_itself_fails_the_run(world):
+    """A task that raises what cancels tasks does not count as done."""
+    rows = Rows(world)
+    rows.error = asyncio.CancelledError()
+    await rows.app.drain()
+    await rows.broken_run()
+    assert "cancelled by what it called" in (await rows.kept()).under_way.failure
+
+
+async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkeypatch, caplog):
+    """The computation's exception is raised; that of the write under way is one line of the log."""
+    rows = Rows(world)
+    await rows.app.drain()
+
+    async def broken(*_):
+        await asyncio.sleep(0)
+        raise pb.StoreError("the disk is gone")
+
+    monkeypatch.setattr(rows.app.engine.store, "write_base", broken)
+    monkeypatch.setattr(partition, "FLUSH_ROWS", 1)
+    rows.keys = rows.keys[:2]
+    rows.break_at = rows.keys[1]
+    with pytest.raises(pb.ComputeFailed, match="broken off"):
+        await rows.run()
+    assert "row@1: a write of the failed partition failed, too: the disk is gone" in caplog.text
 
 
 async def test_new_keys_change_only_their_partition(rows):
