@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from parbake.lanes.runs import LEASE_S, State
 class Rows:
     """A task over 500 keys that breaks where it is told to, and remembers what it computed."""
 
-    def __init__(self, world, **options):
+    def __init__(self, world, *, is_async=False, **options):
         """Declare."""
         self.keys = [f"key-{n:03}" for n in range(500)]
         self.break_at, self.error = None, ValueError("broken off")
@@ -30,14 +31,18 @@ class Rows:
         def names() -> list[str]:
             return self.keys
 
-        @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names))
         def row(key: str) -> str:
             if key == self.break_at:
                 raise self.error
             self.computed.append(key)
             return key.upper()
 
-        self.row = row
+        async def row_here(key: str) -> str:
+            return row(key)
+
+        row_here.__name__ = row.__name__
+        settings = contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names)
+        self.row = tasks.artifact(**settings)(row_here if is_async else row)
         self.world = world
         self.app = world.app(tasks, **options)
 
@@ -157,6 +162,35 @@ async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
     await asyncio.gather(running, return_exceptions=True)
     left = (await rows.kept()).under_way
     assert (left.failure, left.standing(now)) == ("", "interrupted")
+
+
+@pytest.mark.parametrize("error", [SystemExit("enough"), KeyboardInterrupt("enough")])
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_task_that_exits_has_failed(world, error, is_async, monkeypatch):
+    """What would end the process is the failure of the task that raised it, and its run is continued."""
+    if is_async:  # as under asyncio.run, where an interruption by the user cancels
+        monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    rows = Rows(world, is_async=is_async)
+    rows.error = error
+    await rows.app.drain()
+    await rows.broken_run()
+    assert (await rows.kept()).under_way.failure == f"row: {type(error).__name__}: enough"
+    assert (await rows.run()).is_continued
+
+
+async def test_a_quality_gate_that_exits_has_refused(world):
+    """It is treated as one that raised."""
+    tasks = pb.Registry()
+
+    def gate(_):
+        sys.exit("no")
+
+    @tasks.artifact(**contract(invalidated_by=[]), gates=pb.Gates(quality=gate))
+    def word(key: str) -> str:
+        return key
+
+    with pytest.raises(pb.GateFailed, match="its quality gate raised SystemExit: no"):
+        await world.app(tasks).materialize(word, keys=["a"])
 
 
 class Refusing:
