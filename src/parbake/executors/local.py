@@ -53,7 +53,7 @@ class LocalExecutor:
                     pool.shutdown(wait=False)
         raise ComputeFailed(
             f"the processes of {self._app} ended {TRIES} times over one partition; is there memory for "
-            f"{self.width} of them?",
+            f"{self.width} of them, and can the script that runs this be imported (if __name__ == '__main__')?",
             field="processes",
         )
 
