@@ -1,13 +1,19 @@
 """Batch runs from the command line that fail, are interrupted, killed, or meet another."""
 
+import asyncio
 import os
 import subprocess
 import sys
+import time
+from collections import Counter
+from pathlib import Path
 
+import msgspec
 import pytest
 
 import parbake as pb
 from parbake.executors.local import LocalExecutor
+from parbake.lanes.runs import State
 
 SHOP = """
 import os
@@ -68,6 +74,24 @@ class Shop:
         said, complained = process.communicate(timeout=60)
         return process.returncode, said, complained.splitlines()
 
+    def computed(self):
+        """The processes that computed something, and each key as often as it was computed."""
+        path = self.folder / "computed"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return {int(line.split()[0]) for line in lines}, [line.split()[1] for line in lines]
+
+    def kept(self):
+        """The rows of each partition of the interrupted run that is kept."""
+        state = asyncio.run(self.state())
+        return [part.rows for part in state.under_way.finished.values()] if state.under_way else []
+
+    async def state(self):
+        """What the store keeps of the runs."""
+        store = pb.App(pb.Registry(), store=f"lmdb://{self.folder}/store?map_size=16MiB").engine.store
+        raw = await store.get("runs/row@1")
+        await store.close()
+        return msgspec.msgpack.decode(raw, type=State) if raw else State()
+
 
 @pytest.fixture
 def shop(tmp_path):
@@ -77,6 +101,49 @@ def shop(tmp_path):
     for process in made.processes:
         process.kill()
         process.communicate()
+
+
+def eventually(condition, timeout_s=20.0):
+    """Wait until something holds."""
+    ends = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < ends, "it did not come to that"
+        time.sleep(0.02)
+
+
+def are_gone(processes):
+    """Whether processes have ended, or are about to be buried."""
+    return all(state_of(process) in ("", "Z") for process in processes)
+
+
+def state_of(process):
+    """The letter that the kernel has for the state of a process, empty for one that is not there."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_a_killed_run_leaves_no_process_and_is_continued(shop):
+    """After ``kill -9`` its processes end; the next run keeps its partitions, and removes its temporary folder."""
+    first = shop.start("materialize", "shop:app", "row", "--processes", "2", pace=0.01)
+    eventually(lambda: shop.computed()[1] and len(shop.kept()) >= 2)
+    first.kill()
+    first.wait()
+    eventually(lambda: are_gone(shop.computed()[0]))
+    before, kept = Counter(shop.computed()[1]), shop.kept()
+    assert list((shop.folder / "temporary").iterdir())
+    status, said, _ = shop.run("materialize", "shop:app", "row", "--processes", "2")
+    assert status == 0
+    assert "an interrupted run was continued" in said
+    assert "300 rows in" in said
+    assert f"{len(kept)} of " in said
+    after = Counter(shop.computed()[1])
+    assert len(after) == 300
+    twice = {key for key, times in after.items() if times > 1}
+    assert twice <= set(before)
+    assert len(twice) <= len(before) - sum(kept), "what was finished was computed again"
+    assert list((shop.folder / "temporary").iterdir()) == []
 
 
 @pytest.mark.parametrize(

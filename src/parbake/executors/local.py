@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
-import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 from parbake.errors import BadInput, ComputeFailed
 from parbake.executors import _child, _settings
+from parbake.executors._scratch import Scratch
 from parbake.settings import check_whole
 
 NICE, MOST_NICE = 10, 19
@@ -36,16 +36,16 @@ class LocalExecutor:
         self.width = processes
         self._app = app
         self._nice = nice
-        self._models = tempfile.TemporaryDirectory(prefix="parbake-models-")
+        self._models: Scratch | None = None
         self._pool: ProcessPoolExecutor | None = None
 
     async def run(self, job: bytes) -> bytes:
         """See :class:`parbake.ports.Executor`; a process that was killed is replaced, and its partition repeated."""
         loop = asyncio.get_running_loop()
         for _ in range(TRIES):
-            pool = self._opened()
+            pool, models = self._opened()
             try:
-                return await loop.run_in_executor(pool, _child.call, _child.ENTRY, self._app, self._models.name, job)
+                return await loop.run_in_executor(pool, _child.call, _child.ENTRY, self._app, str(models.path), job)
             except BrokenProcessPool:
                 _log.warning("a process of the run ended; its partitions are computed again")
                 if self._pool is pool:  # the first that notices; the others find the new one
@@ -62,9 +62,13 @@ class LocalExecutor:
         if self._pool is not None:
             await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
             self._pool = None
-        self._models.cleanup()
+        if self._models is not None:
+            await asyncio.to_thread(self._models.close)
+            self._models = None
 
-    def _opened(self) -> ProcessPoolExecutor:
+    def _opened(self) -> tuple[ProcessPoolExecutor, Scratch]:
+        if self._models is None:
+            self._models = Scratch()
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
                 self.width,
@@ -72,4 +76,4 @@ class LocalExecutor:
                 initializer=_child.settle,
                 initargs=(self._nice,),
             )
-        return self._pool
+        return self._pool, self._models
