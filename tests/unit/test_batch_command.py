@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from parbake.lanes.runs import State
 
 SHOP = """
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -191,3 +193,54 @@ async def test_an_app_that_only_other_processes_cannot_import_is_named(tmp_path,
     assert "\n" not in told
     assert caught.value.field == "APP"
     assert capfd.readouterr().err == ""
+
+
+def interrupt(process):
+    """Do what a terminal does on Ctrl-C: tell the whole process group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+def test_of_two_runs_at_once_one_is_refused(shop):
+    """The second says in one line that the first is under way, status 1, and the first is not disturbed."""
+    first = shop.start("materialize", "shop:app", "row", pace=0.01)
+    eventually(lambda: shop.computed()[1])
+    status, said, complained = shop.run("materialize", "shop:app", "row")
+    assert (status, said) == (1, "")
+    told = [line for line in complained if "━" not in line and line]
+    assert len(told) == 1, told
+    assert told[0].startswith("parbake: row: a run is under way since ")
+    said, _ = first.communicate(timeout=30)
+    assert (first.returncode, "300 rows in" in said) == (0, True)
+    assert len(shop.computed()[1]) == 300
+
+
+def test_an_interrupted_run_ends_at_once_with_one_line(shop):
+    """Ctrl-C ends the run and its processes without a traceback, status 130; the next run continues it."""
+    running = shop.start("materialize", "shop:app", "row", "--processes", "2", pace=0.02)
+    eventually(lambda: len(shop.kept()) >= 2)
+    interrupt(running)
+    _, complained = running.communicate(timeout=10)
+    assert running.returncode == 130
+    told = [line for line in complained.splitlines() if "━" not in line]
+    assert told == ["parbake: interrupted; the next run of row continues where this one stood"]
+    eventually(lambda: are_gone(shop.computed()[0]), 1)
+    status, said, _ = shop.run("runs", "shop:app", "row")
+    assert (status, "interrupted" in said) == (0, True)
+    status, said, _ = shop.run("materialize", "shop:app", "row")
+    assert (status, "an interrupted run was continued" in said) == (0, True)
+
+
+def test_processes_that_compute_for_long_do_not_delay_an_interruption(shop):
+    """Nobody waits for what nobody wants any more; also one that is just being started says nothing."""
+    running = shop.start("materialize", "shop:app", "row", "--processes", "2", pace=60)
+    eventually(lambda: processes_of(running))
+    interrupt(running)
+    _, complained = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "Traceback" not in complained
+
+
+def processes_of(process):
+    """The processes that a run has started, but for Python's own helper."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -41,6 +42,8 @@ Processes = Annotated[
 Ray = Annotated[
     str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
 ]
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status that shells give what an interruption ended."""
 EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
 RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
@@ -82,7 +85,13 @@ def materialize(
             finally:
                 await application.close()
 
-    run = asyncio.run(work())
+    try:
+        run = asyncio.run(work())
+    except KeyboardInterrupt:
+        if application.executor is not None:  # a second interruption may have come before it was closed
+            asyncio.run(application.executor.close())
+        typer.echo(f"parbake: interrupted; the next run of {task} continues where this one stood", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:
