@@ -38,8 +38,8 @@ class UnderWay(msgspec.Struct, frozen=True):
 
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
     ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of what computed them.
-    ``failure`` is why the run broke off, empty while it goes on and where its process died or was interrupted. Times are
-    epoch seconds.
+    ``failure`` is why the run broke off, empty while it goes on and where its process died or was interrupted. Times
+    are epoch seconds.
     """
 
     run: str
