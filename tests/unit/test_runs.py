@@ -220,11 +220,11 @@ class Refusing:
 
 
 @pytest.mark.parametrize("at_once", [True, False])
-async def test_of_two_failures_one_is_raised_and_the_other_logged(world, caplog, at_once):
+async def test_of_two_failures_one_is_raised_and_the_other_logged(world, tmp_path, caplog, at_once):
     """Partitions that fail together lose no exception: the loop has nothing to complain about."""
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    rows = Rows(world, executor=Refusing(at_once=at_once))
+    rows = Rows(world, executor=Refusing(at_once=at_once), store=f"lmdb://{tmp_path}/store?map_size=16MiB")
     await rows.app.drain()
     with pytest.raises(pb.ComputeFailed, match="job 1 failed"):
         await rows.run()
@@ -232,6 +232,7 @@ async def test_of_two_failures_one_is_raised_and_the_other_logged(world, caplog,
     assert complaints == []
     other = "job 2 failed" if at_once else "OSError: lost while it was cancelled"
     assert [r.getMessage() for r in caplog.records] == [f"another partition of the run failed: {other}"]
+    await rows.app.close()
 
 
 async def test_a_partition_that_cancels_itself_fails_the_run(world):
