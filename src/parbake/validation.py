@@ -6,10 +6,33 @@ import re
 
 import msgspec
 
+from parbake.errors import ParbakeError
+
+REASON = 500
+"""Characters of a reason that is kept."""
+_ADDRESS = re.compile(r"//\S*@")
+_NAMED = re.compile(
+    r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[:=]\s*)"
+    r"(?:\"[^\"]*\"|'[^']*'|[^\s,;)}\]]+)"
+)
+_SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")
+
 
 def without_credentials(url: str) -> str:
     """An address as it may be shown: what stands before an ``@`` may be a password, however it is spelled."""
     return re.sub("//.*@", "//***@", url)
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, as it may be kept and shown: one line of at most 500 characters, secrets masked.
+
+    Masked is what looks like one: credentials in an address, the value after a name such as ``password=``.
+    """
+    text = str(error) if isinstance(error, ParbakeError) else f"{type(error).__name__}: {error}"
+    text = " ".join(text[: 4 * REASON].split()).removesuffix(":")
+    text = _SCHEME.sub(r"\1 ***", _ADDRESS.sub("//***@", text))
+    text = _NAMED.sub(r"\1***", text)
+    return text if len(text) <= REASON else f"{text[: REASON - 1]}…"
 
 
 def field_of(error: msgspec.ValidationError) -> str:

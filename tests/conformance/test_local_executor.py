@@ -1,7 +1,14 @@
 """The executor suite on processes of this machine."""
 
+import asyncio
+import time
+
+import pytest
+
+import parbake as pb
 from parbake.executors.local import LocalExecutor
 from parbake.testing import ExecutorSuite
+from parbake.testing import executor_app as suite
 
 
 class TestLocalExecutor(ExecutorSuite):
@@ -12,3 +19,18 @@ class TestLocalExecutor(ExecutorSuite):
     def make_executor(self, app):
         """Two processes."""
         return LocalExecutor(app, processes=2)
+
+    async def test_closing_ends_what_is_being_computed(self, app, monkeypatch):
+        """Whoever still waits is told; nobody waits for a partition that takes long."""
+        monkeypatch.setenv(suite.PACE, "60")
+        reached = asyncio.Event()
+        running = asyncio.create_task(
+            app.materialize(suite.weights, progress=lambda task, *_: reached.set() if task == "rows" else None)
+        )
+        await reached.wait()
+        await asyncio.sleep(0.2)  # until its first partitions are under way
+        began = time.monotonic()
+        await app.executor.close()
+        with pytest.raises(pb.ComputeFailed, match="closed while it computed"):
+            await running
+        assert time.monotonic() - began < 20

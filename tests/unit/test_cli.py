@@ -20,6 +20,8 @@ from parbake.metrics.prometheus import exposed
 from parbake.telemetry import Counters
 
 APP = '''
+import os
+
 import parbake as pb
 
 tasks = pb.Registry()
@@ -34,6 +36,8 @@ def names() -> list[str]:
 @tasks.artifact(**SETTINGS, owner="support", keys=names)
 def answer(policy: str) -> str:
     """Say it."""
+    if "SHOP_FAILS" in os.environ:
+        raise ValueError(os.environ["SHOP_FAILS"])
     return policy.upper()
 
 
@@ -116,6 +120,14 @@ def test_keys_without_a_row_are_shown(run, tmp_path):
     counts = {head.strip(): cell.strip() for head, cell in zip(heads, row, strict=True)}
     assert (counts["rows"], counts["absent"]) == ("1", "1")
     assert "absent" not in output(run("materialize", "shop:app", "answer"))
+
+
+def test_a_failed_run_is_shown_with_its_reason(run, monkeypatch):
+    """The history names the exception and quotes its words, whatever brackets are in them."""
+    monkeypatch.setenv("SHOP_FAILS", "no [red]answer[/blue]")
+    assert isinstance(run("materialize", "shop:app", "answer").exception, pb.ComputeFailed)
+    shown = " ".join(output(run("runs", "shop:app", "answer")).split())
+    assert "failed: answer: ValueError: no [red]answer[/blue]" in shown
 
 
 def test_a_run_may_be_computed_by_other_processes(run):

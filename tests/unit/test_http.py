@@ -74,6 +74,16 @@ async def test_runs_can_be_looked_at(client, shop):
     assert (await client.get("/v1/runs/nothing")).json()["field"] == "task"
 
 
+async def test_a_failed_run_says_why(client, shop, world):
+    """A run that broke off is shown as failed, with the exception's type and message."""
+    world.put("b", "fail")
+    await shop.app.drain()
+    with pytest.raises(pb.ComputeFailed):
+        await shop.app.materialize(shop.app.tasks["fact"], keys=["a", "b"])
+    left = (await client.get("/v1/runs/fact")).json()["under_way"]
+    assert (left["state"], left["reason"]) == ("failed", "fact: ValueError: secret detail")
+
+
 async def test_every_kind_of_task_is_served(client):
     """Artifacts by key, refines by key and live values (those of their inputs too), live tasks by live values."""
     first = (await client.post("/v1/serve/fact", json={"key": "a"})).json()

@@ -1,6 +1,8 @@
 """Runs that are interrupted, continued, contended for, and remembered."""
 
 import asyncio
+import gc
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.fence.control import Pointer, Promotion
+from parbake.lanes import partition
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.runs import LEASE_S, State
 
@@ -18,24 +21,28 @@ from parbake.lanes.runs import LEASE_S, State
 class Rows:
     """A task over 500 keys that breaks where it is told to, and remembers what it computed."""
 
-    def __init__(self, world, **options):
+    def __init__(self, world, *, is_async=False, **options):
         """Declare."""
         self.keys = [f"key-{n:03}" for n in range(500)]
-        self.break_at = None
+        self.break_at, self.error = None, ValueError("broken off")
         self.computed = []
         tasks = pb.Registry()
 
         def names() -> list[str]:
             return self.keys
 
-        @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names))
         def row(key: str) -> str:
             if key == self.break_at:
-                raise ValueError("broken off")
+                raise self.error
             self.computed.append(key)
             return key.upper()
 
-        self.row = row
+        async def row_here(key: str) -> str:
+            return row(key)
+
+        row_here.__name__ = row.__name__
+        settings = contract(invalidated_by=[pb.fence("fact/{key}")], refresh=pb.every("20m"), keys=names)
+        self.row = tasks.artifact(**settings)(row_here if is_async else row)
         self.world = world
         self.app = world.app(tasks, **options)
 
@@ -121,6 +128,138 @@ async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(
         (done,) = await asyncio.gather(rows.run(), return_exceptions=True)
         assert type(done).__name__ == outcome
     assert done.is_continued
+
+
+async def test_a_run_that_fails_says_why_until_it_is_continued(rows):
+    """The store keeps the exception in one short line without its secrets, and the next run forgets it."""
+    rows.error = ConnectionError("cannot reach\n redis://shop:s3cret@db with password=hunter2, " + "x" * 1000)
+    await rows.broken_run()
+    failed = (await rows.kept()).under_way
+    shown = "row: ConnectionError: cannot reach redis://***@db with password=***, xxx"
+    assert failed.failure.startswith(shown)
+    assert len(failed.failure) == 500
+    assert failed.standing(rows.world.clock.now()) == "failed"
+    assert (await rows.run()).is_continued
+    assert (await rows.kept()).under_way is None
+
+
+async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
+    """An interruption leaves no reason, and what is left says that nobody works on it."""
+    reached = asyncio.Event()
+    runs = rows.app.engine.batch.runs.__class__
+    finish = runs.finish
+
+    async def noted(*args):
+        await finish(*args)
+        reached.set()
+
+    monkeypatch.setattr(runs, "finish", noted)
+    running = asyncio.create_task(rows.run())
+    await reached.wait()
+    now = rows.world.clock.now()
+    assert (await rows.kept()).under_way.standing(now) == "under way"
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    left = (await rows.kept()).under_way
+    assert (left.failure, left.standing(now)) == ("", "interrupted")
+
+
+@pytest.mark.parametrize("error", [SystemExit("enough"), KeyboardInterrupt("enough")])
+@pytest.mark.parametrize("is_async", [True, False])
+async def test_a_task_that_exits_has_failed(world, error, is_async, monkeypatch):
+    """What would end the process is the failure of the task that raised it, and its run is continued."""
+    if is_async:  # as under asyncio.run, where an interruption by the user cancels
+        monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
+    rows = Rows(world, is_async=is_async)
+    rows.error = error
+    await rows.app.drain()
+    await rows.broken_run()
+    assert (await rows.kept()).under_way.failure == f"row: {type(error).__name__}: enough"
+    assert (await rows.run()).is_continued
+
+
+async def test_a_quality_gate_that_exits_has_refused(world):
+    """It is treated as one that raised."""
+    tasks = pb.Registry()
+
+    def gate(_):
+        sys.exit("no")
+
+    @tasks.artifact(**contract(invalidated_by=[]), gates=pb.Gates(quality=gate))
+    def word(key: str) -> str:
+        return key
+
+    with pytest.raises(pb.GateFailed, match="its quality gate raised SystemExit: no"):
+        await world.app(tasks).materialize(word, keys=["a"])
+
+
+class Refusing:
+    """An executor whose first partition waits for the second; then both fail, at once or one for being cancelled."""
+
+    width = 2
+
+    def __init__(self, *, at_once):
+        """Start with nothing."""
+        self.jobs, self.at_once = 0, at_once
+        self.both = asyncio.Event()
+
+    async def run(self, _job):
+        """Fail."""
+        self.jobs += 1
+        number = self.jobs
+        if number == self.width:
+            self.both.set()
+        try:
+            await (self.both.wait() if number == 1 or self.at_once else asyncio.sleep(60))
+        except asyncio.CancelledError:
+            raise OSError("lost while it was cancelled") from None
+        raise pb.ComputeFailed(f"job {number} failed", field="row")
+
+    async def close(self):
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_of_two_failures_one_is_raised_and_the_other_logged(world, tmp_path, caplog, at_once):
+    """Partitions that fail together lose no exception: the loop has nothing to complain about."""
+    complaints = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    rows = Rows(world, executor=Refusing(at_once=at_once), store=f"lmdb://{tmp_path}/store?map_size=16MiB")
+    await rows.app.drain()
+    with pytest.raises(pb.ComputeFailed, match="job 1 failed"):
+        await rows.run()
+    gc.collect()
+    assert complaints == []
+    other = "job 2 failed" if at_once else "OSError: lost while it was cancelled"
+    assert [r.getMessage() for r in caplog.records] == [f"another partition of the run failed: {other}"]
+    await rows.app.close()
+
+
+async def test_a_partition_that_cancels_itself_fails_the_run(world):
+    """A task that raises what cancels tasks does not count as done."""
+    rows = Rows(world)
+    rows.error = asyncio.CancelledError()
+    await rows.app.drain()
+    await rows.broken_run()
+    assert "cancelled by what it called" in (await rows.kept()).under_way.failure
+
+
+async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkeypatch, caplog):
+    """The computation's exception is raised; that of the write under way is one line of the log."""
+    rows = Rows(world)
+    await rows.app.drain()
+
+    async def broken(*_):
+        await asyncio.sleep(0)
+        raise pb.StoreError("the disk is gone")
+
+    monkeypatch.setattr(rows.app.engine.store, "write_base", broken)
+    monkeypatch.setattr(partition, "FLUSH_ROWS", 1)
+    rows.keys = rows.keys[:2]
+    rows.break_at = rows.keys[1]
+    with pytest.raises(pb.ComputeFailed, match="broken off"):
+        await rows.run()
+    assert "row@1: a write of the failed partition failed, too: the disk is gone" in caplog.text
 
 
 async def test_new_keys_change_only_their_partition(rows):

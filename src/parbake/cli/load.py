@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
+import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from parbake.app import App
-from parbake.errors import BadInput
+from parbake.errors import BadInput, ParbakeError
 from parbake.http.asgi import HttpApp
 from parbake.tasks import Stored, Task
+from parbake.validation import one_line
 
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
@@ -23,15 +27,34 @@ def find(where: str, *, field: str) -> Any:
     if not separator or not module_name or module_name.startswith("."):
         raise BadInput(f"{field}={where!r}: expected module:attribute, such as shop:{field.lower()}", field=field)
     sys.path.insert(0, str(Path.cwd()))
-    try:
+    with _explained(where, field, f"importing {module_name}", f"python -c 'import {module_name}'"):
         found: Any = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise BadInput(f"{field}={where!r}: cannot import {error.name!r}", field=field) from error
     for name in attribute.split("."):
         if not hasattr(found, name):
             raise BadInput(f"{field}={where!r}: {module_name} has no {attribute!r}", field=field)
         found = getattr(found, name)
     return found
+
+
+@contextlib.contextmanager
+def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
+    """Whatever a user's module or function raises, said as one error that names the setting.
+
+    What parbake itself refuses, such as a wrong declaration, says so already.
+    """
+    try:
+        yield
+    except ParbakeError:
+        raise
+    except ModuleNotFoundError as error:
+        advice = "name a module that is in this folder or on PYTHONPATH, or install it"
+        raise BadInput(f"{field}={where!r}: cannot import {error.name!r}; {advice}", field=field) from error
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{Path(last.filename).name}, line {last.lineno}"
+        raise BadInput(
+            f"{field}={where!r}: {what} raised {one_line(error)} ({place}); {look} shows all of it", field=field
+        ) from error
 
 
 def stored(task: Task) -> Stored:
@@ -45,7 +68,9 @@ def load(where: str) -> HttpApp:
     """Return the HTTP app at ``module:attribute``; a function without arguments is called first."""
     found = find(where, field="APP")
     if callable(found) and not isinstance(found, App | HttpApp):
-        found = found()
+        module, _, name = where.partition(":")
+        with _explained(where, "APP", f"calling {name}", f"python -c 'import {module}; {module}.{name}()'"):
+            found = found()
     if isinstance(found, App):
         return HttpApp(found)
     if not isinstance(found, HttpApp):

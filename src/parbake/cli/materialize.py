@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -40,6 +42,8 @@ Processes = Annotated[
 Ray = Annotated[
     str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
 ]
+INTERRUPTED = 128 + signal.SIGINT
+"""The exit status that shells give what an interruption ended."""
 EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
 RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
@@ -81,7 +85,13 @@ def materialize(
             finally:
                 await application.close()
 
-    run = asyncio.run(work())
+    try:
+        run = asyncio.run(work())
+    except KeyboardInterrupt:
+        if application.executor is not None:  # a second interruption may have come before it was closed
+            asyncio.run(application.executor.close())
+        typer.echo(f"parbake: interrupted; the next run of {task} continues where this one stood", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:
@@ -111,13 +121,15 @@ def runs(app: AppName, task: TaskName) -> None:
         held = state.under_way
         rows = sum(part.rows for part in held.finished.values())
         absent = sum(part.absent for part in held.finished.values())
-        cells = (held.generation, rows, absent, len(held.finished), "-", "under way, or interrupted")
+        standing = held.standing(application.clock.now())
+        outcome = escape(f"{standing}: {held.failure}") if held.failure else standing
+        cells = (held.generation, rows, absent, len(held.finished), "-", outcome)
         table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))
     for run in state.ended:
         took = f"{run.ended_at - run.started_at:.1f}"
         counts = (run.generation, run.rows, run.absent, run.partitions, run.kept_partitions)
         because = f"{run.trigger}: {run.why}" if run.why else run.trigger
-        table.add_row(_moment(run.started_at), took, because, *map(str, counts), run.outcome)
+        table.add_row(_moment(run.started_at), took, because, *map(str, counts), escape(run.outcome))
     Console(width=None if Console().is_terminal else 200).print(table)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,11 @@ import msgspec
 
 from parbake.app import App
 from parbake.cli.load import load
-from parbake.errors import ParbakeError, UnknownTask
+from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
 from parbake.lanes.partition import Answer, PartitionDone, PartitionWork
+from parbake.validation import one_line
+
+_log = logging.getLogger("parbake.batch")
 
 
 @dataclass
@@ -31,11 +35,15 @@ def perform(name: str, models: str, job: bytes) -> bytes:
 
     ``models`` is where decoded models are kept for all processes of the machine, empty for nowhere.
     """
+    work = msgspec.msgpack.decode(job, type=PartitionWork)
     try:
-        done = _runner(name, models).run(_perform(msgspec.msgpack.decode(job, type=PartitionWork)))
+        answer = Answer(_runner(name, models).run(_perform(work)))
     except ParbakeError as error:
-        return msgspec.msgpack.encode(Answer(None, type(error).__name__, str(error), error.field))
-    return msgspec.msgpack.encode(Answer(done))
+        answer = Answer(None, type(error).__name__, str(error), error.field)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as an object it would cross to the process of the run
+        _log.exception("a partition of %s failed", work.task)
+        answer = Answer(None, ComputeFailed.__name__, f"{work.task}: {one_line(error)}", work.task)
+    return msgspec.msgpack.encode(answer)
 
 
 async def _perform(work: PartitionWork) -> PartitionDone:
@@ -53,8 +61,16 @@ async def _unheard(_keys: int, _took_s: float) -> None:
 
 def _runner(name: str, models: str) -> asyncio.Runner:
     if _process.runner is None or _process.name != name:
-        _process.app = load(name).app
+        _process.app = _opened(name)
         _process.name, _process.runner = name, asyncio.Runner()
         if models:
             _process.app.engine.resolver.models.keep_in(Path(models))
     return _process.runner
+
+
+def _opened(name: str) -> App:
+    try:
+        return load(name).app
+    except BadInput as error:
+        where = f"a process that computes partitions opens the app by this name, from {Path.cwd()}"
+        raise BadInput(f"{error}; {where}", field=error.field) from error

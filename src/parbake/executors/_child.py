@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import multiprocessing
 import multiprocessing.connection
 import os
+import signal
 import threading
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 ENTRY = "parbake.cli.partition:perform"
 """What an executor calls, by name: it opens the app, which no executor knows."""
@@ -22,18 +26,32 @@ def call(entry: str, app: str, models: str, job: bytes) -> bytes:
     return answer
 
 
-def settle(nice: int) -> None:
-    """Take one thread for linear algebra, give way to real-time work, and end when the parent has ended."""
+def settle(nice: int, lifeline: Connection) -> None:
+    """Take one thread for linear algebra, give way to real-time work, and leave it to the parent when to end.
+
+    The ``lifeline`` is closed by a parent that does not wait for what is computed; one that was killed closes it, too.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts all processes, of which one has to answer
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+    threading.Thread(target=_end_with, args=[lifeline], name="parbake-parent-watch", daemon=True).start()
     os.environ.update(dict.fromkeys(BLAS, "1"))
     if importlib.util.find_spec("threadpoolctl") is not None:
         importlib.import_module("threadpoolctl").threadpool_limits(1)
     os.nice(nice)
-    threading.Thread(target=_end_with_parent, name="parbake-parent-watch", daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A parent that was killed closes nothing: its processes would wait for work for ever."""
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """While the body starts processes: they are born with interruptions held back, until they have settled."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with(lifeline: Connection) -> None:
+    """A parent that was killed closes nothing else: its processes would wait for work for ever."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
+    multiprocessing.connection.wait([lifeline] if parent is None else [lifeline, parent.sentinel])
+    os._exit(1)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
-import tempfile
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 from parbake.errors import BadInput, ComputeFailed
 from parbake.executors import _child, _settings
+from parbake.executors._scratch import Scratch
 from parbake.settings import check_whole
 
 NICE, MOST_NICE = 10, 19
@@ -36,40 +37,73 @@ class LocalExecutor:
         self.width = processes
         self._app = app
         self._nice = nice
-        self._models = tempfile.TemporaryDirectory(prefix="parbake-models-")
-        self._pool: ProcessPoolExecutor | None = None
+        self._models: Scratch | None = None
+        self._pool: _Pool | None = None
 
     async def run(self, job: bytes) -> bytes:
         """See :class:`parbake.ports.Executor`; a process that was killed is replaced, and its partition repeated."""
-        loop = asyncio.get_running_loop()
         for _ in range(TRIES):
-            pool = self._opened()
+            pool, models = self._opened()
             try:
-                return await loop.run_in_executor(pool, _child.call, _child.ENTRY, self._app, self._models.name, job)
+                return await pool.call(_child.ENTRY, self._app, str(models.path), job)
             except BrokenProcessPool:
+                if pool.is_closed:
+                    raise ComputeFailed("the executor was closed while it computed", field="executor") from None
                 _log.warning("a process of the run ended; its partitions are computed again")
                 if self._pool is pool:  # the first that notices; the others find the new one
                     self._pool = None
-                    pool.shutdown(wait=False)
+                    pool.leave()
         raise ComputeFailed(
             f"the processes of {self._app} ended {TRIES} times over one partition; is there memory for "
-            f"{self.width} of them?",
+            f"{self.width} of them, and can the script that runs this be imported (if __name__ == '__main__')?",
             field="processes",
         )
 
     async def close(self) -> None:
-        """End the processes."""
-        if self._pool is not None:
-            await asyncio.to_thread(self._pool.shutdown, cancel_futures=True)
-            self._pool = None
-        self._models.cleanup()
+        """End the processes; what nobody waits for any more is not computed to its end."""
+        pool, self._pool = self._pool, None
+        models, self._models = self._models, None
+        if pool is not None:
+            await asyncio.to_thread(pool.close)
+        if models is not None:
+            await asyncio.to_thread(models.close)
 
-    def _opened(self) -> ProcessPoolExecutor:
+    def _opened(self) -> tuple[_Pool, Scratch]:
+        if self._models is None:
+            self._models = Scratch()
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(
-                self.width,
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_child.settle,
-                initargs=(self._nice,),
-            )
-        return self._pool
+            self._pool = _Pool(self.width, self._nice)
+        return self._pool, self._models
+
+
+class _Pool:
+    """Processes that can be ended in the middle of their work."""
+
+    def __init__(self, width: int, nice: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        theirs, self._lifeline = context.Pipe(duplex=False)
+        self._pool = ProcessPoolExecutor(width, mp_context=context, initializer=_child.settle, initargs=(nice, theirs))
+        self._theirs = theirs  # is handed to each process that is started
+        self._calls: set[Future[bytes]] = set()
+        self.is_closed = False
+
+    async def call(self, *arguments: Any) -> bytes:
+        """Compute a partition; raises ``BrokenProcessPool``."""
+        with _child.uninterrupted():
+            call = self._pool.submit(_child.call, *arguments)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
+
+    def leave(self) -> None:
+        """Let what is broken end by itself."""
+        self._pool.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the processes and wait for that: at once those that still compute, in order those that do not."""
+        self.is_closed = True
+        if self._calls:
+            self._lifeline.close()
+        self._pool.shutdown(cancel_futures=True)
+        self._lifeline.close()
+        self._theirs.close()

@@ -14,6 +14,7 @@ from typing import Any
 
 from parbake.errors import BadInput, ComputeFailed, MissingDependency
 from parbake.executors import _child, _settings
+from parbake.validation import one_line
 
 TRIES = 3
 
@@ -49,7 +50,7 @@ class RayExecutor:
             answer: bytes = await asyncio.wrap_future(reference.future())
         except ray.exceptions.RayError as error:
             raise ComputeFailed(
-                f"the cluster gave up on a partition of {self._app}: {error}", field="executor"
+                f"the cluster gave up on a partition of {self._app}: {one_line(error)}", field="executor"
             ) from error
         except asyncio.CancelledError:
             with contextlib.suppress(ray.exceptions.RayError):

@@ -143,7 +143,7 @@ class EngineRoutes:
         if not isinstance(task, Stored):
             raise UnknownTask(f"{task.name} has no batch runs: it is computed at request time", field="task")
         state = await self._app.runs(task)
-        return json_response({"under_way": _under_way(state.under_way), "ended": state.ended})
+        return json_response({"under_way": _under_way(state.under_way, self._app.clock.now()), "ended": state.ended})
 
     async def costs(self, _: HttpRequest) -> Response:
         """The ledger by task and lane."""
@@ -183,14 +183,14 @@ def _parked(one: Parked) -> dict[str, Any]:
     return {"source": one.source, "position": one.position, "reason": one.reason, "at": one.at, "event": text}
 
 
-def _under_way(run: UnderWay | None) -> dict[str, Any] | None:
-    """How far a run is; its partitions' digests are nobody's business."""
+def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
+    """How far a run is, and why it failed if it did; its partitions' digests are nobody's business."""
     if run is None:
         return None
     done = run.finished.values()
     counts = {"partitions": len(done), "rows": sum(p.rows for p in done), "absent": sum(p.absent for p in done)}
     names = ("run", "generation", "started_at", "until", "chain")
-    return {name: getattr(run, name) for name in names} | counts
+    return {name: getattr(run, name) for name in names} | counts | {"state": run.standing(now), "reason": run.failure}
 
 
 def _key(body: ServeBody) -> Any:

@@ -33,6 +33,7 @@ from parbake.serving.binding import Context
 from parbake.serving.compute import Computer
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
+from parbake.validation import one_line
 
 AT_ONCE = Slot(0.0, "")
 
@@ -228,17 +229,19 @@ class BatchLane:
     async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
         """What fails a gate, was overtaken, lost its model or found the store full is thrown away.
 
-        What else breaks off can be continued. Rows go first: in a full store nothing can be noted until they have.
+        What else breaks off can be continued; the reason is kept, but for an interruption, which is no failure. Rows go
+        first: in a full store nothing can be noted until they have.
         """
         if not isinstance(error, GateFailed | PromotionConflict | NotMaterialized | StoreFull):
+            failure = one_line(error) if isinstance(error, Exception) else ""
             with contextlib.suppress(ParbakeError):
                 for plan in run.chain:
-                    await self.runs.release(plan.ref, run.holder)
+                    await self.runs.release(plan.ref, run.holder, failure)
             return
         with contextlib.suppress(ParbakeError):
             await self._store.sweep(run.generations.values())
         with contextlib.suppress(ParbakeError):
-            await self._note(run, (), str(error), trigger, why)
+            await self._note(run, (), one_line(error), trigger, why)
 
     async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
         made = {part.task: part for part in built}

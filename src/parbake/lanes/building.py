@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from parbake.errors import ComputeFailed
 from parbake.gates import Profile
 from parbake.lanes.keylist import KeyList, Partition
 from parbake.lanes.opening import OpenRun
@@ -21,6 +22,7 @@ from parbake.lanes.runs import Part, Runs
 from parbake.ports import Executor, Progress
 from parbake.serving.plan import Plan
 from parbake.tasks import Task
+from parbake.validation import one_line
 
 _log = logging.getLogger("parbake.batch")
 Breathe = Callable[[float], Awaitable[None]]
@@ -130,20 +132,41 @@ class _Bar:
 
 
 async def _several(works: Iterator[Coroutine[Any, Any, None]], width: int) -> None:
-    """Run coroutines, at most ``width`` at once; the first that fails ends the others."""
-    running: set[asyncio.Task[None]] = set()
+    """Run coroutines, at most ``width`` at once; the first that fails ends the others, whose failures are logged."""
+    running: list[asyncio.Task[None]] = []
+    failures: list[Exception] = []
+
+    async def step() -> None:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        failures.extend(_failures(task for task in running if task in done))
+        running[:] = [task for task in running if task not in done]
+        if failures:
+            raise failures.pop(0)
+
     try:
         for work in works:
-            running.add(asyncio.create_task(work))
+            running.append(asyncio.create_task(work))
             if len(running) >= width:
-                done, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-        await asyncio.gather(*running)
+                await step()
+        while running:
+            await step()
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        for error in (*failures, *(e for e in ended if isinstance(e, Exception))):
+            _log.error("another partition of the run failed: %s", one_line(error))
+
+
+def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
+    """What ended tasks failed with; one that cancelled itself has failed, too, and what ends a process is raised."""
+    for task in tasks:
+        try:
+            task.result()
+        except asyncio.CancelledError:
+            yield ComputeFailed("a partition was cancelled by what it called")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised or logged by the caller
+            yield error
 
 
 def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:

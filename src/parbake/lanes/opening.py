@@ -85,7 +85,7 @@ class Opening:
     async def _continue(self, chain: Sequence[Plan], found: Sequence[UnderWay]) -> OpenRun:
         first, holder = found[0], holder_name()
         for plan, one in zip(chain, found, strict=True):
-            await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease()))
+            await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
         return OpenRun(
             first.run,
             holder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from parbake.serving.binding import Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
+from parbake.validation import one_line
 
+_log = logging.getLogger("parbake.batch")
 FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
 """What one commit of a run holds: enough to be worth its sync, so little that an event does not wait long for it."""
 Moved = Callable[[int, float], Awaitable[None]]
@@ -111,18 +114,22 @@ class _Rows:
     async def flush(self) -> None:
         """Write all that is left; it is durable when this returns."""
         await self._begin()
+        await self._written()
+
+    async def settle(self) -> None:
+        """Wait for a write that nobody waits for any more, because something else failed meanwhile."""
+        if self._writing is not None:
+            (error,) = await asyncio.gather(self._writing, return_exceptions=True)
+            if isinstance(error, Exception):
+                _log.error("%s: a write of the failed partition failed, too: %s", self._ref, one_line(error))
+
+    async def _written(self) -> None:
         writing, self._writing = self._writing, None
         if writing is not None:
             await writing
 
-    async def settle(self) -> None:
-        """Wait for a write that nobody waits for any more."""
-        if self._writing is not None:
-            await asyncio.gather(self._writing, return_exceptions=True)
-
     async def _begin(self) -> None:
-        if self._writing is not None:
-            await self._writing
+        await self._written()
         if self._pending:
             write = self._store.write_base(self._ref, self._generation, self._pending)
             self._writing = asyncio.ensure_future(write)

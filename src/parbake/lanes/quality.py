@@ -34,7 +34,7 @@ async def check(
         shown = Generation(plan.name, generation, profile, previous, values)
         try:
             said = await asyncio.to_thread(gates.quality, shown)
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # in a thread, where no signal raises
             raise _failed(plan, f"its quality gate raised {type(error).__name__}: {error}") from error
         objection = _reason(gates.quality, said)
     if objection:

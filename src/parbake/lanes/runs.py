@@ -38,7 +38,8 @@ class UnderWay(msgspec.Struct, frozen=True):
 
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
     ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of what computed them.
-    Times are epoch seconds.
+    ``failure`` is why the run broke off, empty while it goes on and where its process died or was interrupted. Times
+    are epoch seconds.
     """
 
     run: str
@@ -54,6 +55,13 @@ class UnderWay(msgspec.Struct, frozen=True):
     finished: dict[bytes, Part] = {}
     profile: Profile = msgspec.field(default_factory=Profile)
     code: bytes = b""
+    failure: str = ""
+
+    def standing(self, now: float) -> str:
+        """``under way``, ``failed`` or ``interrupted``; the last two are continued by the task's next run."""
+        if self.failure:
+            return "failed"
+        return "interrupted" if self.until <= now or is_gone(self.holder) else "under way"
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -138,9 +146,9 @@ class Runs:
 
         await self.change(ref, moved)
 
-    async def release(self, ref: str, holder: str) -> None:
-        """End a lease before its time: whoever comes next may continue at once."""
-        await self.change(ref, lambda state: _held(state, ref, holder, until=0.0))
+    async def release(self, ref: str, holder: str, failure: str) -> None:
+        """End a lease before its time, and say why if something failed: whoever comes next may continue at once."""
+        await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, failure=failure))
 
 
 def under_way(state: State, ref: str, holder: str) -> UnderWay:
@@ -151,9 +159,9 @@ def under_way(state: State, ref: str, holder: str) -> UnderWay:
     return held
 
 
-def _held(state: State, ref: str, holder: str, *, until: float) -> State:
+def _held(state: State, ref: str, holder: str, *, until: float, failure: str = "") -> State:
     held = under_way(state, ref, holder)
-    return msgspec.structs.replace(state, under_way=msgspec.structs.replace(held, until=until))
+    return msgspec.structs.replace(state, under_way=msgspec.structs.replace(held, until=until, failure=failure))
 
 
 def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:

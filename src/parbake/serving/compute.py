@@ -20,6 +20,7 @@ from parbake.ports import Clock, Store
 from parbake.roles import Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
+from parbake.serving.exits import is_of_a_signal
 from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.tasks import Artifact, ModelTask, Refine, Task
@@ -114,14 +115,7 @@ class Computer:
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
-            try:
-                return await call(task, *arguments, **named)
-            except ParbakeError:
-                raise
-            except Exception as error:
-                if isinstance(error, TimeoutError) and isinstance(task, Refine):
-                    raise  # a refine that minds its own budget is treated as one that is cut off
-                raise _failed(task, error) from error
+            return await _called(task, arguments, named)
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:
@@ -130,7 +124,23 @@ class Computer:
         return TaskReader(get, asyncio.get_running_loop())
 
 
-def _failed(task: Task, error: Exception) -> ComputeFailed:
+async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
+    """Call a task; what it raises is its failure, and so is an exit that it asks for."""
+    try:
+        return await call(task, *arguments, **named)
+    except ParbakeError:
+        raise
+    except Exception as error:
+        if isinstance(error, TimeoutError) and isinstance(task, Refine):
+            raise  # a refine that minds its own budget is treated as one that is cut off
+        raise _failed(task, error) from error
+    except (SystemExit, KeyboardInterrupt) as error:
+        if task.is_async and is_of_a_signal(error):
+            raise
+        raise _failed(task, error) from error
+
+
+def _failed(task: Task, error: BaseException) -> ComputeFailed:
     return ComputeFailed(f"{task.name}: {type(error).__name__}: {error}", field=task.name)
 
 

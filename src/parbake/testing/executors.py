@@ -80,6 +80,12 @@ class ExecutorSuite(ABC):
             await app.materialize(suite.weights)
         assert caught.value.field == "rows"
 
+    async def test_a_task_that_exits_has_failed(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        """``sys.exit`` in a task ends neither its process nor the run's silently: it is the task's failure."""
+        monkeypatch.setenv(suite.BROKEN, "exit")
+        with pytest.raises(ComputeFailed, match="rows: SystemExit: key 7 ends its process"):
+            await app.materialize(suite.weights)
+
     async def test_a_killed_process_loses_nothing(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         """A process that is killed in the middle of a run is replaced; every row is there and right."""
         monkeypatch.setenv(suite.PACE, "0.05")

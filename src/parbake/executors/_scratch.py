@@ -1,0 +1,72 @@
+"""A folder for what processes share for as long as a run's process lives, and no longer, however that one ends."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import IO
+
+PREFIX, LOCK = "parbake-models-", "lock"
+UNLOCKED_S = 60.0
+"""How old a folder without a lock must be to be taken for one whose owner died before it made one."""
+_log = logging.getLogger("parbake.executors.local")
+
+
+class Scratch:
+    """A folder of this process, in the system's folder for temporary files.
+
+    Its owner holds a lock in it, which ends with the process: a number of a process may be given out anew.
+    """
+
+    def __init__(self) -> None:
+        """Remove what dead processes left, and make the folder."""
+        remove_left_over()
+        self._lock: IO[bytes] | None = None
+        while self._lock is None:  # another process may look into a folder before it is locked, and remove it
+            self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+            with contextlib.suppress(FileNotFoundError):
+                self._lock = _locked(self.path / LOCK, "xb")
+
+    def close(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        if self._lock is not None:
+            self._lock.close()
+
+
+def remove_left_over() -> None:
+    """Remove the folders of this user whose owners have died."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):  # it is another user's, or somebody else removes it just now
+            about = folder.lstat()
+            if about.st_uid == os.getuid():
+                _remove_if_dead(folder, is_old=time.time() - about.st_mtime > UNLOCKED_S)
+
+
+def _remove_if_dead(folder: Path, *, is_old: bool) -> None:
+    if not (folder / LOCK).exists():
+        if is_old:
+            folder.rmdir()  # and nothing of it if it holds anything
+        return
+    lock = _locked(folder / LOCK, "rb")
+    if lock is not None:
+        with lock:
+            shutil.rmtree(folder)
+        _log.info("removed %s, whose process has died", folder)
+
+
+def _locked(path: Path, mode: str) -> IO[bytes] | None:
+    """The open file, locked for as long as it is open; ``None`` while another process holds it."""
+    file: IO[bytes] = path.open(mode)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
