@@ -58,7 +58,7 @@ def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequenc
 @tasks.artifact(
     freshness_sla="24h",
     refresh=pb.every("12h"),
-    invalidated_by=[pb.fence("policy"), pb.fence("faq/{section}")],
+    invalidated_by=[pb.fence("policy"), pb.fence("faq")],
     fallback_if_stale=pb.Use(retrieval),
     owner="support",
     keys=_sections,

@@ -20,6 +20,7 @@ from retail_assistant.recs.trends import HALF_LIFE_DAYS, VIEW_SHARE
 DEPTH = 10
 HELD_OUT_DAYS = 7
 RESAMPLES = 2_000
+FEWEST_JUDGED = 10
 MOST_JUDGED = 1_000
 SEED = 7
 _DISCOUNT: Floats = 1.0 / np.log2(np.arange(2, DEPTH + 2))
@@ -79,15 +80,15 @@ def evaluate(log: Log) -> Quality:
 def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
     """Measure a trained reranker on the last week's purchases of the shoppers that its training left out.
 
-    Returns reranked minus base order, NDCG@10, of the ``trees`` and the ``linear`` scorer; nothing when no such shopper
-    bought anything. Features are as of the week's beginning, whatever the model's own table knows. Takes as long as
-    training factors once.
+    Returns reranked minus base order, NDCG@10, of the ``trees`` and the ``linear`` scorer; nothing when too few such
+    shoppers bought anything for an interval to mean something. Features are as of the week's beginning, whatever the
+    model's own table knows. Takes as long as training factors once.
     """
     cut = log.end - rerank.LABEL_DAYS * DAY
     before, after = log.between(0.0, cut), log.between(cut, np.inf).purchases()
     buyers = rerank.known_buyers(before, after)
     buyers = buyers[rerank.held_out(before, buyers)][:MOST_JUDGED]
-    if not len(buyers):
+    if len(buyers) < FEWEST_JUDGED:
         return {}
     model = msgspec.structs.replace(model, table=make_table(before))
     bounds, bought_at, scores = before.bounds(), after.bounds(), []

@@ -42,7 +42,7 @@ def complain(conn: sqlite3.Connection, *, shopper: str, answer: str, now: float)
         if known.fetchone()[0] >= COMPLAINTS_A_DAY:
             raise TooManyComplaints(f"{COMPLAINTS_A_DAY} complaints a day are noted; tell our support", field="shopper")
         conn.execute("INSERT OR REPLACE INTO complaints VALUES (?, ?, ?)", (answer, shopper, now))
-        return pb.emit(conn, f"faq/{answer}", "faq.complained", now=now)
+        return pb.emit(conn, f"faq/{answer}", "faq.changed", now=now)
 
 
 def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int:
@@ -50,4 +50,4 @@ def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int:
     with transaction(conn):
         if not conn.execute("DELETE FROM complaints WHERE answer = ?", (answer,)).rowcount:
             raise NotFound(f"nobody has complained of {answer[:80]!r}", field="answer")
-        return pb.emit(conn, f"faq/{answer}", "faq.restored", now=checks.moment(now, "now"))
+        return pb.emit(conn, f"faq/{answer}", "faq.changed", now=checks.moment(now, "now"))
