@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 import msgspec
 
@@ -46,7 +47,8 @@ class Claim(msgspec.Struct, frozen=True):
     value: str
 
 
-def claims(text: str) -> set[Claim]:
+@lru_cache(4_096)  # a reply is checked against the same few policies again and again
+def claims(text: str) -> frozenset[Claim]:
     """The claims of a text; a range such as "2 to 4 days" claims both ends."""
     found = {Claim("money", _money(before or after, unit)) for before, after, unit in _MONEY.findall(text)}
     found |= {Claim("percent", f"{_decimal(n):.10g}") for n in _PERCENT.findall(text)}
@@ -57,10 +59,10 @@ def claims(text: str) -> set[Claim]:
         found |= {Claim("duration", f"{_value(n) * days:.4g}") for n in (low, high) if n}
     for day, month, month_first, day_last in _DATE.findall(text):
         found.add(Claim("date", f"{int(day or day_last)} {(month or month_first).lower()}"))
-    return found
+    return frozenset(found)
 
 
-def ungrounded(text: str, evidence: Iterable[str]) -> set[Claim]:
+def ungrounded(text: str, evidence: Iterable[str]) -> frozenset[Claim]:
     """The claims of a text that no piece of evidence makes."""
     made: set[Claim] = set()
     for piece in evidence:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from parbake.semantic.text import main_script, normalize, unusable
 from parbake.semantic.wording import negations, opposed, quantities
@@ -117,8 +118,17 @@ def veto(question: str, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | No
 
     An application adds its own with ``vetoes=(*VETOES, ("other_product", differs))``.
     """
+    return _usual(question, alias) if vetoes is VETOES else _first(question, alias, vetoes)
+
+
+def _first(question: str, alias: str, vetoes: Sequence[Veto]) -> str | None:
     reason = unusable(question)
     if reason:
         return reason
     asked, known = question.strip().lower(), alias.lower()
     return next((code for code, applies in vetoes if applies(asked, known)), None)
+
+
+@lru_cache(4_096)  # one question is judged several times on its way, and the same ones return
+def _usual(question: str, alias: str) -> str | None:
+    return _first(question, alias, VETOES)
