@@ -7,19 +7,14 @@ anew. Beside it, in the same run, ``GET /healthz`` on the same connection: what 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
-import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from _report import Goal, percentile, report
+from _shop import Client, prepare, serving
 
 import parbake as pb
 
@@ -34,63 +29,6 @@ ENDINGS = (
     "to return something after delivery?",
     "to bring a parcel back to you?",
 )
-SIZES = {"RETAIL_PRODUCTS": "2000", "RETAIL_SHOPPERS": "2000"}
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **SIZES}
-
-
-def start(home: str) -> tuple[subprocess.Popen[str], str]:
-    """Prepare a shop and start a server on a free port; returns it with its address."""
-    environment = {**os.environ, **ENVIRONMENT, "RETAIL_HOME": home}
-    subprocess.run(
-        [sys.executable, "-m", "retail_assistant", "prepare"], env=environment, check=True, capture_output=True
-    )
-    command = [sys.executable, "-m", "parbake", "serve", "retail_assistant.compose:served", "--port", "0"]
-    server = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    assert server.stderr is not None
-    for line in server.stderr:
-        found = re.search(r"http://127\.0\.0\.1:\d+", line)
-        if found:
-            return server, found[0]
-    raise SystemExit("the server did not start")
-
-
-def wait(client: Client) -> None:
-    """Until the server answers."""
-    for _ in range(600):
-        try:
-            client.get("/healthz")
-        except OSError:
-            client.close()
-            time.sleep(0.1)
-        else:
-            return
-    raise SystemExit("the server does not answer")
-
-
-class Client:
-    """One connection that stays open, with as little of a client around it as there is."""
-
-    def __init__(self, address: str) -> None:
-        """Not connected yet."""
-        self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=30)
-
-    def get(self, path: str) -> bool:
-        """Whether the path answers."""
-        self._connection.request("GET", path)
-        response = self._connection.getresponse()
-        response.read()
-        return response.status == http.HTTPStatus.OK
-
-    def ask(self, question: str) -> bool:
-        """Ask; whether the bank answered."""
-        body = msgspec.json.encode({"messages": [{"role": "user", "content": question}]})
-        self._connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
-        made: dict[str, Any] = msgspec.json.decode(self._connection.getresponse().read())["parbake"]
-        return made["faq"] is not None
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
 
 
 def cpu_s(pid: int) -> float:
@@ -102,14 +40,9 @@ def cpu_s(pid: int) -> float:
 def main() -> None:
     """Measure and report."""
     with tempfile.TemporaryDirectory() as home:
-        server, address = start(home)
-        try:
-            with contextlib.closing(Client(address)) as client:
-                wait(client)
-                found = measure(client, server.pid)
-        finally:
-            server.terminate()
-            server.wait(timeout=10)
+        prepare(home)
+        with serving(home) as (pid, address), contextlib.closing(Client(address)) as client:
+            found = measure(client, pid)
     encoder = found["the encoder alone"][0]
     hit, exact = found["FAQ hit, unseen wording"][0], found["FAQ hit, known wording"][0]
     report(
@@ -125,6 +58,11 @@ def main() -> None:
     )
 
 
+def is_hit(client: Client, question: str) -> bool:
+    """Ask; whether the bank answered."""
+    return client.ask(question)[1]["faq"] is not None
+
+
 def at_most(what: str, value: float, most: float) -> Goal:
     """A goal from above, in milliseconds."""
     return Goal(what, value, "ms", f"<= {most:g}", met=value <= most)
@@ -135,8 +73,8 @@ def measure(client: Client, pid: int) -> dict[str, tuple[float, float, float]]:
     unseen = [f"{o} {e}" for o in OPENINGS for e in ENDINGS]
     encoder = pb.MiniLm(threads=1)
     ways: dict[str, Callable[[str], bool]] = {
-        "FAQ hit, unseen wording": client.ask,
-        "FAQ hit, known wording": lambda _: client.ask(KNOWN),
+        "FAQ hit, unseen wording": lambda question: is_hit(client, question),
+        "FAQ hit, known wording": lambda _: is_hit(client, KNOWN),
         "GET /healthz": lambda _: client.get("/healthz"),
         "the encoder alone": lambda question: bool(len(encoder.embed([question]))),
     }

@@ -5,7 +5,6 @@ import sqlite3
 
 import pytest
 
-import parbake as pb
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import feedback, records

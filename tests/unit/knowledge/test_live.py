@@ -1,9 +1,11 @@
 """What is read live, slots filled from it, and what a reply may claim because of it."""
 
+import asyncio
+
 import pytest
 
 import parbake as pb
-from retail_assistant.chat.guardrails import grounds
+from retail_assistant.chat.guardrails import grounds, guardrails
 from retail_assistant.live import LiveShop, fill_slots
 from retail_assistant.shop import records
 from retail_assistant.shop.errors import UnknownProduct
@@ -89,17 +91,26 @@ def test_editions_and_lines_are_those_of_a_series(live, asin):
     assert {e.asin for e in editions} <= {p.asin for p in line}
 
 
-def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin, clock):
-    """Policies, products and the shopper's running promotions ground claims; other sources do not."""
+def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
+    """Policies and products ground claims; other sources do not."""
+    records.set_price(conn, asin, 777, now=NOW)
+    stated = grounds(("policy/returns", f"product/{asin}", "product/NOPE", "policy/nope"), live)
+    claims = {(c.kind, c.value) for text in stated for c in pb.guard.claims(text)}
+    assert {("duration", "30"), ("money", "7.77")} <= claims
+    assert grounds((), live) == []
+
+
+def test_a_reply_may_state_the_promotions_that_run_for_its_shopper(conn, live, clock):
+    """Another segment's promotion, and one that has ended, are told to nobody."""
     conn.execute("DELETE FROM promotions")
     times = {"starts_at": NOW - 1, "ends_at": NOW + 1}
     records.put_promotion(conn, "vip", title="Vip", percent=33, segment="vip", now=NOW, **times)
     records.put_promotion(conn, "all", title="All", percent=11, now=NOW, **times)
-    records.set_price(conn, asin, 777, now=NOW)
-    stated = grounds(("policy/returns", f"product/{asin}", "product/NOPE", "policy/nope"), "nobody", live)
-    claims = {(c.kind, c.value) for text in stated for c in pb.guard.claims(text)}
-    assert {("duration", "30"), ("money", "7.77"), ("percent", "11")} <= claims
-    assert ("percent", "33") not in claims
-    assert {c.value for text in grounds((), "nobody", live) for c in pb.guard.claims(text)} == {"11"}
+
+    def said(percent):
+        text = asyncio.run(guardrails.fn(f"You get {percent} % off.", (), "nobody", shop=live)).text
+        return bool(text)
+
+    assert (said(11), said(33), said(12)) == (True, False, False)
     clock.advance(10)
-    assert grounds((), "nobody", live) == []
+    assert not said(11)

@@ -1,0 +1,104 @@
+"""The assistant as a process over a generated shop, and a client with as little around it as there is."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+SIZES = {"RETAIL_PRODUCTS": "2000", "RETAIL_SHOPPERS": "2000"}
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **SIZES}
+APP = "retail_assistant.compose:served"
+
+
+def prepare(home: str) -> None:
+    """Generate a shop in a folder and compute every first generation."""
+    command = [sys.executable, "-m", "retail_assistant", "prepare"]
+    subprocess.run(command, env=environment(home), check=True, capture_output=True)
+
+
+def environment(home: str) -> dict[str, str]:
+    """Return the environment of a process over the shop in a folder, with one thread for linear algebra."""
+    return {**os.environ, **ENVIRONMENT, "RETAIL_HOME": home}
+
+
+@contextlib.contextmanager
+def serving(home: str) -> Iterator[tuple[int, str]]:
+    """Run a server on a free port; gives its process number and its address, once it answers."""
+    command = [sys.executable, "-m", "parbake", "serve", APP, "--port", "0"]
+    with subprocess.Popen(command, env=environment(home), stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            found = next(filter(None, (re.search(r"http://127\.0\.0\.1:\d+", line) for line in server.stderr)), None)
+            if found is None:
+                raise SystemExit("the server did not start")
+            with contextlib.closing(Client(found[0])) as client:
+                client.wait()
+            yield server.pid, found[0]
+        finally:
+            server.terminate()
+
+
+@contextlib.contextmanager
+def working(home: str) -> Iterator[None]:
+    """Run a worker."""
+    command = [sys.executable, "-m", "parbake", "worker", APP]
+    with subprocess.Popen(command, env=environment(home), stderr=subprocess.DEVNULL) as worker:
+        try:
+            yield
+        finally:
+            worker.terminate()
+
+
+class Client:
+    """One connection that stays open."""
+
+    def __init__(self, address: str) -> None:
+        """Not connected yet."""
+        self._connection = http.client.HTTPConnection(address.partition("//")[2], timeout=30)
+
+    def wait(self) -> None:
+        """Until the server answers."""
+        for _ in range(600):
+            try:
+                self.get("/healthz")
+            except OSError:
+                self.close()
+                time.sleep(0.1)
+            else:
+                return
+        raise SystemExit("the server does not answer")
+
+    def get(self, path: str) -> bool:
+        """Whether the path answers."""
+        self._connection.request("GET", path)
+        response = self._connection.getresponse()
+        response.read()
+        return response.status == http.HTTPStatus.OK
+
+    def send(self, method: str, path: str, body: object) -> Any:
+        """Send JSON; returns what is answered. Raises :class:`RuntimeError` for an error."""
+        headers = {"content-type": "application/json"}
+        self._connection.request(method, path, msgspec.json.encode(body), headers)
+        response = self._connection.getresponse()
+        document = response.read()
+        if response.status >= http.HTTPStatus.BAD_REQUEST:
+            raise RuntimeError(f"{method} {path}: {response.status} {document[:200]!r}")
+        return msgspec.json.decode(document)
+
+    def ask(self, question: str) -> tuple[str, dict[str, Any]]:
+        """Ask; returns the reply and what it was made of."""
+        answer = self.send("POST", "/v1/chat/completions", {"messages": [{"role": "user", "content": question}]})
+        return answer["choices"][0]["message"]["content"], answer["parbake"]
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
