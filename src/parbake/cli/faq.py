@@ -104,9 +104,13 @@ def _features(found: Explanation) -> Table:
 
     match = found.verdict.match
     assert match is not None  # noqa: S101 - the caller looked
-    table = Table("nearest answer", "by the wording", *FEATURES, "chance of being right")
-    chance = "-" if found.verdict.chance is None else f"{found.verdict.chance:.1%}"
-    table.add_row(match.answer, match.alias, *(f"{value:.3f}" for value in match.features), chance)
+    table = Table("what it was judged by", "value")
+    table.add_row("nearest answer", match.answer)
+    table.add_row("by its wording", match.alias)
+    for name, value in zip(FEATURES, match.features, strict=True):
+        table.add_row(name.replace("_", " "), f"{value:.3f}")
+    chance = found.verdict.chance
+    table.add_row("chance of being right", "-" if chance is None else f"{chance:.1%}")
     return table
 
 
