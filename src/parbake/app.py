@@ -20,6 +20,7 @@ from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
 from parbake.fence.acks import NO_ACKS
+from parbake.fence.control import Quarantine
 from parbake.fence.recording import Recording
 from parbake.lanes.batch import Run
 from parbake.lanes.parking import Retried
@@ -251,6 +252,21 @@ class App:
         generation = await self.engine.store.rollback(task.ref, self.clock.now(), [plan.ref for plan in chain[1:]])
         await self.engine.recovery.note_withdrawn()
         return generation
+
+    async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
+        """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.
+
+        ``age_s`` is how old the answer was, in seconds. Durable when this returns; the owner is alerted.
+        """
+        return await self.engine.quarantines.complain(self.engine.plan(task), reason, age_s=age_s)
+
+    async def clear(self, task: Stored) -> None:
+        """Serve a task from the store again: its owner has looked. What was stored until now stays dead."""
+        await self.engine.quarantines.clear(self.engine.plan(task))
+
+    async def quarantined(self) -> Mapping[str, Quarantine]:
+        """What is in quarantine, by the name of the task."""
+        return await self.engine.quarantines.all()
 
     async def stamp(self) -> Stamp:
         """The store's counter now."""

@@ -15,6 +15,7 @@ from parbake.lanes.ingest import Ingest
 from parbake.lanes.load import LoadBoard
 from parbake.lanes.offpeak import OffPeak
 from parbake.lanes.parking import Parking
+from parbake.lanes.quarantine import Quarantines
 from parbake.lanes.recovery import Recovery
 from parbake.lanes.reporting import Reporting
 from parbake.lanes.schedule import Notifier, Schedule, Watch
@@ -88,6 +89,7 @@ class Engine:
             breathe=breathe,
         )
         notifier = Notifier(app.alerts)
+        self.quarantines = Quarantines(self.store, app.clock, notifier)
         off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)

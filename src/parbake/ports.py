@@ -10,7 +10,7 @@ import msgspec
 
 from parbake.artifact import Header, Record, Stamp
 from parbake.fence import acks
-from parbake.fence.control import Control, Promotion
+from parbake.fence.control import Control, Promotion, Quarantine
 
 ViewT = TypeVar("ViewT")
 
@@ -152,6 +152,13 @@ class Store(Protocol):
 
     async def withdraw(self, generations: Collection[int]) -> None:
         """Mark generations withdrawn again that a lost tail had forgotten."""
+        ...
+
+    async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
+        """Serve nothing stored of a task from now on, or again (``None``); returns the control record then.
+
+        Raises :class:`parbake.errors.UnknownResource` when there is nothing to take out.
+        """
         ...
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:

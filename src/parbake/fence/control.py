@@ -29,13 +29,32 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
     history: tuple[int, ...] = ()
 
 
+class Quarantine(msgspec.Struct, frozen=True, array_like=True):
+    """Why nothing stored of a task is served: since when (epoch seconds), and the SLA in seconds it should get.
+
+    ``cleared`` is the packed stamp at which its owner cleared it: what is older stays dead. Empty while it lasts.
+    """
+
+    at: float
+    reason: str
+    sla_s: float
+    cleared: bytes = b""
+
+    def kills(self, stamp: bytes) -> str | None:
+        """Why a record of the task with this packed stamp may not be served, or ``None``."""
+        if not self.cleared:
+            return f"in quarantine: {self.reason}"
+        return "from before its quarantine was cleared" if stamp < self.cleared else None
+
+
 class Control(msgspec.Struct, frozen=True):
     """Everything a reader needs besides the record and its watermarks. Tasks are named ``name@version``.
 
     ``floor`` is a packed stamp: an absent watermark means "not raised since the floor", and records below it are dead.
     ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
     at which it was withdrawn. ``ancestry`` are the incarnations that this data has lived through since the floor, its
-    own last, as stamps begin; empty where that was never noted.
+    own last, as stamps begin; empty where that was never noted. ``quarantined`` names tasks (without version) that were
+    complained of, cleared ones too.
     """
 
     incarnation: int
@@ -47,6 +66,7 @@ class Control(msgspec.Struct, frozen=True):
     running: tuple[int, ...] = ()
     host: str = ""
     ancestry: tuple[bytes, ...] = ()
+    quarantined: dict[str, Quarantine] = {}
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -164,6 +184,22 @@ def withdraw(control: Control, generations: Collection[int], at: bytes) -> Contr
         elif left:
             pointers[task] = Pointer(left[0], pointer.promoted_at, pointer.started_at, 0, left)
     return msgspec.structs.replace(control, pointers=pointers)
+
+
+def quarantine(control: Control, task: str, entry: Quarantine | None, at: bytes) -> Control:
+    """Put a task in quarantine, or clear it at a packed stamp; one that is in it keeps its first reason.
+
+    Raises :class:`UnknownResource` when there is nothing to clear.
+    """
+    old = control.quarantined.get(task)
+    held = old if old is not None and not old.cleared else None
+    if entry is None:
+        if held is None:
+            raise UnknownResource(f"{task} is not in quarantine", field="task")
+        entry = msgspec.structs.replace(held, cleared=at)
+    elif held is not None:
+        entry = msgspec.structs.replace(held, sla_s=min(held.sla_s, entry.sla_s))
+    return msgspec.structs.replace(control, quarantined={**control.quarantined, task: entry})
 
 
 def begin(control: Control) -> tuple[Control, int]:

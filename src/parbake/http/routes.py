@@ -40,6 +40,14 @@ class RetryBody(msgspec.Struct, forbid_unknown_fields=True):
     position: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0
 
 
+class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of ``POST /v1/feedback``: what was wrong with an answer, and how old that was in seconds."""
+
+    task: str
+    reason: str = ""
+    age_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+
+
 class EngineRoutes:
     """Handlers over one app."""
 
@@ -145,6 +153,15 @@ class EngineRoutes:
         state = await self._app.runs(task)
         return json_response({"under_way": _under_way(state.under_way, self._app.clock.now()), "ended": state.ended})
 
+    async def feedback(self, request: HttpRequest) -> Response:
+        """Take a complaint: its class is served in real time from here on, in every process, until it is cleared."""
+        body = request.json(FeedbackBody)
+        task = self._app.tasks[body.task]
+        if not isinstance(task, Stored):
+            raise BadInput(f"{task.name} is computed at request time already", field="task")
+        entry = await self._app.complain(task, body.reason, age_s=body.age_s)
+        return json_response({"task": task.name, "quarantined": entry}, 202)
+
     async def costs(self, _: HttpRequest) -> Response:
         """The ledger by task and lane."""
         ledger = self._app.engine.ledger
@@ -171,6 +188,7 @@ def for_app(app: App) -> list[Route]:
         ("GET", "/v1/tasks", handlers.tasks),
         ("GET", "/v1/freshness", handlers.freshness),
         ("GET", "/v1/runs/{task}", handlers.runs),
+        ("POST", "/v1/feedback", handlers.feedback),
         ("GET", "/v1/costs", handlers.costs),
         ("GET", "/metrics", handlers.metrics),
     ]

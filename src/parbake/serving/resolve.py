@@ -77,7 +77,7 @@ class Resolver:
         started = perf_counter()
         raw = plan.keys.place(key)
         found = self._glimpse(plan.ref, raw)
-        if found is None or found.header.absent:
+        if found is None or found.header.absent or _quarantined(plan, found.header, found.control):
             return None
         now = self._clock.now()
         silent = self._silent(found.heartbeats, now) if self._sources else ()
@@ -139,6 +139,8 @@ class Resolver:
         return (lookup.records[0] if lookup.records else None), why
 
     def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+        if reason := _quarantined(plan, record, lookup.control):
+            return Judgement(Verdict.STALE, 0.0, reason)
         marks = joined(lookup.marks, context.acks) if context.acks else lookup.marks
         killed = killed_by(
             record,
@@ -279,6 +281,12 @@ class Resolver:
     def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
         judgement = self._judge(plan, record, lookup, context, self._clock.now())
         return judgement, self._overdue_within(plan, record, judgement)
+
+
+def _quarantined(plan: Plan, record: Header, control: Control) -> str | None:
+    """Why a record may not be served after a complaint of its task, or ``None``."""
+    entry = control.quarantined.get(plan.name)
+    return None if entry is None else entry.kills(record.stamp)
 
 
 def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: str | None) -> Judgement:

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from parbake.artifact import Record, Stamp, decode, encode
-from parbake.fence.control import Control, Promotion
+from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.ports import Ack, Applied, Change, Lookup, Parked, Raised
 from parbake.stores import _engine as engine
 from parbake.stores import _events as events
@@ -89,6 +89,10 @@ class EngineStore(ABC):
     async def withdraw(self, generations: Collection[int]) -> None:
         """See :class:`parbake.ports.Store`."""
         await self._step(lambda txn: engine.withdraw_again(txn, self._parsed, generations))
+
+    async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
+        """See :class:`parbake.ports.Store`."""
+        return await self._step(lambda txn: engine.set_quarantine(txn, self._parsed, task, entry))
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         """See :class:`parbake.ports.Store`."""

@@ -22,12 +22,14 @@ from parbake.fence.control import (
     Control,
     Number,
     Promotion,
+    Quarantine,
     abandon,
     adopt,
     begin,
     bless,
     has_lived_through,
     promote,
+    quarantine,
     raise_floor,
     rollback,
     start,
@@ -288,6 +290,14 @@ def roll_back(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Seque
     updated, generation = rollback(control, task, now, at.pack(), built_with)
     save_control(txn, updated)
     return generation
+
+
+def set_quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
+    """Put a task in quarantine or clear it; a step of the counter dates it."""
+    at, control = step(txn, parsed)
+    updated = quarantine(control, task, entry, at.pack())
+    save_control(txn, updated)
+    return updated
 
 
 def withdraw_again(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:

@@ -1,0 +1,48 @@
+"""``parbake quarantine``: which classes of answers are served in real time after a complaint, and clearing them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.cli.load import AppName, load, stored
+from parbake.duration import humanize
+from parbake.fence.control import Quarantine
+
+EPILOG = "Example: parbake quarantine shop:app --clear faq_answers"
+
+
+def quarantine(
+    app: AppName,
+    clear: Annotated[str, typer.Option(metavar="TASK", help="serve this task from the store again")] = "",
+    put: Annotated[str, typer.Option(metavar="TASK", help="serve nothing stored of this task")] = "",
+    reason: Annotated[str, typer.Option(help="with --put: what was wrong")] = "by its owner",
+) -> None:
+    """Show which tasks are in quarantine after a complaint; put one in, or clear one."""
+    application = load(app).app
+
+    async def work() -> dict[str, Quarantine]:
+        try:
+            if clear:
+                await application.clear(stored(application.tasks[clear]))
+            if put:
+                await application.complain(stored(application.tasks[put]), reason)
+            return dict(await application.quarantined())
+        finally:
+            await application.close()
+
+    found = asyncio.run(work())
+    if not found:
+        typer.echo("nothing is in quarantine")
+        return
+    table = Table("task", "since", "why", "proposed SLA")
+    for name, entry in found.items():
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
+        table.add_row(name, since, escape(entry.reason), humanize(entry.sla_s))
+    Console(width=None if Console().is_terminal else 200).print(table)

@@ -1,0 +1,143 @@
+"""A complaint takes a class of answers to real time, in every process and at once, until its owner clears it."""
+
+import msgspec
+import pytest
+from tests.unit.shopfloor import Facts, contract
+from typer.testing import CliRunner
+
+import parbake as pb
+from parbake.cli.main import cli
+from parbake.fence.control import Control, Quarantine, quarantine
+
+
+class Heard:
+    """An alert sink that remembers."""
+
+    def __init__(self):
+        """Nothing yet."""
+        self.alerts = []
+
+    async def send(self, alert):
+        """Remember it."""
+        self.alerts.append(alert)
+
+
+class Counter:
+    """A task that counts its computations, and one that reads it."""
+
+    def __init__(self, world, **options):
+        """Declare."""
+        self.computed = 0
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{name}")], **options))
+        def value(name: str, *, facts: pb.Source[Facts]) -> int:
+            self.computed += 1
+            return self.computed
+
+        self.value = value
+        self.heard = Heard()
+        self.app = world.app(tasks, alerts=[self.heard])
+
+
+@pytest.fixture
+async def counter(world):
+    """Return the counter, its source heard."""
+    made = Counter(world)
+    await made.app.drain()
+    return made
+
+
+async def test_nothing_stored_is_served_until_it_is_cleared(counter):
+    """Every read computes, whatever is stored; afterwards nothing from before the clearing is ever served."""
+    app, value = counter.app, counter.value
+    assert [(await app.serve(value, "a")).value for _ in range(3)] == [1, 1, 1]
+    entry = await app.complain(value, "told 30 days,\nit was 14", age_s=120.0)
+    assert (entry.reason, entry.sla_s) == ("told 30 days, it was 14", 60.0)
+    assert [(await app.serve(value, "a")).lane for _ in range(3)] == ["realtime"] * 3
+    assert counter.computed == 4
+    await app.clear(value)
+    assert [(await app.serve(value, "a")).value for _ in range(3)] == [5, 5, 5]
+
+
+async def test_its_owner_hears_of_it_once(counter):
+    """Further complaints add nothing but a shorter SLA."""
+    await counter.app.complain(counter.value, "first", age_s=1000.0)
+    entry = await counter.app.complain(counter.value, "second", age_s=10.0)
+    assert (entry.reason, entry.sla_s) == ("first", 5.0)
+    assert [(a.kind, a.task) for a in counter.heard.alerts] == [("quarantined", "value")]
+    assert list(await counter.app.quarantined()) == ["value"]
+    await counter.app.clear(counter.value)
+    with pytest.raises(pb.UnknownResource, match="not in quarantine"):
+        await counter.app.clear(counter.value)
+
+
+async def test_a_contract_that_refuses_refuses(world):
+    """What the contract says of values that may not be served is what happens."""
+    made = Counter(world, fallback_if_stale=pb.Refuse())
+    await made.app.drain()
+    assert (await made.app.serve(made.value, "a")).value == 1
+    await made.app.complain(made.value, "wrong")
+    served = await made.app.serve(made.value, "a")
+    assert (served.value, served.reason) == (None, "in quarantine: wrong")
+
+
+async def test_another_process_sees_it_at_once(world, tmp_path):
+    """The quarantine lies in the store: a second app on it serves nothing stored from the next read on."""
+    one, two = Counter(world), Counter(world)
+    url = f"lmdb://{tmp_path}/store"
+    for made in (one, two):
+        made.app = pb.App(made.app.tasks, store=url, sources=[world.source], clock=world.clock)
+        await made.app.drain()
+    assert (await one.app.serve(one.value, "a")).value == 1
+    assert (await two.app.serve(two.value, "a")).lane == "realtime"
+    await one.app.complain(one.value, "wrong")
+    await two.app.serve(two.value, "a")
+    await two.app.serve(two.value, "a")
+    assert two.computed == 2
+    for made in (one, two):
+        await made.app.close()
+
+
+def test_a_quarantine_by_the_rules():
+    """While it lasts every stamp is dead, and once it is cleared every older one."""
+    written = msgspec.msgpack.encode(msgspec.structs.asdict(Control(1, 1)) | {"quarantined": {}})
+    control = quarantine(msgspec.msgpack.decode(written, type=Control), "faq", Quarantine(1.0, "wrong", 60.0), b"\1")
+    assert control.quarantined["faq"].kills(rb"\9") == "in quarantine: wrong"
+    cleared = quarantine(control, "faq", None, b"\5").quarantined["faq"]
+    assert (cleared.kills(b"\4"), cleared.kills(b"\5")) == ("from before its quarantine was cleared", None)
+
+
+MODULE = """
+import parbake as pb
+tasks = pb.Registry()
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="support")
+def answer(key: str) -> str:
+    return key
+
+@tasks.live(why="only now")
+async def now(text: pb.Live[str]) -> str:
+    return text
+
+app = pb.App(tasks, store="lmdb://STORE")
+"""
+
+
+def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
+    """An owner looks, and brings the class back."""
+    (tmp_path / "quarantined_app.py").write_text(MODULE.replace("STORE", str(tmp_path / "store")))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*words):
+        import sys
+
+        sys.modules.pop("quarantined_app", None)
+        return CliRunner().invoke(cli, ["quarantine", "quarantined_app:app", *words])
+
+    assert "nothing is in quarantine" in run().output
+    put = run("--put", "answer", "--reason", "told [bold]twice")
+    assert put.exit_code == 0, put.output
+    assert "told [bold]twice" in put.output
+    assert "nothing is in quarantine" in run("--clear", "answer").output
+    assert "not in quarantine" in str(run("--clear", "answer").exception)
