@@ -18,6 +18,7 @@ from parbake.contract import (
     Verdict,
     every,
     fence,
+    planned,
     refresh,
 )
 from parbake.errors import (
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
     from parbake.lanes.throttle import Throttle
+    from parbake.planner.breakeven import Prices
     from parbake.sources.postgresql import PostgresqlSource
     from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
@@ -89,6 +91,7 @@ _LAZY = {
     "MiniLm": "parbake.embedders.minilm:MiniLm",
     "OUTBOX_DDL": "parbake.sources.sqlite:OUTBOX_DDL",
     "OpenAIGenerator": "parbake.generators.openai:OpenAIGenerator",
+    "Prices": "parbake.planner.breakeven:Prices",
     "PostgresqlSource": "parbake.sources.postgresql:PostgresqlSource",
     "Response": "parbake.http.messages:Response",
     "LocalExecutor": "parbake.executors.local:LocalExecutor",
@@ -122,10 +125,11 @@ __all__ = [
     "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates", "Generation",
     "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live",
     "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask",
-    "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "PromotionConflict",
+    "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices",
+    "PromotionConflict",
     "Prompt", "ProviderError", "RayExecutor", "Reader", "Recompute", "Refine", "Refuse", "Registry", "Request",
     "RequestError", "Resource", "Response", "Retention", "RoleError", "RunInProgress", "ServeStale", "Served", "Source",
     "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Throttle", "Tracker",
     "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit", "every",
-    "fence", "guard", "json_response", "listen", "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "fence", "guard", "json_response", "listen", "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

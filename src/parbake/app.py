@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
@@ -24,6 +24,7 @@ from parbake.fence.control import Quarantine
 from parbake.fence.recording import Recording
 from parbake.lanes.batch import Run
 from parbake.lanes.parking import Retried
+from parbake.lanes.planned import AdoptedPlan
 from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
 from parbake.lanes.throttle import Throttle
@@ -50,6 +51,10 @@ from parbake.serving.binding import asked_within
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.telemetry import Counters
+
+if TYPE_CHECKING:
+    from parbake.planner.breakeven import Prices
+    from parbake.planner.plan import Plan as Decision
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -252,6 +257,25 @@ class App:
         generation = await self.engine.store.rollback(task.ref, self.clock.now(), [plan.ref for plan in chain[1:]])
         await self.engine.recovery.note_withdrawn()
         return generation
+
+    async def replan(self, task: Stored, prices: Prices) -> Decision:
+        """Plan a ``refresh=planned()`` task anew from its own requests; nothing is adopted.
+
+        Raises :class:`BadInput` without a ledger, or where nobody has asked for the task yet.
+        """
+        return await self.engine.adopted.make(self.engine.plan(task), prices)
+
+    async def adopt(self, task: Stored, decision: Decision) -> AdoptedPlan:
+        """Follow a plan from the task's next run on."""
+        return await self.engine.adopted.adopt(self.engine.plan(task), decision)
+
+    async def adopted(self, task: Stored) -> tuple[AdoptedPlan, ...]:
+        """The plans that a task has followed, the current one first; empty before the first."""
+        return await self.engine.adopted.history(self.engine.plan(task))
+
+    async def unadopt(self, task: Stored) -> AdoptedPlan:
+        """Return to the plan before the current one, and say which that is."""
+        return await self.engine.adopted.rollback(self.engine.plan(task))
 
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.

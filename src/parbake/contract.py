@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -170,11 +170,15 @@ class Contract:
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` lets it look for the cheapest slot."""
+    """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` lets it look for the cheapest slot.
+
+    A ``planned`` one computes the keys that the task's adopted plan picks.
+    """
 
     period_s: float
     budget_s: float
     off_peak: bool = False
+    planned: bool = False
 
 
 def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = False) -> Every:
@@ -185,6 +189,25 @@ def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = 
     """
     period_s = seconds(period, field="refresh.period")
     return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
+
+
+def planned(period: Duration | None = None, *, budget: Duration | None = None, off_peak: bool = True) -> Every:
+    """Compute ahead what the adopted plan picks, once per ``period``; without a plan all is left to requests.
+
+    By default a period and its budget fill the freshness SLA. Plans are made from the task's own requests, and adopted
+    or rolled back, by ``parbake planned``.
+    """
+    if period is None:
+        return Every(0.0, 0.0 if budget is None else seconds(budget, field="refresh.budget"), off_peak, planned=True)
+    return replace(every(period, budget=budget, off_peak=off_peak), planned=True)
+
+
+def fitted(schedule: Every | None, sla_s: float) -> Every | None:
+    """A schedule whose period, where it was left open, fills an SLA of so many seconds."""
+    if schedule is None or schedule.period_s:
+        return schedule
+    period_s = sla_s * 8 / 9 if not schedule.budget_s else sla_s - schedule.budget_s
+    return replace(schedule, period_s=period_s, budget_s=schedule.budget_s or sla_s / 9)
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):

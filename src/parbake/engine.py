@@ -15,6 +15,7 @@ from parbake.lanes.ingest import Ingest
 from parbake.lanes.load import LoadBoard
 from parbake.lanes.offpeak import OffPeak
 from parbake.lanes.parking import Parking
+from parbake.lanes.planned import Plans
 from parbake.lanes.quarantine import Quarantines
 from parbake.lanes.recovery import Recovery
 from parbake.lanes.reporting import Reporting
@@ -80,6 +81,7 @@ class Engine:
         board = LoadBoard(self.store, app.clock)
         self.reporting = Reporting(board, app.counters)
         breathe = Breathing(app.throttle, board) if app.throttle else None
+        self.adopted = Plans(self.store, app.clock, self.ledger)
         self.batch = BatchLane(
             self.store,
             self.resolver.computer,
@@ -87,6 +89,7 @@ class Engine:
             app.clock,
             executor=app.executor,
             breathe=breathe,
+            adopted=self.adopted,
         )
         notifier = Notifier(app.alerts)
         self.quarantines = Quarantines(self.store, app.clock, notifier)

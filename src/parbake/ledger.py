@@ -79,6 +79,12 @@ class Ledger:
         statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
         return dict(self._read(statement, (task, since)))
 
+    def requests(self, task: str, *, days: int) -> list[tuple[int, bytes, int]]:
+        """(minute since the epoch, key, count) of the last days, in order of time; blocking."""
+        since = int(self._clock.now() // 60) - days * 1440
+        statement = "SELECT minute, key, count FROM serves WHERE task = ? AND minute >= ? ORDER BY minute"
+        return self._read(statement, (task, since))
+
     def traffic(self, *, days: int) -> dict[int, int]:
         """Requests per minute since the epoch, of the last days, all tasks together; blocking."""
         since = int(self._clock.now() // 60) - days * 1440

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from parbake.contract import Curve, Every, Fallback, Invalidation, Use, make_contract
+from parbake.contract import Curve, Every, Fallback, Invalidation, Use, fitted, make_contract
 from parbake.duration import Duration, seconds
 from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.gates import Gates
@@ -155,7 +155,7 @@ class Registry:
             fallback_if_stale=fallback_if_stale,
             owner=owner,
             confidence=confidence,
-            schedule=refresh,
+            schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
         )
 
         def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
@@ -163,7 +163,7 @@ class Registry:
             task: Artifact[Any, Any] = Artifact(
                 name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn),
                 value_type=_value_type(fn, returned, batched=batched), key_type=key_type, batched=batched,
-                contract=contract, schedule=refresh, version=version, gates=gates, retention=retention,
+                contract=contract, schedule=schedule, version=version, gates=gates, retention=retention,
                 list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
                 prefetch=wishes(fn.__name__, prefetch, parameters[0].name),
@@ -191,6 +191,8 @@ class Registry:
 
         ``gates`` and ``retention`` are as for :meth:`artifact`.
         """
+        if refresh.planned:
+            raise ContractError("a model has one value, not keys to choose from: declare every(...)", field="refresh")
         contract = make_contract(
             freshness_sla=freshness_sla,
             invalidated_by=invalidated_by,

@@ -23,6 +23,8 @@ from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
 from parbake.cli.plan import EPILOG as PLAN_EPILOG
 from parbake.cli.plan import plan
+from parbake.cli.planned import EPILOG as PLANNED_EPILOG
+from parbake.cli.planned import planned
 from parbake.cli.quarantine import EPILOG as QUARANTINE_EPILOG
 from parbake.cli.quarantine import quarantine
 from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
@@ -40,6 +42,7 @@ cli.command(epilog=AUDIT_EPILOG)(audit)
 cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
 cli.command(epilog=RUNS_EPILOG)(runs)
 cli.command(epilog=PLAN_EPILOG)(plan)
+cli.command(epilog=PLANNED_EPILOG)(planned)
 cli.command(epilog=QUARANTINE_EPILOG)(quarantine)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)

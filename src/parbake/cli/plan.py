@@ -61,7 +61,7 @@ def plan(
     if coverage is not None and priced.near_line is None:
         raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
     found = _planned(log, priced, seconds(sla, field="sla"), keys, _lane(coverage, precision))
-    _show(found, is_example=prices is None)
+    show(found, is_example=prices is None)
     if json is not None:
         write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found))) + b"\n")
     if picture is not None:
@@ -107,7 +107,8 @@ def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
     return read(path, now=time.time(), population=keys, progress=progress)
 
 
-def _show(plan: Plan, *, is_example: bool) -> None:
+def show(plan: Plan, *, is_example: bool = False) -> None:
+    """Print a plan: every strategy in a row, and what it recommends in plain words."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     for note in plan.notes:
         typer.echo(f"note: {note}")

@@ -66,7 +66,9 @@ class EngineRoutes:
         try:
             control = (await engine.store.stamp())[1]
             lacking += [
-                p.name for p in engine.plans.values() if p.task.schedule and not p.off and not control.pointer(p.ref)
+                p.name
+                for p in engine.plans.values()
+                if p.task.schedule and not (p.task.schedule.planned or p.off or control.pointer(p.ref))
             ]
             await self._app.drain()
         except ParbakeError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -27,6 +27,7 @@ from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
+from parbake.lanes.planned import Plans
 from parbake.lanes.runs import PROMOTED, Ended, Runs
 from parbake.ports import Clock, Executor, Progress, Store
 from parbake.serving.binding import Context
@@ -81,17 +82,19 @@ class BatchLane:
         *,
         executor: Executor | None = None,
         breathe: Breathe | None = None,
+        adopted: Plans | None = None,
     ) -> None:
         """Plans come in the order of declaration, so that inputs stand before what reads them.
 
         Without an ``executor`` partitions are computed in this process. ``breathe`` is waited for between pieces of
-        work.
+        work. ``adopted`` are the plans that planned tasks follow.
         """
         self._store = store
         self._computer = computer
         self._plans = list(plans)
         self._clock = clock
         self.runs = Runs(store)
+        self._adopted = adopted or Plans(store, clock, None)
         self._opening = Opening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
         self._builder = Builder(self.worker, self.runs, executor, breathe)
@@ -133,6 +136,11 @@ class BatchLane:
         if keys is not None and len(chain) > 1:
             raise BadInput(
                 f"{plan.name} is promoted together with what is built from it; keys cannot be chosen", field="keys"
+            )
+        if keys is None and await self.is_idle(plan):
+            raise BadInput(
+                f"{plan.name}: the plan that it follows computes nothing ahead; adopt another, or name the keys",
+                field="keys",
             )
         chosen = None if keys is None else [key_bytes(plan, key) for key in keys]
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
@@ -190,10 +198,18 @@ class BatchLane:
             elif isinstance(plan.task, ModelTask):
                 listed.fill([""], msgspec.msgpack.encode)
             elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
-                await self._computer.run(filling(plan.task.list_keys, listed, plan), (), context, {})
+                lister = filling(plan.task.list_keys, listed, plan, await self._picked(plan))
+                await self._computer.run(lister, (), context, {})
             else:
                 raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
             yield listed
+
+    async def is_idle(self, plan: Plan) -> bool:
+        """Whether the plan that a task follows computes nothing ahead."""
+        return _is_planned(plan) and not (await self._adopted.current(plan)).is_ahead
+
+    async def _picked(self, plan: Plan) -> Collection[bytes] | None:
+        return await self._adopted.picked(plan) if _is_planned(plan) else None
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
@@ -253,6 +269,10 @@ class BatchLane:
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
             )  # fmt: skip
             await self.runs.end(plan.ref, ended)
+
+
+def _is_planned(plan: Plan) -> bool:
+    return plan.task.schedule is not None and plan.task.schedule.planned
 
 
 def _usual_size(plan: Plan) -> int:

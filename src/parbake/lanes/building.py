@@ -7,13 +7,13 @@ import dataclasses
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from parbake.errors import ComputeFailed
+from parbake.errors import BadInput, ComputeFailed
 from parbake.gates import Profile
 from parbake.lanes.keylist import KeyList, Partition
 from parbake.lanes.opening import OpenRun
@@ -169,12 +169,21 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
             yield error
 
 
-def filling(lister: Task, keys: KeyList, plan: Plan) -> Task:
-    """A key lister that fills the list while its views are open, so that it may return an iterator."""
+def filling(lister: Task, keys: KeyList, plan: Plan, only: Collection[bytes] | None = None) -> Task:
+    """A key lister that fills the list while its views are open, so that it may return an iterator.
+
+    ``only`` are the store bytes of the keys that are wanted, all by default.
+    """
     fn = lister.fn
 
+    def is_wanted(key: Any) -> bool:
+        try:
+            return only is None or plan.keys.place(key) in only
+        except BadInput:
+            return True  # the list says what is wrong with it
+
     def take(found: Iterable[Any]) -> None:
-        keys.fill(found, lambda key: key_bytes(plan, key))
+        keys.fill(found if only is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
         if keys.repeated:
             _log.warning(
                 "%s: keys= lists keys more than once (%d too many); each is computed and counted once",

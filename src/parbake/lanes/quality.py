@@ -28,7 +28,9 @@ async def check(
     pointer = control.pointers.get(plan.ref)
     made = (await Runs(store).state(plan.ref)).of_generation(pointer.generation) if pointer else None
     previous = made.profile if made else None
-    objection = gates.objection(profile, pointer.rows if pointer else 0, previous)
+    is_planned = plan.task.schedule is not None and plan.task.schedule.planned
+    rows_before = pointer.rows if pointer and not is_planned else 0  # how many there are is the plan's decision
+    objection = gates.objection(profile, rows_before, previous)
     if not objection and gates.quality is not None:
         values = await _values(plan, generation, store, sample)
         shown = Generation(plan.name, generation, profile, previous, values)

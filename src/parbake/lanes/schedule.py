@@ -56,6 +56,7 @@ class Schedule:
         self._off_peak = off_peak
         self._not_before: dict[str, float] = {}
         self._took_s: dict[str, float] = {}
+        self._idle: set[str] = set()
 
     def next_run(self, control: Control, plan: Plan) -> Slot:
         """When a plan's next run starts, and why then."""
@@ -64,14 +65,16 @@ class Schedule:
     def due(self, control: Control) -> list[tuple[Plan, Slot]]:
         """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
         now = self._clock.now()
-        slots = [(p, self.next_run(control, p)) for p in self._plans if self._not_before.get(p.ref, 0) <= now]
+        waiting = [p for p in self._plans if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
+        slots = [(p, self.next_run(control, p)) for p in waiting]
         late = [(p, slot) for p, slot in slots if slot.at <= now]
         covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
         return [(p, slot) for p, slot in late if p.ref not in covered]
 
     async def look(self) -> Control:
-        """Learn how long runs take and when traffic is low; returns the control record."""
+        """Learn how long runs take, when traffic is low, and which plans run nothing; returns the control record."""
         await self._off_peak.look()
+        self._idle = {plan.ref for plan in self._plans if await self._batch.is_idle(plan)}
         for plan in self._plans:
             if plan.ref not in self._took_s:
                 ended = (await self._batch.runs.state(plan.ref)).ended
@@ -130,8 +133,8 @@ class Watch:
         _, control = await self._store.stamp()
         for plan in self._plans:
             pointer = control.pointers.get(plan.ref)
-            if pointer is None:
-                continue
+            if pointer is None or (plan.task.schedule and plan.task.schedule.planned):
+                continue  # what a plan leaves to requests is not late
             age = self._clock.now() - pointer.started_at
             await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)
 

@@ -25,13 +25,12 @@ from parbake.planner.replay import (
     replay,
     with_session_starts,
 )
+from parbake.planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_TIME
 
 FEWEST_PAST, FEWEST_EVALUATED = 6, 4
 """Usable windows that must have passed, and that must be left to judge by."""
 EVALUATED = 0.5
 """The part of the log, its newest, on which strategies are judged."""
-REAL_TIME, ALL, LAZY = "real-time", "precompute all", "lazy"
-PER_KEY, PER_KEY_EVENTS = "per key", "per key + events"
 SIMPLE = (REAL_TIME, ALL, LAZY)
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""

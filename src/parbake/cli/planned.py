@@ -1,0 +1,65 @@
+"""``parbake planned``: the plan that a task follows, a new one from its own requests, adopting it and going back."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.app import App
+from parbake.cli.load import AppName, load, stored
+from parbake.cli.materialize import TaskName
+from parbake.cli.plan import show
+from parbake.errors import BadInput
+from parbake.planner.breakeven import read_prices
+from parbake.tasks import Stored
+
+EPILOG = "Example: parbake planned shop:app candidates --prices prices.json --adopt"
+
+
+def planned(
+    app: AppName,
+    task: TaskName,
+    *,
+    prices: Annotated[
+        Path | None, typer.Option(help="plan anew from the task's own requests, at these prices (JSON)")
+    ] = None,
+    adopt: Annotated[
+        bool, typer.Option("--adopt", help="with --prices: follow the new plan from the next run on")
+    ] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="return to the plan before")] = False,
+) -> None:
+    """Show which plan a refresh=planned() task follows and followed; make, adopt, or roll back one."""
+    if adopt and prices is None:
+        raise BadInput("--adopt needs --prices, which the new plan is made at", field="prices")
+    application = load(app).app
+    asyncio.run(_work(application, stored(application.tasks[task]), prices, adopt=adopt, rollback=rollback))
+
+
+async def _work(application: App, task: Stored, prices: Path | None, *, adopt: bool, rollback: bool) -> None:
+    try:
+        if rollback:
+            typer.echo(f"{task.name} follows: {(await application.unadopt(task)).strategy}")
+        if prices is not None:
+            decision = await application.replan(task, read_prices(prices, today=dt.datetime.now(dt.UTC).date()))
+            show(decision)
+            if adopt:
+                typer.echo(f"adopted: {(await application.adopt(task, decision)).strategy}")
+        history = await application.adopted(task)
+    finally:
+        await application.close()
+    if not history:
+        typer.echo(f"{task.name} follows no plan: every value is computed when it is first asked for")
+        return
+    table = Table("since", "strategy", "why")
+    for plan in history:
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(plan.adopted_at))
+        table.add_row(since, plan.strategy, escape(plan.reason))
+    Console(width=None if Console().is_terminal else 200).print(table)

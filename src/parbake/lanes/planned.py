@@ -1,0 +1,163 @@
+"""The plans that ``refresh=planned()`` tasks follow: adopted, remembered, rolled back, and turned into keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from parbake.errors import BadInput, MissingDependency, StoreError, UnknownResource
+from parbake.planner.breakeven import Prices
+from parbake.planner.strategies import AHEAD, ALL, LAZY
+from parbake.ports import Clock, Store
+from parbake.serving.plan import Plan
+
+if TYPE_CHECKING:
+    from parbake.planner.log import RequestLog
+    from parbake.planner.plan import Plan as Decision
+
+DAYS = 28
+KEPT = 20
+TRIES = 20
+
+
+class AdoptedPlan(msgspec.Struct, frozen=True):
+    """How a task is computed from ``adopted_at`` (epoch seconds) on, and why.
+
+    ``strategy`` is one of :mod:`parbake.planner.strategies`, ``prices`` are those of
+    :class:`parbake.planner.breakeven.Prices` in US dollars, ``evidence`` what the plan was chosen by.
+    """
+
+    strategy: str
+    adopted_at: float
+    reason: str
+    prices: dict[str, float | None] = {}
+    evidence: dict[str, float] = {}
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether anything is computed ahead."""
+        return self.strategy in AHEAD
+
+
+Change = Callable[[tuple[AdoptedPlan, ...]], tuple[AdoptedPlan, ...]]
+NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
+
+
+class Requests(Protocol):
+    """Knows how often each key of a task was asked for."""
+
+    def requests(self, task: str, *, days: int) -> Iterable[tuple[int, bytes, int]]:
+        """(minute since the epoch, store bytes of the key, count) of the last days; blocking."""
+        ...
+
+
+class Plans:
+    """Keeps adopted plans in the store, newest first, and picks keys by them."""
+
+    def __init__(self, store: Store, clock: Clock, log: Requests | None) -> None:
+        """Without a ``log`` of requests no key can be chosen by what is likely."""
+        self._store = store
+        self._clock = clock
+        self._log = log
+
+    async def history(self, plan: Plan) -> tuple[AdoptedPlan, ...]:
+        """The plans of a task that were adopted and not rolled back; empty before the first."""
+        raw = await self._store.get(_name(plan))
+        return () if raw is None else msgspec.msgpack.decode(raw, type=tuple[AdoptedPlan, ...])
+
+    async def current(self, plan: Plan) -> AdoptedPlan:
+        """The plan that a task follows."""
+        found = await self.history(plan)
+        return found[0] if found else NO_PLAN
+
+    async def make(self, plan: Plan, prices: Prices) -> Decision:
+        """Plan a task anew from its own requests; nothing is adopted.
+
+        Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
+        """
+        return await asyncio.to_thread(self._made, plan, prices)
+
+    async def adopt(self, plan: Plan, decision: Decision) -> AdoptedPlan:
+        """Follow a decision from the next run on."""
+        return await self.follow(plan, adoption(decision, self._clock.now()))
+
+    async def follow(self, plan: Plan, adopted: AdoptedPlan) -> AdoptedPlan:
+        """Follow a plan from the next run on."""
+        _must_be_planned(plan)
+        await self._change(plan, lambda kept: (adopted, *kept)[:KEPT])
+        return adopted
+
+    async def rollback(self, plan: Plan) -> AdoptedPlan:
+        """Return to the plan before; raises :class:`UnknownResource` where none was adopted."""
+
+        def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
+            if not kept:
+                raise UnknownResource(f"{plan.name} follows no adopted plan", field="task")
+            return kept[1:]
+
+        found = await self._change(plan, earlier)
+        return found[0] if found else NO_PLAN
+
+    async def picked(self, plan: Plan) -> Collection[bytes] | None:
+        """The store bytes of the keys to compute ahead now; ``None`` for all that are listed."""
+        adopted = await self.current(plan)
+        if adopted.strategy == ALL:
+            return None
+        return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else ()
+
+    def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Collection[bytes]:
+        from parbake.planner.upcoming import picks
+
+        log = self._requests(plan)
+        prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
+        chosen = picks(log, prices, sla_s=sla_s, now=self._clock.now())
+        return {log.names[code] for code in chosen.tolist()}
+
+    def _made(self, plan: Plan, prices: Prices) -> Decision:
+        log = self._requests(plan)
+        from parbake.planner.plan import make
+
+        return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False)
+
+    def _requests(self, plan: Plan) -> RequestLog:
+        if self._log is None:
+            raise BadInput(f"{plan.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
+        try:
+            from parbake.planner.upcoming import from_minutes
+        except ImportError as missing:
+            raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
+        return from_minutes(self._log.requests(plan.name, days=DAYS), now=self._clock.now())
+
+    async def _change(self, plan: Plan, to: Change) -> tuple[AdoptedPlan, ...]:
+        for _ in range(TRIES):
+            raw = await self._store.get(_name(plan))
+            new = to(() if raw is None else msgspec.msgpack.decode(raw, type=tuple[AdoptedPlan, ...]))
+            if await self._store.swap(_name(plan), raw, msgspec.msgpack.encode(new)):
+                return new
+        raise StoreError(f"the plans of {plan.name} change faster than they can be noted; try again", field="store")
+
+
+def adoption(decision: Decision, now: float) -> AdoptedPlan:
+    """A decision as it is followed."""
+    outcome, best = decision.outcomes[decision.recommended], decision.outcomes[decision.best_simple]
+    evidence = {
+        "usd_per_day": outcome.per_day,
+        "best_simple_usd_per_day": best.per_day,
+        "requests_per_day": decision.requests_a_day,
+        "flip_factor": decision.flip,
+        "theta": decision.prices.theta(),
+    }
+    return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
+
+
+def _must_be_planned(plan: Plan) -> None:
+    if plan.task.schedule is None or not plan.task.schedule.planned:
+        raise BadInput(f"{plan.name} is not declared refresh=planned(); it follows its own schedule", field="task")
+
+
+def _name(plan: Plan) -> str:
+    return f"plans/{plan.ref}"

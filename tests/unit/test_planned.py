@@ -1,0 +1,233 @@
+"""``refresh=planned()``: the batch lane computes the keys that the adopted plan picks, the rest waits for requests."""
+
+import sqlite3
+import sys
+
+import numpy as np
+import pytest
+from tests.unit.shopfloor import contract
+from typer.testing import CliRunner
+
+import parbake as pb
+from parbake.cli.main import cli
+from parbake.lanes.planned import NO_PLAN, AdoptedPlan
+from parbake.planner import plan as decisions
+from parbake.planner import strategies
+from parbake.planner.upcoming import from_minutes, picks
+
+DAY_MIN = 1440
+PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.00001}
+
+
+class Planned:
+    """A task over 300 shoppers of whom a third comes every day, with three weeks of requests in its ledger."""
+
+    def __init__(self, world, tmp_path):
+        """Declare, and write the log."""
+        self.computed = []
+        self.shoppers = [f"u{n:03}" for n in range(300)]
+        tasks = pb.Registry()
+
+        def everybody() -> list[str]:
+            return self.shoppers
+
+        @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned(), keys=everybody))
+        def liked(shopper: str) -> str:
+            self.computed.append(shopper)
+            return shopper.upper()
+
+        self.liked = liked
+        self.world = world
+        self.ledger = tmp_path / "ledger.db"
+        self.app = world.app(tasks, ledger=self.ledger)
+
+    def log(self, days=21):
+        """Write who came: the first hundred every day, the others once in the whole time."""
+        self.app.engine.ledger.close()
+        now = int(self.world.clock.now() // 60)
+        rng = np.random.default_rng(0)
+        rows = {}
+        for n, shopper in enumerate(self.shoppers):
+            for day in range(days) if n < 100 else [int(rng.integers(days))]:
+                minute = now - day * DAY_MIN - int(rng.integers(1, DAY_MIN))
+                rows[minute, b"s" + shopper.encode()] = 1
+        with sqlite3.connect(self.ledger) as connection:
+            connection.executemany(
+                "INSERT INTO serves VALUES (?, 'liked', ?, ?)", [(m, key, n) for (m, key), n in rows.items()]
+            )
+
+    async def follow(self, strategy):
+        """Adopt a plan of a strategy."""
+        plan = AdoptedPlan(strategy, self.world.clock.now(), "because", PRICES)
+        await self.app.engine.adopted.follow(self.app.engine.plan(self.liked), plan)
+
+    async def due(self):
+        """What the schedule runs now."""
+        self.computed.clear()
+        return await self.app.run_due()
+
+
+@pytest.fixture
+async def made(world, tmp_path):
+    """Return the task, its source heard."""
+    found = Planned(world, tmp_path)
+    await found.app.drain()
+    return found
+
+
+async def test_without_a_plan_everything_is_left_to_requests(made):
+    """No run is due, none can be asked for, and the first request computes and keeps."""
+    assert await made.due() == []
+    with pytest.raises(pb.BadInput, match="computes nothing ahead"):
+        await made.app.materialize(made.liked)
+    assert [(await made.app.serve(made.liked, "u000")).lane for _ in range(2)] == ["realtime", "realtime"]
+    assert made.computed == ["u000"]
+    assert (await made.app.adopted(made.liked)) == ()
+
+
+async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
+    """The hundred who come every day are computed, the others are not, and are served when they come."""
+    made.log()
+    await made.follow(strategies.PER_KEY)
+    (run,) = await made.due()
+    assert set(made.computed) >= set(made.shoppers[:100])
+    assert len(made.computed) < 180
+    assert run.built[0].rows == len(made.computed)
+    stranger = next(s for s in made.shoppers if s not in made.computed)
+    assert (await made.app.serve(made.liked, made.shoppers[0])).lane == "batch"
+    assert (await made.app.serve(made.liked, stranger)).value == stranger.upper()
+
+
+async def test_a_plan_can_be_rolled_back(made):
+    """To the one before, and from the first to none; fewer rows than before are the plan's decision, not a failure."""
+    made.log()
+    await made.follow(strategies.ALL)
+    await made.due()
+    assert len(made.computed) == 300
+    await made.follow(strategies.PER_KEY)
+    made.world.clock.advance(86_000)
+    await made.app.drain()
+    await made.due()
+    assert 0 < len(made.computed) < 180
+    assert (await made.app.unadopt(made.liked)).strategy == strategies.ALL
+    assert await made.app.unadopt(made.liked) == NO_PLAN
+    with pytest.raises(pb.UnknownResource, match="follows no adopted plan"):
+        await made.app.unadopt(made.liked)
+    assert await made.due() == []
+
+
+async def test_a_plan_is_made_from_the_tasks_own_requests(made):
+    """Replayed from the ledger, adopted with its prices and evidence."""
+    made.log()
+    decision = await made.app.replan(made.liked, pb.Prices(**PRICES))
+    assert decision.keys == 300
+    adopted = await made.app.adopt(made.liked, decision)
+    assert adopted.strategy == decision.recommended
+    assert adopted.prices["on_demand"] == 0.012
+    assert adopted.evidence["usd_per_day"] <= adopted.evidence["best_simple_usd_per_day"]
+    assert await made.app.adopted(made.liked) == (adopted,)
+
+
+async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
+    """The reason is said; neither can one without a ledger, nor one with a schedule of its own be."""
+    with pytest.raises(pb.BadInput, match="no request"):
+        await made.app.replan(made.liked, pb.Prices(**PRICES))
+    bare = world.app(made.app.tasks)
+    with pytest.raises(pb.BadInput, match="ledger"):
+        await bare.replan(made.liked, pb.Prices(**PRICES))
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**contract(refresh=pb.every("20m"), keys=names))
+    def fixed(name: str) -> str:
+        return name
+
+    app = world.app(tasks)
+    with pytest.raises(pb.BadInput, match="not declared refresh=planned"):
+        await app.engine.adopted.follow(app.engine.plan(fixed), NO_PLAN)
+
+
+def test_a_model_cannot_be_planned():
+    """It has one value, and no keys to choose from."""
+    with pytest.raises(pb.ContractError, match="every"):
+        pb.Registry().model(**contract(refresh=pb.planned()))
+
+
+def test_an_open_period_fills_the_sla():
+    """Period and budget together are as long as results hold, so that one run follows the other in time."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(freshness_sla="9h", refresh=pb.planned()))
+    def value(key: str) -> str:
+        return key
+
+    assert (value.schedule.period_s, value.schedule.budget_s) == (8 * 3600, 3600)
+
+
+def test_the_names_of_strategies_are_those_that_are_replayed():
+    """What a plan recommends is what the batch lane understands."""
+    assert {*decisions.SIMPLE, decisions.PER_KEY, decisions.PER_KEY_EVENTS} >= set(strategies.AHEAD)
+
+
+def test_counts_per_minute_become_a_request_log():
+    """Each request has a time of its own within its minute, so that none is taken for a repetition."""
+    log = from_minutes([(30_000_000, b"a", 3), (30_000_000, b"b", 1), (30_000_001, b"a", 1)], now=1_800_000_120.0)
+    assert (log.requests, log.keys, log.names) == (5, 2, (b"a", b"b"))
+    assert len(set(zip(log.key.tolist(), log.time.tolist(), strict=True))) == 5
+
+
+def test_a_costly_run_that_does_not_pay_picks_nobody():
+    """The fixed cost of a run counts: where all gains together are less, nothing is computed ahead."""
+    rows = [(30_000_000 + DAY_MIN * d + n, b"k%d" % n, 1) for d in range(21) for n in range(50)]
+    now = (30_000_000 + DAY_MIN * 21) * 60.0
+    log = from_minutes(sorted(rows), now=now)
+    cheap, dear = pb.Prices(**PRICES), pb.Prices(**PRICES, job=100.0)
+    assert len(picks(log, cheap, sla_s=86_400.0, now=now)) == 50
+    assert len(picks(log, dear, sla_s=86_400.0, now=now)) == 0
+
+
+MODULE = """
+import parbake as pb
+tasks = pb.Registry()
+
+@tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="recs",
+                refresh=pb.planned())
+def liked(shopper: str) -> str:
+    return shopper
+
+app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
+"""
+
+
+def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):
+    """A person sees the replay, adopts it, and returns."""
+    import time
+
+    (tmp_path / "planned_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
+    (tmp_path / "prices.json").write_text('{"as_of": "2026-01-01", "on_demand": 0.012, "batch": 0.00012, '
+                                          '"serve": 0.0001, "write": 0.00001}')  # fmt: skip
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*words):
+        sys.modules.pop("planned_app", None)
+        return CliRunner().invoke(cli, ["planned", "planned_app:app", "liked", *words])
+
+    assert "follows no plan" in run().output
+    now = int(time.time() // 60)
+    rows = [(now - DAY_MIN * d - n, b"s%d" % n, 1) for d in range(14) for n in range(1, 60)]
+    sys.modules.pop("planned_app", None)
+    run("--rollback")
+    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+        connection.executescript(
+            "CREATE TABLE IF NOT EXISTS serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, "
+            "PRIMARY KEY(minute, task, key)) WITHOUT ROWID"
+        )
+        connection.executemany("INSERT INTO serves VALUES (?, 'liked', ?, ?)", rows)
+    done = run("--prices", str(tmp_path / "prices.json"), "--adopt")
+    assert done.exit_code == 0, done.output
+    assert "recommended:" in done.output
+    assert "adopted: " in done.output
+    assert "follows: lazy" in run("--rollback").output
+    assert "--prices" in str(run("--adopt").exception)
