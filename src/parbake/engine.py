@@ -40,13 +40,7 @@ class Engine:
 
     def __init__(self, app: App) -> None:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
-        self.store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
-        if app.executor is not None and isinstance(self.store, MemoryStore):
-            raise DeclarationError(
-                "executor: its processes see nothing of a memory:// store; name one that several processes can open, "
-                "such as store='lmdb:///var/lib/shop'",
-                field="store",
-            )
+        self.store = _opened_store(app)
         self.clock = app.clock
         watched = watched_families(app.tasks)
         self.plans = {
@@ -112,6 +106,18 @@ class Engine:
         if self.ledger is None:
             return {}
         return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
+
+
+def _opened_store(app: App) -> Store:
+    """The app's store; raises :class:`DeclarationError` for one that its executor's processes could not open."""
+    store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
+    if app.executor is not None and isinstance(store, MemoryStore):
+        raise DeclarationError(
+            "executor: its processes see nothing of a memory:// store; name one that several processes can open, "
+            "such as store='lmdb:///var/lib/shop'",
+            field="store",
+        )
+    return store
 
 
 def _families(task: Task) -> list[str]:
