@@ -16,6 +16,7 @@ from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
+from parbake.costs import EXAMPLE, Cost, CostBook, Owned, priced
 from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
@@ -277,6 +278,21 @@ class App:
         """Return to the plan before the current one, and say which that is."""
         return await self.engine.adopted.rollback(self.engine.plan(task))
 
+    async def costs(self, book: CostBook = EXAMPLE, *, since_s: float = 86_400.0) -> list[Cost]:
+        """What each task used and cost in each lane over the last ``since_s`` seconds, dearest first.
+
+        Empty without a ledger.
+        """
+        ledger, since = self.engine.ledger, self.clock.now() - since_s
+        if ledger is None:
+            return []
+        owners = {task.name: Owned(task.contract.owner if isinstance(task, Stored) else "") for task in self.tasks}
+        for plan in self.engine.plans.values():
+            if plan.task.schedule is not None and plan.task.schedule.planned:
+                strategy = (await self.engine.adopted.current(plan)).strategy
+                owners[plan.name] = Owned(plan.contract.owner, strategy)
+        return await asyncio.to_thread(priced, ledger, book, owners, since, self.clock.now())
+
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.
 
@@ -316,7 +332,9 @@ class App:
     def _note_run(self, run: Run) -> None:
         if self.engine.ledger is not None:
             for built in run.built:
-                self.engine.ledger.run(built.task, built.rows, built.took_s)
+                self.engine.ledger.run(
+                    built.task, built.rows, built.took_s, cpu_s=built.cpu_s, size_bytes=built.size_bytes
+                )
 
     @contextlib.asynccontextmanager
     async def serving(self, *beside: Awaitable[None]) -> AsyncIterator[App]:

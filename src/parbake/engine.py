@@ -64,6 +64,7 @@ class Engine:
             hooks=hooks,
             plans=self.plans,
             silence_limit_s=app.silence_limit_s,
+            spend=self.ledger.spent if self.ledger else None,
         )
         self.realtime = Realtime(self.resolver, self.store, self.plans)
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)

@@ -446,8 +446,8 @@ class Hook(Protocol):
         """A read ended."""
         ...
 
-    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:
-        """A computation ended; ``outcome`` is ``stored``, ``rejected`` or ``failed``."""
+    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str, cpu_s: float = 0.0) -> None:
+        """A computation ended; ``outcome`` is ``stored``, ``rejected`` or ``failed``; ``cpu_s`` its CPU seconds."""
         ...
 
     def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:

@@ -143,7 +143,16 @@ class Counters:
         """Count a read and its key's heat."""
         self.reads[task].add(key, verdict, lane, seconds)
 
-    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:  # noqa: ARG002 - the hook's signature
+    def computed(
+        self,
+        task: str,
+        key: bytes,  # noqa: ARG002 - the hook's signature
+        lane: str,
+        seconds: float,
+        *,
+        outcome: str,
+        cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
+    ) -> None:
         """Count a computation."""
         self.computes[task, lane, outcome] += 1
         self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub knows only int

@@ -81,7 +81,7 @@ def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str
 
     def computed(task: str) -> float:
         lines = server.client.get("/v1/costs").json()["costs"]
-        return sum(r["rows"] for r in lines if (r["task"], r["kind"], r["lane"]) == (task, "compute", "event"))
+        return sum(r["calls"] for r in lines if (r["task"], r["lane"]) == (task, "event"))
 
     within_s = 15 * FOLLOWS_S[store]
     eventually(lambda: _stale_share(server, "evidence") == 0.0, timeout_s=within_s)

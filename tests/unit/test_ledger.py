@@ -1,9 +1,12 @@
 """The ledger: what computes, misses, expiries and events cost."""
 
+import sqlite3
+
 import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake import ledger as ledgers
 from parbake.ledger import Ledger
 from parbake.telemetry import Counters
 
@@ -16,19 +19,45 @@ def ledger(tmp_path, world):
     made.close()
 
 
-def test_costs_are_summed_by_task_and_lane(ledger):
-    """Seconds and rows per task, kind and lane; an expiry is told from a miss."""
-    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+def test_hours_are_summed_by_kind_task_and_lane(ledger):
+    """Seconds, CPU, rows and tokens; an expiry is told from a miss, and events are nobody's."""
+    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.25)
     ledger.computed("faq", b"k", "realtime", 0.25, outcome="failed")
     ledger.missed("faq", b"k", "stale", "past its SLA of 1h")
     ledger.missed("faq", b"k", "stale", "policy/returns changed")
-    ledger.run("faq", 10, 2.0)
+    ledger.run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400)
+    ledger.spent("faq", "batch", "llama", pb.Usage(100, 20, 60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
     ledger.close()
-    rows = {(r["kind"], r["lane"]): (r["rows"], r["seconds"]) for r in ledger.costs() if r["task"] == "faq"}
-    assert rows["compute", "realtime"] == (2, 0.75)
-    assert rows["compute", "batch"] == (1, 2.0)
-    assert {("expire", "stale"), ("miss", "stale")} <= rows.keys()
+    rows = {(kind, lane): used for _, kind, task, lane, _, *used in ledger.hourly() if task == "faq"}
+    assert rows["compute", "realtime"] == [2, 0.75, 0.25, 2, 0, 0, 0, 0]
+    assert rows["compute", "batch"] == [1, 2.0, 1.5, 10, 400, 0, 0, 0]
+    assert rows["tokens", "batch"] == [1, 0.0, 0.0, 0, 0, 40, 20, 60]
+    assert {("expire", "stale"), ("miss", "stale")} < rows.keys()
+    assert len(rows) == 5
+
+
+def test_a_row_names_no_key(ledger, tmp_path):
+    """A key may be a shopper's: its hash says which rows are of one key, and not of whom."""
+    ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored")
+    ledger.close()
+    with sqlite3.connect(tmp_path / "deep" / "ledger.sqlite") as connection:
+        ((key,),) = connection.execute("SELECT key FROM spending")
+    assert len(key) == 8
+    assert b"ann" not in key
+
+
+def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
+    """The newest rows are kept; what they summed up to is kept by the hour."""
+    monkeypatch.setattr(ledgers, "ENTRIES_KEPT", 10)
+    monkeypatch.setattr(ledgers, "TRIM_EVERY", 1)
+    monkeypatch.setattr(ledgers, "TRIM_AT", 0)
+    for _ in range(50):
+        ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored")
+    ledger.close()
+    with sqlite3.connect(tmp_path / "deep" / "ledger.sqlite") as connection:
+        assert connection.execute("SELECT COUNT(*) FROM spending").fetchone() == (10,)
+    assert [row[5] for row in ledger.hourly()] == [50]
 
 
 async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
@@ -46,11 +75,11 @@ async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
     ledger = app.engine.ledger
     await app.close()
     assert ledger.heat("fact") == {b"sa": 3, b"sb": 1}
-    assert {r["rows"] for r in ledger.costs() if r["kind"] == "serve"} == {4}
+    assert ledger.serves() == {"fact": 4}
     world.clock.advance(2 * 3600)
     assert ledger.heat("fact") == {}
 
 
 def test_an_empty_ledger_has_no_costs(ledger):
     """Nothing recorded, nothing summed."""
-    assert ledger.costs() == []
+    assert ledger.hourly() == []

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from parbake.cli.audit import EPILOG as AUDIT_EPILOG
 from parbake.cli.audit import audit
+from parbake.cli.costs import EPILOG as COSTS_EPILOG
+from parbake.cli.costs import costs
 from parbake.cli.events import events
 from parbake.cli.faq import faq
 from parbake.cli.load import AppName, load, stored
@@ -39,6 +41,7 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid infer
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
 cli.command(epilog=AUDIT_EPILOG)(audit)
+cli.command(epilog=COSTS_EPILOG)(costs)
 cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
 cli.command(epilog=RUNS_EPILOG)(runs)
 cli.command(epilog=PLAN_EPILOG)(plan)

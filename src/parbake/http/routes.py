@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
 from parbake.cloudevents import parse
+from parbake.duration import seconds
 from parbake.errors import BadInput, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
@@ -164,11 +164,10 @@ class EngineRoutes:
         entry = await self._app.complain(task, body.reason, age_s=body.age_s)
         return json_response({"task": task.name, "quarantined": entry}, 202)
 
-    async def costs(self, _: HttpRequest) -> Response:
-        """The ledger by task and lane."""
-        ledger = self._app.engine.ledger
-        rows = await asyncio.to_thread(ledger.costs) if ledger else []
-        return json_response({"costs": rows})
+    async def costs(self, request: HttpRequest) -> Response:
+        """What each task used and cost in each lane since ``?since=1d``."""
+        since_s = seconds(request.arguments.get("since", "1d"), field="since")
+        return json_response({"costs": await self._app.costs(since_s=since_s)})
 
     async def metrics(self, _: HttpRequest) -> Response:
         """Prometheus exposition."""

@@ -16,6 +16,7 @@ from parbake.ports import EventSource, Source, Topic
 from parbake.roles import Parameter, Role
 from parbake.served import Served
 from parbake.serving import scope
+from parbake.serving.meter import is_metered, working
 from parbake.serving.threads import in_thread
 from parbake.tasks import LiveTask, Task
 
@@ -152,7 +153,10 @@ def _own_live_inputs(task: Task) -> tuple[str, ...]:
 async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
     """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
     if task.is_async:
-        return await task.fn(*args, **kwargs)
+        if not is_metered():
+            return await task.fn(*args, **kwargs)
+        with working():
+            return await task.fn(*args, **kwargs)
     return await in_thread(task, task.fn, *args, **kwargs)
 
 

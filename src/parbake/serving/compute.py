@@ -16,11 +16,12 @@ from parbake.errors import BadInput, ComputeFailed, ParbakeError
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.fence.trace import Trace
-from parbake.ports import Clock, Store
-from parbake.roles import Role
+from parbake.ports import Clock, Generator, Store
+from parbake.roles import Parameter, Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
 from parbake.serving.exits import is_of_a_signal
+from parbake.serving.meter import Metered, Spend
 from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.tasks import Artifact, ModelTask, Refine, Task
@@ -38,8 +39,11 @@ class Computed(msgspec.Struct, frozen=True):
 class Computer:
     """Computes values for plans; stores nothing."""
 
-    def __init__(self, store: Store, binder: Binder, clock: Clock, inputs: Callable[[], Inputs]) -> None:
-        """``inputs`` returns the resolver, which in turn holds this computer."""
+    def __init__(
+        self, store: Store, binder: Binder, clock: Clock, inputs: Callable[[], Inputs], spend: Spend | None = None
+    ) -> None:
+        """``inputs`` returns the resolver, which in turn holds this computer; ``spend`` hears of tokens."""
+        self._spend = spend
         self._store = store
         self._binder = binder
         self._clock = clock
@@ -109,13 +113,18 @@ class Computer:
                 if parameter.role is Role.SOURCE:
                     named[parameter.name] = self._binder.open_view(parameter, stack, recording)
                 elif parameter.role is Role.RESOURCE:
-                    named[parameter.name] = self._binder.resource(parameter)
+                    named[parameter.name] = self._metered(self._binder.resource(parameter), parameter, task, context)
                 elif parameter.role is Role.MODEL:
                     model = cast("ModelTask[Any]", parameter.task)
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
             return await _called(task, arguments, named)
+
+    def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
+        """A resource, or a generator whose tokens are told on."""
+        is_generator = self._spend is not None and parameter.type is Generator
+        return Metered(found, task.name, context.lane, self._spend) if is_generator and self._spend else found
 
     def _reader(self, task: Artifact[Any, Any], recording: Recording, context: Context) -> TaskReader:
         def get(key: Any) -> Awaitable[Served[Any]]:

@@ -15,6 +15,7 @@ from parbake.serving.binding import NO_CONTEXT, Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.lease import Turns
+from parbake.serving.meter import metering
 from parbake.serving.plan import Plan
 
 Judged: TypeAlias = tuple[Record, Judgement]
@@ -76,9 +77,11 @@ class Demand:
 
     async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
-        started, outcome = perf_counter(), "failed"
+        started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
-            results = await self._computer.compute(plan, keys, context)
+            with metering() as spent:
+                results = await self._computer.compute(plan, keys, context)
+            cpu_s = spent.cpu_s / max(1, len(keys))
             outcome = "rejected"
             for computed in results:
                 _check_type(plan, computed)
@@ -93,7 +96,7 @@ class Demand:
             took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
                 for hook in self._hooks:
-                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome)
+                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
 
 

@@ -21,6 +21,7 @@ from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.demand import Demand
 from parbake.serving.lease import Turns
+from parbake.serving.meter import Spend
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
 from parbake.serving.scope import is_bounded, within_deadline
@@ -51,8 +52,12 @@ class Resolver:
         hooks: Sequence[Hook],
         plans: Mapping[str, Plan],
         silence_limit_s: float,
+        spend: Spend | None = None,
     ) -> None:
-        """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted."""
+        """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted.
+
+        ``spend`` hears of the tokens that generators use.
+        """
         self._store = store
         self._glimpse = store.glimpse if isinstance(store, Glimpses) else None
         self._clock = clock
@@ -63,7 +68,7 @@ class Resolver:
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
         self.models = Models(store, clock, self._judge_model)
-        self.computer = Computer(store, binder, clock, lambda: self)
+        self.computer = Computer(store, binder, clock, lambda: self, spend)
         turns = Turns(store, clock, counters)
         self.demand = Demand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from parbake.serving.meter import working
 from parbake.tasks import Task
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 async def in_thread(task: Task, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a task's function in a thread of its height, within the caller's context variables."""
-    call = partial(contextvars.copy_context().run, fn, *args, **kwargs)
+    call = partial(contextvars.copy_context().run, _metered, fn, *args, **kwargs)
     return await asyncio.get_running_loop().run_in_executor(_pool(task.height), call)
+
+
+def _metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    with working():
+        return fn(*args, **kwargs)
 
 
 @cache

@@ -242,7 +242,16 @@ class _Hook:
     def served(self, *_: Any) -> None:
         """Counted when the read returns."""
 
-    def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str) -> None:
+    def computed(
+        self,
+        task: str,
+        key: bytes,
+        lane: str,
+        seconds: float,
+        *,
+        outcome: str,
+        cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
+    ) -> None:
         """Traced."""
         del lane, seconds
         self._process.world.oracle.herd.ends(self._process, task, key[1:].decode())

@@ -1,0 +1,101 @@
+"""``parbake costs``: what each task and lane cost, whose it is, and what was computed for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import datetime as dt
+import io
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from parbake.cli.files import must_be_writable, write
+from parbake.cli.load import AppName, load
+from parbake.costs import BY, EXAMPLE, Cost, read_book, summed
+from parbake.duration import seconds
+from parbake.errors import BadInput, MissingDependency
+
+EPILOG = "Example: parbake costs shop:app --since 1d --by owner --prices costs.json --csv costs.csv"
+
+
+def costs(
+    app: AppName,
+    *,
+    since: Annotated[str, typer.Option(help="how far back, such as 1h, 1d or 30d")] = "1d",
+    by: Annotated[str, typer.Option(help=f"add up by one of {', '.join(BY)}; each task and lane by default")] = "",
+    prices: Annotated[Path | None, typer.Option(help="a dated cost book, as JSON")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file")] = None,
+    parquet: Annotated[Path | None, typer.Option(help="write the rows to this file")] = None,
+) -> None:
+    """Show what was spent: measured CPU seconds and tokens, priced by a book."""
+    must_be_writable(csv=csv, parquet=parquet)
+    book = EXAMPLE if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
+    application = load(app).app
+
+    async def look() -> list[Cost]:
+        try:
+            return await application.costs(book, since_s=seconds(since, field="since"))
+        finally:
+            await application.close()
+
+    rows = asyncio.run(look())
+    rows = summed(rows, by) if by else rows
+    if csv is not None:
+        write("csv", csv, _as_csv(rows))
+    if parquet is not None:
+        write("parquet", parquet, _as_parquet(rows))
+    if prices is None:
+        typer.echo(f"prices: {book.source} (${book.cpu_hour} an hour); yours: --prices FILE")
+    _show(rows)
+
+
+def _show(rows: list[Cost]) -> None:
+    table = Table(
+        "task",
+        "lane",
+        "owner",
+        "plan",
+        "calls",
+        "rows",
+        "CPU s",
+        "tokens in/out",
+        "serves",
+        "USD",
+        "wasted",
+        "no price for",
+    )
+    for row in rows:
+        tokens = f"{row.input + row.cached:,}/{row.output:,}" if row.output else "-"
+        cells = (f"{row.calls:,}", f"{row.rows:,}", f"{row.cpu_s:,.2f}", tokens, f"{row.serves:,}", f"{row.usd:.6f}")
+        waste = f"{row.wasted:,} rows" if row.wasted else "-"
+        table.add_row(row.task, row.lane, row.owner, row.plan or "-", *cells, waste, row.unpriced or "-")
+    total = sum(row.usd for row in rows)
+    Console(width=None if Console().is_terminal else 200).print(table)
+    typer.echo(f"in all: ${total:.6f}, of which ${sum(row.wasted_usd for row in rows):.6f} for what nobody asked for")
+
+
+def _as_csv(rows: list[Cost]) -> bytes:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, Cost.__struct_fields__)
+    writer.writeheader()
+    writer.writerows(msgspec.structs.asdict(row) for row in rows)
+    return text.getvalue().encode()
+
+
+def _as_parquet(rows: list[Cost]) -> bytes:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as missing:
+        raise MissingDependency("Parquet needs: pip install 'parbake[plan]'", field="pyarrow") from missing
+    target: Any = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows]), target)
+    found: bytes = target.getvalue()
+    if not rows:
+        raise BadInput("there is nothing to write: no row in this time", field="since")
+    return found

@@ -1,0 +1,69 @@
+"""What a computation uses: CPU seconds of its function, and the tokens that its generators report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from parbake.ports import Delta, Generator, Prompt, Usage
+
+Spend = Callable[[str, str, str, Usage], None]
+"""Hears of a generation: the task, the lane, the generator's name, and its tokens."""
+
+
+@dataclass(slots=True)
+class Spent:
+    """CPU seconds so far."""
+
+    cpu_s: float = 0.0
+
+
+_spent: ContextVar[Spent | None] = ContextVar("parbake_spent", default=None)
+
+
+@contextlib.contextmanager
+def metering() -> Iterator[Spent]:
+    """Collect what the functions called inside use; inputs that are computed inside collect for themselves."""
+    found = Spent()
+    token = _spent.set(found)
+    try:
+        yield found
+    finally:
+        _spent.reset(token)
+
+
+def is_metered() -> bool:
+    """Whether anybody collects here."""
+    return _spent.get() is not None
+
+
+@contextlib.contextmanager
+def working() -> Iterator[None]:
+    """Add this thread's CPU time of the block. Where the event loop turns to others inside, theirs is in it."""
+    before = time.thread_time()
+    try:
+        yield
+    finally:
+        found = _spent.get()
+        if found is not None:
+            found.cpu_s += time.thread_time() - before
+
+
+class Metered:
+    """A generator whose tokens are told on."""
+
+    def __init__(self, generator: Generator, task: str, lane: str, spend: Spend) -> None:
+        """Wrap one for the time of a computation."""
+        self.name = generator.name
+        self._generator = generator
+        self._task, self._lane, self._spend = task, lane, spend
+
+    async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
+        """See :class:`parbake.ports.Generator`."""
+        async for delta in self._generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s):
+            if delta.usage is not None and delta.usage != Usage():
+                self._spend(self._task, self._lane, self.name, delta.usage)
+            yield delta

@@ -1,0 +1,168 @@
+"""What a task used, priced by a dated book: all of it attributed, and what has no price named."""
+
+import csv
+import datetime as dt
+import json
+import sys
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+from typer.testing import CliRunner
+
+import parbake as pb
+from parbake.cli.main import cli
+from parbake.costs import CostBook, Offer, read_book, summed
+from parbake.planner.prices import Rate
+
+TODAY = dt.date(2026, 11, 25)
+
+
+class Writer:
+    """A generator that reports its tokens."""
+
+    name = "writer"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        """Stream one word."""
+        yield pb.Delta("word")
+        yield pb.Delta("", pb.Usage(1_000, 100, 200))
+
+
+def book(**options):
+    """Return a book in which a million tokens cost a dollar in and ten out, and a cached one a tenth."""
+    rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0, cache_read=0.1)
+    offer = Offer(provider="maker", model="small")
+    return CostBook(as_of=TODAY, cpu_hour=3600.0, serve=0.5, rates=(rate,), generators={"writer": offer}, **options)
+
+
+@pytest.fixture
+async def shop(world, tmp_path):
+    """Return an app with a stored and a live task that use a generator, and one that burns CPU."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a", "b", "c"]
+
+    @tasks.artifact(**contract(owner="content", refresh=pb.every("20m"), keys=names))
+    async def text(name: str, *, facts: pb.Source[Facts], writer: pb.Resource[pb.Generator]) -> str:
+        prompt = pb.Prompt("", (), (), name)
+        return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
+
+    @tasks.artifact(**contract(owner="maths"))
+    def burnt(name: str, *, facts: pb.Source[Facts]) -> int:
+        return sum(i * i for i in range(200_000))
+
+    @tasks.live(why="only now")
+    async def said(words: pb.Live[str], *, writer: pb.Resource[pb.Generator] = pb.GIVEN) -> str:
+        prompt = pb.Prompt("", (), (), words)
+        return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
+
+    app = world.app(tasks, resources={pb.Generator: Writer()}, ledger=tmp_path / "ledger.db")
+    app.named = (text, burnt, said)
+    await app.drain()
+    return app
+
+
+async def test_all_that_is_spent_is_attributed(shop):
+    """Tokens and CPU by task, lane and owner; what a run computed for nobody is told with its share."""
+    text, burnt, said = shop.named
+    await shop.materialize(text)
+    for name in ("a", "a", "b"):
+        await shop.serve(text, name)
+    await shop.serve(burnt, "x")
+    await shop.serve(said, words="hello")
+    await shop.close()
+    rows = {(row.task, row.lane): row for row in await shop.costs(book())}
+    tokens = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
+    assert rows["said", "realtime"].usd == pytest.approx(tokens)
+    batch = rows["text", "batch"]
+    assert (batch.rows, batch.wasted, batch.output, batch.owner) == (3, 1, 300, "content")
+    assert batch.usd == pytest.approx(3 * tokens + batch.cpu_s)
+    assert batch.wasted_usd == pytest.approx(batch.usd / 3)
+    assert rows["text", "serve"].usd == 3 * 0.5
+    assert rows["burnt", "realtime"].usd == pytest.approx(rows["burnt", "realtime"].cpu_s)
+    assert rows["burnt", "realtime"].cpu_s > 0.001
+    assert not any(row.unpriced for row in rows.values())
+
+
+async def test_what_has_no_price_is_named(shop):
+    """Another day's book, or none for the generator: the tokens are counted, and said to be unpriced."""
+    _, _, said = shop.named
+    await shop.serve(said, words="hello")
+    await shop.close()
+    late = Rate(provider="maker", model="small", since=dt.date(2030, 1, 1), input=1.0, output=1.0)
+    rows = [row for row in await shop.costs(CostBook(as_of=TODAY, cpu_hour=1.0)) if row.task == "said"]
+    assert [(row.output, row.unpriced) for row in rows] == [(100, "tokens of writer")]
+    offers = {"writer": Offer(provider="maker", model="small")}
+    rows = await shop.costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
+    assert any("has no price on" in row.unpriced for row in rows)
+
+
+async def test_rows_add_up_by_owner_lane_and_task(shop):
+    """Whichever way they are added, the sum is the same."""
+    text, burnt, _ = shop.named
+    await shop.materialize(text)
+    await shop.serve(burnt, "x")
+    await shop.close()
+    rows = await shop.costs(book())
+    total = sum(row.usd for row in rows)
+    for by in ("owner", "lane", "task", "plan"):
+        assert sum(row.usd for row in summed(rows, by)) == pytest.approx(total)
+    assert {row.owner for row in summed(rows, "owner")} >= {"content", "maths"}
+    with pytest.raises(pb.BadInput, match="one of task"):
+        summed(rows, "weekday")
+
+
+async def test_without_a_ledger_nothing_is_known(world):
+    """An app that keeps no ledger has no costs to show."""
+    assert await world.app(pb.Registry()).costs() == []
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"cpu_hour": -1.0}, "cpu_hour"), ({"as_of": "2999-01-01"}, "future"), ({"serve": "free"}, "serve")],
+)
+def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
+    """Negative prices, a book from the future, and what is no number."""
+    path = tmp_path / "book.json"
+    path.write_text(json.dumps({"as_of": "2026-01-01", "cpu_hour": 0.04} | change))
+    with pytest.raises(pb.BadInput, match=words):
+        read_book(path, today=TODAY)
+
+
+MODULE = """
+import parbake as pb
+tasks = pb.Registry()
+
+def names() -> list[str]:
+    return ["a", "b"]
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="maths",
+                refresh=pb.every("20m"), keys=names)
+def burnt(name: str) -> int:
+    return sum(range(100_000))
+
+app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
+"""
+
+
+def test_the_command_shows_and_exports(tmp_path, monkeypatch):
+    """A table for people, CSV and Parquet for the rest; two rows that nobody asked for are waste."""
+    (tmp_path / "costly_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def run(*words):
+        sys.modules.pop("costly_app", None)
+        done = CliRunner().invoke(cli, list(words))
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    run("materialize", "costly_app:app", "burnt")
+    shown = run("costs", "costly_app:app", "--csv", str(tmp_path / "c.csv"), "--parquet", str(tmp_path / "c.parquet"))
+    assert "maths" in shown
+    assert "2 rows" in shown
+    with (tmp_path / "c.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert (row["task"], row["lane"], row["rows"], row["wasted"]) == ("burnt", "batch", "2", "2")
+    assert (tmp_path / "c.parquet").read_bytes()[:4] == b"PAR1"
+    assert "*" in run("costs", "costly_app:app", "--by", "owner")
