@@ -56,6 +56,7 @@ from parbake.telemetry import Counters
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
     from parbake.planner.plan import Plan as Decision
+    from parbake.planner.triggers import Proposal
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -292,6 +293,47 @@ class App:
                 strategy = (await self.engine.adopted.current(plan)).strategy
                 owners[plan.name] = Owned(plan.contract.owner, strategy)
         return await asyncio.to_thread(priced, ledger, book, owners, since, self.clock.now())
+
+    async def triggers(
+        self,
+        *,
+        book: CostBook = EXAMPLE,
+        prices: Mapping[str, Prices] | None = None,
+        floor: float = 0.6,
+        switching: float = 0.0,
+    ) -> list[Proposal]:
+        """What speaks for reversing a decision: complaints, low hit rates, dear batches, changed prices.
+
+        ``prices`` are today's, by task; ``floor`` is the least hit rate; ``switching`` what a change costs in dollars.
+        Nothing is changed.
+        """
+        from parbake import watches
+
+        now, ledger = self.clock.now(), self.engine.ledger
+        found = watches.complaints(await self.quarantined())
+        plans = {plan.name: await self.engine.adopted.current(plan) for plan in self.engine.plans.values()}
+        found += watches.changed_prices(plans, prices or {}, now)
+        if ledger is not None:
+            kept = [name for name, plan in self.engine.plans.items() if isinstance(plan.task, Artifact)]
+            ahead = [name for name in kept if self.engine.plans[name].task.schedule]
+            found += await asyncio.to_thread(watches.low_hits, ledger, kept, now, floor=floor)
+            found += await asyncio.to_thread(watches.dear_batches, ledger, book, ahead, now, switching=switching)
+        return found
+
+    async def apply(self, proposal: Proposal) -> AdoptedPlan:
+        """Do what a proposal says, where that can be done: a planned task computes on request from here on.
+
+        It is recorded as a plan, and taken back by :meth:`unadopt`. Raises :class:`BadInput` for other actions.
+        """
+        from parbake.planner.strategies import REAL_TIME
+        from parbake.watches import REAL_TIME_ACTION
+
+        if proposal.action != REAL_TIME_ACTION:
+            raise BadInput(f"{proposal.action!r} is for a person to do", field="action")
+        plan = self.engine.plans[proposal.task]
+        before = await self.engine.adopted.current(plan)
+        adopted = AdoptedPlan(REAL_TIME, self.clock.now(), proposal.reason, before.prices, dict(proposal.evidence))
+        return await self.engine.adopted.follow(plan, adopted)
 
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.

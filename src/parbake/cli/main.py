@@ -33,6 +33,8 @@ from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
 from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
 from parbake.cli.simulate import simulate
+from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
+from parbake.cli.triggers import triggers
 from parbake.errors import ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
@@ -49,6 +51,7 @@ cli.command(epilog=PLANNED_EPILOG)(planned)
 cli.command(epilog=QUARANTINE_EPILOG)(quarantine)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
+cli.command(epilog=TRIGGERS_EPILOG)(triggers)
 
 
 @cli.callback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -155,6 +156,10 @@ class EngineRoutes:
         state = await self._app.runs(task)
         return json_response({"under_way": _under_way(state.under_way, self._app.clock.now()), "ended": state.ended})
 
+    async def triggers(self, _: HttpRequest) -> Response:
+        """What speaks for reversing a decision, with its evidence; nothing is changed."""
+        return json_response({"proposals": [asdict(one) for one in await self._app.triggers()]})
+
     async def feedback(self, request: HttpRequest) -> Response:
         """Take a complaint: its class is served in real time from here on, in every process, until it is cleared."""
         body = request.json(FeedbackBody)
@@ -190,6 +195,7 @@ def for_app(app: App) -> list[Route]:
         ("GET", "/v1/freshness", handlers.freshness),
         ("GET", "/v1/runs/{task}", handlers.runs),
         ("POST", "/v1/feedback", handlers.feedback),
+        ("GET", "/v1/triggers", handlers.triggers),
         ("GET", "/v1/costs", handlers.costs),
         ("GET", "/metrics", handlers.metrics),
     ]

@@ -1,0 +1,81 @@
+"""``parbake triggers``: what speaks for reversing a decision, and doing it."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from parbake.cli.load import AppName, load
+from parbake.costs import EXAMPLE, read_book
+from parbake.errors import BadInput
+from parbake.planner.breakeven import Prices, read_prices
+
+if TYPE_CHECKING:
+    from parbake.app import App
+    from parbake.planner.triggers import Proposal
+
+EPILOG = "Example: parbake triggers shop:app --prices candidates=prices.json --apply candidates"
+
+
+def triggers(
+    app: AppName,
+    *,
+    prices: Annotated[
+        list[str] | None, typer.Option(metavar="TASK=FILE", help="a task's prices as they are now")
+    ] = None,
+    costs: Annotated[Path | None, typer.Option(help="a dated cost book, as JSON, for batch against real-time")] = None,
+    floor: Annotated[float, typer.Option(min=0, max=1, help="the least hit rate")] = 0.6,
+    switching: Annotated[float, typer.Option(min=0, help="what a change costs, in US dollars")] = 0.0,
+    apply: Annotated[str, typer.Option(metavar="TASK", help="do what is proposed for this task")] = "",
+) -> None:
+    """Show what speaks for reversing a decision, with its evidence; nothing is changed without --apply."""
+    today = dt.datetime.now(dt.UTC).date()
+    book = EXAMPLE if costs is None else read_book(costs, today=today)
+    stated = dict(_stated(one, today) for one in prices or [])
+    application = load(app).app
+
+    async def work() -> list[Proposal]:
+        try:
+            found = await application.triggers(book=book, prices=stated, floor=floor, switching=switching)
+            if apply:
+                await _apply(application, found, apply)
+            return found
+        finally:
+            await application.close()
+
+    _show(asyncio.run(work()))
+
+
+async def _apply(application: App, found: list[Proposal], task: str) -> None:
+    proposed = [one for one in found if one.task == task]
+    if not proposed:
+        raise BadInput(f"nothing is proposed for {task!r}", field="apply")
+    for one in proposed:
+        adopted = await application.apply(one)
+        typer.echo(f"{task} follows: {adopted.strategy}; back with: parbake planned APP {task} --rollback")
+
+
+def _stated(one: str, today: dt.date) -> tuple[str, Prices]:
+    task, separator, path = one.partition("=")
+    if not separator:
+        raise BadInput(f"--prices {one!r}: expected TASK=FILE", field="prices")
+    return task, read_prices(Path(path), today=today)
+
+
+def _show(found: list[Proposal]) -> None:
+    if not found:
+        typer.echo("nothing speaks for a change")
+        return
+    table = Table("trigger", "task", "why", "proposed", "saves a day", "evidence")
+    for one in found:
+        evidence = ", ".join(f"{name} {value:.4g}" for name, value in one.evidence.items())
+        saving = "-" if one.saving is None else f"${one.saving:.4g}"
+        table.add_row(one.trigger, one.task, escape(one.reason), escape(one.action), saving, evidence)
+    Console(width=None if Console().is_terminal else 200).print(table)
