@@ -33,6 +33,8 @@ from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
 from parbake.cli.shadow import shadow
 from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
 from parbake.cli.simulate import simulate
+from parbake.cli.tasks import EPILOG as TASKS_EPILOG
+from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ParbakeError
@@ -51,6 +53,7 @@ cli.command(epilog=PLANNED_EPILOG)(planned)
 cli.command(epilog=QUARANTINE_EPILOG)(quarantine)
 cli.command(epilog=SHADOW_EPILOG)(shadow)
 cli.command(epilog=SIMULATE_EPILOG)(simulate)
+cli.command(epilog=TASKS_EPILOG)(tasks)
 cli.command(epilog=TRIGGERS_EPILOG)(triggers)
 
 
@@ -115,16 +118,6 @@ async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
             await lanes
 
 
-@cli.command(epilog="Example: parbake tasks shop:app")
-def tasks(app: AppName) -> None:
-    """Show the classification table."""
-    table = Table("task", "mode", "refresh", "lanes", "contract", "why")
-    for row in load(app).app.classify():
-        contract = ", ".join(f"{k}: {_words(v)}" for k, v in row.contract.items() if v is not None)
-        table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, row.note or row.rationale)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
-
-
 @cli.command(epilog="Example: parbake freshness shop:app")
 def freshness(app: AppName) -> None:
     """Show how old everything is against its SLA."""
@@ -139,7 +132,7 @@ def freshness(app: AppName) -> None:
     table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
     for row in asyncio.run(look()):
         names = ("task", "owner", "keys", "freshness_sla_s", "age_p50_s", "age_max_s", "stale_share", "watermark_lag")
-        table.add_row(*(_words(row[name]) for name in names))
+        table.add_row(*(words(row[name]) for name in names))
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -156,14 +149,6 @@ def rollback(app: AppName, task: TaskName) -> None:
             await application.close()
 
     typer.echo(f"{task}: back to generation {asyncio.run(work())}")
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"  # noqa: PLR2004 - whole seconds read better
-    if isinstance(value, list):
-        return " ".join(value) or "nothing"
-    return "-" if value is None else str(value)
 
 
 def main() -> None:

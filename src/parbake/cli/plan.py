@@ -116,7 +116,7 @@ def show(plan: Plan, *, is_example: bool = False) -> None:
         typer.echo(f"prices: those of the design's example ({_unit_prices(plan.prices)}); yours: --prices FILE")
     title = f"{plan.keys:,} keys, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
     table = Table("strategy", "$/day", "95 % interval", "key hit", "fresh", "accepted", "stale", "p95 ms", "wasted",
-                  title=title, title_justify="left")  # fmt: skip
+                  "QACPI", title=title, title_justify="left")  # fmt: skip
     for name, outcome in plan.outcomes.items():
         interval, marks = plan.intervals[name], " (assumed)" if name in plan.assumed else ""
         fresh, stale = outcome.share(outcome.fresh_hits), outcome.share(outcome.stale)
@@ -124,12 +124,26 @@ def show(plan: Plan, *, is_example: bool = False) -> None:
         table.add_row(
             name + marks, _money(outcome.per_day), f"{_money(interval.low)} to {_money(interval.high)}",
             *(f"{share:.3f}" for share in shares), f"{outcome.p95_s(plan.prices) * 1000:.0f}",
-            f"{outcome.wasted / outcome.ahead:.1%}" if outcome.ahead else "-",
+            f"{outcome.wasted / outcome.ahead:.1%}" if outcome.ahead else "-", f"{index(plan, name):.2f}",
         )  # fmt: skip
-    table.add_row("nobody can do better than", _money(plan.bound), *[""] * 7)
+    table.add_row("nobody can do better than", _money(plan.bound), *[""] * 8)
     console.print(table)
     for line in words(plan):
         typer.echo(line)
+
+
+def index(plan: Plan, name: str) -> float:
+    """The QACPI of a strategy against computing each request: quality is the share of answers that are not outdated."""
+    from parbake.planner.qacpi import Measured, qacpi
+
+    def measured(which: str) -> Measured:
+        outcome = plan.outcomes[which]
+        hits = outcome.share(outcome.fresh_hits)
+        mean_s = hits * plan.prices.serve_s + (1 - hits) * plan.prices.on_demand_s
+        current = max(1e-9, 1 - outcome.share(outcome.stale))
+        return Measured(quality=current, cost=max(1e-12, outcome.per_day), latency_s=max(1e-9, mean_s))
+
+    return qacpi(measured(name), measured("real-time"))
 
 
 def words(plan: Plan) -> list[str]:
@@ -158,7 +172,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
             "usd_per_day": outcome.per_day, "low": plan.intervals[name].low, "high": plan.intervals[name].high,
             "key_hit": outcome.share(outcome.key_hits), "fresh_hit": outcome.share(outcome.fresh_hits),
             "accepted_hit": outcome.share(outcome.fresh_hits - outcome.stale), "stale": outcome.share(outcome.stale),
-            "p95_s": outcome.p95_s(plan.prices), "computed_ahead": outcome.ahead, "wasted": outcome.wasted,
+            "p95_s": outcome.p95_s(plan.prices), "qacpi": index(plan, name),
+            "computed_ahead": outcome.ahead, "wasted": outcome.wasted,
             "computed_on_request": outcome.computed, "computed_on_events": outcome.near_line, "days": outcome.days,
         }
         for name, outcome in plan.outcomes.items()

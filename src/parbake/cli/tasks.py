@@ -1,0 +1,111 @@
+"""``parbake tasks``: the classification table, and what a change of code changes in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from parbake.cli.load import AppName, load
+from parbake.errors import BadInput
+
+EPILOG = "Example: parbake tasks shop:app --diff main"
+_TELL = (
+    "import sys, json, msgspec; from parbake.cli.load import load; "
+    "sys.stdout.write(json.dumps(msgspec.to_builtins(load(sys.argv[1]).app.classify())))"
+)
+Rows = dict[str, dict[str, Any]]
+
+
+def tasks(
+    app: AppName,
+    diff: Annotated[str, typer.Option(metavar="REV", help="show what has changed since a git revision")] = "",
+) -> None:
+    """Show the classification table, or what the code changes in contracts since a revision."""
+    rows = load(app).app.classify()
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    if diff:
+        before, after = _at(diff, app), {row.task: msgspec.to_builtins(row) for row in rows}
+        changes = list(_changes(before, after))
+        table = Table("task", "what", f"at {diff}", "now")
+        for change in changes:
+            table.add_row(*change)
+        console.print(table) if changes else typer.echo(f"no contract differs from {diff}")
+        return
+    table = Table("task", "mode", "refresh", "lanes", "contract", "why")
+    for row in rows:
+        contract = ", ".join(f"{k}: {words(v)}" for k, v in row.contract.items() if v is not None)
+        table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, row.note or row.rationale)
+    console.print(table)
+
+
+def words(value: Any) -> str:
+    """A value of a table as people read it."""
+    if isinstance(value, float):
+        return f"{value:.3g}" if value < 1000 else f"{value:.0f}"  # noqa: PLR2004 - whole seconds read better
+    if isinstance(value, list | tuple):
+        return " ".join(value) or "nothing"
+    return "-" if value is None else str(value)
+
+
+def _changes(before: Rows, after: Rows) -> Any:
+    """(task, what, before, now) of every difference; a task that came or went is one."""
+    for name in sorted(before.keys() | after.keys()):
+        if name not in after:
+            yield name, "task", before[name]["mode"], "gone"
+        elif name not in before:
+            yield name, "task", "none", after[name]["mode"]
+        else:
+            old, new = _flat(before[name]), _flat(after[name])
+            for field in sorted(old.keys() | new.keys()):
+                if old.get(field) != new.get(field):
+                    yield name, field, words(old.get(field)), words(new.get(field))
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """What a contract is made of; the reasons for it may be worded anew."""
+    named = {name: row[name] for name in ("kind", "mode", "refresh", "legal_lanes")}
+    return {**named, "legal_lanes": " ".join(row["legal_lanes"]), **row["contract"]}
+
+
+def _at(revision: str, app: str) -> Rows:
+    """The table as the code of a revision has it, computed by a process of its own in a copy of that code."""
+    root = Path(_git("rev-parse", "--show-toplevel").decode().strip())
+    packed = _git("archive", "--format=tar", revision, cwd=root)
+    with tempfile.TemporaryDirectory(prefix="parbake-tasks-") as folder:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(folder, filter="data")
+        places = [Path.cwd(), *(Path(entry) for entry in sys.path if entry)]
+        inside = [Path(folder, place.relative_to(root)) for place in places if place.is_relative_to(root)]
+        paths = [str(place) for place in dict.fromkeys(inside) if place.is_dir()]
+        done = subprocess.run(  # noqa: S603 - the code that the person names
+            [sys.executable, "-c", _TELL, app],
+            cwd=paths[0] if paths else folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BadInput(f"--diff {revision}: the app of that revision cannot be loaded: {last[:300]}", field="diff")
+    return {row["task"]: row for row in json.loads(done.stdout)}
+
+
+def _git(*words_: str, cwd: Path | None = None) -> bytes:
+    try:
+        done = subprocess.run(["git", *words_], cwd=cwd, capture_output=True, check=False)  # noqa: S603, S607 - git as the person has it
+    except FileNotFoundError as error:
+        raise BadInput("--diff needs git", field="diff") from error
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["git failed"]
+        raise BadInput(f"--diff: {said[0][:300]}", field="diff")
+    return done.stdout

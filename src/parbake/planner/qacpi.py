@@ -1,0 +1,50 @@
+"""QACPI, the quality-adjusted cost-performance index: one number for quality, cost and latency against a baseline.
+
+::
+
+    QACPI = (quality / quality0) ** weight * sqrt((cost0 / cost) * (latency0 / latency))
+
+The baseline has 1, and more is better. Cost (US dollars per request or per day) and latency (seconds) count as their
+geometric mean, so that halving both doubles the index. ``weight`` says how dear quality is: with 12, a way that keeps
+94.4 % of it must halve both to be as good. A weight of 0 forgets quality.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from parbake.errors import BadInput
+
+WEIGHT = 12.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What was measured of one way to answer: ``quality`` in any unit that is better when higher."""
+
+    quality: float
+    cost: float
+    latency_s: float
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be compared."""
+        for name in ("quality", "cost", "latency_s"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value > 0):
+                raise BadInput(f"{name}={value}: must be above 0 to be compared", field=name)
+
+
+def qacpi(found: Measured, baseline: Measured, *, weight: float = WEIGHT) -> float:
+    """The index of one way against a baseline, without unit."""
+    if not (math.isfinite(weight) and weight >= 0):
+        raise BadInput(f"weight={weight}: must not be negative", field="weight")
+    saved = (baseline.cost / found.cost) * (baseline.latency_s / found.latency_s)
+    return float((found.quality / baseline.quality) ** weight * math.sqrt(saved))
+
+
+def even_weight(one: Measured, other: Measured) -> float:
+    """The weight of quality at which two ways have the same index, whatever the baseline; infinite where none does."""
+    quality = math.log(one.quality / other.quality)
+    rest = math.log(other.cost / one.cost * other.latency_s / one.latency_s) / 2
+    return -rest / quality if quality else math.inf
