@@ -95,7 +95,7 @@ class ByHand:
         """What the task does."""
         with self._env.begin() as txn:
             base = self._decode(txn.get(shopper.encode()))
-        moment = Moment(self._shelf.events(shopper), None, NO_WISHES)
+        moment = Moment(shopper, self._shelf.events(shopper), None, NO_WISHES)
         return moment.choose(self._shelf, self._model, base, top=5, is_short=False)
 
 

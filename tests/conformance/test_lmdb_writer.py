@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parbake.errors import StoreFull
+from parbake.errors import StoreError, StoreFull
+from parbake.stores import _lmdb_writer
 from parbake.stores._lmdb_writer import TOGETHER, Writer
+from parbake.stores.lmdb import LmdbStore
 
 
 @contextlib.contextmanager
@@ -198,3 +200,20 @@ async def _all_at_once(writer, plan):
         tasks = [asyncio.create_task(writer.run(step)) for step in steps]
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(result, Refused) for result in results] == [fails for _, fails in plan]
+
+
+async def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
+    """LMDB reports an I/O error; where the disk has no room, that is what is wrong, and a run must be thrown away."""
+    store = LmdbStore(tmp_path / "store")
+    await store.stamp()
+
+    def failing(_):
+        raise lmdb.DiskError("mdb_txn_commit: Input/output error")
+
+    with pytest.raises(StoreError, match="Input/output") as caught:
+        await store._step(failing)
+    assert not isinstance(caught.value, StoreFull)
+    monkeypatch.setattr(_lmdb_writer, "_left", lambda _: 4096)
+    with pytest.raises(StoreFull, match=r"disk of .* is full"):
+        await store._step(failing)
+    await store.close()

@@ -373,3 +373,43 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
     assert [built.task for run in await app.run_due() for built in run.built] == ["first", "second"]
     assert len((await app.materialize(second)).built) == 1
     await app.close()
+
+
+@pytest.mark.parametrize("listed", ["one", b"one"])
+async def test_a_text_is_no_list_of_keys(world, listed):
+    """It would be taken for its letters: ``return [key]`` was meant."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return listed
+
+    @tasks.artifact(**contract(refresh=pb.every("20m"), keys=names))
+    def value(name: str) -> str:
+        return name
+
+    app = world.app(tasks)
+    with pytest.raises(pb.BadInput, match="a text and not a list") as caught:
+        await app.materialize(value)
+    assert caught.value.field == "keys"
+
+
+@pytest.mark.parametrize("change", ["append", "pop"])
+async def test_a_function_cannot_change_what_it_was_asked_for(world, change):
+    """The list it gets is its own: what it adds is a row that nobody asked for, what it leaves out is absent."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a", "b", "c"]
+
+    @tasks.artifact(**contract(refresh=pb.every("20m"), keys=names))
+    def value(keys: pb.Keys[str]) -> dict[str, str]:
+        keys.append("zz") if change == "append" else keys.pop()
+        return {key: key.upper() for key in keys}
+
+    app = world.app(tasks)
+    if change == "append":
+        with pytest.raises(pb.ComputeFailed, match="not asked for"):
+            await app.materialize(value)
+    else:
+        built = (await app.materialize(value)).built[0]
+        assert (built.rows, built.absent) == (2, 1)

@@ -4,6 +4,8 @@ import functools
 import subprocess
 import sys
 
+import msgspec
+
 from parbake.lanes.code import fingerprint
 
 MADE = """
@@ -39,6 +41,20 @@ def test_it_changes_with_what_is_computed():
     bound = [functools.partial(made(sources[0]), y=y) for y in (1, 2)]
     functions = [*map(made, sources), *bound]
     assert len({fingerprint([f]) for f in functions}) == len(functions)
+
+
+def test_it_changes_with_the_shape_of_the_values():
+    """Rows of a type that reads otherwise are not mixed, though no function has changed."""
+
+    class One(msgspec.Struct):
+        cents: int
+
+    class Two(msgspec.Struct):
+        cents: str
+
+    Two.__name__ = Two.__qualname__ = "One"
+    kinds = [int, str, list[int], One, Two, object]
+    assert len({fingerprint([made], [kind]) for kind in kinds}) == len(kinds)
 
 
 def test_whatever_can_be_called_has_one():

@@ -262,15 +262,36 @@ async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkey
     assert "row@1: a write of the failed partition failed, too: the disk is gone" in caplog.text
 
 
-async def test_new_keys_change_only_their_partition(rows):
-    """A key that came in while a run was interrupted costs one partition, and is in the generation."""
+async def test_new_keys_where_nothing_was_finished_cost_nothing(rows):
+    """A key that came in behind what was finished is in the generation, and the run goes on where it stood."""
     await rows.broken_run()
     first = set(rows.computed)
-    rows.keys.insert(3, "key-002b")
+    rows.keys.insert(490, "key-489b")
     run = await rows.run()
-    assert "key-002b" in rows.computed
+    assert run.is_continued
+    assert "key-489b" in rows.computed
     assert run.built[0].rows == 501
-    assert len(first & set(rows.computed)) < 256
+    assert len(first & set(rows.computed)) < 128
+
+
+@pytest.mark.parametrize("change", ["a key gone", "another order", "a key more"])
+async def test_finished_keys_that_are_listed_otherwise_begin_the_run_anew(rows, change):
+    """What is promoted is what is listed, and counted once: nothing of a delisted key is left."""
+    await rows.broken_run()
+    if change == "a key gone":
+        del rows.keys[3]
+    elif change == "another order":
+        rows.keys.reverse()
+    else:
+        rows.keys.insert(3, "key-002b")
+    run = await rows.run()
+    assert not run.is_continued
+    assert sorted(rows.computed) == sorted(rows.keys)
+    stored = [key async for key, _ in rows.app.stored(rows.row)]
+    assert sorted(stored) == sorted(rows.keys)
+    kept = await rows.kept()
+    assert (run.built[0].rows, kept.ended[0].profile.rows) == (len(rows.keys), len(rows.keys))
+    assert kept.under_way is None
 
 
 async def test_an_event_during_the_interruption_kills_what_was_computed_before_it(rows):

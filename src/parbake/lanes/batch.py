@@ -22,7 +22,7 @@ from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, 
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
-from parbake.lanes.building import Breathe, Builder, Finished, filling, spread, warn_of_nothing
+from parbake.lanes.building import Breathe, Builder, Finished, KeysChanged, filling, spread, warn_of_nothing
 from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
@@ -150,6 +150,10 @@ class BatchLane:
         try:
             async with self._held(run):
                 built = await self._promote(run, chosen, progress or _silent)
+        except KeysChanged:
+            for member in chain:
+                await self.runs.release(member.ref, run.holder, "")
+            return await self.materialize(plan, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True)
         except BaseException as error:
             await self._give_up(run, error, trigger, slot.why)
             raise

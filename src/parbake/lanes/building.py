@@ -54,6 +54,10 @@ async def _at_once(_took_s: float) -> None:
     """Nothing is waited for."""
 
 
+class KeysChanged(Exception):
+    """Keys of a finished partition are no longer listed as they were, so that its rows may be nobody's."""
+
+
 class Builder:
     """Builds generations here, or in the processes of an executor."""
 
@@ -67,7 +71,12 @@ class Builder:
     async def build(
         self, run: OpenRun, plan: Plan, keys: KeyList, pointers: Mapping[str, int], progress: Progress
     ) -> Finished:
-        """Compute what is missing of a task's generation; all of it is durable when this returns."""
+        """Compute what is missing of a task's generation; all of it is durable when this returns.
+
+        Raises :class:`KeysChanged` for a continued run that has finished what is not listed any more.
+        """
+        if run.finished.get(plan.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
+            raise KeysChanged
         began, kept = time.perf_counter(), run.finished.get(plan.ref, {})
         found = Finished(run.profiles.get(plan.ref) or Profile())
         for partition in keys.partitions:
@@ -183,6 +192,10 @@ def filling(lister: Task, keys: KeyList, plan: Plan, only: Collection[bytes] | N
             return True  # the list says what is wrong with it
 
     def take(found: Iterable[Any]) -> None:
+        if isinstance(found, str | bytes):
+            raise BadInput(
+                f"{plan.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
+            )
         keys.fill(found if only is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
         if keys.repeated:
             _log.warning(

@@ -9,9 +9,11 @@ from hashlib import blake2b
 from types import CodeType
 from typing import Any
 
+import msgspec
 
-def fingerprint(functions: Iterable[Callable[..., Any]]) -> bytes:
-    """Eight bytes that change with the code of any of the functions, nested ones included.
+
+def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[Any] = ()) -> bytes:
+    """Eight bytes that change with the code of any of the functions, nested ones included, and with any of the types.
 
     What they call in turn is not looked into, nor is the data that they read. Another minor version of Python compiles
     another fingerprint.
@@ -20,7 +22,17 @@ def fingerprint(functions: Iterable[Callable[..., Any]]) -> bytes:
     for function in functions:
         for part in _of(function):
             digest.update(part.encode() + b"\0")
+    for kind in types:
+        digest.update(_shape(kind).encode() + b"\0")
     return digest.digest()
+
+
+def _shape(kind: Any) -> str:
+    """What values of a type look like: its JSON schema (JSON Schema 2020-12), where it has one."""
+    try:
+        return msgspec.json.encode(msgspec.json.schema(kind), order="sorted").decode()
+    except (TypeError, ValueError, RecursionError):
+        return f"{getattr(kind, '__module__', '')}:{getattr(kind, '__qualname__', kind)}"
 
 
 def _of(function: Callable[..., Any]) -> Iterator[str]:

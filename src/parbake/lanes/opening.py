@@ -138,7 +138,7 @@ class Opening:
 
 
 def _code(chain: Sequence[Plan]) -> bytes:
-    return fingerprint(plan.task.fn for plan in chain)
+    return fingerprint((plan.task.fn for plan in chain), (plan.task.value_type for plan in chain))
 
 
 def _models_read(chain: Sequence[Plan]) -> list[str]:

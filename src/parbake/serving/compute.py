@@ -85,7 +85,8 @@ class Computer:
         stamp, control = await self._store.stamp()
         recording, started = Recording(stamp), self._clock.now()
         before = time.perf_counter()
-        results = await self._invoke(plan.task, (keys,), (recording, control, context), {})
+        asked = list(keys)  # the function's own, which it may change
+        results = await self._invoke(plan.task, (asked,), (recording, control, context), {})
         if not isinstance(results, Mapping):
             raise ComputeFailed(f"{plan.name} returned {type(results).__name__}, not a mapping by key", field=plan.name)
         if unasked := results.keys() - set(keys):

@@ -24,6 +24,8 @@ from parbake.errors import StoreError, StoreFull
 T = TypeVar("T")
 TOGETHER = 64
 """At most so many steps share a commit: who came first need not wait for all who came after."""
+LEAST_LEFT = 1 << 20
+"""A disk with fewer bytes left is full."""
 
 
 class Txn:
@@ -128,7 +130,23 @@ class Writer:
                 field="store.map_size",
             ) from error
         except lmdb.Error as error:
+            left = _left(self._path)
+            if left < LEAST_LEFT:
+                raise StoreFull(
+                    f"the disk of {self._path} is full ({left} bytes left); nothing was written. Free some, or move "
+                    "the store",
+                    field="store",
+                ) from error
             raise StoreError(f"{self._path}: {error}", field="store") from error
+
+
+def _left(path: object) -> int:
+    """Bytes that may still be written to a path's disk."""
+    try:
+        found = os.statvfs(str(path))
+    except OSError:
+        return LEAST_LEFT
+    return found.f_bavail * found.f_frsize
 
 
 def _outcome(run: Callable[[], Any]) -> Outcome:

@@ -24,6 +24,8 @@ FEATURES = (
     "genre_share", "format_share", "author_share", "history",
 )  # fmt: skip
 RECENT_VIEWS = 60
+RECENT_PURCHASES = 500
+"""A request reads no more of a shopper's past than this, however long it is."""
 _LATELY_DAYS = 10.0
 _POPULARITY_DAYS = 28.0
 _MOMENTUM_DAYS = 5.0
@@ -121,14 +123,19 @@ def _decayed(log: Log, half_life_days: float) -> Floats:
 
 
 def recent(past: Past) -> Past:
-    """Return all purchases and the newest views, which is what a request reads."""
-    views = np.flatnonzero(~past.bought)
-    if len(views) <= RECENT_VIEWS:
-        return past
-    newest = views[np.argsort(past.ts[views], kind="stable")[-RECENT_VIEWS:]]
-    keep = past.bought.copy()
-    keep[newest] = True
-    return Past(past.item[keep], past.ts[keep], past.bought[keep])
+    """Return the newest purchases and views, which is what a request reads."""
+    keep = _newest(past, ~past.bought, RECENT_VIEWS) | _newest(past, past.bought, RECENT_PURCHASES)
+    return past if keep.all() else Past(past.item[keep], past.ts[keep], past.bought[keep])
+
+
+def _newest(past: Past, which: Flags, most: int) -> Flags:
+    """A mask of the newest among some events."""
+    rows = np.flatnonzero(which)
+    if len(rows) <= most:
+        return which
+    kept = np.zeros(len(which), dtype=np.bool_)
+    kept[rows[np.argsort(past.ts[rows], kind="stable")[-most:]]] = True
+    return kept
 
 
 def make_rows(table: ItemTable, items: Ints, scores: Floats, past: Past) -> Rows:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from retail_assistant.recs.als import Candidate
-from retail_assistant.recs.features import Past
+from retail_assistant.recs.features import RECENT_PURCHASES, Past
 from retail_assistant.recs.rerank import RerankerModel, rerank
 from retail_assistant.recs.shelf import Event, LiveShelf
 from retail_assistant.recs.words import NO_WISHES, Wishes
@@ -20,8 +20,9 @@ SPARE = 3
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What holds at request time: the shopper's events, the page they are on, and what they asked for."""
+    """What holds at request time: the shopper with their events, the page they are on, and what they asked for."""
 
+    shopper: str
     events: Sequence[Event]
     page: str | None
     wishes: Wishes
@@ -30,11 +31,13 @@ class Moment:
         self, shop: LiveShelf, model: RerankerModel, base: Sequence[Candidate], *, top: int, is_short: bool
     ) -> list[Candidate]:
         """Return the best ``top`` of a list that may be shown now, in the reranker's order."""
-        return self.first(shop, self.order(model, self.unbarred(base), is_short=is_short), top)
+        return self.first(shop, self.order(model, self.unbarred(shop, base), is_short=is_short), top)
 
-    def unbarred(self, base: Sequence[Candidate]) -> list[Candidate]:
+    def unbarred(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
         """Return what the shopper does not own and does not look at."""
         barred = {asin for asin, _, bought in self.events if bought}
+        if sum(bought for _, _, bought in self.events) >= RECENT_PURCHASES:  # there may be older ones
+            barred = shop.owned(self.shopper, [c.asin for c in base])
         return [c for c in base if c.asin != self.page and c.asin not in barred]
 
     def first(self, shop: LiveShelf, ranked: Sequence[Candidate], top: int) -> list[Candidate]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from retail_assistant.recs.features import RECENT_VIEWS
+from retail_assistant.recs.features import RECENT_PURCHASES, RECENT_VIEWS
 from retail_assistant.shop.connections import readers
 
 _AVAILABLE = """
@@ -19,13 +19,18 @@ FROM json_each(?) j CROSS JOIN products p ON p.asin = j.value
 CROSS JOIN inventory i ON i.asin = p.asin CROSS JOIN prices r ON r.asin = p.asin
 WHERE p.listed = 1 AND i.quantity > 0
 """
+_OWNED = """
+SELECT j.value FROM json_each(?) j WHERE EXISTS (SELECT 1 FROM purchases b WHERE b.shopper = ? AND b.asin = j.value)
+"""
 _EVENTS = f"""
-SELECT asin, ts, 1 FROM purchases WHERE shopper = :shopper
+SELECT asin, ts, 1 FROM (
+    SELECT asin, ts FROM purchases WHERE shopper = :shopper ORDER BY ts DESC, id DESC LIMIT {RECENT_PURCHASES}
+)
 UNION ALL
 SELECT asin, ts, 0 FROM (
     SELECT asin, ts FROM views WHERE shopper = :shopper ORDER BY ts DESC, id DESC LIMIT {RECENT_VIEWS}
 )
-"""  # noqa: S608 - a number of ours
+"""  # noqa: S608 - numbers of ours
 
 
 # Plain tuples: a request reads some eighty rows, and naming their fields would cost more than reading them.
@@ -51,8 +56,12 @@ class LiveShelf:
         return self._connections.get().execute(_OFFERS, (json.dumps(asins),)).fetchall()
 
     def events(self, shopper: str) -> list[Event]:
-        """Return all of a shopper's purchases and the newest views; empty for an unknown shopper."""
+        """Return a shopper's newest purchases and views; empty for an unknown shopper."""
         return self._connections.get().execute(_EVENTS, {"shopper": shopper}).fetchall()
+
+    def owned(self, shopper: str, asins: Sequence[str]) -> set[str]:
+        """Return those of some products that a shopper has ever purchased."""
+        return {asin for (asin,) in self._connections.get().execute(_OWNED, (json.dumps(asins), shopper))}
 
     def close(self) -> None:
         """Close every connection; a later read opens a new one."""

@@ -149,13 +149,13 @@ async def recommendations(
 ) -> list[Candidate]:
     """The best few of the base that can be bought now and fit the conversation; trending ones where it runs out."""
     count = max(1, min(count, MOST_SHOWN))
-    moment = Moment(shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
+    moment = Moment(shopper, shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
     ranked = moment.choose(shop, model, base.unwrap(), top=count, is_short=pb.remaining_s() < SHORT_S)
     for genre in (*sorted(moment.wishes.genres), trends.ALL):
         if len(ranked) >= count:
             break
         more = (await popular.get(genre)).value
-        ranked = merge(ranked, moment.first(shop, moment.unbarred(more or ()), count))
+        ranked = merge(ranked, moment.first(shop, moment.unbarred(shop, more or ()), count))
     return ranked[:count]
 
 

@@ -132,6 +132,7 @@ CREATE INDEX IF NOT EXISTS views_asin ON views (asin, ts);
 CREATE INDEX IF NOT EXISTS views_ts ON views (ts);
 CREATE INDEX IF NOT EXISTS purchases_shopper ON purchases (shopper, ts);
 CREATE INDEX IF NOT EXISTS purchases_asin ON purchases (asin, ts);
+CREATE INDEX IF NOT EXISTS purchases_owner ON purchases (shopper, asin);
 CREATE INDEX IF NOT EXISTS purchases_ts ON purchases (ts);
 CREATE INDEX IF NOT EXISTS reviews_asin ON reviews (asin, ts);
 CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
