@@ -1,9 +1,12 @@
 """The lowest threshold at which the share of wrong answers stays within what the owner allows, with 95 % confidence.
 
-Wordings of one answer go wrong together, so that errors are counted by answer: with y the weight of the errors above a
-threshold and v the sum over answers of the squares of theirs, the upper limit is that of a gamma variable with matched
-mean and variance, ``(y + m)`` and ``(v + m^2)``, m the largest weight: the limit of a weighted sum of Poisson counts
-(Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997), over clusters.
+With y the weight of the errors above a threshold, v its variance and m the largest weight, the upper limit is that of a
+gamma variable with matched mean and variance, ``(y + m)`` and ``(v + m^2)``: the limit of a weighted sum of Poisson
+counts (Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997).
+
+Wordings of one answer go wrong together, so that v is the variance of a sum over C answers with errors e_c,
+``C / (C - 1) sum (e_c - y / C)^2`` (Cochran, Sampling techniques, 3rd ed., sec. 9.2), and never less than it would be if
+each went wrong by itself.
 """
 
 from __future__ import annotations
@@ -48,12 +51,22 @@ def upper_limits(wrong: Flags | Floats, weights: Floats, clusters: Places, *, pe
     """The upper limit of the share of errors when the first 1, 2, ... n rows are served, shape (n,)."""
     errors = weights * wrong
     total = np.cumsum(weights) if per == "served" else np.full(len(weights), weights.sum())
+    y = np.cumsum(errors)
     m = float(weights.max())
-    mean, variance = np.cumsum(errors) + m, np.cumsum(_squares(errors, clusters)) + m * m
+    mean, variance = y + m, np.maximum(_variance(errors, clusters), np.cumsum(weights * errors)) + m * m
     # Limits change only where an error is met: one quantile per error is enough.
     _, first, back = np.unique(mean, return_index=True, return_inverse=True)
     quantile = gamma_quantile(CONFIDENCE, mean[first] ** 2 / variance[first])
-    found: Floats = quantile[back] * variance / mean / total
+    limits: Floats = quantile[back] * variance / mean / total
+    return limits
+
+
+def _variance(errors: Floats, clusters: Places) -> Floats:
+    """Of the sum of the first 1, 2, ... n errors, from how they differ between clusters; one alone tells nothing."""
+    squares, count = np.cumsum(_squares(errors, clusters)), len(np.unique(clusters))
+    if count == 1:
+        return squares
+    found: Floats = (squares - np.cumsum(errors) ** 2 / count) * count / (count - 1)
     return found
 
 
