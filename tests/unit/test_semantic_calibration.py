@@ -130,16 +130,18 @@ def test_a_quadratic_model_does_not_extrapolate():
     assert model.log_odds(np.array([[9.0, -9.0]])) == model.log_odds(np.array([[model.high[0], model.low[1]]]))
 
 
-def test_the_upper_limit_is_the_stated_formula():
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_upper_limit_is_the_stated_formula(fixed):
     """Row by row, the limit equals the gamma quantile of the cluster sums, counted the slow way."""
     rng = np.random.default_rng(3)
     wrong, weights, answers = rng.random(60) < 0.2, rng.choice([0.2, 0.8], 60), rng.integers(0, 7, 60)
-    found = upper_limits(wrong, weights, answers)
+    found = upper_limits(wrong, weights, answers, fixed=fixed)
     for n in range(1, 61):
         errors = (weights * wrong)[:n]
         sums = [errors[answers[:n] == a].sum() for a in range(7)]
         y = errors.sum() + 0.8
-        v = max(7 * np.var(sums, ddof=1), (errors * weights[:n]).sum()) + 0.8**2
+        v = 7 * np.var(sums, ddof=1) if fixed else np.square(sums).sum()
+        v = max(v, (errors * weights[:n]).sum()) + 0.8**2
         assert found[n - 1] == pytest.approx(stats.gamma.ppf(0.95, y * y / v, scale=v / y) / weights[:n].sum())
 
 
