@@ -10,7 +10,7 @@ COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --gen
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
-DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray
+DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray --extra usearch
 
 .PHONY: help setup demo test test-fast check bench mutants lock clean
 

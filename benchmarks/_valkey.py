@@ -6,12 +6,13 @@ The standard library only, so that peers can use it in their environment.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 
 def installed() -> str | None:
@@ -20,19 +21,25 @@ def installed() -> str | None:
 
 
 @contextlib.contextmanager
-def serving(*, durable: bool = False) -> Iterator[int]:
-    """The port of a server that has started; ``durable`` syncs each write, else nothing is kept, which is faster."""
-    program = installed()
+def serving(
+    *, durable: bool = False, program: os.PathLike[str] | None = None, modules: Sequence[os.PathLike[str]] = ()
+) -> Iterator[int]:
+    """The port of a server that has started; ``durable`` syncs each write, else nothing is kept, which is faster.
+
+    ``program`` is the one on the PATH by default; ``modules`` are files that it loads.
+    """
+    program = program or installed()
     if program is None:
         raise SystemExit("needs valkey-server (or redis-server) on the PATH")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir"]
+    words = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    words += [word for module in modules for word in ("--loadmodule", module)]
     kept = ["--appendonly", "yes", "--appendfsync", "always"] if durable else ["--appendonly", "no"]
     with (
         tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen([*words, folder, *kept], stdout=subprocess.DEVNULL) as server,
+        subprocess.Popen([*words, "--dir", folder, *kept], stdout=subprocess.DEVNULL) as server,
     ):
         try:
             _wait(port, server)

@@ -2,7 +2,8 @@
 
 ``--mode bank``: aliases are known beforehand, test questions are new; the bound is per served answer. Again with 18 %
 of the answers taken out of the bank, whose questions it must refuse. ``--mode stream``: an empty cache is asked all
-questions, and learns from those that it did not answer. ``--mode speed``: a lookup with its decision.
+questions, and learns from those that it did not answer; peers are asked the same in the same orders, with the same
+vectors, in an environment of their own. ``--mode speed``: a lookup with its decision.
 
 Any labelled CSV file will do (``--data``, columns text,label; the label ``oos`` is out of scope); without one BANKING77
 is read from the shared data folder (``PARBAKE_DATA``). Embeddings are computed once and kept in the cache folder.
@@ -42,14 +43,15 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--mode", choices=("bank", "stream", "speed"), default="bank")
     parser.add_argument("--aliases", type=int, default=20, metavar="K", help="per answer, in mode bank")
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--peers", type=int, default=3, metavar="N", help="seeds of peers in mode stream (0: none)")
     return parser.parse_args()
 
 
 def interval(values: list[float]) -> str:
     """The mean and the half width of its 95 % interval over the seeds (Student's t)."""
     if len(values) < 2:
-        return f"{mean(values):.1f}"
-    return f"{mean(values):.1f} +- {T95.get(len(values), 2.0) * stdev(values) / len(values) ** 0.5:.1f}"
+        return f"{mean(values):.2f}"
+    return f"{mean(values):.2f} +- {T95.get(len(values), 2.0) * stdev(values) / len(values) ** 0.5:.2f}"
 
 
 def table(found: dict[str, bank.Outcome], seeds: int) -> list[list[str]]:
@@ -101,11 +103,16 @@ def _bound_goals(found: dict[str, bank.Outcome], where: str) -> list[Goal]:
 
 def stream_mode(data: Questions, chosen: argparse.Namespace) -> None:
     """Print every policy over the seeds."""
-    runs = {name: [stream.run(data, seed, name) for seed in range(chosen.seeds)] for name in stream.POLICIES}
+    runs = stream.peers(data, chosen.peers) if chosen.peers else {}
+    runs |= {name: [stream.run(data, seed, name) for seed in range(chosen.seeds)] for name in stream.POLICIES}
     hits = {name: [r.hits for r in found] for name, found in runs.items()}
     wrong = {name: [r.wrong for r in found] for name, found in runs.items()}
-    rows = [[n, interval(hits[n]), interval(wrong[n]), f"{mean(r.stored for r in runs[n]):,.0f}"] for n in runs]
-    print(f"{data.name}: {len(data.texts):,} questions to an empty cache, {chosen.seeds} seeds\n")
+    rows = []
+    for name, found in runs.items():
+        of_hits = interval([100.0 * r.wrong / r.hits if r.hits else 0.0 for r in found])
+        stored = f"{mean(r.stored for r in found):,.0f}"
+        rows.append([name, str(len(found)), interval(hits[name]), interval(wrong[name]), of_hits, stored])
+    print(f"{data.name}: {len(data.texts):,} questions to an empty cache\n")
     goals = []
     for percent in (1, 2, 5):
         name = f"calibrated, {percent} % of requests"
@@ -115,7 +122,7 @@ def stream_mode(data: Questions, chosen: argparse.Namespace) -> None:
     value = mean(hits["calibrated, 1 % of requests"])
     goals.append(Goal("hits at 1 % wrong per request", value, "%", ">= 60", value >= 60))
     figures = {f"{n}: hits": mean(h) for n, h in hits.items()} | {f"{n}: wrong": mean(w) for n, w in wrong.items()}
-    columns = ("policy", "hits %", "wrong % of requests", "stored")
+    columns = ("policy", "seeds", "hits %", "wrong % of requests", "wrong % of hits", "stored")
     report("faq", columns, rows, figures=figures, goals=goals)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+import _peers
 import numpy as np
 
-from _faq.data import NO_LABEL, Questions
+from _faq.data import NO_LABEL, Places, Questions
 from parbake.semantic.adaptive import AdaptivePolicy
 from parbake.semantic.calibrate import Bound
 from parbake.semantic.head import MAX_ALIASES
@@ -16,6 +19,9 @@ from parbake.semantic.per_entry import PerEntryPolicy
 from parbake.semantic.policy import Policy, fixed
 
 ERRORS = (0.01, 0.02, 0.05)
+
+
+PEERS = ("gptcache", "redisvl")
 
 
 @dataclass(frozen=True)
@@ -37,15 +43,39 @@ POLICIES: dict[str, Callable[[int], Policy]] = {
 }
 
 
+def answers(data: Questions) -> Places:
+    """Of each question, as a number; what has no label has an answer that no other question has."""
+    own = len(data.answers) + np.arange(len(data.labels))
+    return np.where(data.labels == NO_LABEL, own, data.labels)
+
+
+def order(data: Questions, seed: int) -> Places:
+    """In which the questions are asked."""
+    return np.random.default_rng(seed).permutation(len(data.texts))
+
+
+def peers(data: Questions, seeds: int) -> dict[str, list[Run]]:
+    """The same questions in the same orders, with the same vectors, asked of each peer, by its name and version."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "stream.npz"
+        orders = np.stack([order(data, seed) for seed in range(seeds)])
+        np.savez(file, vectors=data.vectors, answers=answers(data), orders=orders)
+        for peer in PEERS:
+            made = _peers.run(f"stream_{peer}.py", str(file), timeout_s=3_600.0)
+            runs = [Run(r["hits"], r["wrong"], int(r["stored"])) for r in made["runs"]]
+            found[f"{made['name']} {made['version']}, {made['used']}"] = runs
+    return found
+
+
 def run(data: Questions, seed: int, name: str) -> Run:
-    """Ask all questions in an order of their own. What has no label has an answer that no other question has."""
+    """Ask all questions in an order of their own."""
     policy = POLICIES[name](seed)
     cache = Neighbours(MAX_ALIASES if policy.ranking == "head" else None)
-    order = np.random.default_rng(seed).permutation(len(data.texts))
+    known = answers(data)
     hits = wrong = 0
-    for number in order:
-        vector, label = data.vectors[number], int(data.labels[number])
-        answer = label if label != NO_LABEL else len(data.answers) + int(number)
+    for number in order(data, seed):
+        vector, answer = data.vectors[number], int(known[number])
         match = cache.match(vector, policy.ranking)
         right = match is not None and match.answer == str(answer)
         if match is not None and policy.refusal(match) is None:
@@ -57,4 +87,4 @@ def run(data: Questions, seed: int, name: str) -> Run:
             if right and not policy.adds_aliases:
                 continue
         cache.add(vector, answer, str(number))
-    return Run(100.0 * hits / len(order), 100.0 * wrong / len(order), len(cache))
+    return Run(100.0 * hits / len(known), 100.0 * wrong / len(known), len(cache))

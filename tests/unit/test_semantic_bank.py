@@ -390,6 +390,35 @@ def test_the_per_entry_rule_needs_observations_of_its_own():
     assert policy.refusal(other) == "few_observations"
 
 
+def test_an_entry_that_was_never_wrong_is_explored_less_and_less():
+    """Observations that one cosine parts give confidence that grows with their number."""
+    policy, near = PerEntryPolicy(0.02), Match("a", 1, 1, 0.9, "entry")
+    found = []
+    for _ in range(40):
+        policy.observe(near, right=True)
+        found.append(policy.exploring(near))
+    assert found == sorted(found, reverse=True)
+    assert found[4] < 0.9
+    assert found[-1] < 0.5
+
+
+def test_the_per_entry_rule_keeps_its_bound_whatever_the_entries_are_like():
+    """Over entries of any slope and middle at most ``delta`` of all requests are served wrongly, and many are served."""
+    rng = np.random.default_rng(0)
+    policy, served, wrong, requests = PerEntryPolicy(0.05), 0, 0, 20_000
+    slope, middle = rng.uniform(10, 50, 100), rng.uniform(0.5, 1.0, 100)
+    for _ in range(requests):
+        entry, cosine = int(rng.integers(100)), float(rng.uniform(0.4, 1.0))
+        match = Match("a", 1, 1, cosine, str(entry))
+        right = bool(rng.random() < 1 / (1 + np.exp(-slope[entry] * (cosine - middle[entry]))))
+        if policy.refusal(match) is None:
+            served, wrong = served + 1, wrong + (not right)
+        else:
+            policy.observe(match, right=right)
+    assert wrong <= 0.05 * requests
+    assert served >= 0.2 * requests
+
+
 @pytest.mark.parametrize("bad", [lambda: fixed(1.5), lambda: PerEntryPolicy(0), lambda: AdaptivePolicy(audits=0)])
 def test_settings_that_mean_nothing_are_refused(bad):
     """A typed error, not a policy that serves anything."""

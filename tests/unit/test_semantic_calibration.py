@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 
 import parbake as pb
 from parbake.semantic.arrays import unit_rows
-from parbake.semantic.calibrate import Bound, calibrate, trials
+from parbake.semantic.calibrate import Bound, Trials, calibrate, cross_fitted, trials
 from parbake.semantic.features import FEATURES, features, gather
 from parbake.semantic.gamma import gamma_cdf, gamma_quantile
 from parbake.semantic.head import RIDGE, fit, kernel
@@ -130,15 +130,18 @@ def test_a_quadratic_model_does_not_extrapolate():
     assert model.log_odds(np.array([[9.0, -9.0]])) == model.log_odds(np.array([[model.high[0], model.low[1]]]))
 
 
-def test_the_upper_limit_is_the_stated_formula():
+@pytest.mark.parametrize("fixed", [True, False])
+def test_the_upper_limit_is_the_stated_formula(fixed):
     """Row by row, the limit equals the gamma quantile of the cluster sums, counted the slow way."""
     rng = np.random.default_rng(3)
     wrong, weights, answers = rng.random(60) < 0.2, rng.choice([0.2, 0.8], 60), rng.integers(0, 7, 60)
-    found = upper_limits(wrong, weights, answers)
+    found = upper_limits(wrong, weights, answers, fixed=fixed)
     for n in range(1, 61):
         errors = (weights * wrong)[:n]
+        sums = [errors[answers[:n] == a].sum() for a in range(7)]
         y = errors.sum() + 0.8
-        v = sum(errors[answers[:n] == a].sum() ** 2 for a in range(7)) + 0.8**2
+        v = 7 * np.var(sums, ddof=1) if fixed else np.square(sums).sum()
+        v = max(v, (errors * weights[:n]).sum()) + 0.8**2
         assert found[n - 1] == pytest.approx(stats.gamma.ppf(0.95, y * y / v, scale=v / y) / weights[:n].sum())
 
 
@@ -147,6 +150,28 @@ def test_errors_of_one_answer_count_for_more():
     wrong, weights = np.arange(100) < 10, np.ones(100)
     together = upper_limits(wrong, weights, np.zeros(100, int))[-1]
     assert together > upper_limits(wrong, weights, np.arange(100))[-1]
+
+
+def test_the_upper_limit_is_above_the_true_share_nineteen_times_in_twenty():
+    """Simulated answers with risks of their own and two weights of errors: the limit covers what was true."""
+    rng = np.random.default_rng(0)
+    answers, rows, covered = 60, 20, 0
+    owner, outside = np.repeat(np.arange(answers), 2 * rows), np.tile(np.arange(2 * rows) >= rows, answers)
+    weights = np.where(outside, 0.2, 0.8)
+    for _ in range(400):
+        risk = np.where(outside, 0.1, 0.02) * rng.gamma(2.0, 0.5, (answers, 1)).repeat(2 * rows, axis=1).ravel()
+        covered += upper_limits(rng.random(len(owner)) < risk, weights, owner)[-1] >= 0.8 * 0.02 + 0.2 * 0.1
+    assert 0.93 <= covered / 400 <= 0.99
+
+
+def test_no_fold_sees_other_wordings_of_the_answers_it_judges():
+    """Where a feature tells the answer only, its odds come from the other answers: those of each fold are alike."""
+    owner = np.repeat(np.arange(20), 30)
+    wrong = owner >= 10
+    columns = np.where(np.arange(20)[:, None] == np.arange(20), 1.0, 0.0)[owner]
+    found = Trials(columns, wrong, np.zeros(600, bool), np.arange(600), owner)
+    odds = cross_fitted(found, np.ones(600), 0)
+    assert np.abs(odds).max() < 1.0
 
 
 def test_the_threshold_is_the_lowest_that_holds_and_never_splits_equals():

@@ -90,5 +90,13 @@ def _learned(known: list[Row], last: list[Row], bound: Bound) -> tuple[Quadratic
     guessed = 1.0 - sigmoid(odds)
     errors = np.array([g if o is None else o for g, (_, o, _) in zip(guessed, last, strict=True)])
     clusters = np.unique([answer for _, _, answer in last], return_inverse=True)[1]
-    least = lowest_threshold(odds, errors, np.ones(len(last)), clusters, error=bound.error, per=bound.per)
+    least = lowest_threshold(
+        odds,
+        errors,
+        np.ones(len(last)),
+        clusters,
+        error=bound.error,
+        per=bound.per,
+        fixed=False,  # new answers keep coming
+    )
     return model, None if least is None else max(0.0, least)  # never what is rather wrong than right
