@@ -15,7 +15,6 @@ from gptcache.adapter.api import get, init_similar_cache, put
 from gptcache.embedding.base import BaseEmbedding
 from numpy.typing import NDArray
 
-
 FOLDER = tempfile.TemporaryDirectory()  # removed at exit, after GPTCache has flushed into it
 
 

@@ -403,7 +403,7 @@ def test_an_entry_that_was_never_wrong_is_explored_less_and_less():
 
 
 def test_the_per_entry_rule_keeps_its_bound_whatever_the_entries_are_like():
-    """Over entries of any slope and middle at most ``delta`` of all requests are served wrongly, and many are served."""
+    """Over entries of any slope and middle at most ``delta`` of requests are served wrongly, and many are served."""
     rng = np.random.default_rng(0)
     policy, served, wrong, requests = PerEntryPolicy(0.05), 0, 0, 20_000
     slope, middle = rng.uniform(10, 50, 100), rng.uniform(0.5, 1.0, 100)
