@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from parbake.cli import ending
 from parbake.cli.audit import EPILOG as AUDIT_EPILOG
 from parbake.cli.audit import audit
 from parbake.cli.costs import EPILOG as COSTS_EPILOG
@@ -107,7 +108,14 @@ def worker(
             from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
 
             stack.enter_context(exposed(application.counters, metrics_port))
-        asyncio.run(work())
+        try:
+            ending.run(work())
+        except KeyboardInterrupt:
+            typer.echo("parbake: interrupted", err=True)
+            ending.leave(ending.INTERRUPTED)
+        except SystemExit:
+            ending.leave(0)
+    ending.leave(0)  # its parent has ended
 
 
 async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
