@@ -32,12 +32,13 @@ def described(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, as it may be kept and shown: one line of at most 500 characters, secrets masked.
+    """What an error says, as it may be kept and shown: one line of at most 500 printable characters, secrets masked.
 
     Masked is what looks like one: credentials in an address, the value after a name such as ``password=``.
     """
     text = str(error) if isinstance(error, ParbakeError) else described(error)
-    text = " ".join(text[: 4 * REASON].split()).removesuffix(":")
+    words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * REASON].split())
+    text = " ".join(filter(None, words)).removesuffix(":")
     text = _SCHEME.sub(r"\1 ***", _ADDRESS.sub("//***@", text))
     text = _NAMED.sub(r"\1***", text)
     return text if len(text) <= REASON else f"{text[: REASON - 1]}…"

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.validation import one_line
 
 
 class Unspeakable(Exception):
@@ -170,6 +171,27 @@ async def test_whatever_else_fails_is_one_failed_run(world, monkeypatch):
     assert await troubled.due() == ["apart"]
     assert [(alert.kind, alert.task) for alert in troubled.alerts] == [("run_failed", "row")]
     assert "FileNotFoundError" in troubled.alerts[0].message
+
+
+TALKATIVE = ValueError("cannot reach\nredis://shop:hunter2@cache:6379\x1b[31m\x00 with password=\x00hunter2\n")
+
+
+async def test_what_is_told_of_a_failure_is_one_line_without_secrets(world, caplog):
+    """In the alert and in the log, as in what is kept of the run; no character of it moves a terminal's cursor."""
+    troubled = Troubled(world)
+    troubled.trouble = {"task": TALKATIVE}
+    assert await troubled.due() == ["apart"]
+    told = "row: ValueError: cannot reach redis://***@cache:6379[31m with password=***"
+    assert troubled.alerts[0].message == told
+    assert [r.getMessage() for r in caplog.records if r.name == "parbake.schedule"] == [f"row: run failed: {told}"]
+    assert (await troubled.app.runs(troubled.row)).under_way.failure == told
+
+
+@pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x9b", "\u202e", "\u2028", "\ud800", "\r"])
+def test_a_line_holds_what_can_be_printed(character):
+    """Control characters are left out, spaces of any kind are one space, and other scripts stay."""
+    said = one_line(ValueError(f"ä{character} 日本\t…"))
+    assert said == "ValueError: ä 日本 …"
 
 
 async def test_a_worker_that_is_cancelled_ends(world):

@@ -38,9 +38,10 @@ from parbake.cli.tasks import EPILOG as TASKS_EPILOG
 from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
-from parbake.errors import ParbakeError
+from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
+from parbake.validation import one_line
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
@@ -164,5 +165,6 @@ def main() -> None:
     try:
         cli()
     except ParbakeError as error:
-        typer.echo(f"parbake: {error}", err=True)
+        quotes = isinstance(error, ComputeFailed | GateFailed)  # what a task or a gate said
+        typer.echo(f"parbake: {one_line(error) if quotes else error}", err=True)
         sys.exit(1)
