@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
@@ -49,9 +50,11 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
+from parbake.settings import check_object
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.telemetry import Counters
+from parbake.validation import one_line
 
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
@@ -101,6 +104,7 @@ class App:
         much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
         (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
         """
+        _check_kept(store, ledger)
         self.tasks = tasks
         self.store_url = store
         self.sources = tuple(sources)
@@ -108,7 +112,7 @@ class App:
         self.resources = dict(resources or {})
         self.clock: Clock = clock or SystemClock()
         self.ledger_path = Path(ledger) if ledger else None
-        self.alerts = tuple(alerts)
+        self.alerts = _sinks(alerts)
         self.hooks = tuple(hooks)
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
@@ -418,7 +422,7 @@ class App:
         except ForeignSource:
             raise
         except ParbakeError as error:
-            _log.error("polling the outboxes failed and is tried again: %s", error)
+            _log.error("polling the outboxes failed and is tried again: %s", one_line(error))
         except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
             _log.exception("polling the outboxes failed and is tried again")
 
@@ -437,6 +441,26 @@ class App:
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
+
+
+def _check_kept(store: Any, ledger: Any) -> None:
+    if not isinstance(store, str):
+        check_object(
+            store, "read", "stamp", field="store", error=BadInput,
+            expected="a URL such as lmdb:///var/lib/shop, or a store",
+        )  # fmt: skip
+    if ledger is not None and not isinstance(ledger, str | PathLike):
+        raise BadInput(f"ledger={ledger!r}: expected the path of an SQLite file, or None", field="ledger")
+
+
+def _sinks(alerts: Any) -> tuple[AlertSink, ...]:
+    expected = "a list of sinks, such as [pb.LogSink()]"
+    if not isinstance(alerts, Iterable) or isinstance(alerts, str | bytes):
+        raise BadInput(f"alerts={alerts!r}: expected {expected}", field="alerts")
+    found = tuple(alerts)
+    for sink in found:
+        check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
+    return found
 
 
 def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:

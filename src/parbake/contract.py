@@ -15,6 +15,7 @@ import msgspec
 
 from parbake.duration import Duration, humanize, seconds
 from parbake.errors import ContractError
+from parbake.settings import check_flag
 
 if TYPE_CHECKING:
     from parbake.tasks import Task
@@ -187,6 +188,7 @@ def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = 
     With ``off_peak`` a run starts where traffic is lowest between as long before the end of the period as the freshness
     SLA lets it start after, and that.
     """
+    check_flag(off_peak, field="refresh.off_peak", error=ContractError)
     period_s = seconds(period, field="refresh.period")
     return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
 
@@ -198,6 +200,7 @@ def planned(period: Duration | None = None, *, budget: Duration | None = None, o
     or rolled back, by ``parbake planned``.
     """
     if period is None:
+        check_flag(off_peak, field="refresh.off_peak", error=ContractError)
         return Every(0.0, 0.0 if budget is None else seconds(budget, field="refresh.budget"), off_peak, planned=True)
     return replace(every(period, budget=budget, off_peak=off_peak), planned=True)
 

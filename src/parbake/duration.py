@@ -21,7 +21,7 @@ def seconds(value: Duration, *, field: str) -> float:
         result = value.total_seconds()
     elif isinstance(value, str):
         result = _parse(value, field)
-    elif isinstance(value, int | float):
+    elif isinstance(value, int | float) and not isinstance(value, bool):
         result = float(value)
     else:
         raise ContractError(f"{field}={value!r}: expected {type_hint}", field=field)

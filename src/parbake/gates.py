@@ -149,6 +149,12 @@ def _check_quality(gate: Any) -> None:
         why = "expected a function that returns a reason not to promote, or None"
     elif any(map(inspect.iscoroutinefunction, (gate, type(gate).__call__))):
         why = "a gate runs in a thread, where nothing awaits it; declare it with def"
+    elif any(
+        is_one(function)
+        for is_one in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+        for function in (gate, type(gate).__call__)
+    ):
+        why = "a gate is called once, and what it yields is heard by nobody; let it return the reason"
     else:
         return
     raise ContractError(f"gates.quality={gate!r}: {why}", field="gates.quality")

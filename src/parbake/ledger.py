@@ -26,6 +26,8 @@ ENTRIES_KEPT = 200_000
 SERVES_KEPT_DAYS = 35
 TRIM_EVERY, TRIM_AT = 1_000, 1
 """So many flushes, or minutes at the usual load, lie between two looks at what is too old."""
+_OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
+"""What SQLite answers of a file that is no database, is a damaged one, or has tables of another shape."""
 _log = logging.getLogger("parbake.ledger")
 _DDL = """
 CREATE TABLE IF NOT EXISTS spending(ts REAL, kind TEXT, task TEXT, key BLOB, lane TEXT, outcome TEXT, seconds REAL,
@@ -75,7 +77,6 @@ class Ledger:
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
         """Write to ``path``; key heat comes from ``counters``."""
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._counters = counters
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
@@ -177,15 +178,30 @@ class Ledger:
             return []
 
     def _open(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=NORMAL")
-            connection.executescript(_DDL)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            raise StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger") from error
+        with contextlib.ExitStack() as opened:
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+                opened.callback(connection.close)
+                connection.execute("PRAGMA journal_mode=WAL")
+                connection.execute("PRAGMA synchronous=NORMAL")
+                connection.executescript(_DDL)
+            except (OSError, sqlite3.DatabaseError) as error:
+                raise self._refused(error) from error
+            opened.pop_all()
         return connection
+
+    def _refused(self, error: OSError | sqlite3.DatabaseError) -> StoreError:
+        """What is said of the file itself, and what of the disk or of who else uses it."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is not None and code & 0xFF in _OF_THE_FILE:
+            return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
+        why = error.strerror if isinstance(error, OSError) else error
+        return StoreError(
+            f"the ledger {self._path} cannot be written ({why}); make room for it and the folder writable, or name "
+            "another file",
+            field="ledger",
+        )
 
     def _work(self) -> None:
         while True:

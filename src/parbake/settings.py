@@ -18,6 +18,18 @@ def check_whole(
         raise error(f"{of}{field}={value!r}: expected {expected}", field=field)
 
 
+def check_flag(value: Any, *, field: str, error: type[ParbakeError]) -> None:
+    """Raise ``error`` unless a value is ``True`` or ``False``: of anything else one reads what it does not mean."""
+    if not isinstance(value, bool):
+        raise error(f"{field}={value!r}: expected True or False", field=field)
+
+
+def check_object(value: Any, *methods: str, field: str, error: type[ParbakeError], expected: str) -> None:
+    """Raise ``error``, saying what was ``expected``, unless a value is an object (and no class) with these methods."""
+    if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods):
+        raise error(f"{field}={value!r}: expected {expected}", field=field)
+
+
 def check_number(
     value: Any, *, field: str, error: type[ParbakeError], expected: str, fits: Callable[[float], bool]
 ) -> None:

@@ -23,13 +23,22 @@ def without_credentials(url: str) -> str:
     return re.sub("//.*@", "//***@", url)
 
 
+def described(error: BaseException) -> str:
+    """The class of an error and what it says, also where it cannot say it."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception as unsaid:  # noqa: BLE001 - whatever it is: the first error is the one to tell of
+        return f"{type(error).__name__} (its message cannot be read: {type(unsaid).__name__})"
+
+
 def one_line(error: BaseException) -> str:
-    """What an error says, as it may be kept and shown: one line of at most 500 characters, secrets masked.
+    """What an error says, as it may be kept and shown: one line of at most 500 printable characters, secrets masked.
 
     Masked is what looks like one: credentials in an address, the value after a name such as ``password=``.
     """
-    text = str(error) if isinstance(error, ParbakeError) else f"{type(error).__name__}: {error}"
-    text = " ".join(text[: 4 * REASON].split()).removesuffix(":")
+    text = str(error) if isinstance(error, ParbakeError) else described(error)
+    words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * REASON].split())
+    text = " ".join(filter(None, words)).removesuffix(":")
     text = _SCHEME.sub(r"\1 ***", _ADDRESS.sub("//***@", text))
     text = _NAMED.sub(r"\1***", text)
     return text if len(text) <= REASON else f"{text[: REASON - 1]}…"

@@ -27,15 +27,27 @@ import parbake as pb
 tasks = pb.Registry()
 
 
+def busy(where):
+    if os.environ.get("SHOP_BUSY") == where:
+        Path("busy").touch()
+        time.sleep(60)
+
+
+def judge(_):
+    busy("gate")
+
+
 def names() -> list[str]:
+    busy("keys")
     return [f"key-{n:03}" for n in range(300)]
 
 
 @tasks.artifact(
     freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team", refresh=pb.every("20m"),
-    keys=names, chunk=1,
+    keys=names, chunk=1, gates=pb.Gates(quality=judge),
 )
 def row(keys: pb.Keys[str]) -> dict[str, str]:
+    busy("task")
     time.sleep(float(os.environ.get("SHOP_PACE", "0")))
     with Path("computed").open("a") as file:
         file.write(f"{os.getpid()} {keys[0]}\\n")
@@ -60,9 +72,10 @@ class Shop:
         (folder / "shop.py").write_text(SHOP.replace("STORE", str(folder / "store")))
         (folder / "temporary").mkdir()
 
-    def start(self, *words, pace=0.0):
+    def start(self, *words, pace=0.0, busy=""):
         """Start a command in a process group of its own, as a shell does."""
-        variables = {**os.environ, "SHOP_PACE": str(pace), "TMPDIR": str(self.folder / "temporary")}
+        said = {"SHOP_PACE": str(pace), "SHOP_BUSY": busy, "TMPDIR": str(self.folder / "temporary")}
+        variables = {**os.environ, **said}
         process = subprocess.Popen(
             [sys.executable, "-m", "parbake", *words], cwd=self.folder, env=variables, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -228,6 +241,31 @@ def test_an_interrupted_run_ends_at_once_with_one_line(shop):
     assert (status, "interrupted" in said) == (0, True)
     status, said, _ = shop.run("materialize", "shop:app", "row")
     assert (status, "an interrupted run was continued" in said) == (0, True)
+
+
+@pytest.mark.parametrize("where", ["task", "keys", "gate"])
+@pytest.mark.parametrize(
+    ("words", "number", "ends"),
+    [
+        ("materialize shop:app row", signal.SIGINT, (130, ["interrupted; the next run of row continues where"])),
+        ("worker shop:app", signal.SIGINT, (130, ["interrupted"])),
+        ("worker shop:app", signal.SIGTERM, (0, [])),
+    ],
+)
+def test_a_busy_thread_does_not_delay_the_end(shop, where, words, number, ends):
+    """A function cannot be ended, but its process is; what it was busy with is free to be continued at once."""
+    status, says = ends
+    running = shop.start(*words.split(), busy=where)
+    eventually((shop.folder / "busy").exists)
+    told_at = time.monotonic()
+    os.killpg(running.pid, number)
+    _, complained = running.communicate(timeout=20)
+    assert time.monotonic() - told_at < 5, "about a second, on a machine with nothing else to do"
+    assert running.returncode == status, complained
+    lines = [line for line in complained.splitlines() if line and " left " not in line]  # but for the bar
+    assert len(lines) == len(says), complained
+    assert all(line.startswith(f"parbake: {word}") for line, word in zip(lines, says, strict=True))
+    assert asyncio.run(shop.state()).under_way.standing(time.time()) == "interrupted"
 
 
 def test_processes_that_compute_for_long_do_not_delay_an_interruption(shop):

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 import parbake as pb
+from parbake.cli import main as commands
 from parbake.cli.main import cli, main
 from parbake.errors import PortTaken
 from parbake.metrics.prometheus import exposed
@@ -233,3 +234,22 @@ def test_errors_are_one_plain_line(monkeypatch, capsys):
         main()
     assert caught.value.code == 1
     assert capsys.readouterr().err.startswith("parbake: APP='nowhere'")
+
+
+def test_what_a_task_said_is_one_plain_line_without_secrets(run, monkeypatch, capsys):
+    """However many lines its error has, and whatever moves a terminal's cursor in it."""
+    monkeypatch.setenv("SHOP_FAILS", "no answer\x1b[31m from\nredis://shop:hunter2@cache\n")
+    failed = run("materialize", "shop:app", "answer").exception
+    monkeypatch.setattr(commands, "cli", raising(failed))
+    with pytest.raises(SystemExit):
+        main()
+    assert capsys.readouterr().err == "parbake: answer: ValueError: no answer[31m from redis://***@cache\n"
+
+
+def raising(error):
+    """Return a function that raises an error."""
+
+    def call():
+        raise error
+
+    return call

@@ -149,8 +149,9 @@ async def test_a_failing_key_blocks_no_other(lane, world, error):
     assert lane.calls.count("b") == 2
 
 
-async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch):
-    """Keys behind an unreadable one stay queued."""
+@pytest.mark.parametrize("error", [pb.StoreError("for a moment"), RuntimeError("a fault"), asyncio.CancelledError()])
+async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch, error):
+    """Keys behind an unreadable one stay queued, whatever it fails with."""
     await lane.warm(world, "a", "b")
     await lane.change(world, "a", "b")
     store, fails = lane.app.engine.store, [True]
@@ -159,7 +160,7 @@ async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, mon
     async def flaky(task, key, *, generation=0):
         if fails:
             fails.pop()
-            raise pb.StoreError("for a moment")
+            raise error
         return await read(task, key, generation=generation)
 
     monkeypatch.setattr(store, "read", flaky)
@@ -167,6 +168,25 @@ async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, mon
     await asyncio.sleep(0.25)
     await lane.step()
     assert sorted(lane.calls) == ["a", "b"]
+
+
+async def test_a_lane_that_cannot_take_a_step_goes_on(lane, world, monkeypatch):
+    """Also after a fault that nobody thought of."""
+    await lane.warm(world, "a")
+    await lane.change(world, "a")
+    store, fails = lane.app.engine.store, [True]
+    log = store.log
+
+    async def flaky(after, limit):
+        if fails:
+            fails.pop()
+            raise RecursionError("a fault")
+        return await log(after, limit)
+
+    monkeypatch.setattr(store, "log", flaky)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(lane.lane.run(), 0.3)
+    assert lane.calls == ["a"]
 
 
 async def test_keys_without_a_template_are_found_by_their_tags(world):

@@ -1,5 +1,7 @@
 """The ledger: what computes, misses, expiries and events cost."""
 
+import contextlib
+import resource
 import sqlite3
 
 import pytest
@@ -83,3 +85,44 @@ async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
 def test_an_empty_ledger_has_no_costs(ledger):
     """Nothing recorded, nothing summed."""
     assert ledger.hourly() == []
+
+
+@contextlib.contextmanager
+def no_room():
+    """Let no file of this process grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
+    """It says what the disk says, and nothing is to be moved away."""
+    with no_room(), pytest.raises(pb.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
+        Ledger(tmp_path / "ledger.sqlite", Counters(), world.clock)
+    assert caught.value.field == "ledger"
+    assert "move it away" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["folder", "file/ledger.sqlite"])
+def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
+    """Where it is a folder, or lies in what is none."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(pb.StoreError, match=f"{path}.* cannot be ") as caught:
+        Ledger(tmp_path / path, Counters(), world.clock)
+    assert caught.value.field == "ledger"
+    assert "no ledger" not in str(caught.value)
+
+
+def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
+    """Another kind of file, and a database with tables of another shape."""
+    (tmp_path / "text").write_text("no database at all, and long enough to be looked at" * 20)
+    with contextlib.closing(sqlite3.connect(tmp_path / "other")) as other:
+        other.execute("CREATE TABLE spending(amount)")
+    for name, says in (("text", "file is not a database"), ("other", "no such column")):
+        with pytest.raises(pb.StoreError, match=f"{name} is no ledger \\({says}.*; move it away") as caught:
+            Ledger(tmp_path / name, Counters(), world.clock)
+        assert caught.value.field == "ledger"

@@ -1,6 +1,8 @@
 """The folder that an executor's processes share: it goes with its owner, however that one ends."""
 
+import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+import parbake as pb
 from parbake.executors._scratch import LOCK, PREFIX, Scratch, remove_left_over
+from parbake.executors.local import LocalExecutor
 
 OWN = "import sys; from parbake.executors._scratch import Scratch; s = Scratch(); print(s.path, flush=True); input()"
 
@@ -68,3 +72,29 @@ def test_a_folder_that_is_removed_before_it_is_locked_is_made_anew(temporary, mo
     own = Scratch()
     assert str(own.path) == made[1]
     own.close()
+
+
+async def test_a_folder_for_temporary_files_that_is_gone_fails_the_run_and_heals(temporary):
+    """The failure is typed, names the folder and the setting; once it is there again, so are the processes."""
+    executor = LocalExecutor("nowhere:app", processes=1)
+    temporary.rmdir()
+    with pytest.raises(pb.ComputeFailed, match=str(temporary)) as caught:
+        await executor.run(b"")
+    assert caught.value.field == "TMPDIR"
+    temporary.mkdir()
+    with contextlib.closing(Scratch()):  # can be made again
+        assert executor._opened()[1].path.is_dir()
+    await executor.close()
+
+
+async def test_a_folder_that_was_cleared_away_is_made_anew(temporary):
+    """Its processes, which were told the old one, are succeeded by others."""
+    executor = LocalExecutor("nowhere:app", processes=1)
+    pool, models = executor._opened()
+    assert executor._opened() == (pool, models)
+    shutil.rmtree(models.path)
+    another, made = executor._opened()
+    assert made.path.is_dir()
+    assert another is not pool
+    await executor.close()
+    assert list(temporary.iterdir()) == []

@@ -97,6 +97,71 @@ def test_a_quality_gate_is_a_plain_function(value):
     refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
 
 
+def reasons(generation):
+    """Yield what nobody hears."""
+    yield "too few"
+
+
+async def late_reasons(generation):
+    """Yield it later."""
+    yield "too few"
+
+
+class Reasons:
+    """A generator as an object."""
+
+    def __call__(self, generation):
+        """Yield what nobody hears."""
+        yield "too few"
+
+
+@pytest.mark.parametrize("value", [reasons, late_reasons, functools.partial(reasons), Reasons()])
+def test_a_quality_gate_returns_its_reason(value):
+    """What it yields is never heard."""
+    refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
+
+
+@pytest.mark.parametrize("value", ["yes", [5], 1, None, "22:00-06:00"])
+@pytest.mark.parametrize("make", [pb.every, pb.planned])
+def test_a_schedule_is_off_peak_or_not(make, value):
+    """The windows themselves are the app's."""
+    refused(pb.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
+    refused(pb.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
+
+
+def test_a_truth_is_no_duration():
+    """Neither as a period nor as a budget, though it counts as 1 in Python."""
+    refused(pb.ContractError, "refresh.period", True, lambda: pb.every(True))
+    refused(pb.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
+    refused(pb.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
+
+
+class Sink:
+    """An alert sink, as a class."""
+
+    async def send(self, alert):
+        """Hear nothing."""
+
+
+@pytest.mark.parametrize("value", [5, None, "log://", [5], ["log://"], [Sink]])
+def test_alerts_go_to_sinks(value):
+    """A number, an address or a class delivers nothing, and nobody would notice before the first alert."""
+    shown = value[0] if isinstance(value, list) else value
+    refused(pb.BadInput, "alerts", shown, lambda: pb.App(pb.Registry(), alerts=value))
+
+
+@pytest.mark.parametrize("value", [5, None, ["memory://"], dict])
+def test_a_store_is_one_or_its_address(value):
+    """Not found out at the first request."""
+    refused(pb.BadInput, "store", value, lambda: pb.App(pb.Registry(), store=value))
+
+
+@pytest.mark.parametrize("value", [5, True, b"ledger", ["ledger"]])
+def test_a_ledger_is_a_path(value):
+    """Or ``None``."""
+    refused(pb.BadInput, "ledger", value, lambda: pb.App(pb.Registry(), ledger=value))
+
+
 @pytest.mark.parametrize("value", [5, [5], "22-6", ["22:00-22:00"], [None]])
 def test_off_peak_windows_are_read_when_the_app_is_made(value):
     """Not when the first run is looked for."""
@@ -146,7 +211,7 @@ def test_a_cluster_has_an_address(value):
     refused(pb.BadInput, "address", value, lambda: RayExecutor("shop:app", address=value))
 
 
-async def test_what_can_be_meant_is_accepted():
+async def test_what_can_be_meant_is_accepted(tmp_path):
     """The edges of what is allowed, and the types that stand for it."""
     pb.Gates(rows=0, not_finite=1, empty=None, drift=0.1, quality=lambda generation: None)
     pb.Retention(generations=16, size=1)
@@ -155,3 +220,5 @@ async def test_what_can_be_meant_is_accepted():
     executor = LocalExecutor("shop.parts:app.inner", processes=1, nice=0)
     app = pb.App(pb.Registry(), executor=executor, throttle=None, off_peak="22:00-06:00", zone="Europe/Berlin")
     await app.close()
+    store = pb.App(pb.Registry()).engine.store
+    await pb.App(pb.Registry(), store=store, alerts=(Sink(),), ledger=tmp_path / "ledger").close()

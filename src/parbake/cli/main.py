@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from parbake.cli import ending
 from parbake.cli.audit import EPILOG as AUDIT_EPILOG
 from parbake.cli.audit import audit
 from parbake.cli.costs import EPILOG as COSTS_EPILOG
@@ -37,9 +38,10 @@ from parbake.cli.tasks import EPILOG as TASKS_EPILOG
 from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
-from parbake.errors import ParbakeError
+from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import listen, run
 from parbake.lanes.freshness import report
+from parbake.validation import one_line
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
@@ -107,7 +109,14 @@ def worker(
             from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
 
             stack.enter_context(exposed(application.counters, metrics_port))
-        asyncio.run(work())
+        try:
+            ending.run(work())
+        except KeyboardInterrupt:
+            typer.echo("parbake: interrupted", err=True)
+            ending.leave(ending.INTERRUPTED)
+        except SystemExit:
+            ending.leave(0)
+    ending.leave(0)  # its parent has ended
 
 
 async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
@@ -156,5 +165,6 @@ def main() -> None:
     try:
         cli()
     except ParbakeError as error:
-        typer.echo(f"parbake: {error}", err=True)
+        quotes = isinstance(error, ComputeFailed | GateFailed)  # what a task or a gate said
+        typer.echo(f"parbake: {one_line(error) if quotes else error}", err=True)
         sys.exit(1)

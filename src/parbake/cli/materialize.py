@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +24,7 @@ from rich.progress import Task as Bar
 from rich.table import Table
 from rich.text import Text
 
+from parbake.cli import ending
 from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import AppName, load, stored
 from parbake.executors.local import LocalExecutor
@@ -42,8 +42,6 @@ Processes = Annotated[
 Ray = Annotated[
     str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
 ]
-INTERRUPTED = 128 + signal.SIGINT
-"""The exit status that shells give what an interruption ended."""
 EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
 RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
@@ -86,12 +84,12 @@ def materialize(
                 await application.close()
 
     try:
-        run = asyncio.run(work())
+        run = ending.run(work())
     except KeyboardInterrupt:
         if application.executor is not None:  # a second interruption may have come before it was closed
             asyncio.run(application.executor.close())
         typer.echo(f"parbake: interrupted; the next run of {task} continues where this one stood", err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        ending.leave(ending.INTERRUPTED)
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import multiprocessing
+import tempfile
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -69,11 +70,28 @@ class LocalExecutor:
             await asyncio.to_thread(models.close)
 
     def _opened(self) -> tuple[_Pool, Scratch]:
+        if self._models is not None and not self._models.path.is_dir():  # cleared away, as old files are
+            self._models.close()
+            self._models = None
+            if self._pool is not None:  # its processes know the folder that is gone
+                self._pool.leave()
+                self._pool = None
         if self._models is None:
-            self._models = Scratch()
+            self._models = _made()
         if self._pool is None:
             self._pool = _Pool(self.width, self._nice)
         return self._pool, self._models
+
+
+def _made() -> Scratch:
+    try:
+        return Scratch()
+    except OSError as error:
+        raise ComputeFailed(
+            f"no folder for what the processes share can be made in {tempfile.gettempdir()} ({error.strerror}); make "
+            "that folder, or set TMPDIR to one that is there",
+            field="TMPDIR",
+        ) from error
 
 
 class _Pool:

@@ -13,7 +13,6 @@ from typing import Any
 
 from parbake.artifact import Stamp, unpack_stamp
 from parbake.contract import Invalidation
-from parbake.errors import ParbakeError
 from parbake.fence.tags import family, key_from_tag
 from parbake.lanes.refreshing import Heat, Refreshing, monotonic
 from parbake.ports import Clock, Lookup, Raised, Store
@@ -21,6 +20,7 @@ from parbake.serving.demand import Demand
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, Stored
 from parbake.telemetry import Counters
+from parbake.validation import one_line
 
 CURSOR = "event-lane"
 PAGE = 500
@@ -62,8 +62,8 @@ class EventLane:
                     await self._place()
                     is_placed = True
                 worked = await self.step()
-            except ParbakeError as error:
-                _log.error("the event lane could not take a step and goes on: %s", error)
+            except Exception as error:  # noqa: BLE001 - a lane that ends refreshes nothing any more
+                _log.error("the event lane could not take a step and goes on: %s", one_line(error))
                 worked = False
             if not worked:
                 await asyncio.sleep(IDLE_S)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 from parbake.artifact import Stamp
 from parbake.contract import Contract, ServeStale
-from parbake.errors import ParbakeError
 from parbake.ports import Clock, Store
 from parbake.serving.plan import Plan
+from parbake.validation import one_line
 
 EVERY_S = 3600.0
 MARGIN_S = 600.0
@@ -54,8 +54,8 @@ class Housekeeping:
         while True:
             try:
                 await self.step()
-            except ParbakeError as error:
-                _log.error("the sweep failed and is tried again: %s", error)
+            except Exception as error:  # noqa: BLE001 - a sweep that ends lets the store grow
+                _log.error("the sweep failed and is tried again: %s", one_line(error))
             await asyncio.sleep(EVERY_S)
 
 

@@ -5,7 +5,6 @@ Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all come t
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -19,6 +18,7 @@ from parbake.fence.tags import family, raised_by
 from parbake.lanes.parking import everything, parked_change
 from parbake.lanes.recovery import Recovery
 from parbake.ports import Ack, Applied, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
+from parbake.serving.threads import aside
 from parbake.telemetry import Counters
 
 PAGE = 1000
@@ -152,12 +152,12 @@ class Ingest:
     async def _drain_all(self, source: EventSource) -> list[Ack]:
         done, acks = await self._store.applied(source.name), list[Ack]()
         after = done.position
-        extent, rows = await asyncio.to_thread(lambda: (source.extent(), source.poll(after, PAGE)))
+        extent, rows = await aside(lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, done, extent)
         if extent.gone > after:
             acks.append(await self._bridge(source, after, extent.gone))
             after = extent.gone
-            rows = await asyncio.to_thread(source.poll, after, PAGE)
+            rows = await aside(source.poll, after, PAGE)
         while rows:
             self._count_skew(row.at for row in rows)
             for run in _runs(rows) if source.is_gapless else [rows]:
@@ -166,7 +166,7 @@ class Ingest:
                 position = (source.name, after, run[-1].position)
                 acks.append(await self._apply([self._change(source, row) for row in run], position))
                 after = run[-1].position
-            rows = await asyncio.to_thread(source.poll, after, PAGE)
+            rows = await aside(source.poll, after, PAGE)
         if source.is_gapless and extent.last > after:  # given before the poll, and not there
             acks.append(await self._bridge(source, after, extent.last))
         return acks
@@ -215,7 +215,7 @@ async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
     if parts is None:
         return [cast("EventSource", source)]
     try:
-        return await asyncio.to_thread(parts)
+        return await aside(parts)
     except ParbakeError:
         raise
     except Exception as error:
@@ -224,7 +224,7 @@ async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
 
 async def _tells(source: EventSource, done: Applied) -> bool:
     """Whether the event at the applied position is the one that was applied, as far as either can tell."""
-    rows = await asyncio.to_thread(source.poll, done.position - 1, 1) if done.event_id else []
+    rows = await aside(source.poll, done.position - 1, 1) if done.event_id else []
     return not rows or rows[0].position != done.position or rows[0].id.startswith(done.event_id)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,8 @@ from parbake.gates import Generation, Profile, QualityGate
 from parbake.lanes.runs import Runs
 from parbake.ports import Store
 from parbake.serving.plan import Plan
+from parbake.serving.threads import Escaped, aside
+from parbake.validation import described
 
 SAMPLE = 200
 
@@ -35,9 +36,10 @@ async def check(
         values = await _values(plan, generation, store, sample)
         shown = Generation(plan.name, generation, profile, previous, values)
         try:
-            said = await asyncio.to_thread(gates.quality, shown)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:  # in a thread, where no signal raises
-            raise _failed(plan, f"its quality gate raised {type(error).__name__}: {error}") from error
+            said = await aside(gates.quality, shown)
+        except Exception as error:
+            why = str(error) if isinstance(error, Escaped) else described(error)
+            raise _failed(plan, f"its quality gate raised {why}") from error
         objection = _reason(gates.quality, said)
     if objection:
         raise _failed(plan, objection)
@@ -50,7 +52,14 @@ def _reason(gate: QualityGate, said: Any) -> str:
     if inspect.iscoroutine(said):
         said.close()
     name = getattr(gate, "__name__", type(gate).__name__)
-    return f"its quality gate {name} returned {repr(said)[:80]}, neither a reason not to promote (a text) nor None"
+    return f"its quality gate {name} returned {_shown(said)}, neither a reason not to promote (a text) nor None"
+
+
+def _shown(said: Any) -> str:
+    try:
+        return repr(said)[:80]
+    except Exception:  # noqa: BLE001 - whatever its author made of it
+        return f"an object of type {type(said).__name__}"
 
 
 def _failed(plan: Plan, why: str) -> GateFailed:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from parbake.artifact import Stamp, unpack_stamp
-from parbake.errors import ParbakeError
 from parbake.fence.check import is_pending, killed_by
 from parbake.ports import Clock, Store
 from parbake.serving.binding import Context
 from parbake.serving.demand import Demand
+from parbake.serving.exits import is_ours
 from parbake.serving.plan import Plan
 from parbake.telemetry import Counters
+from parbake.validation import one_line
 
 GROUP = 32
 """Keys that are refreshed by one call: what is hottest must not wait for too many others."""
@@ -129,7 +130,9 @@ class Refreshing:
                 return
             self._note_run(needed)
             await self._demand.refresh(plan, [due.key for due in needed], Context(lane="event"))
-        except ParbakeError:
+        except BaseException as error:
+            if is_ours(error):
+                raise
             for due in group:  # one that fails must not keep the others from being made
                 await self._refresh(due)
             return
@@ -150,8 +153,10 @@ class Refreshing:
                 else:  # another process computes it; whether that is new enough shows when it has
                     due.at = monotonic() + LEASED_S
                     self._due.setdefault(name, due)
-        except ParbakeError as error:
-            self._retry(due, error)
+        except BaseException as error:
+            if is_ours(error):
+                raise
+            self._retry(due, one_line(error))
 
     async def _refresh_now(self, due: Due) -> None:
         if not await self._needs(due):
@@ -176,15 +181,15 @@ class Refreshing:
                 return False
         return True
 
-    def _retry(self, due: Due, error: ParbakeError) -> None:
+    def _retry(self, due: Due, why: str) -> None:
         """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
         if due.attempts >= len(RETRY_S):
-            _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, error)
+            _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, why)
             return
         due.at = monotonic() + RETRY_S[due.attempts]
         due.attempts += 1
         self._due.setdefault(due.name, due)
-        _log.warning("%s: refresh failed, will retry: %s", due.plan.name, error)
+        _log.warning("%s: refresh failed, will retry: %s", due.plan.name, why)
 
 
 def monotonic() -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from parbake.errors import ParbakeError
 from parbake.lanes.load import ENOUGH, LoadBoard, Serving
 from parbake.telemetry import Counters
+from parbake.validation import one_line
 
 EVERY_S = 1.0
 WEIGHT = 0.1
@@ -42,6 +42,6 @@ class Reporting:
         while True:
             try:
                 await self.step()
-            except ParbakeError as error:
-                _log.error("the load could not be told and is told again: %s", error)
+            except Exception as error:  # noqa: BLE001 - of a server that ends to tell, batch work thinks that it idles
+                _log.error("the load could not be told and is told again: %s", one_line(error))
             await asyncio.sleep(EVERY_S)

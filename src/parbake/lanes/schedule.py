@@ -9,15 +9,17 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 import msgspec
 
 from parbake.duration import humanize
-from parbake.errors import GateFailed, ParbakeError, RunInProgress
+from parbake.errors import GateFailed, RunInProgress
 from parbake.fence.control import Control
 from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.offpeak import OffPeak, Slot
 from parbake.lanes.runs import PROMOTED
 from parbake.ports import Alert, AlertSink, Clock, Progress, Store
+from parbake.serving.exits import is_ours
 from parbake.serving.plan import Plan
 from parbake.statistics import percentile
 from parbake.tasks import ModelTask
+from parbake.validation import one_line
 
 TICK_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -96,13 +98,19 @@ class Schedule:
             except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
                 self._not_before[plan.ref] = self._clock.now() + LOOK_AGAIN_S
                 _log.info("%s", error)
-            except ParbakeError as error:
-                self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
-                _log.error("%s: run failed: %s", plan.name, error)
-                kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
-                owner = plan.contract.owner
-                await self._notifier.send(Alert(kind, plan.name, owner, str(error), self._clock.now()))
+            except BaseException as error:  # whatever it is, the other tasks go on
+                if is_ours(error):
+                    raise
+                await self._failed(plan, error)
         return runs
+
+    async def _failed(self, plan: Plan, error: BaseException) -> None:
+        self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
+        why = one_line(error)
+        _log.error("%s: run failed: %s", plan.name, why)
+        _log.debug("%s: run failed", plan.name, exc_info=error)
+        kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
+        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, why, self._clock.now()))
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
         """Work until cancelled; ``promoted`` hears of each run."""
@@ -110,8 +118,8 @@ class Schedule:
             try:
                 for run in await self.run_due():
                     await promoted(run)
-            except ParbakeError as error:
-                _log.error("the schedule could not look and goes on: %s", error)
+            except Exception as error:  # noqa: BLE001 - a worker that ends runs nothing any more
+                _log.error("the schedule could not look and goes on: %s", one_line(error))
             await asyncio.sleep(TICK_S)
 
 
@@ -156,6 +164,6 @@ class Watch:
         while True:
             try:
                 await self.check()
-            except ParbakeError as error:
-                _log.error("the watch could not look and goes on: %s", error)
+            except Exception as error:  # noqa: BLE001 - a watch that ends tells nobody any more
+                _log.error("the watch could not look and goes on: %s", one_line(error))
             await asyncio.sleep(TICK_S)

@@ -12,7 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from parbake.artifact import Lane, Meta, Record
-from parbake.errors import BadInput, ComputeFailed, ParbakeError
+from parbake.errors import ComputeFailed, ParbakeError
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.fence.trace import Trace
@@ -20,11 +20,12 @@ from parbake.ports import Clock, Generator, Store
 from parbake.roles import Parameter, Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
-from parbake.serving.exits import is_of_a_signal
+from parbake.serving.exits import is_of_a_signal, is_ours
 from parbake.serving.meter import Metered, Spend
 from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.tasks import Artifact, ModelTask, Refine, Task
+from parbake.validation import described
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -148,17 +149,21 @@ async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]
         if task.is_async and is_of_a_signal(error):
             raise
         raise _failed(task, error) from error
+    except BaseException as error:
+        if is_ours(error):
+            raise
+        raise _failed(task, error) from error
 
 
 def _failed(task: Task, error: BaseException) -> ComputeFailed:
-    return ComputeFailed(f"{task.name}: {type(error).__name__}: {error}", field=task.name)
+    return ComputeFailed(f"{task.name}: {described(error)}", field=task.name)
 
 
 def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     try:
         return _sealed(plan, key, result, run)
-    except (BadInput, TypeError, ValueError, OverflowError, UnicodeError) as error:
+    except Exception as error:
         raise _failed(plan.task, error) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 import traceback
@@ -20,6 +21,17 @@ def is_of_a_signal(error: BaseException) -> bool:
         return True
     handlers = {_code(signal.getsignal(number)) for number in signal.valid_signals()} - {None}
     return any(frame.f_code in handlers for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def is_ours(error: BaseException) -> bool:
+    """Whether whoever called a task is to end with this, asked in the event loop's task that called it.
+
+    A cancellation that nobody asked for is not: something in the call raised it.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        current = asyncio.current_task()
+        return current is None or current.cancelling() > 0
+    return isinstance(error, SystemExit | KeyboardInterrupt | GeneratorExit)
 
 
 def _code(handler: Any) -> Any:

@@ -5,7 +5,6 @@ For tasks that are dear to run (an answer written by a model) and are outdated b
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol, cast
@@ -21,6 +20,7 @@ from parbake.roles import Role
 from parbake.served import Served
 from parbake.serving.binding import Binder, Context
 from parbake.serving.plan import Plan
+from parbake.serving.threads import aside
 from parbake.tasks import Artifact, ModelTask
 
 
@@ -76,7 +76,7 @@ class Revalidation:
             if ref not in models or not same_model(control, context.pointers, ref, generation):
                 return False
             await inputs.read_model(models[ref], control, recording, context)
-        if not await asyncio.to_thread(self._queries_agree, plan, trace, recording):
+        if not await aside(self._queries_agree, plan, trace, recording):
             return False
         artifacts = {t.ref: t for t in plan.task.inputs if isinstance(t, Artifact)}
         for taken in trace.taken:

@@ -11,23 +11,54 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from parbake.errors import ComputeFailed
 from parbake.serving.meter import working
 from parbake.tasks import Task
+from parbake.validation import described
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
+T = TypeVar("T")
 THREADS = min(32, (os.cpu_count() or 1) + 4)
 """In each pool, as in the event loop's own."""
 
 
+class Escaped(Exception):
+    """What was raised in a thread and can be handed on by no future and no coroutine; it is the cause.
+
+    A ``StopIteration`` would be waited for for ever, and an exit or a cancellation be taken for the caller's own.
+    """
+
+
 async def in_thread(task: Task, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a task's function in a thread of its height, within the caller's context variables."""
+    """Call a task's function in a thread of its height, within the caller's context variables.
+
+    Raises :class:`ComputeFailed` for what would otherwise end, or never end, the caller.
+    """
     call = partial(contextvars.copy_context().run, _metered, fn, *args, **kwargs)
-    return await asyncio.get_running_loop().run_in_executor(_pool(task.height), call)
+    try:
+        return await asyncio.get_running_loop().run_in_executor(_pool(task.height), _contained, call)
+    except Escaped as escaped:
+        raise ComputeFailed(f"{task.name}: {escaped}", field=task.name) from escaped.__cause__
+
+
+async def aside(fn: Callable[..., T], *args: Any) -> T:
+    """Call what is not a task's function in a thread of the event loop's own pool; raises :class:`Escaped`, too."""
+    return await asyncio.to_thread(_contained, fn, *args)
+
+
+def _contained(fn: Callable[..., T], *args: Any) -> T:
+    try:
+        return fn(*args)
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration | CancelledError):
+            raise
+        raise Escaped(described(error)) from error  # no signal raises in a thread: the function did
 
 
 def _metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
