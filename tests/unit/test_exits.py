@@ -8,6 +8,7 @@ import threading
 
 import pytest
 
+from parbake.serving import threads
 from parbake.serving.exits import is_of_a_signal
 
 
@@ -80,3 +81,19 @@ def test_a_process_that_is_told_to_end_does_not_go_on(handled):
     handled(signal.SIGTERM, leave)
     with pytest.raises(SystemExit):
         asyncio.run(pb.App(tasks).serve(busy, word="a"))
+
+
+def test_a_process_that_is_told_to_end_while_it_hands_over_to_a_thread_ends(handled, monkeypatch):
+    """The signal interrupts the event loop's thread, and is not the ``def`` task's doing either."""
+    import parbake as pb
+
+    tasks = pb.Registry()
+
+    @tasks.live(why="looks at the moment")
+    def plain(word: pb.Live[str]) -> str:
+        return word
+
+    monkeypatch.setattr(threads, "_pool", lambda _: signal.raise_signal(signal.SIGTERM))
+    handled(signal.SIGTERM, leave)
+    with pytest.raises(SystemExit):
+        asyncio.run(pb.App(tasks).serve(plain, word="a"))

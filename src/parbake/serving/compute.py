@@ -146,7 +146,7 @@ async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]
             raise  # a refine that minds its own budget is treated as one that is cut off
         raise _failed(task, error) from error
     except (SystemExit, KeyboardInterrupt) as error:
-        if task.is_async and is_of_a_signal(error):
+        if is_of_a_signal(error):  # what a function in a thread raises is no exit any more
             raise
         raise _failed(task, error) from error
     except BaseException as error:
