@@ -14,6 +14,7 @@ from parbake.semantic.head import Head, fit
 
 ERRORS = (0.01, 0.02, 0.05)
 FIXED = (0.8, 0.85, 0.92)
+OUTSIDE = 0.18  # of the questions, where answers are held out
 Tick = Callable[[], None]
 
 
@@ -59,7 +60,8 @@ class Outcome:
 def draw(data: Questions, aliases: int, seed: int, *, held_out: float) -> Trial:
     """Aliases drawn for each answer; the test questions are the data's own, or all the others.
 
-    A share ``held_out`` of the answers is left out of the bank: questions near it that it cannot answer.
+    A share ``held_out`` of the answers is left out of the bank: questions near it that it cannot answer, of which as
+    many are asked as make up 18 % of all.
     """
     rng = np.random.default_rng(seed)
     out = set(rng.permutation(len(data.answers))[: round(held_out * len(data.answers))].tolist())
@@ -73,7 +75,15 @@ def draw(data: Questions, aliases: int, seed: int, *, held_out: float) -> Trial:
     asked = np.flatnonzero(data.is_test) if data.has_split else np.setdiff1d(np.arange(len(data.labels)), used)
     place = np.full(len(data.answers) + 1, NO_LABEL)
     place[kept] = np.arange(len(kept))
+    if out:
+        asked = _thinned(asked, place[data.labels[asked]] == NO_LABEL, rng)
     return _asked(fit(data.vectors[used], owner, len(kept)), data.vectors[asked], place[data.labels[asked]])
+
+
+def _thinned(asked: Places, outside: Flags, rng: np.random.Generator) -> Places:
+    """At most 18 % of them from outside."""
+    most = round(float((~outside).sum()) * OUTSIDE / (1.0 - OUTSIDE))
+    return np.concatenate([asked[~outside], rng.permutation(asked[outside])[:most]])
 
 
 def _asked(head: Head, queries: np.ndarray, label: Places) -> Trial:

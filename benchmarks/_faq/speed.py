@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +43,29 @@ def measure(data: Questions) -> list[Row]:
     return rows
 
 
+def has_graph() -> bool:
+    """Whether what large caches search with is installed."""
+    return importlib.util.find_spec("usearch") is not None
+
+
+def large(data: Questions, size: int) -> list[Row]:
+    """A cache of ``size`` questions, which takes minutes to fill: its lookup, and the addition of the last ones."""
+    cache, answers, adding = Neighbours(None), max(2, size // 20), []
+    for start in range(0, size, ASKED):
+        texts, vectors = enlarged(data, min(ASKED, size - start), seed=start + 1)
+        adding = []
+        for i in range(len(texts)):
+            before = time.perf_counter()
+            cache.add(vectors[i], (start + i) % answers, texts[i])
+            adding.append(1e3 * (time.perf_counter() - before))
+        if start % (50 * ASKED) == 0:
+            print(f"\rstored {len(cache):,} of {size:,}", end="", file=sys.stderr)
+    print("\r", end="", file=sys.stderr)
+    asked = list(zip(*enlarged(data, ASKED), strict=True))
+    found = _row("cache, lookup", size, lambda _, v: cache.match(v), asked)
+    return [found, ("cache, addition", size, percentile(adding, 50), percentile(adding, 99))]
+
+
 def decide(matcher: Matcher, policy: Policy, text: str, vector: Any) -> str | None:
     """A reason code, or ``None``: exact text, match, vetoes, chance."""
     match = matcher.match(text, vector)
@@ -48,9 +73,9 @@ def decide(matcher: Matcher, policy: Policy, text: str, vector: Any) -> str | No
     return policy.refusal(match) or veto(text, match.alias)
 
 
-def enlarged(data: Questions, count: int) -> tuple[list[str], Vectors]:
+def enlarged(data: Questions, count: int, seed: int = 0) -> tuple[list[str], Vectors]:
     """As many questions as wanted; beyond the data's own they are its vectors with some noise."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     at = rng.permutation(max(count, len(data.texts)))[:count] % len(data.texts)
     vectors = data.vectors[at] + rng.normal(0.0, 0.02, (count, data.vectors.shape[1])).astype(np.float32)
     return [f"{data.texts[i]} {n}" for n, i in enumerate(at)], vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -123,11 +123,12 @@ class Matcher:
         """The best answer of a bank that is not empty for a unit vector; raises as :meth:`match`."""
         cosines = self._checked(vector) @ self._columns
         by_answer = np.maximum.reduceat(cosines, self._starts)
-        kernel = np.exp((cosines - 1.0) * np.float32(GAIN))
-        mass = np.add.reduceat(kernel ** int(SHARPNESS / GAIN), self._starts)
-        scored = np.argpartition(by_answer, -SCORED)[-SCORED:] if len(by_answer) > SCORED else np.arange(len(by_answer))
-        scores = [float(self._weights[a] @ kernel + self._shares[a]) for a in scored]
-        ranks = scores if ranking == "head" else [float(by_answer[a]) for a in scored]
+        shifted = cosines - 1.0
+        kernel = np.exp(shifted * np.float32(GAIN))
+        mass = np.exp(shifted * np.float32(SHARPNESS))
+        scored = by_answer.argpartition(-SCORED)[-SCORED:] if len(by_answer) > SCORED else np.arange(len(by_answer))
+        scores: list[float] = (self._weights[scored] @ kernel + self._shares[scored]).tolist()
+        ranks = scores if ranking == "head" else by_answer[scored].tolist()
         at = max(range(len(ranks)), key=ranks.__getitem__)
         best, score = int(scored[at]), scores.pop(at)
         cosine = float(by_answer[best])
@@ -142,7 +143,7 @@ class Matcher:
             cosine,
             alias,
             cosine - float(by_answer.max()) if scores else 1.0,
-            float(mass[best] / mass.sum()),
+            float(mass[first : first + size].sum() / mass.sum()),
             math.log(size),
         )
 
