@@ -53,7 +53,6 @@ from parbake.registry import Input, Model, Registry
 from parbake.retention import Retention
 from parbake.roles import GIVEN, Keys, Live, Resource, Source
 from parbake.served import Absent, Served, Value
-from parbake.serving.binding import Lazy
 from parbake.serving.scope import Request, Step, remaining_s
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine
 from parbake.views import View
@@ -76,6 +75,7 @@ if TYPE_CHECKING:
     from parbake.http.server import run as run_http
     from parbake.lanes.throttle import Throttle
     from parbake.planner.breakeven import Prices
+    from parbake.serving.binding import Lazy
     from parbake.sources.postgresql import PostgresqlSource
     from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
@@ -85,6 +85,7 @@ _LAZY = {
     "Extractive": "parbake.generators.extractive:Extractive",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
+    "Lazy": "parbake.serving.binding:Lazy",
     "KafkaTopic": "parbake.events.kafka:KafkaTopic",
     "LlamaGenerator": "parbake.generators.llama:LlamaGenerator",
     "LogSink": "parbake.alerts.log:LogSink",

@@ -43,7 +43,7 @@ def test_a_row_names_no_key(ledger, tmp_path):
     """A key may be a shopper's: its hash says which rows are of one key, and not of whom."""
     ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored")
     ledger.close()
-    with sqlite3.connect(tmp_path / "deep" / "ledger.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         ((key,),) = connection.execute("SELECT key FROM spending")
     assert len(key) == 8
     assert b"ann" not in key
@@ -57,7 +57,7 @@ def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
     for _ in range(50):
         ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored")
     ledger.close()
-    with sqlite3.connect(tmp_path / "deep" / "ledger.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         assert connection.execute("SELECT COUNT(*) FROM spending").fetchone() == (10,)
     assert [row[5] for row in ledger.hourly()] == [50]
 

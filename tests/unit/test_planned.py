@@ -1,5 +1,6 @@
 """``refresh=planned()``: the batch lane computes the keys that the adopted plan picks, the rest waits for requests."""
 
+import contextlib
 import sqlite3
 import sys
 
@@ -51,7 +52,7 @@ class Planned:
             for day in range(days) if n < 100 else [int(rng.integers(days))]:
                 minute = now - day * DAY_MIN - int(rng.integers(1, DAY_MIN))
                 rows[minute, b"s" + shopper.encode()] = 1
-        with sqlite3.connect(self.ledger) as connection:
+        with contextlib.closing(sqlite3.connect(self.ledger)) as connection, connection:
             connection.executemany(
                 "INSERT INTO serves VALUES (?, 'liked', ?, ?)", [(m, key, n) for (m, key), n in rows.items()]
             )
@@ -72,7 +73,8 @@ async def made(world, tmp_path):
     """Return the task, its source heard."""
     found = Planned(world, tmp_path)
     await found.app.drain()
-    return found
+    yield found
+    await found.app.close()
 
 
 async def test_without_a_plan_everything_is_left_to_requests(made):
@@ -219,7 +221,7 @@ def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):
     rows = [(now - DAY_MIN * d - n, b"s%d" % n, 1) for d in range(14) for n in range(1, 60)]
     sys.modules.pop("planned_app", None)
     run("--rollback")
-    with sqlite3.connect(tmp_path / "ledger.db") as connection:
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.executescript(
             "CREATE TABLE IF NOT EXISTS serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, "
             "PRIMARY KEY(minute, task, key)) WITHOUT ROWID"

@@ -1,5 +1,6 @@
 """The reversal triggers over a real ledger: each proposes with evidence, and what can be applied can be taken back."""
 
+import contextlib
 import sqlite3
 
 import pytest
@@ -28,7 +29,8 @@ async def shop(world, tmp_path):
     app = world.app(tasks, ledger=tmp_path / "ledger.db")
     app.liked, app.file = liked, tmp_path / "ledger.db"
     await app.drain()
-    return app
+    yield app
+    await app.close()
 
 
 def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0):
@@ -42,7 +44,7 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0):
         rows.append((hour, "compute", "liked", "batch", "", 1, 0, batch_cpu_s, 10, 0, 0, 0, 0))
         rows.append((hour, "compute", "liked", "realtime", "", misses, 0, misses * request_cpu_s, misses, 0, 0, 0, 0))
         minutes.append((hour * 60, "liked", b"sa", serves))
-    with sqlite3.connect(app.file) as connection:
+    with contextlib.closing(sqlite3.connect(app.file)) as connection, connection:
         connection.executemany(f"INSERT INTO hourly VALUES ({','.join('?' * 13)})", rows)
         connection.executemany("INSERT INTO serves VALUES (?,?,?,?)", minutes)
 
