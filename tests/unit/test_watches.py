@@ -105,10 +105,15 @@ async def test_over_http(shop):
     async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
         told = await client.post("/v1/feedback", json={"task": "liked", "reason": "old", "age_s": 60})
         assert told.status_code == 202, told.text
+        assert (told.json()["task"], told.json()["proposed_sla_s"]) == ("liked", 30.0)
         (one,) = (await client.get("/v1/triggers")).json()["proposals"]
         assert one["task"] == "liked"
         for body, status in (({"task": "nothing"}, 404), ({"task": "liked", "age_s": -1}, 422), ({}, 422)):
             assert (await client.post("/v1/feedback", json=body)).status_code == status
+        for since, status in (("1h", 200), ("0", 422), ("-1d", 422), ("abc", 422)):
+            answer = await client.get("/v1/costs", params={"since": since})
+            assert answer.status_code == status, answer.text
+        assert answer.json()["field"] == "since"
 
 
 def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch):

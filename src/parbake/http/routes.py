@@ -9,7 +9,7 @@ import msgspec
 
 from parbake.cloudevents import parse
 from parbake.duration import seconds
-from parbake.errors import BadInput, ParbakeError, UnknownTask
+from parbake.errors import BadInput, ContractError, ParbakeError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
 from parbake.lanes.runs import UnderWay
@@ -167,11 +167,15 @@ class EngineRoutes:
         if not isinstance(task, Stored):
             raise BadInput(f"{task.name} is computed at request time already", field="task")
         entry = await self._app.complain(task, body.reason, age_s=body.age_s)
-        return json_response({"task": task.name, "quarantined": entry}, 202)
+        told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
+        return json_response(told, 202)
 
     async def costs(self, request: HttpRequest) -> Response:
         """What each task used and cost in each lane since ``?since=1d``."""
-        since_s = seconds(request.arguments.get("since", "1d"), field="since")
+        try:
+            since_s = seconds(request.arguments.get("since", "1d"), field="since")
+        except ContractError as error:
+            raise BadInput(str(error), field="since") from error
         return json_response({"costs": await self._app.costs(since_s=since_s)})
 
     async def metrics(self, _: HttpRequest) -> Response:
