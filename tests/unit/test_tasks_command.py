@@ -82,3 +82,11 @@ def test_what_cannot_be_compared_is_one_line(repository):
 def test_the_table_itself(repository):
     """Without a revision the whole table is shown."""
     assert "policies change" in run().output
+
+
+def test_a_revision_is_never_an_option_of_git(repository, tmp_path):
+    """What a script passes on as a branch name must not make git write over a file."""
+    precious = tmp_path / "precious"
+    precious.write_text("kept")
+    assert "begin with a dash" in str(run(f"--diff=--output={precious}").exception)
+    assert precious.read_text() == "kept"

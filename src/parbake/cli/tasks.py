@@ -81,6 +81,8 @@ def _flat(row: dict[str, Any]) -> dict[str, Any]:
 
 def _at(revision: str, app: str) -> Rows:
     """The table as the code of a revision has it, computed by a process of its own in a copy of that code."""
+    if revision.startswith("-"):  # git would take it for an option, and some of those write files
+        raise BadInput(f"--diff {revision[:80]!r}: a revision does not begin with a dash", field="diff")
     root = Path(_git("rev-parse", "--show-toplevel").decode().strip())
     packed = _git("archive", "--format=tar", revision, cwd=root)
     with tempfile.TemporaryDirectory(prefix="parbake-tasks-") as folder:
