@@ -117,9 +117,11 @@ async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(worl
 
 
 async def test_a_gate_may_find_no_reason(world):
-    """``None`` and no text are no objection."""
+    """``None`` and no text are no objection: the generation is promoted."""
     for said in (None, ""):
-        await Gated(world, quality=lambda _, said=said: said).run([[1.0]])
+        gated = Gated(world, quality=lambda _, said=said: said)
+        await gated.run([[1.0]])
+        assert await gated.app.generation(gated.score) > 0
 
 
 async def test_a_model_is_judged_too(world):

@@ -15,69 +15,70 @@ NO_COUNTS = (0, -1, 2.5, True, "3", b"3", None, math.nan)
 
 
 def refused(error, field, value, make):
-    """Check that making something is refused with an error that names the setting and the value."""
+    """Whether making something is refused with an error that names the setting and the value."""
     with pytest.raises(error) as caught:
         make()
-    assert caught.value.field == field
-    assert f"{value!r}" in str(caught.value)
-    assert field.rpartition(".")[2] in str(caught.value)
+    said = str(caught.value)
+    return caught.value.field == field and repr(value) in said and field.rpartition(".")[2] in said
 
 
 def declare(**settings):
-    """Declare a task over many keys with some settings."""
+    """Declare a task over many keys with some settings, and return it."""
 
     @pb.Registry().artifact(**contract(invalidated_by=[]), **settings)
     def rows(keys: pb.Keys[str]) -> dict[str, str]:
         return dict.fromkeys(keys, "")
 
+    return rows
+
 
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_a_count_is_a_whole_number_above_0(value):
     """Of keys in a chunk, of generations, of processes."""
-    refused(pb.ContractError, "chunk", value, lambda: declare(chunk=value))
-    refused(pb.ContractError, "retention.generations", value, lambda: pb.Retention(generations=value))
+    assert refused(pb.ContractError, "chunk", value, lambda: declare(chunk=value))
+    assert refused(pb.ContractError, "retention.generations", value, lambda: pb.Retention(generations=value))
     for executor in (LocalExecutor, RayExecutor):
-        refused(pb.BadInput, "processes", value, lambda executor=executor: executor("shop:app", processes=value))
+        assert refused(pb.BadInput, "processes", value, lambda executor=executor: executor("shop:app", processes=value))
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "much", b"2GiB", math.nan])
 def test_a_retained_size_is_some_bytes(value):
     """What is no size is refused by its value."""
-    refused(pb.ContractError, "retention.size", value, lambda: pb.Retention(size=value))
+    assert refused(pb.ContractError, "retention.size", value, lambda: pb.Retention(size=value))
 
 
 @pytest.mark.parametrize("value", NO_LIMITS)
 @pytest.mark.parametrize("name", ["rows", "not_finite", "empty", "drift"])
 def test_a_gate_has_a_limit_that_can_be_reached(name, value):
     """A NaN compares with nothing, an infinity is never passed."""
-    refused(pb.ContractError, f"gates.{name}", value, lambda: pb.Gates(**{name: value}))
+    assert refused(pb.ContractError, f"gates.{name}", value, lambda: pb.Gates(**{name: value}))
 
 
 @pytest.mark.parametrize("name", ["rows", "not_finite"])
 def test_a_gate_that_always_looks_needs_its_limit(name):
     """``None`` switches off only the gates that are off by default."""
-    refused(pb.ContractError, f"gates.{name}", None, lambda: pb.Gates(**{name: None}))
+    assert refused(pb.ContractError, f"gates.{name}", None, lambda: pb.Gates(**{name: None}))
 
 
 @pytest.mark.parametrize("value", NO_LIMITS)
 @pytest.mark.parametrize("name", ["slowdown", "pressure", "least"])
 def test_a_throttle_has_limits_that_can_be_reached(name, value):
     """As for gates."""
-    refused(pb.BadInput, f"throttle.{name}", value, lambda: pb.Throttle(**{name: value}))
+    assert refused(pb.BadInput, f"throttle.{name}", value, lambda: pb.Throttle(**{name: value}))
 
 
 @pytest.mark.parametrize("value", [5, None, {"rows": 0.5}])
 @pytest.mark.parametrize("name", ["gates", "retention"])
 def test_gates_and_retention_are_what_they_are_called(name, value):
     """For artifacts and models alike, when they are declared."""
-    refused(pb.ContractError, name, value, lambda: declare(**{name: value}))
+    assert refused(pb.ContractError, name, value, lambda: declare(**{name: value}))
 
     def model():
         @pb.Registry().model(**contract(invalidated_by=[], refresh=pb.every("20m")), **{name: value})
         def weights() -> int:
             return 1
 
-    refused(pb.ContractError, name, value, model)
+    assert refused(pb.ContractError, name, value, model)
 
 
 class Judge:
@@ -94,7 +95,7 @@ async def judge(generation, limit=0):
 @pytest.mark.parametrize("value", [5, "good", judge, functools.partial(judge, limit=1), Judge()])
 def test_a_quality_gate_is_a_plain_function(value):
     """It runs in a thread, where nothing awaits it: what it would say is never heard."""
-    refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
+    assert refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
 
 
 def reasons(generation):
@@ -118,22 +119,22 @@ class Reasons:
 @pytest.mark.parametrize("value", [reasons, late_reasons, functools.partial(reasons), Reasons()])
 def test_a_quality_gate_returns_its_reason(value):
     """What it yields is never heard."""
-    refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
+    assert refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
 
 
 @pytest.mark.parametrize("value", ["yes", [5], 1, None, "22:00-06:00"])
 @pytest.mark.parametrize("make", [pb.every, pb.planned])
 def test_a_schedule_is_off_peak_or_not(make, value):
     """The windows themselves are the app's."""
-    refused(pb.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
-    refused(pb.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
+    assert refused(pb.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
+    assert refused(pb.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
 
 
 def test_a_truth_is_no_duration():
     """Neither as a period nor as a budget, though it counts as 1 in Python."""
-    refused(pb.ContractError, "refresh.period", True, lambda: pb.every(True))
-    refused(pb.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
-    refused(pb.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
+    assert refused(pb.ContractError, "refresh.period", True, lambda: pb.every(True))
+    assert refused(pb.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
+    assert refused(pb.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
 
 
 class Sink:
@@ -147,32 +148,32 @@ class Sink:
 def test_alerts_go_to_sinks(value):
     """A number, an address or a class delivers nothing, and nobody would notice before the first alert."""
     shown = value[0] if isinstance(value, list) else value
-    refused(pb.BadInput, "alerts", shown, lambda: pb.App(pb.Registry(), alerts=value))
+    assert refused(pb.BadInput, "alerts", shown, lambda: pb.App(pb.Registry(), alerts=value))
 
 
 @pytest.mark.parametrize("value", [5, None, ["memory://"], dict])
 def test_a_store_is_one_or_its_address(value):
     """Not found out at the first request."""
-    refused(pb.BadInput, "store", value, lambda: pb.App(pb.Registry(), store=value))
+    assert refused(pb.BadInput, "store", value, lambda: pb.App(pb.Registry(), store=value))
 
 
 @pytest.mark.parametrize("value", [5, True, b"ledger", ["ledger"]])
 def test_a_ledger_is_a_path(value):
     """Or ``None``."""
-    refused(pb.BadInput, "ledger", value, lambda: pb.App(pb.Registry(), ledger=value))
+    assert refused(pb.BadInput, "ledger", value, lambda: pb.App(pb.Registry(), ledger=value))
 
 
 @pytest.mark.parametrize("value", [5, [5], "22-6", ["22:00-22:00"], [None]])
 def test_off_peak_windows_are_read_when_the_app_is_made(value):
     """Not when the first run is looked for."""
     shown = value[0] if isinstance(value, list) else value
-    refused(pb.BadInput, "off_peak", shown, lambda: pb.App(pb.Registry(), off_peak=value))
+    assert refused(pb.BadInput, "off_peak", shown, lambda: pb.App(pb.Registry(), off_peak=value))
 
 
 @pytest.mark.parametrize("value", ["Nowhere/Atall", 5, "../etc"])
 def test_a_zone_is_looked_up_when_the_app_is_made(value):
     """With windows or without."""
-    refused(pb.BadInput, "zone", value, lambda: pb.App(pb.Registry(), zone=value))
+    assert refused(pb.BadInput, "zone", value, lambda: pb.App(pb.Registry(), zone=value))
 
 
 def test_a_zone_alone_declares_no_window():
@@ -183,42 +184,47 @@ def test_a_zone_alone_declares_no_window():
 @pytest.mark.parametrize("value", [5, "shop:app", LocalExecutor])
 def test_an_executor_is_one(value):
     """A name or a class computes nothing."""
-    refused(pb.BadInput, "executor", value, lambda: pb.App(pb.Registry(), executor=value))
+    assert refused(pb.BadInput, "executor", value, lambda: pb.App(pb.Registry(), executor=value))
 
 
 @pytest.mark.parametrize("value", [5, 1.2, True])
 def test_a_throttle_is_one(value):
     """Or ``None``."""
-    refused(pb.BadInput, "throttle", value, lambda: pb.App(pb.Registry(), throttle=value))
+    assert refused(pb.BadInput, "throttle", value, lambda: pb.App(pb.Registry(), throttle=value))
 
 
 @pytest.mark.parametrize("value", ["noapp", "shop:", ":app", ".shop:app", "", 5, None])
 @pytest.mark.parametrize("executor", [LocalExecutor, RayExecutor])
 def test_an_executor_is_told_an_app_by_its_name(executor, value):
     """Its processes load the app: a name that cannot be one is not met in the middle of the first run."""
-    refused(pb.BadInput, "app", value, lambda: executor(value))
+    assert refused(pb.BadInput, "app", value, lambda: executor(value))
 
 
 @pytest.mark.parametrize("value", [99, -1, 20, 2.5, True, "10"])
 def test_processes_only_give_way(value):
     """Niceness is from 0 to 19."""
-    refused(pb.BadInput, "nice", value, lambda: LocalExecutor("shop:app", nice=value))
+    assert refused(pb.BadInput, "nice", value, lambda: LocalExecutor("shop:app", nice=value))
 
 
 @pytest.mark.parametrize("value", [5, None])
 def test_a_cluster_has_an_address(value):
     """A text, empty for this machine."""
-    refused(pb.BadInput, "address", value, lambda: RayExecutor("shop:app", address=value))
+    assert refused(pb.BadInput, "address", value, lambda: RayExecutor("shop:app", address=value))
 
 
 async def test_what_can_be_meant_is_accepted(tmp_path):
     """The edges of what is allowed, and the types that stand for it."""
-    pb.Gates(rows=0, not_finite=1, empty=None, drift=0.1, quality=lambda generation: None)
-    pb.Retention(generations=16, size=1)
-    pb.Throttle(slowdown=2, pressure=1, least=1)
-    declare(chunk=1)
+    gates = pb.Gates(rows=0, not_finite=1, empty=None, drift=0.1, quality=lambda generation: None)
+    assert (gates.rows, gates.not_finite, gates.empty, gates.drift) == (0, 1, None, 0.1)
+    assert pb.Retention(generations=16, size=1).generations == 16
+    assert pb.Throttle(slowdown=2, pressure=1, least=1).slowdown == 2
+    assert declare(chunk=1).chunk == 1
     executor = LocalExecutor("shop.parts:app.inner", processes=1, nice=0)
     app = pb.App(pb.Registry(), executor=executor, throttle=None, off_peak="22:00-06:00", zone="Europe/Berlin")
+    assert (app.executor, app.throttle) == (executor, None)
+    assert app.off_peak is not None
     await app.close()
-    store = pb.App(pb.Registry()).engine.store
-    await pb.App(pb.Registry(), store=store, alerts=(Sink(),), ledger=tmp_path / "ledger").close()
+    store, sink = pb.App(pb.Registry()).engine.store, Sink()
+    app = pb.App(pb.Registry(), store=store, alerts=(sink,), ledger=tmp_path / "ledger")
+    assert (app.engine.store, app.alerts) == (store, (sink,))
+    await app.close()
