@@ -293,7 +293,7 @@ class App:
             return []
         owners = {task.name: Owned(task.contract.owner if isinstance(task, Stored) else "") for task in self.tasks}
         for plan in self.engine.plans.values():
-            if plan.task.schedule is not None and plan.task.schedule.planned:
+            if plan.is_planned:
                 strategy = (await self.engine.adopted.current(plan)).strategy
                 owners[plan.name] = Owned(plan.contract.owner, strategy)
         return await asyncio.to_thread(priced, ledger, book, owners, since, self.clock.now())

@@ -11,11 +11,11 @@ import time
 import urllib.request
 
 import pytest
-from typer.testing import CliRunner
+from tests.unit.commands import invoke
 
 import parbake as pb
 from parbake.cli import main as commands
-from parbake.cli.main import cli, main
+from parbake.cli.main import main
 from parbake.errors import PortTaken
 from parbake.metrics.prometheus import exposed
 from parbake.telemetry import Counters
@@ -75,11 +75,10 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
 
-    def invoke(*words):
-        sys.modules.pop(name, None)
-        return CliRunner().invoke(cli, [word.replace("shop", name) if ":" in word else word for word in words])
+    def run(*words):
+        return invoke(name, *(word.replace("shop", name) if ":" in word else word for word in words))
 
-    return invoke
+    return run
 
 
 def output(result):

@@ -3,14 +3,12 @@
 import csv
 import datetime as dt
 import json
-import sys
 
 import pytest
+from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
-from typer.testing import CliRunner
 
 import parbake as pb
-from parbake.cli.main import cli
 from parbake.costs import CostBook, Offer, read_book, summed
 from parbake.planner.prices import Rate
 
@@ -152,8 +150,7 @@ def test_the_command_shows_and_exports(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(*words):
-        sys.modules.pop("costly_app", None)
-        done = CliRunner().invoke(cli, list(words))
+        done = invoke("costly_app", *words)
         assert done.exit_code == 0, done.output
         return done.output
 

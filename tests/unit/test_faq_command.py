@@ -3,9 +3,7 @@
 import sys
 
 import pytest
-from typer.testing import CliRunner
-
-from parbake.cli.main import cli
+from tests.unit.commands import invoke
 
 APP = """
 import numpy as np
@@ -39,7 +37,7 @@ def where(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bank")
     (folder / "bank_app.py").write_text(APP.replace("STORE", str(folder / "store")))
     sys.path.insert(0, str(folder))
-    done = CliRunner().invoke(cli, ["materialize", "bank_app:app", "questions"])
+    done = invoke("bank_app", "materialize", "bank_app:app", "questions")
     assert done.exit_code == 0, done.output
     yield folder
     sys.path.remove(str(folder))
@@ -47,9 +45,8 @@ def where(tmp_path_factory):
 
 
 def faq(*arguments):
-    """Call the command as a new process would, with the app's module not loaded yet; return its output and status."""
-    sys.modules.pop("bank_app", None)
-    return CliRunner().invoke(cli, ["faq", *map(str, arguments)])
+    """Call the command; return what it printed and its exit status."""
+    return invoke("bank_app", "faq", *arguments)
 
 
 def test_inspect_shows_answers_and_the_threshold(where):

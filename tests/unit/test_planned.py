@@ -2,15 +2,13 @@
 
 import contextlib
 import sqlite3
-import sys
 
 import numpy as np
 import pytest
+from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
-from typer.testing import CliRunner
 
 import parbake as pb
-from parbake.cli.main import cli
 from parbake.lanes.planned import NO_PLAN, AdoptedPlan
 from parbake.planner import plan as decisions
 from parbake.planner import strategies
@@ -213,13 +211,11 @@ def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(*words):
-        sys.modules.pop("planned_app", None)
-        return CliRunner().invoke(cli, ["planned", "planned_app:app", "liked", *words])
+        return invoke("planned_app", "planned", "planned_app:app", "liked", *words)
 
     assert "follows no plan" in run().output
     now = int(time.time() // 60)
     rows = [(now - DAY_MIN * d - n, b"s%d" % n, 1) for d in range(14) for n in range(1, 60)]
-    sys.modules.pop("planned_app", None)
     run("--rollback")
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.executescript(

@@ -2,11 +2,10 @@
 
 import msgspec
 import pytest
+from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
-from typer.testing import CliRunner
 
 import parbake as pb
-from parbake.cli.main import cli
 from parbake.fence.control import Control, Quarantine, quarantine
 
 
@@ -130,10 +129,7 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(*words):
-        import sys
-
-        sys.modules.pop("quarantined_app", None)
-        return CliRunner().invoke(cli, ["quarantine", "quarantined_app:app", *words])
+        return invoke("quarantined_app", "quarantine", "quarantined_app:app", *words)
 
     assert "nothing is in quarantine" in run().output
     put = run("--put", "answer", "--reason", "told [bold]twice")

@@ -1,12 +1,9 @@
 """``parbake tasks``: the table, and what has changed in contracts since a revision."""
 
 import subprocess
-import sys
 
 import pytest
-from typer.testing import CliRunner
-
-from parbake.cli.main import cli
+from tests.unit.commands import invoke
 
 MODULE = """
 import parbake as pb
@@ -49,8 +46,7 @@ def write(folder, *, sla, extra="", why="policies change"):
 
 def run(*words):
     """Call the command in a process whose modules are those of the working tree."""
-    sys.modules.pop("contracts_app", None)
-    return CliRunner().invoke(cli, ["tasks", "contracts_app:app", *words])
+    return invoke("contracts_app", "tasks", "contracts_app:app", *words)
 
 
 def test_a_change_of_a_contract_is_shown(repository):

@@ -4,8 +4,8 @@ import contextlib
 import sqlite3
 
 import pytest
+from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
-from typer.testing import CliRunner
 
 import parbake as pb
 from parbake.cli.triggers import _stated
@@ -118,10 +118,6 @@ async def test_over_http(shop):
 
 def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch):
     """And refuses to apply what was not proposed, and prices that name no task."""
-    import sys
-
-    from parbake.cli.main import cli
-
     (tmp_path / "calm_app.py").write_text(
         "import parbake as pb\ntasks = pb.Registry()\n"
         '@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x")\n'
@@ -131,8 +127,7 @@ def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(*words):
-        sys.modules.pop("calm_app", None)
-        return CliRunner().invoke(cli, ["triggers", "calm_app:app", *words])
+        return invoke("calm_app", "triggers", "calm_app:app", *words)
 
     assert "nothing speaks for a change" in run().output
     assert "nothing is proposed" in str(run("--apply", "value").exception)

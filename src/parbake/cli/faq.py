@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import find
+from parbake.cli.load import found_at
 from parbake.errors import BadInput, MissingDependency
 from parbake.http.asgi import HttpApp
 from parbake.ports import Embedder
@@ -130,9 +130,7 @@ def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
         from parbake.semantic import QuestionBank
     except ImportError as missing:
         raise MissingDependency("question banks need numpy: pip install numpy", field="numpy") from missing
-    found = find(where, field="APP")
-    if callable(found) and not isinstance(found, App | HttpApp):
-        found = found()
+    found = found_at(where)
     if isinstance(found, QuestionBank):
         return found
     application = found.app if isinstance(found, HttpApp) else found

@@ -64,13 +64,19 @@ def stored(task: Task) -> Stored:
     return task
 
 
-def load(where: str) -> HttpApp:
-    """Return the HTTP app at ``module:attribute``; a function without arguments is called first."""
+def found_at(where: str) -> Any:
+    """Return what is at ``module:attribute``; a function without arguments is called first."""
     found = find(where, field="APP")
     if callable(found) and not isinstance(found, App | HttpApp):
         module, _, name = where.partition(":")
         with _explained(where, "APP", f"calling {name}", f"python -c 'import {module}; {module}.{name}()'"):
-            found = found()
+            return found()
+    return found
+
+
+def load(where: str) -> HttpApp:
+    """Return the HTTP app at ``module:attribute``, or of the app there; see :func:`found_at`."""
+    found = found_at(where)
     if isinstance(found, App):
         return HttpApp(found)
     if not isinstance(found, HttpApp):

@@ -69,7 +69,7 @@ class EngineRoutes:
             lacking += [
                 p.name
                 for p in engine.plans.values()
-                if p.task.schedule and not (p.task.schedule.planned or p.off or control.pointer(p.ref))
+                if p.task.schedule and not (p.is_planned or p.off or control.pointer(p.ref))
             ]
             await self._app.drain()
         except ParbakeError as error:

@@ -210,10 +210,10 @@ class BatchLane:
 
     async def is_idle(self, plan: Plan) -> bool:
         """Whether the plan that a task follows computes nothing ahead."""
-        return _is_planned(plan) and not (await self._adopted.current(plan)).is_ahead
+        return plan.is_planned and not (await self._adopted.current(plan)).is_ahead
 
     async def _picked(self, plan: Plan) -> Collection[bytes] | None:
-        return await self._adopted.picked(plan) if _is_planned(plan) else None
+        return await self._adopted.picked(plan) if plan.is_planned else None
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
@@ -273,10 +273,6 @@ class BatchLane:
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
             )  # fmt: skip
             await self.runs.end(plan.ref, ended)
-
-
-def _is_planned(plan: Plan) -> bool:
-    return plan.task.schedule is not None and plan.task.schedule.planned
 
 
 def _usual_size(plan: Plan) -> int:

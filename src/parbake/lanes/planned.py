@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from parbake.errors import BadInput, MissingDependency, StoreError, UnknownResource
+from parbake.errors import BadInput, MissingDependency, UnknownResource
+from parbake.lanes.noted import Noted
 from parbake.planner.breakeven import Prices
 from parbake.planner.strategies import AHEAD, ALL, LAZY
 from parbake.ports import Clock, Store
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 DAYS = 28
 KEPT = 20
-TRIES = 20
 
 
 class AdoptedPlan(msgspec.Struct, frozen=True):
@@ -43,7 +43,6 @@ class AdoptedPlan(msgspec.Struct, frozen=True):
         return self.strategy in AHEAD
 
 
-Change = Callable[[tuple[AdoptedPlan, ...]], tuple[AdoptedPlan, ...]]
 NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
 
 
@@ -66,8 +65,7 @@ class Plans:
 
     async def history(self, plan: Plan) -> tuple[AdoptedPlan, ...]:
         """The plans of a task that were adopted and not rolled back; empty before the first."""
-        raw = await self._store.get(_name(plan))
-        return () if raw is None else msgspec.msgpack.decode(raw, type=tuple[AdoptedPlan, ...])
+        return await self._kept(plan).read()
 
     async def current(self, plan: Plan) -> AdoptedPlan:
         """The plan that a task follows."""
@@ -88,7 +86,7 @@ class Plans:
     async def follow(self, plan: Plan, adopted: AdoptedPlan) -> AdoptedPlan:
         """Follow a plan from the next run on."""
         _must_be_planned(plan)
-        await self._change(plan, lambda kept: (adopted, *kept)[:KEPT])
+        await self._kept(plan).change(lambda kept: (adopted, *kept)[:KEPT])
         return adopted
 
     async def rollback(self, plan: Plan) -> AdoptedPlan:
@@ -99,7 +97,7 @@ class Plans:
                 raise UnknownResource(f"{plan.name} follows no adopted plan", field="task")
             return kept[1:]
 
-        found = await self._change(plan, earlier)
+        found = await self._kept(plan).change(earlier)
         return found[0] if found else NO_PLAN
 
     async def picked(self, plan: Plan) -> Collection[bytes] | None:
@@ -132,13 +130,8 @@ class Plans:
             raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
         return from_minutes(self._log.requests(plan.name, days=DAYS), now=self._clock.now())
 
-    async def _change(self, plan: Plan, to: Change) -> tuple[AdoptedPlan, ...]:
-        for _ in range(TRIES):
-            raw = await self._store.get(_name(plan))
-            new = to(() if raw is None else msgspec.msgpack.decode(raw, type=tuple[AdoptedPlan, ...]))
-            if await self._store.swap(_name(plan), raw, msgspec.msgpack.encode(new)):
-                return new
-        raise StoreError(f"the plans of {plan.name} change faster than they can be noted; try again", field="store")
+    def _kept(self, plan: Plan) -> Noted[tuple[AdoptedPlan, ...]]:
+        return Noted(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
 
 
 def adoption(decision: Decision, now: float) -> AdoptedPlan:
@@ -155,9 +148,5 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
 
 
 def _must_be_planned(plan: Plan) -> None:
-    if plan.task.schedule is None or not plan.task.schedule.planned:
+    if not plan.is_planned:
         raise BadInput(f"{plan.name} is not declared refresh=planned(); it follows its own schedule", field="task")
-
-
-def _name(plan: Plan) -> str:
-    return f"plans/{plan.ref}"

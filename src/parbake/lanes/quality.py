@@ -29,8 +29,7 @@ async def check(
     pointer = control.pointers.get(plan.ref)
     made = (await Runs(store).state(plan.ref)).of_generation(pointer.generation) if pointer else None
     previous = made.profile if made else None
-    is_planned = plan.task.schedule is not None and plan.task.schedule.planned
-    rows_before = pointer.rows if pointer and not is_planned else 0  # how many there are is the plan's decision
+    rows_before = pointer.rows if pointer and not plan.is_planned else 0  # how many there are is the plan's decision
     objection = gates.objection(profile, rows_before, previous)
     if not objection and gates.quality is not None:
         values = await _values(plan, generation, store, sample)

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 
 import msgspec
 
-from parbake.errors import RunInProgress, StoreError
+from parbake.errors import RunInProgress
 from parbake.gates import Profile
 from parbake.lanes.holder import is_gone
+from parbake.lanes.noted import Noted
 from parbake.ports import Store
 from parbake.retention import MOST
 
 LEASE_S = 15.0
 HISTORY = 20
 PROMOTED = "promoted"
-TRIES = 20
 
 
 class Part(msgspec.Struct, frozen=True, array_like=True):
@@ -101,16 +101,14 @@ class Runs:
 
     async def state(self, ref: str) -> State:
         """What is kept of a task's runs."""
-        return _decoded(await self.store.get(_name(ref)))
+        return await self._kept(ref).read()
 
     async def change(self, ref: str, to: Callable[[State], State]) -> State:
-        """Replace the state by what ``to`` makes of it; ``to`` may be called again and may raise."""
-        for _ in range(TRIES):
-            raw = await self.store.get(_name(ref))
-            new = to(_decoded(raw))
-            if await self.store.swap(_name(ref), raw, msgspec.msgpack.encode(new)):
-                return new
-        raise StoreError(f"the runs of {ref} change faster than they can be noted; try again", field="store")
+        """Replace the state by what ``to`` makes of it; see :meth:`parbake.lanes.noted.Noted.change`."""
+        return await self._kept(ref).change(to)
+
+    def _kept(self, ref: str) -> Noted[State]:
+        return Noted(self.store, f"runs/{ref}", State, State())
 
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
         """Raise :class:`RunInProgress` while some process works on a task's run."""
@@ -168,11 +166,3 @@ def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:
     """The last runs, and of earlier ones the promoted: however many are refused, the next has one to compare with."""
     older = [run for run in ended[HISTORY:] if run.outcome == PROMOTED]
     return (*ended[:HISTORY], *older[:MOST])
-
-
-def _name(ref: str) -> str:
-    return f"runs/{ref}"
-
-
-def _decoded(raw: bytes | None) -> State:
-    return State() if raw is None else msgspec.msgpack.decode(raw, type=State)

@@ -141,7 +141,7 @@ class Watch:
         _, control = await self._store.stamp()
         for plan in self._plans:
             pointer = control.pointers.get(plan.ref)
-            if pointer is None or (plan.task.schedule and plan.task.schedule.planned):
+            if pointer is None or plan.is_planned:
                 continue  # what a plan leaves to requests is not late
             age = self._clock.now() - pointer.started_at
             await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)

@@ -166,8 +166,11 @@ class QuestionBank:
     def recall(self, question: str, *, scope: Scope | None = None) -> Verdict | None:
         """The same for a known wording, which needs no embedding; ``None`` for every other question."""
         ready = self._ready(question, scope)
-        match = None if isinstance(ready, Verdict) else ready[0].exact(question)
-        return None if match is None or isinstance(ready, Verdict) else self._verdict(question, match, ready[1])
+        if isinstance(ready, Verdict):
+            return None
+        matcher, policy = ready
+        match = matcher.exact(question)
+        return None if match is None else self._verdict(question, match, policy)
 
     def explain(self, question: str, *, scope: Scope | None = None, count: int = 5) -> Explanation:
         """Why a question is answered or not: the verdict, what it was judged by, and the nearest wordings."""

@@ -108,6 +108,7 @@ class Plan:
         self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
         self.fenced_throughout = _fenced_throughout(task)
         self.batched = isinstance(task, Artifact) and task.batched
+        self.is_planned = task.schedule is not None and task.schedule.planned
         try:
             self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(task.value_type).decode
         except TypeError as error:
