@@ -52,8 +52,9 @@ EXAMPLE = CostBook(as_of=dt.date(2026, 11, 1), cpu_hour=0.04, source="an example
 class Cost(msgspec.Struct, frozen=True):
     """What one task used in one lane, and what that cost in US dollars; ``unpriced`` says what has no price.
 
-    ``wasted`` estimates the rows of batch runs that nobody asked for, ``wasted_usd`` their share: all rows of the period
-    less the keys that were served in it. Several runs of the same keys make it too high, reads of other keys too low.
+    ``wasted`` estimates the rows of batch runs that nobody asked for, ``wasted_usd`` their share: all rows of the
+    period less the keys that were served in it. Several runs of the same keys make it too high, reads of other keys
+    too low.
     """
 
     task: str
