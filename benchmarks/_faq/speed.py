@@ -36,7 +36,7 @@ def measure(data: Questions) -> list[Row]:
         rows.append(_row("bank, lookup and decision", size, lambda t, v, m=matcher: decide(m, policy, t, v), asked))
         known = list(zip(texts[:ASKED], vectors[:ASKED], strict=True))
         rows.append(_row("bank, exact repeat", size, lambda t, _, m=matcher: m.exact(t), known))
-        cache = Neighbours(None)
+        cache = Neighbours(vectors.shape[1], None)
         for i in range(size):
             cache.add(vectors[i], i % answers, texts[i])
         rows.append(_row("cache, lookup", size, lambda _, v, c=cache: c.match(v), asked))
@@ -50,7 +50,7 @@ def has_graph() -> bool:
 
 def large(data: Questions, size: int) -> list[Row]:
     """A cache of ``size`` questions, which takes minutes to fill: its lookup, and the addition of the last ones."""
-    cache, answers, adding = Neighbours(None), max(2, size // 20), []
+    cache, answers, adding = Neighbours(data.vectors.shape[1], None), max(2, size // 20), []
     for start in range(0, size, ASKED):
         texts, vectors = enlarged(data, min(ASKED, size - start), seed=start + 1)
         adding = []

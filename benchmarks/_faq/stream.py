@@ -71,7 +71,7 @@ def peers(data: Questions, seeds: int) -> dict[str, list[Run]]:
 def run(data: Questions, seed: int, name: str) -> Run:
     """Ask all questions in an order of their own."""
     policy = POLICIES[name](seed)
-    cache = Neighbours(MAX_ALIASES if policy.ranking == "head" else None)
+    cache = Neighbours(data.vectors.shape[1], MAX_ALIASES if policy.ranking == "head" else None)
     known = answers(data)
     hits = wrong = 0
     for number in order(data, seed):

@@ -14,9 +14,11 @@ _STYLE: Any = {"svg.hashsalt": "parbake", "svg.fonttype": "none", "font.size": 9
 
 
 def must_be_picture(path: Path) -> None:
-    """Raise :class:`BadInput` for another suffix, :class:`MissingDependency` where nothing can draw."""
+    """Raise :class:`BadInput` for another suffix or no folder, :class:`MissingDependency` where nothing can draw."""
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"--picture {path}: ends with .svg or .png", field="picture")
+    if not path.parent.is_dir():
+        raise BadInput(f"--picture {path}: there is no folder {path.parent}", field="picture")
     try:
         import matplotlib  # noqa: ICN001, F401 - only whether it is there
     except ImportError as missing:

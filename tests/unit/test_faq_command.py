@@ -28,6 +28,8 @@ def questions(*, embedder: pb.Resource[pb.Embedder]) -> pb.semantic.BankSnapshot
 
 app = pb.App(tasks, store="lmdb://STORE", resources={pb.Embedder: Letters()})
 empty = pb.semantic.QuestionBank(Letters())
+waiting = pb.semantic.QuestionBank(Letters())
+waiting.add("reset", ["how do i reset my password"])
 """
 
 
@@ -83,12 +85,18 @@ def test_calibrate_shows_every_bound_as_table_and_picture(where, tmp_path, suffi
     assert picture.read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
 
 
+def test_inspect_names_wordings_that_do_not_count_yet(where):
+    """A bank that was filled and not calibrated is not shown as if it were empty."""
+    assert "1 wordings were added since it was calibrated" in faq("inspect", "bank_app:waiting").output
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["inspect", "bank_app:tasks"], "neither an App nor a QuestionBank"),
         (["inspect", "bank_app:app", "--task", "nothing"], "this app has: questions"),
         (["calibrate", "bank_app:app", "--picture", "x.gif"], ".svg or .png"),
+        (["calibrate", "bank_app:app", "--picture", "nowhere/x.svg"], "there is no folder nowhere"),
         (["calibrate", "bank_app:empty"], "fewer than two answers"),
         (["explain", "nowhere:app", "x"], "cannot import"),
     ],

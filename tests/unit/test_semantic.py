@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.semantic import FixedPolicy, Match, Matcher, compile_bank, veto
+from parbake.semantic import FixedPolicy, Match, Matcher, compile_bank, is_personal, veto
 from parbake.semantic.head import MAX_ALIASES
 from parbake.semantic.text import normalize
 from parbake.semantic.veto import VETOES
@@ -107,6 +107,7 @@ VETOED = [
     ("live_data", "is there a discount on returns", ALIAS),
     ("several_questions", "how long can i return a book? who pays?", ALIAS),
     ("several_questions", "can i return a book and who pays for that", ALIAS),
+    ("several_questions", "how do i return a book and cancel the rest of the order", ALIAS),
     ("numbers_differ", "can i return a book after two weeks", "can i return a book after three weeks"),
     ("numbers_differ", "can i return a book on sunday", ALIAS),
     ("numbers_differ", "where is parcel W1234", "where is parcel W1235"),
@@ -123,6 +124,7 @@ ALLOWED = [
     ("polarity_differs", "which books can't be returned", "books that cannot be returned"),
     ("live_data", "where do i enter a coupon", "how do i use a coupon"),
     ("several_questions", "how long can i return a book?", ALIAS),
+    ("several_questions", "how do returns and exchanges work", ALIAS),
     ("numbers_differ", "return a book in fourteen days", "a book returned in 14 days"),
     ("one_word", "returns", "Returns?"),
     ("scripts_differ", "can i return a caf\u00e9 gift", "can i return a cafe gift"),
@@ -134,6 +136,26 @@ def test_a_question_is_vetoed_by_its_reason(code, question, alias):
     """Each veto applies to its kind of question, in any case and with white space around."""
     assert veto(question, alias) == code
     assert veto(f"  {question.upper()} ", alias.upper()) == code
+
+
+def full_width(text):
+    """Return a text in letters of the width of a Chinese one."""
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+@pytest.mark.parametrize("invisible", ["\u200b", "\u00ad", "\ufe0f", "\u034f", "\u2060"])
+@pytest.mark.parametrize(("code", "question", "alias"), VETOED)
+def test_no_disguise_gets_past_a_veto(code, question, alias, invisible):
+    """Characters that nobody sees, and wide ones, change nothing: matching does not see them either."""
+    assert veto(invisible.join(question), alias) == code
+    assert veto(question, invisible.join(alias)) == code
+    assert veto(full_width(question), full_width(alias)) == code
+
+
+@pytest.mark.parametrize("text", ["where is m\u200by parcel", full_width("write to ann@example.org")])
+def test_no_disguise_gets_past_the_filter_for_personal_text(text):
+    """What tells of one person is seen in any letters."""
+    assert is_personal(text)
 
 
 @pytest.mark.parametrize(("code", "question", "alias"), ALLOWED)

@@ -1,11 +1,9 @@
-"""The question bank and the cache: what each kind of input, change and failure comes to."""
+"""The question bank and the policies: what each kind of input, change and failure comes to."""
 
-import asyncio
-import hashlib
-import threading
-
+import msgspec
 import numpy as np
 import pytest
+from tests.unit.embedders import TOPICS, Words
 
 import parbake as pb
 from parbake.semantic import (
@@ -16,34 +14,10 @@ from parbake.semantic import (
     PerEntryPolicy,
     QuestionBank,
     Scope,
-    SemanticCache,
     fixed,
     is_personal,
 )
 
-
-class Words:
-    """An embedder for tests: words at pseudo-random directions, summed; topics weigh more."""
-
-    dimensions = 48
-
-    def __init__(self, model_hash="words"):
-        self.model_hash = model_hash
-        self.broken = None
-
-    def embed(self, texts):
-        """Return unit rows, or what is broken in their place."""
-        if self.broken is not None:
-            return np.array([self.broken for _ in texts], np.float32)
-        rows = np.array([sum((self._of(w) for w in t.lower().split()), np.full(48, 1e-3)) for t in texts])
-        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-    def _of(self, word):
-        seed = int.from_bytes(hashlib.sha256(f"{self.model_hash} {word}".encode()).digest()[:4])
-        return np.random.default_rng(seed).normal(size=48) * (4.0 if word.startswith("topic") else 1.0)
-
-
-TOPICS = [f"topic{chr(97 + i)}{chr(97 + i)}" for i in range(20)]
 FORMS = (
     "how does {} work|please explain {}|tell me about {}|what is {}|describe {} to me|who needs {}|is {} useful"
 ).split("|")
@@ -180,6 +154,56 @@ def test_a_bank_survives_bytes_and_refuses_others():
         assert ours == theirs
 
 
+def changed(bank, **fields):
+    """Return the bytes of a bank with other fields than were compiled."""
+    snapshot = bank.snapshot()
+    return msgspec.msgpack.encode(
+        msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(snapshot.bank, **fields))
+    )
+
+
+SOUND = filled(bound=Bound(0.05)).snapshot().bank
+COUNT = len(SOUND.aliases)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"vectors": np.full((COUNT, 48), np.nan, np.float32).tobytes()},
+        {"vectors": (np.frombuffer(SOUND.vectors, np.float32) / 2).tobytes()},
+        {"vectors": SOUND.vectors[: len(SOUND.vectors) // 2]},
+        {"vectors": SOUND.vectors[:-3]},
+        {"weights": np.full((COUNT, 20), np.nan, np.float32).tobytes()},
+        {"weights": SOUND.weights[:-4]},
+        {"shares": SOUND.shares[:-1]},
+        {"owner_of": SOUND.owner_of[:-1]},
+        {"owner_of": (99, *SOUND.owner_of[1:])},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+def test_a_bank_whose_arrays_do_not_fit_is_refused(fields):
+    """Bytes that decode but hold what no compiled bank does are a typed error, and change nothing."""
+    bank = filled()
+    with pytest.raises(pb.BadInput):
+        bank.load(changed(bank, **fields))
+    assert bank.ask("how does topicaa work").answer == "topicaa"
+
+
+@pytest.mark.parametrize("data", [None, 7, "text"])
+def test_what_is_no_bytes_is_no_bank(data):
+    """A typed error, whatever is handed over."""
+    with pytest.raises(pb.BadInput):
+        QuestionBank(Words()).load(data)
+
+
+def test_an_embedder_that_fails_costs_unknown_wordings_only():
+    """Known wordings are answered; for others the reason says what is wrong."""
+    bank = filled()
+    bank._embedder.embed = None
+    assert bank.ask("how does topicaa work").answer == "topicaa"
+    assert bank.ask("could somebody explain topicbb topicbb").reason == "embedder_failed"
+
+
 def broken_verifier(_question, _alias):
     """Fail as a model that is down."""
     raise RuntimeError("down")
@@ -225,6 +249,13 @@ def test_an_exploration_becomes_an_alias_only_for_several_shoppers():
     assert bank.ask(question).match.is_exact
 
 
+def test_one_shopper_in_several_spellings_is_one():
+    """Names that differ in case or in what nobody sees are not several shoppers."""
+    waiting = Explorations(fewest=2)
+    assert not any(waiting.note("how do returns work", "a", name) for name in ("u1", "U1", " u1", "u\u200b1", " "))
+    assert waiting.note("how do returns work", "a", "u2")
+
+
 def test_one_shopper_cannot_fill_the_bank():
     """A log that is nine tenths one spammer brings no alias of theirs, and those of others still count."""
     waiting = Explorations(fewest=2, most_per_shopper=5)
@@ -252,95 +283,6 @@ def test_personal_text_never_becomes_an_alias(text):
     assert not waiting.note(text, "a", "ann")
     assert waiting.note("how do returns work", "a", "ann")
     assert not waiting.note("how do returns work", "a", "")
-
-
-def llm(question):
-    """Answer by topic."""
-    return next((w for w in question.lower().split() if w.startswith("topic")), "nothing")
-
-
-def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
-    """The first question is answered afresh, a near one from the cache, an exact repeat without an embedding."""
-    embedder = Words()
-    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
-    first = cache.ask("please explain topicaa now", llm)
-    near = cache.ask("please explain topicaa now thanks", llm)
-    assert (first.is_hit, first.reason) == (False, "empty_cache")
-    assert (near.is_hit, near.value) == (True, "topicaa")
-    embedder.broken = [np.nan] * 48
-    assert cache.ask("Please explain topicaa now!", llm).is_hit
-    assert cache.ask("please describe topicbb", llm).reason == "bad_embedding"
-
-
-async def test_a_cache_works_in_async_code():
-    """The same for coroutines, many at once."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
-
-    async def answer(question):
-        await asyncio.sleep(0)
-        return llm(question)
-
-    await cache.ask_async("please explain topicaa now", answer)
-    replies = await asyncio.gather(*(cache.ask_async("please explain topicaa now", answer) for _ in range(20)))
-    assert {(r.is_hit, r.value) for r in replies} == {(True, "topicaa")}
-
-
-@pytest.mark.parametrize("question", [question for question, _ in BAD[:8]])
-def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
-    """It is answered afresh each time, with the reason, and the answer is the application's own."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(-1.0))
-    for _ in range(2):
-        reply = cache.ask(question, lambda _: "fresh")
-        assert reply.value == "fresh"
-        assert reply.reason
-    assert cache.ask("how do returns work", lambda _: "other").reason == "empty_cache"
-
-
-def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
-    """The same text in another scope is a miss; a demoted answer is served no more."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
-    one, two = Scope(tenant="one"), Scope(tenant="two")
-    cache.ask("what is topicaa please", lambda _: "secret of one", scope=one)
-    assert cache.ask("what is topicaa please", lambda _: "of two", scope=two).value == "of two"
-    hit = cache.ask("what is topicaa please", llm, scope=one)
-    assert hit.value == "secret of one"
-    cache.demote(hit, scope=one)
-    assert cache.ask("what is topicaa please", lambda _: "better", scope=one).reason == "demoted"
-    assert cache.ask("what is topicaa please", llm, scope=two).is_hit
-
-
-def test_a_failing_answer_stores_nothing():
-    """The application's error passes through, and the next try is a miss again."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
-    with pytest.raises(RuntimeError):
-        cache.ask("what is topicaa please", lambda q: broken_verifier(q, q))
-    assert cache.ask("what is topicaa please", llm).reason == "empty_cache"
-
-
-def test_a_full_cache_goes_on_answering():
-    """Beyond its capacity it stores nothing and serves what it has."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.95), capacity=1)
-    for topic in TOPICS:
-        cache.ask(f"what is {topic} please", llm)
-    assert cache.ask(f"what is {TOPICS[0]} please", llm).is_hit
-    assert not cache.ask(f"what is {TOPICS[5]} please", llm).is_hit
-
-
-def test_threads_share_a_cache():
-    """Eight threads on the same questions get the right answers only."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.95))
-    wrong = []
-
-    def work():
-        for topic in TOPICS * 3:
-            wrong.extend(r for r in [cache.ask(f"what is {topic} please", llm)] if r.value != topic)
-
-    threads = [threading.Thread(target=work) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert wrong == []
 
 
 def stream(policy, requests=3_000, seed=0):

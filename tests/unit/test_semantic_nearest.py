@@ -64,7 +64,7 @@ def test_matches_are_the_same_by_either_search():
     """A cache's match of a question does not depend on how its neighbours were found."""
     pytest.importorskip("usearch")
     vectors, asked = unit(600), unit(40, seed=2)
-    caches = Neighbours(None, exact_up_to=100), Neighbours(None)
+    caches = Neighbours(32, None, exact_up_to=100), Neighbours(32, None)
     for i, vector in enumerate(vectors):
         for cache in caches:
             cache.add(vector, i % 30, str(i))

@@ -37,7 +37,8 @@ WIDTH = 140
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
 def inspect(app: Where, task: TaskName = "") -> None:
     """Show the answers of a bank with their wordings, and how sure it has to be."""
-    snapshot = _bank(app, task).snapshot()
+    found = _bank(app, task)
+    snapshot = found.snapshot()
     bank, table = snapshot.bank, Table("answer", "wordings", "such as", "state")
     for at, answer in enumerate(bank.answers):
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
@@ -45,6 +46,9 @@ def inspect(app: Where, task: TaskName = "") -> None:
         table.add_row(answer, str(len(wordings)), wordings[0], state)
     _console().print(table)
     typer.echo(f"{len(bank.answers)} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
+    waiting = len(found.aliases) - len(bank.aliases)
+    if waiting > 0:
+        typer.echo(f"{waiting} wordings were added since it was calibrated: they count from the next calibrate()")
     typer.echo(_threshold(snapshot))
 
 

@@ -81,17 +81,19 @@ class Matcher:
     """A bank ready to be asked; it does not change, so threads may share one."""
 
     def __init__(self, bank: Bank) -> None:
-        """Lay the bank's arrays out for lookups: aliases grouped by answer, weights by answer."""
+        """Lay the bank's arrays out for lookups: aliases grouped by answer, weights by answer.
+
+        Raises:
+            BadInput: the arrays do not fit each other, or hold what no compiled bank does.
+        """
         self.bank = bank
-        count = len(bank.aliases)
+        vectors, weights = _arrays(bank)
         order = np.argsort(np.array(bank.owner_of, np.intp), kind="stable")
         self._aliases = [bank.aliases[i] for i in order]
-        vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)[order]
-        self._columns = np.ascontiguousarray(vectors.T)  # a product reads them faster than rows
-        weights = np.frombuffer(bank.weights, np.float32).reshape(count, len(bank.answers))
+        self._columns = np.ascontiguousarray(vectors[order].T)  # a product reads them faster than rows
         self._weights = np.ascontiguousarray(weights[order].T)
         self._shares = np.array(bank.shares, np.float32)
-        sizes = np.bincount(bank.owner_of, minlength=len(bank.answers)) if count else np.zeros(0, np.intp)
+        sizes = np.bincount(bank.owner_of, minlength=len(bank.answers)) if bank.aliases else np.zeros(0, np.intp)
         self._starts: Places = np.cumsum(sizes) - sizes
         self._sizes = [int(s) for s in sizes]
         self._texts = bank.texts
@@ -167,6 +169,21 @@ class Matcher:
         if not abs(float(found @ found) - 1.0) <= _SQUARED_NORM:  # NaN is not within it either
             raise BadInput("the embedding is not a unit vector of finite numbers", field="vector")
         return found
+
+
+def _arrays(bank: Bank) -> tuple[Vectors, Vectors]:
+    """The vectors and weights of a bank, checked: it may come from bytes that were cut or changed."""
+    count, answers = len(bank.aliases), len(bank.answers)
+    if len(bank.owner_of) != count or set(bank.owner_of) != set(range(answers)) or len(bank.shares) != answers:
+        raise BadInput("the bank's aliases, answers and shares do not fit each other", field="bank")
+    try:
+        vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)
+        weights = np.frombuffer(bank.weights, np.float32).reshape(count, answers)
+    except ValueError as error:
+        raise BadInput(f"the bank's arrays have no shape: {error}", field="bank") from error
+    if not (np.isfinite(weights).all() and np.isfinite(bank.shares).all()):
+        raise BadInput("the bank's weights hold a value that is not a finite number", field="bank")
+    return (unit_rows(vectors, field="bank") if count else vectors), weights
 
 
 def _at_most(aliases: Sequence[tuple[str, str]]) -> list[int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from operator import eq
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -14,24 +14,32 @@ from parbake.errors import BadInput
 from parbake.ports import Embedder
 from parbake.semantic.adaptive import AdaptivePolicy
 from parbake.semantic.arrays import Vectors
-from parbake.semantic.head import MAX_ALIASES
-from parbake.semantic.neighbours import Neighbours
 from parbake.semantic.policy import Match, Policy
 from parbake.semantic.scope import Scope, Verifier, verified
-from parbake.semantic.text import normalize
+from parbake.semantic.shelf import Answer, Shelf
 from parbake.semantic.veto import VETOES, Veto, is_personal, veto
 
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 CAPACITY = 100_000
 EVERYONE = Scope()
 
 
+def equal(known: object, fresh: object) -> bool:
+    """Whether two answers are equal and of one type: ``1`` says another thing than ``True``."""
+    return type(known) is type(fresh) and bool(known == fresh)
+
+
 class Reply(msgspec.Struct, Generic[T], frozen=True):
-    """A value with where it came from: ``reason`` says why it was not the cache, and is empty for a hit."""
+    """A value with where it came from: ``reason`` says why it was not the cache, and is empty for a hit.
+
+    ``match`` is the nearest stored question, if there was one; ``stored`` the answer itself where the cache keeps it.
+    """
 
     value: T
     reason: str
     match: Match | None = None
+    stored: Answer[T] | None = None
 
     @property
     def is_hit(self) -> bool:
@@ -39,30 +47,26 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
         return not self.reason
 
 
-class _Look(msgspec.Struct, frozen=True):
-    """What a lookup found. ``vector`` is ``None`` for what must not be stored; ``learns`` after a policy's refusal."""
+class _Look(msgspec.Struct, Generic[T], frozen=True):
+    """What a lookup found.
+
+    ``place`` is of an answer that a fresh one is compared with; ``vector`` is ``None`` for what must not be stored;
+    the policy ``learns`` from what it refused itself.
+    """
 
     reason: str
-    answer: int = -1
+    shelf: Shelf[T] | None = None
+    place: int | None = None
     match: Match | None = None
     vector: Any = None
     learns: bool = False
 
 
-class _Shelf(Generic[T]):
-    """What is stored for one scope; not safe to share between threads."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-        self.stored = Neighbours(MAX_ALIASES if policy.adds_aliases else None)
-        self.values: list[T] = []
-        self.places: dict[T, int] = {}  # of values that can be hashed: equal answers are one
-        self.exact: dict[str, int] = {}
-        self.demoted: set[int] = set()
-
-
 class SemanticCache(Generic[T]):
     """Answers a question as one of the same meaning was answered before; safe to share between threads.
+
+    Values are kept and handed out as they are: treat them as immutable. When the embedder's ``model_hash`` changes,
+    everything begins anew. What fails beside the answer itself (embedding, ``same``) is logged and costs a hit only.
 
     Args:
         embedder: makes unit vectors (see :class:`parbake.ports.Embedder`).
@@ -78,7 +82,7 @@ class SemanticCache(Generic[T]):
         embedder: Embedder,
         *,
         policy: Callable[[], Policy] = AdaptivePolicy,
-        same: Callable[[T, T], bool] = eq,
+        same: Callable[[T, T], bool] = equal,
         vetoes: Sequence[Veto] = VETOES,
         verifier: Verifier | None = None,
         capacity: int = CAPACITY,
@@ -86,97 +90,100 @@ class SemanticCache(Generic[T]):
         """Begin empty."""
         self._embedder, self._policy, self._same = embedder, policy, same
         self._vetoes, self._verifier, self._capacity = vetoes, verifier, capacity
-        self._shelves: dict[Scope, _Shelf[T]] = {}
+        self._shelves: dict[Scope, Shelf[T]] = {}
+        self._model = embedder.model_hash  # that the shelves' vectors were made with
         self._lock = threading.Lock()
 
     def ask(self, question: str, answer: Callable[[str], T], *, scope: Scope = EVERYONE) -> Reply[T]:
         """Return what is stored, or ``answer(question)``; errors of ``answer`` pass through and store nothing."""
         look = self._look(question, scope)
-        if look.reason:
-            return self._learn(question, scope, look, answer(question))
-        return Reply(self._shelves[scope].values[look.answer], "", look.match)
+        hit = _hit(look)
+        return self._learned(question, look, answer(question)) if hit is None else hit
 
     async def ask_async(
         self, question: str, answer: Callable[[str], Awaitable[T]], *, scope: Scope = EVERYONE
     ) -> Reply[T]:
         """The same for a coroutine function; the embedding, the lookup and ``same`` run in a thread."""
         look = await asyncio.to_thread(self._look, question, scope)
-        if look.reason:
-            return await asyncio.to_thread(self._learn, question, scope, look, await answer(question))
-        return Reply(self._shelves[scope].values[look.answer], "", look.match)
+        hit = _hit(look)
+        return await asyncio.to_thread(self._learned, question, look, await answer(question)) if hit is None else hit
 
-    def demote(self, reply: Reply[T], *, scope: Scope = EVERYONE) -> None:
-        """After a complaint: the answer behind a reply is served no more, whatever is asked."""
-        if reply.match is not None:
-            with self._lock:
-                self._shelf(scope).demoted.add(int(reply.match.answer))
+    def demote(self, reply: Reply[T]) -> None:
+        """After a complaint: the answer in this reply is served no more, whatever is asked.
 
-    def _shelf(self, scope: Scope) -> _Shelf[T]:
+        That holds for a hit and for a fresh answer alike. What was not stored cannot come again: nothing is done.
+        """
+        if reply.stored is not None:
+            reply.stored.is_demoted = True
+
+    def _shelf(self, scope: Scope) -> Shelf[T]:
+        if self._model != self._embedder.model_hash:
+            self._shelves, self._model = {}, self._embedder.model_hash
         if scope not in self._shelves:
-            self._shelves[scope] = _Shelf(self._policy())
+            self._shelves[scope] = Shelf(self._policy(), self._embedder.dimensions, self._capacity)
         return self._shelves[scope]
 
-    def _look(self, question: str, scope: Scope) -> _Look:
+    def _look(self, question: str, scope: Scope) -> _Look[T]:
         # A question that is vetoed against its own wording can be matched with none.
         reason = veto(question, question, self._vetoes) or ("personal" if is_personal(question) else None)
         if reason:
             return _Look(reason)
         with self._lock:
             shelf = self._shelf(scope)
-            at = shelf.exact.get(normalize(question))
-            if at is not None and at not in shelf.demoted:
-                return _Look("", at, Match(str(at), 1.0, 1.0, 1.0, question, is_exact=True))
+            place = shelf.exact(question)
+        if place is not None:
+            return _Look("", shelf, place, Match(str(place), 1.0, 1.0, 1.0, question, is_exact=True))
         try:
-            vector = shelf.stored.checked(self._embedder.embed([question]))
+            vector = shelf.questions.checked(self._embedder.embed([question]))
         except BadInput:
             return _Look("bad_embedding")
+        except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered
+            _log.exception("the embedder failed; the question is answered afresh")
+            return _Look("embedder_failed")
         with self._lock:
-            match = shelf.stored.match(vector, shelf.policy.ranking)
+            match = shelf.questions.match(vector, shelf.policy.ranking)
             return self._judge(question, shelf, match, vector)
 
-    def _judge(self, question: str, shelf: _Shelf[T], match: Match | None, vector: Vectors) -> _Look:
+    def _judge(self, question: str, shelf: Shelf[T], match: Match | None, vector: Vectors) -> _Look[T]:
         if match is None:
-            return _Look("empty_cache", vector=vector)
-        at = int(match.answer)
-        if at in shelf.demoted:
-            return _Look("demoted", match=match, vector=vector)
+            return _Look("empty_cache", shelf, vector=vector)
+        place = int(match.answer)
+        if shelf.answers[place].is_demoted:
+            return _Look("demoted", shelf, place, match, vector)
         reason = veto(question, match.alias, self._vetoes)
         if reason:
-            return _Look(reason, match=match, vector=vector)
+            return _Look(reason, shelf, match=match, vector=vector)
         reason = shelf.policy.refusal(match)
         if reason:
-            return _Look(reason, at, match, vector, learns=True)
+            return _Look(reason, shelf, place, match, vector, learns=True)
         reason = verified(self._verifier, question, match.alias)
-        return _Look(reason or "", at, match, vector)
+        return _Look(reason or "", shelf, place, match, vector)
 
-    def _learn(self, question: str, scope: Scope, look: _Look, value: T) -> Reply[T]:
+    def _learned(self, question: str, look: _Look[T], value: T) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
-        reply = Reply(value, look.reason, look.match)
-        if look.vector is None:
-            return reply
-        shelf = self._shelves[scope]
-        right = look.learns and bool(self._same(shelf.values[look.answer], value))
-        if look.learns and look.match is not None:
+        shelf = look.shelf
+        if shelf is None or look.vector is None:
+            return Reply(value, look.reason, look.match)
+        known = None if look.place is None else shelf.answers[look.place]
+        right = None if known is None else self._compared(known.value, value)
+        if look.learns and look.match is not None and right is not None:
             shelf.policy.observe(look.match, right=right)
-        if not right or shelf.policy.adds_aliases:
-            with self._lock:
-                self._store(question, shelf, look, value, right=right)
-        return reply
+        if right and not shelf.policy.adds_aliases:
+            return Reply(value, look.reason, look.match, known)
+        with self._lock:
+            stored = shelf.store(question, look.vector, value, look.place if right else None)
+        return Reply(value, look.reason, look.match, stored or (known if right else None))
 
-    def _store(self, question: str, shelf: _Shelf[T], look: _Look, value: T, *, right: bool) -> None:
-        if len(shelf.stored) >= self._capacity:
-            return
-        at = look.answer if right else _place(shelf, value)
-        if shelf.stored.add(look.vector, at, question):
-            shelf.exact[normalize(question)] = at
+    def _compared(self, known: T, fresh: T) -> bool | None:
+        try:
+            return bool(self._same(known, fresh))
+        except Exception:  # noqa: BLE001 - a judge that fails must not cost the answer it was to judge
+            _log.exception("same= failed on two answers (arrays need same=numpy.array_equal); nothing is learned")
+            return None
 
 
-def _place(shelf: _Shelf[T], value: T) -> int:
-    """The number of an answer, a new one unless an equal value is known."""
-    try:
-        at = shelf.places.setdefault(value, len(shelf.values))
-    except TypeError:  # not hashable
-        at = len(shelf.values)
-    if at == len(shelf.values):
-        shelf.values.append(value)
-    return at
+def _hit(look: _Look[T]) -> Reply[T] | None:
+    if look.reason or look.shelf is None or look.place is None:
+        return None
+    stored = look.shelf.answers[look.place]
+    return Reply(stored.value, "", look.match, stored)

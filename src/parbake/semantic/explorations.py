@@ -30,11 +30,13 @@ class Explorations:
     def note(self, question: str, answer: str, shopper: str) -> bool:
         """Note that a shopper's question has that answer; whether it has been asked by enough, once.
 
-        What is personal, vetoed by itself or told by a shopper without a name does not count.
+        What is personal, vetoed by itself or told by a shopper without a name does not count; names that a reader
+        could take for each other are one shopper.
         """
-        if not shopper or is_personal(question) or veto(question, question):
+        name = normalize(shopper)
+        if not name or is_personal(question) or veto(question, question):
             return False
-        who = hashlib.sha256(shopper.encode()).digest()[:16]
+        who = hashlib.sha256(name.encode()).digest()[:16]
         key = (normalize(question), answer)
         with self._lock:
             shoppers = self._asked.get(key)

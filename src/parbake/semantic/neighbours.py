@@ -25,13 +25,13 @@ NEIGHBOURS = 64
 class Neighbours:
     """Stored questions with the answer of each, and the match of a new one. Not safe to share between threads."""
 
-    def __init__(self, most: int | None = MAX_ALIASES, *, exact_up_to: int = EXACT_UP_TO) -> None:
-        """Begin empty, with room for ``most`` questions per answer; the first vector says how many dimensions.
+    def __init__(self, dimensions: int, most: int | None = MAX_ALIASES, *, exact_up_to: int = EXACT_UP_TO) -> None:
+        """Begin empty, with room for ``most`` questions per answer.
 
         Beyond ``exact_up_to`` questions the nearest are found by a graph (see :mod:`parbake.semantic.nearest`).
         """
-        self._most, self._exact_up_to = most, exact_up_to
-        self._index: Nearest | None = None
+        self._most = most
+        self._index = Nearest(dimensions, exact_up_to)
         self._owner: list[int] = []
         self._aliases: list[str] = []
         self._counts: dict[int, int] = {}
@@ -42,28 +42,35 @@ class Neighbours:
 
     def checked(self, vector: object) -> Vectors:
         """The vector as a row of unit length; raises :class:`parbake.BadInput` when it cannot be used."""
-        dimensions = self._index.dimensions if self._index else None
-        rows = unit_rows(vector, dimensions=dimensions, field="vector")
+        rows = unit_rows(vector, dimensions=self._index.dimensions, field="vector")
         if len(rows) != 1:
             raise BadInput(f"one vector is expected, not {len(rows)}", field="vector")
         row: Vectors = rows[0]
         return row
 
-    def add(self, vector: Vectors, answer: int, alias: str) -> bool:
-        """Store a question, unless its answer has as many as it may. Returns whether it was."""
+    def answer_of(self, row: int) -> int:
+        """The answer of a stored question."""
+        return self._owner[row]
+
+    def add(self, vector: Vectors, answer: int, alias: str) -> int | None:
+        """Store a question; returns its row, or ``None`` where the answer has as many questions as it may."""
         if self._most is not None and self._counts.get(answer, 0) >= self._most:
-            return False
-        if self._index is None:
-            self._index = Nearest(len(vector), self._exact_up_to)
+            return None
         self._index.add(vector)
         self._owner.append(answer)
         self._aliases.append(alias)
         self._counts[answer] = self._counts.get(answer, 0) + 1
-        return True
+        return len(self._owner) - 1
+
+    def give(self, row: int, answer: int) -> None:
+        """Give a stored question another answer."""
+        self._counts[self._owner[row]] -= 1
+        self._owner[row] = answer
+        self._counts[answer] = self._counts.get(answer, 0) + 1
 
     def match(self, vector: Vectors, ranking: Ranking = "head") -> Match | None:
         """The best answer (its number, as text) for a unit vector; ``None`` while nothing is stored."""
-        if self._index is None:
+        if not self._owner:
             return None
         places, cosines, near = self._index.nearest(vector, NEIGHBOURS)
         owner = [self._owner[i] for i in places]

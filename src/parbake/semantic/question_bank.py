@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,8 @@ from parbake.semantic.policy import CalibratedPolicy, Match, Policy
 from parbake.semantic.scope import Scope, Verifier, verified
 from parbake.semantic.text import normalize, unusable
 from parbake.semantic.veto import VETOES, Veto, veto
+
+_log = logging.getLogger(__name__)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -161,6 +164,9 @@ class QuestionBank:
                 match = matcher.match(question, found, policy.ranking)
             except BadInput:
                 return Verdict(None, "bad_embedding")
+            except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered elsewhere
+                _log.exception("the embedder failed; the bank answers known wordings only")
+                return Verdict(None, "embedder_failed")
         return Verdict(None, "empty_bank") if match is None else self._verdict(question, match, policy)
 
     def recall(self, question: str, *, scope: Scope | None = None) -> Verdict | None:
@@ -220,17 +226,27 @@ class QuestionBank:
         """Take over what :meth:`to_bytes` wrote, scope and bound with it.
 
         Raises:
-            BadInput: the bytes are none of it.
+            BadInput: the bytes are none of it; the bank stays as it was.
         """
         try:
             self.take(msgspec.msgpack.decode(data, type=BankSnapshot))
-        except (msgspec.DecodeError, ValueError, IndexError) as error:
+        except (msgspec.DecodeError, TypeError) as error:
             raise BadInput(f"this is no question bank: {error}", field="data") from error
 
     def take(self, found: BankSnapshot) -> None:
-        """Be what a snapshot shows, scope and bound with it."""
+        """Be what a snapshot shows, scope and bound with it.
+
+        Raises:
+            BadInput: its arrays do not fit each other, or the embedder; the bank stays as it was.
+        """
         bank, matcher = found.bank, Matcher(found.bank)
-        vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1 if bank.aliases else 0)
+        made_here = bank.model_hash == self._embedder.model_hash
+        if bank.aliases and made_here and matcher.dimensions != self._embedder.dimensions:
+            raise BadInput(
+                f"the bank's vectors have {matcher.dimensions} dimensions, the embedder's {self._embedder.dimensions}",
+                field="data",
+            )
+        vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), matcher.dimensions)
         with self._lock:
             self._aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
             self._vectors, self._model = list(vectors), bank.model_hash

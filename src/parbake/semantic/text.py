@@ -10,26 +10,35 @@ MOST_WORDS = 100
 MOST_LETTERS = 1_000
 
 _SPACES = re.compile(r"\s+")
-_EDGES = " \t.,;:!?\"'()[]…¿¡"
+_EDGES = " .,;:!?\"'()[]¿¡"
+# Letters and marks that Unicode lets a reader see nothing of (Default_Ignorable_Code_Point), beside category Cf.
+_INVISIBLE = frozenset(
+    map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0))
+) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
 _FEWEST_LETTERS = 3
 _COMBINED = {"HIRAGANA", "KATAKANA", "CJK", "HANGUL"}  # written together in one word
 
 
-def normalize(text: str) -> str:
-    """The form in which texts are compared exactly: NFKC, case folded, no invisible characters, single spaces.
+def visible(text: str) -> str:
+    """What a reader sees of a text: NFKC, case folded, no invisible characters, single spaces.
 
-    Punctuation at the ends is dropped.
+    Rules on wording look at this form, so that neither full-width letters nor zero-width characters pass them by.
     """
     if text.isascii():
         plain = "".join(c if c.isprintable() else " " for c in text)
     else:
-        plain = "".join(_visible(c) for c in unicodedata.normalize("NFKC", text))
-    return _SPACES.sub(" ", plain).strip(_EDGES).casefold()
+        plain = "".join(_seen(c) for c in unicodedata.normalize("NFKC", text))
+    return _SPACES.sub(" ", plain).strip().casefold()
 
 
-def _visible(character: str) -> str:
+def normalize(text: str) -> str:
+    """The form in which texts are compared exactly: what is visible, without the punctuation at its ends."""
+    return visible(text).strip(_EDGES)
+
+
+def _seen(character: str) -> str:
     category = unicodedata.category(character)
-    if category == "Cf":  # zero-width and direction marks
+    if category == "Cf" or character in _INVISIBLE:  # zero-width characters, direction marks, fillers
         return ""
     return " " if category in {"Cc", "Zl", "Zp"} else character
 

@@ -6,16 +6,16 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
-from parbake.semantic.text import main_script, normalize, unusable
+from parbake.semantic.text import main_script, normalize, unusable, visible
 from parbake.semantic.wording import negations, opposed, quantities
 
 Veto = tuple[str, Callable[[str, str], bool]]
-"""A reason code, and whether it holds for a question and the matched wording, both in lower case."""
+"""A reason code, and whether it holds for a question and the matched wording, both as visible text in lower case."""
 
 _CONTEXT = re.compile(
     r"^(?:and|but|or|so|then|also|what about|how about|same for|in that case|why|really)\b"
     r"|\b(?:it|that one|this one|those|them|the same|the other one|the first one|the second one|instead)\b"
-    r"|^(?:\.\.\.|\u2026)|(?:\.\.\.|\u2026)$"
+    r"|^\.\.\.|\.\.\.$"
 )
 # A thing the sentence itself names may be called "it" later in the sentence.
 _OWN_ANTECEDENT = re.compile(
@@ -38,6 +38,9 @@ _INJECTION = re.compile(
 )
 _SEVERAL = re.compile(
     r"[?;.]\s+(?:and|also|plus)\b|\b(?:and|also|plus) (?:how|what|when|where|why|which|who|can i|do i|does|is there)\b"
+    r"|\b(?:and|also|plus) (?:then |to |please )?(?:activate|apply|buy|cancel|change|check|claim|close|delete|exchange"
+    r"|find|get|move|open|order|pay|redeem|replace|report|reset|return|send|stop|swap|track|update|use|verify)"
+    r" (?:the|my|an?|it|them|this|that|these|those|another|one|some)\b"
 )
 _PERSONAL = re.compile(
     r"[\w.+-]+@[\w-]+\.\w+|(?:\+?\d[\s().-]?){9,}"
@@ -96,8 +99,8 @@ def is_personal(text: str) -> bool:
 
     Such a text never enters a bank that others are answered from.
     """
-    lower = text.lower()
-    return bool(_PERSONAL.search(lower) or _STATE.search(lower))
+    plain = visible(text)
+    return bool(_PERSONAL.search(plain) or _STATE.search(plain))
 
 
 VETOES: tuple[Veto, ...] = (
@@ -125,7 +128,7 @@ def _first(question: str, alias: str, vetoes: Sequence[Veto]) -> str | None:
     reason = unusable(question)
     if reason:
         return reason
-    asked, known = question.strip().lower(), alias.lower()
+    asked, known = visible(question), visible(alias)
     return next((code for code, applies in vetoes if applies(asked, known)), None)
 
 

@@ -1,0 +1,193 @@
+"""The semantic cache: what it serves, what it learns and forgets, and what a failure beside it costs."""
+
+import asyncio
+import threading
+
+import numpy as np
+import pytest
+from tests.unit.embedders import TOPICS, Words
+
+from parbake.semantic import Scope, SemanticCache, fixed
+
+
+def broken(_question):
+    """Fail as an application might."""
+    raise RuntimeError("down")
+
+
+def llm(question):
+    """Answer by topic."""
+    return next((w for w in question.lower().split() if w.startswith("topic")), "nothing")
+
+
+def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
+    """The first question is answered afresh, a near one from the cache, an exact repeat without an embedding."""
+    embedder = Words()
+    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    first = cache.ask("please explain topicaa now", llm)
+    near = cache.ask("please explain topicaa now thanks", llm)
+    assert (first.is_hit, first.reason) == (False, "empty_cache")
+    assert (near.is_hit, near.value) == (True, "topicaa")
+    embedder.broken = [np.nan] * 48
+    assert cache.ask("Please explain topicaa now!", llm).is_hit
+    assert cache.ask("please describe topicbb", llm).reason == "bad_embedding"
+
+
+async def test_a_cache_works_in_async_code():
+    """The same for coroutines, many at once."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+
+    async def answer(question):
+        await asyncio.sleep(0)
+        return llm(question)
+
+    await cache.ask_async("please explain topicaa now", answer)
+    replies = await asyncio.gather(*(cache.ask_async("please explain topicaa now", answer) for _ in range(20)))
+    assert {(r.is_hit, r.value) for r in replies} == {(True, "topicaa")}
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "",
+        " \u200b\u2060\n",
+        "?!",
+        "topicaa " * 10_000,
+        "a " * 150,
+        "\U0001f600\U0001f4e6\U0001f49a",
+        "please explain t\u043epicaa",
+    ],
+)
+def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
+    """It is answered afresh each time, with the reason, and the answer is the application's own."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(-1.0))
+    for _ in range(2):
+        reply = cache.ask(question, lambda _: "fresh")
+        assert reply.value == "fresh"
+        assert reply.reason
+    assert cache.ask("how do returns work", lambda _: "other").reason == "empty_cache"
+
+
+def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
+    """The same text in another scope is a miss; a demoted answer is served no more."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+    one, two = Scope(tenant="one"), Scope(tenant="two")
+    cache.ask("what is topicaa please", lambda _: "secret of one", scope=one)
+    assert cache.ask("what is topicaa please", lambda _: "of two", scope=two).value == "of two"
+    hit = cache.ask("what is topicaa please", llm, scope=one)
+    assert hit.value == "secret of one"
+    cache.demote(hit)
+    assert cache.ask("what is topicaa please", lambda _: "better", scope=one).reason == "demoted"
+    assert cache.ask("what is topicaa please", llm, scope=two).is_hit
+
+
+def test_a_failing_answer_stores_nothing():
+    """The application's error passes through, and the next try is a miss again."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+    with pytest.raises(RuntimeError):
+        cache.ask("what is topicaa please", broken)
+    assert cache.ask("what is topicaa please", llm).reason == "empty_cache"
+
+
+def test_a_full_cache_goes_on_answering():
+    """Beyond its capacity it stores nothing and serves what it has."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.95), capacity=1)
+    for topic in TOPICS:
+        cache.ask(f"what is {topic} please", llm)
+    assert cache.ask(f"what is {TOPICS[0]} please", llm).is_hit
+    assert not cache.ask(f"what is {TOPICS[5]} please", llm).is_hit
+
+
+def test_threads_share_a_cache():
+    """Eight threads on the same questions get the right answers only."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.95))
+    wrong = []
+
+    def work():
+        for topic in TOPICS * 3:
+            wrong.extend(r for r in [cache.ask(f"what is {topic} please", llm)] if r.value != topic)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def ask(cache, question, value, **options):
+    """Ask with an answer at hand."""
+    return cache.ask(question, lambda _: value, **options)
+
+
+def test_a_fresh_answer_can_be_complained_of_too():
+    """It is withdrawn itself, in its own scope, and not the nearest other answer."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.97))
+    scope = Scope(tenant="one")
+    ask(cache, "what is topicaa please", "fine", scope=scope)
+    fresh = ask(cache, "what is topicbb please", "wrong", scope=scope)
+    cache.demote(fresh)
+    assert not fresh.is_hit
+    assert ask(cache, "what is topicaa please", "?", scope=scope).value == "fine"
+    assert ask(cache, "what is topicbb please", "right", scope=scope).reason == "demoted"
+    assert ask(cache, "what is topicbb please", "?", scope=scope).value == "right"
+
+
+@pytest.mark.parametrize("wrong", ["wrong", ["wrong"]], ids=["hashable", "not hashable"])
+def test_an_answer_stays_withdrawn_when_the_application_gives_it_again(wrong):
+    """A complaint is about what was said; to say it again does not bring it back into the cache."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.9))
+    cache.demote(ask(cache, "what is topicaa please", wrong))
+    for _ in range(3):
+        assert not ask(cache, "what is topicaa please", wrong).is_hit
+
+
+def test_a_reply_that_was_not_stored_demotes_nothing():
+    """What is personal or beyond the capacity names an answer nearby, which is not the one complained of."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.97), capacity=1)
+    ask(cache, "what is topicaa please", "fine")
+    cache.demote(ask(cache, "my name is ann, what is topicaa", "wrong"))
+    cache.demote(ask(cache, "what is topicbb please", "no room"))
+    assert ask(cache, "what is topicaa please", "?").is_hit
+
+
+def test_another_model_begins_anew():
+    """Vectors of two models say nothing of each other, even with equally many dimensions."""
+    embedder = Words()
+    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    ask(cache, "what is topicaa please", "old")
+    embedder.model_hash = "other"
+    assert ask(cache, "what is topicaa please", "new").reason == "empty_cache"
+    assert ask(cache, "what is topicaa please now", "?").value == "new"
+
+
+def test_an_embedder_that_breaks_its_word_costs_hits_only():
+    """Another dimension than declared is refused from the first vector on; an exception loses no answer."""
+    embedder = Words()
+    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    embedder.broken = [1.0, 0.0]
+    assert ask(cache, "what is topicaa please", "fresh").reason == "bad_embedding"
+    embedder.embed = broken
+    reply = ask(cache, "what is topicaa please", "fresh")
+    assert (reply.value, reply.reason) == ("fresh", "embedder_failed")
+    del embedder.embed
+    embedder.broken = None
+    assert ask(cache, "what is topicaa please", "fresh").reason == "empty_cache"
+
+
+def test_a_judge_that_fails_costs_no_answer(caplog):
+    """Arrays have no truth value to compare by: the answer is given, and the log says what to do."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.999))
+    ask(cache, "what is topicaa please", np.ones(2))
+    reply = ask(cache, "what is topicaa please now", np.zeros(2))
+    assert reply.value.tolist() == [0.0, 0.0]
+    assert "numpy.array_equal" in caplog.text
+    assert ask(cache, "what is topicaa please now", None).value.tolist() == [0.0, 0.0]
+
+
+def test_values_of_different_types_are_different_answers():
+    """``1`` and ``True`` are equal to Python, not to whoever asked."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(0.999))
+    ask(cache, "what is topicaa please", 1)
+    ask(cache, "what is topicbb please", True)
+    assert ask(cache, "what is topicbb please", "?").value is True
