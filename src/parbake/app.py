@@ -17,7 +17,7 @@ from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
-from parbake.costs import EXAMPLE, Cost, CostBook, Owned, priced
+from parbake.costs import EXAMPLE, Cost, CostBook, Owned, costs
 from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
     from parbake.planner.plan import Plan as Decision
     from parbake.planner.triggers import Proposal
+    from parbake.watches import Reversals
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -296,7 +297,7 @@ class App:
             if plan.is_planned:
                 strategy = (await self.engine.adopted.current(plan)).strategy
                 owners[plan.name] = Owned(plan.contract.owner, strategy)
-        return await asyncio.to_thread(priced, ledger, book, owners, since, self.clock.now())
+        return await asyncio.to_thread(costs, ledger, book, owners, since=since)
 
     async def triggers(
         self,
@@ -306,38 +307,29 @@ class App:
         floor: float = 0.6,
         switching: float = 0.0,
     ) -> list[Proposal]:
-        """What speaks for reversing a decision: complaints, low hit rates, dear batches, changed prices.
+        """What speaks for reversing a decision: complaints, low hits, dear or harmful batches, changed prices.
 
         ``prices`` are today's, by task; ``floor`` is the least hit rate; ``switching`` what a change costs in dollars.
         Nothing is changed.
         """
-        from parbake import watches
-
-        now, ledger = self.clock.now(), self.engine.ledger
-        found = watches.complaints(await self.quarantined())
-        plans = {plan.name: await self.engine.adopted.current(plan) for plan in self.engine.plans.values()}
-        found += watches.changed_prices(plans, prices or {}, now)
-        if ledger is not None:
-            kept = [name for name, plan in self.engine.plans.items() if isinstance(plan.task, Artifact)]
-            ahead = [name for name in kept if self.engine.plans[name].task.schedule]
-            found += await asyncio.to_thread(watches.low_hits, ledger, kept, now, floor=floor)
-            found += await asyncio.to_thread(watches.dear_batches, ledger, book, ahead, now, switching=switching)
-        return found
+        return await self._reversals().proposals(
+            await self.quarantined(), book=book, prices=prices or {}, floor=floor, switching=switching
+        )
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
         """Do what a proposal says, where that can be done: a planned task computes on request from here on.
 
         It is recorded as a plan, and taken back by :meth:`unadopt`. Raises :class:`BadInput` for other actions.
         """
-        from parbake.planner.strategies import REAL_TIME
-        from parbake.watches import REAL_TIME_ACTION
+        return await self._reversals().apply(proposal)
 
-        if proposal.action != REAL_TIME_ACTION:
-            raise BadInput(f"{proposal.action!r} is for a person to do", field="action")
-        plan = self.engine.plans[proposal.task]
-        before = await self.engine.adopted.current(plan)
-        adopted = AdoptedPlan(REAL_TIME, self.clock.now(), proposal.reason, before.prices, dict(proposal.evidence))
-        return await self.engine.adopted.follow(plan, adopted)
+    def _reversals(self) -> Reversals:
+        from parbake.watches import Reversals
+
+        engine = self.engine
+        return Reversals(
+            engine.plans, engine.adopted, self.clock, engine.ledger, is_throttled=self.throttle is not None
+        )
 
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.
@@ -379,8 +371,9 @@ class App:
         if self.engine.ledger is not None:
             for built in run.built:
                 self.engine.ledger.run(
-                    built.task, built.rows, built.took_s, cpu_s=built.cpu_s, size_bytes=built.size_bytes
-                )
+                    built.task, built.rows, built.took_s, cpu_s=built.cpu_s, size_bytes=built.size_bytes,
+                    trigger=run.trigger, pick=built.pick,
+                )  # fmt: skip
 
     @contextlib.asynccontextmanager
     async def serving(self, *beside: Awaitable[None]) -> AsyncIterator[App]:

@@ -7,27 +7,36 @@ named and never left out: every row has a task, an owner and a lane.
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.planner.prices import Book, Rate, Tokens, call_cost, checked, decoded
+from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
 
 HOUR = 3600
 NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
+USED = ("calls", "seconds", "cpu_s", "rows", "bytes", "input", "output", "cached")
+OF_A_LANE = ("compute", "tokens", "waste")
+"""Kinds whose rows name the lane; a miss and an expiry are told as such."""
+BATCH = "batch"
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which entry of the book a generator's tokens are priced by."""
+    """Which entry of the book a generator's tokens are priced by.
+
+    ``processing`` maps a lane to how its tokens are bought, such as ``{"batch": "batch"}`` where the batch lane's
+    generator uses the provider's batch interface; what it does not name is ``standard``.
+    """
 
     provider: str
     model: str
     context: str = "standard"
+    processing: dict[str, Processing] = {}
 
 
 class CostBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,9 +61,9 @@ EXAMPLE = CostBook(as_of=dt.date(2026, 11, 1), cpu_hour=0.04, source="an example
 class Cost(msgspec.Struct, frozen=True):
     """What one task used in one lane, and what that cost in US dollars; ``unpriced`` says what has no price.
 
-    ``wasted`` estimates the rows of batch runs that nobody asked for, ``wasted_usd`` their share: all rows of the
-    period less the keys that were served in it. Several runs of the same keys make it too high, reads of other keys
-    too low.
+    ``wasted`` counts the rows of batch runs that were replaced by a later run and out of which nobody was served, in
+    the hour in which they were replaced; ``wasted_usd`` is what as many rows of that task cost. What the current run
+    made is not judged yet.
     """
 
     task: str
@@ -77,7 +86,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Hours(Protocol):
-    """What was used; see :class:`parbake.ledger.Ledger`."""
+    """What was used; see :class:`parbake.ledger.recording.Ledger`."""
 
     def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
         """Sums by hour, kind, task, lane and model."""
@@ -87,9 +96,22 @@ class Hours(Protocol):
         """Serves by task."""
         ...
 
-    def asked_for(self, task: str, begin: float, end: float) -> int:
-        """How many keys of a task were served between two moments."""
-        ...
+
+class Line(msgspec.Struct, frozen=True):
+    """What one task used in one hour and lane, of one kind, in US dollars; ``unpriced`` says what has no price."""
+
+    hour: int
+    kind: str
+    task: str
+    lane: str
+    usd: float
+    unpriced: str
+    used: dict[str, float]
+
+    @property
+    def is_waste(self) -> bool:
+        """Whether it only says what came to nothing; the cost is that of the lines that made it."""
+        return self.kind == "waste"
 
 
 class Owned(msgspec.Struct, frozen=True):
@@ -109,58 +131,49 @@ def read_book(path: Path, *, today: dt.date) -> CostBook:
     return book
 
 
+def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line]:
+    """What was used since a moment (epoch seconds), hour by hour, at the prices of that day; blocking."""
+    for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
+        used: dict[str, float] = dict(zip(USED, numbers, strict=True))
+        if kind == "tokens":
+            usd, missing = _tokens(book, model, hour, lane, used)
+        else:
+            usd, missing = used["cpu_s"] / HOUR * book.cpu_hour, ""
+        yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, usd, missing, used)
+
+
 def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
     """Sum and price what was used since a moment (epoch seconds), dearest first; blocking."""
-    found: dict[tuple[str, str], dict[str, Any]] = defaultdict(lambda: defaultdict(float))
+    sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     unpriced: dict[tuple[str, str], set[str]] = defaultdict(set)
-    names = ("calls", "seconds", "cpu_s", "rows", "bytes", "input", "output", "cached")
-    for hour, kind, task, lane, model, *used in ledger.hourly(since=since):
-        place = (task, lane if kind in ("compute", "tokens") else kind)
-        for name, value in zip(names, used, strict=True):
-            found[place][name] += value
-        if kind == "tokens":
-            usd, missing = _tokens(book, model, hour, used[5:])
-            found[place]["usd"] += usd
-            unpriced[place] |= {missing} if missing else set()
+    for line in lines(ledger, book, since=since):
+        of = sums[line.task, line.lane]
+        if line.is_waste:
+            of["wasted"] += int(line.used["rows"])
+            continue
+        of.update({**line.used, "usd": line.usd})
+        unpriced[line.task, line.lane] |= {line.unpriced} - {""}
     for task, count in ledger.serves(since=since).items():
-        found[task, "serve"] |= {"serves": count, "usd": count * book.serve}
+        sums[task, "serve"].update({"serves": count, "usd": count * book.serve})
+    each = _usd_a_row(ledger, book) if any(of["wasted"] for of in sums.values()) else {}
     made = []
-    for (task, lane), sums in found.items():
+    for (task, lane), of in sums.items():
         own = owners.get(task, Owned(NOBODY))
-        usd = sums["usd"] + sums["cpu_s"] / HOUR * book.cpu_hour
-        whole = {n: int(sums[n]) for n in ("calls", "rows", "bytes", "input", "output", "cached", "serves")}
-        said = ", ".join(sorted(unpriced[task, lane]))
-        made.append(
-            Cost(
-                task,
-                lane,
-                own.owner,
-                own.plan,
-                seconds=sums["seconds"],
-                cpu_s=sums["cpu_s"],
-                usd=usd,
-                unpriced=said,
-                **whole,
-            )
-        )
+        numbers = {name: of[name] for name in ("usd", "wasted", "serves", *USED)}
+        spent = Cost(task, lane, own.owner, own.plan, **numbers, unpriced=", ".join(sorted(unpriced[task, lane])))
+        made.append(msgspec.structs.replace(spent, wasted_usd=spent.wasted * each.get(task, 0.0)))
     return sorted(made, key=lambda cost: (-cost.usd, cost.task, cost.lane))
 
 
-def priced(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], since: float, until: float) -> list[Cost]:
-    """The same with what was computed for nobody; blocking."""
-    rows = costs(ledger, book, owners, since=since)
-    ahead = [row.task for row in rows if row.lane == "batch"]
-    return with_waste(rows, {task: ledger.asked_for(task, since, until) for task in ahead})
-
-
-def with_waste(rows: Iterable[Cost], asked: Mapping[str, int]) -> list[Cost]:
-    """Say how many rows of batch runs nobody asked for; ``asked`` counts the keys of each task that were served."""
-    return [_with_waste(row, asked.get(row.task, 0)) if row.lane == "batch" and row.rows else row for row in rows]
-
-
-def _with_waste(row: Cost, asked: int) -> Cost:
-    wasted = max(0, row.rows - asked)
-    return msgspec.structs.replace(row, wasted=wasted, wasted_usd=row.usd * wasted / row.rows)
+def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
+    """What a row of each task cost in the batch lane, over all that the ledger remembers."""
+    usd: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for line in lines(ledger, book):
+        if line.lane == BATCH and not line.is_waste:
+            usd[line.task] += line.usd  # type: ignore[assignment]  # Counter's stub knows only int
+            rows[line.task] += int(line.used["rows"])
+    return {task: usd[task] / count for task, count in rows.items() if count}
 
 
 def summed(rows: Sequence[Cost], by: str) -> list[Cost]:
@@ -186,16 +199,16 @@ def _added(one: Cost, other: Cost) -> Cost:
     return msgspec.structs.replace(one, **added, unpriced=said)
 
 
-def _tokens(book: CostBook, model: str, hour: int, used: Sequence[int]) -> tuple[float, str]:
+def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, str]:
     """What some tokens of a generator cost, or why that is not known."""
     offer = book.generators.get(model)
     if offer is None:
         return 0.0, f"tokens of {model}"
     day = dt.datetime.fromtimestamp(hour * HOUR, dt.UTC).date()
     prices = Book(as_of=book.as_of, rates=book.rates)
-    sent, made, cached = (int(n) for n in used)
+    tokens = Tokens(input=int(used["input"]), output=int(used["output"]), cache_read=int(used["cached"]))
     try:
         rate = prices.rate(offer.provider, offer.model, on=day, context=offer.context)
-        return call_cost(rate, Tokens(input=sent, output=made, cache_read=cached)), ""
+        return call_cost(rate, tokens, processing=offer.processing.get(lane, "standard")), ""
     except BadInput as error:
         return 0.0, f"tokens of {model} ({error})"

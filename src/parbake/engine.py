@@ -21,7 +21,7 @@ from parbake.lanes.recovery import Recovery
 from parbake.lanes.reporting import Reporting
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.lanes.throttle import Breathing
-from parbake.ledger import Ledger
+from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
 from parbake.serving.plan import Plan, watched_families
@@ -74,7 +74,7 @@ class Engine:
         self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
         self.parking = Parking(self.store)
         board = LoadBoard(self.store, app.clock)
-        self.reporting = Reporting(board, app.counters)
+        self.reporting = Reporting(board, app.counters, note=self.ledger.paced if self.ledger else None)
         breathe = Breathing(app.throttle, board) if app.throttle else None
         self.adopted = Plans(self.store, app.clock, self.ledger)
         self.batch = BatchLane(

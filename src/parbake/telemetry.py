@@ -16,7 +16,12 @@ FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0
 MAX_KEYS = 200_000
 """Keys of a task whose reads are counted; where no ledger drains them, the counting starts anew past that."""
 NOTED = 256
-"""Reads that are noted before they are counted."""
+"""Reads that are noted before they are counted; one of them is kept as a sample."""
+SAMPLES = 1_000
+"""Samples of a task between two drains."""
+BATCH = "batch"
+Read = tuple[bytes, str, str, float]
+"""Key, verdict, lane and seconds of a read."""
 MAX_FAMILIES = 50
 """So many unknown families are counted by name, the rest together: a publisher can invent any number."""
 RECENT, RECENT_S = 2000, 3.0
@@ -45,15 +50,17 @@ class Histogram:
 class Reads:
     """What was served of one task. A read is only noted; a few hundred notes are counted together, in half the time."""
 
-    __slots__ = ("_heat", "_latency", "_lock", "_noted", "_outcomes")
+    __slots__ = ("_ahead", "_heat", "_latency", "_lock", "_noted", "_outcomes", "_samples")
 
     def __init__(self) -> None:
         """Start at zero."""
-        self._noted: list[tuple[bytes, str, str, float]] = []
+        self._noted: list[Read] = []
         self._lock = threading.Lock()
         self._outcomes: Counter[tuple[str, str]] = Counter()
         self._latency = Histogram()
         self._heat: Counter[bytes] = Counter()
+        self._ahead: Counter[bytes] = Counter()
+        self._samples: list[tuple[Read, int]] = []
 
     def add(self, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Note a read of a key."""
@@ -74,11 +81,19 @@ class Reads:
         self._count()
         return self._latency
 
-    def drain_heat(self) -> dict[bytes, int]:
-        """Take the reads per key since the last drain."""
+    def drain_heat(self) -> dict[bytes, tuple[int, int]]:
+        """Take the reads per key since the last drain, and how many of them a batch run had made ready."""
         self._count()
         with self._lock:
-            taken, self._heat = self._heat, Counter()
+            heat, self._heat = self._heat, Counter()
+            ahead, self._ahead = self._ahead, Counter()
+        return {key: (count, ahead[key]) for key, count in heat.items()}
+
+    def drain_samples(self) -> list[tuple[Read, int]]:
+        """Take a sample of the reads since the last drain, each with how many it stands for."""
+        self._count()
+        with self._lock:
+            taken, self._samples = self._samples, []
         return taken
 
     def _count(self) -> None:
@@ -88,12 +103,16 @@ class Reads:
             if not count:
                 return
             keys, verdicts, lanes, seconds = zip(*self._noted[:count], strict=True)
+            if len(self._samples) < SAMPLES:
+                self._samples.append((self._noted[count - 1], count))
             del self._noted[:count]
             self._outcomes.update(zip(verdicts, lanes, strict=True))
             self._latency.add(*seconds)
             if len(self._heat) >= MAX_KEYS:
                 self._heat.clear()
+                self._ahead.clear()
             self._heat.update(keys)
+            self._ahead.update(key for key, lane in zip(keys, lanes, strict=True) if lane == BATCH)
 
 
 class Requests:
@@ -187,7 +206,12 @@ class Counters:
         tasks = list(self.reads.items())
         return {(task, *outcome): count for task, reads in tasks for outcome, count in reads.outcomes.items()}
 
-    def drain_heat(self) -> dict[tuple[str, bytes], int]:
-        """Take the reads per task and key since the last drain."""
+    def drain_heat(self) -> dict[tuple[str, bytes], tuple[int, int]]:
+        """Take the reads per task and key since the last drain, and how many of them a batch run had made ready."""
         tasks = list(self.reads.items())
-        return {(task, key): count for task, reads in tasks for key, count in reads.drain_heat().items()}
+        return {(task, key): counts for task, reads in tasks for key, counts in reads.drain_heat().items()}
+
+    def drain_samples(self) -> list[tuple[str, Read, int]]:
+        """Take a sample of the reads since the last drain: task, read, and how many it stands for."""
+        tasks = list(self.reads.items())
+        return [(task, *sample) for task, reads in tasks for sample in reads.drain_samples()]

@@ -1,9 +1,12 @@
 """What a task used, priced by a dated book: all of it attributed, and what has no price named."""
 
+import asyncio
 import csv
 import datetime as dt
 import json
+import time
 
+import msgspec
 import pytest
 from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
@@ -62,7 +65,7 @@ async def shop(world, tmp_path):
 
 
 async def test_all_that_is_spent_is_attributed(shop):
-    """Tokens and CPU by task, lane and owner; what a run computed for nobody is told with its share."""
+    """Tokens and CPU by task, lane and owner, at the prices of the book."""
     text, burnt, said = shop.named
     await shop.materialize(text)
     for name in ("a", "a", "b"):
@@ -74,13 +77,54 @@ async def test_all_that_is_spent_is_attributed(shop):
     tokens = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
     assert rows["said", "realtime"].usd == pytest.approx(tokens)
     batch = rows["text", "batch"]
-    assert (batch.rows, batch.wasted, batch.output, batch.owner) == (3, 1, 300, "content")
+    assert (batch.rows, batch.wasted, batch.output, batch.owner) == (3, 0, 300, "content")
     assert batch.usd == pytest.approx(3 * tokens + batch.cpu_s)
-    assert batch.wasted_usd == pytest.approx(batch.usd / 3)
     assert rows["text", "serve"].usd == 3 * 0.5
     assert rows["burnt", "realtime"].usd == pytest.approx(rows["burnt", "realtime"].cpu_s)
     assert rows["burnt", "realtime"].cpu_s > 0.001
     assert not any(row.unpriced for row in rows.values())
+
+
+def counted(ledger, serves):
+    """Wait until so many serves are written: they count in the minute in which they are."""
+    until = time.monotonic() + 10
+    while sum(ledger.serves().values()) != serves and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(shop, world):
+    """Runs whose keys were all read waste nothing, however many; one that nobody read is waste, whatever others had."""
+    text, *_ = shop.named
+    served = 0
+    for asked in ("abc", "abc", "a", ""):
+        await shop.materialize(text)
+        for name in asked:
+            await shop.serve(text, name)
+        await shop.serve(text, "not listed")  # computed on request: it says nothing of the runs
+        served += len(asked) + 1
+        await asyncio.to_thread(counted, shop.engine.ledger, served)
+        world.clock.advance(600)
+        await shop.drain()
+    await shop.materialize(text)
+    await shop.close()
+    (batch,) = [row for row in await shop.costs(book()) if (row.task, row.lane) == ("text", "batch")]
+    assert (batch.rows, batch.wasted) == (15, 0 + 0 + 2 + 3)
+    assert batch.wasted_usd == pytest.approx(batch.usd / 15 * 5)
+
+
+async def test_tokens_are_priced_as_the_lane_buys_them(shop):
+    """Half the price in the batch lane where the book says so, and the model has such a price."""
+    text, _, said = shop.named
+    await shop.materialize(text)
+    await shop.serve(said, words="hello")
+    await shop.close()
+    half = msgspec.structs.replace(book().rates[0], batch=0.5)
+    offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
+    dated = msgspec.structs.replace(book(), cpu_hour=0.0, generators={"writer": offer})
+    rows = {(r.task, r.lane): r for r in await shop.costs(msgspec.structs.replace(dated, rates=(half,)))}
+    assert rows["text", "batch"].usd == pytest.approx(3 * rows["said", "realtime"].usd / 2)
+    rows = {(r.task, r.lane): r for r in await shop.costs(dated)}
+    assert "has no batch price" in rows["text", "batch"].unpriced
 
 
 async def test_what_has_no_price_is_named(shop):
@@ -145,7 +189,7 @@ app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
 
 
 def test_the_command_shows_and_exports(tmp_path, monkeypatch):
-    """A table for people, CSV and Parquet for the rest; two rows that nobody asked for are waste."""
+    """A table for people, CSV and Parquet for the rest; rows that nobody was served before the next run are waste."""
     (tmp_path / "costly_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -155,11 +199,12 @@ def test_the_command_shows_and_exports(tmp_path, monkeypatch):
         return done.output
 
     run("materialize", "costly_app:app", "burnt")
+    run("materialize", "costly_app:app", "burnt")
     shown = run("costs", "costly_app:app", "--csv", str(tmp_path / "c.csv"), "--parquet", str(tmp_path / "c.parquet"))
     assert "maths" in shown
     assert "2 rows" in shown
     with (tmp_path / "c.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert (row["task"], row["lane"], row["rows"], row["wasted"]) == ("burnt", "batch", "2", "2")
+    assert (row["task"], row["lane"], row["rows"], row["wasted"]) == ("burnt", "batch", "4", "2")
     assert (tmp_path / "c.parquet").read_bytes()[:4] == b"PAR1"
     assert "*" in run("costs", "costly_app:app", "--by", "owner")

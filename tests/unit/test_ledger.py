@@ -8,8 +8,9 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake import ledger as ledgers
-from parbake.ledger import Ledger
+from parbake.lanes.planned import Pick
+from parbake.ledger import recording, rows
+from parbake.ledger.recording import Ledger
 from parbake.telemetry import Counters
 
 
@@ -31,12 +32,12 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
     ledger.spent("faq", "batch", "llama", pb.Usage(100, 20, 60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
     ledger.close()
-    rows = {(kind, lane): used for _, kind, task, lane, _, *used in ledger.hourly() if task == "faq"}
-    assert rows["compute", "realtime"] == [2, 0.75, 0.25, 2, 0, 0, 0, 0]
-    assert rows["compute", "batch"] == [1, 2.0, 1.5, 10, 400, 0, 0, 0]
-    assert rows["tokens", "batch"] == [1, 0.0, 0.0, 0, 0, 40, 20, 60]
-    assert {("expire", "stale"), ("miss", "stale")} < rows.keys()
-    assert len(rows) == 5
+    hours = {(kind, lane): used for _, kind, task, lane, _, *used in ledger.hourly() if task == "faq"}
+    assert hours["compute", "realtime"] == [2, 0.75, 0.25, 2, 0, 0, 0, 0]
+    assert hours["compute", "batch"] == [1, 2.0, 1.5, 10, 400, 0, 0, 0]
+    assert hours["tokens", "batch"] == [1, 0.0, 0.0, 0, 0, 40, 20, 60]
+    assert {("expire", "stale"), ("miss", "stale")} < hours.keys()
+    assert len(hours) == 5
 
 
 def test_a_row_names_no_key(ledger, tmp_path):
@@ -51,15 +52,67 @@ def test_a_row_names_no_key(ledger, tmp_path):
 
 def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
     """The newest rows are kept; what they summed up to is kept by the hour."""
-    monkeypatch.setattr(ledgers, "ENTRIES_KEPT", 10)
-    monkeypatch.setattr(ledgers, "TRIM_EVERY", 1)
-    monkeypatch.setattr(ledgers, "TRIM_AT", 0)
+    monkeypatch.setattr(rows, "ENTRIES_KEPT", 10)
+    monkeypatch.setattr(recording, "TRIM_EVERY", 1)
+    monkeypatch.setattr(recording, "TRIM_AT", 0)
     for _ in range(50):
         ledger.computed("faq", b"k", "realtime", 1.0, outcome="stored")
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         assert connection.execute("SELECT COUNT(*) FROM spending").fetchone() == (10,)
     assert [row[5] for row in ledger.hourly()] == [50]
+
+
+def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
+    """However many rows come after a run, it can be told what was wasted of it when the next one replaces it."""
+    monkeypatch.setattr(rows, "ENTRIES_KEPT", 3)
+    monkeypatch.setattr(recording, "TRIM_EVERY", 1)
+    monkeypatch.setattr(recording, "TRIM_AT", 0)
+    ledger.run("faq", 10, 2.0)
+    for _ in range(50):
+        ledger.missed("faq", b"k", "missing", "never computed")
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
+        kinds = [kind for (kind,) in connection.execute("SELECT kind FROM spending ORDER BY rowid")]
+    assert kinds == ["compute", "miss", "miss", "miss"]
+
+
+def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
+    """Its trigger, the plan's strategy, the mean chance of its keys and the threshold stand in its row."""
+    ledger.run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), 0.4, 0.05))
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
+        (found,) = connection.execute("SELECT trigger, plan, p_hat, theta FROM spending")
+    assert found == ("schedule", "per key", 0.4, 0.05)
+
+
+def test_reads_are_sampled_as_rows(world, tmp_path):
+    """A few hundred reads leave one row, with its verdict and latency and how many it stands for; none is a cost."""
+    counters = Counters()
+    ledger = Ledger(tmp_path / "ledger.sqlite", counters, world.clock)
+    for _ in range(300):
+        counters.served("faq", b"k", "fresh", "batch", 0.001)
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as connection, connection:
+        found = connection.execute("SELECT kind, lane, outcome, seconds, rows FROM spending").fetchall()
+    assert sum(row[-1] for row in found) == 300
+    assert {row[:4] for row in found} == {("serve", "batch", "fresh", 0.001)}
+    assert len(found) <= 3
+    assert ledger.hourly() == []
+
+
+def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
+    """What its tables had not yet is added, and what they have stays."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as old, old:
+        old.execute(
+            "CREATE TABLE serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, PRIMARY KEY(minute, task, key))"
+        )
+        old.execute("INSERT INTO serves VALUES (?, 'faq', x'01', 5)", (int(world.clock.now() // 60),))
+    counters = Counters()
+    ledger = Ledger(tmp_path / "ledger.sqlite", counters, world.clock)
+    counters.served("faq", b"\x01", "fresh", "batch", 0.001)
+    ledger.close()
+    assert ledger.serves() == {"faq": 6}
 
 
 async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):

@@ -41,7 +41,7 @@ def fill(app, world):
         rows.append((minute, "row", b"sa", count))
     connection = app.engine.ledger._open()
     with connection:
-        connection.executemany("INSERT INTO serves VALUES (?,?,?,?)", rows)
+        connection.executemany("INSERT INTO serves VALUES (?,?,?,?,0)", rows)
     connection.close()
 
 

@@ -52,7 +52,7 @@ class Planned:
                 rows[minute, b"s" + shopper.encode()] = 1
         with contextlib.closing(sqlite3.connect(self.ledger)) as connection, connection:
             connection.executemany(
-                "INSERT INTO serves VALUES (?, 'liked', ?, ?)", [(m, key, n) for (m, key), n in rows.items()]
+                "INSERT INTO serves VALUES (?, 'liked', ?, ?, 0)", [(m, key, n) for (m, key), n in rows.items()]
             )
 
     async def follow(self, strategy):
@@ -184,8 +184,11 @@ def test_a_costly_run_that_does_not_pay_picks_nobody():
     now = (30_000_000 + DAY_MIN * 21) * 60.0
     log = from_minutes(sorted(rows), now=now)
     cheap, dear = pb.Prices(**PRICES), pb.Prices(**PRICES, job=100.0)
-    assert len(picks(log, cheap, sla_s=86_400.0, now=now)) == 50
-    assert len(picks(log, dear, sla_s=86_400.0, now=now)) == 0
+    keys, p_hat = picks(log, cheap, sla_s=86_400.0, now=now)
+    assert len(keys) == 50
+    assert cheap.theta() < p_hat <= 1.0
+    keys, p_hat = picks(log, dear, sla_s=86_400.0, now=now)
+    assert (len(keys), p_hat) == (0, None)
 
 
 MODULE = """
@@ -220,9 +223,9 @@ def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection, connection:
         connection.executescript(
             "CREATE TABLE IF NOT EXISTS serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, "
-            "PRIMARY KEY(minute, task, key)) WITHOUT ROWID"
+            "ahead INTEGER NOT NULL DEFAULT 0, PRIMARY KEY(minute, task, key)) WITHOUT ROWID"
         )
-        connection.executemany("INSERT INTO serves VALUES (?, 'liked', ?, ?)", rows)
+        connection.executemany("INSERT INTO serves VALUES (?, 'liked', ?, ?, 0)", rows)
     done = run("--prices", str(tmp_path / "prices.json"), "--adopt")
     assert done.exit_code == 0, done.output
     assert "recommended:" in done.output

@@ -137,10 +137,10 @@ def test_counters_keep_what_happened():
 def test_heat_is_drained_once():
     """A drain takes what came since the last; counting goes on."""
     counters = filled()
-    assert counters.drain_heat() == {("t", b"k"): 2}
+    assert counters.drain_heat() == {("t", b"k"): (2, 2)}
     assert counters.drain_heat() == {}
-    counters.served("t", b"k2", "fresh", "batch", 0.1)
-    assert counters.drain_heat() == {("t", b"k2"): 1}
+    counters.served("t", b"k2", "fresh", "realtime", 0.1)
+    assert counters.drain_heat() == {("t", b"k2"): (1, 0)}
 
 
 def test_the_exposition_holds_every_counter():

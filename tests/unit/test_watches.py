@@ -1,19 +1,23 @@
 """The reversal triggers over a real ledger: each proposes with evidence, and what can be applied can be taken back."""
 
 import contextlib
+import datetime as dt
 import sqlite3
 
+import msgspec
 import pytest
 from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.cli.triggers import _stated
-from parbake.costs import CostBook
+from parbake.costs import CostBook, Offer
 from parbake.lanes.planned import AdoptedPlan
 from parbake.planner import strategies
+from parbake.planner.prices import Rate
 
 HOURS = 13 * 24
+ALL = AdoptedPlan(strategies.ALL, 0.0, "it is cheap")
 PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.00001}
 
 
@@ -33,8 +37,11 @@ async def shop(world, tmp_path):
     await app.close()
 
 
-def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0):
-    """Write thirteen days of hours: serves, of which some were computed first, and the CPU seconds of both lanes."""
+def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, batch_tokens=0, request_tokens=0):
+    """Write thirteen days of hours: serves, of which some were computed first, and what both lanes used.
+
+    An hour's batch makes ten rows; tokens are those of an hour's batch, and of one request.
+    """
     app.engine.ledger.close()
     now = int(clock.now())
     rows, minutes = [], []
@@ -43,14 +50,17 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0):
         rows.append((hour, "miss", "liked", "missing", "", misses, 0, 0, 0, 0, 0, 0, 0))
         rows.append((hour, "compute", "liked", "batch", "", 1, 0, batch_cpu_s, 10, 0, 0, 0, 0))
         rows.append((hour, "compute", "liked", "realtime", "", misses, 0, misses * request_cpu_s, misses, 0, 0, 0, 0))
-        minutes.append((hour * 60, "liked", b"sa", serves))
+        for lane, tokens in (("batch", batch_tokens), ("realtime", misses * request_tokens)):
+            rows += [(hour, "tokens", "liked", lane, "writer", 1, 0, 0, 0, 0, tokens, 0, 0)] if tokens else []
+        minutes.append((hour * 60, "liked", b"sa", serves, serves - misses))
     with contextlib.closing(sqlite3.connect(app.file)) as connection, connection:
         connection.executemany(f"INSERT INTO hourly VALUES ({','.join('?' * 13)})", rows)
-        connection.executemany("INSERT INTO serves VALUES (?,?,?,?)", minutes)
+        connection.executemany("INSERT INTO serves VALUES (?,?,?,?,?)", minutes)
 
 
 async def test_a_healthy_task_proposes_nothing(shop, world):
     """High hits, a batch that costs less than its requests would, and no complaint."""
+    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
     past(shop, world.clock, serves=1000, misses=100, batch_cpu_s=1.0, request_cpu_s=0.1)
     assert await shop.triggers() == []
 
@@ -67,13 +77,83 @@ async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_ba
     """The proposal is dated in dollars a day; applied, it is a plan like others, and one step leads back."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     book = CostBook(as_of="2026-01-01", cpu_hour=3600.0)
+    assert await shop.triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
+    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
     (one,) = await shop.triggers(book=book)
     assert (one.trigger, one.action) == ("batch dearer", "compute on request")
     assert 20_000 < one.saving < 24 * (1000.0 - 100 * 0.1), "surely, so less than the mean"
     assert await shop.triggers(book=book, switching=1e9) == []
     adopted = await shop.apply(one)
     assert (adopted.strategy, adopted.reason) == (strategies.REAL_TIME, one.reason)
-    assert (await shop.unadopt(shop.liked)).strategy == strategies.LAZY
+    assert await shop.triggers(book=book) == [], "what was applied is not proposed again"
+    assert await shop.apply(one) == adopted, "nor adopted twice"
+    assert await shop.unadopt(shop.liked) == ALL
+
+
+@pytest.mark.parametrize(("batch", "request_", "is_dearer"), [(10**6, 10, True), (10**5, 10_000, False)])
+async def test_tokens_count_on_both_sides(shop, world, batch, request_, is_dearer):
+    """A batch of a language model is compared with its requests by what both spend on tokens."""
+    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
+    past(shop, world.clock, serves=100, misses=1, batch_tokens=batch, request_tokens=request_)
+    rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=1.0)
+    offers = {"writer": Offer(provider="maker", model="small")}
+    priced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0, rates=(rate,), generators=offers)
+    assert [one.trigger for one in await shop.triggers(book=priced)] == ["batch dearer"] * is_dearer
+    unpriced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0)
+    assert await shop.triggers(book=unpriced) == [], "without prices nothing is known"
+
+
+async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
+    """Its first seven whole days prove nothing yet."""
+    past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
+    adopted = msgspec.structs.replace(ALL, adopted_at=world.clock.now() - 3 * 86_400)
+    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), adopted)
+    assert await shop.triggers(book=CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0)) == []
+
+
+async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_path):
+    """The proposal says what to declare; applying it is refused."""
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.every("20h"), keys=names))
+    def liked(shopper: str) -> str:
+        return shopper
+
+    app = world.app(tasks, ledger=tmp_path / "ledger.db")
+    app.file = tmp_path / "ledger.db"
+    await app.drain()
+    past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
+    (one,) = await app.triggers(book=CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0))
+    assert "refresh=planned()" in one.action
+    with pytest.raises(pb.BadInput, match="for a person"):
+        await app.apply(one)
+    await app.close()
+
+
+@pytest.mark.parametrize(("slower", "found"), [(1.5, ["peak harm"]), (1.0, [])])
+async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, world, slower, found):
+    """The p95 of requests while runs were under way, against the same time of day without, night after night."""
+    shop.engine.ledger.close()
+    now = int(world.clock.now()) // 3600
+    rows = []
+    for day in range(13):
+        hour = now - 24 * day - 5
+        rows.append((hour, True, 600, 600 * 0.010 * slower * (1 + 0.01 * (day % 3))))
+        rows.append((hour if day % 2 else hour - 24, False, 600, 600 * 0.010))
+    with contextlib.closing(sqlite3.connect(shop.file)) as connection, connection:
+        connection.executemany("INSERT OR REPLACE INTO pace VALUES (?,?,?,?)", rows)
+    proposals = await shop.triggers()
+    assert [one.trigger for one in proposals] == found
+    assert all(one.evidence["p95_times_at_least"] > 1.4 for one in proposals)
+
+
+async def test_prices_of_an_unknown_task_are_refused(shop):
+    """A misspelt name is told, not ignored."""
+    with pytest.raises(pb.UnknownTask, match="liekd"):
+        await shop.triggers(prices={"liekd": pb.Prices(**PRICES)})
 
 
 async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
@@ -27,7 +27,7 @@ from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
-from parbake.lanes.planned import Plans
+from parbake.lanes.planned import Pick, Plans
 from parbake.lanes.runs import PROMOTED, Ended, Runs
 from parbake.ports import Clock, Executor, Progress, Store
 from parbake.serving.binding import Context
@@ -40,7 +40,10 @@ AT_ONCE = Slot(0.0, "")
 
 
 class Built(msgspec.Struct, frozen=True):
-    """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process."""
+    """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process.
+
+    ``pick`` is what the plan of a planned task chose.
+    """
 
     task: str
     generation: int
@@ -51,6 +54,7 @@ class Built(msgspec.Struct, frozen=True):
     partitions: int = 0
     kept_partitions: int = 0
     cpu_s: float = 0.0
+    pick: Pick | None = None
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -170,10 +174,11 @@ class BatchLane:
         retain: dict[str, int] = {}
         for member in run.chain:
             earlier = {ref: run.generations[ref] for ref in pointers}
-            async with self._keys(member, chosen, Context(pointers=earlier, lane="batch")) as keys:
+            pick = await self._picked(member) if chosen is None else None
+            async with self._keys(member, chosen, pick, Context(pointers=earlier, lane="batch")) as keys:
                 found = await self._builder.build(run, member, keys, earlier, progress)
                 sample = spread(keys, member, quality.SAMPLE)
-            made = _built(member, run.generations[member.ref], found)
+            made = _built(member, run.generations[member.ref], found, pick)
             run.profiles[member.ref] = found.profile
             await quality.check(
                 member, made.generation, found.profile, control=control, store=self._store, sample=sample
@@ -193,7 +198,9 @@ class BatchLane:
         return plan.task.retention.kept(sizes)
 
     @contextlib.asynccontextmanager
-    async def _keys(self, plan: Plan, chosen: Sequence[bytes] | None, context: Context) -> AsyncIterator[KeyList]:
+    async def _keys(
+        self, plan: Plan, chosen: Sequence[bytes] | None, pick: Pick | None, context: Context
+    ) -> AsyncIterator[KeyList]:
         """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
         listed = KeyList(_usual_size(plan))
         with contextlib.closing(listed):
@@ -202,7 +209,7 @@ class BatchLane:
             elif isinstance(plan.task, ModelTask):
                 listed.fill([""], msgspec.msgpack.encode)
             elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
-                lister = filling(plan.task.list_keys, listed, plan, await self._picked(plan))
+                lister = filling(plan.task.list_keys, listed, plan, pick.keys if pick else None)
                 await self._computer.run(lister, (), context, {})
             else:
                 raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
@@ -212,8 +219,8 @@ class BatchLane:
         """Whether the plan that a task follows computes nothing ahead."""
         return plan.is_planned and not (await self._adopted.current(plan)).is_ahead
 
-    async def _picked(self, plan: Plan) -> Collection[bytes] | None:
-        return await self._adopted.picked(plan) if plan.is_planned else None
+    async def _picked(self, plan: Plan) -> Pick | None:
+        return await self._adopted.picked(plan) if plan.is_planned and isinstance(plan.task, Artifact) else None
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
@@ -279,8 +286,8 @@ def _usual_size(plan: Plan) -> int:
     return CHUNKS * plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else SINGLE
 
 
-def _built(plan: Plan, generation: int, found: Finished) -> Built:
+def _built(plan: Plan, generation: int, found: Finished, pick: Pick | None) -> Built:
     return Built(
         plan.name, generation, found.rows, found.absent, found.took_s,
-        found.size_bytes, found.partitions, found.kept, found.cpu_s,
+        found.size_bytes, found.partitions, found.kept, found.cpu_s, pick,
     )  # fmt: skip

@@ -43,6 +43,19 @@ class AdoptedPlan(msgspec.Struct, frozen=True):
         return self.strategy in AHEAD
 
 
+class Pick(msgspec.Struct, frozen=True):
+    """What a plan computes ahead in one run: the store bytes of its ``keys``, ``None`` for all that are listed.
+
+    ``p_hat`` is the mean chance that the keys are asked for, ``theta`` the chance from which one is computed ahead;
+    both ``None`` where keys were not chosen one by one.
+    """
+
+    strategy: str
+    keys: Collection[bytes] | None
+    p_hat: float | None = None
+    theta: float | None = None
+
+
 NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
 
 
@@ -100,20 +113,21 @@ class Plans:
         found = await self._kept(plan).change(earlier)
         return found[0] if found else NO_PLAN
 
-    async def picked(self, plan: Plan) -> Collection[bytes] | None:
-        """The store bytes of the keys to compute ahead now; ``None`` for all that are listed."""
+    async def picked(self, plan: Plan) -> Pick:
+        """What to compute ahead now."""
         adopted = await self.current(plan)
         if adopted.strategy == ALL:
-            return None
-        return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else ()
+            return Pick(ALL, None)
+        return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else Pick(adopted.strategy, ())
 
-    def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Collection[bytes]:
+    def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Pick:
         from parbake.planner.upcoming import picks
 
         log = self._requests(plan)
         prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
-        chosen = picks(log, prices, sla_s=sla_s, now=self._clock.now())
-        return {log.names[code] for code in chosen.tolist()}
+        chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
+        keys = {log.names[code] for code in chosen.tolist()}
+        return Pick(adopted.strategy, keys, p_hat, prices.theta())
 
     def _made(self, plan: Plan, prices: Prices) -> Decision:
         log = self._requests(plan)

@@ -17,6 +17,8 @@ from parbake.tasks import ModelTask
 
 TIGHTENED = 0.5
 """The SLA that is proposed is this share of the old one, or of the answer's age where that is less."""
+LEAST_SLA_S = 1.0
+"""No shorter one is proposed: an answer that was wrong when it was made is not too old."""
 LONGEST_REASON = 500
 
 
@@ -40,7 +42,7 @@ class Quarantines:
             )
         said = " ".join(reason.split())[:LONGEST_REASON] or "a complaint"
         sla_s = plan.contract.freshness_sla_s
-        shorter = TIGHTENED * min(sla_s, sla_s if age_s is None else max(0.0, age_s))
+        shorter = max(LEAST_SLA_S, TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
         now = self._clock.now()
         control = await self._store.quarantine(plan.name, Quarantine(now, said, shorter))
         entry = control.quarantined[plan.name]

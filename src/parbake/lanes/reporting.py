@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from parbake.lanes.load import ENOUGH, LoadBoard, Serving
 from parbake.telemetry import Counters
@@ -18,8 +19,11 @@ _log = logging.getLogger("parbake.load")
 class Reporting:
     """Tells it once per second, while there are requests."""
 
-    def __init__(self, board: LoadBoard, counters: Counters) -> None:
-        """Nothing is usual yet."""
+    def __init__(
+        self, board: LoadBoard, counters: Counters, *, note: Callable[[bool, float], None] | None = None
+    ) -> None:
+        """Nothing is usual yet. ``note`` is told of each second: whether batch was on, and the p95 in seconds."""
+        self._note = note
         self._board = board
         self._counters = counters
         self._idle_p95_s = 0.0
@@ -33,6 +37,8 @@ class Reporting:
             return
         known = await self._board.serve(Serving(now, count, p95_s, self._idle_p95_s))
         was_on, requests.is_batch_on = requests.is_batch_on, known.is_batch_on(now)
+        if self._note is not None and count >= ENOUGH and was_on == requests.is_batch_on:
+            self._note(was_on, p95_s)
         if count >= ENOUGH and not was_on and not requests.is_batch_on:
             usual = self._idle_p95_s or p95_s
             self._idle_p95_s = usual + WEIGHT * (p95_s - usual)

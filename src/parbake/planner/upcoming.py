@@ -50,8 +50,14 @@ def until(log: RequestLog, width: float, now: float) -> Windows:
     return Windows(float(edges[0]), width, np.searchsorted(log.time, edges), usable, known)
 
 
-def picks(log: RequestLog, prices: Prices, *, sla_s: float, now: float, predictor: Predictor | None = None) -> Codes:
-    """The keys (positions in ``log.names``) that are worth computing now, for the next ``sla_s`` seconds."""
+def picks(
+    log: RequestLog, prices: Prices, *, sla_s: float, now: float, predictor: Predictor | None = None
+) -> tuple[Codes, float | None]:
+    """The keys (positions in ``log.names``) that are worth computing now, for the next ``sla_s`` seconds.
+
+    With the mean of the chances that each of them is asked for; ``None`` where there is no key.
+    """
     windows = until(log, sla_s, now)
     policy = PerKey(Activity(log, windows), prices, predictor or Logistic(), (windows.count,))
-    return policy.picks(windows.count, np.full(log.keys, now - DAY))
+    keys = policy.picks(windows.count, np.full(log.keys, now - DAY))
+    return keys, float(policy.chance(keys, windows.count).mean()) if len(keys) else None

@@ -12,63 +12,25 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypeVar
 
 from parbake.errors import StoreError
+from parbake.lanes.planned import Pick
+from parbake.ledger.rows import Entry, prepare, trim, write
 from parbake.ports import Clock, Usage
 from parbake.telemetry import Counters
 
+T = TypeVar("T")
 FLUSH_S = 0.5
-ENTRIES_KEPT = 200_000
-SERVES_KEPT_DAYS = 35
 TRIM_EVERY, TRIM_AT = 1_000, 1
 """So many flushes, or minutes at the usual load, lie between two looks at what is too old."""
 _OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
 """What SQLite answers of a file that is no database, is a damaged one, or has tables of another shape."""
 _log = logging.getLogger("parbake.ledger")
-_DDL = """
-CREATE TABLE IF NOT EXISTS spending(ts REAL, kind TEXT, task TEXT, key BLOB, lane TEXT, outcome TEXT, seconds REAL,
-  cpu_s REAL, rows INTEGER, bytes INTEGER, model TEXT, input INTEGER, output INTEGER, cached INTEGER);
-CREATE INDEX IF NOT EXISTS spending_task ON spending(task, ts);
-CREATE TABLE IF NOT EXISTS hourly(hour INTEGER, kind TEXT, task TEXT, lane TEXT, model TEXT, calls INTEGER,
-  seconds REAL, cpu_s REAL, rows INTEGER, bytes INTEGER, input INTEGER, output INTEGER, cached INTEGER,
-  PRIMARY KEY(hour, kind, task, lane, model)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, PRIMARY KEY(minute, task, key))
-  WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS serves_task ON serves(task, minute);
-"""
-_INSERT = "INSERT INTO spending VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
-_SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
-_ADD = (
-    "INSERT INTO hourly VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT(hour, kind, task, lane, model) DO UPDATE SET "  # noqa: S608 - names of ours
-    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED.split(", "))
-)
-
-
-class Entry(NamedTuple):
-    """One row: what happened when (epoch seconds), to what, and what it used.
-
-    ``kind`` is ``compute``, ``tokens``, ``miss``, ``expire`` or ``event``; ``key`` a hash of the key; ``model`` the
-    generator's name, ``input`` its tokens that were not ``cached``.
-    """
-
-    ts: float
-    kind: str
-    task: str
-    key: bytes = b""
-    lane: str = ""
-    outcome: str = ""
-    seconds: float = 0.0
-    cpu_s: float = 0.0
-    rows: int = 0
-    bytes: int = 0
-    model: str = ""
-    input: int = 0
-    output: int = 0
-    cached: int = 0
 
 
 class Ledger:
@@ -81,6 +43,7 @@ class Ledger:
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
         self._flushes = 0
         self._connection = self._open()
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
@@ -108,9 +71,25 @@ class Ledger:
         """A row per acknowledged event."""
         self._note("event", " ".join(tags)[:200], b"", "", f"duplicates={duplicates}", seconds)
 
-    def run(self, task: str, rows: int, seconds: float, *, cpu_s: float = 0.0, size_bytes: int = 0) -> None:
-        """A row per task of a batch run."""
-        self._note("compute", task, b"", "batch", "promoted", seconds, cpu_s, rows, size_bytes)
+    def run(
+        self,
+        task: str,
+        rows: int,
+        seconds: float,
+        *,
+        cpu_s: float = 0.0,
+        size_bytes: int = 0,
+        trigger: str = "",
+        pick: Pick | None = None,
+    ) -> None:
+        """A row per task of a batch run, and one for what nobody was served of the run that it replaces."""
+        chosen = (pick.strategy, pick.p_hat, pick.theta) if pick else ("", None, None)
+        used = (seconds, cpu_s, rows, size_bytes, "", 0, 0, 0)
+        self._note("compute", task, b"", "batch", "promoted", *used, trigger, *chosen)
+
+    def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
+        """How slow the requests of the last seconds were, and whether a batch run was under way."""
+        self._paces.put((is_batch_on, p95_s))
 
     def close(self) -> None:
         """Write what is left and stop."""
@@ -150,11 +129,6 @@ class Ledger:
         statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
         return dict(self._read(statement, (int(since // 60),)))
 
-    def asked_for(self, task: str, begin: float, end: float) -> int:
-        """How many keys of a task were served between two moments (epoch seconds); blocking."""
-        statement = "SELECT COUNT(DISTINCT key) FROM serves WHERE task = ? AND minute BETWEEN ? AND ?"
-        return int(self._read(statement, (task, int(begin // 60), int(end // 60)))[0][0])
-
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
         """(hour since the epoch, serves, of which computed first) of a task; blocking."""
         served = dict(
@@ -169,6 +143,11 @@ class Ledger:
         )
         missed = dict(self._read(statement, (task, int(since // 3600))))
         return [(hour, count, min(count, missed.get(hour, 0))) for hour, count in sorted(served.items())]
+
+    def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
+        """(hour, whether a batch run was under way, seconds with requests, mean of their p95 in seconds); blocking."""
+        statement = "SELECT hour, batch, samples, seconds / samples FROM pace WHERE hour >= ? ORDER BY hour"
+        return self._read(statement, (int(since // 3600),))
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         try:
@@ -185,7 +164,7 @@ class Ledger:
                 opened.callback(connection.close)
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
-                connection.executescript(_DDL)
+                prepare(connection)
             except (OSError, sqlite3.DatabaseError) as error:
                 raise self._refused(error) from error
             opened.pop_all()
@@ -215,31 +194,27 @@ class Ledger:
                 return
 
     def _flush(self, connection: sqlite3.Connection) -> None:
-        rows: list[Entry] = []
-        while not self._queue.empty():
-            rows.append(self._queue.get())
+        rows, paces = list(_taken(self._queue)), defaultdict[bool, list[float]](list)
+        for is_on, p95_s in _taken(self._paces):
+            paces[is_on].append(p95_s)
         heat = self._counters.drain_heat()
+        at = self._clock.now()
+        for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
+            rows.append(Entry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
         self._flushes += 1
-        if not rows and not heat:
+        if not rows and not heat and not paces:
             return
-        minute = int(self._clock.now() // 60)
+        now = self._clock.now()
         with connection:
-            connection.executemany(_INSERT, rows)
-            connection.executemany(_ADD, [_summed(row) for row in rows if row.kind != "event"])
-            connection.executemany(
-                "INSERT INTO serves VALUES (?,?,?,?) "
-                "ON CONFLICT(minute, task, key) DO UPDATE SET count = count + excluded.count",
-                [(minute, task, key, count) for (task, key), count in heat.items()],
-            )
+            write(connection, rows, heat, paces, now)
             if self._flushes % TRIM_EVERY == TRIM_AT:
-                connection.execute(
-                    "DELETE FROM spending WHERE rowid <= (SELECT MAX(rowid) FROM spending) - ?", (ENTRIES_KEPT,)
-                )
-                connection.execute("DELETE FROM serves WHERE minute < ?", (minute - SERVES_KEPT_DAYS * 1440,))
+                trim(connection, now)
 
 
-def _summed(row: Entry) -> tuple[Any, ...]:
-    return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *row[6:10], *row[11:])
+def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:
+    """What waits in a queue now."""
+    while not waiting.empty():
+        yield waiting.get()
 
 
 def _hashed(key: bytes) -> bytes:

@@ -1,0 +1,155 @@
+"""What the ledger keeps in SQLite: a row per thing that happened, their sums by the hour, and serves by the minute."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+ENTRIES_KEPT = 200_000
+DAYS_KEPT = 35
+MINUTES_A_DAY = 1440
+_SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
+_UNSUMMED = frozenset({"event", "serve"})
+"""Kinds that are no use of anybody's: events are nobody's, and serves are counted apart; their rows are a sample."""
+_COLUMNS = {
+    "spending": {
+        "ts": "REAL", "kind": "TEXT", "task": "TEXT", "key": "BLOB", "lane": "TEXT", "outcome": "TEXT",
+        "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "model": "TEXT", "input": "INTEGER",
+        "output": "INTEGER", "cached": "INTEGER", "trigger": "TEXT", "plan": "TEXT", "p_hat": "REAL", "theta": "REAL",
+    },
+    "hourly": {
+        "hour": "INTEGER", "kind": "TEXT", "task": "TEXT", "lane": "TEXT", "model": "TEXT", "calls": "INTEGER",
+        "seconds": "REAL", "cpu_s": "REAL", "rows": "INTEGER", "bytes": "INTEGER", "input": "INTEGER",
+        "output": "INTEGER", "cached": "INTEGER",
+    },
+    "serves": {
+        "minute": "INTEGER", "task": "TEXT", "key": "BLOB", "count": "INTEGER", "ahead": "INTEGER NOT NULL DEFAULT 0",
+    },
+    "pace": {"hour": "INTEGER", "batch": "INTEGER", "samples": "INTEGER", "seconds": "REAL"},
+}  # fmt: skip
+_KEYS = {"hourly": "hour, kind, task, lane, model", "serves": "minute, task, key", "pace": "hour, batch"}
+_INDEXES = (
+    "CREATE INDEX IF NOT EXISTS spending_task ON spending(task, ts)",
+    "CREATE INDEX IF NOT EXISTS serves_task ON serves(task, minute)",
+)
+_INSERT = f"INSERT INTO spending VALUES ({','.join('?' * len(_COLUMNS['spending']))})"  # noqa: S608 - names of ours
+_ADD = (
+    f"INSERT INTO hourly VALUES ({','.join('?' * len(_COLUMNS['hourly']))}) "  # noqa: S608 - names of ours
+    "ON CONFLICT(hour, kind, task, lane, model) DO UPDATE SET "
+    + ", ".join(f"{name} = {name} + excluded.{name}" for name in _SUMMED.split(", "))
+)
+_COUNT = (
+    "INSERT INTO serves VALUES (?,?,?,?,?) ON CONFLICT(minute, task, key) DO UPDATE SET "
+    "count = count + excluded.count, ahead = ahead + excluded.ahead"
+)
+_PACE = (
+    "INSERT INTO pace VALUES (?,?,?,?) ON CONFLICT(hour, batch) DO UPDATE SET "
+    "samples = samples + excluded.samples, seconds = seconds + excluded.seconds"
+)
+_RUN = "kind = 'compute' AND lane = 'batch'"
+
+
+class Entry(NamedTuple):
+    """One row: what happened when (epoch seconds), to what, and what it used.
+
+    ``kind`` is ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste`` or ``serve``. ``key`` is a hash of
+    the key; ``model`` the generator's name, ``input`` its tokens that were not ``cached``. ``rows`` of a ``serve`` are
+    the serves it stands for, of a ``waste`` what a run made and nobody was served. A run's row says what it was begun
+    by, the strategy of the plan that it followed, the mean chance ``p_hat`` that its keys were asked for, and the
+    chance ``theta`` from which it computed ahead.
+    """
+
+    ts: float
+    kind: str
+    task: str
+    key: bytes = b""
+    lane: str = ""
+    outcome: str = ""
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    rows: int = 0
+    bytes: int = 0
+    model: str = ""
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    trigger: str = ""
+    plan: str = ""
+    p_hat: float | None = None
+    theta: float | None = None
+
+    @property
+    def is_run(self) -> bool:
+        """Whether it is a task's part of a batch run."""
+        return (self.kind, self.lane) == ("compute", "batch")
+
+
+def prepare(connection: sqlite3.Connection) -> None:
+    """Make the tables, or add to an older file's what it has not yet."""
+    for table, columns in _COLUMNS.items():
+        named = ", ".join(f"{name} {kind}" for name, kind in columns.items())
+        key = f", PRIMARY KEY({_KEYS[table]})) WITHOUT ROWID" if table in _KEYS else ")"
+        connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({named}{key}")
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+        if known == set(list(columns)[: len(known)]):  # an earlier version of ours; another's table is left as it is
+            for name in list(columns)[len(known) :]:
+                connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
+    for statement in _INDEXES:
+        connection.execute(statement)
+
+
+def write(
+    connection: sqlite3.Connection,
+    rows: Iterable[Entry],
+    heat: Mapping[tuple[str, bytes], tuple[int, int]],
+    paces: Mapping[bool, Sequence[float]],
+    now: float,
+) -> None:
+    """Add rows, their sums, and the serves of this minute: how many per key, and how many of them from a batch run.
+
+    ``paces`` are seconds that requests took, with and without a batch run under way.
+    """
+    minute = int(now // 60)
+    connection.executemany(_PACE, [(minute // 60, is_on, len(took), sum(took)) for is_on, took in paces.items()])
+    connection.executemany(_COUNT, [(minute, task, key, *counts) for (task, key), counts in heat.items()])
+    for row in rows:
+        ended = _ended(connection, row) if row.is_run else None
+        for entry in (ended, row) if ended else (row,):
+            connection.execute(_INSERT, entry)
+            if entry.kind not in _UNSUMMED:
+                connection.execute(_ADD, _summed(entry))
+
+
+def trim(connection: sqlite3.Connection, now: float) -> None:
+    """Forget the oldest rows beyond those that are kept, and what is too old; runs are kept for their time."""
+    oldest = now - DAYS_KEPT * MINUTES_A_DAY * 60
+    connection.execute(
+        f"DELETE FROM spending WHERE rowid <= (SELECT MAX(rowid) FROM spending) - ? AND NOT ({_RUN})",  # noqa: S608 - of ours
+        (ENTRIES_KEPT,),
+    )
+    connection.execute("DELETE FROM spending WHERE ts < ?", (oldest,))
+    connection.execute("DELETE FROM serves WHERE minute < ?", (int(oldest // 60),))
+    connection.execute("DELETE FROM pace WHERE hour < ?", (int(oldest // 3600),))
+
+
+def _ended(connection: sqlite3.Connection, run: Entry) -> Entry | None:
+    """The waste of the run that this one replaces: its rows less the keys that were served out of it."""
+    before = connection.execute(
+        f"SELECT ts, rows, trigger, plan FROM spending WHERE task = ? AND {_RUN} AND ts <= ? ORDER BY ts DESC LIMIT 1",  # noqa: S608 - of ours
+        (run.task, run.ts),
+    ).fetchone()
+    if before is None:
+        return None
+    began, made, trigger, plan = before
+    served = connection.execute(
+        "SELECT COUNT(DISTINCT key) FROM serves WHERE task = ? AND ahead > 0 AND minute BETWEEN ? AND ?",
+        (run.task, int(began // 60), int(run.ts // 60)),
+    ).fetchone()[0]
+    wasted = max(0, made - served)
+    return Entry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)
+
+
+def _summed(row: Entry) -> tuple[Any, ...]:
+    used = (row.seconds, row.cpu_s, row.rows, row.bytes, row.input, row.output, row.cached)
+    return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *used)
