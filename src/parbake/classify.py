@@ -49,7 +49,8 @@ def _refresh(task: Task) -> str:
         return "at request time" if isinstance(task, Refine) else "every request"
     parts = []
     if task.schedule:
-        parts.append(f"every {humanize(task.schedule.period_s)}" + (" off-peak" if task.schedule.off_peak else ""))
+        every = f"every {humanize(task.schedule.period_s)}" + (" off-peak" if task.schedule.off_peak else "")
+        parts.append(f"as planned, {every}" if task.schedule.planned else every)
     if task.contract.invalidated_by:
         parts.append("on " + ", ".join(dict.fromkeys(i.family for i in task.contract.invalidated_by)) + " event")
     return " or ".join(parts) or "on demand"

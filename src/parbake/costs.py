@@ -128,6 +128,11 @@ def read_book(path: Path, *, today: dt.date) -> CostBook:
     for name in ("cpu_hour", "serve"):
         if not 0 <= getattr(book, name) < float("inf"):
             raise BadInput(f"--prices {path}: {name}={getattr(book, name)} must not be negative", field=name)
+    known = {rate.name for rate in book.rates}
+    for name, offer in book.generators.items():
+        if (offer.provider, offer.model, offer.context) not in known:
+            said = f"{offer.provider} {offer.model} ({offer.context})"
+            raise BadInput(f"--prices {path}: generators.{name}: rates has no {said}", field="generators")
     return book
 
 

@@ -162,7 +162,12 @@ async def test_without_a_ledger_nothing_is_known(world):
 
 @pytest.mark.parametrize(
     ("change", "words"),
-    [({"cpu_hour": -1.0}, "cpu_hour"), ({"as_of": "2999-01-01"}, "future"), ({"serve": "free"}, "serve")],
+    [
+        ({"cpu_hour": -1.0}, "cpu_hour"),
+        ({"as_of": "2999-01-01"}, "future"),
+        ({"serve": "free"}, "serve"),
+        ({"generators": {"writer": {"provider": "maker", "model": "misspelt"}}}, "rates has no maker misspelt"),
+    ],
 )
 def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
     """Negative prices, a book from the future, and what is no number."""

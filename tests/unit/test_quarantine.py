@@ -64,6 +64,7 @@ async def test_its_owner_hears_of_it_once(counter):
     await counter.app.complain(counter.value, "first", age_s=1000.0)
     entry = await counter.app.complain(counter.value, "second", age_s=10.0)
     assert (entry.reason, entry.sla_s) == ("first", 5.0)
+    assert (await counter.app.complain(counter.value, "new and wrong", age_s=0.0)).sla_s == 1.0, "none is no SLA"
     assert [(a.kind, a.task) for a in counter.heard.alerts] == [("quarantined", "value")]
     assert list(await counter.app.quarantined()) == ["value"]
     await counter.app.clear(counter.value)
@@ -135,5 +136,6 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
     put = run("--put", "answer", "--reason", "told [bold]twice")
     assert put.exit_code == 0, put.output
     assert "told [bold]twice" in put.output
+    assert "one at a time" in str(run("--put", "answer", "--clear", "answer").exception)
     assert "nothing is in quarantine" in run("--clear", "answer").output
     assert "not in quarantine" in str(run("--clear", "answer").exception)

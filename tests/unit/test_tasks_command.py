@@ -75,6 +75,21 @@ def test_what_cannot_be_compared_is_one_line(repository):
     assert "not yet" in error
 
 
+def test_a_task_that_follows_a_plan_is_shown_as_one(repository):
+    """Whether all keys are computed ahead or those that a plan picks is part of what a change changes."""
+    planned = (
+        "def names() -> list[str]:\n    return []\n\n"
+        '@tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x",\n'
+        "                refresh=pb.REFRESH)\ndef liked(key: str) -> str:\n    return key\n"
+    )
+    write(repository, sla="1h", extra=planned.replace("REFRESH", 'every("20h", off_peak=True), keys=names'))
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "all"], check=True, capture_output=True
+    )
+    write(repository, sla="1h", extra=planned.replace("REFRESH", 'planned("20h"), keys=names'))
+    assert "as planned, every 20h off-peak" in run("--diff", "HEAD").output
+
+
 def test_the_table_itself(repository):
     """Without a revision the whole table is shown."""
     assert "policies change" in run().output

@@ -194,6 +194,8 @@ async def test_over_http(shop):
             answer = await client.get("/v1/costs", params={"since": since})
             assert answer.status_code == status, answer.text
         assert answer.json()["field"] == "since"
+        answer = await client.get("/v1/costs", params={"sinse": "1h"})
+        assert (answer.status_code, answer.json()["field"]) == (422, "sinse")
 
 
 def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from rich.table import Table
 from parbake.cli.files import must_be_writable, write
 from parbake.duration import seconds
 from parbake.errors import BadInput, MissingDependency
+from parbake.planner.strategies import ALL
 
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from parbake.planner.plan import Plan
 
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --picture front.svg"
+PRECISION = 0.5
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
 
 
@@ -42,7 +44,9 @@ def plan(
     coverage: Annotated[
         float | None, typer.Option(help="assume an event lane: the share of sessions that announce themselves, 0 to 1")
     ] = None,
-    precision: Annotated[float, typer.Option(help="with it: the share of signals that a request follows")] = 0.5,
+    precision: Annotated[
+        float | None, typer.Option(help="with it: the share of signals that a request follows; .5 by default")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
 ) -> None:
@@ -74,11 +78,14 @@ def _prices(path: Path | None) -> Prices:
     return STORY if path is None else read_prices(path, today=dt.datetime.now(dt.UTC).date())
 
 
-def _lane(coverage: float | None, precision: float) -> EventLane | None:
+def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
     from parbake.planner.perkey import EventLane
 
     if coverage is None:
+        if precision is not None:
+            raise BadInput(f"--precision {precision}: of an event lane, which --coverage assumes", field="precision")
         return None
+    precision = PRECISION if precision is None else precision
     for name, value in (("coverage", coverage), ("precision", precision)):
         if not 0 < value <= 1:
             raise BadInput(f"--{name} {value}: a share, above 0 and at most 1", field=name)
@@ -114,7 +121,8 @@ def show(plan: Plan, *, is_example: bool = False) -> None:
         typer.echo(f"note: {note}")
     if is_example:
         typer.echo(f"prices: those of the design's example ({_unit_prices(plan.prices)}); yours: --prices FILE")
-    title = f"{plan.keys:,} keys, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
+    keys = "1 key" if plan.keys == 1 else f"{plan.keys:,} keys"
+    title = f"{keys}, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
     table = Table("strategy", "$/day", "95 % interval", "key hit", "fresh", "accepted", "stale", "p95 ms", "wasted",
                   "QACPI", title=title, title_justify="left")  # fmt: skip
     for name, outcome in plan.outcomes.items():
@@ -153,7 +161,9 @@ def words(plan: Plan) -> list[str]:
     lines = [
         f"recommended: {plan.recommended}",
         f"because: {plan.reason}",
-        f"break-even volume: {volume:,.0f} requests a day; precompute all has {here} {beats} real-time",
+        f"break-even volume: {volume:,.0f} requests a day; precompute all has {here} {beats} real-time"
+        if plan.outcomes[ALL].ahead
+        else "break-even volume: not known, as no key was known before it was asked for",
         f"threshold: compute a key ahead if a request within {ahead} is likelier than {plan.prices.theta():.2%}",
     ]
     if math.isfinite(plan.flip):

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from parbake.cli.load import AppName, load, stored
 from parbake.duration import humanize
+from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
 
 EPILOG = "Example: parbake quarantine shop:app --clear faq_answers"
@@ -25,6 +26,8 @@ def quarantine(
     reason: Annotated[str, typer.Option(help="with --put: what was wrong")] = "by its owner",
 ) -> None:
     """Show which tasks are in quarantine after a complaint; put one in, or clear one."""
+    if clear and put:
+        raise BadInput("--put and --clear: one at a time", field="put")
     application = load(app).app
 
     async def work() -> dict[str, Quarantine]:

@@ -16,6 +16,7 @@ from parbake.cli.load import AppName, load
 from parbake.costs import EXAMPLE, read_book
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, read_prices
+from parbake.watches import REAL_TIME_ACTION
 
 if TYPE_CHECKING:
     from parbake.app import App
@@ -57,9 +58,14 @@ async def _apply(application: App, found: list[Proposal], task: str) -> None:
     proposed = [one for one in found if one.task == task]
     if not proposed:
         raise BadInput(f"nothing is proposed for {task!r}", field="apply")
+    ours = [one for one in proposed if one.action == REAL_TIME_ACTION]
     for one in proposed:
-        adopted = await application.apply(one)
-        typer.echo(f"{task} follows: {adopted.strategy}; back with: parbake planned APP {task} --rollback")
+        if one not in ours:
+            typer.echo(f"{task}: for a person to do: {one.action}")
+    if not ours:
+        raise BadInput(f"nothing that is proposed for {task!r} can be done from here", field="apply")
+    adopted = await application.apply(ours[0])
+    typer.echo(f"{task} follows: {adopted.strategy}; back with: parbake planned APP {task} --rollback")
 
 
 def _stated(one: str, today: dt.date) -> tuple[str, Prices]:

@@ -172,6 +172,8 @@ class EngineRoutes:
 
     async def costs(self, request: HttpRequest) -> Response:
         """What each task used and cost in each lane since ``?since=1d``."""
+        for name in request.arguments.keys() - {"since"}:
+            raise BadInput(f"{name[:60]!r} is no argument of this route: it takes since", field=name[:60])
         try:
             since_s = seconds(request.arguments.get("since", "1d"), field="since")
         except ContractError as error:

@@ -20,8 +20,8 @@ LONELY_SHARE = 0.5
 """A key with more of the requests than this says nothing about the others."""
 GAP_S, GAP_EXPECTED = 6 * HOUR, 50.0
 """A gap is as long as this, and so many requests were to be expected in it at a tenth of the usual rate."""
-JUMP_S, IN_ORDER = 300.0, 0.99
-"""In a log that is otherwise in order, a step back of more than this is a clock that was set."""
+JUMP_S, LONGEST_JUMP_S, IN_ORDER = 300.0, DAY, 0.99
+"""In a log that is otherwise in order, a step back of so much is a clock that was set; a longer one, parts joined."""
 EARLIEST = 631_152_000.0
 """1990: before it, a number is no epoch time but something else."""
 LATE_S = DAY
@@ -105,12 +105,15 @@ def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     steps = np.diff(time)
     if len(steps) and np.mean(steps >= 0) < IN_ORDER:
         return np.empty((0, 2)), ("the rows were not in order of time and have been ordered",)
-    back = np.flatnonzero(steps < -JUMP_S)
+    joined = int(np.count_nonzero(steps < -LONGEST_JUMP_S))
+    notes = (f"the rows begin anew {joined} times, more than a day earlier: parts joined, and ordered",) * (joined > 0)
+    back = np.flatnonzero((steps < -JUMP_S) & (steps >= -LONGEST_JUMP_S))
     if not len(back):
-        return np.empty((0, 2)), ()
+        return np.empty((0, 2)), notes
     spans = np.stack([time[back + 1], time[back]], axis=1)
     most = float(np.max(spans[:, 1] - spans[:, 0]))
     return spans, (
+        *notes,
         f"the clock went back {len(back)} times, by up to {_length(most)}; the windows it passed twice are left out",
     )
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, break_even_volume, flip_factor
 from parbake.planner.demand import Logistic, Predictor
 from parbake.planner.front import Point, efficient, point, sweep
 from parbake.planner.intervals import Interval, Resampler
-from parbake.planner.log import RequestLog
+from parbake.planner.log import DAY, RequestLog
 from parbake.planner.perkey import Activity, EventLane, PerKey, measured_lane, refit_times
 from parbake.planner.replay import (
     Everything,
@@ -29,6 +30,8 @@ from parbake.planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_
 
 FEWEST_PAST, FEWEST_EVALUATED = 6, 4
 """Usable windows that must have passed, and that must be left to judge by."""
+MOST_WINDOWS = 50_000
+"""So many take a minute or two to replay."""
 EVALUATED = 0.5
 """The part of the log, its newest, on which strategies are judged."""
 SIMPLE = (REAL_TIME, ALL, LAZY)
@@ -74,13 +77,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Study:
-    """A log, cut and priced, with the windows to judge by."""
+    """A log, cut and priced, with the windows to judge by; ``is_blind`` where too few of them are whole."""
 
     log: RequestLog
     windows: Windows
     prices: Prices
     judged: range
     progress: Progress | None = None
+    is_blind: bool = False
 
     def simple(self) -> dict[str, Outcome]:
         """Replay the three rules that need no prediction."""
@@ -160,7 +164,18 @@ def make(
 def prepare(
     log: RequestLog, prices: Prices, *, sla_s: float, judged: range | None = None, progress: Progress | None = None
 ) -> tuple[Study, tuple[str, ...]]:
-    """Cut a log and choose the windows to judge by; and why nothing can be learned from it, if so."""
+    """Cut a log and choose the windows to judge by; and why nothing can be learned from it, if so.
+
+    Raises :class:`BadInput` for an SLA so short that there would be too many windows.
+    """
+    spans = log.days * DAY / sla_s
+    if spans > MOST_WINDOWS:
+        least = log.days * DAY / MOST_WINDOWS
+        raise BadInput(
+            f"sla={sla_s:g} s cuts a log of {log.days:.0f} days into {spans:,.0f} windows; at most {MOST_WINDOWS:,} "
+            f"are replayed: give a shorter log, or an SLA of at least {least:.0f} s",
+            field="sla",
+        )
     windows = cut(log, sla_s)
     chosen = _newest(windows) if judged is None else judged
     past, left = (int(np.count_nonzero(windows.usable[part])) for part in (_before(chosen), _within(chosen)))
@@ -169,27 +184,33 @@ def prepare(
     if not windows.usable.any():
         windows.usable[:] = True
     few = f"it has {past + left} whole freshness windows, too few to learn from some and judge by others"
-    return Study(log, windows, prices, range(windows.count), progress), (*log.doubts, few)
+    is_blind = past + left < FEWEST_EVALUATED
+    return Study(log, windows, prices, range(windows.count), progress, is_blind), (*log.doubts, few)
 
 
 def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str]) -> Plan:
     """Choose among replayed strategies."""
     resampler = Resampler(study.log.keys)
-    best = min(SIMPLE, key=lambda name: outcomes[name].per_day)
+    best = LAZY if study.is_blind else min(SIMPLE, key=lambda name: outcomes[name].per_day)
     is_assumed = PER_KEY_EVENTS in outcomes and not study.log.signal.any()
     gates = [gate(outcomes[n], outcomes[best], resampler) for n in (PER_KEY, PER_KEY_EVENTS) if n in outcomes]
     passed = [g.candidate for g in gates if g.adopted and not (is_assumed and g.candidate == PER_KEY_EVENTS)]
     chosen = min(passed, key=lambda name: outcomes[name].per_day, default=best)
     lazy = outcomes[LAZY]
+    reason = _blind(doubts) if study.is_blind else _reason(chosen, gates, doubts)
     return Plan(
         prices=study.prices, outcomes=outcomes,
         intervals={n: resampler.total(o.cost, scale=1 / o.days) for n, o in outcomes.items()},
         bound=clairvoyant(study.log, lazy, study.prices), best_simple=best, recommended=chosen,
-        reason=_reason(chosen, gates, doubts), gates=gates, requests_a_day=lazy.requests / lazy.days,
+        reason=reason, gates=gates, requests_a_day=lazy.requests / lazy.days,
         break_even=_break_even(outcomes[ALL], study.prices), flip=_flip(outcomes[chosen], study.prices),
         keys=study.log.keys, width=study.windows.width, notes=study.log.notes,
         assumed=(PER_KEY_EVENTS,) if is_assumed else (),
     )  # fmt: skip
+
+
+def _blind(doubts: Sequence[str]) -> str:
+    return f"{LAZY} is what costs least to be wrong with, and nothing can be judged, because {'; and '.join(doubts)}"
 
 
 def _reason(chosen: str, gates: Sequence[Gate], doubts: Sequence[str]) -> str:

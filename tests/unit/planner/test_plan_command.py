@@ -46,6 +46,25 @@ def test_a_log_alone_gives_a_table_and_a_recommendation(log, tmp_path):
     assert found["break_even_requests_per_day"] == pytest.approx(5_000 * 4 * 0.00013 / 0.0119)
 
 
+def test_a_log_that_proves_nothing_leaves_the_default(tmp_path):
+    """One request: computed when asked for and kept, with the reason, whatever the prices say."""
+    (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
+    shown = plan(tmp_path / "one.csv").output
+    for words in ("1 key,", "recommended: lazy", "nothing can be judged", "break-even volume: not known"):
+        assert words in shown
+
+
+def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, tmp_path):
+    """Files joined as they came say the same as one that was written at once, and a note tells of it."""
+    header, *rows = log.read_text().splitlines()
+    half, right = len(rows) // 2, plan(log).output.split("recommended:")[1]
+    for name, joined in (("turned.csv", rows[half:] + rows[:half]), ("twice.csv", rows + rows)):
+        (tmp_path / name).write_text("\n".join([header, *joined]))
+        shown = plan(tmp_path / name).output
+        assert "parts joined" in shown
+        assert shown.split("recommended:")[1] == right
+
+
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_front_is_drawn(log, tmp_path, suffix):
     """A picture of cost against hits, in both formats."""
@@ -73,6 +92,8 @@ def test_your_prices_are_used(log, tmp_path):
         (["LOG", "--sla", "soon"], "sla='soon'"),
         (["LOG", "--coverage", "1.5"], "--coverage 1.5"),
         (["LOG", "--coverage", "0.5", "--precision", "0"], "--precision 0"),
+        (["LOG", "--precision", "0.5"], "which --coverage assumes"),
+        (["LOG", "--sla", "1s"], "an SLA of at least 36 s"),
         (["LOG", "--keys", "10"], "the log alone names"),
         (["LOG", "--prices", "absent.json"], "absent.json"),
         (["LOG", "--picture", "front.gif"], ".svg or .png"),
