@@ -6,18 +6,19 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from parbake.arguments import check_batch, check_kept, priced, sinks
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
-from parbake.costs import EXAMPLE, Cost, CostBook, Owned, costs
+from parbake.costs import Cost, CostBook, Owned, costs
 from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
@@ -50,7 +51,6 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
-from parbake.settings import check_object
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.telemetry import Counters
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
+REVERSE_EVERY_S = 3600.0
 _log = logging.getLogger("parbake.app")
 
 
@@ -92,6 +93,7 @@ class App:
         throttle: Throttle | None = Throttle(),
         off_peak: str | Sequence[str] = (),
         zone: str = "UTC",
+        book: CostBook | str | PathLike[str] | None = None,
     ) -> None:
         """Nothing is opened until first use.
 
@@ -104,8 +106,9 @@ class App:
         otherwise it is discarded then. ``executor`` computes batch runs in other processes; ``throttle`` says how
         much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
         (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
+        ``book`` is a dated cost book, or its path, that costs and triggers are priced by.
         """
-        _check_kept(store, ledger)
+        check_kept(store, ledger)
         self.tasks = tasks
         self.store_url = store
         self.sources = tuple(sources)
@@ -113,7 +116,7 @@ class App:
         self.resources = dict(resources or {})
         self.clock: Clock = clock or SystemClock()
         self.ledger_path = Path(ledger) if ledger else None
-        self.alerts = _sinks(alerts)
+        self.alerts = sinks(alerts)
         self.hooks = tuple(hooks)
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
@@ -124,7 +127,8 @@ class App:
         self.throttle = throttle
         windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
         self.off_peak = windows if off_peak else None
-        _check_batch(executor, throttle)
+        check_batch(executor, throttle)
+        self.book = priced(book)
         self.counters = Counters()
 
     @cached_property
@@ -284,10 +288,10 @@ class App:
         """Return to the plan before the current one, and say which that is."""
         return await self.engine.adopted.rollback(self.engine.plan(task))
 
-    async def costs(self, book: CostBook = EXAMPLE, *, since_s: float = 86_400.0) -> list[Cost]:
+    async def costs(self, book: CostBook | None = None, *, since_s: float = 86_400.0) -> list[Cost]:
         """What each task used and cost in each lane over the last ``since_s`` seconds, dearest first.
 
-        Empty without a ledger.
+        Priced by ``book``, by default the app's. Empty without a ledger.
         """
         ledger, since = self.engine.ledger, self.clock.now() - since_s
         if ledger is None:
@@ -297,12 +301,12 @@ class App:
             if plan.is_planned:
                 strategy = (await self.engine.adopted.current(plan)).strategy
                 owners[plan.name] = Owned(plan.contract.owner, strategy)
-        return await asyncio.to_thread(costs, ledger, book, owners, since=since)
+        return await asyncio.to_thread(costs, ledger, book or self.book, owners, since=since)
 
     async def triggers(
         self,
         *,
-        book: CostBook = EXAMPLE,
+        book: CostBook | None = None,
         prices: Mapping[str, Prices] | None = None,
         floor: float = 0.6,
         switching: float = 0.0,
@@ -313,7 +317,7 @@ class App:
         Nothing is changed.
         """
         return await self._reversals().proposals(
-            await self.quarantined(), book=book, prices=prices or {}, floor=floor, switching=switching
+            await self.quarantined(), book=book or self.book, prices=prices or {}, floor=floor, switching=switching
         )
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
@@ -327,8 +331,9 @@ class App:
         from parbake.watches import Reversals
 
         engine = self.engine
+        throttled = self.throttle is not None
         return Reversals(
-            engine.plans, engine.adopted, self.clock, engine.ledger, is_throttled=self.throttle is not None
+            engine.plans, engine.adopted, self.clock, engine.ledger, is_throttled=throttled, notifier=engine.notifier
         )
 
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
@@ -392,8 +397,18 @@ class App:
             await engine.events.revisit(run.stamp)
 
         await self._poll_once()
-        async with _beside(self._poll_forever(), engine.events.run(), engine.watch.run(), engine.housekeeping.run()):
+        beside = (engine.events.run(), engine.watch.run(), engine.housekeeping.run(), self._reverse_forever())
+        async with _beside(self._poll_forever(), *beside):
             await engine.schedule.run(promoted)
+
+    async def _reverse_forever(self) -> None:
+        """Apply what is proposed for tasks whose declaration says so."""
+        while True:
+            await asyncio.sleep(REVERSE_EVERY_S)
+            try:
+                await self._reversals().act(await self.quarantined(), book=self.book)
+            except Exception:  # noqa: BLE001 - what cannot be judged now is judged in an hour
+                _log.exception("triggers could not be looked at, and are again in an hour")
 
     async def _poll_later(self) -> None:
         """For a run that may outlast the silence limit, in a process that does nothing else."""
@@ -434,35 +449,6 @@ class App:
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
-
-
-def _check_kept(store: Any, ledger: Any) -> None:
-    if not isinstance(store, str):
-        check_object(
-            store, "read", "stamp", field="store", error=BadInput,
-            expected="a URL such as lmdb:///var/lib/shop, or a store",
-        )  # fmt: skip
-    if ledger is not None and not isinstance(ledger, str | PathLike):
-        raise BadInput(f"ledger={ledger!r}: expected the path of an SQLite file, or None", field="ledger")
-
-
-def _sinks(alerts: Any) -> tuple[AlertSink, ...]:
-    expected = "a list of sinks, such as [pb.LogSink()]"
-    if not isinstance(alerts, Iterable) or isinstance(alerts, str | bytes):
-        raise BadInput(f"alerts={alerts!r}: expected {expected}", field="alerts")
-    found = tuple(alerts)
-    for sink in found:
-        check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
-    return found
-
-
-def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
-    if executor is not None and (isinstance(executor, type) or not isinstance(executor, Executor)):
-        raise BadInput(
-            f"executor={executor!r}: expected None or an executor, such as LocalExecutor('shop:app')", field="executor"
-        )
-    if throttle is not None and not isinstance(throttle, Throttle):
-        raise BadInput(f"throttle={throttle!r}: expected None or Throttle(...)", field="throttle")
 
 
 @contextlib.asynccontextmanager

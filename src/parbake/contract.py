@@ -173,13 +173,15 @@ class Contract:
 class Every:
     """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` lets it look for the cheapest slot.
 
-    A ``planned`` one computes the keys that the task's adopted plan picks.
+    A ``planned`` one computes the keys that the task's adopted plan picks; one that ``reverses`` follows a real-time
+    plan as soon as a trigger surely speaks for it.
     """
 
     period_s: float
     budget_s: float
     off_peak: bool = False
     planned: bool = False
+    reverses: bool = False
 
 
 def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = False) -> Every:
@@ -193,16 +195,25 @@ def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = 
     return Every(period_s, period_s / 8 if budget is None else seconds(budget, field="refresh.budget"), off_peak)
 
 
-def planned(period: Duration | None = None, *, budget: Duration | None = None, off_peak: bool = True) -> Every:
+def planned(
+    period: Duration | None = None,
+    *,
+    budget: Duration | None = None,
+    off_peak: bool = True,
+    reverses: bool = False,
+) -> Every:
     """Compute ahead what the adopted plan picks, once per ``period``; without a plan all is left to requests.
 
     By default a period and its budget fill the freshness SLA. Plans are made from the task's own requests, and adopted
-    or rolled back, by ``parbake planned``.
+    or rolled back, by ``parbake planned``. With ``reverses`` a worker applies, hour by hour, what ``parbake triggers``
+    would with ``--apply``; without it, a person does.
     """
+    check_flag(reverses, field="refresh.reverses", error=ContractError)
     if period is None:
         check_flag(off_peak, field="refresh.off_peak", error=ContractError)
-        return Every(0.0, 0.0 if budget is None else seconds(budget, field="refresh.budget"), off_peak, planned=True)
-    return replace(every(period, budget=budget, off_peak=off_peak), planned=True)
+        budget_s = 0.0 if budget is None else seconds(budget, field="refresh.budget")
+        return Every(0.0, budget_s, off_peak, planned=True, reverses=reverses)
+    return replace(every(period, budget=budget, off_peak=off_peak), planned=True, reverses=reverses)
 
 
 def fitted(schedule: Every | None, sla_s: float) -> Every | None:

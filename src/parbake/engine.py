@@ -86,7 +86,7 @@ class Engine:
             breathe=breathe,
             adopted=self.adopted,
         )
-        notifier = Notifier(app.alerts)
+        self.notifier = notifier = Notifier(app.alerts)
         self.quarantines = Quarantines(self.store, app.clock, notifier)
         off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)

@@ -422,7 +422,10 @@ class Embedder(Protocol):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """A message to a contract's owner. ``kind`` is ``stale``, ``recovered`` or ``gate_failed``."""
+    """A message to a contract's owner.
+
+    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``quarantined`` or ``reversed``.
+    """
 
     kind: str
     task: str

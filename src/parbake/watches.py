@@ -13,10 +13,11 @@ from parbake.costs import BATCH, HOUR, CostBook, Hours, lines
 from parbake.errors import BadInput, UnknownTask
 from parbake.fence.control import Quarantine
 from parbake.lanes.planned import AdoptedPlan, Plans
+from parbake.lanes.schedule import Notifier
 from parbake.planner.breakeven import Prices
 from parbake.planner.strategies import REAL_TIME
 from parbake.planner.triggers import HitRate, PeakHarm, Proposal, batch_dearer, price_changed
-from parbake.ports import Clock
+from parbake.ports import Alert, Clock
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact
 
@@ -27,6 +28,9 @@ DAY_S = 86_400.0
 REAL_TIME_ACTION = "compute on request"
 """The action that can be applied to a planned task: it follows a real-time plan then."""
 BY_HAND = "compute on request: in its declaration, by refresh=planned() or no refresh= at all"
+FLOOR = 0.6
+"""The least hit rate."""
+NO_PRICES: Mapping[str, Prices] = {}
 FEWEST_SAMPLES = 30
 """So many seconds with requests an hour needs, to tell how fast they were."""
 
@@ -160,20 +164,27 @@ class Reversals:
     """What speaks for reversing an app's decisions, and the one that can be reversed from here."""
 
     def __init__(
-        self, plans: Mapping[str, Plan], adopted: Plans, clock: Clock, ledger: Watched | None, *, is_throttled: bool
+        self,
+        plans: Mapping[str, Plan],
+        adopted: Plans,
+        clock: Clock,
+        ledger: Watched | None,
+        *,
+        is_throttled: bool,
+        notifier: Notifier,
     ) -> None:
         """``plans`` are the app's, by task; without a ``ledger`` only complaints and prices are watched."""
         self._plans, self._adopted, self._clock, self._ledger = plans, adopted, clock, ledger
-        self._is_throttled = is_throttled
+        self._is_throttled, self._notifier = is_throttled, notifier
 
     async def proposals(
         self,
         held: Mapping[str, Quarantine],
         *,
         book: CostBook,
-        prices: Mapping[str, Prices],
-        floor: float,
-        switching: float,
+        prices: Mapping[str, Prices] = NO_PRICES,
+        floor: float = FLOOR,
+        switching: float = 0.0,
     ) -> list[Proposal]:
         """What is proposed now; nothing that a task's adopted plan does already."""
         for name in prices:
@@ -191,6 +202,19 @@ class Reversals:
             found += [p if self._plans[p.task].is_planned else replace(p, action=BY_HAND) for p in dear]
             found += await asyncio.to_thread(peak_harm, ledger, now, is_throttled=self._is_throttled)
         return found
+
+    async def act(self, held: Mapping[str, Quarantine], *, book: CostBook) -> list[AdoptedPlan]:
+        """Apply what is proposed for tasks that are declared with ``reverses``; their owners hear of it."""
+        done = []
+        for proposal in await self.proposals(held, book=book):
+            plan = self._plans.get(proposal.task)
+            schedule = plan.task.schedule if plan else None
+            if plan is None or schedule is None or not schedule.reverses or proposal.action != REAL_TIME_ACTION:
+                continue
+            done.append(await self.apply(proposal))
+            message = f"{plan.name} is computed on request from here on: {proposal.reason}"
+            await self._notifier.send(Alert("reversed", plan.name, plan.contract.owner, message, self._clock.now()))
+        return done
 
     def _kept(self, follows: Mapping[str, AdoptedPlan]) -> list[str]:
         """Tasks whose values are kept for later requests."""

@@ -34,8 +34,8 @@ def costs(
 ) -> None:
     """Show what was spent: measured CPU seconds and tokens, priced by a book."""
     must_be_writable(csv=csv, parquet=parquet)
-    book = EXAMPLE if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
     application = load(app).app
+    book = application.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
 
     async def look() -> list[Cost]:
         try:
@@ -49,7 +49,7 @@ def costs(
         write("csv", csv, _as_csv(rows))
     if parquet is not None:
         write("parquet", parquet, _as_parquet(rows))
-    if prices is None:
+    if book is EXAMPLE:
         typer.echo(f"prices: {book.source} (${book.cpu_hour} an hour); yours: --prices FILE")
     _show(rows)
 

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.load import AppName, load
-from parbake.costs import EXAMPLE, read_book
+from parbake.costs import read_book
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, read_prices
 from parbake.watches import REAL_TIME_ACTION
@@ -38,7 +38,7 @@ def triggers(
 ) -> None:
     """Show what speaks for reversing a decision, with its evidence; nothing is changed without --apply."""
     today = dt.datetime.now(dt.UTC).date()
-    book = EXAMPLE if costs is None else read_book(costs, today=today)
+    book = None if costs is None else read_book(costs, today=today)
     stated = dict(_stated(one, today) for one in prices or [])
     application = load(app).app
 

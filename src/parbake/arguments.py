@@ -1,0 +1,56 @@
+"""What an app is given, checked before anything is opened."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from parbake.costs import EXAMPLE, CostBook, read_book
+from parbake.errors import BadInput
+from parbake.lanes.throttle import Throttle
+from parbake.ports import AlertSink, Executor
+from parbake.settings import check_object
+
+
+def check_kept(store: Any, ledger: Any) -> None:
+    """Raise :class:`BadInput` for a store or a ledger that is none."""
+    if not isinstance(store, str):
+        check_object(
+            store, "read", "stamp", field="store", error=BadInput,
+            expected="a URL such as lmdb:///var/lib/shop, or a store",
+        )  # fmt: skip
+    if ledger is not None and not isinstance(ledger, str | PathLike):
+        raise BadInput(f"ledger={ledger!r}: expected the path of an SQLite file, or None", field="ledger")
+
+
+def sinks(alerts: Any) -> tuple[AlertSink, ...]:
+    """The sinks of alerts; raises :class:`BadInput` for what is none."""
+    expected = "a list of sinks, such as [pb.LogSink()]"
+    if not isinstance(alerts, Iterable) or isinstance(alerts, str | bytes):
+        raise BadInput(f"alerts={alerts!r}: expected {expected}", field="alerts")
+    found = tuple(alerts)
+    for sink in found:
+        check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
+    return found
+
+
+def check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
+    """Raise :class:`BadInput` for an executor or a throttle that is none."""
+    if executor is not None and (isinstance(executor, type) or not isinstance(executor, Executor)):
+        raise BadInput(
+            f"executor={executor!r}: expected None or an executor, such as LocalExecutor('shop:app')", field="executor"
+        )
+    if throttle is not None and not isinstance(throttle, Throttle):
+        raise BadInput(f"throttle={throttle!r}: expected None or Throttle(...)", field="throttle")
+
+
+def priced(book: Any) -> CostBook:
+    """A cost book, read if it is a path, the example where there is none; raises :class:`BadInput` for what is none."""
+    if book is None or isinstance(book, CostBook):
+        return book or EXAMPLE
+    if not isinstance(book, str | PathLike):
+        raise BadInput(f"book={book!r}: expected the path of a cost book, a CostBook, or None", field="book")
+    return read_book(Path(book), today=dt.datetime.now(dt.UTC).date())
