@@ -296,12 +296,25 @@ class App:
         ledger, since = self.engine.ledger, self.clock.now() - since_s
         if ledger is None:
             return []
+        return await asyncio.to_thread(costs, ledger, book or self.book, await self._owners(), since=since)
+
+    async def charges(self, book: CostBook | None = None, *, since_s: float = 86_400.0) -> list[dict[str, Any]]:
+        """The same by the hour, in the columns of FOCUS 1.2 (see :mod:`parbake.focus`)."""
+        from parbake.focus import charges
+
+        ledger, since = self.engine.ledger, self.clock.now() - since_s
+        if ledger is None:
+            return []
+        owners = await self._owners()
+        return await asyncio.to_thread(lambda: list(charges(ledger, book or self.book, owners, since=since)))
+
+    async def _owners(self) -> dict[str, Owned]:
         owners = {task.name: Owned(task.contract.owner if isinstance(task, Stored) else "") for task in self.tasks}
         for plan in self.engine.plans.values():
             if plan.is_planned:
                 strategy = (await self.engine.adopted.current(plan)).strategy
                 owners[plan.name] = Owned(plan.contract.owner, strategy)
-        return await asyncio.to_thread(costs, ledger, book or self.book, owners, since=since)
+        return owners
 
     async def triggers(
         self,

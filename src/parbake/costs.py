@@ -98,13 +98,18 @@ class Hours(Protocol):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What one task used in one hour and lane, of one kind, in US dollars; ``unpriced`` says what has no price."""
+    """What one task used in one hour and lane, of one kind and generator, in US dollars.
+
+    ``list_usd`` is what it would have been at standard processing; ``unpriced`` says what has no price.
+    """
 
     hour: int
     kind: str
     task: str
     lane: str
+    model: str
     usd: float
+    list_usd: float
     unpriced: str
     used: dict[str, float]
 
@@ -141,10 +146,11 @@ def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line
     for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
         used: dict[str, float] = dict(zip(USED, numbers, strict=True))
         if kind == "tokens":
-            usd, missing = _tokens(book, model, hour, lane, used)
+            usd, list_usd, missing = _tokens(book, model, hour, lane, used)
         else:
-            usd, missing = used["cpu_s"] / HOUR * book.cpu_hour, ""
-        yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, usd, missing, used)
+            usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
+            missing = ""
+        yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, model, usd, list_usd, missing, used)
 
 
 def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
@@ -204,16 +210,17 @@ def _added(one: Cost, other: Cost) -> Cost:
     return msgspec.structs.replace(one, **added, unpriced=said)
 
 
-def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, str]:
-    """What some tokens of a generator cost, or why that is not known."""
+def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, float, str]:
+    """What some tokens of a generator cost, and would at standard processing, or why that is not known."""
     offer = book.generators.get(model)
     if offer is None:
-        return 0.0, f"tokens of {model}"
+        return 0.0, 0.0, f"tokens of {model}"
     day = dt.datetime.fromtimestamp(hour * HOUR, dt.UTC).date()
     prices = Book(as_of=book.as_of, rates=book.rates)
     tokens = Tokens(input=int(used["input"]), output=int(used["output"]), cache_read=int(used["cached"]))
     try:
         rate = prices.rate(offer.provider, offer.model, on=day, context=offer.context)
-        return call_cost(rate, tokens, processing=offer.processing.get(lane, "standard")), ""
+        usd = call_cost(rate, tokens, processing=offer.processing.get(lane, "standard"))
+        return usd, call_cost(rate, tokens), ""
     except BadInput as error:
-        return 0.0, f"tokens of {model} ({error})"
+        return 0.0, 0.0, f"tokens of {model} ({error})"

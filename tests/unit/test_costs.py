@@ -13,6 +13,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.costs import CostBook, Offer, read_book, summed
+from parbake.focus import COLUMNS
 from parbake.planner.prices import Rate
 
 TODAY = dt.date(2026, 11, 25)
@@ -127,6 +128,27 @@ async def test_tokens_are_priced_as_the_lane_buys_them(shop):
     assert "has no batch price" in rows["text", "batch"].unpriced
 
 
+async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
+    """Every mandatory column is filled, each hour is whole, the sum is what the table says, and waste is no charge."""
+    text, burnt, said = shop.named
+    for _ in range(2):
+        await shop.materialize(text)
+    await shop.serve(burnt, "x")
+    await shop.serve(said, words="hello")
+    await shop.close()
+    half = msgspec.structs.replace(book().rates[0], batch=0.5)
+    offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
+    priced = msgspec.structs.replace(book(), rates=(half,), generators={"writer": offer})
+    rows = await shop.charges(priced)
+    assert sum(row["BilledCost"] for row in rows) == pytest.approx(sum(row.usd for row in await shop.costs(priced)))
+    assert all(set(row) == set(COLUMNS) for row in rows)
+    assert all(row["ChargePeriodStart"].endswith(":00:00Z") and row["BillingAccountId"] is not None for row in rows)
+    tokens = {row["x_Lane"]: row for row in rows if row["PricingUnit"] == "Tokens"}
+    assert tokens["batch"]["ProviderName"] == "maker"
+    assert tokens["batch"]["ListCost"] == pytest.approx(2 * tokens["batch"]["EffectiveCost"])
+    assert tokens["realtime"]["ListCost"] == tokens["realtime"]["EffectiveCost"]
+
+
 async def test_what_has_no_price_is_named(shop):
     """Another day's book, or none for the generator: the tokens are counted, and said to be unpriced."""
     _, _, said = shop.named
@@ -212,4 +234,7 @@ def test_the_command_shows_and_exports(tmp_path, monkeypatch):
         (row,) = csv.DictReader(file)
     assert (row["task"], row["lane"], row["rows"], row["wasted"]) == ("burnt", "batch", "4", "2")
     assert (tmp_path / "c.parquet").read_bytes()[:4] == b"PAR1"
+    run("costs", "costly_app:app", "--focus", str(tmp_path / "focus.csv"))
+    with (tmp_path / "focus.csv").open() as file:
+        assert {row["x_Owner"] for row in csv.DictReader(file)} == {"maths"}
     assert "*" in run("costs", "costly_app:app", "--by", "owner")

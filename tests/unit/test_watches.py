@@ -17,8 +17,20 @@ from parbake.planner import strategies
 from parbake.planner.prices import Rate
 
 HOURS = 13 * 24
+DEAR = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0)
 ALL = AdoptedPlan(strategies.ALL, 0.0, "it is cheap")
 PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.00001}
+
+
+class Heard:
+    """A sink that keeps what it is sent."""
+
+    def __init__(self):
+        self.alerts = []
+
+    async def send(self, alert):
+        """Keep it."""
+        self.alerts.append(alert)
 
 
 @pytest.fixture
@@ -108,7 +120,7 @@ async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     adopted = msgspec.structs.replace(ALL, adopted_at=world.clock.now() - 3 * 86_400)
     await shop.engine.adopted.follow(shop.engine.plan(shop.liked), adopted)
-    assert await shop.triggers(book=CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0)) == []
+    assert await shop.triggers(book=DEAR) == []
 
 
 async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_path):
@@ -126,7 +138,7 @@ async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_
     app.file = tmp_path / "ledger.db"
     await app.drain()
     past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
-    (one,) = await app.triggers(book=CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=3600.0))
+    (one,) = await app.triggers(book=DEAR)
     assert "refresh=planned()" in one.action
     with pytest.raises(pb.BadInput, match="for a person"):
         await app.apply(one)
@@ -148,6 +160,39 @@ async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, wo
     proposals = await shop.triggers()
     assert [one.trigger for one in proposals] == found
     assert all(one.evidence["p95_times_at_least"] > 1.4 for one in proposals)
+
+
+async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp_path):
+    """Declared so, and only then: the worker's look applies the proposal, once, and the owner hears of it."""
+    found = {}
+    for reverses in (True, False):
+        tasks, heard = pb.Registry(), Heard()
+
+        @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned(reverses=reverses)))
+        def liked(shopper: str) -> str:
+            return shopper
+
+        app = world.app(tasks, ledger=tmp_path / f"{reverses}.db", alerts=[heard], book=DEAR)
+        app.file = tmp_path / f"{reverses}.db"
+        await app.drain()
+        await app.engine.adopted.follow(app.engine.plan(liked), ALL)
+        past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
+        for _ in range(2):
+            await app._reversals().act({}, book=app.book)
+        strategies_ = [plan.strategy for plan in await app.adopted(liked)]
+        found[reverses] = (strategies_, [alert.kind for alert in heard.alerts])
+        await app.close()
+    assert found[True] == ([strategies.REAL_TIME, strategies.ALL], ["reversed"])
+    assert found[False] == ([strategies.ALL], [])
+
+
+def test_an_app_is_given_a_book_by_its_path(tmp_path):
+    """It is read and checked at once; what is no book is named."""
+    (tmp_path / "book.json").write_text('{"as_of": "2026-01-01", "cpu_hour": 7}')
+    assert pb.App(pb.Registry(), book=tmp_path / "book.json").book.cpu_hour == 7
+    for bad in (7, tmp_path / "absent.json"):
+        with pytest.raises(pb.BadInput):
+            pb.App(pb.Registry(), book=bad)
 
 
 async def test_prices_of_an_unknown_task_are_refused(shop):

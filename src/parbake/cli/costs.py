@@ -19,6 +19,7 @@ from parbake.cli.load import AppName, load
 from parbake.costs import BY, EXAMPLE, Cost, read_book, summed
 from parbake.duration import seconds
 from parbake.errors import BadInput, MissingDependency
+from parbake.focus import as_csv
 
 EPILOG = "Example: parbake costs shop:app --since 1d --by owner --prices costs.json --csv costs.csv"
 
@@ -31,22 +32,29 @@ def costs(
     prices: Annotated[Path | None, typer.Option(help="a dated cost book, as JSON")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="write the rows to this file")] = None,
     parquet: Annotated[Path | None, typer.Option(help="write the rows to this file")] = None,
+    focus: Annotated[
+        Path | None, typer.Option(help="write what each hour cost to this file, in the columns of FOCUS 1.2, as CSV")
+    ] = None,
 ) -> None:
     """Show what was spent: measured CPU seconds and tokens, priced by a book."""
-    must_be_writable(csv=csv, parquet=parquet)
+    must_be_writable(csv=csv, parquet=parquet, focus=focus)
     application = load(app).app
     book = application.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
 
-    async def look() -> list[Cost]:
+    async def look() -> tuple[list[Cost], list[dict[str, Any]]]:
         try:
-            return await application.costs(book, since_s=seconds(since, field="since"))
+            since_s = seconds(since, field="since")
+            hours = await application.charges(book, since_s=since_s) if focus is not None else []
+            return await application.costs(book, since_s=since_s), hours
         finally:
             await application.close()
 
-    rows = asyncio.run(look())
+    rows, hours = asyncio.run(look())
     rows = summed(rows, by) if by else rows
     if csv is not None:
         write("csv", csv, _as_csv(rows))
+    if focus is not None:
+        write("focus", focus, as_csv(hours))
     if parquet is not None:
         write("parquet", parquet, _as_parquet(rows))
     if book is EXAMPLE:
