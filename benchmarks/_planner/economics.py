@@ -15,6 +15,7 @@ from parbake.planner.intervals import Resampler
 from parbake.planner.log import Codes
 from parbake.planner.perkey import Activity, EventLane, PerKey
 from parbake.planner.plan import LAZY, SIMPLE, Study, gate, prepare
+from parbake.planner.promise import worth_of_a_second
 from parbake.planner.replay import clairvoyant, replay
 
 from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
@@ -22,6 +23,7 @@ from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
 PAST_DAYS, JUDGED_DAYS = 28, 7
 RATIO, SLOW_RATIO, NEAR_LINE = 100, 4, 10
 EVENTS = EventLane(coverage=0.8, precision=0.5)
+HITS, PROMISED = 0.84, "per key, .84 hits promised"
 KNOWN, GUESSED = "true rates", "true rates, weeks unknown"
 
 
@@ -87,6 +89,8 @@ def judge(world: World, ratio: float, *, away: bool) -> Result:
     outcomes = study.simple()
     policy = study.policy(Logistic())
     outcomes["per key"] = study.per_key(policy)
+    second = worth_of_a_second(policy, judged, Logistic(), HITS)
+    outcomes[PROMISED] = study.per_key(policy, second=second)
     if (beside := study.with_events(policy, EVENTS)) is not None:
         outcomes["per key + events"] = beside
     knowing = PerKey(policy.past, study.prices, Rates(world.chance), (0,), name=KNOWN)
@@ -115,7 +119,7 @@ def measure(seeds: int) -> tuple[dict[str, float], list[Goal]]:
     """Every row of the table: the first over all seeds, the others over a third of them; prints it."""
     rows, figures, goals = [], {}, []
     cases = [(kind, RATIO, kind.name) for kind in KINDS] + [(KINDS[0], SLOW_RATIO, "Zipf 1.0, batch 4x cheaper")]
-    names = ("real-time", "precompute all", "lazy", "per key", KNOWN, "bound", "per key + events")
+    names = ("real-time", "precompute all", "lazy", "per key", PROMISED, KNOWN, "bound", "per key + events")
     for kind, ratio, label in cases:
         count = seeds if (kind, ratio) == (KINDS[0], RATIO) else -(-seeds // 3)
         found = [judge(_world(kind, seed), ratio, away=kind.on_off) for seed in range(count)]
@@ -123,7 +127,8 @@ def measure(seeds: int) -> tuple[dict[str, float], list[Goal]]:
         hits = {n: median(r.hits[n] for r in found) for n in found[0].hits}
         event = "per key + events"
         shown = [f"{costs[n]:,.0f}" for n in names[:3]]
-        shown += [f"{costs['per key']:,.0f} ({hits['per key']:.3f})", f"{costs[KNOWN]:,.0f}", f"{costs['bound']:,.0f}"]
+        shown += [f"{costs[name]:,.0f} ({hits[name]:.3f})" for name in ("per key", PROMISED)]
+        shown += [f"{costs[KNOWN]:,.0f}", f"{costs['bound']:,.0f}"]
         shown += [f"{costs[event]:,.0f} ({hits[event]:.3f})" if event in costs else "does not pay"]
         shown += [f"{mean(r.calibration for r in found):.4f}", f"{max(r.upper for r in found):.3f}"]
         rows.append((label, *shown))
@@ -134,8 +139,8 @@ def measure(seeds: int) -> tuple[dict[str, float], list[Goal]]:
         f"$/day, the example's economics at 1:{SCALE}, median of {seeds} seeds (other rows than the first: "
         f"{-(-seeds // 3)}); fresh hits in brackets"
     )
-    columns = ("users", *names[:3], "per key (hit)", KNOWN, "bound", f"{names[-1]} (assumed)", "ECE", "gate, most")
-    show(columns, rows)
+    columns = ("users", *names[:3], "per key (hit)", ".84 promised", KNOWN, "bound", f"{names[-1]} (assumed)")
+    show((*columns, "ECE", "gate, most"), rows)
     return figures, goals
 
 
@@ -151,7 +156,7 @@ def _goals(label: str, kind: Kind, found: list[Result]) -> list[Goal]:
     if kind.zipf == 1.0:
         stated.append(Goal(f"{label}: per key / true rates, median", far, "times", f"<= {limit}", far <= limit))
     if kind == KINDS[0]:
-        for name, most, least in (("per key", 1_150, 0.84), ("per key + events", 550, 0.95)):
+        for name, most, least in ((PROMISED, 1_150, 0.84), ("per key + events", 550, 0.95)):
             cost, hit = max(r.per_day[name] for r in found), min(r.hits[name] for r in found)
             stated.append(Goal(f"{label}: {name}, the dearest seed", cost, "$/day", f"<= {most:,}", cost <= most))
             stated.append(Goal(f"{label}: {name}, fewest hits of a seed", hit, "", f">= {least}", hit >= least))

@@ -269,12 +269,14 @@ class App:
         await self.engine.recovery.note_withdrawn()
         return generation
 
-    async def replan(self, task: Stored, prices: Prices) -> Decision:
+    async def replan(self, task: Stored, prices: Prices, *, hits: float | None = None) -> Decision:
         """Plan a ``refresh=planned()`` task anew from its own requests; nothing is adopted.
+
+        ``hits`` is the share of requests that must find a fresh result.
 
         Raises :class:`BadInput` without a ledger, or where nobody has asked for the task yet.
         """
-        return await self.engine.adopted.make(self.engine.plan(task), prices)
+        return await self.engine.adopted.make(self.engine.plan(task), prices, hits=hits)
 
     async def adopt(self, task: Stored, decision: Decision) -> AdoptedPlan:
         """Follow a plan from the task's next run on."""

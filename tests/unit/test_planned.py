@@ -128,6 +128,23 @@ async def test_a_plan_is_made_from_the_tasks_own_requests(made):
     assert await made.app.adopted(made.liked) == (adopted,)
 
 
+async def test_a_promise_of_hits_is_part_of_the_plan(made):
+    """What a second must be worth for it is adopted with the plan, apart from the prices, and picks more keys."""
+    made.log()
+    decision = await made.app.replan(made.liked, pb.Prices(**PRICES), hits=0.99)
+    adopted = await made.app.adopt(made.liked, decision)
+    assert adopted.evidence["hits_asked_for"] == 0.99
+    assert adopted.evidence["second_for_hits"] == decision.second > 0
+    assert adopted.prices["second"] == 0.0
+    picks = {}
+    for second in (0.0, 10.0):
+        evidence = {"second_for_hits": second}
+        plan = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)
+        await made.app.engine.adopted.follow(made.app.engine.plan(made.liked), plan)
+        picks[second] = len((await made.app.engine.adopted.picked(made.app.engine.plan(made.liked))).keys)
+    assert picks[0.0] < picks[10.0]
+
+
 async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
     """The reason is said; neither can one without a ledger, nor one with a schedule of its own be."""
     with pytest.raises(pb.BadInput, match="no request"):

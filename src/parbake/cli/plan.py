@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,6 +48,9 @@ def plan(
     precision: Annotated[
         float | None, typer.Option(help="with it: the share of signals that a request follows; .5 by default")
     ] = None,
+    hits: Annotated[
+        float | None, typer.Option(help="the share of requests that must find a fresh result, such as .95")
+    ] = None,
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
 ) -> None:
@@ -64,7 +68,7 @@ def plan(
     priced = _prices(prices)
     if coverage is not None and priced.near_line is None:
         raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
-    found = _planned(log, priced, seconds(sla, field="sla"), keys, _lane(coverage, precision))
+    found = _planned(_reader(log, keys), priced, seconds(sla, field="sla"), _lane(coverage, precision), hits)
     show(found, is_example=prices is None)
     if json is not None:
         write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found))) + b"\n")
@@ -92,7 +96,9 @@ def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
     return EventLane(coverage, precision)
 
 
-def _planned(path: Path, prices: Prices, sla_s: float, keys: int | None, events: EventLane | None) -> Plan:
+def _planned(
+    read: Callable[[Any], RequestLog], prices: Prices, sla_s: float, events: EventLane | None, hits: float | None
+) -> Plan:
     from parbake.planner.plan import make
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -104,14 +110,15 @@ def _planned(path: Path, prices: Prices, sla_s: float, keys: int | None, events:
                 ids[name] = bars.add_task(name, total=total)
             bars.update(ids[name], completed=done, total=total)
 
-        requests = _read(path, keys, lambda done, total: show("reading (bytes)", done, total))
-        return make(requests, prices, sla_s=sla_s, events=events, progress=show)
+        requests = read(lambda done, total: show("reading (bytes)", done, total))
+        return make(requests, prices, sla_s=sla_s, events=events, progress=show, hits=hits)
 
 
-def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
+def _reader(path: Path, keys: int | None) -> Callable[[Any], RequestLog]:
+    """What reads the log, given what shows how far it is."""
     from parbake.planner.logfile import read
 
-    return read(path, now=time.time(), population=keys, progress=progress)
+    return lambda progress: read(path, now=time.time(), population=keys, progress=progress)
 
 
 def show(plan: Plan, *, is_example: bool = False) -> None:
@@ -198,7 +205,8 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "gates": gates, "bound_usd_per_day": plan.bound, "requests_per_day": plan.requests_a_day, "keys": plan.keys,
         "window_s": plan.width, "break_even_requests_per_day": plan.break_even,
         "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.prices.theta(),
-        "assumed": list(plan.assumed), "notes": list(plan.notes), "front": plan.front,
+        "hits_asked_for": plan.hits, "second_for_hits": plan.second, "assumed": list(plan.assumed),
+        "notes": list(plan.notes), "front": plan.front,
     }  # fmt: skip
 
 

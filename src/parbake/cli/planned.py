@@ -31,6 +31,9 @@ def planned(
     prices: Annotated[
         Path | None, typer.Option(help="plan anew from the task's own requests, at these prices (JSON)")
     ] = None,
+    hits: Annotated[
+        float | None, typer.Option(help="with --prices: the share of requests that must find a fresh result")
+    ] = None,
     adopt: Annotated[
         bool, typer.Option("--adopt", help="with --prices: follow the new plan from the next run on")
     ] = False,
@@ -39,16 +42,21 @@ def planned(
     """Show which plan a refresh=planned() task follows and followed; make, adopt, or roll back one."""
     if adopt and prices is None:
         raise BadInput("--adopt needs --prices, which the new plan is made at", field="prices")
+    if hits is not None and prices is None:
+        raise BadInput("--hits needs --prices, which the new plan is made at", field="prices")
     application = load(app).app
-    asyncio.run(_work(application, stored(application.tasks[task]), prices, adopt=adopt, rollback=rollback))
+    asyncio.run(_work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback))
 
 
-async def _work(application: App, task: Stored, prices: Path | None, *, adopt: bool, rollback: bool) -> None:
+async def _work(
+    application: App, task: Stored, prices: Path | None, hits: float | None, *, adopt: bool, rollback: bool
+) -> None:
     try:
         if rollback:
             typer.echo(f"{task.name} follows: {(await application.unadopt(task)).strategy}")
         if prices is not None:
-            decision = await application.replan(task, read_prices(prices, today=dt.datetime.now(dt.UTC).date()))
+            stated = read_prices(prices, today=dt.datetime.now(dt.UTC).date())
+            decision = await application.replan(task, stated, hits=hits)
             show(decision)
             if adopt:
                 typer.echo(f"adopted: {(await application.adopt(task, decision)).strategy}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DAYS = 28
 KEPT = 20
+SECOND_FOR_HITS = "second_for_hits"
+"""In a plan's evidence: what a second is taken to be worth beside its price, so that enough requests are hits."""
 
 
 class AdoptedPlan(msgspec.Struct, frozen=True):
@@ -85,12 +87,12 @@ class Plans:
         found = await self.history(plan)
         return found[0] if found else NO_PLAN
 
-    async def make(self, plan: Plan, prices: Prices) -> Decision:
-        """Plan a task anew from its own requests; nothing is adopted.
+    async def make(self, plan: Plan, prices: Prices, *, hits: float | None = None) -> Decision:
+        """Plan a task anew from its own requests; nothing is adopted. ``hits`` is the share that must be fresh.
 
         Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
         """
-        return await asyncio.to_thread(self._made, plan, prices)
+        return await asyncio.to_thread(self._made, plan, prices, hits)
 
     async def adopt(self, plan: Plan, decision: Decision) -> AdoptedPlan:
         """Follow a decision from the next run on."""
@@ -125,15 +127,16 @@ class Plans:
 
         log = self._requests(plan)
         prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
+        prices = replace(prices, second=prices.second + adopted.evidence.get(SECOND_FOR_HITS, 0.0))
         chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
         keys = {log.names[code] for code in chosen.tolist()}
         return Pick(adopted.strategy, keys, p_hat, prices.theta())
 
-    def _made(self, plan: Plan, prices: Prices) -> Decision:
+    def _made(self, plan: Plan, prices: Prices, hits: float | None) -> Decision:
         log = self._requests(plan)
         from parbake.planner.plan import make
 
-        return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False)
+        return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False, hits=hits)
 
     def _requests(self, plan: Plan) -> RequestLog:
         if self._log is None:
@@ -158,6 +161,8 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
         "flip_factor": decision.flip,
         "theta": decision.prices.theta(),
     }
+    if decision.hits is not None:
+        evidence |= {"hits_asked_for": decision.hits, SECOND_FOR_HITS: decision.second}
     return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
 
 

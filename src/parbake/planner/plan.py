@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from parbake.planner.front import Point, efficient, point, sweep
 from parbake.planner.intervals import Interval, Resampler
 from parbake.planner.log import DAY, RequestLog
 from parbake.planner.perkey import Activity, EventLane, PerKey, measured_lane, refit_times
+from parbake.planner.promise import check_share, kept, worth_of_a_second
 from parbake.planner.replay import (
     Everything,
     Lazy,
@@ -54,7 +55,8 @@ class Plan:
     """What was found. ``assumed`` names strategies that rest on an assumption: shown, never recommended.
 
     ``bound`` is what no policy can undercut, ``break_even`` the requests a day from which precomputing all beats
-    real-time, ``flip`` how many times cheaper request-time computing must become to beat what is recommended.
+    real-time, ``flip`` how many times cheaper request-time computing must become to beat what is recommended. ``hits``
+    is the share that was asked for, and ``second`` what a second is taken to be worth for it, beside its price.
     """
 
     prices: Prices
@@ -73,6 +75,8 @@ class Plan:
     notes: tuple[str, ...]
     assumed: tuple[str, ...]
     front: list[Point] = field(default_factory=list)
+    hits: float | None = None
+    second: float = 0.0
 
 
 @dataclass(slots=True)
@@ -99,10 +103,12 @@ class Study:
         """The strategy per key."""
         return PerKey(Activity(self.log, self.windows), self.prices, predictor, refit_times(self.judged))
 
-    def per_key(self, policy: PerKey) -> Outcome:
-        """Replay it."""
-        bar = self._bar(policy.name)
-        return replay(self.log, self.windows, policy.prices, policy, self.judged, progress=bar)
+    def per_key(self, policy: PerKey, *, second: float = 0.0) -> Outcome:
+        """Replay it; with ``second`` it chooses as if one of waiting were worth so much more than it costs."""
+        bar, prices = self._bar(policy.name), policy.prices
+        if second:
+            policy = policy.sharing(replace(prices, second=prices.second + second))
+        return replay(self.log, self.windows, prices, policy, self.judged, progress=bar)
 
     def with_events(self, policy: PerKey, assumed: EventLane | None) -> Outcome | None:
         """Replay it beside an event lane: on the log's own signals, else on assumed ones; none if that cannot pay."""
@@ -141,21 +147,27 @@ def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
 def make(
     log: RequestLog, prices: Prices, *, sla_s: float, predictor: Predictor | None = None,
     events: EventLane | None = None, with_front: bool = True, judged: range | None = None,
-    progress: Progress | None = None,
+    progress: Progress | None = None, hits: float | None = None,
 ) -> Plan:  # fmt: skip
     """Plan a task whose results hold for ``sla_s`` seconds.
 
     ``events`` assumes an event lane where the log has no signals; with signals in the log, the lane is replayed as it
-    would have been. ``judged`` names the windows to judge by, by default the newest half.
+    would have been. ``judged`` names the windows to judge by, by default the newest half. ``hits`` is the share of
+    requests that must find a fresh result: the cheapest strategy that keeps it is recommended.
     """
+    check_share(hits)
     study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
-    outcomes, policy = study.simple(), None
+    outcomes, policy, second = study.simple(), None, 0.0
     if not doubts:
-        policy = study.policy(predictor or Logistic())
-        outcomes[PER_KEY] = study.per_key(policy)
+        predictor = predictor or Logistic()
+        policy = study.policy(predictor)
+        if hits is not None:
+            second = worth_of_a_second(policy, study.judged, predictor, hits)
+        outcomes[PER_KEY] = study.per_key(policy, second=second)
         if (beside := study.with_events(policy, events)) is not None:
             outcomes[PER_KEY_EVENTS] = beside
-    plan = decided(study, outcomes, doubts)
+    plan = decided(study, outcomes, doubts, hits=hits)
+    plan.second = second
     if with_front:
         plan.front = study.front(policy, outcomes)
     return plan
@@ -188,16 +200,20 @@ def prepare(
     return Study(log, windows, prices, range(windows.count), progress, is_blind), (*log.doubts, few)
 
 
-def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str]) -> Plan:
-    """Choose among replayed strategies."""
+def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *, hits: float | None = None) -> Plan:
+    """Choose among replayed strategies, or among those that keep a promise of ``hits``, if any does."""
     resampler = Resampler(study.log.keys)
-    best = LAZY if study.is_blind else min(SIMPLE, key=lambda name: outcomes[name].per_day)
+    able = [name for name, outcome in outcomes.items() if hits is None or kept(outcome, hits)] or list(outcomes)
+    simple = [name for name in SIMPLE if name in able] or [*SIMPLE]
+    best = LAZY if study.is_blind else min(simple, key=lambda name: outcomes[name].per_day)
     is_assumed = PER_KEY_EVENTS in outcomes and not study.log.signal.any()
-    gates = [gate(outcomes[n], outcomes[best], resampler) for n in (PER_KEY, PER_KEY_EVENTS) if n in outcomes]
+    gates = [
+        gate(outcomes[n], outcomes[best], resampler) for n in (PER_KEY, PER_KEY_EVENTS) if n in outcomes and n in able
+    ]
     passed = [g.candidate for g in gates if g.adopted and not (is_assumed and g.candidate == PER_KEY_EVENTS)]
     chosen = min(passed, key=lambda name: outcomes[name].per_day, default=best)
     lazy = outcomes[LAZY]
-    reason = _blind(doubts) if study.is_blind else _reason(chosen, gates, doubts)
+    reason = _blind(doubts) if study.is_blind else _reason(chosen, gates, doubts) + _promised(outcomes[chosen], hits)
     return Plan(
         prices=study.prices, outcomes=outcomes,
         intervals={n: resampler.total(o.cost, scale=1 / o.days) for n, o in outcomes.items()},
@@ -205,8 +221,17 @@ def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str]) -
         reason=reason, gates=gates, requests_a_day=lazy.requests / lazy.days,
         break_even=_break_even(outcomes[ALL], study.prices), flip=_flip(outcomes[chosen], study.prices),
         keys=study.log.keys, width=study.windows.width, notes=study.log.notes,
-        assumed=(PER_KEY_EVENTS,) if is_assumed else (),
+        assumed=(PER_KEY_EVENTS,) if is_assumed else (), hits=hits,
     )  # fmt: skip
+
+
+def _promised(outcome: Outcome, hits: float | None) -> str:
+    if hits is None:
+        return ""
+    share = outcome.share(outcome.fresh_hits)
+    if kept(outcome, hits):
+        return f"; of those that keep the {hits:.1%} of hits that were asked for (it has {share:.1%})"
+    return f"; nothing keeps the {hits:.1%} of hits that were asked for (it has {share:.1%})"
 
 
 def _blind(doubts: Sequence[str]) -> str:
@@ -223,6 +248,8 @@ def _reason(chosen: str, gates: Sequence[Gate], doubts: Sequence[str]) -> str:
             f"{chosen} costs {g.ratio.value:.3g} of {g.against}, the best simple rule, and surely less than it: the "
             f"upper bound is {g.ratio.upper:.3g}"
         )
+    if PER_KEY not in of:
+        return f"{chosen} is the cheapest simple rule"
     g = of[PER_KEY]
     return (
         f"{chosen} is the cheapest simple rule, and choosing keys one by one does not surely beat it: it costs "

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from parbake.errors import BadInput
 from parbake.planner.breakeven import STORY, Prices
 from parbake.planner.intervals import Resampler
 from parbake.planner.log import DAY, checked
@@ -211,6 +212,26 @@ def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
     assert "surely" in found.reason
     assert [p.per_day for p in found.front] == sorted(p.per_day for p in found.front)
     assert found.front[0].efficient
+
+
+@pytest.mark.parametrize("hits", [0.8, 0.9])
+def test_a_promise_of_hits_is_kept_at_the_least_cost(hits):
+    """More is computed ahead than is cheapest, no more than all; what is recommended keeps the promise."""
+    log = shop(keys=3_000, days=21)
+    free, bound = (make(log, TWENTY, sla_s=WIDTH, with_front=False, hits=h) for h in (None, hits))
+    share, fewer = (p.outcomes[PER_KEY].share(p.outcomes[PER_KEY].fresh_hits) for p in (bound, free))
+    assert fewer < hits <= share < 1.0
+    assert (bound.recommended, bound.second > 0) == (PER_KEY, True)
+    assert free.outcomes[PER_KEY].per_day < bound.outcomes[PER_KEY].per_day < bound.outcomes[ALL].per_day
+    assert f"keep the {hits:.1%} of hits" in bound.reason
+
+
+def test_a_promise_that_nothing_keeps_is_told():
+    """The cheapest is recommended all the same, and the reason says that it falls short."""
+    found = make(shop(keys=3_000, days=21, population=False), TWENTY, sla_s=WIDTH, with_front=False, hits=0.9999)
+    assert "nothing keeps" in found.reason
+    with pytest.raises(BadInput, match="above 0 and below 1"):
+        make(shop(), TWENTY, sla_s=WIDTH, hits=84.0)
 
 
 def test_an_assumed_event_lane_is_shown_and_not_recommended():
