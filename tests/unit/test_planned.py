@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -126,6 +127,41 @@ async def test_a_plan_is_made_from_the_tasks_own_requests(made):
     assert adopted.prices["on_demand"] == 0.012
     assert adopted.evidence["usd_per_day"] <= adopted.evidence["best_simple_usd_per_day"]
     assert await made.app.adopted(made.liked) == (adopted,)
+    now = pb.Prices(**PRICES)
+    assert await made.app.triggers(prices={"liked": now}) == []
+    (one,) = await made.app.triggers(prices={"liked": replace(now, on_demand=now.on_demand / (2 * decision.flip))})
+    assert (one.trigger, one.action) == ("price", "compute on request")
+    assert (await made.app.apply(one)).strategy == strategies.REAL_TIME
+
+
+@pytest.mark.parametrize(
+    ("strategy", "rows", "first"), [(strategies.ALL, 3, "batch"), (strategies.LAZY, 0, "realtime")]
+)
+async def test_a_planned_task_is_promoted_with_the_model_that_it_reads(world, tmp_path, strategy, rows, first):
+    """A model's run computes what its readers' plans pick, none included, and no value of the old model survives it."""
+    tasks, trained = pb.Registry(), [1]
+
+    def names() -> list[str]:
+        return ["a", "b", "c"]
+
+    @tasks.model(**contract(freshness_sla="2d", refresh=pb.every("1d")))
+    def model() -> int:
+        return trained[0]
+
+    @tasks.artifact(**contract(freshness_sla="2d", refresh=pb.planned(), keys=names))
+    def scored(name: str, *, by: int = pb.Model(model)) -> str:
+        return f"{name}{by}"
+
+    app = world.app(tasks, ledger=tmp_path / "ledger.db")
+    await app.drain()
+    await app.engine.adopted.follow(app.engine.plan(scored), AdoptedPlan(strategy, 0.0, "because", PRICES))
+    for number in (1, 2):
+        trained[0] = number
+        run = await app.materialize(model)
+        assert [(built.task, built.rows) for built in run.built] == [("model", 1), ("scored", rows)]
+        served = [await app.serve(scored, "a") for _ in range(2)]
+        assert [(one.value, one.lane) for one in served] == [(f"a{number}", first)] * 2
+    await app.close()
 
 
 async def test_a_promise_of_hits_is_part_of_the_plan(made):
