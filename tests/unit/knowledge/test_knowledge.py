@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from retail_assistant.faq.compile import compile_faq
+from retail_assistant.faq.compile import SCOPE, answered, compile_faq
 from retail_assistant.faq.tasks import canonical
 from retail_assistant.knowledge import tasks as knowledge
 from retail_assistant.knowledge.blocks import customer_sections, fact_text, policy_blocks, product_blocks, product_text
@@ -257,14 +257,38 @@ def test_a_shop_without_policies_has_an_empty_bank(log, embedder):
     assert pb.semantic.Matcher(snapshot.bank).match("anything", embedder.embed(["anything"])[0]) is None
 
 
+def ask(snapshot, embedder, question):
+    """Return the answer that a bank serves, if any."""
+    bank = pb.semantic.QuestionBank(embedder, audits=0.0)
+    bank.take(snapshot)
+    return bank.ask(question, scope=SCOPE).answer
+
+
 def test_a_question_whose_two_best_sections_are_alike_is_left_out(embedder):
-    """Twins cannot be told apart, so the question is not guessed; the policy's own words still seed both."""
+    """Twins cannot be told apart, so the question is refused, not guessed; the policy's own words still seed both."""
     twins = [
         Policy(name, "Returns", "## Window\nYou can return a book within 30 days.", {}, NOW) for name in ("one", "two")
     ]
     snapshot = compile_faq(LOG[:3], [], twins, embedder)
-    assert set(snapshot.bank.answers) == {"one#window", "two#window"}
-    assert "how long can i return a book" not in snapshot.bank.aliases
+    assert set(answered(snapshot)) == {"one#window", "two#window"}
+    assert ask(snapshot, embedder, "how long can i return a book") is None
+
+
+def test_two_tags_never_share_a_section(embedder):
+    """The section is the one's that it fits best; the other is known and refused, though no other section is nearer."""
+    late = [LoggedQuery("can I still send an unwrapped one back", 20, "unwrapped", "faq")]
+    snapshot = compile_faq([*LOG, *late], [], [RETURNS], embedder)
+    assert ask(snapshot, embedder, "how long can i return a book") == "returns#window"
+    assert ask(snapshot, embedder, late[0].text) is None
+    assert set(answered(snapshot)) == {"returns#window", "returns#labels"}
+
+
+def test_what_is_past_the_fifty_most_asked_is_refused(embedder, monkeypatch):
+    """A question whose section has no room in the bank is not answered by its neighbour."""
+    monkeypatch.setattr("retail_assistant.faq.compile.TOP_QUESTIONS", 1)
+    snapshot = compile_faq(LOG, [], [RETURNS], embedder)
+    assert answered(snapshot) == ["returns#window"]
+    assert ask(snapshot, embedder, "what does a return label cost") is None
 
 
 def test_what_tells_of_a_shopper_never_enters_the_shared_bank(embedder):

@@ -1,8 +1,10 @@
 """From the query log to a bank: which recurring questions a policy section answers, and in which wordings they come.
 
-Support tags a share of the log with the question it was. All wordings of a tag vote for the section that answers it;
-a tag whose two best sections are too close is left out rather than guessed. Where there is no log, the sections' own
-words seed the bank.
+Support tags a share of the log with the question it was. All wordings of a tag vote for the section that answers it
+(:mod:`retail_assistant.faq.assign`). Where there is no log, the sections' own words seed the bank.
+
+A tag without a section, or past the 50 most asked, is in the bank all the same, as a question that it must not answer:
+its wordings are refused, and what lies nearer to them than to an answer is refused with them.
 """
 
 from __future__ import annotations
@@ -12,32 +14,24 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 import parbake as pb
 from retail_assistant.chat.wording import normalize
+from retail_assistant.faq.assign import Section, assign
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
-LEAST_MARGIN = 0.02
 BOUND = pb.semantic.Bound(error=0.05, prior=0.2)
 """At most 5 % of what the bank answers may be wrong, where a fifth of the questions has no answer in it."""
 _NUMBER = re.compile(r"\d")
 SCOPE = pb.semantic.Scope(locale="en")
+UNANSWERED = "?"
+"""What the name of a question begins with that the bank knows and must not answer; no policy's id begins so."""
 NOT_SHARED = frozenset({"own_state", "injection", "context_dependent"})
-
-
-class Section(msgspec.Struct, frozen=True):
-    """A policy section as the compiler sees it."""
-
-    id: str
-    policy: str
-    title: str
-    text: str
 
 
 def sections_of(policies: Iterable[Policy]) -> list[Section]:
@@ -59,34 +53,50 @@ def compile_faq(
     sections = sections_of(policies)
     wordings = _merge(q for q in log if q.question)[:MAX_WORDINGS]
     vectors = embedder.embed([w.text for w in wordings])
-    answers = _assign(wordings, vectors, sections, embedder)
-    traffic: dict[str, int] = defaultdict(int)
-    logged: dict[str, list[str]] = defaultdict(list)
-    for wording in wordings:
-        section = answers.get(wording.question or "")
-        if section:
-            traffic[section] += wording.count
-            logged[section].append(wording.text)
-    ranked = sorted(traffic, key=lambda s: -traffic[s]) if traffic else [s.id for s in sections]
+    asked = _asked(wordings, assign(wordings, vectors, sections, embedder))
+    ranked = [name for name in asked if not name.startswith(UNANSWERED)] or [s.id for s in sections]
     seeds, confirmed = {s.id: _seeds(s) for s in sections}, _confirmed(explored)
-    aliases = {
-        name: _usable([*logged[name][:1], *seeds[name], *logged[name][1:], *confirmed[name]])
-        for name in ranked[:TOP_QUESTIONS]
-    }
-    return _calibrated(aliases, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
+    aliases = {}
+    for name in ranked[:TOP_QUESTIONS]:
+        first, *others = asked.pop(name, None) or seeds[name][:1]
+        aliases[name] = [first, *seeds[name], *others, *confirmed[name]]
+    refused = {UNANSWERED + name.lstrip(UNANSWERED): texts for name, texts in asked.items()} if aliases else {}
+    return _calibrated(aliases, refused, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
+
+
+def answered(snapshot: pb.semantic.BankSnapshot) -> list[str]:
+    """The sections that a bank answers with, most asked first."""
+    return [answer for answer in snapshot.bank.answers if answer not in snapshot.demoted]
+
+
+def _asked(wordings: Iterable[LoggedQuery], sections: Mapping[str, str]) -> dict[str, list[str]]:
+    """Wordings by section, or by tag where it has none; what is asked most comes first."""
+    traffic: dict[str, int] = defaultdict(int)
+    texts: dict[str, list[str]] = defaultdict(list)
+    for wording in wordings:
+        tag = wording.question or ""
+        name = sections.get(tag) or UNANSWERED + tag
+        traffic[name] += wording.count
+        texts[name].append(wording.text)
+    return {name: texts[name] for name in sorted(traffic, key=lambda name: -traffic[name])}
 
 
 def _calibrated(
-    aliases: Mapping[str, Sequence[str]], known: dict[str, Any], embedder: pb.Embedder
+    aliases: Mapping[str, Sequence[str]],
+    refused: Mapping[str, Sequence[str]],
+    known: dict[str, Any],
+    embedder: pb.Embedder,
 ) -> pb.semantic.BankSnapshot:
-    """Fit a bank; ``known`` are embeddings that were made already."""
-    new = list(dict.fromkeys(text for texts in aliases.values() for text in texts if text not in known))
+    """Fit a bank that answers ``aliases`` and knows ``refused``; ``known`` are embeddings that were made already."""
+    entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}
+    new = list(dict.fromkeys(text for texts in entries.values() for text in texts if text not in known))
     known |= dict(zip(new, embedder.embed(new), strict=True))
     bank = pb.semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
-    for answer, texts in aliases.items():
-        if texts:
-            bank.add(answer, texts, vectors=np.stack([known[text] for text in texts]))
+    for name, texts in entries.items():
+        bank.add(name, texts, vectors=np.stack([known[text] for text in texts]))
     bank.calibrate()
+    for name in refused:
+        bank.complain(name)
     return bank.snapshot()
 
 
@@ -120,36 +130,6 @@ def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
             first.setdefault(text, query)
     merged = [LoggedQuery(t, n, first[t].question, first[t].intent) for t, n in counts.items()]
     return sorted(merged, key=lambda q: (-q.count, q.text))
-
-
-def _assign(
-    wordings: Sequence[LoggedQuery], vectors: Any, sections: Sequence[Section], embedder: pb.Embedder
-) -> dict[str, str]:
-    """Which section answers each tagged question, for the tags that one section answers clearly best."""
-    if not wordings or not sections:
-        return {}
-    nearness = _nearness(vectors, sections, embedder)
-    votes: dict[str, list[int]] = defaultdict(list)
-    for i, wording in enumerate(wordings):
-        votes[wording.question or ""].append(i)
-    assigned = {}
-    for question, rows in votes.items():
-        weights = np.array([wordings[i].count for i in rows], float)
-        scores = weights @ nearness[rows] / weights.sum()
-        order = scores.argsort()[::-1]
-        if len(order) == 1 or scores[order[0]] - scores[order[1]] >= LEAST_MARGIN:
-            assigned[question] = sections[order[0]].id
-    return assigned
-
-
-def _nearness(vectors: Any, sections: Sequence[Section], embedder: pb.Embedder) -> Any:
-    """Mean of the cosine to the whole section and to its nearest sentence: shape (wordings, sections)."""
-    whole = embedder.embed([f"{s.policy} - {s.title}: {s.text}" for s in sections])
-    pieces = [(i, f"{s.title}: {piece}") for i, s in enumerate(sections) for piece in pb.guard.sentences(s.text)]
-    parts = embedder.embed([text for _, text in pieces])
-    owner = np.array([i for i, _ in pieces])
-    nearest = np.stack([(vectors @ parts[owner == i].T).max(axis=1) for i in range(len(sections))], axis=1)
-    return (vectors @ whole.T + nearest) / 2
 
 
 def _seeds(section: Section) -> list[str]:

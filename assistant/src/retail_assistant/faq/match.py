@@ -13,6 +13,8 @@ from retail_assistant.faq.tasks import faq_bank
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
 """Refusals after which an answer that was found without the bank says whether the bank was right."""
+UNANSWERED = "unanswered"
+"""The refusal of a question that the bank knows and has no section for."""
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
@@ -74,4 +76,5 @@ def _match(verdict: pb.semantic.Verdict, message: str) -> FaqMatch | None:
     match = verdict.match
     if match is None:
         return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
-    return FaqMatch(match.answer, match.score, pb.semantic.veto(message, match.alias) or verdict.reason)
+    reason = UNANSWERED if verdict.reason == "demoted" else verdict.reason  # complaints withhold answers, not matches
+    return FaqMatch(match.answer, match.score, pb.semantic.veto(message, match.alias) or reason)

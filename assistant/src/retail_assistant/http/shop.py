@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
+from retail_assistant.faq.compile import answered
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.shop import feedback, queries, records
 from retail_assistant.shop.connections import PerThread
@@ -250,7 +251,7 @@ class ShopRoutes:
     async def complain(self, request: pb.HttpRequest) -> pb.Response:
         """Take an answer of the bank out of use, until its owner has looked."""
         body, now = request.json(ComplaintBody), self._app.clock.now()
-        if body.answer not in (await self._app.model(faq_bank)).bank.answers:
+        if body.answer not in answered(await self._app.model(faq_bank)):
             raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
         return await self._write(lambda c: feedback.complain(c, shopper=body.shopper, answer=body.answer, now=now), 201)
 

@@ -1,0 +1,80 @@
+"""Which policy section answers each question of the log: tags and sections choose each other.
+
+A section that is near many questions (a return window is near all that is asked about returns) attracts those of its
+neighbours too. So how near a tag and a section are is measured against how near each of them is to its nearest five:
+``2 s - r(tag) - r(section)``, cross-domain similarity local scaling (Conneau et al., Word translation without parallel
+data, ICLR 2018). A tag has a section only where each is the other's best, so no two tags share one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+import parbake as pb
+from retail_assistant.knowledge.views import LoggedQuery
+
+LEAST_MARGIN = 0.02
+"""By how much a tag and a section must prefer each other to all others; cosines are doubled."""
+NEAREST = 5
+
+
+class Section(msgspec.Struct, frozen=True):
+    """A policy section as the compiler sees it."""
+
+    id: str
+    policy: str
+    title: str
+    text: str
+
+
+def assign(
+    wordings: Sequence[LoggedQuery], vectors: Any, sections: Sequence[Section], embedder: pb.Embedder
+) -> dict[str, str]:
+    """The section of each tag that has one; ``vectors`` (wordings, dimensions). The wordings of a tag vote."""
+    if not wordings or not sections:
+        return {}
+    nearness = _nearness(vectors, sections, embedder)
+    votes: dict[str, list[int]] = defaultdict(list)
+    for i, wording in enumerate(wordings):
+        votes[wording.question or ""].append(i)
+    counts = np.array([wording.count for wording in wordings], float)
+    scores = np.stack([counts[rows] @ nearness[rows] / counts[rows].sum() for rows in votes.values()])
+    return _chosen(scores, list(votes), [section.id for section in sections])
+
+
+def _chosen(scores: Any, tags: Sequence[str], sections: Sequence[str]) -> dict[str, str]:
+    """The pairs of which each is the other's clear best; ``scores`` (tags, sections)."""
+    scaled = 2 * scores - _usual(scores) - _usual(scores.T).T
+    lead = np.minimum(_lead(scaled), _lead(scaled.T).T)
+    return {
+        tag: sections[at] for tag, at, by in zip(tags, lead.argmax(1), lead.max(1), strict=True) if by >= LEAST_MARGIN
+    }
+
+
+def _usual(scores: Any) -> Any:
+    """The mean of each row's nearest five, as a column."""
+    return np.sort(scores, axis=1)[:, -NEAREST:].mean(axis=1, keepdims=True)
+
+
+def _lead(scores: Any) -> Any:
+    """By how much each value is above the best other one of its row; infinite where there is no other."""
+    ordered = np.sort(scores, axis=1)
+    if ordered.shape[1] == 1:
+        return np.full(scores.shape, np.inf)
+    best, second = ordered[:, -1:], ordered[:, -2:-1]
+    return np.where(scores == best, scores - second, scores - best)
+
+
+def _nearness(vectors: Any, sections: Sequence[Section], embedder: pb.Embedder) -> Any:
+    """Mean of the cosine to the whole section and to its nearest sentence: shape (wordings, sections)."""
+    whole = embedder.embed([f"{s.policy} - {s.title}: {s.text}" for s in sections])
+    pieces = [(i, f"{s.title}: {piece}") for i, s in enumerate(sections) for piece in pb.guard.sentences(s.text)]
+    parts = embedder.embed([text for _, text in pieces])
+    owner = np.array([i for i, _ in pieces])
+    nearest = np.stack([(vectors @ parts[owner == i].T).max(axis=1) for i in range(len(sections))], axis=1)
+    return (vectors @ whole.T + nearest) / 2
