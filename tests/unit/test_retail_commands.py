@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import parbake as pb
 from retail_assistant import compose, main
 from retail_assistant.settings import Settings, from_environment
+from retail_assistant.shop.complaints import Rules
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -28,8 +29,10 @@ def test_every_setting_is_read():
         "RETAIL_PRODUCTS": "20",
         "ALERT_WEBHOOK": "http://hook",
         "STORE": "redis://host/0",
+        "RETAIL_COMPLAINTS_STRANGERS": "4",
+        "RETAIL_COMPLAINTS_ANSWERS": "0",
     }
-    expected = Settings(Path("/x"), "llama", 0, 10, 20, "http://hook", "redis://host/0")
+    expected = Settings(Path("/x"), "llama", 0, 10, 20, "http://hook", "redis://host/0", Rules(4, 0))
     assert from_environment(environment) == expected
 
 
@@ -58,6 +61,8 @@ def test_a_store_that_cannot_be_meant_is_one_plain_line(url, tmp_path, monkeypat
         ("LLM", "gpt"),
         ("RETAIL_SEED", "-1"),
         ("RETAIL_SHOPPERS", "9"),
+        ("RETAIL_COMPLAINTS_STRANGERS", "0"),
+        ("RETAIL_COMPLAINTS_ANSWERS", "some"),
         ("RETAIL_PRODUCTS", "many"),
         ("RETAIL_PRODUCTS", "\u00b2"),
         ("RETAIL_PRODUCTS", "1e3"),

@@ -108,7 +108,7 @@ def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
     return pb.HttpApp(
         app,
-        routes.all_routes(app, assistant),
+        routes.all_routes(app, assistant, settings.complaints),
         error_members=routes.error_members,
         beside=[follower.run],
     )

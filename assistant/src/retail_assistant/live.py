@@ -13,11 +13,12 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.knowledge.blocks import fact_text
-from retail_assistant.shop import index, queries
+from retail_assistant.shop import complaints, index, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, render_policy
 from retail_assistant.shop.queries import Product
+from retail_assistant.shop.voices import ANONYMOUS
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -116,6 +117,10 @@ class LiveShop:
     def bought(self, shopper: str) -> set[str]:
         """Every product that a shopper has ever purchased."""
         return {row[0] for row in self.conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,))}
+
+    def has_complained(self, shopper: str, answer: str) -> bool:
+        """Whether a shopper holds an answer of the bank for wrong."""
+        return shopper != ANONYMOUS and complaints.has_complained(self.conn, shopper, answer)
 
     def genres(self) -> list[str]:
         """The genres on sale."""

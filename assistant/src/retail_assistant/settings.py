@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
+from retail_assistant.shop.complaints import Rules
 
 GENERATORS = ("extractive", "llama", "openai")
 
@@ -16,7 +17,8 @@ GENERATORS = ("extractive", "llama", "openai")
 class Settings:
     """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
 
-    The URL is kept out of what is printed: it may hold a password.
+    ``complaints`` says when they take an answer from everybody. The URL is kept out of what is printed: it may hold a
+    password.
     """
 
     data: Path
@@ -26,6 +28,7 @@ class Settings:
     products: int = 2_000
     webhook: str = ""
     store: str = field(default="", repr=False)
+    complaints: Rules = field(default_factory=Rules)
 
     @property
     def store_url(self) -> str:
@@ -34,9 +37,10 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS`` and ``_PRODUCTS``, ``STORE``, ``LLM`` and ``ALERT_WEBHOOK``.
+    """Read ``STORE``, ``LLM``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
-    Raises :class:`parbake.BadInput` naming the variable at fault.
+    These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS`` and
+    ``_COMPLAINTS_ANSWERS``. Raises :class:`parbake.BadInput` naming the variable at fault.
     """
     env = os.environ if environment is None else environment
     llm = env.get("LLM") or "extractive"
@@ -50,6 +54,10 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         _whole(env, "RETAIL_PRODUCTS", 2_000, least=20),
         env.get("ALERT_WEBHOOK", ""),
         env.get("STORE", ""),
+        Rules(
+            _whole(env, "RETAIL_COMPLAINTS_STRANGERS", Rules().strangers, least=1),
+            _whole(env, "RETAIL_COMPLAINTS_ANSWERS", Rules().answers_a_day, least=0),
+        ),
     )
 
 

@@ -100,6 +100,9 @@ class Assistant:
             if reply.intent == "faq" or match.score >= SURE_SCORE:
                 reply.refusals.append(refusal)
             return None
+        if self._shop.has_complained(turn.shopper, match.answer):
+            reply.refusals.append("complained")
+            return None
         served = await self._app.serve(faq_answers, match.answer)
         if served.value is None:
             reply.refusals.append(f"stale: {served.reason}")

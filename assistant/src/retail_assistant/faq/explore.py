@@ -10,9 +10,9 @@ import parbake as pb
 from retail_assistant.faq.compile import is_shareable
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
-from retail_assistant.shop.feedback import note_exploration
+from retail_assistant.shop.explorations import note_exploration
+from retail_assistant.shop.voices import ANONYMOUS
 
-ANONYMOUS = "anonymous"
 _MOST_WAITING = 100
 _log = logging.getLogger("retail_assistant.faq")
 
@@ -20,7 +20,8 @@ _log = logging.getLogger("retail_assistant.faq")
 class Notebook:
     """Writes questions that were answered well without the bank; they may become wordings of its next generation.
 
-    What tells of a shopper, and what nobody in particular asked, is not written. Notes are lost rather than waited for.
+    What tells of a shopper, and what was asked by somebody whom the shop does not know, is not written. Notes are lost
+    rather than waited for.
     """
 
     def __init__(self, writers: PerThread, clock: pb.Clock) -> None:

@@ -75,8 +75,8 @@ async def faq_answers(
     generator: pb.Resource[pb.Generator] = pb.GIVEN,
 ) -> Answer | pb.Absent:
     """The answer of one bank question: what the section states as it stands now, numbers as slots."""
-    if feedback.is_complained(section):
-        return pb.Absent("a shopper complained of it")
+    if feedback.is_withdrawn(section):
+        return pb.Absent("shoppers complained of it")
     policy, _, _ = section.partition("#")
     found = await blocks.get(f"policy/{policy}")
     block = next((b for b in found.value or () if b.id == f"policy/{section}"), None)

@@ -14,6 +14,7 @@ from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Reply, Turn
 from retail_assistant.chat.wording import has_control_characters
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.voices import ANONYMOUS
 
 MAX_MESSAGE = 8_000
 MAX_HISTORY = 20
@@ -115,7 +116,7 @@ class ChatRoutes:
             raise pb.BadInput("messages must end with a message of the role 'user'", field="messages")
         for i, message in enumerate(body.messages):
             _check_text(message.text, f"messages[{i}].content", may_be_empty=message.role != "user")
-        user = "anonymous" if body.user is None else body.user
+        user = ANONYMOUS if body.user is None else body.user
         if not user or len(user) > 200 or has_control_characters(user):  # noqa: PLR2004  # in the message
             raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
         page = body.metadata.page if body.metadata else None

@@ -11,9 +11,8 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
-from retail_assistant.faq.compile import answered
-from retail_assistant.faq.tasks import faq_bank
-from retail_assistant.shop import feedback, queries, records
+from retail_assistant.http.acknowledged import acknowledged
+from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.policies import Fact, render_policy
 
@@ -86,13 +85,6 @@ class SessionBody(msgspec.Struct, forbid_unknown_fields=True):
     shopper: str
 
 
-class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply."""
-
-    shopper: str
-    answer: str
-
-
 class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
     """A review, ``rating`` 1 to 5."""
 
@@ -131,8 +123,6 @@ class ShopRoutes:
             ("POST", "/shop/views", self.view),
             ("POST", "/shop/reviews", self.review),
             ("POST", "/shop/sessions", self.start_session),
-            ("POST", "/shop/complaints", self.complain),
-            ("DELETE", "/shop/complaints/{answer}", self.restore),
         ]
 
     async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
@@ -248,35 +238,9 @@ class ShopRoutes:
         ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
         return pb.json_response({"stamp": ack.stamp.sequence}, 202)
 
-    async def complain(self, request: pb.HttpRequest) -> pb.Response:
-        """Take an answer of the bank out of use, until its owner has looked."""
-        body, now = request.json(ComplaintBody), self._app.clock.now()
-        if body.answer not in answered(await self._app.model(faq_bank)):
-            raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
-        return await self._write(lambda c: feedback.complain(c, shopper=body.shopper, answer=body.answer, now=now), 201)
-
-    async def restore(self, request: pb.HttpRequest) -> pb.Response:
-        """Serve an answer again; for its owner."""
-        answer, now = request.parameters["answer"], self._app.clock.now()
-        return await self._write(lambda c: feedback.restore(c, answer, now=now))
-
     async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
-        """Commit, then raise the tags; 503 when the second fails: the outbox will heal it."""
-        position = await asyncio.to_thread(self._with_connection, write)
-        if position is None:
-            return pb.json_response({"acked": None, "position": None, "stamp": await self._sequence()}, status)
-        try:
-            await self._app.drain()
-        except pb.ParbakeError as error:
-            raise pb.NotAcknowledged(
-                f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be",
-                field="",
-            ) from error
-        sequence = await self._sequence()
-        return pb.json_response({"acked": sequence, "position": position, "stamp": sequence}, status)
-
-    async def _sequence(self) -> int:
-        return (await self._app.stamp()).sequence
+        """Commit, then raise the tags."""
+        return await acknowledged(self._app, await asyncio.to_thread(self._with_connection, write), status)
 
     async def _read(self, read: Callable[[Conn], Any]) -> Any:
         return await asyncio.to_thread(self._with_connection, read)

@@ -124,10 +124,13 @@ class Exploration(msgspec.Struct, frozen=True):
 class Feedback(pb.View):
     """What shoppers made of answers."""
 
-    def is_complained(self, answer: str) -> bool:
-        """Whether somebody holds an answer for wrong, and its owner has not looked yet."""
+    def is_withdrawn(self, answer: str) -> bool:
+        """Whether complaints took an answer from everybody, and its owner has not looked yet."""
         self.entity(f"faq/{answer}")
-        return bool(self.rows("SELECT 1 FROM complaints WHERE answer = :answer LIMIT 1", answer=answer))
+        statement = (
+            "SELECT 1 FROM complaints WHERE answer = :answer AND closed_at IS NULL AND withdrew_at IS NOT NULL LIMIT 1"
+        )
+        return bool(self.rows(statement, answer=answer))
 
     def explorations(self) -> list[Exploration]:
         """All that are kept, oldest first."""

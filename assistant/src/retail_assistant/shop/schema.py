@@ -1,8 +1,8 @@
 """The shop's tables, and how a connection to them is opened.
 
-Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views`` and
-``explorations`` are written without an outbox row; every other write adds its row to ``parbake_outbox`` in the same
-transaction.
+Times are epoch seconds, money is integer cents. ``prices``, ``inventory``, ``carts``, ``views``, ``explorations`` and
+complaints that withdraw nothing are written without an outbox row; every other write adds its row to
+``parbake_outbox`` in the same transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import parbake as pb
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
@@ -107,11 +107,15 @@ CREATE TABLE IF NOT EXISTS explorations (
     answer TEXT NOT NULL
 );
 CREATE TABLE IF NOT EXISTS complaints (
+    id INTEGER PRIMARY KEY,
     answer TEXT NOT NULL,
     shopper TEXT NOT NULL,
     ts REAL NOT NULL,
-    PRIMARY KEY (answer, shopper)
-) WITHOUT ROWID;
+    is_known INTEGER NOT NULL CHECK (is_known IN (0, 1)),
+    withdrew_at REAL,
+    position INTEGER,
+    closed_at REAL
+);
 CREATE TABLE IF NOT EXISTS search_rows (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -138,6 +142,9 @@ CREATE INDEX IF NOT EXISTS reviews_asin ON reviews (asin, ts);
 CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
 CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);
 CREATE INDEX IF NOT EXISTS complaints_shopper ON complaints (shopper, ts);
+CREATE UNIQUE INDEX IF NOT EXISTS complaints_open ON complaints (answer, shopper) WHERE closed_at IS NULL;
+CREATE INDEX IF NOT EXISTS complaints_withdrew ON complaints (withdrew_at) WHERE withdrew_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS shoppers_name ON shoppers (id COLLATE NOCASE);
 """
 
 DDL = TABLES + INDEXES

@@ -1,0 +1,67 @@
+"""``/shop/complaints``: what shoppers hold for wrong, and its owner's answer to it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.faq.compile import answered
+from retail_assistant.faq.on_call import OnCall
+from retail_assistant.faq.tasks import faq_bank
+from retail_assistant.http.acknowledged import acknowledged
+from retail_assistant.shop import complaints
+from retail_assistant.shop.connections import PerThread
+
+T = TypeVar("T")
+
+
+class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
+    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply."""
+
+    shopper: str
+    answer: str
+
+
+class ComplaintRoutes:
+    """Handlers over one shop file."""
+
+    def __init__(self, app: pb.App, connections: PerThread, rules: complaints.Rules) -> None:
+        """``connections`` write."""
+        self._app, self._connections, self._rules = app, connections, rules
+        self._on_call = OnCall(app)
+
+    def table(self) -> list[tuple[str, str, Any]]:
+        """(method, path, handler)."""
+        return [
+            ("GET", "/shop/complaints", self.list),
+            ("POST", "/shop/complaints", self.complain),
+            ("DELETE", "/shop/complaints/{answer}", self.restore),
+        ]
+
+    async def list(self, _: pb.HttpRequest) -> pb.Response:
+        """What owners have to look at."""
+        return pb.json_response({"complaints": await self._use(complaints.list_open)})
+
+    async def complain(self, request: pb.HttpRequest) -> pb.Response:
+        """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked."""
+        body, now = request.json(ComplaintBody), self._app.clock.now()
+        if body.answer not in answered(await self._app.model(faq_bank)):
+            raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
+        made = await self._use(
+            lambda c: complaints.complain(c, shopper=body.shopper, answer=body.answer, now=now, rules=self._rules)
+        )
+        self._on_call.hear(made, body.answer)
+        return await acknowledged(self._app, made.position, 201, applies_to=made.applies_to)
+
+    async def restore(self, request: pb.HttpRequest) -> pb.Response:
+        """Serve an answer again; for its owner."""
+        answer, now = request.parameters["answer"], self._app.clock.now()
+        return await acknowledged(self._app, await self._use(lambda c: complaints.restore(c, answer, now=now)))
+
+    async def _use(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        return await asyncio.to_thread(lambda: use(self._connections.get()))

@@ -1,0 +1,156 @@
+"""Complaints of the bank's answers: for whom each takes an answer out of use, and until when.
+
+A shopper who complains is not shown that answer again. It is withdrawn from everybody by the first complaint of a
+shopper whom the shop knows, or by several strangers; a breaker bounds how many answers that may cost a day. Rows are
+closed, never deleted, when an answer's owner has looked: quota and breaker go on counting them.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Literal
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.shop import checks
+from retail_assistant.shop.errors import NotFound, TooManyComplaints
+from retail_assistant.shop.schema import transaction
+from retail_assistant.shop.voices import DAY_S, Voice, spelled, voice
+
+COMPLAINTS_A_DAY = 5
+"""So many answers can one shopper complain of: more than one would, and few enough that nobody empties a bank alone."""
+STRANGERS_KEPT = 10_000
+News = Literal["", "complained", "withdrawn", "held_back"]
+
+
+class Rules(msgspec.Struct, frozen=True):
+    """What withdraws an answer from everybody.
+
+    ``strangers`` is how many shoppers must have complained of it where the shop knows none of them; ``answers_a_day``
+    how many answers complaints may withdraw within a day (0: none), those of strangers half as many, so that they
+    leave room for the others'.
+    """
+
+    strangers: int = 3
+    answers_a_day: int = 10
+
+
+class Complaint(msgspec.Struct, frozen=True):
+    """What a complaint did.
+
+    ``position`` is the outbox row of the answer's withdrawal, where it is withdrawn; ``news`` what the people on call
+    have not heard yet, empty when nothing.
+    """
+
+    position: int | None
+    applies_to: Literal["everybody", "shopper"]
+    news: News = ""
+
+
+class OpenComplaints(msgspec.Struct, frozen=True):
+    """An answer that its owner has to look at: how many complained, when first (epoch seconds), and what that did."""
+
+    answer: str
+    known: int
+    strangers: int
+    since: float
+    is_withdrawn: bool
+
+
+def complain(
+    conn: sqlite3.Connection, *, shopper: str, answer: str, now: float, rules: Rules | None = None
+) -> Complaint:
+    """Note that a shopper holds an answer of the bank for wrong, until :func:`restore`.
+
+    The same complaint again changes nothing. Raises :class:`TooManyComplaints` beyond five answers a day.
+    """
+    with transaction(conn):
+        speaker = voice(conn, shopper, now=now)
+        is_first = _note(conn, speaker, answer, now)
+        if (position := _withdrawal(conn, answer)) is not None:
+            return Complaint(position, "everybody")
+        if not _suffices(conn, speaker, answer, rules or Rules()):
+            return Complaint(None, "shopper", "complained" if is_first else "")
+        if _is_tripped(conn, speaker, now - DAY_S, rules or Rules()):
+            return Complaint(None, "shopper", "held_back")
+        position = pb.emit(conn, f"faq/{answer}", "faq.changed", now=now)
+        conn.execute(
+            "UPDATE complaints SET withdrew_at = ?, position = ?, is_known = ?"
+            " WHERE answer = ? AND shopper = ? AND closed_at IS NULL",
+            (now, position, speaker.is_known, answer, speaker.name),
+        )
+        return Complaint(position, "everybody", "withdrawn")
+
+
+def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int | None:
+    """Serve an answer again: its owner has looked at the complaints. Raises :class:`NotFound` where there are none.
+
+    Returns the outbox position, ``None`` where it had been withdrawn from nobody but who complained.
+    """
+    with transaction(conn):
+        was_withdrawn = _withdrawal(conn, answer) is not None
+        closed = conn.execute(
+            "UPDATE complaints SET closed_at = ? WHERE answer = ? AND closed_at IS NULL",
+            (checks.moment(now, "now"), answer),
+        )
+        if not closed.rowcount:
+            raise NotFound(f"nobody has complained of {answer[:80]!r}", field="answer")
+        return pb.emit(conn, f"faq/{answer}", "faq.changed", now=now) if was_withdrawn else None
+
+
+def has_complained(conn: sqlite3.Connection, shopper: str, answer: str) -> bool:
+    """Whether a shopper holds an answer for wrong, and its owner has not looked yet."""
+    return _count(conn, "answer = ? AND shopper = ? AND closed_at IS NULL", answer, spelled(shopper)) > 0
+
+
+def list_open(conn: sqlite3.Connection) -> list[OpenComplaints]:
+    """What owners have to look at, those that wait longest first."""
+    rows = conn.execute(
+        "SELECT answer, sum(is_known), sum(1 - is_known), min(ts), max(withdrew_at IS NOT NULL) FROM complaints"
+        " WHERE closed_at IS NULL GROUP BY answer ORDER BY min(ts), answer"
+    )
+    return [
+        OpenComplaints(answer, known, strangers, since, bool(withdrawn))
+        for answer, known, strangers, since, withdrawn in rows
+    ]
+
+
+def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float) -> bool:
+    """Write a complaint that is not open yet; whether it is the only one of its answer that is."""
+    if has_complained(conn, speaker.name, answer):
+        return False
+    if _count(conn, "shopper = ? AND ts > ?", speaker.name, now - DAY_S) >= COMPLAINTS_A_DAY:
+        raise TooManyComplaints(f"{COMPLAINTS_A_DAY} complaints a day are noted; tell our support", field="shopper")
+    made = conn.execute(
+        "INSERT INTO complaints (answer, shopper, ts, is_known) VALUES (?, ?, ?, ?)",
+        (answer, speaker.name, now, speaker.is_known),
+    )
+    oldest = (made.lastrowid or 0) - STRANGERS_KEPT
+    conn.execute("DELETE FROM complaints WHERE id <= ? AND NOT is_known AND withdrew_at IS NULL", (oldest,))
+    return _count(conn, "answer = ? AND closed_at IS NULL", answer) == 1
+
+
+def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, rules: Rules) -> bool:
+    """Whether what is open of an answer takes it from everybody."""
+    return speaker.is_known or _count(conn, "answer = ? AND closed_at IS NULL", answer) >= rules.strangers
+
+
+def _is_tripped(conn: sqlite3.Connection, speaker: Voice, since: float, rules: Rules) -> bool:
+    """Whether complaints have withdrawn as many answers as they may, all of them or those of strangers."""
+    if _count(conn, "withdrew_at > ?", since) >= rules.answers_a_day:
+        return True
+    return not speaker.is_known and _count(conn, "withdrew_at > ? AND NOT is_known", since) >= rules.answers_a_day // 2
+
+
+def _withdrawal(conn: sqlite3.Connection, answer: str) -> int | None:
+    """The outbox position of an answer's withdrawal from everybody, ``None`` while it is served."""
+    row = conn.execute(
+        "SELECT position FROM complaints WHERE answer = ? AND closed_at IS NULL AND withdrew_at IS NOT NULL", (answer,)
+    ).fetchone()
+    return row[0] if row else None
+
+
+def _count(conn: sqlite3.Connection, condition: str, *values: float | str) -> int:
+    found: int = conn.execute(f"SELECT count(*) FROM complaints WHERE {condition}", values).fetchone()[0]  # noqa: S608  # conditions are this file's own
+    return found

@@ -1,0 +1,59 @@
+"""Telling the people on call what complaints did."""
+
+import asyncio
+
+import pytest
+
+import parbake as pb
+from parbake.testing import FakeClock
+from retail_assistant.faq.on_call import QUIET_S, OnCall
+from retail_assistant.shop.complaints import Complaint
+
+
+class Sink:
+    """Keeps what it was sent."""
+
+    def __init__(self):
+        self.kinds = []
+
+    async def send(self, alert):
+        self.kinds.append((alert.kind, alert.owner))
+
+
+class Broken:
+    """A sink that nobody listens to."""
+
+    async def send(self, alert):
+        raise OSError(alert.kind)
+
+
+@pytest.fixture
+async def told():
+    """Return a function that hears of complaints, one after the other, and returns what was sent."""
+    clock, sink = FakeClock(1e9), Sink()
+    app = pb.App(pb.Registry(), store="memory://", alerts=[Broken(), sink], clock=clock)
+    on_call = OnCall(app)
+
+    async def hear(*news, after=0.0):
+        clock.advance(after)
+        for one in news:
+            on_call.hear(Complaint(None, "shopper", one), "returns#return-window")
+        await asyncio.wait_for(on_call.settle(), 5)
+        sent, sink.kinds = sink.kinds, []
+        return sent
+
+    yield hear
+    await app.close()
+
+
+async def test_news_reach_every_sink_and_what_is_no_news_none(told, caplog):
+    """A sink that fails is a line in the log, and the others hear all the same."""
+    assert await told("", "complained", "withdrawn") == [("complained", "support"), ("withdrawn", "support")]
+    assert "alert sink Broken failed" in caplog.text
+
+
+async def test_the_breaker_is_told_once_an_hour(told):
+    """However many complaints are held back, the people on call hear of it at once, and then seldom."""
+    assert await told(*["held_back"] * 50) == [("held_back", "support")]
+    assert await told("held_back", after=QUIET_S - 1) == []
+    assert await told("held_back", after=1) == [("held_back", "support")]

@@ -1,0 +1,134 @@
+"""Complaints of the bank's answers: who is heard, how often, and how much they may withdraw."""
+
+import pytest
+
+from retail_assistant.shop import complaints
+from retail_assistant.shop.complaints import Complaint, OpenComplaints, Rules
+from retail_assistant.shop.errors import BadValue, NotFound, TooManyComplaints
+from retail_assistant.shop.voices import DAY_S, voice
+
+from .conftest import NOW
+
+KNOWN, OTHER = "u00001", "u00002"
+
+
+@pytest.fixture
+def conn(shop):
+    """Return a connection to a small shop, as the functions under test call it."""
+    return shop
+
+
+def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, **rules):
+    """Return what a complaint did."""
+    return complaints.complain(conn, shopper=shopper, answer=answer, now=now, rules=Rules(**rules))
+
+
+def events(conn):
+    """Return how many events tell of answers."""
+    return conn.execute("SELECT count(*) FROM parbake_outbox WHERE subject LIKE 'faq/%'").fetchone()[0]
+
+
+def withdrawn(conn):
+    """Return the answers that complaints took from everybody."""
+    return [found.answer for found in complaints.list_open(conn) if found.is_withdrawn]
+
+
+def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
+    """At once, from everybody, with an event; until its owner has looked, which is one more."""
+    made = complain(conn)
+    assert (made.applies_to, made.news) == ("everybody", "withdrawn")
+    assert made.position
+    assert withdrawn(conn) == ["a#b"]
+    assert complaints.restore(conn, "a#b", now=NOW)
+    assert withdrawn(conn) == []
+    assert events(conn) == 2
+
+
+def test_the_same_complaint_again_changes_nothing(conn):
+    """No row, no event and no quota: it answers as the first did, under every spelling of the name."""
+    first = complain(conn)
+    for again in (KNOWN, KNOWN.upper(), f" {KNOWN}"):
+        made = complain(conn, shopper=again, now=NOW + 1)
+        assert made == Complaint(first.position, "everybody")
+    assert events(conn) == 1
+    assert complaints.list_open(conn) == [OpenComplaints("a#b", 1, 0, NOW, is_withdrawn=True)]
+
+
+def test_five_complaints_a_day_also_after_answers_were_restored(conn):
+    """What the owner has looked at was complained of all the same; a day later five more are heard."""
+    for n in range(5):
+        complain(conn, f"a#{n}")
+        complaints.restore(conn, f"a#{n}", now=NOW)
+    for answer in ("a#0", "a#5"):
+        with pytest.raises(TooManyComplaints, match="5 complaints a day"):
+            complain(conn, answer)
+    assert complain(conn, "a#5", shopper=OTHER).applies_to == "everybody"
+    assert complain(conn, "a#0", now=NOW + DAY_S + 1).applies_to == "everybody"
+
+
+def test_strangers_withdraw_an_answer_together(conn):
+    """Three names, not one name three times; until then each is spared it alone, and the first of them is news."""
+    made = [complain(conn, shopper=name) for name in ("x", "X", " x", "y", "z")]
+    assert [m.applies_to for m in made] == ["shopper"] * 4 + ["everybody"]
+    assert [m.news for m in made] == ["complained", "", "", "", "withdrawn"]
+    assert complaints.has_complained(conn, "X", "a#b")
+    assert not complaints.has_complained(conn, "w", "a#b")
+    assert events(conn) == 1
+
+
+def test_restoring_what_was_withdrawn_from_nobody_else_is_no_event(conn):
+    """Strangers' complaints are closed by their owner too, and what is closed is not found again."""
+    complain(conn, shopper="x")
+    assert complaints.restore(conn, "a#b", now=NOW) is None
+    assert not complaints.has_complained(conn, "x", "a#b")
+    with pytest.raises(NotFound):
+        complaints.restore(conn, "a#b", now=NOW)
+    assert events(conn) == 0
+
+
+def test_a_breaker_holds_what_complaints_may_withdraw_in_a_day(conn):
+    """Restored answers count; a complaint that was held back is heard when it is repeated another day."""
+    for n in range(2):
+        complain(conn, f"a#{n}", answers_a_day=2)
+    complaints.restore(conn, "a#0", now=NOW)
+    held = complain(conn, "a#2", shopper=OTHER, answers_a_day=2)
+    assert held == Complaint(None, "shopper", "held_back")
+    assert complaints.has_complained(conn, OTHER, "a#2")
+    assert withdrawn(conn) == ["a#1"]
+    later = complain(conn, "a#2", shopper=OTHER, now=NOW + DAY_S, answers_a_day=2)
+    assert (later.applies_to, later.news) == ("everybody", "withdrawn")
+
+
+def test_strangers_leave_half_of_the_breaker_to_known_shoppers(conn):
+    """However many names are invented, the first complaint of a shopper whom the shop knows is heard."""
+    for answer in range(4):
+        for name in range(3):
+            complain(conn, f"a#{answer}", shopper=f"x{answer}-{name}", answers_a_day=4)
+    assert withdrawn(conn) == ["a#0", "a#1"]
+    assert complain(conn, "a#3", answers_a_day=4).applies_to == "everybody"
+
+
+def test_complaints_of_strangers_are_bounded(conn, monkeypatch):
+    """The newest are kept, and all that withdrew something or came from somebody known."""
+    monkeypatch.setattr(complaints, "STRANGERS_KEPT", 3)
+    complain(conn, "a#known")
+    for n in range(9):
+        complain(conn, "a#b", shopper=f"x{n}", strangers=99)
+    assert conn.execute("SELECT count(*) FROM complaints WHERE NOT is_known").fetchone() == (3,)
+    assert withdrawn(conn) == ["a#known"]
+
+
+def test_a_shopper_is_known_by_an_account_of_a_day_or_a_purchase(conn):
+    """A name that was made up for the occasion is not, nor is what is called nobody in particular."""
+    conn.execute("INSERT INTO shoppers VALUES ('Fresh', 'new', ?), ('anonymous', 'new', 0)", (NOW - 60,))
+    assert [voice(conn, name, now=NOW).is_known for name in (KNOWN, "U00001", "fresh", "anonymous", "x")] == [
+        True, True, False, False, False,
+    ]  # fmt: skip
+    assert voice(conn, "fresh", now=NOW + DAY_S).is_known
+    asin = conn.execute("SELECT asin FROM products LIMIT 1").fetchone()[0]
+    conn.execute("INSERT INTO purchases (shopper, asin, ts, cents) VALUES ('Fresh', ?, ?, 1)", (asin, NOW))
+    assert voice(conn, " FRESH", now=NOW) == voice(conn, "fresh", now=NOW)
+    assert voice(conn, "fresh", now=NOW).is_known
+    with pytest.raises(BadValue) as caught:
+        voice(conn, "two words", now=NOW)
+    assert caught.value.field == "shopper"
