@@ -47,7 +47,7 @@ def assign(
     return _chosen(scores, list(votes), [section.id for section in sections])
 
 
-def _chosen(scores: Any, tags: Sequence[str], sections: Sequence[str]) -> dict[str, str]:
+def _chosen(scores: Any, tags: list[str], sections: list[str]) -> dict[str, str]:
     """The pairs of which each is the other's clear best; ``scores`` (tags, sections)."""
     scaled = 2 * scores - _usual(scores) - _usual(scores.T).T
     lead = np.minimum(_lead(scaled), _lead(scaled.T).T)
