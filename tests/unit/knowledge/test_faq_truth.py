@@ -8,7 +8,8 @@ import pytest
 import parbake as pb
 from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.compile import SCOPE, answered, compile_faq
-from retail_assistant.faq.match import UNANSWERED, _match
+from retail_assistant.faq.match import UNANSWERED_QUESTION, Desk
+from retail_assistant.faq.vocabulary import Vocabulary
 from retail_assistant.knowledge.views import LoggedQuery
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.world.catalog import make_catalog
@@ -35,6 +36,7 @@ class Shop:
         self.snapshot = compile_faq(log, [], policies, embedder)
         self.bank = pb.semantic.QuestionBank(embedder, audits=0.0)
         self.bank.take(self.snapshot)
+        self.desk = Desk(self.snapshot, self.bank, Vocabulary(self.snapshot.bank))
         self.logged = {normalize(text): tag for text, tag, _ in told if tag}
         self.held_out = dict(self._unused(random.Random(seed)))
 
@@ -49,8 +51,8 @@ class Shop:
         found = {}
         vectors = self.embedder.embed(list(texts))
         for (text, tag), vector in zip(texts.items(), vectors, strict=True):
-            answer = self.bank.ask(text, scope=SCOPE, vector=vector).answer
-            outcome = "refused" if answer is None else "right" if answer == TRUTH[tag] else "wrong"
+            match = self.desk.judge(self.bank.ask(text, scope=SCOPE, vector=vector), text, text)
+            outcome = "refused" if match.refusal else "right" if match.answer == TRUTH[tag] else "wrong"
             found.setdefault(tag, Counter())[outcome] += 1
         return found
 
@@ -98,6 +100,21 @@ def test_a_question_without_a_section_is_known_and_refused(shop):
         if shop.snapshot.bank.answers[owner] in shop.snapshot.demoted
     }
     assert left_out
-    refusals = {_match(verdict, text).refusal for text, verdict in left_out.items() if verdict}
-    assert UNANSWERED in refusals
+    refusals = {shop.desk.judge(verdict, text, text).refusal for text, verdict in left_out.items() if verdict}
+    assert UNANSWERED_QUESTION in refusals
     assert "" not in refusals
+
+
+@pytest.mark.parametrize("question", ["how long can I return an opened book", "return time for opened books"])
+def test_a_question_that_names_another_section_is_not_answered_by_its_neighbour(shop, question):
+    """It lies between two: the return window holds for what is unopened, and no wording of it says opened."""
+    match = shop.desk.judge(shop.bank.ask(question, scope=SCOPE), question, question)
+    assert match.refusal or match.answer == "returns#opened-items"
+
+
+def test_the_words_of_its_own_wordings_are_no_other_sections(shop):
+    """What the answer's wordings say may stand in a sibling's title: only what they never say names another."""
+    vocabulary = shop.desk.vocabulary
+    assert vocabulary.names_another("how long can I return an opened book", "returns#return-window")
+    assert not vocabulary.names_another("how long can I return an item", "returns#return-window")
+    assert not vocabulary.names_another("how long can I return a xylophone", "returns#return-window")

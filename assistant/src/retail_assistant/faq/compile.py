@@ -4,7 +4,8 @@ Support tags a share of the log with the question it was. All wordings of a tag 
 (:mod:`retail_assistant.faq.assign`). Where there is no log, the sections' own words seed the bank.
 
 A tag without a section, or past the 50 most asked, is in the bank all the same, as a question that it must not answer:
-its wordings are refused, and what lies nearer to them than to an answer is refused with them.
+its wordings are refused, and what lies nearer to them than to an answer is refused with them. So is the title of every
+section that no tag has.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def compile_faq(
     for name in ranked[:TOP_QUESTIONS]:
         first, *others = asked.pop(name, None) or seeds[name][:1]
         aliases[name] = [first, *seeds[name], *others, *confirmed[name]]
-    refused = {UNANSWERED + name.lstrip(UNANSWERED): texts for name, texts in asked.items()} if aliases else {}
+    refused = {UNANSWERED + s.id: [s.title.lower()] for s in sections if s.id not in aliases}
+    refused |= {UNANSWERED + name.lstrip(UNANSWERED): texts for name, texts in asked.items() if aliases}
     return _calibrated(aliases, refused, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
 
 

@@ -9,12 +9,13 @@ import msgspec
 import parbake as pb
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.faq.tasks import faq_bank
+from retail_assistant.faq.vocabulary import Vocabulary
 
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
 """Refusals after which an answer that was found without the bank says whether the bank was right."""
-UNANSWERED = "unanswered"
-"""The refusal of a question that the bank knows and has no section for."""
+UNANSWERED_QUESTION, ANOTHER_SECTION = "unanswered", "names_another_section"
+"""Refusals of a question that the bank knows and has no section for, and of one that names a section it is not near."""
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
@@ -25,22 +26,42 @@ class FaqMatch(msgspec.Struct, frozen=True):
     refusal: str
 
 
-class _Banks:
-    """The current bank ready to be asked, laid out anew when the model moves."""
+class Desk(msgspec.Struct, frozen=True):
+    """A bank ready to be asked, and the words that tell its sections apart."""
+
+    snapshot: pb.semantic.BankSnapshot
+    bank: pb.semantic.QuestionBank
+    vocabulary: Vocabulary
+
+    def judge(self, verdict: pb.semantic.Verdict, question: str, message: str) -> FaqMatch | None:
+        """A verdict as the conversation uses it; the message as it was typed is vetoed too."""
+        match = verdict.match
+        if match is None:
+            return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
+        reason = pb.semantic.veto(message, match.alias) or verdict.reason
+        if reason == "demoted":  # complaints withhold answers, not matches
+            reason = UNANSWERED_QUESTION
+        if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
+            reason = ANOTHER_SECTION
+        return FaqMatch(match.answer, match.score, reason)
+
+
+class _Desks:
+    """The desk of the current bank, laid out anew when the model moves."""
 
     def __init__(self) -> None:
-        self._ready: tuple[pb.semantic.BankSnapshot, pb.semantic.QuestionBank] | None = None
+        self._ready: Desk | None = None
 
-    def of(self, snapshot: pb.semantic.BankSnapshot, embedder: pb.Embedder) -> pb.semantic.QuestionBank:
+    def of(self, snapshot: pb.semantic.BankSnapshot, embedder: pb.Embedder) -> Desk:
         ready = self._ready
-        if ready is None or ready[0] is not snapshot:
+        if ready is None or ready.snapshot is not snapshot:
             bank = pb.semantic.QuestionBank(embedder)
             bank.take(snapshot)
-            self._ready = ready = (snapshot, bank)
-        return ready[1]
+            self._ready = ready = Desk(snapshot, bank, Vocabulary(snapshot.bank))
+        return ready
 
 
-_banks = _Banks()
+_desks = _Desks()
 
 
 @tasks.live(why="Each question is matched in its own wording")
@@ -53,8 +74,9 @@ async def faq_known(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The answer of a wording that the bank holds to the letter, without any embedding."""
-    verdict = _banks.of(bank, embedder).recall(text, scope=pb.semantic.Scope(locale=locale))
-    return _match(verdict, message) if verdict else None
+    desk = _desks.of(bank, embedder)
+    verdict = desk.bank.recall(text, scope=pb.semantic.Scope(locale=locale))
+    return desk.judge(verdict, text, message) if verdict else None
 
 
 @tasks.live(why="Each question is matched in its own wording")
@@ -68,13 +90,6 @@ async def faq_match(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The bank's nearest answer, and whether it may be served for this message."""
-    return _match(_banks.of(bank, embedder).ask(text, scope=pb.semantic.Scope(locale=locale), vector=vector), message)
-
-
-def _match(verdict: pb.semantic.Verdict, message: str) -> FaqMatch | None:
-    """A verdict as the conversation uses it; the message as it was typed is vetoed too."""
-    match = verdict.match
-    if match is None:
-        return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
-    reason = UNANSWERED if verdict.reason == "demoted" else verdict.reason  # complaints withhold answers, not matches
-    return FaqMatch(match.answer, match.score, pb.semantic.veto(message, match.alias) or reason)
+    desk = _desks.of(bank, embedder)
+    verdict = desk.bank.ask(text, scope=pb.semantic.Scope(locale=locale), vector=vector)
+    return desk.judge(verdict, text, message)
