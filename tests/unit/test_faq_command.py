@@ -28,6 +28,10 @@ def questions(*, embedder: pb.Resource[pb.Embedder]) -> pb.semantic.BankSnapshot
 
 app = pb.App(tasks, store="lmdb://STORE", resources={pb.Embedder: Letters()})
 empty = pb.semantic.QuestionBank(Letters())
+known = pb.semantic.QuestionBank(Letters())
+known.add("reset", ["how do i reset my password"])
+known.refuse("unborn", ["will you ever sell shoes"])
+known.calibrate()
 waiting = pb.semantic.QuestionBank(Letters())
 waiting.add("reset", ["how do i reset my password"])
 """
@@ -83,6 +87,13 @@ def test_calibrate_shows_every_bound_as_table_and_picture(where, tmp_path, suffi
     assert "bank too small" in done.output
     assert "20% of them out of scope" in done.output
     assert picture.read_bytes()[:5] in (b"<?xml", b"\x89PNG\r")
+
+
+def test_inspect_tells_known_questions_without_an_answer_apart(where):
+    """They are shown, and not counted as answers."""
+    shown = faq("inspect", "bank_app:known").output
+    assert "unanswered" in shown
+    assert "1 answers, 2 wordings" in shown
 
 
 def test_inspect_names_wordings_that_do_not_count_yet(where):

@@ -204,6 +204,23 @@ def test_an_embedder_that_fails_costs_unknown_wordings_only():
     assert bank.ask("could somebody explain topicbb topicbb").reason == "embedder_failed"
 
 
+def test_a_known_question_without_an_answer_is_refused():
+    """To the letter and by likeness, also after a round trip; it is none of the answers, nor expected to be served."""
+    bank, plain = QuestionBank(Words(), audits=0.0, bound=Bound(0.05)), filled()
+    for topic in TOPICS:
+        enter = bank.refuse if topic in TOPICS[:10] else bank.add
+        enter(topic, [form.format(topic) for form in FORMS])
+    bank.calibrate()
+    again = QuestionBank(Words(), audits=0.0)
+    again.load(bank.to_bytes())
+    for one in (bank, again):
+        assert one.ask("how does topicaa work").reason == "unanswered"
+        assert one.ask("could somebody explain topicaa topicaa").reason == "unanswered"
+        assert one.ask("could somebody explain topicll topicll").answer == "topicll"
+        assert one.snapshot().answered == TOPICS[10:]
+    assert bank.calibration.expected == pytest.approx(plain.calibration.expected / 2, abs=0.05)
+
+
 def broken_verifier(_question, _alias):
     """Fail as a model that is down."""
     raise RuntimeError("down")

@@ -169,7 +169,7 @@ def test_no_fold_sees_other_wordings_of_the_answers_it_judges():
     owner = np.repeat(np.arange(20), 30)
     wrong = owner >= 10
     columns = np.where(np.arange(20)[:, None] == np.arange(20), 1.0, 0.0)[owner]
-    found = Trials(columns, wrong, np.zeros(600, bool), np.arange(600), owner)
+    found = Trials(columns, wrong, np.zeros(600, bool), np.arange(600), owner, owner)
     odds = cross_fitted(found, np.ones(600), 0)
     assert np.abs(odds).max() < 1.0
 

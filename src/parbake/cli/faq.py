@@ -42,10 +42,11 @@ def inspect(app: Where, task: TaskName = "") -> None:
     bank, table = snapshot.bank, Table("answer", "wordings", "such as", "state")
     for at, answer in enumerate(bank.answers):
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
-        state = "demoted" if answer in snapshot.demoted else "served"
+        state = "unanswered" if answer in snapshot.unanswered else "demoted" if answer in snapshot.demoted else "served"
         table.add_row(answer, str(len(wordings)), wordings[0], state)
     _console().print(table)
-    typer.echo(f"{len(bank.answers)} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
+    answers = len(bank.answers) - len(snapshot.unanswered)
+    typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
     waiting = len(found.aliases) - len(bank.aliases)
     if waiting > 0:
         typer.echo(f"{waiting} wordings were added since it was calibrated: they count from the next calibrate()")
@@ -92,7 +93,7 @@ def calibrate(
     if picture is not None:
         must_be_picture(picture)
     bank = _bank(app, task)
-    found = outlook(bank.snapshot().bank, ERRORS, bank.bound.prior if prior is None else prior)
+    found = outlook(bank.snapshot(), ERRORS, bank.bound.prior if prior is None else prior)
     table = Table("wrong answers allowed", "threshold", "questions answered")
     for made in found.calibrations:
         least = "bank too small" if made.least is None else f"{made.chance:.1%} sure"

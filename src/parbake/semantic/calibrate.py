@@ -9,6 +9,7 @@ model see how the other wordings of an answer went, which go wrong together: the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
@@ -68,7 +69,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Trials:
-    """Matches of aliases that were left out: features (t, 6), whether wrong, and the alias and the answer of each.
+    """Matches of aliases that were left out: features (t, 6), whether wrong, alias, answer and the answer it was given.
 
     ``outside`` marks those whose whole answer was left out, which are always wrong.
     """
@@ -78,6 +79,7 @@ class Trials:
     outside: Flags
     alias: Places
     cluster: Places
+    winner: Places
 
     def weighted(self, prior: float) -> tuple[Trials, Floats]:
         """The trials that count when a share ``prior`` of questions has no answer, and their weights."""
@@ -86,20 +88,37 @@ class Trials:
 
     def of(self, rows: Flags) -> Trials:
         """Some of the trials."""
-        return Trials(self.columns[rows], self.wrong[rows], self.outside[rows], self.alias[rows], self.cluster[rows])
+        each = (self.columns, self.wrong, self.outside, self.alias, self.cluster, self.winner)
+        return Trials(*(values[rows] for values in each))
+
+    def odds(self, weights: Floats, unanswered: Collection[int] = (), *, seed: int = 0) -> Floats:
+        """The log odds of being right of each (t,), by a model that has not seen its answer.
+
+        Minus infinity where an ``unanswered`` one was nearest: nothing is served there.
+        """
+        found = cross_fitted(self, weights, seed)
+        found[np.isin(self.winner, list(unanswered))] = -np.inf
+        return found
 
 
-def calibrate(head: Head, bound: Bound, *, model_hash: str, seed: int = 0) -> Calibration:
-    """Learn how sure a match must be. Takes about as long as the fit of the head."""
+def calibrate(
+    head: Head, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
+) -> Calibration:
+    """Learn how sure a match must be; takes about as long as the fit of the head.
+
+    ``unanswered`` are answers that are known and never served.
+    """
     if head.answers < _FEWEST_ANSWERS:
         return Calibration(model_hash, bound, None, None, 0.0, 0)
-    return learn(trials(head), bound, model_hash=model_hash, seed=seed)
+    return learn(trials(head), bound, model_hash=model_hash, seed=seed, unanswered=unanswered)
 
 
-def learn(found: Trials, bound: Bound, *, model_hash: str, seed: int = 0) -> Calibration:
+def learn(
+    found: Trials, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
+) -> Calibration:
     """The same from trials that were made before."""
     kept, weights = found.weighted(bound.prior)
-    odds = cross_fitted(kept, weights, seed)
+    odds = kept.odds(weights, unanswered, seed=seed)
     least = lowest_threshold(
         odds,
         kept.wrong,
@@ -121,17 +140,18 @@ def trials(head: Head) -> Trials:
     cosines = head.vectors.astype(np.float64) @ head.vectors.T.astype(np.float64)
     alone = cosines.copy()
     np.fill_diagonal(alone, -np.inf)
-    winner, known = features(gather(alone, owner, head.answers, head.alias_left_out()))
+    inside, known = features(gather(alone, owner, head.answers, head.alias_left_out()))
     for _, rows in head.groups():
         cosines[rows, rows] = -np.inf
-    _, unknown = features(gather(cosines, owner, head.answers, head.answer_left_out()))
+    outside, unknown = features(gather(cosines, owner, head.answers, head.answer_left_out()))
     alias = np.arange(count)
     return Trials(
         np.concatenate([known, unknown]),
-        np.concatenate([winner != owner, np.ones(count, np.bool_)]),
+        np.concatenate([inside != owner, np.ones(count, np.bool_)]),
         np.arange(2 * count) >= count,
         np.concatenate([alias, alias]),
         np.concatenate([owner, owner]),
+        np.concatenate([inside, outside]),
     )
 
 

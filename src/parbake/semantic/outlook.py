@@ -13,8 +13,9 @@ import numpy as np
 from parbake.errors import BadInput
 from parbake.pictures import BLUE, ORANGE, save
 from parbake.semantic.arrays import Floats
-from parbake.semantic.bank import Bank, compile_with_head
-from parbake.semantic.calibrate import Bound, Calibration, cross_fitted, learn, trials
+from parbake.semantic.bank import compile_with_head
+from parbake.semantic.calibrate import Bound, Calibration, learn, trials
+from parbake.semantic.question_bank import BankSnapshot
 from parbake.semantic.risk import upper_limits
 
 
@@ -32,20 +33,25 @@ class Outlook:
     limit: Floats
 
 
-def outlook(bank: Bank, errors: Sequence[float], prior: float) -> Outlook:
+def outlook(snapshot: BankSnapshot, errors: Sequence[float], prior: float) -> Outlook:
     """Calibrate a bank anew under each of some errors; raises :class:`BadInput` for one that is empty."""
+    bank = snapshot.bank
     if len(bank.answers) < 2:  # noqa: PLR2004 - one alone is told apart from nothing
         raise BadInput("the bank has fewer than two answers; there is nothing to calibrate", field="bank")
     vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1)
     aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
     found = trials(compile_with_head(bank.model_hash, aliases, vectors)[1])
-    made = tuple(learn(found, Bound(error, prior=prior), model_hash=bank.model_hash) for error in errors)
+    unanswered = snapshot.places_unanswered
+    made = tuple(
+        learn(found, Bound(error, prior=prior), model_hash=bank.model_hash, unanswered=unanswered) for error in errors
+    )
     kept, weights = found.weighted(prior)
-    order = np.argsort(-cross_fitted(kept, weights, 0), kind="stable")
+    odds = kept.odds(weights, unanswered)
+    order = np.argsort(-odds, kind="stable")[: int(np.isfinite(odds).sum())]
     wrong, ranked = kept.wrong[order], weights[order]
     total = np.cumsum(ranked)
     limits = upper_limits(wrong, ranked, kept.cluster[order])
-    return Outlook(prior, made, total / total[-1], np.cumsum(ranked * wrong) / total, limits)
+    return Outlook(prior, made, total / weights.sum(), np.cumsum(ranked * wrong) / total, limits)
 
 
 def draw(path: Path, found: Outlook) -> None:

@@ -56,12 +56,27 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class BankSnapshot(msgspec.Struct, frozen=True):
-    """A bank with all that is known of it: what a model task returns, and what bytes keep (msgpack)."""
+    """A bank with all that is known of it: what a model task returns, and what bytes keep (msgpack).
+
+    ``demoted`` answers were complained of; ``unanswered`` are questions that the bank knows and has no answer to.
+    """
 
     scope: Scope
     bank: Bank
     calibration: Calibration | None = None
     demoted: tuple[str, ...] = ()
+    unanswered: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> list[str]:
+        """The answers that may be served, in the bank's order."""
+        withheld = {*self.demoted, *self.unanswered}
+        return [answer for answer in self.bank.answers if answer not in withheld]
+
+    @property
+    def places_unanswered(self) -> list[int]:
+        """The places of the unanswered among the bank's answers."""
+        return [place for place, answer in enumerate(self.bank.answers) if answer in self.unanswered]
 
 
 class QuestionBank:
@@ -97,6 +112,7 @@ class QuestionBank:
         self._aliases: list[tuple[str, str]] = []
         self._vectors: list[Any] = []
         self._demoted: set[str] = set()
+        self._unanswered: set[str] = set()
         self._lock = threading.Lock()
         self._model = embedder.model_hash  # that the vectors were made with
         self._current = self._compiled()
@@ -130,6 +146,14 @@ class QuestionBank:
         with self._lock:
             self._aliases += [(answer, text) for text in texts]
             self._vectors += list(made)
+
+    def refuse(self, question: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
+        """Add wordings of a question that the bank is to know and has no answer to.
+
+        It is refused as ``unanswered``, and so is what lies nearer to it than to an answer; otherwise as :meth:`add`.
+        """
+        self.add(question, wordings, vectors=vectors)
+        self._unanswered.add(question)
 
     def remove(self, wording: str) -> int:
         """Remove a wording wherever it stands, at once; returns how many were removed."""
@@ -216,7 +240,9 @@ class QuestionBank:
     def snapshot(self) -> BankSnapshot:
         """The bank as it was last compiled; shoppers' explorations are not part of it."""
         matcher, calibration = self._current
-        return BankSnapshot(self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)))
+        return BankSnapshot(
+            self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)), tuple(sorted(self._unanswered))
+        )
 
     def to_bytes(self) -> bytes:
         """The same in msgpack."""
@@ -250,7 +276,7 @@ class QuestionBank:
         with self._lock:
             self._aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
             self._vectors, self._model = list(vectors), bank.model_hash
-        self.scope, self._demoted = found.scope, set(found.demoted)
+        self.scope, self._demoted, self._unanswered = found.scope, set(found.demoted), set(found.unanswered)
         self.bound = found.calibration.bound if found.calibration else self.bound
         self._current = (matcher, found.calibration)
 
@@ -274,6 +300,8 @@ class QuestionBank:
         return Verdict(None if reason else match.answer, reason or "", match, chance)
 
     def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
+        if match.answer in self._unanswered:
+            return "unanswered"
         if match.answer in self._demoted:
             return "demoted"
         reason = veto(question, match.alias, self._vetoes) or policy.refusal(match)
@@ -300,5 +328,6 @@ class QuestionBank:
             aliases, vectors = list(self._aliases), list(self._vectors)
         bank, head = compile_with_head(self._model, aliases, np.stack(vectors) if vectors else [])
         if learn:
-            calibration = calibrate(head, self.bound, model_hash=self._model)
+            unanswered = [place for place, answer in enumerate(bank.answers) if answer in self._unanswered]
+            calibration = calibrate(head, self.bound, model_hash=self._model, unanswered=unanswered)
         return Matcher(bank), calibration

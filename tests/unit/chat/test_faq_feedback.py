@@ -6,7 +6,6 @@ import sqlite3
 import pytest
 
 from retail_assistant.faq import match as faq_match
-from retail_assistant.faq.compile import answered
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import explorations, records
 from retail_assistant.shop.connections import writers
@@ -83,7 +82,7 @@ async def test_who_gives_no_name_speaks_for_nobody(desk):
 
 async def test_invented_names_leave_most_of_the_bank(desk, caplog):
     """Ten names for each answer withdraw five of them; a known shopper is still heard; the breaker is told once."""
-    answers = answered(await desk.http.app.model(faq_match.faq_bank))[:7]
+    answers = (await desk.http.app.model(faq_match.faq_bank)).answered[:7]
     for number, answer in enumerate(answers[:6]):
         for name in range(10):
             assert (await complain(desk, answer, shopper=f"x{number}-{name}")).status_code == 201

@@ -7,8 +7,8 @@ import pytest
 
 import parbake as pb
 from retail_assistant.chat.wording import normalize
-from retail_assistant.faq.compile import SCOPE, answered, compile_faq
-from retail_assistant.faq.match import UNANSWERED_QUESTION, Desk
+from retail_assistant.faq.compile import SCOPE, compile_faq
+from retail_assistant.faq.match import Desk
 from retail_assistant.faq.vocabulary import Vocabulary
 from retail_assistant.knowledge.views import LoggedQuery
 from retail_assistant.shop.policies import Policy
@@ -85,7 +85,7 @@ def test_a_new_wording_gets_its_own_section_or_none(shop):
 def test_every_section_of_the_bank_was_given_to_one_tag(shop):
     """No two tags share one: their wordings would be answered alike, though support told them apart."""
     bank = shop.snapshot.bank
-    tags = {answer: set() for answer in answered(shop.snapshot)}
+    tags = {answer: set() for answer in shop.snapshot.answered}
     for owner, alias in zip(bank.owner_of, bank.aliases, strict=True):
         if bank.answers[owner] in tags and alias in shop.logged:
             tags[bank.answers[owner]].add(shop.logged[alias])
@@ -97,11 +97,11 @@ def test_a_question_without_a_section_is_known_and_refused(shop):
     left_out = {
         alias: shop.bank.recall(alias, scope=SCOPE)
         for owner, alias in zip(shop.snapshot.bank.owner_of, shop.snapshot.bank.aliases, strict=True)
-        if shop.snapshot.bank.answers[owner] in shop.snapshot.demoted
+        if shop.snapshot.bank.answers[owner] in shop.snapshot.unanswered
     }
     assert left_out
     refusals = {shop.desk.judge(verdict, text, text).refusal for text, verdict in left_out.items() if verdict}
-    assert UNANSWERED_QUESTION in refusals
+    assert "unanswered" in refusals
     assert "" not in refusals
 
 

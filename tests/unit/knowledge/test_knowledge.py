@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from retail_assistant.faq.compile import SCOPE, answered, compile_faq
+from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.tasks import canonical
 from retail_assistant.knowledge import tasks as knowledge
 from retail_assistant.knowledge.blocks import customer_sections, fact_text, policy_blocks, product_blocks, product_text
@@ -270,7 +270,7 @@ def test_a_question_whose_two_best_sections_are_alike_is_left_out(embedder):
         Policy(name, "Returns", "## Window\nYou can return a book within 30 days.", {}, NOW) for name in ("one", "two")
     ]
     snapshot = compile_faq(LOG[:3], [], twins, embedder)
-    assert set(answered(snapshot)) == {"one#window", "two#window"}
+    assert set(snapshot.answered) == {"one#window", "two#window"}
     assert ask(snapshot, embedder, "how long can i return a book") is None
 
 
@@ -280,14 +280,14 @@ def test_two_tags_never_share_a_section(embedder):
     snapshot = compile_faq([*LOG, *late], [], [RETURNS], embedder)
     assert ask(snapshot, embedder, "how long can i return a book") == "returns#window"
     assert ask(snapshot, embedder, late[0].text) is None
-    assert set(answered(snapshot)) == {"returns#window", "returns#labels"}
+    assert set(snapshot.answered) == {"returns#window", "returns#labels"}
 
 
 def test_what_is_past_the_fifty_most_asked_is_refused(embedder, monkeypatch):
     """A question whose section has no room in the bank is not answered by its neighbour."""
     monkeypatch.setattr("retail_assistant.faq.compile.TOP_QUESTIONS", 1)
     snapshot = compile_faq(LOG, [], [RETURNS], embedder)
-    assert answered(snapshot) == ["returns#window"]
+    assert snapshot.answered == ["returns#window"]
     assert ask(snapshot, embedder, "what does a return label cost") is None
 
 

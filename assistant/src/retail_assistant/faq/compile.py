@@ -66,11 +66,6 @@ def compile_faq(
     return _calibrated(aliases, refused, dict(zip((w.text for w in wordings), vectors, strict=True)), embedder)
 
 
-def answered(snapshot: pb.semantic.BankSnapshot) -> list[str]:
-    """The sections that a bank answers with, most asked first."""
-    return [answer for answer in snapshot.bank.answers if answer not in snapshot.demoted]
-
-
 def _asked(wordings: Iterable[LoggedQuery], sections: Mapping[str, str]) -> dict[str, list[str]]:
     """Wordings by section, or by tag where it has none; what is asked most comes first."""
     traffic: dict[str, int] = defaultdict(int)
@@ -95,10 +90,9 @@ def _calibrated(
     known |= dict(zip(new, embedder.embed(new), strict=True))
     bank = pb.semantic.QuestionBank(embedder, bound=BOUND, scope=SCOPE)
     for name, texts in entries.items():
-        bank.add(name, texts, vectors=np.stack([known[text] for text in texts]))
+        enter = bank.refuse if name in refused else bank.add
+        enter(name, texts, vectors=np.stack([known[text] for text in texts]))
     bank.calibrate()
-    for name in refused:
-        bank.complain(name)
     return bank.snapshot()
 
 

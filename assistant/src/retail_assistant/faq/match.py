@@ -14,8 +14,8 @@ from retail_assistant.faq.vocabulary import Vocabulary
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
 """Refusals after which an answer that was found without the bank says whether the bank was right."""
-UNANSWERED_QUESTION, ANOTHER_SECTION = "unanswered", "names_another_section"
-"""Refusals of a question that the bank knows and has no section for, and of one that names a section it is not near."""
+ANOTHER_SECTION = "names_another_section"
+"""The refusal of a question that names a section which it does not lie nearest to."""
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
@@ -39,8 +39,6 @@ class Desk(msgspec.Struct, frozen=True):
         if match is None:
             return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
         reason = pb.semantic.veto(message, match.alias) or verdict.reason
-        if reason == "demoted":  # complaints withhold answers, not matches
-            reason = UNANSWERED_QUESTION
         if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
             reason = ANOTHER_SECTION
         return FaqMatch(match.answer, match.score, reason)

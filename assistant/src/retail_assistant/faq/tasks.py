@@ -8,7 +8,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.chat.retrieval import retrieval
-from retail_assistant.faq.compile import answered, compile_faq
+from retail_assistant.faq.compile import compile_faq
 from retail_assistant.faq.wording import word_answer
 from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.tasks import evidence
@@ -28,7 +28,7 @@ class Answer(msgspec.Struct, frozen=True):
 def _has_answers(made: pb.Generation) -> str | None:
     """A bank without an answer is worse than yesterday's."""
     (_, bank), *_ = made.values
-    return None if answered(bank) else "the bank has no answers"
+    return None if bank.answered else "the bank has no answers"
 
 
 @tasks.model(
@@ -52,7 +52,7 @@ def faq_bank(
 
 
 def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequence[str]:
-    return answered(bank)
+    return bank.answered
 
 
 @tasks.artifact(

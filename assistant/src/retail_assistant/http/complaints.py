@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import msgspec
 
 import parbake as pb
-from retail_assistant.faq.compile import answered
 from retail_assistant.faq.on_call import OnCall
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import acknowledged
@@ -50,7 +49,7 @@ class ComplaintRoutes:
     async def complain(self, request: pb.HttpRequest) -> pb.Response:
         """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked."""
         body, now = request.json(ComplaintBody), self._app.clock.now()
-        if body.answer not in answered(await self._app.model(faq_bank)):
+        if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
         made = await self._use(
             lambda c: complaints.complain(c, shopper=body.shopper, answer=body.answer, now=now, rules=self._rules)
