@@ -7,9 +7,10 @@ from parbake.semantic.calibrate import Bound, Calibration, calibrate
 from parbake.semantic.explorations import Explorations
 from parbake.semantic.per_entry import PerEntryPolicy
 from parbake.semantic.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
-from parbake.semantic.question_bank import BankSnapshot, Explanation, QuestionBank, Verdict
+from parbake.semantic.question_bank import QuestionBank
 from parbake.semantic.scope import Scope, Verifier
 from parbake.semantic.text import unusable
+from parbake.semantic.verdict import BankSnapshot, Explanation, Verdict
 from parbake.semantic.veto import VETOES, Veto, is_personal, veto
 
 __all__ = [

@@ -88,8 +88,10 @@ class Trials:
 
     def of(self, rows: Flags) -> Trials:
         """Some of the trials."""
-        each = (self.columns, self.wrong, self.outside, self.alias, self.cluster, self.winner)
-        return Trials(*(values[rows] for values in each))
+        return Trials(
+            self.columns[rows], self.wrong[rows], self.outside[rows],
+            self.alias[rows], self.cluster[rows], self.winner[rows],
+        )  # fmt: skip
 
     def odds(self, weights: Floats, unanswered: Collection[int] = (), *, seed: int = 0) -> Floats:
         """The log odds of being right of each (t,), by a model that has not seen its answer.

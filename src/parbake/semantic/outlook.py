@@ -15,8 +15,8 @@ from parbake.pictures import BLUE, ORANGE, save
 from parbake.semantic.arrays import Floats
 from parbake.semantic.bank import compile_with_head
 from parbake.semantic.calibrate import Bound, Calibration, learn, trials
-from parbake.semantic.question_bank import BankSnapshot
 from parbake.semantic.risk import upper_limits
+from parbake.semantic.verdict import BankSnapshot
 
 
 @dataclass(frozen=True)

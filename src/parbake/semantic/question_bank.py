@@ -15,68 +15,16 @@ from parbake.errors import BadInput
 from parbake.ports import Embedder
 from parbake.semantic.adaptive import AUDITS
 from parbake.semantic.arrays import unit_rows
-from parbake.semantic.bank import Bank, Matcher, compile_with_head
+from parbake.semantic.bank import Matcher, compile_with_head
 from parbake.semantic.calibrate import Bound, Calibration, calibrate
 from parbake.semantic.explorations import Explorations
 from parbake.semantic.policy import CalibratedPolicy, Match, Policy
 from parbake.semantic.scope import Scope, Verifier, verified
 from parbake.semantic.text import normalize, unusable
+from parbake.semantic.verdict import BankSnapshot, Explanation, Near, Verdict
 from parbake.semantic.veto import VETOES, Veto, veto
 
 _log = logging.getLogger(__name__)
-
-
-class Verdict(msgspec.Struct, frozen=True):
-    """What the bank says of a question: an ``answer`` that may be served, or the reason code why none may.
-
-    ``match`` is the nearest answer either way, where there was one; ``chance`` that it is right, where that is known.
-    """
-
-    answer: str | None
-    reason: str
-    match: Match | None = None
-    chance: float | None = None
-
-
-class Near(msgspec.Struct, frozen=True):
-    """A wording near a question, with its answer and the cosine between them."""
-
-    answer: str
-    alias: str
-    cosine: float
-
-
-class Explanation(msgspec.Struct, frozen=True):
-    """A verdict with what it was reached by; ``nearest`` is empty where no embedding was needed."""
-
-    question: str
-    verdict: Verdict
-    calibration: Calibration | None
-    nearest: tuple[Near, ...] = ()
-
-
-class BankSnapshot(msgspec.Struct, frozen=True):
-    """A bank with all that is known of it: what a model task returns, and what bytes keep (msgpack).
-
-    ``demoted`` answers were complained of; ``unanswered`` are questions that the bank knows and has no answer to.
-    """
-
-    scope: Scope
-    bank: Bank
-    calibration: Calibration | None = None
-    demoted: tuple[str, ...] = ()
-    unanswered: tuple[str, ...] = ()
-
-    @property
-    def answered(self) -> list[str]:
-        """The answers that may be served, in the bank's order."""
-        withheld = {*self.demoted, *self.unanswered}
-        return [answer for answer in self.bank.answers if answer not in withheld]
-
-    @property
-    def places_unanswered(self) -> list[int]:
-        """The places of the unanswered among the bank's answers."""
-        return [place for place, answer in enumerate(self.bank.answers) if answer in self.unanswered]
 
 
 class QuestionBank:
