@@ -82,6 +82,82 @@ async def test_a_live_value_is_computed_once_per_request(page):
     assert page.calls == ["hello", "hello"]
 
 
+class Slow:
+    """A live task that waits to be let on, and notes when it starts."""
+
+    def __init__(self, world):
+        """Declare."""
+        self.starts, self.go_on, self.fails = 0, asyncio.Event(), False
+        tasks = pb.Registry()
+
+        @tasks.live(why="waits")
+        async def slow(message: pb.Live[str]) -> str:
+            self.starts += 1
+            await self.go_on.wait()
+            if self.fails:
+                raise ValueError("broken")
+            return message
+
+        self.task, self.app = slow, world.app(tasks)
+
+    async def asked(self, count):
+        """Ask as often in one request, at once; returns the askers, all under way."""
+        askers = [asyncio.create_task(self.app.serve(self.task, "m")) for _ in range(count)]
+        await asyncio.sleep(0.01)
+        return askers
+
+
+async def test_who_waits_for_a_live_value_shares_its_outcome(world):
+    """Two who ask at once have it computed once, also when it fails."""
+    slow = Slow(world)
+    async with slow.app.request():
+        askers = await slow.asked(2)
+        slow.go_on.set()
+        assert [(await asker).value for asker in askers] == ["m", "m"]
+    slow.go_on.clear()
+    slow.fails = True
+    async with slow.app.request():
+        askers = await slow.asked(2)
+        slow.go_on.set()
+        found = await asyncio.gather(*askers, return_exceptions=True)
+    assert [str(error) for error in found] == ["slow: ValueError: broken"] * 2
+    assert slow.starts == 2
+
+
+async def test_who_computes_a_live_value_and_is_cut_off_strands_nobody(world):
+    """One of those who wait computes it anew, and the others wait for that one."""
+    slow = Slow(world)
+    async with slow.app.request():
+        first, *others = await slow.asked(3)
+        first.cancel()
+        await asyncio.sleep(0.01)
+        slow.go_on.set()
+        assert [(await asker).value for asker in others] == ["m", "m"]
+    assert first.cancelled()
+    assert slow.starts == 2
+
+
+async def test_who_waits_for_a_live_value_can_be_cut_off_alone(world):
+    """The one who computes it goes on."""
+    slow = Slow(world)
+    async with slow.app.request():
+        first, second = await slow.asked(2)
+        second.cancel()
+        await asyncio.sleep(0.01)
+        slow.go_on.set()
+        assert (await first).value == "m"
+    assert second.cancelled()
+    assert slow.starts == 1
+
+
+async def test_a_live_task_that_runs_out_of_time_names_itself(world):
+    """Past the request's deadline the error says which task was under way."""
+    slow = Slow(world)
+    async with slow.app.request("50ms"):
+        with pytest.raises(pb.DeadlineExceeded, match="slow: the read's deadline passed"):
+            await slow.app.serve(slow.task, "m")
+
+
 @pytest.mark.parametrize(("live", "field"), [({}, "live.message"), ({"message": "m", "cart": 1}, "live.cart")])
 async def test_missing_and_unknown_live_values_are_named(page, live, field):
     """Nothing is computed, not even the base."""

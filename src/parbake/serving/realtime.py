@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Mapping
 from functools import lru_cache
@@ -63,7 +62,7 @@ class Realtime:
         check_live(task, live)
         stamp, _ = await self._store.stamp()
         started = time.perf_counter()
-        async with scope.within_deadline(task.name):
+        async with scope.Deadline(task.name):
             value = await self._live_value(task, live)
         return _now(task, value, stamp, time.perf_counter() - started)
 
@@ -73,11 +72,7 @@ class Realtime:
         if request is None:
             return await self._run(task, arguments, live)
         memo = (task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
-        future = request.memo.get(memo)
-        if future is None:
-            future = request.memo[memo] = asyncio.ensure_future(self._run(task, arguments, live))
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to look
-        return await asyncio.shield(future)
+        return await request.once(memo, lambda: self._run(task, arguments, live))
 
     async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:
         inputs = await self._live_inputs(task, live)

@@ -24,7 +24,7 @@ from parbake.serving.lease import Turns
 from parbake.serving.meter import Spend
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
-from parbake.serving.scope import is_bounded, within_deadline
+from parbake.serving.scope import Deadline, is_bounded
 from parbake.tasks import Artifact, ModelTask
 from parbake.telemetry import Counters
 
@@ -117,7 +117,7 @@ class Resolver:
     async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
         if not is_bounded():
             return await self._look_and_judge(plan, key, raw, context)
-        async with within_deadline(plan.name):  # a store that does not answer has no more time than a computation
+        async with Deadline(plan.name):  # a store that does not answer has no more time than a computation
             return await self._look_and_judge(plan, key, raw, context)
 
     async def _look_and_judge(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from parbake.errors import DeadlineExceeded
 from parbake.fence.acks import NO_ACKS, Acks, merged
+
+T = TypeVar("T")
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -39,6 +41,39 @@ class Request:
         self.memo: dict[Any, asyncio.Future[Any]] = {}
         self.live: dict[str, Any] = {}
         self.steps: list[Step] = []
+
+    async def once(self, what: Any, compute: Callable[[], Awaitable[T]]) -> T:
+        """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed anew.
+
+        The first who asks computes it itself: a task of its own, and the turns of the loop that come with it, would
+        take longer than most live values.
+        """
+        while (found := self.memo.get(what)) is not None:
+            try:
+                value: T = await asyncio.shield(found)
+            except asyncio.CancelledError:
+                if not found.cancelled() or _is_being_cancelled():
+                    raise
+            else:
+                return value
+        future = self.memo[what] = asyncio.get_running_loop().create_future()
+        try:
+            value = await compute()
+        except Exception as error:
+            future.set_exception(error)
+            future.exception()  # nobody may be left to look
+            raise
+        except BaseException:
+            del self.memo[what]
+            future.cancel()
+            raise
+        future.set_result(value)
+        return value
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 _current: ContextVar[Request | None] = ContextVar("parbake_request", default=None)
@@ -113,9 +148,11 @@ class Budget:
 
 def remaining_s() -> float:
     """Seconds left of the running task's budget or the request's deadline; infinite when there is none."""
-    scope = _current.get()
-    ends = [t for t in (_budget.get(), scope.deadline if scope else None) if t is not None]
-    return min(ends) - monotonic() if ends else float("inf")
+    scope, end = _current.get(), _budget.get()
+    deadline = None if scope is None else scope.deadline
+    if deadline is not None and (end is None or deadline < end):
+        end = deadline
+    return float("inf") if end is None else end - monotonic()
 
 
 def is_bounded() -> bool:
@@ -124,15 +161,38 @@ def is_bounded() -> bool:
     return _budget.get() is not None or (scope is not None and scope.deadline is not None)
 
 
-@contextlib.asynccontextmanager
-async def within_deadline(task: str) -> AsyncIterator[None]:
-    """Turn the passing of the request's deadline into :class:`DeadlineExceeded` naming the task."""
-    left = remaining_s()
-    if left == float("inf"):
-        yield
-        return
-    try:
-        async with asyncio.timeout(max(0.0, left)):
-            yield
-    except TimeoutError as error:
-        raise DeadlineExceeded(f"{task}: the read's deadline passed", field=task) from error
+class Deadline:
+    """Turns the passing of the request's deadline into :class:`DeadlineExceeded` naming the task.
+
+    A class for the same reason as :class:`Budget`: every read within a request opens one.
+    """
+
+    __slots__ = ("_task", "_timeout")
+
+    def __init__(self, task: str) -> None:
+        """Nothing runs yet."""
+        self._task = task
+        self._timeout: asyncio.Timeout | None = None
+
+    async def __aenter__(self) -> None:
+        """Begin to count, where there is a deadline."""
+        left = remaining_s()
+        if left != float("inf"):
+            self._timeout = asyncio.timeout(max(0.0, left))
+            await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise when the time is up, or the body ran out of another."""
+        if self._timeout is None:
+            return
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise self._exceeded() from late
+        if kind is not None and issubclass(kind, TimeoutError):
+            raise self._exceeded() from error
+
+    def _exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self._task}: the read's deadline passed", field=self._task)
