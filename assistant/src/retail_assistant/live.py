@@ -16,7 +16,7 @@ from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import complaints, index, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
-from retail_assistant.shop.policies import Policy, render_policy
+from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.voices import ANONYMOUS
 
@@ -90,7 +90,7 @@ class LiveShop:
     def policy_text(self, policy_id: str) -> str:
         """The whole text of a policy as it stands now, empty when there is none."""
         policy = self.policy(policy_id)
-        return " ".join(f"{s.title}. {s.text}" for s in render_policy(policy)) if policy else ""
+        return policy.text if policy else ""
 
     def segment(self, shopper: str) -> str:
         """A shopper's segment."""

@@ -35,6 +35,17 @@ def test_a_changed_fact_and_clause_show(shop, now):
     assert "30" not in text
 
 
+def test_a_policy_reads_as_it_stands_however_often_it_was_read(shop, now):
+    """Its text follows a change of a fact at once, and the change back."""
+    texts = []
+    for days in (45, 30, 45):
+        records.put_policy(shop, "returns", facts={"window_days": days}, now=now)
+        texts.append(queries.get_policy(shop, "returns").text)
+    assert "within 45 days" in texts[0]
+    assert "within 30 days" in texts[1]
+    assert texts[2] == texts[0]
+
+
 def test_every_policy_is_well_formed(shop):
     """All twelve policies have 4 to 7 sections of text, and no placeholder is left or unused."""
     every = queries.list_policies(shop)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 import msgspec
 
@@ -24,14 +25,19 @@ _FACT_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _HEADING = re.compile(r"^##[ \t]+(.+?)[ \t]*$", re.MULTILINE)
 
 
-class Policy(msgspec.Struct, frozen=True):
+class Policy(msgspec.Struct, frozen=True, dict=True):
     """One policy as stored; ``updated_at`` in epoch seconds, ``body`` with its placeholders."""
 
     id: str
     title: str
     body: str
-    facts: dict[str, Fact]
+    facts: Mapping[str, Fact]
     updated_at: float
+
+    @cached_property
+    def text(self) -> str:
+        """All sections with their titles, facts filled in."""
+        return " ".join(f"{s.title}. {s.text}" for s in render_policy(self))
 
 
 class Section(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import lru_cache
 
 import msgspec
 
@@ -186,6 +187,7 @@ def no_product(asin: str) -> UnknownProduct:
     )
 
 
+@lru_cache(1_024)  # every reply reads its policies, and row by row they nearly always read as they did before
 def _policy(row: tuple[str, str, str, str, float]) -> Policy:
     return Policy(row[0], row[1], row[2], json.loads(row[3]), row[4])
 
