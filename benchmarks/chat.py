@@ -1,7 +1,8 @@
 """FAQ hits over HTTP: wordings nobody logged, and known ones; no memory of embeddings, one thread; beside bare replies.
 
 The server is the product's own, with the generated shop prepared once in a temporary folder. Every question is embedded
-anew. Beside it, in the same run, ``GET /healthz`` on the same connection: what the HTTP stack itself takes.
+anew, in int8 with ``ENCODER=int8``. Beside it, in the same run, ``GET /healthz`` on the same connection: what the HTTP
+stack itself takes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from _report import Goal, percentile, report
 from _shop import Client, prepare, serving
 
-import parbake as pb
+from retail_assistant.settings import from_environment
 
 ROUNDS, WARM = 30, 5
 HIT_MS, REST_MS, EXACT_MS = 7.0, 1.0, 0.5
@@ -71,7 +72,7 @@ def at_most(what: str, value: float, most: float) -> Goal:
 def measure(client: Client, pid: int) -> dict[str, tuple[float, float, float]]:
     """Hits on unseen and on known wordings, bare replies, and the encoder in this process, in turn."""
     unseen = [f"{o} {e}" for o in OPENINGS for e in ENDINGS]
-    encoder = pb.MiniLm(threads=1)
+    encoder = from_environment().embedder(threads=1)
     ways: dict[str, Callable[[str], bool]] = {
         "FAQ hit, unseen wording": lambda question: is_hit(client, question),
         "FAQ hit, known wording": lambda _: is_hit(client, KNOWN),

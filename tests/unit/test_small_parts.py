@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 import parbake as pb
 from parbake import model_files
 from parbake.clock import SystemClock
+from parbake.embedders import minilm
+from parbake.embedders._int8 import multiply_in_int8
 from parbake.metrics.prometheus import render
 from parbake.portal import Portal
 from parbake.telemetry import LATENCY_BUCKETS_S, Counters, Histogram
@@ -37,6 +39,45 @@ def test_meaning_is_near_and_no_text_is_no_vector(embedder):
     asked, near, far = embedder.embed(["when can I send it back", "the return window", "manga about pirates"])
     assert asked @ near > asked @ far
     assert embedder.embed([]).shape == (0, embedder.dimensions)
+
+
+@pytest.fixture(scope="module")
+def int8():
+    """Return the embedder that multiplies in int8."""
+    return pb.MiniLm(int8=True)
+
+
+def test_in_int8_meaning_stays_and_the_model_has_another_name(embedder, int8):
+    """Its vectors are near those of float32 and differ from them, so their models are told apart."""
+    texts = ["when can I send it back", "the return window", "manga about pirates", "do you ship to Austria"]
+    cosines = (embedder.embed(texts) * int8.embed(texts)).sum(axis=1)
+    assert all(0.98 < cosine < 0.9999 for cosine in cosines)
+    assert int8.model_hash != embedder.model_hash
+
+
+def test_in_int8_a_vector_depends_on_its_text_alone(int8):
+    """Whatever is embedded beside it."""
+    texts = ["short", "a rather longer question about the return of a book that was bought last week"]
+    assert (int8.embed(texts) == np.concatenate([int8.embed([text]) for text in texts])).all()
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "may"),
+    [("x86_64", "avx2 avx512f", True), ("x86_64", "avx2 avx_vnni", False), ("aarch64", "", False)],
+)
+def test_int8_is_exact_on_every_processor(machine, flags, may, tmp_path, monkeypatch):
+    """An x86 processor whose sums of products may overflow is told by its flags."""
+    (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
+    monkeypatch.setattr(minilm, "CPU", tmp_path / "cpuinfo")
+    monkeypatch.setattr(minilm.platform, "machine", lambda: machine)
+    assert minilm.may_saturate() is may
+
+
+def test_a_model_without_int8_weights_is_refused():
+    """One that was rewritten already has no product left to rewrite."""
+    done = multiply_in_int8(model_files.locate(*minilm.MODEL).read_bytes())
+    with pytest.raises(ValueError, match="no product"):
+        multiply_in_int8(done)
 
 
 def test_one_embedder_serves_several_threads(embedder):

@@ -52,7 +52,7 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
     meta = shop_meta(shop)
     wall = clock or Clock()
     resources: dict[Any, Any] = {
-        pb.Embedder: pb.Lazy(lambda: pb.MiniLm(threads=1)),
+        pb.Embedder: pb.Lazy(lambda: settings.embedder(threads=1)),
         pb.Generator: pb.Lazy(lambda: generator(settings)),
         LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),

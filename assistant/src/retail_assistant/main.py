@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="retail-assistant",
         description="A retail shopping assistant on parbake.",
         epilog="Example: retail-assistant demo --port 8000. Settings come from the environment: RETAIL_HOME, STORE, "
-        "LLM, RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
+        "LLM, ENCODER, RETAIL_SHOPPERS, RETAIL_PRODUCTS, RETAIL_SEED, ALERT_WEBHOOK.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser(
@@ -157,7 +157,7 @@ async def _materialize(settings: Settings, bars: Any) -> None:
     from retail_assistant.compose import build
 
     app = build(settings)
-    app.resources[pb.Embedder] = pb.Lazy(lambda: pb.MiniLm(threads=2))
+    app.resources[pb.Embedder] = pb.Lazy(lambda: settings.embedder(threads=2))
     try:
         await app.drain()
         await app.run_due(progress=_follow(bars), only_missing=True)

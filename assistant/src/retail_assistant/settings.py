@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import parbake as pb
 from retail_assistant.shop.complaints import Rules
 
 GENERATORS = ("extractive", "llama", "openai")
+ENCODERS = ("float32", "int8")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Settings:
     webhook: str = ""
     store: str = field(default="", repr=False)
     complaints: Rules = field(default_factory=Rules)
+    encoder: str = "float32"
+
+    def embedder(self, *, threads: int) -> pb.MiniLm:
+        """The embedder whose products are computed as ``encoder`` says."""
+        return pb.MiniLm(threads=threads, int8=self.encoder == "int8")
 
     @property
     def store_url(self) -> str:
@@ -37,18 +43,15 @@ class Settings:
 
 
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read ``STORE``, ``LLM``, ``ALERT_WEBHOOK`` and the shop's own variables.
+    """Read ``STORE``, ``LLM``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
     These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS`` and
     ``_COMPLAINTS_ANSWERS``. Raises :class:`parbake.BadInput` naming the variable at fault.
     """
     env = os.environ if environment is None else environment
-    llm = env.get("LLM") or "extractive"
-    if llm not in GENERATORS:
-        raise pb.BadInput(f"LLM={llm!r}: choose one of {', '.join(GENERATORS)}", field="LLM")
     return Settings(
         Path(env.get("RETAIL_HOME") or "data"),
-        llm,
+        _one_of(env, "LLM", GENERATORS),
         _whole(env, "RETAIL_SEED", 7, least=0),
         _whole(env, "RETAIL_SHOPPERS", 10_000, least=10),
         _whole(env, "RETAIL_PRODUCTS", 2_000, least=20),
@@ -58,7 +61,15 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             _whole(env, "RETAIL_COMPLAINTS_STRANGERS", Rules().strangers, least=1),
             _whole(env, "RETAIL_COMPLAINTS_ANSWERS", Rules().answers_a_day, least=0),
         ),
+        _one_of(env, "ENCODER", ENCODERS),
     )
+
+
+def _one_of(env: Mapping[str, str], name: str, choices: Sequence[str]) -> str:
+    chosen = env.get(name) or choices[0]
+    if chosen not in choices:
+        raise pb.BadInput(f"{name}={chosen!r}: choose one of {', '.join(choices)}", field=name)
+    return chosen
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, *, least: int) -> int:
