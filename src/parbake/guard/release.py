@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Callable
 
-_END = re.compile(r"(?<!\bVol\.)(?<!\bvol\.)(?<!\bNo\.)(?:(?<=[.!?])|(?<=[.!?][\"'\u201d)]))\s+(?=[^\s])")
+_END = re.compile(  # what is rare comes first: a space
+    r"\s(?:(?<=[.!?]\s)|(?<=[.!?][\"'\u201d)]\s))(?<!\bVol\.\s)(?<!\bvol\.\s)(?<!\bNo\.\s)\s*(?=\S)"
+)
 Check = Callable[[str], str | None]
 
 
