@@ -1,6 +1,7 @@
 """Reads which modules a package imports, from the source alone."""
 
 import ast
+from functools import cache
 
 
 def modules(source_root, package):
@@ -12,19 +13,21 @@ def modules(source_root, package):
     return found
 
 
+@cache  # many rules are about the same files, each of which is parsed once
 def imported_names(path):
-    """Yield the dotted name of everything that a file imports when it runs, wherever the import stands."""
-    pending = [ast.parse(path.read_text())]
+    """Return the dotted name of everything that a file imports when it runs, wherever the import stands."""
+    names, pending = [], [ast.parse(path.read_text())]
     while pending:
         node = pending.pop()
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             pending.extend(node.orelse)
         elif isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        else:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif not isinstance(node, ast.expr):  # no expression holds an import
             pending.extend(ast.iter_child_nodes(node))
+    return names
 
 
 def graph(found):
