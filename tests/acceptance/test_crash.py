@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import random
 import sqlite3
@@ -17,28 +17,30 @@ import httpx
 import pytest
 from cluster import APP, HERE, Cluster, Server, eventually
 
+from parbake.stores.lmdb import LmdbStore, open_url
+
 KILLS = 20
 QUESTION = "How many days do I have to send a book back?"
 
 
 def generations(home: Path) -> dict[str, Any]:
     """The chain's generations in the store, and the model generation that each stored candidate list names."""
-    script = (
-        "import sys, json, parbake.stores.lmdb as l\n"
-        "s = l.open_url('lmdb://' + sys.argv[1]); out = {'models': [], 'own': []}\n"
-        "import asyncio; c = asyncio.run(s.stamp())[1]\n"
-        "out['pointers'] = {k: p.generation for k, p in c.pointers.items()}\n"
-        "async def look():\n"
-        "    return [r async for _, found in s.scan('candidates@1') for r in found.records if r.meta.generation]\n"
-        "for r in asyncio.run(look()):\n"
-        "    out['own'].append(r.meta.generation)\n"
-        "    out['models'] += [b.generation for b in r.meta.tags.built_from if b.task == 'factors@1']\n"
-        "out['models'] = sorted(set(out['models'])); out['own'] = sorted(set(out['own'])); print(json.dumps(out))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(home / "store")], capture_output=True, text=True, check=True
-    )
-    return dict(json.loads(done.stdout))
+    return asyncio.run(_generations(open_url(f"lmdb://{home / 'store'}")))
+
+
+async def _generations(store: LmdbStore) -> dict[str, Any]:
+    try:
+        _, control = await store.stamp()
+        found = [record async for _, lookup in store.scan("candidates@1") for record in lookup.records]
+    finally:
+        await store.close()
+    kept = [record.meta for record in found if record.meta.generation]
+    models = {built.generation for meta in kept for built in meta.tags.built_from if built.task == "factors@1"}
+    return {
+        "pointers": {task: pointer.generation for task, pointer in control.pointers.items()},
+        "own": sorted({meta.generation for meta in kept}),
+        "models": sorted(models),
+    }
 
 
 def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(cluster: Cluster) -> None:
