@@ -1,4 +1,4 @@
-"""One prepared shop for the session; each test module gets a copy of it.
+"""One prepared shop for each kind of store and session; each test module gets a copy of it, store and all.
 
 A module runs on every store that it is parametrised with (``ON_EVERY_STORE`` of ``cluster``).
 """
@@ -10,10 +10,13 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+import boto3
 import pytest
+import redis
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -22,7 +25,7 @@ from tests.servers import launch
 
 SIZES = {"RETAIL_PRODUCTS": "400", "RETAIL_SHOPPERS": "800"}
 SMALL = {"RETAIL_PRODUCTS": "150", "RETAIL_SHOPPERS": "150"}
-"""A shop for servers, where each module makes its first runs anew, one of them answering one request at a time."""
+"""A shop for servers, one of which answers one request at a time."""
 NO_CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing-secret",
@@ -44,6 +47,13 @@ def prepare(home: Path, **environment: str) -> Path:
     return home
 
 
+class Prepared(NamedTuple):
+    """A shop with every artifact materialized once, and how its store is copied: gives the copy's environment."""
+
+    home: Path
+    copy_store: Callable[[], dict[str, str]]
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated shop with every artifact materialized once, in the embedded store."""
@@ -51,17 +61,77 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a durable server."""
-    with launch.valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server.url
+def on_lmdb(prepared: Path) -> Prepared:
+    """With the embedded store, which lies in the shop's folder and is copied with it."""
+    return Prepared(prepared, dict)
 
 
 @pytest.fixture(scope="session")
-def dynamodb() -> Iterator[str]:
-    """The endpoint of a server that speaks DynamoDB's protocol."""
+def on_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    """With a store on a durable server."""
+    with launch.valkey(tmp_path_factory.mktemp("valkey")) as server:
+
+        def at(name: str) -> dict[str, str]:
+            return {"STORE": f"{server.url}/0?prefix={name}", **SMALL}
+
+        def copied() -> dict[str, str]:
+            name = _new_name()
+            with redis.Redis.from_url(server.url) as client:
+                for key in client.keys(f"{{{first}}}*"):
+                    assert client.copy(key, key.replace(first.encode(), name.encode(), 1))
+            return at(name)
+
+        first = _new_name()
+        yield Prepared(prepare(tmp_path_factory.mktemp("prepared"), **at(first)), copied)
+
+
+@pytest.fixture(scope="session")
+def on_dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
+    """With a store on a server that speaks DynamoDB's protocol."""
     with launch.dynamodb() as endpoint:
-        yield endpoint
+
+        def at(name: str) -> dict[str, str]:
+            url = f"dynamodb://eu-central-1/{name}?endpoint={endpoint}&create=true&timeout_s=30"
+            return {"STORE": url, **NO_CREDENTIALS, **SMALL}
+
+        def copied() -> dict[str, str]:
+            name = _new_name()
+            _copy_table(endpoint, first, name)
+            return at(name)
+
+        first = _new_name()
+        yield Prepared(prepare(tmp_path_factory.mktemp("prepared"), **at(first)), copied)
+
+
+def _new_name() -> str:
+    return f"shop-{uuid.uuid4().hex}"
+
+
+def _copy_table(endpoint: str, first: str, second: str) -> None:
+    """Make a table of the same keys, and write every item of the first to it."""
+    tables = boto3.resource(
+        "dynamodb",
+        region_name="eu-central-1",
+        endpoint_url=endpoint,
+        aws_access_key_id=NO_CREDENTIALS["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=NO_CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+    )
+    source = tables.Table(first)
+    made = tables.create_table(
+        TableName=second,
+        KeySchema=source.key_schema,
+        AttributeDefinitions=source.attribute_definitions,
+        BillingMode="PAY_PER_REQUEST",
+    )
+    made.wait_until_exists()
+    with made.batch_writer() as writer:
+        page = source.scan(ConsistentRead=True)
+        while True:
+            for item in page["Items"]:
+                writer.put_item(Item=item)
+            if "LastEvaluatedKey" not in page:
+                return
+            page = source.scan(ConsistentRead=True, ExclusiveStartKey=page["LastEvaluatedKey"])
 
 
 @pytest.fixture(scope="module")
@@ -72,25 +142,13 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def cluster(store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A prepared shop with no process running yet: a copy of the session's, or one of its own on a server."""
+    """A copy of a prepared shop with no process running yet."""
     home = tmp_path_factory.mktemp("home") / "data"
-    if store == "lmdb":
-        shutil.copytree(request.getfixturevalue("prepared"), home)
-        found = Cluster(home)
-    else:
-        environment = _on_server(store, request.getfixturevalue(store))
-        found = Cluster(prepare(home, **environment), **environment)
+    prepared: Prepared = request.getfixturevalue(f"on_{store}")
+    shutil.copytree(prepared.home, home)
+    found = Cluster(home, **prepared.copy_store())
     yield found
     found.stop()
-
-
-def _on_server(kind: str, address: str) -> dict[str, str]:
-    """The environment of a store of its own on a running server."""
-    name = f"shop-{uuid.uuid4().hex}"
-    if kind == "valkey":
-        return {"STORE": f"{address}/0?prefix={name}", **SMALL}
-    url = f"dynamodb://eu-central-1/{name}?endpoint={address}&create=true&timeout_s=30"
-    return {"STORE": url, **NO_CREDENTIALS, **SMALL}
 
 
 @pytest.fixture(scope="module")
