@@ -6,6 +6,8 @@ RUN := .venv/bin/python -m
 PATHS := $(wildcard src assistant/src tests benchmarks scripts conftest.py)
 # Tests choose their own ports, and a make inside a test must not join this one.
 CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
+# Two processes of tests share two cores: threads for linear algebra would spin for each other.
+TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
 EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
@@ -27,10 +29,10 @@ demo:  ## serve the shopping assistant (PORT=8000, LLM= extractive, llama or ope
 	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
-	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
+	@$(TEST_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
-	@$(CLEAN_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)
+	@$(TEST_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)
 
 check: setup  ## formatting, lint, types, layers
 	@$(RUN) ruff format --check $(PATHS)
