@@ -45,6 +45,7 @@ def arguments() -> argparse.Namespace:
     data.add_argument("--banking77", type=Path, default=SHARED / "banking77", help="folder of train.csv and test.csv")
     data.add_argument("--data", type=Path, metavar="FILE", help="a CSV file with the columns text,label")
     parser.add_argument("--mode", choices=("bank", "stream", "speed"), default="bank")
+    parser.add_argument("--int8", action="store_true", help="embed in int8, as the assistant's ENCODER=int8 does")
     parser.add_argument("--aliases", type=int, default=20, metavar="K", help="per answer, in mode bank")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--held-out", type=float, default=0.18, metavar="SHARE", help="of the answers, in mode bank")
@@ -176,7 +177,7 @@ def main() -> None:
     """Measure and report."""
     chosen = arguments()
     try:
-        embedder = pb.MiniLm()
+        embedder = pb.MiniLm(int8=chosen.int8)
         data = labelled(chosen.data, embedder) if chosen.data else banking77(chosen.banking77, embedder)
     except Unusable as error:
         raise SystemExit(str(error)) from error

@@ -6,6 +6,7 @@ with the same answer and 300 traps. A pair is served when the cosine of its ques
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 
@@ -35,8 +36,11 @@ def pairs() -> list[tuple[str, str, bool, str]]:
 
 def main() -> None:
     """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--int8", action="store_true", help="embed in int8, as ENCODER=int8 does")
+    chosen = parser.parse_args()
     found = pairs()
-    embedder = pb.MiniLm()
+    embedder = pb.MiniLm(int8=chosen.int8)
     cosines = np.sum(embedded([a for a, *_ in found], embedder) * embedded([b for _, b, *_ in found], embedder), axis=1)
     same = np.array([s for _, _, s, _ in found])
     rows, figures = [], {}

@@ -31,9 +31,9 @@ def test_every_setting_is_read():
         "STORE": "redis://host/0",
         "RETAIL_COMPLAINTS_STRANGERS": "4",
         "RETAIL_COMPLAINTS_ANSWERS": "0",
-        "ENCODER": "int8",
+        "ENCODER": "float32",
     }
-    expected = Settings(Path("/x"), "llama", 0, 10, 20, "http://hook", "redis://host/0", Rules(4, 0), "int8")
+    expected = Settings(Path("/x"), "llama", 0, 10, 20, "http://hook", "redis://host/0", Rules(4, 0), "float32")
     assert from_environment(environment) == expected
 
 

@@ -11,7 +11,7 @@ import parbake as pb
 from retail_assistant.shop.complaints import Rules
 
 GENERATORS = ("extractive", "llama", "openai")
-ENCODERS = ("float32", "int8")
+ENCODERS = ("int8", "float32")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Settings:
     webhook: str = ""
     store: str = field(default="", repr=False)
     complaints: Rules = field(default_factory=Rules)
-    encoder: str = "float32"
+    encoder: str = "int8"
 
     def embedder(self, *, threads: int) -> pb.MiniLm:
         """The embedder whose products are computed as ``encoder`` says."""

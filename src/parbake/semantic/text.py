@@ -9,7 +9,6 @@ from functools import lru_cache
 MOST_WORDS = 100
 MOST_LETTERS = 1_000
 
-_SPACES = re.compile(r"\s+")
 _EDGES = " .,;:!?\"'()[]¿¡"
 # Letters and marks that Unicode lets a reader see nothing of (Default_Ignorable_Code_Point), beside category Cf.
 _INVISIBLE = frozenset(
@@ -24,11 +23,11 @@ def visible(text: str) -> str:
 
     Rules on wording look at this form, so that neither full-width letters nor zero-width characters pass them by.
     """
-    if text.isascii():
-        plain = "".join(c if c.isprintable() else " " for c in text)
-    else:
-        plain = "".join(_seen(c) for c in unicodedata.normalize("NFKC", text))
-    return _SPACES.sub(" ", plain).strip().casefold()
+    if not text.isascii():
+        text = "".join(_seen(c) for c in unicodedata.normalize("NFKC", text))
+    elif not text.isprintable():
+        text = "".join(c if c.isprintable() else " " for c in text)
+    return " ".join(text.split()).casefold()
 
 
 def normalize(text: str) -> str:
