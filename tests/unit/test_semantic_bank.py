@@ -145,7 +145,7 @@ def test_a_bank_survives_bytes_and_refuses_others():
     bank.complain("topiccc")
     data = bank.to_bytes()
     again = QuestionBank(Words(), audits=0.0)
-    for bad in (b"", b"garbage", data[:-100], data.replace(b"vectors", b"victors")):
+    for bad in (b"", b"garbage", data[:-100], data.replace(b"vectors", b"victors"), data.replace(b"how", b"h\xffw")):
         with pytest.raises(pb.BadInput):
             again.load(bad)
     again.load(data)
@@ -155,11 +155,9 @@ def test_a_bank_survives_bytes_and_refuses_others():
 
 
 def changed(bank, **fields):
-    """Return the bytes of a bank with other fields than were compiled."""
+    """Return a bank with other fields than were compiled."""
     snapshot = bank.snapshot()
-    return msgspec.msgpack.encode(
-        msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(snapshot.bank, **fields))
-    )
+    return msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(snapshot.bank, **fields))
 
 
 SOUND = filled(bound=Bound(0.05)).snapshot().bank
@@ -182,10 +180,10 @@ COUNT = len(SOUND.aliases)
     ids=lambda fields: next(iter(fields)),
 )
 def test_a_bank_whose_arrays_do_not_fit_is_refused(fields):
-    """Bytes that decode but hold what no compiled bank does are a typed error, and change nothing."""
+    """What no compiled bank holds is a typed error, wherever it comes from, and changes nothing."""
     bank = filled()
     with pytest.raises(pb.BadInput):
-        bank.load(changed(bank, **fields))
+        bank.take(changed(bank, **fields))
     assert bank.ask("how does topicaa work").answer == "topicaa"
 
 
@@ -194,6 +192,51 @@ def test_what_is_no_bytes_is_no_bank(data):
     """A typed error, whatever is handed over."""
     with pytest.raises(pb.BadInput):
         QuestionBank(Words()).load(data)
+
+
+def test_a_calibration_of_other_features_is_refused():
+    """One coefficient too few would make every question an error."""
+    bank = filled()
+    snapshot = bank.snapshot()
+    short = msgspec.structs.replace(snapshot.calibration.model, coefficients=(1.0,))
+    made = msgspec.structs.replace(snapshot.calibration, model=short)
+    with pytest.raises(pb.BadInput, match="coefficients"):
+        bank.take(msgspec.structs.replace(snapshot, calibration=made))
+
+
+def test_damaged_bytes_are_no_bank():
+    """Whichever bytes were changed, none are taken over."""
+    data = bytearray(filled().to_bytes())
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        damaged = data.copy()
+        damaged[int(rng.integers(len(data)))] ^= int(rng.integers(1, 256))
+        with pytest.raises(pb.BadInput):
+            QuestionBank(Words()).load(bytes(damaged))
+
+
+def test_a_question_is_either_answered_or_known_without_an_answer():
+    """It cannot be made the other before its wordings are removed; without any it is neither."""
+    bank = filled()
+    with pytest.raises(pb.BadInput, match="remove them first"):
+        bank.refuse("topicaa", ["is topicaa dangerous"])
+    bank.refuse("shoes", [])
+    bank.refuse("hats", ["do you sell hats"])
+    with pytest.raises(pb.BadInput, match="remove its wordings first"):
+        bank.add("hats", ["which hats do you sell"])
+    bank.remove("do you sell hats")
+    bank.add("hats", ["which hats do you sell"])
+    bank.add("shoes", ["which shoes do you sell"])
+    bank.calibrate()
+    assert bank.ask("which hats do you sell").answer == "hats"
+    assert bank.ask("which shoes do you sell").answer == "shoes"
+
+
+@pytest.mark.parametrize(("answer", "wordings"), [(None, ["how"]), ("", ["how"]), ("a", "how does it work")])
+def test_what_is_no_answer_or_no_list_is_refused(answer, wordings):
+    """A text is no list of its letters, and an answer has a name."""
+    with pytest.raises(pb.BadInput):
+        QuestionBank(Words()).add(answer, wordings)
 
 
 def test_an_embedder_that_fails_costs_unknown_wordings_only():

@@ -185,6 +185,42 @@ def test_a_judge_that_fails_costs_no_answer(caplog):
     assert ask(cache, "what is topicaa please now", None).value.tolist() == [0.0, 0.0]
 
 
+class Odd:
+    """A value that can neither be hashed nor compared."""
+
+    def __hash__(self):
+        raise ValueError("no hash")
+
+    def __eq__(self, _other):
+        raise ValueError("no comparison")
+
+
+def failing(*_arguments):
+    """Fail as what an application hands over might."""
+    raise RuntimeError("down")
+
+
+def test_whatever_fails_beside_the_answer_costs_no_answer():
+    """A value that cannot be compared, a veto, a policy and a verifier that raise: the answer is given."""
+    policy = fixed(0.8)
+    for options in ({}, {"vetoes": [("mine", failing)]}, {"policy": failing}, {"verifier": failing}, {"same": failing}):
+        cache = SemanticCache(Words(), **{"policy": lambda: policy, **options})
+        for question in ("what is topicaa please", "what is topicaa please now"):
+            value = Odd()
+            assert ask(cache, question, value).value is value or cache.ask(question, failing).is_hit
+
+
+def test_a_mark_behind_a_number_is_part_of_the_question():
+    """A factorial and a square are other questions than the number; other punctuation at the end says nothing."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(1.0))
+    ask(cache, "what is 5 in words?", "five")
+    ask(cache, "what is the value of 5?", "five")
+    assert ask(cache, "What is the value of 5", "?").is_hit
+    assert ask(cache, "what is the value of 5!?", "120").value == "120"
+    assert ask(cache, "what is the value of 5\u00b2", "25").value == "25"
+    assert ask(cache, "what is the value of 52", "52").value == "52"
+
+
 def test_values_of_different_types_are_different_answers():
     """``1`` and ``True`` are equal to Python, not to whoever asked."""
     cache = SemanticCache(Words(), policy=lambda: fixed(0.999))

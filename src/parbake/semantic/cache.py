@@ -96,7 +96,7 @@ class SemanticCache(Generic[T]):
 
     def ask(self, question: str, answer: Callable[[str], T], *, scope: Scope = EVERYONE) -> Reply[T]:
         """Return what is stored, or ``answer(question)``; errors of ``answer`` pass through and store nothing."""
-        look = self._look(question, scope)
+        look = self._looked(question, scope)
         hit = _hit(look)
         return self._learned(question, look, answer(question)) if hit is None else hit
 
@@ -104,7 +104,7 @@ class SemanticCache(Generic[T]):
         self, question: str, answer: Callable[[str], Awaitable[T]], *, scope: Scope = EVERYONE
     ) -> Reply[T]:
         """The same for a coroutine function; the embedding, the lookup and ``same`` run in a thread."""
-        look = await asyncio.to_thread(self._look, question, scope)
+        look = await asyncio.to_thread(self._looked, question, scope)
         hit = _hit(look)
         return await asyncio.to_thread(self._learned, question, look, await answer(question)) if hit is None else hit
 
@@ -122,6 +122,13 @@ class SemanticCache(Generic[T]):
         if scope not in self._shelves:
             self._shelves[scope] = Shelf(self._policy(), self._embedder.dimensions, self._capacity)
         return self._shelves[scope]
+
+    def _looked(self, question: str, scope: Scope) -> _Look[T]:
+        try:
+            return self._look(question, scope)
+        except Exception:  # noqa: BLE001 - a veto, a policy, an embedder: the question can still be answered
+            _log.exception("the cache could not be asked; the question is answered afresh")
+            return _Look("cache_failed")
 
     def _look(self, question: str, scope: Scope) -> _Look[T]:
         # A question that is vetoed against its own wording can be matched with none.
@@ -160,6 +167,13 @@ class SemanticCache(Generic[T]):
         return _Look(reason or "", shelf, place, match, vector)
 
     def _learned(self, question: str, look: _Look[T], value: T) -> Reply[T]:
+        try:
+            return self._learn(question, look, value)
+        except Exception:  # noqa: BLE001 - whatever the answer's own comparison or a policy raises, there is an answer
+            _log.exception("an answer could not be stored; it is given all the same")
+            return Reply(value, look.reason, look.match)
+
+    def _learn(self, question: str, look: _Look[T], value: T) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
         shelf = look.shelf
         if shelf is None or look.vector is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 import threading
@@ -18,6 +19,7 @@ from parbake.semantic.arrays import unit_rows
 from parbake.semantic.bank import Matcher, compile_with_head
 from parbake.semantic.calibrate import Bound, Calibration, calibrate
 from parbake.semantic.explorations import Explorations
+from parbake.semantic.features import FEATURES
 from parbake.semantic.policy import CalibratedPolicy, Match, Policy
 from parbake.semantic.scope import Scope, Verifier, verified
 from parbake.semantic.text import normalize, unusable
@@ -25,6 +27,7 @@ from parbake.semantic.verdict import BankSnapshot, Explanation, Near, Verdict
 from parbake.semantic.veto import VETOES, Veto, veto
 
 _log = logging.getLogger(__name__)
+DIGEST = 16
 
 
 class QuestionBank:
@@ -83,6 +86,17 @@ class QuestionBank:
         Raises:
             BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
         """
+        if not answer or not isinstance(answer, str):
+            raise BadInput(f"answer={answer!r}: expected its name", field="answer")
+        if answer in self._unanswered:
+            raise BadInput(
+                f"{answer!r} is known as a question without an answer; remove its wordings first", field="answer"
+            )
+        self._add(answer, wordings, vectors)
+
+    def _add(self, answer: str, wordings: Iterable[str], vectors: Any) -> None:
+        if isinstance(wordings, str):
+            raise BadInput(f"wordings={wordings[:60]!r}: expected a list of texts, not one", field="wordings")
         texts = list(wordings)
         for text in texts:
             if reason := unusable(text):
@@ -99,9 +113,12 @@ class QuestionBank:
         """Add wordings of a question that the bank is to know and has no answer to.
 
         It is refused as ``unanswered``, and so is what lies nearer to it than to an answer; otherwise as :meth:`add`.
+        When its last wording is removed it is known no more.
         """
-        self.add(question, wordings, vectors=vectors)
-        self._unanswered.add(question)
+        if any(answer == question for answer, _ in self._aliases) and question not in self._unanswered:
+            raise BadInput(f"{question!r} has wordings as an answer; remove them first", field="question")
+        self._add(question, wordings, vectors)
+        self._unanswered |= {question} & {answer for answer, _ in self._aliases}
 
     def remove(self, wording: str) -> int:
         """Remove a wording wherever it stands, at once; returns how many were removed."""
@@ -111,6 +128,7 @@ class QuestionBank:
             removed = len(self._aliases) - len(kept)
             self._aliases = [self._aliases[i] for i in kept]
             self._vectors = [self._vectors[i] for i in kept]
+            self._unanswered &= {answer for answer, _ in self._aliases}
         if removed:
             self._current = self._compiled(self._current[1])
         return removed
@@ -182,7 +200,11 @@ class QuestionBank:
             return False
         if not self.explorations.note(question, match.answer, shopper):
             return False
-        self.add(match.answer, [question])
+        try:
+            self.add(match.answer, [question])
+        except Exception:  # noqa: BLE001 - what cannot be embedded now may be asked again
+            _log.exception("a question could not become a wording")
+            return False
         return True
 
     def snapshot(self) -> BankSnapshot:
@@ -193,8 +215,9 @@ class QuestionBank:
         )
 
     def to_bytes(self) -> bytes:
-        """The same in msgpack."""
-        return msgspec.msgpack.encode(self.snapshot())
+        """The same in msgpack, behind the digest by which :meth:`load` knows damaged bytes."""
+        packed = msgspec.msgpack.encode(self.snapshot())
+        return _digest(packed) + packed
 
     def load(self, data: bytes) -> None:
         """Take over what :meth:`to_bytes` wrote, scope and bound with it.
@@ -202,9 +225,11 @@ class QuestionBank:
         Raises:
             BadInput: the bytes are none of it; the bank stays as it was.
         """
+        if not isinstance(data, bytes | bytearray) or data[:DIGEST] != _digest(data[DIGEST:]):
+            raise BadInput("this is no question bank, or it was cut or changed", field="data")
         try:
-            self.take(msgspec.msgpack.decode(data, type=BankSnapshot))
-        except (msgspec.DecodeError, TypeError) as error:
+            self.take(msgspec.msgpack.decode(data[DIGEST:], type=BankSnapshot))
+        except (msgspec.DecodeError, ValueError) as error:
             raise BadInput(f"this is no question bank: {error}", field="data") from error
 
     def take(self, found: BankSnapshot) -> None:
@@ -219,6 +244,11 @@ class QuestionBank:
             raise BadInput(
                 f"the bank's vectors have {matcher.dimensions} dimensions, the embedder's {self._embedder.dimensions}",
                 field="data",
+            )
+        model = found.calibration.model if found.calibration else None
+        if model is not None and len(model.coefficients) != len(FEATURES):
+            raise BadInput(
+                f"the calibration has {len(model.coefficients)} coefficients, not {len(FEATURES)}", field="data"
             )
         vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), matcher.dimensions)
         with self._lock:
@@ -279,3 +309,7 @@ class QuestionBank:
             unanswered = [place for place, answer in enumerate(bank.answers) if answer in self._unanswered]
             calibration = calibrate(head, self.bound, model_hash=self._model, unanswered=unanswered)
         return Matcher(bank), calibration
+
+
+def _digest(packed: bytes) -> bytes:
+    return hashlib.blake2b(packed, digest_size=DIGEST).digest()

@@ -14,6 +14,7 @@ _EDGES = " .,;:!?\"'()[]¿¡"
 _INVISIBLE = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0))
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
+_RAISED = ("<super>", "<sub>", "<fraction>")
 _FEWEST_LETTERS = 3
 _COMBINED = {"HIRAGANA", "KATAKANA", "CJK", "HANGUL"}  # written together in one word
 
@@ -24,15 +25,28 @@ def visible(text: str) -> str:
     Rules on wording look at this form, so that neither full-width letters nor zero-width characters pass them by.
     """
     if not text.isascii():
-        text = "".join(_seen(c) for c in unicodedata.normalize("NFKC", text))
+        text = "".join(_seen(c) for c in "".join(map(_compatible, unicodedata.normalize("NFC", text))))
     elif not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
     return " ".join(text.split()).casefold()
 
 
 def normalize(text: str) -> str:
-    """The form in which texts are compared exactly: what is visible, without the punctuation at its ends."""
-    return visible(text).strip(_EDGES)
+    """The form in which texts are compared exactly: what is visible, without the punctuation at its ends.
+
+    A mark behind a number stays: ``5!`` asks for another thing than ``5``.
+    """
+    plain = visible(text)
+    short = plain.strip(_EDGES)
+    behind = plain.rstrip("?. ")
+    return f"{short}!" if behind.endswith("!") and short[-1:].isdigit() else short
+
+
+def _compatible(character: str) -> str:
+    """NFKC of one character, but for what stands higher, lower or in a fraction: a square is no second digit."""
+    if unicodedata.decomposition(character).startswith(_RAISED):
+        return character
+    return unicodedata.normalize("NFKC", character)
 
 
 def _seen(character: str) -> str:

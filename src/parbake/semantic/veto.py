@@ -27,6 +27,18 @@ _STATE = re.compile(
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
     r"|\bwhere(?:'s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
+# What only this customer's record says; how to change it is a question for everybody.
+_RECORD = (
+    r"(?:balance|address|e-?mail|phone|number|name|plan|subscription|points|bills?|orders?|purchases?|cart|basket"
+    r"|history|invoices?|payments?|limit|salary|appointments?|data|password)"
+)
+_OWN_RECORD = re.compile(
+    r"^(?:what(?:'s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me|list|read)"
+    rf"(?: all)?(?: of)? my (?:\w+ ){{0,2}}{_RECORD}\b"
+    r"|\bdid i (?:ever |already |just |last )?(?:order|buy|spend|pay|return|earn|say|ask|tell|book)\b"
+    r"|\bhave i (?:ever |already |just )?(?:ordered|bought|spent|paid|returned|earned|said|asked|told|booked)\b"
+    r"|\bdo i (?:still )?owe\b|\bdo you (?:know|remember) my\b|\bwho am i\b"
+)
 _LIVE = re.compile(
     r"\b(?:in stock|out of stock|sold out|available|availability|price|prices|cheap(?:er|est)?|discount(?:s|ed)?|sale"
     r"|promotions?|promo code|deals?|coupons?|delivery date|arrival date|when will .* (?:arrive|be delivered))\b"
@@ -65,7 +77,7 @@ def depends_on_context(question: str, alias: str) -> bool:  # noqa: ARG001 - eve
 
 def asks_for_own_state(question: str, alias: str) -> bool:  # noqa: ARG001 - as above
     """Whether it asks about this customer's own order, parcel, refund or account."""
-    return bool(_STATE.search(question))
+    return bool(_STATE.search(question) or _OWN_RECORD.search(question))
 
 
 def asks_for_live_data(question: str, alias: str) -> bool:
@@ -100,7 +112,7 @@ def is_personal(text: str) -> bool:
     Such a text never enters a bank that others are answered from.
     """
     plain = visible(text)
-    return bool(_PERSONAL.search(plain) or _STATE.search(plain))
+    return bool(_PERSONAL.search(plain) or _STATE.search(plain) or _OWN_RECORD.search(plain))
 
 
 VETOES: tuple[Veto, ...] = (
