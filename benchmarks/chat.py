@@ -1,8 +1,8 @@
 """FAQ hits over HTTP: wordings nobody logged, and known ones; no memory of embeddings, one thread; beside bare replies.
 
 The server is the product's own, with the generated shop prepared once in a temporary folder. Every question is embedded
-anew, in int8 unless ``ENCODER=float32``. Beside it, in the same run, ``GET /healthz`` on the same connection: what the HTTP
-stack itself takes.
+anew, in int8 unless ``ENCODER=float32``. Beside it, in the same run, ``GET /healthz`` on the same connection: what the
+HTTP stack itself takes.
 """
 
 from __future__ import annotations
