@@ -39,7 +39,7 @@ def worth_of_a_second(policy: PerKey, judged: range, predictor: Predictor, hits:
     The greatest that is tried where none is enough. ``policy`` states the prices otherwise.
     """
     past = policy.past
-    before = range(max(1, judged.start - max(1, len(judged) // 2)), judged.start)
+    before = range(max(judged.start // 2, judged.start - len(judged), 1), judged.start)
     trial = PerKey(Activity(past.log, past.windows), policy.prices, predictor, (before.start,))
 
     def keeps(second: float) -> bool:
