@@ -18,7 +18,7 @@ from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
-from parbake.costs import Cost, CostBook, Owned, costs
+from parbake.costs import NOBODY, Cost, CostBook, Owned, costs
 from parbake.duration import Duration, seconds
 from parbake.engine import Engine
 from parbake.errors import BadInput, ForeignSource, ParbakeError
@@ -276,7 +276,8 @@ class App:
 
         Raises :class:`BadInput` without a ledger, or where nobody has asked for the task yet.
         """
-        return await self.engine.adopted.make(self.engine.plan(task), prices, hits=hits)
+        plan = self.engine.plan(task)
+        return await self.engine.adopted.make(plan, prices, hits=hits, listed=await self.engine.batch.listed(plan))
 
     async def adopt(self, task: Stored, decision: Decision) -> AdoptedPlan:
         """Follow a plan from the task's next run on."""
@@ -311,7 +312,7 @@ class App:
         return await asyncio.to_thread(lambda: list(charges(ledger, book or self.book, owners, since=since)))
 
     async def _owners(self) -> dict[str, Owned]:
-        owners = {task.name: Owned(task.contract.owner if isinstance(task, Stored) else "") for task in self.tasks}
+        owners = {task.name: Owned(task.contract.owner if isinstance(task, Stored) else NOBODY) for task in self.tasks}
         for plan in self.engine.plans.values():
             if plan.is_planned:
                 strategy = (await self.engine.adopted.current(plan)).strategy

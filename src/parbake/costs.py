@@ -162,7 +162,8 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
         if line.is_waste:
             of["wasted"] += int(line.used["rows"])
             continue
-        of.update({**line.used, "usd": line.usd})
+        calls = 0 if line.kind == "tokens" else line.used["calls"]
+        of.update({**line.used, "calls": calls, "usd": line.usd})
         unpriced[line.task, line.lane] |= {line.unpriced} - {""}
     for task, count in ledger.serves(since=since).items():
         sums[task, "serve"].update({"serves": count, "usd": count * book.serve})

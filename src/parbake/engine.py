@@ -66,7 +66,8 @@ class Engine:
             silence_limit_s=app.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
-        self.realtime = Realtime(self.resolver, self.store, self.plans)
+        tell = self.ledger.live if self.ledger else None
+        self.realtime = Realtime(self.resolver, self.store, self.plans, tell)
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
         heard = self.binder.heard
         known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}

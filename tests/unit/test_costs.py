@@ -1,9 +1,12 @@
 """What a task used, priced by a dated book: all of it attributed, and what has no price named."""
 
 import asyncio
+import contextlib
 import csv
 import datetime as dt
 import json
+import os
+import sqlite3
 import time
 
 import msgspec
@@ -76,7 +79,9 @@ async def test_all_that_is_spent_is_attributed(shop):
     await shop.close()
     rows = {(row.task, row.lane): row for row in await shop.costs(book())}
     tokens = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
-    assert rows["said", "realtime"].usd == pytest.approx(tokens)
+    said_usd = rows["said", "realtime"]
+    assert said_usd.usd == pytest.approx(tokens + said_usd.cpu_s)
+    assert (said_usd.calls, said_usd.cpu_s > 0, said_usd.owner) == (1, True, "nobody")
     batch = rows["text", "batch"]
     assert (batch.rows, batch.wasted, batch.output, batch.owner) == (3, 0, 300, "content")
     assert batch.usd == pytest.approx(3 * tokens + batch.cpu_s)
@@ -177,6 +182,27 @@ async def test_rows_add_up_by_owner_lane_and_task(shop):
         summed(rows, "weekday")
 
 
+async def test_what_processes_of_an_executor_spend_is_recorded(tmp_path, monkeypatch):
+    """Each process writes what its partition used before it answers, so that nothing is lost when it ends."""
+    (tmp_path / "spread_app.py").write_text(SPREAD.replace("FOLDER", str(tmp_path)))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    done = await asyncio.to_thread(invoke, "spread_app", "materialize", "spread_app:app", "text", "--processes", "2")
+    assert done.exit_code == 0, done.output
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as connection:
+        (found,) = connection.execute("SELECT SUM(calls), SUM(output) FROM hourly WHERE kind = 'tokens'")
+    assert found == (60, 60_000)
+
+
+async def test_a_damaged_ledger_is_no_empty_one(shop):
+    """What cannot be read is an error, not a cost of nothing."""
+    await shop.close()
+    path = shop.ledger_path
+    path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * 40_000)
+    with pytest.raises(pb.StoreError, match="cannot be read"):
+        await shop.costs(book())
+
+
 async def test_without_a_ledger_nothing_is_known(world):
     """An app that keeps no ledger has no costs to show."""
     assert await world.app(pb.Registry()).costs() == []
@@ -199,6 +225,26 @@ def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
         read_book(path, today=TODAY)
 
 
+SPREAD = """
+import parbake as pb
+tasks = pb.Registry()
+
+class Writer:
+    name = "writer"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield pb.Delta("", pb.Usage(10, 1_000, 0))
+
+def names() -> list[str]:
+    return [f"n{n}" for n in range(60)]
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="text",
+                refresh=pb.every("20m"), keys=names)
+async def text(name: str, *, writer: pb.Resource[pb.Generator]) -> str:
+    return "".join([d.text async for d in writer.stream(pb.Prompt("", (), (), name), max_tokens=1, timeout_s=1)])
+
+app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db", resources={pb.Generator: Writer()})
+"""
 MODULE = """
 import parbake as pb
 tasks = pb.Registry()

@@ -79,7 +79,7 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
 
 def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
     """Its trigger, the plan's strategy, the mean chance of its keys and the threshold stand in its row."""
-    ledger.run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), 0.4, 0.05))
+    ledger.run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), p_hat=0.4, theta=0.05))
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         (found,) = connection.execute("SELECT trigger, plan, p_hat, theta FROM spending")
@@ -113,6 +113,32 @@ def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
     counters.served("faq", b"\x01", "fresh", "batch", 0.001)
     ledger.close()
     assert ledger.serves() == {"faq": 6}
+
+
+def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
+    """A locked file loses nothing: rows, sums and serves come with the next flush that succeeds."""
+    right, failures = recording.write, []
+
+    def locked(*arguments):
+        failures.append(arguments)
+        raise sqlite3.OperationalError("database is locked")
+
+    monkeypatch.setattr(recording, "write", locked)
+    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+    ledger._counters.served("faq", b"k", "fresh", "batch", 0.001)
+    ledger.settle()
+    assert failures
+    monkeypatch.setattr(recording, "write", right)
+    ledger.settle()
+    assert ([row[5] for row in ledger.hourly()], ledger.serves()) == ([1], {"faq": 1})
+
+
+def test_settling_waits_for_what_was_noted(ledger):
+    """It is in the file when the call returns."""
+    for number in range(1, 4):
+        ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+        ledger.settle()
+        assert [row[5] for row in ledger.hourly()] == [number]
 
 
 async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):

@@ -51,7 +51,7 @@ async def test_nothing_stored_is_served_until_it_is_cleared(counter):
     """Every read computes, whatever is stored; afterwards nothing from before the clearing is ever served."""
     app, value = counter.app, counter.value
     assert [(await app.serve(value, "a")).value for _ in range(3)] == [1, 1, 1]
-    entry = await app.complain(value, "told 30 days,\nit was 14", age_s=120.0)
+    entry = await app.complain(value, "told 30\x1b days,\nit was 14", age_s=120.0)
     assert (entry.reason, entry.sla_s) == ("told 30 days, it was 14", 60.0)
     assert [(await app.serve(value, "a")).lane for _ in range(3)] == ["realtime"] * 3
     assert counter.computed == 4

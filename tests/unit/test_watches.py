@@ -99,7 +99,9 @@ async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_ba
     assert (adopted.strategy, adopted.reason) == (strategies.REAL_TIME, one.reason)
     assert await shop.triggers(book=book) == [], "what was applied is not proposed again"
     assert await shop.apply(one) == adopted, "nor adopted twice"
-    assert await shop.unadopt(shop.liked) == ALL
+    back = await shop.unadopt(shop.liked)
+    assert (back.strategy, back.adopted_at) == (strategies.ALL, world.clock.now())
+    assert await shop.triggers(book=book) == [], "days from before the rollback were judged already"
 
 
 @pytest.mark.parametrize(("batch", "request_", "is_dearer"), [(10**6, 10, True), (10**5, 10_000, False)])

@@ -39,6 +39,8 @@ def costs(
     """Show what was spent: measured CPU seconds and tokens, priced by a book."""
     must_be_writable(csv=csv, parquet=parquet, focus=focus)
     application = load(app).app
+    if application.ledger_path is None:
+        raise BadInput(f"{app} keeps no ledger, so nothing is known: give it App(ledger=...)", field="APP")
     book = application.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
 
     async def look() -> tuple[list[Cost], list[dict[str, Any]]]:

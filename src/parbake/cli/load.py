@@ -74,6 +74,16 @@ def found_at(where: str) -> Any:
     return found
 
 
+def keeps(app: App) -> App:
+    """Return an app whose store outlives this command; raises :class:`BadInput` for one that keeps all in memory."""
+    if app.store_url == "memory://":
+        raise BadInput(
+            "this app's store is memory://: what a command changes there is gone when it ends; give it another store",
+            field="store",
+        )
+    return app
+
+
 def load(where: str) -> HttpApp:
     """Return the HTTP app at ``module:attribute``, or of the app there; see :func:`found_at`."""
     found = found_at(where)

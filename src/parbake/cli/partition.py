@@ -52,7 +52,11 @@ async def _perform(work: PartitionWork) -> PartitionDone:
     plan = engine.plans.get(work.task)
     if plan is None:
         raise UnknownTask(f"{work.task} is not among the tasks of {_process.name} here", field="task")
-    return await engine.batch.worker.perform(plan, work, _unheard)
+    try:
+        return await engine.batch.worker.perform(plan, work, _unheard)
+    finally:
+        if engine.ledger is not None:  # this process may end with its run, and what it spent was spent
+            await asyncio.to_thread(engine.ledger.settle)
 
 
 async def _unheard(_keys: int, _took_s: float) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from parbake.cli.files import must_be_writable, write
 from parbake.duration import seconds
 from parbake.errors import BadInput, MissingDependency
-from parbake.planner.strategies import ALL
+from parbake.planner.strategies import ALL, REAL_TIME
 
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
@@ -62,6 +62,9 @@ def plan(
     from parbake.pictures import must_be_picture
     from parbake.planner.front import draw
 
+    for name, path in (("json", json), ("picture", picture)):
+        if path is not None and path.resolve() == log.resolve():
+            raise BadInput(f"--{name} {path}: this is the log itself", field=name)
     must_be_writable(json=json, picture=picture)
     if picture is not None:
         must_be_picture(picture)
@@ -164,14 +167,17 @@ def index(plan: Plan, name: str) -> float:
 def words(plan: Plan) -> list[str]:
     """The recommendation in plain words."""
     volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", _span(plan.width)
-    beats = "and beats" if plan.requests_a_day > volume else "and does not beat"
+    everything, none = (_money(plan.outcomes[name].per_day) for name in (ALL, REAL_TIME))
     lines = [
         f"recommended: {plan.recommended}",
         f"because: {plan.reason}",
-        f"break-even volume: {volume:,.0f} requests a day; precompute all has {here} {beats} real-time"
+        f"break-even volume: {volume:,.0f} requests a day; here are {here}, "
+        f"for which precompute all costs ${everything} a day and real-time ${none}"
         if plan.outcomes[ALL].ahead
         else "break-even volume: not known, as no key was known before it was asked for",
-        f"threshold: compute a key ahead if a request within {ahead} is likelier than {plan.prices.theta():.2%}",
+        f"threshold: compute a key ahead if a request within {ahead} is likelier than {plan.theta:.2%}"
+        if plan.theta < 1
+        else "threshold: no key is worth computing ahead at these prices, however likely it is asked for",
     ]
     if math.isfinite(plan.flip):
         lines.append(f"price flip: were computing on request {plan.flip:.3g}x cheaper, real-time would win")
@@ -204,7 +210,7 @@ def as_json(plan: Plan) -> dict[str, Any]:
         "recommended": plan.recommended, "reason": plan.reason, "best_simple": plan.best_simple, "strategies": rows,
         "gates": gates, "bound_usd_per_day": plan.bound, "requests_per_day": plan.requests_a_day, "keys": plan.keys,
         "window_s": plan.width, "break_even_requests_per_day": plan.break_even,
-        "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.prices.theta(),
+        "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.theta,
         "hits_asked_for": plan.hits, "second_for_hits": plan.second, "assumed": list(plan.assumed),
         "notes": list(plan.notes), "front": plan.front,
     }  # fmt: skip

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, stored
+from parbake.cli.load import AppName, keeps, load, stored
 from parbake.cli.materialize import TaskName
 from parbake.cli.plan import show
 from parbake.errors import BadInput
@@ -45,6 +45,8 @@ def planned(
     if hits is not None and prices is None:
         raise BadInput("--hits needs --prices, which the new plan is made at", field="prices")
     application = load(app).app
+    if adopt or rollback:
+        keeps(application)
     asyncio.run(_work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback))
 
 

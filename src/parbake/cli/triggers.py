@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, load
+from parbake.cli.load import AppName, keeps, load
 from parbake.costs import read_book
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, read_prices
@@ -41,6 +41,8 @@ def triggers(
     book = None if costs is None else read_book(costs, today=today)
     stated = dict(_stated(one, today) for one in prices or [])
     application = load(app).app
+    if apply:
+        keeps(application)
 
     async def work() -> list[Proposal]:
         try:

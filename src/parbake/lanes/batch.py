@@ -209,11 +209,18 @@ class BatchLane:
             elif isinstance(plan.task, ModelTask):
                 listed.fill([""], msgspec.msgpack.encode)
             elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
-                lister = filling(plan.task.list_keys, listed, plan, pick.keys if pick else None)
+                lister = filling(plan.task.list_keys, listed, plan, pick.wants if pick else None)
                 await self._computer.run(lister, (), context, {})
             else:
                 raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
             yield listed
+
+    async def listed(self, plan: Plan) -> int | None:
+        """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""
+        if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
+            return None
+        async with self._keys(plan, None, None, Context(lane="batch")) as keys:
+            return keys.total
 
     async def is_idle(self, plan: Plan) -> bool:
         """Whether the plan that a task follows computes nothing ahead."""

@@ -7,7 +7,7 @@ import dataclasses
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,16 +178,16 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
             yield error
 
 
-def filling(lister: Task, keys: KeyList, plan: Plan, only: Collection[bytes] | None = None) -> Task:
+def filling(lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bool] | None = None) -> Task:
     """A key lister that fills the list while its views are open, so that it may return an iterator.
 
-    ``only`` are the store bytes of the keys that are wanted, all by default.
+    ``wants`` says of a key's store bytes whether it is wanted; all are by default.
     """
     fn = lister.fn
 
     def is_wanted(key: Any) -> bool:
         try:
-            return only is None or plan.keys.place(key) in only
+            return wants is None or wants(plan.keys.place(key))
         except BadInput:
             return True  # the list says what is wrong with it
 
@@ -196,7 +196,7 @@ def filling(lister: Task, keys: KeyList, plan: Plan, only: Collection[bytes] | N
             raise BadInput(
                 f"{plan.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
             )
-        keys.fill(found if only is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
+        keys.fill(found if wants is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
         if keys.repeated:
             _log.warning(
                 "%s: keys= lists keys more than once (%d too many); each is computed and counted once",

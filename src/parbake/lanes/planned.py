@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 DAYS = 28
 KEPT = 20
+LISTED = "listed_keys"
+"""In a plan's evidence: how many keys were listed when it was made."""
 SECOND_FOR_HITS = "second_for_hits"
 """In a plan's evidence: what a second is taken to be worth beside its price, so that enough requests are hits."""
 
@@ -46,7 +48,7 @@ class AdoptedPlan(msgspec.Struct, frozen=True):
 
 
 class Pick(msgspec.Struct, frozen=True):
-    """What a plan computes ahead in one run: the store bytes of its ``keys``, ``None`` for all that are listed.
+    """What a plan computes ahead in one run: the store bytes of its ``keys``, or all that are listed ``but`` some.
 
     ``p_hat`` is the mean chance that the keys are asked for, ``theta`` the chance from which one is computed ahead;
     both ``None`` where keys were not chosen one by one.
@@ -54,8 +56,13 @@ class Pick(msgspec.Struct, frozen=True):
 
     strategy: str
     keys: Collection[bytes] | None
+    but: Collection[bytes] = ()
     p_hat: float | None = None
     theta: float | None = None
+
+    def wants(self, key: bytes) -> bool:
+        """Whether a listed key is computed ahead."""
+        return key not in self.but if self.keys is None else key in self.keys
 
 
 NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
@@ -87,15 +94,23 @@ class Plans:
         found = await self.history(plan)
         return found[0] if found else NO_PLAN
 
-    async def make(self, plan: Plan, prices: Prices, *, hits: float | None = None) -> Decision:
-        """Plan a task anew from its own requests; nothing is adopted. ``hits`` is the share that must be fresh.
+    async def make(
+        self, plan: Plan, prices: Prices, *, hits: float | None = None, listed: int | None = None
+    ) -> Decision:
+        """Plan a task anew from its own requests; nothing is adopted.
+
+        ``hits`` is the share that must be fresh, ``listed`` how many keys there are, those that never asked included.
 
         Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
         """
-        return await asyncio.to_thread(self._made, plan, prices, hits)
+        return await asyncio.to_thread(self._made, plan, prices, hits, listed)
 
     async def adopt(self, plan: Plan, decision: Decision) -> AdoptedPlan:
-        """Follow a decision from the next run on."""
+        """Follow a decision from the next run on; raises :class:`BadInput` for one that keeps no promise of hits."""
+        if not decision.keeps_hits:
+            raise BadInput(
+                f"{plan.name}: nothing keeps {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
+            )
         return await self.follow(plan, adoption(decision, self._clock.now()))
 
     async def follow(self, plan: Plan, adopted: AdoptedPlan) -> AdoptedPlan:
@@ -110,7 +125,8 @@ class Plans:
         def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
             if not kept:
                 raise UnknownResource(f"{plan.name} follows no adopted plan", field="task")
-            return kept[1:]
+            # It begins anew: days from before the rollback do not speak against it a second time.
+            return tuple(msgspec.structs.replace(one, adopted_at=self._clock.now()) for one in kept[1:2]) + kept[2:]
 
         found = await self._kept(plan).change(earlier)
         return found[0] if found else NO_PLAN
@@ -125,27 +141,33 @@ class Plans:
     def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Pick:
         from parbake.planner.upcoming import picks
 
-        log = self._requests(plan)
+        log = self._requests(plan, adopted.evidence.get(LISTED))
         prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
         prices = replace(prices, second=prices.second + adopted.evidence.get(SECOND_FOR_HITS, 0.0))
         chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
-        keys = {log.names[code] for code in chosen.tolist()}
-        return Pick(adopted.strategy, keys, p_hat, prices.theta())
+        named = len(log.names)
+        keys = {log.names[code] for code in chosen.tolist() if code < named}
+        if len(keys) == len(chosen):
+            return Pick(adopted.strategy, keys, (), p_hat, prices.theta())
+        # Keys that never asked all look alike: where they are worth it, so is every one that is listed.
+        asked: set[Any] = set(log.names)
+        return Pick(adopted.strategy, None, asked - keys, p_hat, prices.theta())
 
-    def _made(self, plan: Plan, prices: Prices, hits: float | None) -> Decision:
-        log = self._requests(plan)
+    def _made(self, plan: Plan, prices: Prices, hits: float | None, listed: int | None) -> Decision:
+        log = self._requests(plan, listed)
         from parbake.planner.plan import make
 
         return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False, hits=hits)
 
-    def _requests(self, plan: Plan) -> RequestLog:
+    def _requests(self, plan: Plan, listed: float | None) -> RequestLog:
         if self._log is None:
             raise BadInput(f"{plan.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
         try:
             from parbake.planner.upcoming import from_minutes
         except ImportError as missing:
             raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
-        return from_minutes(self._log.requests(plan.name, days=DAYS), now=self._clock.now())
+        rows = self._log.requests(plan.name, days=DAYS)
+        return from_minutes(rows, now=self._clock.now(), population=None if listed is None else int(listed))
 
     def _kept(self, plan: Plan) -> Noted[tuple[AdoptedPlan, ...]]:
         return Noted(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
@@ -159,8 +181,10 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
         "best_simple_usd_per_day": best.per_day,
         "requests_per_day": decision.requests_a_day,
         "flip_factor": decision.flip,
-        "theta": decision.prices.theta(),
+        "theta": decision.theta,
     }
+    if decision.population:
+        evidence[LISTED] = decision.keys
     if decision.hits is not None:
         evidence |= {"hits_asked_for": decision.hits, SECOND_FOR_HITS: decision.second}
     return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)

@@ -40,7 +40,8 @@ class Quarantines:
             raise BadInput(
                 f"{plan.name} is a model: what is built with it needs it; roll it back instead", field="task"
             )
-        said = " ".join(reason.split())[:LONGEST_REASON] or "a complaint"
+        visible = "".join(c if c.isprintable() else " " for c in reason)  # it is shown in terminals
+        said = " ".join(visible.split())[:LONGEST_REASON] or "a complaint"
         sla_s = plan.contract.freshness_sla_s
         shorter = max(LEAST_SLA_S, TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
         now = self._clock.now()

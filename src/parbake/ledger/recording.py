@@ -12,7 +12,6 @@ import logging
 import queue
 import sqlite3
 import threading
-from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 from parbake.errors import StoreError
 from parbake.lanes.planned import Pick
-from parbake.ledger.rows import Entry, prepare, trim, write
+from parbake.ledger.rows import Entry, Pending, prepare, trim, write
 from parbake.ports import Clock, Usage
 from parbake.telemetry import Counters
 
@@ -43,7 +42,11 @@ class Ledger:
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
         self._stop = threading.Event()
+        self._asked = threading.Event()
+        self._written = threading.Condition()
+        self._pending = Pending()
         self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
+        self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
         self._flushes = 0
         self._connection = self._open()
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
@@ -91,19 +94,31 @@ class Ledger:
         """How slow the requests of the last seconds were, and whether a batch run was under way."""
         self._paces.put((is_batch_on, p95_s))
 
+    def live(self, task: str, seconds: float, cpu_s: float) -> None:
+        """Add up what live tasks and refines use: a row for each would cost as much as some of them."""
+        self._live.put((task, seconds, cpu_s))
+
+    def settle(self, *, timeout_s: float = 10.0) -> None:
+        """Wait until what was noted before this call is written; blocking."""
+        with self._written:
+            seen = self._flushes
+            self._asked.set()
+            self._written.wait_for(lambda: self._flushes > seen + 1 or self._stop.is_set(), timeout_s)
+
     def close(self) -> None:
         """Write what is left and stop."""
         self._stop.set()
+        self._asked.set()
         self._thread.join(timeout=10)
 
     def _note(self, *what: Any) -> None:
         self._queue.put(Entry(self._clock.now(), *what))
 
     def heat(self, task: str, *, minutes: int = 60) -> dict[bytes, int]:
-        """How often each key of a task was served in the last minutes; blocking."""
+        """How often each key of a task was served in the last minutes; blocking. Unknown is none."""
         since = int(self._clock.now() // 60) - minutes
         statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
-        return dict(self._read(statement, (task, since)))
+        return dict(self._read_or_nothing(statement, (task, since)))
 
     def requests(self, task: str, *, days: int) -> list[tuple[int, bytes, int]]:
         """(minute since the epoch, key, count) of the last days, in order of time; blocking."""
@@ -112,9 +127,10 @@ class Ledger:
         return self._read(statement, (task, since))
 
     def traffic(self, *, days: int) -> dict[int, int]:
-        """Requests per minute since the epoch, of the last days, all tasks together; blocking."""
+        """Requests per minute since the epoch, of the last days, all tasks together; blocking. Unknown is none."""
         since = int(self._clock.now() // 60) - days * 1440
-        return dict(self._read("SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute", (since,)))
+        statement = "SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute"
+        return dict(self._read_or_nothing(statement, (since,)))
 
     def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
         """(hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes, input, output, cached).
@@ -150,10 +166,18 @@ class Ledger:
         return self._read(statement, (int(since // 3600),))
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
+        """Raises :class:`StoreError`: what cannot be read is not nothing."""
         try:
             with contextlib.closing(sqlite3.connect(self._path, timeout=10)) as connection:
                 return connection.execute(statement, parameters).fetchall()
-        except sqlite3.Error:
+        except sqlite3.Error as error:
+            raise StoreError(f"the ledger {self._path} cannot be read ({error})", field="ledger") from error
+
+    def _read_or_nothing(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
+        try:
+            return self._read(statement, parameters)
+        except StoreError as error:
+            _log.error("%s; batch and event lane go on without it", error)
             return []
 
     def _open(self) -> sqlite3.Connection:
@@ -184,31 +208,46 @@ class Ledger:
 
     def _work(self) -> None:
         while True:
-            stopping = self._stop.wait(FLUSH_S)
+            self._asked.wait(FLUSH_S)
+            self._asked.clear()
+            stopping = self._stop.is_set()
             try:
                 self._flush(self._connection)
-            except sqlite3.Error:
-                _log.exception("the ledger could not be written; what it counts goes on")
+            except sqlite3.Error as error:
+                _log.error("the ledger could not be written and is tried again: %s", error)
+            with self._written:
+                self._flushes += 1
+                self._written.notify_all()
             if stopping:
                 self._connection.close()
                 return
 
     def _flush(self, connection: sqlite3.Connection) -> None:
-        rows, paces = list(_taken(self._queue)), defaultdict[bool, list[float]](list)
-        for is_on, p95_s in _taken(self._paces):
-            paces[is_on].append(p95_s)
-        heat = self._counters.drain_heat()
-        at = self._clock.now()
-        for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
-            rows.append(Entry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
-        self._flushes += 1
-        if not rows and not heat and not paces:
+        self._gather()
+        if not self._pending:
             return
         now = self._clock.now()
         with connection:
-            write(connection, rows, heat, paces, now)
+            write(connection, self._pending, now)
             if self._flushes % TRIM_EVERY == TRIM_AT:
                 trim(connection, now)
+        self._pending = Pending()  # it is written: until then it is kept
+
+    def _gather(self) -> None:
+        pending, at = self._pending, self._clock.now()
+        pending.rows += _taken(self._queue)
+        for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
+            pending.rows.append(Entry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
+        for is_on, p95_s in _taken(self._paces):
+            pending.paces[is_on].append(p95_s)
+        for task, seconds, cpu_s in _taken(self._live):
+            calls, before_s, before_cpu_s = pending.live.get(task, (0, 0.0, 0.0))
+            pending.live[task] = (calls + 1, before_s + seconds, before_cpu_s + cpu_s)
+        minute = int(at // 60)
+        for (task, key), (count, ahead) in self._counters.drain_heat().items():
+            known, known_ahead = pending.heat.get((minute, task, key), (0, 0))
+            pending.heat[minute, task, key] = (known + count, known_ahead + ahead)
+        pending.forget()
 
 
 def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:

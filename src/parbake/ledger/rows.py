@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 ENTRIES_KEPT = 200_000
+MOST_PENDING = 1_000_000
 DAYS_KEPT = 35
 MINUTES_A_DAY = 1440
 _SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
@@ -99,21 +101,39 @@ def prepare(connection: sqlite3.Connection) -> None:
         connection.execute(statement)
 
 
-def write(
-    connection: sqlite3.Connection,
-    rows: Iterable[Entry],
-    heat: Mapping[tuple[str, bytes], tuple[int, int]],
-    paces: Mapping[bool, Sequence[float]],
-    now: float,
-) -> None:
-    """Add rows, their sums, and the serves of this minute: how many per key, and how many of them from a batch run.
+@dataclass
+class Pending:
+    """What was noted and is not written yet.
 
-    ``paces`` are seconds that requests took, with and without a batch run under way.
+    ``heat`` counts serves by minute, task and key, and how many of them a batch run had made ready; ``paces`` are
+    seconds that requests took, with and without a batch run under way; ``live`` is what live tasks used: calls,
+    seconds, CPU seconds.
     """
-    minute = int(now // 60)
-    connection.executemany(_PACE, [(minute // 60, is_on, len(took), sum(took)) for is_on, took in paces.items()])
-    connection.executemany(_COUNT, [(minute, task, key, *counts) for (task, key), counts in heat.items()])
-    for row in rows:
+
+    rows: list[Entry] = field(default_factory=list)
+    heat: dict[tuple[int, str, bytes], tuple[int, int]] = field(default_factory=dict)
+    paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
+    live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.rows or self.heat or self.paces or self.live)
+
+    def forget(self) -> None:
+        """Where nothing can be written for long, the oldest goes."""
+        del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
+        for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
+            del self.heat[key]
+
+
+def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
+    """Add rows, their sums, and the serves by minute."""
+    hour = int(now // 3600)
+    connection.executemany(_PACE, [(hour, is_on, len(took), sum(took)) for is_on, took in pending.paces.items()])
+    connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
+    for task, (calls, seconds, cpu_s) in pending.live.items():
+        connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, 0, 0, 0))
+    for row in pending.rows:
         ended = _ended(connection, row) if row.is_run else None
         for entry in (ended, row) if ended else (row,):
             connection.execute(_INSERT, entry)

@@ -85,15 +85,26 @@ def _newton(design: Floats, target: Floats, ridge: float) -> Floats:
     weights[0] = np.log(rate / (1 - rate))
     penalty = np.full(len(weights), ridge)
     penalty[0] = 1e-6
+    loss = _loss(design, target, penalty, weights)
     for _ in range(STEPS):
         chance = sigmoid(design @ weights)
         gradient = design.T @ (target - chance) - penalty * weights
         curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
         step = np.linalg.solve(curvature, gradient)
-        weights += step * min(1.0, 2.0 / max(1e-12, float(np.abs(step).max())))
+        # Where few keys ask, a whole step may end beyond where the curve is flat: it is halved until it does help.
+        while (found := _loss(design, target, penalty, weights + step)) > loss and np.abs(step).max() > ENOUGH:
+            step = step / 2
+        if found > loss:
+            break
+        weights, loss = weights + step, found
         if float(np.abs(step).max()) < ENOUGH:
             break
     return weights
+
+
+def _loss(design: Floats, target: Floats, penalty: Floats, weights: Floats) -> float:
+    odds = design @ weights
+    return float((np.logaddexp(0.0, odds) - target * odds).sum() + 0.5 * (penalty * weights**2).sum())
 
 
 def sigmoid(logit: Floats) -> Floats:

@@ -133,20 +133,21 @@ def _parquet(path: Path, *, now: float, population: int | None) -> RequestLog:
         raise MissingDependency("Parquet needs: pip install 'parbake[plan]'", field="pyarrow") from missing
     try:
         table = pq.read_table(path)
+        for name in (KEY, TIMESTAMP):
+            if name not in table.column_names or table[name].null_count:
+                raise BadInput(f"{path}: column {name!r} is missing or has empty fields", field="log")
+        keys = table[KEY].cast(pa.string()).combine_chunks().dictionary_encode()
+        time, notes = _times(table[TIMESTAMP], path)
+        texts = table[SIGNAL].cast(pa.string()).to_pylist() if SIGNAL in table.column_names else None
     except (OSError, pa.ArrowException) as error:
         raise BadInput(f"{path}: {error}", field="log") from error
-    for name in (KEY, TIMESTAMP):
-        if name not in table.column_names or table[name].null_count:
-            raise BadInput(f"{path}: column {name!r} is missing or has empty fields", field="log")
-    keys = table[KEY].cast(pa.string()).combine_chunks().dictionary_encode()
-    time, notes = _times(table[TIMESTAMP], path)
-    signal = None
-    if SIGNAL in table.column_names:
-        texts = table[SIGNAL].cast(pa.string()).to_pylist()
-        signal = np.asarray([(text or "").strip().lower() not in NO for text in texts], dtype=np.bool_)
+    names = keys.dictionary.to_pylist()
+    if "" in names:
+        raise BadInput(f"{path}: a key is empty", field="key")
+    signal = None if texts is None else np.asarray([(text or "").strip().lower() not in NO for text in texts])
     return checked(
-        np.asarray(keys.indices, dtype=np.int32), time, signal, keys=len(keys.dictionary),
-        names=keys.dictionary.to_pylist(), now=now, population=population, notes=notes,
+        np.asarray(keys.indices, dtype=np.int32), time, signal, keys=len(names), names=names, now=now,
+        population=population, notes=notes,
     )  # fmt: skip
 
 
@@ -155,7 +156,7 @@ def _times(column: Any, path: Path) -> tuple[Any, tuple[str, ...]]:
 
     kind = column.type
     if pa.types.is_timestamp(kind):
-        seconds = np.asarray(column.cast(pa.timestamp("us", kind.tz)).cast(pa.int64())) / 1e6
+        seconds = np.asarray(column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())) / 1e6
         return seconds, () if kind.tz else _zone_notes({"none"})
     if pa.types.is_integer(kind) or pa.types.is_floating(kind):
         values = np.asarray(column, dtype=np.float64)

@@ -33,6 +33,8 @@ FEWEST_PAST, FEWEST_EVALUATED = 6, 4
 """Usable windows that must have passed, and that must be left to judge by."""
 MOST_WINDOWS = 50_000
 """So many take a minute or two to replay."""
+LEAST_GAIN = 0.002
+"""What choosing keys one by one must surely save to be worth the trouble, as a share of the cost."""
 EVALUATED = 0.5
 """The part of the log, its newest, on which strategies are judged."""
 SIMPLE = (REAL_TIME, ALL, LAZY)
@@ -57,6 +59,7 @@ class Plan:
     ``bound`` is what no policy can undercut, ``break_even`` the requests a day from which precomputing all beats
     real-time, ``flip`` how many times cheaper request-time computing must become to beat what is recommended. ``hits``
     is the share that was asked for, and ``second`` what a second is taken to be worth for it, beside its price.
+    ``population`` says that ``keys`` counts those that never asked.
     """
 
     prices: Prices
@@ -77,6 +80,17 @@ class Plan:
     front: list[Point] = field(default_factory=list)
     hits: float | None = None
     second: float = 0.0
+    population: bool = False
+
+    @property
+    def theta(self) -> float:
+        """The chance from which a key is computed ahead, with what a second is taken to be worth for the hits."""
+        return replace(self.prices, second=self.prices.second + self.second).theta()
+
+    @property
+    def keeps_hits(self) -> bool:
+        """Whether what is recommended keeps the share of hits that was asked for."""
+        return self.hits is None or kept(self.outcomes[self.recommended], self.hits)
 
 
 @dataclass(slots=True)
@@ -139,9 +153,9 @@ class Study:
 
 
 def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
-    """Adopt only if the one-sided 95 % bound of the cost ratio is below 1, by users resampled in pairs."""
+    """Adopt only if the one-sided 95 % bound of the cost ratio is surely below 1, by users resampled in pairs."""
     ratio = resampler.ratio(candidate.cost, simple.cost)
-    return Gate(candidate.name, simple.name, ratio, max(ratio.value, ratio.upper) < 1.0)
+    return Gate(candidate.name, simple.name, ratio, max(ratio.value, ratio.upper) < 1.0 - LEAST_GAIN)
 
 
 def make(
@@ -221,17 +235,17 @@ def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *
         reason=reason, gates=gates, requests_a_day=lazy.requests / lazy.days,
         break_even=_break_even(outcomes[ALL], study.prices), flip=_flip(outcomes[chosen], study.prices),
         keys=study.log.keys, width=study.windows.width, notes=study.log.notes,
-        assumed=(PER_KEY_EVENTS,) if is_assumed else (), hits=hits,
+        assumed=(PER_KEY_EVENTS,) if is_assumed else (), hits=hits, population=study.log.population,
     )  # fmt: skip
 
 
 def _promised(outcome: Outcome, hits: float | None) -> str:
     if hits is None:
         return ""
-    share = outcome.share(outcome.fresh_hits)
+    share, asked = f"{outcome.share(outcome.fresh_hits):.2%}", f"{100 * hits:g} %"
     if kept(outcome, hits):
-        return f"; of those that keep the {hits:.1%} of hits that were asked for (it has {share:.1%})"
-    return f"; nothing keeps the {hits:.1%} of hits that were asked for (it has {share:.1%})"
+        return f"; only what keeps the {asked} of hits that were asked for is compared (it has {share})"
+    return f"; nothing keeps the {asked} of hits that were asked for (it has {share})"
 
 
 def _blind(doubts: Sequence[str]) -> str:

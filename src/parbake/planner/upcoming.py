@@ -16,9 +16,10 @@ from parbake.planner.replay import Windows
 MINUTE = 60.0
 
 
-def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float) -> RequestLog:
+def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, population: int | None = None) -> RequestLog:
     """A request log from counts per minute since the epoch and key; a minute's requests are spread evenly over it.
 
+    ``population`` is how many keys there are; where more have asked than that, those that have.
     Raises :class:`parbake.errors.BadInput` where there was no request.
     """
     codes: dict[bytes, int] = {}
@@ -33,7 +34,8 @@ def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float) -> Reque
     time = np.repeat(np.array(minutes, dtype=np.float64) * MINUTE, times) + MINUTE * (place + 0.5) / np.repeat(
         times, times
     )
-    return checked(key, time, keys=len(codes), names=tuple(codes), now=now)
+    everybody = None if population is None else max(population, len(codes))
+    return checked(key, time, keys=len(codes), names=tuple(codes), now=now, population=everybody)
 
 
 def until(log: RequestLog, width: float, now: float) -> Windows:
@@ -44,9 +46,10 @@ def until(log: RequestLog, width: float, now: float) -> Windows:
     usable[0] = log.time[0] <= edges[0] + width / 2
     for begin, end in log.left_out:
         usable[max(0, int((begin - edges[0]) // width)) : int((end - edges[0]) // width) + 1] = False
-    known = np.full(log.keys, count, dtype=np.int32)
+    known = np.full(log.keys, 0 if log.population else count, dtype=np.int32)
     keys, rows = np.unique(log.key, return_index=True)
-    known[keys] = np.minimum((log.time[rows] - edges[0]) // width + 1, count)
+    if not log.population:
+        known[keys] = np.minimum((log.time[rows] - edges[0]) // width + 1, count)
     return Windows(float(edges[0]), width, np.searchsorted(log.time, edges), usable, known)
 
 

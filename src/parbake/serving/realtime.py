@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -18,16 +18,21 @@ from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within, check_live, live_arguments
 from parbake.serving.compute import Computer
+from parbake.serving.meter import metering
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
 from parbake.tasks import LiveTask, Refine, Task
+
+Used = Callable[[str, float, float], None]
+"""Hears of a computation at request time: the task, its seconds, and its CPU seconds."""
 
 
 class Realtime:
     """Runs the tasks that keep nothing."""
 
-    def __init__(self, resolver: Resolver, store: Store, plans: Mapping[str, Plan]) -> None:
-        """Share the resolver's computer and plans."""
+    def __init__(self, resolver: Resolver, store: Store, plans: Mapping[str, Plan], tell: Used | None = None) -> None:
+        """Share the resolver's computer and plans; ``tell`` hears what each computation used."""
+        self._tell = tell
         self._resolver = resolver
         self._computer: Computer = resolver.computer
         self._store = store
@@ -48,7 +53,7 @@ class Realtime:
         try:
             async with scope.Budget(task.budget_s):
                 arguments.update(await self._live_inputs(task, live))
-                value = await self._computer.run(task, (base,), context, arguments)
+                value = await self._used(task, self._computer.run(task, (base,), context, arguments))
         except NotMaterialized as error:
             return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(error))
         except TimeoutError:
@@ -76,7 +81,19 @@ class Realtime:
 
     async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:
         inputs = await self._live_inputs(task, live)
-        return await self._computer.run(task, (), asked_within(scope.current()), {**arguments, **inputs})
+        context = asked_within(scope.current())
+        return await self._used(task, self._computer.run(task, (), context, {**arguments, **inputs}))
+
+    async def _used(self, task: Task, work: Awaitable[Any]) -> Any:
+        """Tell what a computation uses, if anybody listens."""
+        if self._tell is None:
+            return await work
+        started = time.perf_counter()
+        with metering() as spent:
+            try:
+                return await work
+            finally:
+                self._tell(task.name, time.perf_counter() - started, spent.cpu_s)
 
     async def _live_inputs(self, task: Any, live: Mapping[str, Any]) -> dict[str, Any]:
         """The values of the live tasks that a task names as inputs, from the same request's live values."""

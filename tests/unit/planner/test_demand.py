@@ -115,3 +115,17 @@ def test_one_fit_per_block_and_none_from_the_future():
     assert asked == sorted(set(asked))
     assert asked[0] == study.judged.start
     assert 4 <= len(asked) <= 9
+
+
+@pytest.mark.parametrize("strangers", [200, 2_000, 20_000])
+def test_a_few_regulars_among_many_strangers_are_known(strangers):
+    """The fit converges however rare a request is: regulars are likely to come, and strangers are not."""
+    regular = np.arange(100 + strangers) < 100
+    rng = np.random.default_rng(0)
+    columns = np.stack(
+        [np.where(regular, -0.1, -6.0), np.where(regular, 0.0, 2.0), regular, rng.normal(0, 0.01, len(regular))], axis=1
+    ).astype(np.float32)
+    hit = regular & (rng.random(len(regular)) < 0.8)
+    chance = sigmoid(fit_linear(columns, hit).logit(columns))
+    assert chance[regular].mean() == pytest.approx(0.8, abs=0.1)
+    assert chance[~regular].max() < 0.02

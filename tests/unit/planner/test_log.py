@@ -112,6 +112,18 @@ def test_parquet_says_what_csv_says(tmp_path):
         assert (list(log.time), list(log.signal), log.names) == ([BEGIN, BEGIN + 5], [True, False], ["a", "b"])
 
 
+def test_parquet_of_other_types_is_read_or_refused(tmp_path):
+    """Nanoseconds lose what no plan needs; keys that are no text are told."""
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    nano = pa.array([1_760_054_400_123_456_789, 1_760_054_500_000_000_001], pa.timestamp("ns"))
+    pq.write_table(pa.table({"key": ["a", "b"], "timestamp": nano}), tmp_path / "nano.parquet")
+    assert read(tmp_path / "nano.parquet", now=NOW).time[0] == pytest.approx(1_760_054_400.123456)
+    for keys in ([b"\xff", b"b"], [["a"], ["b"]], ["", "b"]):
+        pq.write_table(pa.table({"key": keys, "timestamp": nano}), tmp_path / "odd.parquet")
+        with pytest.raises(BadInput):
+            read(tmp_path / "odd.parquet", now=NOW)
+
+
 def test_repeated_rows_count_once():
     """Each row twice is the same log, and the note says so."""
     key, time = steady()

@@ -97,6 +97,7 @@ def test_your_prices_are_used(log, tmp_path):
         (["LOG", "--keys", "10"], "the log alone names"),
         (["LOG", "--prices", "absent.json"], "absent.json"),
         (["LOG", "--picture", "front.gif"], ".svg or .png"),
+        (["LOG", "--json", "LOG"], "the log itself"),
         (["LOG", "--json", "/no/such/folder/plan.json"], "--json"),
     ],
 )
