@@ -158,6 +158,22 @@ async def test_a_question_that_the_bank_was_unsure_of_is_noted_when_retrieval_ag
     assert set(rows) <= set(noted)
 
 
+async def test_a_question_that_its_section_has_no_word_for_is_not_noted(desk):
+    """Retrieval finds the section that the bank had in mind by the same vectors: no proof that it answers."""
+    unanswered = [
+        "how do I transfer points to a friend",
+        "can I cancel a return",
+        "do you gift wrap",
+        "does VIP status expire",
+        "can I exchange a preorder",
+    ]
+    for question in unanswered:
+        await desk.ask(question, user="u00007")
+    await desk.http.app.drain()
+    await asyncio.sleep(0.1)  # notes are written beside the reply
+    assert desk.conn.execute("SELECT text, answer FROM explorations").fetchall() == []
+
+
 def test_explorations_are_bounded(desk, monkeypatch):
     """The newest are kept; a shop that runs for years keeps no more."""
     monkeypatch.setattr(explorations, "EXPLORATIONS_KEPT", 10)

@@ -16,6 +16,7 @@ from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.faq.match import LEARNS, FaqMatch, faq_known, faq_match
 from retail_assistant.faq.tasks import faq_answers
+from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.connections import PerThread
 
@@ -70,7 +71,7 @@ class Assistant:
             draft = await self._answers.from_evidence(turn, question)
         else:
             draft = await self._answers.handler(reply.intent)(turn, question)
-        if match is not None and match.refusal in LEARNS and draft.evidence[:1] == (f"policy/{match.answer}",):
+        if match is not None and _is_proven(match, draft):
             self._notebook.explored(turn.shopper, turn.message, match.answer)
         return draft
 
@@ -159,6 +160,12 @@ class Assistant:
             )
             draft.checks[sentence] = served.unwrap()
         return draft.checks[sentence]
+
+
+def _is_proven(match: FaqMatch, draft: Draft) -> bool:
+    """Whether the answer that the bank had in mind was quoted first, and has every content word of the question."""
+    is_quoted = match.refusal in LEARNS and draft.evidence[:1] == (f"policy/{match.answer}",)
+    return is_quoted and match.unsaid <= content_words(draft.fallback)
 
 
 def _unlike(intent: str, match: FaqMatch) -> str:

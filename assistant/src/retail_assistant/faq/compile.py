@@ -20,6 +20,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.assign import Section, assign
+from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
@@ -30,8 +31,6 @@ BOUND = pb.semantic.Bound(error=0.05, prior=0.2)
 """At most 5 % of what the bank answers may be wrong, where a fifth of the questions has no answer in it."""
 _NUMBER = re.compile(r"\d")
 SCOPE = pb.semantic.Scope(locale="en")
-UNANSWERED = "?"
-"""What the name of a question begins with that the bank knows and must not answer; no policy's id begins so."""
 NOT_SHARED = frozenset({"own_state", "injection", "context_dependent"})
 
 
@@ -56,7 +55,7 @@ def compile_faq(
     vectors = embedder.embed([w.text for w in wordings])
     asked = _asked(wordings, assign(wordings, vectors, sections, embedder))
     ranked = [name for name in asked if not name.startswith(UNANSWERED)] or [s.id for s in sections]
-    seeds, confirmed = {s.id: _seeds(s) for s in sections}, _confirmed(explored)
+    seeds, confirmed = {s.id: _seeds(s) for s in sections}, _confirmed(explored, sections, asked)
     aliases = {}
     for name in ranked[:TOP_QUESTIONS]:
         first, *others = asked.pop(name, None) or seeds[name][:1]
@@ -106,11 +105,17 @@ def is_shareable(text: str) -> bool:
     return not pb.semantic.is_personal(text) and pb.semantic.veto(text, text) not in NOT_SHARED
 
 
-def _confirmed(explored: Iterable[Exploration]) -> dict[str, list[str]]:
-    """The questions that enough shoppers asked and that turned out to have an answer, by answer."""
+def _confirmed(
+    explored: Iterable[Exploration], sections: Iterable[Section], tagged: Mapping[str, Sequence[str]]
+) -> dict[str, list[str]]:
+    """The questions that enough shoppers asked and whose words prove that they have that answer, by answer.
+
+    That retrieval agreed with the bank proves little: both read the same vectors.
+    """
+    stated = {s.id: [s.title, s.text, *tagged.get(s.id, ())] for s in sections}
     waiting, found = pb.semantic.Explorations(), defaultdict(list)
     for one in explored:
-        if waiting.note(one.text, one.answer, one.shopper):
+        if is_stated(one.text, stated.get(one.answer, ())) and waiting.note(one.text, one.answer, one.shopper):
             found[one.answer].append(normalize(one.text))
     return found
 

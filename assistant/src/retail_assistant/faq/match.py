@@ -19,11 +19,15 @@ ANOTHER_SECTION = "names_another_section"
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
-    """The nearest answer; ``refusal`` is the reason code why it must not be served, empty when it may."""
+    """The nearest answer; ``refusal`` is the reason code why it must not be served, empty when it may.
+
+    Where the bank can learn from it, ``unsaid`` has the content words that no wording of the answer has.
+    """
 
     answer: str
     score: float
     refusal: str
+    unsaid: frozenset[str] = frozenset()
 
 
 class Desk(msgspec.Struct, frozen=True):
@@ -41,7 +45,8 @@ class Desk(msgspec.Struct, frozen=True):
         reason = pb.semantic.veto(message, match.alias) or verdict.reason
         if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
             reason = ANOTHER_SECTION
-        return FaqMatch(match.answer, match.score, reason)
+        unsaid = self.vocabulary.unsaid(question, match.answer) if reason in LEARNS else frozenset[str]()
+        return FaqMatch(match.answer, match.score, reason, unsaid)
 
 
 class _Desks:

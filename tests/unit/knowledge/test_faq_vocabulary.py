@@ -1,0 +1,54 @@
+"""What the words of questions and answers prove."""
+
+import pytest
+
+from retail_assistant.faq.compile import sections_of
+from retail_assistant.faq.vocabulary import content_words, is_stated
+from retail_assistant.shop.policies import Policy
+from retail_assistant.shop.world.policy_texts import POLICIES
+
+SECTIONS = {s.id: s for s in sections_of(Policy(p.id, p.title, p.body, p.facts, 0.0) for p in POLICIES)}
+
+
+def is_proven(question, answer):
+    """Return whether a section's own words prove that it answers a question."""
+    section = SECTIONS[answer]
+    return is_stated(question, [section.title, section.text])
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("how do I transfer points to a friend", "loyalty#spending-points"),
+        ("can I cancel a return", "cancellations#cancelling-an-order"),
+        ("do you gift wrap", "exchanges#gifts"),
+        ("does VIP status expire", "loyalty#expiry"),
+        ("can I exchange a preorder", "cancellations#cancelling-a-preorder"),
+        ("can't a preorder be cancelled", "cancellations#cancelling-a-preorder"),
+        ("how is that", "returns#return-window"),
+    ],
+)
+def test_a_question_with_a_word_that_the_section_does_not_say_is_not_proven(question, answer):
+    """Near as it may lie: what it asks about is not there, or nothing is."""
+    assert not is_proven(question, answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("do points expire", "loyalty#expiry"),
+        ("can I cancel orders that were placed", "cancellations#cancelling-an-order"),
+        ("could I exchange gifts with a receipt", "exchanges#gifts"),
+        ("cancelling preorders", "cancellations#cancelling-a-preorder"),
+    ],
+)
+def test_a_question_in_the_sections_words_is_proven(question, answer):
+    """Plural, -ing and -ed aside."""
+    assert is_proven(question, answer)
+
+
+def test_forms_of_a_word_are_one():
+    """What holds a sentence together does not count, and a contraction's negation does."""
+    assert content_words("Cancelling, cancelled, cancels: cancel!") == {"cancel"}
+    assert content_words("policies of a policy, exchanges exchanged, boxes and a box") == {"polici", "exchang", "box"}
+    assert content_words("Don't you have the shop's address or addresses?") == {"not", "shop", "addres"}
