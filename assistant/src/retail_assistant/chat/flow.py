@@ -13,8 +13,9 @@ from retail_assistant.chat.products import card
 from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
 from retail_assistant.chat.wording import normalize
+from retail_assistant.faq.conversation import Conversation, spoken
 from retail_assistant.faq.explore import Notebook
-from retail_assistant.faq.match import LEARNS, FaqMatch, faq_known, faq_match
+from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch, faq_known, faq_match
 from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.faq.vocabulary import content_words
 from retail_assistant.live import LiveShop
@@ -24,6 +25,7 @@ TIMEOUT = "30s"
 SURE_SCORE = 0.7
 UNSURE_INTENT = 0.35
 MOST_VIOLATIONS = 3
+TURNS_JOINED = 2
 FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
 
 
@@ -54,7 +56,7 @@ class Assistant:
         is_follow_up = follows(turn)
         question = normalize(turn.message)
         if is_follow_up:
-            question = self._joined(turn, question)
+            question = _joined(turn, question, 1)
         known = None if is_follow_up else await self._match(faq_known, question, turn)
         if known is not None:  # to the letter: neither an embedding nor its intent is needed
             compiled = await self._from_bank(turn, known, reply, is_known=True)
@@ -67,6 +69,8 @@ class Assistant:
             compiled = await self._from_bank(turn, match, reply)
             if compiled is not None:
                 return compiled
+        if CONVERSATION in reply.refusals:
+            question = _joined(turn, question, TURNS_JOINED)
         if found.probability < UNSURE_INTENT and not is_follow_up and reply.intent == found.name:
             draft = await self._answers.from_evidence(turn, question)
         else:
@@ -84,15 +88,12 @@ class Assistant:
         return found
 
     async def _match(self, task: pb.LiveTask[..., FaqMatch | None], question: str, turn: Turn) -> FaqMatch | None:
+        said = Conversation(tuple(turn.earlier_questions), turn.page is not None)
         try:
-            return (await self._app.serve(task, text=question, message=turn.message, locale=turn.locale)).value
+            served = await self._app.serve(task, text=question, message=turn.message, locale=turn.locale, said=said)
         except pb.NotMaterialized:
             return None
-
-    def _joined(self, turn: Turn, question: str) -> str:
-        """A follow-up with the question it follows, so that it means something by itself."""
-        earlier = turn.earlier_questions
-        return f"{normalize(earlier[-1])}, {question}" if earlier else question
+        return served.value
 
     async def _from_bank(self, turn: Turn, match: FaqMatch, reply: Reply, *, is_known: bool = False) -> Draft | None:
         """The precompiled answer, or ``None`` with the reason noted."""
@@ -110,7 +111,11 @@ class Assistant:
             return None
         kind = pb.guard.expected_kind(turn.message)
         answer = served.value
-        if kind and not pb.guard.states(kind, self._shop_text(answer.text)):
+        text = self._shop_text(answer.text)
+        if match.names - spoken(text):
+            reply.refusals.append(CONVERSATION)
+            return None
+        if kind and not pb.guard.states(kind, text):
             reply.refusals.append(f"does_not_state_{kind}")
             return None
         reply.intent, reply.faq = "faq", match.answer
@@ -162,9 +167,14 @@ class Assistant:
         return draft.checks[sentence]
 
 
+def _joined(turn: Turn, question: str, turns: int) -> str:
+    """A question with those that it follows, so that it means something by itself."""
+    return ", ".join([*map(normalize, turn.earlier_questions[-turns:]), question])
+
+
 def _is_proven(match: FaqMatch, draft: Draft) -> bool:
     """Whether the answer that the bank had in mind was quoted first, and has every content word of the question."""
-    is_quoted = match.refusal in LEARNS and draft.evidence[:1] == (f"policy/{match.answer}",)
+    is_quoted = match.refusal in LEARNS and not match.names and draft.evidence[:1] == (f"policy/{match.answer}",)
     return is_quoted and match.unsaid <= content_words(draft.fallback)
 
 

@@ -8,6 +8,7 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.chat.embedding import query_embedding
+from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import Vocabulary
 
@@ -16,17 +17,22 @@ LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
 """Refusals after which an answer that was found without the bank says whether the bank was right."""
 ANOTHER_SECTION = "names_another_section"
 """The refusal of a question that names a section which it does not lie nearest to."""
+CONVERSATION = "conversation"
+"""The refusal of a question that may mean something else after what was said before."""
+ALONE = Conversation()
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
     """The nearest answer; ``refusal`` is the reason code why it must not be served, empty when it may.
 
-    Where the bank can learn from it, ``unsaid`` has the content words that no wording of the answer has.
+    ``names`` are the proper names of the conversation that no wording of the answer has; where the bank can learn from
+    the question, ``unsaid`` has its content words that none has.
     """
 
     answer: str
     score: float
     refusal: str
+    names: frozenset[str] = frozenset()
     unsaid: frozenset[str] = frozenset()
 
 
@@ -37,7 +43,9 @@ class Desk(msgspec.Struct, frozen=True):
     bank: pb.semantic.QuestionBank
     vocabulary: Vocabulary
 
-    def judge(self, verdict: pb.semantic.Verdict, question: str, message: str) -> FaqMatch | None:
+    def judge(
+        self, verdict: pb.semantic.Verdict, question: str, message: str, said: Conversation = ALONE
+    ) -> FaqMatch | None:
         """A verdict as the conversation uses it; the message as it was typed is vetoed too."""
         match = verdict.match
         if match is None:
@@ -45,8 +53,10 @@ class Desk(msgspec.Struct, frozen=True):
         reason = pb.semantic.veto(message, match.alias) or verdict.reason
         if not reason and not match.is_exact and self.vocabulary.names_another(question, match.answer):
             reason = ANOTHER_SECTION
+        if (not reason or reason in LEARNS) and said.decides(question, match.answer, self.vocabulary):
+            reason = CONVERSATION
         unsaid = self.vocabulary.unsaid(question, match.answer) if reason in LEARNS else frozenset[str]()
-        return FaqMatch(match.answer, match.score, reason, unsaid)
+        return FaqMatch(match.answer, match.score, reason, said.names - self.vocabulary.said(match.answer), unsaid)
 
 
 class _Desks:
@@ -72,6 +82,7 @@ async def faq_known(
     text: pb.Live[str],
     message: pb.Live[str],
     locale: pb.Live[str],
+    said: pb.Live[Conversation],
     *,
     embedder: pb.Resource[pb.Embedder] = pb.GIVEN,
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
@@ -79,7 +90,7 @@ async def faq_known(
     """The answer of a wording that the bank holds to the letter, without any embedding."""
     desk = _desks.of(bank, embedder)
     verdict = desk.bank.recall(text, scope=pb.semantic.Scope(locale=locale))
-    return desk.judge(verdict, text, message) if verdict else None
+    return desk.judge(verdict, text, message, said) if verdict else None
 
 
 @tasks.live(why="Each question is matched in its own wording")
@@ -87,6 +98,7 @@ async def faq_match(
     text: pb.Live[str],
     message: pb.Live[str],
     locale: pb.Live[str],
+    said: pb.Live[Conversation],
     *,
     vector: Any = pb.Input(query_embedding),
     embedder: pb.Resource[pb.Embedder] = pb.GIVEN,
@@ -95,4 +107,4 @@ async def faq_match(
     """The bank's nearest answer, and whether it may be served for this message."""
     desk = _desks.of(bank, embedder)
     verdict = desk.bank.ask(text, scope=pb.semantic.Scope(locale=locale), vector=vector)
-    return desk.judge(verdict, text, message)
+    return desk.judge(verdict, text, message, said)

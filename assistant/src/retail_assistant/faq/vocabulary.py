@@ -47,6 +47,10 @@ class Vocabulary:
         siblings = self._siblings[answer.partition("#")[0]]
         return any(words & foreign for name, words in siblings.items() if name != answer)
 
+    def said(self, answer: str) -> set[str]:
+        """The words of an answer's wordings."""
+        return self._said[answer]
+
     def unsaid(self, question: str, answer: str) -> frozenset[str]:
         """The content words of a question that no wording of the answer has."""
         return frozenset(content_words(question) - content_words(" ".join(self._said[answer])))

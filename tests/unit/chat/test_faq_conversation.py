@@ -1,0 +1,78 @@
+"""What depends on the conversation is never answered by a bare FAQ hit, whatever its own words say."""
+
+import pytest
+
+from retail_assistant.faq.conversation import Conversation
+
+ANSWER = "returns#return-window"
+
+
+def told(*turns):
+    """Return a history in which a shopper said these, and was answered."""
+    return [
+        turn for text in turns for turn in ({"role": "user", "content": text}, {"role": "assistant", "content": "."})
+    ]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "question"),
+    [
+        ("Do you ship to Brazil?", "How much is shipping?"),
+        ("I live in Japan.", "How much is shipping?"),
+        ("i'm in japan", "How much is shipping?"),
+        ("We are a school in the UK", "How much is shipping?"),
+        ("I have a box set that I have opened", "How long do I have to return a book?"),
+        ("I have a box set that I have opened", "What is your return window?"),
+        ("Tell me about gift cards", "How long can I return this?"),
+    ],
+)
+async def test_what_was_said_before_is_heard(desk, earlier, question):
+    """A place, another section of the policy, or a thing pointed at: the bank's answer may not hold for it."""
+    _, alone = await desk.ask(question)
+    assert alone["faq"]
+    _, made = await desk.ask(question, history=told(earlier, "thank you"))
+    assert (made["faq"], "conversation" in made["refusals"]) == (None, True)
+
+
+async def test_retrieval_hears_it_too(desk):
+    """What was said before is looked up with the question, so that the section it names is found."""
+    text, _ = await desk.ask("What is your return window?", history=told("a box set that I have opened", "thank you"))
+    assert "14 days" in text
+
+
+async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_products(desk):
+    """Digital editions cannot be returned, and the return window says nothing of that."""
+    digital = desk.conn.execute("SELECT asin FROM products WHERE format = 'digital' AND listed = 1 LIMIT 1").fetchone()[
+        0
+    ]
+    for question in ("How long can I return this?", "What is the return window of this book?", "Can I return these?"):
+        _, made = await desk.ask(question, metadata={"page": digital})
+        assert made["faq"] is None, question
+
+
+@pytest.mark.parametrize(
+    "earlier", ["Do you ship abroad?", "how do gift cards work?", "Which books do you recommend?", "I LOVE THIS SHOP"]
+)
+async def test_another_topic_before_is_none_of_the_banks_business(desk, earlier):
+    """A topic switch is answered from the bank as if it came first; so is what names the shop on a product's page."""
+    page = {"page": desk.product().asin}
+    _, made = await desk.ask("What is your return window?", history=told(earlier), metadata=page)
+    assert (made["faq"], made["refusals"]) == (ANSWER, [])
+
+
+def names(turn):
+    """Return the proper names of a turn."""
+    return set(Conversation((turn,)).names)
+
+
+def test_a_proper_name_is_capitalised_and_begins_no_sentence():
+    """Nor does shouting make names; where somebody says to be is one in any spelling."""
+    assert names("Hello there! Is it OK to ship to New Zealand? Thanks.") == {"ok", "new", "zealand"}
+    assert names("I am here. Where are you?\nAnd I'm waiting") == set()
+    assert names("WHERE IS IT") == set()
+    assert names("we live in peru") | names("I\u2019m from the uk") | names("i'm based in chile") == {
+        "peru",
+        "uk",
+        "chile",
+    }
+    assert names("i'm in a hurry") == set()
