@@ -26,10 +26,10 @@ TRUTH = {question.id: f"{question.policy}#{question.section}" for question in QU
 class Shop:
     """A generated shop's bank, its logged wordings and wordings that nobody used, each with its tag."""
 
-    def __init__(self, seed, embedder):
+    def __init__(self, seed, embedder, messages=3000):
         self.embedder = embedder
         catalog = make_catalog(seed, products=60, now=NOW, days=90)
-        rows = make_messages(seed, catalog, messages=3000, shoppers=60, now=NOW, days=90)
+        rows = make_messages(seed, catalog, messages=messages, shoppers=60, now=NOW, days=90)
         told = [(text, tag, intent) for _, _, text, tag, intent in rows]
         log = [LoggedQuery(text, count, tag, intent) for (text, tag, intent), count in Counter(told).items()]
         policies = [Policy(p.id, p.title, p.body, p.facts, NOW) for p in POLICIES]
@@ -45,6 +45,13 @@ class Shop:
             texts = {normalize(text) for pattern in question.patterns for text in expand_all(pattern)}
             unused = sorted(texts - set(self.logged))
             yield from ((text, question.id) for text in rng.sample(unused, min(HELD_OUT, len(unused))))
+
+    def sections(self):
+        """Return (tag, answer) of each wording of the log that the bank answers by."""
+        bank = self.snapshot.bank
+        named = ((bank.answers[owner], alias) for owner, alias in zip(bank.owner_of, bank.aliases, strict=True))
+        answered = set(self.snapshot.answered)
+        return {(self.logged[text], name) for name, text in named if name in answered and text in self.logged}
 
     def outcomes(self, texts):
         """Return how many wordings of each tag are answered right, answered wrongly, and not answered."""
@@ -90,6 +97,14 @@ def test_every_section_of_the_bank_was_given_to_one_tag(shop):
         if bank.answers[owner] in tags and alias in shop.logged:
             tags[bank.answers[owner]].add(shop.logged[alias])
     assert {len(found) for found in tags.values()} == {1}
+
+
+@pytest.mark.parametrize(("messages", "fewest"), [(200, 15), (500, 25)])
+def test_a_small_log_gives_few_tags_a_section_rather_than_wrong_ones(messages, fewest, embedder):
+    """Where a tag has few wordings its section must fit much better; a tag without one is answered by retrieval."""
+    given = [Shop(seed, embedder, messages).sections() for seed in range(1, 5)]
+    assert all(len(found) >= fewest for found in given), [len(found) for found in given]
+    assert sum(TRUTH[tag] != answer for found in given for tag, answer in found) <= 1
 
 
 def test_a_question_without_a_section_is_known_and_refused(shop):

@@ -4,6 +4,10 @@ A section that is near many questions (a return window is near all that is asked
 neighbours too. So how near a tag and a section are is measured against how near each of them is to its nearest five:
 ``2 s - r(tag) - r(section)``, cross-domain similarity local scaling (Conneau et al., Word translation without parallel
 data, ICLR 2018). A tag has a section only where each is the other's best, so no two tags share one.
+
+Few wordings tell little: their margin has to be larger. Over 24 generated logs each of 200 and of 500 messages, that
+takes the tags with a wrong section from 2.0 of 34 to 0.3 of 21, and from 1.4 of 46 to 0.1 of 36. Of 3,000 messages, 55
+of 60 tags have theirs.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from retail_assistant.knowledge.views import LoggedQuery
 
 LEAST_MARGIN = 0.02
 """By how much a tag and a section must prefer each other to all others; cosines are doubled."""
+MARGIN_OF_ONE = 0.3
+"""The same for a tag of one wording; of n, an n-th of it."""
 NEAREST = 5
 
 
@@ -44,16 +50,19 @@ def assign(
         votes[wording.question or ""].append(i)
     counts = np.array([wording.count for wording in wordings], float)
     scores = np.stack([counts[rows] @ nearness[rows] / counts[rows].sum() for rows in votes.values()])
-    return _chosen(scores, list(votes), [section.id for section in sections])
+    chosen = _chosen(scores, np.array([len(rows) for rows in votes.values()]))
+    return {tag: sections[at].id for tag, at in zip(votes, chosen, strict=True) if at is not None}
 
 
-def _chosen(scores: Any, tags: list[str], sections: list[str]) -> dict[str, str]:
-    """The pairs of which each is the other's clear best; ``scores`` (tags, sections)."""
+def _chosen(scores: Any, wordings: Any) -> list[int | None]:
+    """The section of each tag, where each is the other's clear best.
+
+    ``scores`` (tags, sections); ``wordings`` (tags) is how many each has.
+    """
     scaled = 2 * scores - _usual(scores) - _usual(scores.T).T
     lead = np.minimum(_lead(scaled), _lead(scaled.T).T)
-    return {
-        tag: sections[at] for tag, at, by in zip(tags, lead.argmax(1), lead.max(1), strict=True) if by >= LEAST_MARGIN
-    }
+    is_clear = lead.max(1) >= np.maximum(LEAST_MARGIN, MARGIN_OF_ONE / wordings)
+    return [int(at) if clear else None for at, clear in zip(lead.argmax(1), is_clear, strict=True)]
 
 
 def _usual(scores: Any) -> Any:
