@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+
+import msgspec
 
 import parbake as pb
 from retail_assistant.chat.answers import Answers
-from retail_assistant.chat.guardrails import Checked, guardrails
 from retail_assistant.chat.intent import Intent, by_words, intent
 from retail_assistant.chat.products import card
+from retail_assistant.chat.release import Release
 from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
 from retail_assistant.chat.wording import normalize
@@ -24,8 +25,10 @@ from retail_assistant.shop.connections import PerThread
 TIMEOUT = "30s"
 SURE_SCORE = 0.7
 UNSURE_INTENT = 0.35
-MOST_VIOLATIONS = 3
 TURNS_JOINED = 2
+MOST_RETRIES = 2
+OUTDATED = "outdated"
+"""The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
 FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
 
 
@@ -37,20 +40,34 @@ class Assistant:
         self._app = app
         self._shop = shop
         self._answers = Answers(app, shop)
+        self._release = Release(app)
         self._notebook = Notebook(writers, app.clock)
 
     async def reply(self, turn: Turn, reply: Reply) -> AsyncIterator[str]:
         """Stream the checked sentences of an answer; ``reply`` is filled on the way."""
         draft = await self._draft(turn, reply)
-        if await self._is_outdated(draft, turn):
-            # What it was made of changed between reading and checking: once more, from what holds now.
-            draft = replace(await self._draft(turn, reply), attempt=1)
+        while await self._release.is_outdated(draft, turn):
+            if not reply.faq and turn.attempt >= MOST_RETRIES:
+                draft = Draft() if draft.stream else draft  # the rest of an answer without its main sentence misleads
+                break
+            # What it was made of changed between reading and checking: again, from what holds now.
+            turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
+            draft = await self._again(turn, reply)
         reply.lane = draft.lane
-        async for sentence in self._checked(draft, turn, reply):
+        async for sentence in self._release.checked(draft, turn, reply):
             reply.text += sentence
             yield sentence
         reply.text = reply.text.strip()
         reply.cards = [c for c in (card(a, self._shop) for a in draft.asins) if c is not None]
+
+    async def _again(self, turn: Turn, reply: Reply) -> Draft:
+        """A second draft; where an answer of the bank did not hold, one without the bank."""
+        if reply.faq:
+            reply.faq = ""
+            reply.refusals.append(OUTDATED)
+        if OUTDATED in reply.refusals:
+            return await self._answers.from_evidence(turn, normalize(turn.message))
+        return await self._draft(turn, reply)
 
     async def _draft(self, turn: Turn, reply: Reply) -> Draft:
         is_follow_up = follows(turn)
@@ -127,45 +144,6 @@ class Assistant:
         except pb.guard.UnfilledSlot:
             return ""
 
-    async def _checked(self, draft: Draft, turn: Turn, reply: Reply) -> AsyncIterator[str]:
-        """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once."""
-        shown: set[str] = set()
-        violations = 0
-        async for sentence in _sentences(draft):
-            checked = await self._check(sentence, draft, turn)
-            if checked.violation:
-                violations += 1
-                reply.refusals.append(f"guard: {checked.violation}")
-            if violations == MOST_VIOLATIONS or checked.text in shown:
-                break  # a generator that goes on like this has nothing more to say
-            if checked.text:
-                shown.add(checked.text)
-                yield checked.text + " "
-        if violations and not shown:
-            for sentence in pb.guard.sentences(draft.fallback):
-                checked = await self._check(sentence, draft, turn)
-                if checked.text:
-                    shown.add(checked.text)
-                    yield checked.text + " "
-        if not shown:
-            yield "I cannot answer that reliably right now; please ask our support team."
-
-    async def _is_outdated(self, draft: Draft, turn: Turn) -> bool:
-        """Whether a compiled text fails its checks before any of it is shown."""
-        if draft.stream is not None:
-            return False
-        checks = [await self._check(sentence, draft, turn) for sentence in pb.guard.sentences(draft.text)]
-        return any(checked.violation for checked in checks)
-
-    async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
-        """Check a sentence of a draft, once."""
-        if sentence not in draft.checks:
-            served = await self._app.serve(
-                guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper, attempt=draft.attempt
-            )
-            draft.checks[sentence] = served.unwrap()
-        return draft.checks[sentence]
-
 
 def _joined(turn: Turn, question: str, turns: int) -> str:
     """A question with those that it follows, so that it means something by itself."""
@@ -182,18 +160,3 @@ def _unlike(intent: str, match: FaqMatch) -> str:
     """A refusal where what is asked for is hardly what the bank answers."""
     is_like = intent == "faq" or (match.score >= SURE_SCORE and intent in FROM_ANY_INTENT)
     return "" if is_like else "intent_differs"
-
-
-async def _sentences(draft: Draft) -> AsyncIterator[str]:
-    """A draft cut into whole sentences, as they become complete."""
-    if draft.stream is None:
-        for sentence in pb.guard.sentences(draft.text):
-            yield sentence
-        return
-    held = ""
-    async for sentence in pb.guard.release(draft.stream, lambda s: s):
-        if held:
-            yield held
-        held = sentence.strip()
-    if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
-        yield held

@@ -22,7 +22,10 @@ MAX_TOKENS, TIMEOUT_S = 160, 20.0
 
 @tasks.live(why="Needs conversation context and retrieved data")
 async def response_generation(
-    prompt: pb.Live[pb.Prompt], *, generator: pb.Resource[pb.Generator] = pb.GIVEN
+    prompt: pb.Live[pb.Prompt],
+    attempt: pb.Live[int] = 0,  # noqa: ARG001  # a second draft is worded anew: the first one's stream is spent
+    *,
+    generator: pb.Resource[pb.Generator] = pb.GIVEN,
 ) -> AsyncIterator[pb.Delta]:
     """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
     return generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=min(TIMEOUT_S, pb.remaining_s()))

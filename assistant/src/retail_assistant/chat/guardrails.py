@@ -10,6 +10,8 @@ import parbake as pb
 from retail_assistant.live import LiveShop, fill_slots
 
 tasks = pb.Registry()
+UNGROUNDED = "ungrounded"
+"""How the violation of a claim begins that no current source makes."""
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()/-]{8,}\d")
 
 
@@ -43,7 +45,7 @@ async def guardrails(
         wrong = wrong - pb.guard.claims(" ".join(shop.running_promotions(shopper)))
     if wrong:
         first = min(wrong, key=lambda c: (c.kind, c.value))
-        return Checked("", f"ungrounded {first.kind}: {first.value}")
+        return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
     return Checked(text)
 
 

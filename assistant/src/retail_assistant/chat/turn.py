@@ -8,13 +8,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+import parbake as pb
 from retail_assistant.chat.guardrails import Checked
 
 
 class Turn(msgspec.Struct, frozen=True):
     """One message with what surrounds it.
 
-    ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``.
+    ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``;
+    ``attempt`` counts drafts that were outdated before they were shown, so that nothing they read is remembered.
     """
 
     message: str
@@ -22,6 +24,7 @@ class Turn(msgspec.Struct, frozen=True):
     page: str | None = None
     history: tuple[tuple[str, str], ...] = ()
     locale: str = "en"
+    attempt: int = 0
 
     @property
     def earlier_questions(self) -> list[str]:
@@ -44,7 +47,8 @@ class Card(msgspec.Struct, frozen=True):
 class Draft:
     """An answer before it is checked.
 
-    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes.
+    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes, and
+    ``told`` the texts a generator was given, best first.
     """
 
     text: str = ""
@@ -52,10 +56,44 @@ class Draft:
     sources: tuple[str, ...] = ()
     lane: str = "realtime"
     asins: tuple[str, ...] = ()
-    fallback: str = ""
-    attempt: int = 0
+    told: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     checks: dict[str, Checked] = field(default_factory=dict)
+    _main: str = ""
+    _rest: AsyncIterator[str] | None = None
+
+    @property
+    def fallback(self) -> str:
+        """What stands in where nothing that was generated holds."""
+        return self.told[0] if self.told else ""
+
+    async def main_sentence(self) -> str:
+        """The first sentence, empty where there is none; it is still among :meth:`sentences`."""
+        if self._rest is None:
+            self._rest = self._cut()
+            self._main = await anext(self._rest, "")
+        return self._main
+
+    async def sentences(self) -> AsyncIterator[str]:
+        """The draft cut into whole sentences, as they become complete; once."""
+        if main := await self.main_sentence():
+            yield main
+        if self._rest is not None:
+            async for sentence in self._rest:
+                yield sentence
+
+    async def _cut(self) -> AsyncIterator[str]:
+        if self.stream is None:
+            for sentence in pb.guard.sentences(self.text):
+                yield sentence
+            return
+        held = ""
+        async for sentence in pb.guard.release(self.stream, lambda s: s):
+            if held:
+                yield held
+            held = sentence.strip()
+        if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
+            yield held
 
 
 @dataclass
