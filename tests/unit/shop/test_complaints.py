@@ -87,16 +87,50 @@ def test_restoring_what_was_withdrawn_from_nobody_else_is_no_event(conn):
 
 
 def test_a_breaker_holds_what_complaints_may_withdraw_in_a_day(conn):
-    """Restored answers count; a complaint that was held back is heard when it is repeated another day."""
+    """A complaint that was held back is heard when it is repeated another day."""
     for n in range(2):
         complain(conn, f"a#{n}", answers_a_day=2)
-    complaints.restore(conn, "a#0", now=NOW)
     held = complain(conn, "a#2", shopper=OTHER, answers_a_day=2)
     assert held == Complaint(None, "shopper", "held_back")
     assert complaints.has_complained(conn, OTHER, "a#2")
-    assert withdrawn(conn) == ["a#1"]
+    assert withdrawn(conn) == ["a#0", "a#1"]
     later = complain(conn, "a#2", shopper=OTHER, now=NOW + DAY_S, answers_a_day=2)
     assert (later.applies_to, later.news) == ("everybody", "withdrawn")
+
+
+def test_the_breaker_counts_only_what_is_still_withdrawn(conn):
+    """An owner who restored an answer has looked: there is room for the next."""
+    for n in range(2):
+        complain(conn, f"a#{n}", answers_a_day=2)
+    complaints.restore(conn, "a#0", now=NOW)
+    assert complain(conn, "a#2", shopper=OTHER, answers_a_day=2).applies_to == "everybody"
+    assert complain(conn, "a#3", shopper=OTHER, answers_a_day=2).news == "held_back"
+
+
+def test_a_stranger_whose_complaint_was_closed_does_not_count_for_a_month(conn):
+    """They are spared the answer again, but others have to say the same; and a known shopper is always heard."""
+    for name in ("x", "y", "z"):
+        complain(conn, shopper=name)
+    complaints.restore(conn, "a#b", now=NOW)
+    for name in ("x", "y", "z"):
+        assert complain(conn, shopper=name, now=NOW + 2 * DAY_S).applies_to == "shopper"
+    assert complaints.has_complained(conn, "x", "a#b")
+    assert [complain(conn, shopper=f"new{n}", now=NOW + 2 * DAY_S).applies_to for n in range(3)] == [
+        "shopper", "shopper", "everybody",
+    ]  # fmt: skip
+    complaints.restore(conn, "a#b", now=NOW + 3 * DAY_S)
+    assert complain(conn, now=NOW + 3 * DAY_S).applies_to == "everybody"
+    complaints.restore(conn, "a#b", now=NOW + 3 * DAY_S)
+    later = NOW + 3 * DAY_S + complaints.LOOKED_AT_S
+    assert [complain(conn, shopper=name, now=later).applies_to for name in ("x", "y", "z")][-1] == "everybody"
+
+
+def test_anonymous_is_recorded_and_withdraws_nothing(conn):
+    """Nobody in particular is no stranger who says the same as two others; on-call hears of it."""
+    assert complain(conn, shopper="Anonymous").news == "complained"
+    assert [complain(conn, shopper=name).applies_to for name in ("x", "y")] == ["shopper", "shopper"]
+    assert complaints.list_open(conn) == [OpenComplaints("a#b", 0, 3, NOW, is_withdrawn=False)]
+    assert complain(conn, shopper="z").applies_to == "everybody"
 
 
 def test_strangers_leave_half_of_the_breaker_to_known_shoppers(conn):

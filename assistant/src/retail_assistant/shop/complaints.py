@@ -1,8 +1,9 @@
 """Complaints of the bank's answers: for whom each takes an answer out of use, and until when.
 
-A shopper who complains is not shown that answer again. It is withdrawn from everybody by the first complaint of a
-shopper whom the shop knows, or by several strangers; a breaker bounds how many answers that may cost a day. Rows are
-closed, never deleted, when an answer's owner has looked: quota and breaker go on counting them.
+A shopper who complains is not answered from that entry of the bank again. It is withdrawn from everybody by the first
+complaint of a shopper whom the shop knows, or by several strangers; a breaker bounds how many answers that may cost a
+day. Rows are closed, never deleted, when an answer's owner has looked: the quota goes on counting them, and a stranger
+whose complaint was closed counts for that answer no more for a month.
 """
 
 from __future__ import annotations
@@ -16,11 +17,18 @@ import parbake as pb
 from retail_assistant.shop import checks
 from retail_assistant.shop.errors import NotFound, TooManyComplaints
 from retail_assistant.shop.schema import transaction
-from retail_assistant.shop.voices import DAY_S, Voice, spelled, voice
+from retail_assistant.shop.voices import ANONYMOUS, DAY_S, Voice, spelled, voice
 
 COMPLAINTS_A_DAY = 5
 """So many answers can one shopper complain of: more than one would, and few enough that nobody empties a bank alone."""
 STRANGERS_KEPT = 10_000
+LOOKED_AT_S = 30 * DAY_S
+"""So long a stranger does not count for an answer whose owner has looked at what they said of it."""
+_COUNTED = """SELECT shopper FROM complaints AS c
+WHERE answer = ? AND closed_at IS NULL AND shopper <> ? AND NOT EXISTS (
+    SELECT 1 FROM complaints AS d WHERE d.shopper = c.shopper AND d.answer = c.answer AND d.closed_at > ?
+)"""
+"""Whose complaints of an answer count: those of somebody in particular, none of whose its owner has closed lately."""
 News = Literal["", "complained", "withdrawn", "held_back"]
 
 
@@ -70,7 +78,7 @@ def complain(
         is_first = _note(conn, speaker, answer, now)
         if (position := _withdrawal(conn, answer)) is not None:
             return Complaint(position, "everybody")
-        if not _suffices(conn, speaker, answer, rules or Rules()):
+        if not _suffices(conn, speaker, answer, now, rules or Rules()):
             return Complaint(None, "shopper", "complained" if is_first else "")
         if _is_tripped(conn, speaker, now - DAY_S, rules or Rules()):
             return Complaint(None, "shopper", "held_back")
@@ -131,16 +139,23 @@ def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float) -> 
     return _count(conn, "answer = ? AND closed_at IS NULL", answer) == 1
 
 
-def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, rules: Rules) -> bool:
-    """Whether what is open of an answer takes it from everybody."""
-    return speaker.is_known or _count(conn, "answer = ? AND closed_at IS NULL", answer) >= rules.strangers
+def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float, rules: Rules) -> bool:
+    """Whether what is open of an answer takes it from everybody, and this complaint adds to it."""
+    if speaker.is_known:
+        return True
+    counted = {shopper for (shopper,) in conn.execute(_COUNTED, (answer, ANONYMOUS, now - LOOKED_AT_S))}
+    return speaker.name in counted and len(counted) >= rules.strangers
 
 
 def _is_tripped(conn: sqlite3.Connection, speaker: Voice, since: float, rules: Rules) -> bool:
-    """Whether complaints have withdrawn as many answers as they may, all of them or those of strangers."""
-    if _count(conn, "withdrew_at > ?", since) >= rules.answers_a_day:
+    """Whether complaints have withdrawn as many answers as they may, all of them or those of strangers.
+
+    An answer that its owner has restored is not withdrawn any more.
+    """
+    withdrawn = "withdrew_at > ? AND closed_at IS NULL"
+    if _count(conn, withdrawn, since) >= rules.answers_a_day:
         return True
-    return not speaker.is_known and _count(conn, "withdrew_at > ? AND NOT is_known", since) >= rules.answers_a_day // 2
+    return not speaker.is_known and _count(conn, f"{withdrawn} AND NOT is_known", since) >= rules.answers_a_day // 2
 
 
 def _withdrawal(conn: sqlite3.Connection, answer: str) -> int | None:
