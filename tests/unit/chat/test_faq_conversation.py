@@ -40,6 +40,15 @@ async def test_retrieval_hears_it_too(desk):
     assert "14 days" in text
 
 
+async def test_a_book_that_was_named_before_hides_no_policy(desk):
+    """The shop's own titles are no places; a name it does not know is left out of what is looked up."""
+    _, made = await desk.ask("What is your return window?", history=told(f"tell me about {desk.product().title}"))
+    assert (made["faq"], made["refusals"]) == (ANSWER, [])
+    text, made = await desk.ask("What is your return window?", history=told("I love Naruto. Do you have it?"))
+    assert (made["faq"], made["refusals"]) == (None, ["conversation"])
+    assert text.startswith("You can return a book within 30 days")
+
+
 async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_products(desk):
     """Digital editions cannot be returned, and the return window says nothing of that."""
     digital = desk.conn.execute("SELECT asin FROM products WHERE format = 'digital' AND listed = 1 LIMIT 1").fetchone()[
@@ -63,6 +72,21 @@ async def test_another_topic_before_is_none_of_the_banks_business(desk, earlier)
 def names(turn):
     """Return the proper names of a turn."""
     return set(Conversation((turn,)).names)
+
+
+@pytest.mark.parametrize(
+    ("turn", "is_place"),
+    [
+        ("Do you ship to Brazil?", True),
+        ("i live in japan", True),
+        ("We order from the Netherlands", True),
+        ("I love Naruto", False),
+        ("I want to read in bed", False),
+    ],
+)
+def test_a_place_is_where_somebody_is_or_something_goes(turn, is_place):
+    """Other names are those of books and people."""
+    assert Conversation((turn,)).has_place is is_place
 
 
 def test_a_proper_name_is_capitalised_and_begins_no_sentence():

@@ -9,7 +9,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.chat.answers import Answers
 from retail_assistant.chat.intent import Intent, by_words, intent
-from retail_assistant.chat.products import card
+from retail_assistant.chat.products import card, named_product
 from retail_assistant.chat.release import Release
 from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
@@ -86,7 +86,7 @@ class Assistant:
             compiled = await self._from_bank(turn, match, reply)
             if compiled is not None:
                 return compiled
-        if CONVERSATION in reply.refusals:
+        if CONVERSATION in reply.refusals and _is_looked_up_together(turn, known or match):
             question = _joined(turn, question, TURNS_JOINED)
         if found.probability < UNSURE_INTENT and not is_follow_up and reply.intent == found.name:
             draft = await self._answers.from_evidence(turn, question)
@@ -105,7 +105,7 @@ class Assistant:
         return found
 
     async def _match(self, task: pb.LiveTask[..., FaqMatch | None], question: str, turn: Turn) -> FaqMatch | None:
-        said = Conversation(tuple(turn.earlier_questions), turn.page is not None)
+        said = _said(turn)
         try:
             served = await self._app.serve(task, text=question, message=turn.message, locale=turn.locale, said=said)
         except pb.NotMaterialized:
@@ -129,7 +129,7 @@ class Assistant:
         kind = pb.guard.expected_kind(turn.message)
         answer = served.value
         text = self._shop_text(answer.text)
-        if match.names - spoken(text):
+        if (names := match.names - spoken(text)) and names - self._books(turn):
             reply.refusals.append(CONVERSATION)
             return None
         if kind and not pb.guard.states(kind, text):
@@ -138,11 +138,25 @@ class Assistant:
         reply.intent, reply.faq = "faq", match.answer
         return Draft(answer.text, sources=(answer.source,), lane=served.lane)
 
+    def _books(self, turn: Turn) -> set[str]:
+        """The words of the titles that earlier turns name: what a policy states does not depend on a book's name."""
+        found = (named_product(text, self._shop) for text in turn.earlier_questions)
+        return {word for product in found if product for word in spoken(product.title)}
+
     def _shop_text(self, text: str) -> str:
         try:
             return pb.guard.fill(text, self._shop.fill)
         except pb.guard.UnfilledSlot:
             return ""
+
+
+def _said(turn: Turn) -> Conversation:
+    return Conversation(tuple(turn.earlier_questions), turn.page is not None)
+
+
+def _is_looked_up_together(turn: Turn, match: FaqMatch | None) -> bool:
+    """Whether what was said before helps to find an answer; the name of a book would find the book."""
+    return (match is not None and match.refusal == CONVERSATION) or _said(turn).has_place
 
 
 def _joined(turn: Turn, question: str, turns: int) -> str:

@@ -22,6 +22,7 @@ _SENTENCE_END = re.compile(r"[.!?]\s|[:\n]")
 _WHEREABOUTS = re.compile(
     r"\b(?:i|we)(?: am|['\u2019]?m| are|['\u2019]re)? (?:(?:live|living|based) )?(?:in|from) (?:the )?([^\W\d_]{2,})"
 )
+_PLACED = re.compile(r"\b(?:to|in|from|within) (?:the )?([^\W\d_]{2,})")
 
 
 class Conversation(msgspec.Struct, frozen=True):
@@ -40,6 +41,12 @@ class Conversation(msgspec.Struct, frozen=True):
     def names(self) -> frozenset[str]:
         """The proper names in earlier turns, in lower case."""
         return frozenset(name.lower() for turn in self.earlier for name in _names(turn))
+
+    @property
+    def has_place(self) -> bool:
+        """Whether an earlier turn names a place: what is looked up then has to be looked up for it."""
+        named = (word for turn in self.earlier for word in _PLACED.findall(turn) if word[0].isupper())
+        return any(_WHEREABOUTS.search(turn.lower()) for turn in self.earlier) or any(named)
 
 
 def spoken(text: str) -> set[str]:
