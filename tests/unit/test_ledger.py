@@ -133,6 +133,15 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
     assert ([row[5] for row in ledger.hourly()], ledger.serves()) == ([1], {"faq": 1})
 
 
+def test_a_row_that_no_table_holds_ends_nothing(ledger):
+    """A provider may report any number; what cannot be kept is left out, and the next rows are kept."""
+    ledger.spent("faq", "realtime", "m", pb.Usage(2**70, 1, 0))
+    ledger.settle()
+    ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
+    ledger.settle()
+    assert [row[5] for row in ledger.hourly()] == [1]
+
+
 def test_settling_waits_for_what_was_noted(ledger):
     """It is in the file when the call returns."""
     for number in range(1, 4):

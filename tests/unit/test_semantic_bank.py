@@ -232,11 +232,36 @@ def test_a_question_is_either_answered_or_known_without_an_answer():
     assert bank.ask("which shoes do you sell").answer == "shoes"
 
 
-@pytest.mark.parametrize(("answer", "wordings"), [(None, ["how"]), ("", ["how"]), ("a", "how does it work")])
+@pytest.mark.parametrize(
+    ("answer", "wordings"),
+    [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work")],
+)
 def test_what_is_no_answer_or_no_list_is_refused(answer, wordings):
-    """A text is no list of its letters, and an answer has a name."""
-    with pytest.raises(pb.BadInput):
-        QuestionBank(Words()).add(answer, wordings)
+    """A text is no list of its letters, and an answer has a name that can be written."""
+    bank = QuestionBank(Words())
+    for enter in (bank.add, bank.refuse):
+        with pytest.raises(pb.BadInput):
+            enter(answer, wordings)
+    if answer != "a":
+        with pytest.raises(pb.BadInput):
+            bank.complain(answer)
+
+
+def test_what_was_refused_and_not_compiled_leaves_no_ghost():
+    """Bytes hold what was compiled, and so do the questions that a bank knows without an answer."""
+    bank, again = filled(), filled()
+    bank.refuse("hats", ["do you sell hats"])
+    again.load(bank.to_bytes())
+    again.add("hats", ["which hats do you sell"])
+
+
+def test_a_veto_that_raises_is_a_refusal():
+    """A rule of the application's that fails serves nothing, and raises nothing."""
+
+    def failing(_question, _alias):
+        raise KeyError("rule")
+
+    assert filled(vetoes=[("mine", failing)]).ask("how does topicaa work").reason == "bank_failed"
 
 
 def test_an_embedder_that_fails_costs_unknown_wordings_only():

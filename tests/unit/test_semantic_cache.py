@@ -221,6 +221,25 @@ def test_a_mark_behind_a_number_is_part_of_the_question():
     assert ask(cache, "what is the value of 52", "52").value == "52"
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("how much is .5 mg of salt", "how much is 5 mg of salt"),
+        ("how tall is 5'?", 'how tall is 5"?'),
+        ("what is the size of (5!), please", "what is the size of (5), please"),
+        ("what is the value of n!", "what is the value of n"),
+        ("what is the value of 5!,", "what is the value of 5"),
+    ],
+)
+def test_signs_that_change_the_question_are_part_of_its_text(one, other):
+    """Texts that differ in them are never taken for each other to the letter; loud ones that do not, are."""
+    cache = SemanticCache(Words(), policy=lambda: fixed(1.0))
+    ask(cache, one, "one")
+    assert not ask(cache, other, "other").match.is_exact
+    ask(cache, "please explain topicaa now!!", "so")
+    assert ask(cache, "Please explain topicaa now?!", "?").is_hit
+
+
 def test_values_of_different_types_are_different_answers():
     """``1`` and ``True`` are equal to Python, not to whoever asked."""
     cache = SemanticCache(Words(), policy=lambda: fixed(0.999))

@@ -141,16 +141,16 @@ class Ledger:
         return self._read(statement, (int(since // 3600),))
 
     def serves(self, *, since: float = 0.0) -> dict[str, int]:
-        """How often each task was served; blocking."""
+        """How often each task was served, from the hour of ``since`` on as all sums are; blocking."""
         statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
-        return dict(self._read(statement, (int(since // 60),)))
+        return dict(self._read(statement, (int(since // 3600) * 60,)))
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
         """(hour since the epoch, serves, of which computed first) of a task; blocking."""
         served = dict(
             self._read(
                 "SELECT minute / 60, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY minute / 60",
-                (task, int(since // 60)),
+                (task, int(since // 3600) * 60),
             )
         )
         statement = (
@@ -213,8 +213,11 @@ class Ledger:
             stopping = self._stop.is_set()
             try:
                 self._flush(self._connection)
-            except sqlite3.Error as error:
+            except sqlite3.OperationalError as error:
                 _log.error("the ledger could not be written and is tried again: %s", error)
+            except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
+                _log.exception("some rows cannot be kept by the ledger and are left out")
+                self._pending = Pending()
             with self._written:
                 self._flushes += 1
                 self._written.notify_all()

@@ -86,8 +86,6 @@ class QuestionBank:
         Raises:
             BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
         """
-        if not answer or not isinstance(answer, str):
-            raise BadInput(f"answer={answer!r}: expected its name", field="answer")
         if answer in self._unanswered:
             raise BadInput(
                 f"{answer!r} is known as a question without an answer; remove its wordings first", field="answer"
@@ -95,6 +93,7 @@ class QuestionBank:
         self._add(answer, wordings, vectors)
 
     def _add(self, answer: str, wordings: Iterable[str], vectors: Any) -> None:
+        _check_name(answer)
         if isinstance(wordings, str):
             raise BadInput(f"wordings={wordings[:60]!r}: expected a list of texts, not one", field="wordings")
         texts = list(wordings)
@@ -142,7 +141,17 @@ class QuestionBank:
         return calibration
 
     def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> Verdict:
-        """What may be served for a question; ``vector`` is its embedding, where the caller has it already."""
+        """What may be served for a question; ``vector`` is its embedding, where the caller has it already.
+
+        It never raises: where a veto or a policy does, the reason is ``bank_failed``.
+        """
+        try:
+            return self._asked(question, scope, vector)
+        except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
+            _log.exception("the bank could not be asked")
+            return Verdict(None, "bank_failed")
+
+    def _asked(self, question: str, scope: Scope | None, vector: Any) -> Verdict:
         ready = self._ready(question, scope)
         if isinstance(ready, Verdict):
             return ready
@@ -179,6 +188,7 @@ class QuestionBank:
 
     def complain(self, answer: str) -> None:
         """Serve an answer no more, at once, until :meth:`restore`."""
+        _check_name(answer)
         self._demoted.add(answer)
 
     def restore(self, answer: str) -> None:
@@ -210,8 +220,9 @@ class QuestionBank:
     def snapshot(self) -> BankSnapshot:
         """The bank as it was last compiled; shoppers' explorations are not part of it."""
         matcher, calibration = self._current
+        unanswered = self._unanswered & set(matcher.bank.answers)
         return BankSnapshot(
-            self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)), tuple(sorted(self._unanswered))
+            self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)), tuple(sorted(unanswered))
         )
 
     def to_bytes(self) -> bytes:
@@ -313,3 +324,8 @@ class QuestionBank:
 
 def _digest(packed: bytes) -> bytes:
     return hashlib.blake2b(packed, digest_size=DIGEST).digest()
+
+
+def _check_name(answer: str) -> None:
+    if not isinstance(answer, str) or not answer or not answer.isprintable():
+        raise BadInput(f"answer={answer!r}: expected its name, a text that can be printed", field="answer")

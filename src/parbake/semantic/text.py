@@ -9,7 +9,10 @@ from functools import lru_cache
 MOST_WORDS = 100
 MOST_LETTERS = 1_000
 
-_EDGES = " .,;:!?\"'()[]¿¡"
+_BEFORE, _AFTER = " ¿¡", " .,;:?"
+_PUNCTUATION = " .,;:!?\"'()[]¿¡"
+_LOUD = re.compile(r"[^\W\d_]{3}[?!. ]*!$")
+_APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
 # Letters and marks that Unicode lets a reader see nothing of (Default_Ignorable_Code_Point), beside category Cf.
 _INVISIBLE = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0))
@@ -28,18 +31,19 @@ def visible(text: str) -> str:
         text = "".join(_seen(c) for c in "".join(map(_compatible, unicodedata.normalize("NFC", text))))
     elif not text.isprintable():
         text = "".join(c if c.isprintable() else " " for c in text)
-    return " ".join(text.split()).casefold()
+    return " ".join(text.split()).translate(_APOSTROPHES).casefold()
 
 
 def normalize(text: str) -> str:
-    """The form in which texts are compared exactly: what is visible, without the punctuation at its ends.
+    """The form in which texts are compared exactly: what is visible, without the punctuation that ends a sentence.
 
-    A mark behind a number stays: ``5!`` asks for another thing than ``5``.
+    Signs that change what is asked stay: ``.5`` is not ``5``, nor is ``5!``, and five feet are no five inches.
     """
-    plain = visible(text)
-    short = plain.strip(_EDGES)
-    behind = plain.rstrip("?. ")
-    return f"{short}!" if behind.endswith("!") and short[-1:].isdigit() else short
+    plain = visible(text).lstrip(_BEFORE)
+    plain = plain.rstrip(_AFTER)
+    if _LOUD.search(plain):
+        plain = plain.rstrip("!" + _AFTER)
+    return plain
 
 
 def _compatible(character: str) -> str:
@@ -89,7 +93,7 @@ def unusable(text: str) -> str | None:
     if len(text) > MOST_LETTERS:
         return "too_long"
     plain = normalize(text)
-    if not plain:
+    if not plain.strip(_PUNCTUATION):
         return "empty"
     if sum(map(str.isalnum, plain)) < _FEWEST_LETTERS or not any(map(str.isalpha, plain)):
         return "no_words"

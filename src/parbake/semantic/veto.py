@@ -25,7 +25,7 @@ _STATE = re.compile(
     r"\bmy (?:last |latest |recent )?"
     r"(?:orders?|parcel|package|delivery|shipment|refund|cart|basket|account|points|payment)\b.*"
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
-    r"|\bwhere(?:'s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
+    r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
 # What only this customer's record says; how to change it is a question for everybody.
 _RECORD = (
@@ -33,8 +33,9 @@ _RECORD = (
     r"|history|invoices?|payments?|limit|salary|appointments?|data|password)"
 )
 _OWN_RECORD = re.compile(
-    r"^(?:what(?:'s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me|list|read)"
+    r"\b(?:what(?:'?s| is| are| was| were)|which(?: is| are)?|when (?:is|are|was)|show(?: me)?|tell me|give me|list)"
     rf"(?: all)?(?: of)? my (?:\w+ ){{0,2}}{_RECORD}\b"
+    rf"|\b(?:the )?{_RECORD} (?:of|on|in) my (?:account|card|order)\b|\bwhen (?:does|do|will) my\b|\bam i (?:a|an|on)\b"
     r"|\bdid i (?:ever |already |just |last )?(?:order|buy|spend|pay|return|earn|say|ask|tell|book)\b"
     r"|\bhave i (?:ever |already |just )?(?:ordered|bought|spent|paid|returned|earned|said|asked|told|booked)\b"
     r"|\bdo i (?:still )?owe\b|\bdo you (?:know|remember) my\b|\bwho am i\b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 _DIGITS = re.compile(r"[a-z]*[-#]?\d+(?:[.,:/-]?\d+)*[a-z]*")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?")
@@ -19,6 +20,8 @@ _DATES = frozenset(
     " sundays january february april june july august september october november december today tomorrow yesterday"
     " tonight weekend weekends weekday weekdays christmas easter".split()
 )
+_SIGNS = frozenset({"Sm", "No"})
+"""Unicode categories of signs that make another number of one: a square, a half, a minus, a comparison."""
 _UNITS = re.compile(r"(\d)\s*(?:st|nd|rd|th)?[\s-]*(?:percent|per cent|%|euros?|dollars?|pounds?|usd|eur|gbp)\b")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot|unable|fail(?:s|ed)?|except|"
@@ -113,6 +116,8 @@ def words(text: str) -> list[str]:
 def quantities(text: str) -> set[str]:
     """Numbers, in digits or words, ids and dates that a text in lower case names."""
     found = set(_DIGITS.findall(_UNITS.sub(r"\1", text)))
+    if not text.isascii() or any(c in text for c in "+<>=*^|~"):
+        found |= {c for c in text if unicodedata.category(c) in _SIGNS or c in "*^\u2030"}
     for word in _WORD.findall(text):
         if word in _NUMBER_WORDS:
             found.add(_NUMBER_WORDS[word])
