@@ -252,7 +252,10 @@ def test_what_was_refused_and_not_compiled_leaves_no_ghost():
     bank, again = filled(), filled()
     bank.refuse("hats", ["do you sell hats"])
     again.load(bank.to_bytes())
+    assert again.snapshot().unanswered == ()
     again.add("hats", ["which hats do you sell"])
+    again.calibrate()
+    assert again.ask("which hats do you sell").answer == "hats"
 
 
 def test_a_veto_that_raises_is_a_refusal():
