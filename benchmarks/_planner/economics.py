@@ -89,7 +89,7 @@ def judge(world: World, ratio: float, *, away: bool) -> Result:
     outcomes = study.simple()
     policy = study.policy(Logistic())
     outcomes["per key"] = study.per_key(policy)
-    second = worth_of_a_second(policy, judged, Logistic(), HITS)
+    second = worth_of_a_second(policy, judged, HITS)
     outcomes[PROMISED] = study.per_key(policy, second=second)
     if (beside := study.with_events(policy, EVENTS)) is not None:
         outcomes["per key + events"] = beside

@@ -34,6 +34,7 @@ from parbake.lanes.throttle import Throttle
 from parbake.planner.windows import declared
 from parbake.ports import (
     Ack,
+    Alert,
     AlertSink,
     Clock,
     EventSource,
@@ -351,6 +352,10 @@ class App:
         return Reversals(
             engine.plans, engine.adopted, self.clock, engine.ledger, is_throttled=throttled, notifier=engine.notifier
         )
+
+    async def alert(self, alert: Alert) -> None:
+        """Send an alert to every sink; one that fails is logged, and the others still hear."""
+        await self.engine.notifier.send(alert)
 
     async def complain(self, task: Stored, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task in any process, until :meth:`clear`: somebody was told something stale.

@@ -8,12 +8,13 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 import parbake as pb
+from parbake.regression import sigmoid
 from parbake.semantic.arrays import unit_rows
 from parbake.semantic.calibrate import Bound, Trials, calibrate, cross_fitted, trials
 from parbake.semantic.features import FEATURES, features, gather
 from parbake.semantic.gamma import gamma_cdf, gamma_quantile
 from parbake.semantic.head import RIDGE, fit, kernel
-from parbake.semantic.logistic import fit_logistic, fit_quadratic, sigmoid
+from parbake.semantic.logistic import fit_logistic, fit_quadratic
 from parbake.semantic.risk import lowest_threshold, upper_limits
 
 

@@ -74,14 +74,13 @@ def found_at(where: str) -> Any:
     return found
 
 
-def keeps(app: App) -> App:
-    """Return an app whose store outlives this command; raises :class:`BadInput` for one that keeps all in memory."""
+def must_last(app: App) -> None:
+    """Raise :class:`BadInput` for an app whose store ends with this command."""
     if app.store_url == "memory://":
         raise BadInput(
             "this app's store is memory://: what a command changes there is gone when it ends; give it another store",
             field="store",
         )
-    return app
 
 
 def load(where: str) -> HttpApp:

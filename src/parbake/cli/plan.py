@@ -6,7 +6,6 @@ import datetime as dt
 import math
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -71,7 +70,8 @@ def plan(
     priced = _prices(prices)
     if coverage is not None and priced.near_line is None:
         raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
-    found = _planned(_reader(log, keys), priced, seconds(sla, field="sla"), _lane(coverage, precision), hits)
+    events = _lane(coverage, precision)
+    found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=events, hits=hits)
     show(found, is_example=prices is None)
     if json is not None:
         write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found))) + b"\n")
@@ -100,7 +100,7 @@ def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
 
 
 def _planned(
-    read: Callable[[Any], RequestLog], prices: Prices, sla_s: float, events: EventLane | None, hits: float | None
+    path: Path, prices: Prices, *, sla_s: float, keys: int | None, events: EventLane | None, hits: float | None
 ) -> Plan:
     from parbake.planner.plan import make
 
@@ -113,15 +113,14 @@ def _planned(
                 ids[name] = bars.add_task(name, total=total)
             bars.update(ids[name], completed=done, total=total)
 
-        requests = read(lambda done, total: show("reading (bytes)", done, total))
+        requests = _read(path, keys, lambda done, total: show("reading (bytes)", done, total))
         return make(requests, prices, sla_s=sla_s, events=events, progress=show, hits=hits)
 
 
-def _reader(path: Path, keys: int | None) -> Callable[[Any], RequestLog]:
-    """What reads the log, given what shows how far it is."""
+def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
     from parbake.planner.logfile import read
 
-    return lambda progress: read(path, now=time.time(), population=keys, progress=progress)
+    return read(path, now=time.time(), population=keys, progress=progress)
 
 
 def show(plan: Plan, *, is_example: bool = False) -> None:

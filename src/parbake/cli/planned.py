@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, keeps, load, stored
+from parbake.cli.load import AppName, load, must_last, stored
 from parbake.cli.materialize import TaskName
 from parbake.cli.plan import show
 from parbake.errors import BadInput
@@ -46,7 +46,7 @@ def planned(
         raise BadInput("--hits needs --prices, which the new plan is made at", field="prices")
     application = load(app).app
     if adopt or rollback:
-        keeps(application)
+        must_last(application)
     asyncio.run(_work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback))
 
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, keeps, load, stored
+from parbake.cli.load import AppName, load, must_last, stored
 from parbake.duration import humanize
 from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
@@ -30,7 +30,7 @@ def quarantine(
         raise BadInput("--put and --clear: one at a time", field="put")
     application = load(app).app
     if put or clear:
-        keeps(application)
+        must_last(application)
 
     async def work() -> dict[str, Quarantine]:
         try:

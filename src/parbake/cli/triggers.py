@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, keeps, load
+from parbake.cli.load import AppName, load, must_last
 from parbake.costs import read_book
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, read_prices
@@ -42,7 +42,7 @@ def triggers(
     stated = dict(_stated(one, today) for one in prices or [])
     application = load(app).app
     if apply:
-        keeps(application)
+        must_last(application)
 
     async def work() -> list[Proposal]:
         try:

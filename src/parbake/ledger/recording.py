@@ -101,9 +101,11 @@ class Ledger:
     def settle(self, *, timeout_s: float = 10.0) -> None:
         """Wait until what was noted before this call is written; blocking."""
         with self._written:
-            seen = self._flushes
-            self._asked.set()
-            self._written.wait_for(lambda: self._flushes > seen + 1 or self._stop.is_set(), timeout_s)
+            enough = self._flushes + 2  # one that is under way may have begun before the last note
+            while self._flushes < enough and not self._stop.is_set():
+                self._asked.set()
+                if not self._written.wait(timeout_s):
+                    return
 
     def close(self) -> None:
         """Write what is left and stop."""

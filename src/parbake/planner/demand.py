@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from parbake.planner.habits import FIRST_COLUMNS, Habits
 from parbake.planner.log import Codes
 from parbake.planner.replay import Windows
+from parbake.regression import ridge_logistic, sigmoid
 
 Floats = NDArray[np.float64]
 ROWS = 200_000
@@ -80,36 +81,11 @@ def fit_linear(columns: NDArray[np.float32], hit: NDArray[np.bool_], *, ridge: f
 
 
 def _newton(design: Floats, target: Floats, ridge: float) -> Floats:
-    weights = np.zeros(design.shape[1])
+    start, penalty = np.zeros(design.shape[1]), np.full(design.shape[1], ridge)
     rate = float(np.clip(target.mean(), 1e-6, 1 - 1e-6))
-    weights[0] = np.log(rate / (1 - rate))
-    penalty = np.full(len(weights), ridge)
-    penalty[0] = 1e-6
-    loss = _loss(design, target, penalty, weights)
-    for _ in range(STEPS):
-        chance = sigmoid(design @ weights)
-        gradient = design.T @ (target - chance) - penalty * weights
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(curvature, gradient)
-        # Where few keys ask, a whole step may end beyond where the curve is flat: it is halved until it does help.
-        while (found := _loss(design, target, penalty, weights + step)) > loss and np.abs(step).max() > ENOUGH:
-            step = step / 2
-        if found > loss:
-            break
-        weights, loss = weights + step, found
-        if float(np.abs(step).max()) < ENOUGH:
-            break
-    return weights
-
-
-def _loss(design: Floats, target: Floats, penalty: Floats, weights: Floats) -> float:
-    odds = design @ weights
-    return float((np.logaddexp(0.0, odds) - target * odds).sum() + 0.5 * (penalty * weights**2).sum())
-
-
-def sigmoid(logit: Floats) -> Floats:
-    """Probability of log-odds, safe at both ends."""
-    return 1.0 / (1.0 + np.exp(-np.clip(logit, -40.0, 40.0)))
+    start[0], penalty[0] = np.log(rate / (1 - rate)), 1e-6
+    weights = np.ones(len(target))
+    return ridge_logistic(design, target, weights=weights, penalty=penalty, start=start, steps=STEPS, enough=ENOUGH)
 
 
 def calibration_error(chance: Floats, hit: NDArray[np.bool_], *, bins: int = 20) -> float:

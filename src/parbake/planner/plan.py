@@ -173,10 +173,9 @@ def make(
     study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
     outcomes, policy, second = study.simple(), None, 0.0
     if not doubts:
-        predictor = predictor or Logistic()
-        policy = study.policy(predictor)
+        policy = study.policy(predictor or Logistic())
         if hits is not None:
-            second = worth_of_a_second(policy, study.judged, predictor, hits)
+            second = worth_of_a_second(policy, study.judged, hits)
         outcomes[PER_KEY] = study.per_key(policy, second=second)
         if (beside := study.with_events(policy, events)) is not None:
             outcomes[PER_KEY_EVENTS] = beside

@@ -13,8 +13,7 @@ from statistics import NormalDist
 import numpy as np
 
 from parbake.errors import BadInput
-from parbake.planner.demand import Predictor
-from parbake.planner.perkey import Activity, PerKey
+from parbake.planner.perkey import PerKey
 from parbake.planner.replay import Outcome, replay
 
 WORTH: tuple[float, ...] = (0.0, *np.geomspace(1e-4, 1.0, 127).tolist())
@@ -33,14 +32,14 @@ def kept(outcome: Outcome, hits: float) -> bool:
     return outcome.share(outcome.fresh_hits) >= hits
 
 
-def worth_of_a_second(policy: PerKey, judged: range, predictor: Predictor, hits: float) -> float:
+def worth_of_a_second(policy: PerKey, judged: range, hits: float) -> float:
     """The least value of a second, in dollars, at which the strategy per key surely kept the promise before ``judged``.
 
     The greatest that is tried where none is enough. ``policy`` states the prices otherwise.
     """
     past = policy.past
     before = range(max(judged.start // 2, judged.start - len(judged), 1), judged.start)
-    trial = PerKey(Activity(past.log, past.windows), policy.prices, predictor, (before.start,))
+    trial = PerKey(past, policy.prices, policy.predictor, (before.start,))
 
     def keeps(second: float) -> bool:
         raised = replace(policy.prices, second=policy.prices.second + second)

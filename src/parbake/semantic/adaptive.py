@@ -16,8 +16,9 @@ from collections import deque
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.regression import sigmoid
 from parbake.semantic.calibrate import Bound
-from parbake.semantic.logistic import Quadratic, fit_quadratic, sigmoid
+from parbake.semantic.logistic import Quadratic, fit_quadratic
 from parbake.semantic.policy import Match, Ranking
 from parbake.semantic.risk import lowest_threshold
 

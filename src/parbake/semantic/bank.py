@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -29,6 +29,10 @@ class Bank(msgspec.Struct, frozen=True):
     vectors: bytes
     weights: bytes
     shares: tuple[float, ...]
+
+    def places(self, answers: Collection[str]) -> list[int]:
+        """The places of some answers, those that it has."""
+        return [place for place, answer in enumerate(self.answers) if answer in answers]
 
     @property
     def texts(self) -> dict[str, int]:

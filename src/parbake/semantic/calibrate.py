@@ -16,10 +16,11 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.regression import sigmoid
 from parbake.semantic.arrays import Flags, Floats, Places
 from parbake.semantic.features import features, gather
 from parbake.semantic.head import Head
-from parbake.semantic.logistic import Logistic, fit_logistic, sigmoid
+from parbake.semantic.logistic import Logistic, fit_logistic
 from parbake.semantic.risk import Per, lowest_threshold
 
 PRIOR = 0.2

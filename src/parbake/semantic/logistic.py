@@ -1,16 +1,11 @@
-"""Logistic regression by Newton's method (iteratively reweighted least squares), with weights and an L2 penalty.
-
-Minimizes ``sum_i w_i log(1 + exp(-s_i z_i)) + l/2 |beta|^2`` with s = +-1; the intercept is not penalized. See Hastie,
-Tibshirani & Friedman, The Elements of Statistical Learning, 2nd ed., sec. 4.4.1.
-"""
+"""Logistic models of features, fitted with a ridge; the intercept is not penalized (:mod:`parbake.regression`)."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 import numpy as np
 
+from parbake.regression import ridge_logistic
 from parbake.semantic.arrays import Flags, Floats
 
 PENALTY = 1.0
@@ -48,12 +43,6 @@ class Quadratic(msgspec.Struct, frozen=True):
         return self.linear.log_odds(_expanded((cut - self.center) / self.spread))
 
 
-def sigmoid(values: Any) -> Floats:
-    """``1 / (1 + exp(-x))`` without overflow."""
-    found: Floats = 0.5 * (1.0 + np.tanh(0.5 * np.asarray(values, np.float64)))
-    return found
-
-
 def fit_logistic(columns: Floats, outcomes: Flags, weights: Floats) -> Logistic:
     """Fit on (n, c) columns, which are standardized first, their outcomes (n,) and weights (n,)."""
     center, spread = columns.mean(axis=0), columns.std(axis=0)
@@ -83,24 +72,7 @@ def _tuple(values: Floats) -> tuple[float, ...]:
 
 
 def _newton(design: Floats, outcomes: Floats, weights: Floats) -> Floats:
-    """Newton steps, halved while they do not lower the loss."""
     penalty = np.full(design.shape[1], PENALTY)
     penalty[-1] = 1e-9  # keeps the step finite where all outcomes are the same
-    beta = np.zeros(design.shape[1])
-    loss = _loss(design, outcomes, weights, penalty, beta)
-    for _ in range(_STEPS):
-        chance = sigmoid(design @ beta)
-        slope = design.T @ (weights * (outcomes - chance)) - penalty * beta
-        curvature = (design * (weights * chance * (1.0 - chance))[:, None]).T @ design + np.diag(penalty)
-        step = np.linalg.solve(curvature, slope)
-        while (found := _loss(design, outcomes, weights, penalty, beta + step)) > loss and np.abs(step).max() > _ENOUGH:
-            step = step / 2.0
-        if found > loss - _ENOUGH:
-            break
-        beta, loss = beta + step, found
-    return beta
-
-
-def _loss(design: Floats, outcomes: Floats, weights: Floats, penalty: Floats, beta: Floats) -> float:
-    odds = design @ beta
-    return float(weights @ (np.logaddexp(0.0, odds) - outcomes * odds) + 0.5 * (penalty * beta**2).sum())
+    start = np.zeros(design.shape[1])
+    return ridge_logistic(design, outcomes, weights=weights, penalty=penalty, start=start, steps=_STEPS, enough=_ENOUGH)

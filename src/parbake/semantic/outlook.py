@@ -41,7 +41,7 @@ def outlook(snapshot: BankSnapshot, errors: Sequence[float], prior: float) -> Ou
     vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1)
     aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
     found = trials(compile_with_head(bank.model_hash, aliases, vectors)[1])
-    unanswered = snapshot.places_unanswered
+    unanswered = bank.places(snapshot.unanswered)
     made = tuple(
         learn(found, Bound(error, prior=prior), model_hash=bank.model_hash, unanswered=unanswered) for error in errors
     )

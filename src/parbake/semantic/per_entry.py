@@ -18,8 +18,8 @@ import random
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.regression import sigmoid
 from parbake.semantic.arrays import Floats, Vectors
-from parbake.semantic.logistic import sigmoid
 from parbake.semantic.policy import Match, Ranking
 
 FEWEST = 6

@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
+from parbake.regression import sigmoid
 from parbake.semantic.calibrate import Calibration
-from parbake.semantic.logistic import sigmoid
 
 Ranking = Literal["head", "cosine"]
 

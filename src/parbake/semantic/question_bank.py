@@ -317,7 +317,7 @@ class QuestionBank:
             aliases, vectors = list(self._aliases), list(self._vectors)
         bank, head = compile_with_head(self._model, aliases, np.stack(vectors) if vectors else [])
         if learn:
-            unanswered = [place for place, answer in enumerate(bank.answers) if answer in self._unanswered]
+            unanswered = bank.places(self._unanswered)
             calibration = calibrate(head, self.bound, model_hash=self._model, unanswered=unanswered)
         return Matcher(bank), calibration
 

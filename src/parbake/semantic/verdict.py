@@ -56,8 +56,3 @@ class BankSnapshot(msgspec.Struct, frozen=True):
         """The answers that may be served, in the bank's order."""
         withheld = {*self.demoted, *self.unanswered}
         return [answer for answer in self.bank.answers if answer not in withheld]
-
-    @property
-    def places_unanswered(self) -> list[int]:
-        """The places of the unanswered among the bank's answers."""
-        return [place for place, answer in enumerate(self.bank.answers) if answer in self.unanswered]

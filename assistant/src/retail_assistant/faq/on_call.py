@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from urllib.parse import quote
 
 import parbake as pb
@@ -16,7 +15,6 @@ _MESSAGES = {
     "withdrawn": "{answer} is answered from the bank no more, until DELETE /shop/complaints/{path}",
     "held_back": "complaints have withdrawn as many answers as they may within a day; {answer} is still served",
 }
-_log = logging.getLogger("retail_assistant.faq")
 
 
 class OnCall:
@@ -37,17 +35,10 @@ class OnCall:
             self._quiet_until = now + QUIET_S
         message = _MESSAGES[complaint.news].format(answer=answer, path=quote(answer, safe=""))
         alert = pb.Alert(complaint.news, faq_answers.name, faq_answers.contract.owner, message, now)
-        task = asyncio.create_task(self._send(alert))
+        task = asyncio.create_task(self._app.alert(alert))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
     async def settle(self) -> None:
         """Wait for what is being sent."""
         await asyncio.gather(*self._sending)
-
-    async def _send(self, alert: pb.Alert) -> None:
-        for sink in self._app.alerts:
-            try:
-                await sink.send(alert)
-            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must hear
-                _log.exception("alert sink %s failed", type(sink).__name__)
