@@ -210,3 +210,17 @@ class MissingDependency(ParbakeError):
     """An optional package is not installed; the message names the command that installs it."""
 
     title = "Missing dependency"
+
+    @classmethod
+    def of(cls, what: str, extra: str, *, field: str) -> MissingDependency:
+        """Say which extra brings a missing package.
+
+        Args:
+            what: What needs the package, as a singular subject, such as ``"planning"``.
+            extra: The extra of parbake's distribution that has the package.
+            field: The name of the missing package.
+        """
+        return cls(
+            f"{what} needs {field}, which is not installed; in a clone of parbake, run: pip install '.[{extra}]'",
+            field=field,
+        )

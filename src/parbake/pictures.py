@@ -22,7 +22,7 @@ def must_be_picture(path: Path) -> None:
     try:
         import matplotlib  # noqa: ICN001, F401 - only whether it is there
     except ImportError as missing:
-        raise MissingDependency("pictures need: pip install 'parbake[plots]'", field="matplotlib") from missing
+        raise MissingDependency.of("drawing", "plots", field="matplotlib") from missing
 
 
 def save(path: Path, draw: Callable[[Any], None]) -> None:

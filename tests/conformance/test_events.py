@@ -8,7 +8,7 @@ import pytest
 import parbake as pb
 from parbake.events import open_events
 from parbake.sources.sqlite import prune
-from parbake.testing import EventSourceSuite
+from parbake.testing.events import EventSourceSuite
 
 
 class Outbox:

@@ -7,8 +7,8 @@ import pytest
 
 import parbake as pb
 from parbake.executors.local import LocalExecutor
-from parbake.testing import ExecutorSuite
 from parbake.testing import executor_app as suite
+from parbake.testing.executors import ExecutorSuite
 
 
 class TestLocalExecutor(ExecutorSuite):

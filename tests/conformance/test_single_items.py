@@ -8,7 +8,8 @@ from parbake.fence.control import Pointer, Promotion
 from parbake.ports import Change
 from parbake.stores._engine import CONTROL, mark_key, overlay_key
 from parbake.stores._optimistic import OptimisticStore
-from parbake.testing import DictItems, make_record
+from parbake.testing.items import DictItems
+from parbake.testing.stores import make_record
 
 
 class Interrupted(DictItems):

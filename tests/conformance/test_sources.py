@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 import parbake as pb
-from parbake.testing import SourceSuite
+from parbake.testing.sources import SourceSuite
 
 
 class Sqlite:

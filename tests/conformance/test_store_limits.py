@@ -17,7 +17,8 @@ from parbake.stores import _events as events
 from parbake.stores import open_store
 from parbake.stores._optimistic import OptimisticStore
 from parbake.stores.memory import MemoryStore
-from parbake.testing import DictItems, make_record
+from parbake.testing.items import DictItems
+from parbake.testing.stores import make_record
 
 EMBEDDED = {
     "memory": lambda folder: MemoryStore(),

@@ -12,7 +12,8 @@ from parbake.ports import Change
 from parbake.stores import open_store
 from parbake.stores._optimistic import OptimisticStore
 from parbake.stores.memory import MemoryStore
-from parbake.testing import DictItems, StoreSuite, make_record
+from parbake.testing.items import DictItems
+from parbake.testing.stores import StoreSuite, make_record
 
 
 class TestMemory(StoreSuite):

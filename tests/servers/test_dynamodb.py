@@ -16,7 +16,8 @@ from parbake.stores import _dynamodb_layout as layout
 from parbake.stores import open_store
 from parbake.stores._items import Commit
 from parbake.stores.dynamodb import MAX_ITEMS, DynamoItems, open_url
-from parbake.testing import ItemsSuite, StoreSuite
+from parbake.testing.items import ItemsSuite
+from parbake.testing.stores import StoreSuite
 
 REGION = "eu-central-1"
 SECRET = "testing-secret"

@@ -15,7 +15,8 @@ from parbake.events.kafka import KafkaPartition, KafkaTopic
 from parbake.fence import tags
 from parbake.ports import Extent
 from parbake.serving.binding import NO_CONTEXT
-from parbake.testing import EventSourceSuite, FakeClock
+from parbake.testing import FakeClock
+from parbake.testing.events import EventSourceSuite
 
 numbers = itertools.count(1)
 

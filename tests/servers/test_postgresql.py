@@ -9,8 +9,8 @@ import pytest
 
 import parbake as pb
 from parbake.sources.postgresql import OUTBOX_DDL, PostgresqlSource, emit, prune
-from parbake.testing import EventSourceSuite, SourceSuite
-from parbake.testing.sources import Facts, Seen
+from parbake.testing.events import EventSourceSuite
+from parbake.testing.sources import Facts, Seen, SourceSuite
 
 numbers = itertools.count(1)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from parbake.executors.ray import RayExecutor
-from parbake.testing import ExecutorSuite
+from parbake.testing.executors import ExecutorSuite
 
 pytest.importorskip("ray", reason="ray is not installed")
 

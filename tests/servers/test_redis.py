@@ -12,7 +12,8 @@ from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFul
 from parbake.stores import open_store
 from parbake.stores._items import Commit
 from parbake.stores.redis import RedisItems, open_url
-from parbake.testing import ItemsSuite, StoreSuite
+from parbake.testing.items import ItemsSuite
+from parbake.testing.stores import StoreSuite
 
 prefixes = (f"t{n}" for n in itertools.count(1))
 PASSWORD = "hunter2-geheim"

@@ -14,8 +14,11 @@ def modules(source_root, package):
 
 
 @cache  # many rules are about the same files, each of which is parsed once
-def imported_names(path):
-    """Return the dotted name of everything that a file imports when it runs, wherever the import stands."""
+def imported_names(path, *, on_import=False):
+    """Return the dotted name of everything that a file imports when it runs, wherever the import stands.
+
+    With ``on_import`` only what importing the file imports: nothing that stands in a function.
+    """
     names, pending = [], [ast.parse(path.read_text())]
     while pending:
         node = pending.pop()
@@ -25,16 +28,18 @@ def imported_names(path):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
+        elif on_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
         elif not isinstance(node, ast.expr):  # no expression holds an import
             pending.extend(ast.iter_child_nodes(node))
     return names
 
 
-def graph(found):
-    """Return for each module the modules of the same package that it imports."""
+def graph(found, *, on_import=False):
+    """Return for each module the modules of the same package that it imports; see :func:`imported_names`."""
     edges = {}
     for module, path in found.items():
-        names = set(imported_names(path))
+        names = set(imported_names(path, on_import=on_import))
         targets = {name if name in found else name.rpartition(".")[0] for name in names}
         edges[module] = (targets & found.keys()) - {module}
     return edges

@@ -1,6 +1,7 @@
 """The command line, as a user calls it."""
 
 import contextlib
+import importlib.metadata
 import json
 import re
 import socket
@@ -85,6 +86,13 @@ def output(result):
     """Return a command's output once it has succeeded."""
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.output
+
+
+def test_the_version_is_shown(capsys):
+    """``parbake --version`` prints the version of the installed distribution and ends with status 0."""
+    with pytest.raises(SystemExit) as ended:
+        commands.cli(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"parbake {importlib.metadata.version('parbake')}\n")
 
 
 def test_the_table_of_tasks_is_shown(run):

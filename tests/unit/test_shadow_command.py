@@ -208,4 +208,4 @@ def test_a_missing_client_is_named_with_its_extra(run, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     error = run(*REDIS, "--recompute", "shop:recompute").exception
     assert isinstance(error, pb.MissingDependency)
-    assert "parbake[redis]" in str(error)
+    assert "'.[redis]'" in str(error)

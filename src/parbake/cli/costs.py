@@ -102,7 +102,7 @@ def _as_parquet(rows: list[Cost]) -> bytes:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as missing:
-        raise MissingDependency("Parquet needs: pip install 'parbake[plan]'", field="pyarrow") from missing
+        raise MissingDependency.of("writing Parquet", "plan", field="pyarrow") from missing
     target: Any = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows]), target)
     found: bytes = target.getvalue()

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from parbake.app import App
 from parbake.cli.load import found_at
-from parbake.errors import BadInput, MissingDependency
+from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
 from parbake.ports import Embedder
 from parbake.serving.binding import Lazy
@@ -131,10 +131,8 @@ def _threshold(snapshot: BankSnapshot) -> str:
 
 def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
     """The bank at ``module:attribute``: itself, or what an app's model task last returned."""
-    try:
-        from parbake.semantic import QuestionBank
-    except ImportError as missing:
-        raise MissingDependency("question banks need numpy: pip install numpy", field="numpy") from missing
+    from parbake.semantic import QuestionBank
+
     found = found_at(where)
     if isinstance(found, QuestionBank):
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib.metadata
 import logging
 import os
 import signal
@@ -39,7 +40,7 @@ from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
-from parbake.http.server import listen, run
+from parbake.http.server import check_installed, listen, run
 from parbake.lanes.freshness import report
 from parbake.validation import one_line
 
@@ -59,8 +60,20 @@ cli.command(epilog=TASKS_EPILOG)(tasks)
 cli.command(epilog=TRIGGERS_EPILOG)(triggers)
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that typer calls
+    if asked:
+        typer.echo(f"parbake {importlib.metadata.version('parbake')}")
+        raise typer.Exit
+
+
 @cli.callback()
-def _setup(*, verbose: Annotated[bool, typer.Option("--verbose", help="log what the lanes do")] = False) -> None:
+def _setup(
+    *,
+    verbose: Annotated[bool, typer.Option("--verbose", help="log what the lanes do")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="show the installed version")
+    ] = False,
+) -> None:
     """Run before every command."""
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -73,6 +86,7 @@ def serve(
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
 ) -> None:
     """Serve an app over HTTP."""
+    check_installed()
     bound = listen(host, port)
     application = load(app)
     typer.echo(f"serving {app} at http://{host}:{bound.getsockname()[1]}", err=True)

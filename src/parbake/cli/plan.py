@@ -57,7 +57,7 @@ def plan(
     try:
         import numpy  # noqa: F401, ICN001 - only whether it is there
     except ImportError as missing:
-        raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
+        raise MissingDependency.of("planning", "plan", field="numpy") from missing
     from parbake.pictures import must_be_picture
     from parbake.planner.front import draw
 

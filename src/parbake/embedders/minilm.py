@@ -46,9 +46,7 @@ class MiniLm:
             import onnxruntime
             from tokenizers import Tokenizer
         except ModuleNotFoundError as error:
-            raise MissingDependency(
-                "embeddings need: pip install 'parbake[embeddings]'", field=str(error.name)
-            ) from error
+            raise MissingDependency.of("the embedder", "embeddings", field=str(error.name)) from error
         self._np = np
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1

@@ -212,7 +212,5 @@ def _client() -> Any:
     try:
         import aiokafka
     except ModuleNotFoundError as error:
-        raise MissingDependency(
-            "events from Kafka need aiokafka: pip install 'parbake[kafka]'", field="aiokafka"
-        ) from error
+        raise MissingDependency.of("a Kafka topic", "kafka", field="aiokafka") from error
     return aiokafka

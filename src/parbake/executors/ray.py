@@ -83,5 +83,5 @@ def _ray() -> Any:
         import ray
         import ray.exceptions
     except ModuleNotFoundError as error:
-        raise MissingDependency("this executor needs Ray: pip install 'parbake[ray]'", field="executor") from error
+        raise MissingDependency.of("this executor", "ray", field="ray") from error
     return ray

@@ -24,14 +24,24 @@ def listen(host: str, port: int) -> socket.socket:
     return server
 
 
+def check_installed() -> None:
+    """Raise :class:`MissingDependency` where the HTTP server is not installed."""
+    _uvicorn()
+
+
 def run(application: Callable[..., Any], bound: socket.socket) -> None:
     """Serve until interrupted."""
-    try:
-        import uvicorn
-    except ModuleNotFoundError as error:
-        raise MissingDependency("serving needs uvicorn: pip install 'parbake[http]'", field="uvicorn") from error
+    uvicorn = _uvicorn()
     config = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=False,
         timeout_graceful_shutdown=5,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[bound])
+
+
+def _uvicorn() -> Any:
+    try:
+        import uvicorn
+    except ModuleNotFoundError as error:
+        raise MissingDependency.of("serving", "http", field="uvicorn") from error
+    return uvicorn

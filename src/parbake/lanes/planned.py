@@ -165,7 +165,7 @@ class Plans:
         try:
             from parbake.planner.upcoming import from_minutes
         except ImportError as missing:
-            raise MissingDependency("planning needs: pip install 'parbake[plan]'", field="numpy") from missing
+            raise MissingDependency.of("planning", "plan", field="numpy") from missing
         rows = self._log.requests(plan.name, days=DAYS)
         return from_minutes(rows, now=self._clock.now(), population=None if listed is None else int(listed))
 

@@ -130,7 +130,7 @@ def _parquet(path: Path, *, now: float, population: int | None) -> RequestLog:
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError as missing:
-        raise MissingDependency("Parquet needs: pip install 'parbake[plan]'", field="pyarrow") from missing
+        raise MissingDependency.of("reading Parquet", "plan", field="pyarrow") from missing
     try:
         table = pq.read_table(path)
         for name in (KEY, TIMESTAMP):

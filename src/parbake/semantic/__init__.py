@@ -1,5 +1,12 @@
 """Semantic matching: a bank of questions, a cache that fills as it is asked, and when a match may be served."""
 
+from parbake.errors import MissingDependency
+
+try:
+    import numpy  # noqa: F401, ICN001 - only whether it is there
+except ImportError as missing:
+    raise MissingDependency.of("parbake.semantic", "semantic", field="numpy") from missing
+
 from parbake.semantic.adaptive import AdaptivePolicy
 from parbake.semantic.bank import Bank, Matcher, compile_bank
 from parbake.semantic.cache import Reply, SemanticCache

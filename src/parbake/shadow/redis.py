@@ -161,7 +161,7 @@ def _connect(url: str) -> tuple[Any, Any]:
     try:
         import redis
     except ModuleNotFoundError as error:
-        raise MissingDependency("a Redis cache needs redis: pip install 'parbake[redis]'", field="redis") from error
+        raise MissingDependency.of("a Redis cache", "redis", field="redis") from error
     try:
         pool = redis.ConnectionPool.from_url(url, protocol=2, socket_timeout=TIMEOUT_S)
         kind = type("GuardedConnection", (Guarded, pool.connection_class), {})

@@ -202,7 +202,5 @@ def _client() -> Any:
     try:
         import psycopg
     except ModuleNotFoundError as error:
-        raise MissingDependency(
-            "a PostgreSQL source needs psycopg: pip install 'parbake[postgresql]'", field="psycopg"
-        ) from error
+        raise MissingDependency.of("a PostgreSQL source", "postgresql", field="psycopg") from error
     return psycopg

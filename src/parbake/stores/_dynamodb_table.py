@@ -25,7 +25,7 @@ try:
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
 except ImportError as missing:
-    raise MissingDependency("this store needs: pip install 'parbake[dynamodb]'", field="boto3") from missing
+    raise MissingDependency.of("a DynamoDB store", "dynamodb", field="boto3") from missing
 
 READ_AT_ONCE, WRITTEN_AT_ONCE, MAX_ITEMS = 100, 25, 100
 CONNECT_S, ACTIVE_S = 2.0, 120.0

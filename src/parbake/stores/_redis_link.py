@@ -20,7 +20,7 @@ try:
     from redis.asyncio.connection import ConnectionPool
     from redis.asyncio.connection import parse_url as _parse_url
 except ImportError as missing:
-    raise MissingDependency("this store needs: pip install 'parbake[redis]'", field="redis") from missing
+    raise MissingDependency.of("a Redis store", "redis", field="redis") from missing
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

@@ -1,13 +1,10 @@
-"""Public test helpers: clocks that tests move, and conformance suites per port."""
+"""Test helpers for users: clocks that a test moves, and in modules of their own a conformance suite for each port.
+
+Importing the clocks needs nothing but parbake. The suites are ``stores.StoreSuite``, ``items.ItemsSuite``,
+``sources.SourceSuite``, ``events.EventSourceSuite`` and ``executors.ExecutorSuite``; running them needs the extra
+``testing``.
+"""
 
 from parbake.testing.clocks import FakeClock, FileClock
-from parbake.testing.events import EventBackend, EventSourceSuite
-from parbake.testing.executors import ExecutorSuite
-from parbake.testing.items import DictItems, ItemsSuite
-from parbake.testing.sources import Backend, SourceSuite
-from parbake.testing.stores import StoreSuite, make_record
 
-__all__ = [
-    "Backend", "DictItems", "EventBackend", "EventSourceSuite", "ExecutorSuite", "FakeClock", "FileClock", "ItemsSuite",
-    "SourceSuite", "StoreSuite", "make_record",
-]  # fmt: skip
+__all__ = ["FakeClock", "FileClock"]

@@ -124,7 +124,7 @@ def test_without_the_libraries_it_says_what_to_install(log, tmp_path, monkeypatc
     monkeypatch.setattr(sys, "argv", ["parbake", "plan", str(log), "--picture", str(tmp_path / "front.svg")])
     with pytest.raises(SystemExit):
         main()
-    assert "pip install 'parbake[plots]'" in capsys.readouterr().err
+    assert "pip install '.[plots]'" in capsys.readouterr().err
 
 
 def test_the_help_has_an_example():

@@ -1,0 +1,135 @@
+"""Every package that the code imports is one that an installation of the same code brings."""
+
+import re
+import sys
+import tomllib
+from functools import cache
+from importlib.metadata import packages_distributions
+
+import pytest
+from tests.unit.import_graph import graph, imported_names, modules
+
+OWNERS = {
+    "parbake.planner": "plan",
+    "parbake.semantic": "semantic",
+    "parbake.semantic.nearest": "usearch",
+    "parbake.regression": "semantic",
+    "parbake.pictures": "plots",
+    "parbake.cli.plan": "plan",
+    "parbake.cli.costs": "plan",
+    "parbake.http.server": "http",
+    "parbake.embedders.minilm": "embeddings",
+    "parbake.embedders._int8": "embeddings",
+    "parbake.generators.llama": "llama",
+    "parbake.generators.openai": "openai",
+    "parbake.events.kafka": "kafka",
+    "parbake.executors.ray": "ray",
+    "parbake.sources.postgresql": "postgresql",
+    "parbake.stores._dynamodb_table": "dynamodb",
+    "parbake.stores._redis_link": "redis",
+    "parbake.shadow.redis": "redis",
+    "parbake.testing": "testing",
+}
+"""The extra that brings what a room, or a module of it, imports beside the base dependencies."""
+STARTED_WITHOUT_EXTRAS = ("parbake", "parbake.app", "parbake.cli.main", "parbake.testing", "parbake.http.asgi")
+
+
+COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
+"""Packages that a requirement brings under another name."""
+OPTIONAL = {"parbake.executors._child": {"threadpoolctl"}}
+"""Packages that a module uses where they happen to be installed."""
+
+
+def third_party(path, *, on_import=False):
+    """Return the packages from outside the standard library that a file imports; see :func:`imported_names`."""
+    tops = {name.partition(".")[0] for name in imported_names(path, on_import=on_import)}
+    return tops - sys.stdlib_module_names - {"parbake", "retail_assistant"}
+
+
+def distribution(requirement):
+    """Return the name of the distribution that a requirement names, as package indexes spell it."""
+    return re.match(r"[\w.-]+", requirement)[0].lower().replace("_", "-")
+
+
+@pytest.fixture(scope="module")
+def project(root):
+    """Return the ``project`` table of pyproject.toml."""
+    return tomllib.loads((root / "pyproject.toml").read_text())["project"]
+
+
+def brought_by(project, extra=""):
+    """Return the distributions that the base dependencies and an extra name, its references to other extras too."""
+    extras = project["optional-dependencies"]
+    found, pending = set(), [*project["dependencies"], *extras.get(extra, ())]
+    while pending:
+        requirement = pending.pop()
+        if match := re.match(r"parbake\[([\w,]+)\]", requirement):
+            pending += [inner for name in match[1].split(",") for inner in extras[name]]
+        else:
+            name = distribution(requirement)
+            found |= {name, *COMES_WITH.get(name, ())}
+    return found
+
+
+def owner(module):
+    """Return the extra of the nearest owner of a module; the base dependencies alone where there is none."""
+    while module:
+        if module in OWNERS:
+            return OWNERS[module]
+        module = module.rpartition(".")[0]
+    return ""
+
+
+@cache  # it reads the file list of every installed distribution
+def providers():
+    """Return the names of the distributions that provide each package that is installed here."""
+    return {name: {distribution(d) for d in found} for name, found in packages_distributions().items()}
+
+
+def missing(imported, brought):
+    """Return the imported packages that no distribution of ``brought`` provides."""
+    return {name for name in imported if not providers().get(name, {name}) & brought}
+
+
+def test_each_module_imports_what_its_extra_brings(root, project):
+    """What a module of parbake imports, wherever it stands, is a base dependency or of the extra that owns it."""
+    wrong = {
+        module: lacking
+        for module, path in modules(root / "src", "parbake").items()
+        if (lacking := missing(third_party(path), brought_by(project, owner(module))) - OPTIONAL.get(module, set()))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("start", STARTED_WITHOUT_EXTRAS)
+def test_it_starts_without_any_extra(root, project, start):
+    """Everything that is loaded when the front door, the app or the command line is imported needs no extra."""
+    found = modules(root / "src", "parbake")
+    edges = graph(found, on_import=True)
+    seen, pending = set(), [start]
+    while pending:
+        module = pending.pop()
+        if module not in seen:
+            seen.add(module)
+            pending += [*edges[module], *([parent] if (parent := module.rpartition(".")[0]) else [])]
+    base = brought_by(project)
+    wrong = {m: lack for m in seen if (lack := missing(third_party(found[m], on_import=True), base))}
+    assert wrong == {}
+
+
+def test_the_assistant_imports_what_its_lock_names(root):
+    """What the assistant imports, wherever it stands, is in the lock file that its users install."""
+    lock = (root / "requirements/runtime.txt").read_text()
+    locked = {distribution(line) for line in lock.splitlines() if "==" in line}
+    wrong = {
+        module: lacking
+        for module, path in modules(root / "assistant/src", "retail_assistant").items()
+        if (lacking := missing(third_party(path), locked))
+    }
+    assert wrong == {}
+
+
+def test_a_package_that_nothing_brings_is_found(project):
+    """The checks above name a development package, and one that only another extra brings."""
+    assert missing({"pytest", "msgspec", "numpy"}, brought_by(project)) == {"pytest", "numpy"}
+    assert missing({"numpy"}, brought_by(project, "usearch")) == set()
