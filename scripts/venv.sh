@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 case $kind in # what benchmarks compare with has an environment of its own, without parbake
     bench) files=(requirements/bench.txt) ;;
-    *) files=(requirements/{dev,models,runtime}.txt) ;;
+    *) files=(requirements/{dev,runtime}.txt src/parbake/model_files.txt) ;;
 esac
 locks=$("$python" --version; cat "${files[@]}" scripts/venv.sh)
 locks=$(sha256sum <<<"$locks")
@@ -19,7 +19,7 @@ pip_install() { # folder, arguments
 }
 
 install_locked() { # folder, lock: every package is named, hashed and prebuilt, so nothing is resolved or compiled
-    pip_install "$1" --no-deps --require-hashes --only-binary :all: -r "requirements/$2.txt"
+    pip_install "$1" --no-deps --require-hashes --only-binary :all: -r "$2"
 }
 
 install_projects() { # editable: a change in a source file needs no reinstallation
@@ -32,10 +32,10 @@ build() { # aside, so that an interrupted run leaves no half-made environment be
     echo "Installing the locked packages into $folder (once, a minute or two) ..."
     rm -rf "$aside"
     "$python" -m venv "$aside"
-    install_locked "$aside" "$kind"
+    install_locked "$aside" "requirements/$kind.txt"
     if [ "$kind" != bench ]; then
         echo "Installing the models ..."
-        install_locked "$aside" models
+        install_locked "$aside" src/parbake/model_files.txt
         install_projects "$aside"
     fi
     # Scripts name their interpreter by its full path: make that the final one.
@@ -52,7 +52,7 @@ if ! is_current .locks-runtime "$locks"; then
     build
 elif [ "$kind" = dev ] && ! is_current .locks-dev "$locks"; then
     echo "Adding the packages that tests and checks need ..."
-    install_locked "$folder" dev
+    install_locked "$folder" requirements/dev.txt
     echo "$locks" >"$folder/.locks-dev"
 fi
 [ "$kind" = bench ] || is_current .projects "$projects" || install_projects "$folder"

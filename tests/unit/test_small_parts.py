@@ -6,7 +6,7 @@ import importlib.metadata
 import sys
 import threading
 import time
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -75,7 +75,7 @@ def test_int8_is_exact_on_every_processor(machine, flags, may, tmp_path, monkeyp
 
 def test_a_model_without_int8_weights_is_refused():
     """One that was rewritten already has no product left to rewrite."""
-    done = multiply_in_int8(model_files.locate(*minilm.MODEL).read_bytes())
+    done = multiply_in_int8(model_files.locate(model_files.MINILM).read_bytes())
     with pytest.raises(ValueError, match="no product"):
         multiply_in_int8(done)
 
@@ -100,7 +100,7 @@ def test_one_embedder_serves_several_threads(embedder):
 def test_a_missing_embedding_library_says_what_to_install(monkeypatch):
     """Without its libraries the embedder names the extra that brings them."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(pb.MissingDependency, match=r"parbake\[embeddings\]"):
+    with pytest.raises(pb.MissingDependency, match=r"\.\[embeddings\]"):
         pb.MiniLm()
 
 
@@ -120,25 +120,20 @@ def test_a_model_file_is_found_by_its_distribution_and_checked_by_its_hash(tmp_p
     """The right file is returned; a wrong one, a missing one and an absent package name the command to run."""
     path = tmp_path / "model.bin"
     path.write_bytes(b"weights")
+    right = model_files.ModelFile("pack", "a-pack", "model.bin", hashlib.sha256(b"weights").hexdigest(), 1, "a reader")
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Distribution(path))
-    digest = hashlib.sha256(b"weights").hexdigest()
-    assert model_files.locate("pack", "model.bin", digest) == path
-    with pytest.raises(pb.MissingDependency, match="unexpected hash"):
-        model_files.locate("pack", "model.bin", "0" * 64)
-    with pytest.raises(pb.MissingDependency, match=r"does not carry other\.bin"):
-        model_files.locate("pack", "other.bin", digest)
+    assert model_files.locate(right) == path
+    with pytest.raises(pb.MissingDependency, match=r"its hash differs; run: parbake models fetch pack$"):
+        model_files.locate(replace(right, sha256="0" * 64))
+    with pytest.raises(pb.MissingDependency, match="a reader needs the model pack, which is not installed"):
+        model_files.locate(replace(right, name="other.bin"))
     path.unlink()
-    with pytest.raises(pb.MissingDependency, match=r"does not carry model\.bin"):
-        model_files.locate("pack", "model.bin", digest)
+    with pytest.raises(pb.MissingDependency, match="not installed"):
+        model_files.locate(right)
     monkeypatch.undo()
-    with pytest.raises(pb.MissingDependency, match=r"not installed; run: .*models\.txt") as caught:
-        model_files.locate("no-such-distribution", "model.bin", digest)
-    assert caught.value.field == "no-such-distribution"
-
-
-def test_the_command_that_is_named_installs_from_a_file_that_exists(root):
-    """The requirements file in the message is one of this repository."""
-    assert (root / Path(model_files.INSTALL.split()[-1])).is_file()
+    with pytest.raises(pb.MissingDependency, match=r"not installed; run: parbake models fetch pack$") as caught:
+        model_files.locate(replace(right, distribution="no-such-distribution"))
+    assert caught.value.field == "pack"
 
 
 @given(st.lists(st.floats(0, 10), max_size=30))

