@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
     from parbake.lanes.throttle import Throttle
+    from parbake.lanes.worker_watch import WorkerSetting
     from parbake.planner.breakeven import Prices
     from parbake.serving.binding import Lazy
     from parbake.sources.postgresql import PostgresqlSource
@@ -99,6 +100,7 @@ _LAZY = {
     "RayExecutor": "parbake.executors.ray:RayExecutor",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
     "Throttle": "parbake.lanes.throttle:Throttle",
+    "WorkerSetting": "parbake.lanes.worker_watch:WorkerSetting",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
     "guard": "parbake.guard",
     "semantic": "parbake.semantic",
@@ -124,13 +126,13 @@ __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
     "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates", "Generation",
-    "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live",
-    "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask",
-    "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices",
-    "PromotionConflict",
-    "Prompt", "ProviderError", "RayExecutor", "Reader", "Recompute", "Refine", "Refuse", "Registry", "Request",
-    "RequestError", "Resource", "Response", "Retention", "RoleError", "RunInProgress", "ServeStale", "Served", "Source",
-    "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Throttle", "Tracker",
-    "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "emit", "every",
-    "fence", "guard", "json_response", "listen", "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear",
+    "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
+    "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource",
+    "Prices", "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Recompute", "Refine",
+    "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
+    "RunInProgress", "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps",
+    "StoreError", "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value",
+    "Verdict", "View", "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "json_response", "listen",
+    "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

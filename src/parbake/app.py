@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parbake.arguments import check_batch, check_kept, priced, sinks
+from parbake.arguments import check_batch, check_kept, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
@@ -21,16 +21,19 @@ from parbake.cloudevents import CloudEvent
 from parbake.costs import NOBODY, Cost, CostBook, Owned, costs
 from parbake.duration import Duration, seconds
 from parbake.engine import Engine
-from parbake.errors import BadInput, ForeignSource, ParbakeError
+from parbake.errors import BadInput
 from parbake.fence.acks import NO_ACKS
 from parbake.fence.control import Quarantine
 from parbake.fence.recording import Recording
 from parbake.lanes.batch import Run
 from parbake.lanes.parking import Retried
 from parbake.lanes.planned import AdoptedPlan
+from parbake.lanes.polling import Polling
+from parbake.lanes.readiness import Ready
 from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
 from parbake.lanes.throttle import Throttle
+from parbake.lanes.worker_watch import WorkerSetting
 from parbake.planner.windows import declared
 from parbake.ports import (
     Ack,
@@ -52,10 +55,10 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
+from parbake.serving.warm import Step
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.telemetry import Counters
-from parbake.validation import one_line
 
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
@@ -95,6 +98,7 @@ class App:
         off_peak: str | Sequence[str] = (),
         zone: str = "UTC",
         book: CostBook | str | PathLike[str] | None = None,
+        worker: WorkerSetting = "expected",
     ) -> None:
         """Nothing is opened until first use.
 
@@ -107,7 +111,9 @@ class App:
         otherwise it is discarded then. ``executor`` computes batch runs in other processes; ``throttle`` says how
         much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
         (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
-        ``book`` is a dated cost book, or its path, that costs and triggers are priced by.
+        ``book`` is a dated cost book, or its path, that costs and triggers are priced by. ``worker`` says what a
+        server needs to be ready: with ``"required"`` that a worker has once reported in this store, with
+        ``"expected"`` nothing, but a missing one is shown as degraded; ``"none"`` is for apps without one.
         """
         check_kept(store, ledger)
         self.tasks = tasks
@@ -121,6 +127,7 @@ class App:
         self.hooks = tuple(hooks)
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
+        self._polling = Polling(self.drain, self.heartbeat_s)
         self.off = dict(off or {})
         self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
         self.replayable = replayable
@@ -130,6 +137,7 @@ class App:
         self.off_peak = windows if off_peak else None
         check_batch(executor, throttle)
         self.book = priced(book)
+        self.worker = worker_setting(worker)
         self.counters = Counters()
 
     @cached_property
@@ -242,7 +250,7 @@ class App:
 
         A run that was interrupted is continued, unless its code has changed or ``anew`` asks for all of it.
         """
-        async with _beside(self._poll_later()):
+        async with _beside(self._polling.later()):
             plan = self.engine.plan(task)
             run = await self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew)
         self._note_run(run)
@@ -253,7 +261,7 @@ class App:
 
         Sources are polled until it ends.
         """
-        async with _beside(self._poll_later()):
+        async with _beside(self._polling.later()):
             runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
         for run in runs:
             self._note_run(run)
@@ -372,6 +380,10 @@ class App:
         """What is in quarantine, by the name of the task."""
         return await self.engine.quarantines.all()
 
+    async def ready(self) -> Ready:
+        """Whether this server may be sent requests, with what it lacks and what is degraded."""
+        return await self.engine.readiness.look()
+
     async def stamp(self) -> Stamp:
         """The store's counter now."""
         return (await self.engine.store.stamp())[0]
@@ -402,11 +414,16 @@ class App:
                 )  # fmt: skip
 
     @contextlib.asynccontextmanager
-    async def serving(self, *beside: Awaitable[None]) -> AsyncIterator[App]:
-        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``."""
+    async def serving(self, *beside: Awaitable[None], warm: Sequence[Step] = ()) -> AsyncIterator[App]:
+        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``.
+
+        ``warm`` is called once, after the resources are built and the models decoded: what it loads is awaited by
+        :meth:`ready`, so that no first request waits for it.
+        """
         engine = self.engine  # first of all: a store that cannot be opened must stop the start
-        await self._poll_once()
-        async with _beside(self._poll_forever(), engine.watch.run(), engine.reporting.run(), *beside):
+        await self._polling.once()
+        watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run())
+        async with _beside(self._polling.run(), engine.warmup.run(warm), *watches, *beside):
             yield self
 
     async def work(self) -> None:
@@ -417,9 +434,12 @@ class App:
             self._note_run(run)
             await engine.events.revisit(run.stamp)
 
-        await self._poll_once()
-        beside = (engine.events.run(), engine.watch.run(), engine.housekeeping.run(), self._reverse_forever())
-        async with _beside(self._poll_forever(), *beside):
+        await self._polling.once()
+        beside = (
+            engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run(),
+            self._reverse_forever(),
+        )  # fmt: skip
+        async with _beside(self._polling.run(), *beside):
             await engine.schedule.run(promoted)
 
     async def _reverse_forever(self) -> None:
@@ -430,30 +450,6 @@ class App:
                 await self._reversals().act(await self.quarantined(), book=self.book)
             except Exception:  # noqa: BLE001 - what cannot be judged now is judged in an hour
                 _log.exception("triggers could not be looked at, and are again in an hour")
-
-    async def _poll_later(self) -> None:
-        """For a run that may outlast the silence limit, in a process that does nothing else."""
-        await asyncio.sleep(self.heartbeat_s)
-        await self._poll_forever()
-
-    async def _poll_forever(self) -> None:
-        while True:
-            try:
-                await self._poll_once()
-            except ForeignSource as error:  # a start is refused; who runs goes on with what can be heard
-                _log.error("%s", error)
-            await asyncio.sleep(self.heartbeat_s)
-
-    async def _poll_once(self) -> None:
-        """A source that cannot be polled gets no heartbeat: past the silence limit its families are not trusted."""
-        try:
-            await self.drain()
-        except ForeignSource:
-            raise
-        except ParbakeError as error:
-            _log.error("polling the outboxes failed and is tried again: %s", one_line(error))
-        except Exception:  # noqa: BLE001 - a poll that fails must not end the polling
-            _log.exception("polling the outboxes failed and is tried again")
 
     async def close(self) -> None:
         """Close the store, the sources, the ledger, and the resources that have a ``close``."""

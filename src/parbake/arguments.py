@@ -11,6 +11,7 @@ from typing import Any
 from parbake.costs import EXAMPLE, CostBook, read_book
 from parbake.errors import BadInput
 from parbake.lanes.throttle import Throttle
+from parbake.lanes.worker_watch import WorkerSetting
 from parbake.ports import AlertSink, Executor
 from parbake.settings import check_object
 
@@ -34,6 +35,14 @@ def sinks(alerts: Any) -> tuple[AlertSink, ...]:
     found = tuple(alerts)
     for sink in found:
         check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
+    return found
+
+
+def worker_setting(value: Any) -> WorkerSetting:
+    """Return what an app expects of its workers; raises :class:`BadInput` for what it cannot expect."""
+    if value not in ("required", "expected", "none"):
+        raise BadInput(f"worker={value!r}: expected 'required', 'expected' or 'none'", field="worker")
+    found: WorkerSetting = value
     return found
 
 

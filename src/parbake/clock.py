@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 
@@ -9,3 +10,8 @@ class SystemClock:
     """Wall time of this machine."""
 
     now = staticmethod(time.time)
+
+
+def monotonic() -> float:
+    """The running event loop's clock, in seconds: it never goes back, and a simulation can turn it."""
+    return asyncio.get_running_loop().time()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane
-from parbake.lanes.event import EventLane
+from parbake.lanes.event import EventLane, bound_by
 from parbake.lanes.housekeeping import Housekeeping
 from parbake.lanes.ingest import Ingest
 from parbake.lanes.load import LoadBoard
@@ -17,16 +17,20 @@ from parbake.lanes.offpeak import OffPeak
 from parbake.lanes.parking import Parking
 from parbake.lanes.planned import Plans
 from parbake.lanes.quarantine import Quarantines
+from parbake.lanes.readiness import Readiness
 from parbake.lanes.recovery import Recovery
 from parbake.lanes.reporting import Reporting
 from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.lanes.throttle import Breathing
+from parbake.lanes.worker_watch import WorkerWatch
+from parbake.lanes.workers import WorkerBoard
 from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
+from parbake.serving.warm import Warmup
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.tasks import Artifact, Stored, Task
@@ -93,6 +97,18 @@ class Engine:
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
+        self.workers = WorkerBoard(self.store, app.clock)
+        self.worker_watch = WorkerWatch(
+            self.workers,
+            app.worker,
+            app.counters,
+            store=self.store,
+            clock=app.clock,
+            notifier=notifier,
+            owners=[p.contract.owner for p in self.plans.values() if p.task.schedule or bound_by(p.task)],
+        )
+        self.warmup = Warmup(self.store, self.binder, self.resolver, self.plans.values())
+        self.readiness = Readiness(self.store, self.plans.values(), self.ingest, self.warmup, self.worker_watch)
         self.events = EventLane(
             self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
         )

@@ -424,7 +424,8 @@ class Embedder(Protocol):
 class Alert(msgspec.Struct, frozen=True):
     """A message to a contract's owner.
 
-    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``quarantined`` or ``reversed``.
+    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``run_failed``, ``quarantined``, ``reversed``,
+    ``worker_silent`` or ``worker_back``; the last two are of no ``task``, and go to every owner once.
     """
 
     kind: str

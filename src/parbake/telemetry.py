@@ -157,6 +157,8 @@ class Counters:
         self.gaps: Counter[str] = Counter()
         self.unknown_families: Counter[str] = Counter()
         self.source_failures: Counter[str] = Counter()
+        self.workers: int | None = None
+        self.worker_silence_s = 0.0
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Count a read and its key's heat."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from retail_assistant import live_tasks
 from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.index import IndexFollower, ProductIndex
+from retail_assistant.chat.rehearsal import rehearse
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import tasks as faq
 from retail_assistant.http import routes
@@ -46,8 +49,8 @@ class Clock:
     now = staticmethod(time.time)
 
 
-def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
-    """The app over one data folder; nothing is opened yet."""
+def build(settings: Settings, *, clock: pb.Clock | None = None, worker: pb.WorkerSetting = "expected") -> pb.App:
+    """The app over one data folder; nothing is opened yet. ``worker`` is what a server needs of one to be ready."""
     shop = settings.data / "shop.db"
     meta = shop_meta(shop)
     wall = clock or Clock()
@@ -73,6 +76,7 @@ def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
         journal=settings.data / "rollbacks.jsonl",
+        worker=worker,
         replayable=True,  # every write of the shop is one transaction with its outbox row
     )
 
@@ -98,11 +102,17 @@ def generator(settings: Settings) -> pb.Generator:
     return pb.Extractive()
 
 
-def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp:
-    """The assistant over HTTP."""
+def http_app(
+    settings: Settings,
+    *,
+    clock: pb.Clock | None = None,
+    worker: pb.WorkerSetting = "expected",
+    beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
+) -> pb.HttpApp:
+    """The assistant over HTTP; ``beside`` runs for as long as the server does."""
     if settings.llm == "openai":
         generator(settings)  # a missing key is said before anything is served
-    app = build(settings, clock=clock)
+    app = build(settings, clock=clock, worker=worker)
     shop: LiveShop = app.resources[LiveShop]
     assistant = Assistant(app, shop, app.resources[PerThread])
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
@@ -110,7 +120,8 @@ def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp
         app,
         routes.all_routes(app, assistant, settings.complaints),
         error_members=routes.error_members,
-        beside=[follower.run],
+        beside=[follower.run, *(partial(start, app) for start in beside)],
+        warm=[follower.step, partial(rehearse, app, assistant, may_generate=settings.llm != "openai")],
     )
 
 

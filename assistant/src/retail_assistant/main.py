@@ -6,19 +6,18 @@ import argparse
 import asyncio
 import contextlib
 import os
-import signal
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import parbake as pb
 from retail_assistant.settings import Settings, from_environment
+from retail_assistant.supervisor import Supervisor
 
-RESTART_S = 2.0
+READY_LOOK_S = 0.1
+SERVED = "retail_assistant.compose:served"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -70,46 +69,18 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     started = time.perf_counter()
     with pb.listen(host, port) as bound:
         prepare(settings)
-        served = http_app(settings)  # what the settings lack is said before anything is called ready
-        # The server raises the signal that ended it once more; the worker must be ended first.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-        with Worker(settings):
-            address = f"http://{host}:{bound.getsockname()[1]}"
+        address = f"http://{host}:{bound.getsockname()[1]}"
+
+        async def announce(app: pb.App) -> None:
+            while not (await app.ready()).is_ready:  # noqa: ASYNC110  # it is asked, it tells nobody
+                await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
+
+        # Built before anything is started, so that what the settings lack is said first.
+        served = http_app(settings, worker="required", beside=[announce])
+        command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
+        with Supervisor(command, _child_environment(settings)):
             pb.run_http(served, bound)
-
-
-class Worker:
-    """A worker process beside the server; one that ends is started again, and said."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Start nothing yet."""
-        self._settings = settings
-        self._ending = threading.Event()
-        self._watch = threading.Thread(target=self._keep, name="worker-watch", daemon=True)
-
-    def __enter__(self) -> Self:
-        """Start the process and its watch."""
-        self._process = self._start()
-        self._watch.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """End both."""
-        self._ending.set()
-        self._watch.join(timeout=5)
-        self._process.terminate()
-        self._process.wait(timeout=10)
-
-    def _start(self) -> subprocess.Popen[bytes]:
-        command = ["-m", "parbake", "worker", "retail_assistant.compose:served", "--parent", str(os.getpid())]
-        return subprocess.Popen([sys.executable, *command], env=_child_environment(self._settings))  # noqa: S603  # this interpreter, our own module
-
-    def _keep(self) -> None:
-        while not self._ending.wait(RESTART_S):
-            if self._process.poll() is not None:
-                print(f"the worker ended with status {self._process.returncode}; starting another", file=sys.stderr)
-                self._process = self._start()
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:

@@ -57,10 +57,12 @@ class HttpApp:
         *,
         error_members: ErrorMembers | None = None,
         beside: Sequence[Callable[[], Awaitable[None]]] = (),
+        warm: Sequence[Callable[[], Awaitable[None]]] = (),
     ) -> None:
         """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments.
 
-        ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does.
+        ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does;
+        ``warm`` is called at the start, and the server is ready after it.
         """
         self.app = app
         self.routes: list[Route] = [*routes.for_app(app), *extra, ("GET", "/v1/openapi.json", self._openapi)]
@@ -68,6 +70,7 @@ class HttpApp:
         self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
         self._error_members = error_members
         self._beside = tuple(beside)
+        self._warm = tuple(warm)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -80,7 +83,7 @@ class HttpApp:
         await receive()
         try:
             await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
-            async with self.app.serving(*(start() for start in self._beside)):
+            async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
                 await send({"type": "lifespan.startup.complete"})
                 await receive()
         except ParbakeError as error:

@@ -9,7 +9,7 @@ import msgspec
 
 from parbake.cloudevents import parse
 from parbake.duration import seconds
-from parbake.errors import BadInput, ContractError, ParbakeError, UnknownTask
+from parbake.errors import BadInput, ContractError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
 from parbake.lanes.runs import UnderWay
@@ -61,21 +61,10 @@ class EngineRoutes:
         return json_response({"status": "alive"})
 
     async def readyz(self, _: HttpRequest) -> Response:
-        """Ready: every model and batch artifact has a generation, every source was heard; says which has not."""
-        engine = self._app.engine
-        lacking: list[str] = []
-        try:
-            control = (await engine.store.stamp())[1]
-            lacking += [
-                p.name
-                for p in engine.plans.values()
-                if p.task.schedule and not (p.is_planned or p.off or control.pointer(p.ref))
-            ]
-            await self._app.drain()
-        except ParbakeError as error:
-            lacking.append(str(error))
-        status = 503 if lacking else 200
-        return json_response({"status": "ready" if not lacking else "not ready", "lacking": lacking}, status)
+        """Ready: what is computed ahead is there, every source was heard, all is loaded; says what is not."""
+        found = await self._app.ready()
+        document = {"status": "ready" if found.is_ready else "not ready", **msgspec.structs.asdict(found)}
+        return json_response(document, 200 if found.is_ready else 503)
 
     async def serve(self, request: HttpRequest) -> Response:
         """Serve a task by name."""

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 from parbake.artifact import Stamp, unpack_stamp
+from parbake.clock import monotonic
 from parbake.contract import Invalidation
 from parbake.fence.tags import family, key_from_tag
-from parbake.lanes.refreshing import Heat, Refreshing, monotonic
+from parbake.lanes.refreshing import Heat, Refreshing
 from parbake.ports import Clock, Lookup, Raised, Store
 from parbake.serving.demand import Demand
 from parbake.serving.plan import Plan

@@ -6,13 +6,13 @@ left to the fence, which serves no old value meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from parbake.artifact import Stamp, unpack_stamp
+from parbake.clock import monotonic
 from parbake.fence.check import is_pending, killed_by
 from parbake.ports import Clock, Store
 from parbake.serving.binding import Context
@@ -190,8 +190,3 @@ class Refreshing:
         due.attempts += 1
         self._due.setdefault(due.name, due)
         _log.warning("%s: refresh failed, will retry: %s", due.plan.name, why)
-
-
-def monotonic() -> float:
-    """The running loop's clock, in seconds."""
-    return asyncio.get_running_loop().time()

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from parbake.errors import PortTaken
 from parbake.telemetry import Counters, Histogram
@@ -71,6 +71,10 @@ class _Collector:
 
     def _troubles(self) -> Iterator[Metric]:
         counters = self._counters
+        if counters.workers is not None:  # a process that watches them
+            yield GaugeMetricFamily("parbake_workers", "Workers that reported lately.", value=counters.workers)
+            says = "Seconds since any worker reported, as far as this process has seen."
+            yield GaugeMetricFamily("parbake_worker_silence_seconds", says, value=counters.worker_silence_s)
         parked = "Events that were not understood; see 'parbake events parked'."
         yield CounterMetricFamily("parbake_events_parked", parked, value=counters.parked)
         skew = "Times from the future, of events, heartbeats or records: some clock is wrong."

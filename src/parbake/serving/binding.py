@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -79,6 +80,7 @@ class Binder:
         self.sources = tuple(sources)
         self.heard = (*self.sources, *events)
         self.resources = dict(resources)
+        self._building = threading.RLock()
 
     def check(self, task: Task) -> None:
         """Raise :class:`DeclarationError` when a source view or resource that a task names is not provided."""
@@ -98,11 +100,21 @@ class Binder:
                 )
 
     def resource(self, parameter: Parameter) -> Any:
-        """A resource; a callable without arguments marked ``lazy`` is built at first use."""
+        """A resource; a :class:`Lazy` one is built at first use."""
         found = self.resources[parameter.type]
-        if isinstance(found, Lazy):
-            found = self.resources[parameter.type] = found.build()
-        return found
+        return self._built(parameter.type) if isinstance(found, Lazy) else found
+
+    def build(self) -> None:
+        """Build every :class:`Lazy` resource that was not used yet; blocking."""
+        for kind in self.resources:
+            self._built(kind)
+
+    def _built(self, kind: Any) -> Any:
+        with self._building:  # by a thread that builds ahead, and by who needs it meanwhile
+            found = self.resources[kind]
+            if isinstance(found, Lazy):
+                found = self.resources[kind] = found.build()
+            return found
 
     def open_view(self, parameter: Parameter, stack: ExitStack, recording: Recording) -> Any:
         """Open a source view for the length of a computation."""

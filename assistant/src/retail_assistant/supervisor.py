@@ -1,0 +1,102 @@
+"""A worker process beside the server: one that ends is started again, and one that cannot run ends the whole."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Self
+
+import parbake as pb
+
+RESTART_S = 2.0
+QUICK_S = 10.0
+"""A worker that ends sooner after its start than this has hardly begun to work."""
+TRIES = 3
+
+
+class WorkerFailed(pb.ParbakeError):
+    """The worker ended at once, several times in a row; the message quotes its last line."""
+
+
+class Supervisor:
+    """Keeps one worker process running for as long as the ``with`` block does.
+
+    Use it in the main thread. A worker that ends three times in a row within ten seconds of its start raises
+    :class:`WorkerFailed` there, and a SIGTERM raises ``SystemExit(0)``; the worker is ended in both cases.
+
+    Args:
+        command: The worker's command line.
+        environment: The worker's environment.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start nothing yet."""
+        self._command, self._environment = list(command), dict(environment)
+        self._lock = threading.Lock()
+        self._ending = threading.Event()
+        self._last_line = ""
+        self._failure = ""
+        self._watch = threading.Thread(target=self._keep, name="worker-watch", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the process and its watch."""
+        # A server handles the signal that ends it first, and raises it once more when it is done.
+        signal.signal(signal.SIGTERM, self._leave)
+        self._process = self._start()
+        self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End both."""
+        self._ending.set()
+        with self._lock:
+            self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+        self._watch.join(timeout=5)
+
+    def _leave(self, _number: int, _frame: FrameType | None) -> None:
+        if self._failure:
+            raise WorkerFailed(self._failure, field="worker")
+        sys.exit(0)
+
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen(  # noqa: S603  # the command is the composition root's own
+            self._command, env=self._environment, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
+        threading.Thread(target=self._forward, args=(process,), name="worker-stderr", daemon=True).start()
+        return process
+
+    def _forward(self, process: subprocess.Popen[str]) -> None:
+        """Pass on what the worker writes, and remember the last line."""
+        for line in process.stderr or ():
+            self._last_line = line.strip() or self._last_line
+            sys.stderr.write(line)
+            sys.stderr.flush()
+
+    def _keep(self) -> None:
+        quick_ends = 0
+        while True:
+            began = time.monotonic()
+            status = self._process.wait()
+            if self._ending.is_set():
+                return
+            quick_ends = quick_ends + 1 if time.monotonic() - began < QUICK_S else 0
+            if quick_ends == TRIES:
+                self._failure = f"the worker ended {TRIES} times at once, with status {status}: {self._last_line}"
+                os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, and to the server that runs in it
+                return
+            sys.stderr.write(f"the worker ended with status {status}; starting another\n")
+            if self._ending.wait(RESTART_S):
+                return
+            with self._lock:
+                if not self._ending.is_set():
+                    self._process = self._start()

@@ -1,0 +1,107 @@
+"""A server is ready when all that its first request needs is loaded."""
+
+import asyncio
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.serving.warm import LOADING
+
+
+class Client:
+    """A resource that takes a while to build."""
+
+    built = 0
+
+    def __init__(self):
+        """Count it."""
+        type(self).built += 1
+
+
+def app_of(**settings):
+    """Return an app whose live task reads a model and a lazy resource."""
+    tasks = pb.Registry()
+
+    @tasks.model(**contract(refresh=pb.every("20m"), invalidated_by=[]))
+    def train() -> int:
+        """Train."""
+        return 3
+
+    @tasks.live(why="needs the words")
+    async def length(
+        words: pb.Live[list[str]], *, client: pb.Resource[Client] = pb.GIVEN, model: int = pb.Model(train)
+    ) -> int:
+        return len(words) * model
+
+    return pb.App(tasks, worker="none", **settings)
+
+
+async def until(ready):
+    """Wait until a function says so."""
+    async with asyncio.timeout(20):
+        while not ready():  # noqa: ASYNC110 - no event tells it
+            await asyncio.sleep(0.01)
+
+
+async def test_readiness_waits_for_resources_models_and_the_application(monkeypatch):
+    """503 while anything is loaded; once it is ready, nothing is built or decoded by the first request."""
+    app = app_of(resources={Client: pb.Lazy(Client)})
+    await app.materialize(app.tasks["train"])
+    Client.built, go = 0, asyncio.Event()
+    async with app.serving(warm=[go.wait]):
+        assert (await app.ready()).lacking == [LOADING]
+        await until(lambda: Client.built)
+        assert (await app.ready()).lacking == [LOADING]
+        go.set()
+        await until(lambda: not app.engine.warmup.lacking)
+        assert (await app.ready()).is_ready
+        decoded = []
+        monkeypatch.setattr(app.engine.plans["train"], "decode", decoded.append)
+        assert (await app.serve(app.tasks["length"], words=["a", "b"])).unwrap() == 6
+        assert (Client.built, decoded) == (1, [])
+    await app.close()
+
+
+async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
+    """A resource that cannot be built keeps the server from being ready, with its reason, until it can be."""
+    monkeypatch.setattr("parbake.serving.warm.AGAIN_S", 0.01)
+    problems = [pb.MissingDependency("the model is not installed; run: parbake models fetch minilm")]
+
+    def build():
+        if problems:
+            raise problems[0]
+        return Client()
+
+    app = app_of(resources={Client: pb.Lazy(build)})
+    await app.materialize(app.tasks["train"])
+    async with app.serving():
+        await until(lambda: app.engine.warmup.lacking != [LOADING])
+        found = await app.ready()
+        assert found.lacking == ["the model is not installed; run: parbake models fetch minilm"]
+        problems.clear()
+        await until(lambda: not app.engine.warmup.lacking)
+    await app.close()
+
+
+async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
+    """What a run promotes while the server runs is decoded by the server itself, and not by a request."""
+    monkeypatch.setattr("parbake.serving.warm.AGAIN_S", 0.01)
+    app = app_of(resources={Client: Client()})
+    async with app.serving():
+        await app.materialize(app.tasks["train"])
+        generation = await app.generation(app.tasks["train"])
+        kept = app.engine.resolver.models._kept
+        await until(lambda: (app.engine.plans["train"].ref, generation) in kept)
+    await app.close()
+
+
+def test_a_lazy_resource_is_built_once_by_whoever_is_first(monkeypatch):
+    """What is built ahead in a thread and what a request needs meanwhile is one and the same."""
+    app = app_of(resources={Client: pb.Lazy(Client)})
+    Client.built = 0
+    app.engine.binder.build()
+    app.engine.binder.build()
+    assert Client.built == 1
+    with pytest.raises(pb.DeclarationError):
+        _ = app_of(resources={}).engine
