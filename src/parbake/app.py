@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parbake.arguments import check_batch, check_kept, priced, sinks, worker_setting
+from parbake.arguments import check_batch, check_kept, checked_windows, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
@@ -34,7 +34,6 @@ from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
 from parbake.lanes.throttle import Throttle
 from parbake.lanes.worker_watch import WorkerSetting
-from parbake.planner.windows import declared
 from parbake.ports import (
     Ack,
     Alert,
@@ -111,9 +110,8 @@ class App:
         otherwise it is discarded then. ``executor`` computes batch runs in other processes; ``throttle`` says how
         much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
         (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
-        ``book`` is a dated cost book, or its path, that costs and triggers are priced by. ``worker`` says what a
-        server needs to be ready: with ``"required"`` that a worker has once reported in this store, with
-        ``"expected"`` nothing, but a missing one is shown as degraded; ``"none"`` is for apps without one.
+        ``book`` is a dated cost book, or its path, that costs and triggers are priced by. A server is not ready before
+        a worker has reported with ``worker="required"``; it is degraded without one with ``"expected"``.
         """
         check_kept(store, ledger)
         self.tasks = tasks
@@ -131,10 +129,8 @@ class App:
         self.off = dict(off or {})
         self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
         self.replayable = replayable
-        self.executor = executor
-        self.throttle = throttle
-        windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
-        self.off_peak = windows if off_peak else None
+        self.executor, self.throttle = executor, throttle
+        self.off_peak = checked_windows(off_peak, zone)
         check_batch(executor, throttle)
         self.book = priced(book)
         self.worker = worker_setting(worker)

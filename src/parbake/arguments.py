@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from parbake.costs import EXAMPLE, CostBook, read_book
 from parbake.errors import BadInput
 from parbake.lanes.throttle import Throttle
 from parbake.lanes.worker_watch import WorkerSetting
+from parbake.planner.windows import Declared, declared
 from parbake.ports import AlertSink, Executor
 from parbake.settings import check_object
 
@@ -36,6 +37,12 @@ def sinks(alerts: Any) -> tuple[AlertSink, ...]:
     for sink in found:
         check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
     return found
+
+
+def checked_windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:
+    """Return the declared off-peak windows, ``None`` without any; a time zone is checked even then."""
+    windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
+    return windows if off_peak else None
 
 
 def worker_setting(value: Any) -> WorkerSetting:

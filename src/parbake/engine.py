@@ -59,28 +59,40 @@ class Engine:
         for task in app.tasks:
             self.binder.check(task)
         self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
-        hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
+        self.hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
+        self._open_serving(app)
+        self._open_ingest(app)
+        self._open_lanes(app)
+        self._open_watches(app)
+
+    def _open_serving(self, app: App) -> None:
+        """What answers requests."""
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
             clock=app.clock,
             counters=app.counters,
-            hooks=hooks,
+            hooks=self.hooks,
             plans=self.plans,
             silence_limit_s=app.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
         tell = self.ledger.live if self.ledger else None
         self.realtime = Realtime(self.resolver, self.store, self.plans, tell)
+        self.warmup = Warmup(self.store, self.binder, self.resolver, self.plans.values())
+
+    def _open_ingest(self, app: App) -> None:
+        """What hears of changes."""
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
         heard = self.binder.heard
         known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}
-        everyone = [app.counters, *hooks]
+        everyone = [app.counters, *self.hooks]
         self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
         self.parking = Parking(self.store)
-        board = LoadBoard(self.store, app.clock)
-        self.reporting = Reporting(board, app.counters, note=self.ledger.paced if self.ledger else None)
-        breathe = Breathing(app.throttle, board) if app.throttle else None
+
+    def _open_lanes(self, app: App) -> None:
+        """What computes ahead and on events."""
+        self.board = LoadBoard(self.store, app.clock)
         self.adopted = Plans(self.store, app.clock, self.ledger)
         self.batch = BatchLane(
             self.store,
@@ -88,30 +100,33 @@ class Engine:
             self.plans.values(),
             app.clock,
             executor=app.executor,
-            breathe=breathe,
+            breathe=Breathing(app.throttle, self.board) if app.throttle else None,
             adopted=self.adopted,
         )
-        self.notifier = notifier = Notifier(app.alerts)
-        self.quarantines = Quarantines(self.store, app.clock, notifier)
+        self.notifier = Notifier(app.alerts)
         off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
-        self.schedule = Schedule(self.batch, self.plans.values(), app.clock, notifier, off_peak)
-        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
-        self.watch = Watch(self.store, self.plans.values(), app.clock, notifier)
+        self.schedule = Schedule(self.batch, self.plans.values(), app.clock, self.notifier, off_peak)
         self.workers = WorkerBoard(self.store, app.clock)
+        self.events = EventLane(
+            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
+        )
+
+    def _open_watches(self, app: App) -> None:
+        """What looks after the rest, and says how it is."""
+        self.reporting = Reporting(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
+        self.quarantines = Quarantines(self.store, app.clock, self.notifier)
+        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
+        self.watch = Watch(self.store, self.plans.values(), app.clock, self.notifier)
         self.worker_watch = WorkerWatch(
             self.workers,
             app.worker,
             app.counters,
             store=self.store,
             clock=app.clock,
-            notifier=notifier,
+            notifier=self.notifier,
             owners=[p.contract.owner for p in self.plans.values() if p.task.schedule or bound_by(p.task)],
         )
-        self.warmup = Warmup(self.store, self.binder, self.resolver, self.plans.values())
         self.readiness = Readiness(self.store, self.plans.values(), self.ingest, self.warmup, self.worker_watch)
-        self.events = EventLane(
-            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
-        )
 
     def plan(self, task: Stored) -> Plan:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
