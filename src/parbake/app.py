@@ -431,6 +431,7 @@ class App:
             await engine.events.revisit(run.stamp)
 
         await self._polling.once()
+        await engine.workers.join()
         beside = (
             engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run(),
             self._reverse_forever(),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane
+from parbake.lanes.claims import Claims
 from parbake.lanes.event import EventLane, bound_by
 from parbake.lanes.housekeeping import Housekeeping
 from parbake.lanes.ingest import Ingest
@@ -108,7 +109,13 @@ class Engine:
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, self.notifier, off_peak)
         self.workers = WorkerBoard(self.store, app.clock)
         self.events = EventLane(
-            self.store, self.resolver.demand, self.plans.values(), app.clock, self._heat, counters=app.counters
+            self.store,
+            self.resolver.demand,
+            self.plans.values(),
+            app.clock,
+            self._heat,
+            counters=app.counters,
+            claims=Claims(self.store, app.clock, self.workers),
         )
 
     def _open_watches(self, app: App) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 
@@ -18,7 +18,8 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
 
     ``age_s`` counts from the value's own computation; ``confidence`` is 0 to 1; ``stamp`` is the sequence that the
     value is at least as new as; ``reason`` is empty when fresh; ``cost_s`` is the compute time that the value took,
-    in seconds. ``value`` is ``None`` when the contract allows nothing to be served: then ``reason`` says why.
+    in seconds. ``value`` is ``None`` when the contract allows nothing to be served, and ``reason`` says why; a
+    task may also return ``None``, and ``has_value`` tells the two apart.
     """
 
     task: str
@@ -32,11 +33,16 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     cost_s: float = 0.0
     generation: int = 0
 
+    @property
+    def has_value(self) -> bool:
+        """Whether ``value`` is what the task returned, which may be ``None``; otherwise nothing may be served."""
+        return self.verdict in (Verdict.FRESH, Verdict.DEGRADED)
+
     def unwrap(self) -> V:
         """Return the value, or raise :class:`NotMaterialized` with the reason when there is none."""
-        if self.value is None:
+        if not self.has_value:
             raise NotMaterialized(f"{self.task}: {self.reason or 'no value'}", field=self.task)
-        return self.value
+        return cast("V", self.value)
 
 
 class Value(msgspec.Struct, Generic[V], frozen=True):

@@ -416,5 +416,5 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     monkeypatch.delitem(sys.modules, "parbake.stores.dynamodb")
     monkeypatch.delitem(sys.modules, "parbake.stores._dynamodb_table")
-    with pytest.raises(MissingDependency, match=r"parbake\[dynamodb\]"):
+    with pytest.raises(MissingDependency, match=r"\.\[dynamodb\]"):
         __import__("parbake.stores.dynamodb")

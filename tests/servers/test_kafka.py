@@ -305,6 +305,6 @@ def test_the_client_is_named_when_it_is_missing(monkeypatch):
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "aiokafka", None)
     topic = open_events("kafka://127.0.0.1:1/x?families=fact")
-    with pytest.raises(pb.MissingDependency, match=r"parbake\[kafka\]"):
+    with pytest.raises(pb.MissingDependency, match=r"\.\[kafka\]"):
         topic.parts()
     topic.close()

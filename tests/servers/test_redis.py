@@ -404,5 +404,5 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "parbake.stores.redis")
     monkeypatch.delitem(sys.modules, "parbake.stores._redis_link")
-    with pytest.raises(MissingDependency, match=r"parbake\[redis\]"):
+    with pytest.raises(MissingDependency, match=r"\.\[redis\]"):
         __import__("parbake.stores.redis")

@@ -17,7 +17,7 @@ from tests.unit.commands import invoke
 import parbake as pb
 from parbake.cli import main as commands
 from parbake.cli.main import main
-from parbake.errors import PortTaken
+from parbake.errors import BadInput, PortTaken
 from parbake.metrics.prometheus import exposed
 from parbake.telemetry import Counters
 
@@ -47,6 +47,16 @@ def answer(policy: str) -> str:
 def title(policies: pb.Keys[str]) -> dict[str, str]:
     """Leave one out."""
     return {policy: policy.title() for policy in policies if policy != "returns"}
+
+
+@tasks.artifact(**SETTINGS, owner="support")
+def rank(number: int) -> int:
+    return number
+
+
+@tasks.artifact(**SETTINGS, owner="support")
+def pair(parts: tuple[str, int]) -> str:
+    return str(parts)
 
 
 @tasks.live(why="needs the message")
@@ -142,6 +152,20 @@ def test_a_run_may_be_computed_by_other_processes(run):
     """``--processes`` loads the app by its name elsewhere; the rows are there afterwards."""
     assert "answer: generation 1, 2 rows" in output(run("materialize", "shop:app", "answer", "--processes", "2"))
     assert "2" in output(run("freshness", "shop:app"))
+
+
+def test_keys_can_be_named(run):
+    """``--key`` computes the named keys alone; a whole number, and JSON for a key of parts, are read by their type."""
+    assert "answer: generation 1, 1 rows" in output(run("materialize", "shop:app", "answer", "--key", "shipping"))
+    assert "rank: generation 2, 2 rows" in output(run("materialize", "shop:app", "rank", "--key", "7", "--key", "8"))
+    assert "pair: generation 3, 1 rows" in output(run("materialize", "shop:app", "pair", "--key", '["a", 1]'))
+
+
+def test_a_key_that_cannot_be_one_is_one_line(run):
+    """A word where the task's keys are numbers is refused by name and type, before anything is computed."""
+    refused = run("materialize", "shop:app", "rank", "--key", "seven")
+    assert str(refused.exception) == "--key 'seven' is not a key of rank: expected int"
+    assert isinstance(refused.exception, BadInput)
 
 
 def test_a_batch_run_is_materialized_shown_and_rolled_back(run):

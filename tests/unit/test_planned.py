@@ -270,13 +270,34 @@ MODULE = """
 import parbake as pb
 tasks = pb.Registry()
 
+def everybody() -> list[str]:
+    return ["a"]
+
 @tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="recs",
                 refresh=pb.planned())
 def liked(shopper: str) -> str:
     return shopper
 
+@tasks.artifact(freshness_sla="1d", invalidated_by=[pb.refresh("user/{shopper}")], fallback_if_stale=pb.Recompute(),
+                owner="recs", refresh=pb.every("12h"), keys=everybody)
+def listed(shopper: str) -> str:
+    return shopper
+
+@tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="recs")
+def asked(shopper: str) -> str:
+    return shopper
+
 app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
 """
+
+
+@pytest.mark.parametrize(("task", "when"), [("listed", "every 12h or on user event"), ("asked", "on demand")])
+def test_a_task_that_is_not_planned_is_shown_as_it_is_declared(tmp_path, monkeypatch, task, when):
+    """``parbake planned`` says when a task with ``every()``, or without a schedule, is computed."""
+    (tmp_path / "planned_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
+    monkeypatch.syspath_prepend(tmp_path)
+    shown = invoke("planned_app", "planned", "planned_app:app", task).output
+    assert f"{task} is not declared refresh=planned(); it is computed: {when}" in shown
 
 
 def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):

@@ -202,3 +202,37 @@ async def test_resources_are_given_and_lazy_ones_built_once(world):
     with pytest.raises(pb.DeclarationError) as caught:
         await world.app(tasks).serve(reply, message="hi")
     assert caught.value.field == "client"
+
+
+async def test_a_task_may_return_none(world):
+    """``None`` is a value: stored, fresh, unwrapped, refined and substituted like any other; a refusal still raises."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def nickname(user: str) -> str | None:
+        """Nobody has one."""
+
+    @tasks.artifact(**contract(invalidated_by=[], fallback_if_stale=pb.Use(nickname)))
+    def name(user: str) -> str | pb.Absent:
+        """Nobody has one here."""
+        return pb.Absent("unknown")
+
+    @tasks.refine(nickname, budget="10s")
+    async def greeting(base: pb.Served[str | None], *, word: pb.Live[str]) -> str:
+        return f"{word} {base.unwrap()}"
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def lost(user: str) -> str | pb.Absent:
+        """Never found."""
+        return pb.Absent("unknown")
+
+    app = world.app(tasks)
+    for _ in range(2):  # computed, then stored
+        served = await app.serve(nickname, "u")
+        assert (served.verdict, served.has_value, served.unwrap()) == (pb.Verdict.FRESH, True, None)
+    assert (await app.serve(name, "u")).verdict is pb.Verdict.DEGRADED
+    assert (await app.serve(greeting, "u", word="hello")).unwrap() == "hello None"
+    refused = await app.serve(lost, "u")
+    assert not refused.has_value
+    with pytest.raises(pb.NotMaterialized, match="unknown"):
+        refused.unwrap()

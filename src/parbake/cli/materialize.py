@@ -27,13 +27,16 @@ from rich.text import Text
 from parbake.cli import ending
 from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import AppName, load, stored
+from parbake.errors import BadInput
 from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor
 
 if TYPE_CHECKING:
+    from parbake.app import App
     from parbake.lanes.batch import Run
     from parbake.lanes.runs import State
     from parbake.ports import Executor
+    from parbake.tasks import Stored
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 Processes = Annotated[
@@ -42,7 +45,10 @@ Processes = Annotated[
 Ray = Annotated[
     str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
 ]
-EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
+EPILOG = (
+    "Example: parbake materialize shop:app candidates --processes 2 --report run.json; "
+    "parbake materialize shop:app faq_answers --key returns --key shipping"
+)
 RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
 
@@ -60,6 +66,10 @@ def materialize(
     ray: Ray = "",
     report: Annotated[Path | None, typer.Option(help="write the run's report to this file, as JSON")] = None,
     *,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", help="compute this key only (repeatable): the new generation holds no others"),
+    ] = None,
     anew: Annotated[bool, typer.Option("--anew", help="do not continue a run that was interrupted")] = False,
 ) -> None:
     """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
@@ -67,6 +77,7 @@ def materialize(
     application = load(app).app
     found = stored(application.tasks[task])
     application.executor = chosen_executor(app, processes, ray) or application.executor
+    keys = [_key(application, found, text) for text in key] if key else None
 
     async def work() -> Run:
         with _bars() as bars:
@@ -79,7 +90,7 @@ def materialize(
 
             try:
                 await application.drain()
-                return await application.materialize(found, progress=show, anew=anew)
+                return await application.materialize(found, keys=keys, progress=show, anew=anew)
             finally:
                 await application.close()
 
@@ -100,6 +111,15 @@ def materialize(
         )
     if report is not None:
         write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+
+
+def _key(application: App, task: Stored, text: str) -> Any:
+    """A key as it is written on the command line: a plain word or number, or JSON for a key of several parts."""
+    keys = application.engine.plan(task).keys
+    found = keys.from_text(text)
+    if found is None:
+        raise BadInput(f"--key {text!r} is not a key of {task.name}: expected {keys.kind}", field="key")
+    return found
 
 
 def runs(app: AppName, task: TaskName) -> None:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
+from parbake.classify import classify
 from parbake.cli.load import AppName, load, must_last, stored
 from parbake.cli.materialize import TaskName
 from parbake.cli.plan import show
@@ -50,6 +51,13 @@ def planned(
     asyncio.run(_work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback))
 
 
+def _without_plan(task: Stored) -> str:
+    """When a task without an adopted plan is computed."""
+    if task.schedule is not None and task.schedule.planned:
+        return "follows no plan: every value is computed when it is first asked for"
+    return f"is not declared refresh=planned(); it is computed: {classify([task])[0].refresh}"
+
+
 async def _work(
     application: App, task: Stored, prices: Path | None, hits: float | None, *, adopt: bool, rollback: bool
 ) -> None:
@@ -66,7 +74,7 @@ async def _work(
     finally:
         await application.close()
     if not history:
-        typer.echo(f"{task.name} follows no plan: every value is computed when it is first asked for")
+        typer.echo(f"{task.name} {_without_plan(task)}")
         return
     table = Table("since", "strategy", "why")
     for plan in history:

@@ -15,6 +15,7 @@ from parbake.artifact import Stamp, unpack_stamp
 from parbake.clock import monotonic
 from parbake.contract import Invalidation
 from parbake.fence.tags import family, key_from_tag
+from parbake.lanes.claims import Claims
 from parbake.lanes.refreshing import Heat, Refreshing
 from parbake.ports import Clock, Lookup, Raised, Store
 from parbake.serving.demand import Demand
@@ -42,14 +43,15 @@ class EventLane:
         heat: Heat,
         *,
         counters: Counters | None = None,
+        claims: Claims | None = None,
     ) -> None:
-        """``heat`` returns how often each key of a task was served lately."""
+        """``heat`` returns how often each key of a task was served lately; ``claims`` keep several workers apart."""
         self._store = store
         artifacts = [p for p in plans if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
         self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
         self._plans = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
-        self._refreshing = Refreshing(store, demand, clock, heat, counters or Counters())
+        self._refreshing = Refreshing(store, demand, clock, heat, counters=counters or Counters(), claims=claims)
         self._read_to = Stamp(0, 0)
         self._cursor: bytes | None = None
         self._looked_back_at = 0.0

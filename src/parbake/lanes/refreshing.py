@@ -14,6 +14,7 @@ from typing import Any
 from parbake.artifact import Stamp, unpack_stamp
 from parbake.clock import monotonic
 from parbake.fence.check import is_pending, killed_by
+from parbake.lanes.claims import Claims, Part, part_of
 from parbake.ports import Clock, Store
 from parbake.serving.binding import Context
 from parbake.serving.demand import Demand
@@ -25,6 +26,7 @@ from parbake.validation import one_line
 GROUP = 32
 """Keys that are refreshed by one call: what is hottest must not wait for too many others."""
 LEASED_S = 0.1
+CLAIMED_S = 0.25
 RETRY_S = (0.2, 1.0, 5.0, 30.0)
 REMEMBERED = 50_000
 """Keys whose last refresh is remembered, for debouncing."""
@@ -59,13 +61,23 @@ class Due:
 class Refreshing:
     """The keys that wait, and the work on them."""
 
-    def __init__(self, store: Store, demand: Demand, clock: Clock, heat: Heat, counters: Counters) -> None:
-        """``heat`` returns how often each key of a task was served lately."""
+    def __init__(
+        self,
+        store: Store,
+        demand: Demand,
+        clock: Clock,
+        heat: Heat,
+        *,
+        counters: Counters,
+        claims: Claims | None = None,
+    ) -> None:
+        """``heat`` returns how often each key of a task was served lately; without ``claims`` no worker is beside."""
         self._store = store
         self._demand = demand
         self._clock = clock
         self._heat = heat
         self._counters = counters
+        self._claims = claims
         self._due: dict[Name, Due] = {}
         self._last_run: dict[Name, float] = {}
 
@@ -92,13 +104,37 @@ class Refreshing:
     async def work(self) -> bool:
         """Refresh what is due; whether anything was."""
         ready = await self._ready()
-        for group in self._groups(ready):
-            taken = [due for name in group if (due := self._due.pop(name, None)) is not None]
-            if len(taken) == 1:
-                await self._refresh(taken[0])
-            elif taken:
-                await self._refresh_together(taken)
+        if self._claims is not None and self._claims.are_needed:
+            await self._work_beside_others(ready, self._claims)
+        else:
+            await self._work_alone(ready)
         return bool(ready)
+
+    async def _work_alone(self, ready: list[Name]) -> None:
+        for group in self._groups(ready):
+            if self._claims is not None and self._claims.are_needed:
+                return  # another worker has come: what is left is shared with it
+            await self._refresh_group(group)
+
+    async def _work_beside_others(self, ready: list[Name], claims: Claims) -> None:
+        """Take part after part; the keys of one that another worker holds wait, and are then mostly done."""
+        parts: dict[Part, list[Name]] = {}
+        for name in ready:
+            parts.setdefault(part_of(*name), []).append(name)
+        for part, names in parts.items():
+            async with claims.take(part) as is_mine:
+                for group in self._groups(names) if is_mine else ():
+                    await self._refresh_group(group)
+            if not is_mine:
+                for due in (self._due[name] for name in names if name in self._due):
+                    due.at = monotonic() + CLAIMED_S
+
+    async def _refresh_group(self, group: list[Name]) -> None:
+        taken = [due for name in group if (due := self._due.pop(name, None)) is not None]
+        if len(taken) == 1:
+            await self._refresh(taken[0])
+        elif taken:
+            await self._refresh_together(taken)
 
     async def _ready(self) -> list[Name]:
         """What is due, hottest first; it stays queued until its turn, so that a failure loses nothing."""

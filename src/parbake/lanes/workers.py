@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from parbake.clock import monotonic
+from parbake.errors import StoreError
 from parbake.lanes.holder import is_gone
 from parbake.lanes.holder import name as holder_name
 from parbake.lanes.noted import Noted
@@ -97,6 +98,19 @@ class WorkerBoard:
             return Workers(known.first_at or self._clock.now(), {**kept, **mine})
 
         self._pulse.observe((await self._noted.change(beaten)).beats)
+
+    async def join(self) -> None:
+        """Report for the first time, and where others are alive wait until they have seen it.
+
+        From then on they share with this worker what is to be refreshed. A store that cannot be reached is tried again
+        by :meth:`run`.
+        """
+        try:
+            await self.beat()
+        except StoreError as error:
+            _log.error("this worker could not report yet: %s", one_line(error))
+        if self.has_others:
+            await asyncio.sleep(2 * BEAT_S)
 
     async def leave(self) -> None:
         """Remove this worker's count: it ends as it was asked to."""

@@ -71,6 +71,14 @@ class Lease:
         self._mine = mine
         return True
 
+    async def renew(self) -> None:
+        """Hold it for another term, unless somebody has taken it over."""
+        if self._mine is None:
+            return
+        later = msgspec.msgpack.encode(Held(secrets.token_bytes(8), self._clock.now() + self._term_s))
+        if await self._store.swap(self._name, self._mine, later):
+            self._mine = later
+
     async def release(self) -> None:
         """Let the next one have it, unless somebody has taken it over; where the store fails, it runs out."""
         if self._mine is not None:

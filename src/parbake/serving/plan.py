@@ -68,6 +68,20 @@ class KeyCodec:
             return text
         return HASHED + blake2b(text.encode(), digest_size=32).hexdigest()
 
+    @property
+    def kind(self) -> str:
+        """The name of the key type."""
+        return str(getattr(self._plain, "__name__", self._plain))
+
+    def from_text(self, text: str) -> Any:
+        """The key that a person wrote: a plain word or number, or JSON; ``None`` when it cannot be one."""
+        for read in (lambda: text, lambda: msgspec.json.decode(text)):
+            try:
+                return msgspec.convert(read(), self._type, strict=False)
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                continue
+        return None
+
     def from_word(self, word: str) -> Any:
         """The key that a tag's entity names, or ``None`` when it cannot be one."""
         if word.startswith(HASHED):

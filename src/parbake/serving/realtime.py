@@ -47,7 +47,7 @@ class Realtime:
         base = self._resolver.serve_now(plan, key, context.acks)
         if base is None:
             base = (await self._resolver.serve(plan, plan.keys.check(key), context)).served
-        if base.value is None:
+        if not base.has_value:
             return msgspec.structs.replace(base, task=task.name)
         started = time.perf_counter()
         try:

@@ -254,7 +254,7 @@ class Resolver:
         other = self._plans[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
-        verdict = Verdict.DEGRADED if found.served.value is not None else judgement.verdict
+        verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
         served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=judgement.reason)
         return Found(served, found.bound)
 
