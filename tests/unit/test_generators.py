@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -136,14 +137,16 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
         ask(pb.LlamaGenerator())
 
 
-def test_the_local_model_is_loaded_once_with_what_was_asked_for(monkeypatch):
-    """A path, threads and context reach the engine; a second request uses the same one."""
-    loaded = []
+@pytest.fixture
+def loaded(monkeypatch):
+    """Stand in for the engine's package; return the settings of every engine that is loaded."""
+    found = []
 
     class Server(Engine):
         def __init__(self, params):
             super().__init__(said("x"))
-            loaded.append(params)
+            assert Path(params.hostnames[0]).parent.is_dir() or params.hostnames == ["127.0.0.1"]
+            found.append(params)
 
     def params():
         return SimpleNamespace(
@@ -152,10 +155,48 @@ def test_the_local_model_is_loaded_once_with_what_was_asked_for(monkeypatch):
 
     monkeypatch.setattr(llama, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", SimpleNamespace(CommonParams=params, Server=Server))
+    return found
+
+
+def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
+    """A path, threads and context reach the engine; a second request uses the same one."""
     generator = pb.LlamaGenerator("/models/m.gguf", threads=3, context=99)
     assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
     assert len(loaded) == 1
     assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 99, 3)
+
+
+def test_the_local_model_uses_one_thread_and_keeps_no_old_prompts(loaded):
+    """Unless asked for more it takes one core, and the memory of prompts that would grow to 8 GiB is off."""
+    ask(pb.LlamaGenerator("/models/m.gguf"))
+    assert (loaded[0].cpuparams.n_threads, loaded[0].cpuparams_batch.n_threads) == (1, 1)
+    assert loaded[0].cache_ram_mib == 0
+
+
+def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
+    """Every engine gets another random key, which neither the generator nor an error holds."""
+    generators = [pb.LlamaGenerator("/models/m.gguf") for _ in range(2)]
+    for generator in generators:
+        ask(generator)
+    (first,), (second,) = (params.api_keys for params in loaded)
+    assert len(first) >= 32
+    assert first != second
+    assert first not in repr(generators[0])
+    assert first not in repr({name: value for name, value in vars(generators[0]).items() if name != "_server"})
+
+
+def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
+    """It is given a socket in a folder of its own, which is deleted before the first request is answered."""
+    ask(pb.LlamaGenerator("/models/m.gguf"))
+    (address,) = loaded[0].hostnames
+    assert address.endswith(".sock")
+    assert not Path(address).parent.exists()
+
+
+@pytest.mark.parametrize(("system", "folder"), [("posix", "/tmp/" + "x" * 100), ("nt", "/tmp/x")])
+def test_where_no_such_socket_is_possible_the_engine_listens_on_loopback_with_its_key(system, folder):
+    """A path that is too long for a socket, and a system without them, leave a port that asks for the key."""
+    assert llama.listening_at(folder, system) == "127.0.0.1"
 
 
 def test_a_local_model_that_does_not_finish_in_time_is_stopped():

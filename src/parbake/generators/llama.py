@@ -1,14 +1,22 @@
-"""A local model in this process: llama.cpp through ``xllamacpp``, by default SmolLM2-135M (85 tokens/s on 2 cores).
+"""A local model in this process: llama.cpp through ``xllamacpp``, by default SmolLM2-135M.
 
 A model this small invents facts freely; what it writes is checked sentence by sentence like any other reply. The
-prompt's stable prefix stays in the engine's cache, so a second request with the same evidence skips most of the work.
+stable prefix of the last prompt stays in the engine's slot, so a second request in a row with the same evidence skips
+most of the work.
+
+The model is a guest in this process. It takes one core, its memory does not grow with the number of conversations, and
+no other process can use it: the engine always listens somewhere, so it is given a socket whose name is deleted once the
+model is loaded, and a random key.
 """
 
 from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 import platform
+import secrets
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -25,6 +33,9 @@ MODEL = (
     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
 CONTEXT = 4096
+LOOPBACK = "127.0.0.1"
+_LONGEST_SOCKET = 100
+"""Bytes of a socket's path; systems take 104 or 108."""
 
 
 class LlamaGenerator:
@@ -32,8 +43,15 @@ class LlamaGenerator:
 
     name = "llama"
 
-    def __init__(self, path: str | Path | None = None, *, threads: int = 2, context: int = CONTEXT) -> None:
-        """``path`` is a GGUF file; without one the packaged model is used."""
+    def __init__(self, path: str | Path | None = None, *, threads: int = 1, context: int = CONTEXT) -> None:
+        """Load nothing yet.
+
+        Args:
+            path: A GGUF file; without one the packaged model is used.
+            threads: How many cores the model may take. Threads wait for each other at every token, so on a machine
+                whose cores are busy two are slower than one.
+            context: The most tokens that a prompt and its reply may have together.
+        """
         self._path = None if path is None else Path(path)
         self._threads = threads
         self._context = context
@@ -85,7 +103,25 @@ class LlamaGenerator:
         params.n_ctx, params.n_parallel, params.verbosity = self._context, 1, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.warmup = False
-        return xllamacpp.Server(params)
+        params.cache_ram_mib = 0  # copies of old prompts, 4.5 MB a conversation; the slot's own prefix stays
+        params.api_keys = [secrets.token_urlsafe(32)]  # kept nowhere else: calls in this process need none
+        with tempfile.TemporaryDirectory(prefix="parbake-") as folder:
+            params.hostnames = [listening_at(folder)]
+            return xllamacpp.Server(params)
+
+
+def listening_at(folder: str, system: str = os.name) -> str:
+    """Where the engine listens: at a socket in a folder, or at a free loopback port where that is impossible.
+
+    Args:
+        folder: Where the socket may lie.
+        system: The kind of operating system, as :data:`os.name` has it.
+
+    Returns:
+        The path of a Unix socket; the loopback address where the system has none or the path is too long for one.
+    """
+    path = f"{folder}/engine.sock"
+    return path if system == "posix" and len(os.fsencode(path)) <= _LONGEST_SOCKET else LOOPBACK
 
 
 async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
