@@ -97,9 +97,9 @@ def local(engine):
     return generator
 
 
-def said(text):
+def said(text, **members):
     """Return one chunk of a reply."""
-    return {"choices": [{"delta": {"content": text}}]}
+    return {"choices": [{"delta": {"content": text}, **members}]}
 
 
 def test_the_local_model_streams_and_reports_its_usage():
@@ -144,7 +144,7 @@ def loaded(monkeypatch):
 
     class Server(Engine):
         def __init__(self, params):
-            super().__init__(said("x"))
+            super().__init__(said("x", finish_reason="stop"))
             assert Path(params.hostnames[0]).parent.is_dir() or params.hostnames == ["127.0.0.1"]
             found.append(params)
 
@@ -261,11 +261,17 @@ class Client:
         if self.error:
             raise self.error
 
-        async def stream():
-            for chunk in self.chunks:
-                yield chunk
+        return self
 
-        return stream()
+    async def __aenter__(self):
+        return self.stream()
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def stream(self):
+        for chunk in self.chunks:
+            yield chunk
 
 
 def hosted(client):
@@ -277,10 +283,9 @@ def hosted(client):
 
 def test_a_hosted_model_streams_and_reports_its_usage():
     """The text of each choice comes as it is; the usage is the provider's."""
-    piece = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content="hi"))], usage=None)
-    empty = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=None))], usage=None)
-    usage = SimpleNamespace(model_dump=lambda: {"prompt_tokens": 4, "completion_tokens": 1})
-    client = Client([piece, empty, SimpleNamespace(choices=[], usage=usage)])
+    usage = {"prompt_tokens": 4, "completion_tokens": 1}
+    chunks = [said("hi"), said(None, finish_reason="stop"), {"choices": [], "usage": usage}]
+    client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
     deltas = ask(hosted(client))
     assert [d.text for d in deltas] == ["hi", ""]
     assert deltas[-1].usage == pb.Usage(4, 1, None)

