@@ -14,6 +14,7 @@ from retail_assistant.chat.flow import Assistant
 from retail_assistant.chat.index import IndexFollower, ProductIndex
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import tasks as faq
+from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
 from retail_assistant.knowledge import tasks as knowledge
 from retail_assistant.knowledge.views import VIEWS
@@ -46,14 +47,24 @@ class Clock:
     now = staticmethod(time.time)
 
 
-def build(settings: Settings, *, clock: pb.Clock | None = None) -> pb.App:
-    """The app over one data folder; nothing is opened yet."""
+def build(
+    settings: Settings, *, clock: pb.Clock | None = None, answer_gate: faq_wording.AnswerGate | None = None
+) -> pb.App:
+    """Compose the app over one data folder; nothing is opened yet.
+
+    Args:
+        settings: Where the shop lies, and what it uses.
+        clock: What tells the time; wall time unless a test says otherwise.
+        answer_gate: What accepts a model's wordings of the bank's answers. Without one each answer is the text of its
+            policy section, and no model is asked, whatever ``LLM`` is.
+    """
     shop = settings.data / "shop.db"
     meta = shop_meta(shop)
     wall = clock or Clock()
     resources: dict[Any, Any] = {
         pb.Embedder: pb.Lazy(lambda: settings.embedder(threads=1)),
         pb.Generator: pb.Lazy(lambda: generator(settings)),
+        faq_wording.BankWording: faq_wording.BankWording(answer_gate),
         LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
         PerThread: writers(shop),
@@ -98,11 +109,13 @@ def generator(settings: Settings) -> pb.Generator:
     return pb.Extractive()
 
 
-def http_app(settings: Settings, *, clock: pb.Clock | None = None) -> pb.HttpApp:
-    """The assistant over HTTP."""
+def http_app(
+    settings: Settings, *, clock: pb.Clock | None = None, answer_gate: faq_wording.AnswerGate | None = None
+) -> pb.HttpApp:
+    """Put the assistant behind HTTP; the arguments are those of :func:`build`."""
     if settings.llm == "openai":
         generator(settings)  # a missing key is said before anything is served
-    app = build(settings, clock=clock)
+    app = build(settings, clock=clock, answer_gate=answer_gate)
     shop: LiveShop = app.resources[LiveShop]
     assistant = Assistant(app, shop, app.resources[PerThread])
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
