@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
 from cluster import Cluster
 
 import parbake as pb
+from parbake.generators import llama
 
 EVIDENCE = tuple(
     f"Section {n}. You can return a book within {n + 20} days of delivery when it is still sealed in its wrapping."
@@ -41,6 +47,87 @@ def test_the_local_model_reports_its_cached_prefix() -> None:
     assert usage.cached_tokens is not None
     assert usage.input_tokens is not None
     assert usage.cached_tokens >= 0.8 * usage.input_tokens, usage
+
+
+def one_reply(generator: pb.Generator) -> str:
+    """Return what a generator writes in a few tokens."""
+
+    async def ask() -> str:
+        prompt = pb.Prompt("Answer from the evidence.", EVIDENCE[:1], (), "What is the window?")
+        return "".join([delta.text async for delta in generator.stream(prompt, max_tokens=4, timeout_s=60)])
+
+    return asyncio.run(ask())
+
+
+def over_http(address: str, path: str, body: str | None = None) -> int:
+    """Return the status that an engine answers with at its socket; no key is sent."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    with contextlib.closing(connection):
+        connection.sock.connect(address.removeprefix("unix://"))
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST" if body else "GET", path, body, headers)
+        return connection.getresponse().status
+
+
+def listening_ports() -> set[int]:
+    """Return the TCP ports at which this process listens."""
+    own = {str(f.readlink()) for f in Path("/proc/self/fd").iterdir() if f.is_symlink()}
+    lines = [line.split() for file in ("tcp", "tcp6") for line in Path("/proc/net", file).read_text().splitlines()[1:]]
+    return {int(f[1].rpartition(":")[2], 16) for f in lines if f[3] == "0A" and f"socket:[{f[9]}]" in own}
+
+
+def test_no_other_process_reaches_the_local_model() -> None:
+    """Once the model is loaded, this process listens at no new port and the engine's socket has no name any more."""
+    before = listening_ports()
+    generator = pb.LlamaGenerator()
+    assert one_reply(generator)
+    assert listening_ports() == before
+    address = generator._server.listening_address
+    assert address.startswith("unix://")
+    with pytest.raises(FileNotFoundError):
+        over_http(address, "/v1/models")
+
+
+def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """Who finds the socket while the model is loaded gets 401; this process needs no key, and nothing prints it."""
+    keys: list[str] = []
+
+    def key(length: int) -> str:
+        keys.append("k" * length)
+        return keys[-1]
+
+    with tempfile.TemporaryDirectory() as folder:
+        monkeypatch.setattr(llama.tempfile, "TemporaryDirectory", lambda **_: contextlib.nullcontext(folder))
+        monkeypatch.setattr(llama.secrets, "token_urlsafe", key)
+        generator = pb.LlamaGenerator()
+        assert one_reply(generator)
+        address, body = generator._server.listening_address, '{"messages": [{"role": "user", "content": "hi"}]}'
+        assert over_http(address, "/v1/chat/completions", body) == 401
+        assert over_http(address, "/slots") == 401
+        assert over_http(address, "/v1/models") == 401
+    assert one_reply(generator)
+    assert not any(keys[0] in text for text in (*capfd.readouterr(), repr(generator), repr(vars(generator))))
+
+
+def test_the_local_model_grows_by_nothing_per_conversation() -> None:
+    """Six conversations about different evidence add less to the process than the copy of one prompt would."""
+
+    async def rise() -> float:
+        generator = pb.LlamaGenerator()
+        sizes = []
+        for n in range(9):
+            evidence = tuple(f"Shop {n}. {text}" for text in EVIDENCE[:6])
+            prompt = pb.Prompt("Answer from the evidence.", evidence, (), "What is the window?")
+            _ = [delta async for delta in generator.stream(prompt, max_tokens=2, timeout_s=60)]
+            sizes.append(resident())
+        return sizes[-1] - sizes[2]
+
+    def resident() -> float:
+        status = Path("/proc/self/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    assert asyncio.run(rise()) < 4.0
 
 
 def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -96,9 +97,9 @@ def local(engine):
     return generator
 
 
-def said(text):
+def said(text, **members):
     """Return one chunk of a reply."""
-    return {"choices": [{"delta": {"content": text}}]}
+    return {"choices": [{"delta": {"content": text}, **members}]}
 
 
 def test_the_local_model_streams_and_reports_its_usage():
@@ -132,18 +133,20 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
     """Without its package the local model is a missing dependency that names the extra."""
     monkeypatch.setattr(llama, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(pb.MissingDependency, match=r"parbake\[llama\]"):
+    with pytest.raises(pb.MissingDependency, match=r"\.\[llama\]"):
         ask(pb.LlamaGenerator())
 
 
-def test_the_local_model_is_loaded_once_with_what_was_asked_for(monkeypatch):
-    """A path, threads and context reach the engine; a second request uses the same one."""
-    loaded = []
+@pytest.fixture
+def loaded(monkeypatch):
+    """Stand in for the engine's package; return the settings of every engine that is loaded."""
+    found = []
 
     class Server(Engine):
         def __init__(self, params):
-            super().__init__(said("x"))
-            loaded.append(params)
+            super().__init__(said("x", finish_reason="stop"))
+            assert Path(params.hostnames[0]).parent.is_dir() or params.hostnames == ["127.0.0.1"]
+            found.append(params)
 
     def params():
         return SimpleNamespace(
@@ -152,10 +155,48 @@ def test_the_local_model_is_loaded_once_with_what_was_asked_for(monkeypatch):
 
     monkeypatch.setattr(llama, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", SimpleNamespace(CommonParams=params, Server=Server))
+    return found
+
+
+def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
+    """A path, threads and context reach the engine; a second request uses the same one."""
     generator = pb.LlamaGenerator("/models/m.gguf", threads=3, context=99)
     assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
     assert len(loaded) == 1
     assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 99, 3)
+
+
+def test_the_local_model_uses_one_thread_and_keeps_no_old_prompts(loaded):
+    """Unless asked for more it takes one core, and the memory of prompts that would grow to 8 GiB is off."""
+    ask(pb.LlamaGenerator("/models/m.gguf"))
+    assert (loaded[0].cpuparams.n_threads, loaded[0].cpuparams_batch.n_threads) == (1, 1)
+    assert loaded[0].cache_ram_mib == 0
+
+
+def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
+    """Every engine gets another random key, which neither the generator nor an error holds."""
+    generators = [pb.LlamaGenerator("/models/m.gguf") for _ in range(2)]
+    for generator in generators:
+        ask(generator)
+    (first,), (second,) = (params.api_keys for params in loaded)
+    assert len(first) >= 32
+    assert first != second
+    assert first not in repr(generators[0])
+    assert first not in repr({name: value for name, value in vars(generators[0]).items() if name != "_server"})
+
+
+def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
+    """It is given a socket in a folder of its own, which is deleted before the first request is answered."""
+    ask(pb.LlamaGenerator("/models/m.gguf"))
+    (address,) = loaded[0].hostnames
+    assert address.endswith(".sock")
+    assert not Path(address).parent.exists()
+
+
+@pytest.mark.parametrize(("system", "folder"), [("posix", "/tmp/" + "x" * 100), ("nt", "/tmp/x")])
+def test_where_no_such_socket_is_possible_the_engine_listens_on_loopback_with_its_key(system, folder):
+    """A path that is too long for a socket, and a system without them, leave a port that asks for the key."""
+    assert llama.listening_at(folder, system) == "127.0.0.1"
 
 
 def test_a_local_model_that_does_not_finish_in_time_is_stopped():
@@ -220,11 +261,17 @@ class Client:
         if self.error:
             raise self.error
 
-        async def stream():
-            for chunk in self.chunks:
-                yield chunk
+        return self
 
-        return stream()
+    async def __aenter__(self):
+        return self.stream()
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def stream(self):
+        for chunk in self.chunks:
+            yield chunk
 
 
 def hosted(client):
@@ -236,10 +283,9 @@ def hosted(client):
 
 def test_a_hosted_model_streams_and_reports_its_usage():
     """The text of each choice comes as it is; the usage is the provider's."""
-    piece = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content="hi"))], usage=None)
-    empty = SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=None))], usage=None)
-    usage = SimpleNamespace(model_dump=lambda: {"prompt_tokens": 4, "completion_tokens": 1})
-    client = Client([piece, empty, SimpleNamespace(choices=[], usage=usage)])
+    usage = {"prompt_tokens": 4, "completion_tokens": 1}
+    chunks = [said("hi"), said(None, finish_reason="stop"), {"choices": [], "usage": usage}]
+    client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
     deltas = ask(hosted(client))
     assert [d.text for d in deltas] == ["hi", ""]
     assert deltas[-1].usage == pb.Usage(4, 1, None)
@@ -278,5 +324,5 @@ def test_the_client_is_opened_once_and_connects_within_a_second():
 def test_a_missing_client_says_what_to_install(monkeypatch):
     """Without its package the hosted model is a missing dependency that names the extra."""
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(pb.MissingDependency, match=r"parbake\[openai\]"):
+    with pytest.raises(pb.MissingDependency, match=r"\.\[openai\]"):
         ask(hosted(Client()))

@@ -17,6 +17,7 @@ from retail_assistant.chat.index import IndexFollower, ProductIndex
 from retail_assistant.chat.rehearsal import rehearse
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import tasks as faq
+from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
 from retail_assistant.knowledge import tasks as knowledge
 from retail_assistant.knowledge.views import VIEWS
@@ -49,14 +50,29 @@ class Clock:
     now = staticmethod(time.time)
 
 
-def build(settings: Settings, *, clock: pb.Clock | None = None, worker: pb.WorkerSetting = "expected") -> pb.App:
-    """The app over one data folder; nothing is opened yet. ``worker`` is what a server needs of one to be ready."""
+def build(
+    settings: Settings,
+    *,
+    clock: pb.Clock | None = None,
+    worker: pb.WorkerSetting = "expected",
+    answer_gate: faq_wording.AnswerGate | None = None,
+) -> pb.App:
+    """Compose the app over one data folder; nothing is opened yet.
+
+    Args:
+        settings: Where the shop lies, and what it uses.
+        clock: What tells the time; wall time unless a test says otherwise.
+        worker: What a server needs of a worker to be ready.
+        answer_gate: What accepts a model's wordings of the bank's answers. Without one each answer is the text of its
+            policy section, and no model is asked, whatever ``LLM`` is.
+    """
     shop = settings.data / "shop.db"
     meta = shop_meta(shop)
     wall = clock or Clock()
     resources: dict[Any, Any] = {
         pb.Embedder: pb.Lazy(lambda: settings.embedder(threads=1)),
         pb.Generator: pb.Lazy(lambda: generator(settings)),
+        faq_wording.BankWording: faq_wording.BankWording(answer_gate),
         LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
         PerThread: writers(shop),
@@ -107,12 +123,21 @@ def http_app(
     *,
     clock: pb.Clock | None = None,
     worker: pb.WorkerSetting = "expected",
+    answer_gate: faq_wording.AnswerGate | None = None,
     beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
 ) -> pb.HttpApp:
-    """The assistant over HTTP; ``beside`` runs for as long as the server does."""
+    """Put the assistant behind HTTP.
+
+    Args:
+        settings: See :func:`build`.
+        clock: See :func:`build`.
+        worker: See :func:`build`.
+        answer_gate: See :func:`build`.
+        beside: What runs for as long as the server does; each is called with the app.
+    """
     if settings.llm == "openai":
         generator(settings)  # a missing key is said before anything is served
-    app = build(settings, clock=clock, worker=worker)
+    app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
     shop: LiveShop = app.resources[LiveShop]
     assistant = Assistant(app, shop, app.resources[PerThread])
     follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])

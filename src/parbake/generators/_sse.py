@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from parbake.errors import ProviderError
 from parbake.ports import Prompt, Usage
 
 
@@ -17,8 +19,66 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def usage_of(reported: Any) -> Usage:
-    """What an engine reported; what it left out stays ``None``."""
-    if not reported:
-        return Usage()
-    details = reported.get("prompt_tokens_details") or {}
-    return Usage(reported.get("prompt_tokens"), reported.get("completion_tokens"), details.get("cached_tokens"))
+    """What an engine reported; what it left out, or what is no whole number, stays ``None``."""
+    bill = _mapping(reported)
+    details = _mapping(bill.get("prompt_tokens_details"))
+    return Usage(*map(_count, (bill.get("prompt_tokens"), bill.get("completion_tokens"), details.get("cached_tokens"))))
+
+
+class Reply:
+    """Reads one streamed reply chunk by chunk, and trusts no chunk's shape.
+
+    ``usage`` is what was reported so far.
+    """
+
+    def __init__(self, who: str, *, field: str) -> None:
+        """Read nothing yet.
+
+        Args:
+            who: Who writes the reply, as the errors say it.
+            field: The setting that the errors name.
+        """
+        self.usage = Usage()
+        self._who, self._field = who, field
+        self._is_whole = False
+
+    def texts(self, chunk: Any) -> list[str]:
+        """Return the pieces of text in a chunk; one without choices has none.
+
+        Raises :class:`ProviderError` where it is no chunk of a reply. The error does not quote the chunk.
+        """
+        document = self._object(chunk, "a chunk")
+        if document.get("usage"):
+            self.usage, self._is_whole = usage_of(document["usage"]), True
+        choices = document.get("choices") or []
+        if not isinstance(choices, list):
+            raise self._malformed("the choices of a chunk are no list")
+        return [text for choice in choices if (text := self._text(self._object(choice, "a choice")))]
+
+    def check_whole(self) -> None:
+        """Raise :class:`ProviderError` where the stream has ended and the reply has not."""
+        if not self._is_whole:
+            raise ProviderError(f"{self._who} broke off before its reply was finished", field=self._field)
+
+    def _text(self, choice: Mapping[str, Any]) -> str:
+        self._is_whole = self._is_whole or bool(choice.get("finish_reason"))
+        content = self._object(choice.get("delta") or {}, "a delta").get("content") or ""
+        if not isinstance(content, str):
+            raise self._malformed("the content of a delta is no text")
+        return content
+
+    def _object(self, value: Any, what: str) -> Mapping[str, Any]:
+        if not isinstance(value, Mapping):
+            raise self._malformed(f"{what} is no JSON object")
+        return value
+
+    def _malformed(self, reason: str) -> ProviderError:
+        return ProviderError(f"{self._who} sent a malformed reply: {reason}", field=self._field)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

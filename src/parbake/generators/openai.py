@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from parbake.errors import MissingDependency, ProviderError
-from parbake.generators._sse import messages, usage_of
+from parbake.errors import MissingDependency, ParbakeError, ProviderError
+from parbake.generators._sse import Reply, messages
 from parbake.ports import Delta, Prompt
 
 CONNECT_S = 1.0
@@ -23,7 +23,21 @@ class OpenAIGenerator:
     name = "openai"
 
     def __init__(self, *, model: str, api_key: str, base_url: str | None = None) -> None:
-        """Open no connection yet."""
+        """Open no connection yet.
+
+        Args:
+            model: The model's name at the provider.
+            api_key: The key, which must be printable ASCII as every HTTP header must.
+            base_url: Where the endpoint is; without one it is OpenAI's own.
+
+        Raises:
+            ProviderError: The key cannot be sent.
+        """
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise ProviderError(
+                "OPENAI_API_KEY has a line break or a character outside ASCII; set it to the key alone",
+                field="OPENAI_API_KEY",
+            )
         self._model = model
         self._key = api_key
         self._base_url = base_url
@@ -40,7 +54,7 @@ class OpenAIGenerator:
         Raises :class:`ProviderError` naming the variable that is missing.
         """
         env = os.environ if environment is None else environment
-        key = env.get("OPENAI_API_KEY", "")
+        key = env.get("OPENAI_API_KEY", "").strip()
         if not key and env.get("OPENAI_API_KEY_FILE"):
             key = Path(env["OPENAI_API_KEY_FILE"]).read_text().strip()
         if not key:
@@ -48,28 +62,43 @@ class OpenAIGenerator:
         return cls(model=env.get("OPENAI_MODEL") or "gpt-4o-mini", api_key=key, base_url=env.get("OPENAI_BASE_URL"))
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; the last delta carries the usage as the provider reports it."""
-        sdk = _sdk()
-        client = self._open(sdk, timeout_s)
+        """Stream a reply; the last delta carries the usage as the provider reports it.
+
+        Args:
+            prompt: What to answer, and from what.
+            max_tokens: The longest reply.
+            timeout_s: How long the provider may be silent.
+
+        Raises:
+            ProviderError: The provider refused, failed, broke off, or sent what cannot be read.
+            MissingDependency: The client is not installed.
+        """
+        sdk, reply = _sdk(), Reply("the provider", field="openai")
+        body = {"model": self._model, "messages": messages(prompt), "max_tokens": max_tokens}
+        options = {"stream": True, "stream_options": {"include_usage": True}, "timeout": timeout_s}
         try:
-            chunks = await client.chat.completions.create(
-                model=self._model,
-                messages=messages(prompt),
-                max_tokens=max_tokens,
-                stream=True,
-                stream_options={"include_usage": True},
-                timeout=timeout_s,
-            )
-            async for chunk in chunks:
-                for choice in chunk.choices:
-                    if choice.delta.content:
-                        yield Delta(choice.delta.content)
-                if chunk.usage is not None:
-                    yield Delta("", usage_of(chunk.usage.model_dump()))
-        except sdk.AuthenticationError as error:
-            raise ProviderError("the provider rejected OPENAI_API_KEY", field="OPENAI_API_KEY") from error
-        except sdk.OpenAIError as error:
-            raise ProviderError(f"the provider failed: {self._hide(str(error))}", field="openai") from error
+            create = self._open(sdk, timeout_s).chat.completions.create
+            async with await create(**body, **options) as chunks:
+                async for chunk in chunks:
+                    for text in reply.texts(_document(chunk)):
+                        yield Delta(text)
+            reply.check_whole()
+        except ParbakeError:
+            raise
+        except Exception as error:  # noqa: BLE001  # raised below, without the error itself: it may hold the key
+            failed = self._failure(sdk, error)
+        else:
+            yield Delta("", reply.usage)
+            return
+        raise failed
+
+    def _failure(self, sdk: Any, error: Exception) -> ProviderError:
+        """Say what went wrong, the key in it starred."""
+        if isinstance(error, sdk.AuthenticationError):
+            return ProviderError("the provider rejected OPENAI_API_KEY", field="OPENAI_API_KEY")
+        said = self._hide(str(error)) or type(error).__name__
+        what = "failed" if isinstance(error, sdk.OpenAIError) else "sent a reply that cannot be read"
+        return ProviderError(f"the provider {what}: {said}", field="openai")
 
     def _open(self, sdk: Any, timeout_s: float) -> Any:
         if self._client is None:
@@ -85,9 +114,14 @@ class OpenAIGenerator:
         return text.replace(self._key, "***") if self._key else text
 
 
+def _document(chunk: Any) -> Any:
+    """The client's chunk as what was sent; the client hands out what is no chunk as it is."""
+    return chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk
+
+
 def _sdk() -> Any:
     try:
         import openai
     except ModuleNotFoundError as error:
-        raise MissingDependency("this generator needs: pip install 'parbake[openai]'", field="openai") from error
+        raise MissingDependency.of("an OpenAI generator", "openai", field="openai") from error
     return openai

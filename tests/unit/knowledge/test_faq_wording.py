@@ -1,7 +1,9 @@
-"""How an answer of the bank is worded: what a model writes is kept only as far as the policy states it."""
+"""How an answer of the bank is worded: what a model writes needs the owner's gate, and every claim the policy."""
+
+import pytest
 
 import parbake as pb
-from retail_assistant.faq.wording import with_slots, word_answer
+from retail_assistant.faq.wording import BankWording, with_slots
 from retail_assistant.knowledge.blocks import Block
 
 TEXT = "Send it back within {{policy:returns.window_days}} of delivery. A label costs {{policy:returns.label_eur}}."
@@ -25,10 +27,24 @@ class Writer:
             yield pb.Delta(piece)
 
 
+class Gate:
+    """A gate with one verdict, which keeps what it is shown."""
+
+    def __init__(self, verdict=True):
+        self.verdict, self.shown = verdict, []
+
+    def accepts(self, *shown):
+        self.shown.append(shown)
+        return self.verdict
+
+
+OPEN = BankWording(Gate())
+
+
 async def test_a_models_answer_holds_slots_where_the_section_does():
     """Numbers that the section keeps as slots are slots in the answer too, so that none of them can grow old."""
     writer = Writer("You have 30 days from delivery ", "to send it back. The label is €2.90.")
-    answer = await word_answer("how long do I have", BLOCK, writer)
+    answer = await OPEN.answer("how long do I have", BLOCK, writer)
     assert answer == (
         "You have {{policy:returns.window_days}} from delivery to send it back. "
         "The label is {{policy:returns.label_eur}}."
@@ -40,17 +56,52 @@ async def test_a_models_answer_holds_slots_where_the_section_does():
 async def test_a_sentence_that_the_section_does_not_state_is_left_out():
     """Another number, a sentence cut short, or a slot of the model's own making never reaches the bank."""
     writer = Writer("You have 60 days. Send it back within 30 days. It costs {{price:B1}}. And then you")
-    assert await word_answer("how long", BLOCK, writer) == "Send it back within {{policy:returns.window_days}}."
-    assert await word_answer("how long", BLOCK, Writer("You have 60 days.")) == TEXT
-    assert await word_answer("how long", BLOCK, Writer()) == TEXT
+    assert await OPEN.answer("how long", BLOCK, writer) == "Send it back within {{policy:returns.window_days}}."
+    assert await OPEN.answer("how long", BLOCK, Writer("You have 60 days.")) == TEXT
+    assert await OPEN.answer("how long", BLOCK, Writer()) == TEXT
 
 
 async def test_a_generator_that_only_quotes_leaves_the_section_as_it_is():
     """Nothing is gained by quoting a quotation."""
-    assert await word_answer("how long", BLOCK, pb.Extractive()) == TEXT
+    assert await OPEN.answer("how long", BLOCK, pb.Extractive()) == TEXT
 
 
 def test_a_value_that_two_slots_hold_stays_as_it_is():
     """Nobody can tell which of the two was meant; the fence on the policy keeps it current."""
     block = Block("b", "policy/p", "T", "{{policy:p.a_days}} or {{policy:p.b_days}}.", "5 days or 5 days.")
     assert with_slots("It takes 5 days.", block) == "It takes 5 days."
+
+
+async def test_without_a_gate_the_model_is_not_asked():
+    """The section stands, slots and all, and no token is spent."""
+    writer = Writer("Send it back within 30 days.")
+    assert await BankWording().answer("how long", BLOCK, writer) == TEXT
+    assert not hasattr(writer, "prompt")
+
+
+@pytest.mark.parametrize("verdict", [False, None, "no", 1])
+async def test_anything_but_true_leaves_the_section(verdict):
+    """A gate that does not clearly accept has refused."""
+    gate = Gate(verdict)
+    assert await BankWording(gate).answer("how long", BLOCK, Writer("Send it back within 30 days.")) == TEXT
+    assert gate.shown == [("how long", PLAIN, "Send it back within 30 days.")]
+
+
+async def test_a_gate_is_shown_only_what_the_section_states():
+    """Sentences that claim more are gone before the gate looks; where none is left it is not asked."""
+    gate = Gate()
+    wording = BankWording(gate)
+    await wording.answer("how long", BLOCK, Writer("You have 60 days. Send it back within 30 days."))
+    await wording.answer("how long", BLOCK, Writer("You have 60 days."))
+    assert [answer for *_, answer in gate.shown] == ["Send it back within 30 days."]
+
+
+async def test_a_gate_that_fails_is_heard():
+    """Its error is the task's, which keeps the answers as they were; nothing is let in."""
+
+    class Broken:
+        def accepts(self, question, section, answer):
+            raise OSError("the list of accepted answers is gone")
+
+    with pytest.raises(OSError, match="is gone"):
+        await BankWording(Broken()).answer("how long", BLOCK, Writer("Send it back within 30 days."))

@@ -9,7 +9,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.faq.compile import compile_faq
-from retail_assistant.faq.wording import word_answer
+from retail_assistant.faq.wording import BankWording
 from retail_assistant.knowledge.blocks import Block
 from retail_assistant.knowledge.tasks import evidence
 from retail_assistant.knowledge.views import Feedback, Policies, QueryLog
@@ -61,6 +61,7 @@ def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequenc
     invalidated_by=[pb.fence("policy"), pb.fence("faq")],
     fallback_if_stale=pb.Use(retrieval),
     owner="support",
+    version="2",  # answers of version 1 may have been written by a model that nobody had accepted
     keys=_sections,
     mode="near-real-time",
     revalidate=True,
@@ -72,6 +73,7 @@ async def faq_answers(
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
     blocks: pb.Reader[str, list[Block]] = pb.Input(evidence),
     feedback: pb.Source[Feedback],
+    wording: pb.Resource[BankWording] = pb.GIVEN,
     generator: pb.Resource[pb.Generator] = pb.GIVEN,
 ) -> Answer | pb.Absent:
     """The answer of one bank question: what the section states as it stands now, numbers as slots."""
@@ -83,7 +85,7 @@ async def faq_answers(
     if block is None:
         return pb.Absent("the section is gone")
     question = canonical(bank, section) or block.title
-    return Answer(question, await word_answer(question, block, generator), block.source)
+    return Answer(question, await wording.answer(question, block, generator), block.source)
 
 
 def canonical(snapshot: pb.semantic.BankSnapshot, answer: str) -> str:

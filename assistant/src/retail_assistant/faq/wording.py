@@ -1,8 +1,15 @@
-"""How an answer of the bank is worded: by a model from its policy section, gated, with the numbers as slots."""
+"""How an answer of the bank is worded: as its policy section, unless the owner's gate accepts a model's words.
+
+That every sentence claims only what the section states does not make an answer right: it may be about something else,
+or say nothing. Somebody has to judge that, and no default can.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import re
+from dataclasses import dataclass
+from typing import Protocol
 
 import parbake as pb
 from retail_assistant.knowledge.blocks import Block
@@ -15,19 +22,54 @@ MAX_TOKENS, TIMEOUT_S = 200, 30.0
 _SLOT = re.compile(r"\{\{[a-z_]+:[^{}\s]+\}\}")
 
 
-async def word_answer(question: str, block: Block, generator: pb.Generator) -> str:
-    """Return the answer to a question as one section states it.
+class AnswerGate(Protocol):
+    """The owner's word on what a model wrote for the bank."""
 
-    A generator that only quotes has nothing to add to the section's own words. What a model writes is kept sentence by
-    sentence: one that claims what the section does not is left out, and where none is left the section stands.
-    """
-    if generator.name == pb.Extractive.name:
+    def accepts(self, question: str, section: str, answer: str) -> bool:
+        """Say whether an answer may stand in the bank for everybody who asks; called in a thread of its own.
+
+        Args:
+            question: The question in the words in which it is asked most.
+            section: What the policy section states now, its numbers filled in.
+            answer: What the model wrote, as far as the section states its claims.
+
+        Returns:
+            ``True`` to let it in; anything else leaves the section's text.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class BankWording:
+    """How answers of the bank are worded; without a gate no model is asked."""
+
+    gate: AnswerGate | None = None
+
+    async def answer(self, question: str, block: Block, generator: pb.Generator) -> str:
+        """Return the answer to a question: the section's text with its slots, or a model's that the gate accepts.
+
+        A generator that only quotes has nothing to add to the section's own words. What a model writes is shown to the
+        gate without the sentences that claim what the section does not.
+
+        Args:
+            question: The question as it stands in the bank.
+            block: The section that answers it.
+            generator: Who may write, where there is a gate.
+        """
+        if self.gate is None or generator.name == pb.Extractive.name:
+            return block.text
+        written = await _written(question, block, generator)
+        if written and await asyncio.to_thread(self.gate.accepts, question, block.plain, written) is True:
+            return with_slots(written, block)
         return block.text
+
+
+async def _written(question: str, block: Block, generator: pb.Generator) -> str:
+    """What a model writes from a section, but the sentences that claim more than the section does."""
     prompt = pb.Prompt(SYSTEM, (block.plain,), (), question)
     stream = generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=TIMEOUT_S)
     written = "".join([delta.text async for delta in stream])
-    kept = [s for s in pb.guard.sentences(written) if _is_grounded(s, block)]
-    return with_slots(" ".join(kept), block) or block.text
+    return " ".join(s for s in pb.guard.sentences(written) if _is_grounded(s, block))
 
 
 def _is_grounded(sentence: str, block: Block) -> bool:
