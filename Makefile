@@ -14,7 +14,7 @@ EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --ex
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray --extra usearch
 
-.PHONY: help setup demo test test-fast check bench mutants lock clean
+.PHONY: help setup demo test installed test-fast check bench mutants lock clean
 
 help:  ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -30,6 +30,9 @@ demo:  ## serve the shopping assistant (PORT=8000, LLM= extractive, llama or ope
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
 	@$(TEST_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
+
+installed: setup  ## try the demo, the wheel and every example where they are installed, on each supported Python
+	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist worksteal tests/installed $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
 	@$(TEST_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)

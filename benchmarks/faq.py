@@ -168,7 +168,7 @@ def speed_mode(data: Questions, chosen: argparse.Namespace) -> None:
         value = large[0][2]
         goals.append(Goal(f"cache, lookup at {chosen.large:,}", value, "ms", "<= 2", value <= 2.0))
     else:
-        print(f"a cache of {chosen.large:,} is not measured: it needs usearch (pip install 'parbake[usearch]')\n")
+        print(f"a cache of {chosen.large:,} is not measured: it needs usearch (pip install '.[usearch]')\n")
     figures = {f"{what}, {size:,}": p50 for what, size, p50, _ in rows}
     report("faq", ("what", "stored", "p50 ms", "p99 ms"), [list(r) for r in rows], figures=figures, goals=goals)
 

@@ -1,0 +1,124 @@
+"""The first message after the demo says that it is ready, beside the messages after it; and two workers on one event.
+
+The demo is started several times over one prepared shop, as a process of its own, and asked once for each kind of reply
+as soon as it is ready. Then two workers refresh what one event outdates, and the rows that they compute are counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from statistics import median
+
+import parbake as pb
+from _report import Goal, report
+from _shop import Client, prepare
+
+STARTS, KEYS, WORKERS = 5, 200, 2
+FIRST_S = 0.3
+MESSAGES = (
+    "Recommend me something",
+    "How many days do I have to send a book back?",
+    "What is popular right now?",
+    "I want a manga about robots",
+    "Who pays when a parcel arrives damaged?",
+)
+SAYS = re.compile(r"ready in ([\d.]+) s: open (\S+)")
+
+
+def main() -> None:
+    """Measure and report."""
+    with tempfile.TemporaryDirectory() as home:
+        prepare(home)
+        starts = [measure(home, MESSAGES[n % len(MESSAGES)]) for n in range(STARTS)]
+    ready, first, later = (median(figures) for figures in zip(*starts, strict=True))
+    slowest = max(figures[1] for figures in starts)
+    rows = asyncio.run(refreshed())
+    report(
+        "start",
+        ("what", "figure"),
+        [
+            ("until ready, over a prepared shop, s (median)", ready),
+            ("first message, s (median)", first),
+            ("first message, s (slowest of the starts)", slowest),
+            ("the same message again, s (median)", later),
+            (f"rows that {WORKERS} workers compute where {KEYS} are outdated", rows),
+        ],
+        figures={"ready_s": ready, "first_s": first, "slowest_first_s": slowest, "again_s": later, "rows": rows},
+        goals=[
+            Goal("first message after ready, slowest", slowest, "s", f"<= {FIRST_S:g}", met=slowest <= FIRST_S),
+            Goal("rows computed by two workers", rows, "rows", f"<= {KEYS}", met=rows <= KEYS),
+        ],
+    )
+
+
+def measure(home: str, message: str) -> tuple[float, float, float]:
+    """Seconds until the demo is ready, of its first message, and of the same message again."""
+    with demo(home) as (ready_s, address), contextlib.closing(Client(address)) as client:
+        return ready_s, timed(client, message), timed(client, message)
+
+
+def timed(client: Client, message: str) -> float:
+    """Seconds of one message."""
+    before = time.perf_counter()
+    client.ask(message)
+    return time.perf_counter() - before
+
+
+@contextlib.contextmanager
+def demo(home: str) -> Iterator[tuple[float, str]]:
+    """Run the demo; yields the seconds that it says it took, and its address."""
+    command = [sys.executable, "-m", "retail_assistant", "demo", "--port", "0"]
+    environment = {**os.environ, "RETAIL_HOME": home}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            said = next(match for line in process.stdout or () if (match := SAYS.search(line)))
+            yield float(said[1]), said[2]
+        finally:
+            process.terminate()
+
+
+async def refreshed() -> int:
+    """Rows that two workers compute after one event."""
+    computed: list[int] = []
+    tasks = pb.Registry()
+
+    @tasks.artifact(
+        freshness_sla="1h", invalidated_by=[pb.fence("fact")], fallback_if_stale=pb.Recompute(), owner="bench"
+    )
+    async def row(keys: pb.Keys[int]) -> dict[int, int]:
+        await asyncio.sleep(0.002 * len(keys))
+        computed.extend(keys)
+        return {key: key for key in keys}
+
+    with tempfile.TemporaryDirectory() as folder:
+        apps = [pb.App(tasks, store=f"lmdb://{folder}/store") for _ in range(WORKERS + 1)]
+        server, *workers = apps
+        for key in range(KEYS):
+            await server.serve(row, key)
+        working = [asyncio.create_task(worker.work()) for worker in workers]
+        while not all(worker.engine.workers.has_others for worker in workers):
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(3.0)  # the second has waited until the first has seen it
+        computed.clear()
+        await server.touch("fact/all")
+        while len(set(computed)) < KEYS:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1.0)  # what is computed twice comes late
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+        for app in apps:
+            await app.close()
+    return len(computed)
+
+
+if __name__ == "__main__":
+    main()

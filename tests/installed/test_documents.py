@@ -1,0 +1,95 @@
+"""Every example of the README and the guides, in the environment that the document's own text installs."""
+
+import json
+import re
+import shlex
+
+import pytest
+from environments import ROOT
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INSTALL = re.compile(r"^(?:.*`)?pip install ([^`#\n]+)", re.MULTILINE)
+FETCH = re.compile(r"parbake models fetch (\w+)")
+PARSE = """
+import json, sys
+import click, typer
+from parbake.cli.main import cli
+
+root = typer.main.get_command(cli)
+for words in json.load(sys.stdin):
+    command, context = root, None
+    try:
+        context = command.make_context("parbake", list(words[1:]))
+        while isinstance(command, click.Group if hasattr(click, "Group") else ()) or hasattr(command, "commands"):
+            rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+            name, command, rest = command.resolve_command(context, rest)
+            context = command.make_context(name, rest, parent=context)
+    except BaseException as error:
+        print(" ".join(words), "->", type(error).__name__, getattr(error, "message", error))
+"""
+
+
+def examples(path):
+    """Return (installs, models, code) for each Python block: what the text before it installs, and all code up to it."""
+    text, found, code = path.read_text(), [], ""
+    for block in BLOCK.finditer(text):
+        if block[1] == "python":
+            before = text[: block.start()]
+            installs = tuple(words.strip() for words in INSTALL.findall(before)) or (".",)
+            code += block[2] + "\n"
+            found.append((installs, tuple(FETCH.findall(before)), code))
+    return found
+
+
+def groups():
+    """Return what to run in one environment each: (installs, models, named codes)."""
+    merged = {}
+    for path in DOCUMENTS:
+        for installs, models, code in examples(path):
+            merged.setdefault((installs, models), []).append((str(path.relative_to(ROOT)), code))
+    return [(installs, models, codes) for (installs, models), codes in merged.items()]
+
+
+GROUPS = groups()
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, _, _ in GROUPS])
+def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
+    """Each Python block, after those before it in its document, ends well in an environment with nothing else."""
+    installs, models, codes = group
+    environment = make_environment(python)
+    for words in installs:
+        environment.install(*shlex.split(words), cwd=clone)
+    for name in models:
+        done = environment.parbake("models", "fetch", name, timeout=600)
+        assert done.returncode == 0, done.stderr
+    for name, code in codes:
+        done = environment.python("-c", code, timeout=300)
+        assert done.returncode == 0, f"{name}: {done.stderr}"
+
+
+def command_lines():
+    """Return the words of every ``parbake`` command that a document shows."""
+    found = []
+    for path in DOCUMENTS:
+        for block in BLOCK.finditer(path.read_text()):
+            if block[1] in ("sh", "text"):
+                lines = block[2].replace("\\\n", " ").splitlines()
+                found += [shlex.split(line, comments=True) for line in lines if line.startswith("parbake ")]
+    return found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.one_python
+def test_commands_of_the_documents_are_understood(make_environment, wheel, python):
+    """Every ``parbake`` line of a document names a command, arguments and options that the installed one has."""
+    lines = command_lines()
+    assert len(lines) > 20
+    environment = make_environment(python)
+    environment.install(wheel)
+    (environment.work / "lines.json").write_text(json.dumps(lines))
+    program = PARSE.replace("sys.stdin", "open('lines.json')")
+    done = environment.python("-c", program)
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr

