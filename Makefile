@@ -32,7 +32,7 @@ test: check  ## set up, check, and run every test that needs no root (ARGS= goes
 	@$(TEST_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)
 
 installed: setup  ## try the demo, the wheel and every example where they are installed, on each supported Python
-	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist worksteal tests/installed $(ARGS)
+	@$(CLEAN_ENV) $(RUN) pytest -n 2 --dist loadgroup tests/installed $(ARGS)
 
 test-fast: setup  ## the tiers without servers, in parallel
 	@$(TEST_ENV) $(RUN) pytest -n 2 $(wildcard tests/unit tests/conformance) $(ARGS)

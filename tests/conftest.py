@@ -18,10 +18,17 @@ def pytest_collection_modifyitems(items):
     The long ones begin first, so that neither process waits for the other at the end.
     """
     for item in items:
-        tier = _tier(item)
-        whole = tier if tier in FIRST[1:] else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(item.callspec.id if _is_long_search(item) else whole))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
     items.sort(key=lambda item: (not _is_long_search(item), _rank(_tier(item))))
+
+
+def _group(item):
+    tier = _tier(item)
+    if _is_long_search(item):
+        return item.callspec.id
+    if tier == "installed":  # what runs in one demo stays together; each other test makes its own environment
+        return f"demo {item.callspec.params['demo']}" if "demo" in item.fixturenames else item.nodeid
+    return tier if tier in FIRST[1:] else item.nodeid.partition("::")[0]
 
 
 def _tier(item):

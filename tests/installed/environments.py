@@ -57,7 +57,7 @@ def copy_checkout(folder):
 
 def constraints(folder):
     """Write the versions of the lock as constraints, so that an installation of today is that of tomorrow."""
-    locked = re.findall(r"^([\w.-]+==[^\s;\\]+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
+    locked = re.findall(r"^([\w.-]+==[^\\\n]+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
     path = folder / "constraints.txt"
     path.write_text("\n".join(locked) + "\n")
     return path

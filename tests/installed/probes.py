@@ -36,7 +36,7 @@ PROBES = {
     "llama": (GENERATES.format(generator="pb.LlamaGenerator()"), "run: parbake models fetch smollm2"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
     "postgresql": (POSTGRESQL, "SourceError"),
-    "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "StoreError"),
+    "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
     "kafka": (KAFKA, "SourceError"),
     "usearch": ("import parbake.semantic.nearest, usearch.index; print('used')", "used"),

@@ -67,7 +67,6 @@ def test_the_demo_lives_from_its_lock(demo):
     _a_first_message_is_quick(address)
     _a_policy_is_followed(address)
     _a_purchase_is_followed(address)
-    _a_due_run_is_made(folder, address)
     time.sleep(max(0.0, began + STEADY_S - time.monotonic()))
     assert workers(folder) == [worker], running.output
     assert "starting another" not in running.output
@@ -116,19 +115,36 @@ def _a_purchase_is_followed(address):
     assert bought not in [candidate["asin"] for candidate in after["value"]]
 
 
-def _a_due_run_is_made(folder, address):
-    """A task without a generation is due: the worker makes one by itself, and readiness waits for it."""
+TWO_HOURS_AGO = """
+import time
 
-    def generation():
-        (row,) = [row for row in ask(f"{address}/v1/freshness")[1]["tasks"] if row["task"] == "trending"]
-        return row["generation"]
+now = time.time
+time.time = lambda: now() - 7200
+"""
 
-    before = generation()
-    command = [folder / ".venv/bin/python", "-m", "parbake", "rollback", "retail_assistant.compose:served", "trending"]
-    done = subprocess.run(command, cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False)
+
+@pytest.mark.timeout(400)
+def test_a_run_that_is_due_is_made_by_the_worker(demo, tmp_path):
+    """Over a shop that was prepared two hours ago, the demo is ready, and what is due every hour gets a generation."""
+    _, folder, _ = demo
+    (tmp_path / "sitecustomize.py").write_text(TWO_HOURS_AGO)
+    environment = SIZES | {"RETAIL_HOME": str(tmp_path / "shop")}
+    command = [folder / ".venv/bin/retail-assistant", "prepare"]
+    before = clean_environment(PYTHONPATH=str(tmp_path), **environment)
+    done = subprocess.run(command, cwd=folder, env=before, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    eventually(lambda: (generation() or 0) > before, within_s=60)
-    eventually(lambda: ask(f"{address}/readyz")[0] == 200, within_s=10)
+    python = (folder / ".venv/bin/python").resolve()
+    with started(["make", "demo", f"PYTHON={python}", "PORT=0"], cwd=folder, **environment) as running:
+        address = running.says(r"ready in .* open (http://\S+)", within_s=120)[1]
+        row = eventually(lambda: (found := trending(address))["age_max_s"] < 3600 and found, within_s=60)
+        assert row["generation"] > 0
+        assert time.time() - row["last_run"] < 3600
+
+
+def trending(address):
+    """Return how fresh the task is that is due every hour."""
+    (row,) = [row for row in ask(f"{address}/v1/freshness")[1]["tasks"] if row["task"] == "trending"]
+    return row
 
 
 @pytest.mark.timeout(300)

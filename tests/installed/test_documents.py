@@ -13,7 +13,7 @@ INSTALL = re.compile(r"^(?:.*`)?pip install ([^`#\n]+)", re.MULTILINE)
 FETCH = re.compile(r"parbake models fetch (\w+)")
 PARSE = """
 import json, sys
-import click, typer
+import typer
 from parbake.cli.main import cli
 
 root = typer.main.get_command(cli)
@@ -21,8 +21,8 @@ for words in json.load(sys.stdin):
     command, context = root, None
     try:
         context = command.make_context("parbake", list(words[1:]))
-        while isinstance(command, click.Group if hasattr(click, "Group") else ()) or hasattr(command, "commands"):
-            rest = [*context._protected_args, *context.args] if hasattr(context, "_protected_args") else context.args
+        while hasattr(command, "commands"):
+            rest = [*getattr(context, "_protected_args", ()), *context.args]
             name, command, rest = command.resolve_command(context, rest)
             context = command.make_context(name, rest, parent=context)
     except BaseException as error:
@@ -31,7 +31,7 @@ for words in json.load(sys.stdin):
 
 
 def examples(path):
-    """Return (installs, models, code) for each Python block: what the text before it installs, and all code up to it."""
+    """Return (installs, models, code) per Python block: what the text before it installs, and all code up to it."""
     text, found, code = path.read_text(), [], ""
     for block in BLOCK.finditer(text):
         if block[1] == "python":

@@ -159,7 +159,7 @@ def test_what_is_not_installed_is_one_line(installed, python, tmp_path):
     environment = installed(python, "")
     one_line(environment.parbake("serve", "shop:app"), "serving needs uvicorn", "'.[http]'")
     one_line(environment.parbake("faq", "inspect", "shop:app"), "numpy", "'.[semantic]'")
-    one_line(environment.parbake("shadow", "redis://127.0.0.1:9/0", "--recompute", "shop:answer"), "'.[redis]'")
+    one_line(environment.parbake("shadow", "redis://127.0.0.1:9/0", "--recompute", "shop:names"), "'.[redis]'")
     (environment.work / "shop.py").write_text(APP.replace("lmdb://{HERE}/store", "redis://127.0.0.1:9/0"))
     one_line(environment.parbake("worker", "shop:app"), "redis", "'.[redis]'")
     (environment.work / "shop.py").write_text(APP.replace("lmdb://{HERE}/store", "lmdb://{__file__}/store"))
