@@ -17,9 +17,10 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-import parbake as pb
 from _report import Goal, report
 from _shop import Client, prepare
+
+import parbake as pb
 
 STARTS, KEYS, WORKERS = 5, 200, 2
 FIRST_S = 0.3
