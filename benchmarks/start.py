@@ -105,12 +105,12 @@ async def refreshed() -> int:
         for key in range(KEYS):
             await server.serve(row, key)
         working = [asyncio.create_task(worker.work()) for worker in workers]
-        while not all(worker.engine.workers.has_others for worker in workers):
+        while not all(worker.engine.workers.has_others for worker in workers):  # noqa: ASYNC110  # in a store
             await asyncio.sleep(0.1)
         await asyncio.sleep(3.0)  # the second has waited until the first has seen it
         computed.clear()
         await server.touch("fact/all")
-        while len(set(computed)) < KEYS:
+        while len(set(computed)) < KEYS:  # noqa: ASYNC110  # it tells nobody
             await asyncio.sleep(0.05)
         await asyncio.sleep(1.0)  # what is computed twice comes late
         for task in working:
