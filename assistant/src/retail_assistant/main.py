@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except pb.ParbakeError as error:
         print(f"retail-assistant: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("retail-assistant: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def run_demo(settings: Settings, host: str, port: int) -> None:
@@ -68,6 +71,7 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     from retail_assistant.compose import http_app
 
     started = time.perf_counter()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts it behind with this ignored
     with pb.listen(host, port) as bound:
         prepare(settings)
         served = http_app(settings)  # what the settings lack is said before anything is called ready

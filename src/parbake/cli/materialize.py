@@ -31,9 +31,11 @@ from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor
 
 if TYPE_CHECKING:
+    from parbake.app import App
     from parbake.lanes.batch import Run
     from parbake.lanes.runs import State
     from parbake.ports import Executor
+    from parbake.tasks import Stored
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 Processes = Annotated[
@@ -64,32 +66,16 @@ def materialize(
 ) -> None:
     """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
     must_be_writable(report=report)
-    application = load(app).app
-    found = stored(application.tasks[task])
-    application.executor = chosen_executor(app, processes, ray) or application.executor
-
-    async def work() -> Run:
-        with _bars() as bars:
-            ids: dict[str, Any] = {}
-
-            def show(name: str, done: int, total: int) -> None:
-                if name not in ids:
-                    ids[name] = bars.add_task(name, total=total, first=done)
-                bars.update(ids[name], completed=done, total=total)
-
-            try:
-                await application.drain()
-                return await application.materialize(found, progress=show, anew=anew)
-            finally:
-                await application.close()
-
-    try:
-        run = ending.run(work())
-    except KeyboardInterrupt:
-        if application.executor is not None:  # a second interruption may have come before it was closed
-            asyncio.run(application.executor.close())
-        typer.echo(f"parbake: interrupted; the next run of {task} continues where this one stood", err=True)
-        ending.leave(ending.INTERRUPTED)
+    with ending.heeding(f"; the next run of {task} continues where this one stood"):
+        application = load(app).app
+        found = stored(application.tasks[task])
+        application.executor = chosen_executor(app, processes, ray) or application.executor
+        try:
+            run = ending.run(_run(application, found, anew=anew))
+        except (KeyboardInterrupt, SystemExit):
+            if application.executor is not None:  # a second signal may have come before it was closed
+                asyncio.run(application.executor.close())
+            raise
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:
@@ -100,6 +86,23 @@ def materialize(
         )
     if report is not None:
         write("report", report, msgspec.json.format(msgspec.json.encode(run)) + b"\n")
+
+
+async def _run(application: App, task: Stored, *, anew: bool) -> Run:
+    """Run it with a bar for each of what is built."""
+    with _bars() as bars:
+        ids: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in ids:
+                ids[name] = bars.add_task(name, total=total, first=done)
+            bars.update(ids[name], completed=done, total=total)
+
+        try:
+            await application.drain()
+            return await application.materialize(task, progress=show, anew=anew)
+        finally:
+            await application.close()
 
 
 def runs(app: AppName, task: TaskName) -> None:
