@@ -180,3 +180,9 @@ def eventually(look: Callable[[], Any], *, timeout_s: float = 15.0, every_s: flo
             return found
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"
         time.sleep(every_s)
+
+
+def cost_of(pid: int) -> float:
+    """The seconds of processors that a process and its ended children have taken; see proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
