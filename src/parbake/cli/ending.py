@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -34,6 +35,9 @@ def heeding(undone: str = "") -> Iterator[None]:
     A script starts a command behind ``&`` with SIGINT ignored, and Python leaves it so; one who sends the signal all
     the same means it. ``undone`` says what a signal leaves undone. Without it nothing is, and SIGTERM ends in success.
     """
+    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # the one that asyncio puts its own in place of
     signal.signal(signal.SIGTERM, _terminate)
@@ -49,7 +53,7 @@ def heeding(undone: str = "") -> Iterator[None]:
         leave(0)
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _terminate(*_: object) -> NoReturn:
