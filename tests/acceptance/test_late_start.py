@@ -13,15 +13,16 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster import Cluster, cost_of, eventually
+from cluster import Cluster, cost_of
 from tests.signals import born_with
+from tests.waiting import HANGS_S, eventually
 
 DAYS = 86_400.0
 QUESTION = "How many days do I have to send a book back?"
 
 
 def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluster) -> None:
-    """Ten days later the server is ready for less than 5 s, answers every kind of question, and a worker refreshes behind."""
+    """Ten days later the server is ready for less than 5 s and answers any question; a worker refreshes behind."""
     cluster.clock.advance(10 * DAYS)
     server = cluster.server()
     assert server.client.get("/readyz").status_code == 200
@@ -30,12 +31,12 @@ def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluste
         assert server.chat(message, user="u00003").text
     assert "30 days" in server.chat(QUESTION).text
     cluster.worker()
-    reply = eventually(lambda: (r := server.chat(QUESTION)).is_precompiled and r, timeout_s=60)
+    reply = eventually(lambda: (r := server.chat(QUESTION)).is_precompiled and r)
     assert "30 days" in reply.text
 
 
 def test_the_demo_prepares_once_and_starts_fast_afterwards(tmp_path: Path) -> None:
-    """The demo over a fresh folder serves; however it is ended its worker ends too, and a restart costs less than 5 s."""
+    """The demo over a fresh folder serves; however it ends, its worker does too, and a restart costs less than 5 s."""
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "200", "RETAIL_HOME": str(tmp_path / "data")}
     first, again, last = (
         _start_and_stop({**os.environ, **sizes}, end) for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
@@ -53,7 +54,7 @@ def test_a_taken_port_is_said_and_ends_with_1(tmp_path: Path) -> None:
         taken.listen()
         command = [sys.executable, "-m", "retail_assistant", "demo", "--port", str(taken.getsockname()[1])]
         environment = {**os.environ, "RETAIL_HOME": str(tmp_path / "data")}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert done.returncode == 1
     assert "cannot be used" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

@@ -6,17 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import msgspec
 from tests.signals import born_with
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.lanes.runs import State
 
-HANGS_S = 90.0
-"""Whoever takes so long will not come to it any more, however busy the machine is; nothing else is to be read here."""
 SHOP = """
 import os
 import signal
@@ -135,15 +133,6 @@ def shop_in(folder):
         for process in made.processes:
             process.kill()
             process.communicate()
-
-
-def eventually(condition):
-    """Wait until something holds, and return it."""
-    ends = time.monotonic() + HANGS_S
-    while not (found := condition()):
-        assert time.monotonic() < ends, "it did not come to that"
-        time.sleep(0.02)
-    return found
 
 
 def are_gone(processes):

@@ -3,7 +3,8 @@
 from collections import Counter
 
 import pytest
-from tests.unit.processes import HANGS_S, are_gone, eventually, shop_in
+from tests.unit.processes import are_gone, shop_in
+from tests.waiting import HANGS_S, eventually
 
 import parbake as pb
 from parbake.executors.local import LocalExecutor

@@ -12,7 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from tests.unit.processes import HANGS_S, are_gone, eventually, shop_in
+from tests.unit.processes import are_gone, shop_in
+from tests.waiting import HANGS_S, eventually
 
 CONTINUED = "; the next run of row continues where this one stood"
 INTERRUPTED = (130, ["parbake: interrupted"])
