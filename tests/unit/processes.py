@@ -60,6 +60,7 @@ def look(word: pb.Live[str]) -> str:
 
 
 app = pb.App(tasks, store="lmdb://STORE?map_size=16MiB")
+busy("import")
 
 
 def make() -> pb.App:

@@ -60,6 +60,16 @@ def test_a_busy_thread_does_not_delay_the_end(shop, where, words, number, ends):
     assert asyncio.run(shop.state()).under_way.standing(time.time()) == "interrupted"
 
 
+@pytest.mark.parametrize(
+    ("number", "ends"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, ENDED)], ids=["INT", "TERM"]
+)
+def test_a_command_that_still_imports_its_app_ends(shop, number, ends):
+    """What the signal raises is not taken for what the module does, which would be an app that cannot be imported."""
+    importing = shop.start(*WORK.split(), busy="import", interruptions=signal.SIG_IGN)
+    eventually((shop.folder / "busy").exists)
+    assert shop.tell(importing, number) == ends
+
+
 @pytest.mark.parametrize(("words", "ends"), [(RUN, INTERRUPTED_RUN), (WORK, INTERRUPTED)], ids=["run", "worker"])
 def test_a_command_that_a_script_started_behind_is_interrupted_too(shop, words, ends):
     """Such a shell has SIGINT ignored for it; one who sends the signal means it all the same."""
