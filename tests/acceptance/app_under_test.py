@@ -6,8 +6,13 @@ import os
 
 import parbake as pb
 from parbake.testing import FileClock
+from retail_assistant.chat import generation
 from retail_assistant.compose import http_app
+from retail_assistant.http import chat
 from retail_assistant.settings import from_environment
+
+# How long a person waits for a reply is not what these tests are about; a busy machine takes longer.
+generation.TIMEOUT_S, chat.TIMEOUT = 300.0, "5m"
 
 
 def app() -> pb.HttpApp:

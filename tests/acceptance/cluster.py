@@ -8,26 +8,22 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from tests.waiting import HANGS_S, eventually
 
 from parbake.testing import FileClock
 
 HERE = Path(__file__).parent
 APP = "app_under_test:app"
-START_S = 120.0
 ON_EVERY_STORE = [
     pytest.mark.parametrize("store", ["lmdb", "valkey", "dynamodb"], indirect=True, scope="module"),
-    pytest.mark.timeout(600),  # the first batch runs on a server are a part of it
+    pytest.mark.timeout(3600),  # the first batch runs on a server are a part of it
 ]
 """Marks the tests of a module that show the same on the embedded store and on both kinds of server."""
-FOLLOWS_S = {"lmdb": 1.0, "valkey": 1.0, "dynamodb": 30.0}
-"""What is refreshed behind follows within so many seconds; the tests' DynamoDB answers one request at a time."""
 
 
 class Process:
@@ -49,21 +45,21 @@ class Process:
     def kill(self) -> None:
         """End it as a power cut would."""
         self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait(timeout=10)
+        self.popen.wait(timeout=HANGS_S)
         self._close()
 
     def stop(self) -> None:
-        """End it in order, or kill it after ten seconds."""
+        """End it in order, or kill it when it hangs."""
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
-                self.popen.wait(timeout=10)
+                self.popen.wait(timeout=HANGS_S)
             except subprocess.TimeoutExpired:
                 self.kill()
         self._close()
 
     def _close(self) -> None:
-        self._reader.join(timeout=10)
+        self._reader.join(timeout=HANGS_S)
         if self.popen.stderr is not None:
             self.popen.stderr.close()
 
@@ -74,9 +70,9 @@ class Server(Process):
     def __init__(self, environment: dict[str, str]) -> None:
         """Wait until it answers."""
         super().__init__(["serve", APP, "--port", "0"], environment)
-        self.url = eventually(self._address, timeout_s=START_S)
-        self.client = httpx.Client(base_url=self.url, timeout=60.0)
-        eventually(self._is_alive, timeout_s=START_S)
+        self.url = eventually(self._address)
+        self.client = httpx.Client(base_url=self.url, timeout=HANGS_S)
+        eventually(self._is_alive)
 
     def _address(self) -> str | None:
         if self.popen.poll() is not None:
@@ -171,12 +167,7 @@ class Cluster:
         return process
 
 
-def eventually(look: Callable[[], Any], *, timeout_s: float = 15.0, every_s: float = 0.05) -> Any:
-    """Look until it is truthy; fails after the time is up."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        found = look()
-        if found:
-            return found
-        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
-        time.sleep(every_s)
+def cost_of(pid: int) -> float:
+    """The seconds of processors that a process and its ended children have taken; see proc(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

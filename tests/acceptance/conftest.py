@@ -22,6 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import Cluster, Process, Server  # needs the path above
 from tests.servers import launch
+from tests.waiting import HANGS_S
 
 SIZES = {"RETAIL_PRODUCTS": "400", "RETAIL_SHOPPERS": "800"}
 SMALL = {"RETAIL_PRODUCTS": "150", "RETAIL_SHOPPERS": "150"}
@@ -40,7 +41,7 @@ def prepare(home: Path, **environment: str) -> Path:
         env={**os.environ, **SIZES, "RETAIL_HOME": str(home), **environment},
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=3 * HANGS_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

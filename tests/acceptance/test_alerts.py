@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster, eventually
+from cluster import Cluster
+from tests.waiting import eventually
 
 
 class Receiver:
@@ -68,7 +69,7 @@ def test_an_owner_hears_once_that_it_is_stale_and_once_that_it_recovered(
         assert stale[0]["owner"] == "merchandising"
         assert not said("recovered")
         cluster.worker()
-        recovered = eventually(lambda: said("recovered"), timeout_s=60)
+        recovered = eventually(lambda: said("recovered"))
         assert recovered[0]["owner"] == "merchandising"
         assert len(said("stale")) == len(said("recovered")) == 1
     finally:

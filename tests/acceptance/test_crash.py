@@ -15,7 +15,8 @@ from typing import Any
 
 import httpx
 import pytest
-from cluster import APP, HERE, Cluster, Server, eventually
+from cluster import APP, HERE, Cluster, Server
+from tests.waiting import HANGS_S, eventually
 
 from parbake.stores.lmdb import LmdbStore, open_url
 
@@ -55,7 +56,7 @@ def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(
         if started:
             time.sleep(draw.uniform(0.0, 0.35))
         run.kill()
-        run.wait(timeout=10)
+        run.wait(timeout=HANGS_S)
         state = generations(cluster.home)
         assert len(state["models"]) == len(state["own"]) == 1, state
         assert state["models"] == [state["pointers"]["factors@1"]], state
@@ -69,7 +70,7 @@ def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(
 def _wait_for_a_new_generation(home: Path, run: subprocess.Popen[bytes]) -> bool:
     """Until the run has allocated its generations, which it does before its first write."""
     size = (home / "store" / "data.mdb").stat().st_mtime_ns
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + HANGS_S
     while time.monotonic() < deadline and run.poll() is None:
         if (home / "store" / "data.mdb").stat().st_mtime_ns != size:
             return True
@@ -100,10 +101,10 @@ def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster
         writer.start()
         time.sleep(0.7)
         enough = 2 * (round_ + 1)
-        assert eventually(lambda n=enough: len(acked) >= n, timeout_s=30)  # a busy machine takes longer
+        assert eventually(lambda n=enough: len(acked) >= n)
         server.kill()
         stop.set()
-        writer.join(timeout=30)
+        writer.join(timeout=HANGS_S)
         again = cluster.server()
         in_shop = again.client.get("/shop/policies/returns").json()["facts"]["window_days"]
         assert in_shop >= acked[-1]
@@ -115,14 +116,14 @@ def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster
 def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None:
     """Without a worker, servers poll the outbox themselves and acknowledge what was committed past them."""
     server = cluster.server()
-    with sqlite3.connect(cluster.home / "shop.db", timeout=10) as shop:
+    with sqlite3.connect(cluster.home / "shop.db", timeout=HANGS_S) as shop:
         shop.execute("UPDATE policies SET facts = json_set(facts, '$.window_days', 77) WHERE id = 'returns'")
         shop.execute(
             "INSERT INTO parbake_outbox (id, subject, type, time)"
             " VALUES ('by-hand', 'policy/returns', 'policy.changed', ?)",
             (time.time(),),
         )
-    assert eventually(lambda: "77 days" in server.chat(QUESTION).text, timeout_s=5)
+    assert eventually(lambda: "77 days" in server.chat(QUESTION).text)
     assert server.client.get("/readyz").status_code == 200
 
 

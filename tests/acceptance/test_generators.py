@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.generators import llama
@@ -170,7 +171,7 @@ def test_a_missing_key_is_said_before_anything_is_served(prepared: Path) -> None
     """Without a key the server does not start; one line names the variable."""
     environment = {**os.environ, "RETAIL_HOME": str(prepared), "LLM": "openai", "OPENAI_API_KEY": ""}
     command = [sys.executable, "-m", "parbake", "serve", "retail_assistant.compose:served", "--port", "0"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert done.returncode == 1
     assert "OPENAI_API_KEY is not set" in done.stderr
     assert "Traceback" not in done.stderr

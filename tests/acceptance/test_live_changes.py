@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 
 import pytest
-from cluster import FOLLOWS_S, ON_EVERY_STORE, Cluster, Server, eventually
+from cluster import ON_EVERY_STORE, Cluster, Server
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.usefixtures("worker"), *ON_EVERY_STORE]
 
@@ -61,7 +62,7 @@ def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Ser
     assert server.serve("product_embeddings", gone)["value"] is None
 
 
-def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str, store: str) -> None:
+def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> None:
     """A new product's event leaves the embeddings and evidence of all others fresh in their batch lane."""
     before = server.serve("product_embeddings", asin)
     fields = {"title": "The Glass Orchard", "author": "Mara Winter", "genre": "fantasy", "cents": 990, "quantity": 5}
@@ -69,37 +70,42 @@ def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str, sto
     after = server.serve("product_embeddings", asin)
     assert (after["verdict"], after["lane"], after["stamp"]) == ("fresh", before["lane"], before["stamp"])
     assert server.serve("evidence", f"product/{asin}")["lane"] == "batch"
-    within_s = 15 * FOLLOWS_S[store]
-    new = eventually(lambda: _in_event_lane(server, "NEW0001", ack["stamp"]), timeout_s=within_s)
+    new = eventually(lambda: _in_event_lane(server, "NEW0001", ack["stamp"]))
     assert new["verdict"] == "fresh"
     asked = "Do you have The Glass Orchard?"
-    eventually(lambda: "NEW0001" in [c["asin"] for c in server.chat(asked).cards], timeout_s=within_s, every_s=0.1)
+    eventually(lambda: "NEW0001" in [c["asin"] for c in server.chat(asked).cards])
 
 
-def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str, store: str) -> None:
+def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str) -> None:
     """One product's change recomputes one evidence record and leaves every FAQ answer fresh in its lane."""
 
     def computed(task: str) -> float:
         lines = server.client.get("/v1/costs").json()["costs"]
         return sum(r["calls"] for r in lines if (r["task"], r["lane"]) == (task, "event"))
 
-    within_s = 15 * FOLLOWS_S[store]
-    eventually(lambda: _stale_share(server, "evidence") == 0.0, timeout_s=within_s)
+    eventually(lambda: _stale_share(server, "evidence") == 0.0)
     before = _settled(lambda: computed("evidence"))
     server.put(f"/shop/products/{asin}", {"description": "An orchard of glass trees that sings at noon."})
-    eventually(lambda: computed("evidence") > before, timeout_s=within_s)
+    eventually(lambda: computed("evidence") > before)
     assert _settled(lambda: computed("evidence")) == before + 1
     assert _stale_share(server, "faq_answers") == 0.0
     assert server.chat("How many days do I have to send a book back?").is_precompiled
 
 
 def _settled(count: Callable[[], float]) -> float:
-    """A count that has not moved for two seconds: a worker writes its ledger twice a second."""
-    found, since = count(), time.monotonic()
-    while time.monotonic() < since + 2:
+    """A count that has not moved for two seconds: a worker writes its ledger twice a second.
+
+    A machine that is so busy that looking alone takes long is given as much longer.
+    """
+    found, took_s, since = None, 0.0, time.monotonic()
+    while time.monotonic() < since + max(2.0, 50 * took_s):
         time.sleep(0.1)
-        if (now := count()) != found:
+        asked_at = time.monotonic()
+        now = count()
+        took_s = max(took_s, time.monotonic() - asked_at)
+        if now != found:
             found, since = now, time.monotonic()
+    assert found is not None
     return found
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, Server
+from tests.waiting import HANGS_S
 
 DATA = Path(os.environ.get("PARBAKE_DATA") or Path(__file__).parents[3] / "shared" / "data") / "tau_retail"
 AGENT_WORDS = ("you should", "authenticate", "tool", "human agent", "explicit", "cautious", "database", "one user")
@@ -28,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=HANGS_S,
             check=False,
         )
         assert done.returncode == 0, done.stderr

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from cluster import ON_EVERY_STORE, Process, Server, eventually
+from cluster import ON_EVERY_STORE, Process, Server
+from tests.waiting import eventually
 
 pytestmark = ON_EVERY_STORE
 
@@ -61,7 +62,7 @@ def test_every_reply_after_the_acknowledgement_follows_the_change(server: Server
         reply = server.chat(WORDINGS[1])
         return reply.is_precompiled and reply.lane == "event" and clause in reply.text
 
-    assert eventually(again, timeout_s=60)
+    assert eventually(again)
 
 
 def test_a_second_change_is_in_the_very_next_reply(server: Server) -> None:

@@ -10,12 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from tests.waiting import HANGS_S
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 
 from cluster import Cluster, Server  # needs the path above
 
+expect.set_options(timeout=1000 * HANGS_S)
 FLAGS = [
     "--no-sandbox",
     "--disable-dev-shm-usage",
@@ -36,7 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     home = tmp_path_factory.mktemp("page")
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "300", "RETAIL_HOME": str(home)}
     command = [sys.executable, "-m", "retail_assistant", "prepare"]
-    subprocess.run(command, env={**os.environ, **sizes}, check=True, capture_output=True, timeout=300)
+    subprocess.run(command, env={**os.environ, **sizes}, check=True, capture_output=True, timeout=3 * HANGS_S)
     cluster = Cluster(home)
     cluster.worker()
     yield cluster.server()
@@ -51,8 +53,9 @@ def page(server: Server) -> Iterator[Page]:
         pytest.skip("chromium is not installed: apt-get install chromium")
     errors: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=1000 * HANGS_S)
         found = browser.new_page(viewport={"width": 1280, "height": 800})
+        found.set_default_timeout(1000 * HANGS_S)
         found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
         found.on("pageerror", lambda error: errors.append(str(error)))
         found.goto(server.url)

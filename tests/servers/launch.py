@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.waiting import HANGS_S
 
-START_S = 20
 MOTO = Path(__file__).with_name("moto_server.py")
 
 
@@ -107,7 +107,7 @@ def _valkey_binary():
 
 
 def _wait_until(is_true, process):
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + HANGS_S
     while not is_true():
         if not process.is_running or time.monotonic() > deadline:
             process.kill()

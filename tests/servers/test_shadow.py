@@ -1,5 +1,6 @@
 """``parbake shadow`` against a real Valkey server: what it reads, and that it can do nothing but read."""
 
+import contextlib
 import json
 import shutil
 import socket
@@ -10,6 +11,7 @@ import time
 import msgspec
 import pytest
 import redis
+from tests.waiting import HANGS_S, eventually
 from typer.testing import CliRunner
 
 from parbake.cli.main import cli
@@ -41,18 +43,17 @@ def shadowed(tmp_path_factory):
         wait_for(port)
         yield port
         server.terminate()
-        server.wait(10)
+        server.wait(HANGS_S)
 
 
 def wait_for(port):
-    """Wait until the server answers, ten seconds at most."""
-    for _ in range(200):
-        try:
-            with redis.Redis(port=port) as client:
-                return client.ping()
-        except redis.ConnectionError:
-            time.sleep(0.05)
-    raise AssertionError("the server did not start")
+    """Wait until the server answers."""
+
+    def answers():
+        with contextlib.suppress(redis.ConnectionError), redis.Redis(port=port) as client:
+            return client.ping()
+
+    eventually(answers)
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_sample_is_bounded_and_repeats_with_its_seed(client, run, shadowed):
     drawn = []
     for _ in range(2):
         cache = RedisCache(f"redis://127.0.0.1:{shadowed}/0", DECODERS["text"], seed=5)
-        drawn.append(cache.sample(7, until=time.monotonic() + 5))
+        drawn.append(cache.sample(7, until=time.monotonic() + HANGS_S))
         cache.close()
     assert sorted(drawn[0]) == sorted(drawn[1])
 

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.fence.control import renumber
@@ -356,7 +357,7 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
     @tasks.artifact(**contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse()))
     async def first(key: str, *, facts: pb.Source[Facts]) -> str | None:
         world.clock.advance(25)
-        await asyncio.sleep(0.2)
+        await until(is_heard)
         return facts.get(key)
 
     @tasks.artifact(**contract(refresh=EVERY, keys=names, fallback_if_stale=pb.Refuse()))
@@ -364,8 +365,12 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
         key: str, *, facts: pb.Source[Facts], read: pb.Reader[str, str | None] = pb.Input(first)
     ) -> str | None:
         world.clock.advance(25)
-        await asyncio.sleep(0.2)
+        await until(is_heard)
         return (await read.get(key)).value or facts.get(key)
+
+    async def is_heard():
+        heartbeats = (await app.engine.store.read("x", b"y")).heartbeats
+        return heartbeats["facts"] == world.clock.now()
 
     app = world.app(tasks, heartbeat="10ms")
     world.put("a", "x")

@@ -8,11 +8,11 @@ import socket
 import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 from tests.unit.commands import invoke
+from tests.waiting import HANGS_S, eventually
 
 import parbake as pb
 from parbake.cli import main as commands
@@ -243,12 +243,13 @@ def test_a_worker_shows_its_metrics(tmp_path):
 
 def fetched(url, process):
     """Ask until the process answers."""
-    ends = time.monotonic() + 30
-    while time.monotonic() < ends and process.poll() is None:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
-            return answer.read()
-        time.sleep(0.1)
-    raise AssertionError("the worker did not answer")
+
+    def answer():
+        assert process.poll() is None, "the worker has ended"
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=HANGS_S) as answered:
+            return answered.read()
+
+    return eventually(answer)
 
 
 def test_a_port_that_is_taken_is_named():

@@ -7,12 +7,12 @@ import datetime as dt
 import json
 import os
 import sqlite3
-import time
 
 import msgspec
 import pytest
 from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import eventually
 
 import parbake as pb
 from parbake.costs import CostBook, Offer, read_book, summed
@@ -93,9 +93,7 @@ async def test_all_that_is_spent_is_attributed(shop):
 
 def counted(ledger, serves):
     """Wait until so many serves are written: they count in the minute in which they are."""
-    until = time.monotonic() + 10
-    while sum(ledger.serves().values()) != serves and time.monotonic() < until:
-        time.sleep(0.05)
+    eventually(lambda: sum(ledger.serves().values()) == serves)
 
 
 async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(shop, world):

@@ -1,10 +1,10 @@
 """The event lane: at once, debounced, hottest first, durable cursor, no key blocks another."""
 
 import asyncio
-import contextlib
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.artifact import Stamp
@@ -64,6 +64,21 @@ class Lane:
         return await self.app.drain()
 
 
+class Ticks:
+    """What the lane takes for the time of the event loop."""
+
+    now = 1000.0
+
+
+@pytest.fixture
+def ticks(monkeypatch):
+    """Return the time of the lane, which stands still until a test moves it."""
+    made = Ticks()
+    for module in ("event", "refreshing"):
+        monkeypatch.setattr(f"parbake.lanes.{module}.monotonic", lambda: made.now)
+    return made
+
+
 @pytest.fixture
 def lane(world):
     """Return a lane over a refresh-strength task."""
@@ -82,7 +97,7 @@ async def test_the_first_event_refreshes_at_once(lane, world):
     assert lane.calls == ["a"]
 
 
-async def test_followers_are_debounced(lane, world):
+async def test_followers_are_debounced(lane, world, ticks):
     """Events that follow within the debounce time are answered by one refresh after it."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
@@ -90,8 +105,10 @@ async def test_followers_are_debounced(lane, world):
     for _ in range(5):
         await lane.change(world, "a")
         await lane.step()
+    ticks.now += 0.09
+    await lane.step()
     assert len(lane.calls) == 1
-    await asyncio.sleep(0.12)
+    ticks.now += 0.02
     await lane.step()
     assert len(lane.calls) == 2
 
@@ -127,13 +144,14 @@ async def test_the_cursor_survives_a_restart(lane, world):
     assert await lane.app.engine.store.get(CURSOR) is not None
     await lane.change(world, "b")
     lane.lane = lane.make()
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(lane.lane.run(), 0.3)
+    running = asyncio.create_task(lane.lane.run())
+    await until(lambda: lane.calls[1:] and lane.lane._refreshing.is_idle)
+    running.cancel()
     assert lane.calls == ["a", "b"]
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), pb.SourceError("x")])
-async def test_a_failing_key_blocks_no_other(lane, world, error):
+async def test_a_failing_key_blocks_no_other(lane, world, error, ticks):
     """Other keys are refreshed; the failing one is tried again and heals."""
     await lane.warm(world, "a", "b", "c")
     lane.broken, lane.broken_with = {"b"}, error
@@ -143,14 +161,14 @@ async def test_a_failing_key_blocks_no_other(lane, world, error):
     assert lane.calls[0] == "b"
     assert set(lane.calls) == {"a", "b", "c"}
     lane.broken = set()
-    await asyncio.sleep(0.25)
+    ticks.now += 0.25
     await lane.step()
     assert (await lane.app.serve(lane.fact, "b")).verdict is pb.Verdict.FRESH
     assert lane.calls.count("b") == 2
 
 
 @pytest.mark.parametrize("error", [pb.StoreError("for a moment"), RuntimeError("a fault"), asyncio.CancelledError()])
-async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch, error):
+async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch, error, ticks):
     """Keys behind an unreadable one stay queued, whatever it fails with."""
     await lane.warm(world, "a", "b")
     await lane.change(world, "a", "b")
@@ -165,7 +183,7 @@ async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, mon
 
     monkeypatch.setattr(store, "read", flaky)
     await lane.step()
-    await asyncio.sleep(0.25)
+    ticks.now += 0.25
     await lane.step()
     assert sorted(lane.calls) == ["a", "b"]
 
@@ -184,8 +202,9 @@ async def test_a_lane_that_cannot_take_a_step_goes_on(lane, world, monkeypatch):
         return await log(after, limit)
 
     monkeypatch.setattr(store, "log", flaky)
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(lane.lane.run(), 0.3)
+    running = asyncio.create_task(lane.lane.run())
+    await until(lambda: lane.calls)
+    running.cancel()
     assert lane.calls == ["a"]
 
 
@@ -311,13 +330,13 @@ async def test_keys_nobody_asked_for_wait(lane, world):
     assert lane.calls == []
 
 
-async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world):
+async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world, ticks):
     """I5: once what is stored is as new as its events, nothing more is due."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
     await lane.step()
     await lane.lane.revisit(Stamp(0, 0))
-    await asyncio.sleep(0.12)
+    ticks.now += 0.12
     await lane.step()
     assert lane.calls == ["a"]
     assert await lane.lane.step() is False

@@ -37,7 +37,7 @@ async def shop(world, tmp_path):
     async def length(words: pb.Live[list[str]]) -> int:
         return len(words)
 
-    @tasks.refine(fact, budget="1s")
+    @tasks.refine(fact, budget="1h")
     async def finer(base: pb.Served[str], *, page: pb.Live[int], count: int = pb.Input(length)) -> str:
         return f"{base.value}{page}{count}"
 

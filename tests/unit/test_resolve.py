@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import as_far_as_it_gets, until
 
 import parbake as pb
 
@@ -201,7 +202,8 @@ async def test_fifty_readers_share_one_computation(counted):
     made = await counted()
     made.gate.clear()
     readers = [asyncio.create_task(made.get()) for _ in range(50)]
-    await asyncio.sleep(0.05)
+    await until(lambda: made.calls)
+    await as_far_as_it_gets()
     made.gate.set()
     assert {served.value for served in await asyncio.gather(*readers)} == {"one"}
     assert len(made.calls) == 1
@@ -213,7 +215,8 @@ async def test_a_herd_on_an_unknown_store_computes_twice_at_most(counted, world)
     world.clock.advance(60)
     made.gate.clear()
     readers = [asyncio.create_task(made.get()) for _ in range(50)]
-    await asyncio.sleep(0.05)
+    await until(lambda: made.calls)
+    await as_far_as_it_gets()
     made.gate.set()
     assert {served.value for served in await asyncio.gather(*readers)} == {"one"}
     assert len(made.calls) <= 2
@@ -224,11 +227,11 @@ async def test_a_follower_never_gets_a_value_that_fails_the_fence(counted, world
     made = await counted()
     made.gate.clear()
     leader = asyncio.create_task(made.get())
-    await asyncio.sleep(0.05)
+    await until(lambda: made.calls)
     world.put("a", "two")
     await made.app.drain()
     follower = asyncio.create_task(made.get())
-    await asyncio.sleep(0.05)
+    await as_far_as_it_gets()
     made.gate.set()
     assert (await leader).value == "one"
     assert (await follower).value == "two"
@@ -240,7 +243,7 @@ async def test_a_late_writer_is_harmless(counted, world):
     made = await counted()
     made.gate.clear()
     slow = asyncio.create_task(made.get())
-    await asyncio.sleep(0.05)
+    await until(lambda: made.calls)
     world.put("a", "two")
     await made.app.drain()
     other = world.app(made.tasks, store=made.app.engine.store)
@@ -255,9 +258,9 @@ async def test_a_cancelled_leader_strands_nobody(counted):
     made = await counted()
     made.gate.clear()
     leader = asyncio.create_task(made.get())
-    await asyncio.sleep(0.02)
+    await until(lambda: made.calls)
     follower = asyncio.create_task(made.get())
-    await asyncio.sleep(0.02)
+    await as_far_as_it_gets()
     leader.cancel()
     made.gate.set()
     assert (await follower).value == "one"
@@ -273,7 +276,7 @@ async def test_the_deadline_ends_the_read_not_the_computation(counted):
             await made.get()
     assert caught.value.field == "fact"
     made.gate.set()
-    await asyncio.sleep(0.02)
+    await as_far_as_it_gets()
     assert (await made.get()).value == "one"
     assert len(made.calls) == 1
 

@@ -1,10 +1,10 @@
 """When batch runs are due, and who hears of stale artifacts."""
 
 import asyncio
-import contextlib
 
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import until
 
 import parbake as pb
 
@@ -112,15 +112,26 @@ async def test_stale_and_recovered_are_told_exactly_once_each(scheduled, world, 
 
 async def test_a_worker_does_it_all(scheduled):
     """``work`` runs what is due and goes on until it is cancelled."""
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(scheduled.app.work(), 0.3)
+    working = asyncio.create_task(scheduled.app.work())
+
+    async def runs():
+        return (await scheduled.app.runs(scheduled.row)).ended
+
+    await until(runs)
+    assert not working.done()
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
     assert (await scheduled.app.serve(scheduled.row, "a")).lane == "batch"
     await scheduled.app.close()
 
 
 async def test_a_server_polls_and_watches(scheduled, world):
     """``serving`` keeps the heartbeat of every source."""
+    store = scheduled.app.engine.store
+
+    async def beats():
+        return (await store.read("x", b"y")).heartbeats
+
     async with scheduled.app.serving():
-        await asyncio.sleep(0.05)
-    lookup = await scheduled.app.engine.store.read("x", b"y")
-    assert lookup.heartbeats == {"facts": world.clock.now()}
+        assert await until(beats) == {"facts": world.clock.now()}

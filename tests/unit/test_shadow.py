@@ -3,10 +3,12 @@
 import asyncio
 import dataclasses
 import math
+import threading
 import time
 
 import msgspec
 import pytest
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.shadow import Truth
@@ -220,11 +222,12 @@ async def test_the_rate_bounds_the_run():
 
 async def test_a_hung_recompute_ends_with_the_time():
     """What was found until then is kept; the thread that hangs keeps nothing alive."""
-    hangs = Played({"a": Entry("a"), "b": Entry("b")})
+    hangs, is_over = Played({"a": Entry("a"), "b": Entry("b")}), threading.Event()
     run = await shadow(
         hangs,
-        lambda key: time.sleep(3) if key == "b" else key,
-        Limits(sample=2, rate=1000, timeout_s=0.5),
+        lambda key: is_over.wait(HANGS_S) if key == "b" else key,
+        Limits(sample=2, rate=1000, timeout_s=2),
         HIDDEN,
     )
+    is_over.set()
     assert (run.keys, [finding.key for finding in run.findings]) == (2, ["a"])

@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.unit.shopfloor import contract
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.serving.threads import THREADS
@@ -26,7 +27,7 @@ async def test_a_chain_of_functions_never_runs_out_of_threads():
 
     app = pb.App(tasks)
     keys = [str(n) for n in range(3 * THREADS)]
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS_S):
         served = await asyncio.gather(*(app.serve(top, key) for key in keys))
     assert [one.value for one in served] == keys
     await app.close()

@@ -2,6 +2,7 @@
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
+from tests.waiting import until
 
 import parbake as pb
 from parbake.contract import judge
@@ -189,28 +190,23 @@ async def test_parking_is_atomic_with_the_position(world):
     assert (await app.stamp()).sequence == 1
 
 
+async def facts_are_applied(app):
+    """Whether the first event of the facts is."""
+    return await app.applied() == {"facts": 1}
+
+
 async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_path, caplog):
     """At the start it is refused; later it is logged, and the polling goes on."""
-    import asyncio
-
     world.put("a", "1")
     app, _ = lookup_task(world, heartbeat="10ms")
     async with app.serving():
         with world.connected() as connection:
             connection.execute("DELETE FROM parbake_outbox")
             connection.execute("UPDATE sqlite_sequence SET seq = 0")
-        for _ in range(200):
-            if "is not the one this store was built from" in caplog.text:
-                break
-            await asyncio.sleep(0.01)
-        assert "is not the one this store was built from" in caplog.text
+        await until(lambda: "is not the one this store was built from" in caplog.text)
         await app.restart("facts")
         world.put("b", "1")
-        for _ in range(200):
-            if await app.applied() == {"facts": 1}:
-                break
-            await asyncio.sleep(0.01)
-        assert await app.applied() == {"facts": 1}
+        await until(lambda: facts_are_applied(app))
     with world.connected() as connection:
         connection.execute("DELETE FROM parbake_outbox")
         connection.execute("UPDATE sqlite_sequence SET seq = 0")

@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError as Abandoned
 
 import pytest
 from tests.unit.shopfloor import contract
+from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.validation import one_line
@@ -94,7 +95,7 @@ class Troubled:
 
     async def due(self):
         """Run what is due; the names of what was built."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(HANGS_S):
             return [built.task for run in await self.app.run_due() for built in run.built]
 
 
@@ -128,7 +129,7 @@ async def test_a_request_hears_of_it(world, error, is_async):
     """Whoever asks for the value gets an answer: the task has failed."""
     troubled = Troubled(world, is_async=is_async)
     troubled.trouble = {"task": error}
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(HANGS_S):
         with pytest.raises(pb.ComputeFailed, match=f"row: .*{type(error).__name__}"):
             (await troubled.app.serve(troubled.row, "a")).unwrap()
 
@@ -201,12 +202,12 @@ async def test_a_worker_that_is_cancelled_ends(world):
     @tasks.model(**contract(invalidated_by=[], refresh=pb.every("20m")))
     async def weights() -> int:
         started.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
         return 1
 
     working = asyncio.create_task(world.app(tasks, alerts=[Heard(alerts)]).work())
     await started.wait()
     working.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(working, 2)
+        await asyncio.wait_for(working, HANGS_S)
     assert alerts == []

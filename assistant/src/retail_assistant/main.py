@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -60,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except pb.ParbakeError as error:
         print(f"retail-assistant: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("retail-assistant: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def run_demo(settings: Settings, host: str, port: int) -> None:
@@ -67,6 +71,7 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
     from retail_assistant.compose import http_app
 
     started = time.perf_counter()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts it behind with this ignored
     with pb.listen(host, port) as bound:
         prepare(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"

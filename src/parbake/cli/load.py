@@ -15,6 +15,7 @@ import typer
 from parbake.app import App
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.asgi import HttpApp
+from parbake.serving.exits import is_of_a_signal
 from parbake.tasks import Stored, Task
 from parbake.validation import one_line
 
@@ -50,6 +51,8 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
         advice = "name a module that is in this folder or on PYTHONPATH, or install it"
         raise BadInput(f"{field}={where!r}: cannot import {error.name!r}; {advice}", field=field) from error
     except (Exception, SystemExit) as error:
+        if is_of_a_signal(error):  # the process was told to end meanwhile
+            raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"
         raise BadInput(

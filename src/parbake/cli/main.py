@@ -7,9 +7,8 @@ import contextlib
 import importlib.metadata
 import logging
 import os
-import signal
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -44,6 +43,9 @@ from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import check_installed, listen, run
 from parbake.lanes.freshness import report
 from parbake.validation import one_line
+
+if TYPE_CHECKING:
+    from parbake.app import App
 
 cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
 cli.add_typer(events, name="events")
@@ -87,12 +89,13 @@ def serve(
     host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
 ) -> None:
-    """Serve an app over HTTP."""
+    """Serve an app over HTTP until told to end."""
     check_installed()
-    bound = listen(host, port)
-    application = load(app)
-    typer.echo(f"serving {app} at http://{host}:{bound.getsockname()[1]}", err=True)
-    run(application, bound)
+    with ending.handling_signals():
+        bound = listen(host, port)
+        application = load(app)
+        typer.echo(f"serving {app} at http://{host}:{bound.getsockname()[1]}", err=True)
+        run(application, bound)
 
 
 @cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")
@@ -105,34 +108,27 @@ def worker(
     ray: Ray = "",
     parent: Annotated[int, typer.Option(help="end when this process, which started the worker, has ended")] = 0,
 ) -> None:
-    """Run the batch and event lanes of an app until interrupted."""
-    application = load(app).app
-    application.executor = chosen_executor(app, processes, ray) or application.executor
-
-    async def work() -> None:
-        await application.engine.store.stamp()  # a store that cannot be used must stop the start
-        lanes = asyncio.create_task(application.work())
-        try:
-            await (_outlived(parent, lanes) if parent else lanes)
-        finally:
-            lanes.cancel()
-            await asyncio.gather(lanes, return_exceptions=True)
-            await application.close()
-
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with contextlib.ExitStack() as stack:
+    """Run the batch and event lanes of an app until told to end."""
+    with contextlib.ExitStack() as stack, ending.handling_signals():
+        application = load(app).app
+        application.executor = chosen_executor(app, processes, ray) or application.executor
         if metrics_port:
             from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
 
             stack.enter_context(exposed(application.counters, metrics_port))
-        try:
-            ending.run(work())
-        except KeyboardInterrupt:
-            typer.echo("parbake: interrupted", err=True)
-            ending.leave(ending.INTERRUPTED)
-        except SystemExit:
-            ending.leave(0)
-    ending.leave(0)  # its parent has ended
+        ending.run(_work(application, parent))
+        ending.leave(0)  # its parent has ended
+
+
+async def _work(application: App, parent: int) -> None:
+    await application.engine.store.stamp()  # a store that cannot be used must stop the start
+    lanes = asyncio.create_task(application.work())
+    try:
+        await (_outlived(parent, lanes) if parent else lanes)
+    finally:
+        lanes.cancel()
+        await asyncio.gather(lanes, return_exceptions=True)
+        await application.close()
 
 
 async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:

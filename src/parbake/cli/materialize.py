@@ -32,6 +32,8 @@ from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from parbake.app import App
     from parbake.lanes.batch import Run
     from parbake.lanes.runs import State
@@ -74,33 +76,17 @@ def materialize(
 ) -> None:
     """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
     must_be_writable(report=report)
-    application = load(app).app
-    found = stored(application.tasks[task])
-    application.executor = chosen_executor(app, processes, ray) or application.executor
-    keys = [_key(application, found, text) for text in key] if key else None
-
-    async def work() -> Run:
-        with _bars() as bars:
-            ids: dict[str, Any] = {}
-
-            def show(name: str, done: int, total: int) -> None:
-                if name not in ids:
-                    ids[name] = bars.add_task(name, total=total, first=done)
-                bars.update(ids[name], completed=done, total=total)
-
-            try:
-                await application.drain()
-                return await application.materialize(found, keys=keys, progress=show, anew=anew)
-            finally:
-                await application.close()
-
-    try:
-        run = ending.run(work())
-    except KeyboardInterrupt:
-        if application.executor is not None:  # a second interruption may have come before it was closed
-            asyncio.run(application.executor.close())
-        typer.echo(f"parbake: interrupted; the next run of {task} continues where this one stood", err=True)
-        ending.leave(ending.INTERRUPTED)
+    with ending.handling_signals(f"; the next run of {task} continues where this one stood"):
+        application = load(app).app
+        found = stored(application.tasks[task])
+        application.executor = chosen_executor(app, processes, ray) or application.executor
+        keys = [_key(application, found, text) for text in key] if key else None
+        try:
+            run = ending.run(_run(application, found, keys, anew=anew))
+        except (KeyboardInterrupt, SystemExit):
+            if application.executor is not None:  # a second signal may have come before it was closed
+                asyncio.run(application.executor.close())
+            raise
     if run.is_continued:
         typer.echo("an interrupted run was continued")
     for built in run.built:
@@ -120,6 +106,23 @@ def _key(application: App, task: Stored, text: str) -> Any:
     if found is None:
         raise BadInput(f"--key {text!r} is not a key of {task.name}: expected {keys.kind}", field="key")
     return found
+
+
+async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, anew: bool) -> Run:
+    """Run it with a bar for each of what is built."""
+    with _bars() as bars:
+        ids: dict[str, Any] = {}
+
+        def show(name: str, done: int, total: int) -> None:
+            if name not in ids:
+                ids[name] = bars.add_task(name, total=total, first=done)
+            bars.update(ids[name], completed=done, total=total)
+
+        try:
+            await application.drain()
+            return await application.materialize(task, keys=keys, progress=show, anew=anew)
+        finally:
+            await application.close()
 
 
 def runs(app: AppName, task: TaskName) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.waiting import HANGS_S
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 DAY = 86_400.0
@@ -199,7 +200,7 @@ def test_bad_rows_are_counted(bench, tmp_path):
     assert (rows, bad) == ([("u", "a", 1.0, 4.5), ("u", "b", 2.0, 0.0)], 1)
 
 
-def bench_run(*arguments, timeout=100):
+def bench_run(*arguments, timeout=HANGS_S):
     """Run the benchmark as ``make bench`` does."""
     command = [sys.executable, str(BENCHMARKS / "hybrid.py"), *map(str, arguments)]
     environment = {key: value for key, value in os.environ.items() if key != "PARBAKE_DATA"}

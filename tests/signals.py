@@ -1,0 +1,14 @@
+"""What a process is born with: whoever starts the tests may have SIGINT ignored, and children inherit that."""
+
+import contextlib
+import signal
+
+
+@contextlib.contextmanager
+def born_with(disposition):
+    """Start processes in the body, with ``SIG_DFL`` as from a terminal or ``SIG_IGN`` as behind ``&`` in a script."""
+    before = signal.signal(signal.SIGINT, disposition)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

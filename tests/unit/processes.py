@@ -1,0 +1,149 @@
+"""The commands as processes of their own, in a folder with an app; how to wait for what they do and to end them."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+from tests.signals import born_with
+from tests.waiting import HANGS_S
+
+import parbake as pb
+from parbake.lanes.runs import State
+
+SHOP = """
+import os
+import signal
+import time
+from pathlib import Path
+
+import parbake as pb
+
+tasks = pb.Registry()
+
+
+def busy(where):
+    if os.environ.get("SHOP_BUSY") == where:
+        Path("busy").touch()
+        time.sleep(3600)
+
+
+def judge(_):
+    busy("gate")
+
+
+def names() -> list[str]:
+    busy("keys")
+    return [f"key-{n:03}" for n in range(300)]
+
+
+@tasks.artifact(
+    freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team", refresh=pb.every("20m"),
+    keys=names, chunk=1, gates=pb.Gates(quality=judge),
+)
+def row(keys: pb.Keys[str]) -> dict[str, str]:
+    busy("task")
+    time.sleep(float(os.environ.get("SHOP_PACE", "0")))
+    with Path("computed").open("a") as file:
+        file.write(f"{os.getpid()} {keys[0]}\\n")
+    return {key: key.upper() for key in keys}
+
+
+@tasks.live(why="looks at the moment")
+def look(word: pb.Live[str]) -> str:
+    busy("request")
+    return word
+
+
+app = pb.App(tasks, store="lmdb://STORE?map_size=16MiB")
+busy("import")
+
+
+def make() -> pb.App:
+    raise LookupError("no setting of that name")
+"""
+
+
+class Shop:
+    """A folder with an app, and the commands that are run in it."""
+
+    def __init__(self, folder):
+        """Write the module."""
+        self.folder = folder
+        self.processes = []
+        (folder / "shop.py").write_text(SHOP.replace("STORE", str(folder / "store")))
+        (folder / "temporary").mkdir()
+
+    def start(self, *words, pace=0.0, busy="", interruptions=signal.SIG_DFL):
+        """Start a command in a process group of its own, as a terminal's shell does."""
+        said = {"SHOP_PACE": str(pace), "SHOP_BUSY": busy, "TMPDIR": str(self.folder / "temporary")}
+        variables = {**os.environ, **said}
+        with born_with(interruptions):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "parbake", *words], cwd=self.folder, env=variables, start_new_session=True,
+                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        self.processes.append(process)
+        return process
+
+    def tell(self, process, number):
+        """Do what a terminal does on Ctrl-C, and a supervisor to end a service: tell the whole process group.
+
+        Returns the status and the error lines, but for those that draw bars.
+        """
+        os.killpg(process.pid, number)
+        _, complained = process.communicate(timeout=HANGS_S)
+        return process.returncode, [line for line in complained.splitlines() if line and " left " not in line]
+
+    def run(self, *words, **options):
+        """Run a command to its end; its status, output and error lines."""
+        process = self.start(*words, **options)
+        said, complained = process.communicate(timeout=HANGS_S)
+        return process.returncode, said, complained.splitlines()
+
+    def computed(self):
+        """The processes that computed something, and each key as often as it was computed."""
+        path = self.folder / "computed"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return {int(line.split()[0]) for line in lines}, [line.split()[1] for line in lines]
+
+    def kept(self):
+        """The rows of each partition of the interrupted run that is kept."""
+        state = asyncio.run(self.state())
+        return [part.rows for part in state.under_way.finished.values()] if state.under_way else []
+
+    async def state(self):
+        """What the store keeps of the runs."""
+        store = pb.App(pb.Registry(), store=f"lmdb://{self.folder}/store?map_size=16MiB").engine.store
+        raw = await store.get("runs/row@1")
+        await store.close()
+        return msgspec.msgpack.decode(raw, type=State) if raw else State()
+
+
+@contextlib.contextmanager
+def shop_in(folder):
+    """Run the body with a shop, whose processes are ended after it."""
+    made = Shop(folder)
+    try:
+        yield made
+    finally:
+        for process in made.processes:
+            process.kill()
+            process.communicate()
+
+
+def are_gone(processes):
+    """Whether processes have ended, or are about to be buried."""
+    return all(state_of(process) in ("", "Z") for process in processes)
+
+
+def state_of(process):
+    """The letter that the kernel has for the state of a process, empty for one that is not there."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
