@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from parbake.cause import OVERDUE, UNTRUSTED, Cause, Reason
 from parbake.duration import Duration, humanize, seconds
 from parbake.errors import ContractError
 from parbake.settings import check_flag
@@ -229,40 +230,46 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
 
     verdict: Verdict
     confidence: float
-    reason: str = ""
+    reason: Reason | None = None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the record is only too old: no change has killed it."""
+        return self.verdict is Verdict.STALE and self.reason is not None and self.reason.cause in OVERDUE
 
 
 SERVABLE = (Verdict.FRESH, Verdict.DEGRADED)
 """The verdicts under which a record is served as it is."""
 _FRESH = Judgement(Verdict.FRESH, 1.0)
-_PENDING = Judgement(Verdict.DEGRADED, 1.0, "refresh pending")
+_REFRESH_PENDING = Reason(Cause.REFRESH_PENDING)
+_PENDING = Judgement(Verdict.DEGRADED, 1.0, _REFRESH_PENDING)
+_FALLEN = Reason(Cause.CONFIDENCE_FALLEN)
 
 
-def judge(contract: Contract, *, age_s: float, killed_by: str | None, pending: bool) -> Judgement:
+def judge(contract: Contract, *, age_s: float, killed_by: Reason | None, pending: bool) -> Judgement:
     """Judge a record that was found.
 
-    ``killed_by`` is the fence's reason not to serve (``None`` when it passed; reasons that begin with ``unknown``
-    say that watermarks cannot be trusted); ``pending`` says that a refresh-strength tag was raised after the stamp.
+    ``killed_by`` is the fence's reason not to serve (``None`` when it passed); ``pending`` says that a
+    refresh-strength tag was raised after the stamp.
     How old a record from the future is, nobody can say: beyond :data:`FUTURE_S` its clock counts as wrong.
     """
     if killed_by is not None:
-        verdict = Verdict.UNKNOWN if killed_by.startswith("unknown") else Verdict.STALE
+        verdict = Verdict.UNKNOWN if killed_by.cause in UNTRUSTED else Verdict.STALE
         return Judgement(verdict, 0.0, killed_by)
     if age_s < -FUTURE_S:
-        return Judgement(Verdict.STALE, 0.0, "computed in the future: check the clocks")
+        return Judgement(Verdict.STALE, 0.0, Reason(Cause.FROM_THE_FUTURE))
     if age_s > contract.freshness_sla_s:
-        return Judgement(Verdict.STALE, 0.0, f"past its SLA of {humanize(contract.freshness_sla_s)}")
+        return Judgement(Verdict.STALE, 0.0, Reason(Cause.PAST_SLA, humanize(contract.freshness_sla_s)))
     if contract.confidence is None:
         return _PENDING if pending else _FRESH
     left = contract.confidence.at(age_s)
     if left < contract.confidence.floor or left <= 0:
-        return Judgement(Verdict.STALE, left, f"confidence {left:.2f} is below {contract.confidence.floor}")
+        about = f"{left:.2f} is below {contract.confidence.floor}"
+        return Judgement(Verdict.STALE, left, Reason(Cause.CONFIDENCE_TOO_LOW, about))
     if pending:
-        return Judgement(Verdict.DEGRADED, left, "refresh pending")
+        return Judgement(Verdict.DEGRADED, left, _REFRESH_PENDING)
     return (
-        Judgement(Verdict.FRESH, left)
-        if left >= contract.confidence.c0
-        else Judgement(Verdict.DEGRADED, left, "confidence has fallen with age")
+        Judgement(Verdict.FRESH, left) if left >= contract.confidence.c0 else Judgement(Verdict.DEGRADED, left, _FALLEN)
     )
 
 

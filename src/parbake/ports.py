@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import msgspec
 
 from parbake.artifact import Header, Record, Stamp
+from parbake.cause import Reason
 from parbake.fence import acks
 from parbake.fence.control import Control, Promotion, Quarantine
 
@@ -454,7 +455,7 @@ class Hook(Protocol):
         """A computation ended; ``outcome`` is ``stored``, ``rejected`` or ``failed``; ``cpu_s`` its CPU seconds."""
         ...
 
-    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
         """A read found nothing that the contract allows."""
         ...
 

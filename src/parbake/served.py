@@ -7,6 +7,7 @@ from typing import Generic, TypeVar, cast
 import msgspec
 
 from parbake.artifact import Lane, Stamp
+from parbake.cause import Cause
 from parbake.contract import Verdict
 from parbake.errors import NotMaterialized
 
@@ -17,9 +18,9 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     """A value with the evidence for it.
 
     ``age_s`` counts from the value's own computation; ``confidence`` is 0 to 1; ``stamp`` is the sequence that the
-    value is at least as new as; ``reason`` is empty when fresh; ``cost_s`` is the compute time that the value took,
-    in seconds. ``value`` is ``None`` when the contract allows nothing to be served, and ``reason`` says why; a
-    task may also return ``None``, and ``has_value`` tells the two apart.
+    value is at least as new as; ``cost_s`` is the compute time that the value took, in seconds. What is not fresh has a
+    ``cause`` for programs and a ``reason`` for people; both are empty when it is fresh. ``value`` is ``None`` when the
+    contract allows nothing to be served; a task may also return ``None``, and ``has_value`` tells the two apart.
     """
 
     task: str
@@ -32,6 +33,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     reason: str = ""
     cost_s: float = 0.0
     generation: int = 0
+    cause: Cause | None = None
 
     @property
     def has_value(self) -> bool:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from functools import partial
 
+from parbake.cause import Cause, Reason
 from parbake.statistics import percentile
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
@@ -26,7 +27,6 @@ MAX_FAMILIES = 50
 """So many unknown families are counted by name, the rest together: a publisher can invent any number."""
 RECENT, RECENT_S = 2000, 3.0
 """So many requests, and so many seconds of them, are what is called recent."""
-FROM_THE_FUTURE = "computed in the future"
 
 
 class Histogram:
@@ -144,7 +144,7 @@ class Counters:
         self.reads: defaultdict[str, Reads] = defaultdict(Reads)
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
-        self.misses: Counter[tuple[str, str]] = Counter()
+        self.misses: Counter[tuple[str, str, str]] = Counter()
         self.leases: Counter[tuple[str, str]] = Counter()
         self.requests = Requests()
         self.events = 0
@@ -178,10 +178,10 @@ class Counters:
         self.computes[task, lane, outcome] += 1
         self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub knows only int
 
-    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:  # noqa: ARG002 - the hook's signature
-        """Count a miss, and a clock that must be wrong."""
-        self.misses[task, verdict] += 1
-        if reason.startswith(FROM_THE_FUTURE):
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:  # noqa: ARG002 - the hook's signature
+        """Count a miss by its cause, and a clock that must be wrong."""
+        self.misses[task, verdict, reason.cause.value] += 1
+        if reason.cause is Cause.FROM_THE_FUTURE:
             self.clock_skew += 1
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:

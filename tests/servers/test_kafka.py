@@ -10,6 +10,7 @@ from tests.servers import broker, launch
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.cause import Cause, Reason
 from parbake.events import open_events
 from parbake.events.kafka import KafkaPartition, KafkaTopic
 from parbake.fence import tags
@@ -271,7 +272,7 @@ async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
         assert [entry.tags[0] for entry in log] == ["fact/a", "fact/b"]
         lookup = await app.engine.store.read(fact.ref, b"sa")
         _, judgement = app.engine.resolver._best(app.engine.plan(fact), lookup, NO_CONTEXT)
-        assert judgement.reason == "unknown: the source of fact is silent"
+        assert judgement.reason == Reason(Cause.SOURCE_SILENT, "fact")
         own._start()
         broker.create(own.address, "changes")
         with pytest.raises(pb.ForeignSource, match="ends at 0"):

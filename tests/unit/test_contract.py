@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
+from parbake.cause import Cause, Reason
 from parbake.contract import Contract, judge, make_contract
 
 
@@ -45,14 +46,14 @@ def test_a_record_past_its_sla_is_stale():
 
 def test_a_kill_outweighs_youth():
     """A raised fence makes a young record stale, and an untrusted one unknown."""
-    assert verdict(contract(), 0, "policy/returns changed") is pb.Verdict.STALE
-    assert verdict(contract(), 0, "unknown: the source of policy is silent") is pb.Verdict.UNKNOWN
+    assert verdict(contract(), 0, Reason(Cause.TAG_CHANGED, "policy/returns")) is pb.Verdict.STALE
+    assert verdict(contract(), 0, Reason(Cause.SOURCE_SILENT, "policy")) is pb.Verdict.UNKNOWN
 
 
 def test_a_pending_refresh_degrades():
     """A raised refresh tag leaves the record servable, and says so."""
     found = judge(contract(), age_s=0, killed_by=None, pending=True)
-    assert (found.verdict, found.reason) == (pb.Verdict.DEGRADED, "refresh pending")
+    assert (found.verdict, found.reason) == (pb.Verdict.DEGRADED, Reason(Cause.REFRESH_PENDING))
 
 
 def test_confidence_degrades_then_stales():
@@ -61,7 +62,7 @@ def test_confidence_degrades_then_stales():
     assert verdict(bound, 0) is pb.Verdict.FRESH
     assert verdict(bound, 600) is pb.Verdict.DEGRADED
     assert verdict(bound, 2400) is pb.Verdict.STALE
-    assert judge(bound, age_s=600, killed_by=None, pending=True).reason == "refresh pending"
+    assert judge(bound, age_s=600, killed_by=None, pending=True).reason.cause is Cause.REFRESH_PENDING
 
 
 @pytest.mark.parametrize(

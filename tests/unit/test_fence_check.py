@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.artifact import Built, Meta, Record, Stamp, Tags
+from parbake.cause import UNTRUSTED, Cause, Reason
 from parbake.fence.check import is_pending, killed_by, may_replace
 from parbake.fence.control import Control, Pointer
 
@@ -37,21 +38,21 @@ def test_a_record_is_served_only_if_its_stamp_reaches_its_tags(stamp, mark):
 def test_an_absent_watermark_means_not_since_the_floor():
     """Without a watermark the record lives, unless it lies below the floor."""
     assert killed_by(record(5, fences=("a/b",)), control(), {}, now=0) is None
-    assert killed_by(record(5), control(floor=at(6)), {}, now=0) == "below the floor"
+    assert killed_by(record(5), control(floor=at(6)), {}, now=0) == Reason(Cause.BELOW_FLOOR)
 
 
 def test_an_unblessed_incarnation_is_unknown():
     """A store that may have lost writes serves nothing."""
-    assert killed_by(record(), control(incarnation=2), {}, now=0).startswith("unknown")
+    assert killed_by(record(), control(incarnation=2), {}, now=0).cause in UNTRUSTED
 
 
 def test_a_record_of_an_earlier_incarnation_is_older_than_any_event_of_a_later_one():
     """Stamps compare incarnation first: a replayed event kills it, and a floor at the later one's beginning does."""
     later, marks = control(incarnation=2, blessed=2), {"policy/a": at(1, incarnation=2)}
-    assert killed_by(record(99, fences=("policy/a",)), later, marks, now=0) == "policy/a changed"
+    assert killed_by(record(99, fences=("policy/a",)), later, marks, now=0) == Reason(Cause.TAG_CHANGED, "policy/a")
     assert killed_by(record(99, fences=("policy/b",)), later, marks, now=0) is None
     raised = control(incarnation=2, blessed=2, floor=at(0, incarnation=2))
-    assert killed_by(record(99), raised, {}, now=0) == "below the floor"
+    assert killed_by(record(99), raised, {}, now=0) == Reason(Cause.BELOW_FLOOR)
 
 
 def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
@@ -61,15 +62,15 @@ def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
     found = msgspec.structs.replace(record(9, fences=("policy/a",)), stamp=at(9, incarnation=4))
     assert killed_by(found, control(incarnation=3, blessed=3), marks, now=0) is None
     known = control(incarnation=3, blessed=3, ancestry=ancestry)
-    assert killed_by(found, known, marks, now=0) == "from an incarnation that was lost"
+    assert killed_by(found, known, marks, now=0) == Reason(Cause.INCARNATION_LOST)
     later = control(incarnation=7, blessed=7, ancestry=(*ancestry, at(0, 7)[:8]))
-    assert killed_by(found, later, marks, now=0) == "from an incarnation that was lost"
+    assert killed_by(found, later, marks, now=0) == Reason(Cause.INCARNATION_LOST)
     assert killed_by(record(9), later, {}, now=0) is None
 
 
 def test_a_silent_source_makes_its_families_unknown():
     """Only what is fenced by a silent family is doubted."""
-    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).startswith("unknown")
+    assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).cause in UNTRUSTED
     assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"c"}) is None
     assert killed_by(record(refreshes=(("a/b", at(5)),)), control(), {}, now=0, silent={"a"}) is None
 
@@ -79,24 +80,26 @@ def test_a_consumers_fence_binds_what_the_input_tolerates():
     tolerant = record(refreshes=(("a/b", at(5)),))
     marks = {"a/b": at(6)}
     assert killed_by(tolerant, control(), marks, now=0) is None
-    assert killed_by(tolerant, control(), marks, now=0, also_fenced={"a"}) == "a/b changed"
+    assert killed_by(tolerant, control(), marks, now=0, also_fenced={"a"}) == Reason(Cause.TAG_CHANGED, "a/b")
     assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}) is None
-    assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}, silent={"a"}).startswith("unknown")
+    assert killed_by(tolerant, control(), {}, now=0, also_fenced={"a"}, silent={"a"}).cause in UNTRUSTED
     assert killed_by(tolerant, control(), marks, now=0, also_fenced={"c"}) is None
 
 
 def test_nothing_past_valid_until_is_served():
     """I8: the end of validity is not served."""
     assert killed_by(record(valid_until=10), control(), {}, now=9.9) is None
-    assert killed_by(record(valid_until=10), control(), {}, now=10) == "past valid_until"
+    assert killed_by(record(valid_until=10), control(), {}, now=10) == Reason(Cause.VALID_UNTIL_PASSED)
 
 
 def test_nothing_withdrawn_is_served():
     """I8: neither a withdrawn generation nor what was built from one."""
-    assert killed_by(record(generation=3), control(withdrawn={3: at(9)}), {}, now=0) == "its generation is withdrawn"
+    killed = killed_by(record(generation=3), control(withdrawn={3: at(9)}), {}, now=0)
+    assert killed == Reason(Cause.GENERATION_WITHDRAWN)
     derived = record(built_from=(Built("base", 3, is_model=False),))
     assert killed_by(derived, control(), {}, now=0) is None
-    assert "withdrawn" in killed_by(derived, control(withdrawn={3: at(9)}), {}, now=0)
+    killed = killed_by(derived, control(withdrawn={3: at(9)}), {}, now=0)
+    assert killed == Reason(Cause.INPUT_WITHDRAWN, "base")
 
 
 def test_a_moved_model_kills_what_was_built_with_it():
@@ -104,7 +107,7 @@ def test_a_moved_model_kills_what_was_built_with_it():
     built = record(built_from=(Built("model", 3, is_model=True),))
     current = control(pointers={"model": Pointer(4, 0, 0)})
     assert killed_by(built, control(pointers={"model": Pointer(3, 0, 0)}), {}, now=0) is None
-    assert "earlier model" in killed_by(built, current, {}, now=0)
+    assert killed_by(built, current, {}, now=0) == Reason(Cause.MODEL_REPLACED, "model")
     assert killed_by(built, current, {}, now=0, pointers={"model": 3}) is None
 
 

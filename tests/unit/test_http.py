@@ -270,6 +270,6 @@ async def test_a_client_sends_back_what_was_acknowledged_to_it(client, shop):
     assert served["value"] == "one"
     later = Ack(Stamp(served["incarnation"] + 1, 1), {"fact/a": 1}).ticket
     await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": f"{first}, {later}"})
-    assert shop.app.counters.misses["fact", "stale"] == 1
+    assert shop.app.counters.misses["fact", "stale", "tag_changed"] == 1
     refused = await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": "!"})
     assert (refused.status_code, refused.json()["field"]) == (422, "parbake-after")

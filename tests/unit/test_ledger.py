@@ -8,6 +8,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.cause import Cause, Reason
 from parbake.lanes.planned import Pick
 from parbake.ledger import recording, rows
 from parbake.ledger.recording import Ledger
@@ -26,8 +27,8 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
     """Seconds, CPU, rows and tokens; an expiry is told from a miss, and events are nobody's."""
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.25)
     ledger.computed("faq", b"k", "realtime", 0.25, outcome="failed")
-    ledger.missed("faq", b"k", "stale", "past its SLA of 1h")
-    ledger.missed("faq", b"k", "stale", "policy/returns changed")
+    ledger.missed("faq", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
+    ledger.missed("faq", b"k", "stale", Reason(Cause.TAG_CHANGED, "policy/returns"))
     ledger.run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400)
     ledger.spent("faq", "batch", "llama", pb.Usage(100, 20, 60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
@@ -70,7 +71,7 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "TRIM_AT", 0)
     ledger.run("faq", 10, 2.0)
     for _ in range(50):
-        ledger.missed("faq", b"k", "missing", "never computed")
+        ledger.missed("faq", b"k", "missing", Reason(Cause.NEVER_COMPUTED))
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
         kinds = [kind for (kind,) in connection.execute("SELECT kind FROM spending ORDER BY rowid")]

@@ -6,6 +6,7 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.cause import Cause, Reason
 from parbake.fence.control import Control, Quarantine, quarantine
 
 
@@ -103,9 +104,9 @@ def test_a_quarantine_by_the_rules():
     """While it lasts every stamp is dead, and once it is cleared every older one."""
     written = msgspec.msgpack.encode(msgspec.structs.asdict(Control(1, 1)) | {"quarantined": {}})
     control = quarantine(msgspec.msgpack.decode(written, type=Control), "faq", Quarantine(1.0, "wrong", 60.0), b"\1")
-    assert control.quarantined["faq"].kills(rb"\9") == "in quarantine: wrong"
+    assert control.quarantined["faq"].kills(rb"\9") == Reason(Cause.QUARANTINED, "wrong")
     cleared = quarantine(control, "faq", None, b"\5").quarantined["faq"]
-    assert (cleared.kills(b"\4"), cleared.kills(b"\5")) == ("from before its quarantine was cleared", None)
+    assert (cleared.kills(b"\4"), cleared.kills(b"\5")) == (Reason(Cause.BEFORE_CLEARING), None)
 
 
 MODULE = """

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import parbake as pb
 from parbake.artifact import LANES, Built, Meta, Record, Stamp, Tags, encode
+from parbake.cause import Cause, Reason
 from parbake.contract import SERVABLE, judge
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control, Pointer
@@ -147,11 +148,8 @@ def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, h
         assert served is None
         return
     assert served is not None
-    assert (served.verdict, served.confidence, served.reason) == (
-        judgement.verdict,
-        judgement.confidence,
-        judgement.reason,
-    )
+    cause = judgement.reason and judgement.reason.cause
+    assert (served.verdict, served.confidence, served.cause) == (judgement.verdict, judgement.confidence, cause)
     assert (served.value, served.lane) == (msgspec.msgpack.decode(newest.payload), newest.lane)
     assert served.stamp.pack() == newest.stamp
 
@@ -196,7 +194,7 @@ async def test_hooks_see_the_same_reads_either_way(store):
     await app.serve(plain, "k")
     await app.close()
     read = ("plain", b"sk", "fresh", "realtime", str, True)
-    assert seen == [("plain", b"sk", "missing", "never computed"), "computed", read, read]
+    assert seen == [("plain", b"sk", "missing", Reason(Cause.NEVER_COMPUTED)), "computed", read, read]
     assert app.counters.serves == {("plain", "fresh", "realtime"): 2}
 
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import parbake as pb
 from parbake import model_files
+from parbake.cause import Cause, Reason
 from parbake.clock import SystemClock
 from parbake.embedders import minilm
 from parbake.embedders._int8 import multiply_in_int8
@@ -154,7 +155,7 @@ def filled():
     counters.served("t", b"k", "fresh", "batch", 0.003)
     counters.served("t", b"k", "fresh", "batch", 30.0)
     counters.computed("t", b"k", "realtime", 0.5, outcome="ok")
-    counters.missed("t", b"k", "stale", "too old")
+    counters.missed("t", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
     counters.event(("policy/returns", "policy/*"), duplicates=2, seconds=0.001)
     return counters
 
@@ -165,7 +166,7 @@ def test_counters_keep_what_happened():
     assert counters.serves == {("t", "fresh", "batch"): 2}
     assert counters.computes == {("t", "realtime", "ok"): 1}
     assert counters.compute_s == {("t", "realtime"): 0.5}
-    assert counters.misses == {("t", "stale"): 1}
+    assert counters.misses == {("t", "stale", "past_sla"): 1}
     assert (counters.events, counters.duplicates) == (1, 2)
     assert counters.tags_raised == {"policy": 2}
 
@@ -186,7 +187,7 @@ def test_the_exposition_holds_every_counter():
         'parbake_serves_total{lane="batch",task="t",verdict="fresh"} 2.0',
         'parbake_computes_total{lane="realtime",outcome="ok",task="t"} 1.0',
         'parbake_compute_seconds_total{lane="realtime",task="t"} 0.5',
-        'parbake_misses_total{task="t",verdict="stale"} 1.0',
+        'parbake_misses_total{cause="past_sla",task="t",verdict="stale"} 1.0',
         "parbake_events_total 1.0",
         "parbake_duplicates_total 2.0",
         'parbake_serve_seconds_bucket{le="0.0025",task="t"} 0.0',

@@ -10,11 +10,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from parbake.artifact import INCARNATION_BYTES, Header
+from parbake.cause import Cause, Reason
 from parbake.fence.control import Control
 from parbake.fence.tags import family
 
 Marks = Mapping[str, bytes]
 _NO_FAMILIES: Collection[str] = ()
+_STORE_UNTRUSTED = Reason(Cause.STORE_UNTRUSTED)
+_BELOW_FLOOR = Reason(Cause.BELOW_FLOOR)
+_INCARNATION_LOST = Reason(Cause.INCARNATION_LOST)
 
 
 def killed_by(
@@ -26,7 +30,7 @@ def killed_by(
     silent: Collection[str] = _NO_FAMILIES,
     also_fenced: Collection[str] = _NO_FAMILIES,
     pointers: Mapping[str, int] | None = None,
-) -> str | None:
+) -> Reason | None:
     """Say why a record may not be served, or ``None``.
 
     ``marks`` holds the watermark of each of the record's tags that was ever raised; ``silent`` the families whose
@@ -34,19 +38,19 @@ def killed_by(
     contract tolerates; ``pointers`` the unpromoted generations of a run that reads its own output.
     """
     if control.blessed != control.incarnation:
-        return "unknown: the store's incarnation is not blessed"
+        return _STORE_UNTRUSTED
     stamp, tags, floor = record.stamp, record.meta.tags, control.floor
     if stamp < floor:
-        return "below the floor"
+        return _BELOW_FLOOR
     ancestry = control.ancestry  # has_lived_through, without a call: every read passes here
     if ancestry and stamp[:INCARNATION_BYTES] not in ancestry:
-        return "from an incarnation that was lost"
+        return _INCARNATION_LOST
     for tag in tags.fences:
         mark = marks.get(tag)
         if mark is not None and stamp < mark:
-            return f"{tag} changed"
+            return Reason(Cause.TAG_CHANGED, tag)
         if silent and family(tag) in silent:
-            return f"unknown: the source of {family(tag)} is silent"
+            return Reason(Cause.SOURCE_SILENT, family(tag))
     if also_fenced and (reason := _for_a_consumer(record, floor, marks, silent, also_fenced)):
         return reason
     if record.valid_until <= now or tags.built_from or control.withdrawn:
@@ -56,29 +60,29 @@ def killed_by(
 
 def _for_a_consumer(
     record: Header, floor: bytes, marks: Marks, silent: Collection[str], also_fenced: Collection[str]
-) -> str | None:
+) -> Reason | None:
     """What the record's own contract tolerates, and its consumer does not."""
     tags = record.meta.tags
     for tag, seen in (*tags.refreshes, *tags.tolerated):
         if family(tag) in also_fenced and seen < marks.get(tag, floor):
-            return f"{tag} changed"
+            return Reason(Cause.TAG_CHANGED, tag)
         if family(tag) in also_fenced and family(tag) in silent:
-            return f"unknown: the source of {family(tag)} is silent"
+            return Reason(Cause.SOURCE_SILENT, family(tag))
     return None
 
 
-def _lineage(record: Header, control: Control, now: float, pointers: Mapping[str, int] | None) -> str | None:
+def _lineage(record: Header, control: Control, now: float, pointers: Mapping[str, int] | None) -> Reason | None:
     if record.valid_until <= now:
-        return "past valid_until"
+        return Reason(Cause.VALID_UNTIL_PASSED)
     if record.meta.generation in control.withdrawn:
-        return "its generation is withdrawn"
+        return Reason(Cause.GENERATION_WITHDRAWN)
     for built in record.meta.tags.built_from:
         if built.generation in control.withdrawn:
-            return f"built from a withdrawn generation of {built.task}"
+            return Reason(Cause.INPUT_WITHDRAWN, built.task)
         if built.is_model:
             current = (pointers or {}).get(built.task) or control.pointer(built.task)
             if current != built.generation:
-                return f"built with an earlier {built.task}"
+                return Reason(Cause.MODEL_REPLACED, built.task)
     return None
 
 

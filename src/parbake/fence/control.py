@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import msgspec
 
 from parbake.artifact import INCARNATION_BYTES, Stamp
+from parbake.cause import Cause, Reason
 from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
 
 RETAINED = 3
@@ -40,11 +41,11 @@ class Quarantine(msgspec.Struct, frozen=True, array_like=True):
     sla_s: float
     cleared: bytes = b""
 
-    def kills(self, stamp: bytes) -> str | None:
+    def kills(self, stamp: bytes) -> Reason | None:
         """Why a record of the task with this packed stamp may not be served, or ``None``."""
         if not self.cleared:
-            return f"in quarantine: {self.reason}"
-        return "from before its quarantine was cleared" if stamp < self.cleared else None
+            return Reason(Cause.QUARANTINED, self.reason)
+        return Reason(Cause.BEFORE_CLEARING) if stamp < self.cleared else None
 
 
 class Control(msgspec.Struct, frozen=True):

@@ -86,6 +86,7 @@ class EngineRoutes:
                 "incarnation": served.stamp.incarnation,
                 "generation": served.generation,
                 "reason": served.reason,
+                "cause": served.cause,
             }
         )
 

@@ -17,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
+from parbake.cause import OVERDUE, Reason
 from parbake.errors import StoreError
 from parbake.lanes.planned import Pick
 from parbake.ledger.rows import Entry, Pending, prepare, trim, write
@@ -65,10 +66,10 @@ class Ledger:
         sent = max(0, (usage.input_tokens or 0) - cached)
         self._note("tokens", task, b"", lane, "", 0.0, 0.0, 0, 0, model, sent, usage.output_tokens or 0, cached)
 
-    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
         """A row per miss; a value past its SLA is an expiry."""
-        kind = "expire" if reason.startswith(("past", "confidence")) else "miss"
-        self._note(kind, task, _hashed(key), verdict, reason)
+        kind = "expire" if reason.cause in OVERDUE else "miss"
+        self._note(kind, task, _hashed(key), verdict, str(reason))
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
         """A row per acknowledged event."""

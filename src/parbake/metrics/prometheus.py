@@ -34,9 +34,10 @@ class _Collector:
         for lane, total in list(counters.compute_s.items()):
             seconds.add_metric(lane, total)
         yield seconds
-        misses = CounterMetricFamily("parbake_misses", "Reads that fell back.", labels=["task", "verdict"])
-        for verdict, count in list(counters.misses.items()):
-            misses.add_metric(verdict, count)
+        says = "Reads that fell back, by task, verdict and cause."
+        misses = CounterMetricFamily("parbake_misses", says, labels=["task", "verdict", "cause"])
+        for missed, count in list(counters.misses.items()):
+            misses.add_metric(missed, count)
         yield misses
         turns = "Computations that waited for a lease, by how it ended: held, shared (another's result) or unleased."
         leases = CounterMetricFamily("parbake_leases", turns, labels=["task", "outcome"])

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from parbake.artifact import Stamp
+from parbake.cause import Cause, Reason
 from parbake.contract import Verdict
 from parbake.errors import NotMaterialized
 from parbake.ports import Store
@@ -55,10 +56,9 @@ class Realtime:
                 arguments.update(await self._live_inputs(task, live))
                 value = await self._used(task, self._computer.run(task, (base,), context, arguments))
         except NotMaterialized as error:
-            return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(error))
+            return _unrefined(task, base, Reason(Cause.INPUT_MISSING, str(error)))
         except TimeoutError:
-            reason = f"refine budget of {task.budget_s * 1000:.0f} ms exceeded"
-            return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=reason)
+            return _unrefined(task, base, Reason(Cause.BUDGET_EXCEEDED, f"{task.budget_s * 1000:.0f} ms"))
         took = time.perf_counter() - started
         return msgspec.structs.replace(base, task=task.name, value=value, cost_s=took)
 
@@ -116,6 +116,11 @@ def _identity(value: Any) -> Any:
     except TypeError:
         return ("id", id(value))
     return ("value", repr(type(value)), repr(value))
+
+
+def _unrefined(task: Refine[Any, Any, Any], base: Served[Any], why: Reason) -> Served[Any]:
+    """The base itself, marked degraded."""
+    return msgspec.structs.replace(base, task=task.name, verdict=Verdict.DEGRADED, reason=str(why), cause=why.cause)
 
 
 def _now(task: LiveTask[Any, Any], value: Any, stamp: Stamp, cost_s: float) -> Served[Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from parbake.artifact import Header, Record, unpack_stamp
+from parbake.cause import OVERDUE, Cause, Reason
 from parbake.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
 from parbake.errors import ComputeFailed, NotMaterialized
 from parbake.fence.acks import NO_ACKS, Acks, joined
@@ -28,7 +29,8 @@ from parbake.serving.scope import Deadline, is_bounded
 from parbake.tasks import Artifact, ModelTask
 from parbake.telemetry import Counters
 
-_MISSING = Judgement(Verdict.MISSING, 0.0, "never computed")
+_NEVER_COMPUTED = Reason(Cause.NEVER_COMPUTED)
+_MISSING = Judgement(Verdict.MISSING, 0.0, _NEVER_COMPUTED)
 _decode_reason = msgspec.msgpack.Decoder(str).decode
 
 
@@ -125,8 +127,9 @@ class Resolver:
         record, judgement = self._best(plan, lookup, context)
         if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(plan, key, record, judgement, context)
+        why = judgement.reason or _NEVER_COMPUTED
         for hook in self._hooks:
-            hook.missed(plan.name, raw, judgement.verdict.value, judgement.reason)
+            hook.missed(plan.name, raw, judgement.verdict.value, why)
         return await self._fall_back(plan, key, record, judgement, context)
 
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
@@ -177,7 +180,7 @@ class Resolver:
         """Do what the contract declares for a value that may not be served as it is."""
         fallback = plan.contract.fallback_if_stale
         if plan.off:
-            judgement = Judgement(Verdict.MISSING, 0.0, f"{plan.name} is off: {plan.off}")
+            judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{plan.name} is off: {plan.off}"))
             if not isinstance(fallback, Use):
                 return await self._refused(plan, judgement)
             return await self._use(plan, key, fallback, judgement, context)
@@ -185,16 +188,13 @@ class Resolver:
             try:
                 return await self._on_demand(plan, key, context)
             except (ComputeFailed, NotMaterialized) as error:
-                return await self._use(plan, key, fallback, Judgement(Verdict.MISSING, 0.0, str(error)), context)
+                failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, str(error)))
+                return await self._use(plan, key, fallback, failed, context)
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
             return await self._on_demand(plan, key, context)
         if isinstance(fallback, ServeStale):
-            if (
-                record is not None
-                and judgement.verdict is Verdict.STALE
-                and self._overdue_within(plan, record, judgement)
-            ):
-                late = Judgement(Verdict.DEGRADED, judgement.confidence, f"served stale: {judgement.reason}")
+            if record is not None and self._overdue_within(plan, record, judgement):
+                late = Judgement(Verdict.DEGRADED, judgement.confidence, judgement.reason)
                 return await self._from_record(plan, key, record, late, context)
             return await self._on_demand(plan, key, context)
         if isinstance(fallback, Use):
@@ -204,9 +204,10 @@ class Resolver:
     def _overdue_within(self, plan: Plan, record: Record, judgement: Judgement) -> bool:
         """Whether a stale record is only late, not killed, and within the contract's extra time."""
         fallback = plan.contract.fallback_if_stale
-        is_late = judgement.reason.startswith(("past its SLA", "confidence"))
+        if not judgement.is_overdue or not isinstance(fallback, ServeStale):
+            return False
         age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
-        return is_late and isinstance(fallback, ServeStale) and age <= plan.contract.freshness_sla_s + fallback.within_s
+        return age <= plan.contract.freshness_sla_s + fallback.within_s
 
     async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
         """Compute now, or take what was stored while another computed."""
@@ -239,7 +240,7 @@ class Resolver:
         """There is none, and that is known: the declared substitute, or nothing with the reason."""
         reason = _decode_reason(record.payload)
         fallback = plan.contract.fallback_if_stale
-        judgement = Judgement(Verdict.MISSING, 0.0, reason)
+        judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
         if isinstance(fallback, Use):
             used = await self._use(plan, key, fallback, judgement, context)
             return Found(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
@@ -248,22 +249,23 @@ class Resolver:
     async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
         """Serve another task's value under this one's name, saying why."""
         if not isinstance(fallback.task, Artifact):
-            return await self._refused(
-                plan, Judgement(judgement.verdict, 0.0, f"use {fallback.task.name}: {judgement.reason}")
-            )
+            return await self._refused(plan, judgement, f"use {fallback.task.name}: ")
         other = self._plans[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
         verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
-        served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=judgement.reason)
+        reason, cause = _said(judgement)
+        served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=reason, cause=cause)
         return Found(served, found.bound)
 
-    async def _refused(self, plan: Plan, judgement: Judgement) -> Found:
-        """Nothing may be served; the stamp says as of when."""
+    async def _refused(self, plan: Plan, judgement: Judgement, prefix: str = "") -> Found:
+        """Nothing may be served; the stamp says as of when. ``prefix`` stands before the reason's sentence."""
         stamp, _ = await self._store.stamp()
+        reason, cause = _said(judgement)
         served: Served[Any] = Served(
-            plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=judgement.reason, confidence=0.0
-        )
+            plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
+            cause=cause,
+        )  # fmt: skip
         return Found(served)
 
     async def read_input(
@@ -288,13 +290,13 @@ class Resolver:
         return judgement, self._overdue_within(plan, record, judgement)
 
 
-def _quarantined(plan: Plan, record: Header, control: Control) -> str | None:
+def _quarantined(plan: Plan, record: Header, control: Control) -> Reason | None:
     """Why a record may not be served after a complaint of its task, or ``None``."""
     entry = control.quarantined.get(plan.name)
     return None if entry is None else entry.kills(record.stamp)
 
 
-def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: str | None) -> Judgement:
+def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: Reason | None) -> Judgement:
     """The contract's judgement of a record that the fence has seen."""
     meta = record.meta
     age = now - record.computed_at + meta.inputs_age_s
@@ -305,6 +307,7 @@ def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, 
 def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
     """What a read returns of a record; ``now`` in epoch seconds."""
     age, meta = now - record.computed_at, record.meta
+    reason, cause = _said(judgement) if judgement.reason is not None else _NOTHING_SAID
     return Served(
         plan.name,
         value,
@@ -313,7 +316,20 @@ def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now:
         age if age > 0 else 0.0,
         judgement.confidence,
         unpack_stamp(record.stamp),
-        judgement.reason,
+        reason,
         meta.cost_s,
         meta.generation,
+        cause,
     )
+
+
+_NOTHING_SAID: tuple[str, Cause | None] = ("", None)
+
+
+def _said(judgement: Judgement) -> tuple[str, Cause | None]:
+    """The sentence that a person reads, and its cause."""
+    found = judgement.reason
+    if found is None:
+        return _NOTHING_SAID
+    is_late = judgement.verdict is Verdict.DEGRADED and found.cause in OVERDUE
+    return f"served stale: {found}" if is_late else str(found), found.cause

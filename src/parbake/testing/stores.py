@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.artifact import Meta, Record, Stamp, Tags
+from parbake.cause import Cause, Reason
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
@@ -119,7 +120,8 @@ class StoreSuite(ABC):
         assert is_pending(lookup.records[0], lookup.marks)
         ack = await store.apply([Change(("policy/a", "policy/*"))], now=1.0)
         lookup = await store.read(TASK, b"k")
-        assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) == "policy/a changed"
+        killed = killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0)
+        assert killed == Reason(Cause.TAG_CHANGED, "policy/a")
         assert lookup.marks["policy/a"] == ack.stamp.pack()
         await store.close()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from parbake.cause import Cause, Reason
 from parbake.fence.control import Control
 from parbake.served import Served
 from parbake.tasks import Stored
@@ -104,10 +105,10 @@ class Oracle:
             since = self._put.get(name, 0)
             yield from (ground.as_control(raw) for at, raw in self._taken_back if at >= since)
 
-    def missed(self, task: str, key: bytes, reason: str) -> None:
+    def missed(self, task: str, key: bytes, reason: Reason) -> None:
         """I9: a change of one thing kills nothing that was made of others only."""
-        tag, changed, _ = reason.partition(" changed")
-        if not changed or "/" not in tag:
+        tag = reason.about
+        if reason.cause is not Cause.TAG_CHANGED or "/" not in tag:
             return
         stored = tasks[task]
         assert isinstance(stored, Stored)  # only those can miss
@@ -257,7 +258,7 @@ class _Hook:
         self._process.world.oracle.herd.ends(self._process, task, key[1:].decode())
         self._process.world.say(f"{self._process.name} {outcome} {task}({key[1:].decode()})")
 
-    def missed(self, task: str, key: bytes, verdict: str, reason: str) -> None:
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
         """The read under way found nothing to serve."""
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):

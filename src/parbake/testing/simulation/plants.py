@@ -196,7 +196,7 @@ def model_unchecked(stack: ExitStack) -> None:
     """What was made with an earlier model goes on being served."""
     lineage = check._lineage
 
-    def blind(record: Any, control: Any, now: float, pointers: Any) -> str | None:
+    def blind(record: Any, control: Any, now: float, pointers: Any) -> Any:
         kept = tuple(changed(b, is_model=False) for b in record.meta.tags.built_from)
         loose = changed(record, meta=changed(record.meta, tags=changed(record.meta.tags, built_from=kept)))
         return lineage(loose, control, now, pointers)
@@ -222,7 +222,7 @@ def valid_until_ignored(stack: ExitStack) -> None:
     """A value outlives its end."""
     lineage = check._lineage
 
-    def blind(record: Any, control: Any, now: float, pointers: Any) -> str | None:
+    def blind(record: Any, control: Any, now: float, pointers: Any) -> Any:
         return lineage(changed(record, valid_until=float("inf")), control, now, pointers)
 
     stack.enter_context(mock.patch.object(check, "_lineage", blind))

@@ -1,0 +1,80 @@
+"""Why a value is not served, or is served with less than full confidence: a cause, and what it is about.
+
+Whatever decides looks at the cause. The sentence for people is made from it where it leaves, and nothing reads it.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Cause(StrEnum):
+    """What keeps a record from being served as fresh."""
+
+    NEVER_COMPUTED = "never_computed"
+    ABSENT = "absent"
+    OFF = "off"
+    COMPUTE_FAILED = "compute_failed"
+    TAG_CHANGED = "tag_changed"
+    SOURCE_SILENT = "source_silent"
+    STORE_UNTRUSTED = "store_untrusted"
+    BELOW_FLOOR = "below_floor"
+    INCARNATION_LOST = "incarnation_lost"
+    VALID_UNTIL_PASSED = "valid_until_passed"
+    GENERATION_WITHDRAWN = "generation_withdrawn"
+    INPUT_WITHDRAWN = "input_withdrawn"
+    MODEL_REPLACED = "model_replaced"
+    QUARANTINED = "quarantined"
+    BEFORE_CLEARING = "before_clearing"
+    FROM_THE_FUTURE = "from_the_future"
+    PAST_SLA = "past_sla"
+    CONFIDENCE_TOO_LOW = "confidence_too_low"
+    CONFIDENCE_FALLEN = "confidence_fallen"
+    REFRESH_PENDING = "refresh_pending"
+    BUDGET_EXCEEDED = "budget_exceeded"
+    INPUT_MISSING = "input_missing"
+
+
+UNTRUSTED = frozenset({Cause.SOURCE_SILENT, Cause.STORE_UNTRUSTED})
+"""Nobody can tell now whether the record is still right."""
+OVERDUE = frozenset({Cause.PAST_SLA, Cause.CONFIDENCE_TOO_LOW})
+"""The record is only old: no change has killed it, so ``ServeStale`` may serve it for a while."""
+_SENTENCES = {
+    Cause.NEVER_COMPUTED: "never computed",
+    Cause.ABSENT: "{about}",
+    Cause.OFF: "{about}",
+    Cause.COMPUTE_FAILED: "{about}",
+    Cause.TAG_CHANGED: "{about} changed",
+    Cause.SOURCE_SILENT: "unknown: the source of {about} is silent",
+    Cause.STORE_UNTRUSTED: "unknown: the store's incarnation is not blessed",
+    Cause.BELOW_FLOOR: "below the floor",
+    Cause.INCARNATION_LOST: "from an incarnation that was lost",
+    Cause.VALID_UNTIL_PASSED: "past valid_until",
+    Cause.GENERATION_WITHDRAWN: "its generation is withdrawn",
+    Cause.INPUT_WITHDRAWN: "built from a withdrawn generation of {about}",
+    Cause.MODEL_REPLACED: "built with an earlier {about}",
+    Cause.QUARANTINED: "in quarantine: {about}",
+    Cause.BEFORE_CLEARING: "from before its quarantine was cleared",
+    Cause.FROM_THE_FUTURE: "computed in the future: check the clocks",
+    Cause.PAST_SLA: "past its SLA of {about}",
+    Cause.CONFIDENCE_TOO_LOW: "confidence {about}",
+    Cause.CONFIDENCE_FALLEN: "confidence has fallen with age",
+    Cause.REFRESH_PENDING: "refresh pending",
+    Cause.BUDGET_EXCEEDED: "refine budget of {about} exceeded",
+    Cause.INPUT_MISSING: "{about}",
+}
+
+
+class Reason(msgspec.Struct, frozen=True, gc=False):
+    """A cause, and the tag, family, task, figure or words that it is about.
+
+    ``str()`` makes the sentence that a person reads.
+    """
+
+    cause: Cause
+    about: str = ""
+
+    def __str__(self) -> str:
+        return _SENTENCES[self.cause].format(about=self.about)
