@@ -133,7 +133,7 @@ class App:
         self.off_peak = checked_windows(off_peak, zone)
         check_batch(executor, throttle)
         self.book = priced(book)
-        self.worker = worker_setting(worker)
+        self.worker: WorkerSetting = worker_setting(worker)
         self.counters = Counters()
 
     @cached_property

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from parbake.costs import EXAMPLE, CostBook, read_book
 from parbake.errors import BadInput
@@ -49,8 +49,7 @@ def worker_setting(value: Any) -> WorkerSetting:
     """Return what an app expects of its workers; raises :class:`BadInput` for what it cannot expect."""
     if value not in ("required", "expected", "none"):
         raise BadInput(f"worker={value!r}: expected 'required', 'expected' or 'none'", field="worker")
-    found: WorkerSetting = value
-    return found
+    return cast("WorkerSetting", value)
 
 
 def check_batch(executor: Executor | None, throttle: Throttle | None) -> None:

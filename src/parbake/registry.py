@@ -373,7 +373,10 @@ def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
             "from a def, or return a list of them from an async def",
             field="keys",
         )
-    parameters, returned = inspect_roles(fn, first=None)
+    try:
+        parameters, returned = inspect_roles(fn, first=None)
+    except RoleError as error:
+        raise RoleError(f"{name}: keys= of {error}, such as -> list[str]", field="keys") from error
     lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
     if live_reached(lister):
         raise LaneError(f"{name}: keys= reaches a live input; list keys from sources", field="keys")

@@ -205,7 +205,7 @@ async def test_keys_must_be_known(chain, world):
 
     with pytest.raises(pb.BadInput, match="declares no keys="):
         await world.app(tasks).materialize(word)
-    with pytest.raises(pb.BadInput, match="promoted together"):
+    with pytest.raises(pb.BadInput, match="is a model: it has no keys to choose from"):
         await chain.app.materialize(chain.train, keys=["a"])
     with pytest.raises(pb.BadInput, match="is a model"):
         await chain.app.serve(chain.train)

@@ -69,6 +69,9 @@ app = pb.App(tasks, store="lmdb://STORE?map_size=16MiB")
 heard = pb.App(tasks, store="lmdb://STORE?map_size=16MiB", sources=[source])
 
 
+forgetful = pb.App(tasks)
+
+
 def make():
     """A factory is called."""
     return pb.HttpApp(app)
@@ -159,6 +162,32 @@ def test_keys_can_be_named(run):
     assert "answer: generation 1, 1 rows" in output(run("materialize", "shop:app", "answer", "--key", "shipping"))
     assert "rank: generation 2, 2 rows" in output(run("materialize", "shop:app", "rank", "--key", "7", "--key", "8"))
     assert "pair: generation 3, 1 rows" in output(run("materialize", "shop:app", "pair", "--key", '["a", 1]'))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("materialize", "answer"), ("events", "publish", "policy/returns"), ("worker",)],
+    ids=lambda words: words[0],
+)
+def test_a_store_that_no_other_process_sees_is_refused(run, words):
+    """What a command changes in memory:// is gone when it ends, so the command says so instead of doing it."""
+    app = "shop:forgetful"
+    command = [words[0], app, *words[1:]] if words[0] != "events" else ["events", words[1], app, words[2]]
+    assert "memory://, which no other process sees" in str(run(*command).exception)
+
+
+def test_a_store_that_cannot_be_opened_is_one_line(tmp_path):
+    """``parbake serve`` does not say that it serves, and no server's log stands around the one line."""
+    (tmp_path / "file").touch()
+    (tmp_path / "blocked.py").write_text(
+        f"import parbake as pb\napp = pb.App(pb.Registry(), store='lmdb://{tmp_path}/file/store')\n"
+    )
+    command = [sys.executable, "-m", "parbake", "serve", "blocked:app", "--port", "0"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("parbake: ")
+    assert "file/store" in done.stderr
 
 
 def test_a_key_that_cannot_be_one_is_one_line(run):

@@ -63,6 +63,7 @@ def test_a_name_that_no_model_has_is_one_line():
     [
         ("ERROR: Could not find a version\nERROR: No matching distribution found for x\n", "No matching distribution"),
         ("ERROR: THESE PACKAGES DO NOT MATCH THE HASHES FROM THE FILE\n    x: got y\n", "another hash than the lock"),
+        ("WARNING: Retrying after connection broken by 'x'\nERROR: No matching\n", "no package index could be reached"),
         ("Segmentation fault\n", "Segmentation fault"),
         ("", "did not say why"),
     ],

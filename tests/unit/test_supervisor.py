@@ -1,5 +1,6 @@
 """The demo's worker is started again when it ends, and ends the demo when it cannot run at all."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +22,7 @@ except pb.ParbakeError as error:
 """
 FOR_EVER = "signal.pause()"
 COUNTED = """
-supervisor.QUICK_S = 0
+supervisor.QUICK_S = supervisor.LASTED_S = 0
 starts, five_starts, start = [], threading.Event(), supervisor.Supervisor._start
 
 def counted(self):
@@ -64,3 +65,11 @@ def test_a_terminated_supervisor_ends_its_worker():
     done = run(worker, body=body)
     assert done.returncode == 0, done.stderr
     assert not any(Path("/proc", number).exists() for number in done.stderr.split())
+
+
+def test_a_worker_that_goes_on_ending_is_started_ever_more_slowly():
+    """The pause doubles from end to end, until a worker has lasted."""
+    setting = COUNTED.replace("supervisor.LASTED_S = 0", "0\nsupervisor.LASTED_S = 300")
+    done = run("pass", body="five_starts.wait(50)", setting=setting)
+    pauses = [float(pause) for pause in re.findall(r"starting another in (\S+) s", done.stderr)]
+    assert pauses[:4] == [0.02, 0.04, 0.08, 0.16]

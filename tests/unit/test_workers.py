@@ -200,15 +200,26 @@ async def test_workers_know_of_each_other_and_forget_the_dead(hands):
 
 
 async def test_who_begins_to_look_grants_a_silent_worker_the_whole_limit(hands):
-    """A server that has just started cannot know since when a count stands still."""
+    """Who has just started cannot know since when a count stands still."""
     pulse = Pulse()
     pulse.observe({"w": 7})
-    assert (pulse.alive(), pulse.silence_s()) == (["w"], 0.0)
+    assert (pulse.maybe_alive(), pulse.heard(), pulse.silence_s()) == (["w"], [], 0.0)
     hands.advance(SILENT_S + 1)
     pulse.observe({"w": 7})
-    assert (pulse.alive(), pulse.silence_s()) == ([], SILENT_S + 1)
+    assert (pulse.maybe_alive(), pulse.heard(), pulse.silence_s()) == ([], [], SILENT_S + 1)
     pulse.observe({"w": 8})
-    assert (pulse.alive(), pulse.silence_s()) == (["w"], 0.0)
+    assert (pulse.maybe_alive(), pulse.heard(), pulse.silence_s()) == (["w"], ["w"], 0.0)
+
+
+async def test_a_server_that_starts_over_a_dead_worker_claims_no_worker(floor, hands):
+    """What another process left in the store is no worker that was heard: the metric is 0, and soon it is degraded."""
+    await WorkerBoard(floor.store, floor.clock).beat()
+    assert await floor.readyz() == (200, [], [])
+    assert "parbake_workers 0.0" in render(floor.app.counters).decode()
+    hands.advance(6)
+    assert await floor.readyz() == (200, [], ["no worker has reported for 6s"])
+    await floor.app.engine.worker_watch.check()
+    assert floor.sink.alerts == []  # it may still begin; owners hear after the whole limit
 
 
 def test_a_setting_that_cannot_be_meant_is_refused():

@@ -26,9 +26,9 @@ from retail_assistant.recs import tasks as recs
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.views import History
 from retail_assistant.settings import Settings, from_environment
-from retail_assistant.shop import queries
+from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
-from retail_assistant.shop.schema import check, connect
+from retail_assistant.shop.schema import connect
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
 ALL = recs.tasks.merge(
@@ -103,7 +103,7 @@ def shop_meta(path: Path) -> dict[str, str]:
         return {}
     conn = connect(path)
     try:
-        check(conn)
+        schema.check(conn)
         return queries.get_meta(conn)
     finally:
         conn.close()
@@ -116,6 +116,12 @@ def generator(settings: Settings) -> pb.Generator:
     if settings.llm == "openai":
         return pb.OpenAIGenerator.from_environment()
     return pb.Extractive()
+
+
+def check(settings: Settings) -> None:
+    """Raise :class:`parbake.ProviderError` naming what the chosen generator lacks, before anything slow begins."""
+    if settings.llm == "openai":
+        generator(settings)
 
 
 def http_app(
@@ -135,8 +141,7 @@ def http_app(
         answer_gate: See :func:`build`.
         beside: What runs for as long as the server does; each is called with the app.
     """
-    if settings.llm == "openai":
-        generator(settings)  # a missing key is said before anything is served
+    check(settings)
     app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
     shop: LiveShop = app.resources[LiveShop]
     assistant = Assistant(app, shop, app.resources[PerThread])

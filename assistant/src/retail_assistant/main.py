@@ -68,11 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run_demo(settings: Settings, host: str, port: int) -> None:
     """Serve with a worker beside; the port is taken before anything slow starts."""
-    from retail_assistant.compose import http_app
+    from retail_assistant.compose import check, http_app
 
     started = time.perf_counter()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts it behind with this ignored
     with pb.listen(host, port) as bound:
+        check(settings)
         prepare(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
 
@@ -81,7 +82,6 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
 
-        # Built before anything is started, so that what the settings lack is said first.
         served = http_app(settings, worker="required", beside=[announce])
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):

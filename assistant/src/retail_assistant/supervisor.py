@@ -14,9 +14,10 @@ from typing import Self
 
 import parbake as pb
 
-RESTART_S = 2.0
-QUICK_S = 10.0
-"""A worker that ends sooner after its start than this has hardly begun to work."""
+RESTART_S, LONGEST_PAUSE_S = 2.0, 60.0
+"""The pause before a worker is started again: doubled each time, up to the longest, until one has lasted."""
+QUICK_S, LASTED_S = 30.0, 300.0
+"""A worker that ends sooner after its start than the first has hardly begun to work; one past the second has lasted."""
 TRIES = 3
 
 
@@ -27,7 +28,7 @@ class WorkerFailed(pb.ParbakeError):
 class Supervisor:
     """Keeps one worker process running for as long as the ``with`` block does.
 
-    Use it in the main thread. A worker that ends three times in a row within ten seconds of its start raises
+    Use it in the main thread. A worker that ends three times in a row within half a minute of its start raises
     :class:`WorkerFailed` there, and a SIGTERM raises ``SystemExit(0)``; the worker is ended in both cases.
 
     Args:
@@ -70,9 +71,11 @@ class Supervisor:
 
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(  # noqa: S603  # the command is the composition root's own
-            self._command, env=self._environment, stderr=subprocess.PIPE, text=True, errors="replace"
-        )
-        threading.Thread(target=self._forward, args=(process,), name="worker-stderr", daemon=True).start()
+            self._command, env=self._environment, stderr=subprocess.PIPE, text=True, errors="replace",
+            start_new_session=True,  # a terminal's Ctrl-C is for the server, which ends the worker then
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._forward, args=(process,), name="worker-stderr", daemon=True)
+        self._reader.start()
         return process
 
     def _forward(self, process: subprocess.Popen[str]) -> None:
@@ -83,20 +86,25 @@ class Supervisor:
             sys.stderr.flush()
 
     def _keep(self) -> None:
-        quick_ends = 0
+        quick_ends, pause_s = 0, RESTART_S
         while True:
             began = time.monotonic()
             status = self._process.wait()
             if self._ending.is_set():
                 return
-            quick_ends = quick_ends + 1 if time.monotonic() - began < QUICK_S else 0
+            self._reader.join(timeout=5)  # its last line is what it died of
+            lived_s = time.monotonic() - began
+            quick_ends = quick_ends + 1 if lived_s < QUICK_S else 0
+            pause_s = RESTART_S if lived_s >= LASTED_S else pause_s
             if quick_ends == TRIES:
-                self._failure = f"the worker ended {TRIES} times at once, with status {status}: {self._last_line}"
+                said = self._last_line or "it said nothing"
+                self._failure = f"the worker ended {TRIES} times at once, with status {status}: {said}"
                 os.kill(os.getpid(), signal.SIGTERM)  # to the main thread, and to the server that runs in it
                 return
-            sys.stderr.write(f"the worker ended with status {status}; starting another\n")
-            if self._ending.wait(RESTART_S):
+            sys.stderr.write(f"the worker ended with status {status}; starting another in {pause_s:g} s\n")
+            if self._ending.wait(pause_s):
                 return
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             with self._lock:
                 if not self._ending.is_set():
                     self._process = self._start()

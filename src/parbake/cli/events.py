@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load
+from parbake.cli.load import AppName, load, must_last
 from parbake.cloudevents import CloudEvent
 from parbake.errors import BadInput
 from parbake.ports import Ack, Parked
@@ -34,7 +34,12 @@ def publish(
 ) -> None:
     """Raise the tags of an event; returns once that is durable."""
     event = CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject)
-    _acknowledge(_with(app, lambda application: application.publish(event)))
+
+    async def published(application: App) -> Ack:
+        must_last(application)
+        return await application.publish(event)
+
+    _acknowledge(_with(app, published))
 
 
 @events.command(epilog="Example: parbake events parked shop:app")

@@ -81,7 +81,8 @@ def must_last(app: App) -> None:
     """Raise :class:`BadInput` for an app whose store ends with this command."""
     if app.store_url == "memory://":
         raise BadInput(
-            "this app's store is memory://: what a command changes there is gone when it ends; give it another store",
+            "this app's store is memory://, which no other process sees and which is gone when this one ends; give the "
+            "app a store that lasts, such as store='lmdb://data'",
             field="store",
         )
 

@@ -21,7 +21,7 @@ from parbake.cli.costs import EPILOG as COSTS_EPILOG
 from parbake.cli.costs import costs
 from parbake.cli.events import events
 from parbake.cli.faq import faq
-from parbake.cli.load import AppName, load, stored
+from parbake.cli.load import AppName, load, must_last, stored
 from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
 from parbake.cli.models import models
@@ -94,8 +94,8 @@ def serve(
     with ending.handling_signals():
         bound = listen(host, port)
         application = load(app)
-        typer.echo(f"serving {app} at http://{host}:{bound.getsockname()[1]}", err=True)
-        run(application, bound)
+        address = f"http://{host}:{bound.getsockname()[1]}"
+        run(application, bound, started=lambda: typer.echo(f"serving {app} at {address}", err=True))
 
 
 @cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")
@@ -111,6 +111,7 @@ def worker(
     """Run the batch and event lanes of an app until told to end."""
     with contextlib.ExitStack() as stack, ending.handling_signals():
         application = load(app).app
+        must_last(application)
         application.executor = chosen_executor(app, processes, ray) or application.executor
         if metrics_port:
             from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for

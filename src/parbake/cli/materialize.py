@@ -26,7 +26,7 @@ from rich.text import Text
 
 from parbake.cli import ending
 from parbake.cli.files import must_be_writable, write
-from parbake.cli.load import AppName, load, stored
+from parbake.cli.load import AppName, load, must_last, stored
 from parbake.errors import BadInput
 from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor
@@ -78,6 +78,7 @@ def materialize(
     must_be_writable(report=report)
     with ending.handling_signals(f"; the next run of {task} continues where this one stood"):
         application = load(app).app
+        must_last(application)
         found = stored(application.tasks[task])
         application.executor = chosen_executor(app, processes, ray) or application.executor
         keys = [_key(application, found, text) for text in key] if key else None

@@ -25,7 +25,7 @@ Names = Annotated[
 ]
 PIP = ("-m", "pip", "install", "--no-deps", "--require-hashes", "--only-binary", ":all:", "--no-input",
        "--disable-pip-version-check", "--retries", "1", "--timeout", "15")  # fmt: skip
-_OTHER_HASH = "DO NOT MATCH THE HASHES"
+_OTHER_HASH, _NO_CONNECTION = "DO NOT MATCH THE HASHES", "connection broken by"
 
 
 @models.command("list", epilog="Example: parbake models list")
@@ -33,7 +33,7 @@ def show() -> None:
     """Show the models that parbake knows, what needs them, and whether they are installed."""
     table = Table("model", "file", "of the package", "MB", "needed by", "installed")
     for file in MODEL_FILES:
-        is_there = "yes" if installed(file) else "no"
+        is_there = "no" if installed(file) is None else "yes" if _is_right(file) else "damaged"
         table.add_row(file.model, file.name, file.distribution, str(file.size_mb), file.use, is_there)
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
@@ -110,5 +110,7 @@ def _reason(said: str) -> str:
     """What pip gave as its reason, in one line."""
     if _OTHER_HASH in said:
         return "what was offered has another hash than the lock; nothing was installed"
+    if _NO_CONNECTION in said:
+        return "no package index could be reached; see pip's own settings, such as PIP_INDEX_URL"
     lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.startswith("ERROR: ")]
     return lines[-1] if lines else (said.strip().splitlines() or ["it did not say why"])[-1]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from parbake.cli import ending
 from parbake.cli.files import must_be_writable
 from parbake.errors import BadInput
 from parbake.testing.simulation import campaign, play
@@ -35,6 +36,11 @@ def simulate(
     record: Annotated[Path | None, typer.Option(help="append the result to a file, as a line of JSON")] = None,
 ) -> None:
     """Play histories of servers, workers, clients and faults; exit 1 when any promise is broken."""
+    with ending.handling_signals():
+        _simulate(seeds, start, jobs, store, mutant=mutant, replay=replay, record=record)
+
+
+def _simulate(seeds: int, start: int, jobs: int, store: str, *, mutant: str, replay: str, record: Path | None) -> None:
     if replay:
         _replay(replay)
         return

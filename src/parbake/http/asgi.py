@@ -71,6 +71,8 @@ class HttpApp:
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)
+        self.on_started: Callable[[], None] | None = None
+        self.startup_failure: ParbakeError | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -85,8 +87,11 @@ class HttpApp:
             await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
             async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
                 await send({"type": "lifespan.startup.complete"})
+                if self.on_started is not None:
+                    self.on_started()
                 await receive()
         except ParbakeError as error:
+            self.startup_failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         await self.app.close()

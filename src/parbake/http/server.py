@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ from parbake.errors import MissingDependency, PortTaken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from parbake.http.asgi import HttpApp
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -29,14 +32,31 @@ def check_installed() -> None:
     _uvicorn()
 
 
-def run(application: Callable[..., Any], bound: socket.socket) -> None:
-    """Serve until interrupted."""
+def run(application: HttpApp, bound: socket.socket, *, started: Callable[[], None] | None = None) -> None:
+    """Serve until interrupted.
+
+    Args:
+        application: What answers.
+        bound: The socket that :func:`listen` returned.
+        started: Called once the app has started and requests are answered.
+
+    Raises:
+        ParbakeError: The app could not start, for example because its store cannot be opened.
+    """
     uvicorn = _uvicorn()
+    application.on_started = started
+    # What keeps the app from starting is raised below, and need not be logged as well.
+    logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
         application, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=False,
         timeout_graceful_shutdown=5,
     )  # fmt: skip
-    uvicorn.Server(config).run(sockets=[bound])
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    except SystemExit:
+        if application.startup_failure is not None:
+            raise application.startup_failure from None
+        raise
 
 
 def _uvicorn() -> Any:

@@ -137,10 +137,8 @@ class BatchLane:
         Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
         """
         chain = self.chain(plan)
-        if keys is not None and len(chain) > 1:
-            raise BadInput(
-                f"{plan.name} is promoted together with what is built from it; keys cannot be chosen", field="keys"
-            )
+        if keys is not None and isinstance(plan.task, ModelTask):
+            raise BadInput(f"{plan.name} is a model: it has no keys to choose from", field="keys")
         if keys is None and await self.is_idle(plan):
             raise BadInput(
                 f"{plan.name}: the plan that it follows computes nothing ahead; adopt another, or name the keys",

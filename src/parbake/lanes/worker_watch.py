@@ -19,28 +19,36 @@ from parbake.validation import one_line
 
 WorkerSetting = Literal["required", "expected", "none"]
 LOOK_S = 1.0
+FIRST_LOOK_S = 5.0
+"""A server that has just started shows a worker as silent after this; whoever lives reports every second."""
 _log = logging.getLogger("parbake.workers")
 
 
 class WorkerState(msgspec.Struct, frozen=True):
     """What is known of the workers of a store.
 
-    ``has_reported`` says whether any ever has; ``alive`` how many are now; ``silence_s`` for how many seconds none was
-    heard, at most since this process began to look.
+    ``has_reported`` says whether any ever has; ``heard`` how many this process hears now; ``silence_s`` for how many
+    seconds it has heard none, at most since it began to look; ``limit_s`` how long that may be.
     """
 
     has_reported: bool
-    alive: int
+    heard: int
     silence_s: float
+    limit_s: float = SILENT_S
 
     @property
     def trouble(self) -> str:
         """What is wrong, in one sentence; empty where nothing is."""
         if not self.has_reported:
             return "no worker has reported"
-        if self.silence_s > SILENT_S:
+        if self.silence_s > self.limit_s:
             return f"no worker has reported for {humanize(self.silence_s)}"
         return ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether workers that were there have not been heard for long enough to alert somebody."""
+        return self.has_reported and self.silence_s > SILENT_S
 
 
 class WorkerWatch:
@@ -71,18 +79,18 @@ class WorkerWatch:
         """Read the store, and note for the metrics what is there."""
         known = await self._board.read()
         self._pulse.observe(known.beats)
-        state = WorkerState(bool(known.first_at), len(self._pulse.alive()), self._pulse.silence_s())
-        self._counters.workers = state.alive
+        limit_s = SILENT_S if self._pulse.has_moved else FIRST_LOOK_S
+        state = WorkerState(bool(known.first_at), len(self._pulse.heard()), self._pulse.silence_s(), limit_s)
+        self._counters.workers = state.heard
         self._counters.worker_silence_s = state.silence_s
         return state
 
     async def check(self) -> None:
         """Look, and tell the owners what changed; of several servers one does."""
         state = await self.look()
-        is_silent = state.has_reported and bool(state.trouble)
-        if await self._told.read() == is_silent or not state.has_reported:
-            return
-        if not await self._take_turn(is_silent=is_silent):
+        is_silent = state.is_silent
+        is_news = is_silent or state.heard  # before one was heard or missed for long enough, nobody knows
+        if not is_news or await self._told.read() == is_silent or not await self._take_turn(is_silent=is_silent):
             return
         kind = "worker_silent" if is_silent else "worker_back"
         message = (

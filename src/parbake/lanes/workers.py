@@ -23,6 +23,7 @@ from parbake.validation import one_line
 
 BEAT_S = 1.0
 SILENT_S = 15.0
+LEAVE_S = 2.0
 FORGOTTEN_S = 600.0
 """A worker that was killed stays listed as silent for this long, and is then forgotten."""
 _log = logging.getLogger("parbake.workers")
@@ -40,6 +41,7 @@ class Pulse:
     """Which counts have moved lately, as one process sees it; seconds are of the running loop's clock."""
 
     _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _moved: set[str] = field(default_factory=set)
     _since: float | None = None
     _moved_at: float | None = None
 
@@ -50,18 +52,30 @@ class Pulse:
         for name, count in beats.items():
             if name not in self._seen or self._seen[name][0] != count:
                 self._seen[name] = count, now
-                self._moved_at = self._moved_at if is_first_look else now  # at first, nobody knows since when it is so
+                if not is_first_look:  # at first, nobody knows since when it is so
+                    self._moved.add(name)
+                    self._moved_at = now
         for name in self._seen.keys() - beats.keys():
             del self._seen[name]
+            self._moved.discard(name)
 
     def unmoved_s(self, name: str) -> float:
         """For how long a worker's count has not moved since it was first looked at; 0 for one that is new."""
         now = monotonic()
         return now - self._seen.get(name, (0, now))[1]
 
-    def alive(self) -> list[str]:
+    def maybe_alive(self) -> list[str]:
         """The workers whose count moved within the limit, or was first seen within it."""
         return [name for name in self._seen if self.unmoved_s(name) <= SILENT_S]
+
+    def heard(self) -> list[str]:
+        """The workers whose count was seen to move within the limit."""
+        return [name for name in self.maybe_alive() if name in self._moved]
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether any count was ever seen to move."""
+        return self._moved_at is not None
 
     def silence_s(self) -> float:
         """For how long no count has moved; at most for as long as this process has looked."""
@@ -83,7 +97,7 @@ class WorkerBoard:
     @property
     def has_others(self) -> bool:
         """Whether another worker was alive at the last look."""
-        return any(name != self._name for name in self._pulse.alive())
+        return any(name != self._name for name in self._pulse.maybe_alive())
 
     async def read(self) -> Workers:
         """What the store knows now."""
@@ -129,7 +143,8 @@ class WorkerBoard:
                 await asyncio.sleep(BEAT_S)
         finally:
             try:
-                await self.leave()
+                async with asyncio.timeout(LEAVE_S):
+                    await self.leave()
             except Exception as error:  # noqa: BLE001 - what cannot be removed is forgotten after a while
                 _log.info("this worker could not sign off: %s", one_line(error))
 

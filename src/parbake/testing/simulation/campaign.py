@@ -5,7 +5,11 @@ from __future__ import annotations
 import gc
 import itertools
 import multiprocessing
+import multiprocessing.connection
+import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 
@@ -103,13 +107,27 @@ def first_kill(kind: str, seeds: Sequence[int], *, jobs: int, mutant: str) -> tu
     return seed - seeds[0] + 1, violation
 
 
+def _end_with_parent() -> None:
+    """End this process with the one that started it, however that ends; an interruption is that one's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel] if parent else [])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parbake-parent-watch", daemon=True).start()
+
+
 def _chunks(kind: str, seeds: Sequence[int], jobs: int, mutant: str) -> Iterator[list[History]]:
     parts = [seeds[start : start + CHUNK] for start in range(0, len(seeds), CHUNK)]
     if jobs == 1:
         yield from (_play_some(kind, part, mutant) for part in parts)
         return
     start_method = "fork" if sys.platform == "linux" else "spawn"
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context(start_method)) as pool:
+    context = multiprocessing.get_context(start_method)
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_end_with_parent) as pool:
         waiting = iter(parts)
         running = {pool.submit(_play_some, kind, part, mutant) for part in itertools.islice(waiting, 2 * jobs)}
         try:

@@ -6,6 +6,7 @@ import asyncio
 import contextvars
 import heapq
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
@@ -165,11 +166,16 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     loop.set_task_factory(_owned)  # type: ignore[arg-type]  # the protocol wants a generic task
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(main())
+        try:
+            return loop.run_until_complete(main())
+        finally:
+            if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):  # who interrupts wants no cleaning up
+                left = asyncio.all_tasks(loop)
+                for task in left:
+                    task.cancel()
+                loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+                loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()
 
