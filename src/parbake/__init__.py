@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from parbake.artifact import Stamp
+from parbake.cause import Cause, Reason
 from parbake.cloudevents import CloudEvent
 from parbake.contract import (
     Exponential,
@@ -124,13 +125,13 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
-    "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
+    "Cause", "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
     "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates", "Generation",
     "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear",
     "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
     "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource",
-    "Prices", "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Recompute", "Refine",
-    "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
+    "Prices", "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Reason", "Recompute",
+    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
     "RunInProgress", "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps",
     "StoreError", "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value",
     "Verdict", "View", "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "json_response", "listen",

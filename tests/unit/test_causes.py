@@ -28,8 +28,10 @@ KILLED = [
     Cause.TAG_CHANGED, Cause.BELOW_FLOOR, Cause.INCARNATION_LOST, Cause.VALID_UNTIL_PASSED, Cause.GENERATION_WITHDRAWN,
     Cause.INPUT_WITHDRAWN, Cause.MODEL_REPLACED, Cause.QUARANTINED, Cause.BEFORE_CLEARING, Cause.FROM_THE_FUTURE,
 ]  # fmt: skip
-STORED = [*KILLED, *OVERDUE, *UNTRUSTED, Cause.REFRESH_PENDING, Cause.CONFIDENCE_FALLEN, Cause.NEVER_COMPUTED,
-          Cause.ABSENT]  # fmt: skip
+STORED = [
+    *KILLED, *sorted(OVERDUE), *sorted(UNTRUSTED), Cause.REFRESH_PENDING, Cause.CONFIDENCE_FALLEN, Cause.NEVER_COMPUTED,
+    Cause.ABSENT,
+]  # fmt: skip
 ELSEWHERE = {Cause.OFF, Cause.COMPUTE_FAILED, Cause.BUDGET_EXCEEDED, Cause.INPUT_MISSING}
 """Causes that no stored record has; each has a test of its own below."""
 

@@ -14,7 +14,7 @@ from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
-from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
+from parbake.testing.simulation.tasks import KEYS, OFFERS, SERVED, model_run, rows_run, tasks
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 READERS = {
     "policy": ["note", "note", "digest", "strict", "page"],
     "product": ["soft", "loose", "strict", "ranked", "page"],
-    "offer": ["offer", "page"],
+    OFFERS: ["offer", "page"],
     "taste": ["ranked", "page"],
     "memo": ["memo"],
 }
 """Tasks that read a family, directly or through others."""
-ENTITIES = [f"{family}/{key}" for family in ("policy", "product", "offer", "taste", "memo") for key in KEYS]
+ENTITIES = [f"{family}/{key}" for family in ("policy", "product", OFFERS, "taste", "memo") for key in KEYS]
 
 
 class Clients:
@@ -161,7 +161,7 @@ class Clients:
         """A change just before its feed goes down, read around the moment from which the feed is not trusted."""
         if "feed_down" not in self.world.faults.kinds:
             return
-        subject = self.world.rng.choice([e for e in ENTITIES if e.partition("/")[0] in {"policy", "offer", "product"}])
+        subject = self.world.rng.choice([e for e in ENTITIES if e.partition("/")[0] in {"policy", OFFERS, "product"}])
         await self._read_one_of(subject)
         self.world.commit(subject, "changed")
         async with self.world.faults.silence(self.world.truth_of(subject)):

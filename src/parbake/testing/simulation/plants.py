@@ -35,6 +35,16 @@ def no_fence(stack: ExitStack) -> None:
 
 
 @mutant
+def reasons_read_as_words(stack: ExitStack) -> None:
+    """Whether a value is only late is told by the first word of a sentence, which may be the name of a family."""
+
+    def by_words(self: Judgement) -> bool:
+        return self.verdict is Verdict.STALE and str(self.reason).startswith(("past", "confidence"))
+
+    stack.enter_context(mock.patch.object(Judgement, "is_overdue", property(by_words)))
+
+
+@mutant
 def lease_ignored(stack: ExitStack) -> None:
     """A lease is taken, whoever holds it."""
 

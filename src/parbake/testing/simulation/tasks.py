@@ -23,7 +23,9 @@ from parbake.testing.simulation.truth import VALID_S, Records, Shelf
 
 EPOCH = 1_800_000_000.0
 """What true clocks show at virtual second 0."""
-KEYS = ("a", "b")
+KEYS = ("past", "unknown")
+OFFERS = "confidence"
+"""The family of what runs out. It and the keys are called like the first words of reasons, which must not matter."""
 FOREVER = 1e12
 tasks = Registry()
 current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
@@ -179,14 +181,14 @@ async def memo(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     return merged([], {f"memo/{key}": fact.version})
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("offer")], fallback_if_stale=Recompute(), owner="sim")
+@tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
 async def offer(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Value[Made]:
     """A value that holds until the next full slot of time."""
     pace.computing("offer", key)
     until = (pace.now() // VALID_S + 1) * VALID_S
-    fact = shelf.fact(f"offer/{key}")
+    fact = shelf.fact(f"{OFFERS}/{key}")
     await pace.breathe()
-    made = merged([], {f"offer/{key}": fact.version})
+    made = merged([], {f"{OFFERS}/{key}": fact.version})
     return Value(msgspec.structs.replace(made, until=until), valid_until=EPOCH + until)
 
 
@@ -257,10 +259,10 @@ FENCED: dict[str, frozenset[str]] = {
     "soft": frozenset(),
     "loose": frozenset(),
     "strict": frozenset({"policy", "product"}),
-    "offer": frozenset({"offer"}),
+    "offer": frozenset({OFFERS}),
     "weights": frozenset(),
     "ranked": frozenset({"product"}),
-    "page": frozenset({"policy", "product", "offer"}),
+    "page": frozenset({"policy", "product", OFFERS}),
 }
 """The families that each task's values are fenced by: what it declares, and what it inherits from its inputs."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
 
 VALID_S = 2.5
-"""How long a version of the family ``offer`` holds, in virtual seconds."""
+"""How long a version of an offer holds, in virtual seconds."""
 
 
 class Fact(msgspec.Struct, frozen=True):

@@ -23,7 +23,7 @@ from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
 from parbake.testing.simulation.process import Process
-from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run
+from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, OFFERS, SERVED, current_run
 from parbake.testing.simulation.truth import Row, Truth
 
 StoreModel = Literal["embedded", "snapshot", "single"]
@@ -80,8 +80,8 @@ class World:
         self.began: dict[int, int] = {}
         self.policies = Truth("policies", {"policy": KEYS}, told=["policy"])
         self.replayable = self.rng.random() < 0.6
-        told = ["product", "offer", "taste", *(["memo"] if self.replayable else [])]
-        self.shop = Truth("shop", dict.fromkeys(("product", "offer", "taste", "memo"), KEYS), told=told)
+        told = ["product", OFFERS, "taste", *(["memo"] if self.replayable else [])]
+        self.shop = Truth("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
         self.truths = (self.policies, self.shop)
         self.acked_to = {truth.name: 0 for truth in self.truths}
         self.oracle = Oracle(self)
@@ -201,7 +201,7 @@ class World:
     async def _read_healed(self, process: Process, task: str, key: str, *, must_hit: bool) -> None:
         hits, reads = self.oracle.tally.hits, self.oracle.tally.reads
         await process.run(self.clients.read(process, task, key))
-        has_run_out = "offer" in FENCED[task]
+        has_run_out = OFFERS in FENCED[task]
         if self.oracle.tally.reads == reads:
             self.oracle.violate("I5 liveness", f"{task}({key}) cannot be read on {process.name} after all healed")
         elif must_hit and self.oracle.tally.hits == hits and not has_run_out:
