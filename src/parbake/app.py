@@ -54,6 +54,7 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
+from parbake.serving.calling import check_call, live_values
 from parbake.serving.warm import Step
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
@@ -161,6 +162,7 @@ class App:
         request = scope.current()
         started = 0.0 if request is None else time.perf_counter()
         engine = self.engine
+        check_call(task, args, kwargs)
         plan = engine.artifacts.get(task)
         acks = NO_ACKS if request is None else request.acks
         served = None if plan is None else engine.resolver.serve_now(plan, args[0], acks)
@@ -182,11 +184,9 @@ class App:
             context = asked_within(scope.current())
             return (await engine.resolver.serve(plan, plan.keys.check(args[0]), context)).served
         if isinstance(task, Refine):
-            names = [p.name for p in task.parameters[1:]]
-            return await engine.realtime.refine(task, args[0], {**dict(zip(names, args[1:], strict=False)), **kwargs})
+            return await engine.realtime.refine(task, args[0], live_values(task, args[1:], kwargs))
         if isinstance(task, LiveTask):
-            names = [p.name for p in task.parameters]
-            return await engine.realtime.live(task, {**dict(zip(names, args, strict=False)), **kwargs})
+            return await engine.realtime.live(task, live_values(task, args, kwargs))
         raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
 
     async def model(self, task: ModelTask[V]) -> V:

@@ -7,7 +7,8 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
-from parbake.contract import Curve, Every, Fallback, Invalidation, Use, fitted, make_contract
+from parbake.contract import Curve, Every, Fallback, Invalidation, Use, fitted
+from parbake.contract_checks import check_schedule, make_contract
 from parbake.duration import Duration, seconds
 from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.gates import Gates
@@ -149,6 +150,7 @@ class Registry:
         ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
         unless what is stored may be served. It binds nothing.
         """
+        check_schedule(refresh)
         contract = make_contract(
             freshness_sla=freshness_sla,
             invalidated_by=invalidated_by,
@@ -191,6 +193,7 @@ class Registry:
 
         ``gates`` and ``retention`` are as for :meth:`artifact`.
         """
+        check_schedule(refresh)
         if refresh.planned:
             raise ContractError("a model has one value, not keys to choose from: declare every(...)", field="refresh")
         contract = make_contract(
@@ -343,6 +346,11 @@ def _check_artifact(task: Artifact[Any, Any]) -> None:
     _check_kinds(task)
     check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name)
     _check_use(task)
+    if task.schedule is not None and not task.schedule.planned and task.list_keys is None:
+        raise ContractError(
+            f"{task.name}: refresh=pb.every(...) needs keys=, a function that lists the keys to compute ahead",
+            field="keys",
+        )
     if task.revalidates and task.batched:
         raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
 

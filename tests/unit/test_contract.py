@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 import parbake as pb
 from parbake.cause import Cause, Reason
-from parbake.contract import Contract, judge, make_contract
+from parbake.contract import Contract, judge
+from parbake.contract_checks import make_contract
 
 
 def contract(**changes):

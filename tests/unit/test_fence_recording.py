@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import parbake as pb
 from parbake.artifact import Built, Meta, Record, Stamp, Tags
-from parbake.contract import make_contract
+from parbake.contract_checks import make_contract
 from parbake.errors import BadInput
 from parbake.fence.recording import MAX_TAGS, Recording
 from parbake.fence.tags import family, raised_by
