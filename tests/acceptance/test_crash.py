@@ -124,7 +124,7 @@ def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None
             (time.time(),),
         )
     assert eventually(lambda: "77 days" in server.chat(QUESTION).text)
-    assert server.client.get("/readyz").status_code == 200
+    assert eventually(lambda: server.client.get("/readyz").status_code == 200)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="observes system calls through /proc")

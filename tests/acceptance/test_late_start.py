@@ -25,7 +25,7 @@ def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluste
     """Ten days later the server is ready for less than 5 s and answers any question; a worker refreshes behind."""
     cluster.clock.advance(10 * DAYS)
     server = cluster.server()
-    assert server.client.get("/readyz").status_code == 200
+    assert eventually(lambda: server.client.get("/readyz").status_code == 200)
     assert cost_of(server.popen.pid) < 5
     for message in (QUESTION, "Recommend me a book", "What is popular?", "What promotions do you have?", "hello"):
         assert server.chat(message, user="u00003").text

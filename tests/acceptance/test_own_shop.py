@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from cluster import Cluster, Server
-from tests.waiting import HANGS_S
+from tests.waiting import HANGS_S, eventually
 
 DATA = Path(os.environ.get("PARBAKE_DATA") or Path(__file__).parents[3] / "shared" / "data") / "tau_retail"
 AGENT_WORDS = ("you should", "authenticate", "tool", "human agent", "explicit", "cautious", "database", "one user")
@@ -89,4 +89,4 @@ def test_tasks_without_inputs_say_why_they_are_off(server: Server) -> None:
     assert "no timestamps" in rows["trending"]
     assert "no reviews" in rows["review_summaries"]
     assert "no query log" in rows["intent_head"]
-    assert server.client.get("/readyz").status_code == 200
+    assert eventually(lambda: server.client.get("/readyz").status_code == 200)

@@ -7,6 +7,8 @@ import re
 import sqlite3
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 
 import pytest
 from tests.waiting import HANGS_S, eventually
@@ -93,7 +95,17 @@ def servers(tmp_path_factory):
             told = folder / f"log{n}"
             found = eventually(lambda told=told: re.search(r"http://[\d.:]+", told.read_text()))
             urls.append(found[0])
+            eventually(lambda url=found[0]: is_ready(url))
         yield folder, urls
+
+
+def is_ready(url):
+    """Whether a server may be sent requests."""
+    try:
+        with urllib.request.urlopen(url + "/readyz", timeout=HANGS_S):
+            return True
+    except urllib.error.HTTPError:
+        return False
 
 
 def run(folder, urls, *words):
