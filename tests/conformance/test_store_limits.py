@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from parbake.artifact import Stamp
+from parbake.cause import Cause, Reason
 from parbake.fence.check import killed_by
 from parbake.fence.control import SEQUENCE_LIMIT
 from parbake.ports import Change, Parked
@@ -56,7 +57,8 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
     assert log[-1] == ack.stamp
     assert len(log) == 5
     lookup = await embedded.read("t@1", b"k")
-    assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) == "policy/a changed"
+    killed = killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0)
+    assert killed == Reason(Cause.TAG_CHANGED, "policy/a")
     assert await embedded.write("t@1", b"other", make_record(ack.stamp), now=1.0)
     lookup = await embedded.read("t@1", b"other")
     assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None

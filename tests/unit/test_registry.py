@@ -26,6 +26,11 @@ def live(tasks, name="intent"):
     return tasks.live(why="needs the message")(fn)
 
 
+def two_keys() -> list[str]:
+    """List keys."""
+    return ["a", "b"]
+
+
 def artifact(tasks, name="base", **changes):
     """Declare an artifact that reads nothing."""
 
@@ -257,7 +262,7 @@ def test_result_types_are_unwrapped(tasks):
 
 def test_the_table_says_mode_lanes_and_what_could_be_precomputed(tasks):
     """Classification follows from the declaration."""
-    base = artifact(tasks, refresh=pb.every("20m"), fallback_if_stale=pb.ServeStale("1h"))
+    base = artifact(tasks, refresh=pb.every("20m"), keys=two_keys, fallback_if_stale=pb.ServeStale("1h"))
     used = artifact(tasks, "used", fallback_if_stale=pb.Use(base), invalidated_by=[pb.refresh("fact/{key}")])
 
     @tasks.refine(base, budget="150ms")
