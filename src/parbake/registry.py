@@ -99,7 +99,9 @@ class Registry:
         try:
             return self._tasks[name]
         except KeyError:
-            raise UnknownTask(f"no task is named {name[:80]!r}; GET /v1/tasks lists them", field="task") from None
+            raise UnknownTask(
+                f"no task is named {name[:80]!r}; 'parbake tasks' and GET /v1/tasks list them", field="task"
+            ) from None
 
     def merge(self, *others: Registry) -> Registry:
         """Return a new registry with the tasks of all; a name declared twice is an error."""

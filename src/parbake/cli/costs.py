@@ -53,12 +53,13 @@ def costs(
 
     rows, hours = asyncio.run(look())
     rows = summed(rows, by) if by else rows
+    as_parquet = None if parquet is None else _as_parquet(rows)  # what may be refused comes before the first file
     if csv is not None:
         write("csv", csv, _as_csv(rows))
     if focus is not None:
         write("focus", focus, as_csv(hours))
-    if parquet is not None:
-        write("parquet", parquet, _as_parquet(rows))
+    if parquet is not None and as_parquet is not None:
+        write("parquet", parquet, as_parquet)
     if book is EXAMPLE:
         typer.echo(f"prices: {book.source} (${book.cpu_hour} an hour); yours: --prices FILE")
     _show(rows)
