@@ -1,7 +1,9 @@
 """Reasons are data: what a family, a task or a key is called decides nothing."""
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from typing import NamedTuple
 
 import msgspec
@@ -251,8 +253,6 @@ async def test_a_base_that_cannot_be_refined_says_why():
 @pytest.mark.parametrize(("family", "kind"), [("pastry", "miss"), ("confidence", "miss")])
 async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
     """A change of a family that is called like an expiry is no expiry."""
-    import sqlite3
-
     tasks = pb.Registry()
 
     @tasks.artifact(
@@ -267,6 +267,6 @@ async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
     served = await app.serve(cake, "k")
     assert served.verdict is pb.Verdict.FRESH  # made anew: nothing outdated is served as late
     await app.close()
-    with sqlite3.connect(tmp_path / "ledger.db") as ledger:
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
         rows = ledger.execute("SELECT kind FROM spending WHERE kind IN ('miss', 'expire')").fetchall()
     assert {row[0] for row in rows} == {kind}
