@@ -180,10 +180,11 @@ def ask(url, body=None, *, method=None):
 
 
 def one_line(done, *parts):
-    """Check that a command failed with one plain line that has these parts."""
+    """Check that a command failed with one plain line that has these parts, and return the line."""
     said = done.stderr.strip()
     assert done.returncode not in (0, None), done.stdout + said
     assert len(said.splitlines()) == 1, said
     assert "Traceback" not in said
     for part in parts:
         assert part in said, said
+    return said

@@ -252,7 +252,7 @@ async def test_a_base_that_cannot_be_refined_says_why():
 
 @pytest.mark.parametrize(("family", "kind"), [("pastry", "miss"), ("confidence", "miss")])
 async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
-    """A change of a family that is called like an expiry is no expiry."""
+    """A change is booked as a miss, even where the name of its family begins like the sentence of an expiry."""
     tasks = pb.Registry()
 
     @tasks.artifact(
@@ -265,7 +265,7 @@ async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
     await app.serve(cake, "k")
     await app.touch(f"{family}/x")
     served = await app.serve(cake, "k")
-    assert served.verdict is pb.Verdict.FRESH  # made anew: nothing outdated is served as late
+    assert served.verdict is pb.Verdict.FRESH  # recomputed; the outdated value is not served
     await app.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger:
         rows = ledger.execute("SELECT kind FROM spending WHERE kind IN ('miss', 'expire')").fetchall()

@@ -80,7 +80,7 @@ def test_an_error_of_any_shape_that_the_local_model_reports_is_a_provider_error(
 
 @pytest.mark.parametrize("error", [json.JSONDecodeError("Expecting value", "{", 0), TimeoutError("slow"), OSError()])
 def test_whatever_the_engine_raises_is_a_provider_error(error):
-    """Text that is no JSON, and a timeout of the engine's own, come out as the local model's failure."""
+    """Invalid JSON and a timeout in the engine are reported as a failure of the local model."""
     with pytest.raises(pb.ProviderError, match="the local model failed"):
         stream(local(said("a"), error=error))
 
@@ -93,7 +93,7 @@ def test_a_local_reply_that_breaks_off_is_no_whole_reply():
 
 @pytest.mark.parametrize("usage", STRANGE_USAGE, ids=repr)
 def test_usage_of_a_strange_shape_counts_as_not_reported(usage):
-    """A reply is not lost for its bill: a member that is no whole number stays absent."""
+    """A malformed token count does not fail the reply; that count is ``None``."""
     deltas = stream(local(said("a"), END | {"usage": usage}))
     assert [delta.text for delta in deltas] == ["a", ""]
     assert deltas[-1].usage == pb.Usage()
@@ -204,7 +204,7 @@ def test_a_hosted_reply_over_http_is_its_text_and_its_usage():
     ids=repr,
 )
 def test_a_malformed_event_of_an_endpoint_is_a_provider_error(data):
-    """An event that is no JSON, no text or no chunk ends the reply with an error that names the provider."""
+    """A malformed event ends the reply with an error that names the provider."""
     assert failure(event(said("a")), event(data), event(END), DONE)
 
 

@@ -93,6 +93,10 @@ async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
         generation = await app.generation(app.tasks["train"])
         kept = app.engine.resolver.models._kept
         await until(lambda: (app.engine.plans["train"].ref, generation) in kept)
+        decoded = []
+        monkeypatch.setattr(app.engine.plans["train"], "decode", decoded.append)
+        assert (await app.serve(app.tasks["length"], words=["a"])).unwrap() == 3
+        assert decoded == []
     await app.close()
 
 

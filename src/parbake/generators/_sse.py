@@ -19,7 +19,7 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def usage_of(reported: Any) -> Usage:
-    """What an engine reported; what it left out, or what is no whole number, stays ``None``."""
+    """Read the token counts that an engine reported; a count that is missing or not a whole number is ``None``."""
     bill = _mapping(reported)
     details = _mapping(bill.get("prompt_tokens_details"))
     return Usage(*map(_count, (bill.get("prompt_tokens"), bill.get("completion_tokens"), details.get("cached_tokens"))))
@@ -45,14 +45,14 @@ class Reply:
     def texts(self, chunk: Any) -> list[str]:
         """Return the pieces of text in a chunk; one without choices has none.
 
-        Raises :class:`ProviderError` where it is no chunk of a reply. The error does not quote the chunk.
+        Raises :class:`ProviderError` for a malformed chunk. The error does not quote the chunk.
         """
         document = self._object(chunk, "a chunk")
         if document.get("usage"):
             self.usage, self._is_whole = usage_of(document["usage"]), True
         choices = document.get("choices") or []
         if not isinstance(choices, list):
-            raise self._malformed("the choices of a chunk are no list")
+            raise self._malformed("the choices of a chunk are not a list")
         return [text for choice in choices if (text := self._text(self._object(choice, "a choice")))]
 
     def check_whole(self) -> None:
@@ -64,12 +64,12 @@ class Reply:
         self._is_whole = self._is_whole or bool(choice.get("finish_reason"))
         content = self._object(choice.get("delta") or {}, "a delta").get("content") or ""
         if not isinstance(content, str):
-            raise self._malformed("the content of a delta is no text")
+            raise self._malformed("the content of a delta is not text")
         return content
 
     def _object(self, value: Any, what: str) -> Mapping[str, Any]:
         if not isinstance(value, Mapping):
-            raise self._malformed(f"{what} is no JSON object")
+            raise self._malformed(f"{what} is not a JSON object")
         return value
 
     def _malformed(self, reason: str) -> ProviderError:

@@ -115,7 +115,7 @@ class OpenAIGenerator:
 
 
 def _document(chunk: Any) -> Any:
-    """The client's chunk as what was sent; the client hands out what is no chunk as it is."""
+    """Return the chunk as plain data; a malformed one is returned unchanged, as the client does."""
     return chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk
 
 
