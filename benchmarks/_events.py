@@ -37,7 +37,7 @@ async def commit(store: str, rate: int, seconds: float) -> None:
     """Commit until told to end; an event that is late is followed by the next at once."""
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
-    app = pb.App(pb.Registry(), store=store)
+    app = pb.App(pb.Registry(), store=store, open=["noise"])
     print("under way", flush=True)
     started, done = time.monotonic(), 0
     while not ended.is_set() and time.monotonic() - started < seconds:

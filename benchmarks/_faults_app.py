@@ -23,6 +23,8 @@ CONTRACT: dict[str, Any] = {
 class Facts(pb.View):
     """Versions by name."""
 
+    families = ("fact",)
+
     def version(self, name: str) -> int:
         """One version."""
         self.entity(f"fact/{name}")

@@ -63,7 +63,7 @@ def fdatasync(folder: Path, count: int = 300) -> Acks:
 
 async def acknowledge(store: str, floor: Floor, publishers: int) -> Acks:
     """So many publishers at once, each with a key of its own: commit, publish, and note the acknowledgement."""
-    app = pb.App(pb.Registry(), store=store)
+    app = pb.App(pb.Registry(), store=store, open=["fact"])
     await app.touch("fact/0")
     taken: list[float] = []
 
@@ -84,7 +84,7 @@ async def acknowledge(store: str, floor: Floor, publishers: int) -> Acks:
 async def observe(store: str, path: Path, seconds: float) -> Seen:
     """Publish at an even pace while two other processes read."""
     floor = Floor(path)
-    app = pb.App(pb.Registry(), store=store)
+    app = pb.App(pb.Registry(), store=store, open=["fact"])
     with readers(store, path, seconds) as seen:
         ends, number = time.monotonic() + seconds, 0
         while time.monotonic() < ends:

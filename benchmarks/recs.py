@@ -55,6 +55,9 @@ class Quiet:
     ) -> None:
         """See the tracker port."""
 
+    def unnamed(self, view: type[object], method: str) -> None:
+        """See the tracker port."""
+
 
 @contextlib.contextmanager
 def opened(source: pb.SqliteSource) -> Iterator[History]:
@@ -127,7 +130,9 @@ async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, 
     shelf = LiveShelf(shop)
     families = ("user", "product", "policy", "promotion", "reviews")
     source = pb.SqliteSource(shop, families=families, views=(History,))
-    app = pb.App(tasks, store=f"lmdb://{folder}/store", sources=[source], resources={LiveShelf: shelf})
+    app = pb.App(
+        tasks, store=f"lmdb://{folder}/store", sources=[source], open=["session"], resources={LiveShelf: shelf}
+    )
     await app.drain()
     for task in (trending, factors, reranker):
         run = await app.materialize(task)

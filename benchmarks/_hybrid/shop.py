@@ -32,6 +32,9 @@ class Quiet:
     ) -> None:
         """See the tracker port."""
 
+    def unnamed(self, view: type[object], method: str) -> None:
+        """See the tracker port."""
+
 
 def shop(*, products: int, shoppers: int) -> Data:
     """Generate a shop and read its log."""

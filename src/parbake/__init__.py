@@ -19,6 +19,7 @@ from parbake.contract import (
     Verdict,
     every,
     fence,
+    ignore,
     planned,
     refresh,
 )
@@ -134,6 +135,6 @@ __all__ = [
     "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
     "RunInProgress", "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps",
     "StoreError", "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value",
-    "Verdict", "View", "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "json_response", "listen",
-    "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "Verdict", "View", "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response",
+    "listen", "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from parbake.arguments import check_batch, check_kept, checked_windows, priced, sinks, worker_setting
+from parbake.arguments import check_batch, check_kept, checked_windows, families, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
@@ -74,7 +74,21 @@ _log = logging.getLogger("parbake.app")
 
 
 class App:
-    """Tasks with a store, sources and resources: serves, ingests, materializes."""
+    """Tasks with a store, sources and resources: serves, ingests, materializes.
+
+    ``store`` is a URL or a store; ``events`` are further sources of events, or their URLs
+    (``kafka://host:9092/topic?families=policy``); ``open`` are the tag families that no source tells of, because events
+    over HTTP or ``touch`` do; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is the path
+    of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted; ``off`` maps the tasks
+    that cannot run here to the reason; ``journal`` is where rollbacks are logged outside the store (a path, or a
+    journal); ``replayable`` promises that every change is told by some source's outbox. With both, what is stored
+    outlives a loss of the store's last writes; otherwise it is discarded then. ``executor`` computes batch runs in
+    other processes; ``throttle`` says how much they may slow requests down (``None``: as much as they do).
+    ``off_peak`` are the windows of the day (``"22:00-06:00"``, in ``zone``) in which they should run; without any they
+    are learned from the ledger. ``book`` is a dated cost book, or its path, that costs and triggers are priced by. A
+    server is not ready before a worker has reported with ``worker="required"``; it is degraded without one with
+    ``"expected"``.
+    """
 
     def __init__(
         self,
@@ -83,6 +97,7 @@ class App:
         store: str | Store = "memory://",
         sources: Sequence[Source] = (),
         events: Sequence[EventSource | Topic | str] = (),
+        open: Sequence[str] = (),  # noqa: A002 - what users write; the built-in function is not needed here
         resources: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
         ledger: str | Path | None = None,
@@ -100,25 +115,13 @@ class App:
         book: CostBook | str | PathLike[str] | None = None,
         worker: WorkerSetting = "expected",
     ) -> None:
-        """Nothing is opened until first use.
-
-        ``store`` is a URL or a store; ``events`` are further sources of events, or their URLs
-        (``kafka://host:9092/topic?families=policy``); ``resources`` maps a type to a client (or
-        :class:`parbake.Lazy`); ``ledger`` is the path of its SQLite file, none by default; a source unheard for
-        ``silence_limit`` is not trusted; ``off`` maps the tasks that cannot run here to the reason; ``journal`` is
-        where rollbacks are logged outside the store (a path, or a journal); ``replayable`` promises that every change
-        is told by some source's outbox. With both, what is stored outlives a loss of the store's last writes;
-        otherwise it is discarded then. ``executor`` computes batch runs in other processes; ``throttle`` says how
-        much they may slow requests down (``None``: as much as they do). ``off_peak`` are the windows of the day
-        (``"22:00-06:00"``, in ``zone``) in which they should run; without any they are learned from the ledger.
-        ``book`` is a dated cost book, or its path, that costs and triggers are priced by. A server is not ready before
-        a worker has reported with ``worker="required"``; it is degraded without one with ``"expected"``.
-        """
+        """Check and keep the parts; nothing is opened until first use."""
         check_kept(store, ledger)
         self.tasks = tasks
         self.store_url = store
         self.sources = tuple(sources)
         self.events = tuple(events)
+        self.open = families(open)
         self.resources = dict(resources or {})
         self.clock: Clock = clock or SystemClock()
         self.ledger_path = Path(ledger) if ledger else None
@@ -212,7 +215,10 @@ class App:
         return await self.engine.ingest.publish(events)
 
     async def touch(self, *tags: str) -> Ack:
-        """Raise tags after your own commit; returns once that is durable."""
+        """Raise tags after your own commit; returns once that is durable.
+
+        Raises :class:`BadInput` for a tag whose family no task, source or ``open=`` of this app declares.
+        """
         return await self.engine.ingest.touch(tags)
 
     async def drain(self) -> Ack | None:

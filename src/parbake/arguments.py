@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from parbake.costs import EXAMPLE, CostBook, read_book
 from parbake.errors import BadInput
+from parbake.fence.tags import check_tag, family
 from parbake.lanes.throttle import Throttle
 from parbake.lanes.worker_watch import WorkerSetting
 from parbake.planner.windows import Declared, declared
@@ -36,6 +37,18 @@ def sinks(alerts: Any) -> tuple[AlertSink, ...]:
     found = tuple(alerts)
     for sink in found:
         check_object(sink, "send", field="alerts", error=BadInput, expected=expected)
+    return found
+
+
+def families(names: Any) -> tuple[str, ...]:
+    """The tag families of ``open=``; raises :class:`BadInput` for what is not a list of families."""
+    if isinstance(names, str | bytes) or not isinstance(names, Iterable):
+        raise BadInput(f"open={names!r}: expected a list of tag families, such as ['policy']", field="open")
+    found = tuple(names)
+    for name in found:
+        if not isinstance(name, str) or family(name) != name:
+            raise BadInput(f"open holds {name!r}, which is not a tag family: write 'policy'", field="open")
+        check_tag(name, field="open")
     return found
 
 

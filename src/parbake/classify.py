@@ -51,8 +51,8 @@ def _refresh(task: Task) -> str:
     if task.schedule:
         every = f"every {humanize(task.schedule.period_s)}" + (" off-peak" if task.schedule.off_peak else "")
         parts.append(f"as planned, {every}" if task.schedule.planned else every)
-    if task.contract.invalidated_by:
-        parts.append("on " + ", ".join(dict.fromkeys(i.family for i in task.contract.invalidated_by)) + " event")
+    if task.contract.binding:
+        parts.append("on " + ", ".join(dict.fromkeys(i.family for i in task.contract.binding)) + " event")
     return " or ".join(parts) or "on demand"
 
 

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -37,11 +38,15 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invalidation:
-    """One item of ``invalidated_by``: a tag family or a tag template, and how strongly it binds."""
+    """One item of ``invalidated_by``: a tag family or a tag template, and how strongly it binds.
+
+    An item that ignores a family binds nothing, and says why in ``reason``.
+    """
 
     template: str
-    strength: Literal["fence", "refresh"]
+    strength: Literal["fence", "refresh", "ignore"]
     debounce_s: float = 0.2
+    reason: str = ""
 
     @property
     def family(self) -> str:
@@ -62,6 +67,15 @@ def fence(tag: str) -> Invalidation:
 def refresh(tag: str, *, debounce: Duration = "200ms") -> Invalidation:
     """Recompute soon after a change of ``tag``; until then serve the old value, marked ``degraded``."""
     return Invalidation(tag, "refresh", seconds(debounce, field="debounce"))
+
+
+def ignore(family: str, reason: str) -> Invalidation:
+    """Say that a change of what the task itself reads of ``family`` does not outdate its value, and why.
+
+    Only the task's own reads are ignored. What its inputs are fenced by fences this task too, and a task that reads
+    this one may still fence the family.
+    """
+    return Invalidation(family, "ignore", reason=reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +168,7 @@ class Steps:
 Curve = Exponential | Linear | Steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Contract:
     """What a stored artifact promises. Durations are seconds."""
 
@@ -164,10 +178,24 @@ class Contract:
     owner: str
     confidence: Curve | None = None
 
+    @cached_property
+    def binding(self) -> tuple[Invalidation, ...]:
+        """The fences and refreshes: what can outdate a value."""
+        return tuple(item for item in self.invalidated_by if item.strength != "ignore")
+
+    @cached_property
+    def declared(self) -> frozenset[str]:
+        """Every family that the contract names, ignored ones included."""
+        return frozenset(item.family for item in self.invalidated_by)
+
     def strength(self, family: str) -> str | None:
         """How strongly a tag family binds this task: ``"fence"``, ``"refresh"``, or not at all."""
-        found = [item.strength for item in self.invalidated_by if item.family == family]
+        found = [item.strength for item in self.binding if item.family == family]
         return "fence" if "fence" in found else (found[0] if found else None)
+
+    def accounts_for(self, family: str) -> bool:
+        """Whether reads of a family need no tag of their own: it is ignored, or a template names what is read."""
+        return any(i.family == family and (i.strength == "ignore" or i.is_template) for i in self.invalidated_by)
 
 
 @dataclass(frozen=True, slots=True)

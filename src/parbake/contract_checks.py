@@ -41,6 +41,7 @@ def make_contract(
     contract = Contract(
         seconds(freshness_sla, field="freshness_sla"), tuple(invalidated_by), fallback_if_stale, owner, confidence
     )
+    _check_once(contract.invalidated_by)
     _lint_fields(contract)
     if schedule is not None and contract.freshness_sla_s < schedule.period_s + schedule.budget_s:
         needed = humanize(schedule.period_s + schedule.budget_s)
@@ -104,7 +105,7 @@ def _check_types(invalidated_by: Any, fallback_if_stale: Any, owner: Any, confid
 
 
 def check_invalidations(items: Any) -> None:
-    """Raise :class:`ContractError` unless ``invalidated_by`` is a list of fences and refreshes."""
+    """Raise :class:`ContractError` unless ``invalidated_by`` is a list of fences, refreshes and ignored families."""
     if isinstance(items, Invalidation):
         form = f"[pb.{items.strength}({items.template!r})]"
         raise ContractError(f"invalidated_by is one item: write a list, {form}", field="invalidated_by")
@@ -115,9 +116,33 @@ def check_invalidations(items: Any) -> None:
         )
     for item in items:
         if isinstance(item, Invalidation):
+            _check_ignored(item)
             continue
         form = f"pb.fence({item!r}) or pb.refresh({item!r})" if isinstance(item, str) else "pb.fence('policy')"
         raise ContractError(f"invalidated_by holds {item!r}: write {form}", field="invalidated_by")
+
+
+def _check_ignored(item: Invalidation) -> None:
+    """A family is ignored as a whole, and for a reason that somebody can weigh later."""
+    if item.strength != "ignore":
+        return
+    form = f"pb.ignore({item.family!r}, 'why a change of it does not matter here')"
+    if item.is_template:
+        raise ContractError(f"pb.ignore({item.template!r}, ...) names an entity: write {form}", field="invalidated_by")
+    if not isinstance(item.reason, str) or not item.reason.strip():
+        raise ContractError(f"pb.ignore({item.family!r}, ...) has no reason: write {form}", field="invalidated_by")
+
+
+def _check_once(items: Sequence[Invalidation]) -> None:
+    """A family cannot be both ignored and minded."""
+    ignored = {item.family for item in items if item.strength == "ignore"}
+    for item in items:
+        if item.strength != "ignore" and item.family in ignored:
+            raise ContractError(
+                f"invalidated_by both ignores {item.family!r} and holds pb.{item.strength}({item.template!r}): "
+                "keep one of them",
+                field="invalidated_by",
+            )
 
 
 def check_fallback(fallback: Any) -> None:

@@ -28,6 +28,7 @@ from parbake.lanes.workers import WorkerBoard
 from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
+from parbake.serving.coverage import check_told, check_views, minded
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
@@ -47,6 +48,8 @@ class Engine:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
         self.store = _opened_store(app)
         self.clock = app.clock
+        for task in app.tasks:
+            check_views(task)
         watched = watched_families(app.tasks)
         self.plans = {
             t.name: Plan(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
@@ -59,6 +62,8 @@ class Engine:
         app.tasks.check_complete()
         for task in app.tasks:
             self.binder.check(task)
+        if self.binder.heard:
+            check_told(app.tasks, {f for source in self.binder.heard for f in source.families} | set(app.open))
         self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
         self.hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
         self._open_serving(app)
@@ -86,7 +91,7 @@ class Engine:
         """What hears of changes."""
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
         heard = self.binder.heard
-        known = {f for source in heard for f in source.families} | {f for t in app.tasks for f in _families(t)}
+        known = {f for source in heard for f in source.families}.union(app.open, *map(_declared, app.tasks))
         everyone = [app.counters, *self.hooks]
         self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
         self.parking = Parking(self.store)
@@ -160,9 +165,6 @@ def _opened_store(app: App) -> Store:
     return store
 
 
-def _families(task: Task) -> list[str]:
-    """The families that a task's contract names."""
-    if not isinstance(task, Stored):
-        return []
-    wishes = task.prefetch if isinstance(task, Artifact) else ()
-    return [item.family for item in (*task.contract.invalidated_by, *wishes)]
+def _declared(task: Task) -> frozenset[str]:
+    """The families that a task names, ignored ones included."""
+    return minded(task) | task.contract.declared if isinstance(task, Stored) else frozenset()

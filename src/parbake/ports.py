@@ -282,6 +282,10 @@ class Tracker(Protocol):
         """A query was asked through a view, and found these rows."""
         ...
 
+    def unnamed(self, view: type[Any], method: str) -> None:
+        """A method of a view returned rows and named neither an entity nor a set that they belong to."""
+        ...
+
 
 class SourceEvent(msgspec.Struct, frozen=True):
     """One event of an ordered log, such as a row of an outbox.

@@ -13,7 +13,7 @@ async def main():
 
 asyncio.run(main())
 """
-STORES = "import parbake as pb; pb.App(pb.Registry(), store='{url}').sync.touch('a/b')"
+STORES = "import parbake as pb; pb.App(pb.Registry(), store='{url}', open=['a']).sync.touch('a/b')"
 KAFKA = f"""
 import asyncio
 import parbake as pb

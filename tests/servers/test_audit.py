@@ -27,6 +27,8 @@ HERE = Path(__file__).parent
 class Facts(pb.View):
     """Versions by name."""
 
+    families = ("fact",)
+
     def version(self, name):
         """One version."""
         self.entity(f"fact/{name}")

@@ -14,6 +14,8 @@ Asin = NewType("Asin", str)
 class History(pb.View):
     """A view of purchases."""
 
+    families = ("user",)
+
     def bought(self, user: UserId) -> list[Asin]:
         self.entity(f"user/{user}")
         return [row[0] for row in self.rows("SELECT asin FROM purchase WHERE user = :user", user=user)]

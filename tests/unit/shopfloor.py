@@ -10,6 +10,8 @@ from parbake.testing import FakeClock
 class Facts(pb.View):
     """Values by name, each an entity of the family ``fact``."""
 
+    families = ("fact",)
+
     def get(self, name):
         """One value, or ``None``."""
         self.entity(f"fact/{name}")

@@ -261,7 +261,7 @@ async def test_progress_and_absent_rows_are_counted(world):
     """A batched function's missing keys are stored as absent; progress reaches the total."""
     tasks, seen = pb.Registry(), []
 
-    @tasks.artifact(**contract(invalidated_by=[], chunk=2))
+    @tasks.artifact(**contract(chunk=2))
     def word(keys: pb.Keys[str], *, facts: pb.Source[Facts]) -> dict[str, str]:
         return {key: key for key in keys if key != "none"}
 

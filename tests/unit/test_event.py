@@ -242,7 +242,7 @@ class Many:
                 raise ValueError("broken")
             return {key: facts.get(key) for key in keys}
 
-        self.fact, self.app = fact, world.app(tasks)
+        self.fact, self.app = fact, world.app(tasks, open=["session"])
 
     async def warm(self, world):
         """Store three values and forget the calls."""

@@ -8,7 +8,7 @@ import parbake as pb
 from parbake.artifact import Built, Meta, Record, Stamp, Tags
 from parbake.contract_checks import make_contract
 from parbake.errors import BadInput
-from parbake.fence.recording import MAX_TAGS, Recording
+from parbake.fence.recording import MAX_TAGS, Reach, Recording
 from parbake.fence.tags import family, raised_by
 
 OWN = Stamp(1, 7)
@@ -43,11 +43,12 @@ def test_reads_are_bound_by_declared_strength():
     assert dict(tags.refreshes) == {"user/7": OWN.pack(), "user": OWN.pack()}
 
 
-def test_a_template_replaces_what_was_recorded():
-    """A family spelled out per key is bound by the key alone."""
+def test_a_template_adds_to_what_was_recorded():
+    """A family spelled out per key is bound by the key, and by the other entities that a view read."""
     recording = Recording(OWN)
     recording.entity("user/8")
-    assert set(recording.seal(contract(pb.fence("user/{user}")), {"user": "7"}).fences) == {"user/7", "user"}
+    sealed = recording.seal(contract(pb.fence("user/{user}")), {"user": "7"})
+    assert set(sealed.fences) == {"user/7", "user/8", "user"}
 
 
 @pytest.mark.parametrize(
@@ -149,4 +150,6 @@ def test_a_family_that_views_could_have_read_but_did_not_is_not_bound():
         confidence=None,
         schedule=None,
     )
-    assert set(recording.seal(made, {}).fences) == {"policy/returns", "policy"}
+    reach = Reach(viewed=frozenset({"policy", "product"}))
+    assert set(recording.seal(made, {}, (), reach).fences) == {"policy/returns", "policy"}
+    assert set(recording.seal(made, {}).fences) == {"policy/returns", "policy", "product/*"}, "read without a view"

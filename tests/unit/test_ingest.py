@@ -61,7 +61,7 @@ async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):
 
 async def test_touch_raises_entities_and_families(world):
     """A tag without an entity means all of its family."""
-    app = world.app(pb.Registry())
+    app = world.app(pb.Registry(), open=["user"])
     assert set((await app.touch("fact/a", "user")).raised) == {"fact/a", "fact/*", "user", "user/*"}
     with pytest.raises(pb.BadInput):
         await app.touch("No Tag")

@@ -106,3 +106,19 @@ async def test_positions_and_names_mix(app):
     """Live values may stand by position and by name."""
     assert (await app.serve(app.tasks["length"], "abc", twice=True)).value == 6
     assert (await app.serve(app.tasks["finer"], "a", 1)).value == "a1"
+
+
+@pytest.mark.parametrize(
+    ("items", "form"),
+    [
+        ([pb.ignore("user/{key}", "why")], "pb.ignore('user', "),
+        ([pb.ignore("user", " ")], "has no reason"),
+        ([pb.ignore("user", "why"), pb.fence("user/{key}")], "both ignores 'user' and holds pb.fence('user/{key}')"),
+    ],
+)
+def test_an_ignored_family_is_whole_reasoned_and_not_minded(items, form):
+    """An entity, a missing reason and a contradiction are refused with the form that was meant."""
+    with pytest.raises(pb.ContractError) as caught:
+        pb.Registry().artifact(freshness_sla="1h", invalidated_by=items, fallback_if_stale=pb.Recompute(), owner="team")
+    assert form in str(caught.value)
+    assert caught.value.field == "invalidated_by"

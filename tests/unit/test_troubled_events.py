@@ -97,10 +97,11 @@ async def test_an_events_own_time_is_checked_and_never_believed(world):
 async def test_unknown_families_are_told_and_bounded(world):
     """The acknowledgement names them, and a publisher that invents families fills no memory."""
     app, _ = lookup_task(world)
-    assert (await app.touch("fact/a")).unknown == ()
-    assert (await app.touch("fact/a", "fcat/a", "b")).unknown == ("b", "fcat")
+    told = [pb.CloudEvent(str(n), "elsewhere", "x.changed", tag) for n, tag in enumerate(["fact/a", "fcat/a", "b"])]
+    assert (await app.publish(told[0])).unknown == ()
+    assert (await app.publish(*told)).unknown == ("b", "fcat")
     for n in range(MAX_FAMILIES + 20):
-        await app.touch(f"invented{n}/x")
+        await app.publish(pb.CloudEvent(f"i{n}", "elsewhere", "x.changed", f"invented{n}/x"))
     counted = app.counters.unknown_families
     assert len(counted) == MAX_FAMILIES + 1
     assert counted["other"] == 22

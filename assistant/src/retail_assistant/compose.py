@@ -86,6 +86,7 @@ def build(
         ALL,
         store=settings.store_url,
         sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
+        open=["session"],  # told by the page itself, when a shopper arrives
         resources=resources,
         clock=wall,
         ledger=settings.data / "ledger.db",

@@ -1,7 +1,7 @@
 """What a computation read, gathered while it reads, and sealed into the tags of its record.
 
 Views record the entities and sets they are read through; derived inputs hand down their record. Strengths are the
-*consumer's*: a family it fences is fenced through the whole chain, a family it does not declare is dropped.
+*consumer's*: a family it fences is fenced through the whole chain, a family it ignores is only noted for its readers.
 """
 
 from __future__ import annotations
@@ -12,10 +12,28 @@ from typing import Any
 
 from parbake.artifact import Built, Record, Stamp, Tags
 from parbake.contract import Contract
+from parbake.errors import DeclarationError
 from parbake.fence.tags import family, named, read_entity, read_set
 from parbake.fence.trace import Trace
 
 MAX_TAGS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What is known of a task besides its contract when a record of it is sealed.
+
+    Attributes:
+        watched: The families that some reader of this task fences. What was read of them is noted even where the
+            task itself ignores them.
+        viewed: The families that the task's views record. Of the others nothing is recorded.
+        siblings: In a batched task, the tags that templates name for the keys of one call. Such a tag binds the keys
+            whose own template names it, and no other.
+    """
+
+    watched: Collection[str] = frozenset()
+    viewed: Collection[str] = frozenset()
+    siblings: Collection[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -34,6 +52,7 @@ class Recording:
     built_from: dict[tuple[str, int], Built] = field(default_factory=dict)
     valid_until: float = float("inf")
     inputs_age_s: float = 0.0
+    unnamed_reads: dict[type[Any], str] = field(default_factory=dict)
     complete: bool = True
     trace: Trace | None = None
 
@@ -72,23 +91,26 @@ class Recording:
         if not meta.tags.fences:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
 
+    def unnamed(self, view: type[Any], method: str) -> None:
+        """Note that a view returned rows without a word on what they belong to."""
+        self.unnamed_reads.setdefault(view, method)
+
     def seal(
-        self,
-        contract: Contract,
-        names: Mapping[str, str],
-        extra: Iterable[str] = (),
-        watched: Collection[str] = (),
+        self, contract: Contract, names: Mapping[str, str], extra: Iterable[str] = (), reach: Reach | None = None
     ) -> Tags:
         """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned.
 
-        ``watched`` are the families that some reader of this task fences: what was read of them is noted even where
-        this contract does not mind.
+        Raises :class:`DeclarationError` for what was read or returned and the contract does not account for.
         """
-        returned = [bound for tag in extra for bound in named(tag)]
-        read = [*_from_templates(contract, names), *self._recorded(contract), *returned]
-        direct = _collapse([*read, *self._unrecorded(contract, read)])
+        reach = reach or Reach()
+        self._check_named(contract)
+        returned = _returned(contract, extra)
+        spelled_out = from_templates(contract, names)
+        recorded = [t for t in self.bound(contract) if t not in reach.siblings or t in spelled_out]
+        read = [*spelled_out, *recorded, *returned]
+        direct = _collapse([*read, *self._unrecorded(contract, read, reach.viewed)])
         own = self.stamp.pack()
-        fences = {t: None for t in direct if contract.strength(family(t)) != "refresh"}
+        fences = {t: None for t in direct if contract.strength(family(t)) == "fence"}
         refreshes = {t: own for t in direct if contract.strength(family(t)) == "refresh"}
         fences.update(self.inherited)
         for tag, seen in self.inherited_refreshes.items():
@@ -96,9 +118,24 @@ class Recording:
                 fences[tag] = None
             else:
                 refreshes[tag] = min(seen, refreshes.get(tag, seen))
-        tolerated = self._tolerated(contract, watched, fences)
+        tolerated = self._tolerated(contract, reach.watched, fences)
         kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
         return Tags(tuple(fences), kept, tuple(self.built_from.values()), tolerated)
+
+    def bound(self, contract: Contract) -> list[str]:
+        """Those of the tags that views recorded which the contract fences or refreshes on."""
+        return [t for t in self.direct if contract.strength(family(t)) is not None]
+
+    def _check_named(self, contract: Contract) -> None:
+        for view, method in self.unnamed_reads.items():
+            for name in view.families:
+                if not contract.accounts_for(name):
+                    raise DeclarationError(
+                        f"{view.__qualname__}.{method} returns rows and does not say of what: call "
+                        f"self.entity('{name}/...') or self.whole_set({name!r}) in it, or account for {name!r} in "
+                        f"invalidated_by by a template or pb.ignore({name!r}, reason)",
+                        field="invalidated_by",
+                    )
 
     def _tolerated(
         self, contract: Contract, watched: Collection[str], fences: dict[str, None]
@@ -113,22 +150,29 @@ class Recording:
                 tolerated[tag] = min(seen, tolerated.get(tag, seen))
         return tuple((t, s) for t, s in tolerated.items() if t not in fences)
 
-    def _recorded(self, contract: Contract) -> list[str]:
-        spelled_out = {item.family for item in contract.invalidated_by if item.is_template}
-        declared = {item.family for item in contract.invalidated_by}
-        return [t for t in self.direct if family(t) in declared and family(t) not in spelled_out]
-
-    def _unrecorded(self, contract: Contract, read: Iterable[str]) -> list[str]:
-        """Where no view recorded anything, a declared family binds as a whole: the function reads without views."""
-        if self.direct:
-            return []
-        known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}
-        return [t for item in contract.invalidated_by if item.family not in known for t in read_set(item.family)]
+    def _unrecorded(self, contract: Contract, read: Iterable[str], viewed: Collection[str]) -> list[str]:
+        """A declared family that no view could have recorded binds as a whole: the function reads it without views."""
+        known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}.union(viewed)
+        return [t for item in contract.binding if item.family not in known for t in read_set(item.family)]
 
 
-def _from_templates(contract: Contract, names: Mapping[str, str]) -> list[str]:
+def _returned(contract: Contract, tags: Iterable[str]) -> list[str]:
+    """The tags that a task returned itself, as they bind it."""
+    bound = [tag for returned in tags for tag in named(returned)]
+    for tag in bound:
+        if contract.strength(family(tag)) is None:
+            raise DeclarationError(
+                f"the task returned the tag {tag!r}: name its family in invalidated_by, as pb.fence({family(tag)!r}) "
+                f"or pb.refresh({family(tag)!r})",
+                field="invalidated_by",
+            )
+    return bound
+
+
+def from_templates(contract: Contract, names: Mapping[str, str]) -> list[str]:
+    """The tags that the contract's templates name for one key."""
     tags: list[str] = []
-    for item in contract.invalidated_by:
+    for item in contract.binding:
         if item.is_template:
             tag = item.template.format_map(names)
             tags += read_set(item.family) if tag.endswith("/*") else read_entity(tag)

@@ -20,6 +20,7 @@ from parbake.lanes.refreshing import Heat, Refreshing
 from parbake.ports import Clock, Lookup, Raised, Store
 from parbake.serving.demand import Demand
 from parbake.serving.plan import Plan
+from parbake.serving.strays import Strays
 from parbake.tasks import Artifact, Stored
 from parbake.telemetry import Counters
 from parbake.validation import one_line
@@ -52,6 +53,7 @@ class EventLane:
         self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
         self._plans = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
         self._refreshing = Refreshing(store, demand, clock, heat, counters=counters or Counters(), claims=claims)
+        self._strays = Strays(store)
         self._read_to = Stamp(0, 0)
         self._cursor: bytes | None = None
         self._looked_back_at = 0.0
@@ -133,7 +135,7 @@ class EventLane:
         self, plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]
     ) -> AsyncIterator[tuple[Any, Stamp]]:
         """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
-        if item.is_template and item.family not in touched:
+        if item.is_template and item.family not in touched and not await self._strays.has(plan.ref, item.family):
             for named in _named(plan, item, touched):
                 yield named
             return
@@ -145,7 +147,7 @@ class EventLane:
 
 def bound_by(task: Stored) -> list[Invalidation]:
     """What may outdate a task: what it declares, and the fences that it inherits through its inputs."""
-    items = list(task.contract.invalidated_by)
+    items = list(task.contract.binding)
     for source in task.inputs:
         if isinstance(source, Stored):
             known = {item.family for item in items}

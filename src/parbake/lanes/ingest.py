@@ -13,8 +13,8 @@ from typing import cast
 import msgspec
 
 from parbake.cloudevents import CloudEvent, read_time
-from parbake.errors import DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
-from parbake.fence.tags import family, raised_by
+from parbake.errors import BadInput, DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
+from parbake.fence.tags import check_tag, family, raised_by
 from parbake.lanes.parking import everything, parked_change
 from parbake.lanes.recovery import Recovery
 from parbake.ports import Ack, Applied, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
@@ -68,7 +68,19 @@ class Ingest:
         return _acknowledged(await self._apply([Change(e.tags, e.source, e.id) for e in events], None))
 
     async def touch(self, tags: Sequence[str]) -> Ack:
-        """Raise tags directly, after the caller's own commit."""
+        """Raise tags directly, after the caller's own commit.
+
+        Raises :class:`BadInput` for a tag that nothing declares: it would be acknowledged and outdate nothing.
+        """
+        for tag in tags:
+            check_tag(tag)
+            if family(tag) not in self._known:
+                name, known = family(tag), ", ".join(sorted(self._known)) or "none"
+                raise BadInput(
+                    f"touch({tag[:80]!r}): no task or source of this app declares the family {name!r} (declared: "
+                    f"{known}); correct it, or write App(open=[{name!r}]) if only other apps read it",
+                    field="tag",
+                )
         return _acknowledged(await self._apply([Change(raised_by(tag, "touch.changed")) for tag in tags], None))
 
     async def drain(self) -> Ack | None:

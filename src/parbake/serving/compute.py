@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,9 +14,10 @@ from typing import Any, cast
 import msgspec
 
 from parbake.artifact import Lane, Meta, Record
-from parbake.errors import ComputeFailed, ParbakeError
+from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.fence.control import Control
-from parbake.fence.recording import Recording
+from parbake.fence.recording import Reach, Recording, from_templates
+from parbake.fence.tags import family
 from parbake.fence.trace import Trace
 from parbake.ports import Clock, Generator, Store
 from parbake.roles import Parameter, Role
@@ -24,8 +27,13 @@ from parbake.serving.exits import is_of_a_signal, is_ours
 from parbake.serving.meter import Metered, Spend
 from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
+from parbake.serving.strays import Strays, stray_families
 from parbake.tasks import Artifact, ModelTask, Refine, Task
 from parbake.validation import described
+
+MANY_KEYS = 64
+"""From so many keys of one call on, a tag that binds all of them is worth a warning."""
+_log = logging.getLogger("parbake.compute")
 
 
 class Computed(msgspec.Struct, frozen=True):
@@ -50,6 +58,8 @@ class Computer:
         self._clock = clock
         self._inputs = inputs
         self._revalidation = Revalidation(store, binder, clock)
+        self._strays = Strays(store)
+        self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
     async def compute(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute some keys of an artifact (or the one value of a model, key ``""``).
@@ -80,7 +90,9 @@ class Computer:
         arguments = () if isinstance(plan.task, ModelTask) else (key,)
         result = await self._invoke(plan.task, arguments, (recording, control, context), {})
         cost = time.perf_counter() - before
-        return _seal(plan, key, result, (recording, started, cost, context.lane))
+        named = from_templates(plan.contract, plan.names(key))
+        await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
+        return _seal(plan, key, result, (recording, started, cost, context.lane), plan.reach)
 
     async def _group(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         stamp, control = await self._store.stamp()
@@ -97,8 +109,24 @@ class Computer:
                 field=plan.name,
             )
         cost = (time.perf_counter() - before) / max(1, len(keys))
-        absent = Absent("no row computed")
-        return [_seal(plan, key, results.get(key, absent), (recording, started, cost, context.lane)) for key in keys]
+        run, absent = (recording, started, cost, context.lane), Absent("no row computed")
+        named = {tag for key in keys for tag in from_templates(plan.contract, plan.names(key))}
+        await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
+        self._warn_of_shared(plan, len(keys), recording, named)
+        reach = replace(plan.reach, siblings=named)
+        return [_seal(plan, key, results.get(key, absent), run, reach) for key in keys]
+
+    def _warn_of_shared(self, plan: Plan, keys: int, recording: Recording, named: set[str]) -> None:
+        """Say once what was read for many keys together, so that one change outdates all of them."""
+        shared = {family(tag) for tag in recording.bound(plan.contract) if tag not in named}
+        new = sorted(shared - self._warned[plan.ref])
+        if new and keys >= MANY_KEYS:
+            self._warned[plan.ref].update(new)
+            _log.warning(
+                "%s: what it read of %s binds all %d keys of a call, so that one change outdates them together; "
+                "name what a key depends on by a template, or ignore the family with pb.ignore()",
+                plan.name, ", ".join(new), keys,
+            )  # fmt: skip
 
     async def _invoke(
         self,
@@ -159,15 +187,17 @@ def _failed(task: Task, error: BaseException) -> ComputeFailed:
     return ComputeFailed(f"{task.name}: {described(error)}", field=task.name)
 
 
-def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
+def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str], reach: Reach) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     try:
-        return _sealed(plan, key, result, run)
+        return _sealed(plan, key, result, run, reach)
+    except DeclarationError as error:
+        raise DeclarationError(f"{plan.name}: {error}", field=error.field) from error
     except Exception as error:
         raise _failed(plan.task, error) from error
 
 
-def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str]) -> Computed:
+def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str], reach: Reach) -> Computed:
     recording, started, cost, lane = run
     extra: tuple[str, ...] = ()
     valid_until = recording.valid_until
@@ -178,7 +208,7 @@ def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, floa
     absent = isinstance(result, Absent)
     payload = msgspec.msgpack.encode(result.reason) if absent else plan.encode(result)
     meta = Meta(
-        tags=recording.seal(plan.contract, plan.names(key), extra, plan.watched),
+        tags=recording.seal(plan.contract, plan.names(key), extra, reach),
         version=plan.task.version,
         cost_s=cost,
         key=plan.keys.spell_out(key),

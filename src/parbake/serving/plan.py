@@ -11,7 +11,10 @@ import msgspec
 
 from parbake.artifact import Record
 from parbake.errors import BadInput, DeclarationError
+from parbake.fence.recording import Reach
+from parbake.roles import Role
 from parbake.tasks import Artifact, Stored, Task
+from parbake.views import View
 
 MAX_KEY_BYTES = 300
 MAX_WORD = 200
@@ -114,7 +117,7 @@ class Plan:
         self.name = task.name
         self.ref = task.ref
         self.off = off
-        self.watched = frozenset(watched)
+        self.reach = Reach(frozenset(watched), viewed_families(task))
         self.revalidates = isinstance(task, Artifact) and task.revalidates
         self.lease_s = task.lease_s if isinstance(task, Artifact) else None
         self.contract = task.contract
@@ -144,6 +147,12 @@ class Plan:
         """What fills the placeholders of the contract's tag templates for one key."""
         word = self.keys.word(key)
         return dict.fromkeys(self.key_names, word)
+
+
+def viewed_families(task: Task) -> frozenset[str]:
+    """The families that a task's own views record."""
+    views = [p.type for p in task.of(Role.SOURCE) if isinstance(p.type, type) and issubclass(p.type, View)]
+    return frozenset(name for view in views for name in view.families)
 
 
 def watched_families(tasks: Iterable[Task]) -> dict[str, set[str]]:

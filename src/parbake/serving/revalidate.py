@@ -131,7 +131,7 @@ def _renewed(old: Record, plan: Plan, key: Any, recording: Recording, run: tuple
             recording.built_from.setdefault((built.task, built.generation), built)
     if meta.generation:  # what came out of a batch run falls with it
         recording.built_from[plan.ref, meta.generation] = Built(plan.ref, meta.generation, is_model=False)
-    tags = recording.seal(plan.contract, plan.names(key), (), plan.watched)
+    tags = recording.seal(plan.contract, plan.names(key), (), plan.reach)
     renewed = msgspec.structs.replace(meta, tags=tags, generation=0, inputs_age_s=recording.inputs_age_s)
     valid_until = min(old.valid_until, recording.valid_until)
     return Record(recording.stamp.pack(), now, valid_until, cast("Lane", lane), old.absent, renewed, old.payload)

@@ -50,6 +50,8 @@ class Backend(Protocol):
 class Facts(View):
     """Reads the suite's table."""
 
+    families = ("fact",)
+
     def value(self, name: str) -> str | None:
         """One value by name."""
         self.entity(f"fact/{name}")
@@ -64,6 +66,8 @@ class Facts(View):
 
 class Unknown(View):
     """A view that no source of the suite opens."""
+
+    families = ()
 
 
 class Seen:
@@ -83,6 +87,9 @@ class Seen:
 
     def query(self, view: object, statement: str, parameters: object, rows: object) -> None:
         """A query was asked."""
+
+    def unnamed(self, view: object, method: str) -> None:
+        """Nothing is bound here, so nothing need be named."""
 
 
 class SourceSuite(ABC):

@@ -32,6 +32,9 @@ class Quiet:
     def query(self, *_):
         """A query was asked."""
 
+    def unnamed(self, *_):
+        """Rows were returned that no tag names."""
+
 
 def read_log(path):
     """Return the whole log of a shop file."""
@@ -76,6 +79,7 @@ def make_app(folder):
         tasks,
         store=f"lmdb://{folder}/store",
         sources=[source],
+        open=["session"],
         resources={LiveShelf: shelf},
         journal=folder / "rollbacks.jsonl",
         replayable=True,

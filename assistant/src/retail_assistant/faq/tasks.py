@@ -34,7 +34,10 @@ def _has_answers(made: pb.Generation) -> str | None:
 @tasks.model(
     freshness_sla="24h",
     refresh=pb.every("12h"),
-    invalidated_by=[],
+    invalidated_by=[
+        pb.ignore("policy", "the bank says which section answers a question; what it states is read by faq_answers"),
+        pb.ignore("faq", "a withdrawn answer is withheld by faq_answers, whatever the bank matches"),
+    ],
     fallback_if_stale=pb.ServeStale(within="48h"),
     owner="support",
     gates=pb.Gates(quality=_has_answers),

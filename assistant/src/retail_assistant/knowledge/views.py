@@ -36,6 +36,8 @@ class LoggedQuery(msgspec.Struct, frozen=True):
 class Policies(pb.View):
     """Policies by id."""
 
+    families = ("policy",)
+
     def ids(self) -> list[str]:
         """All ids."""
         self.whole_set("policy")
@@ -56,6 +58,8 @@ class Policies(pb.View):
 
 class Catalog(pb.View):
     """Products without what is live about them."""
+
+    families = ("product",)
 
     def asins(self) -> list[str]:
         """The products on sale."""
@@ -85,6 +89,8 @@ class Catalog(pb.View):
 class Promotions(pb.View):
     """Promotions, past and future ones too: which are valid is decided by the clock."""
 
+    families = ("promotion",)
+
     def all(self) -> list[Promotion]:
         """Every promotion."""
         self.whole_set("promotion")
@@ -93,6 +99,8 @@ class Promotions(pb.View):
 
 class Reviews(pb.View):
     """Reviews by product."""
+
+    families = ("reviews",)
 
     def of(self, asin: str) -> list[ReviewText]:
         """A product's reviews, newest first, at most 200."""
@@ -103,6 +111,8 @@ class Reviews(pb.View):
 
 class QueryLog(pb.View):
     """What shoppers asked, as tagged by support."""
+
+    families = ()
 
     def wordings(self) -> list[LoggedQuery]:
         """Distinct wordings, ignoring case, those that most shoppers asked first."""
@@ -123,6 +133,8 @@ class Exploration(msgspec.Struct, frozen=True):
 
 class Feedback(pb.View):
     """What shoppers made of answers."""
+
+    families = ("faq",)
 
     def is_withdrawn(self, answer: str) -> bool:
         """Whether complaints took an answer from everybody, and its owner has not looked yet."""

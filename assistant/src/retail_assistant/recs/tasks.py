@@ -17,6 +17,12 @@ from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.views import History, Taste
 from retail_assistant.recs.words import read_wishes
 
+NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out what the live shelf does not sell any more")
+NO_CHANGE_MATTERS = [
+    pb.ignore("user", "one purchase hardly moves what everybody buys; fenced, it would outdate everything"),
+    NO_PRODUCT_MATTERS,
+]
+"""Of what is learned from the whole log."""
 COLD_START = "cold_start"
 SHOWN = 5
 MOST_SHOWN = 50
@@ -41,7 +47,7 @@ def all_genres(*, shop: pb.Source[History]) -> list[str]:
 @tasks.model(
     freshness_sla="26h",
     refresh=pb.every("24h", budget="2h", off_peak=True),
-    invalidated_by=[],
+    invalidated_by=NO_CHANGE_MATTERS,
     fallback_if_stale=pb.ServeStale("48h"),
     owner="recs",
     gates=pb.Gates(quality=factors_are_usable),
@@ -54,7 +60,7 @@ def factors(*, shop: pb.Source[History]) -> AlsModel:
 @tasks.artifact(
     freshness_sla="8h",
     refresh=pb.every("6h", budget="45m", off_peak=True),
-    invalidated_by=[pb.refresh("user/{user}", debounce="200ms")],
+    invalidated_by=[pb.refresh("user/{user}", debounce="200ms"), NO_PRODUCT_MATTERS],
     fallback_if_stale=pb.ServeStale("2h"),
     owner="recs",
     keys=all_shoppers,
@@ -73,7 +79,7 @@ def preferences(
 @tasks.artifact(
     freshness_sla="90m",
     refresh=pb.every("1h"),
-    invalidated_by=[],
+    invalidated_by=NO_CHANGE_MATTERS,
     fallback_if_stale=pb.ServeStale("6h"),
     owner="merchandising",
     keys=all_genres,
@@ -88,7 +94,7 @@ def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Ab
 @tasks.artifact(
     freshness_sla="8h",
     refresh=pb.every("6h", budget="45m", off_peak=True),
-    invalidated_by=[pb.refresh("user/{user}", debounce="200ms")],
+    invalidated_by=[pb.refresh("user/{user}", debounce="200ms"), NO_PRODUCT_MATTERS],
     fallback_if_stale=pb.Use(trending, key=lambda _: trends.ALL),
     owner="recs",
     keys=all_shoppers,
@@ -116,7 +122,7 @@ def candidates(
 @tasks.model(
     freshness_sla="26h",
     refresh=pb.every("24h", budget="2h", off_peak=True),
-    invalidated_by=[],
+    invalidated_by=NO_CHANGE_MATTERS,
     fallback_if_stale=pb.ServeStale("48h"),
     owner="recs",
 )

@@ -56,6 +56,8 @@ class Daily(msgspec.Struct, frozen=True):
 class History(pb.View):
     """Purchases, views and the catalog that they refer to."""
 
+    families = ("user", "product")
+
     def shoppers(self) -> list[str]:
         """Every shopper's id, sorted."""
         self.whole_set("user")

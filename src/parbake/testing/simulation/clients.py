@@ -14,8 +14,8 @@ from parbake.tasks import Artifact, Stored
 from parbake.testing.simulation.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import reading
-from parbake.testing.simulation.tasks import KEYS, OFFERS, SERVED, model_run, rows_run, tasks
-from parbake.testing.simulation.truth import Row
+from parbake.testing.simulation.tasks import KEYS, SERVED, model_run, rows_run, tasks
+from parbake.testing.simulation.truth import OFFERS, Row
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process

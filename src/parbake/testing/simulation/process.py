@@ -20,7 +20,7 @@ from parbake.testing.simulation.backend import SimItems, SimStore
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
-from parbake.testing.simulation.truth import Records, Shelf, SimSource
+from parbake.testing.simulation.truth import Memos, Offers, Policies, Products, SimSource, Tastes
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.oracle import Oracle
@@ -158,9 +158,10 @@ class Process:
             tasks,
             store=self.store(),
             sources=[
-                SimSource(self.world.policies, Records, self),
-                SimSource(self.world.shop, Shelf, self),
+                SimSource(self.world.policies, [Policies], self),
+                SimSource(self.world.shop, [Products, Tastes, Memos, Offers], self),
             ],
+            open=["memo"],
             resources={Pace: self},
             clock=clock,
             hooks=[self.world.oracle.hook(self)],

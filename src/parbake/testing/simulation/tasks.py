@@ -12,20 +12,19 @@ from typing import Protocol
 
 import msgspec
 
-from parbake.contract import Recompute, ServeStale, every, fence, refresh
+from parbake.contract import Recompute, ServeStale, every, fence, ignore, refresh
 from parbake.gates import Gates
 from parbake.registry import Input, Model, Registry
 from parbake.roles import Resource, Source
 from parbake.served import Absent, Served, Value
 from parbake.tasks import Reader
 from parbake.testing.simulation.limits import LEASE_S
-from parbake.testing.simulation.truth import VALID_S, Records, Shelf
+from parbake.testing.simulation.truth import OFFERS, VALID_S, Memos, Offers, Policies, Products, Tastes
 
 EPOCH = 1_800_000_000.0
 """What true clocks show at virtual second 0."""
 KEYS = ("past", "unknown")
-OFFERS = "confidence"
-"""The family of what runs out. It and the keys are called like the first words of reasons, which must not matter."""
+"""Called like the first words of reasons, which must not matter."""
 FOREVER = 1e12
 tasks = Registry()
 current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
@@ -104,7 +103,7 @@ def all_keys() -> list[str]:
     keys=all_keys,
     gates=Gates(rows=0),
 )
-async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made | Absent:
+async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made | Absent:
     """One entity; absent when it is deleted."""
     pace.computing("note", key)
     await pace.breathe()
@@ -122,7 +121,7 @@ async def note(key: str, *, records: Source[Records], pace: Resource[Pace]) -> M
     revalidate=True,
     lease=LEASE_S,
 )
-async def digest(key: str, *, records: Source[Records], pace: Resource[Pace]) -> Made:
+async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made:
     """A whole family."""
     pace.computing("digest", key)
     await pace.breathe()
@@ -132,7 +131,7 @@ async def digest(key: str, *, records: Source[Records], pace: Resource[Pace]) ->
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[refresh("product")], fallback_if_stale=Recompute(), owner="sim")
-async def soft(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
+async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
     """An entity that this task only refreshes on."""
     pace.computing("soft", key)
     fact = shelf.fact(f"product/{key}")
@@ -140,8 +139,13 @@ async def soft(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     return merged([], {f"product/{key}": fact.version})
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=Recompute(), owner="sim")
-async def loose(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[ignore("product", "its readers mind")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+)
+async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
     """An entity that this task does not mind."""
     pace.computing("loose", key)
     fact = shelf.fact(f"product/{key}")
@@ -172,17 +176,22 @@ async def strict(
     return merged(parts)
 
 
-@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo")], fallback_if_stale=Recompute(), owner="sim")
-async def memo(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
-    """An entity whose changes reach the store by touch alone, where no outbox tells them."""
+@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
+async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Made:
+    """Entities whose changes reach the store by touch alone, where no outbox tells them.
+
+    One is the template's own, the other is known from the view only.
+    """
     pace.computing("memo", key)
-    fact = shelf.fact(f"memo/{key}")
-    await pace.breathe()
-    return merged([], {f"memo/{key}": fact.version})
+    reads = {}
+    for name in KEYS:
+        reads[f"memo/{name}"] = shelf.fact(f"memo/{name}").version
+        await pace.breathe()
+    return merged([], reads)
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
-async def offer(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Value[Made]:
+async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[Made]:
     """A value that holds until the next full slot of time."""
     pace.computing("offer", key)
     until = (pace.now() // VALID_S + 1) * VALID_S
@@ -195,11 +204,11 @@ async def offer(key: str, *, shelf: Source[Shelf], pace: Resource[Pace]) -> Valu
 @tasks.model(
     freshness_sla="1h",
     refresh=every("40m", budget="5m"),
-    invalidated_by=[],
+    invalidated_by=[ignore("taste", "the next training is soon enough")],
     fallback_if_stale=ServeStale("1h"),
     owner="sim",
 )
-async def weights(*, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
+async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> Made:
     """A model: it is known by the run that trained it."""
     pace.computing("weights", "")
     await pace.breathe()
@@ -220,7 +229,7 @@ async def weights(*, shelf: Source[Shelf], pace: Resource[Pace]) -> Made:
     revalidate=True,
 )
 async def ranked(
-    key: str, *, shelf: Source[Shelf], pace: Resource[Pace], trained: Made = Model(weights)
+    key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: Made = Model(weights)
 ) -> Made | Absent:
     """A batch with a model, folded in again after events; absent for what is deleted."""
     pace.computing("ranked", key)

@@ -15,6 +15,8 @@ from parbake.views import View
 if TYPE_CHECKING:
     from parbake.testing.simulation.process import Process
 
+OFFERS = "confidence"
+"""The family of what runs out, called like the first word of a reason, which must not matter."""
 VALID_S = 2.5
 """How long a version of an offer holds, in virtual seconds."""
 
@@ -89,8 +91,8 @@ class Snapshot:
         return [(fact.version, fact.exists, fact.at)]
 
 
-class Records(View):
-    """What simulated tasks read through."""
+class Facts(View):
+    """What simulated tasks read through, whatever the family."""
 
     def fact(self, tag: str) -> Fact:
         """One entity."""
@@ -104,8 +106,34 @@ class Records(View):
         return int(self.rows("set", name=family)[0][0])
 
 
-class Shelf(Records):
-    """The same over the second system of record."""
+class Policies(Facts):
+    """Over the first system of record."""
+
+    families = ("policy",)
+
+
+class Products(Facts):
+    """Over the second one, as are those below."""
+
+    families = ("product",)
+
+
+class Tastes(Facts):
+    """What a model is trained on."""
+
+    families = ("taste",)
+
+
+class Memos(Facts):
+    """What no outbox tells of, where the store could not hear it again."""
+
+    families = ("memo",)
+
+
+class Offers(Facts):
+    """What runs out."""
+
+    families = (OFFERS,)
 
 
 class SimSource:
@@ -113,17 +141,17 @@ class SimSource:
 
     is_gapless = True
 
-    def __init__(self, truth: Truth, view: type[View], process: Process) -> None:
+    def __init__(self, truth: Truth, views: Collection[type[View]], process: Process) -> None:
         """A partition of the process from it makes every use fail."""
         self.name = truth.name
         self.families: Collection[str] = tuple(truth.told)
         self._truth = truth
-        self._view = view
+        self._views = views
         self._process = process
 
     def provides(self, view: type[Any]) -> bool:
-        """One view per system."""
-        return view is self._view
+        """The views of this system."""
+        return view in self._views
 
     @contextlib.contextmanager
     def open(self, view: type[Any], tracker: Tracker) -> Iterator[Any]:

@@ -23,8 +23,8 @@ from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
 from parbake.testing.simulation.process import Process
-from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, OFFERS, SERVED, current_run
-from parbake.testing.simulation.truth import Row, Truth
+from parbake.testing.simulation.tasks import EPOCH, FENCED, KEYS, SERVED, current_run
+from parbake.testing.simulation.truth import OFFERS, Row, Truth
 
 StoreModel = Literal["embedded", "snapshot", "single"]
 STEPS = 90

@@ -1,0 +1,54 @@
+"""Which tasks depend on entities that their tag templates do not name.
+
+The event lane asks a template which key an event outdates, and looks through nothing. Where a view records further
+entities of that family, only what is stored tells which keys they outdate; the lane must know that it has to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from parbake.contract import Contract
+from parbake.fence.recording import Recording
+from parbake.fence.tags import family
+from parbake.ports import Store
+
+
+class Strays:
+    """Notes in the store, for good, the tasks and families of which a record had a tag beyond its template."""
+
+    def __init__(self, store: Store) -> None:
+        """Nothing is known yet."""
+        self._store = store
+        self._known: set[str] = set()
+
+    async def note(self, ref: str, families: Iterable[str]) -> None:
+        """Remember families of a task, before the record that has the tags is written."""
+        for name in families:
+            place = _place(ref, name)
+            if place not in self._known:
+                await self._store.swap(place, None, b"1")
+                self._known.add(place)
+
+    async def has(self, ref: str, name: str) -> bool:
+        """Whether some record of a task was ever bound to an entity of a family that its template does not name."""
+        place = _place(ref, name)
+        if place not in self._known and await self._store.get(place) is not None:
+            self._known.add(place)
+        return place in self._known
+
+
+def stray_families(contract: Contract, recording: Recording, named: Collection[str]) -> set[str]:
+    """The families of which a computation recorded tags besides those that templates name.
+
+    Args:
+        contract: The task's.
+        recording: What was read.
+        named: The tags of the templates, filled for every key of the computation.
+    """
+    spelled_out = {item.family for item in contract.binding if item.is_template}
+    return {family(t) for t in recording.bound(contract) if family(t) in spelled_out and t not in named}
+
+
+def _place(ref: str, name: str) -> str:
+    return f"strays/{name}/{ref}"

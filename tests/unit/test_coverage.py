@@ -1,0 +1,300 @@
+"""A contract accounts for everything that its task reads, or the app does not open."""
+
+import logging
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.serving.compute import MANY_KEYS
+
+
+class Notes(pb.View):
+    """A second view over the same table, of a family that the source does not tell of."""
+
+    families = ("note",)
+
+    def get(self, name):
+        """One value."""
+        self.entity(f"note/{name}")
+        return self.rows("SELECT value FROM fact WHERE name = :name", name=name)[0][0]
+
+
+class Careless(pb.View):
+    """Methods that read rows and do not say of what."""
+
+    families = ("fact",)
+
+    def known(self, name):
+        """One value, named."""
+        self.entity(f"fact/{name}")
+        return self._value(name)
+
+    def silent(self, name):
+        """One value, not named."""
+        return self._value(name)
+
+    def stream(self):
+        """All values, not named, one after the other."""
+        yield from self.rows("SELECT value FROM fact ORDER BY name")
+
+    def through(self, name):
+        """One value, named by the method that it calls."""
+        return self.known(name), self._value(name)
+
+    def astray(self, name):
+        """An entity of a family that the view does not declare."""
+        self.entity(f"policy/{name}")
+
+    def _value(self, name):
+        return self.rows("SELECT value FROM fact WHERE name = :name", name=name)[0][0]
+
+
+class Undeclared(pb.View):
+    """A view that does not say what it reads."""
+
+
+def source(world, *views, families=("fact",)):
+    """Return a source of the world's database with these views."""
+    return pb.SqliteSource(world.path, families=families, views=views, name="facts")
+
+
+def reading(view, method, *items, batched=False):
+    """Declare a task that reads one key by a method of a view."""
+    tasks = pb.Registry()
+    settings = contract(invalidated_by=list(items))
+    if batched:
+
+        @tasks.artifact(**settings)
+        def value(keys: pb.Keys[str], *, facts: pb.Source[view]) -> dict[str, str]:
+            return {key: str(method(facts, key)) for key in keys}
+
+    else:
+
+        @tasks.artifact(**settings)
+        def value(key: str, *, facts: pb.Source[view]) -> str:
+            return str(method(facts, key))
+
+    return tasks, value
+
+
+@pytest.mark.parametrize("items", [[], [pb.fence("fcat")], [pb.fence("policy"), pb.refresh("user")]])
+async def test_a_family_of_a_view_that_the_contract_leaves_out_keeps_the_app_from_opening(world, items):
+    """The error names the view and shows each line that would do."""
+    tasks, _ = reading(Facts, Facts.get, *items)
+    app = world.app(tasks, open=["fcat", "policy", "user"])
+    with pytest.raises(pb.ContractError, match="value reads 'fact' through the view Facts") as caught:
+        await app.drain()
+    assert caught.value.field == "invalidated_by"
+    for line in ("pb.fence('fact')", "pb.refresh('fact')", "pb.ignore('fact', "):
+        assert line in str(caught.value)
+
+
+async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world):
+    """What it reads could not be held against any contract, whoever reads it: a task, a live task or a list of keys."""
+    tasks, _ = reading(Undeclared, str)
+    live, listed = pb.Registry(), pb.Registry()
+
+    @live.live(why="test")
+    def now(*, facts: pb.Source[Undeclared] = pb.GIVEN) -> str:
+        return ""
+
+    def keys(*, facts: pb.Source[Undeclared]) -> list[str]:
+        return []
+
+    @listed.artifact(**contract(invalidated_by=[]), keys=keys, refresh=pb.every("30m"))
+    def value(key: str) -> str:
+        return key
+
+    for registry in (tasks, live, listed):
+        app = world.app(registry, sources=[source(world, Undeclared)])
+        with pytest.raises(pb.DeclarationError, match=r"the view Undeclared.*families = ") as caught:
+            await app.drain()
+        assert caught.value.field == "families"
+
+
+async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world):
+    """A mistyped family would never be raised; what is told from outside is named in open=."""
+    tasks, value = reading(Notes, Notes.get, pb.fence("note"))
+    with pytest.raises(pb.ContractError, match=r"value is bound by 'note'.*App\(open=\['note'\]\)"):
+        await world.app(tasks, sources=[source(world, Notes)]).drain()
+    opened = world.app(tasks, sources=[source(world, Notes)], open=["note"])
+    world.put("a", "one")
+    await opened.drain()
+    assert (await opened.serve(value, "a")).value == "one"
+
+
+async def test_an_app_without_sources_accepts_every_declared_family(world):
+    """One plain function with touch needs no source, and any family it declares may be touched."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("policy"), pb.ignore("user", "one more does not matter")]))
+    def answer(key: str) -> str:
+        return key
+
+    app = pb.App(tasks)
+    assert (await app.touch("policy/a", "user/7")).raised.keys() >= {"policy/a", "user/7"}
+
+
+async def test_touching_what_nobody_declares_raises_and_writes_nothing(world):
+    """A typing error in a touch would be acknowledged and outdate nothing."""
+    tasks, _ = reading(Facts, Facts.get, pb.fence("fact"))
+    app = world.app(tasks)
+    await app.drain()
+    before = await app.engine.store.stamp()
+    with pytest.raises(pb.BadInput, match="no task or source of this app declares the family 'fcat'") as caught:
+        await app.touch("fact/a", "fcat/a")
+    assert caught.value.field == "tag"
+    assert await app.engine.store.stamp() == before
+
+
+@pytest.mark.parametrize("names", ["policy", ["policy/a"], ["Policy"], [7]])
+def test_open_takes_a_list_of_families(names):
+    """A single word, an entity and what is not a family are refused by name."""
+    with pytest.raises(pb.BadInput) as caught:
+        pb.App(pb.Registry(), open=names)
+    assert caught.value.field == "open"
+
+
+@pytest.mark.parametrize("method", [Careless.silent, lambda view, _: list(view.stream())])
+@pytest.mark.parametrize("item", [pb.fence("fact"), pb.refresh("fact")])
+async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item):
+    """Another read that is named does not cover them; the error names the method and what to write."""
+    tasks, value = reading(Careless, lambda view, key: (view.known(key), method(view, key)), item)
+    app = world.app(tasks, sources=[source(world, Careless)])
+    world.put("a", "one")
+    await app.drain()
+    with pytest.raises(pb.DeclarationError, match=r"value: Careless\.(silent|stream) returns rows") as caught:
+        await app.serve(value, "a")
+    assert "self.entity('fact/...')" in str(caught.value)
+
+
+@pytest.mark.parametrize("item", [pb.fence("fact/{key}"), pb.ignore("fact", "it never changes")])
+async def test_a_template_or_an_ignored_family_covers_rows(world, item):
+    """The template says what a key depends on, and what is ignored needs no tag."""
+    tasks, value = reading(Careless, Careless.silent, item)
+    app = world.app(tasks, sources=[source(world, Careless)])
+    world.put("a", "one")
+    await app.drain()
+    assert (await app.serve(value, "a")).value == "one"
+
+
+async def test_a_method_that_calls_another_is_judged_with_it(world):
+    """Rows of a helper belong to the method that was called, which named them."""
+    tasks, value = reading(Careless, Careless.through, pb.fence("fact"))
+    app = world.app(tasks, sources=[source(world, Careless)])
+    world.put("a", "one")
+    await app.drain()
+    assert (await app.serve(value, "a")).value == "('one', 'one')"
+
+
+async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
+    """The contract was held against what the view declares, so nothing else may come out of it."""
+    tasks, value = reading(Careless, Careless.astray, pb.fence("fact"))
+    app = world.app(tasks, sources=[source(world, Careless)])
+    await app.drain()
+    with pytest.raises(pb.DeclarationError, match="the view Careless reads 'policy'") as caught:
+        await app.serve(value, "a")
+    assert caught.value.field == "families"
+
+
+async def test_other_entities_bind_besides_the_templates_own(world):
+    """A template names the key's own entity; another that the view read outdates the value as well."""
+    tasks, value = reading(Facts, lambda view, key: view.get(key) + view.get("common"), pb.fence("fact/{key}"))
+    app = world.app(tasks)
+    world.put("a", "one ")
+    world.put("common", "old")
+    await app.drain()
+    assert (await app.serve(value, "a")).value == "one old"
+    world.put("common", "new")
+    await app.drain()
+    assert (await app.serve(value, "a")).value == "one new"
+
+
+async def test_the_event_lane_refreshes_keys_that_a_template_does_not_name(world):
+    """Once a record was bound beyond its template, an event is looked for in what is stored."""
+    tasks, value = reading(Facts, lambda view, key: view.get(key) + view.get("common"), pb.refresh("fact/{key}"))
+    app = world.app(tasks)
+    world.put("a", "one ")
+    world.put("common", "old")
+    await app.drain()
+    await app.serve(value, "a")
+    while await app.engine.events.step():
+        """Pass what was told before."""
+    world.put("common", "new")
+    await app.drain()
+    await app.engine.events.step()
+    served = await app.serve(value, "a")
+    assert (served.value, served.lane, served.verdict) == ("one new", "event", pb.Verdict.FRESH)
+
+
+async def test_in_a_batch_each_key_is_bound_by_its_own_entity_and_by_what_was_shared(world):
+    """A change of one key's entity kills that key only; a change of what was read for all kills all."""
+
+    def both(view, key):
+        return f"{view.get(key)} {view.get('common')}"
+
+    tasks, value = reading(Facts, both, pb.fence("fact/{key}"), batched=True)
+    app = world.app(tasks)
+    for name in ("a", "b", "common"):
+        world.put(name, "old")
+    await app.drain()
+    await app.materialize(value, keys=["a", "b"])
+    assert [(await app.serve(value, key)).lane for key in "ab"] == ["batch", "batch"]
+    world.put("a", "new")
+    await app.drain()
+    assert [(await app.serve(value, key)).lane for key in "ba"] == ["batch", "realtime"]
+    world.put("common", "new")
+    await app.drain()
+    assert [(await app.serve(value, key)).value for key in "ab"] == ["new new", "old new"]
+
+
+async def test_what_binds_very_many_keys_at_once_is_warned_of_once(world, caplog):
+    """Whoever reads a whole family for a chunk hears that one change outdates all of it."""
+    tasks, value = reading(Facts, lambda view, key: len(view.names()), pb.fence("fact/{key}"), batched=True)
+    app = world.app(tasks)
+    await app.drain()
+    with caplog.at_level(logging.WARNING, "parbake.compute"):
+        for _ in range(2):
+            await app.materialize(value, keys=[f"k{n}" for n in range(MANY_KEYS)], anew=True)
+    assert [r.getMessage()[:43] for r in caplog.records] == ["value: what it read of fact binds all 64 ke"]
+
+
+async def test_a_family_is_ignored_by_its_own_reads_only(world):
+    """A reader that fences what its input ignores is killed by it, and so is the one that inherits a fence."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.ignore("fact", "an old one will do")]))
+    def loose(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    @tasks.artifact(**contract())
+    def strict(key: str, *, looses: pb.Reader[str, str] = pb.Input(loose)) -> str:
+        return looses.read(key).unwrap()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.ignore("fact", "so it says")]))
+    def above(key: str, *, stricts: pb.Reader[str, str] = pb.Input(strict)) -> str:
+        return stricts.read(key).unwrap()
+
+    app = world.app(tasks)
+    world.put("a", "old")
+    await app.drain()
+    for task in (loose, strict, above):
+        assert (await app.serve(task, "a")).value == "old"
+    world.put("a", "new")
+    await app.drain()
+    assert (await app.serve(loose, "a")).value == "old", "its own contract ignores the change"
+    assert (await app.serve(strict, "a")).value == "new"
+    assert (await app.serve(above, "a")).value == "new", "an inherited fence stays"
+
+
+async def test_a_returned_tag_must_be_of_a_declared_family(world):
+    """What nobody declares nobody may touch, so such a tag would protect nothing."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def value(key: str) -> pb.Value[str]:
+        return pb.Value(key, tags=("memo/x",))
+
+    with pytest.raises(pb.DeclarationError, match=r"returned the tag 'memo/x'.*pb.fence\('memo'\)"):
+        await pb.App(tasks).serve(value, "a")
