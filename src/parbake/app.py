@@ -206,9 +206,12 @@ class App:
         """Open a request scope: live values are computed once in it, and every read shares its deadline.
 
         ``after`` are acknowledgements that the caller holds (or their tickets): nothing made before them is served in
-        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for what none is.
+        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for anything
+        else, and when it is entered for a ticket that this store has not signed.
         """
-        return scope.request(*scope_of(timeout, after))
+        timeout_s, acks, texts = scope_of(timeout, after)
+        opened = scope.request(timeout_s, acks)
+        return self.engine.tickets.carried_in(opened, texts) if texts else opened
 
     async def publish(self, *events: CloudEvent) -> Ack:
         """Raise the tags of events; returns once that is durable."""

@@ -32,6 +32,7 @@ from parbake.serving.coverage import check_told, check_views, minded
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
+from parbake.serving.tickets import Tickets
 from parbake.serving.warm import Warmup
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
@@ -93,7 +94,17 @@ class Engine:
         heard = self.binder.heard
         known = {f for source in heard for f in source.families}.union(app.open, *map(_declared, app.tasks))
         everyone = [app.counters, *self.hooks]
-        self.ingest = Ingest(self.store, heard, app.clock, everyone, self.recovery, counters=app.counters, known=known)
+        self.tickets = Tickets(self.store)
+        self.ingest = Ingest(
+            self.store,
+            heard,
+            app.clock,
+            everyone,
+            self.recovery,
+            counters=app.counters,
+            known=known,
+            tickets=self.tickets,
+        )
         self.parking = Parking(self.store)
 
     def _open_lanes(self, app: App) -> None:

@@ -69,7 +69,7 @@ class Ack(msgspec.Struct, frozen=True):
 
     Without ``trusted`` the store is still being recovered: the tags are raised, but the event counts as acknowledged
     only once the incarnation is blessed. ``unknown`` are the families that no task and no source of the app knows:
-    mostly a typing error.
+    mostly a typing error. An app adds the ``seal`` that signs its ticket; a store adds none.
     """
 
     stamp: Stamp
@@ -77,11 +77,12 @@ class Ack(msgspec.Struct, frozen=True):
     duplicates: int = 0
     trusted: bool = True
     unknown: tuple[str, ...] = ()
+    seal: acks.Seal | None = None
 
     @classmethod
     def together(cls, acks: Iterable[Ack]) -> Ack | None:
         """What some acknowledgements say, in their order; what an earlier incarnation raised says nothing now."""
-        last, raised, duplicates, trusted, unknown = None, dict[str, int](), 0, True, set[str]()
+        last, raised, duplicates, trusted, unknown, seal = None, dict[str, int](), 0, True, set[str](), None
         for ack in acks:
             if last is not None and last.incarnation != ack.stamp.incarnation:
                 raised.clear()
@@ -89,7 +90,8 @@ class Ack(msgspec.Struct, frozen=True):
             raised.update(ack.raised)
             duplicates, trusted = duplicates + ack.duplicates, trusted and ack.trusted
             unknown.update(ack.unknown)
-        return None if last is None else cls(last, raised, duplicates, trusted, tuple(sorted(unknown)))
+            seal = ack.seal or seal
+        return None if last is None else cls(last, raised, duplicates, trusted, tuple(sorted(unknown)), seal)
 
     @property
     def tags(self) -> acks.Acks:
@@ -98,8 +100,11 @@ class Ack(msgspec.Struct, frozen=True):
 
     @property
     def ticket(self) -> str:
-        """The same as text, for a later read of this caller (``app.request(after=)``, or the header of that name)."""
-        return acks.ticket(self.tags)
+        """The same as signed text, for a later read of this caller (``app.request(after=)``, header ``parbake-after``).
+
+        Raises :class:`parbake.errors.BadInput` unless an app of this process has returned the acknowledgement.
+        """
+        return acks.ticket(self.tags, self.seal)
 
 
 class Applied(msgspec.Struct, frozen=True):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput
-from parbake.fence.acks import Acks, merged, read_tickets
+from parbake.fence.acks import Acks, merged
 from parbake.lanes.batch import Run
 from parbake.portal import Portal
 from parbake.ports import Ack
@@ -59,7 +59,17 @@ class SyncApp:
 
     def request(self, timeout: Duration | None = None, *, after: After = ()) -> AbstractContextManager[scope.Request]:
         """See :meth:`App.request`; what is served inside, by this thread, shares the scope."""
-        return scope.opened(*scope_of(timeout, after))
+        timeout_s, acks, texts = scope_of(timeout, after)
+        opened = scope.opened(timeout_s, acks)
+        return self._carried_in(opened, texts) if texts else opened
+
+    @contextmanager
+    def _carried_in(
+        self, opened: AbstractContextManager[scope.Request], texts: Sequence[str]
+    ) -> Iterator[scope.Request]:
+        with opened as request:
+            self._portal.call(self._app.engine.tickets.carry(request, texts))
+            yield request
 
     def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None, anew: bool = False) -> Run:
         """See :meth:`App.materialize`."""
@@ -72,13 +82,16 @@ class SyncApp:
             self._portal.close()
 
 
-def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks]:
-    """What a request's scope is opened with; raises :class:`BadInput` naming ``after`` for what is none."""
-    told = [after] if isinstance(after, Ack | str) else after or ()
-    try:
-        acks = merged(one.tags if isinstance(one, Ack) else read_tickets(one) for one in told)
-    except (TypeError, AttributeError) as error:
-        raise BadInput(
-            f"after={after!r} is no acknowledgement, no ticket and no list of them", field="after"
-        ) from error
-    return None if timeout is None else seconds(timeout, field="timeout"), acks
+def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks, list[str]]:
+    """What a request's scope is opened with: its seconds, what the acknowledgements tell, and tickets to be verified.
+
+    Raises :class:`BadInput` naming ``after`` for anything else.
+    """
+    told: list[Any] = [] if after is None else [after]
+    if isinstance(after, Iterable) and not isinstance(after, str):
+        told = list(after)
+    if not all(isinstance(one, Ack | str) for one in told):
+        raise BadInput(f"after={after!r} is not an acknowledgement, a ticket or a list of them", field="after")
+    acks = merged(one.tags for one in told if isinstance(one, Ack))
+    texts = [one for one in told if isinstance(one, str) and one]
+    return None if timeout is None else seconds(timeout, field="timeout"), acks, texts

@@ -268,7 +268,8 @@ async def test_a_client_sends_back_what_was_acknowledged_to_it(client, shop):
     headers = [("parbake-after", first), ("Parbake-After", second)]
     served = (await client.post("/v1/serve/fact", json={"key": "a"}, headers=headers)).json()
     assert served["value"] == "one"
-    later = Ack(Stamp(served["incarnation"] + 1, 1), {"fact/a": 1}).ticket
+    seal = (await shop.app.touch("fact/c")).seal
+    later = Ack(Stamp(served["incarnation"] + 1, 1), {"fact/a": 1}, seal=seal).ticket
     await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": f"{first}, {later}"})
     assert shop.app.counters.misses["fact", "stale", "tag_changed"] == 1
     refused = await client.post("/v1/serve/fact", json={"key": "a"}, headers={"parbake-after": "!"})

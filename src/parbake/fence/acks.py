@@ -3,18 +3,21 @@
 What a caller was told has happened counts for that caller even where a store has forgotten it: its acknowledgements
 join the watermarks that its reads are judged by. After the tickets of FlightTracker, which carry a user's own writes to
 the reads that follow, whatever replica answers them.
+
+As text they travel through the hands of strangers. A ticket is therefore signed with a key of the store.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Mapping
+from hashlib import blake2b
+from hmac import compare_digest
 
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.fence.tags import check_tag, family
+from parbake.fence.tags import family
 
 Acks = Mapping[str, bytes]
 """Packed stamps by tag."""
@@ -22,8 +25,35 @@ NO_ACKS: Acks = {}
 MAX_TAGS, MAX_BYTES = 64, 4096
 """Tags of one ticket, and their bytes; what is more is told by families."""
 MAX_TICKET = 65_536
-STAMP_BYTES = 16
+MAC_BYTES = 16
+"""The signature of a ticket; what it tells follows."""
+_PURPOSE = b"parbake ticket 1"
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
+
+
+class Seal(msgspec.Struct, frozen=True, dict=True):
+    """Signs tickets, and knows those that it has signed.
+
+    Its key is not a field. It is therefore not shown, not compared, not encoded and not pickled: a seal that has left
+    its process signs nothing.
+    """
+
+    @classmethod
+    def of(cls, key: bytes) -> Seal:
+        """The seal of a key, which is 1 to 64 bytes."""
+        seal = cls()
+        vars(seal)["key"] = key
+        return seal
+
+    @property
+    def key(self) -> bytes:
+        """The key; empty for a seal that has left its process."""
+        found: bytes = vars(self).get("key", b"")
+        return found
+
+    def mac(self, told: bytes) -> bytes:
+        """The signature of what a ticket tells."""
+        return blake2b(told, key=self.key, digest_size=MAC_BYTES, person=_PURPOSE).digest()
 
 
 def joined(marks: Mapping[str, bytes], acks: Acks) -> Mapping[str, bytes]:
@@ -41,34 +71,56 @@ def merged(several: Iterable[Acks]) -> Acks:
     return found
 
 
-def ticket(acks: Acks) -> str:
-    """Acknowledgements as text that fits into a header; empty for none."""
+def ticket(acks: Acks, seal: Seal | None) -> str:
+    """Acknowledgements as signed text that fits into a header; empty for none.
+
+    Raises :class:`BadInput` without a seal that can sign.
+    """
     if not acks:
         return ""
+    if seal is None or not seal.key:
+        raise BadInput(
+            "ack: only an acknowledgement that an app has returned in this process has a ticket; pass the "
+            "acknowledgement itself as after=, or keep the ticket that the app gave",
+            field="ack",
+        )
     is_small = len(acks) <= MAX_TAGS and sum(map(len, acks)) <= MAX_BYTES
-    told = acks if is_small else _by_family(acks)
-    return base64.urlsafe_b64encode(msgspec.msgpack.encode(told)).decode().rstrip("=")
+    told = msgspec.msgpack.encode(acks if is_small else _by_family(acks))
+    return _as_text(seal.mac(told) + told)
 
 
-def read_tickets(text: str, *, field: str = "after") -> Acks:
-    """The acknowledgements in tickets, separated by commas; raises :class:`BadInput` naming ``field``."""
+def read_tickets(text: str, seal: Seal | None, *, field: str = "after") -> Acks | None:
+    """The acknowledgements in tickets, separated by commas; ``None`` unless the seal has signed every one of them.
+
+    Raises :class:`BadInput` naming ``field`` for a text that is too long.
+    """
     if len(text) > MAX_TICKET:
         raise BadInput(f"{field} is longer than {MAX_TICKET} characters; send fewer tickets", field=field)
-    return merged(_read(part.strip(), field) for part in text.split(",") if part.strip())
+    found: list[Acks] = []
+    for part in dict.fromkeys(part.strip() for part in text.split(",")):
+        if part:
+            told = _told(part, seal)
+            if told is None:
+                return None
+            found.append(_decode(told))  # only this store's processes have written it
+    return merged(found)
 
 
-def _read(text: str, field: str) -> Acks:
+def _told(text: str, seal: Seal | None) -> bytes | None:
+    """What a ticket tells, if the seal has signed it and nothing in its text was changed."""
+    if seal is None or not seal.key:
+        return None
     try:
-        acks = _decode(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.DecodeError) as error:
-        raise BadInput(
-            f"{field} holds {text[:40]!r}, which no acknowledgement gave out as its ticket", field=field
-        ) from error
-    for tag, stamp in acks.items():
-        check_tag(tag, field=field)
-        if len(stamp) != STAMP_BYTES:
-            raise BadInput(f"{field}: the stamp of {tag} has {len(stamp)} bytes, not {STAMP_BYTES}", field=field)
-    return acks
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+    except ValueError:
+        return None
+    mac, told = raw[:MAC_BYTES], raw[MAC_BYTES:]
+    # Some texts differ only in bits that base64 leaves out.
+    return told if compare_digest(mac, seal.mac(told)) and _as_text(raw) == text else None
+
+
+def _as_text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def _by_family(acks: Acks) -> Acks:

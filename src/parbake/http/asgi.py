@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMappi
 from typing import TYPE_CHECKING, Any, cast
 
 from parbake.errors import BadInput, ParbakeError, UnknownResource
-from parbake.fence.acks import read_tickets
+from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.messages import (
     AFTER,
@@ -107,7 +107,7 @@ class HttpApp:
         request = HttpRequest(method, scope["path"], headers, b"", scope["query_string"].decode("latin-1"))
         is_head = scope["method"] == "HEAD"
         try:
-            acks = read_tickets(headers.get(AFTER, ""), field=AFTER)
+            acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
             await _send(self._problem(request, error), send, head=is_head)
             return

@@ -19,6 +19,7 @@ from parbake.lanes.parking import everything, parked_change
 from parbake.lanes.recovery import Recovery
 from parbake.ports import Ack, Applied, Change, Clock, EventSource, Extent, Hook, SourceEvent, Store, Topic
 from parbake.serving.threads import aside
+from parbake.serving.tickets import Tickets
 from parbake.telemetry import Counters
 
 PAGE = 1000
@@ -40,11 +41,14 @@ class Ingest:
         *,
         counters: Counters,
         known: Collection[str],
+        tickets: Tickets,
     ) -> None:
         """Any process may ingest: positions already applied are skipped by the store.
 
-        ``known`` are the families that some task or source knows; events of others count as unknown. Raises
-        :class:`DeclarationError` when two sources have one name, since they would share their positions.
+        ``known`` are the families that some task or source knows; events of others count as unknown. ``tickets`` seals
+        what is acknowledged.
+
+        Raises :class:`DeclarationError` when two sources have one name, since they would share their positions.
         """
         self._recovery = recovery
         self._store = store
@@ -52,6 +56,7 @@ class Ingest:
         self._clock = clock
         self._hooks = tuple(hooks)
         self._counters = counters
+        self._tickets = tickets
         self._known = frozenset(known)
         self._recognised: set[str] = set()
         names = [source.name for source in self._sources]
@@ -129,7 +134,7 @@ class Ingest:
                     await self._store.rewind(part.name, everything(part.families), now=self._clock.now())
                     for part in chosen
                 ]
-                return cast("Ack", Ack.together(acks))
+                return await self._tickets.sealed(cast("Ack", Ack.together(acks)))
         raise SourceError(f"no source is named {name!r}", field="source")
 
     async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
@@ -210,6 +215,7 @@ class Ingest:
         took = time.perf_counter() - started
         for hook in self._hooks:
             hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
+        ack = await self._tickets.sealed(ack)
         unknown = sorted({family(tag) for tag in ack.raised} - self._known)
         if not unknown:
             return ack

@@ -1,0 +1,128 @@
+"""Tickets are signed with a key that lies in the store, so that each process on it takes those of every other.
+
+Nobody outside can write one: a ticket with stamps that were never given out would have its tags computed by every read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from msgspec.structs import replace
+
+from parbake.errors import BadInput, StoreError
+from parbake.fence.acks import NO_ACKS, Acks, Seal, merged, read_tickets
+from parbake.ports import Ack, Store
+from parbake.serving.flight import Flights
+from parbake.serving.scope import Deadline, Request
+
+NAME = "ticket/key"
+"""Where the key lies, among a store's named values."""
+KEY_BYTES = 32
+LOOK_AGAIN_S = 0.2
+"""However many tickets do not fit, their key is read no sooner after the last time."""
+SURE_S = 10.0
+"""A process signs for so long before it looks whether the store still has this key."""
+TRIES = 5
+
+
+class Tickets:
+    """Signs and verifies the tickets of one store."""
+
+    def __init__(self, store: Store) -> None:
+        """Nothing is read before the first ticket, or the first acknowledgement."""
+        self._store = store
+        self._seal: Seal | None = None
+        self._incarnation = 0
+        self._sure_until = self._look_from = float("-inf")
+        self._looks: Flights[None] = Flights()
+
+    async def sealed(self, ack: Ack) -> Ack:
+        """The acknowledgement with the store's seal.
+
+        The first one of a store makes the key. A store in another incarnation than before may have lost it, and one
+        that has lost its last writes unnoticed too; so the key is looked at then, and every ten seconds.
+        """
+        if not ack.raised:
+            return ack
+        if ack.stamp.incarnation != self._incarnation or _now() >= self._sure_until:
+            try:
+                await self._settle()
+            except StoreError:
+                if self._seal is None:
+                    raise
+            else:
+                self._incarnation, self._sure_until = ack.stamp.incarnation, _now() + SURE_S
+        return replace(ack, seal=self._seal)
+
+    async def read(self, text: str, *, field: str = "after") -> Acks:
+        """The acknowledgements in tickets, separated by commas.
+
+        Raises :class:`BadInput` naming ``field`` for a ticket that was not signed with the store's key.
+        """
+        if not text:
+            return NO_ACKS
+        seal = self._seal
+        found = read_tickets(text, seal, field=field)
+        if found is None:
+            await self._look()
+            if self._seal is not seal:
+                found = read_tickets(text, self._seal, field=field)
+        if found is None:
+            raise BadInput(
+                f"{field} holds a ticket that was not given out by this store, or was changed on the way; drop it, or "
+                "send the event again and use the ticket of that answer",
+                field=field,
+            )
+        return found
+
+    async def carry(self, request: Request, texts: Sequence[str]) -> None:
+        """Add tickets to what a request's caller was told, within the request's deadline."""
+        async with Deadline("after"):
+            request.acks = merged([request.acks, *[await self.read(text) for text in texts]])
+
+    @contextlib.asynccontextmanager
+    async def carried_in(
+        self, opened: AbstractAsyncContextManager[Request], texts: Sequence[str]
+    ) -> AsyncIterator[Request]:
+        """Open a request's scope with tickets."""
+        async with opened as request:
+            await self.carry(request, texts)
+            yield request
+
+    async def _look(self) -> None:
+        """Read the key from the store, once for all who ask meanwhile or soon after. Nothing is written."""
+        if _now() >= self._look_from:
+            await self._looks.join(NAME, self._found)
+
+    async def _found(self) -> None:
+        self._keep(await self._store.get(NAME))
+        self._look_from = _now() + LOOK_AGAIN_S
+
+    async def _settle(self) -> None:
+        """Use the key that the store has. One that has none is given this process's, or else a new one."""
+        for _ in range(TRIES):
+            raw = await self._store.get(NAME)
+            if self._keep(raw):
+                return
+            mine = self._seal.key if self._seal else secrets.token_bytes(KEY_BYTES)
+            if await self._store.swap(NAME, raw, mine):
+                self._keep(mine)
+                return
+        raise StoreError(f"{NAME} changes faster than it can be read; try again", field="store")
+
+    def _keep(self, raw: bytes | None) -> bool:
+        """Keep the store's key, unless it has none."""
+        if raw is None or len(raw) != KEY_BYTES:
+            return False
+        if self._seal is None or self._seal.key != raw:
+            self._seal = Seal.of(raw)
+        return True
+
+
+def _now() -> float:
+    """Seconds by the running loop's clock, which nobody sets."""
+    return asyncio.get_running_loop().time()

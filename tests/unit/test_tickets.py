@@ -1,0 +1,417 @@
+"""Tickets are signed with a key of the store: none can be made up, changed, or brought from elsewhere."""
+
+import asyncio
+import base64
+import pickle
+import string
+
+import httpx
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.errors import StoreError
+from parbake.fence import acks
+from parbake.ports import Change
+from parbake.serving import tickets
+from parbake.serving.tickets import KEY_BYTES, NAME, Tickets
+from parbake.stores.memory import MemoryStore
+
+SEAL = acks.Seal.of(b"k" * KEY_BYTES)
+TAGS = st.builds("{}/{}".format, st.sampled_from(["policy", "product"]), st.integers(0, 500))
+ACKS = st.dictionaries(TAGS, st.binary(min_size=16, max_size=16), min_size=1, max_size=70)
+ALPHABET = string.ascii_letters + string.digits + "-_+/="
+ALL_BITS = {"policy/returns": b"\xff" * 16, "policy": b"\xff" * 16, "policy/*": b"\xff" * 16}
+
+
+def text_of(raw):
+    """Return bytes as the text of a ticket."""
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def forged(mac=b""):
+    """Return a ticket with all bits set, under a signature that somebody thought up."""
+    return text_of(mac + msgspec.msgpack.encode(ALL_BITS))
+
+
+FORGED = {
+    "the format without a signature": forged(),
+    "a signature of zeros": forged(bytes(acks.MAC_BYTES)),
+    "another key": acks.ticket(ALL_BITS, acks.Seal.of(b"x" * KEY_BYTES)),
+    "no base64": "nonsense!",
+    "not ASCII": "ticket\xe9",
+    "too short for a signature": "AAAA",
+    "a signature of nothing": text_of(bytes(acks.MAC_BYTES)),
+}
+
+
+class CountingStore(MemoryStore):
+    """Counts what is read and written under the key's name, and fails on demand."""
+
+    def __init__(self):
+        super().__init__()
+        self.gets = self.swaps = self.reads = 0
+        self.is_down = False
+
+    async def get(self, name):
+        self.gets += name == NAME
+        if self.is_down and name == NAME:
+            raise StoreError("down", field="store")
+        return await super().get(name)
+
+    async def swap(self, name, expected, new):
+        self.swaps += name == NAME
+        return await super().swap(name, expected, new)
+
+    async def read(self, task, key, *, generation=0):
+        self.reads += 1
+        return await super().read(task, key, generation=generation)
+
+    def glimpse(self, task, key):
+        self.reads += 1
+        return super().glimpse(task, key)
+
+
+class Shop:
+    """An artifact over a store that counts, and apps on it."""
+
+    def __init__(self):
+        self.calls = 0
+        self.tasks = pb.Registry()
+        self.store = CountingStore()
+
+        @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
+        async def answer(name: str) -> str:
+            """Answer."""
+            self.calls += 1
+            return f"answer {self.calls}"
+
+        self.answer = answer
+
+    def app(self):
+        """Open an app, as a process of its own would."""
+        return pb.App(self.tasks, store=self.store)
+
+
+async def raised(store, tag="policy/a"):
+    """Return what a store says of an event, before any app has sealed it."""
+    return await store.apply([Change((tag,))], now=1.0)
+
+
+async def told_by(store, text):
+    """Return what a process that has just started makes of a ticket; nothing when it is refused."""
+    try:
+        return await Tickets(store).read(text)
+    except pb.BadInput:
+        return None
+
+
+@pytest.mark.parametrize("text", FORGED.values(), ids=FORGED.keys())
+async def test_a_forged_ticket_is_refused_before_anything_is_read(text):
+    """However its stamps are set: it names the field, says what to do, and makes nothing compute."""
+    shop = Shop()
+    app = shop.app()
+    await app.touch("policy/other")
+    await app.serve(shop.answer, "returns")
+    reads = shop.store.reads
+    with pytest.raises(pb.BadInput, match="send the event again") as refused:
+        async with app.request(after=text):
+            await app.serve(shop.answer, "returns")
+    assert (refused.value.field, shop.calls, shop.store.reads) == ("after", 1, reads)
+    await app.close()
+
+
+@pytest.mark.parametrize("text", ["", *FORGED.values()], ids=["none", *FORGED])
+async def test_a_forged_ticket_writes_nothing(text):
+    """On a store that has given out none, only an acknowledgement makes the key."""
+    store = CountingStore()
+    assert await told_by(store, text) == (None if text else {})
+    assert (store.swaps, await store.get(NAME)) == (0, None)
+
+
+@pytest.mark.parametrize("text", FORGED.values(), ids=FORGED.keys())
+async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
+    """The header is named, on every route, and nothing is computed."""
+    shop = Shop()
+    app = shop.app()
+    await app.touch("policy/other")
+    await app.serve(shop.answer, "returns")
+    transport = httpx.ASGITransport(pb.HttpApp(app))
+    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        headers = {"parbake-after": text.encode("latin-1")}
+        refused = await client.post("/v1/serve/answer", json={"key": "returns"}, headers=headers)
+        assert (refused.status_code, refused.json()["field"]) == (pb.BadInput.status, "parbake-after")
+        assert refused.headers["content-type"] == "application/problem+json"
+        assert "send the event again" in refused.json()["detail"]
+        assert (await client.get("/v1/tasks", headers=headers)).status_code == pb.BadInput.status
+    assert (shop.calls, dict(app.counters.misses)) == (1, {("answer", "missing", "never_computed"): 1})
+    await app.close()
+
+
+def test_synchronous_code_has_tickets_verified_too():
+    """A genuine one is carried, a forged one refused, and acknowledgements need no verification."""
+    shop = Shop()
+    app = shop.app().sync
+    ack = app.touch("policy/returns")
+    for after in (ack, ack.ticket, [ack, ack.ticket], f"{ack.ticket}, {ack.ticket}"):
+        with app.request("5s", after=after) as request:
+            assert request.acks == ack.tags
+            assert app.serve(shop.answer, "returns").value == "answer 1"
+    with pytest.raises(pb.BadInput, match="drop it"), app.request(after=[ack, FORGED["another key"]]):
+        pass
+    app.close()
+
+
+@given(ACKS)
+def test_a_ticket_tells_what_was_signed(told):
+    """Under its own key it is read back; under another, or none, it is not."""
+    text = acks.ticket(told, SEAL)
+    assert acks.read_tickets(text, SEAL) == (told if len(told) <= acks.MAX_TAGS else acks._by_family(told))
+    assert acks.read_tickets(text, None) is None
+    assert acks.read_tickets(text, acks.Seal.of(b"l" * KEY_BYTES)) is None
+
+
+@given(ACKS, st.data())
+def test_a_ticket_with_one_changed_character_is_refused(told, data):
+    """Wherever it is changed and into what: also where base64 decodes both to the same bytes."""
+    text = acks.ticket(told, SEAL)
+    at = data.draw(st.integers(0, len(text) - 1))
+    other = data.draw(st.characters(max_codepoint=255).filter(lambda c: c != text[at]))
+    assert acks.read_tickets(text[:at] + other + text[at + 1 :], SEAL) is None
+
+
+@pytest.mark.parametrize("tag", ["a", "ab", "abc"])
+def test_no_character_of_base64_may_stand_for_another(tag):
+    """Each one replaced by every other: for two lengths in three, the last has bits that base64 leaves out."""
+    text = acks.ticket({tag: b"%016d" % 1}, SEAL)
+    for at in range(len(text)):
+        for other in ALPHABET.replace(text[at], ""):
+            assert acks.read_tickets(text[:at] + other + text[at + 1 :], SEAL) is None
+
+
+@given(ACKS, st.data())
+def test_a_ticket_with_one_changed_byte_is_refused(told, data):
+    """Also where what it decodes to was changed."""
+    raw = bytearray(base64.urlsafe_b64decode(acks.ticket(told, SEAL) + "=="))
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    assert acks.read_tickets(text_of(raw), SEAL) is None
+
+
+@pytest.mark.parametrize("cut", range(1, 8))
+def test_a_ticket_that_was_cut_or_prolonged_is_refused(cut):
+    """Its length is signed with it; padding was not given out either."""
+    text = acks.ticket({"policy/a": b"%016d" % 1}, SEAL)
+    for other in (text[cut:], text[:-cut], text + "A" * cut, text + "=" * cut):
+        assert acks.read_tickets(other, SEAL) is None
+
+
+def test_one_forged_ticket_among_many_is_enough():
+    """A list of tickets holds only if all do."""
+    text = acks.ticket({"policy/a": b"%016d" % 1}, SEAL)
+    assert acks.read_tickets(f"{text}, {FORGED['another key']}", SEAL) is None
+    assert acks.read_tickets(f" {text} ,, {text}", SEAL) == {"policy/a": b"%016d" % 1}
+
+
+async def test_every_way_to_be_acknowledged_gives_a_ticket(world):
+    """Publish, touch, drain and restart: this store takes back what they give."""
+    app = world.app(pb.Registry())
+    world.put("a", "one")
+    event = pb.CloudEvent("1", "s", "fact.changed", "fact/b")
+    given_out = [await app.drain(), await app.publish(event), await app.touch("fact/c"), await app.restart("facts")]
+    for ack in given_out:
+        async with app.request(after=ack.ticket) as request:
+            assert request.acks == ack.tags
+    await app.close()
+
+
+async def test_acknowledgements_together_have_one_ticket():
+    """It tells all that each of them tells, whichever has the seal."""
+    store = MemoryStore()
+    signer = Tickets(store)
+    first = await signer.sealed(await raised(store, "policy/a"))
+    second = await raised(store, "policy/b")
+    both = pb.Ack.together([first, second])
+    assert await told_by(store, both.ticket) == {**first.tags, **second.tags}
+    assert "," not in both.ticket
+
+
+@pytest.mark.parametrize("ack", [pb.Ack(pb.Stamp(1, 1), {"policy/a": 1}), pb.Ack(pb.Stamp(1, 1), {}, seal=SEAL)])
+async def test_only_what_an_app_acknowledged_has_a_ticket(ack):
+    """One that was written by hand has none and says so; one that raised nothing has an empty one."""
+    if ack.raised:
+        with pytest.raises(pb.BadInput, match="returned in this process"):
+            _ = ack.ticket
+    else:
+        assert ack.ticket == ""
+
+
+async def test_the_key_stays_where_it_is(caplog):
+    """No text, copy or answer of anything that holds it shows it: acknowledgement, error, log, metrics, HTTP."""
+    caplog.set_level("DEBUG")
+    shop = Shop()
+    app = shop.app()
+    ack = await app.touch("policy/returns")
+    key = await shop.store.get(NAME)
+    assert ack.seal.key == key
+    with pytest.raises(pb.BadInput) as refused:
+        async with app.request(after=forged()):
+            pass
+    with pytest.raises(pb.BadInput) as misused:
+        app.request(after=[ack, 5])
+    shown = [repr(ack), str(refused.value), str(misused.value), caplog.text, str(msgspec.structs.asdict(ack))]
+    raw = [msgspec.json.encode(ack), msgspec.msgpack.encode(ack), pickle.dumps(ack)]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(pb.HttpApp(app)), base_url="http://shop") as client:
+        event = {"specversion": "1.0", "id": "1", "source": "s", "type": "policy.changed", "subject": "policy/a"}
+        raw.append((await client.post("/v1/events", json=event)).content)
+        raw += [(await client.get(path)).content for path in ("/metrics", "/readyz", "/v1/tasks", "/v1/freshness")]
+    for form in (
+        key,
+        repr(key)[2:-1].encode(),
+        key.hex().encode(),
+        base64.b64encode(key),
+        base64.urlsafe_b64encode(key),
+    ):
+        assert not any(form.rstrip(b"=") in one for one in [*raw, *(text.encode() for text in shown)])
+    with pytest.raises(pb.BadInput):
+        _ = pickle.loads(pickle.dumps(ack)).ticket
+    await app.close()
+
+
+async def test_processes_that_come_first_together_agree_on_a_key():
+    """Whoever makes it first is followed by the others, and each takes the tickets of each."""
+    store = CountingStore()
+    processes = [Tickets(store) for _ in range(8)]
+    sealed = await asyncio.gather(*[one.sealed(await raised(store)) for one in processes])
+    assert len({ack.seal.key for ack in sealed}) == 1
+    assert len(await store.get(NAME)) == KEY_BYTES
+    for one in processes:
+        assert [await one.read(ack.ticket) for ack in sealed] == [ack.tags for ack in sealed]
+
+
+async def test_the_key_is_kept_in_the_process():
+    """Neither tickets that are given out nor those that are taken back read the store again."""
+    store = CountingStore()
+    one = Tickets(store)
+    text = (await one.sealed(await raised(store))).ticket
+    before = store.gets
+    for _ in range(50):
+        text = (await one.sealed(await raised(store))).ticket
+        await one.read(text)
+    assert (store.gets, store.swaps) == (before, 1)
+
+
+async def test_a_key_that_was_replaced_is_found_when_a_ticket_does_not_fit():
+    """The process asks the store before it refuses, takes the new key, and signs with it from then on."""
+    store, other = MemoryStore(), MemoryStore()
+    one = Tickets(store)
+    old = await one.sealed(await raised(store))
+    await Tickets(other).sealed(await raised(other))
+    assert await store.swap(NAME, await store.get(NAME), await other.get(NAME))
+    new = await Tickets(store).sealed(await raised(store))
+    assert await one.read(new.ticket) == new.tags
+    assert await told_by(store, (await one.sealed(await raised(store))).ticket)
+    assert await told_by(store, old.ticket) is None
+
+
+async def test_a_flood_of_forged_tickets_is_not_one_of_reads():
+    """A thousand that come at once, and a thousand that come one after the other, read the key a few times."""
+    store = CountingStore()
+    one = Tickets(store)
+    genuine = await one.sealed(await raised(store))
+    before, loop = store.gets, asyncio.get_running_loop()
+    began = loop.time()
+    found = await asyncio.gather(*(one.read(forged()) for _ in range(1000)), return_exceptions=True)
+    for _ in range(1000):
+        with pytest.raises(pb.BadInput):
+            await one.read(forged())
+    assert {type(error) for error in found} == {pb.BadInput}
+    assert 1 <= store.gets - before <= 2 + (loop.time() - began) / tickets.LOOK_AGAIN_S
+    assert await one.read(genuine.ticket) == genuine.tags
+
+
+async def test_genuine_tickets_that_come_together_share_one_read():
+    """The first request of a process does not make the others fail that arrive while it looks."""
+    store = CountingStore()
+    text = (await Tickets(store).sealed(await raised(store))).ticket
+    fresh, before = Tickets(store), store.gets
+    assert all(await asyncio.gather(*(fresh.read(text) for _ in range(20))))
+    assert store.gets == before + 1
+
+
+async def test_a_store_in_a_new_incarnation_is_asked_for_its_key():
+    """It may have lost everything, and another process may have made a key in it since."""
+    store = MemoryStore()
+    one = Tickets(store)
+    await one.sealed(await raised(store))
+    assert await store.swap(NAME, await store.get(NAME), b"n" * KEY_BYTES)
+    ack = await raised(store)
+    later = msgspec.structs.replace(ack, stamp=pb.Stamp(ack.stamp.incarnation + 1, 1))
+    assert await told_by(store, (await one.sealed(later)).ticket) == later.tags
+
+
+async def test_a_key_that_the_store_lost_is_put_back(monkeypatch):
+    """A process that still has it notices within its interval; the tickets that were given out go on to hold."""
+    store = MemoryStore()
+    one = Tickets(store)
+    old = await one.sealed(await raised(store))
+    assert await store.swap(NAME, await store.get(NAME), None)
+    assert await told_by(store, old.ticket) is None
+    assert await one.read(old.ticket) == old.tags
+    monkeypatch.setattr(tickets, "SURE_S", -1.0)
+    one._sure_until = 0.0
+    await one.sealed(await raised(store))
+    assert await told_by(store, old.ticket) == old.tags
+
+
+@pytest.mark.parametrize("left", [b"", b"short", b"x" * 33])
+async def test_what_is_not_a_key_is_replaced(left):
+    """A value of another length is not signed with."""
+    store = MemoryStore()
+    assert await store.swap(NAME, None, left)
+    ack = await Tickets(store).sealed(await raised(store))
+    assert await told_by(store, ack.ticket) == ack.tags
+
+
+async def test_an_event_is_acknowledged_while_its_key_cannot_be_looked_at(monkeypatch):
+    """A process signs with the key it has; one that never had any says that the store failed."""
+    store = CountingStore()
+    one = Tickets(store)
+    await one.sealed(await raised(store))
+    store.is_down, one._sure_until = True, 0.0
+    ack = await one.sealed(await raised(store))
+    assert await one.read(ack.ticket) == ack.tags
+    with pytest.raises(StoreError):
+        await Tickets(store).sealed(await raised(store))
+    with pytest.raises(StoreError):
+        await Tickets(store).read(ack.ticket)
+
+
+async def test_a_key_that_never_stands_still_is_an_error(monkeypatch):
+    """Where every attempt to write it fails, the store is at fault; nothing is tried for ever."""
+    store = MemoryStore()
+    ack = await raised(store)
+
+    async def refuse(*_):
+        return False
+
+    monkeypatch.setattr(store, "swap", refuse)
+    with pytest.raises(StoreError, match="changes faster"):
+        await Tickets(store).sealed(ack)
+
+
+async def test_a_ticket_is_verified_within_the_requests_deadline(monkeypatch):
+    """A store that does not say its key does not hold a request up for longer than it may take."""
+    shop = Shop()
+    app = shop.app()
+
+    async def hang(_):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(shop.store, "get", hang)
+    with pytest.raises(pb.DeadlineExceeded):
+        async with app.request("10ms", after=forged()):
+            pass
+    await app.close()
