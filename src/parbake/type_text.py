@@ -88,8 +88,8 @@ class Walk:
         limits = ",".join(f"{name}={_value(value)}" for name, value in sorted(dict(_limits(metadata)).items()))
         return (found, f"({limits})") if limits else found
 
-    def record(self, kind: Any, fields: Callable[[], Fields]) -> Named:
-        """A type with fields: its body is read once, however often the type is met."""
+    def named(self, kind: Any, body: Callable[[], Part]) -> Named:
+        """A type that may hold itself: its body is read once, however often the type is met."""
         try:
             key: Hashable = (hash(kind), kind)
         except TypeError:  # made for what has no hash; it is kept beside, so that its id stays its own
@@ -97,10 +97,11 @@ class Walk:
         if key not in self._met:
             self._met[key] = (Named(len(self._bodies)), kind)
             self._bodies.append("")
-            self._bodies[self._met[key][0].number] = self._body(fields())
+            self._bodies[self._met[key][0].number] = body()
         return self._met[key][0]
 
-    def _body(self, found: Fields) -> Part:
+    def fields(self, found: Fields) -> Part:
+        """The fields of a type, in their order."""
         tag = () if found.tag is None else (f"tag {_value(found.tag[0])}={_value(found.tag[1])}",)
         parts = [*tag, *map(self._field, found.fields)]
         return ("array{" if found.is_array else "map{", _separated(parts), "}")
@@ -129,7 +130,9 @@ class Walk:
             return self.generic(COLLECTIONS[origin], given or (Any,) * count)
         if isinstance(origin, type) and issubclass(origin, enum.Enum):
             return _enum(origin)
-        return self.record(kind, lambda: fields_of(kind)) if has_fields(origin) else self._other(kind, self)
+        if has_fields(origin):
+            return self.named(kind, lambda: self.fields(fields_of(kind)))
+        return self._other(kind, self)
 
     def _tuple(self, given: tuple[Any, ...], *, is_bare: bool) -> Part:
         if is_bare or given[1:] == (...,):
@@ -139,6 +142,18 @@ class Walk:
     def generic(self, name: str, given: Iterable[Any]) -> Part:
         """A name, and types in brackets behind it."""
         return (name, "[", _separated([self.part(one) for one in given]), "]")
+
+
+def others(kind: Any) -> list[Any]:
+    """The annotations in a type that are neither plain nor stored by their fields."""
+    found = []
+
+    def other(part: Any, _: Walk) -> Part:
+        found.append(part)
+        return ""
+
+    Walk(other).part(kind)
+    return found
 
 
 def unwrapped(kind: Any) -> tuple[Any, list[Any], list[Any]]:
