@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from parbake.artifact import Stamp
 from parbake.cause import Cause, Reason
 from parbake.cloudevents import CloudEvent
+from parbake.codecs import Codec
 from parbake.contract import (
     Exponential,
     Linear,
@@ -126,15 +127,15 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
-    "Cause", "Clock", "CloudEvent", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError", "Delta",
-    "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates", "Generation",
-    "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear",
-    "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
-    "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource",
-    "Prices", "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Reason", "Recompute",
-    "Refine", "Refuse", "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError",
-    "RunInProgress", "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps",
-    "StoreError", "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value",
-    "Verdict", "View", "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response",
-    "listen", "planned", "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "Cause", "Clock", "CloudEvent", "Codec", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError",
+    "Delta", "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates",
+    "Generation", "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy",
+    "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
+    "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices",
+    "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Reason", "Recompute", "Refine", "Refuse",
+    "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError", "RunInProgress",
+    "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
+    "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
+    "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response", "listen", "planned",
+    "problem", "refresh", "remaining_s", "run_http", "semantic",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from parbake.codecs.numpy import ARRAY, numbers
 from parbake.errors import ContractError
 from parbake.settings import check_number
 
@@ -29,6 +30,9 @@ _NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]"
 """How the doubles and floats begin that may be infinite or no number; what merely looks like one is decoded."""
 _EMPTY = frozenset({b"\xc0", b"\xa0", b"\x90", b"\x80", b"\xc4\x00"})
 """nil, and the empty string, array, map and bytes."""
+_ARRAY = re.compile(rb"(?:[\xd4-\xd8]|\xc7.|\xc8.{2}|\xc9.{4})" + re.escape(bytes([ARRAY])), re.DOTALL)
+"""How an array of numpy begins; its numbers are not msgpack's, so that it is always decoded."""
+_EMPTY_ARRAY = re.compile(_ARRAY.pattern + rb"[^\n]+\n\Z", re.DOTALL)
 
 
 class Profile(msgspec.Struct):
@@ -49,13 +53,13 @@ class Profile(msgspec.Struct):
             self.absent += 1
             return
         self.rows += 1
-        self.empty += payload in _EMPTY
+        self.empty += payload in _EMPTY or _EMPTY_ARRAY.match(payload) is not None
         self.sizes[_bucket(len(payload))] = self.sizes.get(_bucket(len(payload)), 0) + 1
-        is_suspect = _NOT_FINITE.search(payload) is not None
+        is_suspect = _NOT_FINITE.search(payload) is not None or _ARRAY.search(payload) is not None
         if is_suspect or self.rows % SAMPLE_EVERY == 1:
-            numbers = list(_numbers(msgspec.msgpack.decode(payload)))
-            self.not_finite += is_suspect and not all(map(math.isfinite, numbers))
-            for bucket, count in Counter(_bucket(n) for n in numbers[:LEAVES] if math.isfinite(n)).items():
+            found = list(_numbers(msgspec.msgpack.decode(payload)))
+            self.not_finite += is_suspect and not all(map(math.isfinite, found))
+            for bucket, count in Counter(_bucket(n) for n in found[:LEAVES] if math.isfinite(n)).items():
                 self.numbers[bucket] = self.numbers.get(bucket, 0) + count
 
     def merged(self, other: Profile) -> Profile:
@@ -202,3 +206,5 @@ def _numbers(value: Any) -> Iterator[float]:
     elif isinstance(value, list | tuple):
         for member in value:
             yield from _numbers(member)
+    elif isinstance(value, msgspec.msgpack.Ext) and value.code == ARRAY:
+        yield from numbers(bytes(value.data), LEAVES)

@@ -7,6 +7,7 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
+from parbake.codecs import Codec
 from parbake.contract import Curve, Every, Fallback, Invalidation, Use, fitted
 from parbake.contract_checks import check_schedule, make_contract
 from parbake.duration import Duration, seconds
@@ -18,6 +19,7 @@ from parbake.served import Absent, Served, Value
 from parbake.settings import check_whole
 from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
 from parbake.templates import check_templates, wishes
+from parbake.value_types import check_codecs, check_value_type
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -86,9 +88,10 @@ def Model(task: ModelTask[V]) -> V:
 class Registry:
     """A set of declared tasks. Several can be merged into one app."""
 
-    def __init__(self) -> None:
-        """Start empty."""
+    def __init__(self, *, codecs: Sequence[Codec] = ()) -> None:
+        """Start empty. ``codecs`` store values of types that neither msgspec nor a built-in codec knows."""
         self._tasks: dict[str, Task] = {}
+        self.codecs = check_codecs(codecs)
 
     def __iter__(self) -> Iterator[Task]:
         """The tasks in the order of declaration."""
@@ -104,9 +107,10 @@ class Registry:
             ) from None
 
     def merge(self, *others: Registry) -> Registry:
-        """Return a new registry with the tasks of all; a name declared twice is an error."""
-        merged = Registry()
-        for registry in (self, *others):
+        """Return a new registry with the tasks of all, each with its own codecs; a name declared twice is an error."""
+        every = (self, *others)
+        merged = Registry(codecs=[codec for registry in every for codec in registry.codecs])
+        for registry in every:
             for task in registry:
                 merged._add(task)
         return merged
@@ -170,7 +174,7 @@ class Registry:
                 contract=contract, schedule=schedule, version=version, gates=gates, retention=retention,
                 list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
-                prefetch=wishes(fn.__name__, prefetch, parameters[0].name),
+                prefetch=wishes(fn.__name__, prefetch, parameters[0].name), codecs=self.codecs,
             )  # fmt: skip
             check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
             _check_artifact(task)
@@ -220,6 +224,7 @@ class Registry:
                 version=version,
                 gates=gates,
                 retention=retention,
+                codecs=self.codecs,
             )
             _check_kinds(task)
             check_templates(task.name, contract.invalidated_by, "key")
@@ -358,6 +363,7 @@ def _check_artifact(task: Artifact[Any, Any]) -> None:
 
 
 def _check_kinds(task: Stored) -> None:
+    check_value_type(task.name, task.value_type, task.codecs)
     for field, kind in (("gates", Gates), ("retention", Retention)):
         value = getattr(task, field)
         if not isinstance(value, kind):

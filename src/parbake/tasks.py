@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
+from parbake.codecs import Codec
 from parbake.contract import Contract, Every, Invalidation, Use
 from parbake.gates import Gates
 from parbake.retention import Retention
@@ -64,13 +65,14 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Stored(Task):
-    """A task whose value is kept: an artifact or a model."""
+    """A task whose value is kept: an artifact or a model. ``codecs`` are those of its registry."""
 
     contract: Contract
     schedule: Every | None
     version: str
     gates: Gates
     retention: Retention
+    codecs: tuple[Codec, ...] = field(default=(), kw_only=True)
 
     @property
     def may_read(self) -> tuple[Task, ...]:

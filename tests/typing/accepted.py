@@ -28,7 +28,24 @@ class Factors:
         return asins
 
 
-tasks = pb.Registry()
+class FactorsCodec:
+    """A codec: how values of a class are stored that msgspec does not know."""
+
+    def handles(self, kind: type) -> bool:
+        return kind is Factors
+
+    def to_plain(self, value: Factors) -> list[str]:
+        return list(value.near([]))
+
+    def from_plain(self, kind: type[Factors], plain: list[str]) -> Factors:
+        return kind()
+
+    def shape(self, kind: type) -> str:
+        return "factors"
+
+
+codec: pb.Codec = FactorsCodec()
+tasks = pb.Registry(codecs=[codec, FactorsCodec()])
 
 
 @tasks.model(

@@ -153,3 +153,5 @@ def contracts() -> None:
     pb.every(refresh="1h")  # E: misspelled
     pb.fence("policy", debounce="1s")  # E: a fence waits for nothing
     pb.Served("t", 1)  # E: no verdict and no lane
+    pb.Registry(codecs=[Factors()])  # E: not a codec
+    pb.Registry(codecs=pb.Codec)  # E: a list of them

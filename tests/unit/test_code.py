@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import msgspec
+import pydantic
 
 from parbake.lanes.code import fingerprint
 
@@ -54,7 +55,14 @@ def test_it_changes_with_the_shape_of_the_values():
 
     Two.__name__ = Two.__qualname__ = "One"
     kinds = [int, str, list[int], One, Two, object]
-    assert len({fingerprint([made], [kind]) for kind in kinds}) == len(kinds)
+    assert len({fingerprint([made], [(kind, ())]) for kind in kinds}) == len(kinds)
+
+
+def test_it_changes_with_the_shape_of_what_a_codec_stores():
+    """What msgspec has no schema of is told by the codec; two models of one name are not the same."""
+    kinds = [pydantic.create_model("Some", **fields) for fields in ({"a": (int, 1)}, {"b": (int, 1)}, {"b": (str, "")})]
+    assert len({fingerprint([made], [(kind, ())]) for kind in kinds}) == len(kinds)
+    assert fingerprint([made], [(list[kinds[0]], ())]) != fingerprint([made], [(list[kinds[1]], ())])
 
 
 def test_whatever_can_be_called_has_one():

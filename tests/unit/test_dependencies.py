@@ -36,7 +36,11 @@ STARTED_WITHOUT_EXTRAS = ("parbake", "parbake.app", "parbake.cli.main", "parbake
 
 COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 """Packages that a requirement brings under another name."""
-OPTIONAL = {"parbake.executors._child": {"threadpoolctl"}}
+OPTIONAL = {
+    "parbake.executors._child": {"threadpoolctl"},
+    "parbake.codecs.numpy": {"numpy"},
+    "parbake.codecs.pydantic": {"pydantic", "pydantic_core"},
+}
 """Packages that a module uses where they happen to be installed."""
 
 

@@ -4,6 +4,7 @@ import math
 import random
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.gates import Profile, stability_index
+from parbake.value_types import form_of
 
 
 def profile(values):
@@ -177,6 +179,32 @@ def test_profiles_add_up(one, other):
     both, whole = profile(one).merged(profile(other)), profile([*one, *other])
     for name in ("rows", "absent", "empty", "not_finite", "size_bytes", "sizes"):
         assert getattr(both, name) == getattr(whole, name)
+
+
+BROKEN = [np.array([1, math.nan]), np.array([[1], [math.inf]], np.float16), np.array([complex(0, math.nan)])]
+WHOLE = [np.arange(3), np.array([], np.float32), np.zeros((2, 0)), np.array(["nan"]), np.array(1.5), np.ones(2, bool)]
+
+
+@pytest.mark.parametrize("around", [lambda array: array, lambda array: {"a": [1, array]}], ids=["bare", "nested"])
+def test_the_numbers_of_arrays_are_seen(around):
+    """A NaN or an infinity in any row, wherever it stands; an array without elements is empty; so is its drift."""
+    encode = form_of(dict[str, list[np.ndarray]]).encode
+    found = Profile()
+    for array in [*BROKEN, *WHOLE] * 3:
+        found.note(encode(around(array)), absent=False)
+    assert found.not_finite == 3 * len(BROKEN)
+    assert found.empty == (6 if around(1) == 1 else 0)
+    vector = Profile()
+    vector.note(encode(around(np.full(9, 1000.0))), absent=False)
+    assert 9 in vector.numbers.values()
+
+
+def test_what_only_looks_like_an_array_is_let_be():
+    """An extension of somebody else's with the same code holds no numbers."""
+    found = Profile()
+    for data in (b"", b"N", b"<f4 2\n1", b"nothing\n"):
+        found.note(msgspec.msgpack.encode(msgspec.msgpack.Ext(78, data)), absent=False)
+    assert (found.rows, found.not_finite, found.numbers) == (4, 0, {})
 
 
 def test_the_stability_index_by_hand():

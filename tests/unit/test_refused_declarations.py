@@ -1,6 +1,13 @@
 """What cannot be meant is refused where it is written, in one sentence that shows the right form."""
 
+import datetime as dt
+import typing
+
+import msgspec
+import numpy as np
+import pydantic
 import pytest
+from numpy.typing import NDArray
 from tests.unit.shopfloor import contract
 
 import parbake as pb
@@ -122,3 +129,157 @@ def test_an_ignored_family_is_whole_reasoned_and_not_minded(items, form):
         pb.Registry().artifact(freshness_sla="1h", invalidated_by=items, fallback_if_stale=pb.Recompute(), owner="team")
     assert form in str(caught.value)
     assert caught.value.field == "invalidated_by"
+
+
+class Card:
+    """A class that nobody can store."""
+
+
+class Deck(msgspec.Struct):
+    """A struct that holds one."""
+
+    cards: dict[str, list[Card]]
+
+
+class Late(msgspec.Struct):
+    """A struct that names what was not written yet."""
+
+    leaf: "NotWrittenYet"  # noqa: F821  # that is the point
+
+
+class One(pydantic.BaseModel):
+    """A model."""
+
+
+class Two(pydantic.BaseModel):
+    """Another model."""
+
+
+class Left(msgspec.Struct):
+    """A struct without a tag."""
+
+
+class Right(msgspec.Struct):
+    """Another one."""
+
+
+FORM = "make it a msgspec.Struct or a dataclass, or give a codec: pb.Registry(codecs=[...])"
+UNSTORABLE = [
+    (Card, f"row returns Card, which parbake cannot store: {FORM}"),
+    (list[Card], f"row returns list[Card], and parbake cannot store Card: {FORM}"),
+    (Card | None, f"row returns Card | None, and parbake cannot store Card: {FORM}"),
+    (Deck, f"row returns Deck, and parbake cannot store Card: {FORM}"),
+    (pb.Value[Card], f"row returns Card, which parbake cannot store: {FORM}"),
+    (Card | pb.Absent, f"row returns Card, which parbake cannot store: {FORM}"),
+    (complex, f"row returns complex, which parbake cannot store: {FORM}"),
+    (np.ma.MaskedArray, f"row returns MaskedArray, which parbake cannot store: {FORM}"),
+    (typing.OrderedDict[str, int], f"row returns OrderedDict[str, int], and parbake cannot store OrderedDict: {FORM}"),
+    (NDArray[np.object_], "an array of object cannot be stored: make it one of numbers"),
+    (One | Two, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
+    (Left | Right, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
+    (dt.date | dt.datetime, "; tag the members"),
+    (Late, "row returns Late, and name 'NotWrittenYet' is not defined: declare the task after everything"),
+]
+
+
+@pytest.mark.parametrize(("kind", "says"), UNSTORABLE, ids=[str(kind) for kind, _ in UNSTORABLE])
+def test_a_value_that_cannot_be_stored_is_refused_where_it_is_declared(kind, says):
+    """The sentence names the type and shows the right form, for artifacts, batched ones and models alike."""
+
+    def row(key: str) -> kind: ...
+
+    def rows(keys: pb.Keys[str]) -> dict[str, kind]: ...
+
+    def model() -> kind: ...
+
+    tasks, every = pb.Registry(), pb.every("20m")
+    for fn, declare in [(row, tasks.artifact(**contract())), (rows, tasks.artifact(**contract()))]:
+        with pytest.raises(pb.DeclarationError) as caught:
+            declare(fn)
+        assert says.replace("row returns", f"{fn.__name__} returns") in str(caught.value)
+        assert caught.value.field == "return"
+    if kind not in (pb.Value[Card], Card | pb.Absent):
+        with pytest.raises(pb.DeclarationError, match=r"^model returns "):
+            tasks.model(**contract(refresh=every))(model)
+    assert list(tasks) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [typing.Any, object, None, typing.Iterable[int], One, One | None, list[One], np.ndarray, np.float32, Left | None],
+)
+def test_a_value_that_can_be_stored_is_accepted(kind):
+    """Anything is a type, too; so is what a codec that is built in knows."""
+
+    def row(key: str) -> kind: ...
+
+    assert pb.Registry().artifact(**contract())(row).value_type == (type(None) if kind is None else kind)
+
+
+class Cards:
+    """A codec."""
+
+    def handles(self, kind):
+        return kind is Card
+
+    def to_plain(self, value):
+        return None
+
+    def from_plain(self, kind, plain):
+        return Card()
+
+    def shape(self, kind):
+        return "a card"
+
+
+class Mute(Cards):
+    """A codec whose shape is no text."""
+
+    def shape(self, kind):
+        return None
+
+
+@pytest.mark.parametrize(
+    ("codecs", "says"),
+    [
+        (Cards(), "expected a list, such as [MyCodec()]"),
+        ([Cards], "codecs holds the class Cards: write Cards()"),
+        ([Card()], "which has no handles: a codec has handles, to_plain, from_plain, shape"),
+        (["cards"], "codecs holds 'cards', which has no handles"),
+    ],
+)
+def test_what_cannot_be_a_codec_is_refused(codecs, says):
+    """The message shows what a codec has."""
+    with pytest.raises(pb.DeclarationError) as caught:
+        pb.Registry(codecs=codecs)
+    assert says in str(caught.value)
+    assert caught.value.field == "codecs"
+
+
+def test_a_codec_that_says_nothing_of_the_shape_is_refused():
+    """Without a shape nobody could tell what is stored from what is stored later."""
+
+    def row(key: str) -> Card: ...
+
+    with pytest.raises(
+        pb.DeclarationError, match=r"row returns Card, which cannot be stored: Mute\.shape returns no text"
+    ):
+        pb.Registry(codecs=[Mute()]).artifact(**contract())(row)
+
+
+def test_each_task_keeps_the_codecs_that_it_was_declared_with():
+    """Merging registries changes no task; what is declared in the merged one knows the codecs of all."""
+
+    def card(key: str) -> Card: ...
+
+    def other(key: str) -> str: ...
+
+    def third(key: str) -> Card: ...
+
+    codec = Cards()
+    one, two = pb.Registry(codecs=[codec]), pb.Registry()
+    one.artifact(**contract())(card)
+    two.artifact(**contract())(other)
+    merged = two.merge(one)
+    assert (merged["card"].codecs, merged["other"].codecs) == ((codec,), ())
+    assert merged.artifact(**contract())(third).codecs == (codec,)

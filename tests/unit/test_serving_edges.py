@@ -12,7 +12,7 @@ from tests.waiting import HANGS_S
 import parbake as pb
 from parbake.contract import Steps
 from parbake.serving.flight import Flights
-from parbake.serving.plan import KeyCodec, Plan
+from parbake.serving.plan import KeyCodec
 from parbake.stores.memory import MemoryStore
 
 
@@ -125,12 +125,11 @@ def test_a_value_type_that_cannot_be_stored_is_refused_at_the_declaration(world)
     """The error names the task before anything is served."""
     tasks = pb.Registry()
 
-    @tasks.artifact(**contract())
     def odd(key: str) -> "dict[bytes, asyncio.Lock] | asyncio.Event":
         raise NotImplementedError
 
     with pytest.raises(pb.DeclarationError, match="odd") as caught:
-        Plan(odd)
+        tasks.artifact(**contract())(odd)
     assert caught.value.field == "return"
 
 

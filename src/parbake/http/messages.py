@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 
+from parbake.codecs import Codec
 from parbake.errors import BadInput, BodyTooLarge, ParbakeError
 from parbake.validation import field_of
+from parbake.value_types import json_hook
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
@@ -64,9 +66,9 @@ Route = tuple[str, str, Handler]
 """A method, a path that may hold ``{name}`` segments, and what answers."""
 
 
-def json_response(value: Any, status: int = 200) -> Response:
-    """Any msgspec-encodable value as JSON."""
-    return Response(msgspec.json.encode(value), status)
+def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:
+    """Any value that msgspec encodes as JSON; models of pydantic, arrays, and what the codecs know, too."""
+    return Response(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
 
 
 def problem(error: ParbakeError, /, **members: Any) -> Response:

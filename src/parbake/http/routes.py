@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from parbake.cloudevents import parse
+from parbake.codecs import Codec
 from parbake.duration import seconds
 from parbake.errors import BadInput, ContractError, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
@@ -87,7 +88,8 @@ class EngineRoutes:
                 "generation": served.generation,
                 "reason": served.reason,
                 "cause": served.cause,
-            }
+            },
+            codecs=_codecs(self._app, task),
         )
 
     async def _serve(self, task: Task, body: ServeBody) -> Any:
@@ -212,6 +214,13 @@ def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
     counts = {"partitions": len(done), "rows": sum(p.rows for p in done), "absent": sum(p.absent for p in done)}
     names = ("run", "generation", "started_at", "until", "chain")
     return {name: getattr(run, name) for name in names} | counts | {"state": run.standing(now), "reason": run.failure}
+
+
+def _codecs(app: App, task: Task) -> list[Codec]:
+    """The codecs of a task's values, its own first: what it falls back to may be another registry's."""
+    base = (task.base,) if isinstance(task, Refine) else ()
+    reached = (task, *base, *task.may_read, *app.tasks)
+    return [codec for one in reached if isinstance(one, Stored) for codec in one.codecs]
 
 
 def _key(body: ServeBody) -> Any:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from types import CodeType
 from typing import Any
 
 import msgspec
 
+from parbake.codecs import Codec
+from parbake.wire_shape import wire_text
 
-def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[Any] = ()) -> bytes:
+
+def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[tuple[Any, Sequence[Codec]]] = ()) -> bytes:
     """Eight bytes that change with the code of any of the functions, nested ones included, and with any of the types.
+
+    Each type comes with the codecs that store its values.
 
     What they call in turn is not looked into, nor is the data that they read. Another minor version of Python compiles
     another fingerprint.
@@ -22,17 +27,17 @@ def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[Any] = 
     for function in functions:
         for part in _of(function):
             digest.update(part.encode() + b"\0")
-    for kind in types:
-        digest.update(_shape(kind).encode() + b"\0")
+    for kind, codecs in types:
+        digest.update(_shape(kind, codecs).encode() + b"\0")
     return digest.digest()
 
 
-def _shape(kind: Any) -> str:
-    """What values of a type look like: its JSON schema (JSON Schema 2020-12), where it has one."""
+def _shape(kind: Any, codecs: Sequence[Codec]) -> str:
+    """What values of a type look like: its JSON schema (JSON Schema 2020-12), or else the shape of what is stored."""
     try:
         return msgspec.json.encode(msgspec.json.schema(kind), order="sorted").decode()
     except (TypeError, ValueError, RecursionError):
-        return f"{getattr(kind, '__module__', '')}:{getattr(kind, '__qualname__', kind)}"
+        return wire_text(kind, codecs)
 
 
 def _of(function: Callable[..., Any]) -> Iterator[str]:

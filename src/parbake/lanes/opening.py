@@ -138,7 +138,8 @@ class Opening:
 
 
 def _code(chain: Sequence[Plan]) -> bytes:
-    return fingerprint((plan.task.fn for plan in chain), (plan.task.value_type for plan in chain))
+    stored = [plan.task for plan in chain]
+    return fingerprint((task.fn for task in stored), ((task.value_type, task.codecs) for task in stored))
 
 
 def _models_read(chain: Sequence[Plan]) -> list[str]:

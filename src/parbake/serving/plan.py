@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import quote, unquote
@@ -10,10 +10,11 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from parbake.artifact import Record
-from parbake.errors import BadInput, DeclarationError
+from parbake.errors import BadInput
 from parbake.fence.recording import Reach
 from parbake.roles import Role
 from parbake.tasks import Artifact, Stored, Task
+from parbake.value_types import form_of
 from parbake.views import View
 
 MAX_KEY_BYTES = 300
@@ -110,8 +111,6 @@ class Plan:
         """Compile; ``off`` says why the task cannot run here, empty when it can.
 
         ``watched`` are the families that tasks which read this one fence, directly or through others.
-
-        Raises :class:`DeclarationError` when the value type cannot be encoded.
         """
         self.task = task
         self.name = task.name
@@ -126,11 +125,7 @@ class Plan:
         self.fenced_throughout = _fenced_throughout(task)
         self.batched = isinstance(task, Artifact) and task.batched
         self.is_planned = task.schedule is not None and task.schedule.planned
-        try:
-            self.decode: Callable[[bytes], Any] = msgspec.msgpack.Decoder(task.value_type).decode
-        except TypeError as error:
-            raise DeclarationError(f"{task.name}: its value type cannot be stored ({error})", field="return") from error
-        self.encode: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
+        self.encode, self.decode = form_of(task.value_type, task.codecs)
         self.key_names = _key_names(task)
 
     def unreadable(self, record: Record) -> str:
