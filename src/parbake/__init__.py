@@ -51,7 +51,8 @@ from parbake.errors import (
     UnknownTask,
 )
 from parbake.gates import Gates, Generation
-from parbake.ports import Ack, Alert, AlertSink, Clock, Delta, Embedder, Generator, Hook, Prompt, Tracker, Usage
+from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
+from parbake.ports import Ack, Alert, AlertSink, Clock, Hook, Tracker
 from parbake.registry import Input, Model, Registry
 from parbake.retention import Retention
 from parbake.roles import GIVEN, Keys, Live, Resource, Source

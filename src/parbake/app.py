@@ -13,6 +13,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
+from msgspec.structs import replace
+
 from parbake.arguments import check_batch, check_kept, checked_windows, families, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
@@ -26,6 +28,7 @@ from parbake.fence.acks import NO_ACKS
 from parbake.fence.control import Quarantine
 from parbake.fence.recording import Recording
 from parbake.lanes.batch import Run
+from parbake.lanes.code import is_of_other_code
 from parbake.lanes.parking import Retried
 from parbake.lanes.planned import AdoptedPlan
 from parbake.lanes.polling import Polling
@@ -54,7 +57,9 @@ from parbake.registry import Registry
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within
+from parbake.serving.bonds import Bonds
 from parbake.serving.calling import check_call, live_values
+from parbake.serving.listening import listener
 from parbake.serving.warm import Step
 from parbake.sync import After, SyncApp, scope_of
 from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
@@ -197,8 +202,16 @@ class App:
         stamp, control = await self.engine.store.stamp()
         context = asked_within(scope.current())
         self.engine.plan(task)
-        found: V = await self.engine.resolver.read_model(task, control, Recording(stamp), context)
+        recording = Recording(stamp)
+        found: V = await self.engine.resolver.read_model(task, control, recording, context)
+        if (heard := listener()) is not None:
+            heard.join(recording)
         return found
+
+    @property
+    def bonds(self) -> Bonds:
+        """What binds values outside the store, such as a semantic cache's, to the changes of what they were made of."""
+        return self.engine.bonds
 
     def request(
         self, timeout: Duration | None = None, *, after: After = ()
@@ -258,7 +271,7 @@ class App:
         async with _beside(self._polling.later()):
             plan = self.engine.plan(task)
             run = await self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew)
-        self._note_run(run)
+        self.engine.note(run)
         return run
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
@@ -269,7 +282,7 @@ class App:
         async with _beside(self._polling.later()):
             runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
         for run in runs:
-            self._note_run(run)
+            self.engine.note(run)
         return runs
 
     async def runs(self, task: Stored) -> State:
@@ -410,13 +423,11 @@ class App:
         """The classification table."""
         return classify(self.tasks, self.off)
 
-    def _note_run(self, run: Run) -> None:
-        if self.engine.ledger is not None:
-            for built in run.built:
-                self.engine.ledger.run(
-                    built.task, built.rows, built.took_s, cpu_s=built.cpu_s, size_bytes=built.size_bytes,
-                    trigger=run.trigger, pick=built.pick,
-                )  # fmt: skip
+    async def describe(self) -> list[TaskRow]:
+        """The same with what the store knows: which tasks' current generations were built by other code."""
+        _, control = await self.engine.store.stamp()
+        others = {plan.name for plan in self.engine.plans.values() if is_of_other_code(plan, control)}
+        return [replace(row, other_code=row.task in others) for row in self.classify()]
 
     @contextlib.asynccontextmanager
     async def serving(self, *beside: Awaitable[None], warm: Sequence[Step] = ()) -> AsyncIterator[App]:
@@ -436,7 +447,7 @@ class App:
         engine = self.engine
 
         async def promoted(run: Run) -> None:
-            self._note_run(run)
+            self.engine.note(run)
             await engine.events.revisit(run.stamp)
 
         await self._polling.once()

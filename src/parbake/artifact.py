@@ -1,9 +1,12 @@
-"""The stored form of an artifact: a record header, then the value as msgpack.
+"""The stored form of an artifact: a record header, then the value as msgpack, then a checksum of both.
 
 Layout (big-endian): a fixed part of 40 bytes, so that a stamp compares as bytes without decoding anything, then the
 header's variable part (msgpack), then the value (msgpack)::
 
     format u8 | lane u8 | flags u16 | incarnation u64 | sequence u64 | computed_at f64 | valid_until f64 | length u32
+
+The checksum is a CRC-32 (ISO 3309), little-endian at the end. The CRC-32 of data that ends with its own CRC-32 is a
+constant, so that one call over the whole record checks it. What does not fit counts as missing.
 """
 
 from __future__ import annotations
@@ -11,12 +14,17 @@ from __future__ import annotations
 import struct
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
+from zlib import crc32
 
 import msgspec
 
-from parbake.errors import ForeignStore
+from parbake.errors import DamagedRecord
 
-FORMAT = 1
+FORMAT = 2
+"""The format of records; a store keeps the one that it was begun with, and is refused under another."""
+_CHECKSUM = struct.Struct("<I")
+_CHECKED = 0x2144DF1C
+"""The CRC-32 of anything that ends with its own CRC-32."""
 _FIXED = struct.Struct(">BBHQQddI")
 _PACKED = struct.Struct(">BBH16sddI")
 """The same with the stamp as it is: packed already."""
@@ -114,6 +122,11 @@ class Record(Header, frozen=True, gc=False):
     payload: bytes
 
 
+def bond(stamp: bytes, made_at: float, meta: Meta, *, valid_until: float = float("inf")) -> Record:
+    """A record without a value, for what is kept elsewhere; times in epoch seconds, ``stamp`` packed."""
+    return Record(stamp, made_at, valid_until, "realtime", absent=False, meta=meta, payload=b"")
+
+
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 
@@ -130,30 +143,31 @@ def encode(record: Record) -> bytes:
         record.valid_until,
         len(meta),
     )
-    return fixed + meta + record.payload
+    body = fixed + meta + record.payload
+    return body + _CHECKSUM.pack(crc32(body))
 
 
 def decode(raw: bytes) -> Record:
-    """Parse a stored record; raises :class:`ForeignStore` when it is none."""
+    """Parse a stored record; raises :class:`DamagedRecord` when its bytes are not those that were written."""
     h, payload = split(raw)
     return Record(h.stamp, h.computed_at, h.valid_until, h.lane, h.absent, h.meta, payload)
 
 
 def split(raw: bytes) -> tuple[Header, bytes]:
-    """A stored record's header and its value, still encoded; raises :class:`ForeignStore` when it is none."""
+    """A stored record's header and its value, still encoded; raises as :func:`decode` does."""
+    if crc32(raw) != _CHECKED:
+        raise DamagedRecord("the bytes of a stored record have changed")
     try:
         end = _FIXED.size + _LENGTH.unpack_from(raw, _LENGTH_AT)[0]
-        return _decode_header(raw[:end]), raw[end:]
-    except (struct.error, msgspec.DecodeError, IndexError) as error:
-        raise ForeignStore(
-            f"a stored record cannot be read ({error}); delete the store and let it be rebuilt"
-        ) from error
+        return _decode_header(raw[:end]), raw[end:-4]
+    except (struct.error, msgspec.DecodeError, UnicodeDecodeError, IndexError, RecursionError) as error:
+        raise DamagedRecord(f"a stored record cannot be read ({error})") from error
 
 
 @lru_cache(HEADERS_KEPT)
 def _decode_header(raw: bytes) -> Header:
     form, lane, flags, _, _, computed_at, valid_until, _ = _FIXED.unpack_from(raw)
     if form != FORMAT:
-        raise ForeignStore(f"record format {form} is not {FORMAT}: written by another version of parbake")
+        raise DamagedRecord(f"a record of format {form} is not one of format {FORMAT}")
     is_absent, meta = bool(flags & ABSENT_FLAG), _decode_meta(raw[_FIXED.size :])
     return Header(raw[STAMP_AT], computed_at, valid_until, LANES[lane], is_absent, meta)

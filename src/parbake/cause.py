@@ -14,6 +14,7 @@ class Cause(StrEnum):
     """What keeps a record from being served as fresh."""
 
     NEVER_COMPUTED = "never_computed"
+    DAMAGED = "damaged"
     ABSENT = "absent"
     OFF = "off"
     COMPUTE_FAILED = "compute_failed"
@@ -43,6 +44,7 @@ OVERDUE = frozenset({Cause.PAST_SLA, Cause.CONFIDENCE_TOO_LOW})
 """The record is only old: no change has killed it, so ``ServeStale`` may serve it for a while."""
 _SENTENCES = {
     Cause.NEVER_COMPUTED: "never computed",
+    Cause.DAMAGED: "the stored record is damaged",
     Cause.ABSENT: "{about}",
     Cause.OFF: "{about}",
     Cause.COMPUTE_FAILED: "{about}",

@@ -14,7 +14,7 @@ from parbake.tasks import Artifact, Refine, Stored, Task
 
 
 class TaskRow(msgspec.Struct, frozen=True):
-    """One row of the table, in words."""
+    """One row of the table, in words. ``other_code``: its current generation was built by other code than this."""
 
     task: str
     kind: str
@@ -24,6 +24,7 @@ class TaskRow(msgspec.Struct, frozen=True):
     legal_lanes: tuple[str, ...]
     contract: dict[str, Any]
     note: str = ""
+    other_code: bool = False
 
 
 def classify(tasks: Iterable[Task], off: Mapping[str, str] | None = None) -> list[TaskRow]:

@@ -156,6 +156,17 @@ def check_fallback(fallback: Any) -> None:
     raise ContractError(f"fallback_if_stale={fallback!r}: expected {_FALLBACK_FORMS}", field="fallback_if_stale")
 
 
+def check_code_change(value: Any, schedule: Every | None) -> None:
+    """Raise :class:`ContractError` for a word that says nothing, or where no run could follow a change of code."""
+    if value not in ("keep", "recompute"):
+        raise ContractError(f"on_code_change={value!r}: expected 'keep' or 'recompute'", field="on_code_change")
+    if value == "recompute" and schedule is None:
+        raise ContractError(
+            "on_code_change='recompute' needs refresh=, such as pb.every('6h'): a worker builds what has a schedule",
+            field="on_code_change",
+        )
+
+
 def check_schedule(schedule: Any) -> None:
     """Raise :class:`ContractError` unless ``refresh`` is a schedule or left out."""
     if schedule is None or isinstance(schedule, Every):

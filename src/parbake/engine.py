@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
-from parbake.lanes.batch import BatchLane
+from parbake.lanes.batch import BatchLane, Run
 from parbake.lanes.claims import Claims
 from parbake.lanes.event import EventLane, bound_by
 from parbake.lanes.housekeeping import Housekeeping
@@ -28,6 +28,7 @@ from parbake.lanes.workers import WorkerBoard
 from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
+from parbake.serving.bonds import Bonds
 from parbake.serving.coverage import check_told, check_views, minded
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
@@ -84,6 +85,9 @@ class Engine:
             silence_limit_s=app.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
+        heard = self.binder.heard
+        self.known = {f for source in heard for f in source.families}.union(app.open, *map(_declared, app.tasks))
+        self.bonds = Bonds(self.store, app.clock, self.known, self.resolver.silent)
         tell = self.ledger.live if self.ledger else None
         self.realtime = Realtime(self.resolver, self.store, self.plans, tell)
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.plans.values())
@@ -92,7 +96,6 @@ class Engine:
         """What hears of changes."""
         self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
         heard = self.binder.heard
-        known = {f for source in heard for f in source.families}.union(app.open, *map(_declared, app.tasks))
         everyone = [app.counters, *self.hooks]
         self.tickets = Tickets(self.store)
         self.ingest = Ingest(
@@ -102,7 +105,7 @@ class Engine:
             everyone,
             self.recovery,
             counters=app.counters,
-            known=known,
+            known=self.known,
             tickets=self.tickets,
         )
         self.parking = Parking(self.store)
@@ -150,6 +153,16 @@ class Engine:
             owners=[p.contract.owner for p in self.plans.values() if p.task.schedule or bound_by(p.task)],
         )
         self.readiness = Readiness(self.store, self.plans.values(), self.ingest, self.warmup, self.worker_watch)
+
+    def note(self, run: Run) -> None:
+        """Have the ledger keep what a run used."""
+        if self.ledger is None:
+            return
+        for built in run.built:
+            self.ledger.run(
+                built.task, built.rows, built.took_s, cpu_s=built.cpu_s, size_bytes=built.size_bytes,
+                trigger=run.trigger, pick=built.pick,
+            )  # fmt: skip
 
     def plan(self, task: Stored) -> Plan:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""

@@ -15,6 +15,7 @@
     ├── StoreError                    503
     │   ├── StoreFull                      the map is full; names the setting that enlarges it
     │   ├── ForeignStore                   the file is corrupt or was not written by parbake
+    │   ├── DamagedRecord                  a record is not as it was written; stores take it for missing
     │   ├── PromotionConflict         409  another run moved a pointer first
     │   └── BlessingConflict          409  the store lost data again while its outboxes were replayed
     ├── SourceError                   503  a system of record cannot be read
@@ -117,6 +118,12 @@ class ForeignStore(StoreError):
     """The store's file is corrupt, or was not written by parbake."""
 
     title = "Foreign store"
+
+
+class DamagedRecord(StoreError):
+    """The bytes of a stored record are not those that were written: it counts as missing."""
+
+    title = "Damaged record"
 
 
 class PromotionConflict(StoreError):

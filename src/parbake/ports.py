@@ -20,12 +20,14 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
 
     ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
+    ``damaged`` counts records of the key that are not as they were written; they are not among the others.
     """
 
     control: Control
     records: tuple[Record, ...]
     marks: Mapping[str, bytes]
     heartbeats: Mapping[str, float]
+    damaged: int = 0
 
 
 class Glimpse(msgspec.Struct, frozen=True, gc=False):
@@ -238,6 +240,10 @@ class Store(Protocol):
         """Replace a small named value, or delete it, if it is still what it was; ``None`` stands for none."""
         ...
 
+    async def look_again(self, record: Record) -> Lookup:
+        """A record that was made or read before, with what it is judged by in one snapshot as of now."""
+        ...
+
     def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
         """Go through a task's keys, each with its records and watermarks, without the values being decoded."""
         ...
@@ -383,51 +389,6 @@ class Clock(Protocol):
 
     def now(self) -> float:
         """Seconds since the epoch."""
-        ...
-
-
-class Usage(msgspec.Struct, frozen=True):
-    """Tokens of one generation. ``None`` means that the engine did not report it, which is not 0."""
-
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cached_tokens: int | None = None
-
-
-class Prompt(msgspec.Struct, frozen=True):
-    """A prompt in order of volatility: system rules, evidence, conversation turns (role, text), then the question."""
-
-    system: str
-    evidence: tuple[str, ...]
-    turns: tuple[tuple[str, str], ...]
-    question: str
-
-
-class Delta(msgspec.Struct, frozen=True):
-    """A piece of a reply; ``usage`` comes with the last."""
-
-    text: str
-    usage: Usage | None = None
-
-
-class Generator(Protocol):
-    """Writes a reply from a prompt."""
-
-    name: str
-
-    def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; raises :class:`parbake.errors.ProviderError`."""
-        ...
-
-
-class Embedder(Protocol):
-    """Turns texts into unit vectors (float32, one row each)."""
-
-    model_hash: str
-    dimensions: int
-
-    def embed(self, texts: Sequence[str]) -> Any:
-        """Return an array of shape (texts, dimensions); blocking."""
         ...
 
 

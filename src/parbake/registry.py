@@ -9,7 +9,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from parbake.codecs import Codec
 from parbake.contract import Curve, Every, Fallback, Invalidation, Use, fitted
-from parbake.contract_checks import check_schedule, make_contract
+from parbake.contract_checks import check_code_change, check_schedule, make_contract
 from parbake.duration import Duration, seconds
 from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.gates import Gates
@@ -17,7 +17,7 @@ from parbake.retention import Retention
 from parbake.roles import Edge, Keys, Parameter, Role, inspect_roles
 from parbake.served import Absent, Served, Value
 from parbake.settings import check_whole
-from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine, Stored, Task
+from parbake.tasks import Artifact, LiveTask, ModelTask, OnCodeChange, Reader, Refine, Stored, Task
 from parbake.templates import check_templates, wishes
 from parbake.value_types import check_codecs, check_value_type
 
@@ -141,6 +141,7 @@ class Registry:
         revalidate: bool = False,
         lease: Duration | None = None,
         prefetch: Sequence[str] = (),
+        on_code_change: OnCodeChange = "keep",
         mode: str = "",
         why: str = "",
     ) -> _ArtifactDecorator:
@@ -155,8 +156,11 @@ class Registry:
         that died is succeeded after that time. It costs two small writes to the store.
         ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
         unless what is stored may be served. It binds nothing.
+        With ``on_code_change="recompute"`` a worker that starts with other code than built the current generation
+        builds and promotes another one at once; until then reads go on as they are.
         """
         check_schedule(refresh)
+        check_code_change(on_code_change, refresh)
         contract = make_contract(
             freshness_sla=freshness_sla,
             invalidated_by=invalidated_by,
@@ -175,6 +179,7 @@ class Registry:
                 list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
                 lease_s=None if lease is None else seconds(lease, field="lease"),
                 prefetch=wishes(fn.__name__, prefetch, parameters[0].name), codecs=self.codecs,
+                on_code_change=on_code_change,
             )  # fmt: skip
             check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
             _check_artifact(task)
@@ -193,13 +198,15 @@ class Registry:
         version: str = "1",
         gates: Gates = Gates(),
         retention: Retention = Retention(),
+        on_code_change: OnCodeChange = "keep",
         why: str = "",
     ) -> _ModelDecorator:
         """Declare a trained model: produced by the batch lane, promoted together with what is built from it.
 
-        ``gates`` and ``retention`` are as for :meth:`artifact`.
+        ``gates``, ``retention`` and ``on_code_change`` are as for :meth:`artifact`.
         """
         check_schedule(refresh)
+        check_code_change(on_code_change, refresh)
         if refresh.planned:
             raise ContractError("a model has one value, not keys to choose from: declare every(...)", field="refresh")
         contract = make_contract(
@@ -225,6 +232,7 @@ class Registry:
                 gates=gates,
                 retention=retention,
                 codecs=self.codecs,
+                on_code_change=on_code_change,
             )
             _check_kinds(task)
             check_templates(task.name, contract.invalidated_by, "key")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
+T = TypeVar("T")
 After: TypeAlias = Ack | str | Iterable[Ack | str] | None
 """Acknowledgements that a caller holds, or their tickets; a drain that had nothing to apply gave none."""
 
@@ -70,6 +71,10 @@ class SyncApp:
         with opened as request:
             self._portal.call(self._app.engine.tickets.carry(request, texts))
             yield request
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine of the app on its event loop, within the caller's context variables."""
+        return self._portal.call(work)
 
     def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None, anew: bool = False) -> Run:
         """See :meth:`App.materialize`."""

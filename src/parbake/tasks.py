@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar
 
 from parbake.codecs import Codec
 from parbake.contract import Contract, Every, Invalidation, Use
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
+OnCodeChange = Literal["keep", "recompute"]
+"""What a worker does with a generation that other code has built: nothing, or it builds another one at once."""
 KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 
 
@@ -73,6 +75,7 @@ class Stored(Task):
     gates: Gates
     retention: Retention
     codecs: tuple[Codec, ...] = field(default=(), kw_only=True)
+    on_code_change: OnCodeChange = field(default="keep", kw_only=True)
 
     @property
     def may_read(self) -> tuple[Task, ...]:
@@ -82,8 +85,13 @@ class Stored(Task):
 
     @cached_property
     def ref(self) -> str:
-        """The name under which its records and generations are kept."""
-        return f"{self.name}@{self.version}"
+        """The name under which its records and generations are kept: with its version and the shape of its values.
+
+        Values of another shape lie in another place, so that two versions of a program can share a store.
+        """
+        from parbake.wire_shape import wire_shape  # with what it needs, where a task is first kept
+
+        return f"{self.name}@{self.version}:{wire_shape(self.value_type, self.codecs).hex()}"
 
     @property
     def mode(self) -> str:

@@ -145,6 +145,7 @@ class Counters:
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
         self.misses: Counter[tuple[str, str, str]] = Counter()
+        self.damaged: Counter[str] = Counter()
         self.leases: Counter[tuple[str, str]] = Counter()
         self.requests = Requests()
         self.events = 0

@@ -23,7 +23,7 @@ def llm(question):
 def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
     """The first question is answered afresh, a near one from the cache, an exact repeat without an embedding."""
     embedder = Words()
-    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     first = cache.ask("please explain topicaa now", llm)
     near = cache.ask("please explain topicaa now thanks", llm)
     assert (first.is_hit, first.reason) == (False, "empty_cache")
@@ -35,7 +35,7 @@ def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
 
 async def test_a_cache_works_in_async_code():
     """The same for coroutines, many at once."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
 
     async def answer(question):
         await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def test_a_cache_works_in_async_code():
 )
 def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
     """It is answered afresh each time, with the reason, and the answer is the application's own."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(-1.0))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(-1.0))
     for _ in range(2):
         reply = cache.ask(question, lambda _: "fresh")
         assert reply.value == "fresh"
@@ -70,7 +70,7 @@ def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
 
 def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
     """The same text in another scope is a miss; a demoted answer is served no more."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
     one, two = Scope(tenant="one"), Scope(tenant="two")
     cache.ask("what is topicaa please", lambda _: "secret of one", scope=one)
     assert cache.ask("what is topicaa please", lambda _: "of two", scope=two).value == "of two"
@@ -83,7 +83,7 @@ def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
 
 def test_a_failing_answer_stores_nothing():
     """The application's error passes through, and the next try is a miss again."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.8))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
     with pytest.raises(RuntimeError):
         cache.ask("what is topicaa please", broken)
     assert cache.ask("what is topicaa please", llm).reason == "empty_cache"
@@ -91,7 +91,7 @@ def test_a_failing_answer_stores_nothing():
 
 def test_a_full_cache_goes_on_answering():
     """Beyond its capacity it stores nothing and serves what it has."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.95), capacity=1)
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.95), capacity=1)
     for topic in TOPICS:
         cache.ask(f"what is {topic} please", llm)
     assert cache.ask(f"what is {TOPICS[0]} please", llm).is_hit
@@ -100,7 +100,7 @@ def test_a_full_cache_goes_on_answering():
 
 def test_threads_share_a_cache():
     """Eight threads on the same questions get the right answers only."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.95))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.95))
     wrong = []
 
     def work():
@@ -122,7 +122,7 @@ def ask(cache, question, value, **options):
 
 def test_a_fresh_answer_can_be_complained_of_too():
     """It is withdrawn itself, in its own scope, and not the nearest other answer."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.97))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.97))
     scope = Scope(tenant="one")
     ask(cache, "what is topicaa please", "fine", scope=scope)
     fresh = ask(cache, "what is topicbb please", "wrong", scope=scope)
@@ -136,7 +136,7 @@ def test_a_fresh_answer_can_be_complained_of_too():
 @pytest.mark.parametrize("wrong", ["wrong", ["wrong"]], ids=["hashable", "not hashable"])
 def test_an_answer_stays_withdrawn_when_the_application_gives_it_again(wrong):
     """A complaint is about what was said; to say it again does not bring it back into the cache."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.9))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.9))
     cache.demote(ask(cache, "what is topicaa please", wrong))
     for _ in range(3):
         assert not ask(cache, "what is topicaa please", wrong).is_hit
@@ -144,7 +144,7 @@ def test_an_answer_stays_withdrawn_when_the_application_gives_it_again(wrong):
 
 def test_a_reply_that_was_not_stored_demotes_nothing():
     """What is personal or beyond the capacity names an answer nearby, which is not the one complained of."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.97), capacity=1)
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.97), capacity=1)
     ask(cache, "what is topicaa please", "fine")
     cache.demote(ask(cache, "my name is ann, what is topicaa", "wrong"))
     cache.demote(ask(cache, "what is topicbb please", "no room"))
@@ -154,7 +154,7 @@ def test_a_reply_that_was_not_stored_demotes_nothing():
 def test_another_model_begins_anew():
     """Vectors of two models say nothing of each other, even with equally many dimensions."""
     embedder = Words()
-    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     ask(cache, "what is topicaa please", "old")
     embedder.model_hash = "other"
     assert ask(cache, "what is topicaa please", "new").reason == "empty_cache"
@@ -164,7 +164,7 @@ def test_another_model_begins_anew():
 def test_an_embedder_that_breaks_its_word_costs_hits_only():
     """Another dimension than declared is refused from the first vector on; an exception loses no answer."""
     embedder = Words()
-    cache = SemanticCache(embedder, policy=lambda: fixed(0.8))
+    cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     embedder.broken = [1.0, 0.0]
     assert ask(cache, "what is topicaa please", "fresh").reason == "bad_embedding"
     embedder.embed = broken
@@ -177,7 +177,7 @@ def test_an_embedder_that_breaks_its_word_costs_hits_only():
 
 def test_a_judge_that_fails_costs_no_answer(caplog):
     """Arrays have no truth value to compare by: the answer is given, and the log says what to do."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.999))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.999))
     ask(cache, "what is topicaa please", np.ones(2))
     reply = ask(cache, "what is topicaa please now", np.zeros(2))
     assert reply.value.tolist() == [0.0, 0.0]
@@ -212,7 +212,7 @@ def test_whatever_fails_beside_the_answer_costs_no_answer():
 
 def test_a_mark_behind_a_number_is_part_of_the_question():
     """A factorial and a square are other questions than the number; other punctuation at the end says nothing."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(1.0))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(1.0))
     ask(cache, "what is 5 in words?", "five")
     ask(cache, "what is the value of 5?", "five")
     assert ask(cache, "What is the value of 5", "?").is_hit
@@ -233,7 +233,7 @@ def test_a_mark_behind_a_number_is_part_of_the_question():
 )
 def test_signs_that_change_the_question_are_part_of_its_text(one, other):
     """Texts that differ in them are never taken for each other to the letter; loud ones that do not, are."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(1.0))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(1.0))
     ask(cache, one, "one")
     assert not ask(cache, other, "other").match.is_exact
     ask(cache, "please explain topicaa now!!", "so")
@@ -242,7 +242,7 @@ def test_signs_that_change_the_question_are_part_of_its_text(one, other):
 
 def test_values_of_different_types_are_different_answers():
     """``1`` and ``True`` are equal to Python, not to whoever asked."""
-    cache = SemanticCache(Words(), policy=lambda: fixed(0.999))
+    cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.999))
     ask(cache, "what is topicaa please", 1)
     ask(cache, "what is topicbb please", True)
     assert ask(cache, "what is topicbb please", "?").value is True

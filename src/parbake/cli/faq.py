@@ -14,7 +14,7 @@ from parbake.app import App
 from parbake.cli.load import found_at
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
-from parbake.ports import Embedder
+from parbake.model_ports import Embedder
 from parbake.serving.binding import Lazy
 from parbake.tasks import ModelTask
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -11,14 +12,17 @@ import tarfile
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from parbake.app import App
+from parbake.classify import TaskRow
 from parbake.cli.load import AppName, load
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreError
 
 EPILOG = "Example: parbake tasks shop:app --diff main"
 _TELL = (
@@ -33,7 +37,8 @@ def tasks(
     diff: Annotated[str, typer.Option(metavar="REV", help="show what has changed since a git revision")] = "",
 ) -> None:
     """Show the classification table, or what the code changes in contracts since a revision."""
-    rows = load(app).app.classify()
+    application = load(app).app
+    rows = application.classify() if diff else _described(application)
     console = Console(width=None if sys.stdout.isatty() else 200)
     if diff:
         before, after = _at(diff, app), {row.task: msgspec.to_builtins(row) for row in rows}
@@ -46,8 +51,33 @@ def tasks(
     table = Table("task", "mode", "refresh", "lanes", "contract", "why")
     for row in rows:
         contract = ", ".join(f"{k}: {words(v)}" for k, v in row.contract.items() if v is not None)
-        table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, row.note or row.rationale)
+        table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, _why(row))
     console.print(table)
+
+
+def _described(app: App) -> list[TaskRow]:
+    """The table with what the store knows; without it where there is no store yet, or it does not answer."""
+    url = app.store_url if isinstance(app.store_url, str) else ""
+    place = urlsplit(url)
+    if place.scheme in ("", "memory") or (place.scheme == "lmdb" and not Path(place.netloc + place.path).exists()):
+        return app.classify()
+
+    async def look() -> list[TaskRow]:
+        try:
+            return await app.describe()
+        finally:
+            await app.close()
+
+    try:
+        return asyncio.run(look())
+    except StoreError as error:
+        typer.echo(f"what other code has built is not shown: {error}", err=True)
+        return app.classify()
+
+
+def _why(row: TaskRow) -> str:
+    said = row.note or row.rationale
+    return f"{said} (its current generation was built by other code)" if row.other_code else said
 
 
 def words(value: Any) -> str:

@@ -21,7 +21,7 @@ _X86 = frozenset({"x86_64", "amd64", "i686"})
 
 
 class MiniLm:
-    """Embeds texts (see :class:`parbake.ports.Embedder`); safe to share between threads.
+    """Embeds texts (see :class:`parbake.model_ports.Embedder`); safe to share between threads.
 
     Args:
         threads: of one call.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from parbake.artifact import INCARNATION_BYTES, Stamp
+from parbake.artifact import FORMAT, INCARNATION_BYTES, Stamp
 from parbake.cause import Cause, Reason
 from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
 
@@ -21,13 +21,17 @@ Number = Callable[[int], int]
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
-    """The current generation of one task; times are epoch seconds, ``history`` is newest first."""
+    """The current generation of one task; times are epoch seconds, ``history`` is newest first.
+
+    ``code`` is the fingerprint of the code that built it; empty where nobody noted it.
+    """
 
     generation: int
     promoted_at: float
     started_at: float
     rows: int = 0
     history: tuple[int, ...] = ()
+    code: bytes = b""
 
 
 class Quarantine(msgspec.Struct, frozen=True, array_like=True):
@@ -55,7 +59,7 @@ class Control(msgspec.Struct, frozen=True):
     ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
     at which it was withdrawn. ``ancestry`` are the incarnations that this data has lived through since the floor, its
     own last, as stamps begin; empty where that was never noted. ``quarantined`` names tasks (without version) that were
-    complained of, cleared ones too.
+    complained of, cleared ones too. ``format`` is that of the store's records; 1 is what was not noted yet.
     """
 
     incarnation: int
@@ -68,6 +72,7 @@ class Control(msgspec.Struct, frozen=True):
     host: str = ""
     ancestry: tuple[bytes, ...] = ()
     quarantined: dict[str, Quarantine] = {}
+    format: int = 1
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -99,7 +104,7 @@ def start(incarnation: int, host: str = "") -> Control:
     Its floor is its beginning: a store that was wiped may still be written to by computations from before.
     """
     floor = Stamp(incarnation, 0).pack()
-    return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),))
+    return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),), format=FORMAT)
 
 
 def adopt(control: Control, host: str, number: Number) -> Control:

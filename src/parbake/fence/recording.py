@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from parbake.artifact import Built, Record, Stamp, Tags
+from parbake.artifact import Built, Record, Stamp, Tags, unpack_stamp
 from parbake.contract import Contract
 from parbake.errors import DeclarationError
 from parbake.fence.tags import family, named, read_entity, read_set
@@ -90,6 +90,29 @@ class Recording:
         self.valid_until = min(self.valid_until, record.valid_until)
         if not meta.tags.fences:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
+
+    @classmethod
+    def of(cls, record: Record) -> Recording:
+        """A recording of which a record was the only input."""
+        recording = cls(unpack_stamp(record.stamp))
+        recording.artifact("", record, now=record.computed_at)
+        return recording
+
+    def join(self, other: Recording) -> None:
+        """Take over what another recording noted, of reads that began after this one's stamp was read."""
+        self.direct.update(other.direct)
+        self.inherited.update(other.inherited)
+        for mine, theirs in (
+            (self.inherited_refreshes, other.inherited_refreshes),
+            (self.inherited_tolerated, other.inherited_tolerated),
+        ):
+            for tag, seen in theirs.items():
+                mine[tag] = min(seen, mine.get(tag, seen))
+        self.built_from.update(other.built_from)
+        self.unnamed_reads.update(other.unnamed_reads)
+        self.valid_until = min(self.valid_until, other.valid_until)
+        self.inputs_age_s = max(self.inputs_age_s, other.inputs_age_s)
+        self.complete = self.complete and other.complete
 
     def unnamed(self, view: type[Any], method: str) -> None:
         """Note that a view returned rows without a word on what they belong to."""

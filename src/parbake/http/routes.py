@@ -134,7 +134,7 @@ class EngineRoutes:
 
     async def tasks(self, _: HttpRequest) -> Response:
         """The classification table."""
-        return json_response({"tasks": self._app.classify()})
+        return json_response({"tasks": await self._app.describe()})
 
     async def freshness(self, _: HttpRequest) -> Response:
         """Ages and SLAs per task."""

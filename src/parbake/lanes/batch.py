@@ -23,6 +23,7 @@ from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
 from parbake.lanes.building import Breathe, Builder, Finished, KeysChanged, filling, spread, warn_of_nothing
+from parbake.lanes.code import code_of
 from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
@@ -183,7 +184,9 @@ class BatchLane:
             )
             warn_of_nothing(member, made.generation, found)
             retain[member.ref] = await self._retained(member, made, control)
-            pointers[member.ref] = Pointer(made.generation, self._clock.now(), run.started_at, made.rows)
+            pointers[member.ref] = Pointer(
+                made.generation, self._clock.now(), run.started_at, made.rows, code=code_of(member.task)
+            )
             built.append(made)
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         return tuple(built)

@@ -12,6 +12,9 @@ from typing import Any
 import msgspec
 
 from parbake.codecs import Codec
+from parbake.fence.control import Control
+from parbake.serving.plan import Plan
+from parbake.tasks import Task
 from parbake.wire_shape import wire_text
 
 
@@ -30,6 +33,18 @@ def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[tuple[A
     for kind, codecs in types:
         digest.update(_shape(kind, codecs).encode() + b"\0")
     return digest.digest()
+
+
+@functools.lru_cache(1024)
+def code_of(task: Task) -> bytes:
+    """The fingerprint of a task's own code, as its generations keep it."""
+    return fingerprint((task.fn,))
+
+
+def is_of_other_code(plan: Plan, control: Control) -> bool:
+    """Whether a task's current generation was built by other code than the one that runs here."""
+    pointer = control.pointers.get(plan.ref)
+    return pointer is not None and bool(pointer.code) and pointer.code != code_of(plan.task)
 
 
 def _shape(kind: Any, codecs: Sequence[Codec]) -> str:

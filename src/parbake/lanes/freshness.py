@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from parbake.artifact import unpack_stamp
 from parbake.fence.check import is_pending, killed_by
+from parbake.lanes.code import is_of_other_code
 from parbake.statistics import percentile
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
         "stale_share": stale / len(ages) if ages else 0.0,
         "watermark_lag": lag,
         "generation": pointer.generation if pointer else None,
+        "other_code": is_of_other_code(plan, control),
         "last_run": pointer.started_at if pointer else None,
         "next_run": slot.at if slot else None,
         "next_run_why": slot.why if slot else None,
@@ -61,6 +63,8 @@ async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int,
     ages: list[float] = []
     stale = lag = 0
     async for _, lookup in store.scan(plan.ref):
+        if not lookup.records:  # damaged
+            continue
         alive = [r for r in lookup.records if killed_by(r, lookup.control, lookup.marks, now=now) is None]
         newest = max(alive or lookup.records, key=lambda r: r.stamp)
         age = now - newest.computed_at

@@ -12,6 +12,7 @@ from parbake.duration import humanize
 from parbake.errors import GateFailed, RunInProgress
 from parbake.fence.control import Control
 from parbake.lanes.batch import BatchLane, Run
+from parbake.lanes.code import is_of_other_code
 from parbake.lanes.offpeak import OffPeak, Slot
 from parbake.lanes.runs import PROMOTED
 from parbake.ports import Alert, AlertSink, Clock, Progress, Store
@@ -59,9 +60,22 @@ class Schedule:
         self._not_before: dict[str, float] = {}
         self._took_s: dict[str, float] = {}
         self._idle: set[str] = set()
+        self._since = clock.now()
 
     def next_run(self, control: Control, plan: Plan) -> Slot:
-        """When a plan's next run starts, and why then."""
+        """When a plan's next run starts, and why then.
+
+        A run because of other code follows only what was promoted before this process began. Two programs that share a
+        store would otherwise replace each other's generations for ever.
+        """
+        pointer = control.pointers.get(plan.ref)
+        if (
+            plan.task.on_code_change == "recompute"
+            and pointer is not None
+            and pointer.promoted_at <= self._since
+            and is_of_other_code(plan, control)
+        ):
+            return Slot(self._since, "the code has changed", is_urgent=True)
         return self._off_peak.slot(plan, control.pointers.get(plan.ref), self._took_s.get(plan.ref, 0.0))
 
     def due(self, control: Control) -> list[tuple[Plan, Slot]]:

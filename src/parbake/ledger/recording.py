@@ -21,7 +21,8 @@ from parbake.cause import OVERDUE, Reason
 from parbake.errors import StoreError
 from parbake.lanes.planned import Pick
 from parbake.ledger.rows import Entry, Pending, prepare, trim, write
-from parbake.ports import Clock, Usage
+from parbake.model_ports import Usage
+from parbake.ports import Clock
 from parbake.telemetry import Counters
 
 T = TypeVar("T")

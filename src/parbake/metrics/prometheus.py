@@ -39,6 +39,11 @@ class _Collector:
         for missed, count in list(counters.misses.items()):
             misses.add_metric(missed, count)
         yield misses
+        says = "Stored records that reads found damaged, and took for missing."
+        damaged = CounterMetricFamily("parbake_damaged_records", says, labels=["task"])
+        for task, count in list(counters.damaged.items()):
+            damaged.add_metric([task], count)
+        yield damaged
         turns = "Computations that waited for a lease, by how it ended: held, shared (another's result) or unleased."
         leases = CounterMetricFamily("parbake_leases", turns, labels=["task", "outcome"])
         for outcome, count in list(counters.leases.items()):

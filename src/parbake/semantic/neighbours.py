@@ -68,6 +68,10 @@ class Neighbours:
         self._owner[row] = answer
         self._counts[answer] = self._counts.get(answer, 0) + 1
 
+    def count(self, answer: int) -> int:
+        """How many questions have an answer."""
+        return self._counts.get(answer, 0)
+
     def match(self, vector: Vectors, ranking: Ranking = "head") -> Match | None:
         """The best answer (its number, as text) for a unit vector; ``None`` while nothing is stored."""
         if not self._owner:

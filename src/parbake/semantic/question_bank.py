@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
-from parbake.ports import Embedder
+from parbake.model_ports import Embedder
 from parbake.semantic.adaptive import AUDITS
 from parbake.semantic.arrays import unit_rows
 from parbake.semantic.bank import Matcher, compile_with_head

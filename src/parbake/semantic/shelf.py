@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from parbake.artifact import Record
 from parbake.semantic.arrays import Vectors
 from parbake.semantic.head import MAX_ALIASES
 from parbake.semantic.neighbours import Neighbours
@@ -14,12 +17,22 @@ T = TypeVar("T")
 
 
 class Answer(Generic[T]):
-    """An answer as it was given. ``is_demoted`` turns true once somebody complained; it is served no more then."""
+    """An answer as it was given. ``is_demoted`` turns true once somebody complained; it is served no more then.
 
-    def __init__(self, value: T) -> None:
+    ``bond`` is what ends it: its age, and the changes of what it was made of.
+    """
+
+    def __init__(self, value: T, bond: Record) -> None:
         """Take the value; it is handed out as it is."""
         self.value = value
+        self.bond = bond
         self.is_demoted = False
+        self.place: int | None = None
+
+    @property
+    def said(self) -> Hashable:
+        """What makes two answers one: their value with its type, and what they are bound by."""
+        return (type(self.value), self.value, self.bond.meta.tags)
 
 
 class Shelf(Generic[T]):
@@ -29,9 +42,15 @@ class Shelf(Generic[T]):
         """Begin empty, with the policy that judges this scope's matches."""
         self.policy, self._capacity = policy, capacity
         self.questions = Neighbours(dimensions, MAX_ALIASES if policy.adds_aliases else None)
-        self.answers: list[Answer[T]] = []
-        self._places: dict[tuple[type, T], int] = {}  # of values that can be hashed: equal answers are one
+        self._answers: list[Answer[T] | None] = []
+        self._places: dict[Hashable, int] = {}  # of values that can be hashed
         self._rows: dict[str, int] = {}  # of exact texts
+
+    def at(self, place: int) -> Answer[T]:
+        """The answer at a place that some question has."""
+        found = self._answers[place]
+        assert found is not None  # noqa: S101  # it goes with its last question
+        return found
 
     def exact(self, question: str) -> int | None:
         """The place of the answer that this very text got; ``None`` for a new text, or after a complaint."""
@@ -39,33 +58,53 @@ class Shelf(Generic[T]):
         if row is None:
             return None
         place = self.questions.answer_of(row)
-        return None if self.answers[place].is_demoted else place
+        return None if self.at(place).is_demoted else place
 
-    def store(self, question: str, vector: Vectors, value: T, place: int | None = None) -> Answer[T] | None:
-        """Keep a question with its answer, the one at ``place`` if it is known; ``None`` when the shelf is full.
+    def place_of(self, answer: Answer[T], holds: Callable[[Answer[T]], bool]) -> int:
+        """Where an answer lies; one that is equal, bound by the same and still ``holds`` (or was withdrawn) is it."""
+        if answer.place is not None:
+            return answer.place
+        known = self._equal(answer)
+        if known is not None and known.place is not None and (known.is_demoted or holds(known)):
+            return known.place
+        answer.place = len(self._answers)
+        self._answers.append(answer)
+        with contextlib.suppress(TypeError):  # not hashable: equal to no other
+            self._places[answer.said] = answer.place
+        return answer.place
 
-        A text that is known already, since its answer was withdrawn, gets the new answer in place of the old one.
+    def store(self, question: str, vector: Vectors | None, place: int) -> Answer[T] | None:
+        """Keep a question with the answer at a place; ``None`` when the shelf is full.
+
+        A text that is known already, since its answer was withdrawn or has changed, gets the new answer in place of the
+        old one. Only a new text needs a vector.
         """
         text = normalize(question)
         row = self._rows.get(text)
-        if row is None and len(self.questions) >= self._capacity:
-            return None
-        place = self._place(value) if place is None else place
         if row is not None:
-            self.questions.give(row, place)
-        else:
+            self._give(row, place)
+        elif vector is not None and len(self.questions) < self._capacity:
             row = self.questions.add(vector, place, question)
             if row is not None:
                 self._rows[text] = row
-        return self.answers[place]
+        else:
+            return None
+        return self.at(place)
 
-    def _place(self, value: T) -> int:
-        """The place of an answer, a new one unless an equal value of the same type is known."""
-        new = len(self.answers)
+    def _give(self, row: int, place: int) -> None:
+        """Give a question another answer; one that no question has any more is let go."""
+        before = self.questions.answer_of(row)
+        self.questions.give(row, place)
+        if before == place or self.questions.count(before):
+            return
+        gone, self._answers[before] = self.at(before), None
+        with contextlib.suppress(TypeError):  # not hashable, so never noted
+            if self._places.get(gone.said) == before:
+                del self._places[gone.said]
+
+    def _equal(self, answer: Answer[T]) -> Answer[T] | None:
         try:
-            place = self._places.setdefault((type(value), value), new)
-        except TypeError:  # not hashable
-            place = new
-        if place == new:
-            self.answers.append(Answer(value))
-        return place
+            place = self._places.get(answer.said)
+        except TypeError:
+            return None
+        return None if place is None else self._answers[place]

@@ -19,11 +19,13 @@ from parbake.fence.control import Control
 from parbake.fence.recording import Reach, Recording, from_templates
 from parbake.fence.tags import family
 from parbake.fence.trace import Trace
-from parbake.ports import Clock, Generator, Store
+from parbake.model_ports import Generator
+from parbake.ports import Clock, Store
 from parbake.roles import Parameter, Role
 from parbake.served import Absent, Served, Value
 from parbake.serving.binding import Binder, Context, TaskReader, call
 from parbake.serving.exits import is_of_a_signal, is_ours
+from parbake.serving.listening import listener, listening
 from parbake.serving.meter import Metered, Spend
 from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
@@ -68,15 +70,20 @@ class Computer:
         cause chained; parbake's own errors pass through.
         """
         context = replace(context, also_fenced=context.also_fenced | plan.fenced_families)
-        if plan.batched:
-            return await self._group(plan, keys, context)
-        return [await self._single(plan, key, context) for key in keys]
+        with listening(None):  # whoever listens hears of the result, and so of all that it is bound by
+            if plan.batched:
+                return await self._group(plan, keys, context)
+            return [await self._single(plan, key, context) for key in keys]
 
     async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
         """Run a task that keeps nothing (live, refine, a key lister) and return its value."""
         stamp, control = await self._store.stamp()
         recording = Recording(stamp)
-        return await self._invoke(task, arguments, (recording, control, context), live)
+        try:
+            return await self._invoke(task, arguments, (recording, control, context), live)
+        finally:
+            if (heard := listener()) is not None:
+                heard.join(recording)
 
     async def _single(self, plan: Plan, key: Any, context: Context) -> Computed:
         stamp, control = await self._store.stamp()

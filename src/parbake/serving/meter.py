@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from parbake.ports import Delta, Generator, Prompt, Usage
+from parbake.model_ports import Delta, Generator, Prompt, Usage
 
 Spend = Callable[[str, str, str, Usage], None]
 """Hears of a generation: the task, the lane, the generator's name, and its tokens."""
@@ -62,7 +62,7 @@ class Metered:
         self._task, self._lane, self._spend = task, lane, spend
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """See :class:`parbake.ports.Generator`."""
+        """See :class:`parbake.model_ports.Generator`."""
         async for delta in self._generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s):
             if delta.usage is not None and delta.usage != Usage():
                 self._spend(self._task, self._lane, self.name, delta.usage)

@@ -19,6 +19,7 @@ from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within, check_live, live_arguments
 from parbake.serving.compute import Computer
+from parbake.serving.listening import listener
 from parbake.serving.meter import metering
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
@@ -74,7 +75,7 @@ class Realtime:
     async def _live_value(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Any:
         arguments = live_arguments(task, live)
         request = scope.current()
-        if request is None:
+        if request is None or listener() is not None:  # what was computed before, nobody who listens has heard
             return await self._run(task, arguments, live)
         memo = (task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
         return await request.once(memo, lambda: self._run(task, arguments, live))

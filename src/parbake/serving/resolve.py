@@ -22,6 +22,7 @@ from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.demand import Demand
 from parbake.serving.lease import Turns
+from parbake.serving.listening import listener
 from parbake.serving.meter import Spend
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
@@ -31,6 +32,7 @@ from parbake.telemetry import Counters
 
 _NEVER_COMPUTED = Reason(Cause.NEVER_COMPUTED)
 _MISSING = Judgement(Verdict.MISSING, 0.0, _NEVER_COMPUTED)
+_DAMAGED = Judgement(Verdict.MISSING, 0.0, Reason(Cause.DAMAGED))
 _decode_reason = msgspec.msgpack.Decoder(str).decode
 
 
@@ -63,7 +65,7 @@ class Resolver:
         self._store = store
         self._glimpse = store.glimpse if isinstance(store, Glimpses) else None
         self._clock = clock
-        self._reads = counters.reads
+        self._counters, self._reads = counters, counters.reads
         self._watchers = tuple(hooks)
         self._hooks: tuple[Hook, ...] = (counters, *hooks)
         self._plans = plans
@@ -79,7 +81,7 @@ class Resolver:
 
         Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
         """
-        if self._glimpse is None:
+        if self._glimpse is None or listener() is not None:
             return None
         started = perf_counter()
         raw = plan.keys.place(key)
@@ -87,7 +89,7 @@ class Resolver:
         if found is None or found.header.absent or _quarantined(plan, found.header, found.control):
             return None
         now = self._clock.now()
-        silent = self._silent(found.heartbeats, now) if self._sources else ()
+        silent = self.silent(found.heartbeats, now) if self._sources else ()
         marks = joined(found.marks, acks) if acks else found.marks
         killed = killed_by(found.header, found.control, marks, now=now, silent=silent)
         judgement = _judged(plan, found.header, marks, now, killed)
@@ -107,7 +109,15 @@ class Resolver:
         raw = plan.keys.encode(key)
         found = await self._resolve(plan, key, raw, context)
         self._count(plan, raw, found.served, started)
+        if (heard := listener()) is not None:
+            self._note(found, heard)
         return found
+
+    def _note(self, found: Found, recording: Recording) -> None:
+        """Have a reader bound by what it was served."""
+        recording.complete = recording.complete and bool(found.bound)
+        for ref, record in found.bound:
+            recording.artifact(ref, record, now=self._clock.now())
 
     def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
         verdict = str(served.verdict)
@@ -124,6 +134,8 @@ class Resolver:
 
     async def _look_and_judge(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        if lookup.damaged:
+            self._counters.damaged[plan.name] += lookup.damaged
         record, judgement = self._best(plan, lookup, context)
         if record is not None and judgement.verdict in SERVABLE:
             return await self._from_record(plan, key, record, judgement, context)
@@ -134,13 +146,13 @@ class Resolver:
 
     def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""
-        now, best, why = self._clock.now(), None, _MISSING
+        now, best, why = self._clock.now(), None, _DAMAGED if lookup.damaged else _MISSING
         for record in lookup.records:
             judgement = self._judge(plan, record, lookup, context, now)
             if judgement.verdict in SERVABLE:
                 if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
-            elif why is _MISSING:
+            elif why.verdict is Verdict.MISSING:
                 why = judgement
         if best is not None:
             return best
@@ -155,13 +167,14 @@ class Resolver:
             lookup.control,
             marks,
             now=now,
-            silent=self._silent(lookup.heartbeats, now) if self._sources else (),
+            silent=self.silent(lookup.heartbeats, now) if self._sources else (),
             also_fenced=context.also_fenced,
             pointers=context.pointers,
         )
         return _judged(plan, record, marks, now, killed)
 
-    def _silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
+    def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
+        """The families whose source was not heard for too long."""
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
         return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
 
@@ -274,11 +287,9 @@ class Resolver:
         """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
         plan = self._plans[task.name]
         found = await self.serve(plan, plan.keys.check(key), context)
-        recording.complete = recording.complete and bool(found.bound)
         if recording.trace is not None:
             recording.trace.take(plan.ref, key, [record.payload for _, record in found.bound])
-        for ref, record in found.bound:
-            recording.artifact(ref, record, now=self._clock.now())
+        self._note(found, recording)
         return found.served
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from parbake.artifact import Record, Stamp, decode, encode
+from parbake.artifact import Record, Stamp, encode
 from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.ports import Ack, Applied, Change, Lookup, Parked, Raised
 from parbake.stores import _engine as engine
@@ -177,6 +177,10 @@ class EngineStore(ABC):
         """See :class:`parbake.ports.Store`."""
         return await self._step(lambda txn: engine.swap(txn, name, expected, new))
 
+    async def look_again(self, record: Record) -> Lookup:
+        """See :class:`parbake.ports.Store`."""
+        return await self._look(lambda txn: engine.look_again(txn, self._parsed, record))
+
     async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
         """See :class:`parbake.ports.Store`; overlay and current base come together, a page of keys at a time.
 
@@ -197,7 +201,7 @@ class EngineStore(ABC):
         names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
         raws = await self._several([engine.BEATS, *names])
         beats = self._parsed.beats(raws.pop(engine.BEATS, None))
-        records = {name: decode(raw) for name, raw in raws.items()}
+        records = {name: read[0] for name, raw in raws.items() if (read := engine.whole([raw])[0])}
         raised = await self._several(dict.fromkeys(n for r in records.values() for _, n in r.meta.tags.named))
         marks = engine.marks_of(raised.get, list(records.values()))
         _, control = await self.stamp()
@@ -206,7 +210,9 @@ class EngineStore(ABC):
             both = (records.get(engine.overlay_key(task, key)), records.get(engine.base_key(current, key)))
             own = tuple(record for record in both if record is not None)
             tags = engine.tags_of(own)
-            found.append((key, Lookup(control, own, {t: marks[t] for t in tags if t in marks}, beats)))
+            there = sum(name in raws for name in (engine.overlay_key(task, key), engine.base_key(current, key)))
+            known = {t: marks[t] for t in tags if t in marks}
+            found.append((key, Lookup(control, own, known, beats, there - len(own))))
         return found
 
     async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:

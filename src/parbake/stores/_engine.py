@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Protocol
 
 import msgspec
 
-from parbake.artifact import STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
+from parbake.artifact import FORMAT, STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
 from parbake.contract import FUTURE_S
-from parbake.errors import StoreError
+from parbake.errors import DamagedRecord, ForeignStore, StoreError
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import (
     Control,
@@ -99,10 +99,10 @@ class Parsed:
         return kept
 
     def control(self, raw: bytes) -> Control:
-        """The control record."""
+        """The control record; raises :class:`ForeignStore` for a store of another format."""
         kept = self._control
         if kept is None or kept[0] != raw:
-            kept = self._control = (raw, self._as_control(raw))
+            kept = self._control = (raw, of_this_format(self._as_control(raw)))
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -113,6 +113,31 @@ class Parsed:
         if kept is None or kept[0] != raw:
             kept = self._beats = (raw, self._as_beats(raw))
         return kept[1]
+
+
+def of_this_format(control: Control) -> Control:
+    """Return the control record, unless the store's records are of another format."""
+    if control.format != FORMAT:
+        raise ForeignStore(
+            f"this store was begun by another version of parbake: its records are of format {control.format}, and this "
+            f"version writes {FORMAT}; name another place in store=, or delete this one, and it is computed again",
+            field="store",
+        )
+    return control
+
+
+def whole(raws: Iterable[bytes | None]) -> tuple[tuple[Record, ...], int]:
+    """Those of some stored records that are as they were written, and how many are damaged."""
+    records: list[Record] = []
+    damaged = 0
+    for raw in raws:
+        if raw is None:
+            continue
+        try:
+            records.append(decode(raw))
+        except DamagedRecord:
+            damaged += 1
+    return tuple(records), damaged
 
 
 def is_listed(name: bytes) -> bool:
@@ -177,23 +202,23 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     get = txn.get
     control = parsed.control(get(CONTROL) or b"")
     current = generation or control.pointer(task)
-    raw = get(overlay_of(task) + key)
-    records: tuple[Record, ...] = () if raw is None else (decode(raw),)
-    if current and (raw := get(base_key(current, key))) is not None:
-        records = (*records, decode(raw))
-    return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)))
+    records, damaged = whole([get(overlay_of(task) + key), get(base_key(current, key)) if current else None])
+    return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)), damaged)
 
 
 def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Glimpse | None:
     """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
     _, control, beats = common
-    raw = get(overlay_of(task) + key)
-    found = None if raw is None else split(raw)
-    current = control.pointers.get(task)
-    if current is not None and (raw := get(base_of(current.generation) + key)) is not None:
-        base = split(raw)
-        if found is None or newness(base[0]) > newness(found[0]):
-            found = base
+    try:
+        raw = get(overlay_of(task) + key)
+        found = None if raw is None else split(raw)
+        current = control.pointers.get(task)
+        if current is not None and (raw := get(base_of(current.generation) + key)) is not None:
+            base = split(raw)
+            if found is None or newness(base[0]) > newness(found[0]):
+                found = base
+    except DamagedRecord:  # a read in full sees what is left, and counts it
+        return None
     if found is None:
         return None
     header, payload = found
@@ -209,6 +234,13 @@ def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: R
     """A record that was read before, with what it is judged by in a snapshot."""
     _, control, beats = common
     return Lookup(control, (record,), marks_of(get, (record,)), beats)
+
+
+def look_again(txn: ReadTxn, parsed: Parsed, record: Record) -> Lookup:
+    """The same where no snapshot has a number."""
+    marks = marks_of(txn.get, (record,))
+    beats = parsed.beats(txn.get(BEATS))
+    return Lookup(parsed.control(txn.get(CONTROL) or b""), (record,), marks, beats)
 
 
 def tags_of(records: Sequence[Header]) -> dict[str, None]:
@@ -253,7 +285,10 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     for raw in (overlay, base):
         if raw is None:
             continue
-        stored = decode(raw)
+        try:
+            stored = decode(raw)
+        except DamagedRecord:
+            continue
         alive = killed_by(stored, control, marks_of(txn.peek, [stored]), now=now) is None
         alive = alive and stored.computed_at <= now + FUTURE_S
         if raw is overlay and not may_replace(stored, record, stored_is_alive=alive):

@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
-from parbake.artifact import Record, decode
+from parbake.artifact import Record
 from parbake.errors import StoreError
 from parbake.fence.control import Control, Number
 from parbake.ports import Ack, Change, Lookup
@@ -94,10 +94,10 @@ class OptimisticStore(EngineStore):
             control = await self._accept(got[engine.CONTROL])
             if control is None or not (generation or _is_same(known, control, task, whole=not self.items.is_snapshot)):
                 continue
-            records = tuple(decode(raw) for place in places if (raw := got[place]) is not None)
+            records, damaged = engine.whole(got[place] for place in places)
             marks = self._marks(name, records, got)
             if marks is not None:
-                return Lookup(control, records, marks, self._parsed.beats(beats))
+                return Lookup(control, records, marks, self._parsed.beats(beats), damaged)
         raise StoreError("the store changed too often while one key was read; try again", field="store")
 
     async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parbake.artifact import decode
+from parbake.errors import DamagedRecord
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.stores import _engine as engine
@@ -37,7 +38,10 @@ def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | No
 
 
 def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
-    old, new = decode(before), decode(after)
+    try:
+        old, new = decode(before), decode(after)
+    except DamagedRecord:
+        return
     if _newness(old) <= _newness(new):
         return
     raw = world.disk.get(engine.CONTROL)
@@ -93,7 +97,10 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
         raw = world.disk.get(name)
         if raw is None:
             continue
-        record = decode(raw)
+        try:
+            record = decode(raw)
+        except DamagedRecord:
+            continue
         if record.absent:
             return None
         found.update(_as_made(record.payload).reads)

@@ -1,0 +1,107 @@
+"""Binding what is kept outside the store, such as an entry of a cache, by the same fence as stored records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
+
+from parbake.artifact import Meta, Record, bond
+from parbake.cause import Cause, Reason
+from parbake.contract import Contract, Refuse, fence
+from parbake.duration import humanize
+from parbake.errors import BadInput, DeclarationError
+from parbake.fence.acks import joined
+from parbake.fence.check import killed_by
+from parbake.fence.recording import Recording
+from parbake.fence.tags import check_tag, family
+from parbake.ports import Clock, Glimpses, Lookup, Store
+from parbake.serving.listening import listening
+from parbake.serving.scope import current
+
+Silent = Callable[[Mapping[str, float], float], Collection[str]]
+
+
+class Bonds:
+    """Records without a value, made of what code read through an app, and the fence's word on them."""
+
+    def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
+        """``known`` are the families that may be named; ``silent`` says which sources were not heard for too long."""
+        self._store, self._clock, self._known, self._silent = store, clock, frozenset(known), silent
+        self._review = store.review if isinstance(store, Glimpses) else None
+
+    async def begin(self) -> Recording:
+        """Start to record: the stamp is read before anything else is."""
+        stamp, _ = await self._store.stamp()
+        return Recording(stamp)
+
+    def listening(self, recording: Recording) -> AbstractContextManager[None]:
+        """Note in the recording what is read through the app inside."""
+        return listening(recording)
+
+    def check(self, tags: Sequence[str]) -> None:
+        """Raise :class:`BadInput` for a tag that the app could never raise."""
+        for tag in [tags] if isinstance(tags, str) else tags:
+            check_tag(tag, field="tags")
+            if isinstance(tags, str) or family(tag) not in self._known:
+                known = ", ".join(sorted(self._known)) or "none"
+                raise BadInput(
+                    f"tags={tags!r}: expected a list of tags of families that the app declares ({known}), such as "
+                    f"['{min(self._known, default='policy')}']",
+                    field="tags",
+                )
+
+    def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
+        """A record bound by what was recorded and by further tags.
+
+        ``None`` where something was read that nothing can bind: an input that refused, or rows that no tag names.
+        """
+        families = {family(tag) for tag in (*recording.direct, *tags)}
+        contract = Contract(0.0, tuple(map(fence, sorted(families))), Refuse(), owner="")
+        if not recording.complete:
+            return None
+        try:
+            bound = recording.seal(contract, {}, tags)
+        except DeclarationError:
+            return None
+        meta = Meta(bound, inputs_age_s=recording.inputs_age_s)
+        return bond(recording.stamp.pack(), started, meta, valid_until=recording.valid_until)
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock.now()
+
+    @property
+    def is_immediate(self) -> bool:
+        """Whether :meth:`reason_at_once` may be asked: the store is embedded."""
+        return self._review is not None
+
+    def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
+        """Why the record holds no more, ``None`` while it does; in an embedded store, from any thread."""
+        lookup = self._review(record) if self._review is not None else None
+        return Reason(Cause.STORE_UNTRUSTED) if lookup is None else self._judged(record, lookup, sla_s)
+
+    async def reason(self, record: Record, sla_s: float) -> Reason | None:
+        """The same for every store."""
+        return self._judged(record, await self._store.look_again(record), sla_s)
+
+    def _judged(self, record: Record, lookup: Lookup, sla_s: float) -> Reason | None:
+        now, request = self._clock.now(), current()
+        marks = joined(lookup.marks, request.acks) if request is not None and request.acks else lookup.marks
+        silent = self._silent(lookup.heartbeats, now)
+        if reason := killed_by(record, lookup.control, marks, now=now, silent=silent):
+            return reason
+        if now - record.computed_at + record.meta.inputs_age_s > sla_s:
+            return Reason(Cause.PAST_SLA, humanize(sla_s))
+        return None
+
+    def united(self, known: Record, fresh: Record) -> Record:
+        """A record bound by everything that either is bound by, as of the older one."""
+        one, other = known.meta.tags, fresh.meta.tags
+        if set(other.fences) <= set(one.fences) and set(other.built_from) <= set(one.built_from):
+            return known
+        recording = Recording.of(known)
+        recording.join(Recording.of(fresh))
+        tags = recording.seal(Contract(0.0, (), Refuse(), owner=""), {})
+        meta = Meta(tags, inputs_age_s=max(known.meta.inputs_age_s, fresh.meta.inputs_age_s))
+        stamp, made = min(known.stamp, fresh.stamp), min(known.computed_at, fresh.computed_at)
+        return bond(stamp, made, meta, valid_until=recording.valid_until)

@@ -1,0 +1,163 @@
+"""A record that is not as it was written is taken for missing: counted, computed again and overwritten."""
+
+import random
+
+import msgspec
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.cause import Cause
+from parbake.lanes.freshness import report
+from parbake.stores import _engine as engine
+
+
+def declared(**changes):
+    """Declare a task that reads a fact, and count its computations."""
+    tasks, calls = pb.Registry(), []
+
+    @tasks.artifact(**contract(**changes))
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        calls.append(key)
+        return facts.get(key)
+
+    return tasks, fact, calls
+
+
+async def opened(world, store, tasks):
+    """Open an app over a store, with one fact."""
+    app = world.app(tasks, store=store)
+    world.put("a", "one")
+    await app.drain()
+    return app
+
+
+async def spoil(app, name, change):
+    """Change the bytes of one stored item behind the app's back."""
+    store = app.engine.store
+    raw = (await store._several([name]))[name]
+    await store._put([(name, change(raw))])
+
+
+def flipped(place):
+    """Return a change of one bit."""
+
+    def change(raw):
+        spoiled = bytearray(raw)
+        spoiled[place] ^= 0x10
+        return bytes(spoiled)
+
+    return change
+
+
+CHANGES = {
+    "empty": lambda raw: b"",
+    "cut": lambda raw: raw[:-1],
+    "longer": lambda raw: raw + b"x",
+    "stamp": flipped(12),
+    "computed_at": flipped(24),
+    "length": flipped(37),
+    "tags": flipped(48),
+    "value": flipped(-6),
+    "checksum": flipped(-1),
+}
+FALLBACKS = [pb.Recompute(), pb.ServeStale("1h"), pb.Refuse()]
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+async def test_a_damaged_value_is_computed_again_and_overwritten(world, tmp_path, kind, change):
+    """Whatever part of it is hit: it is not served, the next read computes, and the one after finds the new one."""
+    tasks, fact, calls = declared()
+    app = await opened(world, "memory://" if kind == "memory" else f"lmdb://{tmp_path}/store", tasks)
+    await app.serve(fact, "a")
+    await spoil(app, engine.overlay_key(fact.ref, b"sa"), CHANGES[change])
+    world.clock.advance(1)
+    for _ in range(3):
+        assert (await app.serve(fact, "a")).value == "one"
+    assert calls == ["a", "a"]
+    assert app.counters.damaged == {"fact": 1}
+    assert app.counters.misses["fact", "missing", Cause.DAMAGED.value] == 1
+    await app.close()
+
+
+@pytest.mark.parametrize("fallback", FALLBACKS, ids=lambda found: type(found).__name__)
+async def test_damage_is_a_miss_under_every_fallback(world, fallback):
+    """What is missing is computed, whatever the contract says of what is stale."""
+    tasks, fact, calls = declared(fallback_if_stale=fallback)
+    app = await opened(world, "memory://", tasks)
+    await app.serve(fact, "a")
+    await spoil(app, engine.overlay_key(fact.ref, b"sa"), flipped(-6))
+    assert (await app.serve(fact, "a")).value == "one"
+    assert calls == ["a", "a"]
+
+
+async def test_a_damaged_batch_row_leaves_the_others_and_a_good_one_beside_it(world):
+    """A row of a run is computed on request; an event result beside it is served without computing."""
+    tasks, fact, calls = declared()
+    app = await opened(world, "memory://", tasks)
+    world.put("b", "two")
+    await app.drain()
+    run = await app.materialize(fact, keys=["a", "b"])
+    calls.clear()
+    await spoil(app, engine.base_key(run.built[0].generation, b"sa"), flipped(-6))
+    lanes = [(await app.serve(fact, key)).lane for key in ("a", "b", "a")]
+    assert lanes == ["realtime", "batch", "realtime"]
+    assert calls == ["a"], "the second read of it finds what the first has stored"
+
+
+async def test_reports_and_scans_pass_over_damage(world):
+    """The freshness report, the event lane and a sweep see the records that are whole."""
+    tasks, fact, _ = declared()
+    app = await opened(world, "memory://", tasks)
+    world.put("b", "two")
+    await app.drain()
+    for key in "ab":
+        await app.serve(fact, key)
+    await spoil(app, engine.overlay_key(fact.ref, b"sa"), flipped(-6))
+    assert [raw for raw, lookup in [pair async for pair in app.engine.store.scan(fact.ref)] if lookup.records] == [
+        b"sb"
+    ]
+    (row,) = await report(app.engine)
+    assert row["keys"] == 1
+    world.put("a", "three")
+    await app.drain()
+    await app.engine.events.step()
+    assert (await app.serve(fact, "a")).value == "three"
+
+
+async def test_mutated_records_are_never_served_and_never_raise(world):
+    """A thousand random mutations of one stored record: each read gives the right value, and none fails."""
+    tasks, fact, _ = declared()
+    app = await opened(world, "memory://", tasks)
+    drawn = random.Random(14)
+    name = engine.overlay_key(fact.ref, b"sa")
+
+    def mutate(raw):
+        spoiled = bytearray(raw)
+        for _ in range(drawn.randint(1, 4)):
+            spoiled[drawn.randrange(len(spoiled))] = drawn.randrange(256)
+        return bytes(spoiled[: drawn.choice((len(spoiled), drawn.randrange(len(spoiled) + 1)))])
+
+    for _ in range(1000):
+        await app.serve(fact, "a")
+        await spoil(app, name, mutate)
+        assert (await app.serve(fact, "a")).value == "one"
+
+
+@pytest.mark.parametrize("kind", ["memory", "lmdb"])
+async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, kind):
+    """It says which format the store has and what to do, before anything is read or written."""
+    tasks, fact, calls = declared()
+    app = await opened(world, "memory://" if kind == "memory" else f"lmdb://{tmp_path}/store", tasks)
+    await app.serve(fact, "a")
+    calls.clear()
+
+    control = msgspec.msgpack.decode((await app.engine.store._several([engine.CONTROL]))[engine.CONTROL])
+    del control["format"]
+    await app.engine.store._put([(engine.CONTROL, msgspec.msgpack.encode(control))])
+    with pytest.raises(pb.ForeignStore, match="records are of format 1, and this version writes 2") as caught:
+        await app.serve(fact, "a")
+    assert caught.value.field == "store"
+    assert calls == []
+    await app.close()

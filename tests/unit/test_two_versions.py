@@ -1,0 +1,137 @@
+"""Two versions of a program share a store: each has its own values, and older code is shown and followed."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.lanes.freshness import report
+
+
+def version(kind, make, *, name="card", **changes):
+    """Declare one version of a task: what it returns, and how it is made."""
+    tasks, calls = pb.Registry(), []
+
+    def card(key: str) -> kind:
+        calls.append(key)
+        return make(key)
+
+    card.__name__ = card.__qualname__ = name
+    settings = contract(invalidated_by=[]) | changes
+    return tasks, tasks.artifact(**settings)(card), calls
+
+
+class Before(msgspec.Struct):
+    """A card as the program had it."""
+
+    title: str = ""
+
+
+class After(msgspec.Struct):
+    """The same with a renamed field, which would read as empty."""
+
+    headline: str = ""
+
+
+@dataclass
+class Renamed:
+    """The same fields under another class name."""
+
+    title: str = ""
+
+
+async def test_a_renamed_field_is_never_read_as_an_empty_one(tmp_path):
+    """Two versions on one store: a thousand reads of each, at most one computation per key and version."""
+    old_tasks, old, old_calls = version(Before, lambda key: Before(f"title of {key}"))
+    new_tasks, new, new_calls = version(After, lambda key: After(f"headline of {key}"))
+    store = f"lmdb://{tmp_path}/store"
+    before, after = pb.App(old_tasks, store=store), pb.App(new_tasks, store=store)
+    keys = [f"k{n}" for n in range(10)]
+    for n in range(1000):
+        key = keys[n % len(keys)]
+        assert (await before.serve(old, key)).value == Before(f"title of {key}")
+        assert (await after.serve(new, key)).value == After(f"headline of {key}")
+    assert sorted(old_calls) == sorted(new_calls) == sorted(keys)
+    await asyncio.gather(before.close(), after.close())
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_same"), [(Renamed, True), (Before, True), (After, False), (dict[str, str], False)]
+)
+def test_the_place_follows_the_shape_and_not_the_class(kind, is_same):
+    """Another class of the same fields reads what is stored; other fields lie elsewhere."""
+    _, first, _ = version(Before, Before)
+    _, other, _ = version(kind, kind)
+    assert (other.ref == first.ref) is is_same
+
+
+def keys_of_one() -> list[str]:
+    """List one key."""
+    return ["a"]
+
+
+def program(code, tmp_path, clock, **changes):
+    """Open a program whose task is made by the first or the second code."""
+    tasks, calls = pb.Registry(), []
+    if code == 1:
+
+        def card(key: str) -> str:
+            calls.append(key)
+            return "one " + key
+
+    else:
+
+        def card(key: str) -> str:
+            calls.append(key)
+            return "two " + key.upper()
+
+    settings = contract(invalidated_by=[], keys=keys_of_one, refresh=pb.every("30m")) | changes
+    task = tasks.artifact(**settings)(card)
+    return pb.App(tasks, store=f"lmdb://{tmp_path}/store", clock=clock), task, calls
+
+
+async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
+    """The table and the freshness report name the generation that other code has built."""
+    before, task, _ = program(1, tmp_path, world.clock)
+    await before.materialize(task)
+    after, changed, calls = program(2, tmp_path, world.clock)
+    assert (await after.serve(changed, "a")).value == "one a"
+    assert calls == []
+    assert [found.other_code for app in (before, after) for found in await app.describe()] == [False, True]
+    assert [found["other_code"] for app in (before, after) for found in await report(app.engine)] == [False, True]
+    await after.run_due()
+    assert calls == [], "by default nothing is built because of code"
+    await asyncio.gather(before.close(), after.close())
+
+
+async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_path, world):
+    """It does so at once and once; until it has, reads go on as they are; the program before leaves it alone."""
+    before, task, _ = program(1, tmp_path, world.clock, on_code_change="recompute")
+    await before.materialize(task)
+    world.clock.advance(1)
+    after, changed, calls = program(2, tmp_path, world.clock, on_code_change="recompute")
+    assert (await after.serve(changed, "a")).value == "one a"
+    (run,) = await after.run_due()
+    assert run.why == "the code has changed"
+    assert (await after.serve(changed, "a")).value == "two A"
+    assert (await after.run_due()) == []
+    assert (await before.run_due()) == [], "two programs do not replace each other's generations for ever"
+    assert calls == ["a"]
+    await asyncio.gather(before.close(), after.close())
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"on_code_change": "rebuild"}, "expected 'keep' or 'recompute'"),
+        ({"on_code_change": "recompute"}, "needs refresh="),
+    ],
+)
+def test_a_change_of_code_is_followed_by_a_run_or_not_at_all(settings, says):
+    """Another word, and a task that no worker runs, are refused where they are written."""
+    with pytest.raises(pb.ContractError, match=says) as caught:
+        pb.Registry().artifact(**contract(invalidated_by=[]), **settings)
+    assert caught.value.field == "on_code_change"
