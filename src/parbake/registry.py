@@ -19,7 +19,6 @@ from parbake.served import Absent, Served, Value
 from parbake.settings import check_whole
 from parbake.tasks import Artifact, LiveTask, ModelTask, OnCodeChange, Reader, Refine, Stored, Task
 from parbake.templates import check_templates, wishes
-from parbake.value_types import check_codecs, check_value_type
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -91,7 +90,7 @@ class Registry:
     def __init__(self, *, codecs: Sequence[Codec] = ()) -> None:
         """Start empty. ``codecs`` store values of types that neither msgspec nor a built-in codec knows."""
         self._tasks: dict[str, Task] = {}
-        self.codecs = check_codecs(codecs)
+        self.codecs = _checked(codecs)
 
     def __iter__(self) -> Iterator[Task]:
         """The tasks in the order of declaration."""
@@ -147,17 +146,15 @@ class Registry:
     ) -> _ArtifactDecorator:
         """Declare a precomputable task: one value per key.
 
-        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched
-        function gets ``chunk`` at once;
-        ``gates`` are what a run must pass, ``retention`` is how many generations are kept to roll back to.
+        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets
+        ``chunk`` at once; ``gates`` are what a run must pass, ``retention`` is how many generations are kept to return to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
         With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder
         that died is succeeded after that time. It costs two small writes to the store.
         ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
         unless what is stored may be served. It binds nothing.
-        With ``on_code_change="recompute"`` a worker that starts with other code than built the current generation
-        builds and promotes another one at once; until then reads go on as they are.
+        With ``on_code_change="recompute"`` a worker that starts with other code builds and promotes another generation.
         """
         check_schedule(refresh)
         check_code_change(on_code_change, refresh)
@@ -283,6 +280,15 @@ class Registry:
         return task
 
 
+def _checked(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """The codecs of a registry; raises :class:`DeclarationError` for an object that is not one."""
+    if not codecs:
+        return ()
+    from parbake.value_types import check_codecs
+
+    return check_codecs(codecs)
+
+
 def _reached(task: Task) -> tuple[Task, ...]:
     """The tasks that a task cannot do without: inputs, base, substitute."""
     found = list(task.inputs)
@@ -371,6 +377,8 @@ def _check_artifact(task: Artifact[Any, Any]) -> None:
 
 
 def _check_kinds(task: Stored) -> None:
+    from parbake.value_types import check_value_type  # where a type is first looked at
+
     check_value_type(task.name, task.value_type, task.codecs)
     for field, kind in (("gates", Gates), ("retention", Retention)):
         value = getattr(task, field)

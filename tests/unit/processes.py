@@ -14,6 +14,9 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.lanes.runs import State
+from parbake.wire_shape import wire_shape
+
+ROW = f"row@1:{wire_shape(str).hex()}"
 
 SHOP = """
 import os
@@ -119,7 +122,7 @@ class Shop:
     async def state(self):
         """What the store keeps of the runs."""
         store = pb.App(pb.Registry(), store=f"lmdb://{self.folder}/store?map_size=16MiB").engine.store
-        raw = await store.get("runs/row@1")
+        raw = await store.get(f"runs/{ROW}")
         await store.close()
         return msgspec.msgpack.decode(raw, type=State) if raw else State()
 

@@ -16,8 +16,9 @@ from parbake.errors import StoreError
 from parbake.serving.lease import Lease, lease_name
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
+from parbake.wire_shape import wire_shape
 
-NAME = lease_name("answer@1", b"sk")
+NAME = lease_name(f"answer@1:{wire_shape(str).hex()}", b"sk")
 
 
 class Costly:

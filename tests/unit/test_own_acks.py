@@ -92,7 +92,7 @@ async def test_a_ticket_above_the_counter_costs_its_own_tags_and_ends(restored):
         await app.serve(shop.answer, "returns")
         assert shop.calls == calls + 2
         while await app.stamp() < ack.stamp:
-            await app.touch("cart/1")
+            await app.touch("policy/cart")
         await app.serve(shop.answer, "returns")
         assert shop.calls == calls + 3
         await app.serve(shop.answer, "returns")

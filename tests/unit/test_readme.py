@@ -1,4 +1,4 @@
-"""The README's first example prints what the README says."""
+"""The README's first examples print what the README says."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.waiting import HANGS_S
 
 README = Path(__file__).parents[2] / "README.md"
 
 
-def test_the_first_example_prints_what_is_shown() -> None:
-    """The first Python block, run as a file of its own, prints exactly the block that follows it."""
-    code, shown = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README.read_text(), re.DOTALL)[0]
+SHOWN = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+@pytest.mark.parametrize(("code", "shown"), SHOWN[:2], ids=["cache", "function"])
+def test_a_first_example_prints_what_is_shown(code: str, shown: str) -> None:
+    """Each Python block, run as a file of its own, prints exactly the block that follows it."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == shown

@@ -60,7 +60,7 @@ class Rows:
 
     async def kept(self):
         """What the store keeps of the runs."""
-        raw = await self.app.engine.store.get("runs/row@1")
+        raw = await self.app.engine.store.get(f"runs/{self.row.ref}")
         return msgspec.msgpack.decode(raw, type=State)
 
 
@@ -124,7 +124,7 @@ async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(
         def held_by_dead(state, dead=dead):
             return msgspec.structs.replace(state, under_way=msgspec.structs.replace(state.under_way, holder=dead))
 
-        await rows.app.engine.batch.runs.change("row@1", held_by_dead)
+        await rows.app.engine.batch.runs.change(rows.row.ref, held_by_dead)
         (done,) = await asyncio.gather(rows.run(), return_exceptions=True)
         assert type(done).__name__ == outcome
     assert done.is_continued
@@ -259,7 +259,7 @@ async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkey
     rows.break_at = rows.keys[1]
     with pytest.raises(pb.ComputeFailed, match="broken off"):
         await rows.run()
-    assert "row@1: a write of the failed partition failed, too: the disk is gone" in caplog.text
+    assert f"{rows.row.ref}: a write of the failed partition failed, too: the disk is gone" in caplog.text
 
 
 async def test_new_keys_where_nothing_was_finished_cost_nothing(rows):
@@ -327,7 +327,7 @@ async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change)
     elif change == "a promotion":
         store = rows.app.engine.store
         generation, _, control = await store.begin()
-        await store.promote(Promotion({"row@1": Pointer(generation, 0.0, 0.0)}, {}, control.incarnation))
+        await store.promote(Promotion({rows.row.ref: Pointer(generation, 0.0, 0.0)}, {}, control.incarnation))
     else:
         await rows.app.engine.store.sweep([old])
     run = await rows.run(**options)
@@ -429,7 +429,7 @@ async def test_retention_bounds_what_can_be_rolled_back_to(world):
         app = world.app(tasks)
         for _ in range(7):
             await app.materialize(word, keys=["a"])
-        pointer = (await app.engine.store.stamp())[1].pointers["word@1"]
+        pointer = (await app.engine.store.stamp())[1].pointers[word.ref]
         assert len(pointer.history) == kept
         for _ in range(kept - 1):
             await app.rollback(word)

@@ -204,7 +204,7 @@ def test_whatever_fails_beside_the_answer_costs_no_answer():
     """A value that cannot be compared, a veto, a policy and a verifier that raise: the answer is given."""
     policy = fixed(0.8)
     for options in ({}, {"vetoes": [("mine", failing)]}, {"policy": failing}, {"verifier": failing}, {"same": failing}):
-        cache = SemanticCache(Words(), **{"policy": lambda: policy, **options})
+        cache = SemanticCache(Words(), **{"policy": lambda: policy, "freshness_sla": "1h", **options})
         for question in ("what is topicaa please", "what is topicaa please now"):
             value = Odd()
             assert ask(cache, question, value).value is value or cache.ask(question, failing).is_hit

@@ -20,8 +20,10 @@ from parbake.serving.resolve import as_served
 from parbake.stores import _engine as engine
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
+from parbake.wire_shape import wire_shape
 
 NOW, LIMIT_S = 1000.0, 30.0
+PLAIN, WANING = (f"{name}@1:{wire_shape(str).hex()}" for name in ("plain", "waning"))
 TAGS = ("a", "a/x", "b/y", "c/*")
 few = st.integers(0, 3)
 stamps = st.builds(lambda sequence: Stamp(1, sequence).pack(), few)
@@ -40,7 +42,7 @@ records = st.builds(
     meta=st.builds(Meta, tags, few, inputs_age_s=st.sampled_from((0.0, 50.0))),
     payload=st.sampled_from([msgspec.msgpack.encode(value) for value in ("old", "new", 7)]),
 )
-pointers = st.dictionaries(st.sampled_from(("plain@1", "waning@1", "model@1")), few.map(lambda n: Pointer(n + 1, 0, 0)))
+pointers = st.dictionaries(st.sampled_from((PLAIN, WANING, "model@1")), few.map(lambda n: Pointer(n + 1, 0, 0)))
 controls = st.builds(
     Control,
     incarnation=st.just(1),
@@ -124,7 +126,7 @@ fenced = Record(Stamp(1, 1).pack(), NOW, float("inf"), "batch", False, Meta(Tags
 
 
 older = msgspec.structs.replace(fenced, stamp=Stamp(1, 0).pack(), payload=msgspec.msgpack.encode("older"))
-promoted = Control(1, 1, pointers={"plain@1": Pointer(1, 0, 0), "waning@1": Pointer(1, 0, 0)})
+promoted = Control(1, 1, pointers={PLAIN: Pointer(1, 0, 0), WANING: Pointer(1, 0, 0)})
 
 
 @pytest.mark.parametrize("task", [plain, waning], ids=["plain", "waning"])

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Ext
 
+from parbake.codecs import ARRAY
+
 if TYPE_CHECKING:
     import numpy as np
 
-ARRAY = 78
-"""The code of the msgpack extension that holds an array."""
 _HEAD = re.compile(rb"([<>|][a-zA-Z]\d+(?:\[\w+\])?)((?: \d+)*)\n")
 _STORED = "biufcmMSU"
 """The kinds of elements that are their bytes, as numpy names them: no objects, no records."""

@@ -59,7 +59,7 @@ class Control(msgspec.Struct, frozen=True):
     ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
     at which it was withdrawn. ``ancestry`` are the incarnations that this data has lived through since the floor, its
     own last, as stamps begin; empty where that was never noted. ``quarantined`` names tasks (without version) that were
-    complained of, cleared ones too. ``format`` is that of the store's records; 1 is what was not noted yet.
+    complained of, cleared ones too. ``format`` is that of the store's records.
     """
 
     incarnation: int
@@ -72,7 +72,7 @@ class Control(msgspec.Struct, frozen=True):
     host: str = ""
     ancestry: tuple[bytes, ...] = ()
     quarantined: dict[str, Quarantine] = {}
-    format: int = 1
+    format: int = FORMAT
 
     def pointer(self, task: str) -> int:
         """The current generation of a task, 0 when it has none."""
@@ -104,7 +104,7 @@ def start(incarnation: int, host: str = "") -> Control:
     Its floor is its beginning: a store that was wiped may still be written to by computations from before.
     """
     floor = Stamp(incarnation, 0).pack()
-    return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),), format=FORMAT)
+    return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),))
 
 
 def adopt(control: Control, host: str, number: Number) -> Control:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from parbake.artifact import Built, Record, Stamp, Tags, unpack_stamp
+from parbake.artifact import Built, Record, Stamp, Tags
 from parbake.contract import Contract
 from parbake.errors import DeclarationError
 from parbake.fence.tags import family, named, read_entity, read_set
@@ -90,13 +90,6 @@ class Recording:
         self.valid_until = min(self.valid_until, record.valid_until)
         if not meta.tags.fences:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
-
-    @classmethod
-    def of(cls, record: Record) -> Recording:
-        """A recording of which a record was the only input."""
-        recording = cls(unpack_stamp(record.stamp))
-        recording.artifact("", record, now=record.computed_at)
-        return recording
 
     def join(self, other: Recording) -> None:
         """Take over what another recording noted, of reads that began after this one's stamp was read."""

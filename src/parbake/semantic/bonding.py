@@ -42,10 +42,6 @@ class Bonds(Protocol):
         """Make a record of what was noted."""
         ...
 
-    def united(self, known: Record, fresh: Record) -> Record:
-        """Bind by what either record is bound by."""
-        ...
-
     def now(self) -> float:
         """Seconds since the epoch."""
         ...
@@ -156,10 +152,6 @@ class Bonding:
         if loop is None:
             return lambda record: app.sync.run(bonds.reason(record, sla_s))
         return lambda record: asyncio.run_coroutine_threadsafe(bonds.reason(record, sla_s), loop).result()
-
-    def united(self, known: Record, fresh: Record) -> Record:
-        """A record that falls with either."""
-        return known if self._app is None else self._app.bonds.united(known, fresh)
 
     def _by_age(self) -> Record:
         return bond(Stamp(0, 0).pack(), self._clock.now(), Meta(Tags()))

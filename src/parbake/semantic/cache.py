@@ -222,13 +222,11 @@ class SemanticCache(Generic[T]):
         right = None if known is None else self._compared(known.value, fresh.value)
         if look.learns and look.match is not None and right is not None:
             shelf.policy.observe(look.match, right=right)
+        if right and not shelf.policy.adds_aliases:
+            return Reply(fresh.value, look.reason, look.match, known)
         with self._lock:
-            if right and known is not None:
-                known.bond = self._bonding.united(known.bond, fresh.bond)
-                if not shelf.policy.adds_aliases:
-                    return Reply(fresh.value, look.reason, look.match, known)
-            place = known.place if right and known is not None else None
-            if place is None:
+            place = known.place if right and known is not None and known.is_bound_like(fresh) else None
+            if place is None:  # what says the same of other facts ends with those
                 place = shelf.place_of(fresh, lambda equal: judge(equal.bond) is None)
             stored = shelf.store(question, look.vector, place)
             if look.renews:

@@ -29,6 +29,10 @@ class Answer(Generic[T]):
         self.is_demoted = False
         self.place: int | None = None
 
+    def is_bound_like(self, other: Answer[T]) -> bool:
+        """Whether the same changes end both."""
+        return self.bond.meta.tags == other.bond.meta.tags
+
     @property
     def said(self) -> Hashable:
         """What makes two answers one: their value with its type, and what they are bound by."""

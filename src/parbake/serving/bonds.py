@@ -93,15 +93,3 @@ class Bonds:
         if now - record.computed_at + record.meta.inputs_age_s > sla_s:
             return Reason(Cause.PAST_SLA, humanize(sla_s))
         return None
-
-    def united(self, known: Record, fresh: Record) -> Record:
-        """A record bound by everything that either is bound by, as of the older one."""
-        one, other = known.meta.tags, fresh.meta.tags
-        if set(other.fences) <= set(one.fences) and set(other.built_from) <= set(one.built_from):
-            return known
-        recording = Recording.of(known)
-        recording.join(Recording.of(fresh))
-        tags = recording.seal(Contract(0.0, (), Refuse(), owner=""), {})
-        meta = Meta(tags, inputs_age_s=max(known.meta.inputs_age_s, fresh.meta.inputs_age_s))
-        stamp, made = min(known.stamp, fresh.stamp), min(known.computed_at, fresh.computed_at)
-        return bond(stamp, made, meta, valid_until=recording.valid_until)

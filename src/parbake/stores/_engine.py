@@ -102,7 +102,7 @@ class Parsed:
         """The control record; raises :class:`ForeignStore` for a store of another format."""
         kept = self._control
         if kept is None or kept[0] != raw:
-            kept = self._control = (raw, of_this_format(self._as_control(raw)))
+            kept = self._control = (raw, self._as_control(of_this_format(raw)))
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
@@ -115,15 +115,25 @@ class Parsed:
         return kept[1]
 
 
-def of_this_format(control: Control) -> Control:
-    """Return the control record, unless the store's records are of another format."""
-    if control.format != FORMAT:
+class _Format(msgspec.Struct):
+    """What a control record says of the store's records; the first format was not noted."""
+
+    format: int = 1
+
+
+_as_format = msgspec.msgpack.Decoder(_Format).decode
+
+
+def of_this_format(raw: bytes) -> bytes:
+    """Return a stored control record, unless the store's records are of another format."""
+    found = _as_format(raw).format
+    if found != FORMAT:
         raise ForeignStore(
-            f"this store was begun by another version of parbake: its records are of format {control.format}, and this "
+            f"this store was begun by another version of parbake: its records are of format {found}, and this "
             f"version writes {FORMAT}; name another place in store=, or delete this one, and it is computed again",
             field="store",
         )
-    return control
+    return raw
 
 
 def whole(raws: Iterable[bytes | None]) -> tuple[tuple[Record, ...], int]:

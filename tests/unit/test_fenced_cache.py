@@ -1,0 +1,333 @@
+"""A semantic cache with an app: what an answer was made of ends it, and nothing else does."""
+
+import asyncio
+import logging
+
+import pytest
+from tests.unit.embedders import Words
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.semantic import AdaptivePolicy, PerEntryPolicy, SemanticCache, fixed
+
+RETURNS, SHIPPING = "how long may topicaa be returned", "what does shipping of topicbb cost"
+
+
+class Desk:
+    """A shop with tasks of each kind, and a cache over them."""
+
+    def __init__(self, world, **options):
+        """Open the app."""
+        tasks, self.world, self.asked = pb.Registry(), world, []
+
+        @tasks.artifact(**contract())
+        def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+            return facts.get(key)
+
+        @tasks.artifact(**contract(invalidated_by=[pb.refresh("fact")]))
+        def soft(key: str, *, facts: pb.Source[Facts]) -> str:
+            return facts.get(key)
+
+        @tasks.live(why="the words of the question")
+        async def spoken(key: pb.Live[str], *, inner: pb.Reader[str, str] = pb.Input(fact)) -> str:
+            return (await inner.get(key)).unwrap()
+
+        @tasks.live(why="a view, at request time")
+        def looked(key: pb.Live[str], *, facts: pb.Source[Facts] = pb.GIVEN) -> str:
+            return facts.get(key)
+
+        self.tasks = {task.name: task for task in (fact, soft, spoken, looked)}
+        self.app = world.app(tasks, open=["policy"], **options)
+        self.cache = SemanticCache(Words(), app=self.app, policy=lambda: fixed(0.8))
+        for key in ("returns", "shipping"):
+            world.put(key, f"old {key}", tell=False)
+
+    def answering(self, key, task="fact"):
+        """Return a coroutine function that serves a key."""
+
+        async def answer(question):
+            self.asked.append(question)
+            return (await self.app.serve(self.tasks[task], key)).value
+
+        return answer
+
+    async def change(self, key, value):
+        """Change a fact and have it acknowledged."""
+        self.world.put(key, value)
+        await self.app.drain()
+
+
+@pytest.fixture
+async def desk(world):
+    """Return an open desk."""
+    found = Desk(world)
+    await found.app.drain()
+    yield found
+    await found.app.close()
+
+
+@pytest.mark.parametrize("task", ["fact", "spoken", "looked"])
+async def test_an_answer_ends_with_a_change_of_what_it_read(desk, task):
+    """An artifact, a live task's input and a live task's view bind it; another question's answer stays."""
+    for question, key in ((RETURNS, "returns"), (SHIPPING, "shipping")):
+        await desk.cache.ask_async(question, desk.answering(key, task))
+        assert (await desk.cache.ask_async(question, desk.answering(key, task))).is_hit
+    await desk.change("returns", "new returns")
+    reply = await desk.cache.ask_async(RETURNS, desk.answering("returns", task))
+    assert (reply.value, reply.reason) == ("new returns", "tag_changed")
+    assert (await desk.cache.ask_async(SHIPPING, desk.answering("shipping", task))).is_hit
+    again = await desk.cache.ask_async(RETURNS, desk.answering("returns", task))
+    assert (again.value, again.is_hit) == ("new returns", True)
+
+
+async def test_a_cache_inside_a_live_task_says_what_is_true_now(world):
+    """The live task is fresh, so what the cache puts into it must be."""
+    desk = Desk(world)
+    tasks = pb.Registry()
+
+    @tasks.live(why="the words of the question")
+    async def reply(question: pb.Live[str], *, cache: pb.Resource[SemanticCache[str]] = pb.GIVEN) -> str:
+        return (await cache.ask_async(question, desk.answering("returns"))).value
+
+    chat = pb.App(tasks, resources={SemanticCache[str]: desk.cache})
+    await desk.app.drain()
+    assert (await chat.serve(reply, RETURNS)).value == "old returns"
+    await desk.change("returns", "new returns")
+    served = await chat.serve(reply, RETURNS)
+    assert (served.value, served.verdict) == ("new returns", pb.Verdict.FRESH)
+
+
+async def test_tags_name_what_only_the_caller_knows(desk):
+    """An answer that reads nothing through the app is bound by its tags."""
+
+    async def answer(question):
+        return f"answer {len(desk.asked)}"
+
+    first = await desk.cache.ask_async(RETURNS, answer, tags=["policy/returns"])
+    desk.asked.append("changed")
+    assert (await desk.cache.ask_async(RETURNS, answer)).value == first.value
+    await desk.app.touch("policy/returns")
+    assert (await desk.cache.ask_async(RETURNS, answer, tags=["policy/returns"])).value == "answer 1"
+
+
+def test_the_same_in_synchronous_code(tmp_path):
+    """The first story of the README: after the touch the cache says what the policy says."""
+    policies, tasks = {"returns": "30 days"}, pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{policy}")]))
+    def policy(policy: str) -> str:
+        return policies[policy]
+
+    for store in ("memory://", f"lmdb://{tmp_path}/store"):
+        policies["returns"] = "30 days"
+        app = pb.App(tasks, store=store)
+        cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+
+        def answer(question, app=app):
+            return f"You have {app.sync.serve(policy, 'returns').value}."
+
+        assert cache.ask(RETURNS, answer).value == "You have 30 days."
+        assert cache.ask(RETURNS + " please", answer).is_hit
+        policies["returns"] = "14 days"
+        assert cache.ask(RETURNS, answer).value == "You have 30 days.", "nobody told the app yet"
+        app.sync.touch("policy/returns")
+        assert cache.ask(RETURNS, answer).value == "You have 14 days."
+        assert cache.ask(RETURNS + " please", answer).value == "You have 14 days."
+        app.sync.close()
+
+
+async def test_the_stamp_is_older_than_what_was_read(desk):
+    """A change while the answer is being made ends it before it is ever served again."""
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(question):
+        value = (await desk.app.serve(desk.tasks["fact"], "returns")).value
+        begun.set()
+        await go_on.wait()
+        return value
+
+    asking = asyncio.create_task(desk.cache.ask_async(RETURNS, slow))
+    await begun.wait()
+    await desk.change("returns", "new returns")
+    go_on.set()
+    assert (await asking).value == "old returns", "its own caller asked before"
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).value == "new returns"
+
+
+async def test_equal_answers_of_different_facts_end_apart(desk):
+    """Two policies say the same today; a change of one leaves the other's answer as it was."""
+    for key in ("returns", "shipping"):
+        desk.world.put(key, "30 days")
+    await desk.app.drain()
+    for question, key in ((RETURNS, "returns"), (SHIPPING, "shipping")):
+        await desk.cache.ask_async(question, desk.answering(key))
+    await desk.change("returns", "14 days")
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).value == "14 days"
+    kept = await desk.cache.ask_async(SHIPPING, desk.answering("shipping"))
+    assert (kept.value, kept.is_hit) == ("30 days", True)
+
+
+async def test_two_wordings_of_one_answer_are_one_and_end_together(desk):
+    """Wordings that were answered alike from the same facts share an answer, and a change ends it for both."""
+    cache = SemanticCache(Words(), app=desk.app, policy=AdaptivePolicy)
+    first = await cache.ask_async(RETURNS, desk.answering("returns"))
+    near = await cache.ask_async(RETURNS + " please", desk.answering("returns"))
+    assert near.stored is not None
+    assert near.stored is first.stored
+    await desk.change("returns", "10 days")
+    for question in (RETURNS, RETURNS + " please"):
+        assert (await cache.ask_async(question, desk.answering("returns"))).value == "10 days"
+
+
+async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(desk):
+    """The policy's own observations survive a change, and a changed fact does not count as a wrong match."""
+    seen = []
+
+    class Watching(PerEntryPolicy):
+        """A policy that tells what it learns."""
+
+        def observe(self, match, *, right):
+            seen.append((match.alias, right))
+            super().observe(match, right=right)
+
+    cache = SemanticCache(Words(), app=desk.app, policy=lambda: Watching(0.05))
+    for _ in range(8):
+        await cache.ask_async(RETURNS + " please", desk.answering("returns"))
+        await cache.ask_async(RETURNS, desk.answering("returns"))
+    before = list(seen)
+    await desk.change("returns", "new returns")
+    assert (await cache.ask_async(RETURNS + " please", desk.answering("returns"))).value == "new returns"
+    assert seen == before, "an answer that has ended is no evidence"
+    assert not any(not right for _, right in seen)
+
+
+async def test_a_near_question_renews_the_stored_one(desk):
+    """A question of the same meaning that comes first gives the stored wording its fresh answer, too."""
+    await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    await desk.change("returns", "new returns")
+    assert (await desk.cache.ask_async(RETURNS + " please", desk.answering("returns"))).reason == "tag_changed"
+    stored = await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    assert (stored.value, stored.is_hit) == ("new returns", True)
+
+
+async def test_an_answer_ends_by_age(world):
+    """Counted from when its making began, by the app's clock; other answers are not touched."""
+    desk = Desk(world)
+    cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
+    await desk.app.drain()
+    await cache.ask_async(RETURNS, desk.answering("returns"))
+    world.clock.advance(601)
+    await desk.app.drain()
+    assert (await cache.ask_async(RETURNS, desk.answering("returns"))).reason == "past_sla"
+    assert (await cache.ask_async(RETURNS, desk.answering("returns"))).is_hit
+
+
+async def test_what_nothing_could_end_is_not_kept_and_says_so(desk, caplog):
+    """No read, no tag and no age: the answer is given, and the log says what to write."""
+
+    async def answer(question):
+        return "42"
+
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            assert (await desk.cache.ask_async(RETURNS, answer)).reason == "empty_cache"
+    assert [record.getMessage()[:39] for record in caplog.records] == ["an answer read nothing through the app "]
+
+
+async def test_an_answer_made_of_a_refusal_is_not_kept(world):
+    """What an input would have said is bound by nothing."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(fallback_if_stale=pb.Refuse()))
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    app = world.app(tasks)
+    world.put("a", "one")
+    await app.drain()
+    await app.serve(fact, "a")
+    world.put("a", "two")
+    await app.drain()
+    cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+
+    async def answer(question):
+        return str((await app.serve(fact, "a")).value)
+
+    for _ in range(2):
+        assert (await cache.ask_async(RETURNS, answer)).reason == "empty_cache"
+
+
+async def test_a_silent_source_ends_what_it_told_of(world):
+    """While the source is not heard, nothing fenced by it is served from the cache either."""
+    desk = Desk(world)
+    await desk.app.drain()
+    await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    world.clock.advance(31)
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).reason == "source_silent"
+
+
+async def test_a_callers_own_acknowledgement_counts_in_the_cache(desk):
+    """What the caller was told has happened ends the answer for that caller."""
+    await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    ack = await desk.app.touch("fact/returns")
+    async with desk.app.request(after=ack):
+        assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).reason == "tag_changed"
+
+
+@pytest.mark.parametrize("tags", ["policy", ["polcy/returns"], ["Policy"]])
+async def test_tags_that_are_never_raised_are_refused(desk, tags):
+    """A mistyped family, a word instead of a list, and what is not a tag, before anything is asked."""
+    with pytest.raises(pb.BadInput) as caught:
+        await desk.cache.ask_async(RETURNS, desk.answering("returns"), tags=tags)
+    assert caught.value.field == "tags"
+    assert desk.asked == []
+
+
+def test_a_cache_without_an_app_needs_an_age():
+    """Otherwise nothing would ever end an answer; tags need an app that hears of them."""
+    with pytest.raises(pb.BadInput, match="give it your app, or freshness_sla='1h'") as caught:
+        SemanticCache(Words())
+    assert caught.value.field == "freshness_sla"
+    with pytest.raises(pb.BadInput, match="tags= needs app="):
+        SemanticCache(Words(), freshness_sla="1h").ask(RETURNS, str, tags=["policy"])
+
+
+async def test_a_store_that_does_not_answer_costs_no_answer(desk, monkeypatch):
+    """The question is answered and nothing is kept."""
+
+    async def down():
+        raise pb.StoreError("down")
+
+    monkeypatch.setattr(desk.app.engine.store, "stamp", down)
+
+    async def answer(question):
+        return "all the same"
+
+    reply = await desk.cache.ask_async(RETURNS, answer, tags=["policy"])
+    assert (reply.value, reply.stored) == ("all the same", None)
+
+
+async def test_answers_that_nobody_has_any_more_are_let_go(desk):
+    """A hundred changes of one fact leave one answer."""
+    for n in range(100):
+        await desk.change("returns", f"value {n}")
+        await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    (shelf,) = desk.cache._shelves.values()
+    assert sum(answer is not None for answer in shelf._answers) == 1
+    assert len(shelf._places) == 1
+
+
+async def test_in_a_request_a_live_value_from_before_is_computed_again(desk):
+    """What a request has computed already was heard by nobody, so that a cached answer could not be bound by it."""
+    async with desk.app.request():
+        await desk.app.serve(desk.tasks["spoken"], "returns")
+        await desk.cache.ask_async(RETURNS, desk.answering("returns", "spoken"))
+    await desk.change("returns", "new returns")
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns", "spoken"))).value == "new returns"
+
+
+async def test_a_refreshed_family_does_not_end_an_answer(desk):
+    """What a task only refreshes on may be served a little longer, in an answer as in the task itself."""
+    await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))
+    await desk.change("returns", "new returns")
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))).is_hit
