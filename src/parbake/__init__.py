@@ -51,7 +51,6 @@ from parbake.errors import (
     UnknownTask,
 )
 from parbake.gates import Gates, Generation
-from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
 from parbake.ports import Ack, Alert, AlertSink, Clock, Hook, Tracker
 from parbake.registry import Input, Model, Registry
 from parbake.retention import Retention
@@ -79,6 +78,7 @@ if TYPE_CHECKING:
     from parbake.http.server import run as run_http
     from parbake.lanes.throttle import Throttle
     from parbake.lanes.worker_watch import WorkerSetting
+    from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
     from parbake.planner.breakeven import Prices
     from parbake.serving.binding import Lazy
     from parbake.sources.postgresql import PostgresqlSource
@@ -87,6 +87,11 @@ if TYPE_CHECKING:
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
     "App": "parbake.app:App",
+    "Delta": "parbake.model_ports:Delta",
+    "Embedder": "parbake.model_ports:Embedder",
+    "Generator": "parbake.model_ports:Generator",
+    "Prompt": "parbake.model_ports:Prompt",
+    "Usage": "parbake.model_ports:Usage",
     "Extractive": "parbake.generators.extractive:Extractive",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",

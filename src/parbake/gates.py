@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.codecs import ARRAY
+from parbake.codecs.numpy import ARRAY, numbers
 from parbake.errors import ContractError
 from parbake.settings import check_number
 
@@ -207,6 +207,4 @@ def _numbers(value: Any) -> Iterator[float]:
         for member in value:
             yield from _numbers(member)
     elif isinstance(value, msgspec.msgpack.Ext) and value.code == ARRAY:
-        from parbake.codecs.numpy import numbers
-
         yield from numbers(bytes(value.data), LEAVES)

@@ -147,7 +147,7 @@ class Registry:
         """Declare a precomputable task: one value per key.
 
         ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets
-        ``chunk`` at once; ``gates`` are what a run must pass, ``retention`` is how many generations are kept to return to.
+        ``chunk`` at once; ``gates`` are what a run must pass, ``retention`` is how many generations can be returned to.
         With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
         the same again: the old value is kept under the new stamp. It must depend on nothing else.
         With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder

@@ -6,9 +6,6 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
-ARRAY = 78
-"""The code of the msgpack extension that holds an array."""
-
 
 class Codec(Protocol):
     """Stores values of some types as what msgspec can encode. Give it to a registry: ``pb.Registry(codecs=[...])``.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.msgpack import Ext
 
-from parbake.codecs import ARRAY
+ARRAY = 78
+"""The code of the msgpack extension that holds an array."""
 
 if TYPE_CHECKING:
     import numpy as np
