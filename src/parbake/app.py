@@ -170,7 +170,8 @@ class App:
         request = scope.current()
         started = 0.0 if request is None else time.perf_counter()
         engine = self.engine
-        check_call(task, args, kwargs)
+        if type(task) is not Artifact or len(args) != 1 or kwargs:  # nearly every call is right: nothing is checked
+            check_call(task, args, kwargs)
         plan = engine.artifacts.get(task)
         acks = NO_ACKS if request is None else request.acks
         served = None if plan is None else engine.resolver.serve_now(plan, args[0], acks)

@@ -42,7 +42,7 @@ def places(request, tmp_path):
 async def test_apps_on_one_store_take_each_others_tickets(places):
     """Whoever made the key: one that acknowledged first, one that came later, and one that has only read."""
     place, _ = places
-    apps = [pb.App(pb.Registry(), store=place()) for _ in range(3)]
+    apps = [pb.App(pb.Registry(), open=["policy"], store=place()) for _ in range(3)]
     given_out = [await apps[0].touch("policy/a"), await apps[1].touch("policy/b")]
     for app in apps:
         for ack in given_out:
@@ -54,7 +54,7 @@ async def test_apps_on_one_store_take_each_others_tickets(places):
 
 async def test_a_ticket_of_another_store_is_refused(places):
     """Also where that store is of the same app and has raised the same tags."""
-    here, there = (pb.App(pb.Registry(), store=place()) for place in places)
+    here, there = (pb.App(pb.Registry(), open=["policy"], store=place()) for place in places)
     ticket = (await there.touch("policy/a")).ticket
     await here.touch("policy/a")
     with pytest.raises(pb.BadInput) as refused:
@@ -68,10 +68,10 @@ async def test_a_ticket_of_another_store_is_refused(places):
 async def test_tickets_outlive_the_process_that_signed_them(places):
     """An app that is opened later on what the store keeps verifies them."""
     place, _ = places
-    app = pb.App(pb.Registry(), store=place())
+    app = pb.App(pb.Registry(), open=["policy"], store=place())
     ack = await app.touch("policy/a")
     await app.close()
-    app = pb.App(pb.Registry(), store=place())
+    app = pb.App(pb.Registry(), open=["policy"], store=place())
     async with app.request(after=ack.ticket) as request:
         assert request.acks == ack.tags
     await app.close()

@@ -18,8 +18,6 @@ def check_call(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
         args: What stands after the task, the key first where it has one.
         kwargs: Live values by name.
     """
-    if type(task) is Artifact and len(args) == 1 and not kwargs:  # nearly every call
-        return
     if not isinstance(task, Task):
         raise BadInput(f"serve({task!r}): the first argument is the task itself, not its name", field="task")
     has_key = isinstance(task, Artifact | Refine)

@@ -12,19 +12,19 @@ from contextvars import ContextVar
 
 from parbake.fence.recording import Recording
 
-_listener: ContextVar[Recording | None] = ContextVar("parbake_listener", default=None)
+LISTENER: ContextVar[Recording | None] = ContextVar("parbake_listener", default=None)
 
 
 def listener() -> Recording | None:
     """Who wants to hear of reads here, if anybody."""
-    return _listener.get()
+    return LISTENER.get()
 
 
 @contextlib.contextmanager
 def listening(recording: Recording | None) -> Iterator[None]:
     """Have reads inside noted in a recording; with ``None`` nobody hears of them."""
-    token = _listener.set(recording)
+    token = LISTENER.set(recording)
     try:
         yield
     finally:
-        _listener.reset(token)
+        LISTENER.reset(token)

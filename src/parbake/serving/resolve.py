@@ -22,7 +22,7 @@ from parbake.serving.binding import NO_CONTEXT, Binder, Context
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.demand import Demand
 from parbake.serving.lease import Turns
-from parbake.serving.listening import listener
+from parbake.serving.listening import LISTENER, listener
 from parbake.serving.meter import Spend
 from parbake.serving.models import Models
 from parbake.serving.plan import Plan
@@ -30,6 +30,7 @@ from parbake.serving.scope import Deadline, is_bounded
 from parbake.tasks import Artifact, ModelTask
 from parbake.telemetry import Counters
 
+_FRESH = str(Verdict.FRESH)
 _NEVER_COMPUTED = Reason(Cause.NEVER_COMPUTED)
 _MISSING = Judgement(Verdict.MISSING, 0.0, _NEVER_COMPUTED)
 _DAMAGED = Judgement(Verdict.MISSING, 0.0, Reason(Cause.DAMAGED))
@@ -81,12 +82,14 @@ class Resolver:
 
         Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
         """
-        if self._glimpse is None or listener() is not None:
+        if self._glimpse is None or LISTENER.get() is not None:
             return None
         started = perf_counter()
         raw = plan.keys.place(key)
         found = self._glimpse(plan.ref, raw)
-        if found is None or found.header.absent or _quarantined(plan, found.header, found.control):
+        if found is None or found.header.absent:
+            return None
+        if found.control.quarantined and _quarantined(plan, found.header, found.control):
             return None
         now = self._clock.now()
         silent = self.silent(found.heartbeats, now) if self._sources else ()
@@ -120,7 +123,7 @@ class Resolver:
             recording.artifact(ref, record, now=self._clock.now())
 
     def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
-        verdict = str(served.verdict)
+        verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
         self._reads[plan.name].add(raw, verdict, served.lane, took)
         for hook in self._watchers:
