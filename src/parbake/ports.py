@@ -183,10 +183,10 @@ class Store(Protocol):
         """
         ...
 
-    async def sweep(self, abandoned: Collection[int]) -> int:
+    async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         """Delete generations that are neither current, retained nor still being built; returns the number of rows.
 
-        ``abandoned`` are those whose run has ended without a promotion.
+        ``abandoned`` are those whose run has ended without a promotion, ``retired`` the tasks of which none is kept.
         """
         ...
 

@@ -9,6 +9,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.lanes.freshness import report
+from parbake.lanes.housekeeping import RETIRED_S
 
 
 def version(kind, make, *, name="card", **changes):
@@ -121,6 +122,21 @@ async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_p
     assert (await before.run_due()) == [], "two programs do not replace each other's generations for ever"
     assert calls == ["a"]
     await asyncio.gather(before.close(), after.close())
+
+
+async def test_a_place_that_no_program_uses_is_kept_for_a_month(tmp_path, world):
+    """A version before this one can be returned to for thirty days; then its rows are deleted."""
+    before, task, _ = program(1, tmp_path, world.clock)
+    await before.materialize(task)
+    after = pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/store", clock=world.clock)
+    world.clock.advance(RETIRED_S - 1)
+    assert await after.engine.housekeeping.step() == 0
+    assert await after.generation(task) > 0
+    world.clock.advance(2)
+    assert await after.engine.housekeeping.step() == 1
+    assert await after.generation(task) == 0
+    await before.close()
+    await after.close()
 
 
 @pytest.mark.parametrize(

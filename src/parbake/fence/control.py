@@ -215,10 +215,11 @@ def begin(control: Control) -> tuple[Control, int]:
     return msgspec.structs.replace(control, next_generation=generation + 1, running=running), generation
 
 
-def abandon(control: Control, generations: Collection[int]) -> Control:
-    """Forget runs that will promote nothing."""
+def abandon(control: Control, generations: Collection[int], retired: Collection[str] = ()) -> Control:
+    """Forget runs that will promote nothing, and the generations of places that no program uses any more."""
     running = tuple(g for g in control.running if g not in generations)
-    return msgspec.structs.replace(control, running=running)
+    pointers = {task: pointer for task, pointer in control.pointers.items() if task not in retired}
+    return msgspec.structs.replace(control, running=running, pointers=pointers)
 
 
 def promote(control: Control, promotion: Promotion) -> Control:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from parbake.artifact import Stamp
 from parbake.contract import Contract, ServeStale
+from parbake.fence.control import Control
 from parbake.ports import Clock, Store
 from parbake.serving.plan import Plan
 from parbake.validation import one_line
@@ -15,6 +16,8 @@ from parbake.validation import one_line
 EVERY_S = 3600.0
 MARGIN_S = 600.0
 """Clocks of several machines differ; a record's age is told by the clock of the one that computed it."""
+RETIRED_S = 30 * 86_400.0
+"""A place that no task of this program has, since its values are of another shape or version, is kept that long."""
 PAGE = 500
 _log = logging.getLogger("parbake.housekeeping")
 
@@ -26,11 +29,30 @@ class Housekeeping:
         """The floor lags the longest SLA with what a fallback adds to it."""
         self._store = store
         self._clock = clock
-        self._longest_s = max((_longest(plan.contract) for plan in plans), default=0.0) + MARGIN_S
+        known = list(plans)
+        self._refs = {plan.ref for plan in known}
+        self._longest_s = max((_longest(plan.contract) for plan in known), default=0.0) + MARGIN_S
 
     async def step(self) -> int:
-        """Raise the floor as far as it may be; returns how many items were deleted."""
+        """Retire places that no program uses any more, and raise the floor as far as it may be.
+
+        Returns how many items were deleted.
+        """
         _, control = await self._store.stamp()
+        return await self._retire(control) + await self._raise(control)
+
+    async def _retire(self, control: Control) -> int:
+        """Delete generations of places that a program before this one used, and none has promoted to for long."""
+        since = self._clock.now() - max(RETIRED_S, self._longest_s)
+        pointers = control.pointers.items()
+        retired = [ref for ref, pointer in pointers if ref not in self._refs and pointer.promoted_at < since]
+        if not retired or not control.is_trusted:
+            return 0
+        removed = await self._store.sweep((), retired)
+        _log.info("%s: no program has promoted to it for long; %d rows deleted", ", ".join(retired), removed)
+        return removed
+
+    async def _raise(self, control: Control) -> int:
         floor = Stamp(int.from_bytes(control.floor[:8], "big"), int.from_bytes(control.floor[8:], "big"))
         to = await self._newest_before(floor, self._clock.now() - self._longest_s)
         if not control.is_trusted or to <= floor:

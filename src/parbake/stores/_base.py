@@ -98,9 +98,9 @@ class EngineStore(ABC):
         """See :class:`parbake.ports.Store`."""
         return await self._step(lambda txn: engine.bless_store(txn, self._parsed, seen, raise_floor=raise_floor))
 
-    async def sweep(self, abandoned: Collection[int]) -> int:
+    async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         """See :class:`parbake.ports.Store`."""
-        kept = await self._step(lambda txn: engine.abandon_runs(txn, self._parsed, abandoned))
+        kept = await self._step(lambda txn: engine.abandon_runs(txn, self._parsed, abandoned, retired))
         removed = 0
         async for page in self._pages(engine.BASE):
             doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]

@@ -374,9 +374,9 @@ def raise_the_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
     save_control(txn, raise_floor(control, to))
 
 
-def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int]) -> set[int]:
-    """Forget runs that will promote nothing; returns the generations whose rows must stay."""
-    control = abandon(stamp(txn, parsed)[1], abandoned)
+def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
+    """Forget runs that will promote nothing, and retired places; returns the generations whose rows must stay."""
+    control = abandon(stamp(txn, parsed)[1], abandoned, retired)
     save_control(txn, control)
     return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
 

@@ -361,6 +361,18 @@ class StoreSuite(ABC):
             assert (await store.read(TASK, b"k", generation=generation)).records == ()
         await store.close()
 
+    async def test_a_retired_place_keeps_nothing(self, tmp_path: Path) -> None:
+        """All generations of a retired task go, whatever is current or retained; those of others stay."""
+        store = self.open_store(tmp_path)
+        gone = [await self._generation(store, TASK) for _ in range(2)]
+        kept = await self._generation(store, "other@1")
+        assert await store.sweep((), [TASK]) == 2
+        _, control = await store.stamp()
+        assert sorted(control.pointers) == ["other@1"]
+        assert [(await store.read(TASK, b"k", generation=generation)).records for generation in gone] == [(), ()]
+        assert (await store.read("other@1", b"k", generation=kept)).records
+        await store.close()
+
     async def test_a_scan_sees_each_key_once(self, tmp_path: Path) -> None:
         """Overlay and current base come together, with their watermarks; other tasks and generations do not."""
         store = self.open_store(tmp_path)
