@@ -106,6 +106,29 @@ async def test_a_damaged_batch_row_leaves_the_others_and_a_good_one_beside_it(wo
     assert calls == ["a"], "the second read of it finds what the first has stored"
 
 
+async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
+    """Who needs it hears what is the matter; the schedule runs at once and not when the period is over."""
+    tasks = pb.Registry()
+
+    @tasks.model(**contract(refresh=pb.every("40m")))
+    def weights(*, facts: pb.Source[Facts]) -> list[str]:
+        return facts.names()
+
+    @tasks.artifact(**contract())
+    def ranked(key: str, *, model: list[str] = pb.Model(weights)) -> str:
+        return f"{key} of {len(model)}"
+
+    app = await opened(world, "memory://", tasks)
+    run = await app.materialize(weights)
+    await spoil(app, engine.base_key(run.built[0].generation, b"s"), flipped(-6))
+    with pytest.raises(pb.NotMaterialized, match="is damaged; a worker builds another"):
+        await app.serve(ranked, "a")
+    (run,) = await app.run_due()
+    assert run.why == "the current generation cannot be read"
+    assert (await app.serve(ranked, "a")).value == "a of 1"
+    assert await app.run_due() == []
+
+
 async def test_reports_and_scans_pass_over_damage(world):
     """The freshness report, the event lane and a sweep see the records that are whole."""
     tasks, fact, _ = declared()

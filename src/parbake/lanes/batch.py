@@ -33,6 +33,7 @@ from parbake.lanes.runs import PROMOTED, Ended, Runs
 from parbake.ports import Clock, Executor, Progress, Store
 from parbake.serving.binding import Context
 from parbake.serving.compute import Computer
+from parbake.serving.models import lost_model
 from parbake.serving.plan import Plan
 from parbake.tasks import Artifact, ModelTask
 from parbake.validation import one_line
@@ -117,6 +118,10 @@ class BatchLane:
             ):
                 chain.append(other)
         return chain
+
+    async def lost(self, plan: Plan) -> int:
+        """The generation of a model that some reader could not read, 0 when none was told of."""
+        return int(await self._store.get(lost_model(plan.ref)) or 0)
 
     async def control(self) -> Control:
         """The control record as it is now."""

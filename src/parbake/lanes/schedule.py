@@ -61,6 +61,7 @@ class Schedule:
         self._took_s: dict[str, float] = {}
         self._idle: set[str] = set()
         self._since = clock.now()
+        self._lost: dict[str, int] = {}
 
     def next_run(self, control: Control, plan: Plan) -> Slot:
         """When a plan's next run starts, and why then.
@@ -69,6 +70,8 @@ class Schedule:
         store would otherwise replace each other's generations for ever.
         """
         pointer = control.pointers.get(plan.ref)
+        if pointer is not None and self._lost.get(plan.ref) == pointer.generation:
+            return Slot(self._clock.now(), "the current generation cannot be read", is_urgent=True)
         if (
             plan.task.on_code_change == "recompute"
             and pointer is not None
@@ -92,6 +95,8 @@ class Schedule:
         await self._off_peak.look()
         self._idle = {plan.ref for plan in self._plans if await self._batch.is_idle(plan)}
         for plan in self._plans:
+            if isinstance(plan.task, ModelTask):
+                self._lost[plan.ref] = await self._batch.lost(plan)
             if plan.ref not in self._took_s:
                 ended = (await self._batch.runs.state(plan.ref)).ended
                 took = [run.ended_at - run.started_at for run in ended if run.outcome == PROMOTED]

@@ -23,6 +23,11 @@ KEPT = 2
 JudgeRecord = Callable[[Plan, Record, Lookup, Context], tuple[Judgement, bool]]
 
 
+def lost_model(ref: str) -> str:
+    """Where the store keeps which generation of a model could not be read; its schedule looks there."""
+    return f"lost/{ref}"
+
+
 class Kept(NamedTuple):
     """A decoded model, with its record (without the payload) and the incarnation of the store that it was read in."""
 
@@ -64,13 +69,24 @@ class Models:
             lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is None:
-            raise NotMaterialized(f"{plan.name}: generation {generation} is gone", field=plan.name)
+            raise await self._lost(plan, generation, is_damaged=bool(lookup.damaged))
         judgement, is_tolerated = self._judge(plan, record, lookup, context)
         if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
             raise NotMaterialized(f"{plan.name}: {judgement.reason}", field=plan.name)
         recording.artifact(plan.ref, record, now=self._clock.now())
         recording.model(plan.ref, generation)
         return self._decoded(plan, generation, record, lookup.control.incarnation)
+
+    async def _lost(self, plan: Plan, generation: int, *, is_damaged: bool) -> NotMaterialized:
+        """Have a worker build another generation, and say what is the matter with this one."""
+        place, told = lost_model(plan.ref), str(generation).encode()
+        before = await self._store.get(place)
+        if before != told:
+            await self._store.swap(place, before, told)
+        what = "damaged" if is_damaged else "gone"
+        return NotMaterialized(
+            f"{plan.name}: generation {generation} is {what}; a worker builds another", field=plan.name
+        )
 
     def _reviewed(self, plan: Plan, generation: int) -> Lookup | None:
         """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
