@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.contract import Contract, Recompute, Refuse, ServeStale, Use
+from parbake.contract import Contract, Invalidation, Recompute, Refuse, ServeStale, Use
 from parbake.duration import humanize
 from parbake.registry import could_be_precomputed, legal_lanes
 from parbake.tasks import Artifact, Refine, Stored, Task
@@ -60,11 +60,15 @@ def _refresh(task: Task) -> str:
 def _contract(contract: Contract) -> dict[str, Any]:
     return {
         "freshness_sla": humanize(contract.freshness_sla_s),
-        "invalidated_by": [f"{i.strength}({i.template})" for i in contract.invalidated_by],
+        "invalidated_by": [_invalidation(item) for item in contract.invalidated_by],
         "fallback_if_stale": _fallback(contract),
         "owner": contract.owner,
         "confidence": type(contract.confidence).__name__.lower() if contract.confidence else None,
     }
+
+
+def _invalidation(item: Invalidation) -> str:
+    return f"{item.strength}({item.template}" + (f": {item.reason})" if item.reason else ")")
 
 
 def _fallback(contract: Contract) -> str:
