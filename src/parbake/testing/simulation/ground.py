@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from parbake.artifact import decode
-from parbake.errors import DamagedRecord
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.stores import _engine as engine
+from parbake.testing.simulation.damage import is_as_written
 from parbake.testing.simulation.tasks import Made, ranked, weights
 
 if TYPE_CHECKING:
@@ -38,10 +38,9 @@ def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | No
 
 
 def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
-    try:
-        old, new = decode(before), decode(after)
-    except DamagedRecord:
+    if not (is_as_written(before) and is_as_written(after)):
         return
+    old, new = decode(before), decode(after)
     if _newness(old) <= _newness(new):
         return
     raw = world.disk.get(engine.CONTROL)
@@ -97,11 +96,7 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
         raw = world.disk.get(name)
         if raw is None:
             continue
-        try:
-            record = decode(raw)
-        except DamagedRecord:
-            continue
-        if record.absent:
+        if not is_as_written(raw) or (record := decode(raw)).absent:
             return None
         found.update(_as_made(record.payload).reads)
     return found or None

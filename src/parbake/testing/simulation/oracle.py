@@ -73,6 +73,7 @@ class Oracle:
         self._taken_back: list[tuple[int, bytes]] = []
         self.acked: dict[str, int] = {}
         self.raised_at_step: dict[str, int] = {}
+        self._versions = {tag: {0} for truth in world.truths for tag in truth.tags}
         self.model = 0
         self.turns = 0
         self.withdrawn: set[int] = set()
@@ -119,6 +120,7 @@ class Oracle:
     def committed(self, row: Row) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
         for tag in row.tags:
+            self._versions[tag].add(row.version)
             self.raised_at_step.pop(tag, None)  # so that the newest stand last
             self.raised_at_step[tag] = self.world.step
 
@@ -190,10 +192,13 @@ class Oracle:
             made = made_by(served)
         except msgspec.DecodeError:
             self.tally.refused += 1
+            if served.cause is Cause.ABSENT:
+                self.violate("I10 damage", f"{read.task}({read.key}) is absent for a reason that no task gave")
             return
         self.tally.hits += not read.missed
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
+        self._check_versions(read, made)
         for tag, version in made.reads.items():
             if tag.partition("/")[0] in FENCED[read.task]:
                 self._check_age(read, tag, version)
@@ -220,6 +225,11 @@ class Oracle:
                 "I4 silence",
                 f"{read.task}({read.key}) was made of {tag} {version}, though {read.due[tag]} was committed long ago",
             )
+
+    def _check_versions(self, read: Read, made: Made) -> None:
+        for tag, version in made.reads.items():
+            if version not in self._versions.get(tag, ()):
+                self.violate("I10 damage", f"{read.task}({read.key}) was made of {tag} {version}, which never was")
 
     def _check_lineage(self, read: Read, made: Made) -> None:
         # A rollback or a failover during the read may take back the model that was current when it began.

@@ -141,10 +141,16 @@ class Process:
         return task
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Run a client's request in this process and return what it came to; nothing when it died with the process."""
-        with contextlib.suppress(asyncio.CancelledError):
+        """Run a client's request in this process and return what it came to; nothing when it died with the process.
+
+        Nor when it ended with an error that the product does not declare, which is a violation (see :meth:`forget`).
+        """
+        try:
             return await self.spawn(work)
-        return None
+        except ParbakeError:
+            raise
+        except (asyncio.CancelledError, Exception):  # noqa: BLE001 - noted as a violation
+            return None
 
     def crash(self) -> None:
         """Die at once: what was under way is not cleaned up, because nothing can be reached any more."""

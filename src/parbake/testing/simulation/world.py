@@ -18,6 +18,7 @@ from parbake.lanes.runs import Part, Runs, State
 from parbake.serving.plan import Plan
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
+from parbake.testing.simulation.damage import Damage
 from parbake.testing.simulation.faults import Faults
 from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
@@ -88,6 +89,7 @@ class World:
         self.disk = Disk(self.oracle.stored)
         self.journal = Memory()
         self.faults = Faults(self)
+        self.damage = Damage(self)
         self.clients = Clients(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
@@ -156,6 +158,7 @@ class World:
         for _ in range(STEPS):
             self.step += 1
             acts.append(loop.create_task(self.clients.act()))
+            self.damage.strike()
             await sleep(self.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
         await self.faults.heal()
