@@ -47,7 +47,7 @@ class Read(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What one history came to."""
+    """What one history came to; of what caches were ``asked``, they had ``kept`` a share of the answers."""
 
     reads: int = 0
     hits: int = 0
@@ -55,6 +55,8 @@ class Tally(msgspec.Struct):
     refused: int = 0
     failed: int = 0
     computed: int = 0
+    asked: int = 0
+    kept: int = 0
 
 
 reading: ContextVar[Read | None] = ContextVar("simulated_read", default=None)
@@ -198,6 +200,18 @@ class Oracle:
         self.tally.hits += not read.missed
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
+        self._check_made(read, made)
+
+    def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
+        """A cache has answered: judge what it said as what a read returns. Refusals are empty, and never kept."""
+        self.tally.asked += 1
+        self.tally.kept += is_hit
+        if answer:
+            self._check_made(read, msgspec.json.decode(answer, type=Made))
+        elif is_hit:
+            self.violate("I11 cache", f"a refusal of {read.task}({read.key}) was kept")
+
+    def _check_made(self, read: Read, made: Made) -> None:
         self._check_versions(read, made)
         for tag, version in made.reads.items():
             if tag.partition("/")[0] in FENCED[read.task]:

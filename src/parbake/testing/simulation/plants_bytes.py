@@ -1,4 +1,4 @@
-"""The mutants of what lies in the store as bytes, and of where it lies: what each gets wrong is its docstring."""
+"""The mutants of bytes, places and of what is kept outside the store: what each gets wrong is its docstring."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import msgspec
 from parbake import artifact
 from parbake.artifact import Header
 from parbake.errors import DamagedRecord
-from parbake.testing.simulation.planting import everywhere, mutant
+from parbake.serving.bonds import Bonds
+from parbake.testing.simulation.planting import everywhere, method, mutant
 
 
 @mutant
@@ -25,3 +26,9 @@ def checksum_ignored(stack: ExitStack) -> None:
             raise DamagedRecord(str(error)) from error
 
     everywhere(stack, artifact.split, unchecked)
+
+
+@mutant
+def cache_unfenced(stack: ExitStack) -> None:
+    """A semantic cache serves its answers whatever has changed."""
+    method(stack, Bonds, "_judged", lambda *_: None)

@@ -16,6 +16,7 @@ from parbake.ports import Ack
 from parbake.stores._base import EngineStore
 from parbake.stores._engine import numbers
 from parbake.stores._optimistic import OptimisticStore
+from parbake.testing.simulation.asking import cache_for
 from parbake.testing.simulation.backend import SimItems, SimStore
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.loop import sleep
@@ -23,6 +24,7 @@ from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
 from parbake.testing.simulation.truth import Memos, Offers, Policies, Products, SimSource, Tastes
 
 if TYPE_CHECKING:
+    from parbake.semantic.cache import SemanticCache
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
@@ -102,6 +104,7 @@ class Process:
         self.paused_until = 0.0
         self.tasks: dict[Any, None] = {}
         self.app: SimApp | None = None
+        self.cache: SemanticCache[str] | None = None
 
     def true_now(self) -> float:
         """Epoch seconds as they really are."""
@@ -130,6 +133,7 @@ class Process:
         """Come up with an empty memory."""
         self.is_alive = True
         self.app = self._build()
+        self.cache = cache_for(self.app) if self.world.asking.is_on and not self.is_worker else None
         self.spawn(self._lead(self.app))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:

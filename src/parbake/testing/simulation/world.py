@@ -16,6 +16,7 @@ from parbake.lanes.batch import Run
 from parbake.lanes.opening import OpenRun
 from parbake.lanes.runs import Part, Runs, State
 from parbake.serving.plan import Plan
+from parbake.testing.simulation.asking import Asking
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.damage import Damage
@@ -91,6 +92,7 @@ class World:
         self.faults = Faults(self)
         self.damage = Damage(self)
         self.clients = Clients(self)
+        self.asking = Asking(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
@@ -158,6 +160,8 @@ class World:
         for _ in range(STEPS):
             self.step += 1
             acts.append(loop.create_task(self.clients.act()))
+            if self.asking.is_on:
+                acts.append(loop.create_task(self.asking.act()))
             self.damage.strike()
             await sleep(self.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
