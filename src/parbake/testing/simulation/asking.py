@@ -19,9 +19,10 @@ from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS, Acks
 from parbake.serving import scope
 from parbake.tasks import Artifact
+from parbake.testing.simulation.later import made_by
 from parbake.testing.simulation.limits import DEADLINE_S
 from parbake.testing.simulation.loop import sleep
-from parbake.testing.simulation.tasks import FENCED, SERVED, made_by, tasks
+from parbake.testing.simulation.tasks import FENCED, SERVED
 
 if TYPE_CHECKING:
     from parbake.semantic.cache import Reply, SemanticCache
@@ -146,7 +147,7 @@ class Asking:
         return [t for t in TOPICS if family in FENCED[t[0]] and t[1] in (entity, "all")] or TOPICS
 
     async def _ask(self, process: Process, task: str, key: str, acks: Acks = NO_ACKS) -> None:
-        app, cache, artifact = process.app, process.cache, tasks[task]
+        app, cache, artifact = process.app, process.cache, process.program[task]
         assert app is not None
         assert cache is not None
         assert isinstance(artifact, Artifact)

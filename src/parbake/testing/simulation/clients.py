@@ -87,7 +87,7 @@ class Clients:
         assert process.app is not None
         read = self.world.oracle.begin(process, task, key)
         token = reading.set(read)
-        stored = tasks[task]
+        stored = process.program[task]
         assert isinstance(stored, Artifact)
         try:
             async with scope.request(DEADLINE_S, acks):

@@ -19,8 +19,9 @@ from parbake.served import Served
 from parbake.tasks import Stored
 from parbake.testing.simulation import ground
 from parbake.testing.simulation.herd import Herd
+from parbake.testing.simulation.later import made_by
 from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
+from parbake.testing.simulation.tasks import FENCED, Made
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -108,12 +109,12 @@ class Oracle:
             since = self._put.get(name, 0)
             yield from (ground.as_control(raw) for at, raw in self._taken_back if at >= since)
 
-    def missed(self, task: str, key: bytes, reason: Reason) -> None:
+    def missed(self, process: Process, task: str, key: bytes, reason: Reason) -> None:
         """I9: a change of one thing kills nothing that was made of others only."""
         tag = reason.about
         if reason.cause is not Cause.TAG_CHANGED or "/" not in tag:
             return
-        stored = tasks[task]
+        stored = process.program[task]
         assert isinstance(stored, Stored)  # only those can miss
         reads = ground.reads_of(self.world, stored.ref, key)
         if reads is not None and tag not in reads:
@@ -186,7 +187,7 @@ class Oracle:
                     due[tag] = row.version
         return due
 
-    def returned(self, read: Read, served: Served[Made]) -> None:
+    def returned(self, read: Read, served: Served[Any]) -> None:
         """A read ends: judge what it returned."""
         self.tally.reads += 1
         self._check_deadline(read)
@@ -212,6 +213,8 @@ class Oracle:
             self.violate("I11 cache", f"a refusal of {read.task}({read.key}) was kept")
 
     def _check_made(self, read: Read, made: Made) -> None:
+        if not made.reads:
+            self.violate("I12 shapes", f"{read.task}({read.key}) says nothing of what it was made of")
         self._check_versions(read, made)
         for tag, version in made.reads.items():
             if tag.partition("/")[0] in FENCED[read.task]:
@@ -287,7 +290,7 @@ class _Hook:
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):
             read.missed = True
-        self._process.world.oracle.missed(task, key, reason)
+        self._process.world.oracle.missed(self._process, task, key, reason)
         self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import ExitStack
+from unittest import mock
 
 import msgspec
 
@@ -11,6 +12,7 @@ from parbake import artifact
 from parbake.artifact import Header
 from parbake.errors import DamagedRecord
 from parbake.serving.bonds import Bonds
+from parbake.tasks import Stored
 from parbake.testing.simulation.planting import everywhere, method, mutant
 
 
@@ -32,3 +34,10 @@ def checksum_ignored(stack: ExitStack) -> None:
 def cache_unfenced(stack: ExitStack) -> None:
     """A semantic cache serves its answers whatever has changed."""
     method(stack, Bonds, "_judged", lambda *_: None)
+
+
+@mutant
+def shapes_share_a_place(stack: ExitStack) -> None:
+    """Values of another shape lie where those of this one do, and are read as if they were of this one."""
+    # A property, unlike what it replaces, does not mind what an instance has kept, and keeps nothing itself.
+    stack.enter_context(mock.patch.object(Stored, "ref", property(lambda self: f"{self.name}@{self.version}")))

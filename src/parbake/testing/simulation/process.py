@@ -18,6 +18,7 @@ from parbake.stores._engine import numbers
 from parbake.stores._optimistic import OptimisticStore
 from parbake.testing.simulation.asking import cache_for
 from parbake.testing.simulation.backend import SimItems, SimStore
+from parbake.testing.simulation.later import later_tasks
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
@@ -103,6 +104,7 @@ class Process:
         self.is_cut_from_sources = False
         self.paused_until = 0.0
         self.tasks: dict[Any, None] = {}
+        self.program = tasks
         self.app: SimApp | None = None
         self.cache: SemanticCache[str] | None = None
 
@@ -130,8 +132,10 @@ class Process:
             self.world.oracle.violate("typed errors", f"{self.name}: {error!r}")
 
     def start(self) -> None:
-        """Come up with an empty memory."""
+        """Come up with an empty memory; in some histories with another version of the program."""
         self.is_alive = True
+        if self.world.has_two_programs:
+            self.program = self.world.rng.choice([tasks, later_tasks])
         self.app = self._build()
         self.cache = cache_for(self.app) if self.world.asking.is_on and not self.is_worker else None
         self.spawn(self._lead(self.app))
@@ -165,7 +169,7 @@ class Process:
     def _build(self) -> SimApp:
         clock = _Clock(self)
         app = SimApp(
-            tasks,
+            self.program,
             store=self.store(),
             sources=[
                 SimSource(self.world.policies, [Policies], self),

@@ -21,6 +21,7 @@ from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
 from parbake.testing.simulation.damage import Damage
 from parbake.testing.simulation.faults import Faults
+from parbake.testing.simulation.later import SHARE as TWO_PROGRAMS
 from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
@@ -98,6 +99,7 @@ class World:
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
         is_busy = random.Random(f"busy {store_model} {seed}").random() < BUSY
         self.honours_leases = random.Random(f"leases {store_model} {seed}").random() < HONOURED
+        self.has_two_programs = random.Random(f"programs {store_model} {seed}").random() < TWO_PROGRAMS
         self.reads_at_once = [4, 8, 12, 16] if is_busy else [2, 4, 6, 8]
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
@@ -195,7 +197,10 @@ class World:
         for must_hit in (False, True):
             for task, keys in SERVED.items():
                 for key in keys:
-                    await self._read_healed(self.rng.choice(self.processes), task, key, must_hit=must_hit)
+                    process = self.rng.choice(self.processes)
+                    others = [] if must_hit else [p for p in self.processes if p.program is not process.program]
+                    for reader in (process, *others[:1]):  # each version finds what it has computed itself
+                        await self._read_healed(reader, task, key, must_hit=must_hit)
         self.oracle.tally = before
 
     async def _hear(self, process: Process) -> None:
