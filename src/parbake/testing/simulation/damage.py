@@ -43,28 +43,32 @@ class Damage:
         if self._rng.random() >= self.chance:
             return
         items = self._world.disk.items
-        rows = [row for prefix in (engine.OVERLAY, engine.BASE) for row in items.range(prefix, prefix, _ALL) if row[1]]
-        if not rows:
-            return
-        name, raw = self._rng.choice(rows)
-        damaged = self._changed(raw)
-        self._world.say(f"the disk damages {name!r}: {raw.hex()} is {damaged.hex()} now")
-        items.put(name, damaged)
+        rows = [row for prefix in (engine.OVERLAY, engine.BASE) for row in items.range(prefix, prefix, _ALL)]
+        name, raw = self._rng.choice(rows) if rows else (b"", b"")
+        if is_as_written(raw):
+            items.put(name, self._changed(name, raw))
 
-    def _changed(self, raw: bytes) -> bytes:
-        """The record with other bytes: in its stamp, in a version that its value names, anywhere, or cut."""
+    def _changed(self, name: bytes, raw: bytes) -> bytes:
+        """The record with other bytes: in its stamp, in a version that its value names, anywhere, or cut.
+
+        Which bytes they are is said, and not what they were: how long a value took is among them, in real seconds.
+        """
         draw = self._rng
         kind = draw.choice(["stamp", "version", "anywhere", "cut"])
         if kind == "cut":
-            return raw[: draw.randrange(len(raw))]
+            end = draw.randrange(len(raw))
+            self._world.say(f"the disk cuts {name!r} after {end} bytes")
+            return raw[:end]
         places = [draw.randrange(len(raw)) for _ in range(draw.randint(1, MOST_BYTES))]
-        if kind == "stamp" and len(raw) >= STAMP_AT.stop:
+        if kind == "stamp":
             places = [draw.randrange(STAMP_AT.start + INCARNATION_BYTES, STAMP_AT.stop)]
         elif kind == "version" and (named := _versions_in(raw)):
             places = [draw.choice(named)]
+        flips = {place: draw.randrange(1, 128) for place in places}
+        self._world.say(f"the disk damages {name!r} in its {kind}: {flips}")
         changed = bytearray(raw)
-        for place in dict.fromkeys(places):
-            changed[place] ^= draw.randrange(1, 128)
+        for place, bits in flips.items():
+            changed[place] ^= bits
         return bytes(changed)
 
 
