@@ -150,10 +150,12 @@ class App:
         """The opened parts."""
         return Engine(self)
 
-    @cached_property
-    def sync(self) -> SyncApp:
+    _sync = cached_property(SyncApp)
+
+    @property
+    def sync(self) -> SyncApp:  # pyright accepts a cached property in no protocol
         """The same app for synchronous code: one event loop in a thread of its own."""
-        return SyncApp(self)
+        return self._sync
 
     @overload
     async def serve(self, task: Artifact[K, V], key: K, /) -> Served[V]: ...

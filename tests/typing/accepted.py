@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import NewType, assert_type
 
 import parbake as pb
+from parbake.model_ports import Embedder
+from parbake.semantic.cache import SemanticCache
 
 UserId = NewType("UserId", str)
 Asin = NewType("Asin", str)
@@ -170,3 +172,10 @@ async def use(app: pb.App) -> int:
     async with app.request(timeout="2s") as request:
         request.live["message"] = "hello"
     return (await app.serve(answer, "returns")).unwrap()
+
+
+def cache(app: pb.App, embedder: Embedder) -> SemanticCache[str]:
+    """A semantic cache keeps the promise of an app, whatever it answers with."""
+    answers: SemanticCache[str] = SemanticCache(embedder, app=app)
+    assert_type(answers.ask("Where is it?", str.upper).value, str)
+    return answers

@@ -87,7 +87,7 @@ class Clients:
         assert process.app is not None
         read = self.world.oracle.begin(process, task, key)
         token = reading.set(read)
-        stored = tasks[task]
+        stored = process.program[task]
         assert isinstance(stored, Artifact)
         try:
             async with scope.request(DEADLINE_S, acks):
@@ -115,10 +115,10 @@ class Clients:
         if kind == "bulk":
             subject = subject.partition("/")[0]
         row = self.world.commit(subject, kind)
-        await process.run(self._tell(process, row))
+        await process.run(self.tell(process, row))
 
-    async def _tell(self, process: Process, row: Row) -> Acks:
-        """Have a change acknowledged, and return what the client can show for it."""
+    async def tell(self, process: Process, row: Row) -> Acks:
+        """Have a change acknowledged in one of the ways there are, and return what the client can show for it."""
         app, told = process.app, NO_ACKS
         assert app is not None
         truth = self.world.truth_of(row.subject)
@@ -150,7 +150,7 @@ class Clients:
         await sleep(self.world.rng.random() * self.world.slowness_s * 2)
         told = None
         if process.is_alive:
-            told = await process.run(self._tell(process, self.world.commit(subject, "changed")))
+            told = await process.run(self.tell(process, self.world.commit(subject, "changed")))
         if self.world.rng.random() < 0.5:
             self.world.faults.fail_over(most=8)
         if process.is_alive:
@@ -232,7 +232,7 @@ class Clients:
         store = process.app.engine.store
         try:
             await self._read_all_of(subject)
-            await self._tell(process, self.world.commit(subject, "changed"))
+            await self.tell(process, self.world.commit(subject, "changed"))
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
             if self.world.rng.random() < 0.5:  # what was made before the change dies by the floor, and not by its mark
@@ -242,7 +242,7 @@ class Clients:
             else:  # what lies just above the floor is outdated again by a mark that the sweep has listed
                 await self._read_all_of(subject)
                 change = self.world.commit(subject, "changed")
-                meanwhile = [self._soon(lambda: self._tell(other, change))]
+                meanwhile = [self._soon(lambda: self.tell(other, change))]
                 with process.network.taking(10):
                     await store.raise_floor(floor)
             await asyncio.gather(*meanwhile)

@@ -7,16 +7,16 @@ mutant of it is judged by the original.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from parbake.artifact import decode
-from parbake.errors import DamagedRecord
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.stores import _engine as engine
-from parbake.testing.simulation.tasks import Made, ranked, weights
+from parbake.testing.simulation.damage import is_as_written
+from parbake.testing.simulation.tasks import ranked, weights
 
 if TYPE_CHECKING:
     from parbake.testing.simulation.world import World
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _alive_unless = killed_by
 _newness = newness
 as_control = msgspec.msgpack.Decoder(Control).decode
-_as_made = msgspec.msgpack.Decoder(Made).decode
+_as_any = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
 def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:
@@ -38,10 +38,9 @@ def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | No
 
 
 def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
-    try:
-        old, new = decode(before), decode(after)
-    except DamagedRecord:
+    if not (is_as_written(before) and is_as_written(after)):
         return
+    old, new = decode(before), decode(after)
     if _newness(old) <= _newness(new):
         return
     raw = world.disk.get(engine.CONTROL)
@@ -97,11 +96,8 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
         raw = world.disk.get(name)
         if raw is None:
             continue
-        try:
-            record = decode(raw)
-        except DamagedRecord:
-            continue
-        if record.absent:
+        if not is_as_written(raw) or (record := decode(raw)).absent:
             return None
-        found.update(_as_made(record.payload).reads)
+        value = _as_any(record.payload)  # by either version of the program
+        found.update(value.get("reads") or value.get("seen") or ())
     return found or None

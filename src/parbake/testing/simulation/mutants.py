@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from parbake.testing.simulation import plants, plants_contract, plants_store  # each registers its own
+from parbake.testing.simulation import plants, plants_bytes, plants_contract, plants_store  # each registers its own
 from parbake.testing.simulation.planting import planted_by
 
-__all__ = ["names", "planted", "plants", "plants_contract", "plants_store", "what_is_wrong"]
+__all__ = ["names", "planted", "plants", "plants_bytes", "plants_contract", "plants_store", "what_is_wrong"]
 
 
 def names() -> list[str]:

@@ -19,8 +19,9 @@ from parbake.served import Served
 from parbake.tasks import Stored
 from parbake.testing.simulation import ground
 from parbake.testing.simulation.herd import Herd
+from parbake.testing.simulation.later import made_by
 from parbake.testing.simulation.limits import DEADLINE_S, SILENCE_S
-from parbake.testing.simulation.tasks import FENCED, Made, made_by, tasks
+from parbake.testing.simulation.tasks import FENCED, Made
 from parbake.testing.simulation.truth import Row
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class Read(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What one history came to."""
+    """What one history came to; of what caches were ``asked``, they had ``kept`` a share of the answers."""
 
     reads: int = 0
     hits: int = 0
@@ -55,6 +56,8 @@ class Tally(msgspec.Struct):
     refused: int = 0
     failed: int = 0
     computed: int = 0
+    asked: int = 0
+    kept: int = 0
 
 
 reading: ContextVar[Read | None] = ContextVar("simulated_read", default=None)
@@ -73,6 +76,7 @@ class Oracle:
         self._taken_back: list[tuple[int, bytes]] = []
         self.acked: dict[str, int] = {}
         self.raised_at_step: dict[str, int] = {}
+        self._versions = {tag: {0} for truth in world.truths for tag in truth.tags}
         self.model = 0
         self.turns = 0
         self.withdrawn: set[int] = set()
@@ -105,12 +109,12 @@ class Oracle:
             since = self._put.get(name, 0)
             yield from (ground.as_control(raw) for at, raw in self._taken_back if at >= since)
 
-    def missed(self, task: str, key: bytes, reason: Reason) -> None:
+    def missed(self, process: Process, task: str, key: bytes, reason: Reason) -> None:
         """I9: a change of one thing kills nothing that was made of others only."""
         tag = reason.about
         if reason.cause is not Cause.TAG_CHANGED or "/" not in tag:
             return
-        stored = tasks[task]
+        stored = process.program[task]
         assert isinstance(stored, Stored)  # only those can miss
         reads = ground.reads_of(self.world, stored.ref, key)
         if reads is not None and tag not in reads:
@@ -119,6 +123,7 @@ class Oracle:
     def committed(self, row: Row) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
         for tag in row.tags:
+            self._versions[tag].add(row.version)
             self.raised_at_step.pop(tag, None)  # so that the newest stand last
             self.raised_at_step[tag] = self.world.step
 
@@ -182,7 +187,7 @@ class Oracle:
                     due[tag] = row.version
         return due
 
-    def returned(self, read: Read, served: Served[Made]) -> None:
+    def returned(self, read: Read, served: Served[Any]) -> None:
         """A read ends: judge what it returned."""
         self.tally.reads += 1
         self._check_deadline(read)
@@ -190,10 +195,27 @@ class Oracle:
             made = made_by(served)
         except msgspec.DecodeError:
             self.tally.refused += 1
+            if served.cause is Cause.ABSENT:
+                self.violate("I10 damage", f"{read.task}({read.key}) is absent for a reason that no task gave")
             return
         self.tally.hits += not read.missed
         step = self.world.step
         self.tally.recent += any(step - self.raised_at_step.get(t, -99) <= RECENT_STEPS for t in made.reads)
+        self._check_made(read, made)
+
+    def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
+        """A cache has answered: judge what it said as what a read returns. Refusals are empty, and never kept."""
+        self.tally.asked += 1
+        self.tally.kept += is_hit
+        if answer:
+            self._check_made(read, msgspec.json.decode(answer, type=Made))
+        elif is_hit:
+            self.violate("I11 cache", f"a refusal of {read.task}({read.key}) was kept")
+
+    def _check_made(self, read: Read, made: Made) -> None:
+        if not made.reads:
+            self.violate("I12 shapes", f"{read.task}({read.key}) says nothing of what it was made of")
+        self._check_versions(read, made)
         for tag, version in made.reads.items():
             if tag.partition("/")[0] in FENCED[read.task]:
                 self._check_age(read, tag, version)
@@ -220,6 +242,11 @@ class Oracle:
                 "I4 silence",
                 f"{read.task}({read.key}) was made of {tag} {version}, though {read.due[tag]} was committed long ago",
             )
+
+    def _check_versions(self, read: Read, made: Made) -> None:
+        for tag, version in made.reads.items():
+            if version not in self._versions.get(tag, ()):
+                self.violate("I10 damage", f"{read.task}({read.key}) was made of {tag} {version}, which never was")
 
     def _check_lineage(self, read: Read, made: Made) -> None:
         # A rollback or a failover during the read may take back the model that was current when it began.
@@ -263,7 +290,7 @@ class _Hook:
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):
             read.missed = True
-        self._process.world.oracle.missed(task, key, reason)
+        self._process.world.oracle.missed(self._process, task, key, reason)
         self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:

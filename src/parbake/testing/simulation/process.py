@@ -16,13 +16,16 @@ from parbake.ports import Ack
 from parbake.stores._base import EngineStore
 from parbake.stores._engine import numbers
 from parbake.stores._optimistic import OptimisticStore
+from parbake.testing.simulation.asking import cache_for
 from parbake.testing.simulation.backend import SimItems, SimStore
+from parbake.testing.simulation.later import later_tasks
 from parbake.testing.simulation.limits import HEARTBEAT_S, SILENCE_S, TIMEOUT_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.tasks import EPOCH, Pace, current_run, tasks
 from parbake.testing.simulation.truth import Memos, Offers, Policies, Products, SimSource, Tastes
 
 if TYPE_CHECKING:
+    from parbake.semantic.cache import SemanticCache
     from parbake.testing.simulation.oracle import Oracle
     from parbake.testing.simulation.world import World
 
@@ -101,7 +104,9 @@ class Process:
         self.is_cut_from_sources = False
         self.paused_until = 0.0
         self.tasks: dict[Any, None] = {}
+        self.program = tasks
         self.app: SimApp | None = None
+        self.cache: SemanticCache[str] | None = None
 
     def true_now(self) -> float:
         """Epoch seconds as they really are."""
@@ -127,9 +132,12 @@ class Process:
             self.world.oracle.violate("typed errors", f"{self.name}: {error!r}")
 
     def start(self) -> None:
-        """Come up with an empty memory."""
+        """Come up with an empty memory; in some histories with another version of the program."""
         self.is_alive = True
+        if self.world.has_two_programs:
+            self.program = self.world.rng.choice([tasks, later_tasks])
         self.app = self._build()
+        self.cache = cache_for(self.app) if self.world.asking.is_on and not self.is_worker else None
         self.spawn(self._lead(self.app))
 
     def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -141,10 +149,16 @@ class Process:
         return task
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Run a client's request in this process and return what it came to; nothing when it died with the process."""
-        with contextlib.suppress(asyncio.CancelledError):
+        """Run a client's request in this process and return what it came to; nothing when it died with the process.
+
+        Nor when it ended with an error that the product does not declare, which is a violation (see :meth:`forget`).
+        """
+        try:
             return await self.spawn(work)
-        return None
+        except ParbakeError:
+            raise
+        except (asyncio.CancelledError, Exception):  # noqa: BLE001 - noted as a violation
+            return None
 
     def crash(self) -> None:
         """Die at once: what was under way is not cleaned up, because nothing can be reached any more."""
@@ -155,7 +169,7 @@ class Process:
     def _build(self) -> SimApp:
         clock = _Clock(self)
         app = SimApp(
-            tasks,
+            self.program,
             store=self.store(),
             sources=[
                 SimSource(self.world.policies, [Policies], self),

@@ -182,12 +182,17 @@ async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Made:
 
     One is the template's own, the other is known from the view only.
     """
+    return Made(await read_memos(key, shelf, pace))
+
+
+async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
+    """The versions of all entities that a memo is made of."""
     pace.computing("memo", key)
     reads = {}
     for name in KEYS:
         reads[f"memo/{name}"] = shelf.fact(f"memo/{name}").version
         await pace.breathe()
-    return merged([], reads)
+    return reads
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")

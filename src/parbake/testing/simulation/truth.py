@@ -67,6 +67,11 @@ class Truth:
             self.outbox.append(row)
         return row
 
+    @property
+    def tags(self) -> list[str]:
+        """All that ever changes here: entities, and families as a whole."""
+        return [*self.facts, *(f"{family}/*" for family in self.sets)]
+
     def at(self, when: float) -> tuple[dict[str, Fact], dict[str, int]]:
         """What a replica that lags behind shows: the state before the first commit after ``when``."""
         for at, facts, sets in self.earlier:

@@ -16,9 +16,12 @@ from parbake.lanes.batch import Run
 from parbake.lanes.opening import OpenRun
 from parbake.lanes.runs import Part, Runs, State
 from parbake.serving.plan import Plan
+from parbake.testing.simulation.asking import Asking
 from parbake.testing.simulation.backend import Disk
 from parbake.testing.simulation.clients import Clients
+from parbake.testing.simulation.damage import Damage
 from parbake.testing.simulation.faults import Faults
+from parbake.testing.simulation.later import SHARE as TWO_PROGRAMS
 from parbake.testing.simulation.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.testing.simulation.loop import sleep
 from parbake.testing.simulation.oracle import Oracle
@@ -88,12 +91,15 @@ class World:
         self.disk = Disk(self.oracle.stored)
         self.journal = Memory()
         self.faults = Faults(self)
+        self.damage = Damage(self)
         self.clients = Clients(self)
+        self.asking = Asking(self)
         self.slowness_s = self.rng.choice([0.002, 0.02, 0.15])
         self.slow_items_s = self.rng.choice([0.005, 0.005, 0.005, 0.05])
         self.slow_polls_s = self.rng.choice([0.0, 0.0, 0.3, 0.8])
         is_busy = random.Random(f"busy {store_model} {seed}").random() < BUSY
         self.honours_leases = random.Random(f"leases {store_model} {seed}").random() < HONOURED
+        self.has_two_programs = random.Random(f"programs {store_model} {seed}").random() < TWO_PROGRAMS
         self.reads_at_once = [4, 8, 12, 16] if is_busy else [2, 4, 6, 8]
         self.processes = [Process(n, self, is_worker=n.startswith("worker")) for n in ("web1", "web2", "worker1")]
         if self.rng.random() < 0.3:
@@ -156,6 +162,9 @@ class World:
         for _ in range(STEPS):
             self.step += 1
             acts.append(loop.create_task(self.clients.act()))
+            if self.asking.is_on:
+                acts.append(loop.create_task(self.asking.act()))
+            self.damage.strike()
             await sleep(self.rng.random() * 2 * STEP_S)
         await asyncio.gather(*acts)
         await self.faults.heal()
@@ -188,7 +197,10 @@ class World:
         for must_hit in (False, True):
             for task, keys in SERVED.items():
                 for key in keys:
-                    await self._read_healed(self.rng.choice(self.processes), task, key, must_hit=must_hit)
+                    process = self.rng.choice(self.processes)
+                    others = [] if must_hit else [p for p in self.processes if p.program is not process.program]
+                    for reader in (process, *others[:1]):  # each version finds what it has computed itself
+                        await self._read_healed(reader, task, key, must_hit=must_hit)
         self.oracle.tally = before
 
     async def _hear(self, process: Process) -> None:
