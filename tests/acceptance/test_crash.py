@@ -19,6 +19,7 @@ from cluster import APP, HERE, Cluster, Server
 from tests.waiting import HANGS_S, eventually
 
 from parbake.stores.lmdb import LmdbStore, open_url
+from retail_assistant.recs.tasks import candidates, factors
 
 KILLS = 20
 QUESTION = "How many days do I have to send a book back?"
@@ -32,11 +33,11 @@ def generations(home: Path) -> dict[str, Any]:
 async def _generations(store: LmdbStore) -> dict[str, Any]:
     try:
         _, control = await store.stamp()
-        found = [record async for _, lookup in store.scan("candidates@1") for record in lookup.records]
+        found = [record async for _, lookup in store.scan(candidates.ref) for record in lookup.records]
     finally:
         await store.close()
     kept = [record.meta for record in found if record.meta.generation]
-    models = {built.generation for meta in kept for built in meta.tags.built_from if built.task == "factors@1"}
+    models = {built.generation for meta in kept for built in meta.tags.built_from if built.task == factors.ref}
     return {
         "pointers": {task: pointer.generation for task, pointer in control.pointers.items()},
         "own": sorted({meta.generation for meta in kept}),
@@ -59,12 +60,12 @@ def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(
         run.wait(timeout=HANGS_S)
         state = generations(cluster.home)
         assert len(state["models"]) == len(state["own"]) == 1, state
-        assert state["models"] == [state["pointers"]["factors@1"]], state
+        assert state["models"] == [state["pointers"][factors.ref]], state
     clean = subprocess.run(command, cwd=HERE, env=environment, capture_output=True, text=True, check=False)
     assert clean.returncode == 0, clean.stderr
     after = generations(cluster.home)
-    assert after["pointers"]["factors@1"] > before["pointers"]["factors@1"]
-    assert after["models"] == [after["pointers"]["factors@1"]]
+    assert after["pointers"][factors.ref] > before["pointers"][factors.ref]
+    assert after["models"] == [after["pointers"][factors.ref]]
 
 
 def _wait_for_a_new_generation(home: Path, run: subprocess.Popen[bytes]) -> bool:
