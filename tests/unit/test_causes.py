@@ -209,6 +209,7 @@ async def test_a_task_that_is_off_says_so():
     task = tasks.artifact(**contract)(named("confidence", NEW))
     served = await pb.App(tasks, off={"confidence": "no data"}).serve(task, "k")
     assert (served.value, served.cause, served.reason) == (None, Cause.OFF, "confidence is off: no data")
+    assert (served.verdict, served.lane, served.confidence) == (pb.Verdict.MISSING, "realtime", 0.0)
 
 
 async def test_a_computation_that_fails_says_so():

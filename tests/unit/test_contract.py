@@ -119,3 +119,67 @@ def test_the_stronger_declaration_of_a_family_wins():
     bound = contract(invalidated_by=(pb.refresh("policy"), pb.fence("policy/{key}")))
     assert bound.strength("policy") == "fence"
     assert bound.strength("user") is None
+
+
+CURVES = {
+    "exponential": pb.Exponential("20m", floor=0.25),
+    "linear": pb.Linear("100m", floor=0.5),
+    "steps": pb.Steps([("10m", 1.0), ("30m", 0.5)], floor=0.5),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CURVES))
+def test_a_confidence_exactly_at_the_floor_is_still_served(name):
+    """The floor is the lowest confidence that is served: at it a value is degraded, below it stale."""
+    bound = contract(confidence=CURVES[name])
+    at_floor = judge(bound, age_s=CURVES[name].max_age_s(), killed_by=None, pending=False)
+    assert (at_floor.verdict, at_floor.confidence) == (pb.Verdict.DEGRADED, CURVES[name].floor)
+    assert at_floor.reason.cause is Cause.CONFIDENCE_FALLEN
+    below = judge(bound, age_s=CURVES[name].max_age_s() + 0.001, killed_by=None, pending=False)
+    assert (below.verdict, below.reason.cause) == (pb.Verdict.STALE, Cause.CONFIDENCE_TOO_LOW)
+
+
+@pytest.mark.parametrize("floor", [0.0, 0.1])
+def test_without_any_confidence_nothing_is_served(floor):
+    """A confidence of nothing is stale, also where the floor is nothing."""
+    assert verdict(contract(confidence=pb.Linear("10m", floor=floor)), 600.0) is pb.Verdict.STALE
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [("10m", 1.0)],
+        [("10m", 1.0), ("30m", 0.8)],
+        [("10m", 0.8), ("20m", 0.8), ("1h", 0.8)],
+        [("10m", 0.9), ("10m", 0.8)],
+        [("10m", 1.0), ("1h", 0.0)],
+    ],
+)
+def test_a_step_table_that_falls_is_accepted(table):
+    """Ages that rise and confidences that fall from 1 at most to 0 at least, or stay, make a curve."""
+    assert lint(confidence=pb.Steps(table)).confidence.table == table
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        [("30m", 1.0), ("10m", 0.8)],
+        [("10m", 0.8), ("30m", 1.0)],
+        [("10m", 1.001)],
+        [("10m", 1.0), ("30m", -0.001)],
+    ],
+)
+def test_a_step_table_that_does_not_fall_is_refused(table):
+    """Each way to leave the rule is named at the table."""
+    with pytest.raises(pb.ContractError) as caught:
+        lint(confidence=pb.Steps(table))
+    assert caught.value.field == "confidence.table"
+
+
+@pytest.mark.parametrize(("budget", "needed"), [(None, "1h7m30s"), ("20m", "1h20m")])
+def test_a_schedule_that_does_not_fit_says_how_long_it_takes(budget, needed):
+    """The sum of period and budget is told, and an SLA of that length is accepted."""
+    schedule = pb.every("1h", budget=budget)
+    with pytest.raises(pb.ContractError, match=rf"freshness_sla=1h is shorter than .* \({needed}\)"):
+        lint(schedule=schedule)
+    assert lint(freshness_sla=needed, schedule=schedule).freshness_sla_s == schedule.period_s + schedule.budget_s

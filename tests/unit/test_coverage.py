@@ -6,7 +6,13 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.artifact import Stamp
+from parbake.contract import Contract
+from parbake.fence.recording import Recording, from_templates
 from parbake.serving.compute import MANY_KEYS
+from parbake.serving.coverage import check_told
+from parbake.serving.strays import Strays, stray_families
+from parbake.stores.memory import MemoryStore
 
 
 class Notes(pb.View):
@@ -122,6 +128,18 @@ async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world
     world.put("a", "one")
     await opened.drain()
     assert (await opened.serve(value, "a")).value == "one"
+
+
+@pytest.mark.parametrize(
+    ("families", "known"), [((), "no family"), (("fact",), "fact"), (("memo", "fact"), "fact, memo")]
+)
+def test_a_family_that_nothing_tells_of_is_refused_with_those_that_are(families, known):
+    """The message lists what the app hears of, so that a mistyped name is seen beside the right one."""
+    tasks, _ = reading(Notes, Notes.get, pb.fence("note"))
+    with pytest.raises(pb.ContractError, match=rf"\(they tell of {known}\)") as caught:
+        check_told(tasks, families)
+    assert caught.value.field == "invalidated_by"
+    check_told(tasks, (*families, "note"))
 
 
 async def test_an_app_without_sources_accepts_every_declared_family(world):
@@ -298,3 +316,156 @@ async def test_a_returned_tag_must_be_of_a_declared_family(world):
 
     with pytest.raises(pb.DeclarationError, match=r"returned the tag 'memo/x'.*pb.fence\('memo'\)"):
         await pb.App(tasks).serve(value, "a")
+
+
+@pytest.mark.parametrize(
+    ("items", "read", "strays"),
+    [
+        ([pb.fence("fact/{key}")], ["fact/a"], set()),
+        ([pb.fence("fact/{key}")], ["fact/a", "fact/b"], {"fact"}),
+        ([pb.refresh("fact/{key}")], ["fact/b"], {"fact"}),
+        ([pb.fence("fact")], ["fact/a", "fact/b"], set()),
+        ([pb.fence("fact/{key}"), pb.fence("note")], ["fact/a", "note/b"], set()),
+        ([pb.fence("fact/{key}"), pb.ignore("note", "why")], ["note/b"], set()),
+        ([pb.fence("fact/{key}"), pb.fence("note/{key}")], ["fact/b", "note/b"], {"fact", "note"}),
+    ],
+)
+def test_a_stray_is_an_entity_that_a_template_of_its_family_does_not_name(items, read, strays):
+    """Only where a template is asked for keys must the lane know that it names too little."""
+    recording = Recording(Stamp(1, 1))
+    for tag in read:
+        recording.entity(tag)
+    bound = Contract(60.0, tuple(items), pb.Recompute(), "team")
+    assert stray_families(bound, recording, from_templates(bound, {"key": "a"})) == strays
+
+
+async def test_a_stray_is_noted_and_looked_up_once():
+    """What is known costs no further access to the store, and another process finds it there."""
+
+    class Counting(MemoryStore):
+        """A store that notes which names it was asked for."""
+
+        def __init__(self):
+            super().__init__()
+            self.swaps, self.gets = [], []
+
+        async def swap(self, name, expected, new):
+            self.swaps.append(name)
+            return await super().swap(name, expected, new)
+
+        async def get(self, name):
+            self.gets.append(name)
+            return await super().get(name)
+
+    store = Counting()
+    here, elsewhere = Strays(store), Strays(store)
+    assert not await elsewhere.has("row@1", "fact")
+    for _ in range(3):
+        await here.note("row@1", ["fact"])
+    assert len(store.swaps) == 1
+    store.gets.clear()
+    assert [await here.has("row@1", "fact") for _ in range(2)] == [True, True]
+    assert store.gets == []
+    assert [await elsewhere.has("row@1", "fact") for _ in range(3)] == [True] * 3
+    assert len(store.gets) == 1
+    assert [await here.has(*other) for other in (("row@2", "fact"), ("row@1", "note"))] == [False, False]
+
+
+class Told:
+    """A session with three rows, and a tracker that notes what it is told."""
+
+    ROWS = ((1,), (2,), (3,))
+
+    def __init__(self):
+        self.heard = []
+
+    def rows(self, statement, parameters):
+        return self.ROWS
+
+    def entity(self, tag):
+        self.heard.append(tag)
+
+    def whole_set(self, family):
+        self.heard.append(f"{family}/*")
+
+    def query(self, *_):
+        """A query was asked."""
+
+    def unnamed(self, view, method):
+        self.heard.append(f"unnamed {method}")
+
+
+class Streams(pb.View):
+    """Methods that give rows one after the other, or none."""
+
+    families = ("fact",)
+
+    def named(self):
+        """All rows, named."""
+        self.whole_set("fact")
+        yield from self.rows("SELECT")
+
+    def late(self):
+        """All rows, named when they have been read."""
+        yield from self.rows("SELECT")
+        self.whole_set("fact")
+
+    def bare(self):
+        """All rows, not named; says when it ends."""
+        try:
+            yield from self.rows("SELECT")
+        finally:
+            self._tracker.entity("closed")
+
+    def constant(self):
+        """What needs no row."""
+        return 7
+
+
+@pytest.fixture
+def told():
+    """Return what is told to the tracker of a view."""
+    return Told()
+
+
+@pytest.mark.parametrize(
+    ("method", "heard"),
+    [("named", ["fact/*"]), ("late", ["fact/*"]), ("bare", ["closed", "unnamed bare"])],
+)
+def test_a_stream_gives_every_row_and_is_judged_at_its_end(told, method, heard):
+    """The rows come in order, and what was not named until the last of them is told."""
+    assert tuple(getattr(Streams(told, told), method)()) == Told.ROWS
+    assert told.heard == heard
+
+
+def test_a_stream_that_is_left_is_closed_and_then_judged(told):
+    """A reader that stops early ends the method at once, before it is told what the method left unnamed."""
+    stream = Streams(told, told).bare()
+    assert next(stream) == (1,)
+    assert told.heard == []
+    stream.close()
+    assert told.heard == ["closed", "unnamed bare"]
+
+
+def test_two_streams_are_judged_apart(told):
+    """What one names while the other is half read says nothing of the other's rows."""
+    view = Streams(told, told)
+    bare, named = view.bare(), view.named()
+    assert list(zip(bare, named, strict=True)) == list(zip(Told.ROWS, Told.ROWS, strict=True))
+    assert told.heard == ["fact/*", "closed", "unnamed bare"]
+
+
+def test_a_method_that_asks_for_no_row_owes_no_name(told):
+    """Only rows can be outdated."""
+    assert Streams(told, told).constant() == 7
+    assert told.heard == []
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+def test_rows_that_a_task_asks_for_itself_are_named_before(told, is_named):
+    """Outside of a view's methods nothing comes after the rows, so that they must have been named."""
+    view = Streams(told, told)
+    if is_named:
+        view.entity("fact/a")
+    assert view.rows("SELECT") == Told.ROWS
+    assert told.heard == (["fact/a"] if is_named else ["unnamed rows"])

@@ -1,5 +1,6 @@
 """What a computation read becomes the tags of its record."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -153,3 +154,78 @@ def test_a_family_that_views_could_have_read_but_did_not_is_not_bound():
     reach = Reach(viewed=frozenset({"policy", "product"}))
     assert set(recording.seal(made, {}, (), reach).fences) == {"policy/returns", "policy"}
     assert set(recording.seal(made, {}).fences) == {"policy/returns", "policy", "product/*"}, "read without a view"
+
+
+STRENGTHS = {
+    "fence": pb.fence("user"),
+    "refresh": pb.refresh("user"),
+    "ignore": pb.ignore("user", "rarely"),
+    "none": None,
+}
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+@pytest.mark.parametrize("strength", sorted(STRENGTHS))
+def test_what_is_read_and_does_not_bind_is_noted_for_readers_that_fence_it(strength, is_watched):
+    """A family that a reader fences is noted where the task itself ignores it, and never twice."""
+    recording = Recording(OWN)
+    recording.entity("user/7")
+    declared = contract(*filter(None, [STRENGTHS[strength]]))
+    tags = recording.seal(declared, {}, (), Reach(watched={"user"} if is_watched else ()))
+    is_noted = is_watched and strength in ("ignore", "none")
+    assert dict(tags.tolerated) == (dict.fromkeys(("user/7", "user"), OWN.pack()) if is_noted else {})
+    assert set(tags.fences) == ({"user/7", "user"} if strength == "fence" else set())
+    assert dict(tags.refreshes) == (dict.fromkeys(("user/7", "user"), OWN.pack()) if strength == "refresh" else {})
+
+
+@pytest.mark.parametrize("is_watched", [False, True])
+@pytest.mark.parametrize("strength", sorted(STRENGTHS))
+def test_what_an_input_noted_is_fenced_noted_on_or_left(strength, is_watched):
+    """A consumer that fences the family fences what its input ignored; others pass it on to readers that fence it."""
+    recording = Recording(OWN)
+    early, late = Stamp(1, 3).pack(), Stamp(1, 5).pack()
+    for seen in (late, early, late):
+        recording.artifact("a@1", stored(tolerated=(("user/7", seen),)), now=0)
+    declared = contract(*filter(None, [STRENGTHS[strength]]))
+    tags = recording.seal(declared, {}, (), Reach(watched={"user"} if is_watched else (), viewed={"user"}))
+    assert ("user/7" in tags.fences) == (strength == "fence")
+    assert dict(tags.tolerated) == ({"user/7": early} if is_watched and strength != "fence" else {})
+
+
+def read(recording, kind, number):
+    """Have a recording note one thing of a kind."""
+    seen = Stamp(1, number).pack()
+    if kind == "entity":
+        recording.entity(f"policy/{number}")
+    elif kind == "model":
+        recording.model("m@1", number)
+    elif kind == "unnamed":
+        recording.unnamed(type(f"View{number}", (), {"families": ()}), "rows")
+    elif kind == "refused":
+        recording.complete = False
+    else:
+        tags = {"fences": {"fences": ("user/7",)}, "refreshes": {kind: (("user/7", seen),)}}.get(
+            kind, {"tolerated": (("user/7", seen),)}
+        )
+        found = stored(computed_at=float(number), valid_until=100.0 + number, generation=number, **tags)
+        recording.artifact("input@1", found, now=10.0)
+
+
+KINDS = ["entity", "fences", "model", "refreshes", "refused", "tolerated", "unnamed"]
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 5), st.booleans()), max_size=8))
+def test_two_recordings_that_are_joined_bind_like_one(reads):
+    """What two noted apart is what one would have noted of it all: the earliest, the oldest, and any refusal."""
+    one, mine, theirs = (Recording(OWN) for _ in range(3))
+    for kind, number, is_mine in reads:
+        read(one, kind, number)
+        read(mine if is_mine else theirs, kind, number)
+    mine.join(theirs)
+    assert (mine.valid_until, mine.inputs_age_s, mine.complete) == (one.valid_until, one.inputs_age_s, one.complete)
+    assert (mine.direct, len(mine.unnamed_reads)) == (one.direct, len(one.unnamed_reads))
+    reach = Reach(watched={"user"})
+    joined, whole = (found.seal(contract(pb.fence("policy")), {}, (), reach) for found in (mine, one))
+    assert [set(part) for part in msgspec.structs.astuple(joined)] == [
+        set(part) for part in msgspec.structs.astuple(whole)
+    ]

@@ -8,7 +8,11 @@ from tests.unit.embedders import Words
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.cause import Cause, Reason
 from parbake.semantic import AdaptivePolicy, PerEntryPolicy, SemanticCache, fixed
+from parbake.semantic.bonding import Bonding
+from parbake.stores.memory import MemoryStore
+from parbake.testing import FakeClock
 
 RETURNS, SHIPPING = "how long may topicaa be returned", "what does shipping of topicbb cost"
 
@@ -118,7 +122,7 @@ def test_the_same_in_synchronous_code(tmp_path):
     def policy(policy: str) -> str:
         return policies[policy]
 
-    for store in ("memory://", f"lmdb://{tmp_path}/store"):
+    for store in ("memory://", f"lmdb://{tmp_path}/store", Slow()):
         policies["returns"] = "30 days"
         app = pb.App(tasks, store=store)
         cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
@@ -274,13 +278,21 @@ async def test_a_callers_own_acknowledgement_counts_in_the_cache(desk):
         assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).reason == "tag_changed"
 
 
-@pytest.mark.parametrize("tags", ["policy", ["polcy/returns"], ["Policy"]])
+@pytest.mark.parametrize("tags", ["policy", ["polcy/returns"], ["Policy"], ["policy/"], ["policy/a b"]])
 async def test_tags_that_are_never_raised_are_refused(desk, tags):
     """A mistyped family, a word instead of a list, and what is not a tag, before anything is asked."""
     with pytest.raises(pb.BadInput) as caught:
         await desk.cache.ask_async(RETURNS, desk.answering("returns"), tags=tags)
     assert caught.value.field == "tags"
     assert desk.asked == []
+
+
+async def test_a_refused_tag_is_told_the_families_that_there_are(desk):
+    """They are listed in order, with a list that would do; an app without any says so."""
+    with pytest.raises(pb.BadInput, match=r"declares \(fact, policy\), such as \['fact'\]"):
+        desk.app.bonds.check(["polcy"])
+    with pytest.raises(pb.BadInput, match=r"declares \(none\), such as \['policy'\]"):
+        pb.App(pb.Registry()).bonds.check(["polcy"])
 
 
 def test_a_cache_without_an_app_needs_an_age():
@@ -331,3 +343,49 @@ async def test_a_refreshed_family_does_not_end_an_answer(desk):
     await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))
     await desk.change("returns", "new returns")
     assert (await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))).is_hit
+
+
+class Slow(MemoryStore):
+    """A store that offers no glimpse, as one behind a network does not."""
+
+    glimpse = None
+
+
+@pytest.mark.parametrize("store", [MemoryStore, Slow])
+async def test_an_answer_is_judged_in_every_store(world, store):
+    """An embedded store judges at once, another is waited for; in both an answer is kept, and ends with a change."""
+    desk = Desk(world, store=store())
+    await desk.app.drain()
+    assert desk.app.bonds.is_immediate == (store is MemoryStore)
+    await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    assert (await desk.cache.ask_async(RETURNS, desk.answering("returns"))).is_hit
+    await desk.change("returns", "new returns")
+    reply = await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+    assert (reply.value, reply.reason) == ("new returns", "tag_changed")
+    await desk.app.close()
+
+
+async def test_an_answer_as_old_as_its_age_still_holds(world):
+    """An age is a bound as in a contract: at it an answer is served, past it asked for again."""
+    desk = Desk(world)
+    await desk.app.drain()
+    cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
+    await cache.ask_async(RETURNS, desk.answering("returns"))
+    world.clock.advance(600)
+    await desk.app.drain()
+    assert (await cache.ask_async(RETURNS, desk.answering("returns"))).is_hit
+    world.clock.advance(0.5)
+    assert (await cache.ask_async(RETURNS, desk.answering("returns"))).reason == "past_sla"
+
+
+def test_without_an_app_an_age_is_the_same_bound():
+    """At its age an answer holds, and past it the reason says how old it may be."""
+    clock = FakeClock()
+    bonding = Bonding(None, "10m", clock)
+    with bonding.recorded([]) as made:
+        clock.advance(100)
+    judge = bonding.judge()
+    clock.advance(500)
+    assert judge(made.bond) is None
+    clock.advance(0.5)
+    assert judge(made.bond) == Reason(Cause.PAST_SLA, "10m")

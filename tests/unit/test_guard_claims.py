@@ -50,6 +50,32 @@ def test_a_claim_is_read_in_every_usual_form(text, found):
     assert claims(text) == {Claim(*c) for c in found}
 
 
+ONES = "one two three four five six seven eight nine".split()
+TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+IN_WORDS = [*ONES, *TEENS, *(word for ten in TENS for word in (ten, *(f"{ten}-{one}" for one in ONES)))]
+
+
+@pytest.mark.parametrize(("number", "words"), list(enumerate(IN_WORDS, start=1)))
+def test_a_number_in_words_claims_what_its_digits_claim(number, words):
+    """Every number below a hundred has the same value in words, joined by a hyphen or a space, and in digits."""
+    told = {Claim("duration", str(number))}
+    assert claims(f"{number} days") == told
+    assert claims(f"within {words} days") == told
+    assert claims(f"{words.replace('-', ' ').capitalize()} days") == told
+
+
+@pytest.mark.parametrize(
+    ("unit", "days"),
+    [("minute", "0.0006944"), ("hour", "0.04167"), ("day", "1"), ("week", "7"), ("month", "30"), ("year", "365")],
+)
+def test_each_unit_has_its_length_in_days(unit, days):
+    """One of a unit is so many days; "a" or "an" before it claims no number, at the end of a range it claims one."""
+    assert claims(f"one {unit}") == claims(f"1 {unit}") == {Claim("duration", days)}
+    assert claims(f"twice a {unit}") == claims(f"an {unit}") == set()
+    assert Claim("duration", days) in claims(f"a to two {unit}s")
+
+
 @given(TEXTS)
 def test_a_text_is_grounded_by_itself(text):
     """Whatever a text claims, the same text is evidence of."""

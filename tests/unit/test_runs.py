@@ -12,6 +12,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.errors import StoreError
 from parbake.fence.control import Pointer, Promotion
 from parbake.lanes import partition
 from parbake.lanes.offpeak import Slot
@@ -356,6 +357,34 @@ async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
         await rows.run()
     assert (await rows.kept()).under_way.holder == "another"
     assert await rows.app.generation(rows.row) == 0
+
+
+async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monkeypatch):
+    """Each renewal is followed by another, also where the store did not answer once, and ends a term from then."""
+    runs = rows.app.engine.batch.runs
+    hold, finish = type(runs).hold, type(runs).finish
+    renewed, thrice = [], asyncio.Event()
+
+    async def counted(runs, ref, holder, until):
+        world.clock.advance(1)
+        if len(renewed) == 1:
+            renewed.append(None)
+            raise StoreError("down", field="store")
+        await hold(runs, ref, holder, until)
+        renewed.append((await rows.kept()).under_way.until - world.clock.now() + 1)
+        if len(renewed) > 3:
+            thrice.set()
+
+    async def patient(*given):
+        await thrice.wait()
+        await finish(*given)
+
+    monkeypatch.setattr(type(runs), "hold", counted)
+    monkeypatch.setattr(type(runs), "finish", patient)
+    monkeypatch.setattr(runs, "lease_s", 0.03)
+    await asyncio.wait_for(rows.run(), 30)
+    assert renewed[:4] == [pytest.approx(0.03), None, pytest.approx(0.03), pytest.approx(0.03)]
+    assert await rows.app.generation(rows.row) > 0
 
 
 async def test_runs_are_remembered_with_their_outcome(rows):

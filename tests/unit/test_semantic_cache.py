@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from tests.unit.embedders import TOPICS, Words
 
+from parbake.artifact import Meta, Tags, bond
 from parbake.semantic import Scope, SemanticCache, fixed
+from parbake.semantic.shelf import Answer, Shelf
 
 
 def broken(_question):
@@ -246,3 +248,59 @@ def test_values_of_different_types_are_different_answers():
     ask(cache, "what is topicaa please", 1)
     ask(cache, "what is topicbb please", True)
     assert ask(cache, "what is topicbb please", "?").value is True
+
+
+def answer(value, *fences):
+    """Return an answer that some tags bind."""
+    return Answer(value, bond(b"", 0.0, Meta(Tags(fences))))
+
+
+def shelf_with(*questions):
+    """Return a shelf on which each (question, answer) lies."""
+    shelf = Shelf(fixed(0.8), 8, 8)
+    for number, (question, given) in enumerate(questions):
+        place = shelf.place_of(given, lambda _: True)
+        shelf.store(question, np.eye(8, dtype=np.float32)[number], place)
+    return shelf
+
+
+@pytest.mark.parametrize(
+    ("is_demoted", "still_holds", "is_one"),
+    [(False, True, True), (False, False, False), (True, True, True), (True, False, True)],
+)
+def test_an_equal_answer_is_the_one_that_is_stored(is_demoted, still_holds, is_one):
+    """While that holds, or was withdrawn, which its repetition must stay; after it has ended a new one begins."""
+    stored = answer("yes", "policy/a")
+    shelf = shelf_with(("first question", stored))
+    stored.is_demoted = is_demoted
+    place = shelf.place_of(answer("yes", "policy/a"), lambda _: still_holds)
+    assert (place == stored.place) == is_one
+
+
+@pytest.mark.parametrize(
+    "other",
+    [answer("no", "policy/a"), answer("yes", "policy/b"), answer(["yes"], "policy/a"), answer(True, "policy/a")],
+)
+def test_an_answer_that_differs_in_value_type_or_bond_is_another(other):
+    """It gets a place of its own, and keeps it however often it is asked for."""
+    stored = answer("yes", "policy/a")
+    shelf = shelf_with(("first question", stored))
+    place = shelf.place_of(other, lambda _: True)
+    assert place != stored.place
+    assert (shelf.place_of(other, lambda _: False), other.place) == (place, place)
+    assert shelf.at(place) is other
+
+
+def test_an_answer_stays_while_some_question_has_it():
+    """Of two questions with one answer, one gets another; only when the last has left is the first let go."""
+    old, new = answer("old"), answer("new")
+    shelf = shelf_with(("first question", old), ("second question", old))
+    place = shelf.place_of(new, lambda _: True)
+    assert shelf.store("first question", None, place) is new
+    assert shelf.at(shelf.exact("second question")) is old
+    assert shelf.place_of(answer("old"), lambda _: True) == old.place
+    for _ in range(2):  # the second time it has that answer already
+        assert shelf.store("second question", None, place) is new
+    assert shelf.at(shelf.exact("second question")) is new
+    assert [found for found in shelf._answers if found is not None] == [new]
+    assert shelf.place_of(answer("old"), lambda _: True) not in (old.place, place)

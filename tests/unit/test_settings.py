@@ -130,6 +130,14 @@ def test_a_schedule_is_off_peak_or_not(make, value):
     assert refused(pb.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
 
 
+@pytest.mark.parametrize("value", ["yes", [5], 1, 0, None])
+@pytest.mark.parametrize("period", [None, "6h"])
+def test_a_plan_reverses_or_not(period, value):
+    """Anything but true or false is refused, whether the plan has a period or leaves it open."""
+    assert refused(pb.ContractError, "refresh.reverses", value, lambda: pb.planned(period, reverses=value))
+    assert [pb.planned(period, reverses=given).reverses for given in (True, False)] == [True, False]
+
+
 def test_a_truth_is_no_duration():
     """Neither as a period nor as a budget, though it counts as 1 in Python."""
     assert refused(pb.ContractError, "refresh.period", True, lambda: pb.every(True))

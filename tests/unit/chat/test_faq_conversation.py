@@ -2,7 +2,10 @@
 
 import pytest
 
+import parbake as pb
 from retail_assistant.faq.conversation import Conversation
+from retail_assistant.faq.match import CONVERSATION, LEARNS, Desk
+from retail_assistant.faq.vocabulary import Vocabulary
 
 ANSWER = "returns#return-window"
 
@@ -100,3 +103,23 @@ def test_a_proper_name_is_capitalised_and_begins_no_sentence():
         "chile",
     }
     assert names("i'm in a hurry") == set()
+
+
+ALIAS = "What is your return window?"
+BANK = pb.semantic.Bank("m", (ANSWER, "returns#opened-items"), (ALIAS,), (0,), b"", b"", (1.0,))
+OPENED = Conversation(("I have a box set that I have opened",))
+ELSEWHERE = Conversation(("How do gift cards work?",))
+
+
+@pytest.mark.parametrize("reason", ["", "live_data", "no_match", *sorted(LEARNS)])
+@pytest.mark.parametrize(("said", "decides"), [(OPENED, True), (ELSEWHERE, False), (Conversation(), False)])
+def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
+    """It is refused for that, and tells the bank nothing; another refusal stays, and only some can be learnt from."""
+    desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))
+    verdict = pb.semantic.Verdict(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
+    question = "What is your return window abroad?"
+    match = desk.judge(verdict, question, question, said)
+    is_open = not reason or reason in LEARNS
+    assert match.refusal == (CONVERSATION if decides and is_open else reason)
+    assert match.unsaid == ({"abroad"} if match.refusal in LEARNS else set())
+    assert CONVERSATION not in LEARNS

@@ -133,6 +133,41 @@ def test_signals_compute_before_the_request_comes():
     assert measured_lane(shop(), cut(shop(), WIDTH), 9).coverage == 0.0
 
 
+@pytest.mark.parametrize(
+    ("rows", "coverage", "precision"),
+    [
+        ([(0, "request")], 0.0, 0.0),
+        ([(0, "signal"), (0, "request")], 1.0, 1.0),
+        ([(0, "request"), (0, "signal")], 0.0, 0.0),
+        ([(0, "signal"), (1, "request")], 0.0, 0.0),
+        ([(0, "signal"), (0, "request"), (1, "request"), (2, "request")], 1 / 3, 1.0),
+        ([(0, "signal"), (0, "request"), (1, "signal"), (2, "request")], 1 / 2, 1 / 2),
+    ],
+)
+def test_a_lane_is_measured_by_the_signals_that_come_first(rows, coverage, precision):
+    """Coverage counts what is asked for, precision what is signalled; neither fails where there is none of them."""
+    key = np.asarray([key for key, _ in rows], np.int32)
+    signal = np.asarray([kind == "signal" for _, kind in rows])
+    log = checked(key, BEGIN + 60.0 * np.arange(len(rows)), signal, keys=int(key.max()) + 1, now=NOW)
+    windows = cut(log, WIDTH)
+    assert measured_lane(log, windows, 1) == EventLane(coverage, precision)
+    assert measured_lane(log, windows, 0) == EventLane(0.0, 0.0)
+
+
+@pytest.mark.parametrize("chance", [0.0, 0.1, 0.4, 0.9])
+def test_staleness_takes_from_what_a_key_is_worth(chance):
+    """The serves to be expected at a chance, ``-ln(1 - chance)``, each cost the stale share of a stale serve."""
+    changing = dataclasses.replace(PRICES, stale_serve=0.002)
+    lost = -np.log(1 - chance) * changing.stale_serve * changing.stale_share(WIDTH)
+    found, unharmed = (
+        worth(prices, np.asarray([chance]), WIDTH)[0]
+        for prices in (changing, dataclasses.replace(changing, stale_serve=0.0))
+    )
+    assert unharmed == pytest.approx(chance * changing.miss - changing.ahead)
+    assert found == pytest.approx(unharmed - lost)
+    assert (found < unharmed) == (chance > 0)
+
+
 def test_a_key_is_worth_it_from_the_threshold_on():
     """The gain is nought at theta, and an event lane raises the threshold."""
     prices = dataclasses.replace(STORY, near_line=0.0012)

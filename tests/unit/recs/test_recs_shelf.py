@@ -1,12 +1,17 @@
-"""Reading the shop at request time."""
+"""Reading the shop at request time, and refining a list by what was read."""
 
 import sqlite3
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from retail_assistant.recs.features import RECENT_VIEWS
+from retail_assistant.recs.als import Candidate
+from retail_assistant.recs.features import RECENT_PURCHASES, RECENT_VIEWS
+from retail_assistant.recs.refining import SPARE, Moment, merge
 from retail_assistant.recs.shelf import LiveShelf
+from retail_assistant.recs.words import NO_WISHES
 from retail_assistant.shop import records
 
 from .conftest import NOW
@@ -56,3 +61,56 @@ def test_threads_have_connections_of_their_own(built):
         found[0].execute("SELECT 1")
     assert shelf.events("nobody") == []
     shelf.close()
+
+
+class Counter:
+    """A shop that has some products, and notes what it was asked for."""
+
+    def __init__(self, has=(), owned=()):
+        self.has, self.bought, self.asked = frozenset(has), set(owned), []
+
+    def available(self, asins):
+        self.asked += asins
+        return self.has.intersection(asins)
+
+    def owned(self, _, asins):
+        return self.bought.intersection(asins)
+
+
+def listed(*asins):
+    """Return a list in this order."""
+    return [Candidate(asin, 1.0 - n / 100) for n, asin in enumerate(asins)]
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "merged"),
+    [("ab", "cd", "abcd"), ("ab", "bca", "abc"), ("ab", "ba", "ab"), ("", "ab", "ab"), ("ab", "", "ab")],
+)
+def test_a_second_list_adds_only_what_the_first_has_not(first, then, merged):
+    """The first list stays as it is, with its scores; what the second adds keeps its own order behind it."""
+    shown = merge(listed(*first), listed(*then))
+    assert [c.asin for c in shown] == list(merged)
+    assert shown[: len(first)] == listed(*first)
+
+
+@given(has=st.sets(st.integers(0, 29)), top=st.integers(1, 12))
+def test_a_ranking_is_looked_up_as_far_as_it_takes(has, top):
+    """The best that are in stock are found however far down they stand, and the shop is not asked beyond them."""
+    ranking = listed(*range(30))
+    shop = Counter(has)
+    found = [c.asin for c in Moment("u", (), None, NO_WISHES).first(shop, ranking, top)]
+    assert found == [asin for asin in range(30) if asin in has][:top]
+    part = top + SPARE
+    needed = found[-1] // part * part + part if len(found) == top else 30
+    assert shop.asked == list(range(min(needed, 30)))
+
+
+@pytest.mark.parametrize(
+    ("bought", "left"),
+    [(0, "bcde"), (1, "bde"), (RECENT_PURCHASES - 1, "bde"), (RECENT_PURCHASES, "bcd")],
+)
+def test_what_is_owned_or_looked_at_is_not_shown(bought, left):
+    """Purchases bar, views do not; where older purchases may not have been read the shop says what is owned."""
+    events = [("b", 1.0, 0), *(("c", 2.0, 1) for _ in range(bought))]
+    kept = Moment("u", events, "a", NO_WISHES).unbarred(Counter(owned="e"), listed(*"abcde"))
+    assert "".join(c.asin for c in kept) == left

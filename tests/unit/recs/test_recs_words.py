@@ -36,6 +36,30 @@ def test_genres_and_formats(text, wanted, unwanted):
     assert wishes.no_genres | wishes.no_formats == set(unwanted)
 
 
+@pytest.mark.parametrize("negator", ["no", "without", "other than"])
+@pytest.mark.parametrize("between", range(7))
+def test_a_negation_reaches_four_words(negator, between):
+    """A genre is unwanted up to the fourth word after the negation, and wanted from the fifth on."""
+    wishes = read_wishes(" ".join([negator, *["so"] * between, "horror"]), WORDS)
+    assert (wishes.genres, wishes.no_genres) == ((set(), {"horror"}) if between < 4 else ({"horror"}, set()))
+
+
+@pytest.mark.parametrize("between", range(7))
+def test_a_negation_reaches_on_from_each_name_that_it_meets(between):
+    """After an unwanted genre the four words are counted again; words that join do not count."""
+    wishes = read_wishes(" ".join(["not so so horror or and", *["so"] * between, "romance"]), WORDS)
+    assert "horror" in wishes.no_genres
+    assert ("romance" in wishes.no_genres) == (between < 4)
+    assert ("romance" in wishes.genres) == (between >= 4)
+
+
+@pytest.mark.parametrize("turn", [*", . ; ! ?".split(), "but", "rather", "instead", "prefer", "only"])
+def test_a_negation_ends_with_its_clause(turn):
+    """Marks and words that turn a sentence end the reach, however near the next name is."""
+    wishes = read_wishes(f"no horror {turn} romance", WORDS)
+    assert (wishes.genres, wishes.no_genres) == ({"romance"}, {"horror"})
+
+
 PRICES = [
     ("under $10", 1000),
     ("below 9.99 euros", 999),
