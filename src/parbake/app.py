@@ -205,7 +205,7 @@ class App:
         stamp, control = await self.engine.store.stamp()
         context = asked_within(scope.current())
         self.engine.plan(task)
-        recording = Recording(stamp)
+        recording = Recording(stamp, origin=self.engine.store)
         found: V = await self.engine.resolver.read_model(task, control, recording, context)
         if (heard := listener()) is not None:
             heard.join(recording)

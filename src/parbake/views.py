@@ -71,9 +71,10 @@ class View:
     def _check_declared(self, family: str) -> None:
         if family not in self.families:
             name = type(self).__qualname__
-            listed = ", ".join(repr(known) for known in (*self.families, family))
+            known = ", ".join(map(repr, self.families)) or "none"
             raise DeclarationError(
-                f"the view {name} reads {family!r}, which it does not declare: write families = ({listed},) in it",
+                f"the view {name} names {family!r}, which is not among its families ({known}): correct it, such as "
+                f"self.entity('{next(iter(self.families), 'policy')}/returns'), or add the family to families",
                 field="families",
             )
 

@@ -119,6 +119,30 @@ async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world
         assert caught.value.field == "families"
 
 
+@pytest.mark.parametrize("families", ["policy", ["Policy"], ["policy/a"], [7]])
+async def test_families_are_a_list_of_words(world, families):
+    """A word instead of a list, capitals, an entity and a number are refused, in a view and in a source."""
+
+    class Odd(pb.View):
+        """A view with such families."""
+
+    Odd.families = families
+    tasks, _ = reading(Odd, str)
+    for made in (source(world, Odd), source(world, families=families)):
+        app = world.app(tasks if made.provides(Odd) else pb.Registry(), sources=[made])
+        with pytest.raises(pb.DeclarationError, match="famil") as caught:
+            await app.drain()
+        assert caught.value.field == "families"
+
+
+@pytest.mark.parametrize("tags", [[], ["policy/{policy}"], [["policy"]], [7], ["Policy"]])
+async def test_a_touch_names_tags(world, tags):
+    """Nothing, a template, a list, a number and capitals are refused by name."""
+    with pytest.raises(pb.BadInput) as caught:
+        await world.app(pb.Registry(), open=["policy"]).touch(*tags)
+    assert caught.value.field == "tag"
+
+
 async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world):
     """A mistyped family would never be raised; what is told from outside is named in open=."""
     tasks, value = reading(Notes, Notes.get, pb.fence("note"))
@@ -211,7 +235,9 @@ async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
     tasks, value = reading(Careless, Careless.astray, pb.fence("fact"))
     app = world.app(tasks, sources=[source(world, Careless)])
     await app.drain()
-    with pytest.raises(pb.DeclarationError, match="the view Careless reads 'policy'") as caught:
+    with pytest.raises(
+        pb.DeclarationError, match=r"the view Careless names 'policy'.*self\.entity\('fact/returns'\)"
+    ) as caught:
         await app.serve(value, "a")
     assert caught.value.field == "families"
 

@@ -39,6 +39,7 @@ COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 OPTIONAL = {
     "parbake.executors._child": {"threadpoolctl"},
     "parbake.codecs.numpy": {"numpy"},
+    "parbake.testing.simulation.asking": {"numpy"},
     "parbake.codecs.pydantic": {"pydantic", "pydantic_core"},
 }
 """Packages that a module uses where they happen to be installed."""

@@ -389,3 +389,110 @@ def test_without_an_app_an_age_is_the_same_bound():
     assert judge(made.bond) is None
     clock.advance(0.5)
     assert judge(made.bond) == Reason(Cause.PAST_SLA, "10m")
+
+
+@pytest.mark.parametrize("is_asked_before", [False, True])
+async def test_a_stored_task_that_asks_the_cache_is_bound_by_the_answer(world, is_asked_before):
+    """A hit binds it like a fresh answer, though its own contract names nothing."""
+    desk = Desk(world)
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def page(key: str, *, inner: pb.Reader[str, str] = pb.Input(fact)) -> str:
+        async def answer(question):
+            return (await inner.get("returns")).unwrap()
+
+        return f"{key}: {(await cache.ask_async(RETURNS, answer)).value}"
+
+    app = world.app(tasks)
+    cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+    await app.drain()
+    if is_asked_before:
+        await app.serve(page, "first")
+    assert (await app.serve(page, "a")).value == "a: old returns"
+    world.put("returns", "new returns")
+    await app.drain()
+    assert (await app.serve(page, "a")).value == "a: new returns"
+    await desk.app.close()
+
+
+async def test_a_stored_task_inherits_the_tags_of_an_answer(world):
+    """What only the caller of the cache knows binds the task that asks, too, on a miss and on a hit."""
+    tasks, said = pb.Registry(), ["old"]
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    async def page(key: str) -> str:
+        async def answer(question):
+            return said[-1]
+
+        return (await cache.ask_async(RETURNS, answer, tags=["policy/returns"])).value
+
+    app = pb.App(tasks, open=["policy"])
+    cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+    assert [(await app.serve(page, key)).value for key in "ab"] == ["old", "old"]
+    said.append("new")
+    await app.touch("policy/returns")
+    assert [(await app.serve(page, key)).value for key in "ab"] == ["new", "new"]
+
+
+async def test_an_answer_is_bound_by_the_answers_that_it_is_made_of(desk):
+    """A cache that asks another one takes over what binds the inner answer, a fresh one and a hit."""
+    outer = SemanticCache(Words(), app=desk.app, freshness_sla="1h", policy=lambda: fixed(0.8))
+
+    async def answer(question):
+        inner = await desk.cache.ask_async(RETURNS, desk.answering("returns"))
+        return f"{inner.value}, {(await desk.app.serve(desk.tasks['fact'], 'shipping')).value}"
+
+    for question in (SHIPPING, "what is said of topiccc"):
+        await outer.ask_async(question, answer)
+    await desk.change("returns", "new returns")
+    for question in (SHIPPING, "what is said of topiccc"):
+        assert (await outer.ask_async(question, answer)).value == "new returns, old shipping"
+
+
+async def test_what_a_live_task_has_read_before_it_asks_binds_the_answer(world):
+    """Retrieve, then ask: the evidence may be in the answer."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    @tasks.live(why="the question")
+    async def chat(question: pb.Live[str], *, facts: pb.Reader[str, str] = pb.Input(fact)) -> str:
+        evidence = (await facts.get("returns")).unwrap()
+
+        async def answer(question):
+            return f"{evidence}, {(await facts.get('shipping')).unwrap()}"
+
+        return (await cache.ask_async(question, answer)).value
+
+    app = world.app(tasks)
+    cache = SemanticCache(Words(), app=app, policy=lambda: fixed(0.8))
+    for key in ("returns", "shipping"):
+        world.put(key, "old")
+    await app.drain()
+    assert (await app.serve(chat, RETURNS)).value == "old, old"
+    world.put("returns", "new")
+    await app.drain()
+    assert (await app.serve(chat, RETURNS)).value == "new, old"
+
+
+async def test_an_answer_that_was_read_through_another_app_is_not_kept(desk, world):
+    """The fence of one store says nothing about what was read of another."""
+    other = SemanticCache(Words(), app=pb.App(pb.Registry(), open=["policy"]), policy=lambda: fixed(0.8))
+    for _ in range(2):
+        reply = await other.ask_async(RETURNS, desk.answering("returns"), tags=["policy"])
+        assert (reply.reason, reply.stored) == ("empty_cache", None)
+
+
+@pytest.mark.parametrize("app", ["app", object(), pb.App])
+def test_what_is_not_an_app_is_refused(app):
+    """A word, an object and the class are named, with what was meant."""
+    with pytest.raises(pb.BadInput, match=r"give the cache pb\.App") as caught:
+        SemanticCache(Words(), app=app)
+    assert caught.value.field == "app"

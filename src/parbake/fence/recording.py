@@ -38,7 +38,7 @@ class Reach:
 
 @dataclass(slots=True)
 class Recording:
-    """One computation's reads. ``stamp`` was read before the first of them.
+    """One computation's reads. ``stamp`` was read before the first of them, in the store that is its ``origin``.
 
     ``complete`` is false when an input refused to answer: what it would have said is bound by nothing, so the result
     may answer its own caller but is not kept.
@@ -54,6 +54,7 @@ class Recording:
     inputs_age_s: float = 0.0
     unnamed_reads: dict[type[Any], str] = field(default_factory=dict)
     complete: bool = True
+    origin: object = None
     trace: Trace | None = None
 
     def entity(self, tag: str) -> None:
@@ -92,7 +93,14 @@ class Recording:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
 
     def join(self, other: Recording) -> None:
-        """Take over what another recording noted, of reads that began after this one's stamp was read."""
+        """Take over what another recording noted; the older stamp counts for both.
+
+        What was read of another store is bound by nothing here.
+        """
+        if other.origin is not self.origin:
+            self.complete = False
+            return
+        self.stamp = min(self.stamp, other.stamp)
         self.direct.update(other.direct)
         self.inherited.update(other.inherited)
         for mine, theirs in (

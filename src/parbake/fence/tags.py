@@ -22,11 +22,22 @@ def family(tag: str) -> str:
     return tag.partition("/")[0]
 
 
+def is_family(name: object) -> bool:
+    """Whether something is the name of a tag family."""
+    return isinstance(name, str) and _TAG.fullmatch(name) is not None and "/" not in name and len(name) <= MAX_FAMILY
+
+
 def check_tag(tag: str, *, field: str = "tag") -> str:
     """Return the tag, or raise :class:`BadInput` naming ``field``."""
-    if not _TAG.fullmatch(tag) or len(tag.encode()) > MAX_TAG_BYTES or len(family(tag)) > MAX_FAMILY:
+    if (
+        not isinstance(tag, str)
+        or not _TAG.fullmatch(tag)
+        or len(tag.encode()) > MAX_TAG_BYTES
+        or len(family(tag)) > MAX_FAMILY
+    ):
         raise BadInput(
-            f"{field}={tag[:80]!r} is not a tag: expected 'family' or 'family/entity', at most {MAX_TAG_BYTES} bytes",
+            f"{field}={repr(tag)[:80]} is not a tag: expected 'family' or 'family/entity', in small letters and "
+            f"without spaces, at most {MAX_TAG_BYTES} bytes",
             field=field,
         )
     return tag

@@ -77,8 +77,12 @@ class Ingest:
 
         Raises :class:`BadInput` for a tag that nothing declares: it would be acknowledged and outdate nothing.
         """
+        if not tags:
+            raise BadInput("touch() names nothing: write touch('policy/returns')", field="tag")
         for tag in tags:
             check_tag(tag)
+            if "{" in tag:
+                raise BadInput(f"touch({tag[:80]!r}) is a template: write the tag of an entity", field="tag")
             if family(tag) not in self._known:
                 name, known = family(tag), ", ".join(sorted(self._known)) or "none"
                 raise BadInput(

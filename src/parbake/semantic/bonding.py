@@ -42,6 +42,10 @@ class Bonds(Protocol):
         """Make a record of what was noted."""
         ...
 
+    def tell(self, record: Record | None) -> None:
+        """Have a task that asks bound by an answer."""
+        ...
+
     def now(self) -> float:
         """Seconds since the epoch."""
         ...
@@ -101,6 +105,8 @@ class Bonding:
                 "freshness_sla='1h' with the age at which an answer is asked for again",
                 field="freshness_sla",
             )
+        if app is not None and (isinstance(app, type) or not hasattr(type(app), "bonds")):
+            raise BadInput(f"app={app!r} is not an app: give the cache pb.App(...) itself, not its .sync", field="app")
         self.sla_s = float("inf") if freshness_sla is None else seconds(freshness_sla, field="freshness_sla")
         self._app, self._clock = app, clock or SystemClock()
         self._has_warned = False
@@ -125,7 +131,7 @@ class Bonding:
         with contextlib.nullcontext() if recording is None else app.bonds.listening(recording):
             started = app.bonds.now()
             yield made
-        made.bond = self._sealed(app.bonds, recording, tags, started)
+        self._bind(made, app.bonds, recording, (tags, started))
 
     @contextlib.asynccontextmanager
     async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[Made]:
@@ -139,7 +145,7 @@ class Bonding:
         with contextlib.nullcontext() if recording is None else app.bonds.listening(recording):
             started = app.bonds.now()
             yield made
-        made.bond = self._sealed(app.bonds, recording, tags, started)
+        self._bind(made, app.bonds, recording, (tags, started))
 
     def judge(self, loop: asyncio.AbstractEventLoop | None = None) -> Judge:
         """What judges answers from a thread; ``loop`` is the app's where it runs on one."""
@@ -160,17 +166,26 @@ class Bonding:
         is_late = self._clock.now() - record.computed_at > self.sla_s
         return Reason(Cause.PAST_SLA, humanize(self.sla_s)) if is_late else None
 
-    def _sealed(self, bonds: Bonds, recording: Recording | None, tags: Sequence[str], started: float) -> Record | None:
+    def tell(self, record: Record) -> None:
+        """A task that asks the cache is bound by the answer that it gets."""
+        if self._app is not None:
+            self._app.bonds.tell(record)
+
+    def _bind(
+        self, made: Made, bonds: Bonds, recording: Recording | None, with_what: tuple[Sequence[str], float]
+    ) -> None:
+        """Bind a fresh answer, and whoever asked for it; nothing is kept that nothing could ever end."""
+        tags, started = with_what
         record = None if recording is None else bonds.seal(recording, tags, started)
+        bonds.tell(record)
         if record is None or self.sla_s != float("inf") or record.meta.tags != Tags():
-            return record
-        if not self._has_warned:
+            made.bond = record
+        elif not self._has_warned:
             self._has_warned = True
             _log.warning(
                 "an answer read nothing through the app and has no tags=, so no change could ever end it: it is not "
                 "kept; name what it depends on, or give the cache a freshness_sla="
             )
-        return None
 
 
 async def _or_none(begin: Coroutine[Any, Any, Recording]) -> Recording | None:

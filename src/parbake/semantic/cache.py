@@ -121,7 +121,8 @@ class SemanticCache(Generic[T]):
         look = self._looked(question, scope, judge)
         hit = _hit(look)
         if hit is not None:
-            return hit
+            self._bonding.tell(hit.bond)
+            return hit.reply
         with self._bonding.recorded(tags) as made:
             value = answer(question)
         return self._learned(question, look, (value, made.bond), judge)
@@ -140,7 +141,8 @@ class SemanticCache(Generic[T]):
         look = await asyncio.to_thread(self._looked, question, scope, judge)
         hit = _hit(look)
         if hit is not None:
-            return hit
+            self._bonding.tell(hit.bond)
+            return hit.reply
         async with self._bonding.recorded_async(tags) as made:
             value = await answer(question)
         return await asyncio.to_thread(self._learned, question, look, (value, made.bond), judge)
@@ -253,7 +255,14 @@ def _if_it_holds(look: _Look[T], answer: Answer[T], judge: Judge) -> _Look[T]:
     return msgspec.structs.replace(replaced, reason=reason.cause.value, renews=renews)
 
 
-def _hit(look: _Look[T]) -> Reply[T] | None:
+class _Hit(msgspec.Struct, Generic[T], frozen=True):
+    """A reply from the cache, and what binds it."""
+
+    reply: Reply[T]
+    bond: Record
+
+
+def _hit(look: _Look[T]) -> _Hit[T] | None:
     if look.reason or look.answer is None:
         return None
-    return Reply(look.answer.value, "", look.match, look.answer)
+    return _Hit(Reply(look.answer.value, "", look.match, look.answer), look.answer.bond)

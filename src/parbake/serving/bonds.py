@@ -15,7 +15,7 @@ from parbake.fence.check import killed_by
 from parbake.fence.recording import Recording
 from parbake.fence.tags import check_tag, family
 from parbake.ports import Clock, Glimpses, Lookup, Store
-from parbake.serving.listening import listening
+from parbake.serving.listening import listener, listening
 from parbake.serving.scope import current
 
 Silent = Callable[[Mapping[str, float], float], Collection[str]]
@@ -30,9 +30,25 @@ class Bonds:
         self._review = store.review if isinstance(store, Glimpses) else None
 
     async def begin(self) -> Recording:
-        """Start to record: the stamp is read before anything else is."""
+        """Start to record: the stamp is read before anything else is.
+
+        What a task has read before it asks may be in the answer, so it binds it, too.
+        """
         stamp, _ = await self._store.stamp()
-        return Recording(stamp)
+        recording = Recording(stamp, origin=self._store)
+        if (outer := listener()) is not None and outer.origin is self._store:
+            recording.join(outer)
+        return recording
+
+    def tell(self, record: Record | None) -> None:
+        """Have whoever listens bound by an answer; ``None`` is one that nothing can bind."""
+        outer = listener()
+        if outer is None:
+            return
+        if record is None or outer.origin is not self._store:
+            outer.complete = False
+        else:
+            outer.artifact("", record, now=self._clock.now())
 
     def listening(self, recording: Recording) -> AbstractContextManager[None]:
         """Note in the recording what is read through the app inside."""

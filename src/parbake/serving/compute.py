@@ -70,7 +70,7 @@ class Computer:
         cause chained; parbake's own errors pass through.
         """
         context = replace(context, also_fenced=context.also_fenced | plan.fenced_families)
-        with listening(None):  # whoever listens hears of the result, and so of all that it is bound by
+        with listening(None):  # whoever listens hears of the result, which carries all that it is bound by
             if plan.batched:
                 return await self._group(plan, keys, context)
             return [await self._single(plan, key, context) for key in keys]
@@ -78,7 +78,7 @@ class Computer:
     async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
         """Run a task that keeps nothing (live, refine, a key lister) and return its value."""
         stamp, control = await self._store.stamp()
-        recording = Recording(stamp)
+        recording = Recording(stamp, origin=self._store)
         try:
             return await self._invoke(task, arguments, (recording, control, context), live)
         finally:
@@ -92,7 +92,8 @@ class Computer:
             kept = await self._revalidation.kept(plan, key, (probe, control, context), self._inputs())
             if kept is not None:
                 return Computed(key, kept, None if kept.absent else plan.decode(kept.payload))
-        recording, started = Recording(stamp, trace=Trace() if plan.revalidates else None), self._clock.now()
+        trace = Trace() if plan.revalidates else None
+        recording, started = Recording(stamp, origin=self._store, trace=trace), self._clock.now()
         before = time.perf_counter()
         arguments = () if isinstance(plan.task, ModelTask) else (key,)
         result = await self._invoke(plan.task, arguments, (recording, control, context), {})
@@ -103,7 +104,7 @@ class Computer:
 
     async def _group(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         stamp, control = await self._store.stamp()
-        recording, started = Recording(stamp), self._clock.now()
+        recording, started = Recording(stamp, origin=self._store), self._clock.now()
         before = time.perf_counter()
         asked = list(keys)  # the function's own, which it may change
         results = await self._invoke(plan.task, (asked,), (recording, control, context), {})
@@ -156,6 +157,7 @@ class Computer:
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
+            stack.enter_context(listening(recording))  # to what it reads by calling the app or a cache
             return await _called(task, arguments, named)
 
     def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:

@@ -7,8 +7,10 @@ spelled as no source tells it. Neither can be seen at run time: such an app does
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from typing import Any
 
 from parbake.errors import ContractError, DeclarationError
+from parbake.fence.tags import is_family
 from parbake.roles import Role
 from parbake.tasks import Artifact, Stored, Task
 
@@ -46,6 +48,17 @@ def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
             )
 
 
+def check_sources(sources: Iterable[Any]) -> None:
+    """Raise :class:`DeclarationError` for a source whose families are a word and not a list of words."""
+    for source in sources:
+        names = source.families
+        if isinstance(names, str) or not all(map(is_family, names)):
+            raise DeclarationError(
+                f"source {source.name!r} has families={names!r}: write a list of families, such as ['policy']",
+                field="families",
+            )
+
+
 def minded(task: Task) -> frozenset[str]:
     """The families whose changes reach a task: its fences, its refreshes, and what it is computed ahead for."""
     if not isinstance(task, Stored):
@@ -60,6 +73,13 @@ def _views(task: Task) -> Iterator[type]:
 
 def _check_families(task: Task, view: type) -> None:
     families = getattr(view, "families", None)
+    for name in () if families is None or isinstance(families, str) else families:
+        if not is_family(name):
+            raise DeclarationError(
+                f"the view {view.__qualname__} has the family {name!r}: a family is one word in small letters, such as "
+                "'policy', without an entity",
+                field="families",
+            )
     if families is None or isinstance(families, str):
         raise DeclarationError(
             f"the view {view.__qualname__}, which {task.name} reads, does not declare what it reads: write "

@@ -13,18 +13,21 @@ from parbake.artifact import Stamp
 from parbake.cause import Cause, Reason
 from parbake.contract import Verdict
 from parbake.errors import NotMaterialized
+from parbake.fence.recording import Recording
 from parbake.ports import Store
 from parbake.roles import Role
 from parbake.served import Served
 from parbake.serving import scope
 from parbake.serving.binding import asked_within, check_live, live_arguments
 from parbake.serving.compute import Computer
-from parbake.serving.listening import listener
+from parbake.serving.listening import listener, listening
 from parbake.serving.meter import metering
 from parbake.serving.plan import Plan
 from parbake.serving.resolve import Resolver
 from parbake.tasks import LiveTask, Refine, Task
 
+_LATEST = Stamp((1 << 64) - 1, (1 << 64) - 1)
+"""What was read of nothing yet is as new as can be."""
 Used = Callable[[str, float, float], None]
 """Hears of a computation at request time: the task, its seconds, and its CPU seconds."""
 
@@ -75,10 +78,21 @@ class Realtime:
     async def _live_value(self, task: LiveTask[Any, Any], live: Mapping[str, Any]) -> Any:
         arguments = live_arguments(task, live)
         request = scope.current()
-        if request is None or listener() is not None:  # what was computed before, nobody who listens has heard
+        if request is None:
             return await self._run(task, arguments, live)
         memo = (task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
-        return await request.once(memo, lambda: self._run(task, arguments, live))
+        value, read = await request.once(memo, lambda: self._heard(task, arguments, live))
+        if (heard := listener()) is not None:  # also of what was computed before
+            heard.join(read)
+        return value
+
+    async def _heard(
+        self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]
+    ) -> tuple[Any, Recording]:
+        """A live value with what it was made of."""
+        read = Recording(_LATEST, origin=self._store)
+        with listening(read):
+            return await self._run(task, arguments, live), read
 
     async def _run(self, task: LiveTask[Any, Any], arguments: dict[str, Any], live: Mapping[str, Any]) -> Any:
         inputs = await self._live_inputs(task, live)

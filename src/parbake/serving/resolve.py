@@ -117,7 +117,10 @@ class Resolver:
         return found
 
     def _note(self, found: Found, recording: Recording) -> None:
-        """Have a reader bound by what it was served."""
+        """Have a reader bound by what it was served; one that keeps stamps of another store cannot be."""
+        if recording.origin is not None and recording.origin is not self._store:
+            recording.complete = False
+            return
         recording.complete = recording.complete and bool(found.bound)
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())

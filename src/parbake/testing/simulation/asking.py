@@ -86,7 +86,7 @@ async def ask(
     look = await _judged(app, lambda judge: cache._looked(question, EVERYONE, judge))
     hit = _hit(look)
     if hit is not None:
-        return hit
+        return hit.reply
     async with cache._bonding.recorded_async(()) as made:
         value = await answer(question)
     return await _judged(app, lambda judge: cache._learned(question, look, (value, made.bond), judge))
