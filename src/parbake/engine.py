@@ -29,7 +29,7 @@ from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
 from parbake.serving.bonds import Bonds
-from parbake.serving.coverage import check_sources, check_told, check_views, minded
+from parbake.serving.coverage import check_told, check_views, minded
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
@@ -50,7 +50,6 @@ class Engine:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
         self.store = _opened_store(app)
         self.clock = app.clock
-        check_sources(app.sources)
         for task in app.tasks:
             check_views(task)
         watched = watched_families(app.tasks)

@@ -155,6 +155,12 @@ class Two(pydantic.BaseModel):
     """Another model."""
 
 
+class Forgetful(pydantic.BaseModel):
+    """A model with a field that pydantic leaves out, so that it would come back as its default."""
+
+    kept: int = pydantic.Field(default=0, exclude=True)
+
+
 class Left(msgspec.Struct):
     """A struct without a tag."""
 
@@ -177,6 +183,7 @@ UNSTORABLE = [
     (NDArray[np.object_], "an array of object cannot be stored: make it one of numbers"),
     (One | Two, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
     (Left | Right, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
+    (list[Forgetful], "the field 'kept' of Forgetful has exclude=True"),
     (dt.date | dt.datetime, "; tag the members"),
     (Late, "row returns Late, and name 'NotWrittenYet' is not defined: declare the task after everything"),
 ]

@@ -100,8 +100,10 @@ def _body(kind: type[BaseModel], walk: Walk) -> Part:
             name, info.is_required(), Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
         )
         for name, info in kind.model_fields.items()
-        if not info.exclude
     ]
+    for name, info in kind.model_fields.items():
+        if info.exclude:
+            raise TypeError(f"the field {name!r} of {kind.__name__} has exclude=True, so it would be lost: keep it")
     if issubclass(kind, RootModel):
         return ("root(", walk.part(found[0].kind), ")")
     more = "+any" if kind.model_config.get("extra") == "allow" else ""

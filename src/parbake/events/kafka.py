@@ -21,6 +21,7 @@ import msgspec
 
 from parbake.cloudevents import MAX_EVENT, CloudEvent, from_attributes, read_time, structured
 from parbake.errors import BadInput, MissingDependency, SourceError
+from parbake.fence.tags import family_names
 from parbake.portal import Portal
 from parbake.ports import Extent, SourceEvent
 
@@ -59,7 +60,7 @@ class KafkaTopic:
         """``brokers`` are ``host:port``, separated by commas. Nothing is connected before the first use."""
         self.topic = topic
         self.name = name or f"kafka:{topic}"
-        self.families = tuple(families)
+        self.families = family_names(families, of=f"topic {topic!r}")
         self._brokers = brokers.split(",")
         self._portal: Portal | None = None
         self._consumer: Any = None

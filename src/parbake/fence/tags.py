@@ -7,9 +7,10 @@ read one entity is bound by the entity's tag and ``family``; a value that depend
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from string import Formatter
 
-from parbake.errors import BadInput, ContractError
+from parbake.errors import BadInput, ContractError, DeclarationError
 
 MAX_TAG_BYTES = 256
 MAX_FAMILY = MAX_TAG_BYTES - len("/*")
@@ -25,6 +26,17 @@ def family(tag: str) -> str:
 def is_family(name: object) -> bool:
     """Whether something is the name of a tag family."""
     return isinstance(name, str) and _TAG.fullmatch(name) is not None and "/" not in name and len(name) <= MAX_FAMILY
+
+
+def family_names(names: Iterable[str], *, of: str) -> tuple[str, ...]:
+    """The families of a source; raises :class:`DeclarationError` for what is not a list of them."""
+    found = (names,) if isinstance(names, str) else tuple(names)
+    if isinstance(names, str) or not all(map(is_family, found)):
+        raise DeclarationError(
+            f"{of} has families={names!r}: write a list of families in small letters, such as ['policy']",
+            field="families",
+        )
+    return found
 
 
 def check_tag(tag: str, *, field: str = "tag") -> str:

@@ -7,7 +7,6 @@ spelled as no source tells it. Neither can be seen at run time: such an app does
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any
 
 from parbake.errors import ContractError, DeclarationError
 from parbake.fence.tags import is_family
@@ -45,17 +44,6 @@ def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
                 f"correct the name, add it to the families of a source, or write App(open=[{name!r}]) if events or "
                 "app.touch tell of it",
                 field="invalidated_by",
-            )
-
-
-def check_sources(sources: Iterable[Any]) -> None:
-    """Raise :class:`DeclarationError` for a source whose families are a word and not a list of words."""
-    for source in sources:
-        names = source.families
-        if isinstance(names, str) or not all(map(is_family, names)):
-            raise DeclarationError(
-                f"source {source.name!r} has families={names!r}: write a list of families, such as ['policy']",
-                field="families",
             )
 
 

@@ -21,7 +21,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from parbake.errors import MissingDependency, SourceError
-from parbake.fence.tags import raised_by
+from parbake.fence.tags import family_names, raised_by
 from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
@@ -125,7 +125,7 @@ class PostgresqlSource:
     ) -> None:
         """``conninfo`` is a libpq URL or string; ``families`` are the tag families whose changes the outbox tells."""
         self.name = name
-        self.families = tuple(families)
+        self.families = family_names(families, of=f"source {name!r}")
         self._conninfo = conninfo
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from parbake.errors import SourceError
-from parbake.fence.tags import raised_by
+from parbake.fence.tags import family_names, raised_by
 from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
@@ -92,7 +92,7 @@ class SqliteSource:
     ) -> None:
         """``families`` are the tag families whose changes this database's outbox tells."""
         self.name = name
-        self.families = tuple(families)
+        self.families = family_names(families, of=f"source {name!r}")
         self._path = Path(path)
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
