@@ -112,7 +112,8 @@ class Reads:
                 self._heat.clear()
                 self._ahead.clear()
             self._heat.update(keys)
-            self._ahead.update(key for key, lane in zip(keys, lanes, strict=True) if lane == BATCH)
+            if BATCH in lanes:
+                self._ahead.update(key for key, lane in zip(keys, lanes, strict=True) if lane == BATCH)
 
 
 class Requests:

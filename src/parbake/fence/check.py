@@ -45,7 +45,7 @@ def killed_by(
     ancestry = control.ancestry  # has_lived_through, without a call: every read passes here
     if ancestry and stamp[:INCARNATION_BYTES] not in ancestry:
         return _INCARNATION_LOST
-    for tag in tags.fences:
+    for tag in tags.fences if marks or silent else ():
         mark = marks.get(tag)
         if mark is not None and stamp < mark:
             return Reason(Cause.TAG_CHANGED, tag)
