@@ -79,7 +79,7 @@ async def test_who_was_told_is_not_served_what_was_before(restored, said):
 
 
 async def test_a_ticket_above_the_counter_costs_its_own_tags_and_ends(restored):
-    """Its reads compute anew only what its tags bind, and only until the counter has passed it."""
+    """Its reads compute only what its tags bind, and only until the counter has passed it."""
     shop, app, ack = restored
     await app.serve(shop.answer, "warranty")
     assert ack.stamp > await app.stamp()

@@ -240,7 +240,7 @@ class Cards:
 
 
 class Mute(Cards):
-    """A codec whose shape is no text."""
+    """A codec whose shape is not a text."""
 
     def shape(self, kind):
         return None

@@ -27,7 +27,7 @@ class Codec(Protocol):
         ...
 
     def shape(self, kind: Any, /) -> str:
-        """What the plain form of a type looks like; a value that was stored under another text is computed anew.
+        """What the plain form of a type looks like; a value that was stored under another text is computed again.
 
         Raises :class:`TypeError` for a type that it handles but cannot store after all, such as an array of objects.
         """
