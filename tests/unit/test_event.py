@@ -8,7 +8,7 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.artifact import Stamp
-from parbake.lanes.event import CURSOR, EventLane
+from parbake.lanes.event import CURSOR, EventLane, bound_by
 from parbake.metrics.prometheus import render
 
 
@@ -361,3 +361,62 @@ async def test_the_time_to_fresh_runs_from_the_first_event(world):
     histogram = lane.app.counters.time_to_fresh["fact"]
     assert (sum(histogram.counts), histogram.total_s) == (1, pytest.approx(3.0))
     assert b'parbake_time_to_fresh_seconds_bucket{le="5.0",task="fact"} 1.0' in render(lane.app.counters)
+
+
+async def test_what_an_input_is_fenced_by_refreshes_its_reader(world):
+    """A task that declares nothing is refreshed after a change of what it inherits, two steps up as well."""
+    tasks, made = pb.Registry(), []
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def page(key: str, *, of: pb.Reader[str, str] = pb.Input(fact)) -> str:
+        return of.read(key).unwrap()
+
+    @tasks.artifact(**contract(invalidated_by=[]))
+    def front(key: str, *, of: pb.Reader[str, str] = pb.Input(page)) -> str:
+        made.append(key)
+        return of.read(key).unwrap()
+
+    assert [(item.template, item.strength) for item in bound_by(front)] == [("fact", "fence")]
+    app = world.app(tasks)
+    world.put("a", "old")
+    await app.drain()
+    await app.serve(front, "a")
+    while await app.engine.events.step():
+        """Pass what was told before."""
+    world.put("a", "new")
+    await app.drain()
+    await app.engine.events.step()
+    assert made == ["a", "a"]
+    assert (await app.serve(front, "a")).lane == "event"
+
+
+async def test_a_lane_that_is_sent_back_looks_again_and_is_never_sent_forward(world):
+    """It goes on from the earlier of where it stands and where it is sent."""
+    lane = Lane(world)
+    await lane.warm(world, "a")
+    await lane.change(world, "a")
+    stands = lane.lane._read_to
+    await lane.lane.revisit(Stamp(stands.incarnation, stands.sequence + 5))
+    assert lane.lane._read_to == stands
+    await lane.lane.revisit(Stamp(stands.incarnation, 0))
+    assert lane.lane._read_to == Stamp(stands.incarnation, 0)
+
+
+async def test_a_cursor_at_the_counter_itself_is_kept(world):
+    """A new worker begins where the last one stood; only a cursor beyond the counter sends it to the beginning."""
+    lane = Lane(world)
+    await lane.warm(world, "a")
+    at = await lane.app.stamp()
+    await lane.app.engine.store.swap(CURSOR, await lane.app.engine.store.get(CURSOR), at.pack())
+    same = lane.make()
+    await same._place()
+    assert same._read_to == at
+    beyond = Stamp(at.incarnation, at.sequence + 1)
+    await lane.app.engine.store.swap(CURSOR, at.pack(), beyond.pack())
+    later = lane.make()
+    await later._place()
+    assert later._read_to == Stamp(0, 0)
