@@ -64,8 +64,9 @@ class Engine:
         app.tasks.check_complete()
         for task in app.tasks:
             self.binder.check(task)
+        self.told = {f for source in self.binder.heard for f in source.families}.union(app.open)
         if self.binder.heard:
-            check_told(app.tasks, {f for source in self.binder.heard for f in source.families} | set(app.open))
+            check_told(app.tasks, self.told)
         self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
         self.hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
         self._open_serving(app)
@@ -85,8 +86,7 @@ class Engine:
             silence_limit_s=app.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
-        heard = self.binder.heard
-        self.known = {f for source in heard for f in source.families}.union(app.open, *map(_declared, app.tasks))
+        self.known = self.told.union(*map(_declared, app.tasks))
         self.bonds = Bonds(self.store, app.clock, self.known, self.resolver.silent)
         tell = self.ledger.live if self.ledger else None
         self.realtime = Realtime(self.resolver, self.store, self.plans, tell)

@@ -212,23 +212,22 @@ async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item)
     assert "self.entity('fact/...')" in str(caught.value)
 
 
-@pytest.mark.parametrize("item", [pb.fence("fact/{key}"), pb.ignore("fact", "it never changes")])
-async def test_a_template_or_an_ignored_family_covers_rows(world, item):
-    """The template says what a key depends on, and what is ignored needs no tag."""
-    tasks, value = reading(Careless, Careless.silent, item)
+@pytest.mark.parametrize(
+    ("method", "item", "value"),
+    [
+        (Careless.silent, pb.fence("fact/{key}"), "one"),
+        (Careless.silent, pb.ignore("fact", "it never changes"), "one"),
+        (Careless.through, pb.fence("fact"), "('one', 'one')"),
+    ],
+    ids=["template", "ignored", "named by a method that it calls"],
+)
+async def test_rows_are_covered_by_a_template_an_ignored_family_or_a_method_that_is_called(world, method, item, value):
+    """The template says what a key depends on, what is ignored needs no tag, and methods are judged together."""
+    tasks, task = reading(Careless, method, item)
     app = world.app(tasks, sources=[source(world, Careless)])
     world.put("a", "one")
     await app.drain()
-    assert (await app.serve(value, "a")).value == "one"
-
-
-async def test_a_method_that_calls_another_is_judged_with_it(world):
-    """Rows of a helper belong to the method that was called, which named them."""
-    tasks, value = reading(Careless, Careless.through, pb.fence("fact"))
-    app = world.app(tasks, sources=[source(world, Careless)])
-    world.put("a", "one")
-    await app.drain()
-    assert (await app.serve(value, "a")).value == "('one', 'one')"
+    assert (await app.serve(task, "a")).value == value
 
 
 async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):

@@ -201,7 +201,7 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
     before = list(seen)
     await desk.change("returns", "new returns")
     assert (await cache.ask_async(RETURNS + " please", desk.answering("returns"))).value == "new returns"
-    assert seen == before, "an answer that has ended is no evidence"
+    assert seen == before, "the policy learns nothing from an answer that has ended"
     assert not any(not right for _, right in seen)
 
 

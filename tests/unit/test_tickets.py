@@ -390,7 +390,7 @@ async def test_an_event_is_acknowledged_while_its_key_cannot_be_looked_at(monkey
 
 
 async def test_a_key_that_never_stands_still_is_an_error(monkeypatch):
-    """Where every attempt to write it fails, the store is at fault; nothing is tried for ever."""
+    """When each attempt to write the key fails, the process gives up after some and blames the store."""
     store = MemoryStore()
     ack = await raised(store)
 

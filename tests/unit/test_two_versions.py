@@ -119,7 +119,7 @@ async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_p
     assert run.why == "the code has changed"
     assert (await after.serve(changed, "a")).value == "two A"
     assert (await after.run_due()) == []
-    assert (await before.run_due()) == [], "two programs do not replace each other's generations for ever"
+    assert (await before.run_due()) == [], "the earlier program leaves the new generation alone"
     assert calls == ["a"]
     await asyncio.gather(before.close(), after.close())
 

@@ -33,8 +33,8 @@ _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 class Seal(msgspec.Struct, frozen=True, dict=True):
     """Signs tickets, and knows those that it has signed.
 
-    Its key is not a field. It is therefore not shown, not compared, not encoded and not pickled: a seal that has left
-    its process signs nothing.
+    Its key is not a field. It is therefore not shown, not compared and not encoded: a seal that has left its process
+    signs nothing.
     """
 
     @classmethod

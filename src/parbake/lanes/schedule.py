@@ -67,7 +67,7 @@ class Schedule:
         """When a plan's next run starts, and why then.
 
         A run because of other code follows only what was promoted before this process began. Two programs that share a
-        store would otherwise replace each other's generations for ever.
+        store would otherwise take turns and never stop rebuilding.
         """
         pointer = control.pointers.get(plan.ref)
         if pointer is not None and self._lost.get(plan.ref) == pointer.generation:

@@ -122,26 +122,25 @@ class Bonding:
     @contextlib.contextmanager
     def recorded(self, tags: Sequence[str]) -> Iterator[Made]:
         """Note what is read through the app while an answer is made inside."""
-        made, app = Made(), self._app
-        if app is None:
-            made.bond = self._by_age()
+        app = self._app
+        recording = None if app is None else app.sync.run(_or_none(app.bonds.begin()))
+        with self._noted(recording, tags) as made:
             yield made
-            return
-        recording = app.sync.run(_or_none(app.bonds.begin()))
-        with contextlib.nullcontext() if recording is None else app.bonds.listening(recording):
-            started = app.bonds.now()
-            yield made
-        self._bind(made, app.bonds, recording, (tags, started))
 
     @contextlib.asynccontextmanager
     async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[Made]:
         """The same on the app's event loop."""
+        recording = None if self._app is None else await _or_none(self._app.bonds.begin())
+        with self._noted(recording, tags) as made:
+            yield made
+
+    @contextlib.contextmanager
+    def _noted(self, recording: Recording | None, tags: Sequence[str]) -> Iterator[Made]:
         made, app = Made(), self._app
         if app is None:
             made.bond = self._by_age()
             yield made
             return
-        recording = await _or_none(app.bonds.begin())
         with contextlib.nullcontext() if recording is None else app.bonds.listening(recording):
             started = app.bonds.now()
             yield made

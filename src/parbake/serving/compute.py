@@ -34,7 +34,7 @@ from parbake.tasks import Artifact, ModelTask, Refine, Task
 from parbake.validation import described
 
 MANY_KEYS = 64
-"""From so many keys of one call on, a tag that binds all of them is worth a warning."""
+"""A call for this many keys or more is warned of when one tag binds all of them."""
 _log = logging.getLogger("parbake.compute")
 
 
@@ -98,7 +98,7 @@ class Computer:
         arguments = () if isinstance(plan.task, ModelTask) else (key,)
         result = await self._invoke(plan.task, arguments, (recording, control, context), {})
         cost = time.perf_counter() - before
-        named = from_templates(plan.contract, plan.names(key))
+        named = from_templates(plan.contract, plan.names(key)) if recording.direct else ()
         await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
         return _seal(plan, key, result, (recording, started, cost, context.lane), plan.reach)
 
@@ -118,7 +118,8 @@ class Computer:
             )
         cost = (time.perf_counter() - before) / max(1, len(keys))
         run, absent = (recording, started, cost, context.lane), Absent("no row computed")
-        named = {tag for key in keys for tag in from_templates(plan.contract, plan.names(key))}
+        read = keys if recording.direct else ()  # where views recorded nothing, there is nothing to tell apart
+        named = {tag for key in read for tag in from_templates(plan.contract, plan.names(key))}
         await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
         self._warn_of_shared(plan, len(keys), recording, named)
         reach = replace(plan.reach, siblings=named)

@@ -1,7 +1,7 @@
-"""Hearing what code reads that is not a task: whatever it serves through the app is noted for whoever listens.
+"""Hearing what is read by calling the app: it is noted in the recording of the task or the cached answer being made.
 
-A task's reads are noted by what the task is handed. Code that calls the app itself, such as the function behind a
-cache, is handed nothing, so the one who listens is kept in a context variable.
+What a task is handed notes its own reads. Code that calls the app or a cache itself is handed nothing, so the recording
+is kept in a context variable.
 """
 
 from __future__ import annotations
