@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import parbake.fence  # noqa: F401 - first, since the function of the same name, below, is what stays bound
 from parbake.artifact import Stamp
 from parbake.cause import Cause, Reason
-from parbake.cloudevents import CloudEvent
 from parbake.codecs import Codec
 from parbake.contract import (
     Exponential,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from parbake.alerts.log import LogSink
     from parbake.alerts.webhook import WebhookSink
     from parbake.app import App
+    from parbake.cloudevents import CloudEvent
     from parbake.embedders.minilm import MiniLm
     from parbake.events.kafka import KafkaTopic
     from parbake.executors.local import LocalExecutor
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
     "App": "parbake.app:App",
+    "CloudEvent": "parbake.cloudevents:CloudEvent",
     "Delta": "parbake.model_ports:Delta",
     "Embedder": "parbake.model_ports:Embedder",
     "Generator": "parbake.model_ports:Generator",

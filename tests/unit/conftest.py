@@ -34,4 +34,4 @@ def world(tmp_path):
     """Return a fresh database with its source and clock."""
     found = World(tmp_path)
     yield found
-    found.source.close()
+    found.close()

@@ -32,11 +32,23 @@ class World:
         folder.mkdir(exist_ok=True)
         self.path = folder / "facts.sqlite"
         self.clock = FakeClock()
-        self.source = pb.SqliteSource(self.path, families=["fact"], views=[Facts], name="facts")
+        self._sources = []
+        self.source = self.source_of(Facts)
         with self.connected() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
             connection.execute(pb.OUTBOX_DDL)
+
+    def source_of(self, *views, families=("fact",)):
+        """Return a source of this database with these views; the world closes it."""
+        source = pb.SqliteSource(self.path, families=families, views=views, name="facts")
+        self._sources.append(source)
+        return source
+
+    def close(self):
+        """Close every source."""
+        for source in self._sources:
+            source.close()
 
     @contextlib.contextmanager
     def connected(self):

@@ -60,11 +60,6 @@ class Undeclared(pb.View):
     """A view that does not say what it reads."""
 
 
-def source(world, *views, families=("fact",)):
-    """Return a source of the world's database with these views."""
-    return pb.SqliteSource(world.path, families=families, views=views, name="facts")
-
-
 def reading(view, method, *items, batched=False):
     """Declare a task that reads one key by a method of a view."""
     tasks = pb.Registry()
@@ -113,7 +108,7 @@ async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world
         return key
 
     for registry in (tasks, live, listed):
-        app = world.app(registry, sources=[source(world, Undeclared)])
+        app = world.app(registry, sources=[world.source_of(Undeclared)])
         with pytest.raises(pb.DeclarationError, match=r"the view Undeclared.*families = ") as caught:
             await app.drain()
         assert caught.value.field == "families"
@@ -129,10 +124,10 @@ async def test_families_are_a_list_of_words(world, families):
     Odd.families = families
     tasks, _ = reading(Odd, str)
     with pytest.raises(pb.DeclarationError, match="Odd") as caught:
-        await world.app(tasks, sources=[source(world, Odd)]).drain()
+        await world.app(tasks, sources=[world.source_of(Odd)]).drain()
     assert caught.value.field == "families"
     with pytest.raises(pb.DeclarationError, match=r"source 'facts' has families=.*such as \['policy'\]") as caught:
-        source(world, families=families)
+        world.source_of(families=families)
     assert caught.value.field == "families"
 
 
@@ -148,8 +143,8 @@ async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world
     """A mistyped family would never be raised; what is told from outside is named in open=."""
     tasks, value = reading(Notes, Notes.get, pb.fence("note"))
     with pytest.raises(pb.ContractError, match=r"value is bound by 'note'.*App\(open=\['note'\]\)"):
-        await world.app(tasks, sources=[source(world, Notes)]).drain()
-    opened = world.app(tasks, sources=[source(world, Notes)], open=["note"])
+        await world.app(tasks, sources=[world.source_of(Notes)]).drain()
+    opened = world.app(tasks, sources=[world.source_of(Notes)], open=["note"])
     world.put("a", "one")
     await opened.drain()
     assert (await opened.serve(value, "a")).value == "one"
@@ -204,7 +199,7 @@ def test_open_takes_a_list_of_families(names):
 async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item):
     """Another read that is named does not cover them; the error names the method and what to write."""
     tasks, value = reading(Careless, lambda view, key: (view.known(key), method(view, key)), item)
-    app = world.app(tasks, sources=[source(world, Careless)])
+    app = world.app(tasks, sources=[world.source_of(Careless)])
     world.put("a", "one")
     await app.drain()
     with pytest.raises(pb.DeclarationError, match=r"value: Careless\.(silent|stream) returns rows") as caught:
@@ -224,7 +219,7 @@ async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item)
 async def test_rows_are_covered_by_a_template_an_ignored_family_or_a_method_that_is_called(world, method, item, value):
     """The template says what a key depends on, what is ignored needs no tag, and methods are judged together."""
     tasks, task = reading(Careless, method, item)
-    app = world.app(tasks, sources=[source(world, Careless)])
+    app = world.app(tasks, sources=[world.source_of(Careless)])
     world.put("a", "one")
     await app.drain()
     assert (await app.serve(task, "a")).value == value
@@ -233,7 +228,7 @@ async def test_rows_are_covered_by_a_template_an_ignored_family_or_a_method_that
 async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
     """The contract was held against what the view declares, so nothing else may come out of it."""
     tasks, value = reading(Careless, Careless.astray, pb.fence("fact"))
-    app = world.app(tasks, sources=[source(world, Careless)])
+    app = world.app(tasks, sources=[world.source_of(Careless)])
     await app.drain()
     with pytest.raises(
         pb.DeclarationError, match=r"the view Careless names 'policy'.*self\.entity\('fact/returns'\)"

@@ -112,4 +112,4 @@ async def test_another_outbox_is_refused(world, tmp_path):
         with pytest.raises(pb.ForeignSource, match="delete the store") as caught:
             await swapped.drain()
         assert caught.value.field == "facts"
-        other.source.close()
+        other.close()
