@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parbake import artifact
 from parbake.artifact import FORMAT, LANES, Built, Meta, Record, Stamp, Tags, decode, encode, unpack_stamp
 from parbake.errors import DamagedRecord
 
@@ -69,6 +70,16 @@ def test_arbitrary_bytes_with_a_right_checksum_never_crash(raw):
         decode(raw + crc32(raw).to_bytes(4, "little"))
     except DamagedRecord as error:
         assert "record" in str(error)  # noqa: PT017 - either outcome is right
+
+
+def test_headers_are_kept_up_to_a_bound(monkeypatch):
+    """Reading many different records neither mixes their headers up nor keeps all of them."""
+    monkeypatch.setattr(artifact, "HEADERS_KEPT", 4)
+    artifact._kept_headers.clear()
+    for n in (*range(9), *range(9)):
+        record = Record(Stamp(1, n).pack(), 0.0, 0.0, "batch", False, Meta(Tags()), b"")
+        assert decode(encode(record)).as_of == Stamp(1, n)
+        assert len(artifact._kept_headers) <= 4
 
 
 def test_a_record_of_another_format_is_damaged():

@@ -72,7 +72,7 @@ async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int,
         stale += not alive or age > plan.contract.freshness_sla_s
         if not alive or is_pending(newest, lookup.marks):
             behind = max((unpack_stamp(m).sequence for m in lookup.marks.values()), default=0)
-            lag = max(lag, behind - unpack_stamp(newest.stamp).sequence)
+            lag = max(lag, behind - newest.as_of.sequence)
         if len(ages) == MAX_SCANNED:
             break
     return ages, stale, lag

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from parbake.artifact import Stamp, unpack_stamp
+from parbake.artifact import Stamp
 from parbake.clock import monotonic
 from parbake.fence.check import is_pending, killed_by
 from parbake.lanes.claims import Claims, Part, part_of
@@ -212,7 +212,7 @@ class Refreshing:
             return due.plan.task.schedule is not None
         now = self._clock.now()
         for record in lookup.records:
-            is_new = unpack_stamp(record.stamp) >= due.stamp and not is_pending(record, lookup.marks)
+            is_new = record.as_of >= due.stamp and not is_pending(record, lookup.marks)
             if is_new and killed_by(record, lookup.control, lookup.marks, now=now) is None:
                 return False
         return True

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from parbake.artifact import Header, Record, unpack_stamp
+from parbake.artifact import Header, Record
 from parbake.cause import OVERDUE, Cause, Reason
 from parbake.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
 from parbake.errors import ComputeFailed, NotMaterialized
@@ -332,7 +332,7 @@ def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now:
         record.lane,
         age if age > 0 else 0.0,
         judgement.confidence,
-        unpack_stamp(record.stamp),
+        record.as_of,
         reason,
         meta.cost_s,
         meta.generation,
