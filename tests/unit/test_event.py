@@ -420,3 +420,47 @@ async def test_a_cursor_at_the_counter_itself_is_kept(world):
     later = lane.make()
     await later._place()
     assert later._read_to == Stamp(0, 0)
+
+
+async def test_a_key_that_two_events_outdate_is_refreshed_to_the_later_one(world):
+    """A request that computed it between the two has not seen the second."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def both(key: str, *, facts: pb.Source[Facts]) -> str:
+        return f"{facts.get(key)} {facts.get('common')}"
+
+    app = world.app(tasks)
+    for name in ("a", "common"):
+        world.put(name, "old")
+    await app.drain()
+    await app.serve(both, "a")
+    while await app.engine.events.step():
+        """Pass what was told before."""
+    world.put("a", "new")
+    await app.drain()
+    assert (await app.serve(both, "a")).value == "new old"
+    world.put("common", "new")
+    await app.drain()
+    await app.engine.events.step()
+    served = await app.serve(both, "a")
+    assert (served.value, served.lane) == ("new new", "event")
+
+
+async def test_a_lane_with_nothing_to_do_asks_for_the_counter_once_a_second(lane, monkeypatch, ticks):
+    """It looks back for a store that lost its last writes, without a read of the store at each idle step."""
+    store, asked = lane.app.engine.store, []
+    stamp = store.stamp
+
+    async def counted():
+        asked.append(ticks.now)
+        return await stamp()
+
+    await lane.step()
+    monkeypatch.setattr(store, "stamp", counted)
+    ticks.now += 0.9
+    await lane.step()
+    assert asked == []
+    ticks.now += 0.1
+    await lane.step()
+    assert asked == [ticks.now]

@@ -51,11 +51,12 @@ def counted(world):
 
 
 async def test_missing_then_fresh(counted):
-    """The first read computes and stores, the second serves what is stored."""
+    """The first read computes and stores, the second serves what is stored; neither belongs to a generation."""
     made = await counted()
     first, second = await made.get(), await made.get()
     assert (first.value, first.verdict, first.lane) == ("one", pb.Verdict.FRESH, "realtime")
     assert (second.value, second.verdict, second.stamp) == ("one", pb.Verdict.FRESH, first.stamp)
+    assert (first.generation, second.generation) == (0, 0)
     assert len(made.calls) == 1
 
 

@@ -135,3 +135,71 @@ async def test_a_server_polls_and_watches(scheduled, world):
 
     async with scheduled.app.serving():
         assert await until(beats) == {"facts": world.clock.now()}
+
+
+async def test_a_run_that_another_has_under_way_is_looked_for_again_after_five_seconds(scheduled, world, monkeypatch):
+    """Nobody is told, since nothing failed; until then the schedule leaves the task alone."""
+    asked = []
+
+    async def held(plan, **_):
+        asked.append(plan.name)
+        raise pb.RunInProgress(f"{plan.name}: a run is under way", field=plan.name)
+
+    monkeypatch.setattr(scheduled.app.engine.batch, "materialize", held)
+    assert await scheduled.due() == []
+    world.clock.advance(4.9)
+    await scheduled.due()
+    assert asked.count("apart") == 1
+    world.clock.advance(0.1)
+    await scheduled.due()
+    assert asked.count("apart") == 2
+    assert scheduled.heard.alerts == []
+
+
+async def test_only_tasks_that_run_on_a_schedule_here_are_watched(world):
+    """What has no schedule is made when somebody asks for it, and a task that is off has a reason already."""
+    tasks, heard = pb.Registry(), Heard()
+    settings = contract(invalidated_by=[])
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**settings, keys=names)
+    def by_hand(key: str) -> str:
+        return key
+
+    @tasks.artifact(**settings, keys=names, refresh=pb.every("20m"))
+    def nightly(key: str) -> str:
+        return key
+
+    app = world.app(tasks, alerts=[heard])
+    await app.materialize(by_hand)
+    await app.materialize(nightly)
+    world.clock.advance(3601)
+    off = world.app(tasks, alerts=[heard], store=app.engine.store, off={"nightly": "it needs a model"})
+    await off.engine.watch.check()
+    assert heard.alerts == []
+    await app.engine.watch.check()
+    assert heard.alerts == [("stale", "nightly", "team")]
+
+
+async def test_the_watch_goes_on_after_a_fault_and_looks_every_second(scheduled, monkeypatch):
+    """A store that does not answer for a moment does not leave the owners without alerts."""
+    watch, looks, waits = scheduled.app.engine.watch, [], []
+
+    async def check():
+        looks.append(len(waits))
+        if len(looks) == 1:
+            raise OSError("the store does not answer")
+
+    async def sleep(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(watch, "check", check)
+    monkeypatch.setattr("parbake.lanes.schedule.asyncio.sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await watch.run()
+    assert looks == [0, 1, 2]
+    assert waits == [1.0, 1.0, 1.0]
