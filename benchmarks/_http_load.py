@@ -27,7 +27,8 @@ class Client:
     async def post(self, path: str, body: object) -> float:
         """Send and read one answer; the seconds it took. An answer that is not 200 ends the benchmark."""
         raw = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nhost: shop\r\ncontent-length: {len(raw)}\r\n\r\n"
+        names = f"host: localhost\r\ncontent-type: application/json\r\ncontent-length: {len(raw)}"
+        head = f"POST {path} HTTP/1.1\r\n{names}\r\n\r\n"
         before = time.perf_counter()
         self._writer.write(head.encode() + raw)
         answer = await self._reader.readuntil(b"\r\n\r\n")

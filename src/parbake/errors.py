@@ -37,11 +37,12 @@ class ParbakeError(Exception):
     """Base of all parbake errors.
 
     ``field`` names the setting, parameter or JSON member at fault (empty when none is); ``status`` is the HTTP
-    status that the error answers with.
+    status that the error answers with, and ``headers`` are those that its answer needs.
     """
 
     status = 500
     title = "Internal error"
+    headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, message: str, *, field: str = "") -> None:
         """Keep the message and the name of the field at fault."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 from tests.waiting import HANGS_S
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
@@ -24,7 +24,10 @@ FLAGS = [
     "--disable-gpu",
     "--disable-background-networking",
     "--no-first-run",
+    "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    "--disable-features=LocalNetworkAccessChecks",
 ]
+"""A name of somebody else's is pointed at this machine, as its owner could do, and the browser does not mind."""
 
 
 def is_error(message: ConsoleMessage) -> bool:
@@ -33,9 +36,14 @@ def is_error(message: ConsoleMessage) -> bool:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shop's folder."""
+    return tmp_path_factory.mktemp("page")
+
+
+@pytest.fixture(scope="module")
+def server(home: Path) -> Iterator[Server]:
     """A small shop with a server and a worker."""
-    home = tmp_path_factory.mktemp("page")
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "300", "RETAIL_HOME": str(home)}
     command = [sys.executable, "-m", "retail_assistant", "prepare"]
     subprocess.run(command, env={**os.environ, **sizes}, check=True, capture_output=True, timeout=3 * HANGS_S)
@@ -46,19 +54,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def page(server: Server) -> Iterator[Page]:
-    """The page, opened; any error on its console fails the test."""
+def browser() -> Iterator[Browser]:
+    """A browser without a page."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
-    errors: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=1000 * HANGS_S)
-        found = browser.new_page(viewport={"width": 1280, "height": 800})
-        found.set_default_timeout(1000 * HANGS_S)
-        found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
-        found.on("pageerror", lambda error: errors.append(str(error)))
-        found.goto(server.url)
-        yield found
-        browser.close()
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=1000 * HANGS_S)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(server: Server, browser: Browser) -> Iterator[Page]:
+    """The page, opened; any error on its console fails the test."""
+    errors: list[str] = []
+    found = browser.new_page(viewport={"width": 1280, "height": 800})
+    found.set_default_timeout(1000 * HANGS_S)
+    found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
+    found.on("pageerror", lambda error: errors.append(str(error)))
+    found.goto(server.url)
+    yield found
     assert not errors, errors

@@ -162,7 +162,7 @@ async def test_a_model_of_arrays_is_trained_and_read(calls):
 async def test_values_are_shown_as_json(calls):
     """Models by their own JSON, arrays as lists, others by their plain form, whichever task they come from."""
     transport = httpx.ASGITransport(pb.HttpApp(calls.app), raise_app_exceptions=True)
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
 
         async def shown(name, key="a", **live):
             answer = await client.post(f"/v1/serve/{name}", json={"key": key, "live": live})

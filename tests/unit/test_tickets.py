@@ -140,7 +140,7 @@ async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
     await app.touch("policy/other")
     await app.serve(shop.answer, "returns")
     transport = httpx.ASGITransport(pb.HttpApp(app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         headers = {"parbake-after": text.encode("latin-1")}
         refused = await client.post("/v1/serve/answer", json={"key": "returns"}, headers=headers)
         assert (refused.status_code, refused.json()["field"]) == (pb.BadInput.status, "parbake-after")
@@ -263,7 +263,7 @@ async def test_the_key_stays_where_it_is(caplog):
         app.request(after=[ack, 5])
     shown = [repr(ack), str(refused.value), str(misused.value), caplog.text, str(msgspec.structs.asdict(ack))]
     raw = [msgspec.json.encode(ack), msgspec.msgpack.encode(ack), pickle.dumps(ack)]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(pb.HttpApp(app)), base_url="http://shop") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(pb.HttpApp(app)), base_url="http://localhost") as client:
         event = {"specversion": "1.0", "id": "1", "source": "s", "type": "policy.changed", "subject": "policy/a"}
         raw.append((await client.post("/v1/events", json=event)).content)
         raw += [(await client.get(path)).content for path in ("/metrics", "/readyz", "/v1/tasks", "/v1/freshness")]

@@ -229,7 +229,7 @@ async def test_over_http(shop):
     import httpx
 
     transport = httpx.ASGITransport(pb.HttpApp(shop))
-    async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         told = await client.post("/v1/feedback", json={"task": "liked", "reason": "old", "age_s": 60})
         assert told.status_code == 202, told.text
         assert (told.json()["task"], told.json()["proposed_sla_s"]) == ("liked", 30.0)

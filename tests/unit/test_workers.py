@@ -72,7 +72,7 @@ class Floor:
     async def readyz(self):
         """Ask the server for its readiness: the status, what is lacking, what is degraded."""
         transport = httpx.ASGITransport(pb.HttpApp(self.app))
-        async with httpx.AsyncClient(transport=transport, base_url="http://shop") as client:
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get("/readyz")
         document = answer.json()
         return answer.status_code, document["lacking"], document["degraded"]

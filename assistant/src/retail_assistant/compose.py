@@ -132,6 +132,7 @@ def http_app(
     worker: pb.WorkerSetting = "expected",
     answer_gate: faq_wording.AnswerGate | None = None,
     beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
+    hosts: Sequence[str] = (),
 ) -> pb.HttpApp:
     """Put the assistant behind HTTP.
 
@@ -141,6 +142,7 @@ def http_app(
         worker: See :func:`build`.
         answer_gate: See :func:`build`.
         beside: What runs for as long as the server does; each is called with the app.
+        hosts: See :class:`parbake.HttpApp`.
     """
     check(settings)
     app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
@@ -153,6 +155,7 @@ def http_app(
         error_members=routes.error_members,
         beside=[follower.run, *(partial(start, app) for start in beside)],
         warm=[follower.step, partial(rehearse, app, assistant, may_generate=settings.llm != "openai")],
+        hosts=hosts,
     )
 
 

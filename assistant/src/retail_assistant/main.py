@@ -37,6 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     demo.add_argument("--port", type=int, default=8000, help="port to serve at; 0 takes a free one (8000)")
     demo.add_argument("--host", default="127.0.0.1", help="address to bind (127.0.0.1)")
+    demo.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        help="a name that browsers reach the demo by, besides the address bound and loopback's; repeat for more",
+    )
     load = commands.add_parser(
         "import",
         epilog="Example: retail-assistant import --from exports --currency $",
@@ -53,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = from_environment()
         if options.command == "demo":
-            run_demo(settings, options.host, options.port)
+            run_demo(settings, options.host, options.port, options.allow_host)
         elif options.command == "import":
             import_shop(settings, options.folder, options.currency)
         else:
@@ -66,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
-def run_demo(settings: Settings, host: str, port: int) -> None:
+def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()) -> None:
     """Serve with a worker beside; the port is taken before anything slow starts."""
     from retail_assistant.compose import check, http_app
 
@@ -82,7 +88,7 @@ def run_demo(settings: Settings, host: str, port: int) -> None:
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
 
-        served = http_app(settings, worker="required", beside=[announce])
+        served = http_app(settings, worker="required", beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
             pb.run_http(served, bound)

@@ -83,17 +83,22 @@ def _setup(
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
-@cli.command(epilog="Example: parbake serve shop:app --port 8000")
+@cli.command(epilog="Example: parbake serve shop:app --port 8000 --allow-host shop.example")
 def serve(
     app: AppName,
     host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="a name that clients reach the server by, besides the address bound and loopback's; repeat"),
+    ] = None,
 ) -> None:
     """Serve an app over HTTP until told to end."""
     check_installed()
     with ending.handling_signals():
         bound = listen(host, port)
         application = load(app)
+        application.admission.allow(allow_host or [])
         address = f"http://{host}:{bound.getsockname()[1]}"
         run(application, bound, started=lambda: typer.echo(f"serving {app} at {address}", err=True))
 

@@ -4,47 +4,29 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from parbake.errors import BadInput, ParbakeError, UnknownResource
+from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
-from parbake.http.messages import (
-    AFTER,
-    MAX_BODY,
-    Handler,
-    HttpRequest,
-    Response,
-    Route,
-    json_response,
-    problem,
-    too_large,
-)
+from parbake.http.admission import Admission
+from parbake.http.messages import AFTER, PROTECTION, HttpRequest, Response, Route, json_response, problem
 from parbake.http.openapi import document
+from parbake.http.reading import Message, Receive, headers_of, read_body
+from parbake.http.refusals import InternalError
+from parbake.http.routing import Router
 from parbake.serving.scope import carried
 
 if TYPE_CHECKING:
     from parbake.app import App
 
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask for says nothing of how long people wait."""
+_PROTECTION = tuple((name.encode(), value.encode()) for name, value in PROTECTION)
 _log = logging.getLogger("parbake.http")
-
-
-class InternalError(ParbakeError):
-    """What a client hears of an error nobody foresaw: nothing that could leak."""
-
-
-class MethodNotAllowed(ParbakeError):
-    """The path exists, the method on it does not."""
-
-    status = 405
-    title = "Method not allowed"
 
 
 class HttpApp:
@@ -58,16 +40,17 @@ class HttpApp:
         error_members: ErrorMembers | None = None,
         beside: Sequence[Callable[[], Awaitable[None]]] = (),
         warm: Sequence[Callable[[], Awaitable[None]]] = (),
+        hosts: Sequence[str] = (),
     ) -> None:
         """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments.
 
         ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does;
-        ``warm`` is called at the start, and the server is ready after it.
+        ``warm`` is called at the start, and the server is ready after it. ``hosts`` are the names that clients reach
+        the server by, besides those of loopback; a request for another host is refused.
         """
         self.app = app
-        self.routes: list[Route] = [*routes.for_app(app), *extra, ("GET", "/v1/openapi.json", self._openapi)]
-        self._exact = {(m, p): h for m, p, h in self.routes if "{" not in p}
-        self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
+        self.admission = Admission(hosts)
+        self._router = Router([*routes.for_app(app), *extra, ("GET", "/v1/openapi.json", self._openapi)])
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)
@@ -99,19 +82,22 @@ class HttpApp:
 
     async def _openapi(self, _: HttpRequest) -> Response:
         """This document."""
-        return json_response(document([(method, path, handler.__doc__ or "") for method, path, handler in self.routes]))
+        return json_response(
+            document([(method, path, handler.__doc__ or "") for method, path, handler in self._router.routes])
+        )
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
-        headers = _headers(scope["headers"])
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        request = HttpRequest(method, scope["path"], headers, b"", scope["query_string"].decode("latin-1"))
         is_head = scope["method"] == "HEAD"
+        request = HttpRequest(method, scope["path"], {}, b"", scope["query_string"].decode("latin-1"))
+        began = time.perf_counter()
         try:
+            request.headers = headers = headers_of(scope["headers"])
+            self.admission.check(method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
             await _send(self._problem(request, error), send, head=is_head)
             return
-        began = time.perf_counter()
         with carried(acks):  # until the last chunk is sent: a stream reads while it flows
             await _send(await self._answer(request, receive), send, head=is_head)
         if request.path not in UNCOUNTED:
@@ -119,8 +105,8 @@ class HttpApp:
 
     async def _answer(self, request: HttpRequest, receive: Receive) -> Response:
         try:
-            handler = self._find(request)
-            request.body = await _read_body(request.headers, receive)
+            handler = self._router.find(request)
+            request.body = await read_body(request.headers, receive)
             return await handler(request)
         except ParbakeError as error:
             return self._problem(request, error)
@@ -132,65 +118,12 @@ class HttpApp:
         members = self._error_members(request, error) if self._error_members else {}
         return problem(error, **members)
 
-    def _find(self, request: HttpRequest) -> Handler:
-        exact = self._exact.get((request.method, request.path))
-        if exact is not None:
-            return exact
-        segments = request.path.strip("/").split("/")
-        methods = {m for m, p in self._exact if p == request.path}
-        for method, pattern, handler in self._patterns:
-            parameters = _match(pattern, segments)
-            if parameters is None:
-                continue
-            if method == request.method:
-                request.parameters = parameters
-                return handler
-            methods.add(method)
-        if methods:
-            raise MethodNotAllowed(f"{request.path} answers {', '.join(sorted(methods))}", field="method")
-        raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
-
-
-def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(segments):
-        return None
-    parameters: dict[str, str] = {}
-    for expected, found in zip(pattern, segments, strict=True):
-        if expected.startswith("{"):
-            parameters[expected[1:-1]] = found
-        elif expected != found:
-            return None
-    return parameters
-
-
-def _headers(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """By name; what is sent several times is one list (RFC 9110, 5.3)."""
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
-        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    declared = headers.get("content-length", "0")
-    if not (declared.isascii() and declared.isdigit()):
-        raise BadInput("content-length is not a number", field="content-length")
-    if int(declared) > MAX_BODY:
-        raise too_large()
-    body = b""
-    while True:
-        message = await receive()
-        body += cast("bytes", message.get("body", b""))
-        if len(body) > MAX_BODY:
-            raise too_large()
-        if not message.get("more_body"):
-            return body
-
 
 async def _send(response: Response, send: Send, *, head: bool) -> None:
-    headers = [(b"content-type", response.content_type.encode())]
-    headers += [(k.encode(), v.encode()) for k, v in response.headers]
+    own = [(name.encode(), value.encode()) for name, value in response.headers]
+    given = {name for name, _ in own}
+    headers = [(b"content-type", response.content_type.encode()), *own]
+    headers += [pair for pair in _PROTECTION if pair[0] not in given]
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

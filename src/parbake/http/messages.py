@@ -18,6 +18,14 @@ T = TypeVar("T")
 MAX_BODY = 64 * 1024
 AFTER = "parbake-after"
 """The header in which a client sends the tickets of events that were acknowledged to it."""
+PROTECTION = (
+    ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cache-control", "no-store"),
+)
+"""What every answer tells a browser, unless a handler's own header of that name says otherwise."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
@@ -82,7 +90,7 @@ def problem(error: ParbakeError, /, **members: Any) -> Response:
         "field": error.field,
         **members,
     }
-    return Response(msgspec.json.encode(document), error.status, PROBLEM)
+    return Response(msgspec.json.encode(document), error.status, PROBLEM, headers=error.headers)
 
 
 def too_large() -> BodyTooLarge:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import MissingDependency, PortTaken
@@ -37,19 +38,22 @@ def run(application: HttpApp, bound: socket.socket, *, started: Callable[[], Non
 
     Args:
         application: What answers.
-        bound: The socket that :func:`listen` returned.
+        bound: The socket that :func:`listen` returned; the app answers for its address.
         started: Called once the app has started and requests are answered.
 
     Raises:
         ParbakeError: The app could not start, for example because its store cannot be opened.
     """
     uvicorn = _uvicorn()
+    from parbake.http.connection import Connection  # loads uvicorn
+
     application.on_started = started
+    application.admission.allow(_reached_by(bound))
     # What keeps the app from starting is raised below, and need not be logged as well.
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
-        application, log_level="warning", access_log=False, lifespan="on", server_header=False, date_header=False,
-        timeout_graceful_shutdown=5,
+        application, http=Connection, log_level="warning", access_log=False, lifespan="on", server_header=False,
+        date_header=False, timeout_graceful_shutdown=5,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[bound])
@@ -57,6 +61,14 @@ def run(application: HttpApp, bound: socket.socket, *, started: Callable[[], Non
         if application.startup_failure is not None:
             raise application.startup_failure from None
         raise
+
+
+def _reached_by(bound: socket.socket) -> list[str]:
+    """The address of a socket as a host name; none where it takes what comes to any address."""
+    address = ip_address(bound.getsockname()[0])
+    if address.is_unspecified:
+        return []
+    return [str(address) if address.version == 4 else f"[{address}]"]  # noqa: PLR2004 - IPv6 stands in brackets
 
 
 def _uvicorn() -> Any:

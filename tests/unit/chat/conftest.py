@@ -42,7 +42,7 @@ class Desk:
     def __init__(self, folder, http):
         self.folder = folder
         self.http = http
-        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://shop")
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost")
         self.conn = schema.connect(folder / "shop.db")
         self.shop = LiveShop(folder / "shop.db", clock=FakeClock(NOW))
 

@@ -1,6 +1,7 @@
 """Whole turns: what is answered from the bank, from live data, from evidence, or not at all."""
 
 import json
+import re
 
 import msgspec
 import pytest
@@ -277,11 +278,17 @@ async def test_content_may_come_in_parts(desk):
 
 
 async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
-    """The chat page is one HTML document under a policy that allows only itself."""
+    """The chat page runs one script, its own, which is a file: its policy allows none that stands in the page."""
     answer = await desk.client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
-    assert "<html" in answer.text
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert re.findall(r"<(?:script|link|style)[^>]*>", answer.text) == [
+        '<link rel="icon" href="data:,">',
+        '<link rel="stylesheet" href="page.css">',
+        '<script src="page.js" defer>',
+    ]
+    for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
+        assert (await desk.client.get(f"/{name}")).headers["content-type"].startswith(kind)
 
 
 @pytest.mark.parametrize("windows", [[21], [21, 22], [21, 22, 23, 24]])

@@ -8,7 +8,7 @@ import parbake as pb
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.http.chat import PATH, ChatRoutes, error_members
 from retail_assistant.http.complaints import ComplaintRoutes
-from retail_assistant.http.page import page
+from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop import ShopRoutes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.complaints import Rules
@@ -23,4 +23,4 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[tuple[st
     writers: PerThread = app.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
-    return [("GET", "/", page), ("POST", PATH, chat.complete), *shop.table(), *complaints.table()]
+    return [*PAGE, ("POST", PATH, chat.complete), *shop.table(), *complaints.table()]

@@ -1,0 +1,93 @@
+"""Which requests are let in: by the host they name, where a browser says they come from, and their body's type.
+
+A page of any site can send requests to a server on its visitor's machine, and a page whose name is pointed at that
+machine ("DNS rebinding") reads the answers too. Browsers say what is going on in ``Host``, in ``Sec-Fetch-Site``
+(W3C, Fetch Metadata Request Headers) and in ``Origin`` (RFC 6454). Programs send neither of the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from ipaddress import ip_address
+
+from parbake.errors import BadInput
+from parbake.http.refusals import JSON_TYPES, CrossSiteWrite, UnknownHost, UnsupportedType
+
+OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
+"""Probes name whatever address they reach, and learn nothing that a stranger could use."""
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_OWN_SITES = frozenset({"same-origin", "none"})
+"""A page of this server, or somebody who typed the address."""
+
+
+class Admission:
+    """Lets requests in, or says why not."""
+
+    def __init__(self, hosts: Iterable[str] = ()) -> None:
+        """``hosts`` are names that the server answers for besides loopback's; raises :class:`BadInput`."""
+        self._hosts: set[str] = set()
+        self.allow(hosts)
+
+    def allow(self, hosts: Iterable[str]) -> None:
+        """Answer for more names."""
+        if isinstance(hosts, str):
+            raise BadInput(f"hosts={hosts!r}: give a list of names, such as [{hosts!r}]", field="hosts")
+        for host in hosts:
+            name = name_of(host) if isinstance(host, str) else ""
+            if not name or any(c in host for c in "/*@, "):
+                raise BadInput(f"hosts: {host!r} is not a host name, such as 'shop.example'", field="hosts")
+            self._hosts.add(name)
+
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Raise a refusal for a request that is not let in; ``headers`` by their names in lower case."""
+        host = headers.get("host", "")
+        if path not in OPEN_TO_ALL and name_of(host) not in self._hosts and not is_loopback(name_of(host)):
+            raise UnknownHost(
+                f"this server does not answer for the host {host[:100]!r}; if it should, name it in hosts= or "
+                "--allow-host",
+                field="host",
+            )
+        if method not in _READS:
+            _check_site(host, headers)
+            _check_type(headers)
+
+
+def _check_site(host: str, headers: Mapping[str, str]) -> None:
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        is_own = site in _OWN_SITES
+    else:  # an older browser, or one that reached this server without TLS under a name that is not loopback's
+        is_own = origin is None or origin.partition("://")[2].lower() == host.lower()
+    if not is_own:
+        who = "a page of another site" if origin is None else f"a page of {origin[:100]}"
+        raise CrossSiteWrite(f"{who} may not write here; only pages of this server and programs may", field="origin")
+
+
+def _check_type(headers: Mapping[str, str]) -> None:
+    """Refuse what an HTML form can send; a browser asks first before it sends JSON or a ``ce-`` header elsewhere."""
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    found = headers.get("content-type", "")
+    if has_body and "ce-id" not in headers and found.partition(";")[0].strip().lower() not in JSON_TYPES:
+        raise UnsupportedType(
+            f"the body's type is {found[:100] or 'missing'}; send content-type: {JSON_TYPES[0]}", field="content-type"
+        )
+
+
+@lru_cache(256)
+def name_of(host: str) -> str:
+    """The name or address in a ``Host`` header, without its port and brackets."""
+    text = host.strip().lower()
+    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
+    return name.removesuffix(".")
+
+
+@lru_cache(256)
+def is_loopback(name: str) -> bool:
+    """Whether a name can only be this machine's (RFC 6761, 6.3)."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False

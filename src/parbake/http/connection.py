@@ -1,0 +1,141 @@
+"""One client's connection to the server, with limits on what it sends and on how long that takes.
+
+uvicorn bounds neither the headers nor the time that a request takes to arrive, and has no settings for it; this is its
+protocol class with both. It is imported only where uvicorn serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Literal
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from parbake.errors import ParbakeError
+from parbake.http.messages import problem
+from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
+from parbake.http.refusals import TooSlow
+
+HEAD_S = 10.0
+"""Seconds for a request's line and headers, from the connection's beginning or the end of the answer before."""
+BODY_S = 30.0
+"""Seconds for a request's body."""
+LINGER_S = 2.0
+"""Seconds in which what a refused client still sends is thrown away: it would not see the answer otherwise."""
+Phase = Literal["idle", "head", "body"]
+
+
+class Connection(HttpToolsProtocol):
+    """Refuses requests whose headers are too many or too long, and those that do not arrive in time."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """See uvicorn's class; nothing has been read."""
+        super().__init__(*args, **kwargs)
+        self._phase: Phase = "idle"
+        self._timer: asyncio.TimerHandle | None = None
+        self._timed: Phase = "idle"
+        self._head_bytes = 0
+        self._read_since = 0
+        self._is_refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Expect a first request."""
+        super().connection_made(transport)
+        self._expect()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timer."""
+        self._forget_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count and parse; what follows a refusal is thrown away."""
+        self._read_since += len(data)
+        if self._is_refused:
+            if self._read_since > READ_ANYWAY:
+                self.transport.abort()
+            return
+        if self._phase == "head" and self._read_since > 2 * MAX_HEAD:
+            self._refuse(headers_too_large())  # one header without an end is not told of before its end
+            return
+        super().data_received(data)
+        if not self._is_refused and not self.transport.is_closing():
+            self._expect()
+
+    def on_message_begin(self) -> None:
+        """Begin to count."""
+        self._phase, self._head_bytes, self._read_since = "head", 0, 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the request's target with the headers."""
+        self._head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count a header."""
+        self._head_bytes += len(name) + len(value)
+        if self._is_refused or len(self.headers) >= MAX_HEADERS or self._head_bytes > MAX_HEAD:
+            self._refuse(headers_too_large())
+        else:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer, unless the headers were refused."""
+        self._phase = "body"
+        if not self._is_refused:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of the body."""
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is here."""
+        self._phase = "idle"
+        if not self._is_refused:
+            super().on_message_complete()
+
+    def _expect(self) -> None:
+        """Have a timer run for what has to arrive next, if anything has."""
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if self._phase == "idle" and (is_answering or self.timeout_keep_alive_task is not None):
+            self._forget_timer()
+        elif self._timer is None or (self._timed == "body") != (self._phase == "body"):
+            self._forget_timer()
+            self._timed = self._phase
+            self._timer = self.loop.call_later(BODY_S if self._phase == "body" else HEAD_S, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        if self._phase == "idle" or (self._phase == "body" and self.cycle.response_complete):
+            self.transport.close()
+        else:
+            self._refuse(TooSlow(f"the request's {self._phase} did not arrive in time"))
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _refuse(self, error: ParbakeError) -> None:
+        """Answer with a problem document, where no other answer is on its way, and end the connection."""
+        if self._is_refused:
+            return
+        self._is_refused = True
+        self._forget_timer()
+        self._unset_keepalive_if_required()
+        is_answering = self.cycle is not None and not self.cycle.response_complete
+        if is_answering and (self._phase == "head" or self.cycle.response_started):
+            self.transport.close()  # a refusal would be taken for an answer to what came before, or stand within it
+            return
+        response = problem(error)
+        head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n"]
+        length = str(len(response.body)).encode()
+        self.transport.write(b"".join([*head, b"content-length: ", length, b"\r\nconnection: close\r\n\r\n"]))
+        self.transport.write(response.body)
+        self._read_since = 0
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_S, self.transport.close)

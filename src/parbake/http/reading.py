@@ -1,0 +1,73 @@
+"""Reading a request: its headers and its body, within their limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from typing import Any, cast
+
+from parbake.errors import BadInput
+from parbake.http.messages import MAX_BODY, too_large
+from parbake.http.refusals import BodyNotRead, ClientLeft, HeadersTooLarge
+
+MAX_HEAD = 64 * 1024
+"""Bytes of all headers together."""
+MAX_HEADERS = 100
+READ_ANYWAY = 16 * 1024 * 1024
+"""A body up to this is read to its end before it is refused: a client that still sends does not see the answer."""
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+
+
+def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; what is sent several times is one list (RFC 9110, 5.3). Raises :class:`HeadersTooLarge`."""
+    pairs = list(pairs)
+    if len(pairs) > MAX_HEADERS or sum(len(name) + len(value) for name, value in pairs) > MAX_HEAD:
+        raise headers_too_large()
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def headers_too_large() -> HeadersTooLarge:
+    """The error for headers over the limit."""
+    return HeadersTooLarge(
+        f"a request has at most {MAX_HEADERS} headers of {MAX_HEAD // 1024} KiB together", field="headers"
+    )
+
+
+async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        BadInput: The declared length is not a number.
+        BodyTooLarge: It is over the limit.
+        ClientLeft: The client closed the connection before the end.
+    """
+    declared = headers.get("content-length", "0")
+    if not (declared.isascii() and declared.isdigit() and len(declared) < 20):  # noqa: PLR2004 - as many as 2**64 has
+        raise BadInput("content-length is not a number", field="content-length")
+    if int(declared) > READ_ANYWAY or (int(declared) > MAX_BODY and "expect" in headers):
+        raise _not_read()
+    body = b""
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft("the client closed the connection before its request was complete")
+        chunk = cast("bytes", message.get("body", b""))
+        size += len(chunk)
+        if size <= MAX_BODY:
+            body += chunk
+        elif size > READ_ANYWAY:
+            raise _not_read()
+        if not message.get("more_body"):
+            break
+    if max(size, int(declared)) > MAX_BODY:
+        raise too_large()
+    return body
+
+
+def _not_read() -> BodyNotRead:
+    return BodyNotRead(str(too_large()), field="body")

@@ -1,0 +1,204 @@
+"""What a client of the real server may send, and how long it may take."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+from tests.waiting import HANGS_S
+
+SOON_S = 0.4
+SHOP = f"""
+import parbake as pb
+from parbake.http import connection
+
+connection.HEAD_S = connection.BODY_S = connection.LINGER_S = {SOON_S}
+tasks = pb.Registry()
+
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team")
+def upper(word: str) -> str:
+    return word.upper()
+
+
+app = pb.App(tasks)
+"""
+ASKED = b'{"key": "a"}'
+HEAD = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+REQUEST = HEAD + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED
+
+
+class Server:
+    """A served app."""
+
+    def __init__(self, folder):
+        """Start it and wait until it answers."""
+        (folder / "limited_shop.py").write_text(SHOP)
+        command = [sys.executable, "-m", "parbake", "serve", "limited_shop:app", "--port", "0"]
+        self.process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env={**os.environ})
+        self.said = self.process.stderr.readline()
+        self.port = int(self.said.rpartition(":")[2])
+
+    @contextlib.contextmanager
+    def connected(self):
+        """A bare connection."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=HANGS_S) as connection:
+            yield connection
+
+    def is_alive(self):
+        """Whether it answers, and in how many seconds."""
+        began = time.perf_counter()
+        assert httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=HANGS_S).status_code == 200
+        return time.perf_counter() - began
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """A server with short times."""
+    made = Server(tmp_path_factory.mktemp("limits"))
+    yield made
+    made.process.terminate()
+    made.process.wait(HANGS_S)
+    made.process.stderr.close()
+
+
+def all_of(connection):
+    """Return what comes until the server closes."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def until(connection, marker):
+    """Return what comes up to some bytes and the rest of their part."""
+    found = b""
+    while marker not in found:
+        part = connection.recv(65536)
+        assert part, found
+        found += part
+    return found
+
+
+def status_of(answer):
+    """Return an answer's status and its problem's field."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)["field"] if body else None
+
+
+def test_requests_come_one_after_the_other_or_together(server):
+    """A connection is kept and takes several requests, also such as are sent before the first is answered."""
+    with server.connected() as connection:
+        connection.sendall(REQUEST)
+        until(connection, b'"value":"A"')
+        connection.sendall(REQUEST + REQUEST + HEAD + b"connection: close\r\ncontent-length: 2\r\n\r\n{}")
+        answers = all_of(connection)
+    assert answers.count(b'"value":"A"') == 2
+    assert answers.count(b"HTTP/1.1 422") == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [b"x-same: y\r\n" * 200_000, b"x-long: " + b"y" * 1_700_000, b"x-%d: y\r\n" * 101 % tuple(range(101))],
+    ids=["a flood of equal ones", "one without end", "one too many"],
+)
+def test_a_flood_of_headers_is_refused_and_holds_nobody_up(server, headers):
+    """The client is told, though it still sends, and the others do not notice."""
+    with server.connected() as connection:
+        connection.sendall(HEAD + headers)
+        assert server.is_alive() < 0.5
+        connection.sendall(b"\r\n")
+        assert status_of(all_of(connection)) == (431, "headers")
+
+
+def test_headers_within_their_limit_are_read(server):
+    """As many as allowed, in two parts that are split within a name."""
+    with server.connected() as connection:
+        sent = (
+            HEAD + b"x-%d: y\r\n" * 90 % tuple(range(90)) + b"connection: close\r\ncontent-length: 12\r\n\r\n" + ASKED
+        )
+        connection.sendall(sent[:150])
+        connection.sendall(sent[150:])
+        assert b'"value":"A"' in all_of(connection)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [(b"", None), (b"\r\n", None), (HEAD, 408), (HEAD + b"content-length: 12\r\n\r\n{", 408), (REQUEST, None)],
+    ids=["nothing", "an empty line", "half a head", "half a body", "a whole request, and no more"],
+)
+def test_what_does_not_arrive_in_time_ends_the_connection(server, sent, status):
+    """Whoever stops in the middle is told; whoever says nothing more is let go."""
+    with server.connected() as connection:
+        connection.sendall(sent)
+        answer = all_of(connection)
+    if sent == REQUEST:
+        assert b'"value":"A"' in answer
+    else:
+        assert status_of(answer)[0] == status if status else answer == b""
+
+
+def test_a_head_that_drips_is_not_waited_for(server):
+    """Each byte does not buy its client more time."""
+    with server.connected() as connection:
+        began = time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            for byte in HEAD * 20:
+                connection.sendall(bytes([byte]))
+                connection.settimeout(0.02)
+                with contextlib.suppress(TimeoutError):
+                    if not connection.recv(65536):
+                        break
+        assert time.monotonic() - began < 10 * SOON_S
+
+
+def test_many_half_open_connections_are_let_go(server):
+    """A thousand clients that never finish their first line hold nothing for longer than the time they have."""
+    with contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(server.connected()) for _ in range(300)]
+        for connection in waiting:
+            connection.sendall(b"POST /v1/se")
+        assert {status_of(all_of(connection))[0] for connection in waiting} == {408}
+    assert server.is_alive() < 0.5
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_over_the_limit_is_read_before_it_is_refused(server, is_chunked):
+    """A client that sends it all without looking sees the answer, and may go on with the same connection."""
+    with server.connected() as connection:
+        body = b"x" * (1 << 20)
+        if is_chunked:
+            connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n")
+        else:
+            connection.sendall(HEAD + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert until(connection, b'"field":"body"}').startswith(b"HTTP/1.1 413 ")
+        connection.sendall(REQUEST)
+        assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_flood_behind_a_request_that_is_being_answered_ends_the_connection(server):
+    """A refusal would be taken for the answer to the request before it."""
+    with server.connected() as connection:
+        connection.sendall(REQUEST + HEAD + b"x: y\r\n" * 101 + b"\r\n")
+        answer = all_of(connection)
+    assert b"431" not in answer
+
+
+def test_a_client_that_waits_to_be_told_sends_no_body_that_is_too_large(server):
+    """``Expect: 100-continue`` is answered by the refusal."""
+    with server.connected() as connection:
+        connection.sendall(HEAD + b"content-length: 999999\r\nexpect: 100-continue\r\n\r\n")
+        assert status_of(all_of(connection)) == (413, "body")
+
+
+def test_a_head_that_breaks_off_leaves_no_trace(server):
+    """Clients that end within a head or a body are forgotten."""
+    for part in (HEAD, HEAD + b"content-length: 12\r\n\r\n{"):
+        with server.connected() as connection:
+            connection.sendall(part)
+    assert server.is_alive() < 0.5

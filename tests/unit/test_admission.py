@@ -1,0 +1,241 @@
+"""Which requests are let in: by host, by where a browser says they come from, and by their body's type."""
+
+import httpx
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY
+
+JSON = {"content-type": "application/json"}
+EVENT = b'{"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}'
+
+
+@pytest.fixture
+async def http(world):
+    """Return an HTTP app with one task, which also answers for the host ``shop.example``."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    app = world.app(tasks)
+    world.put("a", "one")
+    await app.drain()
+    yield pb.HttpApp(app, hosts=["shop.example"])
+    await app.close()
+
+
+async def ask(http, method, path, *, body=b"", **headers):
+    """Send a request with just these headers; names have ``_`` for ``-``."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
+        return await client.request(method, path, content=body, headers=sent)
+
+
+async def touched(http):
+    """Whether any event was written."""
+    return (await http.app.engine.store.stamp())[0].sequence > 1
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:8000", 200),
+        ("shop.localhost", 200),
+        ("127.0.0.1:9", 200),
+        ("127.8.8.8", 200),
+        ("[::1]:8000", 200),
+        ("shop.example", 200),
+        ("Shop.Example.:443", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("evil.example:127.0.0.1", 421),
+        ("[::2]", 421),
+        ("10.0.0.1", 421),
+        ("shop.example, evil.example", 421),
+        ("", 421),
+    ],
+)
+async def test_only_the_servers_own_names_are_answered(http, host, status):
+    """A page whose name is pointed at this machine names itself in ``Host``, and is told nothing."""
+    answer = await ask(http, "GET", "/v1/tasks", host=host)
+    assert answer.status_code == status
+    if status != 200:
+        assert answer.json()["field"] == "host"
+        assert "--allow-host" in answer.json()["detail"]
+
+
+async def test_probes_may_name_any_host(http):
+    """What looks after servers reaches them by address."""
+    assert (await ask(http, "GET", "/healthz", host="10.0.0.1")).status_code == 200
+    assert (await ask(http, "GET", "/readyz", host="pod-7")).json()["status"] == "ready"
+
+
+@pytest.mark.parametrize("hosts", ["shop.example", ["*"], [""], ["http://shop.example"], [7], ["a b"]])
+def test_hosts_are_a_list_of_names(world, hosts):
+    """A word instead of a list, a pattern, an address with its scheme and a number are refused."""
+    with pytest.raises(pb.BadInput) as caught:
+        pb.HttpApp(world.app(pb.Registry()), hosts=hosts)
+    assert caught.value.field == "hosts"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec_fetch_site": "cross-site"},
+        {"sec_fetch_site": "same-site"},
+        {"sec_fetch_site": "cross-site", "origin": "http://localhost"},
+        {"origin": "http://evil.example"},
+        {"origin": "http://localhost:8001"},
+        {"origin": "null"},
+        {"origin": ""},
+    ],
+)
+async def test_a_page_of_another_site_writes_nothing(http, headers):
+    """Whatever the browser tells of, in the new header or in the old one, the event is refused and not written."""
+    answer = await ask(http, "POST", "/v1/events", body=EVENT, **headers, **JSON)
+    assert (answer.status_code, answer.json()["field"]) == (403, "origin")
+    assert not await touched(http)
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}, {"origin": "http://localhost"}]
+)
+async def test_pages_of_the_server_and_programs_write(http, headers):
+    """A browser that speaks for the server's own page is let in, and so is what sends no such header."""
+    answer = await ask(http, "POST", "/v1/events", body=EVENT, **headers, **JSON)
+    assert answer.status_code == 202
+
+
+async def test_a_page_of_another_site_may_look_at_what_is_public(http):
+    """A link from elsewhere is followed; what it shows is not shared with the page that links."""
+    answer = await ask(http, "GET", "/v1/tasks", sec_fetch_site="cross-site")
+    assert answer.status_code == 200
+    assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json"]
+)
+async def test_a_body_says_that_it_is_json(http, kind):
+    """What an HTML form can send is refused, with the types that would do."""
+    answer = await ask(http, "POST", "/v1/events", body=EVENT, content_type=kind)
+    assert (answer.status_code, answer.json()["field"]) == (415, "content-type")
+    assert "application/json" in answer.headers["accept"]
+    assert not await touched(http)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("application/json", {}),
+        ("Application/JSON; charset=utf-8", {}),
+        ("application/cloudevents+json", {}),
+        ("text/plain", {"ce_id": "1", "ce_source": "s", "ce_type": "fact.changed", "ce_subject": "fact/a"}),
+    ],
+)
+async def test_json_and_cloudevents_are_let_in(http, kind, more):
+    """Binary mode carries its event in headers that no form can send, so its body may be of any type."""
+    answer = await ask(http, "POST", "/v1/events", body=EVENT, content_type=kind, **more)
+    assert answer.status_code == 202
+
+
+async def test_a_method_that_is_not_there_names_those_that_are(http):
+    """``Allow`` stands in the answer (RFC 9110, 15.5.6)."""
+    assert (await ask(http, "DELETE", "/v1/events")).headers["allow"] == "POST"
+    assert (await ask(http, "PUT", "/v1/tasks")).headers["allow"] == "GET, HEAD"
+
+
+async def test_every_answer_protects_who_reads_it(http):
+    """Answers and refusals run nothing, are guessed at by nobody, stand in no frame, and are kept in no cache."""
+    for answer in (await ask(http, "GET", "/v1/tasks"), await ask(http, "GET", "/nothing")):
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cache-control"] == "no-store"
+
+
+async def call(http, *, headers, messages=({"type": "http.request", "body": b""},), path="/v1/serve/fact"):
+    """Send a request as a server would that has no limits of its own; returns the answer's start and problem."""
+    sent, left = [], list(messages)
+
+    async def receive():
+        return left.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    await http(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), b"".join(m.get("body", b"") for m in sent[1:]), left
+
+
+HOST = (b"host", b"localhost")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [[HOST] + [(b"x", b"y")] * MAX_HEADERS, [HOST, (b"x", b"y" * MAX_HEAD)], [HOST] + [(b"x", b"y" * 700)] * 99],
+    ids=["too many", "one too long", "too long together"],
+)
+async def test_headers_have_a_limit_under_any_server(http, headers):
+    """They are refused before anything is joined or looked up."""
+    status, _, body, _ = await call(http, headers=headers)
+    assert status == 431
+    assert b'"field":"headers"' in body
+
+
+async def test_as_many_headers_as_allowed_are_read(http):
+    """The hundredth is no offence."""
+    status, *_ = await call(http, headers=[HOST] + [(b"x", b"y")] * (MAX_HEADERS - 1))
+    assert status == 422
+
+
+def parts(size, *, whole):
+    """Body messages of a megabyte or less, the last of which says so if the body is whole."""
+    step = 1 << 20
+    sizes = [min(step, size - at) for at in range(0, size, step)]
+    last = len(sizes) - 1
+    return [
+        {"type": "http.request", "body": bytes(n), "more_body": at < last or not whole} for at, n in enumerate(sizes)
+    ]
+
+
+async def test_a_body_that_is_too_large_is_read_to_its_end_before_it_is_refused(http):
+    """A client that still sends when the connection ends does not see why."""
+    status, headers, _, left = await call(
+        http, headers=[HOST, (b"content-type", b"application/json")], messages=parts(3 << 20, whole=True)
+    )
+    assert (status, left) == (413, [])
+    assert b"connection" not in headers
+
+
+async def test_a_body_without_end_is_refused_and_its_connection_ends(http):
+    """So much, and no more, is thrown away; a client that tells a larger size, or waits to be told, is told at once."""
+    kind = (b"content-type", b"application/json")
+    endless = parts(READ_ANYWAY + (2 << 20), whole=False)
+    status, headers, _, left = await call(http, headers=[HOST, kind], messages=endless)
+    assert (status, headers[b"connection"], len(left)) == (413, b"close", 1)
+    for more in ([(b"content-length", b"99999999")], [(b"content-length", b"99999"), (b"expect", b"100-continue")]):
+        status, headers, _, left = await call(http, headers=[HOST, kind, *more], messages=endless)
+        assert (status, headers[b"connection"], len(left)) == (413, b"close", len(endless))
+
+
+async def test_a_request_that_breaks_off_is_not_answered_as_if_it_were_whole(http):
+    """Half a body can be valid JSON of another meaning."""
+    half = [{"type": "http.request", "body": b'{"key": "a"}', "more_body": True}, {"type": "http.disconnect"}]
+    status, _, body, _ = await call(http, headers=[HOST, (b"content-type", b"application/json")], messages=half)
+    assert status == 499
+    assert b"one" not in body
+
+
+@pytest.mark.parametrize("length", [b"-1", b"1e3", b"9" * 5000, "²".encode("latin-1")])
+async def test_a_length_that_is_not_one_is_refused(http, length):
+    """Also a number of five thousand digits, which Python would refuse to read with an error of its own."""
+    kind = (b"content-type", b"application/json")
+    status, _, body, _ = await call(http, headers=[HOST, kind, (b"content-length", length)])
+    assert status == 422
+    assert b'"field":"content-length"' in body
