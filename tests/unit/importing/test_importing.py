@@ -131,7 +131,7 @@ REFUSED = [
     ("asin that is no tag", "products", PRODUCT | {"asin": "B 1"}, "white space"),
     ("unknown column", "products", PRODUCT | {"asin": "B", "colour": "red"}, "unknown field `colour`"),
     ("row that is no object", "products", ["B", "B", 1], "unknown field"),
-    ("facts that are not JSON", "policies", POLICY | {"facts": "{window"}, "facts is not JSON"),
+    ("facts that are not JSON", "policies", POLICY | {"facts": "{window"}, "facts cannot be read: "),
     ("facts that are a list", "policies", POLICY | {"facts": "[1]"}, "Expected `object`, got `array`"),
     ("fact that is missing", "policies", POLICY | {"facts": {}}, "{window_days} is not a fact"),
     ("policy without id", "policies", POLICY | {"id": ""}, "id: send 1 to 64 letters"),
@@ -168,6 +168,10 @@ REFUSED = [
     ),
     ("promotion without times", "promotions", {"id": "p", "title": "t", "percent": 9}, "missing required field"),
     ("blank query", "queries", {"text": " "}, "text must not be empty"),
+    ("price of 400 digits", "products", PRODUCT | {"asin": "B", "price": 10**400}, "out of range - at `$.price`"),
+    ("time of 400 digits", "queries", {"text": "t", "ts": 10**400}, "out of range - at `$.ts`"),
+    ("rating of 400 digits", "reviews", {"shopper": "s", "asin": "A1", "rating": 10**400, "body": "b"}, "not 1 to 5"),
+    ("facts that are nested too deeply", "policies", POLICY | {"facts": '{"a":' * 50_000}, "nested too deeply"),
 ]
 
 
@@ -210,7 +214,16 @@ def test_only_the_first_refusals_are_quoted_but_all_are_counted(tmp_path):
         ("products.json", b"{}", "must hold a list"),
         ("products.jsonl", b'{"asin": \n', "cannot be read"),
         ("products.parquet", b"no parquet at all", "is not Parquet"),
+        ("products.json", b"[" * 200_000, "nested too deeply"),
+        (
+            "products.jsonl",
+            b'{"asin": "A1", "title": "t", "price": 1}\n{"x": ' + b"[" * 200_000,
+            "line 2.*nested too deeply",
+        ),
+        ("products.jsonl", b'{"price": ' + b"9" * 5000 + b"}", "line 1.*too many digits"),
+        ("products.json", b'[{"price": ' + b"9" * 5000 + b"}]", "too many digits"),
     ],
+    ids=lambda value: value[:40] if isinstance(value, bytes) else value,
 )
 def test_an_unreadable_file_is_named_and_nothing_is_written(name, content, says, tmp_path):
     """A file that cannot be read ends the import with its name, and no shop file is left."""
@@ -219,6 +232,8 @@ def test_an_unreadable_file_is_named_and_nothing_is_written(name, content, says,
     with pytest.raises(pb.BadInput, match=says) as caught:
         load.load(load.tables_of(tmp_path), target)
     assert caught.value.field == name
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 200
     assert list(target.parent.iterdir()) == []
 
 
@@ -355,9 +370,10 @@ def test_the_tau_data_set_becomes_a_shop(tmp_path):
     assert report.off["trending"] == "purchases have no timestamps"
 
 
-def test_a_broken_tau_file_is_refused(tmp_path):
-    """A file that is not JSON names the folder."""
+@pytest.mark.parametrize("content", ["{", "[" * 200_000, '{"a": ' + "9" * 5000 + "}"], ids=["cut", "deep", "long"])
+def test_a_broken_tau_file_is_refused(content, tmp_path):
+    """A file that is not JSON, or more of it than can be read, is named."""
     tau_folder(tmp_path)
-    (tmp_path / "orders.json").write_text("{")
-    with pytest.raises(pb.BadInput, match="cannot be read"):
+    (tmp_path / "orders.json").write_text(content)
+    with pytest.raises(pb.BadInput, match=r"orders\.json cannot be read"):
         tau.tables_of(tmp_path)

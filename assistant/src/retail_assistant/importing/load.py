@@ -284,6 +284,6 @@ def _decoded(row: read.Row) -> read.Row:
     if not isinstance(facts, str):
         return row
     try:
-        return {**row, "facts": json.loads(facts)}
-    except json.JSONDecodeError as error:
-        raise ValueError(f"facts is not JSON: {error}") from error
+        return {**row, "facts": read.parsed(facts, "facts")}
+    except pb.BadInput as error:
+        raise ValueError(str(error)) from error

@@ -23,11 +23,24 @@ def find(folder: Path, table: str) -> Path | None:
     return found[0] if found else None
 
 
+def parsed(text: str, what: str) -> Any:
+    """JSON from somebody else; ``what`` says whose. Raises :class:`parbake.BadInput` in one line."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        why = "it is nested too deeply"
+    except json.JSONDecodeError as error:
+        why = str(error)
+    except ValueError:  # Python's own bound, whose message is about Python
+        why = "a number has too many digits"
+    raise pb.BadInput(f"{what} cannot be read: {why}", field=what.partition(",")[0])
+
+
 def rows(path: Path) -> Iterator[Row]:
     """The rows of a file as dictionaries; empty CSV cells are left out. Raises :class:`parbake.BadInput`."""
     try:
         yield from _READERS[path.suffix](path)
-    except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, OSError) as error:
+    except (UnicodeDecodeError, csv.Error, OSError) as error:
         raise pb.BadInput(f"{path.name} cannot be read: {error}", field=path.name) from error
 
 
@@ -38,7 +51,7 @@ def _csv(path: Path) -> Iterator[Row]:
 
 
 def _json(path: Path) -> Iterator[Row]:
-    loaded = json.loads(path.read_text(encoding="utf-8"))
+    loaded = parsed(path.read_text(encoding="utf-8"), path.name)
     if not isinstance(loaded, list):
         raise pb.BadInput(f"{path.name} must hold a list of objects", field=path.name)
     yield from map(_object, loaded)
@@ -46,9 +59,9 @@ def _json(path: Path) -> Iterator[Row]:
 
 def _json_lines(path: Path) -> Iterator[Row]:
     with path.open(encoding="utf-8") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             if line.strip():
-                yield _object(json.loads(line))
+                yield _object(parsed(line, f"{path.name}, line {number},"))
 
 
 def _object(row: Any) -> Row:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from retail_assistant.importing import read
 from retail_assistant.importing.load import Rows
 
 FILES = ("products.json", "orders.json", "users.json", "wiki.md")
@@ -22,14 +22,13 @@ def is_tau(folder: Path) -> bool:
 def tables_of(folder: Path) -> Rows:
     """Products, shoppers, purchases (without timestamps: the orders carry none) and the policy."""
     try:
-        products = json.loads((folder / "products.json").read_text())
-        orders = json.loads((folder / "orders.json").read_text())
-        users = json.loads((folder / "users.json").read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        texts = {name: (folder / name).read_text(encoding="utf-8") for name in FILES}
+    except (OSError, UnicodeDecodeError) as error:
         raise pb.BadInput(f"{folder} cannot be read: {error}", field="from") from error
+    products, orders, users = (read.parsed(texts[name], name) for name in FILES[:3])
     return {
         "products": _items(products),
-        "policies": [_policy((folder / "wiki.md").read_text())],
+        "policies": [_policy(texts["wiki.md"])],
         "shoppers": ({"id": user} for user in users),
         "purchases": _purchases(orders),
     }
