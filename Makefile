@@ -23,10 +23,11 @@ setup:  ## make .venv match the lock files, with what tests and checks need
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv dev
 
-demo:  ## serve the shopping assistant (PORT=8000, LLM= extractive, llama or openai)
+demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LLM= extractive, llama or openai)
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
-	@env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
+	@export PARBAKE_TOKEN="$${DEMO_TOKEN:-$$PARBAKE_TOKEN}"; \
+		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)
 	@$(TEST_ENV) $(RUN) pytest -n 2 --dist loadgroup $(ARGS)

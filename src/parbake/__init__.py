@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from parbake.generators.llama import LlamaGenerator
     from parbake.generators.openai import OpenAIGenerator
     from parbake.http.asgi import HttpApp
-    from parbake.http.messages import HttpRequest, Response, json_response, problem
+    from parbake.http.messages import HttpRequest, Response, Route, json_response, problem
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
     from parbake.lanes.throttle import Throttle
@@ -107,6 +107,7 @@ _LAZY = {
     "Prices": "parbake.planner.breakeven:Prices",
     "PostgresqlSource": "parbake.sources.postgresql:PostgresqlSource",
     "Response": "parbake.http.messages:Response",
+    "Route": "parbake.http.messages:Route",
     "LocalExecutor": "parbake.executors.local:LocalExecutor",
     "RayExecutor": "parbake.executors.ray:RayExecutor",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
@@ -133,6 +134,11 @@ def __getattr__(name: str) -> Any:
     return found
 
 
+def __dir__() -> list[str]:
+    """The public names, also those that nobody has used yet: notebooks and shells offer them."""
+    return sorted({*globals(), *__all__})
+
+
 __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
     "Cause", "Clock", "CloudEvent", "Codec", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError",
@@ -141,7 +147,7 @@ __all__ = [
     "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
     "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices",
     "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Reason", "Recompute", "Refine", "Refuse",
-    "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError", "RunInProgress",
+    "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError", "Route", "RunInProgress",
     "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
     "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
     "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response", "listen", "planned",

@@ -168,7 +168,8 @@ class Engine:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
         plan = self.plans.get(task.name)
         if plan is None or plan.task is not task:
-            raise UnknownTask(f"{task.name} is not among this app's tasks", field="task")
+            why = "is not among this app's tasks" if plan is None else "is not the one that this app was opened with"
+            raise UnknownTask(f"{task.name} {why}; make the app after its tasks", field="task")
         return plan
 
     async def _heat(self, ref: str) -> Mapping[bytes, int]:

@@ -87,9 +87,16 @@ def Model(task: ModelTask[V]) -> V:
 class Registry:
     """A set of declared tasks. Several can be merged into one app."""
 
-    def __init__(self, *, codecs: Sequence[Codec] = ()) -> None:
-        """Start empty. ``codecs`` store values of types that neither msgspec nor a built-in codec knows."""
+    def __init__(self, *, codecs: Sequence[Codec] = (), replace: bool = False) -> None:
+        """Start empty.
+
+        Args:
+            codecs: They store values of types that neither msgspec nor a built-in codec knows.
+            replace: A task that is declared again takes the place of the one before, as in a notebook whose cell is run
+                twice. Otherwise that is an error. What reads it, and the app, have to be made again, too.
+        """
         self._tasks: dict[str, Task] = {}
+        self._replace = replace
         self.codecs = _checked(codecs)
 
     def __iter__(self) -> Iterator[Task]:
@@ -115,13 +122,14 @@ class Registry:
         return merged
 
     def check_complete(self) -> None:
-        """Raise :class:`DeclarationError` when a task reads one that is declared elsewhere and was not merged in."""
+        """Raise :class:`DeclarationError` when a task reads one that is not here."""
         for task in self:
             for reached in _reached(task):
                 if self._tasks.get(reached.name) is not reached:
-                    raise DeclarationError(
-                        f"{task.name} reads {reached.name}, which is in another registry: merge it", field=reached.name
-                    )
+                    why = "is in another registry: merge it"
+                    if self._replace and reached.name in self._tasks:
+                        why = f"was declared again since: declare {task.name} again, too"
+                    raise DeclarationError(f"{task.name} reads {reached.name}, which {why}", field=reached.name)
 
     def artifact(
         self,
@@ -271,11 +279,16 @@ class Registry:
         return typing.cast("_LiveDecorator", declare)
 
     def _add(self, task: Task) -> Task:
-        if task.name in self._tasks:
-            raise DeclarationError(f"a task named {task.name!r} is already declared", field="name")
+        if task.name in self._tasks and not self._replace:
+            raise DeclarationError(
+                f"a task named {task.name!r} is already declared; give it another name, or let the last "
+                "declaration hold, as in a notebook: pb.Registry(replace=True)",
+                field="name",
+            )
         _check_edges(task)
         if isinstance(task, Stored):
             _check_lane(task)
+        self._tasks.pop(task.name, None)  # what is declared again comes last, too
         self._tasks[task.name] = task
         return task
 

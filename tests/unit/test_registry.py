@@ -286,3 +286,48 @@ def test_the_table_says_mode_lanes_and_what_could_be_precomputed(tasks):
     )
     assert "could be precomputed" in rows["clock"].note
     assert legal_lanes(used) == ("batch", "event", "realtime")
+
+
+async def test_a_cell_that_is_run_again_replaces_its_task():
+    """In a notebook's registry the last declaration holds; what was made with the one before says so."""
+    tasks = pb.Registry(replace=True)
+
+    def declare(text):
+        @tasks.artifact(**contract(invalidated_by=[]))
+        def word(key: str) -> str:
+            return text
+
+        return word
+
+    def reader(word):
+        @tasks.artifact(**contract(invalidated_by=[]))
+        def page(key: str, *, words: pb.Reader[str, str] = pb.Input(word)) -> str:
+            return words.read(key).unwrap()
+
+        return page
+
+    first = declare("old")
+    page = reader(first)
+    app = pb.App(tasks)
+    assert (await app.serve(page, "a")).value == "old"
+    second = declare("new")
+    with pytest.raises(pb.UnknownTask, match="word is not the one that this app was opened with; make the app after"):
+        await app.serve(second, "a")
+    with pytest.raises(pb.DeclarationError, match="page reads word, which was declared again since: declare page ag"):
+        await pb.App(tasks).serve(second, "a")
+    again = reader(second)
+    assert (await pb.App(tasks).serve(again, "a")).value == "new"
+    assert [task.name for task in tasks] == ["word", "page"]
+
+
+def test_a_task_that_is_declared_twice_is_an_error_that_says_what_notebooks_do(tasks):
+    """Two tasks of one name would share a place in the store."""
+    artifact(tasks)
+    with pytest.raises(pb.DeclarationError, match=r"already declared.*Registry\(replace=True\)"):
+        artifact(tasks)
+
+
+def test_the_names_of_the_package_are_offered():
+    """``dir`` lists what is imported on first use, too, as shells and notebooks ask for it."""
+    assert {"App", "HttpApp", "SqliteSource", "semantic"} <= set(dir(pb))
+    assert all(hasattr(pb, name) for name in dir(pb))

@@ -228,8 +228,9 @@ async def test_over_http(shop):
     """``GET /v1/triggers`` shows the same; ``POST /v1/feedback`` complains and refuses what is computed anyway."""
     import httpx
 
-    transport = httpx.ASGITransport(pb.HttpApp(shop))
-    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+    transport = httpx.ASGITransport(pb.HttpApp(shop, token="a-token-of-operators"))
+    sent = {"authorization": "Bearer a-token-of-operators"}
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=sent) as client:
         told = await client.post("/v1/feedback", json={"task": "liked", "reason": "old", "age_s": 60})
         assert told.status_code == 202, told.text
         assert (told.json()["task"], told.json()["proposed_sla_s"]) == ("liked", 30.0)

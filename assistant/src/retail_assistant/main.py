@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         default=[],
         help="a name that browsers reach the demo by, besides the address bound and loopback's; repeat for more",
     )
+    demo.add_argument("--insecure", action="store_true", help="serve other machines although PARBAKE_TOKEN is not set")
     load = commands.add_parser(
         "import",
         epilog="Example: retail-assistant import --from exports --currency $",
@@ -59,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         settings = from_environment()
         if options.command == "demo":
-            run_demo(settings, options.host, options.port, options.allow_host)
+            run_demo(settings, options.host, options.port, options.allow_host, insecure=options.insecure)
         elif options.command == "import":
             import_shop(settings, options.folder, options.currency)
         else:
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(128 + signal.SIGINT)
 
 
-def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()) -> None:
+def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = (), *, insecure: bool = False) -> None:
     """Serve with a worker beside; the port is taken before anything slow starts."""
     from retail_assistant.compose import check, http_app
 
@@ -87,11 +88,13 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
             while not (await app.ready()).is_ready:  # noqa: ASYNC110  # it is asked, it tells nobody
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
+            if not served.operators.are_known:
+                print("every program on this machine may change the shop; PARBAKE_TOKEN keeps them out", flush=True)
 
         served = http_app(settings, worker="required", beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
-            pb.run_http(served, bound)
+            pb.run_http(served, bound, insecure=insecure)
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:

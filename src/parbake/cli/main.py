@@ -92,15 +92,18 @@ def serve(
         list[str] | None,
         typer.Option(help="a name that clients reach the server by, besides the address bound and loopback's; repeat"),
     ] = None,
+    insecure: Annotated[  # noqa: FBT002 - the signature that typer calls
+        bool, typer.Option("--insecure", help="serve other machines although no operator token is set")
+    ] = False,
 ) -> None:
-    """Serve an app over HTTP until told to end."""
+    """Serve an app over HTTP until told to end; PARBAKE_TOKEN is the token that operators send."""
     check_installed()
     with ending.handling_signals():
         bound = listen(host, port)
         application = load(app)
         application.admission.allow(allow_host or [])
         address = f"http://{host}:{bound.getsockname()[1]}"
-        run(application, bound, started=lambda: typer.echo(f"serving {app} at {address}", err=True))
+        run(application, bound, started=lambda: typer.echo(f"serving {app} at {address}", err=True), insecure=insecure)
 
 
 @cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.admission import Admission
-from parbake.http.messages import AFTER, PROTECTION, HttpRequest, Response, Route, json_response, problem
+from parbake.http.messages import AFTER, PROTECTION, Handler, HttpRequest, Response, Route, json_response, problem
 from parbake.http.openapi import document
+from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import InternalError
 from parbake.http.routing import Router
@@ -35,22 +37,26 @@ class HttpApp:
     def __init__(
         self,
         app: App,
-        extra: Iterable[Route] = (),
+        extra: Iterable[Route | tuple[str, str, Handler]] = (),
         *,
         error_members: ErrorMembers | None = None,
         beside: Sequence[Callable[[], Awaitable[None]]] = (),
         warm: Sequence[Callable[[], Awaitable[None]]] = (),
         hosts: Sequence[str] = (),
+        token: str | None = None,
     ) -> None:
-        """``extra`` routes are (method, path, handler); a path may hold ``{name}`` segments.
+        """``extra`` are routes, or (method, path, handler); a path may hold ``{name}`` segments.
 
         ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does;
         ``warm`` is called at the start, and the server is ready after it. ``hosts`` are the names that clients reach
-        the server by, besides those of loopback; a request for another host is refused.
+        the server by, besides those of loopback; a request for another host is refused. ``token`` is the operator
+        token: by default that of ``PARBAKE_TOKEN`` or of the file ``PARBAKE_TOKEN_FILE``.
         """
         self.app = app
         self.admission = Admission(hosts)
-        self._router = Router([*routes.for_app(app), *extra, ("GET", "/v1/openapi.json", self._openapi)])
+        self.operators = Operators(token_of_environment() if token is None else token)
+        own = [*routes.for_app(app), Route("GET", "/v1/openapi.json", self._openapi)]
+        self._router = Router([*own, *(Route(*route) for route in extra)])
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)
@@ -67,8 +73,7 @@ class HttpApp:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
-            async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
+            async with self.lifespan():
                 await send({"type": "lifespan.startup.complete"})
                 if self.on_started is not None:
                     self.on_started()
@@ -77,19 +82,34 @@ class HttpApp:
             self.startup_failure = error
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
-        await self.app.close()
         await send({"type": "lifespan.shutdown.complete"})
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: object = None) -> AsyncIterator[None]:
+        """Keep the app open and its sources polled inside; close it at the end.
+
+        A server does it by itself. An application that mounts this one does it in its own lifespan, since servers tell
+        only the outermost: ``FastAPI(lifespan=served.lifespan)``.
+
+        Raises:
+            ParbakeError: The app cannot be opened, for example because its store cannot be used.
+        """
+        await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
+        async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
+            yield
+        await self.app.close()
 
     async def _openapi(self, _: HttpRequest) -> Response:
         """This document."""
-        return json_response(
-            document([(method, path, handler.__doc__ or "") for method, path, handler in self._router.routes])
-        )
+        return json_response(document(self._router.routes))
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         is_head = scope["method"] == "HEAD"
-        request = HttpRequest(method, scope["path"], {}, b"", scope["query_string"].decode("latin-1"))
+        path = scope["path"]
+        if root := scope.get("root_path", ""):  # mounted in another application, under a path that is not ours
+            path = path.removeprefix(root) or "/"
+        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"))
         began = time.perf_counter()
         try:
             request.headers = headers = headers_of(scope["headers"])
@@ -105,9 +125,11 @@ class HttpApp:
 
     async def _answer(self, request: HttpRequest, receive: Receive) -> Response:
         try:
-            handler = self._router.find(request)
+            route = self._router.find(request)
+            if route.access != "anybody":
+                self.operators.check(request.headers, always=route.access == "known operators")
             request.body = await read_body(request.headers, receive)
-            return await handler(request)
+            return await route.handler(request)
         except ParbakeError as error:
             return self._problem(request, error)
         except Exception:  # noqa: BLE001 - a request that fails must not end the server

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -70,8 +70,17 @@ class Response:
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]
-Route = tuple[str, str, Handler]
-"""A method, a path that may hold ``{name}`` segments, and what answers."""
+Access = Literal["anybody", "operators", "known operators"]
+"""``operators`` is everybody while no operator token is set; ``known operators`` is then nobody."""
+
+
+class Route(NamedTuple):
+    """A method, a path that may hold ``{name}`` segments, what answers, and for whom."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access = "anybody"
 
 
 def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:

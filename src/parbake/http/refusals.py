@@ -28,6 +28,14 @@ class CrossSiteWrite(RequestError):
     title = "Cross-site write"
 
 
+class NotAuthorized(RequestError):
+    """What was asked for is for operators, and the request does not show that it is one's (RFC 6750, 3)."""
+
+    status = 401
+    title = "Not authorized"
+    headers = (("www-authenticate", 'Bearer realm="parbake"'),)
+
+
 class UnsupportedType(RequestError):
     """The body is not JSON by its own account."""
 

@@ -10,7 +10,7 @@ import msgspec
 from parbake.cloudevents import parse
 from parbake.codecs import Codec
 from parbake.duration import seconds
-from parbake.errors import BadInput, ContractError, UnknownTask
+from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
 from parbake.lanes.freshness import report
 from parbake.lanes.runs import UnderWay
@@ -153,7 +153,7 @@ class EngineRoutes:
         return json_response({"proposals": [asdict(one) for one in await self._app.triggers()]})
 
     async def feedback(self, request: HttpRequest) -> Response:
-        """Take a complaint: its class is served in real time from here on, in every process, until it is cleared."""
+        """Take an operator's complaint: nothing stored of the task is served, in any process, until it is cleared."""
         body = request.json(FeedbackBody)
         task = self._app.tasks[body.task]
         if not isinstance(task, Stored):
@@ -161,6 +161,20 @@ class EngineRoutes:
         entry = await self._app.complain(task, body.reason, age_s=body.age_s)
         told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
         return json_response(told, 202)
+
+    async def quarantined(self, _: HttpRequest) -> Response:
+        """The tasks that complaints have taken out of the store's hands, with the reason of each."""
+        entries = await self._app.quarantined()
+        rows = [{"task": name, "since": e.at, "reason": e.reason} for name, e in entries.items()]
+        return json_response({"quarantined": rows})
+
+    async def clear(self, request: HttpRequest) -> Response:
+        """Serve a task from the store again: its owner has looked. What was stored until now stays dead."""
+        task = self._app.tasks[request.parameters["task"]]
+        if not isinstance(task, Stored) or task.name not in await self._app.quarantined():
+            raise UnknownResource(f"{task.name} is not in quarantine", field="task")
+        await self._app.clear(task)
+        return json_response({"task": task.name, "cleared": True})
 
     async def costs(self, request: HttpRequest) -> Response:
         """What each task used and cost in each lane since ``?since=1d``."""
@@ -182,22 +196,23 @@ class EngineRoutes:
 def for_app(app: App) -> list[Route]:
     """The engine's routes."""
     handlers = EngineRoutes(app)
-    table: list[Route] = [
-        ("GET", "/healthz", handlers.healthz),
-        ("GET", "/readyz", handlers.readyz),
-        ("POST", "/v1/serve/{task}", handlers.serve),
-        ("POST", "/v1/events", handlers.events),
-        ("GET", "/v1/events/parked", handlers.parked),
-        ("POST", "/v1/events/parked/retry", handlers.retry),
-        ("GET", "/v1/tasks", handlers.tasks),
-        ("GET", "/v1/freshness", handlers.freshness),
-        ("GET", "/v1/runs/{task}", handlers.runs),
-        ("POST", "/v1/feedback", handlers.feedback),
-        ("GET", "/v1/triggers", handlers.triggers),
-        ("GET", "/v1/costs", handlers.costs),
-        ("GET", "/metrics", handlers.metrics),
+    return [
+        Route("GET", "/healthz", handlers.healthz),
+        Route("GET", "/readyz", handlers.readyz),
+        Route("POST", "/v1/serve/{task}", handlers.serve),
+        Route("POST", "/v1/events", handlers.events, "operators"),
+        Route("GET", "/v1/events/parked", handlers.parked, "operators"),
+        Route("POST", "/v1/events/parked/retry", handlers.retry, "operators"),
+        Route("GET", "/v1/tasks", handlers.tasks),
+        Route("GET", "/v1/freshness", handlers.freshness),
+        Route("GET", "/v1/runs/{task}", handlers.runs, "operators"),
+        Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
+        Route("POST", "/v1/feedback", handlers.feedback, "known operators"),
+        Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
+        Route("GET", "/v1/triggers", handlers.triggers, "operators"),
+        Route("GET", "/v1/costs", handlers.costs, "operators"),
+        Route("GET", "/metrics", handlers.metrics),
     ]
-    return table
 
 
 def _parked(one: Parked) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from parbake.errors import UnknownResource
-from parbake.http.messages import Handler, HttpRequest, Route
+from parbake.http.messages import HttpRequest, Route
 from parbake.http.refusals import MethodNotAllowed
 
 
@@ -15,11 +15,11 @@ class Router:
     def __init__(self, routes: Iterable[Route]) -> None:
         """Sort the routes."""
         self.routes = list(routes)
-        self._exact = {(m, p): h for m, p, h in self.routes if "{" not in p}
-        self._patterns = [(m, p.strip("/").split("/"), h) for m, p, h in self.routes if "{" in p]
+        self._exact = {(r.method, r.path): r for r in self.routes if "{" not in r.path}
+        self._patterns = [(r.path.strip("/").split("/"), r) for r in self.routes if "{" in r.path]
 
-    def find(self, request: HttpRequest) -> Handler:
-        """The handler, once the path's parameters stand in the request.
+    def find(self, request: HttpRequest) -> Route:
+        """The route, once the path's parameters stand in the request.
 
         Raises:
             MethodNotAllowed: The path answers other methods.
@@ -30,14 +30,14 @@ class Router:
             return exact
         segments = request.path.strip("/").split("/")
         methods = {m for m, p in self._exact if p == request.path}
-        for method, pattern, handler in self._patterns:
+        for pattern, route in self._patterns:
             parameters = _match(pattern, segments)
             if parameters is None:
                 continue
-            if method == request.method:
+            if route.method == request.method:
                 request.parameters = parameters
-                return handler
-            methods.add(method)
+                return route
+            methods.add(route.method)
         if methods:
             raise MethodNotAllowed(request.path, methods)
         raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")

@@ -7,7 +7,8 @@ import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from parbake.errors import MissingDependency, PortTaken
+from parbake.errors import BadInput, MissingDependency, PortTaken
+from parbake.http.operators import TOKEN, TOKEN_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,17 +34,22 @@ def check_installed() -> None:
     _uvicorn()
 
 
-def run(application: HttpApp, bound: socket.socket, *, started: Callable[[], None] | None = None) -> None:
+def run(
+    application: HttpApp, bound: socket.socket, *, started: Callable[[], None] | None = None, insecure: bool = False
+) -> None:
     """Serve until interrupted.
 
     Args:
         application: What answers.
         bound: The socket that :func:`listen` returned; the app answers for its address.
         started: Called once the app has started and requests are answered.
+        insecure: Serve other machines without an operator token, so that whoever reaches the server may write.
 
     Raises:
+        BadInput: Other machines reach the socket, there is no operator token, and nobody said ``insecure``.
         ParbakeError: The app could not start, for example because its store cannot be opened.
     """
+    _check_reach(application, bound, insecure=insecure)
     uvicorn = _uvicorn()
     from parbake.http.connection import Connection  # loads uvicorn
 
@@ -61,6 +67,16 @@ def run(application: HttpApp, bound: socket.socket, *, started: Callable[[], Non
         if application.startup_failure is not None:
             raise application.startup_failure from None
         raise
+
+
+def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) -> None:
+    address = bound.getsockname()[0]
+    if not (application.operators.are_known or insecure or ip_address(address).is_loopback):
+        raise BadInput(
+            f"other machines reach {address}, and could write: set {TOKEN} (or {TOKEN_FILE}) to a token that operators "
+            "send, or say --insecure",
+            field=TOKEN,
+        )
 
 
 def _reached_by(bound: socket.socket) -> list[str]:

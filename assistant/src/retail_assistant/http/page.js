@@ -80,7 +80,9 @@ async function ask(message) {
 }
 
 async function change(method, path, body) {
-  const response = await fetch(path, { method, headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
+  const headers = { "content-type": "application/json" };
+  if (el("token").value) headers.authorization = `Bearer ${el("token").value}`;
+  const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const answer = await response.json();
   el("ack").className = response.ok ? "" : "error";
   el("ack").textContent = response.ok ? `acknowledged at ${answer.stamp}` : answer.detail;

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import parbake as pb
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.http.chat import PATH, ChatRoutes, error_members
@@ -17,10 +15,17 @@ from retail_assistant.shop.connections import PerThread
 __all__ = ["all_routes", "error_members"]
 
 
-def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[tuple[str, str, Any]]:
-    """(method, path, handler) of chat, shop, complaints and page; ``rules`` are those of complaints."""
+def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[pb.Route]:
+    """Chat, shop, complaints and page; ``rules`` are those of complaints. What changes the shop is for operators."""
     live: LiveShop = app.resources[LiveShop]
     writers: PerThread = app.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
-    return [*PAGE, ("POST", PATH, chat.complete), *shop.table(), *complaints.table()]
+    open_to_all = [*PAGE, ("POST", PATH, chat.complete)]
+    return [
+        *(pb.Route(*route) for route in open_to_all),
+        *(
+            pb.Route(method, path, handler, "anybody" if method == "GET" else "operators")
+            for method, path, handler in [*shop.table(), *complaints.table()]
+        ),
+    ]

@@ -1,0 +1,63 @@
+"""The guide's application: FastAPI with ours mounted in it, under uvicorn."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.servers.launch import free_port
+from tests.waiting import HANGS_S
+
+GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "fastapi.md"
+
+
+@pytest.fixture(scope="module", params=[1, 2], ids=["our lifespan", "its own lifespan"])
+def server(request, tmp_path_factory):
+    """The guide's code up to its first or second block, served."""
+    folder = tmp_path_factory.mktemp("api")
+    blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    code = "\n".join(blocks[: request.param])
+    if request.param == 2:  # the second application is bare: what the first had is mounted there, too
+        code += '\napi.mount("/pb", served)\napi.get("/policies/{name}")(policy)\n'
+    (folder / "shop.py").write_text(code)
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "shop:api", "--port", str(port), "--log-level", "info"]
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+    for line in process.stderr:
+        if "Uvicorn running" in line:
+            break
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=HANGS_S) as client:
+        yield client
+    process.terminate()
+    assert "Application shutdown complete" in process.stderr.read()
+    process.wait(HANGS_S)
+    process.stderr.close()
+
+
+def test_its_own_endpoints_and_the_mounted_ones_serve_the_same(server):
+    """What one computed, the other finds."""
+    assert server.get("/policies/returns").json() == {"text": "Our policy on returns.", "verdict": "fresh"}
+    served = server.post("/pb/v1/serve/sentence", json={"key": "returns"}).json()
+    assert (served["value"], served["verdict"]) == ("Our policy on returns.", "fresh")
+    assert re.search(r'parbake_computes_total\{.*task="sentence".*\} 1\.0', server.get("/pb/metrics").text)
+
+
+def test_the_mounted_part_answers_under_its_path_only(server):
+    """Routes, errors and refusals are those that it has by itself."""
+    assert server.get("/pb/healthz").json() == {"status": "alive"}
+    assert server.get("/healthz").status_code == 404
+    missing = server.get("/pb/nothing")
+    assert (missing.status_code, missing.json()["field"]) == (404, "path")
+    assert server.post("/pb/v1/serve/sentence", content=b"{}").status_code == 415
+    assert server.get("/pb/v1/tasks", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_a_change_that_is_told_there_is_seen_here(server):
+    """An event over HTTP outdates what the endpoint serves."""
+    before = server.post("/pb/v1/serve/sentence", json={"key": "refunds"}).json()
+    event = {"specversion": "1.0", "id": "1", "source": "s", "type": "policy.changed", "subject": "policy/refunds"}
+    acked = server.post("/pb/v1/events", json=event)
+    assert acked.status_code == 202
+    assert server.post("/pb/v1/serve/sentence", json={"key": "refunds"}).json()["stamp"] > before["stamp"]

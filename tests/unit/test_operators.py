@@ -1,0 +1,143 @@
+"""The operator token: who may write and see what only operators should."""
+
+import socket
+
+import httpx
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.http.operators import token_of_environment
+from parbake.http.server import run
+
+TOKEN = "correct-horse-battery"
+EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
+GUARDED = [
+    ("POST", "/v1/events", EVENT, 202),
+    ("GET", "/v1/events/parked", None, 200),
+    ("POST", "/v1/events/parked/retry", {}, 200),
+    ("GET", "/v1/feedback", None, 200),
+    ("GET", "/v1/triggers", None, 200),
+    ("GET", "/v1/costs", None, 200),
+    ("GET", "/v1/runs/fact", None, 200),
+    ("POST", "/own", {}, 200),
+]
+OPEN = [("GET", "/healthz", None), ("GET", "/v1/tasks", None), ("POST", "/v1/serve/fact", {"key": "a"})]
+
+
+@pytest.fixture
+async def app(world, tmp_path):
+    """Return an app with one task."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return facts.get(key)
+
+    opened = world.app(tasks, ledger=tmp_path / "ledger.sqlite")
+    world.put("a", "one")
+    await opened.drain()
+    yield opened
+    await opened.close()
+
+
+async def own(_):
+    """Answer a route of the application's own that only operators may use."""
+    return pb.json_response({})
+
+
+def served(app, **options):
+    """Return the app over HTTP, with a route of its own for operators."""
+    return pb.HttpApp(app, [pb.Route("POST", "/own", own, "operators")], **options)
+
+
+async def ask(http, method, path, body=None, *, token=None):
+    """Send a request, with a token or without."""
+    headers = {} if token is None else {"authorization": token}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
+        return await client.request(method, path, json=body, headers=headers)
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), GUARDED, ids=[f"{g[0]} {g[1]}" for g in GUARDED])
+async def test_what_operators_do_needs_their_token(app, method, path, body, status):
+    """Without it, or with another, nothing is shown or written; with it, it is."""
+    http = served(app, token=TOKEN)
+    before = await app.stamp()
+    for token in (None, "", TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer é"):
+        answer = await ask(http, method, path, body, token=token and token.encode("latin-1"))
+        assert (answer.status_code, answer.json()["field"]) == (401, "authorization")
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert TOKEN not in answer.text
+    assert await app.stamp() == before
+    assert (await ask(http, method, path, body, token=f"bearer  {TOKEN}")).status_code == status
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OPEN)
+async def test_what_anybody_may_do_needs_no_token(app, method, path, body):
+    """Shoppers and probes know of none."""
+    assert (await ask(served(app, token=TOKEN), method, path, body)).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path", "body", "status"), GUARDED, ids=[f"{g[0]} {g[1]}" for g in GUARDED])
+async def test_without_a_token_this_machine_is_open(app, method, path, body, status):
+    """Whoever tries the server at home is not asked for anything."""
+    assert (await ask(served(app), method, path, body)).status_code == status
+
+
+async def test_nobody_without_a_token_takes_a_task_out_of_use(app):
+    """Not even where the machine is open: whoever could would make every answer slow."""
+    body = {"task": "fact", "reason": "old"}
+    for http, token in ((served(app), None), (served(app), f"Bearer {TOKEN}"), (served(app, token=TOKEN), None)):
+        answer = await ask(http, "POST", "/v1/feedback", body, token=token)
+        assert answer.status_code == 401
+    assert await app.quarantined() == {}
+
+
+async def test_an_operator_takes_a_task_out_of_use_and_back(app):
+    """Over HTTP from the complaint to its end, which is said once."""
+    http, token = served(app, token=TOKEN), f"Bearer {TOKEN}"
+    await ask(http, "POST", "/v1/feedback", {"task": "fact", "reason": "told old"}, token=token)
+    (row,) = (await ask(http, "GET", "/v1/feedback", token=token)).json()["quarantined"]
+    assert (row["task"], row["reason"]) == ("fact", "told old")
+    cleared = await ask(http, "DELETE", "/v1/feedback/fact", token=token)
+    assert (cleared.status_code, cleared.json()) == (200, {"task": "fact", "cleared": True})
+    assert (await ask(http, "GET", "/v1/feedback", token=token)).json() == {"quarantined": []}
+    again = await ask(http, "DELETE", "/v1/feedback/fact", token=token)
+    assert (again.status_code, again.json()["field"]) == (404, "task")
+
+
+@pytest.mark.parametrize("token", ["", "short", "with a space in it", "with-ümlauts-in-it", "line\nbreaks-in-the-text"])
+def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(app, token):
+    """Nothing starts with it, and it is not quoted."""
+    with pytest.raises(pb.BadInput) as caught:
+        served(app, token=token)
+    assert caught.value.field == "PARBAKE_TOKEN"
+    assert not token or token not in str(caught.value)
+
+
+def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
+    """The variable goes before the file; a file that is not there is named."""
+    kept = tmp_path / "token"
+    kept.write_text(f"{TOKEN}\n")
+    assert token_of_environment({}) is None
+    assert token_of_environment({"PARBAKE_TOKEN": ""}) is None
+    assert token_of_environment({"PARBAKE_TOKEN_FILE": str(kept)}) == TOKEN
+    assert token_of_environment({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)}) == "another"
+    with pytest.raises(pb.BadInput, match="missing") as caught:
+        token_of_environment({"PARBAKE_TOKEN_FILE": str(tmp_path / "missing")})
+    assert caught.value.field == "PARBAKE_TOKEN_FILE"
+
+
+async def test_the_environments_token_guards_an_app_that_names_none(app, monkeypatch):
+    """Whoever sets the variable need not change a program."""
+    monkeypatch.setenv("PARBAKE_TOKEN", TOKEN)
+    assert (await ask(served(app), "POST", "/v1/events", EVENT)).status_code == 401
+
+
+def test_other_machines_are_not_served_without_a_token(app):
+    """The server says what to set before it serves anything."""
+    with socket.socket() as bound:
+        bound.bind(("0.0.0.0", 0))
+        with pytest.raises(pb.BadInput, match=r"set PARBAKE_TOKEN .* or say --insecure") as caught:
+            run(served(app), bound)
+    assert caught.value.field == "PARBAKE_TOKEN"
