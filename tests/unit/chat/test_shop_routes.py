@@ -3,7 +3,9 @@
 import pytest
 
 import parbake as pb
+from retail_assistant.shop.once import KEPT_S
 
+NOW = 1_790_000_000.0
 SHOPPER = "u00003"
 
 
@@ -106,18 +108,114 @@ async def test_a_bad_write_names_its_field_and_writes_nothing(  # noqa: PLR0917 
     assert state() == before
 
 
+class Gone:
+    """A store that does not answer, until it does."""
+
+    def __init__(self, monkeypatch, app):
+        """Break what raises tags."""
+
+        async def fail():
+            raise pb.StoreError("it does not answer")
+
+        self._patch = monkeypatch
+        monkeypatch.setattr(app, "drain", fail)
+
+    def back(self):
+        """Mend it."""
+        self._patch.undo()
+
+
 async def test_a_write_that_is_not_acknowledged_yet_says_that_it_is_committed(desk, monkeypatch):
-    """When the tags cannot be raised the answer is 503 with the position; the row is there, and the next poll heals."""
-
-    async def fail():
-        raise pb.StoreError("full")
-
-    monkeypatch.setattr(desk.http.app, "drain", fail)
+    """When the store is gone the answer is 202 with the position and where to ask; the next poll raises the tags."""
+    gone = Gone(monkeypatch, desk.http.app)
     answer = await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 45}})
-    assert answer.status_code == 503
-    assert "committed at position" in answer.json()["detail"]
-    monkeypatch.undo()
+    told = answer.json()
+    assert (answer.status_code, told["acked"], told["stamp"]) == (202, None, None)
+    assert told["ask"] == answer.headers["location"] == f"/shop/changes/{told['position']}"
+    gone.back()
     assert desk.shop.policy("returns").facts["window_days"] == 45
+    asked = {"position": told["position"], "is_acknowledged": False}
+    assert (await desk.client.get(told["ask"])).json() == asked
     await desk.http.app.drain()
+    assert (await desk.client.get(told["ask"])).json() == asked | {"is_acknowledged": True}
     text, _ = await desk.ask("What is your return window?")
     assert "45 days" in text
+    for position in ("x", "-1", "9" * 40):
+        refused = await desk.client.get(f"/shop/changes/{position}")
+        assert (refused.status_code, refused.json()["field"]) == (422, "position")
+
+
+def bought(desk):
+    """How many purchases the shopper has made, and how many copies are left."""
+    count = desk.conn.execute("SELECT count(*) FROM purchases WHERE shopper = ?", (SHOPPER,)).fetchone()[0]
+    return count, desk.conn.execute("SELECT sum(quantity) FROM inventory").fetchone()[0]
+
+
+async def test_a_purchase_that_is_sent_three_times_with_its_key_is_made_once(desk, monkeypatch):
+    """While the store is gone the client tries again, and afterwards hears of the same purchase."""
+    body, key = {"shopper": SHOPPER, "asin": desk.product().asin}, {"idempotency-key": "a-purchase"}
+    count, copies = bought(desk)
+    gone = Gone(monkeypatch, desk.http.app)
+    tries = [await desk.client.post("/shop/purchases", json=body, headers=key) for _ in range(3)]
+    assert [answer.status_code for answer in tries] == [202] * 3
+    gone.back()
+    last = await desk.client.post("/shop/purchases", json=body, headers=key)
+    assert last.status_code == 201
+    assert {answer.json()["position"] for answer in (*tries, last)} == {last.json()["position"]}
+    assert bought(desk) == (count + 1, copies - 1)
+    await desk.client.post("/shop/purchases", json=body, headers={"idempotency-key": "another"})
+    await desk.client.post("/shop/purchases", json=body)
+    assert bought(desk) == (count + 3, copies - 3)
+
+
+async def test_a_key_belongs_to_one_request_for_a_day(desk, monkeypatch):
+    """Another request with it is refused and writes nothing; a refused write does not use it up."""
+    asin, key = desk.product().asin, {"idempotency-key": "k"}
+    missing = await desk.client.post("/shop/purchases", json={"shopper": SHOPPER, "asin": "NOPE"}, headers=key)
+    assert missing.status_code == 404
+    body = {"shopper": SHOPPER, "asin": asin}
+    assert (await desk.client.post("/shop/purchases", json=body, headers=key)).status_code == 201
+    before = bought(desk)
+    for path, other in (
+        ("/shop/purchases", body | {"shopper": "u00004"}),
+        ("/shop/views", body),
+        ("/shop/reviews", body | {"rating": 5, "body": "Good."}),
+    ):
+        refused = await desk.client.post(path, json=other, headers=key)
+        assert (refused.status_code, refused.json()["field"]) == (422, "idempotency-key")
+    assert bought(desk) == before
+    monkeypatch.setattr(desk.http.app.clock, "now", lambda: NOW + KEPT_S + 1)
+    assert (await desk.client.post("/shop/purchases", json=body, headers=key)).status_code == 201
+    assert bought(desk) == (before[0] + 1, before[1] - 1)
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ü"])
+async def test_a_key_that_is_none_is_refused(desk, key):
+    """An empty, endless or unprintable key writes nothing."""
+    before = bought(desk)
+    body = {"shopper": SHOPPER, "asin": desk.product().asin}
+    headers = {"idempotency-key": key.encode("latin-1")}
+    refused = await desk.client.post("/shop/purchases", json=body, headers=headers)
+    assert (refused.status_code, refused.json()["field"]) == (422, "idempotency-key")
+    assert bought(desk) == before
+
+
+async def test_a_policy_is_added_on_purpose_and_removed(desk):
+    """A mistyped name adds none, however whole its body; what is removed is told of by nobody."""
+    body = {"title": "Gifts", "body": "## Wrapping\nWe wrap gifts for {fee_eur} euros.", "facts": {"fee_eur": 4}}
+    mistyped = await desk.client.put("/shop/policies/gift", json=body)
+    assert (mistyped.status_code, mistyped.json()["field"]) == (404, "id")
+    odd = await desk.client.put("/shop/policies/gifts?create=yes", json=body)
+    assert (odd.status_code, odd.json()["field"]) == (422, "create")
+    assert (await desk.client.put("/shop/policies/gifts?create=true", json=body)).status_code == 200
+    assert "4 euros" in (await desk.client.get("/shop/policies/gifts")).json()["sections"][0]["text"]
+    assert (await desk.client.delete("/shop/policies/gifts")).status_code == 200
+    assert (await desk.client.get("/shop/policies/gifts")).status_code == 404
+    assert (await desk.client.delete("/shop/policies/gifts")).status_code == 404
+
+
+async def test_an_acknowledgement_comes_with_its_ticket(desk):
+    """What a write of the shop raised can be carried to a read."""
+    told = (await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 21}})).json()
+    asked = await desk.client.get("/shop/policies/returns", headers={"parbake-after": told["ticket"]})
+    assert asked.status_code == 200

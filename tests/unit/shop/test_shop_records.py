@@ -34,7 +34,11 @@ def _in_stock(conn):
 
 TAGGED = [
     (lambda c, a, t: records.put_policy(c, "returns", facts={"window_days": 14}, now=t), "policy/returns", "changed"),
-    (lambda c, a, t: records.put_policy(c, "pets", title="Pets", body="No pets.", now=t), "policy/pets", "created"),
+    (
+        lambda c, a, t: records.put_policy(c, "pets", title="Pets", body="No pets.", create=True, now=t),
+        "policy/pets",
+        "created",
+    ),
     (lambda c, a, t: records.put_product(c, a, title="Another name", now=t), "product/{asin}", "changed"),
     (lambda c, a, t: records.put_product(c, "B9", cents=999, now=t, **NEW_PRODUCT), "product/B9", "created"),
     (lambda c, a, t: records.put_product(c, a, listed=False, now=t), "product/{asin}", "deleted"),

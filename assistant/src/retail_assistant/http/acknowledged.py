@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import parbake as pb
+
+CHANGES = "/shop/changes/{position}"
+"""Where a client asks whether a committed change is acknowledged."""
+_log = logging.getLogger("retail_assistant.http")
 
 
 async def acknowledged(app: pb.App, position: int | None, status: int = 200, **members: Any) -> pb.Response:
     """Raise the tags of all that is committed up to an outbox position, then answer; ``None`` raised none.
 
-    Raises :class:`parbake.NotAcknowledged` (503) when that fails: the change is committed, and the outbox will heal it.
+    A change that is committed is never answered with an error: its client would make it again. Where its tags cannot be
+    raised yet the answer is 202, with its position and where to ask; the next poll of the outbox raises them.
     """
-    if position is not None:
-        try:
-            await app.drain()
-        except pb.ParbakeError as error:
-            raise pb.NotAcknowledged(
-                f"the change is committed at position {position}, but not acknowledged yet ({error}); it will be",
-                field="",
-            ) from error
-    sequence = (await app.stamp()).sequence
-    acked = None if position is None else sequence
-    return pb.json_response({"acked": acked, "position": position, "stamp": sequence, **members}, status)
+    try:
+        ack = None if position is None else await app.drain()
+        stamp = (await app.stamp()).sequence
+    except pb.ParbakeError as error:
+        _log.warning("the change at position %s is committed, but not acknowledged yet: %s", position, error)
+        return _committed(position, members)
+    told: dict[str, Any] = {"acked": None if position is None else stamp, "position": position, "stamp": stamp}
+    if ack is not None:
+        told |= {"acked": ack.stamp.sequence, "ticket": ack.ticket}
+    return pb.json_response({**told, **members}, status)
+
+
+def _committed(position: int | None, members: dict[str, Any]) -> pb.Response:
+    told = {"acked": None, "position": position, "stamp": None, **members}
+    if position is None:
+        return pb.json_response(told, 202)
+    where = CHANGES.format(position=position)
+    response = pb.json_response({**told, "ask": where}, 202)
+    response.headers = (("location", where), ("retry-after", "1"))
+    return response

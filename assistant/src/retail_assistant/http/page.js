@@ -85,7 +85,7 @@ async function change(method, path, body) {
   const response = await fetch(path, { method, headers, body: JSON.stringify(body) });
   const answer = await response.json();
   el("ack").className = response.ok ? "" : "error";
-  el("ack").textContent = response.ok ? `acknowledged at ${answer.stamp}` : answer.detail;
+  el("ack").textContent = response.ok ? (response.status === 202 ? "committed, and not acknowledged yet" : `acknowledged at ${answer.stamp}`) : answer.detail;
   return response.ok;
 }
 

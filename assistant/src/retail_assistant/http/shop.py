@@ -11,13 +11,16 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
-from retail_assistant.http.acknowledged import acknowledged
+from retail_assistant.http.acknowledged import CHANGES, acknowledged
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.once import once
 from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
 LONGEST_NAME = 200
+MOST_DIGITS = 19
+"""A position is below 2**63."""
 
 
 class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -108,6 +111,7 @@ class ShopRoutes:
             ("GET", "/shop/policies", self.list_policies),
             ("GET", "/shop/policies/{id}", self.get_policy),
             ("PUT", "/shop/policies/{id}", self.put_policy),
+            ("DELETE", "/shop/policies/{id}", self.delete_policy),
             ("GET", "/shop/products/{asin}", self.get_product),
             ("PUT", "/shop/products/{asin}", self.put_product),
             ("DELETE", "/shop/products/{asin}", self.delist),
@@ -123,6 +127,7 @@ class ShopRoutes:
             ("POST", "/shop/views", self.view),
             ("POST", "/shop/reviews", self.review),
             ("POST", "/shop/sessions", self.start_session),
+            ("GET", CHANGES, self.change),
         ]
 
     async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
@@ -135,11 +140,23 @@ class ShopRoutes:
         return pb.json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
 
     async def put_policy(self, request: pb.HttpRequest) -> pb.Response:
-        """Change a policy; returns once the change is acknowledged."""
+        """Change a policy, or add one with ``?create=true``; returns once the change is acknowledged."""
         body, name, now = request.json(PolicyBody), request.parameters["id"], self._app.clock.now()
-        return await self._write(
-            lambda c: records.put_policy(c, name, title=body.title, body=body.body, facts=body.facts, now=now)
-        )
+        asked = request.arguments.get("create", "false")
+        if asked not in ("true", "false"):
+            raise pb.BadInput(f"create={asked[:40]!r}: send true or false", field="create")
+
+        def write(conn: Conn) -> int:
+            return records.put_policy(
+                conn, name, title=body.title, body=body.body, facts=body.facts, create=asked == "true", now=now
+            )
+
+        return await self._write(request, write)
+
+    async def delete_policy(self, request: pb.HttpRequest) -> pb.Response:
+        """Remove a policy."""
+        name, now = request.parameters["id"], self._app.clock.now()
+        return await self._write(request, lambda c: records.delete_policy(c, name, now=now))
 
     async def get_product(self, request: pb.HttpRequest) -> pb.Response:
         """One product with its live price and stock."""
@@ -163,17 +180,17 @@ class ShopRoutes:
             records.set_live(conn, asin, cents=body.cents, quantity=body.quantity, now=now)
             return None
 
-        return await self._write(write)
+        return await self._write(request, write)
 
     async def delist(self, request: pb.HttpRequest) -> pb.Response:
         """Take a product off sale."""
         asin, now = request.parameters["asin"], self._app.clock.now()
-        return await self._write(lambda c: records.delist(c, asin, now=now))
+        return await self._write(request, lambda c: records.delist(c, asin, now=now))
 
     async def put_price(self, request: pb.HttpRequest) -> pb.Response:
         """Set a price: live, so it raises no tag."""
         body, asin, now = request.json(PriceBody), request.parameters["asin"], self._app.clock.now()
-        return await self._write(lambda c: records.set_price(c, asin, body.cents, now=now))
+        return await self._write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
     async def get_inventory(self, request: pb.HttpRequest) -> pb.Response:
         """Stock now."""
@@ -182,7 +199,7 @@ class ShopRoutes:
     async def put_inventory(self, request: pb.HttpRequest) -> pb.Response:
         """Set stock: live, so it raises no tag."""
         body, asin = request.json(InventoryBody), request.parameters["asin"]
-        return await self._write(lambda c: records.set_inventory(c, asin, body.quantity))
+        return await self._write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
     async def list_promotions(self, _: pb.HttpRequest) -> pb.Response:
         """The promotions that run now."""
@@ -193,12 +210,12 @@ class ShopRoutes:
         """Add or change a promotion."""
         fields, name = _given(request.json(PromotionBody)), request.parameters["id"]
         now = self._app.clock.now()
-        return await self._write(lambda c: records.put_promotion(c, name, now=now, **fields))
+        return await self._write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
 
     async def delete_promotion(self, request: pb.HttpRequest) -> pb.Response:
         """Remove a promotion."""
         name, now = request.parameters["id"], self._app.clock.now()
-        return await self._write(lambda c: records.delete_promotion(c, name, now=now))
+        return await self._write(request, lambda c: records.delete_promotion(c, name, now=now))
 
     async def get_cart(self, request: pb.HttpRequest) -> pb.Response:
         """A shopper's cart."""
@@ -207,17 +224,21 @@ class ShopRoutes:
     async def put_cart(self, request: pb.HttpRequest) -> pb.Response:
         """Replace a shopper's cart: live, so it raises no tag."""
         body, user, now = request.json(CartBody), request.parameters["user"], self._app.clock.now()
-        return await self._write(lambda c: records.set_cart(c, user, body.lines, now=now))
+        return await self._write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
     async def purchase(self, request: pb.HttpRequest) -> pb.Response:
         """Buy one copy."""
         body, now = request.json(ActionBody), self._app.clock.now()
-        return await self._write(lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201)
+        return await self._write(
+            request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201
+        )
 
     async def view(self, request: pb.HttpRequest) -> pb.Response:
         """Note that a product page was looked at; raises no tag."""
         body, now = request.json(ActionBody), self._app.clock.now()
-        return await self._write(lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201)
+        return await self._write(
+            request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
+        )
 
     async def review(self, request: pb.HttpRequest) -> pb.Response:
         """Add a review."""
@@ -228,7 +249,7 @@ class ShopRoutes:
                 conn, shopper=body.shopper, asin=body.asin, rating=body.rating, body=body.body, now=now
             )
 
-        return await self._write(write, 201)
+        return await self._write(request, write, 201)
 
     async def start_session(self, request: pb.HttpRequest) -> pb.Response:
         """Tell that a shopper has arrived: what they will be shown is made ahead, unless it is there."""
@@ -238,9 +259,25 @@ class ShopRoutes:
         ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
         return pb.json_response({"stamp": ack.stamp.sequence}, 202)
 
-    async def _write(self, write: Callable[[Conn], int | None], status: int = 200) -> pb.Response:
-        """Commit, then raise the tags."""
-        return await acknowledged(self._app, await asyncio.to_thread(self._with_connection, write), status)
+    async def change(self, request: pb.HttpRequest) -> pb.Response:
+        """Whether a committed change is acknowledged: nothing older than it is served then."""
+        text = request.parameters["position"]
+        if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
+            raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
+        applied = (await self._app.applied())[self._app.sources[0].name]
+        return pb.json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
+
+    async def _write(
+        self, request: pb.HttpRequest, write: Callable[[Conn], int | None], status: int = 200
+    ) -> pb.Response:
+        """Commit, once for each ``Idempotency-Key``, then raise the tags."""
+        key, now = request.headers.get("idempotency-key"), self._app.clock.now()
+        sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
+
+        def commit(conn: Conn) -> int | None:
+            return write(conn) if key is None else once(conn, key, sent, write, now=now)
+
+        return await acknowledged(self._app, await asyncio.to_thread(self._with_connection, commit), status)
 
     async def _read(self, read: Callable[[Conn], Any]) -> Any:
         return await asyncio.to_thread(self._with_connection, read)

@@ -9,6 +9,7 @@
     │   ├── UnknownPolicy
     │   └── UnknownPromotion
     ├── OutOfStock                409  no copy is left to sell
+    ├── KeyReused                 422  an idempotency key came with another request before
     ├── TooManyComplaints         429  one shopper complains of more answers than one would
     └── NotAShop                  500  the file is not a shop database, or of another schema version
 """
@@ -61,6 +62,12 @@ class OutOfStock(ShopError):
 
     status = 409
     title = "Out of stock"
+
+
+class KeyReused(ShopError):
+    """An idempotency key came with another request before; nothing was written."""
+
+    title = "Key reused"
 
 
 class TooManyComplaints(ShopError):

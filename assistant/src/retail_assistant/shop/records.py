@@ -57,16 +57,17 @@ def put_policy(
     title: str | None = None,
     body: str | None = None,
     facts: Mapping[str, Fact | None] | None = None,
+    create: bool = False,
     now: float,
 ) -> int:
-    """Change a policy's title, body or facts, or create it when title and body are given; return the position.
+    """Change a policy's title, body or facts, or ``create`` one of a title and a body; return the position.
 
     ``facts`` are merged into the stored ones; ``None`` removes one. A body whose placeholder has no fact is refused.
     """
     checks.identifier(policy_id, "id")
     with transaction(conn):
         known = conn.execute("SELECT 1 FROM policies WHERE id = ?", (policy_id,)).fetchone() is not None
-        is_new = not known and title is not None and body is not None
+        is_new = create and not known and title is not None and body is not None
         old = Policy(policy_id, title or "", body or "", {}, now) if is_new else get_policy(conn, policy_id)
         policy = _merge_policy(old, title, body, facts or {}, now)
         conn.execute(
@@ -75,6 +76,15 @@ def put_policy(
         )
         index.replace(conn, "policy", policy_id, index.policy_documents(policy))
         return pb.emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now=now)
+
+
+def delete_policy(conn: sqlite3.Connection, policy_id: str, *, now: float) -> int:
+    """Remove a policy, its text and its facts; return the position."""
+    with transaction(conn):
+        get_policy(conn, policy_id)
+        conn.execute("DELETE FROM policies WHERE id = ?", (policy_id,))
+        index.replace(conn, "policy", policy_id, [])
+        return pb.emit(conn, f"policy/{policy_id}", "policy.deleted", now=now)
 
 
 def _merge_policy(

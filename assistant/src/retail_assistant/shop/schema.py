@@ -15,7 +15,7 @@ from pathlib import Path
 import parbake as pb
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "3"
+SCHEMA_VERSION = "4"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
@@ -116,6 +116,12 @@ CREATE TABLE IF NOT EXISTS complaints (
     position INTEGER,
     closed_at REAL
 );
+CREATE TABLE IF NOT EXISTS written (
+    key TEXT PRIMARY KEY,
+    digest BLOB NOT NULL,
+    position INTEGER,
+    at REAL NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS search_rows (
     id INTEGER PRIMARY KEY,
     kind TEXT NOT NULL,
@@ -144,6 +150,7 @@ CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);
 CREATE INDEX IF NOT EXISTS complaints_shopper ON complaints (shopper, ts);
 CREATE UNIQUE INDEX IF NOT EXISTS complaints_open ON complaints (answer, shopper) WHERE closed_at IS NULL;
 CREATE INDEX IF NOT EXISTS complaints_withdrew ON complaints (withdrew_at) WHERE withdrew_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS written_at ON written (at);
 CREATE INDEX IF NOT EXISTS shoppers_name ON shoppers (id COLLATE NOCASE);
 """
 
@@ -189,7 +196,13 @@ def check(conn: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Run a block as one write transaction: all of it is committed, or, when it raises, none."""
+    """Run a block as one write transaction: all of it is committed, or, when it raises, none.
+
+    A block within another belongs to the outer one, and is committed with it.
+    """
+    if conn.in_transaction:
+        yield conn
+        return
     conn.execute("BEGIN IMMEDIATE")
     try:
         yield conn

@@ -1,0 +1,51 @@
+"""A write that is sent again with its key is made once."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+
+from retail_assistant.shop.errors import BadValue, KeyReused
+from retail_assistant.shop.schema import transaction
+
+KEPT_S = 24 * 3600.0
+"""A key is forgotten after this many seconds."""
+LONGEST_KEY = 255
+
+
+def once(
+    conn: sqlite3.Connection,
+    key: str,
+    request: bytes,
+    write: Callable[[sqlite3.Connection], int | None],
+    *,
+    now: float,
+) -> int | None:
+    """Make a write and note its key in one transaction, or return what the same request wrote before.
+
+    Args:
+        conn: The shop file.
+        key: What the client calls this write.
+        request: All that makes the request what it is: method, path and body.
+        write: Writes, and returns the position of its outbox row; ``None`` when it raises no tag.
+        now: Epoch seconds.
+
+    Raises:
+        KeyReused: The key came with another request.
+        BadValue: The key is empty, too long, or not printable.
+    """
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
+        raise BadValue(f"idempotency-key must have 1 to {LONGEST_KEY} printable characters", field="idempotency-key")
+    digest = hashlib.sha256(request).digest()
+    with transaction(conn):
+        conn.execute("DELETE FROM written WHERE at < ?", (now - KEPT_S,))
+        before = conn.execute("SELECT digest, position FROM written WHERE key = ?", (key,)).fetchone()
+        if before is None:
+            position = write(conn)
+            conn.execute("INSERT INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
+            return position
+    if before[0] != digest:
+        raise KeyReused("this idempotency-key came with another request; take a new one", field="idempotency-key")
+    known: int | None = before[1]
+    return known
