@@ -92,23 +92,24 @@ def test_a_server_that_is_told_to_end_ends(shop, number, ends, interruptions):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)], ids=["INT", "TERM"])
 def test_a_busy_request_does_not_keep_a_server(shop, number, status):
-    """It has five seconds; then the server ends without the thread that computes its answer."""
-    serving, url = served(shop, signal.SIG_DFL, busy="request")
+    """It has a time that is set; then the server ends without the thread that computes its answer."""
+    serving, url = served(shop, signal.SIG_DFL, "--drain", "0.5", busy="request")
     body = json.dumps({"live": {"word": "a"}}).encode()
     threading.Thread(target=asked, args=[f"{url}/v1/serve/look", body], daemon=True).start()
     eventually((shop.folder / "busy").exists)
     assert shop.tell(serving, number)[0] == status
 
 
-def served(shop, interruptions, *, busy=""):
+def served(shop, interruptions, *options, busy=""):
     """Start a server; returns it with its address, which it listens on already."""
-    serving = shop.start("serve", "shop:app", "--port", "0", interruptions=interruptions, busy=busy)
+    serving = shop.start("serve", "shop:app", "--port", "0", *options, interruptions=interruptions, busy=busy)
     return serving, re.search(r"http://\S+", serving.stderr.readline())[0]
 
 
 def asked(url, body):
     """Ask without waiting for an answer that will not come."""
-    with contextlib.suppress(OSError, http.client.HTTPException), urllib.request.urlopen(url, body, HANGS_S):
+    request = urllib.request.Request(url, body, {"content-type": "application/json"})
+    with contextlib.suppress(OSError, http.client.HTTPException), urllib.request.urlopen(request, timeout=HANGS_S):
         pass
 
 

@@ -40,7 +40,7 @@ from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
-from parbake.http.server import check_installed, listen, run
+from parbake.http.server import DRAIN_S, check_installed, listen, run
 from parbake.lanes.freshness import report
 from parbake.validation import one_line
 
@@ -86,13 +86,15 @@ def _setup(
 @cli.command(epilog="Example: parbake serve shop:app --port 8000 --allow-host shop.example")
 def serve(
     app: AppName,
+    *,
     host: Annotated[str, typer.Option(help="address to bind")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port; 0 takes a free one")] = 8000,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="a name that clients reach the server by, besides the address bound and loopback's; repeat"),
     ] = None,
-    insecure: Annotated[  # noqa: FBT002 - the signature that typer calls
+    drain: Annotated[float, typer.Option(min=0, help="seconds for requests under way, once told to end")] = DRAIN_S,
+    insecure: Annotated[
         bool, typer.Option("--insecure", help="serve other machines although no operator token is set")
     ] = False,
 ) -> None:
@@ -103,7 +105,11 @@ def serve(
         application = load(app)
         application.admission.allow(allow_host or [])
         address = f"http://{host}:{bound.getsockname()[1]}"
-        run(application, bound, started=lambda: typer.echo(f"serving {app} at {address}", err=True), insecure=insecure)
+
+        def announce() -> None:
+            typer.echo(f"serving {app} at {address}", err=True)
+
+        run(application, bound, started=announce, insecure=insecure, drain_s=drain)
 
 
 @cli.command(epilog="Example: parbake worker shop:app --processes 2 --metrics-port 9100")

@@ -22,6 +22,8 @@ BODY_S = 30.0
 """Seconds for a request's body."""
 LINGER_S = 2.0
 """Seconds in which what a refused client still sends is thrown away: it would not see the answer otherwise."""
+ENDING_S = 1.0
+"""Seconds in which a server that ends still answers what is on its way to it."""
 Phase = Literal["idle", "head", "body"]
 
 
@@ -37,6 +39,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
         self._read_since = 0
         self._is_refused = False
+        self._is_ending = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Expect a first request."""
@@ -85,6 +88,7 @@ class Connection(HttpToolsProtocol):
         self._phase = "body"
         if not self._is_refused:
             super().on_headers_complete()
+            self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -96,6 +100,18 @@ class Connection(HttpToolsProtocol):
         self._phase = "idle"
         if not self._is_refused:
             super().on_message_complete()
+
+    def shutdown(self) -> None:
+        """End once what is being answered is answered, and what a client has sent in the same moment, too."""
+        self._is_ending = True
+        if self.cycle is None or self.cycle.response_complete:
+            self.loop.call_later(ENDING_S, self._end_if_idle)
+        else:
+            super().shutdown()
+
+    def _end_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
 
     def _expect(self) -> None:
         """Have a timer run for what has to arrive next, if anything has."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from parbake.http.asgi import HttpApp
 
 
+DRAIN_S = 25.0
+"""Seconds that requests under way have once the server is told to end; orchestrators kill after thirty."""
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Bind before anything slow starts; raises :class:`PortTaken` in plain words."""
     server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
@@ -35,7 +39,12 @@ def check_installed() -> None:
 
 
 def run(
-    application: HttpApp, bound: socket.socket, *, started: Callable[[], None] | None = None, insecure: bool = False
+    application: HttpApp,
+    bound: socket.socket,
+    *,
+    started: Callable[[], None] | None = None,
+    insecure: bool = False,
+    drain_s: float = DRAIN_S,
 ) -> None:
     """Serve until interrupted.
 
@@ -44,6 +53,7 @@ def run(
         bound: The socket that :func:`listen` returned; the app answers for its address.
         started: Called once the app has started and requests are answered.
         insecure: Serve other machines without an operator token, so that whoever reaches the server may write.
+        drain_s: Seconds that requests under way have once the server is told to end.
 
     Raises:
         BadInput: Other machines reach the socket, there is no operator token, and nobody said ``insecure``.
@@ -59,7 +69,7 @@ def run(
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
         application, http=Connection, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        date_header=False, timeout_graceful_shutdown=5,
+        date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[bound])

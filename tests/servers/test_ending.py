@@ -1,0 +1,104 @@
+"""A server that is told to end answers what is under way, and resets nobody."""
+
+import asyncio
+import collections
+import contextlib
+import signal
+import subprocess
+import sys
+
+import httpx
+import pytest
+from tests.waiting import HANGS_S, until
+
+SHOP = """
+import asyncio
+import time
+from pathlib import Path
+
+import parbake as pb
+
+tasks = pb.Registry()
+settings = dict(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team")
+
+
+def asked():
+    with Path("asked").open("a") as file:
+        file.write("x")
+
+
+@tasks.artifact(**settings)
+async def slow(word: str) -> str:
+    asked()
+    while not Path("told").exists():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.5)
+    return word
+
+
+@tasks.artifact(**settings)
+def quick(word: str) -> str:
+    return word
+
+
+app = pb.App(tasks)
+"""
+
+
+@pytest.fixture
+def served(tmp_path):
+    """A server's process, its address and its folder."""
+    (tmp_path / "ending_shop.py").write_text(SHOP)
+    command = [sys.executable, "-m", "parbake", "serve", "ending_shop:app", "--port", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    url = f"http://127.0.0.1:{process.stderr.readline().rpartition(':')[2].strip()}"
+    yield process, url, tmp_path
+    process.kill()
+    process.wait()
+    process.stderr.close()
+
+
+def asked_in(folder):
+    """How many computations have begun."""
+    with contextlib.suppress(FileNotFoundError):
+        return len((folder / "asked").read_text())
+    return 0
+
+
+async def test_a_hundred_and_fifty_requests_under_way_are_answered(served):
+    """All have begun when SIGTERM comes, and none could end before it."""
+    process, url, folder = served
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S, limits=httpx.Limits(max_connections=150)) as client:
+        under_way = [
+            asyncio.create_task(client.post("/v1/serve/slow", json={"key": f"k{number}"})) for number in range(150)
+        ]
+        await until(lambda: asked_in(folder) == 150)
+        process.send_signal(signal.SIGTERM)
+        (folder / "told").touch()
+        answers = await asyncio.gather(*under_way)
+    assert collections.Counter(answer.status_code for answer in answers) == {200: 150}
+    assert process.wait(HANGS_S) == 0
+
+
+async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
+    """A request that reaches a server in the moment of its end is answered; the next one is not taken."""
+    process, url, _ = served
+    outcomes, answered = collections.Counter(), []
+
+    async def ask(number):
+        async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+            while True:
+                try:
+                    answer = await client.post("/v1/serve/quick", json={"key": f"k{number}"})
+                except httpx.TransportError as error:
+                    outcomes[type(error).__name__] += 1
+                    return
+                answered.append(answer.status_code)
+
+    asking = [asyncio.create_task(ask(number)) for number in range(30)]
+    await until(lambda: len(answered) > 300)
+    process.send_signal(signal.SIGTERM)
+    await asyncio.gather(*asking)
+    assert outcomes == {"ConnectError": 30}
+    assert set(answered) == {200}
+    assert process.wait(HANGS_S) == 0
