@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from parbake.http.messages import HttpRequest, Response, Route, json_response, problem
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
+    from parbake.http.telling import told
     from parbake.lanes.throttle import Throttle
     from parbake.lanes.worker_watch import WorkerSetting
     from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
@@ -121,6 +122,7 @@ _LAZY = {
     "listen": "parbake.http.server:listen",
     "problem": "parbake.http.messages:problem",
     "run_http": "parbake.http.server:run",
+    "told": "parbake.http.telling:told",
 }
 
 
@@ -151,5 +153,5 @@ __all__ = [
     "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
     "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
     "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response", "listen", "planned",
-    "problem", "refresh", "remaining_s", "run_http", "semantic",
+    "problem", "refresh", "remaining_s", "run_http", "semantic", "told",
 ]  # fmt: skip

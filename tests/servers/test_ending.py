@@ -1,4 +1,4 @@
-"""A server that is told to end answers what is under way, and resets nobody."""
+"""Ends of a server and of its clients: what is under way is answered, or given up with who asked."""
 
 import asyncio
 import collections
@@ -38,6 +38,18 @@ async def slow(word: str) -> str:
 
 @tasks.artifact(**settings)
 def quick(word: str) -> str:
+    return word
+
+
+@tasks.live(why="waits for as long as somebody does")
+async def patient(word: pb.Live[str]) -> str:
+    asked()
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        with Path("given up").open("a") as file:
+            file.write("x")
+        raise
     return word
 
 
@@ -102,3 +114,21 @@ async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
     assert outcomes == {"ConnectError": 30}
     assert set(answered) == {200}
     assert process.wait(HANGS_S) == 0
+
+
+async def test_a_request_whose_client_has_left_is_given_up(served):
+    """What was begun for forty clients ends with them, and the server goes on."""
+    process, url, folder = served
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+        body = {"live": {"word": "a"}}
+        asking = [asyncio.create_task(client.post("/v1/serve/patient", json=body)) for _ in range(40)]
+        await until(lambda: asked_in(folder) == 40)
+        for one in asking:
+            one.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        await until(lambda: len((folder / "given up").read_text()) == 40 if (folder / "given up").exists() else False)
+        answer = await client.post("/v1/serve/quick", json={"key": "a"})
+        assert answer.json()["value"] == "a"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(HANGS_S) == 0
+    assert process.stderr.read() == ""

@@ -212,8 +212,8 @@ async def test_a_task_that_is_off_says_so():
     assert (served.verdict, served.lane, served.confidence) == (pb.Verdict.MISSING, "realtime", 0.0)
 
 
-async def test_a_computation_that_fails_says_so():
-    """COMPUTE_FAILED: with another task to use, its value is served with that cause."""
+async def test_a_computation_that_fails_says_so(caplog):
+    """COMPUTE_FAILED: with another task to use, its value is served with that cause; why stands in the log."""
     tasks = pb.Registry()
     contract = {"freshness_sla": "1h", "invalidated_by": [], "owner": "team"}
     other = tasks.artifact(**contract, fallback_if_stale=pb.Recompute())(named("past", OTHER))
@@ -224,6 +224,8 @@ async def test_a_computation_that_fails_says_so():
 
     served = await pb.App(tasks).serve(fails, "k")
     assert (served.value, served.verdict, served.cause) == (OTHER, pb.Verdict.DEGRADED, Cause.COMPUTE_FAILED)
+    assert served.reason == "fails could not be computed"
+    assert "so past is used: fails: ValueError: past its SLA of 1h" in caplog.text
 
 
 async def test_a_base_that_cannot_be_refined_says_why():

@@ -1,6 +1,7 @@
 """The HTTP surface: answers, and a problem document that names the field for every bad input."""
 
 import json
+import re
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from parbake.artifact import Stamp
 from parbake.http.messages import MAX_BODY
 from parbake.ports import Ack
 
+PASSWORD = "hunter2"
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}
 
 
@@ -30,7 +32,7 @@ async def shop(world, tmp_path):
         """Look up."""
         value = facts.get(key)
         if value == "fail":
-            raise ValueError("secret detail")
+            raise ValueError(f"secret detail password={PASSWORD}")
         return pb.Absent("unknown_fact") if value is None else value
 
     @tasks.live(why="needs the words")
@@ -82,7 +84,7 @@ async def test_a_failed_run_says_why(client, shop, world):
     with pytest.raises(pb.ComputeFailed):
         await shop.app.materialize(shop.app.tasks["fact"], keys=["a", "b"])
     left = (await client.get("/v1/runs/fact")).json()["under_way"]
-    assert (left["state"], left["reason"]) == ("failed", "fact: ValueError: secret detail")
+    assert (left["state"], left["reason"]) == ("failed", "fact: ValueError: secret detail password=***")
 
 
 async def test_every_kind_of_task_is_served(client):
@@ -222,12 +224,17 @@ async def iter_nothing():
     yield b""
 
 
-async def test_a_failed_task_is_a_503_that_names_it(client, world, shop):
-    """The task's error is told; the server goes on."""
+async def test_a_failed_task_is_a_503_that_names_it(client, world, shop, caplog):
+    """Its words stay in the log, under the number that the client is told, with its secrets masked."""
     world.put("b", "fail")
     await shop.app.drain()
     answer = await client.post("/v1/serve/fact", json={"key": "b"})
     assert (answer.status_code, answer.json()["field"]) == (503, "fact")
+    number = re.search(r"under request ([0-9a-f]{16})$", answer.json()["detail"])[1]
+    assert PASSWORD not in answer.text
+    assert f"request {number}: POST /v1/serve/fact failed: fact: ValueError: secret detail" in caplog.text
+    assert "in fact" in caplog.text, "the frames are there"
+    assert PASSWORD not in caplog.text
 
 
 async def test_an_unforeseen_error_leaks_nothing(shop, caplog):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,12 +12,13 @@ from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.admission import Admission
+from parbake.http.leaving import Leaving
 from parbake.http.messages import AFTER, PROTECTION, Handler, HttpRequest, Response, Route, json_response, problem
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
-from parbake.http.refusals import InternalError
 from parbake.http.routing import Router
+from parbake.http.telling import told
 from parbake.serving.scope import carried
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask for says nothing of how long people wait."""
 _PROTECTION = tuple((name.encode(), value.encode()) for name, value in PROTECTION)
-_log = logging.getLogger("parbake.http")
 
 
 class HttpApp:
@@ -118,27 +118,38 @@ class HttpApp:
         except ParbakeError as error:
             await _send(self._problem(request, error), send, head=is_head)
             return
-        with carried(acks):  # until the last chunk is sent: a stream reads while it flows
-            await _send(await self._answer(request, receive), send, head=is_head)
+        leaving = Leaving(receive)
+        try:
+            with carried(acks):  # until the last chunk is sent: a stream reads while it flows
+                await _send(await self._answer(request, receive, leaving), send, head=is_head)
+        except asyncio.CancelledError:
+            if not leaving.has_left or _is_cancelled_again():
+                raise
+        finally:
+            leaving.end()
         if request.path not in UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - began)
 
-    async def _answer(self, request: HttpRequest, receive: Receive) -> Response:
+    async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
         try:
             route = self._router.find(request)
             if route.access != "anybody":
                 self.operators.check(request.headers, always=route.access == "known operators")
             request.body = await read_body(request.headers, receive)
+            leaving.look()
             return await route.handler(request)
-        except ParbakeError as error:
-            return self._problem(request, error)
-        except Exception:  # noqa: BLE001 - a request that fails must not end the server
-            _log.exception("%s %s failed", request.method, request.path)
-            return self._problem(request, InternalError("an unexpected error; the server's log has the details"))
+        except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
+            return self._problem(request, told(error, during=f"{request.method} {request.path}"))
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}
         return problem(error, **members)
+
+
+def _is_cancelled_again() -> bool:
+    """Take one cancellation back; whether there was another, which is not about the client."""
+    task = asyncio.current_task()
+    return task is not None and task.uncancel() > 0
 
 
 async def _send(response: Response, send: Send, *, head: bool) -> None:

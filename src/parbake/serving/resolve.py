@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from time import perf_counter
 from typing import Any
@@ -29,7 +30,9 @@ from parbake.serving.plan import Plan
 from parbake.serving.scope import Deadline, is_bounded
 from parbake.tasks import Artifact, ModelTask
 from parbake.telemetry import Counters
+from parbake.validation import one_line
 
+_log = logging.getLogger("parbake.serving")
 _FRESH = str(Verdict.FRESH)
 _NEVER_COMPUTED = Reason(Cause.NEVER_COMPUTED)
 _MISSING = Judgement(Verdict.MISSING, 0.0, _NEVER_COMPUTED)
@@ -207,7 +210,11 @@ class Resolver:
             try:
                 return await self._on_demand(plan, key, context)
             except (ComputeFailed, NotMaterialized) as error:
-                failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, str(error)))
+                _log.warning(
+                    "%s could not be computed, so %s is used: %s", plan.name, fallback.task.name, one_line(error)
+                )
+                about = f"{plan.name} could not be computed"  # why stands in the log: it may quote anything
+                failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, about))
                 return await self._use(plan, key, fallback, failed, context)
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
             return await self._on_demand(plan, key, context)

@@ -102,7 +102,8 @@ class ChatRoutes:
             try:
                 async for sentence in self._assistant.reply(turn, reply):
                     yield _chunk(reply.answer_id, {"content": sentence})
-            except pb.ParbakeError as error:
+            except pb.ParbakeError as raised:
+                error = pb.told(raised, during=f"POST {PATH}")
                 failure = {"message": str(error), "type": type(error).__name__, "param": error.field, "code": None}
                 yield b"data: " + msgspec.json.encode({"error": failure}) + b"\n\n"
                 return
