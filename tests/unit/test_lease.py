@@ -13,6 +13,7 @@ from tests.waiting import HANGS_S, as_far_as_it_gets, until
 
 import parbake as pb
 from parbake.errors import StoreError
+from parbake.serving.binding import Context
 from parbake.serving.lease import Lease, lease_name
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
@@ -263,3 +264,49 @@ def test_a_lease_needs_a_length():
     """A bad length is refused where the task is declared."""
     with pytest.raises(pb.ContractError, match="lease"):
         Costly(lease="soon")
+
+
+@pytest.mark.parametrize("lease", [None, "2s"])
+async def test_what_there_is_no_room_for_is_served_all_the_same(lease, monkeypatch, caplog):
+    """A full disk costs computations, not answers; once there is room, they are stored again."""
+    costly = Costly(lease)
+    costly.gate.set()
+    app = costly.app()
+
+    async def full(*_, **__):
+        raise pb.StoreFull("the disk is full", field="store")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(costly.store, "write", full)
+        patch.setattr(costly.store, "swap", full)
+        for number in (1, 2):
+            served = await app.serve(costly.answer, "k")
+            assert (served.value, served.verdict) == (f"answer {number}", pb.Verdict.FRESH)
+    assert "answer: served without being stored" in caplog.text
+    assert app.counters.computes["answer", "realtime", "unstored"] == 2
+    assert (await app.serve(costly.answer, "k")).value == "answer 3"
+    assert (await app.serve(costly.answer, "k")).value == "answer 3"
+    await app.close()
+
+
+async def test_the_event_lane_does_not_take_for_done_what_there_was_no_room_for(world, monkeypatch):
+    """It hears of the full store, and tries again as after any failure."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.refresh("fact/{key}")]))
+    def fact(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    await app.drain()
+    await app.serve(fact, "a")
+
+    async def full(*_, **__):
+        raise pb.StoreFull("the disk is full", field="store")
+
+    monkeypatch.setattr(app.engine.store, "write", full)
+    plan = app.engine.plan(fact)
+    with pytest.raises(pb.StoreFull):
+        await app.engine.resolver.demand.refresh(plan, ["a"], Context(lane="event"))
+    assert app.counters.computes["fact", "event", "rejected"] == 1
+    await app.close()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from time import perf_counter
 from typing import Any, TypeAlias
 
 from parbake.artifact import Record
 from parbake.contract import Judgement
-from parbake.errors import ComputeFailed
+from parbake.errors import ComputeFailed, StoreFull
 from parbake.fence.tags import family
 from parbake.ports import Clock, Hook, Store
 from parbake.serving.binding import NO_CONTEXT, Context
@@ -18,6 +19,7 @@ from parbake.serving.lease import Turns
 from parbake.serving.meter import metering
 from parbake.serving.plan import Plan
 
+_log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
 Look = Callable[[Plan, bytes, Context], Awaitable[Judged | None]]
 
@@ -85,19 +87,27 @@ class Demand:
             outcome = "rejected"
             for computed in results:
                 _check_type(plan, computed)
-                raw = plan.keys.encode(computed.key)
-                if (
-                    computed.storable
-                    and not context.pointers
-                    and await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
-                ):
-                    outcome = "stored"
+                if computed.storable and not context.pointers:
+                    written = await self._written(plan, computed, context)
+                    outcome = outcome if outcome == "stored" else written
         finally:
             took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
                 for hook in self._hooks:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
+
+    async def _written(self, plan: Plan, computed: Computed, context: Context) -> str:
+        """Write a result; the outcome. What a request has computed is served, also where there is no room for it."""
+        try:
+            raw = plan.keys.encode(computed.key)
+            is_stored = await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
+        except StoreFull as error:
+            if context.lane != "realtime":
+                raise
+            _log.warning("%s: served without being stored, so the next request computes it again: %s", plan.name, error)
+            return "unstored"
+        return "stored" if is_stored else "rejected"
 
 
 def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:

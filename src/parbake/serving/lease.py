@@ -14,7 +14,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from parbake.errors import StoreError
+from parbake.errors import StoreError, StoreFull
 from parbake.ports import Clock, Store
 from parbake.serving.plan import Plan
 from parbake.telemetry import Counters
@@ -130,7 +130,10 @@ async def _outcome(lease: Lease, patience_s: float, is_there: Callable[[], Await
     loop = asyncio.get_running_loop()
     until, pause_s = loop.time() + patience_s, FIRST_PAUSE_S
     while True:
-        is_held = await lease.acquire()
+        try:
+            is_held = await lease.acquire()
+        except StoreFull:  # no room for a lease: the herd is not limited, and everybody is answered
+            until, is_held = loop.time(), False
         if await is_there():  # looked at with the lease in hand, too: the last holder may just have stored it
             return "shared"
         if is_held:
