@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from parbake.alerts.log import LogSink
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane, Run
@@ -123,7 +124,7 @@ class Engine:
             breathe=Breathing(app.throttle, self.board) if app.throttle else None,
             adopted=self.adopted,
         )
-        self.notifier = Notifier(app.alerts)
+        self.notifier = Notifier(app.alerts or [LogSink()])
         off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
         self.schedule = Schedule(self.batch, self.plans.values(), app.clock, self.notifier, off_peak)
         self.workers = WorkerBoard(self.store, app.clock)

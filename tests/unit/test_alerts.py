@@ -46,6 +46,35 @@ def test_a_webhook_posts_to_http_only():
     assert "secret" not in str(caught.value)
 
 
+async def test_a_webhook_follows_no_redirect(receiver):
+    """An address that answers with another one has not taken the alert, and the other one hears nothing."""
+    url, bodies = receiver
+
+    class Redirecting(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(self.server.status)
+            self.send_header("location", url)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Redirecting) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for server.status in (301, 302, 303, 307, 308):
+            with pytest.raises(OSError, match=str(server.status)):
+                await pb.WebhookSink(f"http://127.0.0.1:{server.server_port}/").send(ALERT)
+        server.shutdown()
+    assert bodies == []
+
+
+async def test_an_app_without_sinks_alerts_by_its_log(caplog):
+    """Nobody who forgot a sink is left without a word."""
+    await pb.App(pb.Registry()).alert(ALERT)
+    assert "stale: faq is 2h old (owner: support)" in caplog.text
+
+
 async def test_the_log_names_task_and_owner(caplog):
     """An alert is a warning in the log."""
     await pb.LogSink().send(ALERT)

@@ -13,6 +13,16 @@ from parbake.ports import Alert
 TIMEOUT_S = 5.0
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Takes a redirect for a failure: it could lead to an address that only this machine reaches."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow nothing."""
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
+
+
 class WebhookSink:
     """Posts alerts to a URL."""
 
@@ -23,12 +33,12 @@ class WebhookSink:
         self._url = url
 
     async def send(self, alert: Alert) -> None:
-        """Post one alert; raises ``OSError`` when nobody answers within five seconds."""
+        """Post one alert; raises ``OSError`` unless it is taken within five seconds. Redirects are not followed."""
         await asyncio.to_thread(self._post, msgspec.json.encode(alert))
 
     def _post(self, body: bytes) -> None:
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked at construction
             self._url, data=body, headers={"content-type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S):  # noqa: S310 - as above
+        with _opener.open(request, timeout=TIMEOUT_S):
             pass
