@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
+from typing import Any
 
 import msgspec
 
@@ -16,7 +17,7 @@ TIMEOUT_S = 5.0
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Takes a redirect for a failure: it could lead to an address that only this machine reaches."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(self, *_: Any, **__: Any) -> None:
         """Follow nothing."""
 
 

@@ -56,7 +56,7 @@ class HttpApp:
         self.admission = Admission(hosts)
         self.operators = Operators(token_of_environment() if token is None else token)
         own = [*routes.for_app(app), Route("GET", "/v1/openapi.json", self._openapi)]
-        self._router = Router([*own, *(Route(*route) for route in extra)])
+        self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)

@@ -41,7 +41,7 @@ class Connection(HttpToolsProtocol):
         self._is_refused = False
         self._is_ending = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a first request."""
         super().connection_made(transport)
         self._expect()
