@@ -8,7 +8,7 @@ import pytest
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import explorations, records
-from retail_assistant.shop.connections import writers
+from retail_assistant.shop.connections import PerThread, writers
 
 from .conftest import NOW
 
@@ -202,12 +202,13 @@ def faq_answers_of(app):
     return app.tasks["faq_answers"]
 
 
-def test_a_full_disk_loses_a_note_and_no_reply(desk, caplog):
+async def test_a_full_disk_loses_a_note_and_no_reply(desk, caplog):
     """An exploration that cannot be written is one line in the log."""
 
-    class Full:
-        def get(self):
-            raise sqlite3.OperationalError("database or disk is full")
+    def full():
+        raise sqlite3.OperationalError("database or disk is full")
 
-    Notebook(Full(), desk.http.app.clock)._write("u00001", "may a novel come back", ANSWER)
+    notebook = Notebook(PerThread(full), desk.http.app.clock)
+    notebook.explored("u00001", "may a novel come back", ANSWER)
+    await notebook.settle()
     assert "disk is full" in caplog.text

@@ -1,8 +1,13 @@
 """The shop's routes: each write is one transaction, acknowledged with its position, and bad input writes nothing."""
 
+import asyncio
+
 import pytest
+from tests.waiting import as_far_as_it_gets
 
 import parbake as pb
+from retail_assistant.shop import schema
+from retail_assistant.shop.connections import WAIT_S
 from retail_assistant.shop.once import KEPT_S
 
 NOW = 1_790_000_000.0
@@ -219,3 +224,25 @@ async def test_an_acknowledgement_comes_with_its_ticket(desk):
     told = (await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 21}})).json()
     asked = await desk.client.get("/shop/policies/returns", headers={"parbake-after": told["ticket"]})
     assert asked.status_code == 200
+
+
+async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
+    """Thirty writers are told to come back; chats, reads and probes do not wait behind them; then all goes on."""
+    body = {"shopper": SHOPPER, "asin": desk.product().asin}
+    before = bought(desk)
+    other = schema.connect(desk.folder / "shop.db")
+    other.execute("BEGIN IMMEDIATE")
+    writing = [asyncio.create_task(desk.client.post("/shop/purchases", json=body)) for _ in range(30)]
+    await as_far_as_it_gets()
+    for path in ("/readyz", "/shop/policies/returns", f"/shop/products/{body['asin']}", "/v1/tasks"):
+        assert (await desk.client.get(path)).status_code in (200, 503)
+    text, _ = await desk.ask("What is your return window?")
+    assert "days" in text
+    assert not any(one.done() for one in writing), "those who read were answered while they waited"
+    async with asyncio.timeout(10 * WAIT_S):
+        answers = await asyncio.gather(*writing)
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in answers} == {(503, "1")}
+    other.execute("ROLLBACK")
+    other.close()
+    assert bought(desk) == before
+    assert (await desk.client.post("/shop/purchases", json=body)).status_code == 201

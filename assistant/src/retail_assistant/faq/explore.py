@@ -34,7 +34,7 @@ class Notebook:
         """Note, soon, that a question turned out to have an answer of the bank."""
         if shopper == ANONYMOUS or not is_shareable(text) or len(self._writing) >= _MOST_WAITING:
             return
-        task = asyncio.create_task(asyncio.to_thread(self._write, shopper, text, answer))
+        task = asyncio.create_task(self._write(shopper, text, answer))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
@@ -42,8 +42,11 @@ class Notebook:
         """Wait for the notes that are being written."""
         await asyncio.gather(*self._writing)
 
-    def _write(self, shopper: str, text: str, answer: str) -> None:
+    async def _write(self, shopper: str, text: str, answer: str) -> None:
+        now = self._clock.now()
         try:
-            note_exploration(self._writers.get(), shopper=shopper, text=text, answer=answer, now=self._clock.now())
+            await self._writers.write(
+                lambda conn: note_exploration(conn, shopper=shopper, text=text, answer=answer, now=now)
+            )
         except (ShopError, sqlite3.Error) as error:
             _log.warning("a question that the bank could learn from was not noted: %s", error)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import sqlite3
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -15,8 +12,6 @@ from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import acknowledged
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
-
-T = TypeVar("T")
 
 
 class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,14 +39,14 @@ class ComplaintRoutes:
 
     async def list(self, _: pb.HttpRequest) -> pb.Response:
         """What owners have to look at."""
-        return pb.json_response({"complaints": await self._use(complaints.list_open)})
+        return pb.json_response({"complaints": await self._connections.read(complaints.list_open)})
 
     async def complain(self, request: pb.HttpRequest) -> pb.Response:
         """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked."""
         body, now = request.json(ComplaintBody), self._app.clock.now()
         if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
-        made = await self._use(
+        made = await self._connections.write(
             lambda c: complaints.complain(c, shopper=body.shopper, answer=body.answer, now=now, rules=self._rules)
         )
         self._on_call.hear(made, body.answer)
@@ -60,7 +55,6 @@ class ComplaintRoutes:
     async def restore(self, request: pb.HttpRequest) -> pb.Response:
         """Serve an answer again; for its owner."""
         answer, now = request.parameters["answer"], self._app.clock.now()
-        return await acknowledged(self._app, await self._use(lambda c: complaints.restore(c, answer, now=now)))
-
-    async def _use(self, use: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.to_thread(lambda: use(self._connections.get()))
+        return await acknowledged(
+            self._app, await self._connections.write(lambda c: complaints.restore(c, answer, now=now))
+        )

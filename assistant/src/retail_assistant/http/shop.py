@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -277,13 +276,10 @@ class ShopRoutes:
         def commit(conn: Conn) -> int | None:
             return write(conn) if key is None else once(conn, key, sent, write, now=now)
 
-        return await acknowledged(self._app, await asyncio.to_thread(self._with_connection, commit), status)
+        return await acknowledged(self._app, await self._connections.write(commit), status)
 
     async def _read(self, read: Callable[[Conn], Any]) -> Any:
-        return await asyncio.to_thread(self._with_connection, read)
-
-    def _with_connection(self, use: Callable[[Conn], Any]) -> Any:
-        return use(self._connections.get())
+        return await self._connections.read(read)
 
 
 def _given(body: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> Mapping[str, Any]:

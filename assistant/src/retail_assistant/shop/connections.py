@@ -1,13 +1,23 @@
-"""One SQLite connection per thread, all closed together."""
+"""One SQLite connection per thread, all closed together, and the threads that wait for a file."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
+from retail_assistant.shop.errors import ShopBusy
 from retail_assistant.shop.schema import connect
+
+T = TypeVar("T")
+WAIT_S = 1.0
+"""Seconds that a request waits for a thread, and again for a locked file."""
+THREADS = 4
+"""Of each kind of use. Those that wait for a locked file keep no thread from what needs none."""
 
 
 class PerThread:
@@ -18,6 +28,35 @@ class PerThread:
         self._opening = opening
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._threads = {
+            kind: ThreadPoolExecutor(THREADS, thread_name_prefix=f"shop-{kind}") for kind in ("read", "write")
+        }
+
+    async def read(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        """Read in a thread. Raises :class:`ShopBusy` where the file stays locked."""
+        return await self._in_thread("read", use)
+
+    async def write(self, use: Callable[[sqlite3.Connection], T]) -> T:
+        """Write in a thread; writers wait for each other, and nobody else does. Raises as :meth:`read` does."""
+        return await self._in_thread("write", use)
+
+    async def _in_thread(self, kind: str, use: Callable[[sqlite3.Connection], T]) -> T:
+        def used() -> T:
+            try:
+                return use(self.get())
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) and "busy" not in str(error):
+                    raise
+                raise ShopBusy("the shop's file is locked by another program; try again") from error
+
+        waiting = self._threads[kind].submit(used)
+        done = asyncio.wrap_future(waiting)
+        try:
+            return await asyncio.wait_for(asyncio.shield(done), WAIT_S)
+        except TimeoutError:
+            if waiting.cancel():  # all threads wait for the file: it has not begun, and does not begin any more
+                raise ShopBusy("the shop's file is locked by another program; try again") from None
+            return await done
 
     def get(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -48,4 +87,4 @@ def readers(path: str | Path) -> PerThread:
 
 def writers(path: str | Path) -> PerThread:
     """Connections that write, every commit synced."""
-    return PerThread(lambda: connect(path, any_thread=True))
+    return PerThread(lambda: connect(path, any_thread=True, wait_s=WAIT_S))

@@ -11,6 +11,7 @@
     ├── OutOfStock                409  no copy is left to sell
     ├── KeyReused                 422  an idempotency key came with another request before
     ├── TooManyComplaints         429  one shopper complains of more answers than one would
+    ├── ShopBusy                  503  the file is locked by another program
     └── NotAShop                  500  the file is not a shop database, or of another schema version
 """
 
@@ -75,6 +76,14 @@ class TooManyComplaints(ShopError):
 
     status = 429
     title = "Too many complaints"
+
+
+class ShopBusy(ShopError):
+    """The shop's file is locked by another program, and stayed so; nothing was written."""
+
+    status = 503
+    title = "Shop busy"
+    headers = (("retry-after", "1"),)
 
 
 class NotAShop(ShopError):
