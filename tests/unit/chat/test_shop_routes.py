@@ -7,7 +7,7 @@ from tests.waiting import as_far_as_it_gets
 
 import parbake as pb
 from retail_assistant.shop import schema
-from retail_assistant.shop.connections import WAIT_S
+from retail_assistant.shop.connections import WAIT_S, PerThread
 from retail_assistant.shop.once import KEPT_S
 
 NOW = 1_790_000_000.0
@@ -246,3 +246,17 @@ async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
     other.close()
     assert bought(desk) == before
     assert (await desk.client.post("/shop/purchases", json=body)).status_code == 201
+
+
+async def test_a_file_that_was_moved_and_put_back_is_written_again(desk):
+    """Meanwhile a write is refused and told to come back; no restart is needed."""
+    body = {"shopper": SHOPPER, "asin": desk.product().asin}
+    before, place, aside = bought(desk), desk.folder / "shop.db", desk.folder / "moved.db"
+    desk.http.app.resources[PerThread].close()  # as in a thread that writes for the first time
+    place.rename(aside)
+    refused = await desk.client.post("/shop/purchases", json=body)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert not place.exists()
+    aside.rename(place)
+    assert (await desk.client.post("/shop/purchases", json=body)).status_code == 201
+    assert bought(desk)[0] == before[0] + 1

@@ -45,9 +45,10 @@ class PerThread:
             try:
                 return use(self.get())
             except sqlite3.OperationalError as error:
-                if "locked" not in str(error) and "busy" not in str(error):
-                    raise
-                raise ShopBusy("the shop's file is locked by another program; try again") from error
+                if "locked" in str(error) or "busy" in str(error):
+                    raise ShopBusy("the shop's file is locked by another program; try again") from error
+                self._forget()  # such as one whose file was moved: the next use opens another
+                raise ShopBusy(f"the shop's file cannot be used now ({error}); try again") from error
 
         waiting = self._threads[kind].submit(used)
         done = asyncio.wrap_future(waiting)
@@ -65,6 +66,13 @@ class PerThread:
             found = self._local.connection = self._opening()
             self._opened.append(found)
         return found
+
+    def _forget(self) -> None:
+        """Close this thread's connection."""
+        connection = self._local.__dict__.pop("connection", None)
+        if connection is not None:
+            self._opened.remove(connection)
+            connection.close()
 
     def close(self) -> None:
         """Close every connection."""
@@ -86,5 +94,5 @@ def readers(path: str | Path) -> PerThread:
 
 
 def writers(path: str | Path) -> PerThread:
-    """Connections that write, every commit synced."""
-    return PerThread(lambda: connect(path, any_thread=True, wait_s=WAIT_S))
+    """Connections that write to a file that is there, every commit synced."""
+    return PerThread(lambda: connect(path, any_thread=True, wait_s=WAIT_S, make=False))

@@ -11,7 +11,7 @@
     ├── OutOfStock                409  no copy is left to sell
     ├── KeyReused                 422  an idempotency key came with another request before
     ├── TooManyComplaints         429  one shopper complains of more answers than one would
-    ├── ShopBusy                  503  the file is locked by another program
+    ├── ShopBusy                  503  the file is locked, or cannot be used for a while
     └── NotAShop                  500  the file is not a shop database, or of another schema version
 """
 
@@ -79,7 +79,7 @@ class TooManyComplaints(ShopError):
 
 
 class ShopBusy(ShopError):
-    """The shop's file is locked by another program, and stayed so; nothing was written."""
+    """The shop's file is locked by another program, or cannot be used for a while; nothing was written."""
 
     status = 503
     title = "Shop busy"

@@ -157,14 +157,17 @@ CREATE INDEX IF NOT EXISTS shoppers_name ON shoppers (id COLLATE NOCASE);
 DDL = TABLES + INDEXES
 
 
-def connect(path: str | Path, *, any_thread: bool = False, wait_s: float = 10.0) -> sqlite3.Connection:
-    """Open a shop file for reading and writing, in autocommit mode; the file is created when absent.
+def connect(
+    path: str | Path, *, any_thread: bool = False, wait_s: float = 10.0, make: bool = True
+) -> sqlite3.Connection:
+    """Open a shop file for reading and writing, in autocommit mode; one that is absent is made, or refused.
 
     Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, and a locked file is
     waited for up to ``wait_s``. With ``any_thread`` the connection may be handed between threads, one at a time.
     Raises :class:`NotAShop` for a file that is not SQLite.
     """
-    conn = sqlite3.connect(path, timeout=wait_s, isolation_level=None, check_same_thread=not any_thread)
+    where = path if make else f"{Path(path).resolve().as_uri()}?mode=rw"
+    conn = sqlite3.connect(where, uri=not make, timeout=wait_s, isolation_level=None, check_same_thread=not any_thread)
     try:
         conn.execute("PRAGMA journal_mode=WAL")
         conn.execute("PRAGMA synchronous=FULL")
