@@ -26,7 +26,7 @@ setup:  ## make .venv match the lock files, with what tests and checks need
 demo:  ## serve the shopping assistant (PORT=8000, DEMO_TOKEN= for operators, LLM= extractive, llama or openai)
 	@scripts/preflight.sh $(PYTHON)
 	@scripts/venv.sh $(PYTHON) .venv runtime
-	@export PARBAKE_TOKEN="$${DEMO_TOKEN:-$$PARBAKE_TOKEN}"; \
+	@if [ -n "$$DEMO_TOKEN" ]; then export PARBAKE_TOKEN="$$DEMO_TOKEN"; fi; \
 		exec env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS .venv/bin/retail-assistant demo --port $(PORT)
 
 test: check  ## set up, check, and run every test that needs no root (ARGS= goes to pytest)

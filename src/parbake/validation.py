@@ -12,7 +12,7 @@ REASON = 500
 """Characters of a reason that is kept."""
 _ADDRESS = re.compile(r"//\S*@")
 _NAMED = re.compile(
-    r"(?i)((?:password|passwd|secret|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[:=]\s*)"
+    r"(?i)((?:password|passwd|pwd|secret|cookie|session|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[:=]\s*)"
     r"(?:\"[^\"]*\"|'[^']*'|[^\s,;)}\]]+)"
 )
 _SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")

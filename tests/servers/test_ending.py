@@ -6,6 +6,7 @@ import contextlib
 import signal
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -53,7 +54,17 @@ async def patient(word: pb.Live[str]) -> str:
     return word
 
 
-app = pb.App(tasks)
+async def stream(_):
+    async def chunks():
+        for _ in range(100):
+            asked()
+            yield b"x" * 1000
+            await asyncio.sleep(0.005)
+
+    return pb.Response(stream=chunks(), content_type="text/plain")
+
+
+app = pb.HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
 """
 
 
@@ -131,4 +142,39 @@ async def test_a_request_whose_client_has_left_is_given_up(served):
         assert answer.json()["value"] == "a"
     process.send_signal(signal.SIGTERM)
     assert process.wait(HANGS_S) == 0
+    assert process.stderr.read() == ""
+
+
+async def test_half_a_request_does_not_hold_up_the_end(served):
+    """Its client is told, and the server ends long before requests under way have to."""
+    process, url, _ = served
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+    writer.write(b"POST /v1/serve/quick HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
+    writer.write(b"content-length: 12\r\n\r\n{")
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+        await client.get("/healthz")
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert (await reader.read()).startswith(b"HTTP/1.1 408 ")
+    writer.close()
+    assert await asyncio.to_thread(process.wait, HANGS_S) == 0
+    assert time.monotonic() - began < 15
+    assert process.stderr.read() == ""
+
+
+async def test_clients_that_leave_streams_in_a_row_leave_no_noise(served):
+    """The second of two requests on one connection ends with it as the first does."""
+    process, url, folder = served
+    for _ in range(5):
+        _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        for _ in range(3):
+            writer.write(b"GET /stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await writer.drain()
+        before = asked_in(folder)
+        await until(lambda before=before: asked_in(folder) > before)
+        writer.close()
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+        assert (await client.post("/v1/serve/quick", json={"key": "a"})).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    assert await asyncio.to_thread(process.wait, HANGS_S) == 0
     assert process.stderr.read() == ""

@@ -202,3 +202,63 @@ def test_a_head_that_breaks_off_leaves_no_trace(server):
         with server.connected() as connection:
             connection.sendall(part)
     assert server.is_alive() < 0.5
+
+
+UPGRADE = b"connection: upgrade\r\nUpgrade: h2c\r\n"
+
+
+@pytest.mark.parametrize("is_apart", [False, True])
+def test_a_wish_for_another_protocol_is_ignored_and_its_body_is_its_own(server, is_apart):
+    """What clients of HTTP/2 send first is answered as it stands, and no part of a body is taken for a request."""
+    inner = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    with server.connected() as connection:
+        head = HEAD + UPGRADE + b"content-length: %d\r\n\r\n"
+        connection.sendall(head % len(ASKED) + ASKED)
+        assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")
+        sent = [head % len(inner), inner] if is_apart else [head % len(inner) + inner]
+        for part in sent:
+            connection.sendall(part)
+            server.is_alive()
+        assert until(connection, b'"field":"body"}').startswith(b"HTTP/1.1 422 ")
+        connection.sendall(REQUEST)
+        assert until(connection, b'"value":"A"').count(b"HTTP/1.1 ") == 1
+
+
+def test_a_wish_that_comes_in_two_parts_ends_the_connection(server):
+    """Where it was not seen in time the request is refused, and nothing after it is read."""
+    with server.connected() as connection:
+        connection.sendall(HEAD + b"connection: upgrade\r\nUpg")
+        server.is_alive()
+        connection.sendall(b"rade: h2c\r\ncontent-length: %d\r\n\r\n" % len(REQUEST) + REQUEST)
+        answer = all_of(connection)
+    assert answer.count(b"content-length: ") == 1
+    assert status_of(answer) == (400, "upgrade")
+
+
+def test_fields_of_a_trailer_are_no_headers(server):
+    """What stands behind the body lets nobody in, who would not be by what stands before it."""
+    bare = b"POST /v1/serve/upper HTTP/1.1\r\ntransfer-encoding: chunked\r\n"
+    body = b"\r\nc\r\n" + ASKED + b"\r\n0\r\n"
+    with server.connected() as connection:
+        connection.sendall(bare + b"content-type: application/json\r\n" + body + b"host: localhost\r\n\r\n")
+        assert until(connection, b'"field":"host"}').startswith(b"HTTP/1.1 421 ")
+        connection.sendall(bare + b"host: localhost\r\n" + body + b"content-type: application/json\r\n\r\n")
+        assert until(connection, b'"field":"content-type"}').startswith(b"HTTP/1.1 415 ")
+
+
+@pytest.mark.parametrize("sent", [HEAD + b"x: y\r\n" * 101, b"not http at all\r\n\r\n", HEAD])
+def test_refusals_of_the_connection_protect_browsers_too(server, sent):
+    """What is refused before any handler sees it says the same to a browser as other answers do."""
+    with server.connected() as connection:
+        connection.sendall(sent)
+        answer = all_of(connection)
+    assert b"x-content-type-options: nosniff" in answer
+    assert b"application/problem+json" in answer
+    assert status_of(answer)[0] in (400, 408, 431)
+
+
+def test_a_length_with_a_space_behind_it_is_a_length(server):
+    """White space around a value is no part of it (RFC 9110, 5.5)."""
+    with server.connected() as connection:
+        connection.sendall(HEAD + b"content-length: 12 \r\n\r\n" + ASKED)
+        assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")

@@ -56,6 +56,13 @@ async def touched(http):
         ("[::2]", 421),
         ("10.0.0.1", 421),
         ("shop.example, evil.example", 421),
+        ("localhost:8000, evil.example", 421),
+        ("localhost:8000@evil.example", 421),
+        ("localhost:evil", 421),
+        ("localhost:-1", 421),
+        ("localhost:1:1", 421),
+        ("[localhost]", 421),
+        ("[::1", 421),
         ("", 421),
     ],
 )

@@ -116,13 +116,14 @@ def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(app, token):
 
 
 def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
-    """The variable goes before the file; a file that is not there is named."""
+    """Both at once are refused, and a file that is not there is named."""
     kept = tmp_path / "token"
     kept.write_text(f"{TOKEN}\n")
     assert token_of_environment({}) is None
-    assert token_of_environment({"PARBAKE_TOKEN": ""}) is None
+    assert token_of_environment({"PARBAKE_TOKEN": ""}) == "", "which is then refused: somebody meant a token"
     assert token_of_environment({"PARBAKE_TOKEN_FILE": str(kept)}) == TOKEN
-    assert token_of_environment({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)}) == "another"
+    with pytest.raises(pb.BadInput, match="both set: keep one"):
+        token_of_environment({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)})
     with pytest.raises(pb.BadInput, match="missing") as caught:
         token_of_environment({"PARBAKE_TOKEN_FILE": str(tmp_path / "missing")})
     assert caught.value.field == "PARBAKE_TOKEN_FILE"

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 import parbake as pb
@@ -35,6 +36,23 @@ async def test_startup_and_shutdown_are_told(world):
     """A server polls its sources before it answers, and closes its app at the end."""
     sent = await lifespan(pb.HttpApp(world.app(pb.Registry())))
     assert [m["type"] for m in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+
+
+async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, caplog):
+    """Nobody polls its sources then, as when it is mounted in an application that does not know of it."""
+    app = world.app(pb.Registry())
+    served = pb.HttpApp(app)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
+        for _ in range(2):
+            await client.get("/healthz")
+    assert caplog.text.count("no lifespan: nobody polls this app's sources here") == 1
+    caplog.clear()
+    async with (
+        served.lifespan(),
+        httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client,
+    ):
+        assert (await client.get("/readyz")).status_code == 200
+    assert "no lifespan" not in caplog.text
 
 
 async def test_a_foreign_store_stops_the_start(tmp_path):

@@ -40,7 +40,7 @@ from parbake.cli.tasks import tasks, words
 from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
-from parbake.http.server import DRAIN_S, check_installed, listen, run
+from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.lanes.freshness import report
 from parbake.validation import one_line
 
@@ -104,7 +104,7 @@ def serve(
         bound = listen(host, port)
         application = load(app)
         application.admission.allow(allow_host or [])
-        address = f"http://{host}:{bound.getsockname()[1]}"
+        address = address_of(bound)
 
         def announce() -> None:
             typer.echo(f"serving {app} at {address}", err=True)

@@ -7,6 +7,7 @@ machine ("DNS rebinding") reads the answers too. Browsers say what is going on i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
@@ -16,6 +17,7 @@ from parbake.http.refusals import JSON_TYPES, CrossSiteWrite, UnknownHost, Unsup
 
 OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
 """Probes name whatever address they reach, and learn nothing that a stranger could use."""
+_HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]@/,*]+))(?::[0-9]{1,5})?")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
 """A page of this server, or somebody who typed the address."""
@@ -35,7 +37,7 @@ class Admission:
             raise BadInput(f"hosts={hosts!r}: give a list of names, such as [{hosts!r}]", field="hosts")
         for host in hosts:
             name = name_of(host) if isinstance(host, str) else ""
-            if not name or any(c in host for c in "/*@, "):
+            if not name:
                 raise BadInput(f"hosts: {host!r} is not a host name, such as 'shop.example'", field="hosts")
             self._hosts.add(name)
 
@@ -76,10 +78,9 @@ def _check_type(headers: Mapping[str, str]) -> None:
 
 @lru_cache(256)
 def name_of(host: str) -> str:
-    """The name or address in a ``Host`` header, without its port and brackets."""
-    text = host.strip().lower()
-    name = text[1:].partition("]")[0] if text.startswith("[") else text.partition(":")[0]
-    return name.removesuffix(".")
+    """The name or address in a ``Host`` header, without its port and brackets; empty for what is neither."""
+    found = _HOST.fullmatch(host.strip().lower())
+    return "" if found is None else (found["address"] or found["name"]).removesuffix(".")
 
 
 @lru_cache(256)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import ParbakeError
@@ -28,6 +29,7 @@ ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask for says nothing of how long people wait."""
+_log = logging.getLogger("parbake.http")
 _PROTECTION = tuple((name.encode(), value.encode()) for name, value in PROTECTION)
 
 
@@ -60,6 +62,7 @@ class HttpApp:
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)
+        self._has_lifespan = False
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
 
@@ -94,6 +97,7 @@ class HttpApp:
         Raises:
             ParbakeError: The app cannot be opened, for example because its store cannot be used.
         """
+        self._has_lifespan = True
         await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
         async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
             yield
@@ -104,6 +108,8 @@ class HttpApp:
         return json_response(document(self._router.routes))
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
+        if not self._has_lifespan:
+            self._warn_of_no_lifespan()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         is_head = scope["method"] == "HEAD"
         path = scope["path"]
@@ -129,6 +135,11 @@ class HttpApp:
             leaving.end()
         if request.path not in UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - began)
+
+    def _warn_of_no_lifespan(self) -> None:
+        self._has_lifespan = True
+        if self.app.sources:
+            _log.warning("no lifespan: nobody polls this app's sources here; see HttpApp.lifespan")
 
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
         try:
@@ -161,6 +172,10 @@ async def _send(response: Response, send: Send, *, head: bool) -> None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     if response.stream is not None and not head:
-        async for chunk in response.stream:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        try:
+            async for chunk in response.stream:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        finally:  # in the task that began it, also when its client has left
+            if isinstance(response.stream, AsyncGenerator):
+                await response.stream.aclose()
     await send({"type": "http.response.body", "body": b"" if head or response.stream else response.body})

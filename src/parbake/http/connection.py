@@ -7,14 +7,15 @@ protocol class with both. It is imported only where uvicorn serves.
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import Any, Literal
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from parbake.errors import ParbakeError
-from parbake.http.messages import problem
+from parbake.http.messages import PROTECTION, problem
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
-from parbake.http.refusals import TooSlow
+from parbake.http.refusals import Malformed, TooSlow
 
 HEAD_S = 10.0
 """Seconds for a request's line and headers, from the connection's beginning or the end of the answer before."""
@@ -25,6 +26,8 @@ LINGER_S = 2.0
 ENDING_S = 1.0
 """Seconds in which a server that ends still answers what is on its way to it."""
 Phase = Literal["idle", "head", "body"]
+_UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
+_PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encode()
 
 
 class Connection(HttpToolsProtocol):
@@ -40,6 +43,7 @@ class Connection(HttpToolsProtocol):
         self._read_since = 0
         self._is_refused = False
         self._is_ending = False
+        self._unanswered: list[Any] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Expect a first request."""
@@ -47,8 +51,11 @@ class Connection(HttpToolsProtocol):
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Forget the timer, and have every answer that is on its way end; uvicorn tells the last request only."""
         self._forget_timer()
+        for cycle in self._unanswered:
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -61,6 +68,9 @@ class Connection(HttpToolsProtocol):
         if self._phase == "head" and self._read_since > 2 * MAX_HEAD:
             self._refuse(headers_too_large())  # one header without an end is not told of before its end
             return
+        if self._phase != "body" and b"pgrade" in data.lower():
+            # A server may ignore a wish for another protocol (RFC 9110, 7.8); this parser takes no body after one.
+            data = _UPGRADE.sub(b"ignored", data)
         super().data_received(data)
         if not self._is_refused and not self.transport.is_closing():
             self._expect()
@@ -76,7 +86,9 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header."""
+        """Count a header. A field of a trailer, after the body, is none (RFC 9110, 6.5.1)."""
+        if self._phase == "body":
+            return
         self._head_bytes += len(name) + len(value)
         if self._is_refused or len(self.headers) >= MAX_HEADERS or self._head_bytes > MAX_HEAD:
             self._refuse(headers_too_large())
@@ -86,9 +98,12 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the headers were refused."""
         self._phase = "body"
+        if self.parser.should_upgrade():  # the header came in two parts, so it was not seen in time
+            self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
         if not self._is_refused:
             super().on_headers_complete()
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
+            self._unanswered = [*(cycle for cycle in self._unanswered if not cycle.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -104,13 +119,18 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End once what is being answered is answered, and what a client has sent in the same moment, too."""
         self._is_ending = True
-        if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(ENDING_S, self._end_if_idle)
-        else:
+        if self.cycle is not None and not self.cycle.response_complete:
             super().shutdown()
+        self.loop.call_later(ENDING_S, self._end_if_idle)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser does not understand."""
+        self._refuse(Malformed(msg, field="request"))
 
     def _end_if_idle(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if self._phase == "body" and not self.cycle.response_complete:
+            self._late()  # the rest of the body has not come
+        elif self.cycle is None or self.cycle.response_complete:
             self.transport.close()
 
     def _expect(self) -> None:
@@ -147,10 +167,10 @@ class Connection(HttpToolsProtocol):
             self.transport.close()  # a refusal would be taken for an answer to what came before, or stand within it
             return
         response = problem(error)
-        head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n"]
+        head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n", _PROTECTED]
         length = str(len(response.body)).encode()
-        self.transport.write(b"".join([*head, b"content-length: ", length, b"\r\nconnection: close\r\n\r\n"]))
-        self.transport.write(response.body)
+        ends = [b"content-length: ", length, b"\r\nconnection: close\r\n\r\n", response.body]
+        self.transport.write(b"".join([*head, *ends]))
         self._read_since = 0
         if self.transport.can_write_eof():
             self.transport.write_eof()

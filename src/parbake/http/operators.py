@@ -49,12 +49,15 @@ class Operators:
 
 
 def token_of_environment(environment: Mapping[str, str] = os.environ) -> str | None:
-    """The operator token of ``PARBAKE_TOKEN``, or of the file that ``PARBAKE_TOKEN_FILE`` names; ``None`` without."""
-    if token := environment.get(TOKEN):
+    """The operator token of ``PARBAKE_TOKEN``, or of the file that ``PARBAKE_TOKEN_FILE`` names; ``None`` without.
+
+    Raises :class:`BadInput` for both at once, and for a file that cannot be read.
+    """
+    token, place = environment.get(TOKEN), environment.get(TOKEN_FILE)
+    if token is not None and place is not None:
+        raise BadInput(f"{TOKEN} and {TOKEN_FILE} are both set: keep one", field=TOKEN)
+    if place is None:
         return token
-    place = environment.get(TOKEN_FILE)
-    if not place:
-        return None
     try:
         return Path(place).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

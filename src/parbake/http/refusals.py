@@ -14,6 +14,13 @@ class InternalError(ParbakeError):
     """What a client hears of an error nobody foresaw: nothing that could leak."""
 
 
+class Malformed(RequestError):
+    """What came is not a request of HTTP/1.1 (RFC 9110, 15.5.1)."""
+
+    status = 400
+    title = "Malformed"
+
+
 class UnknownHost(RequestError):
     """The request names a host that this server does not answer for (RFC 9110, 15.5.20)."""
 

@@ -68,8 +68,8 @@ def run(
     # What keeps the app from starting is raised below, and need not be logged as well.
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
-        application, http=Connection, log_level="warning", access_log=False, lifespan="on", server_header=False,
-        date_header=False, timeout_graceful_shutdown=drain_s,
+        application, http=Connection, ws="none", log_level="warning", access_log=False, lifespan="on",
+        server_header=False, date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[bound])
@@ -95,6 +95,15 @@ def _reached_by(bound: socket.socket) -> list[str]:
     if address.is_unspecified:
         return []
     return [str(address) if address.version == 4 else f"[{address}]"]  # noqa: PLR2004 - IPv6 stands in brackets
+
+
+def address_of(bound: socket.socket) -> str:
+    """Where a browser on this machine finds a socket."""
+    where, port = bound.getsockname()[:2]
+    address = ip_address(where)
+    if address.is_unspecified:
+        return f"http://localhost:{port}"
+    return f"http://{where}:{port}" if address.version == 4 else f"http://[{where}]:{port}"  # noqa: PLR2004 - as above
 
 
 def _uvicorn() -> Any:

@@ -148,6 +148,8 @@ async def test_a_write_that_is_not_acknowledged_yet_says_that_it_is_committed(de
     for position in ("x", "-1", "9" * 40):
         refused = await desk.client.get(f"/shop/changes/{position}")
         assert (refused.status_code, refused.json()["field"]) == (422, "position")
+    never = await desk.client.get(f"/shop/changes/{told['position'] + 1}")
+    assert (never.status_code, never.json()["field"]) == (404, "position")
 
 
 def bought(desk):

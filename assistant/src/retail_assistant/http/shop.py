@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -263,7 +264,10 @@ class ShopRoutes:
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
             raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
-        applied = (await self._app.applied())[self._app.sources[0].name]
+        source = self._app.sources[0]
+        if int(text) > (await asyncio.to_thread(source.extent)).last:
+            raise pb.UnknownResource(f"no change has the position {text}", field="position")
+        applied = (await self._app.applied())[source.name]
         return pb.json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
 
     async def _write(
