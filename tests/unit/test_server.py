@@ -51,7 +51,7 @@ async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, ca
         served.lifespan(),
         httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client,
     ):
-        assert (await client.get("/readyz")).status_code == 200
+        assert (await client.get("/healthz")).status_code == 200
     assert "no lifespan" not in caplog.text
 
 
