@@ -98,7 +98,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the headers were refused."""
         self._phase = "body"
-        if self.parser.should_upgrade():  # the header came in two parts, so it was not seen in time
+        if (
+            self.parser is not None and self.parser.should_upgrade()
+        ):  # the header came in two parts, so it was not seen in time
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
         if not self._is_refused:
             super().on_headers_complete()
