@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from parbake.testing.simulation import campaign, ground, play
-from parbake.testing.simulation.mutants import names
+from parbake.testing.simulation.mutants import names, planted, what_is_wrong
 from parbake.testing.simulation.world import World
 
-SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "2000"))
+SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
 """Where tests run in two processes already, each plays its own histories."""
 PAST = [line.split() for line in Path(__file__).with_name("seeds.txt").read_text().splitlines() if line[:1] != "#"]
@@ -49,6 +49,13 @@ def test_histories_leave_nothing_to_be_warned_of(kind):
 def test_a_history_that_once_failed_stays_mended(model, seed):
     """Every seed that ever broke a promise is played again."""
     assert play(int(seed), model).violations == ()
+
+
+@pytest.mark.parametrize("mutant", names())
+def test_every_fault_can_be_planted(mutant):
+    """What it replaces is still there under its name, also where the fault is too rare to be found here."""
+    with planted(mutant):
+        assert what_is_wrong(mutant)
 
 
 @pytest.mark.parametrize("mutant", QUICK)

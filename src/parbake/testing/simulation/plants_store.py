@@ -184,7 +184,7 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
 @mutant
 def no_silence(stack: ExitStack) -> None:
     """A source that nobody has heard is trusted for ever."""
-    method(stack, Resolver, "_silent", lambda *_: set())
+    method(stack, Resolver, "silent", lambda *_: set())
 
 
 @mutant
