@@ -17,6 +17,7 @@ OWNERS = {
     "parbake.pictures": "plots",
     "parbake.cli.plan": "plan",
     "parbake.cli.costs": "plan",
+    "parbake.http.connection": "http",
     "parbake.http.server": "http",
     "parbake.embedders.minilm": "embeddings",
     "parbake.embedders._int8": "embeddings",

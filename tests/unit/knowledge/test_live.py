@@ -54,7 +54,9 @@ def test_a_slot_of_what_does_not_exist_is_not_filled(live, kind, name):
 
 def test_a_policy_whose_id_has_a_dot_fills_its_slots(conn, live):
     """The fact is what follows the last dot."""
-    records.put_policy(conn, "eu.returns", title="EU", body="## A\nIn {a_days} days.", facts={"a_days": 3}, now=NOW)
+    records.put_policy(
+        conn, "eu.returns", title="EU", body="## A\nIn {a_days} days.", facts={"a_days": 3}, create=True, now=NOW
+    )
     assert live.fill("policy", "eu.returns.a_days") == "3"
 
 
