@@ -258,7 +258,7 @@ def test_refusals_of_the_connection_protect_browsers_too(server, sent):
 
 
 def test_a_length_with_a_space_behind_it_is_a_length(server):
-    """White space around a value is no part of it (RFC 9110, 5.5)."""
+    """The server strips white space around a header's value (RFC 9110, 5.5)."""
     with server.connected() as connection:
         connection.sendall(HEAD + b"content-length: 12 \r\n\r\n" + ASKED)
         assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")

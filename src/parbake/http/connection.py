@@ -121,7 +121,7 @@ class Connection(HttpToolsProtocol):
     def shutdown(self) -> None:
         """End once what is being answered is answered, and what a client has sent in the same moment, too."""
         self._is_ending = True
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_answering:
             super().shutdown()
         self.loop.call_later(ENDING_S, self._end_if_idle)
 
@@ -130,15 +130,18 @@ class Connection(HttpToolsProtocol):
         self._refuse(Malformed(msg, field="request"))
 
     def _end_if_idle(self) -> None:
-        if self._phase == "body" and not self.cycle.response_complete:
+        if self._phase == "body" and self._is_answering:
             self._late()  # the rest of the body has not come
-        elif self.cycle is None or self.cycle.response_complete:
+        elif not self._is_answering:
             self.transport.close()
+
+    @property
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _expect(self) -> None:
         """Have a timer run for what has to arrive next, if anything has."""
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if self._phase == "idle" and (is_answering or self.timeout_keep_alive_task is not None):
+        if self._phase == "idle" and (self._is_answering or self.timeout_keep_alive_task is not None):
             self._forget_timer()
         elif self._timer is None or (self._timed == "body") != (self._phase == "body"):
             self._forget_timer()
@@ -147,7 +150,7 @@ class Connection(HttpToolsProtocol):
 
     def _late(self) -> None:
         self._timer = None
-        if self._phase == "idle" or (self._phase == "body" and self.cycle.response_complete):
+        if self._phase == "idle" or (self._phase == "body" and not self._is_answering):
             self.transport.close()
         else:
             self._refuse(TooSlow(f"the request's {self._phase} did not arrive in time"))
@@ -164,8 +167,7 @@ class Connection(HttpToolsProtocol):
         self._is_refused = True
         self._forget_timer()
         self._unset_keepalive_if_required()
-        is_answering = self.cycle is not None and not self.cycle.response_complete
-        if is_answering and (self._phase == "head" or self.cycle.response_started):
+        if self._is_answering and (self._phase == "head" or self.cycle.response_started):
             self.transport.close()  # a refusal would be taken for an answer to what came before, or stand within it
             return
         response = problem(error)

@@ -91,19 +91,18 @@ def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) 
 
 def _reached_by(bound: socket.socket) -> list[str]:
     """The address of a socket as a host name; none where it takes what comes to any address."""
-    address = ip_address(bound.getsockname()[0])
-    if address.is_unspecified:
-        return []
-    return [str(address) if address.version == 4 else f"[{address}]"]  # noqa: PLR2004 - IPv6 stands in brackets
+    return [] if ip_address(bound.getsockname()[0]).is_unspecified else [_host_of(bound)]
+
+
+def _host_of(bound: socket.socket) -> str:
+    address = bound.getsockname()[0]
+    return f"[{address}]" if ":" in address else str(address)
 
 
 def address_of(bound: socket.socket) -> str:
     """Where a browser on this machine finds a socket."""
-    where, port = bound.getsockname()[:2]
-    address = ip_address(where)
-    if address.is_unspecified:
-        return f"http://localhost:{port}"
-    return f"http://{where}:{port}" if address.version == 4 else f"http://[{where}]:{port}"  # noqa: PLR2004 - as above
+    host = "".join(_reached_by(bound)) or "localhost"
+    return f"http://{host}:{bound.getsockname()[1]}"
 
 
 def _uvicorn() -> Any:

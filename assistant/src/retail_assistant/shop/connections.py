@@ -16,6 +16,7 @@ from retail_assistant.shop.schema import connect
 T = TypeVar("T")
 WAIT_S = 1.0
 """Seconds that a request waits for a thread, and again for a locked file."""
+_LOCKED = "the shop's file is locked by another program; try again"
 THREADS = 4
 """Of each kind of use. Those that wait for a locked file keep no thread from what needs none."""
 
@@ -46,7 +47,7 @@ class PerThread:
                 return use(self.get())
             except sqlite3.OperationalError as error:
                 if "locked" in str(error) or "busy" in str(error):
-                    raise ShopBusy("the shop's file is locked by another program; try again") from error
+                    raise ShopBusy(_LOCKED) from error
                 self._forget()  # such as one whose file was moved: the next use opens another
                 raise ShopBusy(f"the shop's file cannot be used now ({error}); try again") from error
 
@@ -56,7 +57,7 @@ class PerThread:
             return await asyncio.wait_for(asyncio.shield(done), WAIT_S)
         except TimeoutError:
             if waiting.cancel():  # all threads wait for the file: it has not begun, and does not begin any more
-                raise ShopBusy("the shop's file is locked by another program; try again") from None
+                raise ShopBusy(_LOCKED) from None
             return await done
 
     def get(self) -> sqlite3.Connection:

@@ -183,7 +183,7 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
 
 @mutant
 def no_silence(stack: ExitStack) -> None:
-    """A source that nobody has heard is trusted for ever."""
+    """The fence trusts a source that has sent no heartbeat."""
     method(stack, Resolver, "silent", lambda *_: set())
 
 
