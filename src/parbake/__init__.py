@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from parbake import guard, semantic
     from parbake.alerts.log import LogSink
     from parbake.alerts.webhook import WebhookSink
+    from parbake.answers import AnswerComplaint
     from parbake.app import App
     from parbake.cloudevents import CloudEvent
     from parbake.embedders.minilm import MiniLm
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from parbake.http.telling import told
     from parbake.lanes.throttle import Throttle
     from parbake.lanes.worker_watch import WorkerSetting
+    from parbake.ledger.answers import Answer
     from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
     from parbake.planner.breakeven import Prices
     from parbake.serving.binding import Lazy
@@ -88,6 +90,8 @@ if TYPE_CHECKING:
 
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
+    "Answer": "parbake.ledger.answers:Answer",
+    "AnswerComplaint": "parbake.answers:AnswerComplaint",
     "App": "parbake.app:App",
     "CloudEvent": "parbake.cloudevents:CloudEvent",
     "Delta": "parbake.model_ports:Delta",
@@ -142,16 +146,17 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
-    "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "App", "Artifact", "BadInput", "BodyTooLarge",
-    "Cause", "Clock", "CloudEvent", "Codec", "ComputeFailed", "ContractError", "DeadlineExceeded", "DeclarationError",
-    "Delta", "Embedder", "Exponential", "Extractive", "ForeignSource", "ForeignStore", "GateFailed", "Gates",
-    "Generation", "Generator", "Hook", "HttpApp", "HttpRequest", "Input", "KafkaTopic", "Keys", "LaneError", "Lazy",
-    "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor", "LogSink", "MiniLm", "MissingDependency", "Model",
-    "ModelTask", "NotAcknowledged", "NotMaterialized", "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices",
-    "PromotionConflict", "Prompt", "ProviderError", "RayExecutor", "Reader", "Reason", "Recompute", "Refine", "Refuse",
-    "Registry", "Request", "RequestError", "Resource", "Response", "Retention", "RoleError", "Route", "RunInProgress",
-    "ServeStale", "Served", "Source", "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError",
-    "StoreFull", "Throttle", "Tracker", "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View",
-    "WebhookSink", "WorkerSetting", "emit", "every", "fence", "guard", "ignore", "json_response", "listen", "planned",
-    "problem", "refresh", "remaining_s", "run_http", "semantic", "told",
+    "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "Answer", "AnswerComplaint", "App", "Artifact",
+    "BadInput", "BodyTooLarge", "Cause", "Clock", "CloudEvent", "Codec", "ComputeFailed", "ContractError",
+    "DeadlineExceeded", "DeclarationError", "Delta", "Embedder", "Exponential", "Extractive", "ForeignSource",
+    "ForeignStore", "GateFailed", "Gates", "Generation", "Generator", "Hook", "HttpApp", "HttpRequest", "Input",
+    "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor",
+    "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized",
+    "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices", "PromotionConflict", "Prompt", "ProviderError",
+    "RayExecutor", "Reader", "Reason", "Recompute", "Refine", "Refuse", "Registry", "Request", "RequestError",
+    "Resource", "Response", "Retention", "RoleError", "Route", "RunInProgress", "ServeStale", "Served", "Source",
+    "SourceError", "SqliteSource", "Stamp", "Step", "Steps", "StoreError", "StoreFull", "Throttle", "Tracker",
+    "UnknownResource", "UnknownTask", "Usage", "Use", "Value", "Verdict", "View", "WebhookSink", "WorkerSetting",
+    "emit", "every", "fence", "guard", "ignore", "json_response", "listen", "planned", "problem", "refresh",
+    "remaining_s", "run_http", "semantic", "told",
 ]  # fmt: skip

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace
 
+from parbake.answers import Answers
 from parbake.arguments import check_batch, check_kept, checked_windows, families, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
@@ -31,7 +32,7 @@ from parbake.lanes.batch import Run
 from parbake.lanes.code import is_of_other_code
 from parbake.lanes.parking import Retried
 from parbake.lanes.planned import AdoptedPlan
-from parbake.lanes.polling import Polling
+from parbake.lanes.polling import Polling, beside
 from parbake.lanes.readiness import Ready
 from parbake.lanes.recovery import FileJournal
 from parbake.lanes.runs import State
@@ -212,6 +213,11 @@ class App:
         return found
 
     @property
+    def answers(self) -> Answers:
+        """What was given out, by the id that clients were told: to look it up, and to complain of it."""
+        return self.engine.answers
+
+    @property
     def bonds(self) -> Bonds:
         """What binds values outside the store, such as a semantic cache's, to the changes of what they were made of."""
         return self.engine.bonds
@@ -244,6 +250,10 @@ class App:
         """Apply every source's outbox to its end; what was committed before this call is acknowledged after it."""
         return await self.engine.ingest.drain()
 
+    async def acknowledgement(self, position: int, source: str = "") -> Ack:
+        """The acknowledgement of one event of an outbox; raises :class:`NotAcknowledged` while it is not applied."""
+        return await self.engine.ingest.acknowledgement(position, source)
+
     async def applied(self) -> dict[str, int]:
         """How far each source was applied, by name (a topic by partition): its outbox may be pruned up to there."""
         return await self.engine.ingest.applied()
@@ -271,7 +281,7 @@ class App:
 
         A run that was interrupted is continued, unless its code has changed or ``anew`` asks for all of it.
         """
-        async with _beside(self._polling.later()):
+        async with beside(self._polling.later()):
             plan = self.engine.plan(task)
             run = await self.engine.batch.materialize(plan, keys=keys, progress=progress, anew=anew)
         self.engine.note(run)
@@ -282,7 +292,7 @@ class App:
 
         Sources are polled until it ends.
         """
-        async with _beside(self._polling.later()):
+        async with beside(self._polling.later()):
             runs = await self.engine.schedule.run_due(progress=progress, only_missing=only_missing)
         for run in runs:
             self.engine.note(run)
@@ -433,8 +443,8 @@ class App:
         return [replace(row, other_code=row.task in others) for row in self.classify()]
 
     @contextlib.asynccontextmanager
-    async def serving(self, *beside: Awaitable[None], warm: Sequence[Step] = ()) -> AsyncIterator[App]:
-        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``beside``.
+    async def serving(self, *others: Awaitable[None], warm: Sequence[Step] = ()) -> AsyncIterator[App]:
+        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``others``.
 
         ``warm`` is called once, after the resources are built and the models decoded: what it loads is awaited by
         :meth:`ready`, so that no first request waits for it.
@@ -442,7 +452,7 @@ class App:
         engine = self.engine  # first of all: a store that cannot be opened must stop the start
         await self._polling.once()
         watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run())
-        async with _beside(self._polling.run(), engine.warmup.run(warm), *watches, *beside):
+        async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *others):
             yield self
 
     async def work(self) -> None:
@@ -455,11 +465,11 @@ class App:
 
         await self._polling.once()
         await engine.workers.join()
-        beside = (
+        others = (
             engine.workers.run(), engine.events.run(), engine.watch.run(), engine.housekeeping.run(),
             self._reverse_forever(),
         )  # fmt: skip
-        async with _beside(self._polling.run(), *beside):
+        async with beside(self._polling.run(), *others):
             await engine.schedule.run(promoted)
 
     async def _reverse_forever(self) -> None:
@@ -486,15 +496,3 @@ class App:
         for source in self.engine.binder.heard:
             await asyncio.to_thread(source.close)
         await self.engine.store.close()
-
-
-@contextlib.asynccontextmanager
-async def _beside(*works: Any) -> AsyncIterator[None]:
-    """Run coroutines beside the body and end them with it."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

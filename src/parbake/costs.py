@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 
 from parbake.errors import BadInput
+from parbake.model_ports import Usage
 from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
 
 HOUR = 3600
@@ -95,6 +96,14 @@ class Hours(Protocol):
     def serves(self, *, since: float = 0.0) -> dict[str, int]:
         """Serves by task."""
         ...
+
+
+class Called(Protocol):
+    """One call of a generator; see :class:`parbake.serving.scope.GeneratorCall`."""
+
+    model: str
+    lane: str
+    usage: Usage
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -186,6 +195,30 @@ def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
             usd[line.task] += line.usd  # type: ignore[assignment]  # Counter's stub knows only int
             rows[line.task] += int(line.used["rows"])
     return {task: usd[task] / count for task, count in rows.items() if count}
+
+
+def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations: Sequence[Called]) -> float | None:
+    """What one answer cost in US dollars, ``None`` where some of what it used has no price.
+
+    Args:
+        book: The prices.
+        at: When, in epoch seconds.
+        cpu_s: CPU seconds of what was computed for it.
+        serves: How many values came from the store.
+        generations: The calls of generators that it took.
+    """
+    usd = cpu_s / HOUR * book.cpu_hour + serves * book.serve
+    for one in generations:
+        sent, made, cached = one.usage.input_tokens, one.usage.output_tokens, one.usage.cached_tokens or 0
+        if sent is None or made is None:
+            return None
+        if sent or made:
+            used = {"input": max(0, sent - cached), "output": made, "cached": cached}
+            price, _, missing = _tokens(book, one.model, int(at // HOUR), one.lane, used)
+            if missing:
+                return None
+            usd += price
+    return usd
 
 
 def summed(rows: Sequence[Cost], by: str) -> list[Cost]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from parbake.alerts.log import LogSink
+from parbake.answers import Answers
 from parbake.errors import DeclarationError, UnknownTask
 from parbake.events import open_events
 from parbake.lanes.batch import BatchLane, Run
@@ -26,6 +27,7 @@ from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.lanes.throttle import Breathing
 from parbake.lanes.worker_watch import WorkerWatch
 from parbake.lanes.workers import WorkerBoard
+from parbake.ledger.answers import AnswerTable
 from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
@@ -142,6 +144,15 @@ class Engine:
         """What looks after the rest, and says how it is."""
         self.reporting = Reporting(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
         self.quarantines = Quarantines(self.store, app.clock, self.notifier)
+        self.answers = Answers(
+            AnswerTable(self.ledger) if self.ledger else None,
+            app.clock,
+            self.plans,
+            self.known,
+            book=lambda: app.book,
+            touch=self.ingest.touch,
+            send=self.notifier.send,
+        )
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
         self.watch = Watch(self.store, self.plans.values(), app.clock, self.notifier)
         self.worker_watch = WorkerWatch(

@@ -396,7 +396,8 @@ class Alert(msgspec.Struct, frozen=True):
     """A message to a contract's owner.
 
     ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``run_failed``, ``quarantined``, ``reversed``,
-    ``worker_silent`` or ``worker_back``; the last two are of no ``task``, and go to every owner once.
+    ``complained`` and ``held_back`` (of answers), ``worker_silent`` or ``worker_back``; the last two are of no
+    ``task``, and go to every owner once.
     """
 
     kind: str

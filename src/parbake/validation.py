@@ -44,6 +44,11 @@ def one_line(error: BaseException) -> str:
     return text if len(text) <= REASON else f"{text[: REASON - 1]}…"
 
 
+def visible(text: str, longest: int) -> str:
+    """A text of anybody's as it may be shown in a terminal: printable, in one line, of so many characters at most."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
+
+
 def field_of(error: msgspec.ValidationError) -> str:
     """The path of the member at fault (``live.page``, ``[0].subject``), or ``body`` for the whole document."""
     text = str(error)

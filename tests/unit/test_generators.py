@@ -52,10 +52,10 @@ def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_t
 
 
 def test_extractive_says_that_it_found_nothing():
-    """Without evidence it says so, and reports no usage that it did not measure."""
+    """Without evidence it says so, and that it used no tokens, which it knows."""
     deltas = ask(pb.Extractive(nothing="Nothing."), pb.Prompt("", (), (), "?"))
     assert text_of(deltas) == "Nothing. "
-    assert deltas[-1].usage == pb.Usage()
+    assert deltas[-1].usage == pb.Usage(0, 0, 0)
 
 
 def test_a_prompt_goes_out_with_its_stable_part_first():

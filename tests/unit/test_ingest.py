@@ -113,3 +113,21 @@ async def test_another_outbox_is_refused(world, tmp_path):
             await swapped.drain()
         assert caught.value.field == "facts"
         other.close()
+
+
+async def test_an_event_of_an_outbox_has_its_own_acknowledgement(world):
+    """Whoever applied it: its tags and stamp are told, but not before, and not of what is not there."""
+    app = world.app(pb.Registry())
+    world.put("a", "one")
+    with pytest.raises(pb.NotAcknowledged, match="position 1"):
+        await app.acknowledgement(1)
+    own = await app.drain()
+    world.put("b", "two")
+    await app.drain()
+    told = await app.acknowledgement(1)
+    assert told.raised == own.raised
+    assert told.ticket
+    for position, source in ((1, "nonsense"), (3, "facts")):
+        with pytest.raises((pb.NotAcknowledged, pb.SourceError)):
+            await app.acknowledgement(position, source)
+    await app.close()

@@ -25,7 +25,7 @@ class Extractive:
         """Stream the quoted sentences one by one."""
         for sentence in self.quote(prompt):
             yield Delta(sentence + " ")
-        yield Delta("", Usage())
+        yield Delta("", Usage(0, 0, 0))
 
     def quote(self, prompt: Prompt) -> list[str]:
         """The sentences to quote, in the order of the evidence; evidence that comes first counts for more."""

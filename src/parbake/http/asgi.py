@@ -144,8 +144,9 @@ class HttpApp:
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
         try:
             route = self._router.find(request)
-            if route.access != "anybody":
-                self.operators.check(request.headers, always=route.access == "known operators")
+            request.is_operator = self.operators.knows(request.headers)
+            if route.access == "operators":
+                self.operators.check(request.headers)
             request.body = await read_body(request.headers, receive)
             leaving.look()
             return await route.handler(request)

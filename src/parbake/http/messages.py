@@ -32,7 +32,10 @@ PROBLEM = "application/problem+json"
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request with its body read. ``parameters`` are the path's placeholders."""
+    """One request with its body read.
+
+    ``parameters`` are the path's placeholders; ``is_operator`` says whether it came with the operator token.
+    """
 
     method: str
     path: str
@@ -40,6 +43,7 @@ class HttpRequest:
     body: bytes
     query: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
+    is_operator: bool = False
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -70,8 +74,8 @@ class Response:
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]
-Access = Literal["anybody", "operators", "known operators"]
-"""``operators`` is everybody while no operator token is set; ``known operators`` is then nobody."""
+Access = Literal["anybody", "operators"]
+"""``operators`` is everybody while no operator token is set."""
 
 
 class Route(NamedTuple):

@@ -32,17 +32,15 @@ class Operators:
         """Whether a token tells operators from others."""
         return self._digest is not None
 
-    def check(self, headers: Mapping[str, str], *, always: bool = False) -> None:
-        """Let an operator pass; raises :class:`NotAuthorized` for others.
-
-        ``always`` refuses everybody while there is no token, for what even this machine's programs must not do unasked.
-        """
-        if self._digest is None:
-            if always:
-                raise NotAuthorized(f"only operators may do this: set {TOKEN} where the server starts", field=TOKEN)
-            return
+    def knows(self, headers: Mapping[str, str]) -> bool:
+        """Whether a request shows that it is an operator's; while there is no token, none does."""
         scheme, _, sent = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(_digest(sent.strip()), self._digest):
+        is_sent = self._digest is not None and scheme.lower() == "bearer"
+        return is_sent and hmac.compare_digest(_digest(sent.strip()), self._digest or b"")
+
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Let an operator pass; raises :class:`NotAuthorized` for others, where a token tells them apart."""
+        if self.are_known and not self.knows(headers):
             raise NotAuthorized(
                 "only operators may do this: send authorization: Bearer with the operator token", field="authorization"
             )

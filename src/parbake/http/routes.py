@@ -12,6 +12,8 @@ from parbake.codecs import Codec
 from parbake.duration import seconds
 from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
 from parbake.http.messages import HttpRequest, Response, Route, json_response
+from parbake.http.operators import TOKEN
+from parbake.http.refusals import NotAuthorized
 from parbake.lanes.freshness import report
 from parbake.lanes.runs import UnderWay
 from parbake.ports import Parked
@@ -43,9 +45,13 @@ class RetryBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /v1/feedback``: what was wrong with an answer, and how old that was in seconds."""
+    """The body of ``POST /v1/feedback``: what was wrong, with one answer or (for operators) with all of a task.
 
-    task: str
+    ``age_s`` is how old what a task told was, in seconds.
+    """
+
+    answer_id: str = ""
+    task: str = ""
     reason: str = ""
     age_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
@@ -153,14 +159,28 @@ class EngineRoutes:
         return json_response({"proposals": [asdict(one) for one in await self._app.triggers()]})
 
     async def feedback(self, request: HttpRequest) -> Response:
-        """Take an operator's complaint: nothing stored of the task is served, in any process, until it is cleared."""
+        """Take a complaint of an answer, by its id; or of a whole task, which operators alone may take out of use."""
         body = request.json(FeedbackBody)
+        if bool(body.task) == bool(body.answer_id):
+            raise BadInput("name the answer_id of a reply, or a task", field="answer_id")
+        if body.answer_id:
+            return json_response(await self._app.answers.complain(body.answer_id, body.reason), 202)
+        if not request.is_operator:
+            raise NotAuthorized(
+                f"only operators may complain of a whole task: send {TOKEN} as authorization: Bearer, or the answer_id "
+                "of a reply instead of a task",
+                field="authorization",
+            )
         task = self._app.tasks[body.task]
         if not isinstance(task, Stored):
             raise BadInput(f"{task.name} is computed at request time already", field="task")
         entry = await self._app.complain(task, body.reason, age_s=body.age_s)
         told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
         return json_response(told, 202)
+
+    async def answer(self, request: HttpRequest) -> Response:
+        """What an answer was made of: tasks, stamps, lanes, sources, refusals, cost; nothing that was said."""
+        return json_response(await self._app.answers.find(request.parameters["answer_id"]))
 
     async def quarantined(self, _: HttpRequest) -> Response:
         """The tasks that complaints have taken out of the store's hands, with the reason of each."""
@@ -207,7 +227,8 @@ def for_app(app: App) -> list[Route]:
         Route("GET", "/v1/freshness", handlers.freshness),
         Route("GET", "/v1/runs/{task}", handlers.runs, "operators"),
         Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
-        Route("POST", "/v1/feedback", handlers.feedback, "known operators"),
+        Route("GET", "/v1/answers/{answer_id}", handlers.answer),
+        Route("POST", "/v1/feedback", handlers.feedback),
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
         Route("GET", "/v1/triggers", handlers.triggers, "operators"),
         Route("GET", "/v1/costs", handlers.costs, "operators"),

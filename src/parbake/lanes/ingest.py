@@ -12,6 +12,7 @@ from typing import cast
 
 import msgspec
 
+from parbake.artifact import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.cloudevents import CloudEvent, read_time
 from parbake.errors import BadInput, DeclarationError, ForeignSource, NotAcknowledged, ParbakeError, SourceError
 from parbake.fence.tags import check_tag, family, raised_by
@@ -124,6 +125,34 @@ class Ingest:
         """How far each ordered log was applied, by name: an outbox may be pruned up to there."""
         parts = [part for source in self._sources for part in await _parts(source)]
         return {part.name: (await self._store.applied(part.name)).position for part in parts}
+
+    async def acknowledgement(self, position: int, name: str = "") -> Ack:
+        """The acknowledgement of one event of a source, also where another process has applied it.
+
+        One event raises all its tags at one stamp. Where each of them was raised again since, the least of their
+        stamps stands for it: no value from before the event has reached that one either.
+
+        Args:
+            position: Where the event stands in its source.
+            name: The source; may be left out where there is only one.
+
+        Raises:
+            NotAcknowledged: The event is not applied yet.
+            SourceError: There is no such source, or it does not hold the event any more.
+        """
+        parts = [part for source in self._sources for part in await _parts(source) if name in ("", part.name)]
+        if len(parts) != 1:
+            raise SourceError(f"{name!r} names {len(parts) or 'none'} of this app's sources", field="source")
+        (source,) = parts
+        if (await self._store.applied(source.name)).position < position:
+            raise NotAcknowledged(f"the event at position {position} of {source.name} is not applied yet")
+        rows = await aside(source.poll, position - 1, 1)
+        if not rows or rows[0].position != position:
+            raise SourceError(f"{source.name} does not hold position {position} any more", field="position")
+        tags = raised_by(rows[0].subject, rows[0].type)
+        marks = (await self._store.look_again(bond(b"", 0.0, Meta(Tags(tags))))).marks
+        stamp = min((unpack_stamp(marks[tag]) for tag in tags if tag in marks), default=Stamp(0, 0))
+        return await self._tickets.sealed(Ack(stamp, dict.fromkeys(tags, stamp.sequence)))
 
     async def restart(self, name: str) -> Ack:
         """Hear a source from its beginning again, after raising all its families: what it lost is not known.

@@ -14,6 +14,7 @@ from parbake.lanes.schedule import Notifier
 from parbake.ports import Alert, Clock, Store
 from parbake.serving.plan import Plan
 from parbake.tasks import ModelTask
+from parbake.validation import visible
 
 TIGHTENED = 0.5
 """The SLA that is proposed is this share of the old one, or of the answer's age where that is less."""
@@ -40,8 +41,7 @@ class Quarantines:
             raise BadInput(
                 f"{plan.name} is a model: what is built with it needs it; roll it back instead", field="task"
             )
-        visible = "".join(c if c.isprintable() else " " for c in reason)  # it is shown in terminals
-        said = " ".join(visible.split())[:LONGEST_REASON] or "a complaint"
+        said = visible(reason, LONGEST_REASON) or "a complaint"
         sla_s = plan.contract.freshness_sla_s
         shorter = max(LEAST_SLA_S, TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
         now = self._clock.now()

@@ -39,7 +39,7 @@ class Ledger:
 
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
         """Write to ``path``; key heat comes from ``counters``."""
-        self._path = path
+        self.path = path
         self._counters = counters
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
@@ -49,6 +49,7 @@ class Ledger:
         self._pending = Pending()
         self._paces: queue.SimpleQueue[tuple[bool, float]] = queue.SimpleQueue()
         self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
         self._flushes = 0
         self._connection = self._open()
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
@@ -99,6 +100,10 @@ class Ledger:
     def live(self, task: str, seconds: float, cpu_s: float) -> None:
         """Add up what live tasks and refines use: a row for each would cost as much as some of them."""
         self._live.put((task, seconds, cpu_s))
+
+    def answered(self, answer_id: str, at: float, document: bytes) -> None:
+        """Keep what is known of an answer, for some days."""
+        self._answers.put((answer_id, at, document))
 
     def settle(self, *, timeout_s: float = 10.0) -> None:
         """Wait until what was noted before this call is written; blocking."""
@@ -172,10 +177,10 @@ class Ledger:
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Raises :class:`StoreError`: what cannot be read is not nothing."""
         try:
-            with contextlib.closing(sqlite3.connect(self._path, timeout=10)) as connection:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
                 return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
-            raise StoreError(f"the ledger {self._path} cannot be read ({error})", field="ledger") from error
+            raise StoreError(f"the ledger {self.path} cannot be read ({error})", field="ledger") from error
 
     def _read_or_nothing(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
         try:
@@ -187,8 +192,8 @@ class Ledger:
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as opened:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(self.path, timeout=10, check_same_thread=False)
                 opened.callback(connection.close)
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -202,10 +207,10 @@ class Ledger:
         """What is said of the file itself, and what of the disk or of who else uses it."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _OF_THE_FILE:
-            return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
+            return StoreError(f"{self.path} is no ledger ({error}); move it away", field="ledger")
         why = error.strerror if isinstance(error, OSError) else error
         return StoreError(
-            f"the ledger {self._path} cannot be written ({why}); make room for it and the folder writable, or name "
+            f"the ledger {self.path} cannot be written ({why}); make room for it and the folder writable, or name "
             "another file",
             field="ledger",
         )
@@ -243,6 +248,7 @@ class Ledger:
     def _gather(self) -> None:
         pending, at = self._pending, self._clock.now()
         pending.rows += _taken(self._queue)
+        pending.answers += _taken(self._answers)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
             pending.rows.append(Entry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
         for is_on, p95_s in _taken(self._paces):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 ENTRIES_KEPT = 200_000
 MOST_PENDING = 1_000_000
 DAYS_KEPT = 35
+ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
 MINUTES_A_DAY = 1440
 _SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
 _UNSUMMED = frozenset({"event", "serve"})
@@ -29,11 +30,20 @@ _COLUMNS = {
         "minute": "INTEGER", "task": "TEXT", "key": "BLOB", "count": "INTEGER", "ahead": "INTEGER NOT NULL DEFAULT 0",
     },
     "pace": {"hour": "INTEGER", "batch": "INTEGER", "samples": "INTEGER", "seconds": "REAL"},
+    "answers": {"id": "TEXT", "at": "REAL", "document": "BLOB", "complained_at": "REAL"},
+    "complaints": {"at": "REAL", "task": "TEXT", "answer": "TEXT"},
 }  # fmt: skip
-_KEYS = {"hourly": "hour, kind, task, lane, model", "serves": "minute, task, key", "pace": "hour, batch"}
+_KEYS = {
+    "hourly": "hour, kind, task, lane, model",
+    "serves": "minute, task, key",
+    "pace": "hour, batch",
+    "answers": "id",
+}
 _INDEXES = (
     "CREATE INDEX IF NOT EXISTS spending_task ON spending(task, ts)",
     "CREATE INDEX IF NOT EXISTS serves_task ON serves(task, minute)",
+    "CREATE INDEX IF NOT EXISTS answers_at ON answers(at)",
+    "CREATE INDEX IF NOT EXISTS complaints_at ON complaints(at)",
 )
 _INSERT = f"INSERT INTO spending VALUES ({','.join('?' * len(_COLUMNS['spending']))})"  # noqa: S608 - names of ours
 _ADD = (
@@ -107,21 +117,23 @@ class Pending:
 
     ``heat`` counts serves by minute, task and key, and how many of them a batch run had made ready; ``paces`` are
     seconds that requests took, with and without a batch run under way; ``live`` is what live tasks used: calls,
-    seconds, CPU seconds.
+    seconds, CPU seconds; ``answers`` are an id, when it was given (epoch seconds), and all that is kept of it.
     """
 
     rows: list[Entry] = field(default_factory=list)
     heat: dict[tuple[int, str, bytes], tuple[int, int]] = field(default_factory=dict)
     paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
     live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
+    answers: list[tuple[str, float, bytes]] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.rows or self.heat or self.paces or self.live)
+        return bool(self.rows or self.heat or self.paces or self.live or self.answers)
 
     def forget(self) -> None:
         """Where nothing can be written for long, the oldest goes."""
         del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
+        del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
         for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
             del self.heat[key]
 
@@ -131,6 +143,7 @@ def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
     hour = int(now // 3600)
     connection.executemany(_PACE, [(hour, is_on, len(took), sum(took)) for is_on, took in pending.paces.items()])
     connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
+    connection.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?, NULL)", pending.answers)
     for task, (calls, seconds, cpu_s) in pending.live.items():
         connection.execute(_ADD, (hour, "compute", task, "realtime", "", calls, seconds, cpu_s, calls, 0, 0, 0, 0))
     for row in pending.rows:
@@ -151,6 +164,10 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM spending WHERE ts < ?", (oldest,))
     connection.execute("DELETE FROM serves WHERE minute < ?", (int(oldest // 60),))
     connection.execute("DELETE FROM pace WHERE hour < ?", (int(oldest // 3600),))
+    since = now - ANSWERS_DAYS_KEPT * MINUTES_A_DAY * 60
+    newest = connection.execute("SELECT at FROM answers ORDER BY at DESC LIMIT 1 OFFSET ?", (ANSWERS_KEPT,)).fetchone()
+    connection.execute("DELETE FROM answers WHERE at <= ?", (max(since, newest[0]) if newest else since,))
+    connection.execute("DELETE FROM complaints WHERE at < ?", (since,))
 
 
 def _ended(connection: sqlite3.Connection, run: Entry) -> Entry | None:

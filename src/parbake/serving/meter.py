@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 
 from parbake.model_ports import Delta, Generator, Prompt, Usage
+from parbake.serving import scope
 
 Spend = Callable[[str, str, str, Usage], None]
 """Hears of a generation: the task, the lane, the generator's name, and its tokens."""
@@ -26,13 +27,18 @@ _spent: ContextVar[Spent | None] = ContextVar("parbake_spent", default=None)
 
 @contextlib.contextmanager
 def metering() -> Iterator[Spent]:
-    """Collect what the functions called inside use; inputs that are computed inside collect for themselves."""
+    """Collect what the functions called inside use; inputs that are computed inside collect for themselves.
+
+    The request within which this runs, if any, is charged with it.
+    """
     found = Spent()
     token = _spent.set(found)
     try:
         yield found
     finally:
         _spent.reset(token)
+        if (request := scope.current()) is not None:
+            request.cpu_s += found.cpu_s
 
 
 def is_metered() -> bool:
@@ -63,7 +69,12 @@ class Metered:
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """See :class:`parbake.model_ports.Generator`."""
+        call = scope.GeneratorCall(self.name, self._lane)
+        if (request := scope.current()) is not None:
+            request.generations.append(call)
         async for delta in self._generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s):
             if delta.usage is not None and delta.usage != Usage():
-                self._spend(self._task, self._lane, self.name, delta.usage)
+                call.usage = delta.usage
+                if delta.usage.input_tokens or delta.usage.output_tokens:
+                    self._spend(self._task, self._lane, self.name, delta.usage)
             yield delta

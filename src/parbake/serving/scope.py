@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +16,7 @@ import msgspec
 
 from parbake.errors import DeadlineExceeded
 from parbake.fence.acks import NO_ACKS, Acks, merged
+from parbake.model_ports import Usage
 
 T = TypeVar("T")
 
@@ -31,8 +33,20 @@ class Step(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+@dataclass(slots=True)
+class GeneratorCall:
+    """One call of a generator: its name, the lane it was asked in, and its tokens as far as it has reported them."""
+
+    model: str
+    lane: str
+    usage: Usage = Usage()  # noqa: RUF009 - it is frozen
+
+
 class Request:
-    """What the reads of one request share. Live values are computed once, whoever asks."""
+    """What the reads of one request share. Live values are computed once, whoever asks.
+
+    ``cpu_s`` and ``generations`` are what was computed for this request; an app measures them where it has a ledger.
+    """
 
     def __init__(self, deadline: float | None = None, acks: Acks = NO_ACKS) -> None:
         """``deadline`` is on the monotonic clock; ``acks`` are what the caller was told has happened."""
@@ -41,6 +55,8 @@ class Request:
         self.memo: dict[Any, asyncio.Future[Any]] = {}
         self.live: dict[str, Any] = {}
         self.steps: list[Step] = []
+        self.cpu_s = 0.0
+        self.generations: list[GeneratorCall] = []
 
     async def once(self, what: Any, compute: Callable[[], Awaitable[T]]) -> T:
         """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed anew.

@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from parbake.http.operators import Operators
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq.explore import Notebook
 from retail_assistant.shop import explorations, records
@@ -16,9 +17,28 @@ QUESTION = "What is your return window?"
 ANSWER = "returns#return-window"
 
 
-async def complain(desk, answer=ANSWER, shopper="u00001"):
-    """Complain of an answer."""
-    return await desk.client.post("/shop/complaints", json={"shopper": shopper, "answer": answer})
+TOKEN = "a-token-of-operators"
+OPERATOR = {"authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def desk(desk):
+    """Return the assistant behind an operator token."""
+    desk.http.operators = Operators(TOKEN)
+    return desk
+
+
+async def complain(desk, answer=ANSWER, shopper="u00001", **members):
+    """Complain of an answer, as a shop's backend does that knows its shoppers."""
+    body = {"shopper": shopper, "answer": answer, **members}
+    return await desk.client.post("/shop/complaints", json=body, headers=OPERATOR)
+
+
+async def complain_of_reply(desk, shopper="u00001", question=QUESTION):
+    """Ask, then complain of the reply, as anybody may."""
+    _, made = await desk.ask(question, user="asking")
+    body = {"shopper": shopper, "answer": made["faq"], "answer_id": made["answer_id"]}
+    return await desk.client.post("/shop/complaints", json=body)
 
 
 async def refreshed(desk):
@@ -44,7 +64,7 @@ async def test_a_complaint_takes_an_answer_out_at_once_and_its_owner_brings_it_b
     await refreshed(desk)
     _, made = await desk.ask(QUESTION)
     assert "complained" in made["refusals"][0]
-    back = await desk.client.delete(f"/shop/complaints/{ANSWER.replace('#', '%23')}")
+    back = await desk.client.delete(f"/shop/complaints/{ANSWER.replace('#', '%23')}", headers=OPERATOR)
     assert back.status_code == 200, back.text
     await refreshed(desk)
     _, made = await desk.ask(QUESTION)
@@ -55,7 +75,7 @@ async def test_a_complaint_of_nothing_is_refused_and_written_nowhere(desk):
     """An answer that the bank does not have, and one that nobody complained of, are 404."""
     refused = await complain(desk, answer="returns#nonsense")
     assert (refused.status_code, refused.json()["field"]) == (404, "answer")
-    back = await desk.client.delete("/shop/complaints/returns%23nothing")
+    back = await desk.client.delete("/shop/complaints/returns%23nothing", headers=OPERATOR)
     assert (back.status_code, back.json()["field"]) == (404, "answer")
     assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
 
@@ -69,8 +89,49 @@ async def test_a_stranger_takes_an_answer_out_for_themselves_alone(desk):
     for user in ("u00001", "somebody", None):
         _, made = await desk.ask(QUESTION, **({"user": user} if user else {}))
         assert made["faq"] == ANSWER
-    (row,) = (await desk.client.get("/shop/complaints")).json()["complaints"]
+    (row,) = (await desk.client.get("/shop/complaints", headers=OPERATOR)).json()["complaints"]
     assert row == {"answer": ANSWER, "known": 0, "strangers": 1, "since": NOW, "is_withdrawn": False}
+
+
+async def test_a_known_name_alone_takes_nothing_from_others(desk):
+    """Whoever complains as a known shopper without an operator's word does so for that name alone, once a reply."""
+    told = await complain_of_reply(desk)
+    assert (told.status_code, told.json()["applies_to"]) == (201, "shopper")
+    _, made = await desk.ask(QUESTION, user="somebody")
+    assert made["faq"] == ANSWER
+
+
+@pytest.mark.parametrize(
+    ("members", "status", "field"),
+    [({}, 422, "answer_id"), ({"answer_id": "0" * 32}, 404, "answer_id"), ({"answer_id": "-"}, 422, "answer_id")],
+)
+async def test_a_complaint_needs_a_reply_that_was_given(desk, members, status, field):
+    """Without an id, or with one that the assistant has not given out, nothing is written."""
+    body = {"shopper": "u00001", "answer": ANSWER, **members}
+    refused = await desk.client.post("/shop/complaints", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (status, field)
+    assert desk.conn.execute("SELECT count(*) FROM complaints").fetchone() == (0,)
+
+
+async def test_a_reply_is_complained_of_as_the_answer_that_it_was(desk):
+    """The id of one reply does not speak for another answer."""
+    _, made = await desk.ask(QUESTION)
+    other = next(one for one in (await desk.http.app.model(faq_match.faq_bank)).answered if one != ANSWER)
+    body = {"shopper": "u00001", "answer": other, "answer_id": made["answer_id"]}
+    refused = await desk.client.post("/shop/complaints", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (422, "answer")
+
+
+async def test_a_reply_tells_what_it_cost_and_is_found_again(desk):
+    """Nothing was generated for an answer of the bank: no tokens, and a cost that was measured, not made up."""
+    text, made = await desk.ask(QUESTION)
+    found = (await desk.client.get(f"/v1/answers/{made['answer_id']}")).json()
+    assert found["steps"] == made["steps"]
+    assert (found["subject"], found["sources"]) == (ANSWER, ["policy/returns"])
+    assert 0 < made["cost_usd"] < 0.01
+    assert found["usage"] == {"input_tokens": 0, "output_tokens": 0, "cached_tokens": 0}
+    assert QUESTION not in str(found)
+    assert text not in str(found)
 
 
 async def test_who_gives_no_name_speaks_for_nobody(desk):
@@ -86,7 +147,7 @@ async def test_invented_names_leave_most_of_the_bank(desk, caplog):
     for number, answer in enumerate(answers[:6]):
         for name in range(10):
             assert (await complain(desk, answer, shopper=f"x{number}-{name}")).status_code == 201
-    found = (await desk.client.get("/shop/complaints")).json()["complaints"]
+    found = (await desk.client.get("/shop/complaints", headers=OPERATOR)).json()["complaints"]
     assert {row["answer"] for row in found if row["is_withdrawn"]} == set(answers[:5])
     assert (await complain(desk, answers[6])).json()["applies_to"] == "everybody"
     await asyncio.sleep(0)

@@ -228,6 +228,18 @@ async def test_an_acknowledgement_comes_with_its_ticket(desk):
     assert asked.status_code == 200
 
 
+async def test_a_write_that_is_sent_again_gets_the_same_ticket(desk):
+    """Also where another process has applied it, and where other writes came between: it is this write's own."""
+    key, body = {"idempotency-key": "k"}, {"facts": {"window_days": 21}}
+    first = (await desk.client.put("/shop/policies/returns", json=body, headers=key)).json()
+    await desk.client.put("/shop/policies/shipping", json={"facts": {"standard_eur": 3}})
+    again = (await desk.client.put("/shop/policies/returns", json=body, headers=key)).json()
+    assert (again["position"], again["acked"]) == (first["position"], first["acked"])
+    assert again["ticket"]
+    own = {tag for tag in (await desk.http.app.engine.tickets.read(again["ticket"])) if "shipping" in tag}
+    assert own == set()
+
+
 async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
     """Thirty writers are told to come back; chats, reads and probes do not wait behind them; then all goes on."""
     body = {"shopper": SHOPPER, "asin": desk.product().asin}

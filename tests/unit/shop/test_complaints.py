@@ -18,9 +18,17 @@ def conn(shop):
     return shop
 
 
-def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, **rules):
+def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, *, answer_id="", is_vouched_for=True, **rules):
     """Return what a complaint did."""
-    return complaints.complain(conn, shopper=shopper, answer=answer, now=now, rules=Rules(**rules))
+    return complaints.complain(
+        conn,
+        shopper=shopper,
+        answer=answer,
+        answer_id=answer_id,
+        is_vouched_for=is_vouched_for,
+        now=now,
+        rules=Rules(**rules),
+    )
 
 
 def events(conn):
@@ -42,6 +50,25 @@ def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
     assert complaints.restore(conn, "a#b", now=NOW)
     assert withdrawn(conn) == []
     assert events(conn) == 2
+
+
+def test_a_name_that_nobody_vouches_for_is_a_stranger_s(conn):
+    """Whoever types a known shopper's name withdraws no more than an invented one would."""
+    made = complain(conn, is_vouched_for=False)
+    assert (made.applies_to, made.position) == ("shopper", None)
+    assert withdrawn(conn) == []
+    assert complaints.list_open(conn) == [OpenComplaints("a#b", 0, 1, NOW, is_withdrawn=False)]
+
+
+def test_one_reply_is_complained_of_once(conn):
+    """Under however many names, and also after its answer's owner has looked."""
+    for name in ("x1", "x2", "x3", "x4"):
+        made = complain(conn, shopper=name, answer_id="ab12", is_vouched_for=False)
+        assert made.applies_to == "shopper"
+    assert conn.execute("SELECT count(*) FROM complaints").fetchone() == (1,)
+    complaints.restore(conn, "a#b", now=NOW)
+    complain(conn, shopper="x1", answer_id="ab12", is_vouched_for=False)
+    assert complaints.list_open(conn) == []
 
 
 def test_the_same_complaint_again_changes_nothing(conn):

@@ -53,7 +53,7 @@ class Assistant:
             # What it was made of changed between reading and checking: again, from what holds now.
             turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
             draft = await self._again(turn, reply)
-        reply.lane = draft.lane
+        reply.lane, reply.sources = draft.lane, draft.sources
         async for sentence in self._release.checked(draft, turn, reply):
             reply.text += sentence
             yield sentence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -98,12 +98,17 @@ class Draft:
 
 @dataclass
 class Reply:
-    """What is known of a reply once it is out; ``faq`` names the answer of the bank that it was."""
+    """What is known of a reply once it is out.
 
-    answer_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    ``answer_id`` is all that it takes to complain of it, so nobody may guess it; ``faq`` names the answer of the bank
+    that it was, and ``sources`` are the entities it states.
+    """
+
+    answer_id: str = field(default_factory=lambda: secrets.token_hex(16))
     intent: str = ""
     lane: str = "realtime"
     faq: str = ""
+    sources: tuple[str, ...] = ()
     refusals: list[str] = field(default_factory=list)
     cards: list[Card] = field(default_factory=list)
     text: str = ""

@@ -19,15 +19,17 @@ async def acknowledged(app: pb.App, position: int | None, status: int = 200, **m
     raised yet the answer is 202, with its position and where to ask; the next poll of the outbox raises them.
     """
     try:
-        ack = None if position is None else await app.drain()
-        stamp = (await app.stamp()).sequence
+        if position is None:
+            stamp = (await app.stamp()).sequence
+            return pb.json_response({"acked": None, "position": None, "stamp": stamp, **members}, status)
+        await app.drain()
+        ack = await app.acknowledgement(position)
     except pb.ParbakeError as error:
         _log.warning("the change at position %s is committed, but not acknowledged yet: %s", position, error)
         return _committed(position, members)
-    told: dict[str, Any] = {"acked": None if position is None else stamp, "position": position, "stamp": stamp}
-    if ack is not None:
-        told |= {"acked": ack.stamp.sequence, "ticket": ack.ticket}
-    return pb.json_response({**told, **members}, status)
+    sequence = ack.stamp.sequence
+    told = {"acked": sequence, "position": position, "stamp": sequence, "ticket": ack.ticket, **members}
+    return pb.json_response(told, status)
 
 
 def _committed(position: int | None, members: dict[str, Any]) -> pb.Response:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -91,8 +91,9 @@ class ChatRoutes:
             "logprobs": None,
         }
         document = _envelope("chat.completion", reply.answer_id, [choice])
-        document["usage"] = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-        document["parbake"] = _made_of(reply, scope.steps, time.perf_counter() - started)
+        answer = self._noted(reply, scope)
+        document["usage"] = _usage(answer.usage)
+        document["parbake"] = _made_of(reply, answer, time.perf_counter() - started)
         return pb.json_response(document)
 
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
@@ -107,9 +108,21 @@ class ChatRoutes:
                 failure = {"message": str(error), "type": type(error).__name__, "param": error.field, "code": None}
                 yield b"data: " + msgspec.json.encode({"error": failure}) + b"\n\n"
                 return
-        made_of = _made_of(reply, scope.steps, time.perf_counter() - started)
-        yield _chunk(reply.answer_id, {}, finish="stop", parbake=made_of)
+        answer = self._noted(reply, scope)
+        made_of = _made_of(reply, answer, time.perf_counter() - started)
+        yield _chunk(reply.answer_id, {}, finish="stop", usage=_usage(answer.usage), parbake=made_of)
         yield b"data: [DONE]\n\n"
+
+    def _noted(self, reply: Reply, scope: pb.Request) -> pb.Answer:
+        """Keep what a reply was made of, under the id that its client has."""
+        return self._app.answers.note(
+            scope,
+            answer_id=reply.answer_id,
+            lane=reply.lane,
+            subject=reply.faq,
+            sources=reply.sources,
+            refusals=reply.refusals,
+        )
 
     def _turn(self, body: ChatBody) -> Turn:
         """Check the conversation; raises :class:`parbake.BadInput` naming the member at fault."""
@@ -164,17 +177,25 @@ def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, 
     return b"data: " + msgspec.json.encode({**document, **members}) + b"\n\n"
 
 
-def _made_of(reply: Reply, steps: Sequence[pb.Step], seconds: float) -> dict[str, Any]:
+def _usage(tokens: pb.Usage | None) -> dict[str, int] | None:
+    """Tokens by OpenAI's names; ``None`` where they are not known."""
+    if tokens is None or tokens.input_tokens is None or tokens.output_tokens is None:
+        return None
+    sent, made = tokens.input_tokens, tokens.output_tokens
+    return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
+
+
+def _made_of(reply: Reply, answer: pb.Answer, seconds: float) -> dict[str, Any]:
     return {
         "answer_id": reply.answer_id,
         "intent": reply.intent,
         "lane": reply.lane,
         "faq": reply.faq or None,
-        "steps": steps,
+        "steps": answer.steps,
         "refusals": reply.refusals,
         "cards": reply.cards,
         "ms": round(seconds * 1000, 3),
-        "cost_usd": 0.0,
+        "cost_usd": answer.cost_usd,
     }
 
 

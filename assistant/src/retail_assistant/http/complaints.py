@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 import parbake as pb
@@ -15,10 +13,14 @@ from retail_assistant.shop.connections import PerThread
 
 
 class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply."""
+    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply, ``answer_id`` that reply's id.
+
+    A shop's own backend, which sends the operator token, may leave the id out.
+    """
 
     shopper: str
     answer: str
+    answer_id: str = ""
 
 
 class ComplaintRoutes:
@@ -29,12 +31,12 @@ class ComplaintRoutes:
         self._app, self._connections, self._rules = app, connections, rules
         self._on_call = OnCall(app)
 
-    def table(self) -> list[tuple[str, str, Any]]:
-        """(method, path, handler)."""
+    def routes(self) -> list[pb.Route]:
+        """Shoppers complain; what they complained of is for operators."""
         return [
-            ("GET", "/shop/complaints", self.list),
-            ("POST", "/shop/complaints", self.complain),
-            ("DELETE", "/shop/complaints/{answer}", self.restore),
+            pb.Route("GET", "/shop/complaints", self.list, "operators"),
+            pb.Route("POST", "/shop/complaints", self.complain),
+            pb.Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators"),
         ]
 
     async def list(self, _: pb.HttpRequest) -> pb.Response:
@@ -42,15 +44,35 @@ class ComplaintRoutes:
         return pb.json_response({"complaints": await self._connections.read(complaints.list_open)})
 
     async def complain(self, request: pb.HttpRequest) -> pb.Response:
-        """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked."""
+        """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked.
+
+        Only an operator can vouch for a shopper's name; whoever else names one is a stranger.
+        """
         body, now = request.json(ComplaintBody), self._app.clock.now()
+        if not request.is_operator:
+            await self._check_given(body)
         if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
         made = await self._connections.write(
-            lambda c: complaints.complain(c, shopper=body.shopper, answer=body.answer, now=now, rules=self._rules)
+            lambda c: complaints.complain(
+                c,
+                shopper=body.shopper,
+                answer=body.answer,
+                answer_id=body.answer_id,
+                is_vouched_for=request.is_operator,
+                now=now,
+                rules=self._rules,
+            )
         )
         self._on_call.hear(made, body.answer)
         return await acknowledged(self._app, made.position, 201, applies_to=made.applies_to)
+
+    async def _check_given(self, body: ComplaintBody) -> None:
+        """Raise :class:`parbake.BadInput` unless the assistant has given out that answer, under that id."""
+        if not body.answer_id:
+            raise pb.BadInput("answer_id is required: the parbake.answer_id of the reply", field="answer_id")
+        if (await self._app.answers.find(body.answer_id)).subject != body.answer:
+            raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
 
     async def restore(self, request: pb.HttpRequest) -> pb.Response:
         """Serve an answer again; for its owner."""

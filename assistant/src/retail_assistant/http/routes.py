@@ -26,6 +26,7 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[pb.Route
         *(pb.Route(*route) for route in open_to_all),
         *(
             pb.Route(method, path, handler, "anybody" if method == "GET" else "operators")
-            for method, path, handler in [*shop.table(), *complaints.table()]
+            for method, path, handler in shop.table()
         ),
+        *complaints.routes(),
     ]

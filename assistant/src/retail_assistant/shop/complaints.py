@@ -1,9 +1,9 @@
 """Complaints of the bank's answers: for whom each takes an answer out of use, and until when.
 
 A shopper who complains is not answered from that entry of the bank again. It is withdrawn from everybody by the first
-complaint of a shopper whom the shop knows, or by several strangers; a breaker bounds how many answers that may cost a
-day. Rows are closed, never deleted, when an answer's owner has looked: the quota goes on counting them, and a stranger
-whose complaint was closed counts for that answer no more for a month.
+complaint of a shopper whom the shop knows and somebody vouches for, or by several strangers; a breaker bounds how many
+answers that may cost a day. Rows are closed, never deleted, when an answer's owner has looked: the quota goes on
+counting them, and a stranger whose complaint was closed counts for that answer no more for a month.
 """
 
 from __future__ import annotations
@@ -67,15 +67,39 @@ class OpenComplaints(msgspec.Struct, frozen=True):
 
 
 def complain(
-    conn: sqlite3.Connection, *, shopper: str, answer: str, now: float, rules: Rules | None = None
+    conn: sqlite3.Connection,
+    *,
+    shopper: str,
+    answer: str,
+    now: float,
+    answer_id: str = "",
+    is_vouched_for: bool = False,
+    rules: Rules | None = None,
 ) -> Complaint:
     """Note that a shopper holds an answer of the bank for wrong, until :func:`restore`.
 
-    The same complaint again changes nothing. Raises :class:`TooManyComplaints` beyond five answers a day.
+    The same complaint again changes nothing, and neither does another about the same reply.
+
+    Args:
+        conn: The shop file.
+        shopper: Who complains.
+        answer: Of which answer.
+        now: Epoch seconds.
+        answer_id: The reply that told it; empty where only the answer is known.
+        is_vouched_for: Whether somebody other than the shopper says that the name is theirs. A name alone is anybody's.
+        rules: What withdraws an answer.
+
+    Raises:
+        TooManyComplaints: The shopper has complained of five answers within a day.
     """
     with transaction(conn):
         speaker = voice(conn, shopper, now=now)
-        is_first = _note(conn, speaker, answer, now)
+        if not is_vouched_for:
+            speaker = msgspec.structs.replace(speaker, is_known=False)
+        if answer_id and _count(conn, "answer_id = ?", answer_id):
+            position = _withdrawal(conn, answer)
+            return Complaint(position, "shopper" if position is None else "everybody")
+        is_first = _note(conn, speaker, answer, answer_id, now)
         if (position := _withdrawal(conn, answer)) is not None:
             return Complaint(position, "everybody")
         if not _suffices(conn, speaker, answer, now, rules or Rules()):
@@ -124,15 +148,15 @@ def list_open(conn: sqlite3.Connection) -> list[OpenComplaints]:
     ]
 
 
-def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float) -> bool:
+def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, answer_id: str, now: float) -> bool:
     """Write a complaint that is not open yet; whether it is the only one of its answer that is."""
     if has_complained(conn, speaker.name, answer):
         return False
     if _count(conn, "shopper = ? AND ts > ?", speaker.name, now - DAY_S) >= COMPLAINTS_A_DAY:
         raise TooManyComplaints(f"{COMPLAINTS_A_DAY} complaints a day are noted; tell our support", field="shopper")
     made = conn.execute(
-        "INSERT INTO complaints (answer, shopper, ts, is_known) VALUES (?, ?, ?, ?)",
-        (answer, speaker.name, now, speaker.is_known),
+        "INSERT INTO complaints (answer, shopper, answer_id, ts, is_known) VALUES (?, ?, ?, ?, ?)",
+        (answer, speaker.name, answer_id, now, speaker.is_known),
     )
     oldest = (made.lastrowid or 0) - STRANGERS_KEPT
     conn.execute("DELETE FROM complaints WHERE id <= ? AND NOT is_known AND withdrew_at IS NULL", (oldest,))

@@ -15,7 +15,7 @@ from pathlib import Path
 import parbake as pb
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "4"
+SCHEMA_VERSION = "5"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
@@ -110,6 +110,7 @@ CREATE TABLE IF NOT EXISTS complaints (
     id INTEGER PRIMARY KEY,
     answer TEXT NOT NULL,
     shopper TEXT NOT NULL,
+    answer_id TEXT NOT NULL DEFAULT '',
     ts REAL NOT NULL,
     is_known INTEGER NOT NULL CHECK (is_known IN (0, 1)),
     withdrew_at REAL,
@@ -149,6 +150,7 @@ CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
 CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);
 CREATE INDEX IF NOT EXISTS complaints_shopper ON complaints (shopper, ts);
 CREATE UNIQUE INDEX IF NOT EXISTS complaints_open ON complaints (answer, shopper) WHERE closed_at IS NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS complaints_once ON complaints (answer_id) WHERE answer_id <> '';
 CREATE INDEX IF NOT EXISTS complaints_withdrew ON complaints (withdrew_at) WHERE withdrew_at IS NOT NULL;
 CREATE INDEX IF NOT EXISTS written_at ON written (at);
 CREATE INDEX IF NOT EXISTS shoppers_name ON shoppers (id COLLATE NOCASE);

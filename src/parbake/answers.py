@@ -1,0 +1,187 @@
+"""What became of an answer: kept under the id that the client was given, looked up by it, and complained of by it.
+
+A complaint of one answer does not stop a task, as an operator's does (:mod:`parbake.lanes.quarantine`): whoever has an
+answer could then stop everybody's. It has what the answer states computed again, and its owners look.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from parbake.costs import NOBODY, CostBook, cost_of
+from parbake.errors import UnknownResource
+from parbake.fence.tags import family
+from parbake.ledger.answers import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
+from parbake.model_ports import Usage
+from parbake.ports import Ack, Alert, Clock
+from parbake.serving.plan import Plan
+from parbake.serving.scope import Request
+from parbake.validation import visible
+
+COMPLAINTS_AN_HOUR = 10
+"""How many complaints of a task's answers have an effect within an hour."""
+LONGEST_REASON = 500
+NO_TASK = ""
+"""What complaints of answers are counted against that no task with an owner had a part in."""
+Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]
+
+
+class AnswerComplaint(msgspec.Struct, frozen=True):
+    """What a complaint of an answer did.
+
+    Attributes:
+        answer_id: Which answer.
+        effect: ``computed again`` where what the answer states was touched; ``noted`` where it states nothing that can
+            be; nothing more was done for an answer that was ``complained of before``, and where its task has had
+            ``too many complaints`` within the hour.
+        touched: The tags that were raised: nothing made of them before is served.
+        ticket: Sent as ``parbake-after``, it makes the next read see that.
+    """
+
+    answer_id: str
+    effect: Effect
+    touched: tuple[str, ...] = ()
+    ticket: str = ""
+
+
+class Answers:
+    """Keeps what is known of answers, and takes complaints of them."""
+
+    def __init__(
+        self,
+        table: AnswerTable | None,
+        clock: Clock,
+        plans: Mapping[str, Plan],
+        known: Collection[str],
+        *,
+        book: Callable[[], CostBook],
+        touch: Callable[[Sequence[str]], Awaitable[Ack]],
+        send: Callable[[Alert], Awaitable[None]],
+    ) -> None:
+        """``table`` is ``None`` for an app without a ledger, which keeps no answers."""
+        self._table = table
+        self._clock = clock
+        self._plans = plans
+        self._known = known
+        self._book = book
+        self._touch = touch
+        self._send = send
+        self._told_until: dict[str, float] = {}
+
+    def note(
+        self,
+        request: Request,
+        *,
+        answer_id: str = "",
+        lane: str = "realtime",
+        subject: str = "",
+        sources: Iterable[str] = (),
+        refusals: Iterable[str] = (),
+    ) -> Answer:
+        """Keep what an answer was made of, at the end of the request that made it.
+
+        Args:
+            request: The scope in which it was made.
+            answer_id: What the client is given; a new one by default. Make it hard to guess.
+            lane: Where its main part came from.
+            subject: What was answered, where the application has a name for it. No text of a customer's.
+            sources: The tags of what it states.
+            refusals: Why nearer answers were not given.
+
+        Returns:
+            The answer with its tokens and its cost. Without a ledger nothing is measured: both are ``None`` then.
+        """
+        now = self._clock.now()
+        answer = Answer(
+            id=answer_id or new_id(),
+            at=now,
+            lane=lane,
+            subject=subject,
+            steps=tuple(request.steps),
+            sources=tuple(sources),
+            refusals=tuple(refusals),
+            usage=None if self._table is None else _tokens(request),
+            cost_usd=None if self._table is None else self._cost(request, now),
+        )
+        if self._table is not None:
+            self._table.keep(answer)
+        return answer
+
+    async def find(self, answer_id: str) -> Answer:
+        """What is kept of an answer.
+
+        Raises:
+            BadInput: This cannot be an id.
+            UnknownResource: It was not given out, or is too old, or this app has no ledger to keep answers in.
+        """
+        return await self._find(self._kept(), checked_id(answer_id))
+
+    async def complain(self, answer_id: str, reason: str) -> AnswerComplaint:
+        """Have what an answer states computed again, once for each answer, and tell the owners of its tasks.
+
+        Raises:
+            BadInput: This cannot be an id.
+            UnknownResource: See :meth:`find`.
+        """
+        table = self._kept()
+        answer = await self._find(table, checked_id(answer_id))
+        now = self._clock.now()
+        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._plans)) or (NO_TASK,)
+        standing = await asyncio.to_thread(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
+        if standing == "repeated":
+            return AnswerComplaint(answer_id, "complained of before")
+        said = visible(reason, LONGEST_REASON) or "no reason given"
+        if standing == "one too many":
+            await self._tell_of_many(tasks, now)
+            return AnswerComplaint(answer_id, "too many complaints")
+        tags = tuple(tag for tag in answer.sources if family(tag) in self._known)
+        ack = await self._touch(tags) if tags else None
+        made_of = ", ".join(tags) or "nothing that can be computed again"
+        await self._tell(
+            "complained", tasks, f"answer {answer_id} was complained of ({said}); it states {made_of}", now
+        )
+        return AnswerComplaint(answer_id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
+
+    def _kept(self) -> AnswerTable:
+        if self._table is None:
+            raise UnknownResource("this app keeps no answers: give it a ledger", field="answer_id")
+        return self._table
+
+    @staticmethod
+    async def _find(table: AnswerTable, answer_id: str) -> Answer:
+        found = await asyncio.to_thread(table.find, answer_id)
+        if found is None:
+            raise UnknownResource("no answer with this id is kept", field="answer_id")
+        return found
+
+    async def _tell_of_many(self, tasks: Iterable[str], now: float) -> None:
+        """Say once an hour that complaints of a task have no more effect."""
+        new = [task for task in tasks if self._told_until.get(task, 0.0) <= now]
+        self._told_until.update(dict.fromkeys(new, now + AN_HOUR_S))
+        if new:
+            message = f"more than {COMPLAINTS_AN_HOUR} answers were complained of within an hour; the rest is not heard"
+            await self._tell("held_back", new, message, now)
+
+    async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float) -> None:
+        for task in tasks:
+            owner = self._plans[task].contract.owner if task in self._plans else NOBODY
+            await self._send(Alert(kind, task, owner, message, now))
+
+    def _cost(self, request: Request, now: float) -> float | None:
+        kept = sum(step.lane != "realtime" for step in request.steps)
+        return cost_of(self._book(), at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
+
+
+def _tokens(request: Request) -> Usage | None:
+    """The tokens of all generators together, ``None`` where one has not reported them."""
+    sent = made = cached = 0
+    for call in request.generations:
+        if call.usage.input_tokens is None or call.usage.output_tokens is None:
+            return None
+        sent, made = sent + call.usage.input_tokens, made + call.usage.output_tokens
+        cached += call.usage.cached_tokens or 0
+    return Usage(sent, made, cached)

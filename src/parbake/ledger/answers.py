@@ -1,0 +1,121 @@
+"""The answers that were given out: what each was made of, for as long as the ledger keeps it, and who complained of it.
+
+An answer's id is all that it takes to look it up or to complain of it, so it must be hard to guess: 128 random bits.
+Nothing of what was asked or told is kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Literal
+
+import msgspec
+
+from parbake.errors import BadInput, StoreError
+from parbake.ledger.recording import Ledger
+from parbake.model_ports import Usage
+from parbake.serving.scope import Step
+
+ID_BYTES = 16
+LONGEST_ID = 64
+AN_HOUR_S = 3600.0
+Standing = Literal["first", "repeated", "one too many", "unknown"]
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of an answer: where each part came from, and what it cost.
+
+    Attributes:
+        id: What the client was given.
+        at: When, in epoch seconds.
+        lane: Where its main part came from.
+        subject: What was answered, where the application has a name for it.
+        steps: The tasks that were served for it, with verdicts, lanes, ages and stamps.
+        sources: The tags of what it states.
+        refusals: Why nearer answers were not given.
+        usage: The tokens of all generators together; ``None`` where one has not reported them.
+        cost_usd: At the app's prices; ``None`` where something that it used has none.
+    """
+
+    id: str
+    at: float
+    lane: str = "realtime"
+    subject: str = ""
+    steps: tuple[Step, ...] = ()
+    sources: tuple[str, ...] = ()
+    refusals: tuple[str, ...] = ()
+    usage: Usage | None = None
+    cost_usd: float | None = None
+
+
+def new_id() -> str:
+    """An id that nobody guesses."""
+    return secrets.token_hex(ID_BYTES)
+
+
+class AnswerTable:
+    """The answers in a ledger's file; all methods but :meth:`keep` block."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        """Answers are written by the ledger's thread."""
+        self._ledger = ledger
+
+    def keep(self, answer: Answer) -> None:
+        """Have an answer written, soon."""
+        self._ledger.answered(answer.id, answer.at, msgspec.json.encode(answer))
+
+    def find(self, answer_id: str) -> Answer | None:
+        """What is kept of an answer, ``None`` for an id that was not given out or is too old."""
+        with self._opened() as connection:
+            row = connection.execute("SELECT document FROM answers WHERE id = ?", (answer_id,)).fetchone()
+        return None if row is None else msgspec.json.decode(row[0], type=Answer)
+
+    def complain(self, answer: Answer, tasks: Collection[str], *, now: float, an_hour: int) -> Standing:
+        """Note a complaint of an answer, durably.
+
+        Args:
+            answer: Which.
+            tasks: Whom the complaint is counted against.
+            now: Epoch seconds.
+            an_hour: How many complaints of a task count within an hour.
+
+        Returns:
+            Whether this is the ``first`` complaint of the answer, a ``repeated`` one, or ``one too many`` of a task.
+        """
+        with self._opened() as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            marked = connection.execute(
+                "UPDATE answers SET complained_at = ? WHERE id = ? AND complained_at IS NULL", (now, answer.id)
+            )
+            if not marked.rowcount:
+                return "repeated"
+            for task in tasks:
+                counted = connection.execute(
+                    "SELECT count(*) FROM complaints WHERE at > ? AND task = ?", (now - AN_HOUR_S, task)
+                )
+                if counted.fetchone()[0] >= an_hour:
+                    return "one too many"
+            connection.executemany(
+                "INSERT INTO complaints VALUES (?, ?, ?)", [(now, task, answer.id) for task in tasks]
+            )
+        return "first"
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[sqlite3.Connection]:
+        """A connection to the file in which all that was kept before stands."""
+        self._ledger.settle()
+        try:
+            with contextlib.closing(sqlite3.connect(self._ledger.path, timeout=2)) as connection:
+                yield connection
+        except sqlite3.Error as error:
+            raise StoreError(f"the ledger {self._ledger.path} cannot be used ({error})", field="ledger") from error
+
+
+def checked_id(answer_id: str) -> str:
+    """Return an id that can be one; raises :class:`BadInput`."""
+    if not (0 < len(answer_id) <= LONGEST_ID and answer_id.isascii() and answer_id.isalnum()):
+        raise BadInput("answer_id is the parbake.answer_id of a reply: 32 letters and digits", field="answer_id")
+    return answer_id

@@ -1,0 +1,240 @@
+"""Answers by their id: what is kept of them, what they cost, and what a complaint of one does."""
+
+import asyncio
+import datetime as dt
+
+import httpx
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+from parbake.answers import COMPLAINTS_AN_HOUR
+from parbake.costs import CostBook, Offer
+from parbake.ledger.rows import ANSWERS_DAYS_KEPT
+from parbake.planner.prices import Rate
+
+TOKEN = "correct-horse-battery"
+BOOK = CostBook(
+    as_of=dt.date(2026, 11, 1),
+    cpu_hour=3600.0,
+    rates=(Rate(provider="p", model="m", since=dt.date(2020, 1, 1), input=1.0, output=10.0, cache_read=0.1),),
+    generators={"priced": Offer(provider="p", model="m")},
+)
+
+
+class Model:
+    """A generator that reports its tokens, or does not."""
+
+    def __init__(self, name, *usages):
+        self.name = name
+        self.usages = usages
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield pb.Delta(prompt.question)
+        for usage in self.usages:
+            yield pb.Delta("", usage)
+
+
+class Sink:
+    """Keeps what it was sent."""
+
+    def __init__(self):
+        self.alerts = []
+
+    async def send(self, alert):
+        self.alerts.append(alert)
+
+
+class Shop:
+    """An app that answers, its sink and its world."""
+
+    def __init__(self, world, folder, generator, **options):
+        tasks = pb.Registry()
+
+        @tasks.artifact(**contract())
+        def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+            return facts.get(key)
+
+        @tasks.live(why="words each message")
+        async def wording(*, text: pb.Live[str], generator: pb.Resource[pb.Generator]) -> str:
+            prompt = pb.Prompt("", (), (), text)
+            return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
+
+        self.world, self.fact, self.wording, self.sink = world, fact, wording, Sink()
+        settings = {"ledger": folder / "ledger.sqlite", "alerts": [self.sink], "book": BOOK} | options
+        self.app = world.app(tasks, resources={pb.Generator: generator}, **settings)
+
+    async def answer(self, key="a", *, text=None, sources=("fact/a",), **members):
+        """Answer once, and return what was kept."""
+        async with self.app.request() as scope:
+            await self.app.serve(self.fact, key)
+            if text is not None:
+                await self.app.serve(self.wording, text=text)
+        return self.app.answers.note(scope, sources=sources, lane="event", **members)
+
+    def client(self, **options):
+        """Return a client of this app over HTTP."""
+        transport = httpx.ASGITransport(pb.HttpApp(self.app, token=TOKEN))
+        return httpx.AsyncClient(transport=transport, base_url="http://localhost", **options)
+
+
+@pytest.fixture
+async def opening(world, tmp_path):
+    """Return a function that opens a shop with a generator; all are closed in the end."""
+    opened = []
+    world.put("a", "one")
+    world.put("b", "two")
+
+    async def open_(generator=None, **options):
+        shop = Shop(world, tmp_path, generator or Model("priced", pb.Usage(100, 10)), **options)
+        opened.append(shop)
+        await shop.app.drain()
+        return shop
+
+    yield open_
+    for shop in opened:
+        await shop.app.close()
+
+
+async def test_an_answer_is_found_by_its_id(opening):
+    """With tasks, lanes, stamps, sources and refusals, by whoever has the id, and nothing that was said."""
+    shop = await opening()
+    made = await shop.answer(text="my secret question", subject="returns", refusals=("stale",))
+    assert len(made.id) == 32
+    assert await shop.app.answers.find(made.id) == made
+    async with shop.client() as client:
+        told = await client.get(f"/v1/answers/{made.id}")
+        assert told.status_code == 200, told.text
+        assert "secret" not in told.text
+        document = told.json()
+        assert [step["task"] for step in document["steps"]] == ["fact", "wording"]
+        assert all(step["stamp"] for step in document["steps"])
+        assert (document["sources"], document["subject"], document["lane"]) == (["fact/a"], "returns", "event")
+        assert document["refusals"] == ["stale"]
+        for unknown, status in (("0" * 32, 404), ("x" * 200, 422), ("é", 422)):
+            assert (await client.get(f"/v1/answers/{unknown}")).status_code == status
+
+
+async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
+    """CPU seconds and tokens at the app's prices; the second answer from the store costs next to nothing."""
+    shop = await opening(Model("priced", pb.Usage(1000, 100, 500)))
+    made = await shop.answer(text="x")
+    assert made.usage == pb.Usage(1000, 100, 500)
+    tokens = (500 * 1.0 + 500 * 0.1 + 100 * 10.0) / 1e6
+    assert tokens < made.cost_usd < tokens + 1.0  # a CPU second is a dollar here
+    again = await shop.answer()
+    assert again.usage == pb.Usage(0, 0, 0)
+    assert again.cost_usd == 0.0
+
+
+@pytest.mark.parametrize(
+    ("model", "is_used_known"), [(Model("priced"), False), (Model("unpriced", pb.Usage(1, 1)), True)]
+)
+async def test_what_has_no_price_or_no_count_is_not_called_free(opening, model, is_used_known):
+    """Tokens that were not reported leave usage and cost open; a generator without a price leaves the cost open."""
+    made = await (await opening(model)).answer(text="x")
+    assert made.cost_usd is None
+    assert (made.usage is not None) == is_used_known
+
+
+async def test_a_complaint_has_what_the_answer_states_computed_again(opening):
+    """Once for each answer: its sources are touched, its owner is told, and a second complaint does nothing more."""
+    shop = await opening()
+    made = await shop.answer()
+    before = (await shop.app.serve(shop.fact, "a")).stamp
+    async with shop.client() as client:
+        told = await client.post("/v1/feedback", json={"answer_id": made.id, "reason": "told\x1b[2J old"})
+        assert told.status_code == 202, told.text
+        assert (told.json()["effect"], told.json()["touched"]) == ("computed again", ["fact/a"])
+        assert told.json()["ticket"]
+        stamp = await shop.app.stamp()
+        again = await client.post("/v1/feedback", json={"answer_id": made.id})
+    assert (again.status_code, again.json()["effect"]) == (202, "complained of before")
+    assert await shop.app.stamp() == stamp
+    assert (await shop.app.serve(shop.fact, "a")).stamp > before
+    assert await shop.app.quarantined() == {}
+    (alert,) = shop.sink.alerts
+    assert (alert.kind, alert.task, alert.owner) == ("complained", "fact", "team")
+    assert "told [2J old" in alert.message
+
+
+async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
+    """Beyond it nothing is computed again, its owner hears so once, and an hour later complaints count again."""
+    shop = await opening()
+    ids = [(await shop.answer()).id for _ in range(COMPLAINTS_AN_HOUR + 3)]
+    effects = [(await shop.app.answers.complain(one, "wrong")).effect for one in ids[:-1]]
+    assert effects == ["computed again"] * COMPLAINTS_AN_HOUR + ["too many complaints"] * 2
+    assert [alert.kind for alert in shop.sink.alerts] == ["complained"] * COMPLAINTS_AN_HOUR + ["held_back"]
+    shop.world.clock.advance(3601)
+    assert (await shop.app.answers.complain(ids[-1], "wrong")).effect == "computed again"
+
+
+async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(opening):
+    """Two apps over one ledger: one gives the answer out, the other finds it, and one complaint counts for both."""
+    shop, other = await opening(), await opening()
+    made = await shop.answer()
+    shop.app.engine.ledger.settle()
+    assert (await other.app.answers.find(made.id)).id == made.id
+    results = await asyncio.gather(*(one.app.answers.complain(made.id, "") for one in (shop, other)))
+    assert sorted(result.effect for result in results) == ["complained of before", "computed again"]
+
+
+async def test_an_answer_without_a_source_is_noted(opening):
+    """What nobody can compute again, such as tags that this app does not know, is told to its owner and no more."""
+    shop = await opening()
+    made = await shop.answer(sources=("nonsense/a",))
+    assert (await shop.app.answers.complain(made.id, "")).effect == "noted"
+    assert [alert.kind for alert in shop.sink.alerts] == ["complained"]
+
+
+@pytest.mark.parametrize("token", [None, TOKEN])
+async def test_only_operators_complain_of_a_whole_task(opening, token):
+    """Without the token nothing is written, whoever asks; with it the task is in quarantine."""
+    shop = await opening()
+    headers = {} if token is None else {"authorization": f"Bearer {token}"}
+    async with shop.client(headers=headers) as client:
+        told = await client.post("/v1/feedback", json={"task": "fact", "reason": "old"})
+    assert told.status_code == (401 if token is None else 202)
+    assert set(await shop.app.quarantined()) == (set() if token is None else {"fact"})
+
+
+@pytest.mark.parametrize("body", [{}, {"task": "fact", "answer_id": "0" * 32}, {"answer_id": "no id"}])
+async def test_a_complaint_names_one_thing(opening, body):
+    """An answer or a task, and an id that can be one."""
+    async with (await opening()).client(headers={"authorization": f"Bearer {TOKEN}"}) as client:
+        told = await client.post("/v1/feedback", json=body)
+    assert (told.status_code, told.json()["field"]) == (422, "answer_id")
+
+
+async def test_an_app_without_a_ledger_keeps_no_answers(opening):
+    """The answer has neither cost nor tokens, and looking for it says what to do."""
+    shop = await opening(ledger=None)
+    made = await shop.answer(text="x")
+    assert (made.cost_usd, made.usage) == (None, None)
+    with pytest.raises(pb.UnknownResource, match="ledger"):
+        await shop.app.answers.find(made.id)
+    with pytest.raises(pb.UnknownResource, match="ledger"):
+        await shop.app.answers.complain(made.id, "")
+
+
+async def test_old_answers_are_forgotten(opening, monkeypatch):
+    """Past their days, and beyond their number: neither is found, and the newest is."""
+    monkeypatch.setattr("parbake.ledger.recording.TRIM_EVERY", 1)
+    monkeypatch.setattr("parbake.ledger.recording.TRIM_AT", 0)
+    monkeypatch.setattr("parbake.ledger.rows.ANSWERS_KEPT", 2)
+    shop = await opening()
+    old = await shop.answer()
+    shop.app.engine.ledger.settle()
+    shop.world.clock.advance(ANSWERS_DAYS_KEPT * 86_400 + 1)
+    made = []
+    for _ in range(4):
+        made.append(await shop.answer())
+        shop.world.clock.advance(1)
+    shop.app.engine.ledger.settle()
+    kept = []
+    for one in [old, *made]:
+        try:
+            kept.append((await shop.app.answers.find(one.id)).id)
+        except pb.UnknownResource:
+            continue
+    assert kept == [one.id for one in made[-2:]]
