@@ -75,7 +75,7 @@ if TYPE_CHECKING:
     from parbake.generators.llama import LlamaGenerator
     from parbake.generators.openai import OpenAIGenerator
     from parbake.http.asgi import HttpApp
-    from parbake.http.messages import HttpRequest, Response, Route, json_response, problem
+    from parbake.http.messages import Handler, HttpRequest, Response, Route, json_response, problem
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
     from parbake.http.telling import told
@@ -100,6 +100,7 @@ _LAZY = {
     "Prompt": "parbake.model_ports:Prompt",
     "Usage": "parbake.model_ports:Usage",
     "Extractive": "parbake.generators.extractive:Extractive",
+    "Handler": "parbake.http.messages:Handler",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
     "Lazy": "parbake.serving.binding:Lazy",
@@ -149,8 +150,8 @@ __all__ = [
     "GIVEN", "OUTBOX_DDL", "Absent", "Ack", "Alert", "AlertSink", "Answer", "AnswerComplaint", "App", "Artifact",
     "BadInput", "BodyTooLarge", "Cause", "Clock", "CloudEvent", "Codec", "ComputeFailed", "ContractError",
     "DeadlineExceeded", "DeclarationError", "Delta", "Embedder", "Exponential", "Extractive", "ForeignSource",
-    "ForeignStore", "GateFailed", "Gates", "Generation", "Generator", "Hook", "HttpApp", "HttpRequest", "Input",
-    "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor",
+    "ForeignStore", "GateFailed", "Gates", "Generation", "Generator", "Handler", "Hook", "HttpApp", "HttpRequest",
+    "Input", "KafkaTopic", "Keys", "LaneError", "Lazy", "Linear", "Live", "LiveTask", "LlamaGenerator", "LocalExecutor",
     "LogSink", "MiniLm", "MissingDependency", "Model", "ModelTask", "NotAcknowledged", "NotMaterialized",
     "OpenAIGenerator", "ParbakeError", "PostgresqlSource", "Prices", "PromotionConflict", "Prompt", "ProviderError",
     "RayExecutor", "Reader", "Reason", "Recompute", "Refine", "Refuse", "Registry", "Request", "RequestError",

@@ -105,7 +105,7 @@ class HttpApp:
 
     async def _openapi(self, _: HttpRequest) -> Response:
         """This document."""
-        return json_response(document(self._router.routes))
+        return json_response(document(self._router.endpoints))
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         if not self._has_lifespan:
@@ -143,13 +143,13 @@ class HttpApp:
 
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
         try:
-            route = self._router.find(request)
+            endpoint = self._router.find(request)
             request.is_operator = self.operators.knows(request.headers)
-            if route.access == "operators":
+            if endpoint.route.access == "operators":
                 self.operators.check(request.headers)
             request.body = await read_body(request.headers, receive)
             leaving.look()
-            return await route.handler(request)
+            return await endpoint.answer(request)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
             return self._problem(request, told(error, during=f"{request.method} {request.path}"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
@@ -50,6 +51,13 @@ class HttpRequest:
         """The query string's parameters."""
         return dict(parse_qsl(self.query))
 
+    def query_as(self, kind: type[T]) -> T:
+        """The query string's parameters as a type; raises :class:`BadInput` naming the parameter at fault."""
+        try:
+            return msgspec.convert(dict(parse_qsl(self.query, keep_blank_values=True)), kind, strict=False)
+        except msgspec.ValidationError as error:
+            raise BadInput(str(error), field=field_of(error)) from error
+
     def json(self, kind: type[T]) -> T:
         """The body as a type; raises :class:`BadInput` naming the field at fault."""
         try:
@@ -73,18 +81,32 @@ class Response:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-Handler = Callable[[HttpRequest], Awaitable[Response]]
+Handler = Callable[..., Awaitable[Response]]
+"""Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the types it annotates."""
 Access = Literal["anybody", "operators"]
 """``operators`` is everybody while no operator token is set."""
 
 
 class Route(NamedTuple):
-    """A method, a path that may hold ``{name}`` segments, what answers, and for whom."""
+    """A method, a path that may hold ``{name}`` segments, what answers, and for whom.
+
+    The rest is for the OpenAPI document.
+
+    Attributes:
+        statuses: With which a request that is in order may be answered.
+        produces: The media types of those answers.
+        consumes: The types of bodies by media type, for a handler that reads the body itself.
+        headers: Request headers that it looks at, with what they are for.
+    """
 
     method: str
     path: str
     handler: Handler
     access: Access = "anybody"
+    statuses: tuple[int, ...] = (200,)
+    produces: tuple[str, ...] = (JSON,)
+    consumes: Mapping[str, Any] = MappingProxyType({})
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:

@@ -1,11 +1,14 @@
-"""The OpenAPI 3.1 document, from the routes themselves."""
+"""The OpenAPI 3.1 document, from the routes themselves and the types that their handlers take."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import msgspec
+
+from parbake.http.endpoints import Endpoint
 from parbake.http.messages import AFTER, Route
 
 _PROBLEM = {
@@ -17,35 +20,59 @@ _OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator to
 _AFTER = "Tickets of events that were acknowledged to the caller, separated by commas: nothing older is served."
 
 
-def document(routes: Iterable[Route], *, title: str = "parbake") -> dict[str, Any]:
-    """Describe routes; a handler's docstring is its summary."""
+def document(endpoints: Iterable[Endpoint], *, title: str = "parbake") -> dict[str, Any]:
+    """Describe endpoints, with the types that their handlers take; a handler's docstring is its summary."""
+    found = list(endpoints)
+    kinds = [kind for one in found for kind in one.consumes.values()]
+    made, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
+    by_type = dict(zip(map(repr, kinds), made, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    for one in found:
+        paths.setdefault(one.route.path, {})[one.route.method.lower()] = _operation(one, by_type)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1"},
         "paths": paths,
-        "components": {"schemas": {"Problem": _problem_schema()}, "securitySchemes": {"operator": _OPERATOR}},
+        "components": {
+            "schemas": {"Problem": _problem_schema(), **schemas},
+            "securitySchemes": {"operator": _OPERATOR},
+        },
     }
 
 
-def _operation(route: Route) -> dict[str, Any]:
-    parameters = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-        for name in re.findall(r"\{(\w+)\}", route.path)
-    ]
-    parameters.append({"name": AFTER, "in": "header", "schema": {"type": "string"}, "description": _AFTER})
+def _operation(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    route = endpoint.route
+    answer = {"description": "Done.", "content": {kind.partition(";")[0]: {} for kind in route.produces}}
     operation: dict[str, Any] = {
         "summary": (route.handler.__doc__ or "").strip().partition("\n")[0],
-        "parameters": parameters,
-        "responses": {"200": {"description": "Done."}, "default": _PROBLEM},
+        "parameters": [*_in_path(route), *_in_query(endpoint), *_in_headers(route)],
+        "responses": {**{str(status): answer for status in route.statuses}, "default": _PROBLEM},
     }
     if route.access != "anybody":
         operation["security"] = [{"operator": []}]
-    if route.method in ("POST", "PUT"):
-        operation["requestBody"] = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    if consumed := endpoint.consumes:
+        content = {kind: {"schema": schemas[repr(body)]} for kind, body in consumed.items()}
+        operation["requestBody"] = {"content": content, "required": True}
     return operation
+
+
+def _in_path(route: Route) -> Iterator[dict[str, Any]]:
+    for name in re.findall(r"\{(\w+)\}", route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _in_query(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
+    if endpoint.arguments is None:
+        return
+    _, schemas = msgspec.json.schema_components([endpoint.arguments])
+    (schema,) = schemas.values()
+    for name, kind in schema["properties"].items():
+        yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": kind}
+
+
+def _in_headers(route: Route) -> Iterator[dict[str, Any]]:
+    for name, description in {**route.headers, AFTER: _AFTER}.items():
+        yield {"name": name, "in": "header", "schema": {"type": "string"}, "description": description}
 
 
 def _problem_schema() -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from parbake.cloudevents import parse
+from parbake.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.codecs import Codec
 from parbake.duration import seconds
 from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
-from parbake.http.messages import HttpRequest, Response, Route, json_response
+from parbake.http.messages import JSON, HttpRequest, Response, Route, json_response
 from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
 from parbake.lanes.freshness import report
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 MAX_PARKED = 1000
 EVENT_SHOWN = 2000
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
+EVENTS = {JSON: CloudEvent, STRUCTURED: CloudEvent, BATCH: list[CloudEvent]}
+"""What a request's events come as; an event in binary mode is in its headers."""
 
 
 class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -56,6 +58,18 @@ class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
     age_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
+class CostsArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of ``GET /v1/costs``: how far back, such as ``1d``."""
+
+    since: str = "1d"
+
+
+class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of ``GET /v1/events/parked``: how many at most."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARKED)] = 100
+
+
 class EngineRoutes:
     """Handlers over one app."""
 
@@ -73,10 +87,9 @@ class EngineRoutes:
         document = {"status": "ready" if found.is_ready else "not ready", **msgspec.structs.asdict(found)}
         return json_response(document, 200 if found.is_ready else 503)
 
-    async def serve(self, request: HttpRequest) -> Response:
+    async def serve(self, request: HttpRequest, *, body: ServeBody) -> Response:
         """Serve a task by name."""
         task = self._app.tasks[request.parameters["task"]]
-        body = request.json(ServeBody)
         if body.timeout_s is not None and not 0 < body.timeout_s < float("inf"):
             raise BadInput("timeout_s must be above 0", field="timeout_s")
         async with self._app.request(body.timeout_s):
@@ -122,16 +135,12 @@ class EngineRoutes:
         }
         return json_response(told, 202)
 
-    async def parked(self, request: HttpRequest) -> Response:
+    async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> Response:
         """Events that were not understood, by source and position, with the reason."""
-        limit = request.arguments.get("limit", "100")
-        if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= MAX_PARKED:
-            raise BadInput(f"limit must be 1 to {MAX_PARKED}", field="limit")
-        return json_response({"parked": [_parked(one) for one in await self._app.parked(int(limit))]})
+        return json_response({"parked": [_parked(one) for one in await self._app.parked(arguments.limit)]})
 
-    async def retry(self, request: HttpRequest) -> Response:
+    async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
         """Read parked events again, one or all: what is understood is raised and forgotten, the rest is kept."""
-        body = request.json(RetryBody)
         if bool(body.source) != bool(body.position):
             raise BadInput("name a source and a position, or neither for all", field="position")
         done = await self._app.retry_parked(body.source, body.position)
@@ -158,9 +167,8 @@ class EngineRoutes:
         """What speaks for reversing a decision, with its evidence; nothing is changed."""
         return json_response({"proposals": [asdict(one) for one in await self._app.triggers()]})
 
-    async def feedback(self, request: HttpRequest) -> Response:
+    async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
         """Take a complaint of an answer, by its id; or of a whole task, which operators alone may take out of use."""
-        body = request.json(FeedbackBody)
         if bool(body.task) == bool(body.answer_id):
             raise BadInput("name the answer_id of a reply, or a task", field="answer_id")
         if body.answer_id:
@@ -196,12 +204,10 @@ class EngineRoutes:
         await self._app.clear(task)
         return json_response({"task": task.name, "cleared": True})
 
-    async def costs(self, request: HttpRequest) -> Response:
+    async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> Response:
         """What each task used and cost in each lane since ``?since=1d``."""
-        for name in request.arguments.keys() - {"since"}:
-            raise BadInput(f"{name[:60]!r} is no argument of this route: it takes since", field=name[:60])
         try:
-            since_s = seconds(request.arguments.get("since", "1d"), field="since")
+            since_s = seconds(arguments.since, field="since")
         except ContractError as error:
             raise BadInput(str(error), field="since") from error
         return json_response({"costs": await self._app.costs(since_s=since_s)})
@@ -218,9 +224,9 @@ def for_app(app: App) -> list[Route]:
     handlers = EngineRoutes(app)
     return [
         Route("GET", "/healthz", handlers.healthz),
-        Route("GET", "/readyz", handlers.readyz),
+        Route("GET", "/readyz", handlers.readyz, statuses=(200, 503)),
         Route("POST", "/v1/serve/{task}", handlers.serve),
-        Route("POST", "/v1/events", handlers.events, "operators"),
+        Route("POST", "/v1/events", handlers.events, "operators", statuses=(202,), consumes=EVENTS),
         Route("GET", "/v1/events/parked", handlers.parked, "operators"),
         Route("POST", "/v1/events/parked/retry", handlers.retry, "operators"),
         Route("GET", "/v1/tasks", handlers.tasks),
@@ -228,11 +234,11 @@ def for_app(app: App) -> list[Route]:
         Route("GET", "/v1/runs/{task}", handlers.runs, "operators"),
         Route("GET", "/v1/feedback", handlers.quarantined, "operators"),
         Route("GET", "/v1/answers/{answer_id}", handlers.answer),
-        Route("POST", "/v1/feedback", handlers.feedback),
+        Route("POST", "/v1/feedback", handlers.feedback, statuses=(202,)),
         Route("DELETE", "/v1/feedback/{task}", handlers.clear, "operators"),
         Route("GET", "/v1/triggers", handlers.triggers, "operators"),
         Route("GET", "/v1/costs", handlers.costs, "operators"),
-        Route("GET", "/metrics", handlers.metrics),
+        Route("GET", "/metrics", handlers.metrics, produces=(METRICS,)),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from parbake.errors import UnknownResource
+from parbake.http.endpoints import Endpoint
 from parbake.http.messages import HttpRequest, Route
 from parbake.http.refusals import MethodNotAllowed
 
@@ -14,12 +15,13 @@ class Router:
 
     def __init__(self, routes: Iterable[Route]) -> None:
         """Sort the routes."""
-        self.routes = list(routes)
-        self._exact = {(r.method, r.path): r for r in self.routes if "{" not in r.path}
-        self._patterns = [(r.path.strip("/").split("/"), r) for r in self.routes if "{" in r.path]
+        self.endpoints = [Endpoint(route) for route in routes]
+        own = [(one.route, one) for one in self.endpoints]
+        self._exact = {(route.method, route.path): one for route, one in own if "{" not in route.path}
+        self._patterns = [(route.path.strip("/").split("/"), one) for route, one in own if "{" in route.path]
 
-    def find(self, request: HttpRequest) -> Route:
-        """The route, once the path's parameters stand in the request.
+    def find(self, request: HttpRequest) -> Endpoint:
+        """The endpoint, once the path's parameters stand in the request.
 
         Raises:
             MethodNotAllowed: The path answers other methods.
@@ -30,14 +32,14 @@ class Router:
             return exact
         segments = request.path.strip("/").split("/")
         methods = {m for m, p in self._exact if p == request.path}
-        for pattern, route in self._patterns:
+        for pattern, endpoint in self._patterns:
             parameters = _match(pattern, segments)
             if parameters is None:
                 continue
-            if route.method == request.method:
+            if endpoint.route.method == request.method:
                 request.parameters = parameters
-                return route
-            methods.add(route.method)
+                return endpoint
+            methods.add(endpoint.route.method)
         if methods:
             raise MethodNotAllowed(request.path, methods)
         raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")

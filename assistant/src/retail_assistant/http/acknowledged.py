@@ -9,6 +9,8 @@ import parbake as pb
 
 CHANGES = "/shop/changes/{position}"
 """Where a client asks whether a committed change is acknowledged."""
+WRITTEN, WRITTEN_NEW = (200, 202), (201, 202)
+"""How a write of the shop may be answered; 202 is committed, and not acknowledged yet."""
 _log = logging.getLogger("retail_assistant.http")
 
 

@@ -74,9 +74,8 @@ class ChatRoutes:
         self._assistant = assistant
         self._shop = shop
 
-    async def complete(self, request: pb.HttpRequest) -> pb.Response:
+    async def complete(self, _request: pb.HttpRequest, *, body: ChatBody) -> pb.Response:
         """Answer a conversation's last message."""
-        body = request.json(ChatBody)
         turn = self._turn(body)
         if body.stream:
             return pb.Response(content_type=EVENT_STREAM, stream=self._stream(turn))

@@ -7,7 +7,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.faq.on_call import OnCall
 from retail_assistant.faq.tasks import faq_bank
-from retail_assistant.http.acknowledged import acknowledged
+from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
 from retail_assistant.shop import complaints
 from retail_assistant.shop.connections import PerThread
 
@@ -35,20 +35,20 @@ class ComplaintRoutes:
         """Shoppers complain; what they complained of is for operators."""
         return [
             pb.Route("GET", "/shop/complaints", self.list, "operators"),
-            pb.Route("POST", "/shop/complaints", self.complain),
-            pb.Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators"),
+            pb.Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
+            pb.Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators", statuses=WRITTEN),
         ]
 
     async def list(self, _: pb.HttpRequest) -> pb.Response:
         """What owners have to look at."""
         return pb.json_response({"complaints": await self._connections.read(complaints.list_open)})
 
-    async def complain(self, request: pb.HttpRequest) -> pb.Response:
+    async def complain(self, request: pb.HttpRequest, *, body: ComplaintBody) -> pb.Response:
         """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked.
 
         Only an operator can vouch for a shopper's name; whoever else names one is a stranger.
         """
-        body, now = request.json(ComplaintBody), self._app.clock.now()
+        now = self._app.clock.now()
         if not request.is_operator:
             await self._check_given(body)
         if body.answer not in (await self._app.model(faq_bank)).answered:

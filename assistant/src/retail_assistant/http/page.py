@@ -35,4 +35,8 @@ async def script(_: pb.HttpRequest) -> pb.Response:
     return _file("page.js")
 
 
-ROUTES = [("GET", "/", page), ("GET", "/page.css", style), ("GET", "/page.js", script)]
+ROUTES = [
+    pb.Route("GET", "/", page, produces=("text/html",)),
+    pb.Route("GET", "/page.css", style, produces=("text/css",)),
+    pb.Route("GET", "/page.js", script, produces=("text/javascript",)),
+]

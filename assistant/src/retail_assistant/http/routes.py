@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import parbake as pb
 from retail_assistant.chat.flow import Assistant
-from retail_assistant.http.chat import PATH, ChatRoutes, error_members
+from retail_assistant.http.chat import EVENT_STREAM, PATH, ChatRoutes, error_members
 from retail_assistant.http.complaints import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop import ShopRoutes
@@ -21,12 +21,5 @@ def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[pb.Route
     writers: PerThread = app.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
-    open_to_all = [*PAGE, ("POST", PATH, chat.complete)]
-    return [
-        *(pb.Route(*route) for route in open_to_all),
-        *(
-            pb.Route(method, path, handler, "anybody" if method == "GET" else "operators")
-            for method, path, handler in shop.table()
-        ),
-        *complaints.routes(),
-    ]
+    complete = pb.Route("POST", PATH, chat.complete, produces=("application/json", EVENT_STREAM))
+    return [*PAGE, complete, *shop.routes(), *complaints.routes()]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import msgspec
 
 import parbake as pb
-from retail_assistant.http.acknowledged import CHANGES, acknowledged
+from retail_assistant.http.acknowledged import CHANGES, WRITTEN, WRITTEN_NEW, acknowledged
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.once import once
@@ -19,6 +19,7 @@ from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
 LONGEST_NAME = 200
+ONCE = {"idempotency-key": "A name of the client's own: a write that is sent again under it is made once."}
 MOST_DIGITS = 19
 """A position is below 2**63."""
 
@@ -29,6 +30,12 @@ class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
     title: str | None = None
     body: str | None = None
     facts: dict[str, Fact | None] | None = None
+
+
+class PolicyArguments(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of a policy's ``PUT``: whether to add one that is not there yet."""
+
+    create: bool = False
 
 
 class ProductBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -93,7 +100,7 @@ class ReviewBody(msgspec.Struct, forbid_unknown_fields=True):
 
     shopper: str
     asin: str
-    rating: int
+    rating: Annotated[int, msgspec.Meta(ge=1, le=5)]
     body: str
 
 
@@ -105,29 +112,38 @@ class ShopRoutes:
         self._app = app
         self._connections = connections
 
-    def table(self) -> list[tuple[str, str, Any]]:
-        """(method, path, handler)."""
+    def routes(self) -> list[pb.Route]:
+        """Everybody reads; what is written is for operators."""
+        reads: list[tuple[str, pb.Handler]] = [
+            ("/shop/policies", self.list_policies),
+            ("/shop/policies/{id}", self.get_policy),
+            ("/shop/products/{asin}", self.get_product),
+            ("/shop/inventory/{asin}", self.get_inventory),
+            ("/shop/promotions", self.list_promotions),
+            ("/shop/carts/{user}", self.get_cart),
+            (CHANGES, self.change),
+        ]
+        writes: list[tuple[str, str, pb.Handler, tuple[int, ...]]] = [
+            ("PUT", "/shop/policies/{id}", self.put_policy, WRITTEN),
+            ("DELETE", "/shop/policies/{id}", self.delete_policy, WRITTEN),
+            ("PUT", "/shop/products/{asin}", self.put_product, WRITTEN),
+            ("DELETE", "/shop/products/{asin}", self.delist, WRITTEN),
+            ("PUT", "/shop/prices/{asin}", self.put_price, WRITTEN),
+            ("PUT", "/shop/inventory/{asin}", self.put_inventory, WRITTEN),
+            ("PUT", "/shop/promotions/{id}", self.put_promotion, WRITTEN),
+            ("DELETE", "/shop/promotions/{id}", self.delete_promotion, WRITTEN),
+            ("PUT", "/shop/carts/{user}", self.put_cart, WRITTEN),
+            ("POST", "/shop/purchases", self.purchase, WRITTEN_NEW),
+            ("POST", "/shop/views", self.view, WRITTEN_NEW),
+            ("POST", "/shop/reviews", self.review, WRITTEN_NEW),
+        ]
         return [
-            ("GET", "/shop/policies", self.list_policies),
-            ("GET", "/shop/policies/{id}", self.get_policy),
-            ("PUT", "/shop/policies/{id}", self.put_policy),
-            ("DELETE", "/shop/policies/{id}", self.delete_policy),
-            ("GET", "/shop/products/{asin}", self.get_product),
-            ("PUT", "/shop/products/{asin}", self.put_product),
-            ("DELETE", "/shop/products/{asin}", self.delist),
-            ("PUT", "/shop/prices/{asin}", self.put_price),
-            ("GET", "/shop/inventory/{asin}", self.get_inventory),
-            ("PUT", "/shop/inventory/{asin}", self.put_inventory),
-            ("GET", "/shop/promotions", self.list_promotions),
-            ("PUT", "/shop/promotions/{id}", self.put_promotion),
-            ("DELETE", "/shop/promotions/{id}", self.delete_promotion),
-            ("GET", "/shop/carts/{user}", self.get_cart),
-            ("PUT", "/shop/carts/{user}", self.put_cart),
-            ("POST", "/shop/purchases", self.purchase),
-            ("POST", "/shop/views", self.view),
-            ("POST", "/shop/reviews", self.review),
-            ("POST", "/shop/sessions", self.start_session),
-            ("GET", CHANGES, self.change),
+            *(pb.Route("GET", path, handler) for path, handler in reads),
+            *(
+                pb.Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
+                for method, path, handler, statuses in writes
+            ),
+            pb.Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
         ]
 
     async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
@@ -139,16 +155,13 @@ class ShopRoutes:
         policy = await self._read(lambda c: queries.get_policy(c, request.parameters["id"]))
         return pb.json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
 
-    async def put_policy(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_policy(self, request: pb.HttpRequest, *, body: PolicyBody, arguments: PolicyArguments) -> pb.Response:
         """Change a policy, or add one with ``?create=true``; returns once the change is acknowledged."""
-        body, name, now = request.json(PolicyBody), request.parameters["id"], self._app.clock.now()
-        asked = request.arguments.get("create", "false")
-        if asked not in ("true", "false"):
-            raise pb.BadInput(f"create={asked[:40]!r}: send true or false", field="create")
+        name, now = request.parameters["id"], self._app.clock.now()
 
         def write(conn: Conn) -> int:
             return records.put_policy(
-                conn, name, title=body.title, body=body.body, facts=body.facts, create=asked == "true", now=now
+                conn, name, title=body.title, body=body.body, facts=body.facts, create=arguments.create, now=now
             )
 
         return await self._write(request, write)
@@ -169,9 +182,9 @@ class ShopRoutes:
 
         return pb.json_response(await self._read(read))
 
-    async def put_product(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_product(self, request: pb.HttpRequest, *, body: ProductBody) -> pb.Response:
         """Add or change a product; a body of prices or stock only raises no tag."""
-        body, asin, now = request.json(ProductBody), request.parameters["asin"], self._app.clock.now()
+        asin, now = request.parameters["asin"], self._app.clock.now()
         fields = _given(body, leave_out=("cents", "quantity"))
 
         def write(conn: Conn) -> int | None:
@@ -187,18 +200,18 @@ class ShopRoutes:
         asin, now = request.parameters["asin"], self._app.clock.now()
         return await self._write(request, lambda c: records.delist(c, asin, now=now))
 
-    async def put_price(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_price(self, request: pb.HttpRequest, *, body: PriceBody) -> pb.Response:
         """Set a price: live, so it raises no tag."""
-        body, asin, now = request.json(PriceBody), request.parameters["asin"], self._app.clock.now()
+        asin, now = request.parameters["asin"], self._app.clock.now()
         return await self._write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
     async def get_inventory(self, request: pb.HttpRequest) -> pb.Response:
         """Stock now."""
         return pb.json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
 
-    async def put_inventory(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_inventory(self, request: pb.HttpRequest, *, body: InventoryBody) -> pb.Response:
         """Set stock: live, so it raises no tag."""
-        body, asin = request.json(InventoryBody), request.parameters["asin"]
+        asin = request.parameters["asin"]
         return await self._write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
     async def list_promotions(self, _: pb.HttpRequest) -> pb.Response:
@@ -206,9 +219,9 @@ class ShopRoutes:
         now = self._app.clock.now()
         return pb.json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
 
-    async def put_promotion(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_promotion(self, request: pb.HttpRequest, *, body: PromotionBody) -> pb.Response:
         """Add or change a promotion."""
-        fields, name = _given(request.json(PromotionBody)), request.parameters["id"]
+        fields, name = _given(body), request.parameters["id"]
         now = self._app.clock.now()
         return await self._write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
 
@@ -221,28 +234,28 @@ class ShopRoutes:
         """A shopper's cart."""
         return pb.json_response(await self._read(lambda c: queries.get_cart(c, request.parameters["user"])))
 
-    async def put_cart(self, request: pb.HttpRequest) -> pb.Response:
+    async def put_cart(self, request: pb.HttpRequest, *, body: CartBody) -> pb.Response:
         """Replace a shopper's cart: live, so it raises no tag."""
-        body, user, now = request.json(CartBody), request.parameters["user"], self._app.clock.now()
+        user, now = request.parameters["user"], self._app.clock.now()
         return await self._write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
-    async def purchase(self, request: pb.HttpRequest) -> pb.Response:
+    async def purchase(self, request: pb.HttpRequest, *, body: ActionBody) -> pb.Response:
         """Buy one copy."""
-        body, now = request.json(ActionBody), self._app.clock.now()
+        now = self._app.clock.now()
         return await self._write(
             request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def view(self, request: pb.HttpRequest) -> pb.Response:
+    async def view(self, request: pb.HttpRequest, *, body: ActionBody) -> pb.Response:
         """Note that a product page was looked at; raises no tag."""
-        body, now = request.json(ActionBody), self._app.clock.now()
+        now = self._app.clock.now()
         return await self._write(
             request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def review(self, request: pb.HttpRequest) -> pb.Response:
+    async def review(self, request: pb.HttpRequest, *, body: ReviewBody) -> pb.Response:
         """Add a review."""
-        body, now = request.json(ReviewBody), self._app.clock.now()
+        now = self._app.clock.now()
 
         def write(conn: Conn) -> int:
             return records.add_review(
@@ -251,9 +264,9 @@ class ShopRoutes:
 
         return await self._write(request, write, 201)
 
-    async def start_session(self, request: pb.HttpRequest) -> pb.Response:
+    async def start_session(self, _: pb.HttpRequest, *, body: SessionBody) -> pb.Response:
         """Tell that a shopper has arrived: what they will be shown is made ahead, unless it is there."""
-        shopper = request.json(SessionBody).shopper
+        shopper = body.shopper
         if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
         ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
