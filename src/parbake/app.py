@@ -86,10 +86,10 @@ class App:
     (``kafka://host:9092/topic?families=policy``); ``open`` are the tag families that no source tells of, because events
     over HTTP or ``touch`` do; ``resources`` maps a type to a client (or :class:`parbake.Lazy`); ``ledger`` is the path
     of its SQLite file, none by default; a source unheard for ``silence_limit`` is not trusted; ``off`` maps the tasks
-    that cannot run here to the reason; ``journal`` is where rollbacks are logged outside the store (a path, or a
-    journal); ``replayable`` promises that every change is told by some source's outbox. With both, what is stored
-    outlives a loss of the store's last writes; otherwise it is discarded then. ``executor`` computes batch runs in
-    other processes; ``throttle`` says how much they may slow requests down (``None``: as much as they do).
+    that cannot run here to the reason; ``journal`` is where rollbacks and quarantines are logged outside the store (a
+    path, or a journal); ``replayable`` promises that every change is told by some source's outbox. With both, what is
+    stored outlives a loss of the store's last writes; otherwise it is discarded then. ``executor`` computes batch runs
+    in other processes; ``throttle`` says how much they may slow requests down (``None``: as much as they do).
     ``off_peak`` are the windows of the day (``"22:00-06:00"``, in ``zone``) in which they should run; without any they
     are learned from the ledger. ``book`` is a dated cost book, or its path, that costs and triggers are priced by. A
     server is not ready before a worker has reported with ``worker="required"``; it is degraded without one with

@@ -143,7 +143,7 @@ class Engine:
     def _open_watches(self, app: App) -> None:
         """What looks after the rest, and says how it is."""
         self.reporting = Reporting(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
-        self.quarantines = Quarantines(self.store, app.clock, self.notifier)
+        self.quarantines = Quarantines(self.store, app.clock, self.notifier, self.recovery)
         self.answers = Answers(
             AnswerTable(self.ledger) if self.ledger else None,
             app.clock,

@@ -278,6 +278,19 @@ class Journal(Protocol):
         ...
 
 
+@runtime_checkable
+class QuarantineJournal(Protocol):
+    """What a journal may offer besides: quarantines, which a store that is emptied would forget."""
+
+    def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
+        """A task was put in quarantine, or cleared (``None``); durable when it returns; blocking."""
+        ...
+
+    def quarantines(self) -> dict[str, Quarantine]:
+        """What is in quarantine, by task; blocking."""
+        ...
+
+
 class Tracker(Protocol):
     """Where a view notes what it reads."""
 

@@ -1,5 +1,7 @@
 """A complaint takes a class of answers to real time, in every process and at once, until its owner clears it."""
 
+import shutil
+
 import msgspec
 import pytest
 from tests.unit.commands import invoke
@@ -25,19 +27,21 @@ class Heard:
 class Counter:
     """A task that counts its computations, and one that reads it."""
 
-    def __init__(self, world, **options):
-        """Declare."""
+    def __init__(self, world, *, fallback=None, **options):
+        """Declare; ``options`` are the app's."""
         self.computed = 0
         tasks = pb.Registry()
 
-        @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{name}")], **options))
+        @tasks.artifact(
+            **contract(invalidated_by=[pb.fence("fact/{name}")], fallback_if_stale=fallback or pb.Recompute())
+        )
         def value(name: str, *, facts: pb.Source[Facts]) -> int:
             self.computed += 1
             return self.computed
 
         self.value = value
         self.heard = Heard()
-        self.app = world.app(tasks, alerts=[self.heard])
+        self.app = world.app(tasks, alerts=[self.heard], **options)
 
 
 @pytest.fixture
@@ -75,7 +79,7 @@ async def test_its_owner_hears_of_it_once(counter):
 
 async def test_a_contract_that_refuses_refuses(world):
     """What the contract says of values that may not be served is what happens."""
-    made = Counter(world, fallback_if_stale=pb.Refuse())
+    made = Counter(world, fallback=pb.Refuse())
     await made.app.drain()
     assert (await made.app.serve(made.value, "a")).value == 1
     await made.app.complain(made.value, "wrong")
@@ -140,3 +144,36 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
     assert "one at a time" in str(run("--put", "answer", "--clear", "answer").exception)
     assert "nothing is in quarantine" in run("--clear", "answer").output
     assert "not in quarantine" in str(run("--clear", "answer").exception)
+
+
+@pytest.mark.parametrize("is_cleared", [False, True])
+async def test_an_emptied_store_forgets_no_quarantine(world, tmp_path, is_cleared):
+    """The journal tells it again; what its owner has cleared stays cleared."""
+    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
+    await first.app.drain()
+    await first.app.complain(first.value, "old")
+    if is_cleared:
+        await first.app.clear(first.value)
+    await first.app.close()
+    shutil.rmtree(store)
+    again = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
+    await again.app.drain()
+    assert set(await again.app.quarantined()) == (set() if is_cleared else {"value"})
+    await again.app.close()
+
+
+async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_path):
+    """Another host, with a journal of its own, has cleared the task: this one's journal does not put it in again."""
+    store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
+    first = Counter(world, store=store, journal=tmp_path / "one")
+    await first.app.drain()
+    await first.app.complain(first.value, "old")
+    await first.app.close()
+    other = Counter(world, store=store, journal=tmp_path / "other")
+    await other.app.clear(other.value)
+    await other.app.close()
+    again = Counter(world, store=store, journal=tmp_path / "one")
+    await again.app.drain()
+    assert await again.app.quarantined() == {}
+    await again.app.close()

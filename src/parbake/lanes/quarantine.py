@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
+from parbake.lanes.recovery import Recovery
 from parbake.lanes.schedule import Notifier
 from parbake.ports import Alert, Clock, Store
 from parbake.serving.plan import Plan
@@ -26,8 +27,9 @@ LONGEST_REASON = 500
 class Quarantines:
     """Puts tasks in quarantine and takes them out."""
 
-    def __init__(self, store: Store, clock: Clock, notifier: Notifier) -> None:
-        """Owners hear of it."""
+    def __init__(self, store: Store, clock: Clock, notifier: Notifier, recovery: Recovery) -> None:
+        """Owners hear of it, and the journal of ``recovery`` keeps it."""
+        self._recovery = recovery
         self._store = store
         self._clock = clock
         self._notifier = notifier
@@ -47,6 +49,7 @@ class Quarantines:
         now = self._clock.now()
         control = await self._store.quarantine(plan.name, Quarantine(now, said, shorter))
         entry = control.quarantined[plan.name]
+        await self._recovery.note_quarantine(plan.name, entry)
         if (entry.at, entry.reason) == (now, said):  # the first complaint
             message = (
                 f"{plan.name} is served in real time until it is cleared: {said}; consider an SLA of {shorter:.0f} s"
@@ -60,6 +63,7 @@ class Quarantines:
         What was stored before stays dead: it is what was complained of.
         """
         await self._store.quarantine(plan.name, None)
+        await self._recovery.note_quarantine(plan.name, None)
 
     async def all(self) -> Mapping[str, Quarantine]:
         """What is in quarantine, by task."""

@@ -16,13 +16,24 @@ from pathlib import Path
 import msgspec
 
 from parbake.errors import StoreError
-from parbake.ports import Journal, Store
+from parbake.fence.control import Quarantine
+from parbake.ports import Journal, QuarantineJournal, Store
 
 _log = logging.getLogger("parbake.recovery")
 
 
+class _Complaint(msgspec.Struct, frozen=True):
+    """A line of the journal: a task was put in quarantine, or cleared."""
+
+    task: str
+    quarantine: Quarantine | None
+
+
 class FileJournal:
-    """Withdrawn generations in a file of JSON lines; every line is synced before it counts as written."""
+    """Withdrawn generations and quarantines in a file of JSON lines; each line is synced before it counts as written.
+
+    A line is the list of the generations that are withdrawn, or an object that names a task and its quarantine.
+    """
 
     def __init__(self, path: str | Path) -> None:
         """The file should lie where a restore of the store does not reach it."""
@@ -30,23 +41,39 @@ class FileJournal:
 
     def append(self, generations: list[int]) -> None:
         """Add generations, durably; blocking. Raises :class:`StoreError` when the file cannot be written."""
+        self._write(generations)
+
+    def read(self) -> list[int]:
+        """Every generation ever added; blocking."""
+        return [generation for line in self._lines() if isinstance(line, list) for generation in line]
+
+    def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
+        """Add a quarantine or its end, durably; blocking. Raises as :meth:`append` does."""
+        self._write(_Complaint(task, entry))
+
+    def quarantines(self) -> dict[str, Quarantine]:
+        """What was put in quarantine and not cleared since, by task; blocking."""
+        last = {line.task: line.quarantine for line in self._lines() if isinstance(line, _Complaint)}
+        return {task: entry for task, entry in last.items() if entry is not None}
+
+    def _write(self, line: list[int] | _Complaint) -> None:
         try:
             with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(generations) + b"\n")
+                file.write(msgspec.json.encode(line) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
 
-    def read(self) -> list[int]:
-        """Every generation ever added; blocking. A last line that a crash cut short was never acknowledged."""
+    def _lines(self) -> list[list[int] | _Complaint]:
+        """All lines; a last one that a crash cut short was never acknowledged."""
         try:
             lines = self._path.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
-        return [generation for line in lines for generation in msgspec.json.decode(line, type=list[int])]
+        return [msgspec.json.decode(line, type=list[int] | _Complaint) for line in lines]
 
 
 class Recovery:
@@ -57,11 +84,27 @@ class Recovery:
         self._store = store
         self._journal = journal
         self._keeps = replayable and journal is not None
+        self._looked_at = 0
 
     async def doubted(self) -> int:
-        """The incarnation that waits for its blessing, 0 when the store is trusted."""
+        """The incarnation that waits for its blessing, 0 when the store is trusted.
+
+        In an incarnation that is new to this process, quarantines that the store knows nothing of are put in again
+        first: it may have been emptied, or restored from a copy of before.
+        """
         _, control = await self._store.stamp()
+        if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
+            noted = await asyncio.to_thread(self._journal.quarantines)
+            for task in noted.keys() - control.quarantined.keys():
+                await self._store.quarantine(task, noted[task])
+                _log.warning("%s is in quarantine again: the store had forgotten it", task)
+            self._looked_at = control.incarnation
         return 0 if control.is_trusted else control.incarnation
+
+    async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
+        """Log a quarantine, or its end, outside the store, before it is acknowledged."""
+        if isinstance(self._journal, QuarantineJournal):
+            await asyncio.to_thread(self._journal.note_quarantine, task, entry)
 
     async def bless(self, seen: int) -> None:
         """Trust an incarnation whose outboxes were replayed after it was seen.
