@@ -1,5 +1,6 @@
 """Where alerts go."""
 
+import asyncio
 import http.server
 import json
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 import parbake as pb
+from parbake.alerts._queue import AlertQueue
 
 ALERT = pb.Alert("stale", "faq", "support", "faq is 2h old", 1.0)
 
@@ -67,6 +69,91 @@ async def test_a_webhook_follows_no_redirect(receiver):
                 await pb.WebhookSink(f"http://127.0.0.1:{server.server_port}/").send(ALERT)
         server.shutdown()
     assert bodies == []
+
+
+class Moody(http.server.BaseHTTPRequestHandler):
+    """Takes an alert once its server is in the mood."""
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.tried.append(self.headers["idempotency-key"])
+        self.send_response(204 if self.server.is_in_the_mood else 503)
+        self.end_headers()
+        if self.server.is_in_the_mood:
+            self.server.taken.append(body["message"])
+        self.server.asked.set()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@pytest.fixture
+def moody():
+    """Return a loopback server that takes nothing until it is told to."""
+    with http.server.HTTPServer(("127.0.0.1", 0), Moody) as server:
+        server.is_in_the_mood, server.asked, server.tried, server.taken = False, threading.Event(), [], []
+        server.url = f"http://127.0.0.1:{server.server_port}/hook"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def heard(server, count=1):
+    """Wait until so many alerts were taken."""
+    while len(server.taken) < count:
+        assert server.asked.wait(20), "nobody asked"
+        server.asked.clear()
+    return server.taken
+
+
+async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkeypatch):
+    """Under the same key, until it is taken; then it is forgotten."""
+    monkeypatch.setattr("parbake.alerts._queue.FIRST_S", 0.01)
+    sink = pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
+    await sink.send(ALERT)
+    assert moody.asked.wait(20)
+    moody.is_in_the_mood = True
+    assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
+    assert len(moody.tried) >= 2
+    assert len(set(moody.tried)) == 1
+    await ended(sink)
+    assert AlertQueue(tmp_path / "alerts.db").pause_s() is None
+
+
+async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
+    """What waits in the file is delivered once by the sinks that are made of it, without another alert."""
+    monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 1.0)
+    queue = AlertQueue(tmp_path / "alerts.db")
+    for number in range(3):
+        queue.add(json.dumps({"message": f"{number}"}).encode())
+    moody.is_in_the_mood = True
+    sinks = [pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db") for _ in range(2)]  # of two processes
+    assert sorted(await asyncio.to_thread(heard, moody, 3)) == ["0", "1", "2"]
+    for sink in sinks:
+        await ended(sink)
+    assert len(moody.taken) == 3
+
+
+def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
+    """The queue grows neither with time nor without bound."""
+    monkeypatch.setattr("parbake.alerts._queue.MOST", 2)
+    queue = AlertQueue(tmp_path / "alerts.db")
+    for number in range(4):
+        queue.add(f"{number}".encode())
+    kept = [queue.claim(), queue.claim()]
+    assert [alert.body for alert in kept] == [b"2", b"3"]
+    assert queue.claim() is None
+    assert queue.failed(kept[0])
+    monkeypatch.setattr("parbake.alerts._queue.KEPT_S", -1.0)
+    assert not queue.failed(kept[0])
+    queue.delivered(kept[1])
+    assert queue.pause_s() is None
+
+
+async def ended(sink):
+    """Wait until a sink has nothing to deliver."""
+    while (thread := sink._thread) is not None:
+        await asyncio.to_thread(thread.join, 5)
 
 
 async def test_an_app_without_sinks_alerts_by_its_log(caplog):

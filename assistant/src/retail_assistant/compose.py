@@ -81,7 +81,7 @@ def build(
     }
     alerts: list[pb.AlertSink] = [pb.LogSink()]
     if settings.webhook:
-        alerts.append(pb.WebhookSink(settings.webhook))
+        alerts.append(pb.WebhookSink(settings.webhook, queue=settings.data / "alerts.db"))
     return pb.App(
         ALL,
         store=settings.store_url,

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import sqlite3
+import threading
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from parbake.alerts._queue import AlertQueue
 from parbake.errors import ParbakeError
 from parbake.ports import Alert
 
 TIMEOUT_S = 5.0
+LOOK_AGAIN_S = 30.0
+_log = logging.getLogger("parbake.alerts")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
@@ -25,21 +32,85 @@ _opener = urllib.request.build_opener(_NoRedirects)
 
 
 class WebhookSink:
-    """Posts alerts to a URL."""
+    """Posts alerts to a URL, and with a ``queue`` posts again what was not taken."""
 
-    def __init__(self, url: str) -> None:
-        """Only http and https URLs are posted to."""
+    def __init__(self, url: str, *, queue: str | Path | None = None) -> None:
+        """Only http and https URLs are posted to.
+
+        Args:
+            url: Where alerts go.
+            queue: An SQLite file of this webhook alone, in which alerts wait until they are taken, for a day at most.
+                It outlives the process, and the processes of one machine may share it. Each alert carries an
+                ``idempotency-key``, since one may arrive twice. Without a queue an alert is posted once.
+        """
         if not url.startswith(("http://", "https://")):
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
         self._url = url
+        self._queue = None if queue is None else AlertQueue(Path(queue))
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._added = threading.Event()
+        if self._queue is not None and self._queue.pause_s() is not None:
+            self._deliver_soon()
 
     async def send(self, alert: Alert) -> None:
-        """Post one alert; raises ``OSError`` unless it is taken within five seconds. Redirects are not followed."""
-        await asyncio.to_thread(self._post, msgspec.json.encode(alert))
+        """Post one alert, or keep it in the queue and post it soon. Redirects are not followed.
 
-    def _post(self, body: bytes) -> None:
+        Raises:
+            OSError: Without a queue: it was not taken within five seconds.
+            sqlite3.Error: The queue cannot be written.
+        """
+        body = msgspec.json.encode(alert)
+        if self._queue is None:
+            await asyncio.to_thread(self._post, body)
+            return
+        await asyncio.to_thread(self._queue.add, body)
+        self._deliver_soon()
+
+    def _deliver_soon(self) -> None:
+        """Have a thread deliver until nothing waits; one at a time."""
+        self._added.set()
+        with self._starting:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._deliver_all, name="parbake-webhook", daemon=True)
+                self._thread.start()
+
+    def _deliver_all(self) -> None:
+        queue = self._queue
+        while queue is not None:
+            self._added.clear()
+            try:
+                while self._deliver_one(queue):
+                    pass
+                pause_s = queue.pause_s()
+            except sqlite3.Error as error:
+                _log.error("the queue of alerts cannot be used, and is tried again: %s", error)
+                pause_s = LOOK_AGAIN_S
+            with self._starting:
+                if pause_s is None and not self._added.is_set():
+                    self._thread = None
+                    return
+            self._added.wait(pause_s)
+
+    def _deliver_one(self, queue: AlertQueue) -> bool:
+        """Deliver the alert whose turn it is; ``False`` if there is none."""
+        alert = queue.claim()
+        if alert is None:
+            return False
+        try:
+            self._post(alert.body, key=alert.id)
+        except Exception as error:  # noqa: BLE001 - whatever keeps it from being taken, it is tried again
+            is_kept = queue.failed(alert)
+            what = "is tried again" if is_kept else "is given up after a day"
+            _log.warning("the webhook did not take an alert (%s), which %s", type(error).__name__, what)
+        else:
+            queue.delivered(alert)
+        return True
+
+    def _post(self, body: bytes, *, key: str = "") -> None:
+        headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {})}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked at construction
-            self._url, data=body, headers={"content-type": "application/json"}, method="POST"
+            self._url, data=body, headers=headers, method="POST"
         )
         with _opener.open(request, timeout=TIMEOUT_S):
             pass
