@@ -8,14 +8,12 @@ HTTP stack itself takes.
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from _report import Goal, percentile, report
-from _shop import Client, prepare, serving
+from _shop import Client, cpu_s, prepare, serving
 
 from retail_assistant.settings import from_environment
 
@@ -30,12 +28,6 @@ ENDINGS = (
     "to return something after delivery?",
     "to bring a parcel back to you?",
 )
-
-
-def cpu_s(pid: int) -> float:
-    """User and system seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

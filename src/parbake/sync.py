@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 from parbake.cloudevents import CloudEvent
 from parbake.duration import Duration, seconds
 from parbake.errors import BadInput
-from parbake.fence.acks import Acks, merged
+from parbake.fence.acks import NO_ACKS, Acks, merged
 from parbake.lanes.batch import Run
 from parbake.portal import Portal
 from parbake.ports import Ack
@@ -92,7 +92,9 @@ def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks
 
     Raises :class:`BadInput` naming ``after`` for anything else.
     """
-    told: list[Any] = [] if after is None else [after]
+    if after is None or after == ():
+        return None if timeout is None else seconds(timeout, field="timeout"), NO_ACKS, []
+    told: list[Any] = [after]
     if isinstance(after, Iterable) and not isinstance(after, str):
         told = list(after)
     if not all(isinstance(one, Ack | str) for one in told):

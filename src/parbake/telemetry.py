@@ -42,6 +42,10 @@ class Histogram:
 
     def add(self, *seconds: float) -> None:
         """Count observations."""
+        if len(seconds) == 1:
+            self.counts[bisect_left(self.bounds, seconds[0])] += 1
+            self.total_s += seconds[0]
+            return
         for bucket, count in Counter(map(partial(bisect_left, self.bounds), seconds)).items():
             self.counts[bucket] += count
         self.total_s += sum(seconds)

@@ -77,10 +77,10 @@ class _Hooks:
 def json_hook(codecs: Iterable[Codec] = ()) -> Callable[[Any], Any]:
     """What msgspec asks for values that it cannot show as JSON."""
     known: dict[type, Callable[[Any], Any]] = {}
-    asked = tuple(codecs)
 
     def show(value: Any) -> Any:
         if type(value) not in known:
+            asked = tuple(codecs)  # most answers hold no such value, and look at none
             found = (codec_for(cls, asked) for cls in type(value).__mro__)
             codec = next((codec for codec in found if codec is not None), None)
             if codec is None:

@@ -26,7 +26,11 @@ def upper(word: str) -> str:
     return word.upper()
 
 
-app = pb.App(tasks)
+async def careless(request):
+    return pb.Response(b"{{}}", headers=(("x-said", request.arguments["said"]),))
+
+
+app = pb.HttpApp(pb.App(tasks), [("GET", "/careless", careless)])
 """
 ASKED = b'{"key": "a"}'
 HEAD = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -262,3 +266,19 @@ def test_a_length_with_a_space_behind_it_is_a_length(server):
     with server.connected() as connection:
         connection.sendall(HEAD + b"content-length: 12 \r\n\r\n" + ASKED)
         assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_header_of_a_handler_begins_no_other(server):
+    """A value with an end of line is not sent: the client gets an error, and the header that it meant to add not."""
+    answer = httpx.get(f"http://127.0.0.1:{server.port}/careless", params={"said": "a\r\nset-cookie: b=c"})
+    assert (answer.status_code, answer.headers.get("set-cookie")) == (500, None)
+    assert httpx.get(f"http://127.0.0.1:{server.port}/careless?said=a").headers["x-said"] == "a"
+
+
+def test_head_tells_the_length_and_sends_no_body(server):
+    """As ``GET`` would be answered, and the connection goes on with the next request."""
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
+        told = client.head("/v1/tasks")
+        asked = client.get("/v1/tasks")
+    assert told.content == b""
+    assert told.headers["content-length"] == str(len(asked.content))

@@ -29,6 +29,7 @@ class Admission:
     def __init__(self, hosts: Iterable[str] = ()) -> None:
         """``hosts`` are names that the server answers for besides loopback's; raises :class:`BadInput`."""
         self._hosts: set[str] = set()
+        self._admitted = lru_cache(256)(self._answers_for)
         self.allow(hosts)
 
     def allow(self, hosts: Iterable[str]) -> None:
@@ -40,11 +41,17 @@ class Admission:
             if not name:
                 raise BadInput(f"hosts: {host!r} is not a host name, such as 'shop.example'", field="hosts")
             self._hosts.add(name)
+        self._admitted.cache_clear()
+
+    def _answers_for(self, host: str) -> bool:
+        """Whether a ``Host`` header names this server."""
+        name = name_of(host)
+        return name in self._hosts or is_loopback(name)
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
         """Raise a refusal for a request that is not let in; ``headers`` by their names in lower case."""
         host = headers.get("host", "")
-        if path not in OPEN_TO_ALL and name_of(host) not in self._hosts and not is_loopback(name_of(host)):
+        if not self._admitted(host) and path not in OPEN_TO_ALL:
             raise UnknownHost(
                 f"this server does not answer for the host {host[:100]!r}; if it should, name it in hosts= or "
                 "--allow-host",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from parbake.errors import ParbakeError
@@ -14,7 +16,17 @@ from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.admission import Admission
 from parbake.http.leaving import Leaving
-from parbake.http.messages import AFTER, PROTECTION, Handler, HttpRequest, Response, Route, json_response, problem
+from parbake.http.messages import (
+    AFTER,
+    PROTECTION,
+    WHOLE,
+    Handler,
+    HttpRequest,
+    Response,
+    Route,
+    json_response,
+    problem,
+)
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
@@ -30,7 +42,8 @@ Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
 """What machines ask for says nothing of how long people wait."""
 _log = logging.getLogger("parbake.http")
-_PROTECTION = tuple((name.encode(), value.encode()) for name, value in PROTECTION)
+_NOTHING = contextlib.nullcontext()
+_UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpApp:
@@ -111,7 +124,6 @@ class HttpApp:
         if not self._has_lifespan:
             self._warn_of_no_lifespan()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
-        is_head = scope["method"] == "HEAD"
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application, under a path that is not ours
             path = path.removeprefix(root) or "/"
@@ -122,12 +134,12 @@ class HttpApp:
             self.admission.check(method, request.path, headers)
             acks = await self.app.engine.tickets.read(headers[AFTER], field=AFTER) if AFTER in headers else NO_ACKS
         except ParbakeError as error:
-            await _send(self._problem(request, error), send, head=is_head)
+            await _send(self._problem(request, error), scope, send)
             return
         leaving = Leaving(receive)
         try:
-            with carried(acks):  # until the last chunk is sent: a stream reads while it flows
-                await _send(await self._answer(request, receive, leaving), send, head=is_head)
+            with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it flows
+                await _send(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
             if not leaving.has_left or _is_cancelled_again():
                 raise
@@ -164,19 +176,40 @@ def _is_cancelled_again() -> bool:
     return task is not None and task.uncancel() > 0
 
 
-async def _send(response: Response, send: Send, *, head: bool) -> None:
-    own = [(name.encode(), value.encode()) for name, value in response.headers]
-    given = {name for name, _ in own}
-    headers = [(b"content-type", response.content_type.encode()), *own]
-    headers += [pair for pair in _PROTECTION if pair[0] not in given]
+async def _send(response: Response, scope: Message, send: Send) -> None:
+    is_head = scope["method"] == "HEAD"
+    whole = scope.get("extensions", {}).get(WHOLE)
+    if whole is not None and response.stream is None:
+        lines = _lines(response.content_type, response.headers)
+        length = b"content-length: %d\r\n" % len(response.body)
+        if await whole["send"](send, response.status, lines + length, b"" if is_head else response.body):
+            return
+    headers = [*_headers(response.content_type, response.headers)]
     if response.stream is None:
         headers.append((b"content-length", str(len(response.body)).encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    if response.stream is not None and not head:
+    if response.stream is not None and not is_head:
         try:
             async for chunk in response.stream:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
         finally:  # in the task that began it, also when its client has left
             if isinstance(response.stream, AsyncGenerator):
                 await response.stream.aclose()
-    await send({"type": "http.response.body", "body": b"" if head or response.stream else response.body})
+    await send({"type": "http.response.body", "body": b"" if is_head or response.stream else response.body})
+
+
+@lru_cache(256)
+def _headers(content_type: str, own: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """A response's headers with those that protect it, the response's own first."""
+    given = {name for name, _ in own}
+    named = [("content-type", content_type), *own, *(pair for pair in PROTECTION if pair[0] not in given)]
+    return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in named)
+
+
+@lru_cache(256)
+def _lines(content_type: str, own: tuple[tuple[str, str], ...]) -> bytes:
+    """The same as they are sent; raises :class:`ValueError` for a name or value that would begin another line."""
+    pairs = _headers(content_type, own)
+    if any(_UNSENDABLE.search(text) for pair in pairs for text in pair):
+        raise ValueError("a header holds a control character")
+    return b"".join(b"%s: %s\r\n" % pair for pair in pairs)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from parbake.errors import ParbakeError
-from parbake.http.messages import PROTECTION, problem
+from parbake.http.messages import PROTECTION, WHOLE, problem
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too_large
 from parbake.http.refusals import Malformed, TooSlow
 
@@ -105,7 +106,10 @@ class Connection(HttpToolsProtocol):
         if not self._is_refused:
             super().on_headers_complete()
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
-            self._unanswered = [*(cycle for cycle in self._unanswered if not cycle.response_complete), self.cycle]
+            self.scope["extensions"] = _EXTENSIONS
+            if self._unanswered:
+                self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
+            self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""
@@ -179,3 +183,35 @@ class Connection(HttpToolsProtocol):
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self.loop.call_later(LINGER_S, self.transport.close)
+
+
+async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: bytes) -> bool:
+    """Send an answer of one part in one write, where uvicorn makes two and looks at each header by itself.
+
+    Args:
+        send: What the application was given to send with.
+        status: The answer's status.
+        head: The lines of its headers, each with its end and each checked before.
+        body: Sent after them; empty for an answer to ``HEAD``.
+
+    Returns:
+        Whether that was done; not where something stands between the application and the connection.
+    """
+    cycle = getattr(send, "__self__", None)
+    if not isinstance(cycle, RequestResponseCycle):
+        return False
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return True
+    ends = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    cycle.response_started, cycle.response_complete = True, True
+    cycle.transport.write(b"".join((STATUS_LINE[status], head, ends, body)))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
+_EXTENSIONS: Any = {WHOLE: {"send": _send_whole}}

@@ -17,6 +17,8 @@ from parbake.value_types import json_hook
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
+WHOLE = "parbake.whole"
+"""The ASGI extension by which our own server takes an answer of one part at once: its status, head and body."""
 AFTER = "parbake-after"
 """The header in which a client sends the tickets of events that were acknowledged to it."""
 PROTECTION = (

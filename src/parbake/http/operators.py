@@ -34,7 +34,9 @@ class Operators:
 
     def knows(self, headers: Mapping[str, str]) -> bool:
         """Whether a request shows that it is an operator's; while there is no token, none does."""
-        scheme, _, sent = headers.get("authorization", "").partition(" ")
+        if "authorization" not in headers:
+            return False
+        scheme, _, sent = headers["authorization"].partition(" ")
         is_sent = self._digest is not None and scheme.lower() == "bearer"
         return is_sent and hmac.compare_digest(_digest(sent.strip()), self._digest or b"")
 

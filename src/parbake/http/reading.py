@@ -20,11 +20,12 @@ Receive = Callable[[], Awaitable[Message]]
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Headers by name; what is sent several times is one list (RFC 9110, 5.3). Raises :class:`HeadersTooLarge`."""
-    pairs = list(pairs)
-    if len(pairs) > MAX_HEADERS or sum(len(name) + len(value) for name, value in pairs) > MAX_HEAD:
-        raise headers_too_large()
+    size = 0
     headers: dict[str, str] = {}
-    for raw_name, raw_value in pairs:
+    for before, (raw_name, raw_value) in enumerate(pairs):
+        size += len(raw_name) + len(raw_value)
+        if before >= MAX_HEADERS or size > MAX_HEAD:
+            raise headers_too_large()
         name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1").strip(" \t")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -108,7 +109,7 @@ class EngineRoutes:
                 "reason": served.reason,
                 "cause": served.cause,
             },
-            codecs=_codecs(self._app, task),
+            codecs=_Codecs(self._app, task),
         )
 
     async def _serve(self, task: Task, body: ServeBody) -> Any:
@@ -258,11 +259,18 @@ def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
     return {name: getattr(run, name) for name in names} | counts | {"state": run.standing(now), "reason": run.failure}
 
 
-def _codecs(app: App, task: Task) -> list[Codec]:
+class _Codecs:
     """The codecs of a task's values, its own first: what it falls back to may be another registry's."""
-    base = (task.base,) if isinstance(task, Refine) else ()
-    reached = (task, *base, *task.may_read, *app.tasks)
-    return [codec for one in reached if isinstance(one, Stored) for codec in one.codecs]
+
+    __slots__ = ("_app", "_task")
+
+    def __init__(self, app: App, task: Task) -> None:
+        self._app, self._task = app, task
+
+    def __iter__(self) -> Iterator[Codec]:
+        base = (self._task.base,) if isinstance(self._task, Refine) else ()
+        reached = (self._task, *base, *self._task.may_read, *self._app.tasks)
+        return (codec for one in reached if isinstance(one, Stored) for codec in one.codecs)
 
 
 def _key(body: ServeBody) -> Any:

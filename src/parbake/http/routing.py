@@ -31,7 +31,7 @@ class Router:
         if exact is not None:
             return exact
         segments = request.path.strip("/").split("/")
-        methods = {m for m, p in self._exact if p == request.path}
+        methods = set[str]()
         for pattern, endpoint in self._patterns:
             parameters = _match(pattern, segments)
             if parameters is None:
@@ -40,13 +40,14 @@ class Router:
                 request.parameters = parameters
                 return endpoint
             methods.add(endpoint.route.method)
+        methods.update(m for m, p in self._exact if p == request.path)
         if methods:
             raise MethodNotAllowed(request.path, methods)
         raise UnknownResource(f"nothing is served at {request.path[:200]}", field="path")
 
 
 def _match(pattern: list[str], segments: list[str]) -> dict[str, str] | None:
-    if len(pattern) != len(segments):
+    if len(pattern) != len(segments) or (pattern[0] != segments[0] and not pattern[0].startswith("{")):
         return None
     parameters: dict[str, str] = {}
     for expected, found in zip(pattern, segments, strict=True):

@@ -69,7 +69,7 @@ def run(
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
         application, http=Connection, ws="none", log_level="warning", access_log=False, lifespan="on",
-        server_header=False, date_header=False, timeout_graceful_shutdown=drain_s,
+        server_header=False, proxy_headers=False, date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
         uvicorn.Server(config).run(sockets=[bound])
