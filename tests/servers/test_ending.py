@@ -38,6 +38,13 @@ async def slow(word: str) -> str:
 
 
 @tasks.artifact(**settings)
+async def blocking(word: str) -> str:
+    asked()
+    time.sleep(2.0)
+    return word
+
+
+@tasks.artifact(**settings)
 def quick(word: str) -> str:
     return word
 
@@ -124,6 +131,31 @@ async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
     await asyncio.gather(*asking)
     assert outcomes == {"ConnectError": 30}
     assert set(answered) == {200}
+    assert process.wait(HANGS_S) == 0
+
+
+async def test_what_came_while_the_server_was_busy_is_answered(served):
+    """Requests that wait in open connections, and connections that wait to be taken, when SIGTERM comes."""
+    process, url, folder = served
+    port = int(url.rpartition(":")[2])
+    body = b'{"key": "a"}'
+    head = b"host: localhost\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
+
+    async def connected():
+        return await asyncio.open_connection("127.0.0.1", port)
+
+    opened = [await connected() for _ in range(101)]
+    opened[0][1].write(b"POST /v1/serve/blocking HTTP/1.1\r\n" + head + body)
+    await until(lambda: asked_in(folder) == 1)
+    opened += [await connected() for _ in range(50)]
+    for _, writer in opened[1:]:
+        writer.write(b"POST /v1/serve/quick HTTP/1.1\r\n" + head + body)
+    process.send_signal(signal.SIGTERM)
+    async with asyncio.timeout(HANGS_S):
+        told = await asyncio.gather(*(reader.read(12) for reader, _ in opened), return_exceptions=True)
+    assert collections.Counter(map(str, told)) == {str(b"HTTP/1.1 200"): 151}
+    for _, writer in opened:
+        writer.close()
     assert process.wait(HANGS_S) == 0
 
 

@@ -26,6 +26,8 @@ LINGER_S = 2.0
 """Seconds in which what a refused client still sends is thrown away: it would not see the answer otherwise."""
 ENDING_S = 1.0
 """Seconds in which a server that ends still answers what is on its way to it."""
+LAST_S = 0.05
+"""Seconds between the end of those and the last look."""
 Phase = Literal["idle", "head", "body"]
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 _PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encode()
@@ -127,7 +129,8 @@ class Connection(HttpToolsProtocol):
         self._is_ending = True
         if self._is_answering:
             super().shutdown()
-        self.loop.call_later(ENDING_S, self._end_if_idle)
+        # Where a turn of the event loop was long, a timer comes before what has arrived meanwhile: that is read first.
+        self.loop.call_later(ENDING_S, self.loop.call_later, LAST_S, self._end_if_idle)
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not understand."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import select
 import socket
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from parbake.http.asgi import HttpApp
 
 
+TAKING_S = 3.0
+"""Seconds in which a server that is told to end still takes connections that were made before, at most."""
 DRAIN_S = 25.0
 """Seconds that requests under way have once the server is told to end; orchestrators kill after thirty."""
 
@@ -72,11 +77,32 @@ def run(
         server_header=False, proxy_headers=False, date_header=False, timeout_graceful_shutdown=drain_s,
     )  # fmt: skip
     try:
-        uvicorn.Server(config).run(sockets=[bound])
+        _server_of(uvicorn)(config).run(sockets=[bound])
     except SystemExit:
         if application.startup_failure is not None:
             raise application.startup_failure from None
         raise
+
+
+def _server_of(uvicorn: Any) -> Any:
+    class Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is loaded by whoever serves
+        """A server that takes what waits for it before it closes its socket, which would reset those clients."""
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            until = time.monotonic() + TAKING_S
+            while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # nobody tells
+                await asyncio.sleep(0)  # each turn of the event loop takes one connection
+            await super().shutdown(sockets)
+
+    return Server
+
+
+def _have_waiting(listening: list[socket.socket]) -> bool:
+    """Whether somebody has connected to one of the sockets and was not taken yet."""
+    waiting = select.poll()
+    for one in listening:
+        waiting.register(one, select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) -> None:
