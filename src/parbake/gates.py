@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -21,18 +22,23 @@ from parbake.settings import check_number
 
 DRIFT_ROWS = 100
 """Fewer rows on either side say nothing about a distribution."""
-SAMPLE_EVERY = 4
 LEAVES = 50
 """So many numbers of one value enter the distribution."""
+SAMPLE_EVERY, SPARSE_EVERY, PLENTY = 4, 64, 2000
+"""Every fourth row's numbers enter it; once there are plenty, every 64th row's do. To decode a row is dear."""
 FLOOR = 1e-4
 """The share that an empty bucket counts as, so that the index stays finite."""
-_NOT_FINITE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]|\xca[\x7f\xff][\x80-\xff]")
-"""How the doubles and floats begin that may be infinite or no number; what merely looks like one is decoded."""
+_DOUBLE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
+_FLOAT = re.compile(rb"\xca[\x7f\xff][\x80-\xff]")
+"""How numbers begin that may be infinite or none; what merely looks like one is decoded. Two patterns that begin with
+one byte each are found five times as fast as one that begins with either."""
 _EMPTY = frozenset({b"\xc0", b"\xa0", b"\x90", b"\x80", b"\xc4\x00"})
 """nil, and the empty string, array, map and bytes."""
-_ARRAY = re.compile(rb"(?:[\xd4-\xd8]|\xc7.|\xc8.{2}|\xc9.{4})" + re.escape(bytes([ARRAY])), re.DOTALL)
-"""How an array of numpy begins; its numbers are not msgpack's, so that it is always decoded."""
-_EMPTY_ARRAY = re.compile(_ARRAY.pattern + rb"[^\n]+\n\Z", re.DOTALL)
+_LONGEST_EMPTY = max(map(len, _EMPTY))
+_CODE = re.escape(bytes([ARRAY]))
+_ARRAY = re.compile(_CODE + rb"[<>|][a-zA-Z]\d")
+"""How an array of numpy begins, behind its length; its numbers are not msgpack's, so that it is always decoded."""
+_EMPTY_ARRAY = re.compile(rb"(?:[\xd4-\xd8]|\xc7.|\xc8.{2}|\xc9.{4})" + _CODE + rb"[^\n]+\n\Z", re.DOTALL)
 
 
 class Profile(msgspec.Struct):
@@ -53,14 +59,24 @@ class Profile(msgspec.Struct):
             self.absent += 1
             return
         self.rows += 1
-        self.empty += payload in _EMPTY or _EMPTY_ARRAY.match(payload) is not None
-        self.sizes[_bucket(len(payload))] = self.sizes.get(_bucket(len(payload)), 0) + 1
-        is_suspect = _NOT_FINITE.search(payload) is not None or _ARRAY.search(payload) is not None
-        if is_suspect or self.rows % SAMPLE_EVERY == 1:
-            found = list(_numbers(msgspec.msgpack.decode(payload)))
-            self.not_finite += is_suspect and not all(map(math.isfinite, found))
-            for bucket, count in Counter(_bucket(n) for n in found[:LEAVES] if math.isfinite(n)).items():
-                self.numbers[bucket] = self.numbers.get(bucket, 0) + count
+        self.empty += _is_empty(payload)
+        size = _bucket(len(payload))
+        self.sizes[size] = self.sizes.get(size, 0) + 1
+        is_suspect = bool(_DOUBLE.search(payload) or _FLOAT.search(payload) or _ARRAY.search(payload))
+        if not is_suspect and not self._is_sampled():
+            return
+        # All of a suspect one, where the last number may be the one at fault.
+        found = list(islice(_numbers(msgspec.msgpack.decode(payload)), None if is_suspect else LEAVES))
+        self.not_finite += is_suspect and not all(map(math.isfinite, found))
+        for number in found[:LEAVES]:
+            if math.isfinite(number):
+                bucket = _bucket(number)
+                self.numbers[bucket] = self.numbers.get(bucket, 0) + 1
+
+    def _is_sampled(self) -> bool:
+        if self.rows % SAMPLE_EVERY != 1:
+            return False
+        return self.rows % SPARSE_EVERY == 1 or sum(self.numbers.values()) < PLENTY
 
     def merged(self, other: Profile) -> Profile:
         """The profile of both."""
@@ -186,6 +202,12 @@ def chance(before: Mapping[int, int], after: Mapping[int, int]) -> float:
     """
     old, new, buckets = sum(before.values()), sum(after.values()), len(before.keys() | after.keys())
     return (buckets - 1) * (1 / old + 1 / new) if old and new else 0.0
+
+
+def _is_empty(payload: bytes) -> bool:
+    if len(payload) <= _LONGEST_EMPTY:
+        return payload in _EMPTY
+    return payload.endswith(b"\n") and _EMPTY_ARRAY.match(payload) is not None
 
 
 def _bucket(number: float) -> int:

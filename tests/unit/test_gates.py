@@ -214,3 +214,15 @@ def test_the_stability_index_by_hand():
     assert stability_index({1: 5, 2: 5}, {1: 8, 2: 2}) == pytest.approx(by_hand)
     assert stability_index({1: 8, 2: 2}, {1: 5, 2: 5}) == pytest.approx(by_hand)
     assert stability_index({}, {1: 1}) == 0
+
+
+def test_few_of_many_numbers_are_looked_at():
+    """Once there are plenty of numbers, only every 64th row is decoded for more; each row still counts."""
+    found = profile([[1.0] * 50] * 2_000)
+    assert found.rows == sum(found.sizes.values()) == 2_000
+    assert sum(found.numbers.values()) == 50 * (40 + 29)
+
+
+def test_a_number_that_is_none_is_found_behind_plenty_of_others():
+    """The last number of the last row counts, though its row is not among those that are decoded for their numbers."""
+    assert profile([[1.0] * 50] * 2_002 + [[*[1.0] * 90, math.nan]]).not_finite == 1
