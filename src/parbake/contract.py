@@ -188,10 +188,20 @@ class Contract:
         """Every family that the contract names, ignored ones included."""
         return frozenset(item.family for item in self.invalidated_by)
 
+    @cached_property
+    def names_keys(self) -> bool:
+        """Whether some template names tags by the key, so that keys are bound by different ones."""
+        return any(item.is_template for item in self.binding)
+
     def strength(self, family: str) -> str | None:
         """How strongly a tag family binds this task: ``"fence"``, ``"refresh"``, or not at all."""
-        found = [item.strength for item in self.binding if item.family == family]
-        return "fence" if "fence" in found else (found[0] if found else None)
+        return self._strengths.get(family)
+
+    @cached_property
+    def _strengths(self) -> dict[str, str]:
+        """By family; a fence is the stronger of two."""
+        fences = {item.family: "fence" for item in self.binding if item.strength == "fence"}
+        return {item.family: item.strength for item in self.binding} | fences
 
     def accounts_for(self, family: str) -> bool:
         """Whether reads of a family need no tag of their own: it is ignored, or a template names what is read."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from parbake.artifact import Lane, Meta, Record
+from parbake.artifact import Lane, Meta, Record, Tags
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.fence.control import Control
 from parbake.fence.recording import Reach, Recording, from_templates
@@ -100,7 +100,9 @@ class Computer:
         cost = time.perf_counter() - before
         named = from_templates(plan.contract, plan.names(key)) if recording.direct else ()
         await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
-        return _seal(plan, key, result, (recording, started, cost, context.lane), plan.reach)
+        return _seal(
+            plan, key, result, _Call(plan, recording, plan.reach, started=started, cost=cost, lane=context.lane)
+        )
 
     async def _group(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
         stamp, control = await self._store.stamp()
@@ -117,13 +119,14 @@ class Computer:
                 field=plan.name,
             )
         cost = (time.perf_counter() - before) / max(1, len(keys))
-        run, absent = (recording, started, cost, context.lane), Absent("no row computed")
+        absent = Absent("no row computed")
         read = keys if recording.direct else ()  # where views recorded nothing, there is nothing to tell apart
         named = {tag for key in read for tag in from_templates(plan.contract, plan.names(key))}
         await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
         self._warn_of_shared(plan, len(keys), recording, named)
         reach = replace(plan.reach, siblings=named)
-        return [_seal(plan, key, results.get(key, absent), run, reach) for key in keys]
+        made = _Call(plan, recording, reach, started=started, cost=cost, lane=context.lane)
+        return [_seal(plan, key, results.get(key, absent), made) for key in keys]
 
     def _warn_of_shared(self, plan: Plan, keys: int, recording: Recording, named: set[str]) -> None:
         """Say once what was read for many keys together, so that one change outdates all of them."""
@@ -197,18 +200,41 @@ def _failed(task: Task, error: BaseException) -> ComputeFailed:
     return ComputeFailed(f"{task.name}: {described(error)}", field=task.name)
 
 
-def _seal(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str], reach: Reach) -> Computed:
+class _Call:
+    """What the results of one call have in common; ``cost`` is in seconds per key."""
+
+    def __init__(
+        self, plan: Plan, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
+    ) -> None:
+        """Everything has been read by now."""
+        self.recording, self.started, self.cost, self.lane = recording, started, cost, lane
+        self.stamp = recording.stamp.pack()
+        self.trace = recording.trace.encode() if recording.trace else b""
+        self._plan, self._reach = plan, reach
+        self._tags: Tags | None = None
+
+    def tags(self, key: Any, extra: tuple[str, ...]) -> Tags:
+        """What binds one key's record: where no tag depends on the key, the same for all of them."""
+        contract = self._plan.contract
+        if extra or contract.names_keys:
+            return self.recording.seal(contract, self._plan.names(key), extra, self._reach)
+        if self._tags is None:
+            self._tags = self.recording.seal(contract, {}, (), self._reach)
+        return self._tags
+
+
+def _seal(plan: Plan, key: Any, result: Any, made: _Call) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     try:
-        return _sealed(plan, key, result, run, reach)
+        return _sealed(plan, key, result, made)
     except DeclarationError as error:
         raise DeclarationError(f"{plan.name}: {error}", field=error.field) from error
     except Exception as error:
         raise _failed(plan.task, error) from error
 
 
-def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, float, str], reach: Reach) -> Computed:
-    recording, started, cost, lane = run
+def _sealed(plan: Plan, key: Any, result: Any, made: _Call) -> Computed:
+    recording = made.recording
     extra: tuple[str, ...] = ()
     valid_until = recording.valid_until
     if isinstance(result, Value):
@@ -218,12 +244,12 @@ def _sealed(plan: Plan, key: Any, result: Any, run: tuple[Recording, float, floa
     absent = isinstance(result, Absent)
     payload = msgspec.msgpack.encode(result.reason) if absent else plan.encode(result)
     meta = Meta(
-        tags=recording.seal(plan.contract, plan.names(key), extra, reach),
+        tags=made.tags(key, extra),
         version=plan.task.version,
-        cost_s=cost,
+        cost_s=made.cost,
         key=plan.keys.spell_out(key),
         inputs_age_s=recording.inputs_age_s,
-        trace=recording.trace.encode() if recording.trace else b"",
+        trace=made.trace,
     )
-    record = Record(recording.stamp.pack(), started, valid_until, cast("Lane", lane), absent, meta, payload)
+    record = Record(made.stamp, made.started, valid_until, cast("Lane", made.lane), absent, meta, payload)
     return Computed(key, record, None if absent else result, storable=recording.complete)
