@@ -8,6 +8,7 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.fence.control import renumber
+from parbake.fence.recording import Recording
 from parbake.stores._engine import save_control
 
 EVERY = pb.every("20m")
@@ -418,3 +419,82 @@ async def test_a_function_cannot_change_what_it_was_asked_for(world, change):
     else:
         built = (await app.materialize(value)).built[0]
         assert (built.rows, built.absent) == (2, 1)
+
+
+async def test_rows_are_written_while_the_next_are_computed(world, monkeypatch):
+    """A chunk that is worth a commit is written at once where nothing else is: the end waits for the last one only."""
+    tasks, written = pb.Registry(), []
+
+    def names() -> list[str]:
+        return [f"{n:05}" for n in range(300)]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=EVERY, keys=names, chunk=100))
+    def row(keys: pb.Keys[str]) -> dict[str, str]:
+        return dict.fromkeys(keys, "value")
+
+    monkeypatch.setattr("parbake.lanes.partition.WORTH_ROWS", 100)
+    app = world.app(tasks)
+    write = app.engine.store.write_base
+
+    async def noted(task, generation, rows):
+        written.append(len(rows))
+        await write(task, generation, rows)
+
+    monkeypatch.setattr(app.engine.store, "write_base", noted)
+    await app.materialize(row)
+    assert written == [100, 100, 100]
+
+
+async def test_a_store_that_falls_behind_gets_larger_commits(world, monkeypatch):
+    """While a write is under way rows are gathered for the next, up to what a commit may hold."""
+    tasks, written, slow = pb.Registry(), [], asyncio.Event()
+
+    def names() -> list[str]:
+        return [f"{n:05}" for n in range(500)]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=EVERY, keys=names, chunk=100))
+    def row(keys: pb.Keys[str]) -> dict[str, str]:
+        if "00400" in keys:
+            slow.set()
+        return dict.fromkeys(keys, "value")
+
+    monkeypatch.setattr("parbake.lanes.partition.WORTH_ROWS", 100)
+    app = world.app(tasks)
+    write = app.engine.store.write_base
+
+    async def late(task, generation, rows):
+        written.append(len(rows))
+        await until(slow.is_set)
+        await write(task, generation, rows)
+
+    monkeypatch.setattr(app.engine.store, "write_base", late)
+    await app.materialize(row)
+    assert written[0] == 100
+    assert written[1] >= 300
+    assert sum(written) == 500
+
+
+async def test_what_binds_every_row_of_a_call_is_made_out_once(world, monkeypatch):
+    """Where no tag depends on the key; a row that returns a tag of its own has it besides."""
+    sealed = []
+    seal = Recording.seal
+
+    def counted(self, *args, **options):
+        sealed.append(args)
+        return seal(self, *args, **options)
+
+    monkeypatch.setattr(Recording, "seal", counted)
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("fact")]), chunk=100)
+    def row(keys: pb.Keys[str], *, facts: pb.Source[Facts]) -> dict[str, str]:
+        facts.get("shared")
+        return {key: pb.Value(key, tags=("fact/own",)) if key == "7" else key for key in keys}
+
+    app = world.app(tasks)
+    await app.materialize(row, keys=[str(n) for n in range(50)])
+    assert len(sealed) == 2
+    tags = {key: (await app.engine.store.read(row.ref, app.engine.plans["row"].keys.encode(key))) for key in "67"}
+    fences = {key: set(lookup.records[0].meta.tags.fences) for key, lookup in tags.items()}
+    assert "fact/own" in fences["7"] - fences["6"]
+    assert any("shared" in tag for tag in fences["6"] & fences["7"])

@@ -24,7 +24,9 @@ from parbake.validation import one_line
 
 _log = logging.getLogger("parbake.batch")
 FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
-"""What one commit of a run holds: enough to be worth its sync, so little that an event does not wait long for it."""
+"""What one commit of a run holds at most: so little that an event does not wait long for it."""
+WORTH_ROWS, WORTH_BYTES = 1024, 1 << 20
+"""What is worth a commit of its own where no other is under way, so that little is left for the end to wait for."""
 Moved = Callable[[int, float], Awaitable[None]]
 """Hears how many keys more are done, and how many seconds they took."""
 
@@ -107,8 +109,9 @@ class _Rows:
         self._size += len(record.payload)
 
     async def flush_when_full(self) -> None:
-        """Begin to write once there is enough for a commit."""
-        if len(self._pending) >= FLUSH_ROWS or self._size >= FLUSH_BYTES:
+        """Begin to write once there is enough for a commit, which is less where no other is under way."""
+        is_worth_it = len(self._pending) >= WORTH_ROWS or self._size >= WORTH_BYTES
+        if len(self._pending) >= FLUSH_ROWS or self._size >= FLUSH_BYTES or (is_worth_it and self._is_idle()):
             await self._begin()
 
     async def flush(self) -> None:
@@ -122,6 +125,9 @@ class _Rows:
             (error,) = await asyncio.gather(self._writing, return_exceptions=True)
             if isinstance(error, Exception):
                 _log.error("%s: a write of the failed partition failed, too: %s", self._ref, one_line(error))
+
+    def _is_idle(self) -> bool:
+        return self._writing is None or self._writing.done()
 
     async def _written(self) -> None:
         writing, self._writing = self._writing, None
