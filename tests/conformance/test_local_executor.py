@@ -1,11 +1,14 @@
 """The executor suite on processes of this machine."""
 
 import asyncio
+import os
+from pathlib import Path
 
 import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
+from parbake.executors import _child
 from parbake.executors.local import LocalExecutor
 from parbake.testing import executor_app as suite
 from parbake.testing.executors import ExecutorSuite
@@ -33,3 +36,14 @@ class TestLocalExecutor(ExecutorSuite):
             await app.executor.close()
             with pytest.raises(pb.ComputeFailed, match="closed while it computed"):
                 await running
+
+    async def test_its_processes_give_way_to_other_sessions(self, app):
+        """Where the kernel shares processors between sessions first, each process is in one of its own, a nice one."""
+        if not _child.has_groups():
+            pytest.skip("this kernel does not group processes by session")
+        await app.materialize(suite.weights)
+        processes = {served.value.process for key in range(5) if (served := await app.serve(suite.rows, key))}
+        for process in processes:
+            group = await asyncio.to_thread(Path(f"/proc/{process}/autogroup").read_text)
+            assert group.split()[1:] == ["nice", "10"]
+            assert os.getsid(process) == process
