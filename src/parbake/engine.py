@@ -117,13 +117,15 @@ class Engine:
         """What computes ahead and on events."""
         self.board = LoadBoard(self.store, app.clock)
         self.adopted = Plans(self.store, app.clock, self.ledger)
+        self.breathe = Breathing(app.throttle, self.board) if app.throttle else None
         self.batch = BatchLane(
             self.store,
             self.resolver.computer,
             self.plans.values(),
             app.clock,
             executor=app.executor,
-            breathe=Breathing(app.throttle, self.board) if app.throttle else None,
+            breathe=self.breathe,
+            board=self.board if app.throttle else None,
             adopted=self.adopted,
         )
         self.notifier = Notifier(app.alerts or [LogSink()])

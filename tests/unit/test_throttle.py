@@ -1,13 +1,18 @@
 """Batch gives way to requests."""
 
 import asyncio
+import contextlib
 
+import msgspec
 import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.cli import partition as partition_process
 from parbake.errors import BadInput
-from parbake.lanes.load import LoadBoard, Serving
+from parbake.lanes.load import OLD_S, LoadBoard, Serving
+from parbake.lanes.offpeak import Slot
+from parbake.lanes.partition import Answer, PartitionWork
 from parbake.lanes.throttle import Breathing, cpu_pressure
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
@@ -54,6 +59,13 @@ async def test_slow_requests_halve_the_share_and_quick_ones_let_it_grow(floor):
     assert (await floor.shares(30))[-1] == 1.0
 
 
+async def test_the_share_does_not_grow_up_to_the_bound(floor):
+    """Where requests are slowed down by more than half of what is allowed, the share stays what it is."""
+    floor.breathing.share = 0.5
+    await floor.serve(0.0107)
+    assert await floor.shares(3) == [0.5, 0.5, 0.5]
+
+
 async def test_nobody_who_serves_nobody_who_waits(floor):
     """Without a server, or with one that was heard too long ago, batch has the whole machine whatever the pressure."""
     floor.pressure = 1.0
@@ -88,8 +100,9 @@ async def _nothing():
 async def test_a_server_learns_that_batch_is_on(floor):
     """The server that tells of its requests hears of the run, until it has ended for some seconds."""
     assert not (await floor.serve(0.01)).is_batch_on(floor.clock.now())
-    await floor.breathing(0.0)
-    assert (await floor.serve(0.01)).is_batch_on(floor.clock.now())
+    async with floor.batch.announced():
+        await asyncio.sleep(0)
+        assert (await floor.serve(0.01)).is_batch_on(floor.clock.now())
     floor.clock.advance(6)
     assert not (await floor.serve(0.01)).is_batch_on(floor.clock.now())
 
@@ -157,3 +170,113 @@ def test_pressure_is_read_where_the_system_tells_it(tmp_path):
     path.write_text("nonsense")
     assert cpu_pressure(path) == 0.0
     assert cpu_pressure(tmp_path / "nowhere") == 0.0
+
+
+async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
+    """A run whose pieces take longer than an announcement is believed is announced all the same."""
+    monkeypatch.setattr("parbake.lanes.load.TELL_EVERY_S", 0)
+    async with floor.batch.announced():
+        for _ in range(3):
+            floor.clock.advance(OLD_S + 1)
+            await asyncio.sleep(0.01)
+            assert (await floor.server.read()).is_batch_on(floor.clock.now())
+
+
+async def test_an_urgent_run_is_announced_too(world):
+    """What it costs requests is not taken for what is usual."""
+    tasks, heard = pb.Registry(), []
+
+    def names() -> list[str]:
+        return ["a"]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=pb.every("20m"), keys=names))
+    async def row(key: str) -> str:
+        heard.append((await app.engine.board.read()).is_batch_on(world.clock.now()))
+        return key
+
+    app = world.app(tasks)
+    await app.run_due()
+    assert heard == [True]
+
+
+async def test_listing_gives_way_but_not_without_end(floor, monkeypatch):
+    """A thread that lists keys pauses by the share, and at least a quarter of the time is its own."""
+    slept = []
+    monkeypatch.setattr("parbake.lanes.throttle.time.sleep", slept.append)
+    async with floor.breathing.listing() as pause:
+        pause(1.0)
+        floor.breathing.share = 0.5
+        pause(1.0)
+        floor.breathing.share = 0.05
+        pause(1.0)
+    assert slept == [0.0, 1.0, 3.0]
+
+
+async def test_the_share_is_looked_after_while_keys_are_listed(floor):
+    """Listing may take long: slow requests halve the share meanwhile."""
+    await floor.serve(0.02)
+    async with floor.breathing.listing():
+        await asyncio.sleep(0.01)
+    assert floor.breathing.share < 1.0
+
+
+@pytest.mark.parametrize("is_urgent", [False, True])
+async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatch, is_urgent):
+    """A ``def`` lister is told how long it worked after every piece, but for a run that gives way to nothing."""
+    monkeypatch.setattr("parbake.lanes.building.PIECE", 10)
+    tasks, paused = pb.Registry(), []
+
+    @contextlib.asynccontextmanager
+    async def listing(_self):
+        yield paused.append
+
+    monkeypatch.setattr(Breathing, "listing", listing)
+
+    def names() -> list[str]:
+        return [str(n) for n in range(35)]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=pb.every("20m"), keys=names))
+    def row(key: str) -> str:
+        return key
+
+    app = world.app(tasks)
+    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=Slot(0.0, "", is_urgent=is_urgent))
+    assert run.built[0].rows == 35
+    assert len(paused) == (0 if is_urgent else 3)
+
+
+@pytest.mark.parametrize("is_urgent", [False, True])
+async def test_a_process_of_an_executor_gives_way_itself(world, monkeypatch, is_urgent):
+    """After each chunk and not only after a partition; an urgent run says so to its processes."""
+    breathed = []
+
+    async def breathe(_self, took_s):
+        breathed.append(took_s)
+
+    monkeypatch.setattr(Breathing, "__call__", breathe)
+    tasks = pb.Registry()
+
+    def names() -> list[str]:
+        return [str(n) for n in range(5)]
+
+    @tasks.artifact(**contract(invalidated_by=[], refresh=pb.every("20m"), keys=names))
+    def row(key: str) -> str:
+        return key
+
+    class Elsewhere:
+        width = 1
+
+        async def run(self, job):
+            work = msgspec.msgpack.decode(job, type=PartitionWork)
+            moved = partition_process.moved_in(app.engine, work)
+            done = await app.engine.batch.worker.perform(app.engine.plans["row"], work, moved)
+            return msgspec.msgpack.encode(Answer(done))
+
+        async def close(self):
+            pass
+
+    app = world.app(tasks, executor=Elsewhere(), store=f"lmdb://{world.path.parent}/store")
+    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=Slot(0.0, "", is_urgent=is_urgent))
+    await app.close()
+    assert run.built[0].rows == 5
+    assert len(breathed) == (0 if is_urgent else 5)

@@ -11,8 +11,9 @@ import msgspec
 
 from parbake.app import App
 from parbake.cli.load import load
+from parbake.engine import Engine
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
-from parbake.lanes.partition import Answer, PartitionDone, PartitionWork
+from parbake.lanes.partition import Answer, Moved, PartitionDone, PartitionWork
 from parbake.validation import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -53,14 +54,20 @@ async def _perform(work: PartitionWork) -> PartitionDone:
     if plan is None:
         raise UnknownTask(f"{work.task} is not among the tasks of {_process.name} here", field="task")
     try:
-        return await engine.batch.worker.perform(plan, work, _unheard)
+        return await engine.batch.worker.perform(plan, work, moved_in(engine, work))
     finally:
         if engine.ledger is not None:  # this process may end with its run, and what it spent was spent
             await asyncio.to_thread(engine.ledger.settle)
 
 
-async def _unheard(_keys: int, _took_s: float) -> None:
-    """The process of the run counts whole partitions."""
+def moved_in(engine: Engine, work: PartitionWork) -> Moved:
+    """After each chunk this process gives way itself; the process of the run counts whole partitions."""
+
+    async def moved(_keys: int, took_s: float) -> None:
+        if engine.breathe is not None and not work.is_urgent:
+            await engine.breathe(took_s)
+
+    return moved
 
 
 def _runner(name: str, models: str) -> asyncio.Runner:

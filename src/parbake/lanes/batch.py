@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from hashlib import blake2b
 from typing import Any
 
@@ -22,14 +23,16 @@ from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, 
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.gates import Profile
 from parbake.lanes import quality
-from parbake.lanes.building import Breathe, Builder, Finished, KeysChanged, filling, spread, warn_of_nothing
+from parbake.lanes.building import Builder, Finished, KeysChanged, Pause, filling, spread, warn_of_nothing
 from parbake.lanes.code import code_of
 from parbake.lanes.keylist import CHUNKS, SINGLE, KeyList
+from parbake.lanes.load import LoadBoard
 from parbake.lanes.offpeak import Slot
 from parbake.lanes.opening import Opening, OpenRun
 from parbake.lanes.partition import PartitionWorker, key_bytes
 from parbake.lanes.planned import Pick, Plans
 from parbake.lanes.runs import PROMOTED, Ended, Runs
+from parbake.lanes.throttle import Breathing
 from parbake.ports import Clock, Executor, Progress, Store
 from parbake.serving.binding import Context
 from parbake.serving.compute import Computer
@@ -87,13 +90,15 @@ class BatchLane:
         clock: Clock,
         *,
         executor: Executor | None = None,
-        breathe: Breathe | None = None,
+        breathe: Breathing | None = None,
+        board: LoadBoard | None = None,
         adopted: Plans | None = None,
     ) -> None:
         """Plans come in the order of declaration, so that inputs stand before what reads them.
 
         Without an ``executor`` partitions are computed in this process. ``breathe`` is waited for between pieces of
-        work. ``adopted`` are the plans that planned tasks follow.
+        work, and servers hear on the ``board`` that a run is under way. ``adopted`` are the plans that planned tasks
+        follow.
         """
         self._store = store
         self._computer = computer
@@ -103,6 +108,8 @@ class BatchLane:
         self._adopted = adopted or Plans(store, clock, None)
         self._opening = Opening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
+        self._board = board
+        self._breathe = breathe
         self._builder = Builder(self.worker, self.runs, executor, breathe)
 
     def chain(self, plan: Plan) -> list[Plan]:
@@ -156,7 +163,7 @@ class BatchLane:
         run = await self._opening.open(chain, selection, anew=anew)
         run.is_urgent = slot.is_urgent
         try:
-            async with self._held(run):
+            async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
                 built = await self._promote(run, chosen, progress or _silent)
         except KeysChanged:
             for member in chain:
@@ -179,7 +186,8 @@ class BatchLane:
         for member in run.chain:
             earlier = {ref: run.generations[ref] for ref in pointers}
             pick = await self._picked(member) if chosen is None else None
-            async with self._keys(member, chosen, pick, Context(pointers=earlier, lane="batch")) as keys:
+            given = Context(pointers=earlier, lane="batch")
+            async with self._keys(member, chosen, pick, given, gives_way=not run.is_urgent) as keys:
                 found = await self._builder.build(run, member, keys, earlier, progress)
                 sample = spread(keys, member, quality.SAMPLE)
             made = _built(member, run.generations[member.ref], found, pick)
@@ -205,7 +213,13 @@ class BatchLane:
 
     @contextlib.asynccontextmanager
     async def _keys(
-        self, plan: Plan, chosen: Sequence[bytes] | None, pick: Pick | None, context: Context
+        self,
+        plan: Plan,
+        chosen: Sequence[bytes] | None,
+        pick: Pick | None,
+        context: Context,
+        *,
+        gives_way: bool = False,
     ) -> AsyncIterator[KeyList]:
         """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
         listed = KeyList(_usual_size(plan))
@@ -215,11 +229,17 @@ class BatchLane:
             elif isinstance(plan.task, ModelTask):
                 listed.fill([""], msgspec.msgpack.encode)
             elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
-                lister = filling(plan.task.list_keys, listed, plan, pick.wants if pick else None)
-                await self._computer.run(lister, (), context, {})
+                async with self._pause(gives_way=gives_way) as pause:
+                    lister = filling(plan.task.list_keys, listed, plan, pick.wants if pick else None, pause)
+                    await self._computer.run(lister, (), context, {})
             else:
                 raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
             yield listed
+
+    def _pause(self, *, gives_way: bool) -> AbstractAsyncContextManager[Pause | None]:
+        if self._breathe is None or not gives_way:
+            return contextlib.nullcontext()
+        return self._breathe.listing()
 
     async def listed(self, plan: Plan) -> int | None:
         """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""

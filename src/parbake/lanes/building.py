@@ -19,6 +19,7 @@ from parbake.lanes.keylist import KeyList, Partition
 from parbake.lanes.opening import OpenRun
 from parbake.lanes.partition import Answer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
 from parbake.lanes.runs import Part, Runs
+from parbake.lanes.throttle import Breathing
 from parbake.ports import Executor, Progress
 from parbake.serving.plan import Plan
 from parbake.tasks import Task
@@ -26,7 +27,10 @@ from parbake.validation import one_line
 
 _log = logging.getLogger("parbake.batch")
 Breathe = Callable[[float], Awaitable[None]]
-"""Waits as long as real-time work needs the machine; hears how many seconds the last piece of work took."""
+Pause = Callable[[float], None]
+"""Both wait as long as real-time work needs the machine, and hear how many seconds the last piece of work took."""
+PIECE = 4096
+"""After so many keys that were listed there is a pause."""
 
 
 @dataclass(slots=True)
@@ -61,12 +65,17 @@ class KeysChanged(Exception):
 class Builder:
     """Builds generations here, or in the processes of an executor."""
 
-    def __init__(self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Breathe | None) -> None:
-        """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk, or each partition elsewhere."""
+    def __init__(
+        self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Breathing | None
+    ) -> None:
+        """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk that is computed here.
+
+        What computes elsewhere breathes there: after a whole partition it would be too late.
+        """
         self._worker = worker
         self._runs = runs
         self._executor = executor
-        self._breathe = breathe or _at_once
+        self._breathe: Breathe = breathe or _at_once
 
     async def build(
         self, run: OpenRun, plan: Plan, keys: KeyList, pointers: Mapping[str, int], progress: Progress
@@ -89,7 +98,9 @@ class Builder:
         breathe = _at_once if run.is_urgent else self._breathe
 
         async def one(partition: Partition) -> None:
-            work = PartitionWork(plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition))
+            work = PartitionWork(
+                plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition), run.is_urgent
+            )
             made = await self._perform(plan, work, bar, breathe)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
             await self._runs.finish(plan.ref, run.holder, partition.digest, (part, made.profile))
@@ -114,10 +125,8 @@ class Builder:
                 await breathe(took_s)
 
             return await self._worker.perform(plan, work, moved)
-        before = time.perf_counter()
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
-        await breathe(time.perf_counter() - before)
         return msgspec.msgpack.decode(answer, type=Answer).unwrap()
 
 
@@ -178,10 +187,13 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
             yield error
 
 
-def filling(lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bool] | None = None) -> Task:
+def filling(
+    lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bool] | None = None, pause: Pause | None = None
+) -> Task:
     """A key lister that fills the list while its views are open, so that it may return an iterator.
 
-    ``wants`` says of a key's store bytes whether it is wanted; all are by default.
+    ``wants`` says of a key's store bytes whether it is wanted; all are by default. A ``def`` lister runs in a thread,
+    where ``pause`` is called now and then.
     """
     fn = lister.fn
 
@@ -191,11 +203,13 @@ def filling(lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bo
         except BadInput:
             return True  # the list says what is wrong with it
 
-    def take(found: Iterable[Any]) -> None:
+    def take(found: Iterable[Any], *, paces: bool) -> None:
         if isinstance(found, str | bytes):
             raise BadInput(
                 f"{plan.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
             )
+        if pause is not None and paces:
+            found = _paced(found, pause)
         keys.fill(found if wants is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
         if keys.repeated:
             _log.warning(
@@ -204,12 +218,21 @@ def filling(lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bo
             )  # fmt: skip
 
     async def fill_here(**named: Any) -> None:
-        take(await fn(**named))
+        take(await fn(**named), paces=False)
 
     def fill(**named: Any) -> None:
-        take(fn(**named))
+        take(fn(**named), paces=True)
 
     return dataclasses.replace(lister, fn=fill_here if inspect.iscoroutinefunction(fn) else fill)
+
+
+def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
+    before = time.perf_counter()
+    for number, key in enumerate(found, 1):
+        yield key
+        if number % PIECE == 0:
+            pause(time.perf_counter() - before)
+            before = time.perf_counter()
 
 
 def spread(keys: KeyList, plan: Plan, size: int) -> list[Any]:

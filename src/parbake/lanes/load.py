@@ -5,17 +5,20 @@ One small named value, renewed once per second by those who have something to sa
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from parbake.errors import ParbakeError
 from parbake.ports import Clock, Store
 
 NAME = "load"
-OLD_S = 5.0
+OLD_S, TELL_EVERY_S = 5.0, 1.0
 ENOUGH = 20
 """A server's percentile says nothing of fewer requests."""
 TRIES = 3
@@ -74,6 +77,22 @@ class LoadBoard:
             return msgspec.structs.replace(known, servers={**young, self.name: mine})
 
         return await self._change(told)
+
+    @contextlib.asynccontextmanager
+    async def announced(self) -> AsyncIterator[None]:
+        """Tell all the time that a batch run is under way, however long its pieces take, until the body has ended."""
+        telling = asyncio.create_task(self._keep_telling())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            with contextlib.suppress(ParbakeError):  # the run itself will notice when the store does not answer
+                await self.compute()
+            await asyncio.sleep(TELL_EVERY_S)
 
     async def compute(self) -> None:
         """Tell that a batch run is under way for the next seconds."""

@@ -32,12 +32,16 @@ Moved = Callable[[int, float], Awaitable[None]]
 
 
 class PartitionWork(msgspec.Struct, frozen=True):
-    """What another process needs to know to compute a partition: names, numbers and keys, and no object."""
+    """What another process needs to know to compute a partition: names, numbers and keys, and no object.
+
+    ``is_urgent`` work gives way to nothing.
+    """
 
     task: str
     generation: int
     pointers: dict[str, int]
     keys: list[bytes]
+    is_urgent: bool = False
 
 
 class PartitionDone(msgspec.Struct, frozen=True):

@@ -1,14 +1,15 @@
 """Batch work gives way to requests: additive increase, multiplicative decrease of its share of the time.
 
 Congestion control as in Chiu and Jain (1989): where requests are slower than without batch, or where everything waits
-for a processor, the share is halved; where they are not, it grows by a step.
+for a processor, the share is halved; where they are not nearly so, it grows by a step.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from parbake.settings import check_number
 
 LOOK_EVERY_S = 1.0
 STEP = 0.05
+HALF = 0.5 + 1e-9
+"""The share grows as long as half of the bound is free: one that always grew would stand at the bound itself."""
 LONGEST_S = 30.0
+LEAST_OF_LISTING = 0.25
 PRESSURE = Path("/proc/pressure/cpu")
 
 
@@ -56,7 +60,7 @@ class Throttle:
 
 
 class Breathing:
-    """Waits between pieces of batch work as long as a throttle asks for."""
+    """Waits between pieces of batch work as long as a throttle asks for; each process has a share of its own."""
 
     def __init__(
         self, throttle: Throttle, board: LoadBoard, *, pressure: Callable[[], float] = lambda: cpu_pressure(PRESSURE)
@@ -73,24 +77,45 @@ class Breathing:
         await self._look()
         await asyncio.sleep(min(LONGEST_S, took_s * (1 / self.share - 1)))
 
+    @contextlib.asynccontextmanager
+    async def listing(self) -> AsyncIterator[Callable[[float], None]]:
+        """While keys are listed in a thread: yields what that thread calls after some seconds of work, and waits in.
+
+        The views that keys are read through stay open meanwhile, so that listing is never slowed down without end.
+        """
+        looking = asyncio.create_task(self._keep_looking())
+        try:
+            yield lambda took_s: time.sleep(took_s * (1 / max(self.share, LEAST_OF_LISTING) - 1))
+        finally:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await self._look()
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def _look(self) -> None:
         now = time.monotonic()
         if now < self._looked_at + LOOK_EVERY_S:
             return
         self._looked_at = now
         try:
-            await self._board.compute()
             known = await self._board.read()
         except ParbakeError:
             return  # the run itself will notice when the store does not answer
-        is_too_much = self._is_too_much(known, self._board.clock.now())
-        self.share = max(self._throttle.least, self.share / 2) if is_too_much else min(1.0, self.share + STEP)
+        strain = self._strain(known, self._board.clock.now())
+        if strain > 1.0:
+            self.share = max(self._throttle.least, self.share / 2)
+        elif strain <= HALF:
+            self.share = min(1.0, self.share + STEP)
 
-    def _is_too_much(self, known: Known, now: float) -> bool:
+    def _strain(self, known: Known, now: float) -> float:
+        """How much of what requests may be slowed down by is used up; above 1 it is too much."""
         slowdown = known.slowdown(now)
         if slowdown is not None:
-            return slowdown > self._throttle.slowdown
-        return known.is_serving(now) and self._pressure() > self._throttle.pressure
+            return (slowdown - 1) / (self._throttle.slowdown - 1)
+        return self._pressure() / self._throttle.pressure if known.is_serving(now) else 0.0
 
 
 def cpu_pressure(path: Path) -> float:
