@@ -2,10 +2,10 @@
 
 All on candidates by exact search, written to LMDB. ``--only`` runs some of the parts:
 
-publish   a run beside the same computation with nothing around it, in turns
+publish   a run beside the same computation with nothing around it, in turns; three times
 memory    the peak of private memory at 100,000 and at 1,000,000 shoppers, each in a process of its own
 kill      a run in two processes is killed half-way with SIGKILL and begun again
-requests  the 95th percentile of requests to a server while a run computes, with the throttle and without
+requests  the 95th percentile of requests to a server while a run computes, with the throttle (three times) and without
 refresh   50 purchases a second: from the acknowledgement until the shopper's new candidates can be read
 """
 
@@ -32,9 +32,11 @@ import msgspec
 from _report import Goal, report
 
 from parbake.lanes.keylist import CHUNKS, KeyList
+from parbake.value_types import form_of
 
 HERE = Path(__file__).parent
-ROUNDS, PUBLISHED, ITEMS = 3, 20_000, 20_000
+RUNS, ROUNDS, PUBLISHED, ITEMS = 3, 3, 20_000, 20_000
+GOAL = 1.1
 SMALL, LARGE, FEW_ITEMS = 100_000, 1_000_000, 2_000
 KILLED, WORKERS = 60_000, 2
 Figures = dict[str, float]
@@ -56,25 +58,36 @@ def world(**variables: object) -> Iterator[Path]:
 
 
 def publish() -> Part:
-    """Compute alone, and compute and publish, in turns; wall time, since writing overlaps with computing."""
-    walls: dict[str, list[float]] = {"compute": [], "run": []}
-    cpus: dict[str, list[float]] = {"compute": [], "run": []}
+    """Compute alone, and compute and publish, in turns; wall time, since writing overlaps with computing.
+
+    Both in one process, which computes in one thread. The same turns hold a control: compute, encode each value and
+    decode it again, which is the least that a publisher does that lets no unreadable value pass.
+    """
+    runs = [_compared() for _ in range(RUNS)]
+    figures: Figures = {}
+    for name in runs[0]:
+        figures[name] = median(run[name] for run in runs)
+    worst = max(run["publish_ratio"] for run in runs)
+    figures["publish_ratio_worst"] = worst
+    what = "compute and publish / compute alone, the worst of three runs"
+    return figures, [Goal(what, worst, "times", "<= 1.1", worst <= GOAL)]
+
+
+def _compared() -> Figures:
+    """The medians of a few turns."""
+    turns: list[Figures] = []
     for _ in range(ROUNDS):
         with world(BATCH_SHOPPERS=PUBLISHED, BATCH_ITEMS=ITEMS):
             run_s, cpu_s, partitions = asyncio.run(_one_run())
-            walls["run"].append(run_s)
-            cpus["run"].append(cpu_s)
-            wall, cpu = time.perf_counter(), time.process_time()
-            _computed(partitions)
-            walls["compute"].append(time.perf_counter() - wall)
-            cpus["compute"].append(time.process_time() - cpu)
-    ratio = median(r / c for r, c in zip(walls["run"], walls["compute"], strict=True))
-    figures = {
-        "publish_ratio": ratio,
-        "publish_cpu_ratio": median(r / c for r, c in zip(cpus["run"], cpus["compute"], strict=True)),
-        "shoppers_per_s": PUBLISHED / median(walls["run"]),
-    }
-    return figures, [Goal("compute and publish / compute alone", ratio, "times", "<= 1.1", ratio <= 1.1)]
+            wall, cpu = _computed(partitions)
+            checked, _ = _computed(partitions, is_checked=True)
+        turn = {
+            "publish_ratio": run_s / wall,
+            "publish_cpu_ratio": cpu_s / cpu,
+            "encode_and_decode_ratio": checked / wall,
+        }
+        turns.append(turn | {"shoppers_per_s": PUBLISHED / run_s})
+    return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 
 async def _one_run() -> tuple[float, float, list[int]]:
@@ -93,14 +106,21 @@ async def _one_run() -> tuple[float, float, list[int]]:
     return run.built[1].took_s, run.built[1].cpu_s, sizes
 
 
-def _computed(ends: list[int]) -> None:
-    """The same calls with the same keys, their results thrown away."""
+def _computed(ends: list[int], *, is_checked: bool = False) -> tuple[float, float]:
+    """The same calls with the same keys, their results thrown away; seconds by the clock, and of CPU."""
     import _batch_app
 
+    task = _batch_app.candidates
+    encode, decode = form_of(task.value_type, task.codecs)
+    wall, cpu = time.perf_counter(), time.process_time()
     model = _batch_app.items.fn()
     _ = model.index, model.names
     for start, end in itertools.pairwise(ends):
-        _batch_app.compute([f"u{n:08}" for n in range(start, end)], model)
+        values = _batch_app.compute([f"u{n:08}" for n in range(start, end)], model)
+        if is_checked:
+            for value in values.values():
+                decode(encode(value))
+    return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def memory() -> Part:
