@@ -76,10 +76,11 @@ app = pb.HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
 
 
 @pytest.fixture
-def served(tmp_path):
-    """A server's process, its address and its folder."""
+def served(tmp_path, request):
+    """A server's process, its address and its folder; a parameter is more of its command line."""
     (tmp_path / "ending_shop.py").write_text(SHOP)
-    command = [sys.executable, "-m", "parbake", "serve", "ending_shop:app", "--port", "0"]
+    more = getattr(request, "param", [])
+    command = [sys.executable, "-m", "parbake", "serve", "ending_shop:app", "--port", "0", *more]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     url = f"http://127.0.0.1:{process.stderr.readline().rpartition(':')[2].strip()}"
     yield process, url, tmp_path
@@ -132,6 +133,21 @@ async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
     assert outcomes == {"ConnectError": 30}
     assert set(answered) == {200}
     assert process.wait(HANGS_S) == 0
+
+
+@pytest.mark.parametrize("served", [["--drain", "0.2"]], indirect=True)
+async def test_what_takes_longer_than_the_server_has_is_told_so(served):
+    """Its client hears 503 and when to come back, and the log shows no traceback."""
+    process, url, folder = served
+    async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+        body = {"live": {"word": "a"}}
+        under_way = [asyncio.create_task(client.post("/v1/serve/patient", json=body)) for _ in range(3)]
+        await until(lambda: asked_in(folder) == 3)
+        process.send_signal(signal.SIGTERM)
+        answers = await asyncio.gather(*under_way)
+    assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "1")] * 3
+    assert process.wait(HANGS_S) == 0
+    assert "Traceback" not in process.stderr.read()
 
 
 async def test_what_came_while_the_server_was_busy_is_answered(served):

@@ -30,6 +30,7 @@ from parbake.http.messages import (
 from parbake.http.openapi import document
 from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
+from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
 from parbake.http.telling import told
 from parbake.serving.scope import carried
@@ -141,12 +142,22 @@ class HttpApp:
             with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it flows
                 await _send(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
-            if not leaving.has_left or _is_cancelled_again():
+            if leaving.has_left and not _is_cancelled_again():
+                return
+            if not await self._is_told_of_end(request, scope, send):
                 raise
         finally:
             leaving.end()
         if request.path not in UNCOUNTED:
             self.app.counters.requests.add(time.perf_counter() - began)
+
+    async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
+        """Answer a request that our own server has cut off at its end; others cancel for reasons of theirs."""
+        is_ours = WHOLE in scope.get("extensions", {})
+        if is_ours:
+            error = ServerEnds("the server ends before this request is answered; send it again", field="server")
+            await _send(self._problem(request, error), scope, send)
+        return is_ours
 
     def _warn_of_no_lifespan(self) -> None:
         self._has_lifespan = True

@@ -205,8 +205,8 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
         return False
     if cycle.flow.write_paused and not cycle.disconnected:
         await cycle.flow.drain()
-    if cycle.disconnected:
-        return True
+    if cycle.disconnected or cycle.response_started:
+        return True  # nobody reads it, or it would stand within another answer
     ends = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
     cycle.response_started, cycle.response_complete = True, True
     cycle.transport.write(b"".join((STATUS_LINE[status], head, ends, body)))

@@ -85,6 +85,14 @@ class MethodNotAllowed(RequestError):
         self.headers = (("allow", allowed),)
 
 
+class ServerEnds(ParbakeError):
+    """The server was told to end, and the time for what was under way is over; another one answers."""
+
+    status = 503
+    title = "Server ends"
+    headers = (("retry-after", "1"),)
+
+
 class ClientLeft(ParbakeError):
     """The client closed the connection before its request was complete; nobody reads the answer."""
 
