@@ -23,7 +23,7 @@ from parbake.clock import SystemClock
 from parbake.cloudevents import CloudEvent
 from parbake.costs import NOBODY, Cost, CostBook, Owned, costs
 from parbake.duration import Duration, seconds
-from parbake.engine import Engine
+from parbake.engine import Engine, opened
 from parbake.errors import BadInput
 from parbake.fence.acks import NO_ACKS
 from parbake.fence.control import Quarantine
@@ -149,7 +149,7 @@ class App:
     @cached_property
     def engine(self) -> Engine:
         """The opened parts."""
-        return Engine(self)
+        return opened(self)
 
     _sync = cached_property(SyncApp)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from parbake import forks
 from parbake.alerts.log import LogSink
 from parbake.answers import Answers
 from parbake.errors import DeclarationError, UnknownTask
@@ -46,7 +49,27 @@ if TYPE_CHECKING:
     from parbake.app import App
 
 
-class Engine:
+_opening = threading.RLock()
+_inherited: weakref.WeakKeyDictionary[App, Store] = weakref.WeakKeyDictionary()
+"""The stores of apps whose engine was opened before this process was forked; they open themselves again."""
+
+
+def opened(app: App) -> Engine:
+    """An app's engine, opened by the first who asks, on whatever event loop or thread."""
+    with _opening:
+        found: Engine | None = app.__dict__.get("engine")
+        if found is None:
+            found = app.__dict__["engine"] = Engine(app)
+        return found
+
+
+@forks.in_child
+def _unlock() -> None:
+    global _opening  # noqa: PLW0603  # a thread of the parent may have held it
+    _opening = threading.RLock()
+
+
+class Engine(forks.Forkable):
     """An app's parts, built once: nothing here is declared, everything is opened."""
 
     def __init__(self, app: App) -> None:
@@ -76,6 +99,20 @@ class Engine:
         self._open_ingest(app)
         self._open_lanes(app)
         self._open_watches(app)
+        self._app = weakref.ref(app)
+        forks.watch(self)
+
+    def after_fork_in_child(self) -> None:
+        """Have the app open another engine at its next use; stores, sources and topics see to themselves.
+
+        What was being computed is the parent's: nothing here may wait for it, or end it.
+        """
+        app = self._app()
+        forks.abandon(self)
+        if app is not None and app.__dict__.get("engine") is self:
+            del app.__dict__["engine"]
+            _inherited[app] = self.store
+            app.counters.restart()
 
     def _open_serving(self, app: App) -> None:
         """What answers requests."""
@@ -194,7 +231,9 @@ class Engine:
 
 def _opened_store(app: App) -> Store:
     """The app's store; raises :class:`DeclarationError` for one that its executor's processes could not open."""
-    store: Store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
+    store = _inherited.pop(app, None)
+    if store is None:
+        store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
     if app.executor is not None and isinstance(store, MemoryStore):
         raise DeclarationError(
             "executor: its processes see nothing of a memory:// store; name one that several processes can open, "

@@ -32,7 +32,7 @@ class SyncApp:
     """The synchronous face of an app."""
 
     def __init__(self, app: App) -> None:
-        """Start the portal's thread."""
+        """Start nothing before the first call."""
         self._app = app
         self._portal = Portal()
 

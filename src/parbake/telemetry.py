@@ -146,6 +146,10 @@ class Counters:
 
     def __init__(self) -> None:
         """Start at zero."""
+        self.restart()
+
+    def restart(self) -> None:
+        """Start at zero again: in a process that was forked."""
         self.reads: defaultdict[str, Reads] = defaultdict(Reads)
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()

@@ -20,7 +20,7 @@ from parbake.stores.lmdb import LmdbStore
 def opened(folder, *, map_size=16 << 20):
     """An environment with its writer."""
     with lmdb.open(str(folder), map_size=map_size) as env:
-        writer = Writer(env, folder)
+        writer = Writer(lambda: env, folder)
         try:
             yield env, writer
         finally:

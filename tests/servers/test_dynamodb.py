@@ -8,6 +8,7 @@ import sys
 
 import boto3
 import pytest
+from tests import prefork
 from tests.servers import launch
 
 from parbake.errors import ForeignStore, MissingDependency, StoreError
@@ -416,3 +417,11 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "parbake.stores._dynamodb_table")
     with pytest.raises(MissingDependency, match=r"\.\[dynamodb\]"):
         __import__("parbake.stores.dynamodb")
+
+
+def test_children_connect_for_themselves(dynamodb_endpoint, tmp_path):
+    """Workers forked from a process that is connected serve, publish and end, and the parent sees what they did."""
+    url = f"dynamodb://{REGION}/{next(tables)}?endpoint={dynamodb_endpoint}&create=true"
+    workers, parent, complained = prefork.run(tmp_path, url)
+    prefork.check(workers, parent, complained)
+    assert parent["told"] > 0

@@ -5,6 +5,7 @@ import itertools
 import sys
 
 import pytest
+from tests import prefork
 from tests.servers import launch
 from tests.waiting import HANGS_S, as_far_as_it_gets
 
@@ -405,3 +406,11 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "parbake.stores._redis_link")
     with pytest.raises(MissingDependency, match=r"\.\[redis\]"):
         __import__("parbake.stores.redis")
+
+
+@pytest.mark.parametrize("busy", [(), ("busy",)], ids=["idle", "busy"])
+def test_children_connect_for_themselves(url, tmp_path, busy):
+    """Workers forked from a process that is connected serve, publish and end, and disturb none of its connections."""
+    workers, parent, complained = prefork.run(tmp_path, f"{url}?prefix={next(prefixes)}", *busy)
+    prefork.check(workers, parent, complained)
+    assert parent["told"] > 0

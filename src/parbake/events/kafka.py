@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from parbake import forks
 from parbake.cloudevents import MAX_EVENT, CloudEvent, from_attributes, read_time, structured
 from parbake.errors import BadInput, MissingDependency, SourceError
 from parbake.fence.tags import family_names
@@ -50,7 +51,7 @@ def open_url(url: str) -> KafkaTopic:
     return KafkaTopic(parts.netloc, topic, families=families, name=options.get("name", [""])[0])
 
 
-class KafkaTopic:
+class KafkaTopic(forks.Forkable):
     """One topic (see :class:`parbake.ports.Topic`).
 
     The client runs on a loop of its own, so that the topic can be used from any thread, as outboxes are.
@@ -62,10 +63,19 @@ class KafkaTopic:
         self.name = name or f"kafka:{topic}"
         self.families = family_names(families, of=f"topic {topic!r}")
         self._brokers = brokers.split(",")
+        self._begin()
+        forks.watch(self)
+
+    def _begin(self) -> None:
         self._portal: Portal | None = None
         self._consumer: Any = None
         self._starting = threading.Lock()
         self._turn: asyncio.Lock | None = None
+
+    def after_fork_in_child(self) -> None:
+        """Connect at the next use, with a client of this process's own."""
+        forks.abandon(self._portal, self._consumer)
+        self._begin()
 
     def parts(self) -> Sequence[KafkaPartition]:
         """See :class:`parbake.ports.Topic`: the partitions as the broker knows them now."""

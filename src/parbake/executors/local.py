@@ -10,6 +10,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from parbake import forks
 from parbake.errors import BadInput, ComputeFailed
 from parbake.executors import _child, _settings
 from parbake.executors._scratch import Scratch
@@ -20,7 +21,7 @@ TRIES = 3
 _log = logging.getLogger("parbake.executors.local")
 
 
-class LocalExecutor:
+class LocalExecutor(forks.Forkable):
     """Computes partitions in a pool of processes; see :class:`parbake.ports.Executor`.
 
     The processes load the app by its name, read and write its store themselves, and share one mapped file per model.
@@ -40,6 +41,12 @@ class LocalExecutor:
         self._nice = nice
         self._models: Scratch | None = None
         self._pool: _Pool | None = None
+        forks.watch(self)
+
+    def after_fork_in_child(self) -> None:
+        """Start processes of this process's own; the parent's, and the folder that they share, stay as they are."""
+        forks.abandon(self._models, self._pool)
+        self._models = self._pool = None
 
     async def run(self, job: bytes) -> bytes:
         """See :class:`parbake.ports.Executor`; a process that was killed is replaced, and its partition repeated."""

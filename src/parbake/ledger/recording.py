@@ -17,6 +17,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
 
+from parbake import forks
 from parbake.cause import OVERDUE, Reason
 from parbake.errors import StoreError
 from parbake.lanes.planned import Pick
@@ -34,7 +35,7 @@ _OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3
 _log = logging.getLogger("parbake.ledger")
 
 
-class Ledger:
+class Ledger(forks.Forkable):
     """Records costs; a :class:`parbake.ports.Hook`."""
 
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
@@ -51,9 +52,20 @@ class Ledger:
         self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
         self._flushes = 0
-        self._connection = self._open()
+        self._using = threading.Lock()
+        self._connection: sqlite3.Connection | None = self._open()
+        forks.watch(self)
         self._thread = threading.Thread(target=self._work, name="parbake-ledger", daemon=True)
         self._thread.start()
+
+    def before_fork(self) -> None:
+        """Wait for who reads or writes, and disconnect: no process may inherit a connection."""
+        self._using.acquire()
+        self._disconnect()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on; the next rows connect again."""
+        self._using.release()
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Serves are counted by the counters."""
@@ -177,7 +189,7 @@ class Ledger:
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Raises :class:`StoreError`: what cannot be read is not nothing."""
         try:
-            with contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
+            with self._using, contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
                 return connection.execute(statement, parameters).fetchall()
         except sqlite3.Error as error:
             raise StoreError(f"the ledger {self.path} cannot be read ({error})", field="ledger") from error
@@ -221,8 +233,9 @@ class Ledger:
             self._asked.clear()
             stopping = self._stop.is_set()
             try:
-                self._flush(self._connection)
-            except sqlite3.OperationalError as error:
+                with self._using:
+                    self._flush()
+            except (sqlite3.OperationalError, StoreError) as error:
                 _log.error("the ledger could not be written and is tried again: %s", error)
             except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
                 _log.exception("some rows cannot be kept by the ledger and are left out")
@@ -231,14 +244,21 @@ class Ledger:
                 self._flushes += 1
                 self._written.notify_all()
             if stopping:
-                self._connection.close()
+                with self._using:
+                    self._disconnect()
                 return
 
-    def _flush(self, connection: sqlite3.Connection) -> None:
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _flush(self) -> None:
         self._gather()
         if not self._pending:
             return
         now = self._clock.now()
+        connection = self._connection = self._connection or self._open()
         with connection:
             write(connection, self._pending, now)
             if self._flushes % TRIM_EVERY == TRIM_AT:

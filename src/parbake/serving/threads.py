@@ -11,17 +11,15 @@ import asyncio
 import contextvars
 import os
 from collections.abc import Callable
-from concurrent.futures import CancelledError
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
 
+from parbake import forks
 from parbake.errors import ComputeFailed
 from parbake.serving.meter import working
 from parbake.tasks import Task
 from parbake.validation import described
-
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 THREADS = min(32, (os.cpu_count() or 1) + 4)
@@ -66,8 +64,19 @@ def _metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
 
 
-@cache
-def _pool(level: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # loads the queues that it waits on
+_pools: dict[int, ThreadPoolExecutor] = {}
 
-    return ThreadPoolExecutor(THREADS, thread_name_prefix=f"parbake-tasks-{level}")
+
+def _pool(level: int) -> ThreadPoolExecutor:
+    pool = _pools.get(level)
+    if pool is None:
+        # Of two threads that make one at once, one uses the other's: a pool has no thread before its first call.
+        made = ThreadPoolExecutor(THREADS, thread_name_prefix=f"parbake-tasks-{level}")
+        pool = _pools.setdefault(level, made)
+    return pool
+
+
+@forks.in_child
+def _forget_pools() -> None:
+    forks.abandon(*_pools.values())
+    _pools.clear()

@@ -20,6 +20,7 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from parbake import forks
 from parbake.errors import MissingDependency, SourceError
 from parbake.fence.tags import family_names, raised_by
 from parbake.ports import Extent, SourceEvent, Tracker
@@ -115,7 +116,7 @@ class _Session:
         return self._connection.execute(translate(statement, parameters).encode(), parameters).fetchall()
 
 
-class PostgresqlSource:
+class PostgresqlSource(forks.Forkable):
     """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.Source`)."""
 
     is_gapless = False
@@ -130,6 +131,12 @@ class PostgresqlSource:
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[psycopg.Connection[Any]] = queue.SimpleQueue()
         self._notes_gone = False
+        forks.watch(self)
+
+    def after_fork_in_child(self) -> None:
+        """Connect at the next use; closing the parent's connections here would end its sessions."""
+        forks.abandon(self._idle)
+        self._idle = queue.SimpleQueue()
 
     def provides(self, view: type[Any]) -> bool:
         """See :class:`parbake.ports.Source`."""

@@ -9,18 +9,22 @@ from __future__ import annotations
 import contextlib
 import queue
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from parbake import forks
 from parbake.errors import SourceError
 from parbake.fence.tags import family_names, raised_by
 from parbake.ports import Extent, SourceEvent, Tracker
 from parbake.views import View
 
 ViewT = TypeVar("ViewT")
+LOOK_S, PATIENCE_S = 0.0005, 0.25
+"""How often it is looked whether reads have ended before a fork, and for how long."""
 OUTBOX_DDL = """
 CREATE TABLE IF NOT EXISTS parbake_outbox(
   position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -76,7 +80,7 @@ class _Session:
         return self._connection.execute(statement, parameters).fetchall()
 
 
-class SqliteSource:
+class SqliteSource(forks.Forkable):
     """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`).
 
     A position is taken back with its transaction, so none is ever left out: a row that is missing was deleted.
@@ -86,6 +90,7 @@ class SqliteSource:
     """
 
     is_gapless = True
+    is_waited_for = True
 
     def __init__(
         self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
@@ -97,6 +102,33 @@ class SqliteSource:
         self._views = frozenset(views)
         self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._is_closed = False
+        self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Wait a moment until nobody reads, and close every connection.
+
+        A process that inherits one counts its locks among its own, and so reads without any.
+        """
+        ends = time.monotonic() + PATIENCE_S
+        self._counting.acquire()
+        while self._in_use and time.monotonic() < ends:
+            self._counting.release()
+            time.sleep(LOOK_S)
+            self._counting.acquire()
+        with contextlib.suppress(queue.Empty, sqlite3.Error):
+            while True:
+                self._idle.get_nowait().close()
+
+    def after_fork_in_parent(self) -> None:
+        """Let those connect who wait."""
+        self._counting.release()
+
+    def after_fork_in_child(self) -> None:
+        """Connect at the next use, unless somebody was reading."""
+        forks.abandon(self._idle)
+        self._idle, self._counting = queue.SimpleQueue(), threading.Lock()
+        self._has_inherited, self._in_use = self._in_use > 0, 0
 
     def provides(self, view: type[Any]) -> bool:
         """See :class:`parbake.ports.Source`."""
@@ -139,6 +171,19 @@ class SqliteSource:
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
+        self._count(1)
+        try:
+            with self._connected() as connection:
+                yield connection
+        finally:
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        with self._counting:
+            self._in_use += more
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         try:
             connection = self._idle.get_nowait()
         except queue.Empty:
@@ -161,6 +206,12 @@ class SqliteSource:
             self._idle.put(connection)
 
     def _connect(self) -> sqlite3.Connection:
+        if self._has_inherited:
+            raise SourceError(
+                f"source {self.name!r}: this process was forked while its parent was reading {self._path}, and SQLite "
+                "cannot lock it here then; fork while no task is being computed",
+                field=self.name,
+            )
         if not self._path.is_file():
             raise SourceError(f"source {self.name!r}: {self._path} does not exist", field=self.name)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -50,10 +51,11 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 class Writer:
     """Commits steps in the order in which they came; durable when they return."""
 
-    def __init__(self, env: lmdb.Environment, path: Path) -> None:
-        """``path`` is for messages."""
+    def __init__(self, env: Callable[[], lmdb.Environment], path: Path) -> None:
+        """``env`` is asked for before each commit; ``path`` is for messages."""
         self._env = env
         self._path = path
+        self._turn = threading.Lock()
         # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
         self._waiting: deque[Waiting] = deque()
@@ -77,6 +79,14 @@ class Writer:
         self._must_be_open()
         # Not with others, who would be undone with it if it does not fit.
         await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, put)
+
+    def pause(self) -> None:
+        """Wait for the commit that is under way, and begin no other before :meth:`go_on`."""
+        self._turn.acquire()
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._turn.release()
 
     def close(self) -> None:
         """Commit what waits, and end."""
@@ -103,7 +113,7 @@ class Writer:
     def _together(self, steps: Sequence[Step]) -> list[Outcome] | None:
         """What came of each step, committed by one sync; ``None`` when LMDB failed, and nothing was written."""
         try:
-            with self._env.begin(write=True) as txn:
+            with self._turn, self._env().begin(write=True) as txn:
                 return [self._within(txn, step) for step in steps]
         except lmdb.Error:
             return None
@@ -111,7 +121,7 @@ class Writer:
     def _within(self, parent: lmdb.Transaction[bytes], step: Step) -> Outcome:
         """An error of LMDB's own need not be the fault of the step that met it: it ends the whole commit."""
         try:
-            with self._env.begin(parent=parent, write=True) as txn:
+            with self._env().begin(parent=parent, write=True) as txn:
                 return step(Txn(txn)), None
         except lmdb.Error:
             raise
@@ -120,10 +130,10 @@ class Writer:
 
     def _alone(self, step: Callable[[Txn], T]) -> T:
         try:
-            with self._env.begin(write=True) as txn:
+            with self._turn, self._env().begin(write=True) as txn:
                 return step(Txn(txn))
         except lmdb.MapFullError as error:
-            size = self._env.info()["map_size"]
+            size = self._env().info()["map_size"]
             raise StoreFull(
                 f"{self._path} has reached its map size of {size} bytes; nothing was written. Open it with "
                 "?map_size=... set higher",

@@ -13,6 +13,7 @@ import random
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
+from parbake import forks
 from parbake.artifact import Record
 from parbake.errors import StoreError
 from parbake.fence.control import Control, Number
@@ -61,7 +62,7 @@ class _Attempt:
         self.writes[key] = None
 
 
-class OptimisticStore(EngineStore):
+class OptimisticStore(EngineStore, forks.Forkable):
     """A store over a driver's items."""
 
     def __init__(
@@ -76,12 +77,20 @@ class OptimisticStore(EngineStore):
         self.items = items
         self.commit_limit = items.commit_limit
         self._number = number or engine.numbers()
-        self._known: Control | None = None
         self._highest = 0
         self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
+        self._begin()
+        forks.watch(self)
+
+    def _begin(self) -> None:
+        self._known: Control | None = None
         self._applying = asyncio.Lock()
         self._heard: bytes | None = None
         self._heard_at = float("-inf")
+
+    def after_fork_in_child(self) -> None:
+        """Connect at the next use; the driver has forgotten the parent's connections by itself."""
+        self._begin()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
+from parbake import forks
 from parbake.errors import MissingDependency, StoreError, StoreFull
 
 try:
@@ -55,13 +56,18 @@ class Elsewhere(StoreError):
     """The server is not the one that was meant; nothing was sent to it."""
 
 
-class Link:
+class Link(forks.Forkable):
     """A bounded pool of connections; ``host`` is the run id of the server that the newest of them reached."""
 
     def __init__(self, address: Address) -> None:
         """Connect to nothing yet."""
         self.address = address
+        self._begin()
+        forks.watch(self)
+
+    def _begin(self) -> None:
         self.host = ""
+        address = self.address
         # RESP2: nothing here needs RESP3, and a connection in it may be moved by messages of the server.
         self._pool: Any = ConnectionPool(  # the client types it in part only
             max_connections=MAX_CONNECTIONS,
@@ -74,6 +80,11 @@ class Link:
         # The pool makes connections; between calls they wait here. Through the pool a read took a fifth longer.
         self._free = asyncio.Semaphore(MAX_CONNECTIONS)
         self._idle: list[AbstractConnection] = []
+
+    def after_fork_in_child(self) -> None:
+        """Make connections of this process's own: the inherited ones are the parent's, who goes on to use them."""
+        forks.abandon(self._pool, self._idle)
+        self._begin()
 
     async def read(self, *command: bytes | str | int) -> Any:
         """Ask once more if the connection broke; the answer comes from the server that ``host`` names."""

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+from parbake import forks
 from parbake.errors import StoreError
 from parbake.stores import _dynamodb_layout as layout
 from parbake.stores._dynamodb_layout import Manifest, Place, place_of
@@ -41,7 +42,7 @@ def open_url(url: str) -> OptimisticStore:
     return OptimisticStore(DynamoItems.from_url(url))
 
 
-class DynamoItems:
+class DynamoItems(forks.Forkable):
     """See :class:`parbake.stores._items.Items`."""
 
     is_snapshot = False
@@ -50,10 +51,19 @@ class DynamoItems:
     def __init__(self, address: Address, *, is_created: bool = False) -> None:
         """``is_created`` makes the table if it is missing."""
         self._address, self._is_created = address, is_created
+        self._begin()
+        forks.watch(self)
+
+    def _begin(self) -> None:
         self._host = ""
         self._is_known = False
         self._table: Table | None = None
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="parbake-dynamodb")
+
+    def after_fork_in_child(self) -> None:
+        """Start threads and make connections of this process's own at the next use."""
+        forks.abandon(self._table, self._threads)
+        self._begin()
 
     @classmethod
     def from_url(cls, url: str) -> DynamoItems:

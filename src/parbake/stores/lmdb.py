@@ -2,21 +2,28 @@
 
 One environment per process and path (a second open of the same file in one process corrupts its locks); one main
 database with prefixed keys. Reads are a single read transaction, without copying the file into memory first.
+
+An environment must not be inherited: what a child does with it changes the places that its parent's readers have in the
+lock file. So it is closed for the length of a fork, and each of the two processes opens its own at the next use.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import sys
 import threading
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from types import CodeType, FrameType
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import lmdb
 import msgspec
 
+from parbake import forks
 from parbake.artifact import Record, Stamp
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
@@ -31,6 +38,14 @@ DEFAULT_MAP = 4 << 30
 _MAGIC = (b"m", b"parbake-store-2")
 _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
+LOOK_S, PATIENCE_S = 0.0005, 5.0
+"""How often it is looked whether reads have ended before a fork, and for how long."""
+
+
+@forks.in_child
+def _unlock() -> None:
+    global _open_lock  # noqa: PLW0603  # a thread of the parent may have held it
+    _open_lock = threading.Lock()
 
 
 def open_url(url: str) -> LmdbStore:
@@ -54,7 +69,7 @@ def open_url(url: str) -> LmdbStore:
         return store
 
 
-class LmdbStore(EngineStore):
+class LmdbStore(EngineStore, forks.Forkable):
     """A store in one LMDB file."""
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
@@ -62,15 +77,66 @@ class LmdbStore(EngineStore):
         super().__init__()
         self.path = path
         self.users = 0
-        self._env = _environment(path, map_size)
-        self._writer = Writer(self._env, path)
-        self._begin: Callable[[], Any] = self._env.begin
-        self._host = _host(path)
+        self._map_size = map_size
+        self._is_closed = False
+        self._env: lmdb.Environment | None = None
+        self._begin: Callable[[], Any]
+        self._changing = threading.Lock()
+        self._writer = Writer(self._opened, path)
+        self._opened()
+        forks.watch(self)
+
+    def _opened(self) -> lmdb.Environment:
+        """The environment, which a fork may have closed."""
+        env = self._env
+        if env is None:
+            with self._changing:
+                env = self._env
+                if self._is_closed:
+                    raise StoreError(f"{self.path} is closed", field="store")
+                if env is None:
+                    env = _environment(self.path, self._map_size)
+                    self._parsed, self._host = engine.Parsed(), _host(self.path)
+                    self._env, self._begin = env, env.begin
+        return env
+
+    def _begin_again(self) -> Any:
+        self._opened()
+        return self._begin()
+
+    def before_fork(self) -> None:
+        """Close the environment, once those who use it have ended; who comes now waits until the fork is over."""
+        self._writer.pause()
+        self._changing.acquire()
+        env, begin = self._env, self._begin
+        if env is None:
+            return
+        self._env = None
+        if begin != self._moved:
+            self._begin = self._begin_again
+        if _have_ended():
+            env.close()
+        else:
+            self._env, self._begin = env, begin
+
+    def after_fork_in_parent(self) -> None:
+        """Let those go on who wait."""
+        self._changing.release()
+        self._writer.go_on()
+
+    def after_fork_in_child(self) -> None:
+        """Open the file at the next use."""
+        if self._env is not None:  # it could not be closed before: LMDB opens no file a second time
+            self._env.close()
+            self._env, self._begin = None, self._begin_again
+        forks.abandon(self._writer)
+        self._changing = threading.Lock()
+        self._writer = Writer(self._opened, self.path)
 
     @property
     def is_synced(self) -> bool:
         """Whether every commit is flushed to disk before it returns."""
-        flags = self._env.flags()
+        flags = self._opened().flags()
         return bool(flags["sync"] and flags["metasync"])
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
@@ -114,8 +180,11 @@ class LmdbStore(EngineStore):
             if self.users > 0:
                 return
             _open.pop(self.path, None)
+        forks.unwatch(self)
+        self._is_closed = True
         self._writer.close()
-        self._env.close()
+        if self._env is not None:
+            self._env.close()
 
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
         self._must_be_in_place()
@@ -134,6 +203,7 @@ class LmdbStore(EngineStore):
 
         Reads alone do not look, since a look takes as long as a third of one; polling does, once per heartbeat.
         """
+        self._opened()
         try:
             is_in_place = _host(self.path) == self._host
         except OSError:
@@ -162,6 +232,42 @@ class LmdbStore(EngineStore):
 
         if names:
             await self._step(remove)
+
+
+_READS: frozenset[CodeType] = frozenset(
+    method.__code__
+    for method in (LmdbStore.read, LmdbStore.glimpse, LmdbStore.review, LmdbStore.stamp, LmdbStore._look)  # noqa: SLF001  # of this module
+)
+_WAITS = LmdbStore._begin_again.__code__  # noqa: SLF001  # (the same)
+
+
+def _have_ended() -> bool:
+    """Wait until no other thread reads; false where one has not ended in time."""
+    ends = time.monotonic() + PATIENCE_S
+    while any(_reads(frame) for frame in _other_threads()):
+        if time.monotonic() > ends:
+            return False
+        time.sleep(LOOK_S)
+    return True
+
+
+def _other_threads() -> Iterator[FrameType]:
+    """Where every other thread is."""
+    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # made for looks of this kind
+        if thread != threading.get_ident():
+            yield frame
+
+
+def _reads(frame: FrameType | None) -> bool:
+    """Whether a thread is within a read, and does not wait for a fork to end before it begins one.
+
+    So that reads need not be counted, which would cost each of them more than it may.
+    """
+    while frame is not None and frame.f_code is not _WAITS:
+        if frame.f_code in _READS:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _listed(txn: Any, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:

@@ -1,4 +1,7 @@
-"""``memory://``: one process, nothing durable. For examples and tests; same protocol steps as every other store."""
+"""``memory://``: one process, nothing durable. For examples and tests; same protocol steps as every other store.
+
+A process that is forked has a copy: what one of them writes from then on, the others do not see.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
+from parbake import forks
 from parbake.artifact import Record
 from parbake.ports import Glimpse, Lookup
 from parbake.stores import _engine as engine
@@ -54,7 +58,7 @@ class ByteMap:
         return found
 
 
-class MemoryStore(EngineStore):
+class MemoryStore(EngineStore, forks.Forkable):
     """A store in this process's memory."""
 
     def __init__(self) -> None:
@@ -63,6 +67,19 @@ class MemoryStore(EngineStore):
         self._map = ByteMap()
         self._lock = threading.Lock()
         engine.initialise(self._map, engine.numbers()(0))
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Let a step that is under way in another thread end: half a step must not be copied."""
+        self._lock.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Go on with the copy."""
+        self._lock = threading.Lock()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
         """See :class:`parbake.ports.Store`."""

@@ -1,0 +1,90 @@
+"""What a process has open when it is forked: a child opens its own, and leaves what it inherited alone.
+
+A child is a copy of one thread. The other threads are missing, a lock that one of them held is never released, and
+files, sockets and the kernel's event queues are shared with the parent. To close what was inherited could send a last
+word over the parent's socket, or free the parent's place in a file; so a child drops it without closing it, and keeps
+it from being closed at its own end.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread  # noqa: F401  # its hook locks every pool, so ours has to run before it
+import ctypes
+import os
+import threading
+from collections.abc import Callable
+from weakref import WeakSet
+
+
+class Forkable:
+    """Something that is open in one process. Subclasses say what a fork means for it, and call :func:`watch`."""
+
+    is_waited_for = False
+    """Whether :meth:`before_fork` waits for computations to end, which need everything else meanwhile."""
+
+    def before_fork(self) -> None:
+        """Called in the parent, in the thread that forks."""
+
+    def after_fork_in_parent(self) -> None:
+        """Called in the parent, in the same thread."""
+
+    def after_fork_in_child(self) -> None:
+        """Called in the child, in its only thread: forget what was inherited, open nothing before it is needed."""
+
+
+_watched: WeakSet[Forkable] = WeakSet()
+_resets: list[Callable[[], None]] = []
+_forking = threading.Lock()
+_prepared: list[Forkable] = []
+"""What the fork that is under way was announced to; others may have been made since."""
+
+
+def watch(thing: Forkable) -> None:
+    """Tell something of every fork, for as long as it lives."""
+    with _forking:
+        _watched.add(thing)
+
+
+def unwatch(thing: Forkable) -> None:
+    """Tell it no more: it is closed."""
+    with _forking:
+        _watched.discard(thing)
+
+
+def in_child(reset: Callable[[], None]) -> Callable[[], None]:
+    """Have a function called in every child; for what a module keeps. Serves as a decorator."""
+    _resets.append(reset)
+    return reset
+
+
+def abandon(*inherited: object) -> None:
+    """Keep things from ever being closed in this process, not even at its end."""
+    for thing in inherited:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
+
+
+def _before() -> None:
+    _forking.acquire()
+    for thing in sorted(_watched, key=lambda thing: not thing.is_waited_for):
+        thing.before_fork()
+        _prepared.append(thing)
+
+
+def _in_parent() -> None:
+    while _prepared:
+        _prepared.pop().after_fork_in_parent()
+    _forking.release()
+
+
+def _in_child() -> None:
+    global _forking  # noqa: PLW0603  # the parent's thread holds it
+    _forking = threading.Lock()
+    _prepared.clear()
+    for reset in _resets:
+        reset()
+    for thing in list(_watched):
+        thing.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # what is registered last is called first before a fork
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)

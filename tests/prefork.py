@@ -1,0 +1,177 @@
+"""A server of the kind that forks: it uses its app, forks workers that use it too, and goes on. A program of its own.
+
+It prints what every process saw as one line of JSON each.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import parbake as pb
+
+HANGS_S = 60.0
+"""Everything here takes a second; what hangs, hangs for ever."""
+
+WORKERS = 3
+tasks = pb.Registry()
+
+
+class Facts(pb.View):
+    """Values by name."""
+
+    families = ("fact",)
+
+    def get(self, name):
+        """One value."""
+        self.entity(f"fact/{name}")
+        return self.rows("SELECT value FROM fact WHERE name = :name", name=name)[0][0]
+
+
+@tasks.artifact(
+    freshness_sla="1h", invalidated_by=[pb.fence("fact")], fallback_if_stale=pb.Recompute(), owner="team"
+)  # fmt: skip
+def fact(name: str, *, facts: pb.Source[Facts]) -> str:
+    """A plain function: it runs in a thread, which a child does not have."""
+    return facts.get(name)
+
+
+class Shop:
+    """A database and the app over it."""
+
+    def __init__(self, folder, store):
+        """Create both; nothing is opened yet."""
+        self._path = folder / "facts.sqlite"
+        with sqlite3.connect(self._path) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
+            connection.execute(pb.OUTBOX_DDL)
+            connection.executemany("INSERT INTO fact VALUES (?, 'old')", [(str(n),) for n in range(WORKERS)])
+            connection.execute("INSERT INTO fact VALUES ('shared', 'old')")
+        connection.close()
+        source = pb.SqliteSource(self._path, families=["fact"], views=[Facts])
+        self.app = pb.App(
+            tasks, store=store, sources=[source], ledger=folder / "ledger.sqlite", silence_limit="1h"
+        )  # fmt: skip
+        self.shown = self.app.sync  # made before any fork, as a module of a web application does
+
+    def change(self, name, value):
+        """Change a value, and have the change acknowledged."""
+        with sqlite3.connect(self._path) as connection:
+            connection.execute("UPDATE fact SET value = ? WHERE name = ?", (value, name))
+            pb.emit(connection, f"fact/{name}", "fact.changed")
+        connection.close()
+        self.shown.drain()
+
+    def raised(self):
+        """How much this process's store was told."""
+        return self.shown.run(self.app.stamp()).sequence
+
+    def value(self, name):
+        """What is served."""
+        return self.shown.serve(fact, name).value
+
+
+class Customer(threading.Thread):
+    """Asks the parent all the time, also while it forks."""
+
+    def __init__(self, shop):
+        """Begin."""
+        super().__init__(daemon=True)
+        self._shop, self._told, self.failed = shop, threading.Event(), []
+        self.start()
+
+    def run(self):
+        """Ask until told to stop."""
+        while not self._told.is_set():
+            try:
+                self._shop.shown.touch("fact/shared")
+                assert self._shop.value("shared") == "old"
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test shows it
+                self.failed.append(repr(error))
+
+    def stop(self):
+        """Return what failed."""
+        self._told.set()
+        self.join()
+        return self.failed
+
+
+def work(shop, number):
+    """What a worker sees of the parent, and of its own change."""
+    name = str(number)
+    before = shop.value(name)
+    shop.change(name, "new")
+    raised = shop.shown.touch("fact/shared").raised
+    return {"before": before, "after": shop.value(name), "acknowledged": bool(raised)}
+
+
+def tell(**what):
+    """Print a line."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def forked(shop):
+    """Fork the workers; their exit statuses."""
+    workers = []
+    for number in range(WORKERS):
+        worker = os.fork()
+        if not worker:
+            tell(**work(shop, number))
+            if number % 2:  # one closes what it uses, another just ends
+                shop.shown.close()
+            sys.exit(0)
+        workers.append(worker)
+    return [os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]) for worker in workers]
+
+
+def main(folder, store, *words):
+    """Use the app, fork, go on."""
+    shop = Shop(Path(folder), store)
+    shop.shown.drain()
+    known = [shop.value(str(number)) for number in range(WORKERS)]
+    before = shop.raised()
+    customer = Customer(shop) if "busy" in words else None
+    ended = forked(shop)
+    failed = customer.stop() if customer else []
+    told = shop.raised() - before
+    shop.change("shared", "new")
+    seen = [shop.value(str(number)) for number in range(WORKERS)]
+    tell(known=known, ended=ended, failed=failed, told=told, seen=seen, shared=shop.value("shared"))
+    shop.shown.close()
+
+
+def run(folder, store, *words):
+    """Run this program; what the workers told, what the parent did, and whatever was complained of.
+
+    ``busy`` has the parent asked all the while.
+    """
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", __file__, str(folder), store, *words]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    try:
+        said, complained = process.communicate(timeout=HANGS_S)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    *workers, parent = [json.loads(line) for line in said.splitlines()] or [{}]
+    return workers, parent, complained
+
+
+def check(workers, parent, complained):
+    """Hold what was told to what must be true of every store."""
+    assert complained == ""
+    assert workers == [{"before": "old", "after": "new", "acknowledged": True}] * WORKERS
+    assert (parent["ended"], parent["failed"]) == ([0] * WORKERS, [])
+    assert (parent["known"], parent["seen"], parent["shared"]) == (["old"] * WORKERS, ["new"] * WORKERS, "new")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,63 @@
+"""Processes that fork: children use the app of their parent, which goes on, whatever either had open."""
+
+import subprocess
+import sys
+
+import pytest
+from tests import prefork
+from tests.waiting import HANGS_S
+
+STORES = {"memory": "memory://", "lmdb": "lmdb://{}/store?map_size=32MiB"}
+
+
+@pytest.mark.parametrize("busy", [(), ("busy",)], ids=["idle", "busy"])
+@pytest.mark.parametrize("store", STORES.values(), ids=STORES)
+def test_children_serve_from_an_app_that_the_parent_used_before(tmp_path, store, busy):
+    """Three children serve, publish and end; the parent, asked meanwhile or not, fails in nothing and sees it all."""
+    workers, parent, complained = prefork.run(tmp_path, store.format(tmp_path), *busy)
+    prefork.check(workers, parent, complained)
+    assert parent["told"] > 0 or store == "memory://"
+
+
+def test_a_store_in_memory_is_copied(tmp_path):
+    """What children raise in their copies of a store in memory does not reach the parent's."""
+    _, parent, _ = prefork.run(tmp_path, "memory://")
+    assert parent["told"] == 0
+
+
+READING = """
+import os, sys
+from tests.unit.shopfloor import Facts, World
+from pathlib import Path
+from parbake.errors import SourceError
+
+class Deaf:
+    def entity(self, tag): pass
+    def whole_set(self, name): pass
+    def query(self, *_): pass
+
+world = World(Path(sys.argv[1]))
+world.put("a", "1")
+with world.source.open(Facts, Deaf()) as facts:
+    child = os.fork()
+    if not child:
+        try:
+            world.source.extent()
+        except SourceError as error:
+            sys.stdout.write(f"{error.field}: {error}")
+            sys.stdout.flush()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert facts.get("a") == "1"
+assert world.source.extent().last == 1
+"""
+
+
+def test_a_child_does_not_read_a_file_that_its_parent_was_reading(tmp_path, root):
+    """SQLite would read without a lock there, so the source refuses; the parent reads on."""
+    done = subprocess.run(
+        [sys.executable, "-c", READING, str(tmp_path)],
+        cwd=root, capture_output=True, text=True, check=False, timeout=HANGS_S,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("facts: source 'facts': this process was forked while its parent was reading")
