@@ -1,14 +1,18 @@
 """The Redis driver on a server of our own: the public suite, and what can go wrong with a server."""
 
 import asyncio
+import collections
+import gc
 import itertools
 import sys
+import warnings
 
 import pytest
 from tests import prefork
 from tests.servers import launch
 from tests.waiting import HANGS_S, as_far_as_it_gets
 
+import parbake as pb
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
 from parbake.stores import open_store
 from parbake.stores._items import Commit
@@ -113,7 +117,8 @@ async def test_connections_to_the_server_of_before_are_not_read_from(opened, val
     await items.put([(b"ca", b"past")])
     with launch.valkey(tmp_path) as other:
         await asyncio.gather(*(items.fetch([b"ca"]) for _ in range(10)))
-        old, pool = list(items._link._idle), items._link._pool
+        connected = items._link._pools.here()
+        old, pool = list(connected.idle), connected.making
         # The name now leads to another server, while the first one and the connections to it live on.
         pool.connection_kwargs["port"] = other.port
         await pool.release(await pool.get_connection())
@@ -414,3 +419,67 @@ def test_children_connect_for_themselves(url, tmp_path, busy):
     workers, parent, complained = prefork.run(tmp_path, f"{url}?prefix={next(prefixes)}", *busy)
     prefork.check(workers, parent, complained)
     assert parent["told"] > 0
+
+
+@pytest.fixture
+async def shop(url):
+    """Return an app on the server with one task, which counts its calls, and close it from the test's loop."""
+    tasks, calls = pb.Registry(), collections.Counter()
+
+    @tasks.artifact(
+        freshness_sla="1h", invalidated_by=[pb.fence("fact/{name}")], fallback_if_stale=pb.Recompute(), owner="team"
+    )
+    async def fact(name: str) -> int:
+        calls[name] += 1
+        return calls[name]
+
+    app = pb.App(tasks, store=f"{url}?prefix={next(prefixes)}")
+    yield app, fact
+    await app.close()
+
+
+async def test_a_notebook_awaits_and_calls_by_turns(shop):
+    """Cells on a running loop use one app with ``await`` and with ``app.sync``, and each sees what the other raised."""
+    app, fact = shop
+    seen = []
+    for _ in range(3):
+        seen += [(await app.serve(fact, "a")).value, app.sync.serve(fact, "a").value]
+        app.sync.touch("fact/a")
+        seen += [(await app.serve(fact, "a")).value]
+        await app.touch("fact/a")
+        seen += [app.sync.serve(fact, "a").value]
+    assert seen == [1, 1, 2, 3, 3, 3, 4, 5, 5, 5, 6, 7]
+
+
+async def test_two_loops_read_and_write_at_once(shop):
+    """Requests and events from both loops at the same time are all answered, each value after its own event."""
+    app, fact = shop
+
+    def called(name):
+        for n in range(20):
+            app.sync.touch(f"fact/{name}")
+            assert app.sync.serve(fact, name).value == n + 1
+        return name
+
+    async def awaited(name):
+        for n in range(20):
+            await app.touch(f"fact/{name}")
+            assert (await app.serve(fact, name)).value == n + 1
+        return name
+
+    async with asyncio.timeout(HANGS_S):
+        names = await asyncio.gather(
+            *(awaited(f"a{n}") for n in range(4)), *(asyncio.to_thread(called, f"c{n}") for n in range(4))
+        )
+    assert names == ["a0", "a1", "a2", "a3", "c0", "c1", "c2", "c3"]
+
+
+def test_an_app_is_used_by_one_loop_after_another(url):
+    """Each ``asyncio.run`` is a loop of its own: connections of one that has ended are not used by the next."""
+    app = pb.App(pb.Registry(), store=f"{url}?prefix={next(prefixes)}", open=["fact"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # a closed loop can close no connection any more
+        stamps = [asyncio.run(app.touch("fact/a")).stamp for _ in range(3)]
+        app.sync.close()
+        gc.collect()
+    assert stamps == sorted(set(stamps))

@@ -14,6 +14,7 @@ from typing import Any
 
 from parbake.errors import BadInput, ComputeFailed, MissingDependency
 from parbake.executors import _child, _settings
+from parbake.loops import PerLoop
 from parbake.validation import one_line
 
 TRIES = 3
@@ -37,11 +38,11 @@ class RayExecutor:
         self._app = app
         self._address = address
         self._remote: Any = None
-        self._starting = asyncio.Lock()
+        self._starting = PerLoop(asyncio.Lock)
 
     async def run(self, job: bytes) -> bytes:
         """See :class:`parbake.ports.Executor`; Ray repeats what it loses with a worker."""
-        async with self._starting:
+        async with self._starting.here():
             if self._remote is None:
                 self._remote = await asyncio.to_thread(self._start)
         ray = _ray()

@@ -1,8 +1,13 @@
-"""Single flight: one computation per key at a time in a process; the others wait for it, each within its deadline."""
+"""Single flight: one computation per key at a time on an event loop; the others wait for it, each within its deadline.
+
+A process has two loops where ``await`` and ``app.sync`` are both used. One does not wait for the flights of the other:
+synchronous code may be what keeps that one from going on.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
@@ -23,25 +28,31 @@ class Flights(Generic[T]):
         A follower must not trust the result as it is: what it got may have been computed from inputs read before the
         follower began, so it checks the store again.
         """
-        flight, leads = self._flights.get(key), False
+        place = asyncio.get_running_loop(), key
+        flight, leads = self._flights.get(place), False
         if flight is None or flight.done():  # one that has ended, though the loop has not said so yet, is of the past
             leads = True
             # A context of its own: the leader's deadline must not end a computation that others wait for.
             flight = asyncio.create_task(_as_coroutine(start), context=contextvars.Context())
-            self._flights[key] = flight
-            flight.add_done_callback(lambda done: self._land(key, done))
+            self._flights[place] = flight
+            flight.add_done_callback(lambda done: self._land(place, done))
         return await asyncio.shield(flight), leads
 
     async def end(self) -> None:
-        """Cancel what is in the air and wait until it has come down."""
-        flights = list(self._flights.values())
-        for flight in flights:
+        """Cancel what is in the air, and wait until what is of this loop has come down."""
+        here, flights = asyncio.get_running_loop(), list(self._flights.values())
+        mine = [flight for flight in flights if flight.get_loop() is here]
+        for flight in mine:
             flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        for flight in flights:
+            if flight not in mine:
+                with contextlib.suppress(RuntimeError):  # that loop is closed: it has nothing in the air
+                    flight.get_loop().call_soon_threadsafe(flight.cancel)
+        await asyncio.gather(*mine, return_exceptions=True)
 
-    def _land(self, key: Any, done: asyncio.Task[T]) -> None:
-        if self._flights.get(key) is done:
-            del self._flights[key]
+    def _land(self, place: Any, done: asyncio.Task[T]) -> None:
+        if self._flights.get(place) is done:
+            del self._flights[place]
         if not done.cancelled():
             done.exception()  # retrieved, so that a flight nobody waits for any more does not warn
 

@@ -109,9 +109,9 @@ class Models:
                 ) from error
             bare = msgspec.structs.replace(record, payload=b"")
             kept = self._kept[plan.ref, generation] = Kept(bare, incarnation, model)
-            older = sorted(g for ref, g in self._kept if ref == plan.ref)[:-KEPT]
+            older = sorted(g for ref, g in list(self._kept) if ref == plan.ref)[:-KEPT]
             for old in older:
-                del self._kept[plan.ref, old]
+                self._kept.pop((plan.ref, old), None)
         return kept.model
 
     def _payload(self, plan: Plan, generation: int, record: Record) -> Any:

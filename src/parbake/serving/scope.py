@@ -59,12 +59,15 @@ class Request:
         self.generations: list[GeneratorCall] = []
 
     async def once(self, what: Any, compute: Callable[[], Awaitable[T]]) -> T:
-        """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed anew.
+        """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed again.
 
         The first who asks computes it itself: a task of its own, and the turns of the loop that come with it, would
-        take longer than most live values.
+        take longer than most live values. Who asks on another event loop does not wait for this one, which may be
+        waiting for what it asks for.
         """
         while (found := self.memo.get(what)) is not None:
+            if not found.done() and found.get_loop() is not asyncio.get_running_loop():
+                return await compute()
             try:
                 value: T = await asyncio.shield(found)
             except asyncio.CancelledError:

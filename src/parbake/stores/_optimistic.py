@@ -17,6 +17,7 @@ from parbake import forks
 from parbake.artifact import Record
 from parbake.errors import StoreError
 from parbake.fence.control import Control, Number
+from parbake.loops import PerLoop
 from parbake.ports import Ack, Change, Lookup
 from parbake.stores import _engine as engine
 from parbake.stores._base import EngineStore
@@ -84,7 +85,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
 
     def _begin(self) -> None:
         self._known: Control | None = None
-        self._applying = asyncio.Lock()
+        self._applying = PerLoop(asyncio.Lock)
         self._heard: bytes | None = None
         self._heard_at = float("-inf")
 
@@ -174,8 +175,8 @@ class OptimisticStore(EngineStore, forks.Forkable):
         return await self._run(step)
 
     async def _apply(self, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
-        """One at a time in a process: they would all contend for the counter."""
-        async with self._applying:
+        """One at a time on an event loop: they would all contend for the counter."""
+        async with self._applying.here():
             return await super()._apply(changes, now, position)
 
     async def _run(self, step: Callable[[_Attempt], T], *, settled: bool = True) -> T:

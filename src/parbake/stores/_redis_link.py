@@ -7,13 +7,15 @@ whose answer was lost may have been made, and that is for the caller to find out
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
 from parbake import forks
 from parbake.errors import MissingDependency, StoreError, StoreFull
+from parbake.loops import PerLoop
 
 try:
     from hiredis import pack_command
@@ -56,8 +58,47 @@ class Elsewhere(StoreError):
     """The server is not the one that was meant; nothing was sent to it."""
 
 
+class _Pool:
+    """The connections of one event loop, which cannot be used on another."""
+
+    def __init__(self, address: Address, greet: Callable[[AbstractConnection], Awaitable[None]]) -> None:
+        """Connect to nothing yet; ``greet`` is called with each new connection."""
+        # RESP2: nothing here needs RESP3, and a connection in it may be moved by messages of the server.
+        self.making: Any = ConnectionPool(  # the client types it in part only
+            max_connections=MAX_CONNECTIONS,
+            redis_connect_func=greet,
+            protocol=2,
+            socket_timeout=None,  # every call has a deadline of its own
+            socket_connect_timeout=min(CONNECT_S, address.timeout_s),
+            **address.connect,
+        )
+        # The client's pool makes connections; between calls they wait here. Through it a read took a fifth longer.
+        self.free = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.idle: list[AbstractConnection] = []
+
+    async def give_back(self, connection: AbstractConnection) -> None:
+        """Keep a connection for the next call, if it still stands."""
+        if connection.is_connected:
+            self.idle.append(connection)
+        else:
+            await self.making.release(connection)
+
+    async def drop(self, connection: AbstractConnection) -> None:
+        """End a connection."""
+        await connection.disconnect(nowait=True)
+        await self.making.release(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.making.aclose()
+
+
 class Link(forks.Forkable):
-    """A bounded pool of connections; ``host`` is the run id of the server that the newest of them reached."""
+    """Bounded pools of connections, one for each event loop that asks.
+
+    ``host`` is the run id of the server that the newest connection of them all reached: what a loop reads over an older
+    one, to another server, is of the past.
+    """
 
     def __init__(self, address: Address) -> None:
         """Connect to nothing yet."""
@@ -67,23 +108,11 @@ class Link(forks.Forkable):
 
     def _begin(self) -> None:
         self.host = ""
-        address = self.address
-        # RESP2: nothing here needs RESP3, and a connection in it may be moved by messages of the server.
-        self._pool: Any = ConnectionPool(  # the client types it in part only
-            max_connections=MAX_CONNECTIONS,
-            redis_connect_func=self._greet,
-            protocol=2,
-            socket_timeout=None,  # every call has a deadline of its own
-            socket_connect_timeout=min(CONNECT_S, address.timeout_s),
-            **address.connect,
-        )
-        # The pool makes connections; between calls they wait here. Through the pool a read took a fifth longer.
-        self._free = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._idle: list[AbstractConnection] = []
+        self._pools = PerLoop(lambda: _Pool(self.address, self._greet))
 
     def after_fork_in_child(self) -> None:
         """Make connections of this process's own: the inherited ones are the parent's, who goes on to use them."""
-        forks.abandon(self._pool, self._idle)
+        forks.abandon(self._pools)
         self._begin()
 
     async def read(self, *command: bytes | str | int) -> Any:
@@ -99,15 +128,16 @@ class Link(forks.Forkable):
         Raises :class:`StoreError` within ``timeout_s`` seconds.
         """
         try:
-            async with asyncio.timeout(self.address.timeout_s), self._free:
-                connection = await self._obtain()
+            pool = self._pools.here()
+            async with asyncio.timeout(self.address.timeout_s), pool.free:
+                connection = await self._obtain(pool)
                 try:
                     if host and _host_of(connection) != host:
                         raise Elsewhere(f"{self.address.shown} was replaced by another server", field="store")
                     answers = await _ask(connection, commands)
                     self._must_still_be(connection)
                 finally:
-                    await self._give_back(connection)
+                    await pool.give_back(connection)
         except TimeoutError:
             raise StoreError(
                 f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
@@ -120,13 +150,21 @@ class Link(forks.Forkable):
         return answers
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._pool.aclose()
+        """Close the connections of the running loop now, and of each other loop when that one gets to it.
 
-    async def _obtain(self) -> AbstractConnection:
+        It may be that it never does, or waits for the caller: so nobody waits for it.
+        """
+        for loop, pool in self._pools.clear():
+            if loop is asyncio.get_running_loop():
+                await pool.close()
+            else:
+                with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+                    loop.call_soon_threadsafe(_begin, pool.close)
+
+    async def _obtain(self, pool: _Pool) -> AbstractConnection:
         for pause in (*_PAUSES_S, None):
             try:
-                connection = await self._connected()
+                connection = await self._connected(pool)
             except (exceptions.AuthenticationError, exceptions.AuthorizationError):
                 raise
             except exceptions.ConnectionError:
@@ -137,28 +175,18 @@ class Link(forks.Forkable):
             if _host_of(connection) == self.host:
                 return connection
             # Another was opened meanwhile, to another server: whatever this one's says is of the past.
-            await self._drop(connection)
+            await pool.drop(connection)
         raise StoreError(f"{self.address.shown} leads to several servers by turns", field="store")
 
-    async def _connected(self) -> AbstractConnection:
+    async def _connected(self, pool: _Pool) -> AbstractConnection:
         """One that is at hand, still stands and reaches the server of now; or a new one."""
-        while self._idle:
-            connection = self._idle.pop()
+        while pool.idle:
+            connection = pool.idle.pop()
             if _host_of(connection) == self.host and await _stands(connection):
                 return connection
-            await self._drop(connection)
-        made: AbstractConnection = await self._pool.get_connection()
+            await pool.drop(connection)
+        made: AbstractConnection = await pool.making.get_connection()
         return made
-
-    async def _give_back(self, connection: AbstractConnection) -> None:
-        if connection.is_connected:
-            self._idle.append(connection)
-        else:
-            await self._pool.release(connection)
-
-    async def _drop(self, connection: AbstractConnection) -> None:
-        await connection.disconnect(nowait=True)
-        await self._pool.release(connection)
 
     def _must_still_be(self, connection: AbstractConnection) -> None:
         if _host_of(connection) != self.host:
@@ -234,6 +262,15 @@ class Link(forks.Forkable):
 
 
 _HOST = "parbake_host"
+_closing: set[asyncio.Task[None]] = set()
+"""The loop itself keeps its tasks weakly."""
+
+
+def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Begin a coroutine on the running loop."""
+    task = asyncio.get_running_loop().create_task(work())
+    _closing.add(task)
+    task.add_done_callback(_closing.discard)
 
 
 def parse_url(url: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ A read is one MGET, which the server answers from one moment; a write is one cal
 Options: ``prefix`` keeps several stores on one server apart, ``timeout_s`` bounds every call (seconds, default 5),
 and ``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may
 stand in the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` speaks TLS, and
-``unix:///path?db=0`` a local socket. An app uses its store from one event loop.
+``unix:///path?db=0`` a local socket. Each event loop of a process has connections of its own, 32 at most.
 """
 
 from __future__ import annotations

@@ -1,0 +1,150 @@
+"""One app on two event loops: the caller's own, by ``await``, and that of ``app.sync``."""
+
+import asyncio
+import threading
+
+import pytest
+from tests.unit.shopfloor import contract
+from tests.waiting import HANGS_S
+
+import parbake as pb
+from parbake.loops import PerLoop
+from parbake.stores._optimistic import OptimisticStore
+from parbake.testing.items import DictItems
+
+STORES = {
+    "memory": lambda _: "memory://",
+    "lmdb": lambda folder: f"lmdb://{folder}/store?map_size=32MiB",
+    "snapshot": lambda _: OptimisticStore(DictItems(is_snapshot=True)),
+    "single": lambda _: OptimisticStore(DictItems(is_snapshot=False)),
+}
+
+
+class Slow:
+    """An app whose one artifact waits in the test's loop until it is let go, and elsewhere does not wait."""
+
+    def __init__(self, store, **options):
+        """Nothing has begun."""
+        tasks = pb.Registry()
+        self.begun, self.free, self.loops = asyncio.Event(), asyncio.Event(), []
+        here = threading.get_ident()
+
+        @tasks.artifact(**contract(**options))
+        async def fact(name: str) -> str:
+            self.loops.append(asyncio.get_running_loop())
+            if threading.get_ident() == here:
+                self.begun.set()
+                await self.free.wait()
+            return name
+
+        self.fact, self.app = fact, pb.App(tasks, store=store)
+
+
+@pytest.fixture(params=STORES)
+def store(request, tmp_path):
+    """Return each kind of store in turn."""
+    return STORES[request.param](tmp_path)
+
+
+async def test_synchronous_code_waits_for_no_computation_of_the_loop_that_it_holds_up(store):
+    """A cell that calls ``app.sync`` gets a key that the loop of the cells is still computing; then that one ends."""
+    slow = Slow(store)
+    flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
+    await slow.begun.wait()
+    assert slow.app.sync.serve(slow.fact, "a").value == "a"
+    slow.free.set()
+    assert (await flight).value == "a"
+    assert len(set(slow.loops)) == len(slow.loops) == 2
+    await slow.app.close()
+
+
+async def test_a_lease_is_waited_for_across_loops(store):
+    """A task with a lease is computed once: the other loop takes what the first has stored."""
+    slow = Slow(store, lease="60s")
+    flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
+    await slow.begun.wait()
+    other = asyncio.create_task(asyncio.to_thread(slow.app.sync.serve, slow.fact, "a"))
+    slow.free.set()
+    async with asyncio.timeout(HANGS_S):
+        assert [(await flight).value, (await other).value] == ["a", "a"]
+    assert slow.loops == [asyncio.get_running_loop()]
+    await slow.app.close()
+
+
+async def test_both_loops_raise_tags_at_once(store):
+    """Twenty events from each loop at the same time are all acknowledged, each under a stamp of its own."""
+    app = pb.App(pb.Registry(), store=store, open=["fact"])
+    both = [
+        *(app.touch(f"fact/{n}") for n in range(20)),
+        *(asyncio.to_thread(app.sync.touch, f"fact/{n}") for n in range(20)),
+    ]
+    async with asyncio.timeout(HANGS_S):
+        acks = await asyncio.gather(*both)
+    assert len({ack.stamp for ack in acks}) == 40
+    await app.close()
+
+
+async def test_a_live_value_of_one_request_is_not_waited_for_by_the_other_loop():
+    """Within one request, what one loop is computing is computed by the other too, and what is there is shared."""
+    tasks, begun, free, calls = pb.Registry(), asyncio.Event(), asyncio.Event(), []
+    here = threading.get_ident()
+
+    @tasks.live(why="looks at the moment")
+    async def look(word: pb.Live[str]) -> str:
+        calls.append(word)
+        if threading.get_ident() == here:
+            begun.set()
+            await free.wait()
+        return word
+
+    app = pb.App(tasks)
+    async with app.request():
+        first = asyncio.create_task(app.serve(look, word="a"))
+        await begun.wait()
+        assert app.sync.serve(look, word="a").value == "a"
+        free.set()
+        assert (await first).value == "a"
+        assert app.sync.serve(look, word="a").value == "a"
+    assert calls == ["a", "a"]
+    await app.close()
+
+
+async def test_closing_ends_what_the_other_loop_computes(store):
+    """``app.close()`` on the loop of ``app.sync`` cancels a flight of the caller's loop, without waiting for it."""
+    slow = Slow(store)
+    flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
+    await slow.begun.wait()
+    slow.app.sync.close()
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(HANGS_S):
+            await flight
+    assert flight.cancelled()
+
+
+def test_an_engine_is_opened_once_however_many_ask_first():
+    """Threads that use a new app at the same time share one engine."""
+    app, gate, engines = pb.App(pb.Registry()), threading.Barrier(8), []
+
+    def use():
+        gate.wait()
+        engines.append(app.engine)
+
+    threads = [threading.Thread(target=use) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert engines == [app.engine] * 8
+
+
+def test_what_a_closed_loop_had_is_forgotten():
+    """Each loop has a thing of its own, and a new one forgets those of loops that are closed."""
+    things = PerLoop(object)
+
+    async def twice():
+        return things.here(), things.here()
+
+    first, second = asyncio.run(twice()), asyncio.run(twice())
+    assert first[0] is first[1]
+    assert first[0] is not second[0]
+    assert len(things._made) == 1
