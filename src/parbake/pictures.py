@@ -38,3 +38,13 @@ def save(path: Path, draw: Callable[[Any], None]) -> None:
         draw(axis)
         figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
         plt.close(figure)
+
+
+def in_dollars(axis: Any) -> None:
+    """Make the horizontal axis logarithmic, with amounts of dollars at one, two and five times each power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda amount, _: f"${amount:,.4g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,7 +27,12 @@ if TYPE_CHECKING:
     from parbake.planner.perkey import EventLane
     from parbake.planner.plan import Plan
 
-EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --picture front.svg"
+EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
+NEEDED = {
+    "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
+    "keys": "the number of keys, those that never asked included (add --keys N; the log names {keys:,})",
+}
+"""What a recommendation rests on beside the log, and the option that gives it."""
 PRECISION = 0.5
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
 
@@ -35,11 +41,15 @@ def plan(
     log: Log,
     *,
     prices: Annotated[
-        Path | None, typer.Option(help="the task's prices, as JSON; without it, those of the design's example")
+        Path | None,
+        typer.Option(help="the task's prices, as JSON; without, an example's are shown and nothing is recommended"),
     ] = None,
     sla: Annotated[str, typer.Option(help="how long a result stays valid, such as 15m, 6h or 7d")] = "6h",
     keys: Annotated[
-        int | None, typer.Option(min=1, help="how many keys there are, those that never asked included")
+        int | None,
+        typer.Option(
+            min=1, help="how many keys there are, those that never asked included; without, nothing is recommended"
+        ),
     ] = None,
     coverage: Annotated[
         float | None, typer.Option(help="assume an event lane: the share of sessions that announce themselves, 0 to 1")
@@ -53,13 +63,16 @@ def plan(
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
 ) -> None:
-    """Replay a request log under every strategy; say what to compute ahead, why, and what it would cost."""
+    """Replay a request log under every strategy; say what to compute ahead, why, and what it would cost.
+
+    Needs --prices and --keys to recommend anything.
+    """
     try:
         import numpy  # noqa: F401, ICN001 - only whether it is there
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
     from parbake.pictures import must_be_picture
-    from parbake.planner.front import draw
+    from parbake.planner.front import DOLLARS, draw
 
     for name, path in (("json", json), ("picture", picture)):
         if path is not None and path.resolve() == log.resolve():
@@ -72,11 +85,13 @@ def plan(
         raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
     events = _lane(coverage, precision)
     found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=events, hits=hits)
-    show(found, is_example=prices is None)
+    lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
+    show(found, missing=lacking)
     if json is not None:
-        write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found))) + b"\n")
+        write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found, missing=lacking))) + b"\n")
     if picture is not None:
-        draw(picture, found.front)
+        unit = DOLLARS if prices is not None else f"{DOLLARS} at the example's prices, not yours"
+        draw(picture, found.front, recommended="" if lacking else found.recommended, unit=unit)
 
 
 def _prices(path: Path | None) -> Prices:
@@ -123,13 +138,18 @@ def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
     return read(path, now=time.time(), population=keys, progress=progress)
 
 
-def show(plan: Plan, *, is_example: bool = False) -> None:
-    """Print a plan: every strategy in a row, and what it recommends in plain words."""
+def show(plan: Plan, *, missing: Sequence[str] = ()) -> None:
+    """Print a plan: every strategy in a row, and what it recommends in plain words.
+
+    Args:
+        plan: What was found.
+        missing: What of :data:`NEEDED` was not given; then nothing is recommended.
+    """
     console = Console(width=None if sys.stdout.isatty() else 160)
     for note in plan.notes:
         typer.echo(f"note: {note}")
-    if is_example:
-        typer.echo(f"prices: those of the design's example ({_unit_prices(plan.prices)}); yours: --prices FILE")
+    if "prices" in missing:
+        typer.echo(f"note: at the example's prices, not yours: {_unit_prices(plan.prices)}")
     keys = "1 key" if plan.keys == 1 else f"{plan.keys:,} keys"
     title = f"{keys}, {plan.requests_a_day:,.0f} requests a day, results valid for {_span(plan.width)}"
     table = Table("strategy", "$/day", "95 % interval", "key hit", "fresh", "accepted", "stale", "p95 ms", "wasted",
@@ -145,7 +165,7 @@ def show(plan: Plan, *, is_example: bool = False) -> None:
         )  # fmt: skip
     table.add_row("nobody can do better than", _money(plan.bound), *[""] * 8)
     console.print(table)
-    for line in words(plan):
+    for line in [unready(plan, missing), *assumed(plan)] if missing else words(plan):
         typer.echo(line)
 
 
@@ -161,6 +181,19 @@ def index(plan: Plan, name: str) -> float:
         return Measured(quality=current, cost=max(1e-12, outcome.per_day), latency_s=max(1e-9, mean_s))
 
     return qacpi(measured(name), measured("real-time"))
+
+
+def unready(plan: Plan, missing: Sequence[str]) -> str:
+    """Why nothing is recommended, and which options change that."""
+    return "nothing is recommended without " + " and ".join(NEEDED[name].format(keys=plan.keys) for name in missing)
+
+
+def assumed(plan: Plan) -> list[str]:
+    """What is said of strategies that rest on an assumption."""
+    return [
+        f"assumed: {name} rests on the event lane that you described, and is shown, not recommended"
+        for name in plan.assumed
+    ]
 
 
 def words(plan: Plan) -> list[str]:
@@ -180,15 +213,11 @@ def words(plan: Plan) -> list[str]:
     ]
     if math.isfinite(plan.flip):
         lines.append(f"price flip: were computing on request {plan.flip:.3g}x cheaper, real-time would win")
-    lines += [
-        f"assumed: {name} rests on the event lane that you described, and is shown, not recommended"
-        for name in plan.assumed
-    ]
-    return lines
+    return [*lines, *assumed(plan)]
 
 
-def as_json(plan: Plan) -> dict[str, Any]:
-    """The plan for machines; what is not a number is null."""
+def as_json(plan: Plan, *, missing: Sequence[str] = ()) -> dict[str, Any]:
+    """The plan for machines; what is not a number is null, and so is what is not recommended yet."""
     rows = {
         name: {
             "usd_per_day": outcome.per_day, "low": plan.intervals[name].low, "high": plan.intervals[name].high,
@@ -200,13 +229,15 @@ def as_json(plan: Plan) -> dict[str, Any]:
         }
         for name, outcome in plan.outcomes.items()
     }  # fmt: skip
-    gates = [
+    gates = [] if missing else [
         {"candidate": g.candidate, "against": g.against, "ratio": g.ratio.value, "upper": g.ratio.upper,
          "adopted": g.adopted}
         for g in plan.gates
     ]  # fmt: skip
     return {
-        "recommended": plan.recommended, "reason": plan.reason, "best_simple": plan.best_simple, "strategies": rows,
+        "recommended": None if missing else plan.recommended,
+        "reason": unready(plan, missing) if missing else plan.reason, "missing": list(missing),
+        "best_simple": None if missing else plan.best_simple, "strategies": rows,
         "gates": gates, "bound_usd_per_day": plan.bound, "requests_per_day": plan.requests_a_day, "keys": plan.keys,
         "window_s": plan.width, "break_even_requests_per_day": plan.break_even,
         "price_flip_factor": plan.flip if math.isfinite(plan.flip) else None, "theta": plan.theta,

@@ -12,12 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from parbake.pictures import BLACK, BLUE, ORANGE, save
+from parbake.pictures import BLACK, BLUE, ORANGE, in_dollars, save
 from parbake.planner.breakeven import Prices
 from parbake.planner.replay import Outcome
 
 SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
 """Dollars for a second of waiting less, from nothing to more than any batch price."""
+
+DOLLARS = "US dollars a day"
+LABEL_SHARE, LABEL_TIMES = 0.06, 1.6
+"""How high a name is, in shares of hits, and about how wide, as a factor of cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +69,19 @@ def _beats(other: Point, mine: Point) -> bool:
     return all(o <= m for o, m in zip(other_is, mine_is, strict=True)) and other_is != mine_is
 
 
-def draw(path: Path, points: Sequence[Point]) -> None:
-    """Draw cost against accepted hits; a filled point is efficient."""
-    save(path, partial(_plot, points))
+def draw(path: Path, points: Sequence[Point], *, recommended: str = "", unit: str = DOLLARS) -> None:
+    """Draw cost against accepted hits; a filled point is efficient.
+
+    Args:
+        path: Where the picture goes; its suffix says how.
+        points: The ways to run the task.
+        recommended: The name of the point that is marked; none where nothing is recommended.
+        unit: What cost is counted in.
+    """
+    save(path, partial(_plot, points, recommended, unit))
 
 
-def _plot(points: Sequence[Point], axis: Any) -> None:
+def _plot(points: Sequence[Point], recommended: str, unit: str, axis: Any) -> None:
     swept = [p for p in points if p.name.startswith("per key, $")]
     axis.plot([p.per_day for p in swept], [p.accepted for p in swept], color=BLUE, marker="o", markersize=4,
               label="per key, as waiting costs more")  # fmt: skip
@@ -79,14 +90,26 @@ def _plot(points: Sequence[Point], axis: Any) -> None:
             continue
         face = ORANGE if p.efficient else "none"
         axis.plot(p.per_day, p.accepted, color=ORANGE, marker="s", markerfacecolor=face, linestyle="none")
-        axis.annotate(p.name, (p.per_day, p.accepted), textcoords="offset points", xytext=(6, 5))
+        name = p.name
+        if name == recommended:
+            name += " (recommended)"
+            axis.plot(p.per_day, p.accepted, color=BLACK, marker="o", markersize=14, markerfacecolor="none",
+                      linestyle="none", label="recommended")  # fmt: skip
+        is_crowded = any(_are_near(p, other) for other in points[: points.index(p)] if other not in swept)
+        axis.annotate(name, (p.per_day, p.accepted), textcoords="offset points", xytext=(8, -14 if is_crowded else 6))
     axis.axhline(0.95, color=BLACK, linewidth=0.8, linestyle="--")
     axis.annotate("p95 is that of a hit from here", (0.99, 0.95), xycoords=("axes fraction", "data"), ha="right",
                   xytext=(0, 3), textcoords="offset points", fontsize=8)  # fmt: skip
-    axis.set_xscale("log")
+    in_dollars(axis)
     axis.margins(x=0.15)
     axis.set_ylim(-0.03, 1.05)
-    axis.set_xlabel("US dollars a day (logarithmic)")
+    axis.set_xlabel(f"{unit} (logarithmic)")
     axis.set_ylabel("accepted hits, share of requests")
     axis.set_title("Cost against hits and latency; filled squares are beaten by nothing")
     axis.legend(loc="center right", fontsize=8)
+
+
+def _are_near(one: Point, other: Point) -> bool:
+    """Whether the names of two points would be written over each other."""
+    cheap, dear = sorted((one.per_day, other.per_day))
+    return abs(one.accepted - other.accepted) < LABEL_SHARE and dear < LABEL_TIMES * cheap

@@ -3,13 +3,18 @@
 import builtins
 import json
 import sys
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from parbake.cli.main import cli, main
+from parbake.cli.plan import words
+from parbake.planner.breakeven import STORY
 from parbake.planner.log import DAY
+from parbake.planner.logfile import read
+from parbake.planner.plan import make
 
 BEGIN = 1_760_054_400.0
 
@@ -31,36 +36,70 @@ def plan(*arguments):
     return CliRunner().invoke(cli, ["plan", *map(str, arguments)])
 
 
-def test_a_log_alone_gives_a_table_and_a_recommendation(log, tmp_path):
-    """All strategies, the reason, the break-even volume, the threshold, the price that flips it; the same as JSON."""
-    done = plan(log, "--keys", 5_000, "--coverage", 0.8, "--json", tmp_path / "plan.json")
+@pytest.fixture
+def prices(tmp_path):
+    """Return a file with prices: batch is a hundred times cheaper."""
+    stated = {"as_of": "2026-01-01", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.00012}
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(stated | {"near_line": 0.0012}))
+    return path
+
+
+@pytest.mark.parametrize(("given", "lacks"), [([], ["prices", "keys"]), (["prices"], ["keys"]), (["keys"], ["prices"])])
+def test_without_prices_or_keys_nothing_is_recommended(log, prices, tmp_path, given, lacks):
+    """The table is shown all the same, and one line says what is missing and which options give it; JSON, too."""
+    values = {"prices": prices, "keys": 5_000}
+    options = [word for name in given for word in (f"--{name}", values[name])]
+    done = plan(log, *options, "--json", tmp_path / "plan.json")
     assert done.exit_code == 0, done.output
-    for words in ("real-time", "precompute all", "lazy", "per key", "recommended:", "because:", "break-even", "flip"):
-        assert words in done.output
-    assert "the design's example" in done.output
+    assert "precompute all" in done.output
+    for said in ("recommended:", "because:", "threshold:", "break-even"):
+        assert said not in done.output
+    (line,) = [line for line in done.output.splitlines() if line.startswith("nothing is recommended")]
+    assert [name for name in ("prices", "keys") if f"add --{name}" in line] == lacks
+    assert ("the example's prices" in done.output) is ("prices" in lacks)
+    found = json.loads((tmp_path / "plan.json").read_bytes())
+    assert (found["recommended"], found["reason"], found["missing"]) == (None, line, lacks)
+
+
+def test_prices_and_keys_give_a_recommendation(log, prices, tmp_path):
+    """All strategies, the reason, the break-even volume, the threshold, the price that flips it; the same as JSON."""
+    done = plan(log, "--prices", prices, "--keys", 5_000, "--coverage", 0.8, "--json", tmp_path / "plan.json")
+    assert done.exit_code == 0, done.output
+    for said in ("real-time", "precompute all", "lazy", "per key", "recommended:", "because:", "break-even", "flip"):
+        assert said in done.output
+    assert "example" not in done.output
     assert "per key + events (assumed)" in done.output
     found = json.loads((tmp_path / "plan.json").read_bytes())
-    assert found["keys"] == 5_000
+    assert (found["keys"], found["missing"]) == (5_000, [])
     assert found["recommended"] in found["strategies"]
     assert found["bound_usd_per_day"] < min(row["usd_per_day"] for row in found["strategies"].values())
     assert found["break_even_requests_per_day"] == pytest.approx(5_000 * 4 * 0.00013 / 0.0119)
 
 
-def test_a_log_that_proves_nothing_leaves_the_default(tmp_path):
+def test_a_log_that_proves_nothing_leaves_the_default(tmp_path, prices):
     """One request: computed when asked for and kept, with the reason, whatever the prices say."""
     (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
-    shown = plan(tmp_path / "one.csv").output
-    for words in ("1 key,", "recommended: lazy", "nothing can be judged", "break-even volume: not known"):
-        assert words in shown
+    shown = plan(tmp_path / "one.csv", "--prices", prices, "--keys", 1).output
+    for said in ("1 key,", "recommended: lazy", "nothing can be judged"):
+        assert said in shown
 
 
-def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, tmp_path):
+def test_a_break_even_volume_needs_keys_that_are_known(tmp_path):
+    """A task whose keys are not listed is planned from its requests alone: no volume is made up for it."""
+    (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
+    found = make(read(tmp_path / "one.csv", now=BEGIN + DAY), STORY, sla_s=3600.0)
+    assert "break-even volume: not known, as no key was known before it was asked for" in words(found)
+
+
+def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, tmp_path):
     """Files joined as they came say the same as one that was written at once, and a note tells of it."""
     header, *rows = log.read_text().splitlines()
-    half, right = len(rows) // 2, plan(log).output.split("recommended:")[1]
+    options = ("--prices", prices, "--keys", 2_000)
+    half, right = len(rows) // 2, plan(log, *options).output.split("recommended:")[1]
     for name, joined in (("turned.csv", rows[half:] + rows[:half]), ("twice.csv", rows + rows)):
         (tmp_path / name).write_text("\n".join([header, *joined]))
-        shown = plan(tmp_path / name).output
+        shown = plan(tmp_path / name, *options).output
         assert "parts joined" in shown
         assert shown.split("recommended:")[1] == right
 
@@ -74,13 +113,37 @@ def test_the_front_is_drawn(log, tmp_path, suffix):
     assert b"PNG" in begin or b"<?xml" in begin
 
 
+def texts(path):
+    """Return the texts in a picture."""
+    return [element.text for element in ET.parse(path).iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_the_picture_marks_what_is_recommended(log, prices, tmp_path):
+    """With prices its axis is in dollars, each tick too; the recommended point is named and stands in the legend."""
+    done = plan(log, "--prices", prices, "--keys", 5_000, "--picture", tmp_path / "front.svg")
+    recommended = done.output.split("recommended: ")[1].splitlines()[0]
+    found = texts(tmp_path / "front.svg")
+    assert f"{recommended} (recommended)" in found
+    assert "recommended" in found
+    assert "US dollars a day (logarithmic)" in found
+    assert any(text.startswith("$") for text in found)
+
+
+def test_a_picture_without_prices_says_what_its_axis_is(log, tmp_path):
+    """Its dollars are those of the example, and no point is marked."""
+    plan(log, "--keys", 5_000, "--picture", tmp_path / "front.svg")
+    found = texts(tmp_path / "front.svg")
+    assert "US dollars a day at the example's prices, not yours (logarithmic)" in found
+    assert not any("recommended" in text for text in found)
+
+
 def test_your_prices_are_used(log, tmp_path):
     """Batch at no discount: nothing is computed ahead."""
     stated = {"as_of": "2026-01-01", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.012}
     (tmp_path / "prices.json").write_text(json.dumps(stated))
-    done = plan(log, "--prices", tmp_path / "prices.json")
+    done = plan(log, "--prices", tmp_path / "prices.json", "--keys", 2_000)
     assert "recommended: lazy" in done.output
-    assert "the design's example" not in done.output
+    assert "the example's prices" not in done.output
     refused = plan(log, "--prices", tmp_path / "prices.json", "--coverage", 0.5)
     assert "no near_line" in str(refused.exception)
 
