@@ -39,6 +39,7 @@ from parbake.serving.coverage import check_told, check_views, minded
 from parbake.serving.plan import Plan, watched_families
 from parbake.serving.realtime import Realtime
 from parbake.serving.resolve import Resolver
+from parbake.serving.threads import task_threads
 from parbake.serving.tickets import Tickets
 from parbake.serving.warm import Warmup
 from parbake.stores import open_store
@@ -74,6 +75,7 @@ class Engine(forks.Forkable):
 
     def __init__(self, app: App) -> None:
         """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
+        task_threads()  # a number that cannot be meant is refused before anything is opened
         self.store = _opened_store(app)
         self.clock = app.clock
         for task in app.tasks:

@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.errors import BadInput, StoreError
+from parbake.errors import BadInput
 from parbake.ledger.recording import Ledger
 from parbake.model_ports import Usage
 from parbake.serving.scope import Step
@@ -105,13 +105,10 @@ class AnswerTable:
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection to the file in which all that was kept before stands."""
+        """A connection to the file, in which all that was kept before stands."""
         self._ledger.settle()
-        try:
-            with contextlib.closing(sqlite3.connect(self._ledger.path, timeout=2)) as connection:
-                yield connection
-        except sqlite3.Error as error:
-            raise StoreError(f"the ledger {self._ledger.path} cannot be used ({error})", field="ledger") from error
+        with self._ledger.connected(timeout_s=2.0) as connection:
+            yield connection
 
 
 def checked_id(answer_id: str) -> str:

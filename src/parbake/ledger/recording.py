@@ -40,7 +40,7 @@ class Ledger(forks.Forkable):
 
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
         """Write to ``path``; key heat comes from ``counters``."""
-        self.path = path
+        self._path = path
         self._counters = counters
         self._clock = clock
         self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
@@ -188,11 +188,17 @@ class Ledger(forks.Forkable):
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
         """Raises :class:`StoreError`: what cannot be read is not nothing."""
+        with self.connected() as connection:
+            return connection.execute(statement, parameters).fetchall()
+
+    @contextlib.contextmanager
+    def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
+        """A connection that no child inherits; blocking. Raises :class:`StoreError` for what SQLite raises inside."""
         try:
-            with self._using, contextlib.closing(sqlite3.connect(self.path, timeout=10)) as connection:
-                return connection.execute(statement, parameters).fetchall()
+            with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=timeout_s)) as connection:
+                yield connection
         except sqlite3.Error as error:
-            raise StoreError(f"the ledger {self.path} cannot be read ({error})", field="ledger") from error
+            raise StoreError(f"the ledger {self._path} cannot be used ({error})", field="ledger") from error
 
     def _read_or_nothing(self, statement: str, parameters: tuple[Any, ...]) -> list[Any]:
         try:
@@ -204,8 +210,8 @@ class Ledger(forks.Forkable):
     def _open(self) -> sqlite3.Connection:
         with contextlib.ExitStack() as opened:
             try:
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-                connection = sqlite3.connect(self.path, timeout=10, check_same_thread=False)
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                connection = sqlite3.connect(self._path, timeout=10, check_same_thread=False)
                 opened.callback(connection.close)
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
@@ -219,10 +225,10 @@ class Ledger(forks.Forkable):
         """What is said of the file itself, and what of the disk or of who else uses it."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _OF_THE_FILE:
-            return StoreError(f"{self.path} is no ledger ({error}); move it away", field="ledger")
+            return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
         why = error.strerror if isinstance(error, OSError) else error
         return StoreError(
-            f"the ledger {self.path} cannot be written ({why}); make room for it and the folder writable, or name "
+            f"the ledger {self._path} cannot be written ({why}); make room for it and the folder writable, or name "
             "another file",
             field="ledger",
         )

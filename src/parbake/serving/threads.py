@@ -2,7 +2,8 @@
 
 A task that reads another waits in its thread until that one is computed. With one pool for all, as many readers as it
 has threads would wait for ever for a thread to compute what they read. A task only ever waits for lower ones, so each
-height has threads of its own; what a process polls and writes has the event loop's own pool, which no task can fill.
+height has threads of its own. What a process polls has a pool as well, which neither tasks nor requests can fill: a
+server that hears nothing for want of a thread would stop trusting what it has stored.
 """
 
 from __future__ import annotations
@@ -10,20 +11,24 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
 from parbake import forks
-from parbake.errors import ComputeFailed
+from parbake.errors import BadInput, ComputeFailed
 from parbake.serving.meter import working
 from parbake.tasks import Task
 from parbake.validation import described
 
 T = TypeVar("T")
 THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""In each pool, as in the event loop's own."""
+"""In each pool, as in the event loop's own, unless ``PARBAKE_TASK_THREADS`` says otherwise for those of tasks."""
+TASK_THREADS = "PARBAKE_TASK_THREADS"
+MOST_THREADS = 1000
+_ASIDE = -1
+"""The pool of what is no task's."""
 
 
 class Escaped(Exception):
@@ -46,8 +51,24 @@ async def in_thread(task: Task, fn: Callable[..., Any], *args: Any, **kwargs: An
 
 
 async def aside(fn: Callable[..., T], *args: Any) -> T:
-    """Call what is not a task's function in a thread of the event loop's own pool; raises :class:`Escaped`, too."""
-    return await asyncio.to_thread(_contained, fn, *args)
+    """Call what is not a task's function, such as a poll, in a thread that no task and no request can take.
+
+    Raises :class:`Escaped`, too.
+    """
+    call = partial(contextvars.copy_context().run, _contained, fn, *args)
+    return await asyncio.get_running_loop().run_in_executor(_pool(_ASIDE), call)
+
+
+def task_threads(environment: Mapping[str, str] = os.environ) -> int:
+    """How many ``def`` tasks of one height run at once; raises :class:`BadInput` for what is not such a number."""
+    text = environment.get(TASK_THREADS)
+    if text is None:
+        return THREADS
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_THREADS):
+        raise BadInput(
+            f"{TASK_THREADS}={text[:40]!r}: expected a whole number from 1 to {MOST_THREADS}", field=TASK_THREADS
+        )
+    return int(text)
 
 
 def _contained(fn: Callable[..., T], *args: Any) -> T:
@@ -71,7 +92,8 @@ def _pool(level: int) -> ThreadPoolExecutor:
     pool = _pools.get(level)
     if pool is None:
         # Of two threads that make one at once, one uses the other's: a pool has no thread before its first call.
-        made = ThreadPoolExecutor(THREADS, thread_name_prefix=f"parbake-tasks-{level}")
+        threads, what = (THREADS, "aside") if level == _ASIDE else (task_threads(), f"tasks-{level}")
+        made = ThreadPoolExecutor(threads, thread_name_prefix=f"parbake-{what}")
         pool = _pools.setdefault(level, made)
     return pool
 
