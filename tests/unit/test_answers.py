@@ -60,14 +60,24 @@ class Shop:
             prompt = pb.Prompt("", (), (), text)
             return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
 
+        @tasks.artifact(**contract())
+        async def worded(
+            key: str, *, facts: pb.Reader[str, str] = pb.Input(fact), generator: pb.Resource[pb.Generator]
+        ) -> str:
+            prompt = pb.Prompt("", (), (), (await facts.get(key)).value)
+            return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
+
         self.world, self.fact, self.wording, self.sink = world, fact, wording, Sink()
+        self.worded = worded
         settings = {"ledger": folder / "ledger.sqlite", "alerts": [self.sink], "book": BOOK} | options
         self.app = world.app(tasks, resources={pb.Generator: generator}, **settings)
 
-    async def answer(self, key="a", *, text=None, sources=("fact/a",), **members):
+    async def answer(self, key="a", *, text=None, worded=None, sources=("fact/a",), **members):
         """Answer once, and return what was kept."""
         async with self.app.request() as scope:
             await self.app.serve(self.fact, key)
+            if worded is not None:
+                await self.app.serve(self.worded, worded)
             if text is not None:
                 await self.app.serve(self.wording, text=text)
         return self.app.answers.note(scope, sources=sources, lane="event", **members)
@@ -124,6 +134,16 @@ async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
     assert tokens < made.cost_usd < tokens + 1.0  # a CPU second is a dollar here
     again = await shop.answer()
     assert again.usage == pb.Usage(0, 0, 0)
+    assert again.cost_usd == 0.0
+
+
+async def test_what_was_computed_and_stored_for_an_answer_is_in_its_cost(opening):
+    """Also what an artifact's computation spends, which others may wait for; whoever finds it stored pays nothing."""
+    shop = await opening(Model("priced", pb.Usage(1000, 100)))
+    first = await shop.answer(worded="a")
+    again = await shop.answer(worded="a")
+    assert (first.usage, again.usage) == (pb.Usage(1000, 100, 0), pb.Usage(0, 0, 0))
+    assert first.cost_usd > 1000 / 1e6
     assert again.cost_usd == 0.0
 
 

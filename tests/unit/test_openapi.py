@@ -90,11 +90,99 @@ async def test_the_document_tells_of_every_form_of_an_event(client):
     assert content["application/cloudevents-batch+json"]["schema"]["type"] == "array"
 
 
-def test_a_body_without_a_type_is_refused_when_the_route_is_added():
-    """Nothing could be told of it, and nothing checked."""
+async def no_response(_: pb.HttpRequest) -> pb.Response:
+    """Return anything but a response."""
+    return {"a": 1}
 
-    async def untyped(_, *, body):
-        """Take anything."""
 
-    with pytest.raises(pb.DeclarationError, match="annotate body"):
-        pb.HttpApp(pb.App(pb.Registry()), [("POST", "/untyped", untyped)])
+async def text_response(_: pb.HttpRequest) -> pb.Response:
+    """Return a body that is no bytes."""
+    return pb.Response("text")
+
+
+async def two_lines(_: pb.HttpRequest) -> pb.Response:
+    """Return a header that would begin another."""
+    return pb.Response(b"", headers=(("x-a", "b\r\nx-c: d"),))
+
+
+@pytest.mark.parametrize("handler", [no_response, text_response, two_lines])
+async def test_what_a_handler_returns_by_mistake_is_an_error_of_ours(handler):
+    """The client gets a problem document with a number, whatever came instead of a response."""
+    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/odd", handler)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        told = await asking.get("/odd")
+    assert (told.status_code, told.headers["content-type"]) == (500, "application/problem+json")
+    assert "x-c" not in told.headers
+
+
+class Many(msgspec.Struct):
+    """A query string in which a name may come more than once."""
+
+    tag: list[str] = []
+    limit: int = 1
+
+
+async def search(_: pb.HttpRequest, *, arguments: Many) -> pb.Response:
+    """Search."""
+    return pb.json_response(arguments)
+
+
+async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
+    """One value is a list of one, and what is no list is given once."""
+    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        assert (await asking.get("/search?tag=a&tag=b&limit=2")).json() == {"tag": ["a", "b"], "limit": 2}
+        assert (await asking.get("/search?tag=a")).json()["tag"] == ["a"]
+        twice = await asking.get("/search?limit=1&limit=2")
+    assert (twice.status_code, twice.json()["field"]) == (422, "limit")
+
+
+async def untyped(_, *, body):
+    """Take a body without a type."""
+
+
+async def with_more(_: pb.HttpRequest, *, user: str) -> pb.Response:
+    """Take what nobody gives."""
+
+
+async def with_number(_: pb.HttpRequest, *, arguments: int) -> pb.Response:
+    """Take a query string that is no struct."""
+
+
+async def with_class(_: pb.HttpRequest, *, body: type) -> pb.Response:
+    """Take a body that no JSON can be."""
+
+
+def plain(_: pb.HttpRequest) -> pb.Response:
+    """Answer at once."""
+
+
+async def without_request() -> pb.Response:
+    """Take nothing."""
+
+
+@pytest.mark.parametrize(
+    ("route", "field"),
+    [
+        (("POST", "/a", untyped), "body"),
+        (("GET", "/a", with_more), "handler"),
+        (("GET", "/a", with_number), "arguments"),
+        (("POST", "/a", with_class), "body"),
+        (("GET", "/a", plain), "handler"),
+        (("GET", "/a", without_request), "handler"),
+        (("GET", "/a", 5), "handler"),
+        (("get", "/a", old), "method"),
+        (("BREW", "/a", old), "method"),
+        (("GET", "a", old), "path"),
+        (("GET", "/a/{b", old), "path"),
+        (("GET", "/{a}/{a}", old), "path"),
+        (("GET", "/v1/tasks", old), "path"),
+        (("GET", "/v1/runs/{other}", old), "path"),
+        (("GET", "/a", old, "operator"), "access"),
+    ],
+)
+def test_a_route_that_cannot_work_is_refused_when_it_is_added(route, field):
+    """A mistyped access would let everybody in, and the rest would fail at each request."""
+    with pytest.raises(pb.DeclarationError) as refused:
+        pb.HttpApp(pb.App(pb.Registry()), [pb.Route(*route)])
+    assert refused.value.field == field

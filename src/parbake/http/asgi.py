@@ -117,9 +117,9 @@ class HttpApp:
             yield
         await self.app.close()
 
-    async def _openapi(self, _: HttpRequest) -> Response:
+    async def _openapi(self, request: HttpRequest) -> Response:
         """This document."""
-        return json_response(document(self._router.endpoints))
+        return json_response(document(self._router.endpoints, root=request.root))
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         if not self._has_lifespan:
@@ -128,7 +128,7 @@ class HttpApp:
         path = scope["path"]
         if root := scope.get("root_path", ""):  # mounted in another application, under a path that is not ours
             path = path.removeprefix(root) or "/"
-        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"))
+        request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
         began = time.perf_counter()
         try:
             request.headers = headers = headers_of(scope["headers"])
@@ -172,9 +172,11 @@ class HttpApp:
                 self.operators.check(request.headers)
             request.body = await read_body(request.headers, receive)
             leaving.look()
-            return await endpoint.answer(request)
+            response = await endpoint.answer(request)
+            _lines(response.content_type, response.headers)  # that it can be sent, while an error still can be
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
             return self._problem(request, told(error, during=f"{request.method} {request.path}"))
+        return response
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:
         members = self._error_members(request, error) if self._error_members else {}

@@ -1,33 +1,41 @@
 """A route with what its handler declares to take: the body and the query string as types, read from its signature.
 
-What a handler is given and what the OpenAPI document says of it are one declaration.
+What a handler is given and what the OpenAPI document says of it are one declaration. What could not work is refused
+when the route is added: a mistyped access would otherwise let everybody in.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any, get_type_hints
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, get_args, get_type_hints
+
+import msgspec
 
 from parbake.errors import DeclarationError
-from parbake.http.messages import JSON, HttpRequest, Response, Route
+from parbake.http.messages import JSON, Access, HttpRequest, Response, Route
 
 BODY, ARGUMENTS = "body", "arguments"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_PATH = re.compile(r"/|(?:/(?:[^/{}\s]+|\{[a-z_]\w*\}))+")
 
 
 class Endpoint:
     """One route; its handler takes the request and, by name, ``body`` and ``arguments`` if it declares them."""
 
     def __init__(self, route: Route) -> None:
-        """Read the signature; raises :class:`DeclarationError` for a parameter without a type."""
+        """Read the signature; raises :class:`DeclarationError` naming what of the route cannot work."""
         self.route = route
-        declared = [name for name in (BODY, ARGUMENTS) if name in inspect.signature(route.handler).parameters]
+        self._check_route()
+        declared = self._declared()
         hints = get_type_hints(route.handler) if declared else {}
         for name in declared:
             if name not in hints:
-                raise DeclarationError(f"{route.method} {route.path}: annotate {name} with a type", field=name)
+                raise self._wrong(f"annotate {name} with a type", name)
         self.body = hints.get(BODY) if BODY in declared else None
         self.arguments = hints.get(ARGUMENTS) if ARGUMENTS in declared else None
+        self._check_types()
 
     @property
     def consumes(self) -> Mapping[str, Any]:
@@ -35,12 +43,79 @@ class Endpoint:
         return self.route.consumes or ({} if self.body is None else {JSON: self.body})
 
     async def answer(self, request: HttpRequest) -> Response:
-        """Call the handler; raises :class:`parbake.errors.BadInput` for a body or a query string of another type."""
-        if self.body is None and self.arguments is None:
-            return await self.route.handler(request)
+        """Call the handler.
+
+        Raises:
+            BadInput: The body or the query string is of another type.
+            TypeError: The handler has returned no response.
+        """
         given: dict[str, Any] = {}
         if self.arguments is not None:
             given[ARGUMENTS] = request.query_as(self.arguments)
         if self.body is not None:
             given[BODY] = request.json(self.body)
-        return await self.route.handler(request, **given)
+        response = await self.route.handler(request, **given)
+        if not isinstance(response, Response) or not isinstance(response.body, bytes):
+            raise TypeError("a handler returns a Response, whose body is bytes; json_response() makes one of a value")
+        return response
+
+    def _check_route(self) -> None:
+        method, path, access = self.route.method, self.route.path, self.route.access
+        if method not in METHODS:
+            raise self._wrong(f"the method is one of {', '.join(METHODS)}", "method")
+        if not isinstance(path, str) or not _PATH.fullmatch(path):
+            raise self._wrong(
+                "a path is such as /orders/{id}: names, or one placeholder in braces, after slashes", "path"
+            )
+        placeholders = re.findall(r"\{(\w+)\}", path)
+        if len(placeholders) != len(set(placeholders)):
+            raise self._wrong("each placeholder of a path has a name of its own", "path")
+        if access not in get_args(Access):
+            raise self._wrong(f"access={access!r}: expected one of {', '.join(get_args(Access))}", "access")
+
+    def _declared(self) -> list[str]:
+        """What the handler takes besides the request."""
+        handler: Callable[..., Any] = self.route.handler
+        call = handler if inspect.isroutine(handler) or not callable(handler) else handler.__call__  # type: ignore[operator]  # an object's own
+        if not callable(handler) or not (
+            inspect.iscoroutinefunction(_unwrapped(handler)) or inspect.iscoroutinefunction(call)
+        ):
+            raise self._wrong("the handler is an 'async def' function", "handler")
+        first, *others = [*inspect.signature(handler).parameters.values(), _NOTHING]
+        needed = [p.name for p in others if p.default is p.empty and p.kind in _NAMED]
+        unknown = [name for name in needed if name not in (BODY, ARGUMENTS)]
+        if first is _NOTHING or first.kind not in _POSITIONAL or unknown:
+            what = f"and cannot be given {', '.join(unknown)}" if unknown else "first of all"
+            raise self._wrong(f"the handler takes the request, then {BODY} and {ARGUMENTS} by name, {what}", "handler")
+        return [p.name for p in others if p.name in (BODY, ARGUMENTS)]
+
+    def _check_types(self) -> None:
+        """What no document could tell of, and no decoder read."""
+        if self.arguments is not None and not (
+            isinstance(self.arguments, type) and issubclass(self.arguments, msgspec.Struct)
+        ):
+            raise self._wrong(
+                f"{ARGUMENTS} is annotated with a msgspec.Struct, one field for each parameter", ARGUMENTS
+            )
+        for kind in [*self.consumes.values(), *([self.arguments] if self.arguments is not None else [])]:
+            try:
+                msgspec.json.schema_components([kind])
+            except TypeError as error:
+                raise self._wrong(f"{error}", BODY if kind is self.body else ARGUMENTS) from error
+
+    def _wrong(self, why: str, field: str) -> DeclarationError:
+        return DeclarationError(f"route {self.route.method} {self.route.path}: {why}", field=field)
+
+
+_NOTHING = inspect.Parameter("nothing", inspect.Parameter.VAR_KEYWORD)
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_POSITIONAL = (
+    inspect.Parameter.POSITIONAL_ONLY,
+    inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    inspect.Parameter.VAR_POSITIONAL,
+)
+
+
+def _unwrapped(handler: Any) -> Any:
+    """The function in a ``functools.partial``."""
+    return getattr(handler, "func", handler)

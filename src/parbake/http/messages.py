@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec.structs import fields
 
 from parbake.codecs import Codec
 from parbake.errors import BadInput, BodyTooLarge, ParbakeError
@@ -37,7 +38,8 @@ PROBLEM = "application/problem+json"
 class HttpRequest:
     """One request with its body read.
 
-    ``parameters`` are the path's placeholders; ``is_operator`` says whether it came with the operator token.
+    ``parameters`` are the path's placeholders; ``is_operator`` says whether it came with the operator token, and
+    ``root`` is the path under which another application has mounted this one.
     """
 
     method: str
@@ -47,6 +49,7 @@ class HttpRequest:
     query: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     is_operator: bool = False
+    root: str = ""
 
     @property
     def arguments(self) -> dict[str, str]:
@@ -55,8 +58,17 @@ class HttpRequest:
 
     def query_as(self, kind: type[T]) -> T:
         """The query string's parameters as a type; raises :class:`BadInput` naming the parameter at fault."""
+        many = {f.encode_name for f in fields(kind) if get_origin(f.type) in (list, tuple, set, frozenset)}  # type: ignore[arg-type]  # endpoints take structs only
+        given: dict[str, Any] = {}
+        for name, value in parse_qsl(self.query, keep_blank_values=True):
+            if name in many:
+                given.setdefault(name, []).append(value)
+            elif name in given:
+                raise BadInput(f"{name[:60]} is given twice", field=name[:60])
+            else:
+                given[name] = value
         try:
-            return msgspec.convert(dict(parse_qsl(self.query, keep_blank_values=True)), kind, strict=False)
+            return msgspec.convert(given, kind, strict=False)
         except msgspec.ValidationError as error:
             raise BadInput(str(error), field=field_of(error)) from error
 

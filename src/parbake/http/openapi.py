@@ -20,8 +20,14 @@ _OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator to
 _AFTER = "Tickets of events that were acknowledged to the caller, separated by commas: nothing older is served."
 
 
-def document(endpoints: Iterable[Endpoint], *, title: str = "parbake") -> dict[str, Any]:
-    """Describe endpoints, with the types that their handlers take; a handler's docstring is its summary."""
+def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str = "") -> dict[str, Any]:
+    """Describe endpoints, with the types that their handlers take; a handler's docstring is its summary.
+
+    Args:
+        endpoints: What is described.
+        title: What the whole is called.
+        root: The path under which another application has mounted it.
+    """
     found = list(endpoints)
     kinds = [kind for one in found for kind in one.consumes.values()]
     made, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
@@ -32,6 +38,7 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake") -> dict[s
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1"},
+        "servers": [{"url": root or "/"}],
         "paths": paths,
         "components": {
             "schemas": {"Problem": _problem_schema(), **schemas},

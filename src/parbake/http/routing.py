@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
-from parbake.errors import UnknownResource
+from parbake.errors import DeclarationError, UnknownResource
 from parbake.http.endpoints import Endpoint
 from parbake.http.messages import HttpRequest, Route
 from parbake.http.refusals import MethodNotAllowed
@@ -14,8 +15,14 @@ class Router:
     """A table of routes. Whole paths come before those with ``{name}`` segments."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Sort the routes."""
+        """Sort the routes; raises :class:`DeclarationError` for two that answer the same."""
         self.endpoints = [Endpoint(route) for route in routes]
+        seen = set[tuple[str, str]]()
+        for one in self.endpoints:
+            place = (one.route.method, re.sub(r"\{\w+\}", "{}", one.route.path))
+            if place in seen:
+                raise DeclarationError(f"two routes answer {one.route.method} {one.route.path}: keep one", field="path")
+            seen.add(place)
         own = [(one.route, one) for one in self.endpoints]
         self._exact = {(route.method, route.path): one for route, one in own if "{" not in route.path}
         self._patterns = [(route.path.strip("/").split("/"), one) for route, one in own if "{" in route.path]

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import contextvars
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
+
+from parbake.serving import scope
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Flights(Generic[T]):
         if flight is None or flight.done():  # one that has ended, though the loop has not said so yet, is of the past
             leads = True
             # A context of its own: the leader's deadline must not end a computation that others wait for.
-            flight = asyncio.create_task(_as_coroutine(start), context=contextvars.Context())
+            flight = asyncio.create_task(_as_coroutine(start), context=scope.detached())
             self._flights[place] = flight
             flight.add_done_callback(lambda done: self._land(place, done))
         return await asyncio.shield(flight), leads

@@ -37,7 +37,7 @@ def metering() -> Iterator[Spent]:
         yield found
     finally:
         _spent.reset(token)
-        if (request := scope.current()) is not None:
+        if (request := scope.payer()) is not None:
             request.cpu_s += found.cpu_s
 
 
@@ -70,7 +70,7 @@ class Metered:
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
         """See :class:`parbake.model_ports.Generator`."""
         call = scope.GeneratorCall(self.name, self._lane)
-        if (request := scope.current()) is not None:
+        if (request := scope.payer()) is not None:
             request.generations.append(call)
         async for delta in self._generator.stream(prompt, max_tokens=max_tokens, timeout_s=timeout_s):
             if delta.usage is not None and delta.usage != Usage():

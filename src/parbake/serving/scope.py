@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -96,12 +96,26 @@ def _is_being_cancelled() -> bool:
 
 
 _current: ContextVar[Request | None] = ContextVar("parbake_request", default=None)
+_payer: ContextVar[Request | None] = ContextVar("parbake_payer", default=None)
 _budget: ContextVar[float | None] = ContextVar("parbake_budget", default=None)
 
 
 def current() -> Request | None:
     """The request this code runs in, if any."""
     return _current.get()
+
+
+def payer() -> Request | None:
+    """The request that is charged with what this code uses: its own, or the one for which a computation was begun."""
+    return _current.get() or _payer.get()
+
+
+def detached() -> Context:
+    """A context without the request's deadline and values, for what others may wait for; the request still pays."""
+    context = Context()
+    if (request := payer()) is not None:
+        context.run(_payer.set, request)
+    return context
 
 
 @contextlib.contextmanager
