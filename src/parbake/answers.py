@@ -6,20 +6,20 @@ answer could then stop everybody's. It has what the answer states computed again
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from parbake.costs import NOBODY, CostBook, cost_of
-from parbake.errors import UnknownResource
-from parbake.fence.tags import family
+from parbake.errors import BadInput, UnknownResource
+from parbake.fence.tags import check_tag, family
 from parbake.ledger.answers import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake.model_ports import Usage
 from parbake.ports import Ack, Alert, Clock
 from parbake.serving.plan import Plan
 from parbake.serving.scope import Request
+from parbake.serving.threads import of_ledger
 from parbake.validation import visible
 
 COMPLAINTS_AN_HOUR = 10
@@ -94,15 +94,18 @@ class Answers:
 
         Returns:
             The answer with its tokens and its cost. Without a ledger nothing is measured: both are ``None`` then.
+
+        Raises:
+            BadInput: A source is not a tag of a family that the app knows, or this cannot be an id.
         """
-        now = self._clock.now()
+        now, tags = self._clock.now(), self._checked(sources)
         answer = Answer(
-            id=answer_id or new_id(),
+            id=checked_id(answer_id) if answer_id else new_id(),
             at=now,
             lane=lane,
             subject=subject,
             steps=tuple(request.steps),
-            sources=tuple(sources),
+            sources=tags,
             refusals=tuple(refusals),
             usage=None if self._table is None else _tokens(request),
             cost_usd=None if self._table is None else self._cost(request, now),
@@ -131,20 +134,36 @@ class Answers:
         answer = await self._find(table, checked_id(answer_id))
         now = self._clock.now()
         tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._plans)) or (NO_TASK,)
-        standing = await asyncio.to_thread(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
+        standing = await of_ledger(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
         if standing == "repeated":
             return AnswerComplaint(answer_id, "complained of before")
         said = visible(reason, LONGEST_REASON) or "no reason given"
         if standing == "one too many":
             await self._tell_of_many(tasks, now)
             return AnswerComplaint(answer_id, "too many complaints")
-        tags = tuple(tag for tag in answer.sources if family(tag) in self._known)
+        tags = tuple(
+            tag for tag in answer.sources if family(tag) in self._known
+        )  # another version of the app knew more
         ack = await self._touch(tags) if tags else None
         made_of = ", ".join(tags) or "nothing that can be computed again"
         await self._tell(
             "complained", tasks, f"answer {answer_id} was complained of ({said}); it states {made_of}", now
         )
         return AnswerComplaint(answer_id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
+
+    def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
+        """The sources, each a tag that can be touched."""
+        if isinstance(sources, str):
+            raise BadInput(f"sources={sources!r}: expected a list of tags, such as [{sources!r}]", field="sources")
+        tags = tuple(sources)
+        for tag in tags:
+            if not isinstance(tag, str) or "{" in tag or family(tag) not in self._known:
+                known = ", ".join(sorted(self._known)) or "none"
+                raise BadInput(
+                    f"sources: {tag!r} is not a tag of a family that the app knows ({known})", field="sources"
+                )
+            check_tag(tag, field="sources")
+        return tags
 
     def _kept(self) -> AnswerTable:
         if self._table is None:
@@ -153,7 +172,7 @@ class Answers:
 
     @staticmethod
     async def _find(table: AnswerTable, answer_id: str) -> Answer:
-        found = await asyncio.to_thread(table.find, answer_id)
+        found = await of_ledger(table.find, answer_id)
         if found is None:
             raise UnknownResource("no answer with this id is kept", field="answer_id")
         return found

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace
 
+from parbake import arguments
 from parbake.answers import Answers
-from parbake.arguments import check_batch, check_kept, checked_windows, families, priced, sinks, worker_setting
 from parbake.artifact import Stamp
 from parbake.classify import TaskRow, classify
 from parbake.clock import SystemClock
@@ -122,28 +122,28 @@ class App:
         worker: WorkerSetting = "expected",
     ) -> None:
         """Check and keep the parts; nothing is opened until first use."""
-        check_kept(store, ledger)
+        arguments.check_kept(store, ledger)
         self.tasks = tasks
         self.store_url = store
-        self.sources = tuple(sources)
+        self.sources = arguments.checked_sources(sources)
         self.events = tuple(events)
-        self.open = families(open)
+        self.open = arguments.families(open)
         self.resources = dict(resources or {})
         self.clock: Clock = clock or SystemClock()
         self.ledger_path = Path(ledger) if ledger else None
-        self.alerts = sinks(alerts)
+        self.alerts = arguments.sinks(alerts)
         self.hooks = tuple(hooks)
         self.silence_limit_s = seconds(silence_limit, field="silence_limit")
         self.heartbeat_s = seconds(heartbeat, field="heartbeat")
         self._polling = Polling(self.drain, self.heartbeat_s)
         self.off = dict(off or {})
-        self.journal = FileJournal(journal) if isinstance(journal, str | Path) else journal
+        self.journal = FileJournal(journal) if isinstance(journal, str | Path) else arguments.checked_journal(journal)
         self.replayable = replayable
         self.executor, self.throttle = executor, throttle
-        self.off_peak = checked_windows(off_peak, zone)
-        check_batch(executor, throttle)
-        self.book = priced(book)
-        self.worker: WorkerSetting = worker_setting(worker)
+        self.off_peak = arguments.checked_windows(off_peak, zone)
+        arguments.check_batch(executor, throttle)
+        self.book = arguments.priced(book)
+        self.worker: WorkerSetting = arguments.worker_setting(worker)
         self.counters = Counters()
 
     @cached_property

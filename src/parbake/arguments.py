@@ -14,7 +14,7 @@ from parbake.fence.tags import is_family
 from parbake.lanes.throttle import Throttle
 from parbake.lanes.worker_watch import WorkerSetting
 from parbake.planner.windows import Declared, declared
-from parbake.ports import AlertSink, Executor
+from parbake.ports import AlertSink, Executor, Journal, Source
 from parbake.settings import check_object
 
 
@@ -81,3 +81,35 @@ def priced(book: Any) -> CostBook:
     if not isinstance(book, str | PathLike):
         raise BadInput(f"book={book!r}: expected the path of a cost book, a CostBook, or None", field="book")
     return read_book(Path(book), today=dt.datetime.now(dt.UTC).date())
+
+
+def checked_journal(journal: Any) -> Journal | None:
+    """Return a journal that is no path; raises :class:`BadInput` for what is none."""
+    if journal is not None:
+        check_object(
+            journal,
+            "append",
+            "read",
+            field="journal",
+            error=BadInput,
+            expected="a path, or an object with append and read",
+        )
+    found: Journal | None = journal
+    return found
+
+
+def checked_sources(sources: Any) -> tuple[Source, ...]:
+    """Return an app's sources; raises :class:`BadInput` for what is no list of them."""
+    if isinstance(sources, str) or not isinstance(sources, Iterable):
+        raise BadInput(f"sources={sources!r}: expected a list of sources", field="sources")
+    found = tuple(sources)
+    for source in found:
+        check_object(
+            source,
+            "provides",
+            "open",
+            field="sources",
+            error=BadInput,
+            expected="a list of sources, such as SqliteSource",
+        )
+    return found

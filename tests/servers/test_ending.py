@@ -4,6 +4,7 @@ import asyncio
 import collections
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -148,6 +149,22 @@ async def test_what_takes_longer_than_the_server_has_is_told_so(served):
     assert [(answer.status_code, answer.headers["retry-after"]) for answer in answers] == [(503, "1")] * 3
     assert process.wait(HANGS_S) == 0
     assert "Traceback" not in process.stderr.read()
+
+
+@pytest.mark.parametrize("served", [["--drain", "0.2"]], indirect=True)
+async def test_a_client_that_reads_nothing_keeps_no_server_from_its_end(served):
+    """However much has been made ready for it."""
+    process, url, _ = served
+    port = int(url.rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port)) as greedy:
+        greedy.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(2000):
+                greedy.send(b"GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
+            assert (await client.get("/healthz")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, HANGS_S) == 0
 
 
 async def test_what_came_while_the_server_was_busy_is_answered(served):

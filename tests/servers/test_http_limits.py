@@ -282,3 +282,32 @@ def test_head_tells_the_length_and_sends_no_body(server):
         asked = client.get("/v1/tasks")
     assert told.content == b""
     assert told.headers["content-length"] == str(len(asked.content))
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        b"CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n",
+        HEAD + b"transfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"garbage\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 110 + b"\r\n",
+    ],
+    ids=["connect", "chunk", "garbage", "headers"],
+)
+def test_a_request_is_answered_though_the_next_one_is_refused(server, refused):
+    """The refusal is not taken for its answer: it gets its own, and then the connection ends."""
+    with server.connected() as connection:
+        connection.sendall(REQUEST + refused)
+        told = all_of(connection)
+    assert told.count(b"HTTP/1.1") == 1
+    assert told.startswith(b"HTTP/1.1 200")
+    assert b'"A"' in told
+
+
+def test_a_body_that_nobody_waits_for_ends_the_connection(server):
+    """Its client sees 413, and nothing more is read from it."""
+    with server.connected() as connection:
+        connection.sendall(HEAD + b"content-length: 99000000000\r\n\r\n")
+        told = all_of(connection)
+    assert told.startswith(b"HTTP/1.1 413")
+    assert told.lower().count(b"connection: close") == 1

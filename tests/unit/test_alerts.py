@@ -4,8 +4,10 @@ import asyncio
 import http.server
 import json
 import threading
+import time
 
 import pytest
+from tests.waiting import until
 
 import parbake as pb
 from parbake.alerts._queue import AlertQueue
@@ -116,8 +118,7 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
     assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
     assert len(moody.tried) >= 2
     assert len(set(moody.tried)) == 1
-    await ended(sink)
-    assert AlertQueue(tmp_path / "alerts.db").pause_s() is None
+    await empty(tmp_path / "alerts.db")
 
 
 async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
@@ -127,10 +128,11 @@ async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
     for number in range(3):
         queue.add(json.dumps({"message": f"{number}"}).encode())
     moody.is_in_the_mood = True
-    sinks = [pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db") for _ in range(2)]  # of two processes
+    monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
+    for _ in range(2):  # of two processes
+        pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     assert sorted(await asyncio.to_thread(heard, moody, 3)) == ["0", "1", "2"]
-    for sink in sinks:
-        await ended(sink)
+    await empty(tmp_path / "alerts.db")
     assert len(moody.taken) == 3
 
 
@@ -140,6 +142,8 @@ def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(4):
         queue.add(f"{number}".encode())
+    later = time.time() + 60.0
+    monkeypatch.setattr("time.time", lambda: later)
     kept = [queue.claim(), queue.claim()]
     assert [alert.body for alert in kept] == [b"2", b"3"]
     assert queue.claim() is None
@@ -150,10 +154,72 @@ def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
     assert queue.pause_s() is None
 
 
-async def ended(sink):
-    """Wait until a sink has nothing to deliver."""
-    while (thread := sink._thread) is not None:
-        await asyncio.to_thread(thread.join, 5)
+async def empty(path):
+    """Wait until nothing waits in a queue."""
+    queue = AlertQueue(path)
+    await until(lambda: queue.pause_s() is None)
+
+
+async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, monkeypatch):
+    """A webhook that sends its answer byte by byte has not taken the alert, and the next one is tried."""
+    monkeypatch.setattr("parbake.alerts.webhook.TIMEOUT_S", 0.2)
+    tried, ended = [], threading.Event()
+
+    class Dripping(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            tried.append(json.loads(self.rfile.read(int(self.headers["content-length"])))["kind"])
+            self.wfile.write(b"HTTP/1.1 204 No")
+            while not ended.wait(0.05):
+                self.wfile.write(b"x")
+            self.close_connection = True
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
+        server.daemon_threads = False  # so that they are waited for at its end
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sink = pb.WebhookSink(f"http://127.0.0.1:{server.server_port}/", queue=tmp_path / "alerts.db")
+        for kind in ("first", "second"):
+            await sink.send(pb.Alert(kind, "faq", "support", "old", 1.0))
+        assert set(tried) == {"first", "second"}
+        ended.set()
+        for thread in threading.enumerate():
+            if thread.name == "parbake-webhook-post":
+                await asyncio.to_thread(thread.join, 5)
+        server.shutdown()
+
+
+async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, monkeypatch):
+    """A command that has ended before the webhook was there: a server that had nothing to do looks for it."""
+    monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
+    monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 0.1)
+    moody.is_in_the_mood = True
+    sink = pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
+    await sink.send(ALERT)
+    assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
+    AlertQueue(tmp_path / "alerts.db").add(b'{"message": "left"}')
+    assert await asyncio.to_thread(heard, moody, 2) == ["faq is 2h old", "left"]
+    await empty(tmp_path / "alerts.db")
+
+
+async def test_an_alert_of_a_short_command_is_taken_before_it_ends(moody, tmp_path):
+    """Where the webhook is there it has the alert when ``send`` returns, and nothing waits."""
+    moody.is_in_the_mood = True
+    await pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db").send(ALERT)
+    assert moody.taken == ["faq is 2h old"]
+    assert AlertQueue(tmp_path / "alerts.db").pause_s() is None
+
+
+@pytest.mark.parametrize("content", [None, b"text" * 300])
+def test_a_queue_that_cannot_be_one_is_refused_at_once(tmp_path, content):
+    """A folder, or another file: by its name, and the address is not repeated."""
+    place = tmp_path if content is None else tmp_path / "other"
+    if content is not None:
+        place.write_bytes(content)
+    with pytest.raises(pb.ParbakeError, match="queue=") as refused:
+        pb.WebhookSink("http://secret@127.0.0.1:1/", queue=place)
+    assert "secret" not in str(refused.value)
 
 
 async def test_an_app_without_sinks_alerts_by_its_log(caplog):

@@ -1,7 +1,9 @@
 """Answers by their id: what is kept of them, what they cost, and what a complaint of one does."""
 
 import asyncio
+import contextlib
 import datetime as dt
+import sqlite3
 
 import httpx
 import pytest
@@ -12,6 +14,7 @@ from parbake.answers import COMPLAINTS_AN_HOUR
 from parbake.costs import CostBook, Offer
 from parbake.ledger.rows import ANSWERS_DAYS_KEPT
 from parbake.planner.prices import Rate
+from parbake.serving.threads import THREADS
 
 TOKEN = "correct-horse-battery"
 BOOK = CostBook(
@@ -200,11 +203,31 @@ async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(ope
 
 
 async def test_an_answer_without_a_source_is_noted(opening):
-    """What nobody can compute again, such as tags that this app does not know, is told to its owner and no more."""
+    """Nothing can be computed again for it: its owner is told, and no more."""
     shop = await opening()
-    made = await shop.answer(sources=("nonsense/a",))
+    made = await shop.answer(sources=())
     assert (await shop.app.answers.complain(made.id, "")).effect == "noted"
     assert [alert.kind for alert in shop.sink.alerts] == ["complained"]
+
+
+@pytest.mark.parametrize(
+    ("members", "field"),
+    [
+        ({"sources": "fact/a"}, "sources"),
+        ({"sources": ["nonsense/a"]}, "sources"),
+        ({"sources": ["fact/{name}"]}, "sources"),
+        ({"sources": [5]}, "sources"),
+        ({"sources": ["fact/a b\n"]}, "sources"),
+        ({"answer_id": "short"}, "answer_id"),
+        ({"answer_id": 5}, "answer_id"),
+    ],
+)
+async def test_an_answer_is_noted_with_tags_that_can_be_touched(opening, members, field):
+    """What no complaint could have computed again is refused when it is noted, and not when somebody complains."""
+    shop = await opening()
+    with pytest.raises(pb.BadInput) as refused:
+        await shop.answer(**members)
+    assert refused.value.field == field
 
 
 @pytest.mark.parametrize("token", [None, TOKEN])
@@ -235,6 +258,37 @@ async def test_an_app_without_a_ledger_keeps_no_answers(opening):
         await shop.app.answers.find(made.id)
     with pytest.raises(pb.UnknownResource, match="ledger"):
         await shop.app.answers.complain(made.id, "")
+
+
+async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
+    """What it held is gone, and what comes after is kept."""
+    shop = await opening()
+    gone = await shop.answer()
+    shop.app.engine.ledger.settle()
+    for file in tmp_path.glob("ledger.sqlite*"):
+        file.unlink()
+    with pytest.raises(pb.StoreError):
+        await shop.app.answers.find(gone.id)
+    made = await shop.answer()
+    assert (await shop.app.answers.find(made.id)).id == made.id
+    with pytest.raises(pb.UnknownResource):
+        await shop.app.answers.find(gone.id)
+
+
+async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
+    """Complaints are refused soon, and as many of them as there are threads keep no other work from its own."""
+    shop = await opening()
+    made = await shop.answer()
+    shop.app.engine.ledger.settle()
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        asking = [asyncio.create_task(shop.app.answers.complain(made.id, "")) for _ in range(3 * THREADS)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(0.9):
+            assert await asyncio.to_thread(lambda: 7) == 7
+        other.execute("ROLLBACK")
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert sum(getattr(one, "effect", "") == "computed again" for one in results) == 1
 
 
 async def test_old_answers_are_forgotten(opening, monkeypatch):

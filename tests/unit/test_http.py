@@ -160,6 +160,7 @@ BAD = [
     ("POST", "/v1/serve/nothing", {"key": "a"}, 404, "task"),
     ("POST", "/v1/serve/train", {"key": "a"}, 404, "task"),
     ("POST", "/v1/serve/fact", {"key": 7}, 422, "key"),
+    ("POST", "/v1/serve/fact", {"key": "x" * 1000}, 422, "key"),
     ("POST", "/v1/serve/fact", {}, 422, "key"),
     ("POST", "/v1/serve/fact", {"kye": "a"}, 422, "kye"),
     ("POST", "/v1/serve/fact", {"key": "a", "live": 7}, 422, "live"),

@@ -10,6 +10,7 @@ from tests.unit.shopfloor import Facts, contract
 import parbake as pb
 from parbake.cause import Cause, Reason
 from parbake.fence.control import Control, Quarantine, quarantine
+from parbake.lanes.recovery import FileJournal
 
 
 class Heard:
@@ -177,3 +178,40 @@ async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_p
     await again.app.drain()
     assert await again.app.quarantined() == {}
     await again.app.close()
+
+
+async def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path, caplog):
+    """It was never acknowledged: what is written after it is read, and the log names file and line."""
+    journal = FileJournal(tmp_path / "journal")
+    entry = Quarantine(1.0, "old", 60.0)
+    journal.note_quarantine("first", entry)
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b'{"task":"sec')
+    journal.append([7])
+    journal.note_quarantine("third", entry)
+    assert journal.quarantines() == {"first": entry, "third": entry}
+    assert journal.read() == [7]
+    assert "journal, line 2" in caplog.text
+
+
+@pytest.mark.parametrize("journal", ["", 5, object()])
+def test_a_journal_that_cannot_be_one_is_refused(journal):
+    """By its name, when the app is made."""
+    with pytest.raises(pb.BadInput) as refused:
+        pb.App(pb.Registry(), journal=journal)
+    assert refused.value.field == "journal"
+
+
+async def test_who_only_looks_is_told_what_an_emptied_store_forgot(world, tmp_path):
+    """A command that lists or clears quarantines polls nothing, and reads the journal all the same."""
+    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
+    await first.app.drain()
+    await first.app.complain(first.value, "old")
+    await first.app.close()
+    shutil.rmtree(store)
+    again = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
+    await again.app.clear(again.value)
+    assert await again.app.quarantined() == {}
+    await again.app.close()
+    assert FileJournal(tmp_path / "journal").quarantines() == {}

@@ -15,7 +15,7 @@ KEPT_S = 86_400.0
 MOST = 10_000
 FIRST_S, LONGEST_S = 1.0, 300.0
 """Between two tries; the pause doubles from one try to the next."""
-CLAIMED_S = 10.0
+CLAIMED_S = 20.0
 """A process that has taken an alert for delivery keeps it from the others for this long."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS alerts"
@@ -38,14 +38,15 @@ class AlertQueue:
         """The file is made with the first alert."""
         self._path = path
 
-    def add(self, body: bytes) -> None:
-        """Keep an alert, durably; of too many the oldest go."""
-        now = time.time()
+    def add(self, body: bytes) -> Waiting:
+        """Keep an alert, durably, and take it for a first delivery; of too many the oldest go."""
+        now, alert = time.time(), Waiting(uuid.uuid4().hex, body, 0)
         with self._opened() as connection:
-            connection.execute("INSERT INTO alerts VALUES (?, ?, ?, 0, ?)", (uuid.uuid4().hex, body, now, now))
+            connection.execute("INSERT INTO alerts VALUES (?, ?, ?, 1, ?)", (alert.id, body, now, now + CLAIMED_S))
             connection.execute(
                 "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts ORDER BY at DESC LIMIT -1 OFFSET ?)", (MOST,)
             )
+        return alert
 
     def claim(self) -> Waiting | None:
         """Take the alert whose turn it is, ``None`` if it is nobody's now."""

@@ -6,18 +6,20 @@ import asyncio
 import logging
 import sqlite3
 import threading
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from parbake.alerts._queue import AlertQueue
+from parbake.alerts._queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
 from parbake.ports import Alert
 
 TIMEOUT_S = 5.0
-LOOK_AGAIN_S = 30.0
+LOOK_AGAIN_S = 10.0
+"""Another process may have added an alert and ended before it was taken."""
 _log = logging.getLogger("parbake.alerts")
 
 
@@ -43,18 +45,24 @@ class WebhookSink:
                 It outlives the process, and the processes of one machine may share it. Each alert carries an
                 ``idempotency-key``, since one may arrive twice. Without a queue an alert is posted once.
         """
-        if not url.startswith(("http://", "https://")):
+        if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
         self._url = url
         self._queue = None if queue is None else AlertQueue(Path(queue))
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._added = threading.Event()
-        if self._queue is not None and self._queue.pause_s() is not None:
-            self._deliver_soon()
+        if self._queue is not None:
+            try:
+                self._queue.pause_s()
+            except sqlite3.Error as error:
+                raise ParbakeError(
+                    f"queue={str(queue)!r} is not a queue of alerts ({error})", field="alerts.webhook"
+                ) from error
+            self._start()
 
     async def send(self, alert: Alert) -> None:
-        """Post one alert, or keep it in the queue and post it soon. Redirects are not followed.
+        """Post one alert; with a queue it is kept until it is taken, and posted again. Redirects are not followed.
 
         Raises:
             OSError: Without a queue: it was not taken within five seconds.
@@ -64,12 +72,13 @@ class WebhookSink:
         if self._queue is None:
             await asyncio.to_thread(self._post, body)
             return
-        await asyncio.to_thread(self._queue.add, body)
-        self._deliver_soon()
-
-    def _deliver_soon(self) -> None:
-        """Have a thread deliver until nothing waits; one at a time."""
+        queue = self._queue
+        await asyncio.to_thread(lambda: self._deliver(queue, queue.add(body)))
+        self._start()
         self._added.set()
+
+    def _start(self) -> None:
+        """Have one thread deliver what waits, of this process and of others that have ended."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._deliver_all, name="parbake-webhook", daemon=True)
@@ -80,37 +89,49 @@ class WebhookSink:
         while queue is not None:
             self._added.clear()
             try:
-                while self._deliver_one(queue):
-                    pass
+                while (alert := queue.claim()) is not None:
+                    self._deliver(queue, alert)
                 pause_s = queue.pause_s()
             except sqlite3.Error as error:
                 _log.error("the queue of alerts cannot be used, and is tried again: %s", error)
-                pause_s = LOOK_AGAIN_S
-            with self._starting:
-                if pause_s is None and not self._added.is_set():
-                    self._thread = None
-                    return
-            self._added.wait(pause_s)
+                pause_s = None
+            self._added.wait(LOOK_AGAIN_S if pause_s is None else min(pause_s, LOOK_AGAIN_S))
 
-    def _deliver_one(self, queue: AlertQueue) -> bool:
-        """Deliver the alert whose turn it is; ``False`` if there is none."""
-        alert = queue.claim()
-        if alert is None:
-            return False
+    def _deliver(self, queue: AlertQueue, alert: Waiting) -> None:
         try:
-            self._post(alert.body, key=alert.id)
+            self._post_in_time(alert.body, key=alert.id)
         except Exception as error:  # noqa: BLE001 - whatever keeps it from being taken, it is tried again
             is_kept = queue.failed(alert)
             what = "is tried again" if is_kept else "is given up after a day"
             _log.warning("the webhook did not take an alert (%s), which %s", type(error).__name__, what)
         else:
             queue.delivered(alert)
-        return True
 
     def _post(self, body: bytes, *, key: str = "") -> None:
         headers = {"content-type": "application/json", **({"idempotency-key": key} if key else {})}
         request = urllib.request.Request(  # noqa: S310 - the scheme is checked at construction
             self._url, data=body, headers=headers, method="POST"
         )
-        with _opener.open(request, timeout=TIMEOUT_S):
-            pass
+        try:
+            _opener.open(request, timeout=TIMEOUT_S).close()
+        except urllib.error.HTTPError as refused:
+            refused.close()
+            raise
+
+    def _post_in_time(self, body: bytes, *, key: str) -> None:
+        """Post; raises ``TimeoutError`` also for an answer that comes byte by byte, each of them in time."""
+        failed: list[BaseException] = []
+
+        def post() -> None:
+            try:
+                self._post(body, key=key)
+            except Exception as error:  # noqa: BLE001 - it is raised again below
+                failed.append(error)
+
+        posting = threading.Thread(target=post, name="parbake-webhook-post", daemon=True)
+        posting.start()
+        posting.join(2 * TIMEOUT_S)
+        if posting.is_alive():
+            raise TimeoutError
+        for error in failed:
+            raise error

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from parbake.planner.perkey import EventLane
     from parbake.planner.plan import Plan
 
+MOST_KEYS = 100_000_000
+"""What the replay holds of each key fits into some gigabytes then."""
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
 NEEDED = {
     "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
@@ -48,7 +50,9 @@ def plan(
     keys: Annotated[
         int | None,
         typer.Option(
-            min=1, help="how many keys there are, those that never asked included; without, nothing is recommended"
+            min=1,
+            max=MOST_KEYS,
+            help="how many keys there are, those that never asked included; without, nothing is recommended",
         ),
     ] = None,
     coverage: Annotated[

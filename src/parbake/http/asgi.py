@@ -73,6 +73,7 @@ class HttpApp:
         self.operators = Operators(token_of_environment() if token is None else token)
         own = [*routes.for_app(app), Route("GET", "/v1/openapi.json", self._openapi)]
         self._router = Router([*own, *(r if isinstance(r, Route) else Route(*r) for r in extra)])
+        self._documents: dict[str, bytes] = {}
         self._error_members = error_members
         self._beside = tuple(beside)
         self._warm = tuple(warm)
@@ -119,7 +120,11 @@ class HttpApp:
 
     async def _openapi(self, request: HttpRequest) -> Response:
         """This document."""
-        return json_response(document(self._router.endpoints, root=request.root))
+        made = self._documents.get(request.root)
+        if made is None:  # it says the same each time, and takes some milliseconds
+            made = json_response(document(self._router.endpoints, root=request.root)).body
+            self._documents = {request.root: made}
+        return Response(made)
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         if not self._has_lifespan:

@@ -22,6 +22,8 @@ HEAD_S = 10.0
 """Seconds for a request's line and headers, from the connection's beginning or the end of the answer before."""
 BODY_S = 30.0
 """Seconds for a request's body."""
+UNREAD_S = 30.0
+"""Seconds in which a client that has fallen behind has to read on."""
 LINGER_S = 2.0
 """Seconds in which what a refused client still sends is thrown away: it would not see the answer otherwise."""
 ENDING_S = 1.0
@@ -42,6 +44,7 @@ class Connection(HttpToolsProtocol):
         self._phase: Phase = "idle"
         self._timer: asyncio.TimerHandle | None = None
         self._timed: Phase = "idle"
+        self._unread: asyncio.TimerHandle | None = None
         self._head_bytes = 0
         self._read_since = 0
         self._is_refused = False
@@ -56,6 +59,7 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer, and have every answer that is on its way end; uvicorn tells the last request only."""
         self._forget_timer()
+        self._forget_unread()
         for cycle in self._unanswered:
             cycle.disconnected = not cycle.response_complete
             cycle.message_event.set()
@@ -100,11 +104,9 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the headers were refused."""
-        self._phase = "body"
-        if (
-            self.parser is not None and self.parser.should_upgrade()
-        ):  # the header came in two parts, so it was not seen in time
+        if self.parser is not None and self.parser.should_upgrade():  # in two parts, so it was not seen in time
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
+        self._phase = "body"
         if not self._is_refused:
             super().on_headers_complete()
             self.cycle.keep_alive = self.cycle.keep_alive and not self._is_ending
@@ -131,6 +133,22 @@ class Connection(HttpToolsProtocol):
             super().shutdown()
         # Where a turn of the event loop was long, a timer comes before what has arrived meanwhile: that is read first.
         self.loop.call_later(ENDING_S, self.loop.call_later, LAST_S, self._end_if_idle)
+
+    def pause_writing(self) -> None:
+        """The client reads more slowly than it is answered: it has some time to go on."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read on."""
+        super().resume_writing()
+        self._forget_unread()
+
+    def _forget_unread(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def send_400_response(self, msg: str) -> None:
         """Answer what the parser does not understand."""
@@ -174,8 +192,15 @@ class Connection(HttpToolsProtocol):
         self._is_refused = True
         self._forget_timer()
         self._unset_keepalive_if_required()
-        if self._is_answering and (self._phase == "head" or self.cycle.response_started):
-            self.transport.close()  # a refusal would be taken for an answer to what came before, or stand within it
+        own = self.cycle if self._phase == "body" else None
+        earlier = [cycle for cycle in self._unanswered if cycle is not own and not cycle.response_complete]
+        if (
+            earlier
+        ):  # a refusal would be taken for the answer to one of them: they are answered, then the connection ends
+            earlier[-1].keep_alive = False
+            return
+        if self._is_answering and (own is None or own.response_started):
+            self.transport.close()  # a refusal would stand within that answer
             return
         response = problem(error)
         head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n", _PROTECTED]
@@ -204,10 +229,18 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     if not isinstance(cycle, RequestResponseCycle):
         return False
     if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
-    if cycle.disconnected or cycle.response_started:
+        try:
+            await cycle.flow.drain()
+        except asyncio.CancelledError:  # a server that ends does not wait for a client that reads nothing
+            cycle.transport.abort()
+            raise
+    if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
         return True  # nobody reads it, or it would stand within another answer
-    ends = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
+    if b"connection: close\r\n" in head:
+        cycle.keep_alive = False
+        ends = b"\r\n"
+    else:
+        ends = b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n"
     cycle.response_started, cycle.response_complete = True, True
     cycle.transport.write(b"".join((STATUS_LINE[status], head, ends, body)))
     cycle.message_event.set()

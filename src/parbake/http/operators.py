@@ -23,7 +23,9 @@ class Operators:
         """Keep the token's hash; raises :class:`BadInput` for one that cannot be sent or can be guessed."""
         if token is not None and (len(token) < LEAST or not token.isascii() or not token.isprintable() or " " in token):
             raise BadInput(
-                f"the operator token needs at least {LEAST} letters, digits or signs, without spaces", field=TOKEN
+                f"the operator token ({TOKEN}, or the file that {TOKEN_FILE} names) needs at least {LEAST} letters, "
+                "digits or signs, without spaces",
+                field=TOKEN,
             )
         self._digest = None if token is None else _digest(token)
 

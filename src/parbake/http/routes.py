@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import asdict
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 MAX_PARKED = 1000
 EVENT_SHOWN = 2000
+FRESHNESS_S = 2.0
+LONGEST_KEY = 1000
+"""Characters of a key as JSON; what is stored of a key is larger than the key."""
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = {JSON: CloudEvent, STRUCTURED: CloudEvent, BATCH: list[CloudEvent]}
 """What a request's events come as; an event in binary mode is in its headers."""
@@ -77,6 +82,9 @@ class EngineRoutes:
     def __init__(self, app: App) -> None:
         """Keep the app."""
         self._app = app
+        self._looking = asyncio.Lock()
+        self._look_again_at = 0.0
+        self._ages: Any = None
 
     async def healthz(self, _: HttpRequest) -> Response:
         """Alive."""
@@ -153,8 +161,12 @@ class EngineRoutes:
         return json_response({"tasks": await self._app.describe()})
 
     async def freshness(self, _: HttpRequest) -> Response:
-        """Ages and SLAs per task."""
-        return json_response({"tasks": await report(self._app.engine)})
+        """Ages and SLAs per task; looked at every few seconds at most, since that reads many keys."""
+        async with self._looking:
+            if monotonic() >= self._look_again_at:
+                self._ages = await report(self._app.engine)
+                self._look_again_at = monotonic() + FRESHNESS_S
+        return json_response({"tasks": self._ages})
 
     async def runs(self, request: HttpRequest) -> Response:
         """The batch run of a task that is under way, and the last ones with their outcomes, the newest first."""
@@ -276,6 +288,8 @@ class _Codecs:
 def _key(body: ServeBody) -> Any:
     if body.key is None:
         raise BadInput("key is required for this task", field="key")
+    if len(msgspec.json.encode(body.key)) > LONGEST_KEY:
+        raise BadInput(f"the key is longer than {LONGEST_KEY} characters", field="key")
     return body.key
 
 

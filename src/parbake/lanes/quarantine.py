@@ -62,10 +62,11 @@ class Quarantines:
 
         What was stored before stays dead: it is what was complained of.
         """
+        await self._recovery.recalled()
         await self._store.quarantine(plan.name, None)
         await self._recovery.note_quarantine(plan.name, None)
 
     async def all(self) -> Mapping[str, Quarantine]:
         """What is in quarantine, by task."""
-        known = (await self._store.stamp())[1].quarantined
+        known = (await self._recovery.recalled()).quarantined
         return {name: entry for name, entry in known.items() if not entry.cleared}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import msgspec
 
-from parbake.errors import StoreError
-from parbake.fence.control import Quarantine
+from parbake.errors import BadInput, StoreError
+from parbake.fence.control import Control, Quarantine
 from parbake.ports import Journal, QuarantineJournal, Store
 
 _log = logging.getLogger("parbake.recovery")
@@ -37,6 +37,8 @@ class FileJournal:
 
     def __init__(self, path: str | Path) -> None:
         """The file should lie where a restore of the store does not reach it."""
+        if not str(path):
+            raise BadInput("journal='': expected the path of a file", field="journal")
         self._path = Path(path)
 
     def append(self, generations: list[int]) -> None:
@@ -58,22 +60,32 @@ class FileJournal:
 
     def _write(self, line: list[int] | _Complaint) -> None:
         try:
-            with self._path.open("ab") as file:
-                file.write(msgspec.json.encode(line) + b"\n")
+            with self._path.open("ab+") as file:
+                # What a crash has cut short gets an end of its own: the next line must not be glued to it.
+                file.seek(-1 if file.tell() else 0, os.SEEK_END)
+                is_cut = file.read(1) not in (b"", b"\n")
+                file.write((b"\n" if is_cut else b"") + msgspec.json.encode(line) + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
 
     def _lines(self) -> list[list[int] | _Complaint]:
-        """All lines; a last one that a crash cut short was never acknowledged."""
+        """All lines that can be read; one that a crash cut short was never acknowledged."""
         try:
             lines = self._path.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
-        return [msgspec.json.decode(line, type=list[int] | _Complaint) for line in lines]
+        return [line for number, raw in enumerate(lines, 1) if (line := self._line(number, raw)) is not None]
+
+    def _line(self, number: int, raw: bytes) -> list[int] | _Complaint | None:
+        try:
+            return msgspec.json.decode(raw, type=list[int] | _Complaint)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            _log.error("journal %s, line %d cannot be read and is passed over: %s", self._path, number, error)
+            return None
 
 
 class Recovery:
@@ -89,17 +101,25 @@ class Recovery:
     async def doubted(self) -> int:
         """The incarnation that waits for its blessing, 0 when the store is trusted.
 
-        In an incarnation that is new to this process, quarantines that the store knows nothing of are put in again
-        first: it may have been emptied, or restored from a copy of before.
+        Quarantines that it has forgotten are put in again first.
+        """
+        control = await self.recalled()
+        return 0 if control.is_trusted else control.incarnation
+
+    async def recalled(self) -> Control:
+        """The store's control record, with the quarantines of the journal.
+
+        In an incarnation that is new to this process, those that the store knows nothing of are put in again: it may
+        have been emptied, or restored from a copy of before.
         """
         _, control = await self._store.stamp()
         if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
             noted = await asyncio.to_thread(self._journal.quarantines)
             for task in noted.keys() - control.quarantined.keys():
-                await self._store.quarantine(task, noted[task])
+                control = await self._store.quarantine(task, noted[task])
                 _log.warning("%s is in quarantine again: the store had forgotten it", task)
             self._looked_at = control.incarnation
-        return 0 if control.is_trusted else control.incarnation
+        return control
 
     async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
         """Log a quarantine, or its end, outside the store, before it is acknowledged."""

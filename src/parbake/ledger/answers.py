@@ -14,15 +14,23 @@ from typing import Literal
 
 import msgspec
 
-from parbake.errors import BadInput
+from parbake.errors import BadInput, StoreError
 from parbake.ledger.recording import Ledger
 from parbake.model_ports import Usage
 from parbake.serving.scope import Step
 
 ID_BYTES = 16
-LONGEST_ID = 64
+SHORTEST_ID, LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
+SETTLE_S = 1.0
+"""Seconds in which the ledger must be writable."""
 Standing = Literal["first", "repeated", "one too many", "unknown"]
+
+
+class LedgerBusy(StoreError):
+    """Another program keeps the ledger locked."""
+
+    headers = (("retry-after", "1"),)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,13 +114,18 @@ class AnswerTable:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """A connection to the file, in which all that was kept before stands."""
-        self._ledger.settle()
-        with self._ledger.connected(timeout_s=2.0) as connection:
+        if not self._ledger.settle(timeout_s=SETTLE_S):
+            raise LedgerBusy("the ledger cannot be written now; try again", field="ledger")
+        with self._ledger.connected(timeout_s=SETTLE_S) as connection:
             yield connection
 
 
 def checked_id(answer_id: str) -> str:
     """Return an id that can be one; raises :class:`BadInput`."""
-    if not (0 < len(answer_id) <= LONGEST_ID and answer_id.isascii() and answer_id.isalnum()):
-        raise BadInput("answer_id is the parbake.answer_id of a reply: 32 letters and digits", field="answer_id")
+    is_text = isinstance(answer_id, str) and answer_id.isascii() and answer_id.isalnum()
+    if not is_text or not SHORTEST_ID <= len(answer_id) <= LONGEST_ID:
+        raise BadInput(
+            f"answer_id is what a client was given with its answer: {SHORTEST_ID} to {LONGEST_ID} letters and digits",
+            field="answer_id",
+        )
     return answer_id

@@ -12,6 +12,7 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 from pathlib import Path
@@ -117,14 +118,16 @@ class Ledger(forks.Forkable):
         """Keep what is known of an answer, for some days."""
         self._answers.put((answer_id, at, document))
 
-    def settle(self, *, timeout_s: float = 10.0) -> None:
-        """Wait until what was noted before this call is written; blocking."""
+    def settle(self, *, timeout_s: float = 10.0) -> bool:
+        """Wait until what was noted before this call is written, and say whether it is; blocking."""
+        until = time.monotonic() + timeout_s
         with self._written:
             enough = self._flushes + 2  # one that is under way may have begun before the last note
             while self._flushes < enough and not self._stop.is_set():
                 self._asked.set()
-                if not self._written.wait(timeout_s):
-                    return
+                if not self._written.wait(max(0.0, until - time.monotonic())):
+                    return False
+        return True
 
     def close(self) -> None:
         """Write what is left and stop."""
@@ -195,7 +198,8 @@ class Ledger(forks.Forkable):
     def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
         """A connection that no child inherits; blocking. Raises :class:`StoreError` for what SQLite raises inside."""
         try:
-            with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=timeout_s)) as connection:
+            place = f"{self._path.resolve().as_uri()}?mode=rw"  # one that was deleted is made by who can fill it
+            with self._using, contextlib.closing(sqlite3.connect(place, uri=True, timeout=timeout_s)) as connection:
                 yield connection
         except sqlite3.Error as error:
             raise StoreError(f"the ledger {self._path} cannot be used ({error})", field="ledger") from error
@@ -264,6 +268,9 @@ class Ledger(forks.Forkable):
         if not self._pending:
             return
         now = self._clock.now()
+        if self._connection is not None and not self._path.exists():
+            _log.error("the ledger %s is gone, and a new one is begun", self._path)
+            self._disconnect()
         connection = self._connection = self._connection or self._open()
         with connection:
             write(connection, self._pending, now)

@@ -27,8 +27,8 @@ THREADS = min(32, (os.cpu_count() or 1) + 4)
 """In each pool, as in the event loop's own, unless ``PARBAKE_TASK_THREADS`` says otherwise for those of tasks."""
 TASK_THREADS = "PARBAKE_TASK_THREADS"
 MOST_THREADS = 1000
-_ASIDE = -1
-"""The pool of what is no task's."""
+_ASIDE, _LEDGER = -1, -2
+"""The pools of what is no task's: what is polled, and what is read of the ledger."""
 
 
 class Escaped(Exception):
@@ -59,6 +59,12 @@ async def aside(fn: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_pool(_ASIDE), call)
 
 
+async def of_ledger(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Read or write the ledger in a thread that only those wait for who need the ledger; raises :class:`Escaped`."""
+    call = partial(contextvars.copy_context().run, _contained, partial(fn, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_pool(_LEDGER), call)
+
+
 def task_threads(environment: Mapping[str, str] = os.environ) -> int:
     """How many ``def`` tasks of one height run at once; raises :class:`BadInput` for what is not such a number."""
     text = environment.get(TASK_THREADS)
@@ -85,6 +91,7 @@ def _metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return fn(*args, **kwargs)
 
 
+_NAMES = {_ASIDE: "aside", _LEDGER: "ledger"}
 _pools: dict[int, ThreadPoolExecutor] = {}
 
 
@@ -92,7 +99,8 @@ def _pool(level: int) -> ThreadPoolExecutor:
     pool = _pools.get(level)
     if pool is None:
         # Of two threads that make one at once, one uses the other's: a pool has no thread before its first call.
-        threads, what = (THREADS, "aside") if level == _ASIDE else (task_threads(), f"tasks-{level}")
+        what = _NAMES.get(level, f"tasks-{level}")
+        threads = THREADS if level in _NAMES else task_threads()
         made = ThreadPoolExecutor(threads, thread_name_prefix=f"parbake-{what}")
         pool = _pools.setdefault(level, made)
     return pool

@@ -101,6 +101,11 @@ def check_facts(facts: Mapping[str, object]) -> dict[str, Fact]:
     return checked
 
 
+def placeholders(body: str) -> set[str]:
+    """The names of the facts that a body states."""
+    return set(_PLACEHOLDER.findall(body))
+
+
 def check_body(title: str, body: str, facts: Mapping[str, Fact]) -> None:
     """Raise :class:`BadValue` for a placeholder without its fact, a stray brace, or no or repeated sections."""
     for name in _PLACEHOLDER.findall(body):

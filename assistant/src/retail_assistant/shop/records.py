@@ -16,7 +16,7 @@ import msgspec
 import parbake as pb
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
-from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts
+from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
 from retail_assistant.shop.queries import Product, Promotion, get_policy, get_product, get_promotion, no_product
 from retail_assistant.shop.schema import FORMATS, SEGMENTS, transaction
 
@@ -104,6 +104,11 @@ def _merge_policy(
         checks.moment(now, "now"),
     )
     check_body(new.title, new.body, new.facts)
+    for name in merged.keys() - old.facts.keys() - placeholders(new.body):
+        known = ", ".join(sorted(old.facts)) or "none"
+        raise BadValue(
+            f"facts.{name}: the policy's body has no {{{name}}}; its facts are {known}", field=f"facts.{name}"
+        )
     return new
 
 
