@@ -232,7 +232,7 @@ class Ledger(forks.Forkable):
             return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
         why = error.strerror if isinstance(error, OSError) else error
         return StoreError(
-            f"the ledger {self._path} cannot be written ({why}); make room for it and the folder writable, or name "
+            f"the ledger {self._path} cannot be written ({why}); make room for it, make the folder writable, or name "
             "another file",
             field="ledger",
         )
