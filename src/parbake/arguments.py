@@ -107,7 +107,6 @@ def checked_sources(sources: Any) -> tuple[Source, ...]:
         check_object(
             source,
             "provides",
-            "open",
             field="sources",
             error=BadInput,
             expected="a list of sources, such as SqliteSource",

@@ -197,7 +197,7 @@ async def test_a_damaged_ledger_is_no_empty_one(shop):
     await shop.close()
     path = shop.ledger_path
     path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * 40_000)
-    with pytest.raises(pb.StoreError, match="cannot be read"):
+    with pytest.raises(pb.StoreError, match="cannot be used"):
         await shop.costs(book())
 
 
