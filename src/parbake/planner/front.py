@@ -105,8 +105,9 @@ def _plot(points: Sequence[Point], recommended: str, unit: str, axis: Any) -> No
     axis.set_ylim(-0.03, 1.05)
     axis.set_xlabel(f"{unit} (logarithmic)")
     axis.set_ylabel("accepted hits, share of requests")
-    axis.set_title("Cost against hits and latency; filled squares are beaten by nothing")
-    axis.legend(loc="center right", fontsize=8)
+    is_any_filled = any(p.efficient for p in points if p not in swept)
+    axis.set_title("Cost against hits" + ("; filled squares are beaten by nothing" if is_any_filled else ""))
+    axis.legend(loc="best", fontsize=8)
 
 
 def _are_near(one: Point, other: Point) -> bool:
