@@ -61,7 +61,11 @@ async def aside(fn: Callable[..., T], *args: Any) -> T:
 
 async def of_ledger(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Read or write the ledger in a thread that only those wait for who need the ledger; raises :class:`Escaped`."""
-    call = partial(contextvars.copy_context().run, _contained, partial(fn, *args, **kwargs))
+    context = contextvars.copy_context()
+
+    def call() -> T:
+        return context.run(_contained, lambda: fn(*args, **kwargs))
+
     return await asyncio.get_running_loop().run_in_executor(_pool(_LEDGER), call)
 
 
