@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from parbake.http.telling import told
     from parbake.lanes.throttle import Throttle
     from parbake.lanes.worker_watch import WorkerSetting
-    from parbake.ledger.answers import Answer
+    from parbake.ledger.answer_table import Answer
     from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
     from parbake.planner.breakeven import Prices
     from parbake.serving.binding import Lazy
@@ -90,7 +90,7 @@ if TYPE_CHECKING:
 
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
-    "Answer": "parbake.ledger.answers:Answer",
+    "Answer": "parbake.ledger.answer_table:Answer",
     "AnswerComplaint": "parbake.answers:AnswerComplaint",
     "App": "parbake.app:App",
     "CloudEvent": "parbake.cloudevents:CloudEvent",

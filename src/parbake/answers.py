@@ -14,7 +14,7 @@ import msgspec
 from parbake.costs import NOBODY, CostBook, cost_of
 from parbake.errors import BadInput, UnknownResource
 from parbake.fence.tags import check_tag, family
-from parbake.ledger.answers import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
+from parbake.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake.model_ports import Usage
 from parbake.ports import Ack, Alert, Clock
 from parbake.serving.plan import Plan

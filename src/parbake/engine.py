@@ -30,7 +30,7 @@ from parbake.lanes.schedule import Notifier, Schedule, Watch
 from parbake.lanes.throttle import Breathing
 from parbake.lanes.worker_watch import WorkerWatch
 from parbake.lanes.workers import WorkerBoard
-from parbake.ledger.answers import AnswerTable
+from parbake.ledger.answer_table import AnswerTable
 from parbake.ledger.recording import Ledger
 from parbake.ports import Hook, Store
 from parbake.serving.binding import Binder
