@@ -6,13 +6,14 @@ answer could then stop everybody's. It has what the answer states computed again
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from parbake.costs import NOBODY, CostBook, cost_of
-from parbake.errors import BadInput, UnknownResource
+from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.fence.tags import check_tag, family
 from parbake.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake.model_ports import Usage
@@ -132,24 +133,34 @@ class Answers:
         """
         table = self._kept()
         answer = await self._find(table, checked_id(answer_id))
+        # A client that leaves takes nothing back: what is noted has its effect, too.
+        return await asyncio.shield(self._complained(table, answer, visible(reason, LONGEST_REASON)))
+
+    async def _complained(self, table: AnswerTable, answer: Answer, reason: str) -> AnswerComplaint:
         now = self._clock.now()
         tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._plans)) or (NO_TASK,)
         standing = await of_ledger(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
+        if standing == "unknown":
+            raise UnknownResource("no answer with this id is kept", field="answer_id")
         if standing == "repeated":
-            return AnswerComplaint(answer_id, "complained of before")
-        said = visible(reason, LONGEST_REASON) or "no reason given"
+            return AnswerComplaint(answer.id, "complained of before")
         if standing == "one too many":
             await self._tell_of_many(tasks, now)
-            return AnswerComplaint(answer_id, "too many complaints")
+            return AnswerComplaint(answer.id, "too many complaints")
         tags = tuple(
             tag for tag in answer.sources if family(tag) in self._known
         )  # another version of the app knew more
-        ack = await self._touch(tags) if tags else None
-        made_of = ", ".join(tags) or "nothing that can be computed again"
-        await self._tell(
-            "complained", tasks, f"answer {answer_id} was complained of ({said}); it states {made_of}", now
+        try:
+            ack = await self._touch(tags) if tags else None
+        except ParbakeError:
+            await of_ledger(table.take_back, answer)
+            raise
+        message = (
+            f"answer {answer.id} was complained of ({reason or 'no reason given'}); it states "
+            f"{', '.join(tags) or 'nothing that can be computed again'}"
         )
-        return AnswerComplaint(answer_id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
+        await self._tell("complained", tasks, message, now)
+        return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
 
     def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
         """The sources, each a tag that can be touched."""

@@ -101,6 +101,7 @@ class Engine(forks.Forkable):
         self._open_ingest(app)
         self._open_lanes(app)
         self._open_watches(app)
+        _inherited.pop(app, None)  # nothing can fail any more, so that a second try need not open it
         self._app = weakref.ref(app)
         forks.watch(self)
 
@@ -233,7 +234,7 @@ class Engine(forks.Forkable):
 
 def _opened_store(app: App) -> Store:
     """The app's store; raises :class:`DeclarationError` for one that its executor's processes could not open."""
-    store = _inherited.pop(app, None)
+    store = _inherited.get(app)
     if store is None:
         store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
     if app.executor is not None and isinstance(store, MemoryStore):

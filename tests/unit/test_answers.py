@@ -181,6 +181,21 @@ async def test_a_complaint_has_what_the_answer_states_computed_again(opening):
     assert "told [2J old" in alert.message
 
 
+async def test_a_complaint_that_could_not_take_effect_can_be_made_again(opening, monkeypatch):
+    """The store was away: nothing is used up, and the next try touches what the answer states."""
+    shop = await opening()
+    made = await shop.answer()
+
+    async def away(_):
+        raise pb.StoreError("away", field="store")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(shop.app.answers, "_touch", away)
+        with pytest.raises(pb.StoreError, match="away"):
+            await shop.app.answers.complain(made.id, "wrong")
+    assert (await shop.app.answers.complain(made.id, "wrong")).effect == "computed again"
+
+
 async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
     """Beyond it nothing is computed again, its owner hears so once, and an hour later complaints count again."""
     shop = await opening()

@@ -1,5 +1,7 @@
 """Routes that say what they take: handlers are given it, and the OpenAPI document tells it."""
 
+import enum
+import functools
 from typing import Annotated
 
 import httpx
@@ -115,11 +117,31 @@ async def test_what_a_handler_returns_by_mistake_is_an_error_of_ours(handler):
     assert "x-c" not in told.headers
 
 
+class Sorting(enum.Enum):
+    """How results are sorted."""
+
+    NEW = "new"
+    OLD = "old"
+
+
 class Many(msgspec.Struct):
     """A query string in which a name may come more than once."""
 
     tag: list[str] = []
     limit: int = 1
+    few: Annotated[list[str], msgspec.Meta(max_length=2)] = []
+    perhaps: list[str] | None = None
+    order: Sorting = Sorting.NEW
+
+
+class Bound:
+    """Handlers that are no plain functions."""
+
+    async def __call__(
+        self, _: pb.HttpRequest, *, body: Annotated[list[int], msgspec.Meta(max_length=2)]
+    ) -> pb.Response:
+        """Add numbers up."""
+        return pb.json_response(sum(body))
 
 
 async def search(_: pb.HttpRequest, *, arguments: Many) -> pb.Response:
@@ -131,10 +153,37 @@ async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
     """One value is a list of one, and what is no list is given once."""
     transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
-        assert (await asking.get("/search?tag=a&tag=b&limit=2")).json() == {"tag": ["a", "b"], "limit": 2}
+        told = (await asking.get("/search?tag=a&tag=b&limit=2&few=x&perhaps=y&order=old")).json()
+        assert told == {"tag": ["a", "b"], "limit": 2, "few": ["x"], "perhaps": ["y"], "order": "old"}
+        parameters = (await asking.get("/v1/openapi.json")).json()["paths"]["/search"]["get"]["parameters"]
+        assert {one["name"] for one in parameters} == {"tag", "limit", "few", "perhaps", "order", "parbake-after"}
         assert (await asking.get("/search?tag=a")).json()["tag"] == ["a"]
         twice = await asking.get("/search?limit=1&limit=2")
     assert (twice.status_code, twice.json()["field"]) == (422, "limit")
+
+
+@pytest.mark.parametrize("handler", [Bound(), functools.partial(Bound())])
+async def test_a_handler_may_be_an_object(handler):
+    """And the limits in its annotations hold, and are documented."""
+    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("POST", "/sum", handler)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        assert (await asking.post("/sum", json=[1, 2])).json() == 3
+        assert (await asking.post("/sum", json=[1, 2, 3])).status_code == 422
+        document = (await asking.get("/v1/openapi.json")).json()
+    content = document["paths"]["/sum"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["schema"]["maxItems"] == 2
+
+
+async def test_a_handler_s_own_header_takes_the_place_of_ours():
+    """However its name is spelled."""
+
+    async def kept(_: pb.HttpRequest) -> pb.Response:
+        """Answer what may be kept."""
+        return pb.Response(b"", headers=(("Cache-Control", "max-age=60"),))
+
+    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/kept", kept)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
+        assert (await asking.get("/kept")).headers.get_list("cache-control") == ["max-age=60"]
 
 
 async def untyped(_, *, body):

@@ -215,3 +215,46 @@ async def test_who_only_looks_is_told_what_an_emptied_store_forgot(world, tmp_pa
     assert await again.app.quarantined() == {}
     await again.app.close()
     assert FileJournal(tmp_path / "journal").quarantines() == {}
+
+
+async def test_a_store_from_before_a_second_quarantine_is_told_of_it(world, tmp_path):
+    """What it knows to be cleared was an earlier quarantine; the journal has the later one."""
+    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    settings = {"store": f"lmdb://{store}?map_size=16MiB", **kept}
+    first = Counter(world, **settings)
+    await first.app.drain()
+    await first.app.complain(first.value, "old")
+    await first.app.clear(first.value)
+    await first.app.close()
+    shutil.copytree(store, tmp_path / "backup")
+    world.clock.advance(60)
+    second = Counter(world, **settings)
+    await second.app.complain(second.value, "old again")
+    await second.app.close()
+    shutil.rmtree(store)
+    shutil.copytree(tmp_path / "backup", store)
+    restored = Counter(world, **settings)
+    await restored.app.drain()
+    assert [entry.reason for entry in (await restored.app.quarantined()).values()] == ["old again"]
+    await restored.app.close()
+
+
+async def test_a_quarantine_is_cleared_again_where_the_journal_failed(counter, tmp_path, monkeypatch):
+    """Nothing is cleared before the journal has it, and the owner of a quarantine hears whatever becomes of it."""
+    journal = FileJournal(tmp_path / "journal")
+    recovery = counter.app.engine.recovery
+    monkeypatch.setattr(recovery, "_journal", journal)
+
+    def full(*_):
+        raise pb.StoreError("the disk is full", field="journal")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(journal, "note_quarantine", full)
+        with pytest.raises(pb.StoreError, match="full"):
+            await counter.app.complain(counter.value, "old")
+        assert [alert.kind for alert in counter.heard.alerts] == ["quarantined"]
+        with pytest.raises(pb.StoreError, match="full"):
+            await counter.app.clear(counter.value)
+    assert set(await counter.app.quarantined()) == {"value"}
+    await counter.app.clear(counter.value)
+    assert await counter.app.quarantined() == {}

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""What machines ask for says nothing of how long people wait."""
+"""Probes and scrapes are left out: their times say nothing about how long people wait."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -113,10 +113,12 @@ class HttpApp:
             ParbakeError: The app cannot be opened, for example because its store cannot be used.
         """
         self._has_lifespan = True
-        await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
-        async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
-            yield
-        await self.app.close()
+        try:
+            await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
+            async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
+                yield
+        finally:
+            await self.app.close()
 
     async def _openapi(self, request: HttpRequest) -> Response:
         """This document."""
@@ -219,8 +221,9 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
 @lru_cache(256)
 def _headers(content_type: str, own: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
     """A response's headers with those that protect it, the response's own first."""
-    given = {name for name, _ in own}
-    named = [("content-type", content_type), *own, *(pair for pair in PROTECTION if pair[0] not in given)]
+    lowered = [(name.lower(), value) for name, value in own]
+    given = {name for name, _ in lowered}
+    named = [("content-type", content_type), *lowered, *(pair for pair in PROTECTION if pair[0] not in given)]
     return tuple((name.encode("latin-1"), value.encode("latin-1")) for name, value in named)
 
 

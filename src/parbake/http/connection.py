@@ -29,7 +29,7 @@ LINGER_S = 2.0
 ENDING_S = 1.0
 """Seconds in which a server that ends still answers what is on its way to it."""
 LAST_S = 0.05
-"""Seconds between the end of those and the last look."""
+"""Seconds after that until the connection is looked at once more, and closed if it is idle."""
 Phase = Literal["idle", "head", "body"]
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 _PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encode()
@@ -223,7 +223,7 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
         body: Sent after them; empty for an answer to ``HEAD``.
 
     Returns:
-        Whether that was done; not where something stands between the application and the connection.
+        Whether that was done. It is not where a middleware wraps ``send``: the caller then sends in the ordinary way.
     """
     cycle = getattr(send, "__self__", None)
     if not isinstance(cycle, RequestResponseCycle):
@@ -236,7 +236,7 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
             raise
     if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
         return True  # nobody reads it, or it would stand within another answer
-    if b"connection: close\r\n" in head:
+    if b"\r\nconnection: close\r\n" in head:
         cycle.keep_alive = False
         ends = b"\r\n"
     else:

@@ -6,6 +6,7 @@ when the route is added: a mistyped access would otherwise let everybody in.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Mapping
@@ -29,7 +30,7 @@ class Endpoint:
         self.route = route
         self._check_route()
         declared = self._declared()
-        hints = get_type_hints(route.handler) if declared else {}
+        hints = self._hints() if declared else {}
         for name in declared:
             if name not in hints:
                 raise self._wrong(f"annotate {name} with a type", name)
@@ -76,10 +77,7 @@ class Endpoint:
     def _declared(self) -> list[str]:
         """What the handler takes besides the request."""
         handler: Callable[..., Any] = self.route.handler
-        call = handler if inspect.isroutine(handler) or not callable(handler) else handler.__call__  # type: ignore[operator]  # an object's own
-        if not callable(handler) or not (
-            inspect.iscoroutinefunction(_unwrapped(handler)) or inspect.iscoroutinefunction(call)
-        ):
+        if not callable(handler) or not inspect.iscoroutinefunction(_function_of(handler)):
             raise self._wrong("the handler is an 'async def' function", "handler")
         first, *others = [*inspect.signature(handler).parameters.values(), _NOTHING]
         needed = [p.name for p in others if p.default is p.empty and p.kind in _NAMED]
@@ -88,6 +86,13 @@ class Endpoint:
             what = f"and cannot be given {', '.join(unknown)}" if unknown else "first of all"
             raise self._wrong(f"the handler takes the request, then {BODY} and {ARGUMENTS} by name, {what}", "handler")
         return [p.name for p in others if p.name in (BODY, ARGUMENTS)]
+
+    def _hints(self) -> dict[str, Any]:
+        """What the handler annotates, with the limits that stand in the annotations."""
+        try:
+            return get_type_hints(_function_of(self.route.handler), include_extras=True)
+        except (NameError, TypeError) as error:
+            raise self._wrong(f"its annotations cannot be read where it is defined ({error})", "handler") from error
 
     def _check_types(self) -> None:
         """What no document could tell of, and no decoder read."""
@@ -116,6 +121,8 @@ _POSITIONAL = (
 )
 
 
-def _unwrapped(handler: Any) -> Any:
-    """The function in a ``functools.partial``."""
-    return getattr(handler, "func", handler)
+def _function_of(handler: Any) -> Any:
+    """The function that is called in the end: of a ``functools.partial``, and of an object that can be called."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return handler if inspect.isroutine(handler) else handler.__call__

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeVar, get_origin
+from types import MappingProxyType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -58,7 +58,7 @@ class HttpRequest:
 
     def query_as(self, kind: type[T]) -> T:
         """The query string's parameters as a type; raises :class:`BadInput` naming the parameter at fault."""
-        many = {f.encode_name for f in fields(kind) if get_origin(f.type) in (list, tuple, set, frozenset)}  # type: ignore[arg-type]  # endpoints take structs only
+        many = {f.encode_name for f in fields(kind) if _is_many(f.type)}  # type: ignore[arg-type]  # endpoints take structs only
         given: dict[str, Any] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
             if name in many:
@@ -82,6 +82,15 @@ class HttpRequest:
             raise BadInput(f"malformed JSON: {error}", field="body") from error
         except RecursionError as error:
             raise BadInput("the JSON is nested too deeply", field="body") from error
+
+
+def _is_many(kind: Any) -> bool:
+    """Whether a type is a list, or may be one."""
+    if get_origin(kind) is Annotated:
+        return _is_many(get_args(kind)[0])
+    if get_origin(kind) in (Union, UnionType):
+        return any(map(_is_many, get_args(kind)))
+    return (get_origin(kind) or kind) in (list, tuple, set, frozenset)
 
 
 @dataclass(slots=True)

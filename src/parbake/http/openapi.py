@@ -29,12 +29,13 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str
         root: The path under which another application has mounted it.
     """
     found = list(endpoints)
-    kinds = [kind for one in found for kind in one.consumes.values()]
+    kinds = [kind for one in found for kind in (*one.consumes.values(), *([one.arguments] if one.arguments else ()))]
     made, schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     by_type = dict(zip(map(repr, kinds), made, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for one in found:
-        paths.setdefault(one.route.path, {})[one.route.method.lower()] = _operation(one, by_type)
+        parameters = _properties(by_type, schemas, one.arguments) if one.arguments else {}
+        paths.setdefault(one.route.path, {})[one.route.method.lower()] = _operation(one, by_type, parameters)
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "version": "1"},
@@ -47,12 +48,18 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str
     }
 
 
-def _operation(endpoint: Endpoint, schemas: Mapping[str, Any]) -> dict[str, Any]:
+def _properties(by_type: Mapping[str, Any], schemas: Mapping[str, Any], kind: Any) -> Mapping[str, Any]:
+    """The schema of a struct that stands among the components."""
+    found: Mapping[str, Any] = schemas[by_type[repr(kind)]["$ref"].rpartition("/")[2]]
+    return found
+
+
+def _operation(endpoint: Endpoint, schemas: Mapping[str, Any], arguments: Mapping[str, Any]) -> dict[str, Any]:
     route = endpoint.route
     answer = {"description": "Done.", "content": {kind.partition(";")[0]: {} for kind in route.produces}}
     operation: dict[str, Any] = {
         "summary": (route.handler.__doc__ or "").strip().partition("\n")[0],
-        "parameters": [*_in_path(route), *_in_query(endpoint), *_in_headers(route)],
+        "parameters": [*_in_path(route), *_in_query(arguments), *_in_headers(route)],
         "responses": {**{str(status): answer for status in route.statuses}, "default": _PROBLEM},
     }
     if route.access != "anybody":
@@ -68,12 +75,8 @@ def _in_path(route: Route) -> Iterator[dict[str, Any]]:
         yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
-def _in_query(endpoint: Endpoint) -> Iterator[dict[str, Any]]:
-    if endpoint.arguments is None:
-        return
-    _, schemas = msgspec.json.schema_components([endpoint.arguments])
-    (schema,) = schemas.values()
-    for name, kind in schema["properties"].items():
+def _in_query(schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for name, kind in schema.get("properties", {}).items():
         yield {"name": name, "in": "query", "required": name in schema.get("required", ()), "schema": kind}
 
 

@@ -49,22 +49,25 @@ class Quarantines:
         now = self._clock.now()
         control = await self._store.quarantine(plan.name, Quarantine(now, said, shorter))
         entry = control.quarantined[plan.name]
-        await self._recovery.note_quarantine(plan.name, entry)
-        if (entry.at, entry.reason) == (now, said):  # the first complaint
-            message = (
-                f"{plan.name} is served in real time until it is cleared: {said}; consider an SLA of {shorter:.0f} s"
-            )
-            await self._notifier.send(Alert("quarantined", plan.name, plan.contract.owner, message, now))
+        try:
+            await self._recovery.note_quarantine(plan.name, entry)
+        finally:  # it holds by now, so the owner hears of it whatever becomes of the journal
+            if (entry.at, entry.reason) == (now, said):  # the first complaint
+                message = (
+                    f"{plan.name} is served in real time until it is cleared: {said}; "
+                    f"consider an SLA of {shorter:.0f} s"
+                )
+                await self._notifier.send(Alert("quarantined", plan.name, plan.contract.owner, message, now))
         return entry
 
     async def clear(self, plan: Plan) -> None:
-        """Serve what is stored of a task from now on; raises :class:`parbake.errors.UnknownResource` where it is.
+        """Serve what is stored of a task from now on. What was stored before stays dead: it was complained of.
 
-        What was stored before stays dead: it is what was complained of.
+        Raises :class:`parbake.errors.UnknownResource` where the task is not in quarantine.
         """
-        await self._recovery.recalled()
+        if plan.name in await self.all():  # the journal first: where it cannot be written, clearing can be tried again
+            await self._recovery.note_quarantine(plan.name, None)
         await self._store.quarantine(plan.name, None)
-        await self._recovery.note_quarantine(plan.name, None)
 
     async def all(self) -> Mapping[str, Quarantine]:
         """What is in quarantine, by task."""

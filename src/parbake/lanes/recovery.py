@@ -115,10 +115,13 @@ class Recovery:
         _, control = await self._store.stamp()
         if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
             noted = await asyncio.to_thread(self._journal.quarantines)
-            for task in noted.keys() - control.quarantined.keys():
-                control = await self._store.quarantine(task, noted[task])
-                _log.warning("%s is in quarantine again: the store had forgotten it", task)
-            self._looked_at = control.incarnation
+            seen = control.incarnation
+            for task, entry in noted.items():
+                known = control.quarantined.get(task)
+                if known is None or (known.cleared and known.at < entry.at):  # cleared was an earlier one
+                    control = await self._store.quarantine(task, entry)
+                    _log.warning("%s is in quarantine again: the store had forgotten it", task)
+            self._looked_at = seen
         return control
 
     async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:

@@ -91,7 +91,8 @@ class AnswerTable:
             an_hour: How many complaints of a task count within an hour.
 
         Returns:
-            Whether this is the ``first`` complaint of the answer, a ``repeated`` one, or ``one too many`` of a task.
+            Whether this is the ``first`` complaint of the answer, a ``repeated`` one, or ``one too many`` of a task;
+            ``unknown`` where the answer was forgotten meanwhile.
         """
         with self._opened() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -99,7 +100,8 @@ class AnswerTable:
                 "UPDATE answers SET complained_at = ? WHERE id = ? AND complained_at IS NULL", (now, answer.id)
             )
             if not marked.rowcount:
-                return "repeated"
+                kept = connection.execute("SELECT 1 FROM answers WHERE id = ?", (answer.id,)).fetchone()
+                return "unknown" if kept is None else "repeated"
             for task in tasks:
                 counted = connection.execute(
                     "SELECT count(*) FROM complaints WHERE at > ? AND task = ?", (now - AN_HOUR_S, task)
@@ -110,6 +112,12 @@ class AnswerTable:
                 "INSERT INTO complaints VALUES (?, ?, ?)", [(now, task, answer.id) for task in tasks]
             )
         return "first"
+
+    def take_back(self, answer: Answer) -> None:
+        """Forget a complaint that has had no effect, so that it can be made again."""
+        with self._opened() as connection, connection:
+            connection.execute("UPDATE answers SET complained_at = NULL WHERE id = ?", (answer.id,))
+            connection.execute("DELETE FROM complaints WHERE answer = ?", (answer.id,))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:

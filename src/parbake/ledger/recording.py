@@ -53,6 +53,7 @@ class Ledger(forks.Forkable):
         self._live: queue.SimpleQueue[tuple[str, float, float]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[str, float, bytes]] = queue.SimpleQueue()
         self._flushes = 0
+        self._is_written = True
         self._using = threading.Lock()
         self._connection: sqlite3.Connection | None = self._open()
         forks.watch(self)
@@ -127,7 +128,7 @@ class Ledger(forks.Forkable):
                 self._asked.set()
                 if not self._written.wait(max(0.0, until - time.monotonic())):
                     return False
-        return True
+            return self._is_written
 
     def close(self) -> None:
         """Write what is left and stop."""
@@ -198,7 +199,7 @@ class Ledger(forks.Forkable):
     def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
         """A connection that no child inherits; blocking. Raises :class:`StoreError` for what SQLite raises inside."""
         try:
-            place = f"{self._path.resolve().as_uri()}?mode=rw"  # one that was deleted is made by who can fill it
+            place = f"{self._path.resolve().as_uri()}?mode=rw"  # creates no file: the writing thread makes a new ledger
             with self._using, contextlib.closing(sqlite3.connect(place, uri=True, timeout=timeout_s)) as connection:
                 yield connection
         except sqlite3.Error as error:
@@ -251,6 +252,7 @@ class Ledger(forks.Forkable):
                 _log.exception("some rows cannot be kept by the ledger and are left out")
                 self._pending = Pending()
             with self._written:
+                self._is_written = not self._pending
                 self._flushes += 1
                 self._written.notify_all()
             if stopping:

@@ -34,7 +34,7 @@ _ASIDE, _LEDGER = -1, -2
 class Escaped(Exception):
     """What was raised in a thread and can be handed on by no future and no coroutine; it is the cause.
 
-    A ``StopIteration`` would be waited for for ever, and an exit or a cancellation be taken for the caller's own.
+    A future never finishes with a ``StopIteration``; an exit or a cancellation would be taken for the caller's own.
     """
 
 
@@ -60,7 +60,10 @@ async def aside(fn: Callable[..., T], *args: Any) -> T:
 
 
 async def of_ledger(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Read or write the ledger in a thread that only those wait for who need the ledger; raises :class:`Escaped`."""
+    """Read or write the ledger in a pool of its own, so that a slow ledger delays only those who use it.
+
+    Raises :class:`Escaped`, too.
+    """
     context = contextvars.copy_context()
 
     def call() -> T:

@@ -112,7 +112,7 @@ class SqliteSource(forks.Forkable):
         """
         ends = time.monotonic() + PATIENCE_S
         self._counting.acquire()
-        while self._in_use and time.monotonic() < ends:
+        while self._in_use > 0 and time.monotonic() < ends:
             self._counting.release()
             time.sleep(LOOK_S)
             self._counting.acquire()
@@ -128,7 +128,7 @@ class SqliteSource(forks.Forkable):
         """Connect at the next use, unless somebody was reading."""
         forks.abandon(self._idle)
         self._idle, self._counting = queue.SimpleQueue(), threading.Lock()
-        self._has_inherited, self._in_use = self._in_use > 0, 0
+        self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
 
     def provides(self, view: type[Any]) -> bool:
         """See :class:`parbake.ports.Source`."""

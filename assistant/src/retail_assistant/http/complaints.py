@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 
 import parbake as pb
@@ -53,18 +55,23 @@ class ComplaintRoutes:
             await self._check_given(body)
         if body.answer not in (await self._app.model(faq_bank)).answered:
             raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
-        made = await self._connections.write(
-            lambda c: complaints.complain(
-                c,
-                shopper=body.shopper,
-                answer=body.answer,
-                answer_id=body.answer_id,
-                is_vouched_for=request.is_operator,
-                now=now,
-                rules=self._rules,
+
+        async def heard() -> complaints.Complaint:
+            made = await self._connections.write(
+                lambda c: complaints.complain(
+                    c,
+                    shopper=body.shopper,
+                    answer=body.answer,
+                    answer_id=body.answer_id,
+                    is_vouched_for=request.is_operator,
+                    now=now,
+                    rules=self._rules,
+                )
             )
-        )
-        self._on_call.hear(made, body.answer)
+            self._on_call.hear(made, body.answer)
+            return made
+
+        made = await asyncio.shield(heard())  # a client that leaves keeps the people on call from nothing
         return await acknowledged(self._app, made.position, 201, applies_to=made.applies_to)
 
     async def _check_given(self, body: ComplaintBody) -> None:
