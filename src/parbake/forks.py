@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import concurrent.futures.thread  # noqa: F401  # its hook locks every pool, so ours has to run before it
 import ctypes
+import logging
 import os
 import threading
 from collections.abc import Callable
 from weakref import WeakSet
+
+_log = logging.getLogger("parbake.forks")
 
 
 class Forkable:
@@ -66,8 +69,12 @@ def abandon(*inherited: object) -> None:
 def _before() -> None:
     _forking.acquire()
     for thing in sorted(_watched, key=lambda thing: not thing.is_waited_for):
-        thing.before_fork()
-        _prepared.append(thing)
+        try:
+            thing.before_fork()
+        except Exception:  # noqa: BLE001 - the others have to be prepared all the same
+            _log.exception("%s could not be prepared for a fork", type(thing).__name__)
+        else:
+            _prepared.append(thing)
 
 
 def _in_parent() -> None:

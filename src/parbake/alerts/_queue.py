@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from parbake import forks
 
 KEPT_S = 86_400.0
 """An alert that nobody took for a day is given up."""
@@ -31,12 +34,26 @@ class Waiting(NamedTuple):
     tries: int
 
 
-class AlertQueue:
+class AlertQueue(forks.Forkable):
     """Alerts in the order in which they are to be tried; every method blocks, and raises ``sqlite3.Error``."""
 
     def __init__(self, path: Path) -> None:
         """The file is made with the first alert."""
         self._path = path
+        self._using = threading.Lock()
+        forks.watch(self)
+
+    def before_fork(self) -> None:
+        """Wait for who uses the file: no process may inherit a connection to it."""
+        self._using.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._using.release()
+
+    def after_fork_in_child(self) -> None:
+        """The lock is held by a thread that is missing here."""
+        self._using = threading.Lock()
 
     def add(self, body: bytes) -> Waiting:
         """Keep an alert, durably, and take it for a first delivery; of too many the oldest go."""
@@ -83,6 +100,6 @@ class AlertQueue:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
         """One transaction."""
-        with contextlib.closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
+        with self._using, contextlib.closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
             connection.execute(_TABLE)
             yield connection

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from parbake import forks
 from parbake.alerts._queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
 from parbake.ports import Alert
@@ -33,7 +34,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
-class WebhookSink:
+class WebhookSink(forks.Forkable):
     """Posts alerts to a URL, and with a ``queue`` posts again what was not taken."""
 
     def __init__(self, url: str, *, queue: str | Path | None = None) -> None:
@@ -49,9 +50,8 @@ class WebhookSink:
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
         self._url = url
         self._queue = None if queue is None else AlertQueue(Path(queue))
-        self._thread: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._added = threading.Event()
+        self.after_fork_in_child()
+        forks.watch(self)
         if self._queue is not None:
             try:
                 self._queue.pause_s()
@@ -60,6 +60,12 @@ class WebhookSink:
                     f"queue={str(queue)!r} is not a queue of alerts ({error})", field="alerts.webhook"
                 ) from error
             self._start()
+
+    def after_fork_in_child(self) -> None:
+        """No thread delivers yet; in a child the parent's is missing."""
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._added = threading.Event()
 
     async def send(self, alert: Alert) -> None:
         """Post one alert; with a queue it is kept until it is taken, and posted again. Redirects are not followed.
