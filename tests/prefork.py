@@ -16,7 +16,7 @@ from pathlib import Path
 import parbake as pb
 
 HANGS_S = 60.0
-"""Everything here takes a second; what hangs, hangs for ever."""
+"""A child takes about a second; one that takes this long will never end."""
 
 WORKERS = 3
 tasks = pb.Registry()

@@ -15,6 +15,7 @@ import msgspec
 from parbake.costs import NOBODY, CostBook, cost_of
 from parbake.errors import BadInput, ParbakeError, UnknownResource
 from parbake.fence.tags import check_tag, family
+from parbake.lanes.quarantine import LONGEST_REASON
 from parbake.ledger.answer_table import AN_HOUR_S, Answer, AnswerTable, checked_id, new_id
 from parbake.model_ports import Usage
 from parbake.ports import Ack, Alert, Clock
@@ -25,7 +26,6 @@ from parbake.validation import visible
 
 COMPLAINTS_AN_HOUR = 10
 """How many complaints of a task's answers have an effect within an hour."""
-LONGEST_REASON = 500
 NO_TASK = ""
 """What complaints of answers are counted against that no task with an owner had a part in."""
 Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]

@@ -84,7 +84,7 @@ def priced(book: Any) -> CostBook:
 
 
 def checked_journal(journal: Any) -> Journal | None:
-    """Return a journal that is no path; raises :class:`BadInput` for what is none."""
+    """Return the journal object of an app; raises :class:`BadInput` for an object without a journal's methods."""
     if journal is not None:
         check_object(
             journal,
@@ -99,7 +99,7 @@ def checked_journal(journal: Any) -> Journal | None:
 
 
 def checked_sources(sources: Any) -> tuple[Source, ...]:
-    """Return an app's sources; raises :class:`BadInput` for what is no list of them."""
+    """Return the sources of an app; raises :class:`BadInput` unless each is a source."""
     if isinstance(sources, str) or not isinstance(sources, Iterable):
         raise BadInput(f"sources={sources!r}: expected a list of sources", field="sources")
     found = tuple(sources)

@@ -98,7 +98,7 @@ async def no_response(_: pb.HttpRequest) -> pb.Response:
 
 
 async def text_response(_: pb.HttpRequest) -> pb.Response:
-    """Return a body that is no bytes."""
+    """Return a body that is text instead of bytes."""
     return pb.Response("text")
 
 
@@ -150,7 +150,7 @@ async def search(_: pb.HttpRequest, *, arguments: Many) -> pb.Response:
 
 
 async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
-    """One value is a list of one, and what is no list is given once."""
+    """A list of one comes from a single value; a repeated name is refused for any other type."""
     transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         told = (await asking.get("/search?tag=a&tag=b&limit=2&few=x&perhaps=y&order=old")).json()
@@ -195,7 +195,7 @@ async def with_more(_: pb.HttpRequest, *, user: str) -> pb.Response:
 
 
 async def with_number(_: pb.HttpRequest, *, arguments: int) -> pb.Response:
-    """Take a query string that is no struct."""
+    """Annotate the query string with a number instead of a struct."""
 
 
 async def with_class(_: pb.HttpRequest, *, body: type) -> pb.Response:

@@ -30,7 +30,7 @@ Breathe = Callable[[float], Awaitable[None]]
 Pause = Callable[[float], None]
 """Both wait as long as real-time work needs the machine, and hear how many seconds the last piece of work took."""
 PIECE = 4096
-"""After so many keys that were listed there is a pause."""
+"""A run that lists keys pauses after this many of them."""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,7 @@ THREADS = min(32, (os.cpu_count() or 1) + 4)
 TASK_THREADS = "PARBAKE_TASK_THREADS"
 MOST_THREADS = 1000
 _ASIDE, _LEDGER = -1, -2
-"""The pools of what is no task's: what is polled, and what is read of the ledger."""
+"""The pool that polls sources, and the pool that reads the ledger; tasks use neither."""
 
 
 class Escaped(Exception):
