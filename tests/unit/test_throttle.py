@@ -130,14 +130,20 @@ async def test_requests_are_counted_apart_while_batch_is_on(world):
     assert 'parbake_request_seconds_count{batch="off"} 50.0' in text
 
 
-async def test_an_urgent_run_gives_way_to_nothing(world, monkeypatch):
-    """The first run of a task is computed at once; a manual one breathes."""
-    breathed = []
+@pytest.fixture
+def breathed(monkeypatch):
+    """Return the seconds of work after which something gave way."""
+    found = []
 
     async def breathe(_self, took_s):
-        breathed.append(took_s)
+        found.append(took_s)
 
     monkeypatch.setattr(Breathing, "__call__", breathe)
+    return found
+
+
+async def test_an_urgent_run_gives_way_to_nothing(world, breathed):
+    """The first run of a task is computed at once; a manual one breathes."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -246,14 +252,8 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
 
 
 @pytest.mark.parametrize("is_urgent", [False, True])
-async def test_a_process_of_an_executor_gives_way_itself(world, monkeypatch, is_urgent):
+async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urgent):
     """After each chunk and not only after a partition; an urgent run says so to its processes."""
-    breathed = []
-
-    async def breathe(_self, took_s):
-        breathed.append(took_s)
-
-    monkeypatch.setattr(Breathing, "__call__", breathe)
     tasks = pb.Registry()
 
     def names() -> list[str]:
