@@ -1,5 +1,8 @@
-"""The source files that the rules of the repository are checked on."""
+"""What unit tests share: the source files, an embedder, a small world, and a server that takes alerts."""
 
+import http.server
+import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -35,3 +38,23 @@ def world(tmp_path):
     found = World(tmp_path)
     yield found
     found.close()
+
+
+@pytest.fixture
+def receiver():
+    """Return a loopback server and the bodies it was sent."""
+    bodies = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", bodies
+        server.shutdown()

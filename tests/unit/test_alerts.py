@@ -15,26 +15,6 @@ from parbake.alerts._queue import AlertQueue
 ALERT = pb.Alert("stale", "faq", "support", "faq is 2h old", 1.0)
 
 
-@pytest.fixture
-def receiver():
-    """Return a loopback server and the bodies it was sent."""
-    bodies = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_POST(self):
-            bodies.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook", bodies
-        server.shutdown()
-
-
 async def test_a_webhook_gets_the_alert_as_json(receiver):
     """One POST with everything the owner needs."""
     url, bodies = receiver
