@@ -55,7 +55,7 @@ mutants: setup  ## plant every known fault in the protocol; each must be found (
 lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
 	@$(COMPILE) $(ARGS) pyproject.toml $(DEV_EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
-	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o src/parbake/model_files.txt
+	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o src/parbake/ports/model_files.txt
 	@$(COMPILE) $(ARGS) requirements/bench.in -o requirements/bench.txt
 
 clean:  ## remove the environments and every cache

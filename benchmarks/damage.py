@@ -21,10 +21,10 @@ from rich.console import Console
 from rich.progress import track
 
 import parbake as pb
-from parbake.artifact import LANES, Built, Meta, Record, Stamp, Tags, decode, encode
 from parbake.errors import DamagedRecord
-from parbake.stores._engine import overlay_key
+from parbake.fence.record import LANES, Built, Meta, Record, Stamp, Tags, decode, encode
 from parbake.stores.lmdb import LmdbStore
+from parbake.stores.steps.engine import overlay_key
 
 RECORDS, MUTATIONS, LARGEST, KEYS, ROUNDS = 500, 1_000_000, 5_000, 100, 300
 FIELDS = ((0, 1), (1, 1), (2, 2), (4, 16), (20, 8), (28, 8), (36, 4))

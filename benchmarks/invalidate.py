@@ -21,10 +21,11 @@ import redis
 from _report import Goal, percentile, report
 from _valkey import installed, serving
 
-from parbake.artifact import Meta, Record, Tags
 from parbake.fence.check import killed_by
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Change, Store
+from parbake.fence.record import Meta, Record, Tags
+from parbake.ports.event_log import Change
+from parbake.ports.store import Store
 from parbake.stores import open_store
 
 SIZES = (1, 1_000, 100_000, 1_000_000)

@@ -25,9 +25,9 @@ from _report import Goal, percentile, report
 from _valkey import installed, serving
 
 import parbake as pb
-from parbake.artifact import Meta, Record, Tags, encode
 from parbake.fence.control import Pointer, Promotion
-from parbake.lanes.partition import FLUSH_ROWS
+from parbake.fence.record import Meta, Record, Tags, encode
+from parbake.lanes.batch.partition import FLUSH_ROWS
 from parbake.stores import open_store
 
 PUBLISHERS = (1, 2, 4, 8)

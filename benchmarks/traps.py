@@ -16,7 +16,7 @@ from _faq.data import embedded
 from _report import Goal, report
 
 import parbake as pb
-from parbake.semantic.veto import numbers_differ, polarity_differs
+from parbake.semantic.text.veto import numbers_differ, polarity_differs
 
 THRESHOLDS = (0.8, 0.85, 0.9)
 JUDGED = 0.9

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from _faq.data import NO_LABEL, Flags, Places, Questions
-from parbake.semantic.calibrate import PRIOR, Bound, Trials, learn, trials
-from parbake.semantic.features import features, gather
-from parbake.semantic.head import Head, fit
+from parbake.semantic.policies.calibrate import PRIOR, Bound, Trials, learn, trials
+from parbake.semantic.policies.features import features, gather
+from parbake.semantic.policies.ridge import Head, fit
 
 ERRORS = (0.01, 0.02, 0.05)
 FIXED = (0.8, 0.85, 0.92)

@@ -12,12 +12,12 @@ import numpy as np
 from _report import percentile
 
 from _faq.data import Questions, Vectors
-from parbake.semantic.bank import Bank, Matcher
-from parbake.semantic.calibrate import Bound, Calibration
-from parbake.semantic.logistic import Logistic
-from parbake.semantic.neighbours import Neighbours
-from parbake.semantic.policy import CalibratedPolicy, Match, Policy
-from parbake.semantic.veto import veto
+from parbake.semantic.bank.compiled import Bank, Matcher
+from parbake.semantic.cache.local_ridge import Neighbours
+from parbake.semantic.policies.calibrate import Bound, Calibration
+from parbake.semantic.policies.policy import CalibratedPolicy, Match, Policy
+from parbake.semantic.policies.quadratic import Logistic
+from parbake.semantic.text.veto import veto
 
 ASKED = 2_000
 SIZES = ((2_000, 77), (10_000, 500))

@@ -11,12 +11,12 @@ import _peers
 import numpy as np
 
 from _faq.data import NO_LABEL, Places, Questions
-from parbake.semantic.adaptive import AdaptivePolicy
-from parbake.semantic.calibrate import Bound
-from parbake.semantic.head import MAX_ALIASES
-from parbake.semantic.neighbours import Neighbours
-from parbake.semantic.per_entry import PerEntryPolicy
-from parbake.semantic.policy import Policy, fixed
+from parbake.semantic.cache.local_ridge import Neighbours
+from parbake.semantic.policies.adaptive import AdaptivePolicy
+from parbake.semantic.policies.calibrate import Bound
+from parbake.semantic.policies.per_entry import PerEntryPolicy
+from parbake.semantic.policies.policy import Policy, fixed
+from parbake.semantic.policies.ridge import MAX_ALIASES
 
 ERRORS = (0.01, 0.02, 0.05)
 

@@ -10,13 +10,13 @@ from _report import Goal, show
 from numpy.typing import NDArray
 
 from parbake.planner.breakeven import STORY, Prices
-from parbake.planner.demand import Logistic, calibration_error
+from parbake.planner.forecast.predictors import Logistic, calibration_error
+from parbake.planner.forecast.request_log import Codes
 from parbake.planner.intervals import Resampler
-from parbake.planner.log import Codes
-from parbake.planner.perkey import Activity, EventLane, PerKey
+from parbake.planner.per_key import Activity, EventLane, PerKey
 from parbake.planner.plan import LAZY, SIMPLE, Study, gate, prepare
-from parbake.planner.promise import worth_of_a_second
 from parbake.planner.replay import clairvoyant, replay
+from parbake.planner.target import worth_of_a_second
 
 from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
 

@@ -10,10 +10,10 @@ import numpy as np
 from _report import Goal, show
 from numpy.typing import NDArray
 
-from parbake.planner.demand import Logistic, calibration_error
+from parbake.planner.forecast.predictors import Logistic, calibration_error
+from parbake.planner.forecast.request_log import DAY, Codes, RequestLog, checked
 from parbake.planner.intervals import Interval, Resampler
-from parbake.planner.log import DAY, Codes, RequestLog, checked
-from parbake.planner.perkey import Activity, PerKey
+from parbake.planner.per_key import Activity, PerKey
 from parbake.planner.plan import ALL, PER_KEY, SIMPLE, Study, gate, prepare
 from parbake.planner.replay import Outcome, replay
 

@@ -8,8 +8,9 @@ from statistics import median
 import numpy as np
 from _report import Goal, show
 
-from parbake.planner import refresh, windows
-from parbake.planner.triggers import DAY, HOUR, HitRate
+from parbake.planner import refresh
+from parbake.planner import traffic as windows
+from parbake.planner.detectors import DAY, HOUR, HitRate
 
 from .world import MONDAY
 

@@ -6,10 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 import parbake.fence  # noqa: F401 - first, since the function of the same name, below, is what stays bound
-from parbake.artifact import Stamp
-from parbake.cause import Cause, Reason
 from parbake.codecs import Codec
-from parbake.contract import (
+from parbake.declare.contract import (
     Exponential,
     Linear,
     Recompute,
@@ -24,6 +22,13 @@ from parbake.contract import (
     planned,
     refresh,
 )
+from parbake.declare.gates import Gates, Generation
+from parbake.declare.registry import Input, Model, Registry
+from parbake.declare.retention import Retention
+from parbake.declare.roles import GIVEN, Keys, Live, Resource, Source
+from parbake.declare.served import Absent, Served, Value
+from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Reader, Refine
+from parbake.declare.views import View
 from parbake.errors import (
     BadInput,
     BodyTooLarge,
@@ -50,25 +55,17 @@ from parbake.errors import (
     UnknownResource,
     UnknownTask,
 )
-from parbake.gates import Gates, Generation
-from parbake.ports import Ack, Alert, AlertSink, Clock, Hook, Tracker
-from parbake.registry import Input, Model, Registry
-from parbake.retention import Retention
-from parbake.roles import GIVEN, Keys, Live, Resource, Source
-from parbake.served import Absent, Served, Value
-from parbake.serving.scope import Request, Step, remaining_s
-from parbake.tasks import Artifact, LiveTask, ModelTask, Reader, Refine
-from parbake.views import View
+from parbake.fence.cause import Cause, Reason
+from parbake.fence.record import Stamp
+from parbake.fence.recording import Tracker
 
 if TYPE_CHECKING:
     from parbake import guard, semantic
     from parbake.alerts.log import LogSink
     from parbake.alerts.webhook import WebhookSink
-    from parbake.answers import AnswerComplaint
     from parbake.app import App
-    from parbake.cloudevents import CloudEvent
+    from parbake.brokers.kafka import KafkaTopic
     from parbake.embedders.minilm import MiniLm
-    from parbake.events.kafka import KafkaTopic
     from parbake.executors.local import LocalExecutor
     from parbake.executors.ray import RayExecutor
     from parbake.generators.extractive import Extractive
@@ -79,32 +76,47 @@ if TYPE_CHECKING:
     from parbake.http.server import listen
     from parbake.http.server import run as run_http
     from parbake.http.telling import told
-    from parbake.lanes.throttle import Throttle
-    from parbake.lanes.worker_watch import WorkerSetting
+    from parbake.lanes.batch.throttle import Throttle
+    from parbake.lanes.worker.worker_watch import WorkerSetting
     from parbake.ledger.answer_table import Answer
-    from parbake.model_ports import Delta, Embedder, Generator, Prompt, Usage
+    from parbake.ledger.answers import AnswerComplaint
     from parbake.planner.breakeven import Prices
-    from parbake.serving.binding import Lazy
+    from parbake.ports.alerts import Alert, AlertSink
+    from parbake.ports.clock import Clock
+    from parbake.ports.cloudevents import CloudEvent
+    from parbake.ports.event_log import Ack
+    from parbake.ports.hooks import Hook
+    from parbake.ports.models import Delta, Embedder, Generator, Prompt, Usage
+    from parbake.serving.bind import Lazy
+    from parbake.serving.request import Request, Step, remaining_s
     from parbake.sources.postgresql import PostgresqlSource
     from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
 # The engine, the server and what pulls in a client library are imported when they are first named.
 _LAZY = {
+    "Alert": "parbake.ports.alerts:Alert",
+    "AlertSink": "parbake.ports.alerts:AlertSink",
+    "Clock": "parbake.ports.clock:Clock",
+    "Ack": "parbake.ports.event_log:Ack",
+    "Hook": "parbake.ports.hooks:Hook",
+    "Request": "parbake.serving.request:Request",
+    "Step": "parbake.serving.request:Step",
+    "remaining_s": "parbake.serving.request:remaining_s",
     "Answer": "parbake.ledger.answer_table:Answer",
-    "AnswerComplaint": "parbake.answers:AnswerComplaint",
+    "AnswerComplaint": "parbake.ledger.answers:AnswerComplaint",
     "App": "parbake.app:App",
-    "CloudEvent": "parbake.cloudevents:CloudEvent",
-    "Delta": "parbake.model_ports:Delta",
-    "Embedder": "parbake.model_ports:Embedder",
-    "Generator": "parbake.model_ports:Generator",
-    "Prompt": "parbake.model_ports:Prompt",
-    "Usage": "parbake.model_ports:Usage",
+    "CloudEvent": "parbake.ports.cloudevents:CloudEvent",
+    "Delta": "parbake.ports.models:Delta",
+    "Embedder": "parbake.ports.models:Embedder",
+    "Generator": "parbake.ports.models:Generator",
+    "Prompt": "parbake.ports.models:Prompt",
+    "Usage": "parbake.ports.models:Usage",
     "Extractive": "parbake.generators.extractive:Extractive",
     "Handler": "parbake.http.messages:Handler",
     "HttpApp": "parbake.http.asgi:HttpApp",
     "HttpRequest": "parbake.http.messages:HttpRequest",
-    "Lazy": "parbake.serving.binding:Lazy",
-    "KafkaTopic": "parbake.events.kafka:KafkaTopic",
+    "Lazy": "parbake.serving.bind:Lazy",
+    "KafkaTopic": "parbake.brokers.kafka:KafkaTopic",
     "LlamaGenerator": "parbake.generators.llama:LlamaGenerator",
     "LogSink": "parbake.alerts.log:LogSink",
     "MiniLm": "parbake.embedders.minilm:MiniLm",
@@ -117,8 +129,8 @@ _LAZY = {
     "LocalExecutor": "parbake.executors.local:LocalExecutor",
     "RayExecutor": "parbake.executors.ray:RayExecutor",
     "SqliteSource": "parbake.sources.sqlite:SqliteSource",
-    "Throttle": "parbake.lanes.throttle:Throttle",
-    "WorkerSetting": "parbake.lanes.worker_watch:WorkerSetting",
+    "Throttle": "parbake.lanes.batch.throttle:Throttle",
+    "WorkerSetting": "parbake.lanes.worker.worker_watch:WorkerSetting",
     "WebhookSink": "parbake.alerts.webhook:WebhookSink",
     "guard": "parbake.guard",
     "semantic": "parbake.semantic",

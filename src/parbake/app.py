@@ -15,62 +15,54 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
 from msgspec.structs import replace
 
-from parbake import arguments
-from parbake.answers import Answers
-from parbake.artifact import Stamp
-from parbake.classify import TaskRow, classify
-from parbake.clock import SystemClock
-from parbake.cloudevents import CloudEvent
-from parbake.costs import NOBODY, Cost, CostBook, Owned, costs
-from parbake.duration import Duration, seconds
+from parbake import settings as arguments
+from parbake.declare.call_checks import check_call, live_values
+from parbake.declare.registry import Registry
+from parbake.declare.served import Served
+from parbake.declare.task_table import TaskRow, classify
+from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.engine import Engine, opened
 from parbake.errors import BadInput
 from parbake.fence.acks import NO_ACKS
 from parbake.fence.control import Quarantine
+from parbake.fence.listening import listener
+from parbake.fence.record import Stamp
 from parbake.fence.recording import Recording
-from parbake.lanes.batch import Run
-from parbake.lanes.code import is_of_other_code
-from parbake.lanes.parking import Retried
-from parbake.lanes.planned import AdoptedPlan
-from parbake.lanes.polling import Polling, beside
-from parbake.lanes.readiness import Ready
-from parbake.lanes.recovery import FileJournal
-from parbake.lanes.runs import State
-from parbake.lanes.throttle import Throttle
-from parbake.lanes.worker_watch import WorkerSetting
-from parbake.ports import (
-    Ack,
-    Alert,
-    AlertSink,
-    Clock,
-    EventSource,
-    Executor,
-    Hook,
-    Journal,
-    Parked,
-    Progress,
-    Raised,
-    Source,
-    Store,
-    Topic,
-)
-from parbake.registry import Registry
-from parbake.served import Served
-from parbake.serving import scope
-from parbake.serving.binding import asked_within
+from parbake.lanes.batch.adopted import AdoptedPlan
+from parbake.lanes.batch.fingerprint import is_of_other_code
+from parbake.lanes.batch.lane import Run
+from parbake.lanes.batch.runs import State
+from parbake.lanes.batch.throttle import Throttle
+from parbake.lanes.event.parking import Retried
+from parbake.lanes.event.polling import Polling, beside
+from parbake.lanes.event.recovery import FileJournal
+from parbake.lanes.worker.readiness import Ready
+from parbake.lanes.worker.worker_watch import WorkerSetting
+from parbake.ledger.answers import Answers
+from parbake.ledger.costs import NOBODY, Cost, CostBook, Owned, costs
+from parbake.metrics.counters import Counters
+from parbake.ports.alerts import Alert, AlertSink
+from parbake.ports.clock import Clock
+from parbake.ports.cloudevents import CloudEvent
+from parbake.ports.event_log import Ack, Parked, Raised
+from parbake.ports.executors import Executor
+from parbake.ports.generations import Journal
+from parbake.ports.hooks import Hook, Progress
+from parbake.ports.sources import EventSource, Source, Topic
+from parbake.ports.store import Store
+from parbake.process.system_clock import SystemClock
+from parbake.serving import request as scope
+from parbake.serving.bind import asked_within
 from parbake.serving.bonds import Bonds
-from parbake.serving.calling import check_call, live_values
-from parbake.serving.listening import listener
-from parbake.serving.warm import Step
+from parbake.serving.warmup import Step
 from parbake.sync import After, SyncApp, scope_of
-from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
-from parbake.telemetry import Counters
+from parbake.values.duration import Duration, seconds
 
 if TYPE_CHECKING:
+    from parbake.ledger.reversals import Reversals
     from parbake.planner.breakeven import Prices
+    from parbake.planner.detectors import Proposal
     from parbake.planner.plan import Plan as Decision
-    from parbake.planner.triggers import Proposal
-    from parbake.watches import Reversals
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -342,8 +334,8 @@ class App:
         return await asyncio.to_thread(costs, ledger, book or self.book, await self._owners(), since=since)
 
     async def charges(self, book: CostBook | None = None, *, since_s: float = 86_400.0) -> list[dict[str, Any]]:
-        """The same by the hour, in the columns of FOCUS 1.2 (see :mod:`parbake.focus`)."""
-        from parbake.focus import charges
+        """The same by the hour, in the columns of FOCUS 1.2 (see :mod:`parbake.ledger.focus_export`)."""
+        from parbake.ledger.focus_export import charges
 
         ledger, since = self.engine.ledger, self.clock.now() - since_s
         if ledger is None:
@@ -384,7 +376,7 @@ class App:
         return await self._reversals().apply(proposal)
 
     def _reversals(self) -> Reversals:
-        from parbake.watches import Reversals
+        from parbake.ledger.reversals import Reversals
 
         engine = self.engine
         throttled = self.throttle is not None

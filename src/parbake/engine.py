@@ -8,43 +8,44 @@ import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from parbake import forks
 from parbake.alerts.log import LogSink
-from parbake.answers import Answers
+from parbake.brokers import open_events
+from parbake.declare.families import check_told, check_views, minded
+from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import DeclarationError, UnknownTask
-from parbake.events import open_events
-from parbake.lanes.batch import BatchLane, Run
-from parbake.lanes.claims import Claims
-from parbake.lanes.event import EventLane, bound_by
-from parbake.lanes.housekeeping import Housekeeping
-from parbake.lanes.ingest import Ingest
-from parbake.lanes.load import LoadBoard
-from parbake.lanes.offpeak import OffPeak
-from parbake.lanes.parking import Parking
-from parbake.lanes.planned import Plans
-from parbake.lanes.quarantine import Quarantines
-from parbake.lanes.readiness import Readiness
-from parbake.lanes.recovery import Recovery
-from parbake.lanes.reporting import Reporting
-from parbake.lanes.schedule import Notifier, Schedule, Watch
-from parbake.lanes.throttle import Breathing
-from parbake.lanes.worker_watch import WorkerWatch
-from parbake.lanes.workers import WorkerBoard
+from parbake.lanes.batch.adopted import Plans
+from parbake.lanes.batch.lane import BatchLane, Run
+from parbake.lanes.batch.load import LoadBoard
+from parbake.lanes.batch.load_reports import Reporting
+from parbake.lanes.batch.off_peak import OffPeak
+from parbake.lanes.batch.throttle import Breathing
+from parbake.lanes.event.ingest import Ingest
+from parbake.lanes.event.parking import Parking
+from parbake.lanes.event.queue import EventLane, bound_by
+from parbake.lanes.event.recovery import Recovery
+from parbake.lanes.event.work_claims import Claims
+from parbake.lanes.worker.board import WorkerBoard
+from parbake.lanes.worker.housekeeping import Housekeeping
+from parbake.lanes.worker.quarantine import Quarantines
+from parbake.lanes.worker.readiness import Readiness
+from parbake.lanes.worker.schedule import Notifier, Schedule, Watch
+from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ledger.answer_table import AnswerTable
-from parbake.ledger.recording import Ledger
-from parbake.ports import Hook, Store
-from parbake.serving.binding import Binder
+from parbake.ledger.answers import Answers
+from parbake.ledger.sqlite_ledger import Ledger
+from parbake.ports.hooks import Hook
+from parbake.ports.store import Store
+from parbake.process import forks
+from parbake.process.threads import task_threads
+from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
-from parbake.serving.coverage import check_told, check_views, minded
-from parbake.serving.plan import Plan, watched_families
-from parbake.serving.realtime import Realtime
-from parbake.serving.resolve import Resolver
-from parbake.serving.threads import task_threads
+from parbake.serving.bound import Plan, watched_families
+from parbake.serving.read import Resolver
+from parbake.serving.refine import Realtime
 from parbake.serving.tickets import Tickets
-from parbake.serving.warm import Warmup
+from parbake.serving.warmup import Warmup
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
-from parbake.tasks import Artifact, Stored, Task
 
 if TYPE_CHECKING:
     from parbake.app import App

@@ -6,16 +6,16 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
 
-from parbake.cloudevents import CloudEvent
-from parbake.duration import Duration, seconds
+from parbake.declare.served import Served
+from parbake.declare.tasks import Artifact, LiveTask, Refine, Stored
 from parbake.errors import BadInput
 from parbake.fence.acks import NO_ACKS, Acks, merged
-from parbake.lanes.batch import Run
-from parbake.portal import Portal
-from parbake.ports import Ack
-from parbake.served import Served
-from parbake.serving import scope
-from parbake.tasks import Artifact, LiveTask, Refine, Stored
+from parbake.lanes.batch.lane import Run
+from parbake.ports.cloudevents import CloudEvent
+from parbake.ports.event_log import Ack
+from parbake.process.portal import Portal
+from parbake.serving import request as scope
+from parbake.values.duration import Duration, seconds
 
 if TYPE_CHECKING:
     from parbake.app import App

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 
 import parbake as pb
-from parbake.events import open_events
+from parbake.brokers import open_events
 from parbake.sources.sqlite import prune
 from parbake.testing.events import EventSourceSuite
 

@@ -35,7 +35,7 @@ async def test_a_fetch_without_snapshots_can_mix_moments():
     """Another task's commit lands between two items of one fetch, which is what such a store's reader must expect."""
     import asyncio
 
-    from parbake.stores._items import Commit
+    from parbake.stores.steps.items import Commit
 
     items = DictItems({b"ca": b"old", b"cb": b"old"}, is_snapshot=False)
     both = Commit({}, {b"ca": b"new", b"cb": b"new"})

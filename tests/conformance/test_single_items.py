@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from parbake.artifact import Built, Stamp, Tags
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Change
-from parbake.stores._engine import CONTROL, mark_key, overlay_key
-from parbake.stores._optimistic import OptimisticStore
+from parbake.fence.record import Built, Stamp, Tags
+from parbake.ports.event_log import Change
+from parbake.stores.steps.engine import CONTROL, mark_key, overlay_key
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import make_record
 

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from parbake.artifact import Stamp
-from parbake.cause import Cause, Reason
+from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import killed_by
 from parbake.fence.control import SEQUENCE_LIMIT
-from parbake.ports import Change, Parked
-from parbake.stores import _engine as engine
-from parbake.stores import _events as events
+from parbake.fence.record import Stamp
+from parbake.ports.event_log import Change, Parked
 from parbake.stores import open_store
-from parbake.stores._optimistic import OptimisticStore
 from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import engine, events
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import make_record
 

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from parbake.artifact import Stamp
 from parbake.errors import ForeignStore, StoreError, StoreFull
-from parbake.ports import Change
+from parbake.fence.record import Stamp
+from parbake.ports.event_log import Change
 from parbake.stores import open_store
-from parbake.stores._optimistic import OptimisticStore
 from parbake.stores.memory import MemoryStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 from parbake.testing.stores import StoreSuite, make_record
 
@@ -178,7 +178,7 @@ class TestLmdb(StoreSuite):
 
 RAISE = """
 import asyncio, sys
-from parbake.ports import Change
+from parbake.ports.event_log import Change
 from parbake.stores import open_store
 
 async def main():

@@ -4,8 +4,8 @@ import pytest
 
 import parbake as pb
 from parbake.stores import open_store
-from parbake.stores._optimistic import OptimisticStore
 from parbake.stores.memory import MemoryStore
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 
 

@@ -39,7 +39,7 @@ PROBES = {
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),
     "dynamodb": (STORES.format(url=DYNAMODB), "StoreError"),
     "kafka": (KAFKA, "SourceError"),
-    "usearch": ("import parbake.semantic.nearest, usearch.index; print('used')", "used"),
+    "usearch": ("import parbake.semantic.cache.index, usearch.index; print('used')", "used"),
     "plots": ("import matplotlib; print('used')", "used"),
     "testing": ("import parbake.testing.executors, parbake.testing.stores; print('used')", "used"),
 }

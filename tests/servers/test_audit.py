@@ -61,7 +61,7 @@ import sqlite3
 import urllib.request
 
 import parbake as pb
-from parbake.audit import Expectation
+from parbake.lab.audit import Expectation
 
 import ports
 

@@ -14,8 +14,8 @@ from tests.servers import launch
 from parbake.errors import ForeignStore, MissingDependency, StoreError
 from parbake.stores import _dynamodb_layout as layout
 from parbake.stores import open_store
-from parbake.stores._items import Commit
 from parbake.stores.dynamodb import MAX_ITEMS, DynamoItems, open_url
+from parbake.stores.steps.items import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 

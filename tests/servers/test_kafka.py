@@ -10,12 +10,12 @@ from tests.servers import broker, launch
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.cause import Cause, Reason
-from parbake.events import open_events
-from parbake.events.kafka import KafkaPartition, KafkaTopic
+from parbake.brokers import open_events
+from parbake.brokers.kafka import KafkaPartition, KafkaTopic
 from parbake.fence import tags
-from parbake.ports import Extent
-from parbake.serving.binding import NO_CONTEXT
+from parbake.fence.cause import Cause, Reason
+from parbake.ports.sources import Extent
+from parbake.serving.bind import NO_CONTEXT
 from parbake.testing import FakeClock
 from parbake.testing.events import EventSourceSuite
 

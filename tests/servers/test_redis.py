@@ -15,8 +15,8 @@ from tests.waiting import HANGS_S, as_far_as_it_gets
 import parbake as pb
 from parbake.errors import ForeignStore, MissingDependency, StoreError, StoreFull
 from parbake.stores import open_store
-from parbake.stores._items import Commit
 from parbake.stores.redis import RedisItems, open_url
+from parbake.stores.steps.items import Commit
 from parbake.testing.items import ItemsSuite
 from parbake.testing.stores import StoreSuite
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from parbake.testing.simulation import campaign, ground, play
-from parbake.testing.simulation.mutants import names, planted, what_is_wrong
-from parbake.testing.simulation.world import World
+from parbake.lab.simulate import campaign, play
+from parbake.lab.simulate import invariants as ground
+from parbake.lab.simulate.mutants.mutants import names, planted, what_is_wrong
+from parbake.lab.simulate.world import World
 
 SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
@@ -69,7 +70,7 @@ def test_an_obvious_fault_is_found_at_once(mutant):
 
 DIGEST = """
 import hashlib
-from parbake.testing.simulation import play
+from parbake.lab.simulate import play
 for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512)):
     print(hashlib.sha256("\\n".join(play(seed, model, trace=True).trace).encode()).hexdigest())
 """

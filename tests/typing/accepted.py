@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import NewType, assert_type
 
 import parbake as pb
-from parbake.model_ports import Embedder
-from parbake.semantic.cache import SemanticCache
+from parbake.ports.models import Embedder
+from parbake.semantic.cache.semantic_cache import SemanticCache
 
 UserId = NewType("UserId", str)
 Asin = NewType("Asin", str)

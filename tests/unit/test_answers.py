@@ -10,11 +10,11 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.answers import COMPLAINTS_AN_HOUR
-from parbake.costs import CostBook, Offer
+from parbake.ledger.answers import COMPLAINTS_AN_HOUR
+from parbake.ledger.costs import CostBook, Offer
 from parbake.ledger.rows import ANSWERS_DAYS_KEPT
 from parbake.planner.prices import Rate
-from parbake.serving.threads import THREADS
+from parbake.process.threads import THREADS
 
 TOKEN = "correct-horse-battery"
 BOOK = CostBook(
@@ -308,8 +308,8 @@ async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
 
 async def test_old_answers_are_forgotten(opening, monkeypatch):
     """Past their days, and beyond their number: neither is found, and the newest is."""
-    monkeypatch.setattr("parbake.ledger.recording.TRIM_EVERY", 1)
-    monkeypatch.setattr("parbake.ledger.recording.TRIM_AT", 0)
+    monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_EVERY", 1)
+    monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_AT", 0)
     monkeypatch.setattr("parbake.ledger.rows.ANSWERS_KEPT", 2)
     shop = await opening()
     old = await shop.answer()

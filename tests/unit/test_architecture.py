@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.unit.import_graph import graph, imported_names, modules
 
-ADAPTERS = ("stores", "sources", "events", "executors", "generators", "embedders", "metrics", "alerts")
+ADAPTERS = ("stores", "sources", "brokers", "executors", "generators", "embedders", "alerts")
 LAZY = {"lmdb", "numpy", "prometheus_client", "rich", "typer", "uvicorn"}
 MODULES_LOADED_AT_MOST = 200
 
@@ -45,15 +45,15 @@ def test_imports_form_no_cycle(root, folder, package):
 
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_sibling_adapters_do_not_know_each_other(root, package):
-    """An adapter imports of its own folder only private helpers."""
+    """An adapter imports of its own folder only private helpers, and the steps that all stores share."""
     found = modules(root / "src", "parbake")
     prefix = f"parbake.{package}."
     wrong = [
         f"{module} imports {target}"
         for module, targets in graph(found).items()
-        if module.startswith(prefix)
+        if module.startswith(prefix) and not module.startswith("parbake.stores.steps.")
         for target in targets
-        if target.startswith(prefix) and not target.removeprefix(prefix).startswith("_")
+        if target.startswith(prefix) and not target.removeprefix(prefix).startswith(("_", "steps."))
     ]
     assert wrong == []
 
@@ -117,7 +117,7 @@ def test_no_file_names_a_registry_or_this_machine(texts, root):
 
 def test_lock_files_are_hashed_and_name_no_index(root):
     """Each locked package has an exact version and a hash, and no lock file says where to fetch it."""
-    for lock in (*sorted((root / "requirements").glob("*.txt")), root / "src/parbake/model_files.txt"):
+    for lock in (*sorted((root / "requirements").glob("*.txt")), root / "src/parbake/ports/model_files.txt"):
         text = lock.read_text()
         assert not NOT_IN_LOCKS.search(text), lock
         entries = re.split(r"^(?=\S)", text, flags=re.MULTILINE)

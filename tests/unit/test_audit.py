@@ -8,11 +8,12 @@ import pytest
 from typer.testing import CliRunner
 
 import parbake as pb
-from parbake.audit import Expectation, report
-from parbake.audit.client import Client
-from parbake.audit.judge import Answer, Read, Tally, at, checked, judge, nines, percentiles
 from parbake.cli.main import cli
-from parbake.telemetry import Counters
+from parbake.lab.audit import Expectation
+from parbake.lab.audit import audit_report as report
+from parbake.lab.audit.audit_client import Client
+from parbake.lab.audit.read_judge import Answer, Read, Tally, at, checked, judge, nines, percentiles
+from parbake.metrics.counters import Counters
 
 BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
 BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")

@@ -9,7 +9,7 @@ from tests.waiting import until
 import parbake as pb
 from parbake.fence.control import renumber
 from parbake.fence.recording import Recording
-from parbake.stores._engine import save_control
+from parbake.stores.steps.engine import save_control
 
 EVERY = pb.every("20m")
 
@@ -432,7 +432,7 @@ async def test_rows_are_written_while_the_next_are_computed(world, monkeypatch):
     def row(keys: pb.Keys[str]) -> dict[str, str]:
         return dict.fromkeys(keys, "value")
 
-    monkeypatch.setattr("parbake.lanes.partition.WORTH_ROWS", 100)
+    monkeypatch.setattr("parbake.lanes.batch.partition.WORTH_ROWS", 100)
     app = world.app(tasks)
     write = app.engine.store.write_base
 
@@ -458,7 +458,7 @@ async def test_a_store_that_falls_behind_gets_larger_commits(world, monkeypatch)
             slow.set()
         return dict.fromkeys(keys, "value")
 
-    monkeypatch.setattr("parbake.lanes.partition.WORTH_ROWS", 100)
+    monkeypatch.setattr("parbake.lanes.batch.partition.WORTH_ROWS", 100)
     app = world.app(tasks)
     write = app.engine.store.write_base
 

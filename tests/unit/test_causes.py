@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake import cause as causes
-from parbake.artifact import Built, Meta, Record, Stamp, Tags, encode
-from parbake.cause import OVERDUE, UNTRUSTED, Cause, Reason
+from parbake.fence import cause as causes
+from parbake.fence.cause import OVERDUE, UNTRUSTED, Cause, Reason
 from parbake.fence.control import Control, Pointer, Quarantine
-from parbake.stores import _engine as engine
+from parbake.fence.record import Built, Meta, Record, Stamp, Tags, encode
 from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import engine
 from parbake.testing import FakeClock
 
 NOW, SLA_S, WITHIN_S = 1_000_000.0, 3600.0, 600.0

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes.claims import Claims, part_of
-from parbake.lanes.workers import WorkerBoard
+from parbake.lanes.event.work_claims import Claims, part_of
+from parbake.lanes.worker.board import WorkerBoard
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
@@ -94,7 +94,7 @@ async def test_a_worker_takes_over_what_a_dead_one_held():
 
 async def test_a_long_computation_keeps_its_lease(monkeypatch):
     """A holder renews in time, so a computation that outlasts the term is not begun a second time."""
-    monkeypatch.setattr("parbake.lanes.claims.RENEW_S", 0.001)
+    monkeypatch.setattr("parbake.lanes.event.work_claims.RENEW_S", 0.001)
     store, clock = MemoryStore(), FakeClock()
     slow, other = (Claims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
     part = part_of("row@1", b"a")

@@ -18,8 +18,8 @@ import parbake as pb
 from parbake.cli import main as commands
 from parbake.cli.main import main
 from parbake.errors import BadInput, PortTaken
+from parbake.metrics.counters import Counters
 from parbake.metrics.prometheus import exposed
-from parbake.telemetry import Counters
 
 APP = '''
 import os

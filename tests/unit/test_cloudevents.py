@@ -3,8 +3,8 @@
 import msgspec
 import pytest
 
-from parbake.cloudevents import BATCH, MAX_BATCH, STRUCTURED, parse
 from parbake.errors import BadInput
+from parbake.ports.cloudevents import BATCH, MAX_BATCH, STRUCTURED, parse
 
 EVENT = {"specversion": "1.0", "id": "1", "source": "shop", "type": "policy.changed", "subject": "policy/returns"}
 

@@ -7,14 +7,14 @@ import sys
 import msgspec
 import pydantic
 
-from parbake.lanes.code import fingerprint
+from parbake.lanes.batch.fingerprint import fingerprint
 
 MADE = """
 import functools
 def twice(key: str) -> str:
     wanted = key in {"a", "b", "c", "d"}
     return "".join(c * 2 for c in key) if wanted else key
-print(__import__("parbake.lanes.code").lanes.code.fingerprint([twice]).hex())
+print(__import__("parbake.lanes.batch.fingerprint").lanes.batch.fingerprint.fingerprint([twice]).hex())
 """
 
 

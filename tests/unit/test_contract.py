@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.cause import Cause, Reason
-from parbake.contract import Contract, judge
-from parbake.contract_checks import make_contract
+from parbake.declare.contract import Contract, judge
+from parbake.declare.contract_checks import make_contract
+from parbake.fence.cause import Cause, Reason
 
 
 def contract(**changes):

@@ -15,8 +15,8 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import eventually
 
 import parbake as pb
-from parbake.costs import CostBook, Offer, read_book, summed
-from parbake.focus import COLUMNS
+from parbake.ledger.costs import CostBook, Offer, read_book, summed
+from parbake.ledger.focus_export import COLUMNS
 from parbake.planner.prices import Rate
 
 TODAY = dt.date(2026, 11, 25)

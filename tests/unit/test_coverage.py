@@ -6,11 +6,11 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.artifact import Stamp
-from parbake.contract import Contract
+from parbake.declare.contract import Contract
+from parbake.declare.families import check_told
+from parbake.fence.record import Stamp
 from parbake.fence.recording import Recording, from_templates
 from parbake.serving.compute import MANY_KEYS
-from parbake.serving.coverage import check_told
 from parbake.serving.strays import Strays, stray_families
 from parbake.stores.memory import MemoryStore
 

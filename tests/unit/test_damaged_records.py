@@ -7,9 +7,9 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.cause import Cause
-from parbake.lanes.freshness import report
-from parbake.stores import _engine as engine
+from parbake.fence.cause import Cause
+from parbake.lanes.worker.freshness import report
+from parbake.stores.steps import engine
 
 
 def declared(**changes):

@@ -12,9 +12,9 @@ from tests.unit.import_graph import graph, imported_names, modules
 OWNERS = {
     "parbake.planner": "plan",
     "parbake.semantic": "semantic",
-    "parbake.semantic.nearest": "usearch",
-    "parbake.regression": "semantic",
-    "parbake.pictures": "plots",
+    "parbake.semantic.cache.index": "usearch",
+    "parbake.numeric.logistic": "semantic",
+    "parbake.cli.pictures": "plots",
     "parbake.cli.plan": "plan",
     "parbake.cli.costs": "plan",
     "parbake.http.connection": "http",
@@ -23,12 +23,12 @@ OWNERS = {
     "parbake.embedders._int8": "embeddings",
     "parbake.generators.llama": "llama",
     "parbake.generators.openai": "openai",
-    "parbake.events.kafka": "kafka",
+    "parbake.brokers.kafka": "kafka",
     "parbake.executors.ray": "ray",
     "parbake.sources.postgresql": "postgresql",
     "parbake.stores._dynamodb_table": "dynamodb",
     "parbake.stores._redis_link": "redis",
-    "parbake.shadow.redis": "redis",
+    "parbake.lab.shadow.redis_cache": "redis",
     "parbake.testing": "testing",
 }
 """The extra that brings what a room, or a module of it, imports beside the base dependencies."""
@@ -40,7 +40,7 @@ COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 OPTIONAL = {
     "parbake.executors._child": {"threadpoolctl"},
     "parbake.codecs.numpy": {"numpy"},
-    "parbake.testing.simulation.asking": {"numpy"},
+    "parbake.lab.simulate.asking": {"numpy"},
     "parbake.codecs.pydantic": {"pydantic", "pydantic_core"},
 }
 """Packages that a module uses where they happen to be installed."""

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parbake.duration import humanize, seconds
 from parbake.errors import ContractError
+from parbake.values.duration import humanize, seconds
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.artifact import Stamp
-from parbake.lanes.event import CURSOR, EventLane, bound_by
+from parbake.fence.record import Stamp
+from parbake.lanes.event.queue import CURSOR, EventLane, bound_by
 from parbake.metrics.prometheus import render
 
 
@@ -74,8 +74,8 @@ class Ticks:
 def ticks(monkeypatch):
     """Return the time of the lane, which stands still until a test moves it."""
     made = Ticks()
-    for module in ("event", "refreshing"):
-        monkeypatch.setattr(f"parbake.lanes.{module}.monotonic", lambda: made.now)
+    for module in ("queue", "refresh"):
+        monkeypatch.setattr(f"parbake.lanes.event.{module}.monotonic", lambda: made.now)
     return made
 
 
@@ -131,7 +131,7 @@ async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, 
     if is_noted:  # it had written its cursor down before it saw
         await lane.app.engine.store.swap(CURSOR, None, ahead.pack())
     await lane.change(world, "a")
-    monkeypatch.setattr("parbake.lanes.event.LOOK_BACK_S", 0.0)
+    monkeypatch.setattr("parbake.lanes.event.queue.LOOK_BACK_S", 0.0)
     await lane.step()
     assert lane.calls == ["a"]
 

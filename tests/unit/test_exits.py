@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from parbake.serving import threads
-from parbake.serving.exits import is_of_a_signal
+from parbake.process import threads
+from parbake.process.signals import is_of_a_signal
 
 
 def leave(*_):

@@ -3,7 +3,6 @@
 import msgspec
 import pytest
 
-from parbake.artifact import Stamp
 from parbake.errors import PromotionConflict, UnknownResource
 from parbake.fence.control import (
     ANCESTRY_LIMIT,
@@ -22,7 +21,8 @@ from parbake.fence.control import (
     rollback,
     start,
 )
-from parbake.stores._engine import numbers
+from parbake.fence.record import Stamp
+from parbake.stores.steps.engine import numbers
 
 EMPTY = Control(incarnation=1, blessed=1)
 AT = Stamp(1, 7).pack()

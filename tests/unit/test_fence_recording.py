@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.artifact import Built, Meta, Record, Stamp, Tags
-from parbake.contract_checks import make_contract
+from parbake.declare.contract_checks import make_contract
 from parbake.errors import BadInput
+from parbake.fence.record import Built, Meta, Record, Stamp, Tags
 from parbake.fence.recording import MAX_TAGS, Reach, Recording
 from parbake.fence.tags import family, raised_by
 

@@ -8,9 +8,9 @@ from tests.unit.embedders import Words
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.cause import Cause, Reason
+from parbake.fence.cause import Cause, Reason
 from parbake.semantic import AdaptivePolicy, PerEntryPolicy, SemanticCache, fixed
-from parbake.semantic.bonding import Bonding
+from parbake.semantic.cache.bonding import Bonding
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 

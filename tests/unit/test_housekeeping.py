@@ -4,7 +4,7 @@ import pytest
 from tests.unit.shopfloor import Facts, World, contract
 
 import parbake as pb
-from parbake.lanes.housekeeping import MARGIN_S
+from parbake.lanes.worker.housekeeping import MARGIN_S
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ async def test_a_store_in_doubt_is_not_swept(shop):
     _, control = await store.stamp()
     before = await store.log(pb.Stamp(0, 0), 10)
     from parbake.fence.control import adopt
-    from parbake.stores import _engine as engine
+    from parbake.stores.steps import engine
 
     moved = adopt(adopt(control, "one", engine.numbers()), "two", engine.numbers())
     await store._step(lambda txn: engine.save_control(txn, moved))

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.artifact import Stamp
+from parbake.fence.record import Stamp
 from parbake.http.messages import MAX_BODY
-from parbake.ports import Ack
+from parbake.ports.event_log import Ack
 
 PASSWORD = "hunter2"
 EVENT = {"specversion": "1.0", "id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}

@@ -19,7 +19,7 @@ async def test_an_outbox_is_applied_to_its_end_and_once(world):
 
 async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch):
     """Over several pages, and several sources, none of what a drain raised is missing from what it returns."""
-    monkeypatch.setattr("parbake.lanes.ingest.PAGE", 3)
+    monkeypatch.setattr("parbake.lanes.event.ingest.PAGE", 3)
     for n in range(8):
         world.put(f"f{n}", "x")
     ack = await world.app(pb.Registry()).drain()

@@ -7,7 +7,7 @@ import msgspec
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from parbake.lanes.keylist import KeyList
+from parbake.lanes.batch.keys import KeyList
 
 keys = st.lists(st.text(min_size=1, max_size=6), unique=True, max_size=400)
 repeating = st.lists(st.sampled_from([f"key {n}" for n in range(150)]), max_size=600)

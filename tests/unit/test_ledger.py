@@ -8,11 +8,12 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
-from parbake.cause import Cause, Reason
-from parbake.lanes.planned import Pick
-from parbake.ledger import recording, rows
-from parbake.ledger.recording import Ledger
-from parbake.telemetry import Counters
+from parbake.fence.cause import Cause, Reason
+from parbake.lanes.batch.adopted import Pick
+from parbake.ledger import rows
+from parbake.ledger import sqlite_ledger as recording
+from parbake.ledger.sqlite_ledger import Ledger
+from parbake.metrics.counters import Counters
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from tests.unit.shopfloor import contract
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.loops import PerLoop
-from parbake.stores._optimistic import OptimisticStore
+from parbake.process.loops import PerLoop
+from parbake.stores.steps.optimistic import OptimisticStore
 from parbake.testing.items import DictItems
 
 STORES = {

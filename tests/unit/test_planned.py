@@ -10,10 +10,10 @@ from tests.unit.commands import invoke
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes.planned import NO_PLAN, AdoptedPlan
+from parbake.lanes.batch.adopted import NO_PLAN, AdoptedPlan
 from parbake.planner import plan as decisions
 from parbake.planner import strategies
-from parbake.planner.upcoming import from_minutes, picks
+from parbake.planner.next_window import from_minutes, picks
 
 DAY_MIN = 1440
 PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.00001}

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.classify import classify
-from parbake.registry import could_be_precomputed, legal_lanes
+from parbake.declare.registry import could_be_precomputed, legal_lanes
+from parbake.declare.task_table import classify
 
 
 @pytest.fixture

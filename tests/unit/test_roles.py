@@ -5,7 +5,7 @@ from typing import Annotated
 import pytest
 
 import parbake as pb
-from parbake.roles import Role, inspect_roles
+from parbake.declare.roles import Role, inspect_roles
 
 
 def test_roles_are_read_from_the_signature():

@@ -14,9 +14,9 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.errors import StoreError
 from parbake.fence.control import Pointer, Promotion
-from parbake.lanes import partition
-from parbake.lanes.offpeak import Slot
-from parbake.lanes.runs import LEASE_S, State
+from parbake.lanes.batch import partition
+from parbake.lanes.batch.off_peak import Slot
+from parbake.lanes.batch.runs import LEASE_S, State
 
 
 class Rows:

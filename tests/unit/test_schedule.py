@@ -198,7 +198,7 @@ async def test_the_watch_goes_on_after_a_fault_and_looks_every_second(scheduled,
             raise asyncio.CancelledError
 
     monkeypatch.setattr(watch, "check", check)
-    monkeypatch.setattr("parbake.lanes.schedule.asyncio.sleep", sleep)
+    monkeypatch.setattr("parbake.lanes.worker.schedule.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
     assert looks == [0, 1, 2]

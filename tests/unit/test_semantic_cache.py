@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tests.unit.embedders import TOPICS, Words
 
-from parbake.artifact import Meta, Tags, bond
+from parbake.fence.record import Meta, Tags, bond
 from parbake.semantic import Scope, SemanticCache, fixed
-from parbake.semantic.shelf import Answer, Shelf
+from parbake.semantic.cache.scoped_store import Answer, Shelf
 
 
 def broken(_question):

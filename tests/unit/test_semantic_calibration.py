@@ -8,14 +8,14 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 import parbake as pb
-from parbake.regression import sigmoid
-from parbake.semantic.arrays import unit_rows
-from parbake.semantic.calibrate import Bound, Trials, calibrate, cross_fitted, trials
-from parbake.semantic.features import FEATURES, features, gather
-from parbake.semantic.gamma import gamma_cdf, gamma_quantile
-from parbake.semantic.head import RIDGE, fit, kernel
-from parbake.semantic.logistic import fit_logistic, fit_quadratic
-from parbake.semantic.risk import lowest_threshold, upper_limits
+from parbake.numeric.logistic import sigmoid
+from parbake.semantic.policies.calibrate import Bound, Trials, calibrate, cross_fitted, trials
+from parbake.semantic.policies.features import FEATURES, features, gather
+from parbake.semantic.policies.gamma import gamma_cdf, gamma_quantile
+from parbake.semantic.policies.quadratic import fit_logistic, fit_quadratic
+from parbake.semantic.policies.ridge import RIDGE, fit, kernel
+from parbake.semantic.policies.risk import lowest_threshold, upper_limits
+from parbake.semantic.text.arrays import unit_rows
 
 
 def clusters(answers, aliases, *, spread=0.3, dimensions=24, seed=0):

@@ -10,17 +10,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake.artifact import LANES, Built, Meta, Record, Stamp, Tags, encode
-from parbake.cause import Cause, Reason
-from parbake.contract import SERVABLE, judge
+from parbake.codecs.wire_shape import wire_shape
+from parbake.declare.contract import SERVABLE, judge
+from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Control, Pointer
-from parbake.serving.binding import NO_CONTEXT
-from parbake.serving.resolve import as_served
-from parbake.stores import _engine as engine
+from parbake.fence.record import LANES, Built, Meta, Record, Stamp, Tags, encode
+from parbake.serving.bind import NO_CONTEXT
+from parbake.serving.read import as_served
 from parbake.stores.memory import MemoryStore
+from parbake.stores.steps import engine
 from parbake.testing import FakeClock
-from parbake.wire_shape import wire_shape
 
 NOW, LIMIT_S = 1000.0, 30.0
 PLAIN, WANING = (f"{name}@1:{wire_shape(str).hex()}" for name in ("plain", "waning"))

@@ -10,9 +10,9 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.contract import Steps
+from parbake.declare.contract import Steps
+from parbake.serving.bound import KeyCodec
 from parbake.serving.flight import Flights
-from parbake.serving.plan import KeyCodec
 from parbake.stores.memory import MemoryStore
 
 

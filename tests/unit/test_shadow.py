@@ -11,13 +11,13 @@ import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.shadow import Truth
-from parbake.shadow.caches import Entry, UndecodableError
-from parbake.shadow.compare import difference, normal
-from parbake.shadow.findings import Finding, Price, summarize
-from parbake.shadow.report import as_json, seconds, short, tables
-from parbake.shadow.run import Limits, Style, shadow
-from parbake.statistics import percentile, wilson
+from parbake.lab.shadow import Truth
+from parbake.lab.shadow.caches import Entry, UndecodableError
+from parbake.lab.shadow.compare import difference, normal
+from parbake.lab.shadow.findings import Finding, Price, summarize
+from parbake.lab.shadow.shadow_report import as_json, seconds, short, tables
+from parbake.lab.shadow.shadow_run import Limits, Style, shadow
+from parbake.numeric.statistics import percentile, wilson
 
 FAST = Limits(sample=100, rate=10_000, timeout_s=20)
 HIDDEN = Style()

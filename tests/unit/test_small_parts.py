@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
-from parbake import model_files
-from parbake.cause import Cause, Reason
-from parbake.clock import SystemClock
 from parbake.embedders import minilm
 from parbake.embedders._int8 import multiply_in_int8
+from parbake.fence.cause import Cause, Reason
+from parbake.metrics.counters import LATENCY_BUCKETS_S, Counters, Histogram
 from parbake.metrics.prometheus import render
-from parbake.portal import Portal
-from parbake.telemetry import LATENCY_BUCKETS_S, Counters, Histogram
+from parbake.ports import model_files
+from parbake.process.portal import Portal
+from parbake.process.system_clock import SystemClock
 
 
 def test_texts_become_unit_vectors_in_their_order(embedder):

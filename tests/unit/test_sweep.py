@@ -2,9 +2,9 @@
 
 import msgspec
 
-from parbake.artifact import Stamp
 from parbake.fence.control import Control
-from parbake.stores import _engine as engine
+from parbake.fence.record import Stamp
+from parbake.stores.steps import engine
 
 
 class Items(dict):

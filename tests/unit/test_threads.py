@@ -8,8 +8,8 @@ from tests.unit.shopfloor import contract
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.serving import threads
-from parbake.serving.threads import THREADS
+from parbake.process import threads
+from parbake.process.threads import THREADS
 
 
 async def test_a_chain_of_functions_never_runs_out_of_threads():

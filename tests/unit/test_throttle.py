@@ -10,10 +10,10 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.cli import partition as partition_process
 from parbake.errors import BadInput
-from parbake.lanes.load import OLD_S, LoadBoard, Serving
-from parbake.lanes.offpeak import Slot
-from parbake.lanes.partition import Answer, PartitionWork
-from parbake.lanes.throttle import Breathing, cpu_pressure
+from parbake.lanes.batch.load import OLD_S, LoadBoard, Serving
+from parbake.lanes.batch.off_peak import Slot
+from parbake.lanes.batch.partition import Answer, PartitionWork
+from parbake.lanes.batch.throttle import Breathing, cpu_pressure
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
@@ -23,7 +23,7 @@ class Floor:
 
     def __init__(self, monkeypatch, **settings):
         """A look at every call; pressure can be set."""
-        monkeypatch.setattr("parbake.lanes.throttle.LOOK_EVERY_S", 0)
+        monkeypatch.setattr("parbake.lanes.batch.throttle.LOOK_EVERY_S", 0)
         self.clock = FakeClock()
         store = MemoryStore()
         self.server = LoadBoard(store, self.clock, "server")
@@ -180,7 +180,7 @@ def test_pressure_is_read_where_the_system_tells_it(tmp_path):
 
 async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
     """A run whose pieces take longer than an announcement is believed is announced all the same."""
-    monkeypatch.setattr("parbake.lanes.load.TELL_EVERY_S", 0)
+    monkeypatch.setattr("parbake.lanes.batch.load.TELL_EVERY_S", 0)
     async with floor.batch.announced():
         for _ in range(3):
             floor.clock.advance(OLD_S + 1)
@@ -208,7 +208,7 @@ async def test_an_urgent_run_is_announced_too(world):
 async def test_listing_gives_way_but_not_without_end(floor, monkeypatch):
     """A thread that lists keys pauses by the share, and at least a quarter of the time is its own."""
     slept = []
-    monkeypatch.setattr("parbake.lanes.throttle.time.sleep", slept.append)
+    monkeypatch.setattr("parbake.lanes.batch.throttle.time.sleep", slept.append)
     async with floor.breathing.listing() as pause:
         pause(1.0)
         floor.breathing.share = 0.5
@@ -229,7 +229,7 @@ async def test_the_share_is_looked_after_while_keys_are_listed(floor):
 @pytest.mark.parametrize("is_urgent", [False, True])
 async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatch, is_urgent):
     """A ``def`` lister is told how long it worked after every piece, but for a run that gives way to nothing."""
-    monkeypatch.setattr("parbake.lanes.building.PIECE", 10)
+    monkeypatch.setattr("parbake.lanes.batch.build.PIECE", 10)
     tasks, paused = pb.Registry(), []
 
     @contextlib.asynccontextmanager

@@ -15,7 +15,7 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.errors import StoreError
 from parbake.fence import acks
-from parbake.ports import Change
+from parbake.ports.event_log import Change
 from parbake.serving import tickets
 from parbake.serving.tickets import KEY_BYTES, NAME, Tickets
 from parbake.stores.memory import MemoryStore

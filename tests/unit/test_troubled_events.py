@@ -5,11 +5,11 @@ from tests.unit.shopfloor import Facts, contract
 from tests.waiting import until
 
 import parbake as pb
-from parbake.cause import Cause, Reason
-from parbake.contract import judge
+from parbake.declare.contract import judge
+from parbake.fence.cause import Cause, Reason
+from parbake.metrics.counters import MAX_FAMILIES, Counters
 from parbake.metrics.prometheus import render
 from parbake.stores.memory import MemoryStore
-from parbake.telemetry import MAX_FAMILIES, Counters
 
 
 def metric(app, line):
@@ -167,7 +167,7 @@ async def test_an_event_sources_silence_makes_its_families_unknown(world, tmp_pa
 
 async def test_one_bad_event_refuses_the_batch(world):
     """Over HTTP the publisher can mend it: nothing of the batch is raised, and nothing is parked."""
-    from parbake.cloudevents import BATCH, parse
+    from parbake.ports.cloudevents import BATCH, parse
 
     app, _ = lookup_task(world)
     good = '{"id": "1", "source": "s", "type": "fact.changed", "subject": "fact/a"}'

@@ -8,7 +8,7 @@ from tests.unit.shopfloor import contract
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.validation import one_line
+from parbake.values.redaction import one_line
 
 
 class Unspeakable(Exception):

@@ -8,8 +8,8 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes.freshness import report
-from parbake.lanes.housekeeping import RETIRED_S
+from parbake.lanes.worker.freshness import report
+from parbake.lanes.worker.housekeeping import RETIRED_S
 
 
 def version(kind, make, *, name="card", **changes):

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.serving.warm import LOADING
+from parbake.serving.warmup import LOADING
 
 
 class Client:
@@ -65,7 +65,7 @@ async def test_readiness_waits_for_resources_models_and_the_application(monkeypa
 
 async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
     """A resource that cannot be built keeps the server from being ready, with its reason, until it can be."""
-    monkeypatch.setattr("parbake.serving.warm.AGAIN_S", 0.01)
+    monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
     problems = [pb.MissingDependency("the model is not installed; run: parbake models fetch minilm")]
 
     def build():
@@ -86,7 +86,7 @@ async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
 
 async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
     """What a run promotes while the server runs is decoded by the server itself, and not by a request."""
-    monkeypatch.setattr("parbake.serving.warm.AGAIN_S", 0.01)
+    monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
     app = app_of(resources={Client: Client()})
     async with app.serving():
         await app.materialize(app.tasks["train"])

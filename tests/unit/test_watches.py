@@ -11,8 +11,8 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.cli.triggers import _stated
-from parbake.costs import CostBook, Offer
-from parbake.lanes.planned import AdoptedPlan
+from parbake.lanes.batch.adopted import AdoptedPlan
+from parbake.ledger.costs import CostBook, Offer
 from parbake.planner import strategies
 from parbake.planner.prices import Rate
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parbake.errors import BadInput
-from parbake.planner.windows import DAY, HOUR, Flat, Learned, cheapest, declared, learn
+from parbake.planner.traffic import DAY, HOUR, Flat, Learned, cheapest, declared, learn
 
 MONDAY = 1_791_763_200.0
 """A Monday's midnight, UTC."""

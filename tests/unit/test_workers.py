@@ -8,8 +8,8 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes import workers as board
-from parbake.lanes.workers import SILENT_S, Pulse, WorkerBoard
+from parbake.lanes.worker import board
+from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
 from parbake.metrics.prometheus import render
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from parbake import forks
+from parbake.process import forks
 
 KEPT_S = 86_400.0
 """An alert that nobody took for a day is given up."""

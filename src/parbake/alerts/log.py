@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from parbake.ports import Alert
+from parbake.ports.alerts import Alert
 
 _log = logging.getLogger("parbake.alerts")
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from parbake import forks
 from parbake.alerts._queue import AlertQueue, Waiting
 from parbake.errors import ParbakeError
-from parbake.ports import Alert
+from parbake.ports.alerts import Alert
+from parbake.process import forks
 
 TIMEOUT_S = 5.0
 LOOK_AGAIN_S = 10.0

@@ -13,15 +13,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from parbake.audit import report
-from parbake.audit.client import Client, Publisher, wait_for
-from parbake.audit.judge import Expectation, Tally, checked
-from parbake.audit.run import Limits, Write
-from parbake.audit.run import audit as run_audit
 from parbake.cli.files import must_be_writable
 from parbake.cli.files import write as write_file
 from parbake.cli.load import find
 from parbake.errors import BadInput
+from parbake.lab.audit import audit_report as report
+from parbake.lab.audit.audit_client import Client, Publisher, wait_for
+from parbake.lab.audit.audit_run import Limits, Write
+from parbake.lab.audit.audit_run import audit as run_audit
+from parbake.lab.audit.read_judge import Expectation, Tally, checked
 
 EPILOG = "Example: parbake audit http://127.0.0.1:8001 http://127.0.0.1:8002 --task note --key a --touch fact/a"
 BROKEN, UNJUDGED = 1, 2

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import AppName, load
-from parbake.costs import BY, EXAMPLE, Cost, read_book, summed
-from parbake.duration import seconds
 from parbake.errors import BadInput, MissingDependency
-from parbake.focus import as_csv
+from parbake.ledger.costs import BY, EXAMPLE, Cost, read_book, summed
+from parbake.ledger.focus_export import as_csv
+from parbake.values.duration import seconds
 
 EPILOG = "Example: parbake costs shop:app --since 1d --by owner --prices costs.json --csv costs.csv"
 

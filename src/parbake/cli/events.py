@@ -16,9 +16,9 @@ from rich.table import Table
 
 from parbake.app import App
 from parbake.cli.load import AppName, load, must_last
-from parbake.cloudevents import CloudEvent
 from parbake.errors import BadInput
-from parbake.ports import Ack, Parked
+from parbake.ports.cloudevents import CloudEvent
+from parbake.ports.event_log import Ack, Parked
 
 T = TypeVar("T")
 SHOWN = 80

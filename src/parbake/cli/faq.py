@@ -12,11 +12,11 @@ from rich.table import Table
 
 from parbake.app import App
 from parbake.cli.load import found_at
+from parbake.declare.tasks import ModelTask
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
-from parbake.model_ports import Embedder
-from parbake.serving.binding import Lazy
-from parbake.tasks import ModelTask
+from parbake.ports.models import Embedder
+from parbake.serving.bind import Lazy
 
 if TYPE_CHECKING:
     from parbake.semantic import BankSnapshot, Explanation, QuestionBank
@@ -87,8 +87,8 @@ def calibrate(
     picture: Picture = None,
 ) -> None:
     """Show what share of questions a bank answers under several bounds; nothing is changed."""
-    from parbake.pictures import must_be_picture
-    from parbake.semantic.outlook import draw, outlook
+    from parbake.cli.pictures import draw_bounds, must_be_picture
+    from parbake.semantic.bank.bounds_report import outlook
 
     if picture is not None:
         must_be_picture(picture)
@@ -101,11 +101,11 @@ def calibrate(
     _console().print(table)
     typer.echo(f"learned from {found.calibrations[0].rows} wordings left out, {found.prior:.0%} of them out of scope")
     if picture is not None:
-        draw(picture, found)
+        draw_bounds(picture, found)
 
 
 def _features(found: Explanation) -> Table:
-    from parbake.semantic.features import FEATURES
+    from parbake.semantic.policies.features import FEATURES
 
     match = found.verdict.match
     assert match is not None  # noqa: S101 - the caller looked

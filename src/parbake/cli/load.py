@@ -13,11 +13,11 @@ from typing import Annotated, Any
 import typer
 
 from parbake.app import App
+from parbake.declare.tasks import Stored, Task
 from parbake.errors import BadInput, ParbakeError
 from parbake.http.asgi import HttpApp
-from parbake.serving.exits import is_of_a_signal
-from parbake.tasks import Stored, Task
-from parbake.validation import one_line
+from parbake.process.signals import is_of_a_signal
+from parbake.values.redaction import one_line
 
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 

@@ -41,8 +41,8 @@ from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
-from parbake.lanes.freshness import report
-from parbake.validation import one_line
+from parbake.lanes.worker.freshness import report
+from parbake.values.redaction import one_line
 
 if TYPE_CHECKING:
     from parbake.app import App

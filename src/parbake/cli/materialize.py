@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from parbake.app import App
-    from parbake.lanes.batch import Run
-    from parbake.lanes.runs import State
-    from parbake.ports import Executor
-    from parbake.tasks import Stored
+    from parbake.declare.tasks import Stored
+    from parbake.lanes.batch.lane import Run
+    from parbake.lanes.batch.runs import State
+    from parbake.ports.executors import Executor
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
 Processes = Annotated[

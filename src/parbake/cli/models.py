@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from parbake.errors import MissingDependency, UnknownResource
-from parbake.model_files import LOCK, MODEL_FILES, MODELS, ModelFile, file_hash, files_of, installed
+from parbake.ports.model_files import LOCK, MODEL_FILES, MODELS, ModelFile, file_hash, files_of, installed
 
 models = typer.Typer(no_args_is_help=True, help="Model files: list, fetch, verify.")
 Names = Annotated[

@@ -13,8 +13,8 @@ from parbake.app import App
 from parbake.cli.load import load
 from parbake.engine import Engine
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
-from parbake.lanes.partition import Answer, Moved, PartitionDone, PartitionWork
-from parbake.validation import one_line
+from parbake.lanes.batch.partition import Answer, Moved, PartitionDone, PartitionWork
+from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
 

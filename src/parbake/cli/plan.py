@@ -17,14 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from parbake.cli.files import must_be_writable, write
-from parbake.duration import seconds
 from parbake.errors import BadInput, MissingDependency
 from parbake.planner.strategies import ALL, REAL_TIME
+from parbake.values.duration import seconds
 
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
-    from parbake.planner.log import RequestLog
-    from parbake.planner.perkey import EventLane
+    from parbake.planner.forecast.request_log import RequestLog
+    from parbake.planner.per_key import EventLane
     from parbake.planner.plan import Plan
 
 MOST_KEYS = 100_000_000
@@ -75,8 +75,7 @@ def plan(
         import numpy  # noqa: F401, ICN001 - only whether it is there
     except ImportError as missing:
         raise MissingDependency.of("planning", "plan", field="numpy") from missing
-    from parbake.pictures import must_be_picture
-    from parbake.planner.front import DOLLARS, draw
+    from parbake.cli.pictures import DOLLARS, draw_front, must_be_picture
 
     for name, path in (("json", json), ("picture", picture)):
         if path is not None and path.resolve() == log.resolve():
@@ -95,7 +94,7 @@ def plan(
         write("json", json, msgspec.json.format(msgspec.json.encode(as_json(found, missing=lacking))) + b"\n")
     if picture is not None:
         unit = DOLLARS if prices is not None else f"{DOLLARS} at the example's prices, not yours"
-        draw(picture, found.front, recommended="" if lacking else found.recommended, unit=unit)
+        draw_front(picture, found.front, recommended="" if lacking else found.recommended, unit=unit)
 
 
 def _prices(path: Path | None) -> Prices:
@@ -105,7 +104,7 @@ def _prices(path: Path | None) -> Prices:
 
 
 def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
-    from parbake.planner.perkey import EventLane
+    from parbake.planner.per_key import EventLane
 
     if coverage is None:
         if precision is not None:
@@ -137,7 +136,7 @@ def _planned(
 
 
 def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
-    from parbake.planner.logfile import read
+    from parbake.planner.forecast.log_file import read
 
     return read(path, now=time.time(), population=keys, progress=progress)
 

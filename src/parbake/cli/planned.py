@@ -14,13 +14,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.classify import classify
 from parbake.cli.load import AppName, load, must_last, stored
 from parbake.cli.materialize import TaskName
 from parbake.cli.plan import show
+from parbake.declare.task_table import classify
+from parbake.declare.tasks import Stored
 from parbake.errors import BadInput
 from parbake.planner.breakeven import read_prices
-from parbake.tasks import Stored
 
 EPILOG = "Example: parbake planned shop:app candidates --prices prices.json --adopt"
 

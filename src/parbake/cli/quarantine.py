@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.load import AppName, load, must_last, stored
-from parbake.duration import humanize
 from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
+from parbake.values.duration import humanize
 
 EPILOG = "Example: parbake quarantine shop:app --clear faq_answers"
 

@@ -17,14 +17,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import find
 from parbake.errors import BadInput
-from parbake.shadow import report
-from parbake.shadow.caches import DECODERS, Cache
-from parbake.shadow.findings import Price, Summary, summarize
-from parbake.shadow.http import HttpCache
-from parbake.shadow.redis import RedisCache
-from parbake.shadow.run import Limits, Recompute, Run, Style, lines_of
-from parbake.shadow.run import shadow as run_shadow
-from parbake.validation import without_credentials
+from parbake.lab.shadow import shadow_report as report
+from parbake.lab.shadow.caches import DECODERS, Cache
+from parbake.lab.shadow.findings import Price, Summary, summarize
+from parbake.lab.shadow.http_cache import HttpCache
+from parbake.lab.shadow.redis_cache import RedisCache
+from parbake.lab.shadow.shadow_run import Limits, Recompute, Run, Style, lines_of
+from parbake.lab.shadow.shadow_run import shadow as run_shadow
+from parbake.values.redaction import without_credentials
 
 EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
 STALE, UNKNOWN = 3, 2

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from parbake.app import App
-from parbake.classify import TaskRow
 from parbake.cli.load import AppName, load
+from parbake.declare.task_table import TaskRow
 from parbake.errors import BadInput, StoreError
 
 EPILOG = "Example: parbake tasks shop:app --diff main"

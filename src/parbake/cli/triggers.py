@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from parbake.cli.load import AppName, load, must_last
-from parbake.costs import read_book
 from parbake.errors import BadInput
+from parbake.ledger.costs import read_book
+from parbake.ledger.reversals import REAL_TIME_ACTION
 from parbake.planner.breakeven import Prices, read_prices
-from parbake.watches import REAL_TIME_ACTION
 
 if TYPE_CHECKING:
     from parbake.app import App
-    from parbake.planner.triggers import Proposal
+    from parbake.planner.detectors import Proposal
 
 EPILOG = "Example: parbake triggers shop:app --prices candidates=prices.json --apply candidates"
 

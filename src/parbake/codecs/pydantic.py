@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from parbake.type_fields import Field, Fields
-from parbake.type_text import Part, Walk
+from parbake.codecs.type_fields import Field, Fields
+from parbake.codecs.type_text import Part, Walk
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

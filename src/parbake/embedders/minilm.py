@@ -13,7 +13,7 @@ from typing import Any
 
 from parbake.embedders._int8 import multiply_in_int8
 from parbake.errors import MissingDependency
-from parbake.model_files import MINILM, MINILM_TOKENIZER, locate
+from parbake.ports.model_files import MINILM, MINILM_TOKENIZER, locate
 
 BATCH = 16
 CPU = Path("/proc/cpuinfo")
@@ -21,7 +21,7 @@ _X86 = frozenset({"x86_64", "amd64", "i686"})
 
 
 class MiniLm:
-    """Embeds texts (see :class:`parbake.model_ports.Embedder`); safe to share between threads.
+    """Embeds texts (see :class:`parbake.ports.models.Embedder`); safe to share between threads.
 
     Args:
         threads: of one call.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from parbake.errors import BadInput
-from parbake.settings import check_whole
+from parbake.values.checks import check_whole
 
 
 def check(app: Any, processes: Any) -> None:

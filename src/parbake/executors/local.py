@@ -10,11 +10,11 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
-from parbake import forks
 from parbake.errors import BadInput, ComputeFailed
 from parbake.executors import _child, _settings
 from parbake.executors._scratch import Scratch
-from parbake.settings import check_whole
+from parbake.process import forks
+from parbake.values.checks import check_whole
 
 NICE, MOST_NICE = 10, 19
 TRIES = 3
@@ -22,7 +22,7 @@ _log = logging.getLogger("parbake.executors.local")
 
 
 class LocalExecutor(forks.Forkable):
-    """Computes partitions in a pool of processes; see :class:`parbake.ports.Executor`.
+    """Computes partitions in a pool of processes; see :class:`parbake.ports.executors.Executor`.
 
     The processes load the app by its name, read and write its store themselves, and share one mapped file per model.
     The store must be one that several processes can open.
@@ -49,7 +49,7 @@ class LocalExecutor(forks.Forkable):
         self._models = self._pool = None
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`parbake.ports.Executor`; a process that was killed is replaced, and its partition repeated."""
+        """See :class:`~parbake.ports.executors.Executor`; a killed process is replaced, and its partition repeated."""
         for _ in range(TRIES):
             pool, models = self._opened()
             try:

@@ -14,14 +14,14 @@ from typing import Any
 
 from parbake.errors import BadInput, ComputeFailed, MissingDependency
 from parbake.executors import _child, _settings
-from parbake.loops import PerLoop
-from parbake.validation import one_line
+from parbake.process.loops import PerLoop
+from parbake.values.redaction import one_line
 
 TRIES = 3
 
 
 class RayExecutor:
-    """Computes partitions as Ray tasks; see :class:`parbake.ports.Executor`.
+    """Computes partitions as Ray tasks; see :class:`parbake.ports.executors.Executor`.
 
     Every machine of the cluster needs the app's code, and reaches its store under the same URL.
     """
@@ -41,7 +41,7 @@ class RayExecutor:
         self._starting = PerLoop(asyncio.Lock)
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`parbake.ports.Executor`; Ray repeats what it loses with a worker."""
+        """See :class:`parbake.ports.executors.Executor`; Ray repeats what it loses with a worker."""
         async with self._starting.here():
             if self._remote is None:
                 self._remote = await asyncio.to_thread(self._start)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from parbake.artifact import INCARNATION_BYTES, Header
-from parbake.cause import Cause, Reason
+from parbake.fence.cause import Cause, Reason
 from parbake.fence.control import Control
+from parbake.fence.record import INCARNATION_BYTES, Header
 from parbake.fence.tags import family
 
 Marks = Mapping[str, bytes]

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 
 import msgspec
 
-from parbake.artifact import FORMAT, INCARNATION_BYTES, Stamp
-from parbake.cause import Cause, Reason
 from parbake.errors import BlessingConflict, PromotionConflict, UnknownResource
+from parbake.fence.cause import Cause, Reason
+from parbake.fence.record import FORMAT, INCARNATION_BYTES, Stamp
 
 RETAINED = 3
 RUNNING_LIMIT = 64

@@ -8,15 +8,70 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from parbake.artifact import Built, Record, Stamp, Tags
-from parbake.contract import Contract
 from parbake.errors import DeclarationError
+from parbake.fence.record import Built, Record, Stamp, Tags
 from parbake.fence.tags import family, named, read_entity, read_set
 from parbake.fence.trace import Trace
 
 MAX_TAGS = 8
+
+
+class Tracker(Protocol):
+    """Where a view notes what it reads."""
+
+    def entity(self, tag: str) -> None:
+        """One entity was read, or looked for and not found."""
+        ...
+
+    def whole_set(self, name: str) -> None:
+        """The result depends on every member of a family."""
+        ...
+
+    def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
+        """A query was asked through a view, and found these rows."""
+        ...
+
+    def unnamed(self, view: type[Any], method: str) -> None:
+        """A method of a view returned rows and named neither an entity nor a set that they belong to."""
+        ...
+
+
+class Item(Protocol):
+    """One item of ``invalidated_by``, as a recording reads it."""
+
+    @property
+    def template(self) -> str:
+        """The tag, or a template of tags over the key."""
+        ...
+
+    @property
+    def family(self) -> str:
+        """The part of the template before the first slash."""
+        ...
+
+    @property
+    def is_template(self) -> bool:
+        """Whether the tag is spelled out per key."""
+        ...
+
+
+class Terms(Protocol):
+    """What a contract says of tag families."""
+
+    @property
+    def binding(self) -> Sequence[Item]:
+        """The fences and refreshes."""
+        ...
+
+    def strength(self, family: str, /) -> str | None:
+        """How strongly a family binds: ``"fence"``, ``"refresh"``, or not at all."""
+        ...
+
+    def accounts_for(self, family: str, /) -> bool:
+        """Whether reads of a family need no tag of their own."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +175,7 @@ class Recording:
         self.unnamed_reads.setdefault(view, method)
 
     def seal(
-        self, contract: Contract, names: Mapping[str, str], extra: Iterable[str] = (), reach: Reach | None = None
+        self, contract: Terms, names: Mapping[str, str], extra: Iterable[str] = (), reach: Reach | None = None
     ) -> Tags:
         """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned.
 
@@ -146,11 +201,11 @@ class Recording:
         kept = tuple((t, s) for t, s in refreshes.items() if t not in fences)
         return Tags(tuple(fences), kept, tuple(self.built_from.values()), tolerated)
 
-    def bound(self, contract: Contract) -> list[str]:
+    def bound(self, contract: Terms) -> list[str]:
         """Those of the tags that views recorded which the contract fences or refreshes on."""
         return [t for t in self.direct if contract.strength(family(t)) is not None]
 
-    def _check_named(self, contract: Contract) -> None:
+    def _check_named(self, contract: Terms) -> None:
         for view, method in self.unnamed_reads.items():
             for name in view.families:
                 if not contract.accounts_for(name):
@@ -162,7 +217,7 @@ class Recording:
                     )
 
     def _tolerated(
-        self, contract: Contract, watched: Collection[str], fences: dict[str, None]
+        self, contract: Terms, watched: Collection[str], fences: dict[str, None]
     ) -> tuple[tuple[str, bytes], ...]:
         own = self.stamp.pack()
         noted = _collapse([t for t in self.direct if family(t) in watched and contract.strength(family(t)) is None])
@@ -174,13 +229,13 @@ class Recording:
                 tolerated[tag] = min(seen, tolerated.get(tag, seen))
         return tuple((t, s) for t, s in tolerated.items() if t not in fences)
 
-    def _unrecorded(self, contract: Contract, read: Iterable[str], viewed: Collection[str]) -> list[str]:
+    def _unrecorded(self, contract: Terms, read: Iterable[str], viewed: Collection[str]) -> list[str]:
         """A declared family that no view could have recorded binds as a whole: the function reads it without views."""
         known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}.union(viewed)
         return [t for item in contract.binding if item.family not in known for t in read_set(item.family)]
 
 
-def _returned(contract: Contract, tags: Iterable[str]) -> list[str]:
+def _returned(contract: Terms, tags: Iterable[str]) -> list[str]:
     """The tags that a task returned itself, as they bind it."""
     bound = [tag for returned in tags for tag in named(returned)]
     for tag in bound:
@@ -193,7 +248,7 @@ def _returned(contract: Contract, tags: Iterable[str]) -> list[str]:
     return bound
 
 
-def from_templates(contract: Contract, names: Mapping[str, str]) -> list[str]:
+def from_templates(contract: Terms, names: Mapping[str, str]) -> list[str]:
     """The tags that the contract's templates name for one key."""
     tags: list[str] = []
     for item in contract.binding:

@@ -1,1 +1,1 @@
-"""Reply generators, one file per engine; all answer to :class:`parbake.model_ports.Generator`."""
+"""Reply generators, one file per engine; all answer to :class:`parbake.ports.models.Generator`."""

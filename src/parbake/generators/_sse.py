@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parbake.errors import ProviderError
-from parbake.model_ports import Prompt, Usage
+from parbake.ports.models import Prompt, Usage
 
 
 def messages(prompt: Prompt) -> list[dict[str, str]]:

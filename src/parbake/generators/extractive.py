@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 
 from parbake.guard.topics import content_words
-from parbake.model_ports import Delta, Prompt, Usage
+from parbake.ports.models import Delta, Prompt, Usage
 
 _SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
 

@@ -24,8 +24,8 @@ from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError, ProviderError
 from parbake.generators._sse import Reply, messages
-from parbake.model_files import SMOLLM2, locate
-from parbake.model_ports import Delta, Prompt
+from parbake.ports.model_files import SMOLLM2, locate
+from parbake.ports.models import Delta, Prompt
 
 CONTEXT = 4096
 LOOPBACK = "127.0.0.1"

@@ -12,7 +12,7 @@ from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError, ProviderError
 from parbake.generators._sse import Reply, messages
-from parbake.model_ports import Delta, Prompt
+from parbake.ports.models import Delta, Prompt
 
 CONNECT_S = 1.0
 

@@ -33,7 +33,7 @@ from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
 from parbake.http.telling import told
-from parbake.serving.scope import carried
+from parbake.serving.request import carried
 
 if TYPE_CHECKING:
     from parbake.app import App

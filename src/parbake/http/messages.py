@@ -12,9 +12,9 @@ import msgspec
 from msgspec.structs import fields
 
 from parbake.codecs import Codec
+from parbake.codecs.value_types import json_hook
 from parbake.errors import BadInput, BodyTooLarge, ParbakeError
-from parbake.validation import field_of
-from parbake.value_types import json_hook
+from parbake.values.redaction import field_of
 
 T = TypeVar("T")
 MAX_BODY = 64 * 1024

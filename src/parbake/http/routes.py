@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
-from parbake.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.codecs import Codec
-from parbake.duration import seconds
+from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
 from parbake.http.messages import JSON, HttpRequest, Response, Route, json_response
 from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
-from parbake.lanes.freshness import report
-from parbake.lanes.runs import UnderWay
-from parbake.ports import Parked
-from parbake.serving.binding import check_live, live_inputs
-from parbake.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
-from parbake.validation import field_of
+from parbake.lanes.batch.runs import UnderWay
+from parbake.lanes.worker.freshness import report
+from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
+from parbake.ports.event_log import Parked
+from parbake.serving.bind import check_live, live_inputs
+from parbake.values.duration import seconds
+from parbake.values.redaction import field_of
 
 if TYPE_CHECKING:
     from parbake.app import App

@@ -8,7 +8,7 @@ import traceback
 
 from parbake.errors import ComputeFailed, ParbakeError
 from parbake.http.refusals import InternalError
-from parbake.validation import one_line
+from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.http")
 

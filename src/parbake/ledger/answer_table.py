@@ -15,9 +15,9 @@ from typing import Literal
 import msgspec
 
 from parbake.errors import BadInput, StoreError
-from parbake.ledger.recording import Ledger
-from parbake.model_ports import Usage
-from parbake.serving.scope import Step
+from parbake.ledger.sqlite_ledger import Ledger
+from parbake.ports.models import Usage
+from parbake.serving.request import Step
 
 ID_BYTES = 16
 SHORTEST_ID, LONGEST_ID = 16, 64

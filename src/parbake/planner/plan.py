@@ -10,24 +10,15 @@ import numpy as np
 
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, break_even_volume, flip_factor
-from parbake.planner.demand import Logistic, Predictor
-from parbake.planner.front import Point, efficient, point, sweep
+from parbake.planner.forecast.predictors import Logistic, Predictor
+from parbake.planner.forecast.request_log import DAY, RequestLog
+from parbake.planner.forecast.windows import Windows, cut
 from parbake.planner.intervals import Interval, Resampler
-from parbake.planner.log import DAY, RequestLog
-from parbake.planner.perkey import Activity, EventLane, PerKey, measured_lane, refit_times
-from parbake.planner.promise import check_share, kept, worth_of_a_second
-from parbake.planner.replay import (
-    Everything,
-    Lazy,
-    Outcome,
-    Windows,
-    clairvoyant,
-    cut,
-    real_time,
-    replay,
-    with_session_starts,
-)
+from parbake.planner.pareto import Point, efficient, point, sweep
+from parbake.planner.per_key import Activity, EventLane, PerKey, measured_lane, refit_times
+from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, real_time, replay, with_session_starts
 from parbake.planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_TIME
+from parbake.planner.target import check_share, kept, worth_of_a_second
 
 FEWEST_PAST, FEWEST_EVALUATED = 6, 4
 """Usable windows that must have passed, and that must be left to judge by."""

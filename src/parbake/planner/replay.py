@@ -15,54 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parbake.planner.breakeven import Prices
-from parbake.planner.log import DAY, Codes, Flags, RequestLog, Times
+from parbake.planner.forecast.request_log import DAY, Codes, Flags, RequestLog, Times
+from parbake.planner.forecast.windows import Windows
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Time cut into freshness windows of ``width`` seconds; ``bounds`` (count + 1,) are rows of the log.
-
-    ``usable`` (count,) is false where the log has a gap, a clock jump, or only a part of the window. ``known`` is, per
-    key, the first window that begins after the key is known (0 for all when the population is).
-    """
-
-    start: float
-    width: float
-    bounds: NDArray[np.int64]
-    usable: Flags
-    known: NDArray[np.int32]
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return len(self.usable)
-
-    def begin(self, window: int) -> float:
-        """When a window begins, epoch seconds."""
-        return self.start + window * self.width
-
-
-def cut(log: RequestLog, width: float) -> Windows:
-    """Cut a log into windows, from the UTC day (or the multiple of ``width``, if that is shorter) it begins in."""
-    grid = min(width, DAY)
-    start = math.floor(log.time[0] / grid) * grid
-    count = int((log.time[-1] - start) // width) + 1
-    edges = start + np.arange(count + 1) * width
-    usable = np.ones(count, dtype=np.bool_)
-    usable[-1] = log.time[-1] >= edges[-1] - width / 100
-    usable[0] &= bool(log.time[0] <= start + width / 2)
-    for begin, end in log.left_out:
-        usable[max(0, int((begin - start) // width)) : int((end - start) // width) + 1] = False
-    known = np.full(log.keys, count, dtype=np.int32)
-    if log.population:
-        known[:] = 0
-    else:
-        keys, rows = np.unique(log.key, return_index=True)
-        known[keys] = ((log.time[rows] - start) // width + 1).astype(np.int32)
-    return Windows(start, width, np.searchsorted(log.time, edges), usable, known)
 
 
 class Policy(Protocol):

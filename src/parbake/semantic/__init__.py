@@ -7,18 +7,18 @@ try:
 except ImportError as missing:
     raise MissingDependency.of("parbake.semantic", "semantic", field="numpy") from missing
 
-from parbake.semantic.adaptive import AdaptivePolicy
-from parbake.semantic.bank import Bank, Matcher, compile_bank
-from parbake.semantic.cache import Reply, SemanticCache
-from parbake.semantic.calibrate import Bound, Calibration, calibrate
-from parbake.semantic.explorations import Explorations
-from parbake.semantic.per_entry import PerEntryPolicy
-from parbake.semantic.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
-from parbake.semantic.question_bank import QuestionBank
-from parbake.semantic.scope import Scope, Verifier
-from parbake.semantic.text import unusable
-from parbake.semantic.verdict import BankSnapshot, Explanation, Verdict
-from parbake.semantic.veto import VETOES, Veto, is_personal, veto
+from parbake.semantic.bank.compiled import Bank, Matcher, compile_bank
+from parbake.semantic.bank.explorations import Explorations
+from parbake.semantic.bank.question_bank import QuestionBank
+from parbake.semantic.bank.snapshot import BankSnapshot, Explanation, Verdict
+from parbake.semantic.cache.semantic_cache import Reply, SemanticCache
+from parbake.semantic.policies.adaptive import AdaptivePolicy
+from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
+from parbake.semantic.policies.per_entry import PerEntryPolicy
+from parbake.semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
+from parbake.semantic.text.audience import Scope, Verifier
+from parbake.semantic.text.normalize import unusable
+from parbake.semantic.text.veto import VETOES, Veto, is_personal, veto
 
 __all__ = [
     "VETOES", "AdaptivePolicy", "Bank", "BankSnapshot", "Bound", "CalibratedPolicy", "Calibration",

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 
-from parbake.artifact import Meta, Record, bond
-from parbake.cause import Cause, Reason
-from parbake.contract import Contract, Refuse, fence
-from parbake.duration import humanize
+from parbake.declare.contract import Contract, Refuse, fence
 from parbake.errors import BadInput, DeclarationError
 from parbake.fence.acks import joined
+from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import killed_by
+from parbake.fence.listening import listener, listening
+from parbake.fence.record import Meta, Record, bond
 from parbake.fence.recording import Recording
 from parbake.fence.tags import check_tag, family
-from parbake.ports import Clock, Glimpses, Lookup, Store
-from parbake.serving.listening import listener, listening
-from parbake.serving.scope import current
+from parbake.ports.clock import Clock
+from parbake.ports.records import Glimpses, Lookup
+from parbake.ports.store import Store
+from parbake.serving.request import current
+from parbake.values.duration import humanize
 
 Silent = Callable[[Mapping[str, float], float], Collection[str]]
 

@@ -13,25 +13,26 @@ from typing import Any, cast
 
 import msgspec
 
-from parbake.artifact import Lane, Meta, Record, Tags
+from parbake.declare.roles import Parameter, Role
+from parbake.declare.served import Absent, Served, Value
+from parbake.declare.tasks import Artifact, ModelTask, Refine, Task
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
 from parbake.fence.control import Control
+from parbake.fence.listening import listener, listening
+from parbake.fence.record import Lane, Meta, Record, Tags
 from parbake.fence.recording import Reach, Recording, from_templates
 from parbake.fence.tags import family
 from parbake.fence.trace import Trace
-from parbake.model_ports import Generator
-from parbake.ports import Clock, Store
-from parbake.roles import Parameter, Role
-from parbake.served import Absent, Served, Value
-from parbake.serving.binding import Binder, Context, TaskReader, call
-from parbake.serving.exits import is_of_a_signal, is_ours
-from parbake.serving.listening import listener, listening
+from parbake.ports.clock import Clock
+from parbake.ports.models import Generator
+from parbake.ports.store import Store
+from parbake.process.signals import is_of_a_signal, is_ours
+from parbake.serving.bind import Binder, Context, TaskReader, call
+from parbake.serving.bound import Plan
 from parbake.serving.meter import Metered, Spend
-from parbake.serving.plan import Plan
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
-from parbake.tasks import Artifact, ModelTask, Refine, Task
-from parbake.validation import described
+from parbake.values.redaction import described
 
 MANY_KEYS = 64
 """A call for this many keys or more is warned of when one tag binds all of them."""

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
-from parbake.serving import scope
+from parbake.serving import request as scope
 
 T = TypeVar("T")
 

@@ -15,9 +15,10 @@ from hashlib import blake2b
 import msgspec
 
 from parbake.errors import StoreError, StoreFull
-from parbake.ports import Clock, Store
-from parbake.serving.plan import Plan
-from parbake.telemetry import Counters
+from parbake.metrics.counters import Counters
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+from parbake.serving.bound import Plan
 
 PATIENCE = 3
 """After so many terms a process that waits computes without a lease."""

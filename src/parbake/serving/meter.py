@@ -7,9 +7,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
-from parbake.model_ports import Delta, Generator, Prompt, Usage
-from parbake.serving import scope
+from parbake.ports.models import Delta, Generator, Prompt, Usage
+from parbake.serving import request as scope
 
 Spend = Callable[[str, str, str, Usage], None]
 """Hears of a generation: the task, the lane, the generator's name, and its tokens."""
@@ -58,6 +59,12 @@ def working() -> Iterator[None]:
             found.cpu_s += time.thread_time() - before
 
 
+def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function and add the CPU time of its thread."""
+    with working():
+        return fn(*args, **kwargs)
+
+
 class Metered:
     """A generator whose tokens are told on."""
 
@@ -68,7 +75,7 @@ class Metered:
         self._task, self._lane, self._spend = task, lane, spend
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """See :class:`parbake.model_ports.Generator`."""
+        """See :class:`parbake.ports.models.Generator`."""
         call = scope.GeneratorCall(self.name, self._lane)
         if (request := scope.payer()) is not None:
             request.generations.append(call)

@@ -11,17 +11,18 @@ from typing import Any, Protocol, cast
 
 import msgspec
 
-from parbake.artifact import Built, Lane, Record
+from parbake.declare.roles import Role
+from parbake.declare.served import Served
+from parbake.declare.tasks import Artifact, ModelTask
 from parbake.fence.control import Control
+from parbake.fence.record import Built, Lane, Record
 from parbake.fence.recording import MAX_TAGS, Recording
 from parbake.fence.trace import Trace, decode
-from parbake.ports import Clock, Store
-from parbake.roles import Role
-from parbake.served import Served
-from parbake.serving.binding import Binder, Context
-from parbake.serving.plan import Plan
-from parbake.serving.threads import aside
-from parbake.tasks import Artifact, ModelTask
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+from parbake.process.threads import aside
+from parbake.serving.bind import Binder, Context
+from parbake.serving.bound import Plan
 
 
 class Inputs(Protocol):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from parbake.contract import Contract
+from parbake.declare.contract import Contract
 from parbake.fence.recording import Recording
 from parbake.fence.tags import family
-from parbake.ports import Store
+from parbake.ports.store import Store
 
 
 class Strays:

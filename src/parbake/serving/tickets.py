@@ -15,9 +15,10 @@ from msgspec.structs import replace
 
 from parbake.errors import BadInput, StoreError
 from parbake.fence.acks import NO_ACKS, Acks, Seal, merged, read_tickets
-from parbake.ports import Ack, Store
+from parbake.ports.event_log import Ack
+from parbake.ports.store import Store
 from parbake.serving.flight import Flights
-from parbake.serving.scope import Deadline, Request
+from parbake.serving.request import Deadline, Request
 
 NAME = "ticket/key"
 """Where the key lies, among a store's named values."""

@@ -20,11 +20,12 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from parbake import forks
+from parbake.declare.views import View
 from parbake.errors import MissingDependency, SourceError
+from parbake.fence.recording import Tracker
 from parbake.fence.tags import family_names, raised_by
-from parbake.ports import Extent, SourceEvent, Tracker
-from parbake.views import View
+from parbake.ports.sources import Extent, SourceEvent
+from parbake.process import forks
 
 if TYPE_CHECKING:
     import psycopg
@@ -117,7 +118,7 @@ class _Session:
 
 
 class PostgresqlSource(forks.Forkable):
-    """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.Source`)."""
+    """Views and outbox of one PostgreSQL database (see :class:`parbake.ports.sources.Source`)."""
 
     is_gapless = False
 
@@ -139,12 +140,12 @@ class PostgresqlSource(forks.Forkable):
         self._idle = queue.SimpleQueue()
 
     def provides(self, view: type[Any]) -> bool:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.sources.Source`."""
         return view in self._views
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.Source`. Raises :class:`SourceError` when the database cannot be read."""
+        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` when the database cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
@@ -153,7 +154,7 @@ class PostgresqlSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.EventSource`. An outbox made by an earlier version notes no deletions."""
+        """See :class:`parbake.ports.sources.EventSource`. An outbox made by an earlier version notes no deletions."""
         with self._connection() as connection:
             if not self._notes_gone:
                 (table,) = connection.execute("SELECT to_regclass('parbake_outbox_gone')").fetchone() or (None,)
@@ -163,7 +164,7 @@ class PostgresqlSource(forks.Forkable):
         return Extent(*(row or (0, 0)))
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.EventSource`."""
+        """See :class:`parbake.ports.sources.EventSource`."""
         statement = (
             "SELECT position, id, subject, type FROM parbake_outbox WHERE position > %s ORDER BY position LIMIT %s"
         )
@@ -171,7 +172,7 @@ class PostgresqlSource(forks.Forkable):
             return [SourceEvent(*row) for row in connection.execute(statement, (after, limit))]
 
     def close(self) -> None:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.sources.Source`."""
         with contextlib.suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().close()

@@ -16,11 +16,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from parbake import forks
+from parbake.declare.views import View
 from parbake.errors import SourceError
+from parbake.fence.recording import Tracker
 from parbake.fence.tags import family_names, raised_by
-from parbake.ports import Extent, SourceEvent, Tracker
-from parbake.views import View
+from parbake.ports.sources import Extent, SourceEvent
+from parbake.process import forks
 
 ViewT = TypeVar("ViewT")
 LOOK_S, PATIENCE_S = 0.0005, 0.25
@@ -81,7 +82,7 @@ class _Session:
 
 
 class SqliteSource(forks.Forkable):
-    """Views and outbox of one SQLite file (see :class:`parbake.ports.Source`).
+    """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.Source`).
 
     A position is taken back with its transaction, so none is ever left out: a row that is missing was deleted.
 
@@ -131,12 +132,12 @@ class SqliteSource(forks.Forkable):
         self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
 
     def provides(self, view: type[Any]) -> bool:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.sources.Source`."""
         return view in self._views
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.Source`. Raises :class:`SourceError` when the file cannot be read."""
+        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` when the file cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -145,7 +146,7 @@ class SqliteSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.EventSource`. SQLite itself remembers the last position, whatever was deleted."""
+        """See :class:`parbake.ports.sources.EventSource`. SQLite remembers the last position, whatever was deleted."""
         last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
         with self._connection() as connection:
             given = connection.execute(last).fetchone()
@@ -154,7 +155,7 @@ class SqliteSource(forks.Forkable):
         return Extent(end if first is None else first - 1, max(end, first or 0))
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.EventSource`."""
+        """See :class:`parbake.ports.sources.EventSource`."""
         # As bytes: SQLite columns hold whatever was put there, and one odd row must not make a page unreadable.
         statement = (
             "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
@@ -164,7 +165,7 @@ class SqliteSource(forks.Forkable):
             return [_event(*row) for row in connection.execute(statement, (after, limit))]
 
     def close(self) -> None:
-        """See :class:`parbake.ports.Source`."""
+        """See :class:`parbake.ports.sources.Source`."""
         self._is_closed = True
         while not self._idle.empty():
             self._idle.get().close()

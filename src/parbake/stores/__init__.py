@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, cast
 
-from parbake.adapters import adapter
 from parbake.errors import StoreError
+from parbake.ports.adapters import adapter
 
 if TYPE_CHECKING:
-    from parbake.ports import Store
+    from parbake.ports.store import Store
 
 
 def open_store(url: str) -> Store:

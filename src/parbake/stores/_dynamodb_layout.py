@@ -11,7 +11,7 @@ from hashlib import blake2b
 
 import msgspec
 
-from parbake.stores._engine import BASE, LOG, MARK, OVERLAY, PARKED
+from parbake.stores.steps.engine import BASE, LOG, MARK, OVERLAY, PARKED
 
 SPREAD = 16
 LARGEST_VALUE = 350_000  # bytes; an item may have 400 KB with its names

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import msgspec
 
-from parbake import forks
 from parbake.errors import MissingDependency, StoreError, StoreFull
-from parbake.loops import PerLoop
+from parbake.process import forks
+from parbake.process.loops import PerLoop
 
 try:
     from hiredis import pack_command

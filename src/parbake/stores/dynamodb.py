@@ -19,14 +19,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from parbake import forks
 from parbake.errors import StoreError
+from parbake.process import forks
 from parbake.stores import _dynamodb_layout as layout
 from parbake.stores._dynamodb_layout import Manifest, Place, place_of
 from parbake.stores._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT_ONCE, Address, Table
 from parbake.stores._dynamodb_wire import Change, Check, Found
-from parbake.stores._items import Commit
-from parbake.stores._optimistic import OptimisticStore
+from parbake.stores.steps.items import Commit
+from parbake.stores.steps.optimistic import OptimisticStore
 
 __all__ = ["MAX_ITEMS", "DynamoItems", "open_url"]
 
@@ -43,7 +43,7 @@ def open_url(url: str) -> OptimisticStore:
 
 
 class DynamoItems(forks.Forkable):
-    """See :class:`parbake.stores._items.Items`."""
+    """See :class:`parbake.stores.steps.items.Items`."""
 
     is_snapshot = False
     commit_limit = MAX_ITEMS

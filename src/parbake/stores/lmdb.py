@@ -23,15 +23,15 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lmdb
 import msgspec
 
-from parbake import forks
-from parbake.artifact import Record, Stamp
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
-from parbake.ports import Glimpse, Lookup
-from parbake.sizes import size_bytes
-from parbake.stores import _engine as engine
-from parbake.stores._base import EngineStore
+from parbake.fence.record import Record, Stamp
+from parbake.ports.records import Glimpse, Lookup
+from parbake.process import forks
 from parbake.stores._lmdb_writer import Txn, Writer
+from parbake.stores.steps import engine
+from parbake.stores.steps.base import EngineStore
+from parbake.values.sizes import size_bytes
 
 T = TypeVar("T")
 DEFAULT_MAP = 4 << 30
@@ -140,7 +140,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         return bool(flags["sync"] and flags["metasync"])
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.Store`."""
+        """See :class:`parbake.ports.store.Store`."""
         try:
             with self._begin() as txn:
                 return engine.read(txn, self._parsed, task, key, generation)
@@ -148,7 +148,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def glimpse(self, task: str, key: bytes) -> Glimpse | None:
-        """See :class:`parbake.ports.Glimpses`."""
+        """See :class:`parbake.ports.records.Glimpses`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -157,7 +157,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.Glimpses`."""
+        """See :class:`parbake.ports.records.Glimpses`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -166,7 +166,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def stamp(self) -> tuple[Stamp, Control]:
-        """See :class:`parbake.ports.Store`; it is read before every computation and, as reads do, looks at no file."""
+        """See :class:`parbake.ports.store.Store`; read before every computation, so it looks at no file."""
         try:
             with self._begin() as txn:
                 return engine.stamp(txn, self._parsed)

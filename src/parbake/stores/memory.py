@@ -10,11 +10,11 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
-from parbake import forks
-from parbake.artifact import Record
-from parbake.ports import Glimpse, Lookup
-from parbake.stores import _engine as engine
-from parbake.stores._base import EngineStore
+from parbake.fence.record import Record
+from parbake.ports.records import Glimpse, Lookup
+from parbake.process import forks
+from parbake.stores.steps import engine
+from parbake.stores.steps.base import EngineStore
 
 T = TypeVar("T")
 
@@ -82,18 +82,18 @@ class MemoryStore(EngineStore, forks.Forkable):
         self._lock = threading.Lock()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """See :class:`parbake.ports.Store`."""
+        """See :class:`parbake.ports.store.Store`."""
         with self._lock:
             return engine.read(self._map, self._parsed, task, key, generation)
 
     def glimpse(self, task: str, key: bytes) -> Glimpse | None:
-        """See :class:`parbake.ports.Glimpses`."""
+        """See :class:`parbake.ports.records.Glimpses`."""
         with self._lock:
             get = self._map.get
             return engine.glimpse(get, self._parsed.common(get, self._map.version), task, key)
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.Glimpses`."""
+        """See :class:`parbake.ports.records.Glimpses`."""
         with self._lock:
             get = self._map.get
             return engine.review(get, self._parsed.common(get, self._map.version), record)

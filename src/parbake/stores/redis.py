@@ -16,11 +16,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from parbake.errors import ForeignStore, StoreError
-from parbake.stores._engine import is_listed
-from parbake.stores._items import Commit
-from parbake.stores._optimistic import OptimisticStore
 from parbake.stores._redis_library import LIBRARY, VERSION
 from parbake.stores._redis_link import Address, Command, Elsewhere, Link, Unknown, parse_url
+from parbake.stores.steps.engine import is_listed
+from parbake.stores.steps.items import Commit
+from parbake.stores.steps.optimistic import OptimisticStore
 
 PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
 CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20
@@ -37,7 +37,7 @@ def open_url(url: str) -> OptimisticStore:
 
 
 class RedisItems:
-    """See :class:`parbake.stores._items.Items`."""
+    """See :class:`parbake.stores.steps.items.Items`."""
 
     is_snapshot = True
     commit_limit = COMMIT_ITEMS

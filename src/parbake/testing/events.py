@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Protocol
 
 from parbake.app import App
+from parbake.declare.registry import Registry
 from parbake.errors import SourceError
-from parbake.ports import EventSource, SourceEvent, Store
-from parbake.registry import Registry
+from parbake.ports.sources import EventSource, SourceEvent
+from parbake.ports.store import Store
 from parbake.stores.memory import MemoryStore
 
 FAMILY = "fact"
@@ -46,7 +47,7 @@ class EventBackend(Protocol):
 
 
 class EventSourceSuite(ABC):
-    """The conformance suite of :class:`parbake.ports.EventSource`; a subclass names its backend."""
+    """The conformance suite of :class:`parbake.ports.sources.EventSource`; a subclass names its backend."""
 
     @abstractmethod
     def backend(self, tmp_path: Path) -> EventBackend:

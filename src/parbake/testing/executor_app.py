@@ -12,9 +12,9 @@ from typing import Any
 import msgspec
 
 from parbake.app import App
-from parbake.contract import Recompute, every
-from parbake.registry import Model, Registry
-from parbake.roles import Keys
+from parbake.declare.contract import Recompute, every
+from parbake.declare.registry import Model, Registry
+from parbake.declare.roles import Keys
 
 NAME = "parbake.testing.executor_app:build"
 STORE, PACE, BROKEN = "PARBAKE_SUITE_STORE", "PARBAKE_SUITE_PACE_S", "PARBAKE_SUITE_BROKEN"

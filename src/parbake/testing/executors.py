@@ -14,8 +14,8 @@ import pytest
 
 from parbake.app import App
 from parbake.errors import ComputeFailed, GateFailed
-from parbake.lanes.batch import Run
-from parbake.ports import Executor
+from parbake.lanes.batch.lane import Run
+from parbake.ports.executors import Executor
 from parbake.testing import executor_app as suite
 
 MakeApp = Callable[[Executor | None], App]

@@ -18,9 +18,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from parbake.declare.views import View
 from parbake.errors import BadInput, SourceError
-from parbake.ports import Source
-from parbake.views import View
+from parbake.ports.sources import Source
 
 
 class Backend(Protocol):
@@ -93,7 +93,7 @@ class Seen:
 
 
 class SourceSuite(ABC):
-    """The conformance suite of :class:`parbake.ports.Source`; a subclass names its backend."""
+    """The conformance suite of :class:`parbake.ports.sources.Source`; a subclass names its backend."""
 
     @abstractmethod
     def backend(self, tmp_path: Path) -> Backend:

@@ -15,12 +15,14 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
-from parbake.artifact import Meta, Record, Stamp, Tags
-from parbake.cause import Cause, Reason
 from parbake.errors import PromotionConflict, StoreError, UnknownResource
+from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
-from parbake.ports import Applied, Change, Glimpses, Parked, Store
+from parbake.fence.record import Meta, Record, Stamp, Tags
+from parbake.ports.event_log import Applied, Change, Parked
+from parbake.ports.records import Glimpses
+from parbake.ports.store import Store
 
 TASK = "task@1"
 
@@ -39,7 +41,7 @@ def make_record(
 
 
 class StoreSuite(ABC):
-    """The conformance suite of :class:`parbake.ports.Store`; a subclass opens an empty store."""
+    """The conformance suite of :class:`parbake.ports.store.Store`; a subclass opens an empty store."""
 
     @abstractmethod
     def open_store(self, tmp_path: Path) -> Store:

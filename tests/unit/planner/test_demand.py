@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from parbake.numeric.logistic import sigmoid
 from parbake.planner.breakeven import STORY
-from parbake.planner.demand import Logistic, calibration_error, fit_linear
-from parbake.planner.log import DAY, checked
-from parbake.planner.perkey import Activity
+from parbake.planner.forecast.predictors import Logistic, calibration_error, fit_linear
+from parbake.planner.forecast.request_log import DAY, checked
+from parbake.planner.forecast.windows import cut
+from parbake.planner.per_key import Activity
 from parbake.planner.plan import prepare
-from parbake.planner.replay import cut
-from parbake.regression import sigmoid
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from parbake.cli.main import cli, main
 from parbake.cli.plan import words
 from parbake.planner.breakeven import STORY
-from parbake.planner.log import DAY
-from parbake.planner.logfile import read
+from parbake.planner.forecast.log_file import read
+from parbake.planner.forecast.request_log import DAY
 from parbake.planner.plan import make
 
 BEGIN = 1_760_054_400.0

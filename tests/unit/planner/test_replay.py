@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from parbake.errors import BadInput
 from parbake.planner.breakeven import STORY, Prices
+from parbake.planner.forecast.request_log import DAY, checked
+from parbake.planner.forecast.windows import cut
 from parbake.planner.intervals import Resampler
-from parbake.planner.log import DAY, checked
-from parbake.planner.perkey import EventLane, PerKey, measured_lane, worth
+from parbake.planner.per_key import EventLane, PerKey, measured_lane, worth
 from parbake.planner.plan import (
     ALL,
     LAZY,
@@ -25,7 +26,7 @@ from parbake.planner.plan import (
     make,
     prepare,
 )
-from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, cut, real_time, replay, with_session_starts
+from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, real_time, replay, with_session_starts
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 NOW = BEGIN + 400 * DAY

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from parbake.errors import BadInput
 from parbake.planner import refresh
 from parbake.planner.breakeven import STORY
-from parbake.planner.triggers import (
+from parbake.planner.detectors import (
     DAY,
     HOUR,
     Complaints,

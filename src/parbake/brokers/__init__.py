@@ -1,0 +1,22 @@
+"""Event sources that are not databases, one file per URL scheme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from parbake.errors import SourceError
+from parbake.ports.adapters import adapter
+
+if TYPE_CHECKING:
+    from parbake.ports.sources import EventSource, Topic
+
+EXAMPLE = "kafka://127.0.0.1:9092/changes?families=policy"
+
+
+def open_events(url: str) -> EventSource | Topic:
+    """Open an event source by URL; the scheme is the name of the module here that answers for it.
+
+    Nothing is connected before the first use.
+    """
+    module = adapter(__name__, url, setting="events", example=EXAMPLE, error=SourceError)
+    return cast("EventSource | Topic", module.open_url(url))

@@ -1,0 +1,1 @@
+"""What is promised? Tasks, the roles of their parameters, and their contracts. Pure: no store, clock or client."""

@@ -1,0 +1,448 @@
+"""Declaring tasks: decorators, roles, and which lanes are legal. Declares only; does no I/O and holds no client."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
+
+from parbake.codecs import Codec
+from parbake.declare.contract import Curve, Every, Fallback, Invalidation, Use, fitted
+from parbake.declare.contract_checks import check_code_change, check_schedule, make_contract
+from parbake.declare.gates import Gates
+from parbake.declare.retention import Retention
+from parbake.declare.roles import Edge, Keys, Parameter, Role, inspect_roles
+from parbake.declare.served import Absent, Served, Value
+from parbake.declare.tasks import Artifact, LiveTask, ModelTask, OnCodeChange, Reader, Refine, Stored, Task
+from parbake.declare.templates import check_templates, wishes
+from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
+from parbake.values.checks import check_whole
+from parbake.values.duration import Duration, seconds
+
+K = TypeVar("K")
+V = TypeVar("V")
+B = TypeVar("B")
+P = ParamSpec("P")
+
+
+_Wrapped = Value[V] | Absent
+_Batched = Callable[Concatenate[Keys[K], ...], V]
+_Keyed = Callable[Concatenate[K, ...], V]
+
+
+class _ArtifactDecorator(Protocol):
+    """Keeps the key and value types of the function it decorates; unwraps ``Value[V]`` and ``V | Absent`` to ``V``."""
+
+    @overload
+    def __call__(self, fn: _Batched[K, Awaitable[Mapping[K, _Wrapped[V]]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Batched[K, Awaitable[Mapping[K, V | Absent]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Batched[K, Mapping[K, _Wrapped[V]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Batched[K, Mapping[K, V | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, Awaitable[_Wrapped[V]]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, Awaitable[V | Absent]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, _Wrapped[V]], /) -> Artifact[K, V]: ...
+    @overload
+    def __call__(self, fn: _Keyed[K, V | Absent], /) -> Artifact[K, V]: ...
+
+
+class _ModelDecorator(Protocol):
+    """Keeps the model's type."""
+
+    @overload
+    def __call__(self, fn: Callable[..., Awaitable[V]], /) -> ModelTask[V]: ...
+    @overload
+    def __call__(self, fn: Callable[..., V], /) -> ModelTask[V]: ...
+
+
+class _LiveDecorator(Protocol):
+    """Keeps the live parameters' types."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Awaitable[V]], /) -> LiveTask[P, V]: ...
+    @overload
+    def __call__(self, fn: Callable[P, V], /) -> LiveTask[P, V]: ...
+
+
+@overload
+def Input(task: Artifact[K, V]) -> Reader[K, V]: ...
+@overload
+def Input(task: LiveTask[..., V]) -> V: ...
+def Input(task: Task) -> Any:
+    """Mark a parameter as another task's value: a :class:`Reader` of an artifact, or a live task's value."""
+    return Edge(task, Role.INPUT)
+
+
+def Model(task: ModelTask[V]) -> V:
+    """Mark a parameter as a trained model, decoded once per generation."""
+    return typing.cast("V", Edge(task, Role.MODEL))
+
+
+class Registry:
+    """A set of declared tasks. Several can be merged into one app."""
+
+    def __init__(self, *, codecs: Sequence[Codec] = (), replace: bool = False) -> None:
+        """Start empty.
+
+        Args:
+            codecs: They store values of types that neither msgspec nor a built-in codec knows.
+            replace: A task that is declared again takes the place of the one before, as in a notebook whose cell is run
+                twice. Otherwise that is an error. What reads it, and the app, have to be made again, too.
+        """
+        self._tasks: dict[str, Task] = {}
+        self._replace = replace
+        self.codecs = _checked(codecs)
+
+    def __iter__(self) -> Iterator[Task]:
+        """The tasks in the order of declaration."""
+        return iter(self._tasks.values())
+
+    def __getitem__(self, name: str) -> Task:
+        """Return a task by name; raises :class:`UnknownTask`."""
+        try:
+            return self._tasks[name]
+        except KeyError:
+            raise UnknownTask(
+                f"no task is named {name[:80]!r}; 'parbake tasks' and GET /v1/tasks list them", field="task"
+            ) from None
+
+    def merge(self, *others: Registry) -> Registry:
+        """Return a new registry with the tasks of all, each with its own codecs; a name declared twice is an error."""
+        every = (self, *others)
+        merged = Registry(codecs=[codec for registry in every for codec in registry.codecs])
+        for registry in every:
+            for task in registry:
+                merged._add(task)
+        return merged
+
+    def check_complete(self) -> None:
+        """Raise :class:`DeclarationError` when a task reads one that is not here."""
+        for task in self:
+            for reached in _reached(task):
+                if self._tasks.get(reached.name) is not reached:
+                    why = "is in another registry: merge it"
+                    if self._replace and reached.name in self._tasks:
+                        why = f"was declared again since: declare {task.name} again, too"
+                    raise DeclarationError(f"{task.name} reads {reached.name}, which {why}", field=reached.name)
+
+    def artifact(
+        self,
+        *,
+        freshness_sla: Duration,
+        invalidated_by: Sequence[Invalidation],
+        fallback_if_stale: Fallback,
+        owner: str,
+        refresh: Every | None = None,
+        confidence: Curve | None = None,
+        version: str = "1",
+        keys: Callable[..., Iterable[Any]] | None = None,
+        chunk: int = 512,
+        gates: Gates = Gates(),
+        retention: Retention = Retention(),
+        revalidate: bool = False,
+        lease: Duration | None = None,
+        prefetch: Sequence[str] = (),
+        on_code_change: OnCodeChange = "keep",
+        mode: str = "",
+        why: str = "",
+    ) -> _ArtifactDecorator:
+        """Declare a precomputable task: one value per key.
+
+        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets
+        ``chunk`` at once; ``gates`` are what a run must pass, ``retention`` is how many generations can be returned to.
+        With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
+        the same again: the old value is kept under the new stamp. It must depend on nothing else.
+        With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder
+        that died is succeeded after that time. It costs two small writes to the store.
+        ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
+        unless what is stored may be served. It binds nothing.
+        With ``on_code_change="recompute"`` a worker that starts with other code builds and promotes another generation.
+        """
+        check_schedule(refresh)
+        check_code_change(on_code_change, refresh)
+        contract = make_contract(
+            freshness_sla=freshness_sla,
+            invalidated_by=invalidated_by,
+            fallback_if_stale=fallback_if_stale,
+            owner=owner,
+            confidence=confidence,
+            schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
+        )
+
+        def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
+            parameters, returned, key_type, batched = _keyed(fn)
+            task: Artifact[Any, Any] = Artifact(
+                name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn),
+                value_type=_value_type(fn, returned, batched=batched), key_type=key_type, batched=batched,
+                contract=contract, schedule=schedule, version=version, gates=gates, retention=retention,
+                list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
+                lease_s=None if lease is None else seconds(lease, field="lease"),
+                prefetch=wishes(fn.__name__, prefetch, parameters[0].name), codecs=self.codecs,
+                on_code_change=on_code_change,
+            )  # fmt: skip
+            check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
+            _check_artifact(task)
+            return typing.cast("Artifact[Any, Any]", self._add(task))
+
+        return typing.cast("_ArtifactDecorator", declare)
+
+    def model(
+        self,
+        *,
+        freshness_sla: Duration,
+        invalidated_by: Sequence[Invalidation],
+        fallback_if_stale: Fallback,
+        owner: str,
+        refresh: Every,
+        version: str = "1",
+        gates: Gates = Gates(),
+        retention: Retention = Retention(),
+        on_code_change: OnCodeChange = "keep",
+        why: str = "",
+    ) -> _ModelDecorator:
+        """Declare a trained model: produced by the batch lane, promoted together with what is built from it.
+
+        ``gates``, ``retention`` and ``on_code_change`` are as for :meth:`artifact`.
+        """
+        check_schedule(refresh)
+        check_code_change(on_code_change, refresh)
+        if refresh.planned:
+            raise ContractError("a model has one value, not keys to choose from: declare every(...)", field="refresh")
+        contract = make_contract(
+            freshness_sla=freshness_sla,
+            invalidated_by=invalidated_by,
+            fallback_if_stale=fallback_if_stale,
+            owner=owner,
+            confidence=None,
+            schedule=refresh,
+        )
+
+        def declare(fn: Callable[..., Any]) -> ModelTask[Any]:
+            parameters, returned = inspect_roles(fn, first=None)
+            task: ModelTask[Any] = ModelTask(
+                name=fn.__name__,
+                fn=fn,
+                parameters=parameters,
+                value_type=returned,
+                why=why or _first_line(fn),
+                contract=contract,
+                schedule=refresh,
+                version=version,
+                gates=gates,
+                retention=retention,
+                codecs=self.codecs,
+                on_code_change=on_code_change,
+            )
+            _check_kinds(task)
+            check_templates(task.name, contract.invalidated_by, "key")
+            return typing.cast("ModelTask[Any]", self._add(task))
+
+        return typing.cast("_ModelDecorator", declare)
+
+    def refine(
+        self, base: Artifact[K, B], *, budget: Duration, why: str = ""
+    ) -> Callable[[Callable[Concatenate[Served[B], P], Awaitable[V]]], Refine[K, P, V]]:
+        """Declare a near-real-time pass over ``base``, bounded by ``budget``; past it the base itself is served."""
+
+        def declare(fn: Callable[Concatenate[Served[B], P], Awaitable[V]]) -> Refine[K, P, V]:
+            parameters, returned = inspect_roles(fn, first=Role.BASE)
+            task: Refine[K, P, V] = Refine(
+                name=fn.__name__,
+                fn=fn,
+                parameters=parameters,
+                value_type=returned,
+                why=why or _first_line(fn),
+                base=base,
+                budget_s=seconds(budget, field="budget"),
+            )
+            self._add(task)
+            return task
+
+        return declare
+
+    def live(self, *, why: str) -> _LiveDecorator:
+        """Declare a real-time task; ``why`` is the rationale that the classification table shows."""
+
+        def declare(fn: Callable[..., Any]) -> LiveTask[Any, Any]:
+            parameters, returned = inspect_roles(fn, first=None)
+            task: LiveTask[Any, Any] = LiveTask(
+                name=fn.__name__, fn=fn, parameters=parameters, value_type=returned, why=why
+            )
+            return typing.cast("LiveTask[Any, Any]", self._add(task))
+
+        return typing.cast("_LiveDecorator", declare)
+
+    def _add(self, task: Task) -> Task:
+        if task.name in self._tasks and not self._replace:
+            raise DeclarationError(
+                f"a task named {task.name!r} is already declared; give it another name, or let the last "
+                "declaration hold, as in a notebook: pb.Registry(replace=True)",
+                field="name",
+            )
+        _check_edges(task)
+        if isinstance(task, Stored):
+            _check_lane(task)
+        self._tasks.pop(task.name, None)  # what is declared again comes last, too
+        self._tasks[task.name] = task
+        return task
+
+
+def _checked(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
+    """The codecs of a registry; raises :class:`DeclarationError` for an object that is not one."""
+    if not codecs:
+        return ()
+    from parbake.codecs.value_types import check_codecs
+
+    return check_codecs(codecs)
+
+
+def _reached(task: Task) -> tuple[Task, ...]:
+    """The tasks that a task cannot do without: inputs, base, substitute."""
+    found = list(task.inputs)
+    if isinstance(task, Refine):
+        found.append(task.base)
+    if isinstance(task, Stored) and isinstance(task.contract.fallback_if_stale, Use):
+        found.append(task.contract.fallback_if_stale.task)
+    return tuple(found)
+
+
+def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
+    """The way from a task to a live input, directly or through other tasks, or ``None`` when there is none."""
+    here = (*path, task.name)
+    live = task.of(Role.LIVE)
+    if live:
+        return (*here, live[0].name)
+    for reached in task.inputs:
+        found = live_reached(reached, here)
+        if found:
+            return found
+    return None
+
+
+def could_be_precomputed(task: Task) -> bool:
+    """Whether a real-time task reaches no live input: it could be an artifact, and says so in the table."""
+    return isinstance(task, LiveTask) and live_reached(task) is None
+
+
+def legal_lanes(task: Task) -> tuple[str, ...]:
+    """The lanes that a task's inputs allow."""
+    if live_reached(task) or isinstance(task, Refine):
+        return ("realtime",)
+    return ("batch",) if isinstance(task, ModelTask) else ("batch", "event", "realtime")
+
+
+def _check_edges(task: Task) -> None:
+    """An input is an artifact, or for a real-time task a live one; a model is a model."""
+    for parameter in task.of(Role.INPUT, Role.MODEL):
+        wanted: type[Task] | tuple[type[Task], ...] = (
+            ModelTask if parameter.role is Role.MODEL else (Artifact, LiveTask)
+        )
+        if not isinstance(parameter.task, wanted):
+            named = parameter.task.name if parameter.task else parameter.name
+            raise RoleError(
+                f"{task.name}({parameter.name}): {named} cannot be read as {parameter.role.value}", field=parameter.name
+            )
+
+
+def _check_lane(task: Stored) -> None:
+    way = live_reached(task)
+    if way:
+        raise LaneError(
+            f"{task.name} cannot be precomputed: it reaches the live input {way[-1]!r} ({' -> '.join(way)}), which "
+            "exists only at request time; declare it with @live or @refine, or read a source instead",
+            field=way[-1],
+        )
+    for parameter in task.of(Role.INPUT):
+        if isinstance(parameter.task, LiveTask):
+            raise LaneError(
+                f"{task.name} cannot read {parameter.task.name}, which is computed per request; declare that one as an "
+                "artifact",
+                field=parameter.name,
+            )
+
+
+def _keyed(fn: Callable[..., Any]) -> tuple[tuple[Parameter, ...], Any, Any, bool]:
+    """An artifact's parameters and return type, its key's type, and whether the function takes many keys at once."""
+    parameters, returned = inspect_roles(fn, first=Role.KEY)
+    if not parameters or parameters[0].role not in (Role.KEY, Role.KEYS):
+        raise RoleError(f"{fn.__qualname__}: the first parameter of an artifact is its key", field="key")
+    key, batched = parameters[0].type, parameters[0].role is Role.KEYS
+    return parameters, returned, typing.get_args(key)[0] if batched else key, batched
+
+
+def _check_artifact(task: Artifact[Any, Any]) -> None:
+    _check_kinds(task)
+    check_templates(task.name, task.contract.invalidated_by, task.parameters[0].name)
+    _check_use(task)
+    if task.schedule is not None and not task.schedule.planned and task.list_keys is None:
+        raise ContractError(
+            f"{task.name}: refresh=pb.every(...) needs keys=, a function that lists the keys to compute ahead",
+            field="keys",
+        )
+    if task.revalidates and task.batched:
+        raise DeclarationError(f"{task.name}: revalidate= needs one key at a time", field="revalidate")
+
+
+def _check_kinds(task: Stored) -> None:
+    from parbake.codecs.value_types import check_value_type  # where a type is first looked at
+
+    check_value_type(task.name, task.value_type, task.codecs)
+    for field, kind in (("gates", Gates), ("retention", Retention)):
+        value = getattr(task, field)
+        if not isinstance(value, kind):
+            raise ContractError(f"{task.name}: {field}={value!r}: expected {kind.__name__}(...)", field=field)
+
+
+def _check_use(task: Artifact[Any, Any]) -> None:
+    fallback = task.contract.fallback_if_stale
+    if isinstance(fallback, Use) and isinstance(fallback.task, ModelTask):
+        raise ContractError(
+            f"{task.name}: a fallback cannot be a model ({fallback.task.name})", field="fallback_if_stale"
+        )
+
+
+def _lister(name: str, fn: Callable[..., Iterable[Any]] | None) -> Task | None:
+    if fn is None:
+        return None
+    if not callable(fn):
+        raise DeclarationError(f"{name}: keys={repr(fn)[:80]}: expected a function that lists the keys", field="keys")
+    if inspect.isasyncgenfunction(fn):
+        raise DeclarationError(
+            f"{name}: keys= is an async generator, which the batch lane does not read; yield the keys "
+            "from a def, or return a list of them from an async def",
+            field="keys",
+        )
+    try:
+        parameters, returned = inspect_roles(fn, first=None)
+    except RoleError as error:
+        raise RoleError(f"{name}: keys= of {error}, such as -> list[str]", field="keys") from error
+    lister = Task(name=f"{name}.keys", fn=fn, parameters=parameters, value_type=returned, why="")
+    if live_reached(lister):
+        raise LaneError(f"{name}: keys= reaches a live input; list keys from sources", field="keys")
+    return lister
+
+
+def _value_type(fn: Callable[..., Any], returned: Any, *, batched: bool) -> Any:
+    """The stored type: unwraps the mapping of a batched function, ``Value[...]`` and ``... | Absent``."""
+    if batched:
+        arguments = typing.get_args(returned)
+        if len(arguments) != 2:  # noqa: PLR2004 - a mapping has a key and a value type
+            raise RoleError(f"{fn.__qualname__}: a batched function returns a mapping of key to value", field="return")
+        returned = arguments[1]
+    if typing.get_origin(returned) is Value:
+        return typing.get_args(returned)[0]
+    members = [m for m in typing.get_args(returned) if m is not Absent]
+    if Absent in typing.get_args(returned):
+        unwrapped = [typing.get_args(m)[0] if typing.get_origin(m) is Value else m for m in members]
+        return typing.Union[tuple(unwrapped)]  # noqa: UP007 - built from a run-time tuple
+    return returned
+
+
+def _first_line(fn: Callable[..., Any]) -> str:
+    return (fn.__doc__ or "").strip().partition("\n")[0]

@@ -1,0 +1,61 @@
+"""What every read returns."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar, cast
+
+import msgspec
+
+from parbake.declare.contract import Verdict
+from parbake.errors import NotMaterialized
+from parbake.fence.cause import Cause
+from parbake.fence.record import Lane, Stamp
+
+V = TypeVar("V")
+
+
+class Served(msgspec.Struct, Generic[V], frozen=True):
+    """A value with the evidence for it.
+
+    ``age_s`` counts from the value's own computation; ``confidence`` is 0 to 1; ``stamp`` is the sequence that the
+    value is at least as new as; ``cost_s`` is the compute time that the value took, in seconds. What is not fresh has a
+    ``cause`` for programs and a ``reason`` for people; both are empty when it is fresh. ``value`` is ``None`` when the
+    contract allows nothing to be served; a task may also return ``None``, and ``has_value`` tells the two apart.
+    """
+
+    task: str
+    value: V | None
+    verdict: Verdict
+    lane: Lane
+    age_s: float = 0.0
+    confidence: float = 1.0
+    stamp: Stamp = Stamp(0, 0)
+    reason: str = ""
+    cost_s: float = 0.0
+    generation: int = 0
+    cause: Cause | None = None
+
+    @property
+    def has_value(self) -> bool:
+        """Whether ``value`` is what the task returned, which may be ``None``; otherwise nothing may be served."""
+        return self.verdict in (Verdict.FRESH, Verdict.DEGRADED)
+
+    def unwrap(self) -> V:
+        """Return the value, or raise :class:`NotMaterialized` with the reason when there is none."""
+        if not self.has_value:
+            raise NotMaterialized(f"{self.task}: {self.reason or 'no value'}", field=self.task)
+        return cast("V", self.value)
+
+
+class Value(msgspec.Struct, Generic[V], frozen=True):
+    """A task's result with what only the task can know: more tags, and until when it holds (epoch seconds)."""
+
+    value: V
+    tags: tuple[str, ...] = ()
+    valid_until: float | None = None
+
+
+class Absent(msgspec.Struct, frozen=True):
+    """A task's way to say "there is none, and that too is an answer": stored, fenced and served as a reason."""
+
+    reason: str = "absent"

@@ -1,0 +1,158 @@
+"""What a declaration becomes: one frozen description per task, with no store, clock or client in it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar
+
+from parbake.codecs import Codec
+from parbake.declare.contract import Contract, Every, Invalidation, Use
+from parbake.declare.gates import Gates
+from parbake.declare.retention import Retention
+from parbake.declare.roles import Parameter, Role
+
+if TYPE_CHECKING:
+    from parbake.declare.served import Served
+
+K = TypeVar("K")
+V = TypeVar("V")
+P = ParamSpec("P")
+OnCodeChange = Literal["keep", "recompute"]
+"""What a worker does with a generation that other code has built: nothing, or it builds another one at once."""
+KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A declared inference. Identity, not equality: two registries may hold tasks of one name."""
+
+    name: str
+    fn: Callable[..., Any]
+    parameters: tuple[Parameter, ...]
+    value_type: Any
+    why: str
+
+    def of(self, *roles: Role) -> tuple[Parameter, ...]:
+        """The parameters in any of these roles."""
+        return tuple(p for p in self.parameters if p.role in roles)
+
+    @cached_property
+    def inputs(self) -> tuple[Task, ...]:
+        """The tasks whose values this one reads."""
+        return tuple(p.task for p in self.of(Role.INPUT, Role.MODEL) if p.task is not None)
+
+    @cached_property
+    def height(self) -> int:
+        """0 for a task that reads no other; else one more than the highest that it may read."""
+        return 1 + max((other.height for other in self.may_read), default=-1)
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether its function runs on the event loop, and not in a thread."""
+        return inspect.iscoroutinefunction(self.fn)
+
+    @property
+    def may_read(self) -> tuple[Task, ...]:
+        """The tasks that its values may be made of."""
+        return self.inputs
+
+    @property
+    def mode(self) -> str:
+        """``batch``, ``near-real-time`` or ``real-time``: the word for the classification table."""
+        return "real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class Stored(Task):
+    """A task whose value is kept: an artifact or a model. ``codecs`` are those of its registry."""
+
+    contract: Contract
+    schedule: Every | None
+    version: str
+    gates: Gates
+    retention: Retention
+    codecs: tuple[Codec, ...] = field(default=(), kw_only=True)
+    on_code_change: OnCodeChange = field(default="keep", kw_only=True)
+
+    @property
+    def may_read(self) -> tuple[Task, ...]:
+        """Its inputs, and the declared substitute."""
+        fallback = self.contract.fallback_if_stale
+        return (*self.inputs, fallback.task) if isinstance(fallback, Use) else self.inputs
+
+    @cached_property
+    def ref(self) -> str:
+        """The name under which its records and generations are kept: with its version and the shape of its values.
+
+        Values of another shape lie in another place, so that two versions of a program can share a store.
+        """
+        from parbake.codecs.wire_shape import wire_shape  # with what it needs, where a task is first kept
+
+        return f"{self.name}@{self.version}:{wire_shape(self.value_type, self.codecs).hex()}"
+
+    @property
+    def mode(self) -> str:
+        """Batch when a schedule runs it ahead; near-real-time when only events and requests do."""
+        return "batch" if self.schedule else "near-real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class Artifact(Stored, Generic[K, V]):
+    """A precomputable task, one value per key. ``batched`` functions compute many keys in one call."""
+
+    key_type: Any
+    batched: bool
+    list_keys: Task | None
+    chunk: int
+    served_as: str = ""
+    revalidates: bool = False
+    lease_s: float | None = None
+    prefetch: tuple[Invalidation, ...] = ()
+
+    @property
+    def mode(self) -> str:
+        """The declared mode when there is one (an artifact may be matched and refined at request time)."""
+        return self.served_as or super().mode
+
+
+@dataclass(frozen=True, eq=False)
+class ModelTask(Stored, Generic[V]):
+    """A trained model: an artifact without a key, produced by the batch lane only."""
+
+
+@dataclass(frozen=True, eq=False)
+class Refine(Task, Generic[K, P, V]):
+    """A near-real-time pass over a precomputed base, inside a time budget (seconds)."""
+
+    base: Artifact[K, Any]
+    budget_s: float
+
+    @property
+    def mode(self) -> str:
+        """Always near-real-time."""
+        return "near-real-time"
+
+
+@dataclass(frozen=True, eq=False)
+class LiveTask(Task, Generic[P, V]):
+    """A real-time task: some input of it exists only in the request."""
+
+
+class Reader(Protocol[KeyT_contra, V]):
+    """How a task reads another artifact: every read goes through the fence and is inherited."""
+
+    async def get(self, key: KeyT_contra, /) -> Served[V]:
+        """Read one key on the event loop."""
+        ...
+
+    def read(self, key: KeyT_contra, /) -> Served[V]:
+        """Read one key from a worker thread (``def`` tasks); raises ``RuntimeError`` on the event loop."""
+        ...
+
+
+AsyncFn = Callable[..., Awaitable[Any]]
+SyncFn = Callable[..., Any]
+KeyLister = Callable[..., Sequence[Any]]

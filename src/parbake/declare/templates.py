@@ -1,0 +1,60 @@
+"""The tag templates of a declaration: what each must look like for the lane that reads it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from parbake.declare.contract import Invalidation
+from parbake.errors import BadInput, ContractError
+from parbake.fence.tags import check_tag, placeholders
+
+_NAMES_A_KEY = re.compile(r"[^{}/]+/[^{}]*\{\w+\}")
+"""Only at its end does a placeholder give back the key from a tag that was raised."""
+
+_FAMILY = re.compile(r"[a-z][a-z0-9_.-]*")
+
+
+def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str) -> None:
+    """Raise :class:`ContractError` for an item that fills to no tag; ``key`` is the name of the task's key."""
+    for item in invalidated_by:
+        _check(task, "invalidated_by", item.template, key)
+
+
+def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
+    """What ``prefetch=`` wishes for; raises :class:`ContractError` for what can never name a key."""
+    if isinstance(prefetch, str) or not isinstance(prefetch, Sequence):
+        raise ContractError(
+            f"{task}: prefetch={prefetch!r} is no list of tag templates; {_instead(prefetch, key)}", field="prefetch"
+        )
+    for template in prefetch:
+        instead = _instead(template, key)
+        if not isinstance(template, str) or not _NAMES_A_KEY.fullmatch(template):
+            raise ContractError(
+                f"{task}: prefetch={template!r} cannot name a key: the key stands at the end of such a tag; {instead}",
+                field="prefetch",
+            )
+        _check(task, "prefetch", template, key, instead)
+    return tuple(Invalidation(template, "refresh") for template in prefetch)
+
+
+def _instead(template: Any, key: str) -> str:
+    """The nearest thing that can be meant."""
+    family = template.partition("/")[0] if isinstance(template, str) else ""
+    family = family if _FAMILY.fullmatch(family) else "session"
+    return f"write prefetch=['{family}/{{{key.removesuffix('s')}}}']"
+
+
+def _check(task: str, field: str, template: str, key: str, instead: str = "") -> None:
+    advice = f"; {instead}" if instead else ""
+    names = placeholders(template)
+    try:
+        check_tag(template.format_map(dict.fromkeys(names, "x")), field=field)
+    except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
+        raise ContractError(f"{task}: {field}={template!r} is no tag template{advice}", field=field) from error
+    for name in names:
+        if name not in (key, "key", key.removesuffix("s")):
+            raise ContractError(
+                f"{task}: {field}={template!r} names {{{name}}}, but the key is {{{key}}}{advice}", field=field
+            )

@@ -1,0 +1,5 @@
+"""Holds running servers to the promise, from outside: after each acknowledged change every server is read."""
+
+from parbake.lab.audit.read_judge import Expectation
+
+__all__ = ["Expectation"]

@@ -1,0 +1,211 @@
+"""What a read proves, and what many reads amount to. Pure: no clock, no I/O."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.numeric.statistics import percentile
+
+Outcome = Literal["fresh", "behind", "violation", "nothing", "failed"]
+RULE_OF_THREE = 3.0
+EXAMPLES = 20
+_GONE = object()
+
+
+class Expectation(msgspec.Struct, frozen=True, kw_only=True):
+    """What every read of a key must show once a change was acknowledged.
+
+    Either ``at_least``, found in the value at ``path`` (dots between names and positions; empty for the value itself),
+    or ``shows``, a function of the value that is true of this change *and of every later one*. With neither the
+    value is judged by the stamp ``stamp`` (incarnation, sequence) that the acknowledgement gave.
+    """
+
+    task: str
+    key: Any
+    at_least: Any = None
+    path: str = ""
+    shows: Callable[[Any], bool] | None = None
+    stamp: tuple[int, int] = (0, 0)
+    tag: str = ""
+
+    @property
+    def told(self) -> str:
+        """What is expected, in words."""
+        if self.shows is not None:
+            return f"a value of which {getattr(self.shows, '__name__', 'the function')} is true"
+        if self.at_least is not None:
+            return f"{self.path or 'value'} >= {self.at_least}"
+        return f"stamp >= {self.stamp[1]} for {self.tag}"
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What a server answered; ``failed`` says why there is no answer."""
+
+    value: Any = None
+    verdict: str = ""
+    stamp: tuple[int, int] = (0, 0)
+    task: str = ""
+    failed: str = ""
+
+
+class Read(msgspec.Struct, frozen=True):
+    """One read: when it began and ended after the acknowledgement (seconds), and what it proved."""
+
+    server: str
+    began_s: float
+    ended_s: float
+    outcome: Outcome
+    expected: str = ""
+    seen: str = ""
+
+
+def judge(expected: Expectation, answer: Answer, *, allow_degraded: bool = False) -> tuple[Outcome, str]:
+    """What an answer proves, and what was seen.
+
+    ``allow_degraded``: an older value that is marked so is within the contract (tags that are refreshed, not fenced).
+    """
+    if answer.failed:
+        return "failed", answer.failed
+    if answer.value is None:
+        return "nothing", answer.verdict
+    is_shown, seen = _shown(expected, answer)
+    is_degraded = answer.verdict != "fresh"
+    if is_shown:
+        return ("behind" if is_degraded else "fresh"), seen
+    if is_degraded and (allow_degraded or (_by_stamp(expected) and answer.task != expected.task)):
+        return "behind", seen
+    return "violation", seen
+
+
+def _by_stamp(expected: Expectation) -> bool:
+    return expected.shows is None and expected.at_least is None
+
+
+def _shown(expected: Expectation, answer: Answer) -> tuple[bool, str]:
+    if expected.shows is not None:
+        return bool(expected.shows(answer.value)), repr(answer.value)[:200]
+    if expected.at_least is not None:
+        found = at(answer.value, expected.path)
+        try:
+            return bool(found >= expected.at_least), repr(found)[:200]
+        except TypeError:
+            return False, f"nothing at {expected.path!r}" if found is _GONE else repr(found)[:200]
+    return answer.stamp >= expected.stamp, f"stamp {answer.stamp[1]}"
+
+
+def at(value: Any, path: str) -> Any:
+    """What lies at a path in plain data: names of members and positions in lists, with dots between them."""
+    for name in path.split(".") if path else ():
+        if isinstance(value, Mapping) and name in value:
+            value = value[name]
+        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
+            value = value[int(name)]
+        else:
+            return _GONE
+    return value
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What an audit came to. ``nines`` is a lower bound when there was no violation (``is_bound``)."""
+
+    changes: int
+    unacknowledged: int
+    reads: int
+    answered: int
+    violations: int
+    unavailable_share: float
+    failed: int
+    nines: float | None
+    is_bound: bool
+    fresh_count: int
+    never_fresh: int
+    fresh_s: dict[str, float]
+    examples: list[Read]
+    unanswered: list[Read]
+
+    @property
+    def hint(self) -> str:
+        """What to look at first when a result is more likely a mistake in how the audit was called; empty when not."""
+        if not self.answered or self.violations < self.answered:
+            return ""
+        return (
+            "Not one read showed a change. Before you blame the servers: is the task invalidated by what was changed "
+            "(GET /v1/tasks), and is what --write expects there in the value?"
+        )
+
+
+def nines(violations: int, answered: int) -> tuple[float | None, bool]:
+    """Consistency as -log10 of the violations' share, and whether it is only a lower bound.
+
+    Without a violation the share is below 3/n with 95 % confidence (the rule of three).
+    """
+    if not answered:
+        return None, False
+    if not violations:
+        return max(0.0, -math.log10(RULE_OF_THREE / answered)), True
+    return abs(math.log10(violations / answered)), False
+
+
+def percentiles(values: Sequence[float]) -> dict[str, float]:
+    """Nearest-rank percentiles by name; none of nothing."""
+    ranks = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
+    return {name: found for name, share in ranks.items() if (found := percentile(values, share)) is not None}
+
+
+class Tally:
+    """Collects an audit's reads."""
+
+    def __init__(self) -> None:
+        """Nothing has happened."""
+        self.changes = 0
+        self.unacknowledged = 0
+        self.never_fresh = 0
+        self.fresh_s: list[float] = []
+        self.counts: dict[str, int] = dict.fromkeys(("fresh", "behind", "violation", "nothing", "failed"), 0)
+        self.examples: list[Read] = []
+        self.unanswered: dict[tuple[str, str], Read] = {}
+
+    def add(self, read: Read) -> None:
+        """Count a read."""
+        self.counts[read.outcome] += 1
+        if read.outcome == "violation" and len(self.examples) < EXAMPLES:
+            self.examples.append(read)
+        if read.outcome in ("nothing", "failed") and len(self.unanswered) < EXAMPLES:
+            self.unanswered.setdefault((read.server, read.seen), read)
+
+    def summary(self) -> Summary:
+        """What it comes to."""
+        reads = sum(self.counts.values())
+        answered = sum(self.counts[name] for name in ("fresh", "behind", "violation"))
+        value, is_bound = nines(self.counts["violation"], answered)
+        return Summary(
+            changes=self.changes,
+            unacknowledged=self.unacknowledged,
+            reads=reads,
+            answered=answered,
+            violations=self.counts["violation"],
+            unavailable_share=(reads - answered) / reads if reads else 0.0,
+            failed=self.counts["failed"],
+            nines=value,
+            is_bound=is_bound,
+            fresh_count=len(self.fresh_s),
+            never_fresh=self.never_fresh,
+            fresh_s=percentiles(self.fresh_s),
+            examples=self.examples,
+            unanswered=list(self.unanswered.values()),
+        )
+
+
+def checked(found: Any) -> list[Expectation]:
+    """What a ``--write`` function returned, as a list; raises :class:`BadInput` when it is something else."""
+    several: Sequence[Any] = found if isinstance(found, list | tuple) else [found]
+    if not several or not all(isinstance(one, Expectation) for one in several):
+        raise BadInput(
+            f"--write returned {type(found).__name__}: parbake.lab.audit.Expectation, or a list", field="write"
+        )
+    return list(several)

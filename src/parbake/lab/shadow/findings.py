@@ -1,0 +1,135 @@
+"""What was found, key by key and in sum. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from parbake.numeric.statistics import percentile, wilson
+
+Outcome = Literal["missing", "undecodable", "failed", "unsettled", "equal", "different"]
+EXAMPLES = 5
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One key. Times in seconds, ``None`` when there is no evidence.
+
+    ``age_s`` is how long the entry has been in the cache, ``idle_s`` how long nobody had read it (so it is at least
+    that old), ``wrong_for_s`` how long the truth has been another. ``detail`` says where the values differ, or why
+    one could not be had; ``cached`` and ``truth`` are kept of a key that differs, when values may be shown.
+    """
+
+    key: str
+    outcome: Outcome
+    detail: str = ""
+    age_s: float | None = None
+    idle_s: float | None = None
+    recompute_s: float | None = None
+    wrong_for_s: float | None = None
+    message: str = ""
+    cached: str = ""
+    truth: str = ""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """One kind of fault: how often, and the first key with what was said about it."""
+
+    what: str
+    count: int
+    first_key: str
+    message: str
+
+
+class Spread(msgspec.Struct, frozen=True):
+    """How some times are distributed, in seconds; ``count`` says how many there were."""
+
+    count: int
+    p50: float | None
+    p95: float | None
+    max: float | None
+
+
+class Price(msgspec.Struct, frozen=True):
+    """What one recompute and one stale answer cost, in a currency of your own; ``None`` when you did not say."""
+
+    recompute: float | None = None
+    stale: float | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole run. Shares are 0 to 1; ``stale_share`` is of the keys that could be compared."""
+
+    sampled: int
+    outcomes: dict[str, int]
+    compared: int
+    stale_share: float
+    stale_low: float
+    stale_high: float
+    age_all: Spread
+    age_stale: Spread
+    idle: Spread
+    wrong_for: Spread
+    recompute: Spread
+    recompute_total_s: float
+    unneeded_share: float
+    cost_recompute_all: float | None
+    cost_unneeded: float | None
+    cost_stale: float | None
+    problems: list[Problem]
+    examples: list[Finding]
+
+
+def spread(values: Sequence[float | None]) -> Spread:
+    """The distribution of the times that are known."""
+    known = [value for value in values if value is not None]
+    return Spread(len(known), percentile(known, 50), percentile(known, 95), max(known, default=None))
+
+
+def summarize(findings: Sequence[Finding], price: Price) -> Summary:
+    """Add up a run."""
+    outcomes = Counter(f.outcome for f in findings)
+    stale = [f for f in findings if f.outcome == "different"]
+    compared = outcomes["equal"] + len(stale)
+    low, high = wilson(len(stale), compared)
+    took = [f.recompute_s for f in findings if f.recompute_s is not None]
+    return Summary(
+        sampled=len(findings),
+        outcomes={outcome: count for outcome, count in outcomes.items()},  # noqa: C416  # wider keys than the counter's
+        compared=compared,
+        stale_share=_share(len(stale), compared),
+        stale_low=low,
+        stale_high=high,
+        age_all=spread([f.age_s for f in findings]),
+        age_stale=spread([f.age_s for f in stale]),
+        idle=spread([f.idle_s for f in findings]),
+        wrong_for=spread([f.wrong_for_s for f in stale]),
+        recompute=spread(took),
+        recompute_total_s=sum(took),
+        unneeded_share=_share(outcomes["equal"], compared),
+        cost_recompute_all=_times(price.recompute, len(took)),
+        cost_unneeded=_times(price.recompute, outcomes["equal"]),
+        cost_stale=_times(price.stale, len(stale)),
+        problems=_problems(findings),
+        examples=stale[:EXAMPLES],
+    )
+
+
+def _problems(findings: Sequence[Finding]) -> list[Problem]:
+    """Faults by kind, the most frequent first."""
+    kinds: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.outcome in ("undecodable", "failed"):
+            kinds.setdefault(finding.detail, []).append(finding)
+    ordered = sorted(kinds.items(), key=lambda kind: -len(kind[1]))
+    return [Problem(what, len(of), of[0].key, of[0].message) for what, of in ordered]
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def _times(price: float | None, count: int) -> float | None:
+    return None if price is None else price * count

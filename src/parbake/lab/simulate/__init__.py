@@ -1,0 +1,5 @@
+"""A deterministic simulation of whole histories: the product's own code, a virtual clock, faults, and a judge."""
+
+from parbake.lab.simulate.history import History, play
+
+__all__ = ["History", "play"]

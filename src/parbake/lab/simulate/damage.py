@@ -1,0 +1,78 @@
+"""Damage: the bytes of a stored record change where they lie, as on a bad disk. The store is not told."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+from parbake.fence.record import INCARNATION_BYTES, STAMP_AT
+from parbake.stores.steps import engine
+
+if TYPE_CHECKING:
+    from parbake.lab.simulate.world import World
+
+SHARE = 0.3
+"""The share of histories in which records are damaged."""
+HOW_OFTEN = (0.05, 0.2, 0.5)
+"""The chance of damage in each step, one of these in each such history."""
+MOST_BYTES = 4
+_HEADER_BYTES = 40
+_LENGTH_BYTES = 4
+_TAG = re.compile(rb"[a-z]+/(?:[a-z]+|\*)")
+_ALL = 1 << 20
+
+
+def is_as_written(raw: bytes) -> bool:
+    """Whether a stored record ends with the checksum of its other bytes; not by the product's own code."""
+    return crc32(raw[:-4]).to_bytes(4, "little") == raw[-4:]
+
+
+class Damage:
+    """What the disk of one history does to records. It has random numbers of its own: others draw as without it."""
+
+    def __init__(self, world: World) -> None:
+        """Draw whether there is any, and how often."""
+        self._world = world
+        self._rng = random.Random(f"damage {world.store_model} {world.seed}")
+        self.chance = self._rng.choice(HOW_OFTEN) if self._rng.random() < SHARE else 0.0
+
+    def strike(self) -> None:
+        """Damage one record now and then: an overlay or a base item, never one that the protocol itself needs."""
+        if self._rng.random() >= self.chance:
+            return
+        items = self._world.disk.items
+        rows = [row for prefix in (engine.OVERLAY, engine.BASE) for row in items.range(prefix, prefix, _ALL)]
+        name, raw = self._rng.choice(rows) if rows else (b"", b"")
+        if is_as_written(raw):
+            items.put(name, self._changed(name, raw))
+
+    def _changed(self, name: bytes, raw: bytes) -> bytes:
+        """The record with other bytes: in its stamp, in a version that its value names, anywhere, or cut.
+
+        Which bytes they are is said, and not what they were: how long a value took is among them, in real seconds.
+        """
+        draw = self._rng
+        kind = draw.choice(["stamp", "version", "anywhere", "cut"])
+        if kind == "cut":
+            end = draw.randrange(len(raw))
+            self._world.say(f"the disk cuts {name!r} after {end} bytes")
+            return raw[:end]
+        places = [draw.randrange(len(raw)) for _ in range(draw.randint(1, MOST_BYTES))]
+        if kind == "stamp":
+            places = [draw.randrange(STAMP_AT.start + INCARNATION_BYTES, STAMP_AT.stop)]
+        elif kind == "version" and (named := _versions_in(raw)):
+            places = [draw.choice(named)]
+        flips = {place: draw.randrange(1, 128) for place in places}
+        self._world.say(f"the disk damages {name!r} in its {kind}: {flips}")
+        changed = bytearray(raw)
+        for place, bits in flips.items():
+            changed[place] ^= bits
+        return bytes(changed)
+
+
+def _versions_in(raw: bytes) -> list[int]:
+    """Where a record's value names versions: behind each tag."""
+    length = int.from_bytes(raw[_HEADER_BYTES - _LENGTH_BYTES : _HEADER_BYTES], "big")
+    return [found.end() for found in _TAG.finditer(raw, _HEADER_BYTES + length) if found.end() < len(raw)]

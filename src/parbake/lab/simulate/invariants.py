@@ -1,0 +1,103 @@
+"""Promises about what lies in the store, checked at every commit: nothing newer is replaced, pointers move together.
+
+The rule that decides whether a record is alive is taken from the product once, when this module is loaded, so that a
+mutant of it is judged by the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from parbake.fence.check import killed_by, newness
+from parbake.fence.control import Control
+from parbake.fence.record import decode
+from parbake.lab.simulate.damage import is_as_written
+from parbake.lab.simulate.sim_tasks import ranked, weights
+from parbake.stores.steps import engine
+
+if TYPE_CHECKING:
+    from parbake.lab.simulate.world import World
+
+_alive_unless = killed_by
+_newness = newness
+as_control = msgspec.msgpack.Decoder(Control).decode
+_as_any = msgspec.msgpack.Decoder(dict[str, Any]).decode
+
+
+def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:
+    """The promises that one changed item breaks: the invariant's name, and what happened."""
+    if before is None or after is None:
+        return
+    if name[:1] == engine.OVERLAY:
+        yield from _regress(world, name, before, after)
+    elif name == engine.CONTROL:
+        yield from _pointers(as_control(before), as_control(after))
+
+
+def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
+    if not (is_as_written(before) and is_as_written(after)):
+        return
+    old, new = decode(before), decode(after)
+    if _newness(old) <= _newness(new):
+        return
+    raw = world.disk.get(engine.CONTROL)
+    if raw is None:  # a loss took everything there was: nothing was valid
+        return
+    control = as_control(raw)
+    marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
+    now = world.true_now() + world.faults.clock_error_s
+    if _alive_unless(old, control, marks, now=now) is not None:
+        return
+    if not any(_alive_unless(old, earlier, marks, now=now) for earlier in world.oracle.taken_back_since(name)):
+        yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
+
+
+def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
+    if before.incarnation != after.incarnation:
+        return
+    is_rollback = took_back(before, after)
+    for task in after.pointers:
+        if after.pointer(task) < before.pointer(task) and not is_rollback:
+            yield "I2 no regress", f"the pointer of {task} went back without a rollback"
+    model, rows = after.pointer(weights.ref), after.pointer(ranked.ref)
+    if model > before.pointer(weights.ref) and rows < model:
+        yield "I3 one snapshot", "a model was promoted without what is built with it"
+
+
+def took_back(before: Control, after: Control) -> bool:
+    """Whether a rollback lies between two control records."""
+    return bool(after.withdrawn.keys() - before.withdrawn.keys())
+
+
+def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
+    """Whether a changed item is the control record, changed by a rollback."""
+    if name != engine.CONTROL or before is None or after is None:
+        return False
+    return took_back(as_control(before), as_control(after))
+
+
+def current_model(world: World) -> int:
+    """The generation of the model that the store points to."""
+    raw = world.disk.get(engine.CONTROL)
+    return 0 if raw is None else as_control(raw).pointer(weights.ref)
+
+
+def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
+    """What the stored values of a key say they were made of; ``None`` when nothing can be said."""
+    control = world.disk.get(engine.CONTROL)
+    if control is None:  # a loss took everything there was
+        return None
+    current = as_control(control).pointer(task)
+    found: set[str] = set()
+    for name in (engine.overlay_key(task, key), engine.base_key(current, key)):
+        raw = world.disk.get(name)
+        if raw is None:
+            continue
+        if not is_as_written(raw) or (record := decode(raw)).absent:
+            return None
+        value = _as_any(record.payload)  # by either version of the program
+        found.update(value.get("reads") or value.get("seen") or ())
+    return found or None

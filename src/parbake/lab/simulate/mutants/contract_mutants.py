@@ -1,0 +1,22 @@
+"""The mutants of what a contract accounts for and where a value is kept: what each gets wrong is its docstring."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from parbake.declare.contract import Contract
+from parbake.fence.recording import Recording
+from parbake.fence.tags import family
+from parbake.lab.simulate.mutants.planting import method, mutant
+
+
+@mutant
+def template_replaces_recorded(stack: ExitStack) -> None:
+    """Where a template names the key's own entity, other entities that a view recorded are dropped."""
+    bound = Recording.bound
+
+    def own_only(self: Recording, contract: Contract) -> list[str]:
+        spelled_out = {item.family for item in contract.binding if item.is_template}
+        return [tag for tag in bound(self, contract) if family(tag) not in spelled_out]
+
+    method(stack, Recording, "bound", own_only)

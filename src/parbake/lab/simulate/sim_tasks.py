@@ -1,0 +1,294 @@
+"""What the simulated application computes: values that say which versions they were made of.
+
+Three levels of derived artifacts, a model with a batch built from it, negative results, values that run out: every kind
+of dependency that the protocol knows, small enough that a value is nothing but its own provenance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
+from typing import Protocol
+
+import msgspec
+
+from parbake.declare.contract import Recompute, ServeStale, every, fence, ignore, refresh
+from parbake.declare.gates import Gates
+from parbake.declare.registry import Input, Model, Registry
+from parbake.declare.roles import Resource, Source
+from parbake.declare.served import Absent, Served, Value
+from parbake.declare.tasks import Reader
+from parbake.lab.simulate.limits import LEASE_S
+from parbake.lab.simulate.sim_sources import OFFERS, VALID_S, Memos, Offers, Policies, Products, Tastes
+
+EPOCH = 1_800_000_000.0
+"""What true clocks show at virtual second 0."""
+KEYS = ("past", "unknown")
+"""Called like the first words of reasons, which must not matter."""
+FOREVER = 1e12
+tasks = Registry()
+current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
+"""The number of the batch run that computes, 0 outside of one."""
+
+
+class Made(msgspec.Struct, frozen=True):
+    """A value: the version of everything it was made of, the runs it came through, and until when it holds.
+
+    ``model`` is the run that trained the model it was made with, 0 for none.
+    """
+
+    reads: dict[str, int]
+    runs: tuple[int, ...] = ()
+    model: int = 0
+    until: float = FOREVER
+
+
+class Pace(Protocol):
+    """How a simulated process spends time between two reads of one computation."""
+
+    def computing(self, task: str, key: str) -> None:
+        """A computation begins."""
+
+    async def breathe(self) -> None:
+        """Be slow, be paused, or die here."""
+
+    def now(self) -> float:
+        """True virtual seconds."""
+        ...
+
+
+def model_run(run: int) -> int:
+    """What marks a value made with the model of a run."""
+    return 2 * run
+
+
+def rows_run(run: int) -> int:
+    """What marks a value made of the rows of a run, which can be withdrawn while its model stays."""
+    return 2 * run + 1
+
+
+def merged(parts: Iterable[Made], reads: dict[str, int] | None = None) -> Made:
+    """The provenance of a value made of others: of each tag the oldest version, of all the earliest end."""
+    versions = dict(reads or {})
+    runs: dict[int, None] = {}
+    until, model = FOREVER, 0
+    for part in parts:
+        for tag, version in part.reads.items():
+            versions[tag] = min(version, versions.get(tag, version))
+        runs.update(dict.fromkeys(part.runs))
+        until, model = min(until, part.until), part.model or model
+    return Made(versions, tuple(runs), model, until)
+
+
+def absent(made: Made) -> Absent:
+    """A negative result that says what it was read from."""
+    return Absent(msgspec.json.encode(made).decode())
+
+
+def made_by(served: Served[Made]) -> Made:
+    """The provenance in what was served: in the value, or in the reason for there being none."""
+    return served.value if served.value is not None else msgspec.json.decode(served.reason, type=Made)
+
+
+def all_keys() -> list[str]:
+    """What a batch run computes."""
+    return list(KEYS)
+
+
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    keys=all_keys,
+    gates=Gates(rows=0),
+)
+async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made | Absent:
+    """One entity; absent when it is deleted."""
+    pace.computing("note", key)
+    await pace.breathe()
+    fact = records.fact(f"policy/{key}")
+    await pace.breathe()
+    made = merged([], {f"policy/{key}": fact.version})
+    return made if fact.exists else absent(made)
+
+
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    revalidate=True,
+    lease=LEASE_S,
+)
+async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made:
+    """A whole family."""
+    pace.computing("digest", key)
+    await pace.breathe()
+    reads = {"policy/*": records.version_of_set("policy")}
+    await pace.breathe()
+    return merged([], reads)
+
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[refresh("product")], fallback_if_stale=Recompute(), owner="sim")
+async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
+    """An entity that this task only refreshes on."""
+    pace.computing("soft", key)
+    fact = shelf.fact(f"product/{key}")
+    await pace.breathe()
+    return merged([], {f"product/{key}": fact.version})
+
+
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[ignore("product", "its readers mind")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+)
+async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
+    """An entity that this task does not mind."""
+    pace.computing("loose", key)
+    fact = shelf.fact(f"product/{key}")
+    await pace.breathe()
+    return merged([], {f"product/{key}": fact.version})
+
+
+@tasks.artifact(
+    freshness_sla="1h",
+    invalidated_by=[fence("product"), fence("policy")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    revalidate=True,
+)
+async def strict(
+    key: str,
+    *,
+    softs: Reader[str, Made] = Input(soft),
+    looses: Reader[str, Made] = Input(loose),
+    notes: Reader[str, Made] = Input(note),
+    pace: Resource[Pace],
+) -> Made:
+    """Fences what its input tolerates, and reads a task that may have no value."""
+    pace.computing("strict", key)
+    await pace.breathe()
+    parts = [made_by(await softs.get(key)), made_by(await notes.get(key)), made_by(await looses.get(key))]
+    await pace.breathe()
+    return merged(parts)
+
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
+async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Made:
+    """Entities whose changes reach the store by touch alone, where no outbox tells them.
+
+    One is the template's own, the other is known from the view only.
+    """
+    return Made(await read_memos(key, shelf, pace))
+
+
+async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
+    """The versions of all entities that a memo is made of."""
+    pace.computing("memo", key)
+    reads = {}
+    for name in KEYS:
+        reads[f"memo/{name}"] = shelf.fact(f"memo/{name}").version
+        await pace.breathe()
+    return reads
+
+
+@tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
+async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[Made]:
+    """A value that holds until the next full slot of time."""
+    pace.computing("offer", key)
+    until = (pace.now() // VALID_S + 1) * VALID_S
+    fact = shelf.fact(f"{OFFERS}/{key}")
+    await pace.breathe()
+    made = merged([], {f"{OFFERS}/{key}": fact.version})
+    return Value(msgspec.structs.replace(made, until=until), valid_until=EPOCH + until)
+
+
+@tasks.model(
+    freshness_sla="1h",
+    refresh=every("40m", budget="5m"),
+    invalidated_by=[ignore("taste", "the next training is soon enough")],
+    fallback_if_stale=ServeStale("1h"),
+    owner="sim",
+)
+async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> Made:
+    """A model: it is known by the run that trained it."""
+    pace.computing("weights", "")
+    await pace.breathe()
+    made = merged([], {"taste/*": shelf.version_of_set("taste")})
+    await pace.breathe()
+    run = current_run.get()
+    return msgspec.structs.replace(made, model=run, runs=(model_run(run),))
+
+
+@tasks.artifact(
+    freshness_sla="1h",
+    refresh=every("40m", budget="5m"),
+    invalidated_by=[fence("product"), refresh("taste")],
+    fallback_if_stale=Recompute(),
+    owner="sim",
+    keys=all_keys,
+    gates=Gates(rows=0),
+    revalidate=True,
+)
+async def ranked(
+    key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: Made = Model(weights)
+) -> Made | Absent:
+    """A batch with a model, folded in again after events; absent for what is deleted."""
+    pace.computing("ranked", key)
+    await pace.breathe()
+    fact = shelf.fact(f"product/{key}")
+    await pace.breathe()
+    made = merged([trained], {f"product/{key}": fact.version})
+    if run := current_run.get():
+        made = msgspec.structs.replace(made, runs=(*made.runs, rows_run(run)))
+    return made if fact.exists else absent(made)
+
+
+@tasks.artifact(
+    freshness_sla="1h", invalidated_by=[fence("policy")], fallback_if_stale=Recompute(), owner="sim", lease=LEASE_S
+)
+async def page(
+    key: str,
+    *,
+    stricts: Reader[str, Made] = Input(strict),
+    digests: Reader[str, Made] = Input(digest),
+    rankeds: Reader[str, Made] = Input(ranked),
+    offers: Reader[str, Made] = Input(offer),
+    pace: Resource[Pace],
+) -> Made:
+    """The third level: made of all the others."""
+    pace.computing("page", key)
+    parts = [made_by(await stricts.get(key)), made_by(await digests.get("all"))]
+    await pace.breathe()
+    return merged([*parts, made_by(await rankeds.get(key)), made_by(await offers.get(key))])
+
+
+FENCED: dict[str, frozenset[str]] = {
+    "note": frozenset({"policy"}),
+    "digest": frozenset({"policy"}),
+    "memo": frozenset({"memo"}),
+    "soft": frozenset(),
+    "loose": frozenset(),
+    "strict": frozenset({"policy", "product"}),
+    "offer": frozenset({OFFERS}),
+    "weights": frozenset(),
+    "ranked": frozenset({"product"}),
+    "page": frozenset({"policy", "product", OFFERS}),
+}
+"""The families that each task's values are fenced by: what it declares, and what it inherits from its inputs."""
+
+SERVED: dict[str, Sequence[str]] = {
+    "note": KEYS,
+    "digest": ("all",),
+    "memo": KEYS,
+    "soft": KEYS,
+    "loose": KEYS,
+    "strict": KEYS,
+    "offer": KEYS,
+    "ranked": KEYS,
+    "page": KEYS,
+}
+"""What clients read: the keys of each artifact."""

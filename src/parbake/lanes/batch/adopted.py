@@ -1,0 +1,196 @@
+"""The plans that ``refresh=planned()`` tasks follow: adopted, remembered, rolled back, and turned into keys."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from parbake.errors import BadInput, MissingDependency, UnknownResource
+from parbake.planner.breakeven import Prices
+from parbake.planner.strategies import AHEAD, ALL, LAZY
+from parbake.ports.clock import Clock
+from parbake.ports.named_values import Noted
+from parbake.ports.store import Store
+from parbake.serving.bound import Plan
+
+if TYPE_CHECKING:
+    from parbake.planner.forecast.request_log import RequestLog
+    from parbake.planner.plan import Plan as Decision
+
+DAYS = 28
+KEPT = 20
+LISTED = "listed_keys"
+"""In a plan's evidence: how many keys were listed when it was made."""
+SECOND_FOR_HITS = "second_for_hits"
+"""In a plan's evidence: what a second is taken to be worth beside its price, so that enough requests are hits."""
+
+
+class AdoptedPlan(msgspec.Struct, frozen=True):
+    """How a task is computed from ``adopted_at`` (epoch seconds) on, and why.
+
+    ``strategy`` is one of :mod:`parbake.planner.strategies`, ``prices`` are those of
+    :class:`parbake.planner.breakeven.Prices` in US dollars, ``evidence`` what the plan was chosen by.
+    """
+
+    strategy: str
+    adopted_at: float
+    reason: str
+    prices: dict[str, float | None] = {}
+    evidence: dict[str, float] = {}
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether anything is computed ahead."""
+        return self.strategy in AHEAD
+
+
+class Pick(msgspec.Struct, frozen=True):
+    """What a plan computes ahead in one run: the store bytes of its ``keys``, or all that are listed ``but`` some.
+
+    ``p_hat`` is the mean chance that the keys are asked for, ``theta`` the chance from which one is computed ahead;
+    both ``None`` where keys were not chosen one by one.
+    """
+
+    strategy: str
+    keys: Collection[bytes] | None
+    but: Collection[bytes] = ()
+    p_hat: float | None = None
+    theta: float | None = None
+
+    def wants(self, key: bytes) -> bool:
+        """Whether a listed key is computed ahead."""
+        return key not in self.but if self.keys is None else key in self.keys
+
+
+NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
+
+
+class Requests(Protocol):
+    """Knows how often each key of a task was asked for."""
+
+    def requests(self, task: str, *, days: int) -> Iterable[tuple[int, bytes, int]]:
+        """(minute since the epoch, store bytes of the key, count) of the last days; blocking."""
+        ...
+
+
+class Plans:
+    """Keeps adopted plans in the store, newest first, and picks keys by them."""
+
+    def __init__(self, store: Store, clock: Clock, log: Requests | None) -> None:
+        """Without a ``log`` of requests no key can be chosen by what is likely."""
+        self._store = store
+        self._clock = clock
+        self._log = log
+
+    async def history(self, plan: Plan) -> tuple[AdoptedPlan, ...]:
+        """The plans of a task that were adopted and not rolled back; empty before the first."""
+        return await self._kept(plan).read()
+
+    async def current(self, plan: Plan) -> AdoptedPlan:
+        """The plan that a task follows."""
+        found = await self.history(plan)
+        return found[0] if found else NO_PLAN
+
+    async def make(
+        self, plan: Plan, prices: Prices, *, hits: float | None = None, listed: int | None = None
+    ) -> Decision:
+        """Plan a task anew from its own requests; nothing is adopted.
+
+        ``hits`` is the share that must be fresh, ``listed`` how many keys there are, those that never asked included.
+
+        Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
+        """
+        return await asyncio.to_thread(self._made, plan, prices, hits, listed)
+
+    async def adopt(self, plan: Plan, decision: Decision) -> AdoptedPlan:
+        """Follow a decision from the next run on; raises :class:`BadInput` for one that keeps no promise of hits."""
+        if not decision.keeps_hits:
+            raise BadInput(
+                f"{plan.name}: nothing keeps {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
+            )
+        return await self.follow(plan, adoption(decision, self._clock.now()))
+
+    async def follow(self, plan: Plan, adopted: AdoptedPlan) -> AdoptedPlan:
+        """Follow a plan from the next run on."""
+        _must_be_planned(plan)
+        await self._kept(plan).change(lambda kept: (adopted, *kept)[:KEPT])
+        return adopted
+
+    async def rollback(self, plan: Plan) -> AdoptedPlan:
+        """Return to the plan before; raises :class:`UnknownResource` where none was adopted."""
+
+        def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
+            if not kept:
+                raise UnknownResource(f"{plan.name} follows no adopted plan", field="task")
+            # It begins anew: days from before the rollback do not speak against it a second time.
+            return tuple(msgspec.structs.replace(one, adopted_at=self._clock.now()) for one in kept[1:2]) + kept[2:]
+
+        found = await self._kept(plan).change(earlier)
+        return found[0] if found else NO_PLAN
+
+    async def picked(self, plan: Plan) -> Pick:
+        """What to compute ahead now."""
+        adopted = await self.current(plan)
+        if adopted.strategy == ALL:
+            return Pick(ALL, None)
+        return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else Pick(adopted.strategy, ())
+
+    def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Pick:
+        from parbake.planner.next_window import picks
+
+        log = self._requests(plan, adopted.evidence.get(LISTED))
+        prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
+        prices = replace(prices, second=prices.second + adopted.evidence.get(SECOND_FOR_HITS, 0.0))
+        chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
+        named = len(log.names)
+        keys = {log.names[code] for code in chosen.tolist() if code < named}
+        if len(keys) == len(chosen):
+            return Pick(adopted.strategy, keys, (), p_hat, prices.theta())
+        # Keys that never asked all look alike: where they are worth it, so is every one that is listed.
+        asked: set[Any] = set(log.names)
+        return Pick(adopted.strategy, None, asked - keys, p_hat, prices.theta())
+
+    def _made(self, plan: Plan, prices: Prices, hits: float | None, listed: int | None) -> Decision:
+        log = self._requests(plan, listed)
+        from parbake.planner.plan import make
+
+        return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False, hits=hits)
+
+    def _requests(self, plan: Plan, listed: float | None) -> RequestLog:
+        if self._log is None:
+            raise BadInput(f"{plan.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
+        try:
+            from parbake.planner.next_window import from_minutes
+        except ImportError as missing:
+            raise MissingDependency.of("planning", "plan", field="numpy") from missing
+        rows = self._log.requests(plan.name, days=DAYS)
+        return from_minutes(rows, now=self._clock.now(), population=None if listed is None else int(listed))
+
+    def _kept(self, plan: Plan) -> Noted[tuple[AdoptedPlan, ...]]:
+        return Noted(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
+
+
+def adoption(decision: Decision, now: float) -> AdoptedPlan:
+    """A decision as it is followed."""
+    outcome, best = decision.outcomes[decision.recommended], decision.outcomes[decision.best_simple]
+    evidence = {
+        "usd_per_day": outcome.per_day,
+        "best_simple_usd_per_day": best.per_day,
+        "requests_per_day": decision.requests_a_day,
+        "flip_factor": decision.flip,
+        "theta": decision.theta,
+    }
+    if decision.population:
+        evidence[LISTED] = decision.keys
+    if decision.hits is not None:
+        evidence |= {"hits_asked_for": decision.hits, SECOND_FOR_HITS: decision.second}
+    return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
+
+
+def _must_be_planned(plan: Plan) -> None:
+    if not plan.is_planned:
+        raise BadInput(f"{plan.name} is not declared refresh=planned(); it follows its own schedule", field="task")

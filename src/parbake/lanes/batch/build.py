@@ -1,0 +1,241 @@
+"""Builds one task's generation: its partitions, several at a time, without those that are finished already."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import inspect
+import logging
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from parbake.declare.gates import Profile
+from parbake.declare.tasks import Task
+from parbake.errors import BadInput, ComputeFailed
+from parbake.lanes.batch.keys import KeyList, Partition
+from parbake.lanes.batch.open_run import OpenRun
+from parbake.lanes.batch.partition import Answer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
+from parbake.lanes.batch.runs import Part, Runs
+from parbake.lanes.batch.throttle import Breathing
+from parbake.ports.executors import Executor
+from parbake.ports.hooks import Progress
+from parbake.serving.bound import Plan
+from parbake.values.redaction import one_line
+
+_log = logging.getLogger("parbake.batch")
+Breathe = Callable[[float], Awaitable[None]]
+Pause = Callable[[float], None]
+"""Both wait as long as real-time work needs the machine, and hear how many seconds the last piece of work took."""
+PIECE = 4096
+"""A run that lists keys pauses after this many of them."""
+
+
+@dataclass(slots=True)
+class Finished:
+    """What came of one task's part of a run; ``kept`` partitions had been left by an earlier process."""
+
+    profile: Profile
+    rows: int = 0
+    absent: int = 0
+    size_bytes: int = 0
+    partitions: int = 0
+    kept: int = 0
+    took_s: float = 0.0
+    cpu_s: float = 0.0
+
+    def add(self, part: Part) -> None:
+        """Count a partition."""
+        self.rows += part.rows
+        self.absent += part.absent
+        self.size_bytes += part.size_bytes
+        self.partitions += 1
+
+
+async def _at_once(_took_s: float) -> None:
+    """Nothing is waited for."""
+
+
+class KeysChanged(Exception):
+    """Keys of a finished partition are no longer listed as they were, so that its rows may be nobody's."""
+
+
+class Builder:
+    """Builds generations here, or in the processes of an executor."""
+
+    def __init__(
+        self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Breathing | None
+    ) -> None:
+        """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk that is computed here.
+
+        What computes elsewhere breathes there: after a whole partition it would be too late.
+        """
+        self._worker = worker
+        self._runs = runs
+        self._executor = executor
+        self._breathe: Breathe = breathe or _at_once
+
+    async def build(
+        self, run: OpenRun, plan: Plan, keys: KeyList, pointers: Mapping[str, int], progress: Progress
+    ) -> Finished:
+        """Compute what is missing of a task's generation; all of it is durable when this returns.
+
+        Raises :class:`KeysChanged` for a continued run that has finished what is not listed any more.
+        """
+        if run.finished.get(plan.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
+            raise KeysChanged
+        began, kept = time.perf_counter(), run.finished.get(plan.ref, {})
+        found = Finished(run.profiles.get(plan.ref) or Profile())
+        for partition in keys.partitions:
+            if partition.digest in kept:
+                found.add(kept[partition.digest])
+        found.kept = found.partitions
+        done = sum(p.keys for p in keys.partitions if p.digest in kept)
+        missing = [p for p in keys.partitions if p.digest not in kept]
+        bar = _Bar(progress, plan.name, done, keys.total)
+        breathe = _at_once if run.is_urgent else self._breathe
+
+        async def one(partition: Partition) -> None:
+            work = PartitionWork(
+                plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition), run.is_urgent
+            )
+            made = await self._perform(plan, work, bar, breathe)
+            part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
+            await self._runs.finish(plan.ref, run.holder, partition.digest, (part, made.profile))
+            found.add(part)
+            found.profile = found.profile.merged(made.profile)
+            found.cpu_s += made.cpu_s
+            _log.info(
+                "%s: partition %d of %d, %d keys in %.1f s",
+                plan.name, found.partitions, len(keys.partitions), partition.keys, made.took_s,
+            )  # fmt: skip
+
+        await _several(map(one, missing), self._executor.width if self._executor else 1)
+        found.profile.rows, found.profile.absent = found.rows, found.absent  # of the keys that are listed now
+        found.took_s = time.perf_counter() - began
+        return found
+
+    async def _perform(self, plan: Plan, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
+        if self._executor is None:
+
+            async def moved(keys: int, took_s: float) -> None:
+                bar.move(keys)
+                await breathe(took_s)
+
+            return await self._worker.perform(plan, work, moved)
+        answer = await self._executor.run(msgspec.msgpack.encode(work))
+        bar.move(len(work.keys))
+        return msgspec.msgpack.decode(answer, type=Answer).unwrap()
+
+
+def warn_of_nothing(plan: Plan, generation: int, found: Finished) -> None:
+    """Say that a generation is promoted without a row; no gate does where there was none before it."""
+    if not found.rows:
+        why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
+        _log.warning("%s: generation %d has no row: %s", plan.name, generation, why)
+
+
+class _Bar:
+    """Says how far a task is."""
+
+    def __init__(self, progress: Progress, name: str, done: int, total: int) -> None:
+        self._progress, self._name, self._done, self._total = progress, name, done, total
+        progress(name, done, total)
+
+    def move(self, keys: int) -> None:
+        self._done += keys
+        self._progress(self._name, self._done, self._total)
+
+
+async def _several(works: Iterator[Coroutine[Any, Any, None]], width: int) -> None:
+    """Run coroutines, at most ``width`` at once; the first that fails ends the others, whose failures are logged."""
+    running: list[asyncio.Task[None]] = []
+    failures: list[Exception] = []
+
+    async def step() -> None:
+        done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        failures.extend(_failures(task for task in running if task in done))
+        running[:] = [task for task in running if task not in done]
+        if failures:
+            raise failures.pop(0)
+
+    try:
+        for work in works:
+            running.append(asyncio.create_task(work))
+            if len(running) >= width:
+                await step()
+        while running:
+            await step()
+    finally:
+        for task in running:
+            task.cancel()
+        ended = await asyncio.gather(*running, return_exceptions=True)
+        for error in (*failures, *(e for e in ended if isinstance(e, Exception))):
+            _log.error("another partition of the run failed: %s", one_line(error))
+
+
+def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
+    """What ended tasks failed with; one that cancelled itself has failed, too, and what ends a process is raised."""
+    for task in tasks:
+        try:
+            task.result()
+        except asyncio.CancelledError:
+            yield ComputeFailed("a partition was cancelled by what it called")
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised or logged by the caller
+            yield error
+
+
+def filling(
+    lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bool] | None = None, pause: Pause | None = None
+) -> Task:
+    """A key lister that fills the list while its views are open, so that it may return an iterator.
+
+    ``wants`` says of a key's store bytes whether it is wanted; all are by default. A ``def`` lister runs in a thread,
+    where ``pause`` is called now and then.
+    """
+    fn = lister.fn
+
+    def is_wanted(key: Any) -> bool:
+        try:
+            return wants is None or wants(plan.keys.place(key))
+        except BadInput:
+            return True  # the list says what is wrong with it
+
+    def take(found: Iterable[Any], *, paces: bool) -> None:
+        if isinstance(found, str | bytes):
+            raise BadInput(
+                f"{plan.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
+            )
+        if pause is not None and paces:
+            found = _paced(found, pause)
+        keys.fill(found if wants is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
+        if keys.repeated:
+            _log.warning(
+                "%s: keys= lists keys more than once (%d too many); each is computed and counted once",
+                plan.name, keys.repeated,
+            )  # fmt: skip
+
+    async def fill_here(**named: Any) -> None:
+        take(await fn(**named), paces=False)
+
+    def fill(**named: Any) -> None:
+        take(fn(**named), paces=True)
+
+    return dataclasses.replace(lister, fn=fill_here if inspect.iscoroutinefunction(fn) else fill)
+
+
+def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
+    before = time.perf_counter()
+    for number, key in enumerate(found, 1):
+        yield key
+        if number % PIECE == 0:
+            pause(time.perf_counter() - before)
+            before = time.perf_counter()
+
+
+def spread(keys: KeyList, plan: Plan, size: int) -> list[Any]:
+    """Some keys from all over a run, at most ``size``."""
+    return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]

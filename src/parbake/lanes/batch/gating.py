@@ -1,0 +1,76 @@
+"""Puts a generation that is about to be promoted before its task's gates."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from parbake.declare.gates import Generation, Profile, QualityGate
+from parbake.errors import GateFailed
+from parbake.fence.control import Control
+from parbake.lanes.batch.runs import Runs
+from parbake.ports.store import Store
+from parbake.process.threads import Escaped, aside
+from parbake.serving.bound import Plan
+from parbake.values.redaction import described
+
+SAMPLE = 200
+
+
+async def check(
+    plan: Plan, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
+) -> None:
+    """Raise :class:`GateFailed` when a gate objects; ``sample`` are keys spread over the run.
+
+    A gate that raises has not passed.
+    """
+    gates = plan.task.gates
+    pointer = control.pointers.get(plan.ref)
+    made = (await Runs(store).state(plan.ref)).of_generation(pointer.generation) if pointer else None
+    previous = made.profile if made else None
+    rows_before = pointer.rows if pointer and not plan.is_planned else 0  # how many there are is the plan's decision
+    objection = gates.objection(profile, rows_before, previous)
+    if not objection and gates.quality is not None:
+        values = await _values(plan, generation, store, sample)
+        shown = Generation(plan.name, generation, profile, previous, values)
+        try:
+            said = await aside(gates.quality, shown)
+        except Exception as error:
+            why = str(error) if isinstance(error, Escaped) else described(error)
+            raise _failed(plan, f"its quality gate raised {why}") from error
+        objection = _reason(gates.quality, said)
+    if objection:
+        raise _failed(plan, objection)
+
+
+def _reason(gate: QualityGate, said: Any) -> str:
+    """What a gate said, empty when it does not object; what is neither is an objection to the gate itself."""
+    if said is None or isinstance(said, str):
+        return said or ""
+    if inspect.iscoroutine(said):
+        said.close()
+    name = getattr(gate, "__name__", type(gate).__name__)
+    return f"its quality gate {name} returned {_shown(said)}, neither a reason not to promote (a text) nor None"
+
+
+def _shown(said: Any) -> str:
+    try:
+        return repr(said)[:80]
+    except Exception:  # noqa: BLE001 - whatever its author made of it
+        return f"an object of type {type(said).__name__}"
+
+
+def _failed(plan: Plan, why: str) -> GateFailed:
+    return GateFailed(f"{plan.name}: {why}; the previous generation stays", field=plan.name)
+
+
+async def _values(plan: Plan, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
+    """What the store holds of some keys of an unpromoted generation; absent ones are left out."""
+    found = []
+    for key in sample:
+        lookup = await store.read(plan.ref, plan.keys.encode(key), generation=generation)
+        record = next((r for r in lookup.records if r.meta.generation == generation), None)
+        if record is not None and not record.absent:
+            found.append((key, plan.decode(record.payload)))
+    return found

@@ -1,0 +1,329 @@
+"""The batch lane: one run computes a chain of tasks ahead, checks it, and promotes it all at once.
+
+A model and what is built with it are one chain: moving the model's pointer alone would make everything built with the
+earlier one stale, so their generations are promoted together, by one compare-and-swap.
+
+A run is made of partitions. Each is durable once it is done, so that a run that was killed is continued by the next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from parbake.declare.gates import Profile
+from parbake.declare.tasks import Artifact, ModelTask
+from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, PromotionConflict, StoreError, StoreFull
+from parbake.fence.control import Control, Pointer, Promotion
+from parbake.fence.record import Stamp
+from parbake.lanes.batch import gating as quality
+from parbake.lanes.batch.adopted import Pick, Plans
+from parbake.lanes.batch.build import Builder, Finished, KeysChanged, Pause, filling, spread, warn_of_nothing
+from parbake.lanes.batch.fingerprint import code_of
+from parbake.lanes.batch.keys import CHUNKS, SINGLE, KeyList
+from parbake.lanes.batch.load import LoadBoard
+from parbake.lanes.batch.off_peak import Slot
+from parbake.lanes.batch.open_run import Opening, OpenRun
+from parbake.lanes.batch.partition import PartitionWorker, key_bytes
+from parbake.lanes.batch.runs import PROMOTED, Ended, Runs
+from parbake.lanes.batch.throttle import Breathing
+from parbake.ports.clock import Clock
+from parbake.ports.executors import Executor
+from parbake.ports.hooks import Progress
+from parbake.ports.store import Store
+from parbake.serving.bind import Context
+from parbake.serving.bound import Plan
+from parbake.serving.compute import Computer
+from parbake.serving.model_reads import lost_model
+from parbake.values.redaction import one_line
+
+AT_ONCE = Slot(0.0, "")
+
+
+class Built(msgspec.Struct, frozen=True):
+    """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process.
+
+    ``pick`` is what the plan of a planned task chose.
+    """
+
+    task: str
+    generation: int
+    rows: int
+    absent: int
+    took_s: float
+    size_bytes: int = 0
+    partitions: int = 0
+    kept_partitions: int = 0
+    cpu_s: float = 0.0
+    pick: Pick | None = None
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The report of a promoted run."""
+
+    trigger: str
+    started_at: float
+    took_s: float
+    stamp: Stamp
+    built: tuple[Built, ...]
+    id: str = ""
+    why: str = ""
+    is_continued: bool = False
+
+
+def _silent(_task: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+class BatchLane:
+    """Materializes tasks."""
+
+    def __init__(
+        self,
+        store: Store,
+        computer: Computer,
+        plans: Iterable[Plan],
+        clock: Clock,
+        *,
+        executor: Executor | None = None,
+        breathe: Breathing | None = None,
+        board: LoadBoard | None = None,
+        adopted: Plans | None = None,
+    ) -> None:
+        """Plans come in the order of declaration, so that inputs stand before what reads them.
+
+        Without an ``executor`` partitions are computed in this process. ``breathe`` is waited for between pieces of
+        work, and servers hear on the ``board`` that a run is under way. ``adopted`` are the plans that planned tasks
+        follow.
+        """
+        self._store = store
+        self._computer = computer
+        self._plans = list(plans)
+        self._clock = clock
+        self.runs = Runs(store)
+        self._adopted = adopted or Plans(store, clock, None)
+        self._opening = Opening(store, self.runs, clock)
+        self.worker = PartitionWorker(store, computer)
+        self._board = board
+        self._breathe = breathe
+        self._builder = Builder(self.worker, self.runs, executor, breathe)
+
+    def chain(self, plan: Plan) -> list[Plan]:
+        """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
+        chain = [plan]
+        for other in self._plans:
+            models = [p.task for p in chain if isinstance(p.task, ModelTask)]
+            if (
+                other not in chain
+                and other.task.schedule
+                and not other.off
+                and any(m in other.task.inputs for m in models)
+            ):
+                chain.append(other)
+        return chain
+
+    async def lost(self, plan: Plan) -> int:
+        """The generation of a model that some reader could not read, 0 when none was told of."""
+        return int(await self._store.get(lost_model(plan.ref)) or 0)
+
+    async def control(self) -> Control:
+        """The control record as it is now."""
+        return (await self._store.stamp())[1]
+
+    async def materialize(
+        self,
+        plan: Plan,
+        *,
+        keys: Sequence[Any] | None = None,
+        trigger: str = "manual",
+        slot: Slot = AT_ONCE,
+        progress: Progress | None = None,
+        anew: bool = False,
+    ) -> Run:
+        """Run a task's chain and promote it, or (unless ``anew``) continue one that was interrupted.
+
+        ``slot`` says why now.
+        Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
+        """
+        chain = self.chain(plan)
+        if keys is not None and isinstance(plan.task, ModelTask):
+            raise BadInput(f"{plan.name} is a model: it has no keys to choose from", field="keys")
+        if keys is None and await self.is_idle(plan):
+            raise BadInput(
+                f"{plan.name}: the plan that it follows computes nothing ahead; adopt another, or name the keys",
+                field="keys",
+            )
+        chosen = None if keys is None else [key_bytes(plan, key) for key in keys]
+        selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
+        before = time.perf_counter()
+        run = await self._opening.open(chain, selection, anew=anew)
+        run.is_urgent = slot.is_urgent
+        try:
+            async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
+                built = await self._promote(run, chosen, progress or _silent)
+        except KeysChanged:
+            for member in chain:
+                await self.runs.release(member.ref, run.holder, "")
+            return await self.materialize(plan, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True)
+        except BaseException as error:
+            await self._give_up(run, error, trigger, slot.why)
+            raise
+        await self._note(run, built, PROMOTED, trigger, slot.why)
+        await self._store.sweep(())
+        took = time.perf_counter() - before
+        return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
+
+    async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[Built, ...]:
+        """Build each member from the unpromoted output of those before it, then move all pointers at once."""
+        _, control = await self._store.stamp()
+        pointers: dict[str, Pointer] = {}
+        built: list[Built] = []
+        retain: dict[str, int] = {}
+        for member in run.chain:
+            earlier = {ref: run.generations[ref] for ref in pointers}
+            pick = await self._picked(member) if chosen is None else None
+            given = Context(pointers=earlier, lane="batch")
+            async with self._keys(member, chosen, pick, given, gives_way=not run.is_urgent) as keys:
+                found = await self._builder.build(run, member, keys, earlier, progress)
+                sample = spread(keys, member, quality.SAMPLE)
+            made = _built(member, run.generations[member.ref], found, pick)
+            run.profiles[member.ref] = found.profile
+            await quality.check(
+                member, made.generation, found.profile, control=control, store=self._store, sample=sample
+            )
+            warn_of_nothing(member, made.generation, found)
+            retain[member.ref] = await self._retained(member, made, control)
+            pointers[member.ref] = Pointer(
+                made.generation, self._clock.now(), run.started_at, made.rows, code=code_of(member.task)
+            )
+            built.append(made)
+        await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
+        return tuple(built)
+
+    async def _retained(self, plan: Plan, made: Built, control: Control) -> int:
+        """How many generations of a task stay once this one is promoted."""
+        state, pointer = await self.runs.state(plan.ref), control.pointers.get(plan.ref)
+        known = [state.of_generation(generation) for generation in (pointer.history if pointer else ())]
+        sizes = [made.size_bytes, *(ended.profile.size_bytes if ended else 0 for ended in known)]
+        return plan.task.retention.kept(sizes)
+
+    @contextlib.asynccontextmanager
+    async def _keys(
+        self,
+        plan: Plan,
+        chosen: Sequence[bytes] | None,
+        pick: Pick | None,
+        context: Context,
+        *,
+        gives_way: bool = False,
+    ) -> AsyncIterator[KeyList]:
+        """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
+        listed = KeyList(_usual_size(plan))
+        with contextlib.closing(listed):
+            if chosen is not None:
+                listed.fill(chosen, lambda raw: raw)
+            elif isinstance(plan.task, ModelTask):
+                listed.fill([""], msgspec.msgpack.encode)
+            elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
+                async with self._pause(gives_way=gives_way) as pause:
+                    lister = filling(plan.task.list_keys, listed, plan, pick.wants if pick else None, pause)
+                    await self._computer.run(lister, (), context, {})
+            else:
+                raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
+            yield listed
+
+    def _pause(self, *, gives_way: bool) -> AbstractAsyncContextManager[Pause | None]:
+        if self._breathe is None or not gives_way:
+            return contextlib.nullcontext()
+        return self._breathe.listing()
+
+    async def listed(self, plan: Plan) -> int | None:
+        """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""
+        if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
+            return None
+        async with self._keys(plan, None, None, Context(lane="batch")) as keys:
+            return keys.total
+
+    async def is_idle(self, plan: Plan) -> bool:
+        """Whether the plan that a task follows computes nothing ahead."""
+        return plan.is_planned and not (await self._adopted.current(plan)).is_ahead
+
+    async def _picked(self, plan: Plan) -> Pick | None:
+        return await self._adopted.picked(plan) if plan.is_planned and isinstance(plan.task, Artifact) else None
+
+    @contextlib.asynccontextmanager
+    async def _held(self, run: OpenRun) -> AsyncIterator[None]:
+        """Renew the run's lease while the body works; a run that is taken over ends."""
+        body = asyncio.current_task()
+        lost: list[ParbakeError] = []
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self.runs.lease_s / 3)
+                try:
+                    for plan in run.chain:
+                        await self.runs.hold(plan.ref, run.holder, self._clock.now() + self.runs.lease_s)
+                except StoreError:
+                    continue  # a store that does not answer ends the run by itself, or answers again
+                except ParbakeError as error:
+                    lost.append(error)
+                    if body is not None:
+                        body.cancel()
+                    return
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if lost:
+                raise lost[0] from None
+            raise
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+
+    async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
+        """What fails a gate, was overtaken, lost its model or found the store full is thrown away.
+
+        What else breaks off can be continued; the reason is kept, but for an interruption, which is no failure. Rows go
+        first: in a full store nothing can be noted until they have.
+        """
+        if not isinstance(error, GateFailed | PromotionConflict | NotMaterialized | StoreFull):
+            failure = one_line(error) if isinstance(error, Exception) else ""
+            with contextlib.suppress(ParbakeError):
+                for plan in run.chain:
+                    await self.runs.release(plan.ref, run.holder, failure)
+            return
+        with contextlib.suppress(ParbakeError):
+            await self._store.sweep(run.generations.values())
+        with contextlib.suppress(ParbakeError):
+            await self._note(run, (), one_line(error), trigger, why)
+
+    async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
+        made = {part.task: part for part in built}
+        for plan in run.chain:
+            generation = run.generations[plan.ref]
+            part = made.get(plan.name) or Built(plan.name, generation, 0, 0, 0.0)
+            ended = Ended(
+                run.id, generation, outcome, trigger, why, run.started_at, self._clock.now(),
+                part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
+            )  # fmt: skip
+            await self.runs.end(plan.ref, ended)
+
+
+def _usual_size(plan: Plan) -> int:
+    return CHUNKS * plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else SINGLE
+
+
+def _built(plan: Plan, generation: int, found: Finished, pick: Pick | None) -> Built:
+    return Built(
+        plan.name, generation, found.rows, found.absent, found.took_s,
+        found.size_bytes, found.partitions, found.kept, found.cpu_s, pick,
+    )  # fmt: skip

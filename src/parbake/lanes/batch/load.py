@@ -1,0 +1,114 @@
+"""What serving processes and batch runs tell each other through the store: how slow requests are, and who computes.
+
+One small named value, renewed once per second by those who have something to say; what is older is not believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from parbake.errors import ParbakeError
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+
+NAME = "load"
+OLD_S, TELL_EVERY_S = 5.0, 1.0
+ENOUGH = 20
+"""A server's percentile says nothing of fewer requests."""
+TRIES = 3
+
+
+class Serving(msgspec.Struct, frozen=True, array_like=True):
+    """One server's requests of the last seconds; seconds. ``idle_p95_s`` is that of times without a batch run."""
+
+    at: float
+    requests: int
+    p95_s: float
+    idle_p95_s: float
+
+
+class Known(msgspec.Struct, frozen=True):
+    """All servers by name, and until when a batch run is under way (epoch seconds)."""
+
+    servers: dict[str, Serving] = {}
+    batch_until: float = 0.0
+
+    def is_serving(self, now: float) -> bool:
+        """Whether some server has requests."""
+        return any(abs(now - s.at) <= OLD_S for s in self.servers.values())
+
+    def slowdown(self, now: float) -> float | None:
+        """How many times as slow as without batch the slowest server is; ``None`` when nobody can tell."""
+        ratios = [
+            s.p95_s / s.idle_p95_s
+            for s in self.servers.values()
+            if abs(now - s.at) <= OLD_S and s.requests >= ENOUGH and s.idle_p95_s > 0
+        ]
+        return max(ratios, default=None)
+
+    def is_batch_on(self, now: float) -> bool:
+        """Whether a batch run is under way somewhere."""
+        return now < self.batch_until <= now + 2 * OLD_S
+
+
+@dataclass(slots=True)
+class LoadBoard:
+    """Reads and writes what is known."""
+
+    store: Store
+    clock: Clock
+    name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+
+    async def read(self) -> Known:
+        """What is known now."""
+        return _decoded(await self.store.get(NAME))
+
+    async def serve(self, mine: Serving) -> Known:
+        """Tell of this server's requests; returns what is known besides."""
+
+        def told(known: Known) -> Known:
+            young = {n: s for n, s in known.servers.items() if abs(mine.at - s.at) <= OLD_S}
+            return msgspec.structs.replace(known, servers={**young, self.name: mine})
+
+        return await self._change(told)
+
+    @contextlib.asynccontextmanager
+    async def announced(self) -> AsyncIterator[None]:
+        """Tell all the time that a batch run is under way, however long its pieces take, until the body has ended."""
+        telling = asyncio.create_task(self._keep_telling())
+        try:
+            yield
+        finally:
+            telling.cancel()
+            await asyncio.gather(telling, return_exceptions=True)
+
+    async def _keep_telling(self) -> None:
+        while True:
+            with contextlib.suppress(ParbakeError):  # the run itself will notice when the store does not answer
+                await self.compute()
+            await asyncio.sleep(TELL_EVERY_S)
+
+    async def compute(self) -> None:
+        """Tell that a batch run is under way for the next seconds."""
+        until = self.clock.now() + OLD_S
+        await self._change(lambda known: msgspec.structs.replace(known, batch_until=until))
+
+    async def _change(self, to: Callable[[Known], Known]) -> Known:
+        known = Known()
+        for _ in range(TRIES):  # who loses against others every time tells it in a second
+            raw = await self.store.get(NAME)
+            known = to(_decoded(raw))
+            if await self.store.swap(NAME, raw, msgspec.msgpack.encode(known)):
+                break
+        return known
+
+
+def _decoded(raw: bytes | None) -> Known:
+    return Known() if raw is None else msgspec.msgpack.decode(raw, type=Known)

@@ -1,0 +1,53 @@
+"""A server tells how slow its requests are, so that batch work elsewhere gives way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from parbake.lanes.batch.load import ENOUGH, LoadBoard, Serving
+from parbake.metrics.counters import Counters
+from parbake.values.redaction import one_line
+
+EVERY_S = 1.0
+WEIGHT = 0.1
+"""Of the newest second in what is usual without batch."""
+_log = logging.getLogger("parbake.load")
+
+
+class Reporting:
+    """Tells it once per second, while there are requests."""
+
+    def __init__(
+        self, board: LoadBoard, counters: Counters, *, note: Callable[[bool, float], None] | None = None
+    ) -> None:
+        """Nothing is usual yet. ``note`` is told of each second: whether batch was on, and the p95 in seconds."""
+        self._note = note
+        self._board = board
+        self._counters = counters
+        self._idle_p95_s = 0.0
+
+    async def step(self) -> None:
+        """Tell of the last requests, if there were any."""
+        requests = self._counters.requests
+        count, p95_s = requests.recent()
+        now = self._board.clock.now()
+        if not count:
+            return
+        known = await self._board.serve(Serving(now, count, p95_s, self._idle_p95_s))
+        was_on, requests.is_batch_on = requests.is_batch_on, known.is_batch_on(now)
+        if self._note is not None and count >= ENOUGH and was_on == requests.is_batch_on:
+            self._note(was_on, p95_s)
+        if count >= ENOUGH and not was_on and not requests.is_batch_on:
+            usual = self._idle_p95_s or p95_s
+            self._idle_p95_s = usual + WEIGHT * (p95_s - usual)
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except Exception as error:  # noqa: BLE001 - of a server that ends to tell, batch work thinks that it idles
+                _log.error("the load could not be told and is told again: %s", one_line(error))
+            await asyncio.sleep(EVERY_S)

@@ -1,0 +1,77 @@
+"""When a batch run should start: in the cheapest slot that its freshness SLA leaves, and overdue at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from parbake.declare.contract import Every
+from parbake.fence.control import Pointer
+from parbake.planner.traffic import Flat, Load, cheapest, learn
+from parbake.ports.clock import Clock
+from parbake.serving.bound import Plan
+
+LEARN_EVERY_S = 600.0
+DAYS = 28
+MARGIN = 1.25
+"""A run may take so much longer than nineteen of twenty before it."""
+
+
+class RequestLog(Protocol):
+    """Knows how many requests there were."""
+
+    def traffic(self, *, days: int) -> Mapping[int, int]:
+        """Requests per minute since the epoch, of the last days; blocking."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """When a run starts, epoch seconds, and why then. ``is_urgent``: it must not give way to anything."""
+
+    at: float
+    why: str
+    is_urgent: bool = False
+
+
+class OffPeak:
+    """Finds slots. The load is declared, or learned from the request log and looked at again now and then."""
+
+    def __init__(self, clock: Clock, declared: Load | None, log: RequestLog | None) -> None:
+        """Without either, one time is as good as another."""
+        self._clock = clock
+        self._load: Load = declared or Flat()
+        self._log = None if declared else log
+        self._learned_at = float("-inf")
+        self._found: dict[str, tuple[tuple[object, ...], float]] = {}
+
+    async def look(self) -> None:
+        """Learn anew when it is time."""
+        now = self._clock.now()
+        if self._log is None or now < self._learned_at + LEARN_EVERY_S:
+            return
+        self._learned_at = now
+        self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
+
+    def slot(self, plan: Plan, pointer: Pointer | None, took_s: float) -> Slot:
+        """The slot of a task's next run; ``took_s`` is how long runs take (the 95th percentile, 0 when unknown).
+
+        A run may start before its period is over by as much as its SLA lets it start after.
+        """
+        schedule = plan.task.schedule or Every(float("inf"), 0.0)
+        if pointer is None:
+            return Slot(0.0, "the first run", is_urgent=True)
+        due, runtime = pointer.started_at + schedule.period_s, max(MARGIN * took_s, schedule.budget_s)
+        latest = pointer.started_at + plan.contract.freshness_sla_s - runtime
+        if self._clock.now() > latest:
+            return Slot(latest, "overdue: it would breach its SLA", is_urgent=True)
+        if not schedule.off_peak:
+            return Slot(due, "its period is over")
+        slack = max(0.0, latest - due)
+        gap = (schedule.period_s - slack, schedule.period_s + slack)
+        given = (self._load, pointer.started_at, gap, runtime)
+        if self._found.get(plan.ref, (None, 0.0))[0] != given:
+            self._found[plan.ref] = given, cheapest(self._load, pointer.started_at, gap, runtime, due)
+        return Slot(self._found[plan.ref][1], "off-peak: the least traffic that its SLA leaves")

@@ -1,0 +1,149 @@
+"""How a run begins: anew, or where one that was interrupted stood."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from parbake.declare.gates import Profile
+from parbake.declare.tasks import ModelTask
+from parbake.errors import RunInProgress, StoreError
+from parbake.fence.control import Control
+from parbake.fence.record import Stamp, unpack_stamp
+from parbake.lanes.batch.fingerprint import fingerprint
+from parbake.lanes.batch.runs import Part, Runs, State, UnderWay
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+from parbake.process.identity import name as holder_name
+from parbake.serving.bound import Plan
+
+
+@dataclass(slots=True)
+class OpenRun:
+    """A run that this process holds. ``finished`` are the partitions that an earlier process left, by task ref."""
+
+    id: str
+    holder: str
+    chain: Sequence[Plan]
+    started_at: float
+    stamp: Stamp
+    incarnation: int
+    expected: Mapping[str, int]
+    generations: dict[str, int]
+    finished: Mapping[str, Mapping[bytes, Part]] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    is_continued: bool = False
+    is_urgent: bool = False
+
+
+class Opening:
+    """Opens runs, one process at a time."""
+
+    def __init__(self, store: Store, runs: Runs, clock: Clock) -> None:
+        """Keep the store, what it knows of runs, and the clock."""
+        self._store = store
+        self._runs = runs
+        self._clock = clock
+
+    async def open(self, chain: Sequence[Plan], selection: bytes, *, anew: bool = False) -> OpenRun:
+        """Continue the chain's interrupted run where that is possible and not declined by ``anew``, else begin one.
+
+        ``selection`` identifies the keys that were chosen, empty for all. Raises :class:`RunInProgress`.
+        """
+        now, states = self._clock.now(), []
+        for plan in chain:
+            states.append(await self._runs.state(plan.ref))
+            self._runs.refuse_if_held(states[-1], plan.ref, now)
+        _, control = await self._store.stamp()
+        found = [state.under_way for state in states if state.under_way is not None]
+        if len(found) == len(chain) and not anew and self._can_continue(found, chain, control, selection):
+            return await self._continue(chain, found)
+        if found:
+            await self._store.sweep([one.generation for one in found])
+        return await self._begin(chain, selection)
+
+    def _can_continue(
+        self, found: Sequence[UnderWay], chain: Sequence[Plan], control: Control, selection: bytes
+    ) -> bool:
+        """Whether what an interrupted run left behind is all there, still promotable, and young enough to be of use."""
+        first, refs, now, code = found[0], tuple(plan.ref for plan in chain), self._clock.now(), _code(chain)
+        half_the_sla = min(plan.contract.freshness_sla_s for plan in chain) / 2
+        return (
+            all(one.run == first.run and one.chain == refs and one.selection == selection for one in found)
+            and all(one.code == code for one in found)
+            and control.is_trusted
+            and control.incarnation == first.incarnation
+            and control.floor <= first.stamp
+            and all(control.pointer(ref) == number for ref, number in first.expected.items())
+            and all(one.generation in control.running for one in found)
+            and abs(now - first.started_at) <= half_the_sla
+        )
+
+    async def _continue(self, chain: Sequence[Plan], found: Sequence[UnderWay]) -> OpenRun:
+        first, holder = found[0], holder_name()
+        for plan, one in zip(chain, found, strict=True):
+            await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
+        return OpenRun(
+            first.run,
+            holder,
+            chain,
+            first.started_at,
+            unpack_stamp(first.stamp),
+            first.incarnation,
+            first.expected,
+            {plan.ref: one.generation for plan, one in zip(chain, found, strict=True)},
+            {plan.ref: one.finished for plan, one in zip(chain, found, strict=True)},
+            {plan.ref: one.profile for plan, one in zip(chain, found, strict=True)},
+            is_continued=True,
+        )
+
+    async def _begin(self, chain: Sequence[Plan], selection: bytes) -> OpenRun:
+        started, run, holder = self._clock.now(), uuid.uuid4().hex, holder_name()
+        generations: dict[str, int] = {}
+        generations[chain[0].ref], stamp, control = await self._store.begin()
+        for plan in chain[1:]:
+            generations[plan.ref], _, _ = await self._store.begin()
+        expected = {ref: control.pointer(ref) for ref in (*generations, *_models_read(chain))}
+        refs = tuple(generations)
+        try:
+            for plan in chain:
+                new = UnderWay(
+                    run, holder, self._lease(), generations[plan.ref], started, stamp.pack(), control.incarnation,
+                    expected, refs, selection, code=_code(chain),
+                )  # fmt: skip
+                await self._claim(plan, None, new)
+        except RunInProgress:
+            with contextlib.suppress(StoreError):
+                await self._store.sweep(generations.values())
+            raise
+        return OpenRun(run, holder, chain, started, stamp, control.incarnation, expected, generations)
+
+    async def _claim(self, plan: Plan, seen: UnderWay | None, new: UnderWay) -> None:
+        """Take a task's run, unless somebody took it since it was looked at."""
+        now = self._clock.now()
+
+        def taken(state: State) -> State:
+            self._runs.refuse_if_held(state, plan.ref, now)
+            if seen is not None and state.under_way != seen:
+                raise RunInProgress(f"{plan.name}: another process continues this run", field=plan.name)
+            return msgspec.structs.replace(state, under_way=new)
+
+        await self._runs.change(plan.ref, taken)
+
+    def _lease(self) -> float:
+        return self._clock.now() + self._runs.lease_s
+
+
+def _code(chain: Sequence[Plan]) -> bytes:
+    stored = [plan.task for plan in chain]
+    return fingerprint((task.fn for task in stored), ((task.value_type, task.codecs) for task in stored))
+
+
+def _models_read(chain: Sequence[Plan]) -> list[str]:
+    """The models a chain reads but does not replace: they must not move before the promotion."""
+    own = {plan.task for plan in chain}
+    return [t.ref for plan in chain for t in plan.task.inputs if isinstance(t, ModelTask) and t not in own]

@@ -1,0 +1,168 @@
+"""What the store keeps of a task's batch runs: the one under way, so that it can be continued, and the last ones.
+
+One process at a time works on a run. It says so with a lease that it renews; when it has died, the next run of the
+task continues where it stood, on the same machine at once and on another when the lease has ended. The lease saves work
+and nothing else: what two runs write is still promoted by compare-and-swap, and each row carries the stamp of its own
+inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from parbake.declare.gates import Profile
+from parbake.declare.retention import MOST
+from parbake.errors import RunInProgress
+from parbake.ports.named_values import Noted
+from parbake.ports.store import Store
+from parbake.process.identity import is_gone
+
+LEASE_S = 15.0
+HISTORY = 20
+PROMOTED = "promoted"
+
+
+class Part(msgspec.Struct, frozen=True, array_like=True):
+    """A finished partition."""
+
+    rows: int
+    absent: int
+    size_bytes: int
+
+
+class UnderWay(msgspec.Struct, frozen=True):
+    """A run that was begun and neither promoted nor given up, as one of its tasks sees it.
+
+    ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
+    ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of what computed them.
+    ``failure`` is why the run broke off, empty while it goes on and where its process died or was interrupted. Times
+    are epoch seconds.
+    """
+
+    run: str
+    holder: str
+    until: float
+    generation: int
+    started_at: float
+    stamp: bytes
+    incarnation: int
+    expected: dict[str, int]
+    chain: tuple[str, ...]
+    selection: bytes
+    finished: dict[bytes, Part] = {}
+    profile: Profile = msgspec.field(default_factory=Profile)
+    code: bytes = b""
+    failure: str = ""
+
+    def standing(self, now: float) -> str:
+        """``under way``, ``failed`` or ``interrupted``; the last two are continued by the task's next run."""
+        if self.failure:
+            return "failed"
+        return "interrupted" if self.until <= now or is_gone(self.holder) else "under way"
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """What became of a run, for one of its tasks. ``outcome`` is ``promoted``, or why it was not."""
+
+    run: str
+    generation: int
+    outcome: str
+    trigger: str
+    why: str
+    started_at: float
+    ended_at: float
+    rows: int
+    absent: int
+    partitions: int
+    kept_partitions: int
+    profile: Profile
+
+
+class State(msgspec.Struct, frozen=True):
+    """All that is kept of a task's runs; the newest ended one first."""
+
+    under_way: UnderWay | None = None
+    ended: tuple[Ended, ...] = ()
+
+    def of_generation(self, generation: int) -> Ended | None:
+        """The run that made a generation, while it is remembered."""
+        return next((e for e in self.ended if e.generation == generation and e.outcome == PROMOTED), None)
+
+
+@dataclass(slots=True)
+class Runs:
+    """Reads and changes what is kept. ``lease_s`` is the term of a lease, in seconds."""
+
+    store: Store
+    lease_s: float = LEASE_S
+
+    async def state(self, ref: str) -> State:
+        """What is kept of a task's runs."""
+        return await self._kept(ref).read()
+
+    async def change(self, ref: str, to: Callable[[State], State]) -> State:
+        """Replace the state by what ``to`` makes of it; see :meth:`parbake.ports.named_values.Noted.change`."""
+        return await self._kept(ref).change(to)
+
+    def _kept(self, ref: str) -> Noted[State]:
+        return Noted(self.store, f"runs/{ref}", State, State())
+
+    def refuse_if_held(self, state: State, ref: str, now: float) -> None:
+        """Raise :class:`RunInProgress` while some process works on a task's run."""
+        held = state.under_way
+        if held is None or not now < held.until <= now + 2 * self.lease_s:  # beyond that, a clock was wrong
+            return
+        if not is_gone(held.holder):
+            name = ref.partition("@")[0]
+            raise RunInProgress(f"{name}: a run is under way since {now - held.started_at:.0f} s", field=name)
+
+    async def hold(self, ref: str, holder: str, until: float) -> None:
+        """Renew a lease; raises :class:`RunInProgress` when another process has taken the run over."""
+        await self.change(ref, lambda state: _held(state, ref, holder, until=until))
+
+    async def finish(self, ref: str, holder: str, digest: bytes, done: tuple[Part, Profile]) -> None:
+        """Note a partition whose rows lie in the store; raises as :meth:`hold` does."""
+        part, profile = done
+
+        def noted(state: State) -> State:
+            held = under_way(state, ref, holder)
+            finished = {**held.finished, digest: part}
+            new = msgspec.structs.replace(held, finished=finished, profile=held.profile.merged(profile))
+            return msgspec.structs.replace(state, under_way=new)
+
+        await self.change(ref, noted)
+
+    async def end(self, ref: str, ended: Ended) -> None:
+        """Move a run to the ended ones."""
+
+        def moved(state: State) -> State:
+            is_own = state.under_way is not None and state.under_way.run == ended.run
+            return State(None if is_own else state.under_way, _remembered((ended, *state.ended)))
+
+        await self.change(ref, moved)
+
+    async def release(self, ref: str, holder: str, failure: str) -> None:
+        """End a lease before its time, and say why if something failed: whoever comes next may continue at once."""
+        await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, failure=failure))
+
+
+def under_way(state: State, ref: str, holder: str) -> UnderWay:
+    """The run that a process works on; raises :class:`RunInProgress` when it is no longer its own."""
+    held = state.under_way
+    if held is None or held.holder != holder:
+        raise RunInProgress(f"{ref}: another process has taken this run over", field=ref.partition("@")[0])
+    return held
+
+
+def _held(state: State, ref: str, holder: str, *, until: float, failure: str = "") -> State:
+    held = under_way(state, ref, holder)
+    return msgspec.structs.replace(state, under_way=msgspec.structs.replace(held, until=until, failure=failure))
+
+
+def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:
+    """The last runs, and of earlier ones the promoted: however many are refused, the next has one to compare with."""
+    older = [run for run in ended[HISTORY:] if run.outcome == PROMOTED]
+    return (*ended[:HISTORY], *older[:MOST])

@@ -1,0 +1,1 @@
+"""Something changed: events are applied, acknowledged, and what they outdate is refreshed."""

@@ -1,0 +1,175 @@
+"""The event lane: fence first (the tags are raised by then), refresh afterwards.
+
+The lane tails the store's event log from a durable cursor, so that nothing acknowledged is forgotten when a worker
+dies. The first event on a key refreshes it at once; followers are debounced; the hottest key goes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any
+
+from parbake.declare.contract import Invalidation
+from parbake.declare.tasks import Artifact, Stored
+from parbake.fence.record import Stamp, unpack_stamp
+from parbake.fence.tags import family, key_from_tag
+from parbake.lanes.event.refresh import Heat, Refreshing
+from parbake.lanes.event.work_claims import Claims
+from parbake.metrics.counters import Counters
+from parbake.ports.clock import Clock
+from parbake.ports.event_log import Raised
+from parbake.ports.records import Lookup
+from parbake.ports.store import Store
+from parbake.process.system_clock import monotonic
+from parbake.serving.bound import Plan
+from parbake.serving.on_demand import Demand
+from parbake.serving.strays import Strays
+from parbake.values.redaction import one_line
+
+CURSOR = "event-lane"
+PAGE = 500
+IDLE_S = 0.02
+LOOK_BACK_S = 1.0
+_log = logging.getLogger("parbake.event_lane")
+
+
+class EventLane:
+    """Refreshes what events have outdated."""
+
+    def __init__(
+        self,
+        store: Store,
+        demand: Demand,
+        plans: Iterable[Plan],
+        clock: Clock,
+        heat: Heat,
+        *,
+        counters: Counters | None = None,
+        claims: Claims | None = None,
+    ) -> None:
+        """``heat`` returns how often each key of a task was served lately; ``claims`` keep several workers apart."""
+        self._store = store
+        artifacts = [p for p in plans if isinstance(p.task, Artifact)]
+        self._bound = {p.ref: bound_by(p.task) for p in artifacts}
+        self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
+        self._plans = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
+        self._refreshing = Refreshing(store, demand, clock, heat, counters=counters or Counters(), claims=claims)
+        self._strays = Strays(store)
+        self._read_to = Stamp(0, 0)
+        self._cursor: bytes | None = None
+        self._looked_back_at = 0.0
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        is_placed = False
+        while True:
+            try:
+                if not is_placed:
+                    await self._place()
+                    is_placed = True
+                worked = await self.step()
+            except Exception as error:  # noqa: BLE001 - a lane that ends refreshes nothing any more
+                _log.error("the event lane could not take a step and goes on: %s", one_line(error))
+                worked = False
+            if not worked:
+                await asyncio.sleep(IDLE_S)
+
+    async def step(self) -> bool:
+        """Read new log entries and refresh what is due; ``False`` when there was nothing to do."""
+        entries = await self._store.log(self._read_to, PAGE)
+        if entries:
+            await self._enqueue(entries)
+            self._read_to = entries[-1].stamp
+        else:
+            await self._look_back()
+        has_worked = await self._refreshing.work()
+        if (entries or has_worked) and self._refreshing.is_idle:
+            await self._save_cursor()
+        return bool(entries) or has_worked
+
+    async def _place(self) -> None:
+        """Begin where the store says that events were seen to, or at the beginning where that lies ahead of it."""
+        self._cursor = await self._store.get(CURSOR)
+        at, _ = await self._store.stamp()
+        read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
+        self._read_to = read_to if read_to <= at else Stamp(0, 0)
+
+    async def _look_back(self) -> None:
+        """A store that lost its last writes may count on from below what was read of it: nothing would be new again."""
+        now = monotonic()
+        if now < self._looked_back_at + LOOK_BACK_S:
+            return
+        self._looked_back_at = now
+        at, _ = await self._store.stamp()
+        if at < self._read_to:
+            await self._place()
+
+    async def revisit(self, after: Stamp) -> None:
+        """Look again at events since a stamp: a promotion may have replaced what they had refreshed."""
+        self._read_to = min(self._read_to, after)
+
+    async def _save_cursor(self) -> None:
+        new = self._read_to.pack()
+        if await self._store.swap(CURSOR, self._cursor, new):
+            self._cursor = new
+        else:
+            self._cursor = await self._store.get(CURSOR)
+
+    async def _enqueue(self, entries: list[Raised]) -> None:
+        stamps = {tag: entry.stamp for entry in entries for tag in entry.tags}
+        raised_at = {entry.stamp: entry.at for entry in entries}
+        families = {family(tag) for tag in stamps}
+        for plan in self._plans:
+            for item in self._bound[plan.ref]:
+                if item.family not in families:
+                    continue
+                touched = {t: s for t, s in stamps.items() if family(t) == item.family}
+                async for key, stamp in self._targets(plan, item, touched):
+                    self._refreshing.outdated(plan, key, (stamp, raised_at[stamp]), item.debounce_s)
+                await asyncio.sleep(0)
+            for item in self._wishes.get(plan.ref, ()):
+                touched = {t: s for t, s in stamps.items() if family(t) == item.family}
+                for key, stamp in _named(plan, item, touched):
+                    self._refreshing.wished(plan, key, (stamp, raised_at[stamp]))
+
+    async def _targets(
+        self, plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]
+    ) -> AsyncIterator[tuple[Any, Stamp]]:
+        """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
+        if item.is_template and item.family not in touched and not await self._strays.has(plan.ref, item.family):
+            for named in _named(plan, item, touched):
+                yield named
+            return
+        async for raw, lookup in self._store.scan(plan.ref):
+            hit = max((touched[t] for t in _tags(lookup) if t in touched), default=None)
+            if hit and lookup.records:
+                yield plan.keys.decode(raw, lookup.records[0].meta.key), hit
+
+
+def bound_by(task: Stored) -> list[Invalidation]:
+    """What may outdate a task: what it declares, and the fences that it inherits through its inputs."""
+    items = list(task.contract.binding)
+    for source in task.inputs:
+        if isinstance(source, Stored):
+            known = {item.family for item in items}
+            inherited = {item.family for item in bound_by(source) if item.strength == "fence"}
+            items += [Invalidation(name, "fence") for name in sorted(inherited - known)]
+    return items
+
+
+def _named(plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
+    """The keys that some raised tags spell out."""
+    for tag, stamp in touched.items():
+        word = key_from_tag(item.template, tag)
+        key = None if word is None else plan.keys.from_word(word)
+        if key is not None:
+            yield key, stamp
+
+
+def _tags(lookup: Lookup) -> Iterator[str]:
+    for record in lookup.records:
+        yield from record.meta.tags.fences
+        for tag, _ in record.meta.tags.refreshes:
+            yield tag

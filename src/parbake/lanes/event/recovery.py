@@ -1,0 +1,149 @@
+"""After a loss: what an outbox can tell again is told again, withdrawals are repeated, and then the store is trusted.
+
+A store that turned up on another host (a restart, a failover, a restored copy) is in an incarnation that nobody
+believes. Recovery replays every outbox from the position that the store still knows, repeats the rollbacks that were
+logged outside it, and blesses the incarnation it saw before it began: if the store lost data once more meanwhile, the
+blessing is refused and recovery starts again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from parbake.errors import BadInput, StoreError
+from parbake.fence.control import Control, Quarantine
+from parbake.ports.generations import Journal, QuarantineJournal
+from parbake.ports.store import Store
+
+_log = logging.getLogger("parbake.recovery")
+
+
+class _Complaint(msgspec.Struct, frozen=True):
+    """A line of the journal: a task was put in quarantine, or cleared."""
+
+    task: str
+    quarantine: Quarantine | None
+
+
+class FileJournal:
+    """Withdrawn generations and quarantines in a file of JSON lines; each line is synced before it counts as written.
+
+    A line is the list of the generations that are withdrawn, or an object that names a task and its quarantine.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        """The file should lie where a restore of the store does not reach it."""
+        if not str(path):
+            raise BadInput("journal='': expected the path of a file", field="journal")
+        self._path = Path(path)
+
+    def append(self, generations: list[int]) -> None:
+        """Add generations, durably; blocking. Raises :class:`StoreError` when the file cannot be written."""
+        self._write(generations)
+
+    def read(self) -> list[int]:
+        """Every generation ever added; blocking."""
+        return [generation for line in self._lines() if isinstance(line, list) for generation in line]
+
+    def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
+        """Add a quarantine or its end, durably; blocking. Raises as :meth:`append` does."""
+        self._write(_Complaint(task, entry))
+
+    def quarantines(self) -> dict[str, Quarantine]:
+        """What was put in quarantine and not cleared since, by task; blocking."""
+        last = {line.task: line.quarantine for line in self._lines() if isinstance(line, _Complaint)}
+        return {task: entry for task, entry in last.items() if entry is not None}
+
+    def _write(self, line: list[int] | _Complaint) -> None:
+        try:
+            with self._path.open("ab+") as file:
+                # What a crash has cut short gets an end of its own: the next line must not be glued to it.
+                file.seek(-1 if file.tell() else 0, os.SEEK_END)
+                is_cut = file.read(1) not in (b"", b"\n")
+                file.write((b"\n" if is_cut else b"") + msgspec.json.encode(line) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(f"journal {self._path}: {error}", field="journal") from error
+
+    def _lines(self) -> list[list[int] | _Complaint]:
+        """All lines that can be read; one that a crash cut short was never acknowledged."""
+        try:
+            lines = self._path.read_bytes().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"journal {self._path}: {error}", field="journal") from error
+        return [line for number, raw in enumerate(lines, 1) if (line := self._line(number, raw)) is not None]
+
+    def _line(self, number: int, raw: bytes) -> list[int] | _Complaint | None:
+        try:
+            return msgspec.json.decode(raw, type=list[int] | _Complaint)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            _log.error("journal %s, line %d cannot be read and is passed over: %s", self._path, number, error)
+            return None
+
+
+class Recovery:
+    """Blesses an incarnation once its outboxes have been replayed."""
+
+    def __init__(self, store: Store, journal: Journal | None, *, replayable: bool) -> None:
+        """``replayable``: every change is told by some outbox, so that a replay restores every lost event."""
+        self._store = store
+        self._journal = journal
+        self._keeps = replayable and journal is not None
+        self._looked_at = 0
+
+    async def doubted(self) -> int:
+        """The incarnation that waits for its blessing, 0 when the store is trusted.
+
+        Quarantines that it has forgotten are put in again first.
+        """
+        control = await self.recalled()
+        return 0 if control.is_trusted else control.incarnation
+
+    async def recalled(self) -> Control:
+        """The store's control record, with the quarantines of the journal.
+
+        In an incarnation that is new to this process, those that the store knows nothing of are put in again: it may
+        have been emptied, or restored from a copy of before.
+        """
+        _, control = await self._store.stamp()
+        if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
+            noted = await asyncio.to_thread(self._journal.quarantines)
+            seen = control.incarnation
+            for task, entry in noted.items():
+                known = control.quarantined.get(task)
+                if known is None or (known.cleared and known.at < entry.at):  # cleared was an earlier one
+                    control = await self._store.quarantine(task, entry)
+                    _log.warning("%s is in quarantine again: the store had forgotten it", task)
+            self._looked_at = seen
+        return control
+
+    async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
+        """Log a quarantine, or its end, outside the store, before it is acknowledged."""
+        if isinstance(self._journal, QuarantineJournal):
+            await asyncio.to_thread(self._journal.note_quarantine, task, entry)
+
+    async def bless(self, seen: int) -> None:
+        """Trust an incarnation whose outboxes were replayed after it was seen.
+
+        What was stored before the loss lives on only if the replay restored everything: every change has an outbox
+        row, and rollbacks are logged outside the store.
+        """
+        if self._keeps and self._journal is not None:
+            await self._store.withdraw(await asyncio.to_thread(self._journal.read))
+        await self._store.bless(seen, raise_floor=not self._keeps)
+        kept = "kept" if self._keeps else "discarded: an outbox may not tell every change, or no journal is kept"
+        _log.warning("incarnation %d is trusted again; what was stored before it is %s", seen, kept)
+
+    async def note_withdrawn(self) -> None:
+        """Log what is withdrawn outside the store, before a rollback is acknowledged."""
+        if self._journal is not None:
+            _, control = await self._store.stamp()
+            await asyncio.to_thread(self._journal.append, list(control.withdrawn))

@@ -1,0 +1,229 @@
+"""Makes anew what events have outdated, and ahead what they wish for: at once, debounced, hottest first.
+
+What is due stays queued until its turn, so that a failure loses nothing; what fails is tried again some times, and then
+left to the fence, which serves no old value meanwhile.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from parbake.fence.check import is_pending, killed_by
+from parbake.fence.record import Stamp
+from parbake.lanes.event.work_claims import Claims, Part, part_of
+from parbake.metrics.counters import Counters
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+from parbake.process.signals import is_ours
+from parbake.process.system_clock import monotonic
+from parbake.serving.bind import Context
+from parbake.serving.bound import Plan
+from parbake.serving.on_demand import Demand
+from parbake.values.redaction import one_line
+
+GROUP = 32
+"""Keys that are refreshed by one call: what is hottest must not wait for too many others."""
+LEASED_S = 0.1
+CLAIMED_S = 0.25
+RETRY_S = (0.2, 1.0, 5.0, 30.0)
+REMEMBERED = 50_000
+"""Keys whose last refresh is remembered, for debouncing."""
+_log = logging.getLogger("parbake.event_lane")
+Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
+Name = tuple[str, bytes]
+"""A task's ref, and a key as the store knows it."""
+
+
+@dataclass(slots=True)
+class Due:
+    """One key that waits for its refresh; ``at`` is on the monotonic clock, ``raised_at`` on the wall's.
+
+    It ``is_outdated`` by an event, or ``is_wished`` for by one that outdates nothing, or both.
+    """
+
+    plan: Plan
+    key: Any
+    at: float
+    stamp: Stamp
+    raised_at: float
+    attempts: int = 0
+    is_outdated: bool = True
+    is_wished: bool = False
+
+    @property
+    def name(self) -> Name:
+        """What it is queued under."""
+        return self.plan.ref, self.plan.keys.encode(self.key)
+
+
+class Refreshing:
+    """The keys that wait, and the work on them."""
+
+    def __init__(
+        self,
+        store: Store,
+        demand: Demand,
+        clock: Clock,
+        heat: Heat,
+        *,
+        counters: Counters,
+        claims: Claims | None = None,
+    ) -> None:
+        """``heat`` returns how often each key of a task was served lately; without ``claims`` no worker is beside."""
+        self._store = store
+        self._demand = demand
+        self._clock = clock
+        self._heat = heat
+        self._counters = counters
+        self._claims = claims
+        self._due: dict[Name, Due] = {}
+        self._last_run: dict[Name, float] = {}
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits."""
+        return not self._due
+
+    def outdated(self, plan: Plan, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
+        """Queue a key whose value is older than an event (its stamp, and when it was raised)."""
+        stamp, raised_at = event
+        due = Due(plan, key, monotonic(), stamp, raised_at)
+        due.at = max(due.at, self._last_run.get(due.name, 0.0) + debounce_s)
+        before = self._due.get(due.name)
+        if before is not None:
+            due.raised_at, due.is_wished = before.raised_at, before.is_wished
+        self._due[due.name] = due
+
+    def wished(self, plan: Plan, key: Any, event: tuple[Stamp, float]) -> None:
+        """Queue a key that somebody will ask for soon, by an event that outdates nothing."""
+        due = Due(plan, key, monotonic(), *event, is_outdated=False)
+        self._due.setdefault(due.name, due).is_wished = True
+
+    async def work(self) -> bool:
+        """Refresh what is due; whether anything was."""
+        ready = await self._ready()
+        if self._claims is not None and self._claims.are_needed:
+            await self._work_beside_others(ready, self._claims)
+        else:
+            await self._work_alone(ready)
+        return bool(ready)
+
+    async def _work_alone(self, ready: list[Name]) -> None:
+        for group in self._groups(ready):
+            if self._claims is not None and self._claims.are_needed:
+                return  # another worker has come: what is left is shared with it
+            await self._refresh_group(group)
+
+    async def _work_beside_others(self, ready: list[Name], claims: Claims) -> None:
+        """Take part after part; the keys of one that another worker holds wait, and are then mostly done."""
+        parts: dict[Part, list[Name]] = {}
+        for name in ready:
+            parts.setdefault(part_of(*name), []).append(name)
+        for part, names in parts.items():
+            async with claims.take(part) as is_mine:
+                for group in self._groups(names) if is_mine else ():
+                    await self._refresh_group(group)
+            if not is_mine:
+                for due in (self._due[name] for name in names if name in self._due):
+                    due.at = monotonic() + CLAIMED_S
+
+    async def _refresh_group(self, group: list[Name]) -> None:
+        taken = [due for name in group if (due := self._due.pop(name, None)) is not None]
+        if len(taken) == 1:
+            await self._refresh(taken[0])
+        elif taken:
+            await self._refresh_together(taken)
+
+    async def _ready(self) -> list[Name]:
+        """What is due, hottest first; it stays queued until its turn, so that a failure loses nothing."""
+        now = monotonic()
+        ready = [name for name, due in self._due.items() if due.at <= now]
+        heat = {ref: await self._heat(ref) for ref in {name[0] for name in ready}}
+        ready.sort(key=lambda name: -heat[name[0]].get(name[1], 0))
+        return ready
+
+    def _groups(self, ready: list[Name]) -> Iterator[list[Name]]:
+        """What is computed in one call: keys of functions that take many at once, some at a time; the others alone."""
+        together: dict[str, list[Name]] = {}
+        for name in ready:
+            plan = self._due[name].plan
+            if not plan.batched or plan.lease_s is not None:
+                yield [name]
+                continue
+            group = together.setdefault(plan.ref, [])
+            group.append(name)
+            if len(group) == GROUP:
+                yield together.pop(plan.ref)
+        yield from together.values()
+
+    async def _refresh_together(self, group: list[Due]) -> None:
+        plan = group[0].plan
+        try:
+            needed = [due for due in group if await self._needs(due)]
+            if not needed:
+                return
+            self._note_run(needed)
+            await self._demand.refresh(plan, [due.key for due in needed], Context(lane="event"))
+        except BaseException as error:
+            if is_ours(error):
+                raise
+            for due in group:  # one that fails must not keep the others from being made
+                await self._refresh(due)
+            return
+        for due in needed:
+            self._counters.refreshed(plan.name, self._clock.now() - due.raised_at)
+
+    def _note_run(self, group: Iterable[Due]) -> None:
+        self._last_run.update(dict.fromkeys((due.name for due in group), monotonic()))
+        if len(self._last_run) > REMEMBERED:
+            self._last_run.clear()
+
+    async def _refresh(self, due: Due) -> None:
+        name = due.name
+        try:
+            async with self._demand.turns.now(due.plan, name[1]) as is_mine:
+                if is_mine:
+                    await self._refresh_now(due)
+                else:  # another process computes it; whether that is new enough shows when it has
+                    due.at = monotonic() + LEASED_S
+                    self._due.setdefault(name, due)
+        except BaseException as error:
+            if is_ours(error):
+                raise
+            self._retry(due, one_line(error))
+
+    async def _refresh_now(self, due: Due) -> None:
+        if not await self._needs(due):
+            return
+        self._note_run([due])
+        await self._demand.refresh(due.plan, [due.key], Context(lane="event"))
+        self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
+
+    async def _needs(self, due: Due) -> bool:
+        """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""
+        if due.is_wished and not await self._demand.is_there(due.plan, due.name[1]):
+            return True
+        if not due.is_outdated:
+            return False
+        lookup = await self._store.read(*due.name)
+        if not lookup.records:
+            return due.plan.task.schedule is not None
+        now = self._clock.now()
+        for record in lookup.records:
+            is_new = record.as_of >= due.stamp and not is_pending(record, lookup.marks)
+            if is_new and killed_by(record, lookup.control, lookup.marks, now=now) is None:
+                return False
+        return True
+
+    def _retry(self, due: Due, why: str) -> None:
+        """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
+        if due.attempts >= len(RETRY_S):
+            _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, why)
+            return
+        due.at = monotonic() + RETRY_S[due.attempts]
+        due.attempts += 1
+        self._due.setdefault(due.name, due)
+        _log.warning("%s: refresh failed, will retry: %s", due.plan.name, why)

@@ -1,0 +1,81 @@
+"""Which of several workers refreshes which keys, so that each key is computed once and not once per worker.
+
+The keys of a task are cut into parts, and a worker takes the lease of a part for as long as it works on its keys. A
+worker that is alone takes none. A lease keeps work apart and nothing else: where one is lost, or a worker dies with it,
+a key is computed twice or a little later, and the fence serves nothing old meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+from collections.abc import AsyncIterator
+from typing import NamedTuple, Protocol
+
+from parbake.errors import StoreError
+from parbake.ports.clock import Clock
+from parbake.ports.store import Store
+from parbake.serving.lease import NAME, Lease
+
+PARTS = 16
+TERM_S, RENEW_S = 10.0, 3.0
+"""A worker that died is succeeded after the term; one that lives renews its lease in time."""
+
+
+class Workers(Protocol):
+    """Who is at work."""
+
+    @property
+    def has_others(self) -> bool:
+        """Whether a worker besides this one is alive."""
+        ...
+
+
+class Part(NamedTuple):
+    """Some keys of a task."""
+
+    ref: str
+    number: int
+
+
+def part_of(ref: str, raw: bytes) -> Part:
+    """The part that a key belongs to, the same in every process."""
+    return Part(ref, zlib.crc32(raw) % PARTS)
+
+
+class Claims:
+    """One worker's leases on parts of tasks."""
+
+    def __init__(self, store: Store, clock: Clock, workers: Workers) -> None:
+        """Hold nothing yet."""
+        self._store = store
+        self._clock = clock
+        self._workers = workers
+
+    @property
+    def are_needed(self) -> bool:
+        """Whether another worker is alive."""
+        return self._workers.has_others
+
+    @contextlib.asynccontextmanager
+    async def take(self, part: Part) -> AsyncIterator[bool]:
+        """Hold a part for the length of the block; say ``False`` where another worker holds it."""
+        lease = Lease(self._store, self._clock, f"{NAME}refresh/{part.ref}/{part.number}", TERM_S)
+        if not await lease.acquire():
+            yield False
+            return
+        renewing = asyncio.create_task(_renewed(lease))
+        try:
+            yield True
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
+            await lease.release()
+
+
+async def _renewed(lease: Lease) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        with contextlib.suppress(StoreError):  # the next one may succeed, before the term is over
+            await lease.renew()

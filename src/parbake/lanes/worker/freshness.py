@@ -1,0 +1,79 @@
+"""The freshness report: per task its SLA, the ages of what is stored, what is stale, and when it runs next."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from parbake.fence.check import is_pending, killed_by
+from parbake.fence.record import unpack_stamp
+from parbake.lanes.batch.fingerprint import is_of_other_code
+from parbake.numeric.statistics import percentile
+
+if TYPE_CHECKING:
+    from parbake.fence.control import Control
+    from parbake.lanes.worker.schedule import Schedule
+    from parbake.ports.clock import Clock
+    from parbake.ports.store import Store
+    from parbake.serving.bound import Plan
+
+MAX_SCANNED = 20_000
+
+
+class Parts:
+    """What the report needs of an engine."""
+
+    store: Store
+    clock: Clock
+    plans: dict[str, Plan]
+    schedule: Schedule
+
+
+async def report(engine: Any) -> list[dict[str, Any]]:
+    """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
+    control = await engine.schedule.look()
+    return [await _row(engine, plan, control) for plan in engine.plans.values()]
+
+
+async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
+    now = engine.clock.now()
+    ages, stale, lag = await _scan(engine.store, plan, now)
+    pointer = control.pointers.get(plan.ref)
+    slot = engine.schedule.next_run(control, plan) if plan.task.schedule else None
+    breached = pointer is not None and now - pointer.started_at > plan.contract.freshness_sla_s
+    return {
+        "task": plan.name,
+        "owner": plan.contract.owner,
+        "freshness_sla_s": plan.contract.freshness_sla_s,
+        "keys": len(ages),
+        "age_p50_s": percentile(ages, 50),
+        "age_p99_s": percentile(ages, 99),
+        "age_max_s": percentile(ages, 100),
+        "stale_share": stale / len(ages) if ages else 0.0,
+        "watermark_lag": lag,
+        "generation": pointer.generation if pointer else None,
+        "other_code": is_of_other_code(plan, control),
+        "last_run": pointer.started_at if pointer else None,
+        "next_run": slot.at if slot else None,
+        "next_run_why": slot.why if slot else None,
+        "breached_since": pointer.started_at + plan.contract.freshness_sla_s if pointer and breached else None,
+    }
+
+
+async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int, int]:
+    """Sorted ages, how many keys have no servable record, and how many tag raises the worst one is behind."""
+    ages: list[float] = []
+    stale = lag = 0
+    async for _, lookup in store.scan(plan.ref):
+        if not lookup.records:  # damaged
+            continue
+        alive = [r for r in lookup.records if killed_by(r, lookup.control, lookup.marks, now=now) is None]
+        newest = max(alive or lookup.records, key=lambda r: r.stamp)
+        age = now - newest.computed_at
+        ages.append(age)
+        stale += not alive or age > plan.contract.freshness_sla_s
+        if not alive or is_pending(newest, lookup.marks):
+            behind = max((unpack_stamp(m).sequence for m in lookup.marks.values()), default=0)
+            lag = max(lag, behind - newest.as_of.sequence)
+        if len(ages) == MAX_SCANNED:
+            break
+    return ages, stale, lag

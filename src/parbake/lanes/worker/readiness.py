@@ -1,0 +1,62 @@
+"""Whether a server may be sent requests, and what works less well than it should."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from parbake.errors import ParbakeError
+from parbake.lanes.event.ingest import Ingest
+from parbake.lanes.worker.worker_watch import WorkerWatch
+from parbake.ports.store import Store
+from parbake.serving.bound import Plan
+from parbake.serving.warmup import Warmup
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What a server lacks before it may be sent requests, and what is ``degraded`` though it may."""
+
+    lacking: list[str]
+    degraded: list[str]
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether nothing is lacking."""
+        return not self.lacking
+
+
+class Readiness:
+    """Asks every part that a request depends on."""
+
+    def __init__(
+        self, store: Store, plans: Iterable[Plan], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
+    ) -> None:
+        """Look at nothing yet."""
+        self._store = store
+        self._scheduled = [p for p in plans if p.task.schedule and not (p.is_planned or p.off)]
+        self._ingest = ingest
+        self._warmup = warmup
+        self._workers = workers
+
+    async def look(self) -> Ready:
+        """Return what is lacking and what is degraded now; a source that cannot be heard is lacking."""
+        try:
+            control = (await self._store.stamp())[1]
+            lacking = [plan.name for plan in self._scheduled if not control.pointer(plan.ref)]
+            lacking += self._warmup.lacking
+            await self._ingest.drain()
+            return await self._with_workers(lacking)
+        except ParbakeError as error:
+            return Ready([str(error)], [])
+
+    async def _with_workers(self, lacking: list[str]) -> Ready:
+        """Add what is known of the workers: only one that never reported can keep a server from being ready."""
+        if self._workers.setting == "none":
+            return Ready(lacking, [])
+        state = await self._workers.look()
+        if not state.trouble:
+            return Ready(lacking, [])
+        if self._workers.setting == "required" and not state.has_reported:
+            return Ready([*lacking, state.trouble], [])
+        return Ready(lacking, [state.trouble])

@@ -1,0 +1,191 @@
+"""When batch runs are due, and who hears when an artifact is past its SLA."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+
+from parbake.declare.tasks import ModelTask
+from parbake.errors import GateFailed, RunInProgress
+from parbake.fence.control import Control
+from parbake.lanes.batch.fingerprint import is_of_other_code
+from parbake.lanes.batch.lane import BatchLane, Run
+from parbake.lanes.batch.off_peak import OffPeak, Slot
+from parbake.lanes.batch.runs import PROMOTED
+from parbake.numeric.statistics import percentile
+from parbake.ports.alerts import Alert, AlertSink
+from parbake.ports.clock import Clock
+from parbake.ports.hooks import Progress
+from parbake.ports.store import Store
+from parbake.process.signals import is_ours
+from parbake.serving.bound import Plan
+from parbake.values.duration import humanize
+from parbake.values.redaction import one_line
+
+TICK_S = 1.0
+RETRY_AFTER_S = 30.0
+LOOK_AGAIN_S = 5.0
+_log = logging.getLogger("parbake.schedule")
+Revisit = Callable[[int], Awaitable[None]]
+
+
+class Notifier:
+    """Sends alerts to every sink; a sink that fails is logged and the others still hear."""
+
+    def __init__(self, sinks: Sequence[AlertSink]) -> None:
+        """Keep the sinks."""
+        self._sinks = tuple(sinks)
+
+    async def send(self, alert: Alert) -> None:
+        """Deliver to all."""
+        for sink in self._sinks:
+            try:
+                await sink.send(alert)
+            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must hear
+                _log.exception("alert sink %s failed", type(sink).__name__)
+
+
+class Schedule:
+    """Runs what is due, inputs first."""
+
+    def __init__(
+        self, batch: BatchLane, plans: Iterable[Plan], clock: Clock, notifier: Notifier, off_peak: OffPeak
+    ) -> None:
+        """Only plans with a schedule take part."""
+        self._batch = batch
+        self._plans = [p for p in plans if p.task.schedule and not p.off]
+        self._clock = clock
+        self._notifier = notifier
+        self._off_peak = off_peak
+        self._not_before: dict[str, float] = {}
+        self._took_s: dict[str, float] = {}
+        self._idle: set[str] = set()
+        self._since = clock.now()
+        self._lost: dict[str, int] = {}
+
+    def next_run(self, control: Control, plan: Plan) -> Slot:
+        """When a plan's next run starts, and why then.
+
+        A run because of other code follows only what was promoted before this process began. Two programs that share a
+        store would otherwise take turns and never stop rebuilding.
+        """
+        pointer = control.pointers.get(plan.ref)
+        if pointer is not None and self._lost.get(plan.ref) == pointer.generation:
+            return Slot(self._clock.now(), "the current generation cannot be read", is_urgent=True)
+        if (
+            plan.task.on_code_change == "recompute"
+            and pointer is not None
+            and pointer.promoted_at <= self._since
+            and is_of_other_code(plan, control)
+        ):
+            return Slot(self._since, "the code has changed", is_urgent=True)
+        return self._off_peak.slot(plan, control.pointers.get(plan.ref), self._took_s.get(plan.ref, 0.0))
+
+    def due(self, control: Control) -> list[tuple[Plan, Slot]]:
+        """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
+        now = self._clock.now()
+        waiting = [p for p in self._plans if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
+        slots = [(p, self.next_run(control, p)) for p in waiting]
+        late = [(p, slot) for p, slot in slots if slot.at <= now]
+        covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
+        return [(p, slot) for p, slot in late if p.ref not in covered]
+
+    async def look(self) -> Control:
+        """Learn how long runs take, when traffic is low, and which plans run nothing; returns the control record."""
+        await self._off_peak.look()
+        self._idle = {plan.ref for plan in self._plans if await self._batch.is_idle(plan)}
+        for plan in self._plans:
+            if isinstance(plan.task, ModelTask):
+                self._lost[plan.ref] = await self._batch.lost(plan)
+            if plan.ref not in self._took_s:
+                ended = (await self._batch.runs.state(plan.ref)).ended
+                took = [run.ended_at - run.started_at for run in ended if run.outcome == PROMOTED]
+                self._took_s[plan.ref] = percentile(took, 95) or 0.0
+        return await self._batch.control()
+
+    async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
+        """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
+        runs = []
+        control = await self.look()
+        for plan, slot in self.due(control):
+            if only_missing and control.pointer(plan.ref):
+                continue
+            try:
+                runs.append(await self._batch.materialize(plan, trigger="schedule", slot=slot, progress=progress))
+                _log.info("%s: run promoted (%s)", plan.name, slot.why)
+                self._took_s.pop(plan.ref, None)
+            except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
+                self._not_before[plan.ref] = self._clock.now() + LOOK_AGAIN_S
+                _log.info("%s", error)
+            except BaseException as error:  # whatever it is, the other tasks go on
+                if is_ours(error):
+                    raise
+                await self._failed(plan, error)
+        return runs
+
+    async def _failed(self, plan: Plan, error: BaseException) -> None:
+        self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
+        why = one_line(error)
+        _log.error("%s: run failed: %s", plan.name, why)
+        _log.debug("%s: run failed", plan.name, exc_info=error)
+        kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
+        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, why, self._clock.now()))
+
+    async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
+        """Work until cancelled; ``promoted`` hears of each run."""
+        while True:
+            try:
+                for run in await self.run_due():
+                    await promoted(run)
+            except Exception as error:  # noqa: BLE001 - a worker that ends runs nothing any more
+                _log.error("the schedule could not look and goes on: %s", one_line(error))
+            await asyncio.sleep(TICK_S)
+
+
+class Watch:
+    """Tells a contract's owner when its artifact is past the SLA, once, and when it has recovered.
+
+    The state lies in the store, so that several processes watching do not tell it several times.
+    """
+
+    def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
+        """Watches what the batch lane keeps: its age is the age of the current generation."""
+        self._store = store
+        self._plans = [p for p in plans if p.task.schedule and not p.off]
+        self._clock = clock
+        self._notifier = notifier
+
+    async def check(self) -> None:
+        """Compare each task's age with its SLA and send what changed."""
+        _, control = await self._store.stamp()
+        for plan in self._plans:
+            pointer = control.pointers.get(plan.ref)
+            if pointer is None or plan.is_planned:
+                continue  # what a plan leaves to requests is not late
+            age = self._clock.now() - pointer.started_at
+            await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)
+
+    async def _note(self, plan: Plan, age_s: float, *, is_stale: bool) -> None:
+        name = f"alert/{plan.ref}"
+        kept = await self._store.get(name)
+        if (kept is not None and kept != b"") == is_stale:
+            return
+        now = self._clock.now()
+        if not await self._store.swap(name, kept, msgspec.json.encode(now) if is_stale else b""):
+            return
+        sla = humanize(plan.contract.freshness_sla_s)
+        said = f"is {humanize(age_s)} old, past its SLA of {sla}" if is_stale else f"is within its SLA of {sla} again"
+        kind = "stale" if is_stale else "recovered"
+        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, f"{plan.name} {said}", now))
+
+    async def run(self) -> None:
+        """Check every second until cancelled."""
+        while True:
+            try:
+                await self.check()
+            except Exception as error:  # noqa: BLE001 - a watch that ends tells nobody any more
+                _log.error("the watch could not look and goes on: %s", one_line(error))
+            await asyncio.sleep(TICK_S)

@@ -1,0 +1,123 @@
+"""What a server says of the workers: without one, nothing is refreshed ahead or on events, and nobody would see it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
+from parbake.lanes.worker.schedule import Notifier
+from parbake.metrics.counters import Counters
+from parbake.ports.alerts import Alert
+from parbake.ports.clock import Clock
+from parbake.ports.named_values import Noted
+from parbake.ports.store import Store
+from parbake.values.duration import humanize
+from parbake.values.redaction import one_line
+
+WorkerSetting = Literal["required", "expected", "none"]
+LOOK_S = 1.0
+FIRST_LOOK_S = 5.0
+"""A server that has just started shows a worker as silent after this; whoever lives reports every second."""
+_log = logging.getLogger("parbake.workers")
+
+
+class WorkerState(msgspec.Struct, frozen=True):
+    """What is known of the workers of a store.
+
+    ``has_reported`` says whether any ever has; ``heard`` how many this process hears now; ``silence_s`` for how many
+    seconds it has heard none, at most since it began to look; ``limit_s`` how long that may be.
+    """
+
+    has_reported: bool
+    heard: int
+    silence_s: float
+    limit_s: float = SILENT_S
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong, in one sentence; empty where nothing is."""
+        if not self.has_reported:
+            return "no worker has reported"
+        if self.silence_s > self.limit_s:
+            return f"no worker has reported for {humanize(self.silence_s)}"
+        return ""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether workers that were there have not been heard for long enough to alert somebody."""
+        return self.has_reported and self.silence_s > SILENT_S
+
+
+class WorkerWatch:
+    """Looks at the workers of a store, for readiness, for metrics, and for the owners of what they keep fresh."""
+
+    def __init__(
+        self,
+        board: WorkerBoard,
+        setting: WorkerSetting,
+        counters: Counters,
+        *,
+        store: Store,
+        clock: Clock,
+        notifier: Notifier,
+        owners: Iterable[str],
+    ) -> None:
+        """``owners`` are told once when the workers fall silent, and once when one is heard again."""
+        self.setting = setting
+        self._board = board
+        self._counters = counters
+        self._clock = clock
+        self._notifier = notifier
+        self._owners = sorted(set(owners))
+        self._told = Noted(store, "alert/worker", bool, empty=False)
+        self._pulse = Pulse()
+
+    async def look(self) -> WorkerState:
+        """Read the store, and note for the metrics what is there."""
+        known = await self._board.read()
+        self._pulse.observe(known.beats)
+        limit_s = SILENT_S if self._pulse.has_moved else FIRST_LOOK_S
+        state = WorkerState(bool(known.first_at), len(self._pulse.heard()), self._pulse.silence_s(), limit_s)
+        self._counters.workers = state.heard
+        self._counters.worker_silence_s = state.silence_s
+        return state
+
+    async def check(self) -> None:
+        """Look, and tell the owners what changed; of several servers one does."""
+        state = await self.look()
+        is_silent = state.is_silent
+        is_news = is_silent or state.heard  # before one was heard or missed for long enough, nobody knows
+        if not is_news or await self._told.read() == is_silent or not await self._take_turn(is_silent=is_silent):
+            return
+        kind = "worker_silent" if is_silent else "worker_back"
+        message = (
+            f"{state.trouble}: nothing is refreshed ahead or on events" if is_silent else "a worker has reported again"
+        )
+        for owner in self._owners:
+            await self._notifier.send(Alert(kind, "", owner, message, self._clock.now()))
+
+    async def _take_turn(self, *, is_silent: bool) -> bool:
+        """Note what is told now; ``False`` where another server has noted it in between."""
+        changed = False
+
+        def noted(before: bool) -> bool:  # noqa: FBT001 - the value that is kept
+            nonlocal changed
+            changed = before != is_silent
+            return is_silent
+
+        await self._told.change(noted)
+        return changed
+
+    async def run(self) -> None:
+        """Check until cancelled, unless the app is served without workers."""
+        while self.setting != "none":
+            try:
+                await self.check()
+            except Exception as error:  # noqa: BLE001 - a watch that ends tells nobody any more
+                _log.error("the workers could not be looked at, and are again: %s", one_line(error))
+            await asyncio.sleep(LOOK_S)

@@ -1,0 +1,260 @@
+"""What the ledger's hours cost: measured CPU seconds, tokens and serves at dated prices, by task, lane, owner and plan.
+
+Prices are applied when somebody looks, so that a new book prices the past as well. What is measured and has no price is
+named and never left out: every row has a task, an owner and a lane.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from parbake.errors import BadInput
+from parbake.planner.prices import Book, Processing, Rate, Tokens, call_cost, checked, decoded
+from parbake.ports.models import Usage
+
+HOUR = 3600
+NOBODY = "nobody"
+BY = ("task", "lane", "owner", "plan")
+USED = ("calls", "seconds", "cpu_s", "rows", "bytes", "input", "output", "cached")
+OF_A_LANE = ("compute", "tokens", "waste")
+"""Kinds whose rows name the lane; a miss and an expiry are told as such."""
+BATCH = "batch"
+
+
+class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which entry of the book a generator's tokens are priced by.
+
+    ``processing`` maps a lane to how its tokens are bought, such as ``{"batch": "batch"}`` where the batch lane's
+    generator uses the provider's batch interface; what it does not name is ``standard``.
+    """
+
+    provider: str
+    model: str
+    context: str = "standard"
+    processing: dict[str, Processing] = {}
+
+
+class CostBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Dated prices in US dollars.
+
+    ``cpu_hour`` is an hour of one core, ``serve`` one serve from the store; ``rates`` are prices of tokens, and
+    ``generators`` maps a generator's name to one of them.
+    """
+
+    as_of: dt.date
+    cpu_hour: float
+    serve: float = 0.0
+    rates: tuple[Rate, ...] = ()
+    generators: dict[str, Offer] = {}
+    source: str = ""
+
+
+EXAMPLE = CostBook(as_of=dt.date(2026, 11, 1), cpu_hour=0.04, source="an example: a core of a rented machine")
+"""What is used where no book is given: CPU only, tokens unpriced."""
+
+
+class Cost(msgspec.Struct, frozen=True):
+    """What one task used in one lane, and what that cost in US dollars; ``unpriced`` says what has no price.
+
+    ``wasted`` counts the rows of batch runs that were replaced by a later run and out of which nobody was served, in
+    the hour in which they were replaced; ``wasted_usd`` is what as many rows of that task cost. What the current run
+    made is not judged yet.
+    """
+
+    task: str
+    lane: str
+    owner: str
+    plan: str
+    calls: int = 0
+    seconds: float = 0.0
+    cpu_s: float = 0.0
+    rows: int = 0
+    bytes: int = 0
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    serves: int = 0
+    usd: float = 0.0
+    wasted: int = 0
+    wasted_usd: float = 0.0
+    unpriced: str = ""
+
+
+class Hours(Protocol):
+    """What was used; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+
+    def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
+        """Sums by hour, kind, task, lane and model."""
+        ...
+
+    def serves(self, *, since: float = 0.0) -> dict[str, int]:
+        """Serves by task."""
+        ...
+
+
+class Called(Protocol):
+    """One call of a generator; see :class:`parbake.serving.request.GeneratorCall`."""
+
+    model: str
+    lane: str
+    usage: Usage
+
+
+class Line(msgspec.Struct, frozen=True):
+    """What one task used in one hour and lane, of one kind and generator, in US dollars.
+
+    ``list_usd`` is what it would have been at standard processing; ``unpriced`` says what has no price.
+    """
+
+    hour: int
+    kind: str
+    task: str
+    lane: str
+    model: str
+    usd: float
+    list_usd: float
+    unpriced: str
+    used: dict[str, float]
+
+    @property
+    def is_waste(self) -> bool:
+        """Whether it only says what came to nothing; the cost is that of the lines that made it."""
+        return self.kind == "waste"
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """Whose a task is, and which plan it follows."""
+
+    owner: str
+    plan: str = ""
+
+
+def read_book(path: Path, *, today: dt.date) -> CostBook:
+    """Read a cost book; raises :class:`BadInput` naming the field at fault."""
+    book = decoded(path, CostBook)
+    checked(Book(as_of=book.as_of, rates=book.rates, source=book.source), today=today)
+    for name in ("cpu_hour", "serve"):
+        if not 0 <= getattr(book, name) < float("inf"):
+            raise BadInput(f"--prices {path}: {name}={getattr(book, name)} must not be negative", field=name)
+    known = {rate.name for rate in book.rates}
+    for name, offer in book.generators.items():
+        if (offer.provider, offer.model, offer.context) not in known:
+            said = f"{offer.provider} {offer.model} ({offer.context})"
+            raise BadInput(f"--prices {path}: generators.{name}: rates has no {said}", field="generators")
+    return book
+
+
+def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line]:
+    """What was used since a moment (epoch seconds), hour by hour, at the prices of that day; blocking."""
+    for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
+        used: dict[str, float] = dict(zip(USED, numbers, strict=True))
+        if kind == "tokens":
+            usd, list_usd, missing = _tokens(book, model, hour, lane, used)
+        else:
+            usd = list_usd = used["cpu_s"] / HOUR * book.cpu_hour
+            missing = ""
+        yield Line(hour, kind, task, lane if kind in OF_A_LANE else kind, model, usd, list_usd, missing, used)
+
+
+def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
+    """Sum and price what was used since a moment (epoch seconds), dearest first; blocking."""
+    sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    unpriced: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for line in lines(ledger, book, since=since):
+        of = sums[line.task, line.lane]
+        if line.is_waste:
+            of["wasted"] += int(line.used["rows"])
+            continue
+        calls = 0 if line.kind == "tokens" else line.used["calls"]
+        of.update({**line.used, "calls": calls, "usd": line.usd})
+        unpriced[line.task, line.lane] |= {line.unpriced} - {""}
+    for task, count in ledger.serves(since=since).items():
+        sums[task, "serve"].update({"serves": count, "usd": count * book.serve})
+    each = _usd_a_row(ledger, book) if any(of["wasted"] for of in sums.values()) else {}
+    made = []
+    for (task, lane), of in sums.items():
+        own = owners.get(task, Owned(NOBODY))
+        numbers = {name: of[name] for name in ("usd", "wasted", "serves", *USED)}
+        spent = Cost(task, lane, own.owner, own.plan, **numbers, unpriced=", ".join(sorted(unpriced[task, lane])))
+        made.append(msgspec.structs.replace(spent, wasted_usd=spent.wasted * each.get(task, 0.0)))
+    return sorted(made, key=lambda cost: (-cost.usd, cost.task, cost.lane))
+
+
+def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
+    """What a row of each task cost in the batch lane, over all that the ledger remembers."""
+    usd: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for line in lines(ledger, book):
+        if line.lane == BATCH and not line.is_waste:
+            usd[line.task] += line.usd  # type: ignore[assignment]  # Counter's stub knows only int
+            rows[line.task] += int(line.used["rows"])
+    return {task: usd[task] / count for task, count in rows.items() if count}
+
+
+def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations: Sequence[Called]) -> float | None:
+    """What one answer cost in US dollars, ``None`` where some of what it used has no price.
+
+    Args:
+        book: The prices.
+        at: When, in epoch seconds.
+        cpu_s: CPU seconds of what was computed for it.
+        serves: How many values came from the store.
+        generations: The calls of generators that it took.
+    """
+    usd = cpu_s / HOUR * book.cpu_hour + serves * book.serve
+    for one in generations:
+        sent, made, cached = one.usage.input_tokens, one.usage.output_tokens, one.usage.cached_tokens or 0
+        if sent is None or made is None:
+            return None
+        if sent or made:
+            used = {"input": max(0, sent - cached), "output": made, "cached": cached}
+            price, _, missing = _tokens(book, one.model, int(at // HOUR), one.lane, used)
+            if missing:
+                return None
+            usd += price
+    return usd
+
+
+def summed(rows: Sequence[Cost], by: str) -> list[Cost]:
+    """Rows added up by ``task``, ``lane``, ``owner`` or ``plan``; the others are told by ``*``."""
+    if by not in BY:
+        raise BadInput(f"by={by!r}: one of {', '.join(BY)}", field="by")
+    found: dict[str, Cost] = {}
+    for row in rows:
+        name = getattr(row, by)
+        before = found.get(name)
+        found[name] = _starred(row, by) if before is None else _added(before, row)
+    return sorted(found.values(), key=lambda cost: -cost.usd)
+
+
+def _starred(row: Cost, by: str) -> Cost:
+    return msgspec.structs.replace(row, **{name: "*" for name in BY if name != by})
+
+
+def _added(one: Cost, other: Cost) -> Cost:
+    numbers = [name for name in Cost.__struct_fields__ if name not in (*BY, "unpriced")]
+    added = {name: getattr(one, name) + getattr(other, name) for name in numbers}
+    said = ", ".join(sorted({*one.unpriced.split(", "), *other.unpriced.split(", ")} - {""}))
+    return msgspec.structs.replace(one, **added, unpriced=said)
+
+
+def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, float, str]:
+    """What some tokens of a generator cost, and would at standard processing, or why that is not known."""
+    offer = book.generators.get(model)
+    if offer is None:
+        return 0.0, 0.0, f"tokens of {model}"
+    day = dt.datetime.fromtimestamp(hour * HOUR, dt.UTC).date()
+    prices = Book(as_of=book.as_of, rates=book.rates)
+    tokens = Tokens(input=int(used["input"]), output=int(used["output"]), cache_read=int(used["cached"]))
+    try:
+        rate = prices.rate(offer.provider, offer.model, on=day, context=offer.context)
+        usd = call_cost(rate, tokens, processing=offer.processing.get(lane, "standard"))
+        return usd, call_cost(rate, tokens), ""
+    except BadInput as error:
+        return 0.0, 0.0, f"tokens of {model} ({error})"

@@ -1,0 +1,102 @@
+"""Costs by the hour in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
+
+All its mandatory columns are there; what it has no name for begins with ``x_``, as it asks.
+"""
+
+from __future__ import annotations
+
+import calendar
+import csv
+import datetime as dt
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from parbake.ledger.costs import HOUR, NOBODY, CostBook, Hours, Line, Owned, lines
+
+Charge = dict[str, Any]
+CPU_UNIT, TOKEN_UNIT, SERVE_UNIT = "Hours", "Tokens", "Requests"
+CATEGORIES = {CPU_UNIT: "Compute", TOKEN_UNIT: "AI and Machine Learning", SERVE_UNIT: "Databases"}
+COLUMNS = (
+    "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
+    "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
+    "ChargePeriodStart", "ContractedCost", "EffectiveCost", "InvoiceIssuerName", "ListCost", "PricingQuantity",
+    "PricingUnit", "ProviderName", "PublisherName", "ServiceCategory", "ServiceName", "ConsumedQuantity",
+    "ConsumedUnit", "x_Task", "x_Lane", "x_Owner", "x_Plan", "x_Generator", "x_PriceBook", "x_Unpriced",
+)  # fmt: skip
+
+
+class Sold(NamedTuple):
+    """How much of what was used, in which unit, and who sells it."""
+
+    unit: str
+    quantity: float
+    provider: str = "parbake"
+
+
+class Served(Hours, Protocol):
+    """What was used, and served by the hour; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+
+    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
+        """(hour, serves, of which computed first) of a task."""
+        ...
+
+
+def charges(ledger: Served, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> Iterator[Charge]:
+    """A row per hour, task, lane and generator since a moment (epoch seconds), the sum of which is all that was spent.
+
+    Blocking.
+    """
+    for line in lines(ledger, book, since=since):
+        if not line.is_waste and (line.used["cpu_s"] or line.kind == "tokens"):
+            yield _charge(line, _used(line, book), book, owners)
+    for task in ledger.serves(since=since):
+        for hour, count, _ in ledger.by_the_hour(task, since=since):
+            usd = count * book.serve
+            line = Line(hour, "serve", task, "serve", "", usd, usd, "", {})
+            yield _charge(line, Sold(SERVE_UNIT, count), book, owners)
+
+
+def as_csv(rows: Sequence[Charge]) -> bytes:
+    """The rows as CSV, with a header."""
+    text = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _used(line: Line, book: CostBook) -> Sold:
+    if line.kind != "tokens":
+        return Sold(CPU_UNIT, line.used["cpu_s"] / HOUR)
+    offer = book.generators.get(line.model)
+    tokens = sum(line.used[name] for name in ("input", "output", "cached"))
+    return Sold(TOKEN_UNIT, tokens, offer.provider if offer else "")
+
+
+def _charge(line: Line, sold: Sold, book: CostBook, owners: Mapping[str, Owned]) -> Charge:
+    unit, quantity, provider = sold
+    begin = dt.datetime.fromtimestamp(line.hour * HOUR, dt.UTC)
+    month = begin.replace(day=1, hour=0)
+    own = owners.get(line.task, Owned(NOBODY))
+    what = {CPU_UNIT: "CPU time", TOKEN_UNIT: f"tokens of {line.model}", SERVE_UNIT: "serves from the store"}[unit]
+    return {
+        "BilledCost": line.usd, "EffectiveCost": line.usd, "ContractedCost": line.usd, "ListCost": line.list_usd,
+        "BillingAccountId": own.owner, "BillingAccountName": own.owner, "BillingCurrency": "USD",
+        "BillingPeriodStart": _iso(month), "BillingPeriodEnd": _iso(month + dt.timedelta(days=_days(month))),
+        "ChargePeriodStart": _iso(begin), "ChargePeriodEnd": _iso(begin + dt.timedelta(hours=1)),
+        "ChargeCategory": "Usage", "ChargeClass": None, "ChargeDescription": f"{line.task}, {line.lane}: {what}",
+        "InvoiceIssuerName": provider, "ProviderName": provider, "PublisherName": provider,
+        "ServiceCategory": CATEGORIES[unit], "ServiceName": what, "PricingQuantity": quantity, "PricingUnit": unit,
+        "ConsumedQuantity": quantity, "ConsumedUnit": unit, "x_Task": line.task, "x_Lane": line.lane,
+        "x_Owner": own.owner, "x_Plan": own.plan, "x_Generator": line.model,
+        "x_PriceBook": book.as_of.isoformat(), "x_Unpriced": line.unpriced,
+    }  # fmt: skip
+
+
+def _days(month: dt.datetime) -> int:
+    return calendar.monthrange(month.year, month.month)[1]
+
+
+def _iso(moment: dt.datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

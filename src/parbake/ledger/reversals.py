@@ -1,0 +1,241 @@
+"""The reversal triggers over what the ledger, the plans and the complaints say: each proposes, and none acts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Protocol
+
+from parbake.declare.tasks import Artifact
+from parbake.errors import BadInput, UnknownTask
+from parbake.fence.control import Quarantine
+from parbake.lanes.batch.adopted import AdoptedPlan, Plans
+from parbake.lanes.worker.schedule import Notifier
+from parbake.ledger.costs import BATCH, HOUR, CostBook, Hours, lines
+from parbake.planner.breakeven import Prices
+from parbake.planner.detectors import HitRate, PeakHarm, Proposal, batch_dearer, price_changed
+from parbake.planner.strategies import REAL_TIME
+from parbake.ports.alerts import Alert
+from parbake.ports.clock import Clock
+from parbake.serving.bound import Plan
+
+DAYS = 14
+ON_REQUEST = "realtime"
+"""The lane of what a request computed."""
+DAY_S = 86_400.0
+REAL_TIME_ACTION = "compute on request"
+"""The action that can be applied to a planned task: it follows a real-time plan then."""
+BY_HAND = "compute on request: in its declaration, by refresh=planned() or no refresh= at all"
+FLOOR = 0.6
+"""The least hit rate."""
+NO_PRICES: Mapping[str, Prices] = {}
+FEWEST_SAMPLES = 30
+"""So many seconds with requests an hour needs, to tell how fast they were."""
+
+
+class Watched(Hours, Protocol):
+    """What was served and used; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+
+    def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
+        """(hour, serves, of which computed first) of a task."""
+        ...
+
+    def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
+        """(hour, whether a batch run was under way, seconds with requests, mean of their p95 in seconds)."""
+        ...
+
+
+def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
+    """What is in quarantine waits for its owner."""
+    return [
+        Proposal(
+            "stale complaint", task, entry.at, f"served in real time since a complaint: {entry.reason}",
+            f"look, tighten the SLA to {entry.sla_s:.0f} s, and clear it", {"proposed_sla_s": entry.sla_s},
+        )
+        for task, entry in held.items()
+    ]  # fmt: skip
+
+
+def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
+    """Tasks whose reads are surely computed too often, by the hours of the last two weeks; blocking."""
+    found = []
+    for task in tasks:
+        watch, last = HitRate(task, "key", floor=floor), None
+        for hour, serves, computed in ledger.by_the_hour(task, since=now - DAYS * DAY_S):
+            last = watch.observe((hour + 1) * HOUR, requests=serves, hits=serves - computed) or last
+        if watch.is_low and last is not None:
+            found.append(last)
+    return found
+
+
+def dear_batches(
+    ledger: Watched, book: CostBook, since: Mapping[str, float], now: float, *, switching: float
+) -> list[Proposal]:
+    """Tasks whose batch runs surely cost more than their requests would have, by whole days; blocking.
+
+    ``since`` says from when on each task was computed as it is now (epoch seconds). What a request would have cost is
+    the mean of those that were computed on request. Where none was, or something has no price, nothing is known.
+    """
+    spent = _Spent(ledger, book, now)
+    found = []
+    for task, begin in since.items():
+        days = [day for day in spent.days if day * DAY_S >= begin]
+        each, batch = spent.on_request(task), [spent.batch[task, day] for day in days]
+        if each is None or not any(batch):
+            continue
+        serves: Counter[int] = Counter()
+        for hour, count, _ in ledger.by_the_hour(task, since=spent.begin):
+            serves[_day(hour)] += count
+        proposal = batch_dearer(
+            task, now, batch=batch, real_time=[serves[day] * each for day in days], windows_a_day=1.0,
+            switching=switching,
+        )  # fmt: skip
+        found += [proposal] if proposal else []
+    return found
+
+
+class _Spent:
+    """Dollars of the last two weeks: the batch lane's by task and day, and those of requests by task."""
+
+    def __init__(self, ledger: Hours, book: CostBook, now: float) -> None:
+        self.begin = now - DAYS * DAY_S
+        self.days = [int(self.begin // DAY_S) + n for n in range(1, DAYS)]  # whole ones
+        self.batch: defaultdict[tuple[str, int], float] = defaultdict(float)
+        self._requests: defaultdict[str, float] = defaultdict(float)
+        self._computed: Counter[str] = Counter()
+        self._unpriced: set[str] = set()
+        for line in lines(ledger, book, since=self.begin):
+            if line.unpriced:
+                self._unpriced.add(line.task)
+            if line.lane == BATCH and not line.is_waste:
+                self.batch[line.task, _day(line.hour)] += line.usd
+            elif line.lane == ON_REQUEST:
+                self._requests[line.task] += line.usd
+                self._computed[line.task] += int(line.used["rows"])
+
+    def on_request(self, task: str) -> float | None:
+        """The mean cost of a request that was computed; ``None`` where none was, or its price is not known."""
+        known = self._computed[task] and task not in self._unpriced
+        return self._requests[task] / self._computed[task] if known else None
+
+
+def _day(hour: int) -> int:
+    return int(hour * HOUR // DAY_S)
+
+
+def peak_harm(ledger: Watched, now: float, *, is_throttled: bool) -> list[Proposal]:
+    """Whether requests were surely slower while batch runs were under way than at the same time of day without."""
+    paces: dict[bool, dict[int, float]] = {True: {}, False: {}}
+    for hour, is_on, samples, p95_s in ledger.pace(since=now - DAYS * DAY_S):
+        if samples >= FEWEST_SAMPLES and p95_s > 0:
+            paces[bool(is_on)][hour] = p95_s
+    usual: defaultdict[int, list[float]] = defaultdict(list)
+    for hour, p95_s in paces[False].items():
+        usual[hour % 24].append(p95_s)
+    pairs = [
+        (p95_s, paces[False].get(hour) or fmean(usual[hour % 24]))
+        for hour, p95_s in paces[True].items()
+        if usual[hour % 24]
+    ]
+    proposal = PeakHarm("batch lane", throttled=is_throttled).judge(
+        now, p95_on=[on for on, _ in pairs], p95_off=[off for _, off in pairs]
+    )
+    return [proposal] if proposal else []
+
+
+def changed_prices(plans: Mapping[str, AdoptedPlan], prices: Mapping[str, Prices], now: float) -> list[Proposal]:
+    """Tasks whose adopted plan was made at other prices than those that hold now."""
+    found = []
+    for task, after in prices.items():
+        plan = plans.get(task)
+        if plan is None or not plan.prices:
+            continue
+        before = Prices(**plan.prices)  # type: ignore[arg-type]  # as they were adopted
+        proposal = price_changed(
+            task, now, before=before, after=after, flip=plan.evidence.get("flip_factor", float("inf"))
+        )
+        found += [proposal] if proposal else []
+    return found
+
+
+class Reversals:
+    """What speaks for reversing an app's decisions, and the one that can be reversed from here."""
+
+    def __init__(
+        self,
+        plans: Mapping[str, Plan],
+        adopted: Plans,
+        clock: Clock,
+        ledger: Watched | None,
+        *,
+        is_throttled: bool,
+        notifier: Notifier,
+    ) -> None:
+        """``plans`` are the app's, by task; without a ``ledger`` only complaints and prices are watched."""
+        self._plans, self._adopted, self._clock, self._ledger = plans, adopted, clock, ledger
+        self._is_throttled, self._notifier = is_throttled, notifier
+
+    async def proposals(
+        self,
+        held: Mapping[str, Quarantine],
+        *,
+        book: CostBook,
+        prices: Mapping[str, Prices] = NO_PRICES,
+        floor: float = FLOOR,
+        switching: float = 0.0,
+    ) -> list[Proposal]:
+        """What is proposed now; nothing that a task's adopted plan does already."""
+        for name in prices:
+            if name not in self._plans:
+                raise UnknownTask(f"prices: {name!r} is not among this app's tasks", field="prices")
+        now = self._clock.now()
+        follows = {name: await self._adopted.current(plan) for name, plan in self._plans.items()}
+        found = complaints(held)
+        found += changed_prices({n: p for n, p in follows.items() if p.strategy != REAL_TIME}, prices, now)
+        if self._ledger is not None:
+            ledger, kept = self._ledger, self._kept(follows)
+            found += await asyncio.to_thread(low_hits, ledger, kept, now, floor=floor)
+            ahead = {name: follows[name].adopted_at for name in kept if self._is_ahead(name, follows[name])}
+            dear = await asyncio.to_thread(dear_batches, ledger, book, ahead, now, switching=switching)
+            found += [p if self._plans[p.task].is_planned else replace(p, action=BY_HAND) for p in dear]
+            found += await asyncio.to_thread(peak_harm, ledger, now, is_throttled=self._is_throttled)
+        return found
+
+    async def act(self, held: Mapping[str, Quarantine], *, book: CostBook) -> list[AdoptedPlan]:
+        """Apply what is proposed for tasks that are declared with ``reverses``; their owners hear of it."""
+        done = []
+        for proposal in await self.proposals(held, book=book):
+            plan = self._plans.get(proposal.task)
+            schedule = plan.task.schedule if plan else None
+            if plan is None or schedule is None or not schedule.reverses or proposal.action != REAL_TIME_ACTION:
+                continue
+            done.append(await self.apply(proposal))
+            message = f"{plan.name} is computed on request from here on: {proposal.reason}"
+            await self._notifier.send(Alert("reversed", plan.name, plan.contract.owner, message, self._clock.now()))
+        return done
+
+    def _kept(self, follows: Mapping[str, AdoptedPlan]) -> list[str]:
+        """Tasks whose values are kept for later requests."""
+        plans = self._plans.items()
+        return [n for n, p in plans if isinstance(p.task, Artifact) and follows[n].strategy != REAL_TIME]
+
+    def _is_ahead(self, name: str, follows: AdoptedPlan) -> bool:
+        plan = self._plans[name]
+        return plan.task.schedule is not None and (follows.is_ahead or not plan.is_planned)
+
+    async def apply(self, proposal: Proposal) -> AdoptedPlan:
+        """Follow a real-time plan from here on; what follows one already is left as it is.
+
+        Raises :class:`BadInput` for an action that is a person's to take.
+        """
+        if proposal.action != REAL_TIME_ACTION:
+            raise BadInput(f"{proposal.action!r} is for a person to do", field="action")
+        plan = self._plans[proposal.task]
+        before = await self._adopted.current(plan)
+        if before.strategy == REAL_TIME:
+            return before
+        adopted = AdoptedPlan(REAL_TIME, self._clock.now(), proposal.reason, before.prices, dict(proposal.evidence))
+        return await self._adopted.follow(plan, adopted)

@@ -1,0 +1,1 @@
+"""Statistics and regressions that several rooms use."""

@@ -1,0 +1,66 @@
+"""The window that is about to begin: which keys a plan computes ahead for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+
+from parbake.planner.breakeven import Prices
+from parbake.planner.forecast.predictors import Logistic, Predictor
+from parbake.planner.forecast.request_log import DAY, Codes, RequestLog, checked
+from parbake.planner.forecast.windows import Windows
+from parbake.planner.per_key import Activity, PerKey
+
+MINUTE = 60.0
+
+
+def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, population: int | None = None) -> RequestLog:
+    """A request log from counts per minute since the epoch and key; a minute's requests are spread evenly over it.
+
+    ``population`` is how many keys there are; where more have asked than that, those that have.
+    Raises :class:`parbake.errors.BadInput` where there was no request.
+    """
+    codes: dict[bytes, int] = {}
+    keys, minutes, counts = [], [], []
+    for minute, name, count in rows:
+        keys.append(codes.setdefault(name, len(codes)))
+        minutes.append(minute)
+        counts.append(count)
+    times = np.array(counts, dtype=np.int64)
+    key = np.repeat(np.array(keys, dtype=np.int32), times)
+    place = np.arange(int(times.sum())) - np.repeat(np.cumsum(times) - times, times)
+    time = np.repeat(np.array(minutes, dtype=np.float64) * MINUTE, times) + MINUTE * (place + 0.5) / np.repeat(
+        times, times
+    )
+    everybody = None if population is None else max(population, len(codes))
+    return checked(key, time, keys=len(codes), names=tuple(codes), now=now, population=everybody)
+
+
+def until(log: RequestLog, width: float, now: float) -> Windows:
+    """Cut a log into windows of which the last ends now, so that the next is the one to plan for."""
+    count = max(1, math.ceil((now - log.time[0]) / width))
+    edges = now - width * np.arange(count, -1, -1.0)
+    usable = np.ones(count, dtype=np.bool_)
+    usable[0] = log.time[0] <= edges[0] + width / 2
+    for begin, end in log.left_out:
+        usable[max(0, int((begin - edges[0]) // width)) : int((end - edges[0]) // width) + 1] = False
+    known = np.full(log.keys, 0 if log.population else count, dtype=np.int32)
+    keys, rows = np.unique(log.key, return_index=True)
+    if not log.population:
+        known[keys] = np.minimum((log.time[rows] - edges[0]) // width + 1, count)
+    return Windows(float(edges[0]), width, np.searchsorted(log.time, edges), usable, known)
+
+
+def picks(
+    log: RequestLog, prices: Prices, *, sla_s: float, now: float, predictor: Predictor | None = None
+) -> tuple[Codes, float | None]:
+    """The keys (positions in ``log.names``) that are worth computing now, for the next ``sla_s`` seconds.
+
+    With the mean of the chances that each of them is asked for; ``None`` where there is no key.
+    """
+    windows = until(log, sla_s, now)
+    policy = PerKey(Activity(log, windows), prices, predictor or Logistic(), (windows.count,))
+    keys = policy.picks(windows.count, np.full(log.keys, now - DAY))
+    return keys, float(policy.chance(keys, windows.count).mean()) if len(keys) else None

@@ -1,0 +1,146 @@
+"""Compute ahead for the keys that are likely enough to be asked for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from parbake.planner.breakeven import Prices
+from parbake.planner.forecast.predictors import Demand, Predictor
+from parbake.planner.forecast.request_log import Codes, RequestLog
+from parbake.planner.forecast.windows import Windows
+
+Floats = NDArray[np.float64]
+REFITS = 8
+
+
+@dataclass(slots=True)
+class Activity:
+    """Which keys were active in each window of a log."""
+
+    log: RequestLog
+    windows: Windows
+
+    def active(self, window: int) -> Codes:
+        """The keys with a request in a window, ascending."""
+        rows = slice(self.windows.bounds[window], self.windows.bounds[window + 1])
+        return np.unique(self.log.key[rows][~self.log.signal[rows]])
+
+
+@dataclass(frozen=True, slots=True)
+class EventLane:
+    """What an event lane can do about a key that is not computed ahead.
+
+    ``coverage`` is the share of computations that a signal precedes, ``precision`` the share of signals that a request
+    follows.
+    """
+
+    coverage: float
+    precision: float
+
+    def pays(self, prices: Prices) -> bool:
+        """Whether computing on a signal is cheaper than waiting for the request."""
+        return self.near_line(prices) < prices.miss
+
+    def near_line(self, prices: Prices) -> float:
+        """Dollars for one computation on a signal that a request follows, the others paid for with it."""
+        if prices.near_line is None or self.precision <= 0:
+            return math.inf
+        return (prices.near_line + prices.write) / self.precision
+
+
+def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventLane:
+    """Coverage and precision of the signals in a log's windows before ``until``: signals ahead of a first request."""
+    ahead = signalled = asked = 0
+    for window in range(until):
+        rows = slice(windows.bounds[window], windows.bounds[window + 1])
+        keys, signals = log.key[rows], log.signal[rows]
+        _, first = np.unique(keys, return_index=True)
+        begun = keys[first[signals[first]]]
+        active = np.unique(keys[~signals])
+        ahead += len(np.intersect1d(begun, active, assume_unique=True))
+        signalled, asked = signalled + len(begun), asked + len(active)
+    return EventLane(ahead / max(1, asked), ahead / max(1, signalled))
+
+
+def worth(prices: Prices, chance: Floats, width: float, events: EventLane | None = None) -> Floats:
+    """Dollars saved by computing each key ahead, (keys,); ``chance`` is the probability that it is computed anyway.
+
+    ``P x miss - (batch + write) - E[stale serves] x stale_serve``. With an event lane, what is spared is the mean of
+    the two ways that are left: ``coverage (near_line + write) / precision + (1 - coverage) miss``, where that is
+    cheaper than waiting for the request.
+    """
+    spared = prices.miss
+    if events is not None and events.pays(prices):
+        spared = events.coverage * events.near_line(prices) + (1 - events.coverage) * prices.miss
+    stale = prices.stale_serve * prices.stale_share(width)
+    expected = -np.log1p(-np.minimum(chance, 1 - 1e-12)) if stale else 0.0
+    found: Floats = chance * spared - prices.ahead - expected * stale
+    return found
+
+
+@dataclass(slots=True)
+class PerKey:
+    """The policy: predicted probability against the threshold, a window at a time; learns anew from time to time."""
+
+    past: Activity
+    prices: Prices
+    predictor: Predictor
+    refits: tuple[int, ...]
+    events: EventLane | None = None
+    name: str = "per key"
+    _demand: Demand | None = field(default=None, init=False)
+    _fitted: int = field(default=-1, init=False)
+    _cache: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+
+    @property
+    def uses_events(self) -> bool:
+        """Whether signals compute."""
+        return self.events is not None
+
+    def chance(self, keys: Codes, window: int) -> Floats:
+        """The predicted probability of a request, from a model that was fitted before the window."""
+        due = max((refit for refit in self.refits if refit <= window), default=window)
+        if self._demand is None or due != self._fitted:
+            self._demand, self._fitted = self.predictor.fit(self.past, due), due
+        return self._demand.p(keys, window)
+
+    def picks(self, window: int, valid_until: Floats) -> Codes:
+        """The keys that are worth it; none when together they do not pay for the run."""
+        windows = self.past.windows
+        keys = np.flatnonzero(windows.known <= window).astype(np.int32)
+        chance = uncovered(self.predicted(window).astype(np.float64), valid_until[keys], windows, window)
+        return chosen(keys, worth(self.prices, chance, windows.width, self.events), self.prices)
+
+    def predicted(self, window: int) -> NDArray[np.float32]:
+        """The predicted probability of each key that is known when a window begins; kept for the next who asks."""
+        if window not in self._cache:
+            keys = np.flatnonzero(self.past.windows.known <= window).astype(np.int32)
+            self._cache[window] = self.chance(keys, window).astype(np.float32)
+        return self._cache[window]
+
+    def sharing(self, prices: Prices, *, events: EventLane | None = None, name: str = "per key") -> PerKey:
+        """The same predictions for the same windows, at other prices or with an event lane beside them."""
+        return PerKey(self.past, prices, self.predictor, self.refits, events, name, self._cache)
+
+
+def uncovered(chance: Floats, valid_until: Floats, windows: Windows, window: int) -> Floats:
+    """The probability of a request in the part of a window that no stored result covers, requests coming evenly."""
+    begin = windows.begin(window)
+    open_share = 1.0 - np.clip((valid_until - begin) / windows.width, 0.0, 1.0)
+    return -np.expm1(np.log1p(-np.minimum(chance, 1 - 1e-12)) * open_share)
+
+
+def chosen(keys: Codes, gain: Floats, prices: Prices) -> Codes:
+    """The keys with a gain, if together they are worth the run's fixed cost."""
+    gains = gain > 0
+    return keys[gains] if float(gain[gains].sum()) > prices.job else keys[:0]
+
+
+def refit_times(evaluated: range, *, times: int = REFITS) -> tuple[int, ...]:
+    """When to learn anew: at the beginning, and evenly after it."""
+    step = max(1, len(evaluated) // times)
+    return tuple(evaluated[n] for n in range(0, len(evaluated), step))

@@ -1,0 +1,27 @@
+"""What is asked of those who compute partitions of a batch run in other processes."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Computes partitions of batch runs in other processes, which write the rows to the store themselves.
+
+    Jobs and answers are bytes of names, keys and numbers; no object crosses.
+    """
+
+    width: int
+    """How many partitions it works on at once."""
+
+    async def run(self, job: bytes) -> bytes:
+        """Compute one partition, again if the process that had it dies.
+
+        Raises :class:`parbake.errors.ParbakeError` as the lane itself would.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End its processes."""
+        ...

@@ -1,0 +1,56 @@
+"""What lanes keep in the store under a name: read as a type, and changed only by who has seen what was there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
+
+from parbake.errors import StoreError
+
+T = TypeVar("T")
+TRIES = 20
+
+
+class NamedValues(Protocol):
+    """Small values under a name, each replaced only by one who has seen what was there."""
+
+    async def get(self, name: str) -> bytes | None:
+        """Read a small named value (a cursor, an alert's state)."""
+
+    async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
+        """Replace a small named value, or delete it, if it is still what it was; ``None`` stands for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Generic[T]):
+    """One named value in msgpack; ``empty`` is what is there before anything was written."""
+
+    store: NamedValues
+    name: str
+    kind: Any
+    empty: T
+
+    async def read(self) -> T:
+        """What is there now."""
+        return self._decoded(await self.store.get(self.name))
+
+    async def change(self, to: Callable[[T], T]) -> T:
+        """Replace it by what ``to`` makes of it; ``to`` may be called again and may raise.
+
+        Raises :class:`StoreError` where others change it every time in between.
+        """
+        for _ in range(TRIES):
+            raw = await self.store.get(self.name)
+            new = to(self._decoded(raw))
+            if await self.store.swap(self.name, raw, msgspec.msgpack.encode(new)):
+                return new
+        raise StoreError(f"{self.name} changes faster than it can be noted; try again", field="store")
+
+    def _decoded(self, raw: bytes | None) -> T:
+        if raw is None:
+            return self.empty
+        found: T = msgspec.msgpack.decode(raw, type=self.kind)
+        return found

@@ -1,0 +1,76 @@
+"""What a store keeps of results: records, read with what they are judged by."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol, runtime_checkable
+
+import msgspec
+
+from parbake.fence.control import Control
+from parbake.fence.record import Header, Record, Stamp
+
+
+class Lookup(msgspec.Struct, frozen=True, gc=False):
+    """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
+
+    ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
+    ``damaged`` counts records of the key that are not as they were written; they are not among the others.
+    """
+
+    control: Control
+    records: tuple[Record, ...]
+    marks: Mapping[str, bytes]
+    heartbeats: Mapping[str, float]
+    damaged: int = 0
+
+
+class Glimpse(msgspec.Struct, frozen=True, gc=False):
+    """A key's newest record, not made into one, with what it is judged by; see :class:`Lookup`."""
+
+    control: Control
+    header: Header
+    payload: bytes
+    marks: Mapping[str, bytes]
+    heartbeats: Mapping[str, float]
+
+
+class Records(Protocol):
+    """Reads and writes records, each read in one snapshot with its watermarks."""
+
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """Read a key's records in one snapshot. ``generation`` overrides the pointer (a run reading its own output)."""
+        ...
+
+    async def stamp(self) -> tuple[Stamp, Control]:
+        """Read the counter and the control record, before a computation's first input."""
+        ...
+
+    async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
+        """Write an event or on-demand result under the write rule; ``False`` when a better one is stored."""
+        ...
+
+    async def write_base(self, task: str, generation: int, rows: Sequence[tuple[bytes, Record]]) -> None:
+        """Write rows of an unpromoted generation."""
+        ...
+
+    async def look_again(self, record: Record) -> Lookup:
+        """A record that was made or read before, with what it is judged by in one snapshot as of now."""
+        ...
+
+    def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
+        """Go through a task's keys, each with its records and watermarks, without the values being decoded."""
+        ...
+
+
+@runtime_checkable
+class Glimpses(Protocol):
+    """What a store may offer besides: embedded ones do, whose reads wait for nothing."""
+
+    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
+        """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
+        ...
+
+    def review(self, record: Record) -> Lookup | None:
+        """A record that was read before, with what it is judged by in one snapshot as of now; ``None`` to read it."""
+        ...

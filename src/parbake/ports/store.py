@@ -1,0 +1,21 @@
+"""The store: what the rooms ask of it, put together. Adapters import only the ports and what is below them."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from parbake.ports.event_log import EventLog
+from parbake.ports.generations import Generations
+from parbake.ports.named_values import NamedValues
+from parbake.ports.records import Records
+
+
+class Store(Records, Generations, EventLog, NamedValues, Protocol):
+    """Keeps records, watermarks and the control record; safe for several processes.
+
+    Writes return only once they are durable. Every method raises :class:`parbake.errors.StoreError`.
+    """
+
+    async def close(self) -> None:
+        """Release the store."""
+        ...

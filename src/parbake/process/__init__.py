@@ -1,0 +1,1 @@
+"""What one process shares: its forks, event loops, threads, signals and name."""

@@ -1,0 +1,1 @@
+"""The question bank: compiled answers, found by meaning under a promised bound of errors."""

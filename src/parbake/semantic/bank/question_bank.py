@@ -1,0 +1,331 @@
+"""A bank of questions with known answers: compiled, calibrated, asked, audited, and corrected by complaints."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import random
+import threading
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake.ports.models import Embedder
+from parbake.semantic.bank.compiled import Matcher, compile_with_head
+from parbake.semantic.bank.explorations import Explorations
+from parbake.semantic.bank.snapshot import BankSnapshot, Explanation, Near, Verdict
+from parbake.semantic.policies.adaptive import AUDITS
+from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
+from parbake.semantic.policies.features import FEATURES
+from parbake.semantic.policies.policy import CalibratedPolicy, Match, Policy
+from parbake.semantic.text.arrays import unit_rows
+from parbake.semantic.text.audience import Scope, Verifier, verified
+from parbake.semantic.text.normalize import normalize, unusable
+from parbake.semantic.text.veto import VETOES, Veto, veto
+
+_log = logging.getLogger(__name__)
+DIGEST = 16
+
+
+class QuestionBank:
+    """The questions of one scope. Asking is safe from several threads; changes are for one at a time.
+
+    Args:
+        embedder: makes the vectors; a bank that was made with another model refuses until it is recalibrated.
+        bound: what share of wrong answers the owner allows.
+        scope: for whom the answers hold; asked for another scope it refuses.
+        policy: in place of the calibrated one, for example ``fixed(0.92)``.
+        vetoes: hard refusals, see :mod:`parbake.semantic.text.veto`.
+        verifier: a second opinion before an answer is served; it fails closed.
+        audits: the share of answers that is withheld, so that the application finds its own and compares.
+    """
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        bound: Bound | None = None,
+        scope: Scope | None = None,
+        policy: Policy | None = None,
+        vetoes: Sequence[Veto] = VETOES,
+        verifier: Verifier | None = None,
+        audits: float = AUDITS,
+        seed: int = 0,
+    ) -> None:
+        """Begin empty."""
+        self.bound, self.scope = bound or Bound(), scope or Scope()
+        self.explorations = Explorations()
+        self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, vetoes, verifier
+        self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # draws audits, guards nothing
+        self._aliases: list[tuple[str, str]] = []
+        self._vectors: list[Any] = []
+        self._demoted: set[str] = set()
+        self._unanswered: set[str] = set()
+        self._lock = threading.Lock()
+        self._model = embedder.model_hash  # that the vectors were made with
+        self._current = self._compiled()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Of the bank as it is asked now; ``None`` before the first."""
+        return self._current[1]
+
+    @property
+    def aliases(self) -> list[tuple[str, str]]:
+        """(answer, wording) pairs, with those that were added since the last calibration."""
+        return list(self._aliases)
+
+    def add(self, answer: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
+        """Add wordings of an answer; they count from the next :meth:`calibrate`.
+
+        ``vectors`` are their embeddings (wordings, dimensions), where the caller has them already.
+
+        Raises:
+            BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
+        """
+        if answer in self._unanswered:
+            raise BadInput(
+                f"{answer!r} is known as a question without an answer; remove its wordings first", field="answer"
+            )
+        self._add(answer, wordings, vectors)
+
+    def _add(self, answer: str, wordings: Iterable[str], vectors: Any) -> None:
+        _check_name(answer)
+        if isinstance(wordings, str):
+            raise BadInput(f"wordings={wordings[:60]!r}: expected a list of texts, not one", field="wordings")
+        texts = list(wordings)
+        for text in texts:
+            if reason := unusable(text):
+                raise BadInput(f"{text[:60]!r} can be no question: {reason}", field="wordings")
+        made = self._embed(texts) if vectors is None else unit_rows(vectors, dimensions=self._embedder.dimensions)
+        if len(made) != len(texts):
+            raise BadInput(f"{len(made)} vectors for {len(texts)} wordings", field="vectors")
+        self._refresh()
+        with self._lock:
+            self._aliases += [(answer, text) for text in texts]
+            self._vectors += list(made)
+
+    def refuse(self, question: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
+        """Add wordings of a question that the bank is to know and has no answer to.
+
+        It is refused as ``unanswered``, and so is what lies nearer to it than to an answer; otherwise as :meth:`add`.
+        When its last wording is removed it is known no more.
+        """
+        if any(answer == question for answer, _ in self._aliases) and question not in self._unanswered:
+            raise BadInput(f"{question!r} has wordings as an answer; remove them first", field="question")
+        self._add(question, wordings, vectors)
+        self._unanswered |= {question} & {answer for answer, _ in self._aliases}
+
+    def remove(self, wording: str) -> int:
+        """Remove a wording wherever it stands, at once; returns how many were removed."""
+        text = normalize(wording)
+        with self._lock:
+            kept = [i for i, (_, alias) in enumerate(self._aliases) if normalize(alias) != text]
+            removed = len(self._aliases) - len(kept)
+            self._aliases = [self._aliases[i] for i in kept]
+            self._vectors = [self._vectors[i] for i in kept]
+            self._unanswered &= {answer for answer, _ in self._aliases}
+        if removed:
+            self._current = self._compiled(self._current[1])
+        return removed
+
+    def calibrate(self) -> Calibration:
+        """Compile the bank as it is, and learn its threshold; also after the embedding model has changed."""
+        self._refresh()
+        self._current = self._compiled(learn=True)
+        calibration = self._current[1]
+        assert calibration is not None  # noqa: S101  # it was learned in the line above
+        return calibration
+
+    def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> Verdict:
+        """What may be served for a question; ``vector`` is its embedding, where the caller has it already.
+
+        It never raises: where a veto or a policy does, the reason is ``bank_failed``.
+        """
+        try:
+            return self._asked(question, scope, vector)
+        except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
+            _log.exception("the bank could not be asked")
+            return Verdict(None, "bank_failed")
+
+    def _asked(self, question: str, scope: Scope | None, vector: Any) -> Verdict:
+        ready = self._ready(question, scope)
+        if isinstance(ready, Verdict):
+            return ready
+        matcher, policy = ready
+        match = matcher.exact(question)
+        if match is None:
+            try:
+                found = self._embedder.embed([question])[0] if vector is None else vector
+                match = matcher.match(question, found, policy.ranking)
+            except BadInput:
+                return Verdict(None, "bad_embedding")
+            except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered elsewhere
+                _log.exception("the embedder failed; the bank answers known wordings only")
+                return Verdict(None, "embedder_failed")
+        return Verdict(None, "empty_bank") if match is None else self._verdict(question, match, policy)
+
+    def recall(self, question: str, *, scope: Scope | None = None) -> Verdict | None:
+        """The same for a known wording, which needs no embedding; ``None`` for every other question."""
+        ready = self._ready(question, scope)
+        if isinstance(ready, Verdict):
+            return None
+        matcher, policy = ready
+        match = matcher.exact(question)
+        return None if match is None else self._verdict(question, match, policy)
+
+    def explain(self, question: str, *, scope: Scope | None = None, count: int = 5) -> Explanation:
+        """Why a question is answered or not: the verdict, what it was judged by, and the nearest wordings."""
+        matcher, calibration = self._current
+        verdict = self.ask(question, scope=scope)
+        if verdict.match is None or verdict.match.is_exact:
+            return Explanation(question, verdict, calibration)
+        nearest = matcher.wordings_near(self._embedder.embed([question])[0], count)
+        return Explanation(question, verdict, calibration, tuple(Near(*near) for near in nearest))
+
+    def complain(self, answer: str) -> None:
+        """Serve an answer no more, at once, until :meth:`restore`."""
+        _check_name(answer)
+        self._demoted.add(answer)
+
+    def restore(self, answer: str) -> None:
+        """Serve an answer again."""
+        self._demoted.discard(answer)
+
+    def explored(self, question: str, verdict: Verdict, *, right: bool, shopper: str) -> bool:
+        """Note how a fresh answer compares with the one that was not served; whether the question became an alias.
+
+        It becomes one once enough shoppers asked it (see :class:`parbake.semantic.bank.explorations.Explorations`), and
+        counts from the next :meth:`calibrate`.
+        """
+        match = verdict.match
+        if match is None:
+            return False
+        if self._fixed is not None:
+            self._fixed.observe(match, right=right)
+        if not right or verdict.reason not in ("unsure", "audit", "bank_too_small"):
+            return False
+        if not self.explorations.note(question, match.answer, shopper):
+            return False
+        try:
+            self.add(match.answer, [question])
+        except Exception:  # noqa: BLE001 - what cannot be embedded now may be asked again
+            _log.exception("a question could not become a wording")
+            return False
+        return True
+
+    def snapshot(self) -> BankSnapshot:
+        """The bank as it was last compiled; shoppers' explorations are not part of it."""
+        matcher, calibration = self._current
+        unanswered = self._unanswered & set(matcher.bank.answers)
+        return BankSnapshot(
+            self.scope, matcher.bank, calibration, tuple(sorted(self._demoted)), tuple(sorted(unanswered))
+        )
+
+    def to_bytes(self) -> bytes:
+        """The same in msgpack, behind the digest by which :meth:`load` knows damaged bytes."""
+        packed = msgspec.msgpack.encode(self.snapshot())
+        return _digest(packed) + packed
+
+    def load(self, data: bytes) -> None:
+        """Take over what :meth:`to_bytes` wrote, scope and bound with it.
+
+        Raises:
+            BadInput: the bytes are none of it; the bank stays as it was.
+        """
+        if not isinstance(data, bytes | bytearray) or data[:DIGEST] != _digest(data[DIGEST:]):
+            raise BadInput("this is no question bank, or it was cut or changed", field="data")
+        try:
+            self.take(msgspec.msgpack.decode(data[DIGEST:], type=BankSnapshot))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise BadInput(f"this is no question bank: {error}", field="data") from error
+
+    def take(self, found: BankSnapshot) -> None:
+        """Be what a snapshot shows, scope and bound with it.
+
+        Raises:
+            BadInput: its arrays do not fit each other, or the embedder; the bank stays as it was.
+        """
+        bank, matcher = found.bank, Matcher(found.bank)
+        made_here = bank.model_hash == self._embedder.model_hash
+        if bank.aliases and made_here and matcher.dimensions != self._embedder.dimensions:
+            raise BadInput(
+                f"the bank's vectors have {matcher.dimensions} dimensions, the embedder's {self._embedder.dimensions}",
+                field="data",
+            )
+        model = found.calibration.model if found.calibration else None
+        if model is not None and len(model.coefficients) != len(FEATURES):
+            raise BadInput(
+                f"the calibration has {len(model.coefficients)} coefficients, not {len(FEATURES)}", field="data"
+            )
+        vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), matcher.dimensions)
+        with self._lock:
+            self._aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
+            self._vectors, self._model = list(vectors), bank.model_hash
+        self.scope, self._demoted, self._unanswered = found.scope, set(found.demoted), set(found.unanswered)
+        self.bound = found.calibration.bound if found.calibration else self.bound
+        self._current = (matcher, found.calibration)
+
+    def _ready(self, question: str, scope: Scope | None) -> Verdict | tuple[Matcher, Policy]:
+        """What a question is matched and judged with, or the refusal that needs no match."""
+        matcher, calibration = self._current
+        if (scope or Scope()) != self.scope:
+            return Verdict(None, "scope_differs")
+        reason = veto(question, question, self._vetoes)
+        if reason:
+            return Verdict(None, reason)
+        if matcher.bank.model_hash != self._embedder.model_hash:
+            return Verdict(None, "model_changed")
+        fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
+        policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
+        return Verdict(None, "not_calibrated") if policy is None else (matcher, policy)
+
+    def _verdict(self, question: str, match: Match, policy: Policy) -> Verdict:
+        chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
+        reason = self._refusal(question, match, policy)
+        return Verdict(None if reason else match.answer, reason or "", match, chance)
+
+    def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
+        if match.answer in self._unanswered:
+            return "unanswered"
+        if match.answer in self._demoted:
+            return "demoted"
+        reason = veto(question, match.alias, self._vetoes) or policy.refusal(match)
+        if reason is None and not match.is_exact and self._random.random() < self._audits:
+            return "audit"
+        return reason or verified(self._verifier, question, match.alias)
+
+    def _refresh(self) -> None:
+        """Embed everything anew when the model has changed."""
+        if self._model != self._embedder.model_hash:
+            vectors = self._embed([text for _, text in self._aliases])
+            with self._lock:
+                self._vectors, self._model = list(vectors), self._embedder.model_hash
+
+    def _embed(self, texts: list[str]) -> Any:
+        if not texts:
+            return np.zeros((0, self._embedder.dimensions), np.float32)
+        return unit_rows(self._embedder.embed(texts), dimensions=self._embedder.dimensions)
+
+    def _compiled(
+        self, calibration: Calibration | None = None, *, learn: bool = False
+    ) -> tuple[Matcher, Calibration | None]:
+        with self._lock:
+            aliases, vectors = list(self._aliases), list(self._vectors)
+        bank, head = compile_with_head(self._model, aliases, np.stack(vectors) if vectors else [])
+        if learn:
+            unanswered = bank.places(self._unanswered)
+            calibration = calibrate(head, self.bound, model_hash=self._model, unanswered=unanswered)
+        return Matcher(bank), calibration
+
+
+def _digest(packed: bytes) -> bytes:
+    return hashlib.blake2b(packed, digest_size=DIGEST).digest()
+
+
+def _check_name(answer: str) -> None:
+    if not isinstance(answer, str) or not answer or not answer.isprintable():
+        raise BadInput(f"answer={answer!r}: expected its name, a text that can be printed", field="answer")

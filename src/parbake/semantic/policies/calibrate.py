@@ -1,0 +1,171 @@
+"""Calibration without production labels: how sure a match must be, learned from the aliases themselves.
+
+Each alias is asked twice of the head that has not seen it: without itself, which stands for a question the bank can
+answer, and without its whole answer, which stands for one it cannot. A logistic regression on the features of both
+gives the odds of being right; the threshold comes from odds that were predicted by models which had not seen the answer
+(ten folds), under the clustered bound of :mod:`parbake.semantic.policies.risk`. Folds of aliases in place of answers
+would let a
+model see how the other wordings of an answer went, which go wrong together: then thresholds come out too low.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake.numeric.logistic import sigmoid
+from parbake.semantic.policies.features import features, gather
+from parbake.semantic.policies.quadratic import Logistic, fit_logistic
+from parbake.semantic.policies.ridge import Head
+from parbake.semantic.policies.risk import Per, lowest_threshold
+from parbake.semantic.text.arrays import Flags, Floats, Places
+
+PRIOR = 0.2
+FOLDS = 10
+_FEWEST_ANSWERS = 2
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """What the owner allows: at most ``error`` wrong ``per`` served answer or per request, with 95 % confidence.
+
+    ``prior`` is the share of questions that the bank has no answer to.
+    """
+
+    error: float = 0.02
+    per: Per = "served"
+    prior: float = PRIOR
+
+    def __post_init__(self) -> None:
+        """Refuse shares that are none."""
+        if not 0.0 < self.error < 1.0:
+            raise BadInput(f"error must lie between 0 and 1, not {self.error}", field="error")
+        if not 0.0 <= self.prior < 1.0:
+            raise BadInput(f"prior must be at least 0 and below 1, not {self.prior}", field="prior")
+        if self.per not in ("served", "request"):
+            raise BadInput(f"per must be 'served' or 'request', not {self.per!r}", field="per")
+
+
+class Calibration(msgspec.Struct, frozen=True):
+    """A fitted model of being right, and the lowest log odds at which a match may be served.
+
+    ``least`` is ``None`` when nothing holds the bound: the bank is too small. ``expected`` is the share of traffic that
+    should be served; ``rows`` counts what it was learned from. All hold for one embedding model.
+    """
+
+    model_hash: str
+    bound: Bound
+    model: Logistic | None
+    least: float | None
+    expected: float
+    rows: int
+
+    @property
+    def chance(self) -> float:
+        """How sure an answer must be, between 0 and 1; 1 where the bank is too small."""
+        return 1.0 if self.least is None else float(sigmoid(self.least))
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Matches of aliases that were left out: features (t, 6), whether wrong, alias, answer and the answer it was given.
+
+    ``outside`` marks those whose whole answer was left out, which are always wrong.
+    """
+
+    columns: Floats
+    wrong: Flags
+    outside: Flags
+    alias: Places
+    cluster: Places
+    winner: Places
+
+    def weighted(self, prior: float) -> tuple[Trials, Floats]:
+        """The trials that count when a share ``prior`` of questions has no answer, and their weights."""
+        kept = self if prior > 0.0 else self.of(~self.outside)
+        return kept, np.where(kept.outside, prior, 1.0 - prior)
+
+    def of(self, rows: Flags) -> Trials:
+        """Some of the trials."""
+        return Trials(
+            self.columns[rows], self.wrong[rows], self.outside[rows],
+            self.alias[rows], self.cluster[rows], self.winner[rows],
+        )  # fmt: skip
+
+    def odds(self, weights: Floats, unanswered: Collection[int] = (), *, seed: int = 0) -> Floats:
+        """The log odds of being right of each (t,), by a model that has not seen its answer.
+
+        Minus infinity where an ``unanswered`` one was nearest: nothing is served there.
+        """
+        found = cross_fitted(self, weights, seed)
+        found[np.isin(self.winner, list(unanswered))] = -np.inf
+        return found
+
+
+def calibrate(
+    head: Head, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
+) -> Calibration:
+    """Learn how sure a match must be; takes about as long as the fit of the head.
+
+    ``unanswered`` are answers that are known and never served.
+    """
+    if head.answers < _FEWEST_ANSWERS:
+        return Calibration(model_hash, bound, None, None, 0.0, 0)
+    return learn(trials(head), bound, model_hash=model_hash, seed=seed, unanswered=unanswered)
+
+
+def learn(
+    found: Trials, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
+) -> Calibration:
+    """The same from trials that were made before."""
+    kept, weights = found.weighted(bound.prior)
+    odds = kept.odds(weights, unanswered, seed=seed)
+    least = lowest_threshold(
+        odds,
+        kept.wrong,
+        weights,
+        kept.cluster,
+        error=bound.error,
+        per=bound.per,
+    )
+    least = None if least is None else max(0.0, least)  # what is rather wrong than right is not served for the average
+    served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
+    expected = float(weights[served].sum() / weights.sum())
+    model = fit_logistic(kept.columns, ~kept.wrong, weights)
+    return Calibration(model_hash, bound, model, least, expected, len(odds))
+
+
+def trials(head: Head) -> Trials:
+    """Ask each alias without itself, and without its answer."""
+    count, owner = len(head.owner), head.owner
+    cosines = head.vectors.astype(np.float64) @ head.vectors.T.astype(np.float64)
+    alone = cosines.copy()
+    np.fill_diagonal(alone, -np.inf)
+    inside, known = features(gather(alone, owner, head.answers, head.alias_left_out()))
+    for _, rows in head.groups():
+        cosines[rows, rows] = -np.inf
+    outside, unknown = features(gather(cosines, owner, head.answers, head.answer_left_out()))
+    alias = np.arange(count)
+    return Trials(
+        np.concatenate([known, unknown]),
+        np.concatenate([inside != owner, np.ones(count, np.bool_)]),
+        np.arange(2 * count) >= count,
+        np.concatenate([alias, alias]),
+        np.concatenate([owner, owner]),
+        np.concatenate([inside, outside]),
+    )
+
+
+def cross_fitted(found: Trials, weights: Floats, seed: int) -> Floats:
+    """The log odds of being right of each trial, by a model that has not seen its answer."""
+    order = np.random.default_rng(seed).permutation(int(found.cluster.max()) + 1)
+    fold = (order % FOLDS)[found.cluster]
+    odds = np.empty(len(fold))
+    for held in np.unique(fold):
+        rest = fold != held
+        model = fit_logistic(found.columns[rest], ~found.wrong[rest], weights[rest])
+        odds[~rest] = model.log_odds(found.columns[~rest])
+    return odds

@@ -1,0 +1,81 @@
+"""Six features of a match, which say how sure it is; the same for questions and for aliases that were left out.
+
+Only the answers whose nearest alias is among the eight nearest are scored: the others hardly ever win, and a lookup
+need not read their weights. Calibration makes the same cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from parbake.semantic.text.arrays import Floats, Places
+
+FEATURES = ("score", "margin", "cosine", "cosine_margin", "softmax_share", "log_aliases")
+SCORED = 8
+SHARPNESS = 20.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of q questions and m answers.
+
+    ``scores`` (q, m) the head's; ``nearest`` (q, m) the cosine to each answer's nearest alias, -inf where it has none;
+    ``mass`` (q, m) the sum of ``exp(20 (cosine - 1))`` over its aliases; ``counts`` (m,) how many the bank has.
+
+    Masked aliases count there all the same: a count that is lower by one would tell which trial left its own alias out,
+    that is which one is likely to be right.
+    """
+
+    scores: Floats
+    nearest: Floats
+    mass: Floats
+    counts: Floats
+
+
+def gather(cosines: Floats, owner: Places, answers: int, scores: Floats) -> Evidence:
+    """Evidence from cosines (q, n) to aliases grouped by answer; masked aliases have a cosine of -inf."""
+    starts = np.searchsorted(owner, np.arange(answers))
+    return Evidence(
+        scores,
+        np.maximum.reduceat(cosines, starts, axis=1),
+        np.add.reduceat(np.exp(SHARPNESS * (cosines - 1.0)), starts, axis=1),
+        np.bincount(owner, minlength=answers).astype(np.float64),
+    )
+
+
+def features(evidence: Evidence) -> tuple[Places, Floats]:
+    """The winner of each question (q,), and its features (q, 6).
+
+    With one answer alone the margins are 1: there is nothing to confuse it with.
+    """
+    rows = np.arange(len(evidence.scores))
+    scored = _eight_nearest(evidence)
+    winner = scored.argmax(axis=1)
+    top, cosine = scored[rows, winner], evidence.nearest[rows, winner]
+    scored[rows, winner] = -np.inf
+    others = evidence.nearest.copy()
+    others[rows, winner] = -np.inf
+    columns = [
+        top,
+        _margin(top, scored),
+        cosine,
+        _margin(cosine, others),
+        evidence.mass[rows, winner] / evidence.mass.sum(axis=1),
+        np.log(evidence.counts[winner]),
+    ]
+    return winner, np.stack(columns, axis=1)
+
+
+def _eight_nearest(evidence: Evidence) -> Floats:
+    scored = np.where(evidence.nearest > -np.inf, evidence.scores, -np.inf)
+    if scored.shape[1] > SCORED:
+        far = np.argpartition(evidence.nearest, -SCORED, axis=1)[:, :-SCORED]
+        np.put_along_axis(scored, far, -np.inf, axis=1)
+    return scored
+
+
+def _margin(best: Floats, others: Floats) -> Floats:
+    second = others.max(axis=1)
+    return np.where(second > -np.inf, best - np.where(second > -np.inf, second, 0.0), 1.0)

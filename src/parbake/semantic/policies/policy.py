@@ -1,0 +1,122 @@
+"""When a match may be served: three policies behind one port."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+import numpy as np
+
+from parbake.errors import BadInput
+from parbake.numeric.logistic import sigmoid
+from parbake.semantic.policies.calibrate import Calibration
+
+Ranking = Literal["head", "cosine"]
+
+
+class Match(msgspec.Struct, frozen=True):
+    """The best answer for a query.
+
+    ``score`` is the head's, near 1 for a sure match; ``margin`` is to the second answer; ``cosine`` to the winner's
+    nearest alias, which is ``alias``. ``cosine_margin`` is to the nearest alias of any other answer, ``share`` the
+    winner's part of ``softmax(20 cosine)``, ``log_aliases`` the logarithm of how many aliases it has.
+    """
+
+    answer: str
+    score: float
+    margin: float
+    cosine: float
+    alias: str
+    cosine_margin: float = 1.0
+    share: float = 1.0
+    log_aliases: float = 0.0
+    is_exact: bool = False
+
+    @property
+    def features(self) -> tuple[float, ...]:
+        """In the order of :data:`parbake.semantic.policies.features.FEATURES`."""
+        return (self.score, self.margin, self.cosine, self.cosine_margin, self.share, self.log_aliases)
+
+
+class Policy(Protocol):
+    """Decides whether a match may be served.
+
+    ``ranking`` says which answer it judges: the head's best, or the one with the nearest alias. ``adds_aliases`` says
+    whether a question whose match turned out to be right is stored beside it, as one more wording of the answer.
+    """
+
+    @property
+    def ranking(self) -> Ranking:
+        """What it ranks answers by."""
+        ...
+
+    @property
+    def adds_aliases(self) -> bool:
+        """Whether it wants confirmed questions to be stored."""
+        ...
+
+    def refusal(self, match: Match) -> str | None:
+        """A reason code, or ``None`` when the match may be served."""
+        ...
+
+    def observe(self, match: Match, *, right: bool) -> None:
+        """Learn that a match was right or wrong."""
+        ...
+
+
+class FixedPolicy(msgspec.Struct, frozen=True):
+    """Serve a match at or above fixed thresholds: the head's score, its margin, and the nearest alias's cosine."""
+
+    score: float
+    margin: float = 0.0
+    cosine: float = 0.0
+    ranking: Ranking = "head"
+    adds_aliases: bool = True
+
+    def refusal(self, match: Match) -> str | None:
+        """A reason code, or ``None`` when the match may be served."""
+        if not match.score >= self.score:
+            return "score_below_threshold"
+        if not match.margin >= self.margin:
+            return "margin_below_threshold"
+        return None if match.cosine >= self.cosine else "cosine_below_threshold"
+
+    def observe(self, match: Match, *, right: bool) -> None:
+        """Nothing is learned."""
+
+
+def fixed(cosine: float) -> FixedPolicy:
+    """The usual rule: serve the answer of the nearest stored question when its cosine is high enough."""
+    if not -1.0 <= cosine <= 1.0:
+        raise BadInput(f"a cosine lies between -1 and 1, not {cosine}", field="cosine")
+    return FixedPolicy(score=float("-inf"), margin=float("-inf"), cosine=cosine, ranking="cosine")
+
+
+class CalibratedPolicy:
+    """Serve what is likely enough to be right under the bound that a calibration was made for."""
+
+    ranking: Ranking = "head"
+    adds_aliases = True
+
+    def __init__(self, calibration: Calibration) -> None:
+        """Take a calibration."""
+        self.calibration = calibration
+
+    def chance(self, match: Match) -> float:
+        """The chance of being right; 1 for a known wording, 0 where nothing was learned."""
+        return 1.0 if match.is_exact else float(sigmoid(self._log_odds(match)))
+
+    def refusal(self, match: Match) -> str | None:
+        """``bank_too_small`` when no threshold holds the bound, ``unsure`` below it, ``None`` when it may be served."""
+        if match.is_exact:
+            return None
+        if self.calibration.least is None:
+            return "bank_too_small"
+        return None if self._log_odds(match) >= self.calibration.least else "unsure"
+
+    def observe(self, match: Match, *, right: bool) -> None:
+        """Nothing is learned between calibrations."""
+
+    def _log_odds(self, match: Match) -> float:
+        model = self.calibration.model
+        return float("-inf") if model is None else float(model.log_odds(np.array([match.features]))[0])

@@ -1,0 +1,78 @@
+"""The lowest threshold at which the share of wrong answers stays within what the owner allows, with 95 % confidence.
+
+With y the weight of the errors above a threshold, v its variance and m the largest weight, the upper limit is that of a
+gamma variable with matched mean and variance, ``(y + m)`` and ``(v + m^2)``: the limit of a weighted sum of Poisson
+counts (Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997).
+
+Wordings of one answer go wrong together, so that v is the variance of a sum over answers with errors e_c: of a fixed
+number C of them ``C / (C - 1) sum (e_c - y / C)^2`` (Cochran, Sampling techniques, 3rd ed., sec. 9.2), and
+``sum e_c^2`` where their number is left to chance as well. It is never less than if each error were one by itself.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from parbake.semantic.policies.gamma import gamma_quantile
+from parbake.semantic.text.arrays import Flags, Floats, Places
+
+CONFIDENCE = 0.95
+Per = Literal["served", "request"]
+"""What the share of errors is of: answers that are served, or all requests."""
+
+
+def lowest_threshold(
+    ranks: Floats,
+    wrong: Flags | Floats,
+    weights: Floats,
+    clusters: Places,
+    *,
+    error: float,
+    per: Per = "served",
+    fixed: bool = True,
+) -> float | None:
+    """The lowest of ``ranks`` (n,) that may be served from, or ``None`` when no threshold holds the bound.
+
+    ``ranks`` say how sure each row is, ``wrong`` (n,) whether (or how likely) it is wrong, ``clusters`` (n,) name the
+    answers that the rows belong to, whose number is ``fixed`` or left to chance.
+    """
+    if not len(ranks):
+        return None
+    order = np.argsort(-ranks, kind="stable")
+    ranked = ranks[order]
+    upper = upper_limits(wrong[order], weights[order], clusters[order], per=per, fixed=fixed)
+    last_of_equals = np.append(ranked[:-1] != ranked[1:], True)
+    holds = np.flatnonzero((upper <= error) & last_of_equals)
+    return float(ranked[holds[-1]]) if len(holds) else None
+
+
+def upper_limits(
+    wrong: Flags | Floats, weights: Floats, clusters: Places, *, per: Per = "served", fixed: bool = True
+) -> Floats:
+    """The upper limit of the share of errors when the first 1, 2, ... n rows are served, shape (n,)."""
+    errors = weights * wrong
+    total = np.cumsum(weights) if per == "served" else np.full(len(weights), weights.sum())
+    y = np.cumsum(errors)
+    m = float(weights.max())
+    variance = np.cumsum(_squares(errors, clusters))
+    if fixed and (count := len(np.unique(clusters))) > 1:  # one alone does not show how they differ
+        variance = (variance - y**2 / count) * count / (count - 1)
+    mean, variance = y + m, np.maximum(variance, np.cumsum(weights * errors)) + m * m
+    # Limits change only where an error is met: one quantile per error is enough.
+    _, first, back = np.unique(mean, return_index=True, return_inverse=True)
+    quantile = gamma_quantile(CONFIDENCE, mean[first] ** 2 / variance[first])
+    found: Floats = quantile[back] * variance / mean / total
+    return found
+
+
+def _squares(errors: Floats, clusters: Places) -> Floats:
+    """What each row adds to the sum over clusters of their squared errors."""
+    order = np.argsort(clusters, kind="stable")
+    running = np.cumsum(errors[order])
+    starts = np.searchsorted(clusters[order], clusters[order])
+    after = running - np.where(starts > 0, running[starts - 1], 0.0)
+    found = np.empty_like(errors)
+    found[order] = after**2 - (after - errors[order]) ** 2
+    return found

@@ -1,0 +1,179 @@
+"""From roles to arguments: opens views, hands out resources, resolves models and other tasks' values."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from parbake.declare.roles import Parameter, Role
+from parbake.declare.served import Served
+from parbake.declare.tasks import LiveTask, Task
+from parbake.errors import BadInput, ComputeFailed, DeclarationError
+from parbake.fence.acks import Acks
+from parbake.fence.recording import Recording
+from parbake.ports.sources import EventSource, Source, Topic
+from parbake.process.threads import Escaped, in_thread
+from parbake.serving import request as scope
+from parbake.serving.meter import is_metered, metered, working
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a computation was asked within.
+
+    ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is
+    part of (task ref -> generation); ``acks`` what the caller was told has happened.
+    """
+
+    also_fenced: frozenset[str] = frozenset()
+    pointers: Mapping[str, int] = field(default_factory=dict)
+    lane: str = "realtime"
+    acks: Acks = field(default_factory=dict)
+
+
+NO_CONTEXT = Context()
+
+
+def asked_within(request: scope.Request | None) -> Context:
+    """What a request's computations are asked within."""
+    return NO_CONTEXT if request is None or not request.acks else Context(acks=request.acks)
+
+
+class TaskReader:
+    """Reads another artifact for a running task; see :class:`parbake.declare.tasks.Reader`."""
+
+    def __init__(self, get: Callable[[Any], Awaitable[Served[Any]]], loop: asyncio.AbstractEventLoop) -> None:
+        """``get`` resolves a key through the fence and notes it in the consumer's recording."""
+        self._get = get
+        self._loop = loop
+
+    async def get(self, key: Any, /) -> Served[Any]:
+        """Read one key on the event loop."""
+        return await self._get(key)
+
+    def read(self, key: Any, /) -> Served[Any]:
+        """Read one key from a worker thread."""
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is self._loop:
+            raise RuntimeError("read() would block the event loop; use 'await reader.get(key)' in an async task")
+        return asyncio.run_coroutine_threadsafe(self._call(key), self._loop).result()
+
+    async def _call(self, key: Any) -> Served[Any]:
+        return await self._get(key)
+
+
+class Binder:
+    """Binds parameters for one app: its sources and resources, checked once at load."""
+
+    def __init__(
+        self, sources: Sequence[Source], resources: Mapping[Any, Any], events: Sequence[EventSource | Topic] = ()
+    ) -> None:
+        """Keep the sources and the resources (by type); ``events`` are heard as sources are, but have no views."""
+        self.sources = tuple(sources)
+        self.heard = (*self.sources, *events)
+        self.resources = dict(resources)
+        self._building = threading.RLock()
+
+    def check(self, task: Task) -> None:
+        """Raise :class:`DeclarationError` when a source view or resource that a task names is not provided."""
+        for parameter in task.of(Role.SOURCE):
+            if not any(source.provides(parameter.type) for source in self.sources):
+                raise DeclarationError(
+                    f"{task.name}({parameter.name}): no source provides the view {_name(parameter.type)}; pass one in "
+                    "App(sources=...)",
+                    field=parameter.name,
+                )
+        for parameter in task.of(Role.RESOURCE):
+            if parameter.type not in self.resources:
+                raise DeclarationError(
+                    f"{task.name}({parameter.name}): no resource of type {_name(parameter.type)}; pass one in "
+                    "App(resources=...)",
+                    field=parameter.name,
+                )
+
+    def resource(self, parameter: Parameter) -> Any:
+        """A resource; a :class:`Lazy` one is built at first use."""
+        found = self.resources[parameter.type]
+        return self._built(parameter.type) if isinstance(found, Lazy) else found
+
+    def build(self) -> None:
+        """Build every :class:`Lazy` resource that was not used yet; blocking."""
+        for kind in self.resources:
+            self._built(kind)
+
+    def _built(self, kind: Any) -> Any:
+        with self._building:  # by a thread that builds ahead, and by who needs it meanwhile
+            found = self.resources[kind]
+            if isinstance(found, Lazy):
+                found = self.resources[kind] = found.build()
+            return found
+
+    def open_view(self, parameter: Parameter, stack: ExitStack, recording: Recording) -> Any:
+        """Open a source view for the length of a computation."""
+        source = next(s for s in self.sources if s.provides(parameter.type))
+        return stack.enter_context(source.open(parameter.type, recording))
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A resource that is built when a task first needs it."""
+
+    build: Callable[[], Any]
+
+
+@lru_cache(1024)
+def live_inputs(task: Task) -> Mapping[str, Parameter]:
+    """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
+    found = {p.name: p for p in task.of(Role.LIVE)}
+    for other in task.inputs:
+        if isinstance(other, LiveTask):
+            for name, parameter in live_inputs(other).items():
+                if name not in found or found[name].optional:
+                    found[name] = parameter
+    return found
+
+
+def check_live(task: Task, values: Mapping[str, Any]) -> None:
+    """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
+    inputs = live_inputs(task)
+    if not values.keys() <= inputs.keys():
+        name = min(values.keys() - inputs.keys())[:80]
+        raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
+    for name, parameter in inputs.items():
+        if name not in values and not parameter.optional:
+            raise BadInput(f"{task.name} needs the live input {name!r}", field=f"live.{name}")
+
+
+def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the checked live values that a task takes itself."""
+    return {name: values[name] for name in _own_live_inputs(task) if name in values}
+
+
+@lru_cache(1024)
+def _own_live_inputs(task: Task) -> tuple[str, ...]:
+    return tuple(p.name for p in task.of(Role.LIVE))
+
+
+async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
+    """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
+    if task.is_async:
+        if not is_metered():
+            return await task.fn(*args, **kwargs)
+        with working():
+            return await task.fn(*args, **kwargs)
+    try:
+        return await in_thread(task.height, metered, task.fn, *args, **kwargs)
+    except Escaped as escaped:
+        raise ComputeFailed(f"{task.name}: {escaped}", field=task.name) from escaped.__cause__
+
+
+def _name(kind: Any) -> str:
+    return getattr(kind, "__qualname__", str(kind))

@@ -1,0 +1,191 @@
+"""What a stored task compiles to at load, so that a read does no registry work."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from hashlib import blake2b
+from typing import Any
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from parbake.codecs.value_types import form_of
+from parbake.declare.roles import Role
+from parbake.declare.tasks import Artifact, Stored, Task
+from parbake.declare.views import View
+from parbake.errors import BadInput
+from parbake.fence.record import Record
+from parbake.fence.recording import Reach
+
+MAX_KEY_BYTES = 300
+MAX_WORD = 200
+HASHED = "%h"
+"""How a long key begins in a tag; percent-encoding never yields it."""
+_SAFE = "/:@!$&'()+,;=~"
+
+
+class KeyCodec:
+    """Turns a task's keys into store bytes and tag words, and back; long keys are hashed in the store."""
+
+    def __init__(self, task: Stored) -> None:
+        """Compile the codec of a task's key type; a model has the empty key."""
+        self._task = task
+        self._type = task.key_type if isinstance(task, Artifact) else str
+        self._plain = _plain(self._type)
+
+    def check(self, key: Any) -> Any:
+        """Return the key in its declared type, or raise :class:`BadInput` naming ``key``."""
+        if type(key) is self._plain:
+            return key
+        try:
+            return msgspec.convert(key, self._type)
+        except msgspec.ValidationError as error:
+            raise BadInput(f"key of {self._task.name}: {error}", field="key") from error
+
+    def encode(self, key: Any) -> bytes:
+        """Store bytes of a checked key."""
+        raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
+        return raw if len(raw) <= MAX_KEY_BYTES else b"h" + blake2b(raw, digest_size=32).digest()
+
+    def place(self, key: Any) -> bytes:
+        """Store bytes of a key that was not checked yet; raises as :meth:`check` does."""
+        if type(key) is not str or self._plain is not str:
+            return self.encode(self.check(key))
+        raw = b"s" + key.encode()
+        return raw if len(raw) <= MAX_KEY_BYTES else self.encode(key)
+
+    def decode(self, raw: bytes, spelled_out: bytes) -> Any:
+        """The key of a stored record; a hashed one is spelled out in the record's header."""
+        raw = spelled_out or raw
+        value = raw[1:].decode() if raw[:1] == b"s" else msgspec.msgpack.decode(raw[1:])
+        return self.check(value)
+
+    def spell_out(self, key: Any) -> bytes:
+        """What the header keeps of a key that the store hashes; empty for the others."""
+        raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
+        return raw if len(raw) > MAX_KEY_BYTES else b""
+
+    def word(self, key: Any) -> str:
+        """The key as it stands in a tag."""
+        text = quote(str(key), safe=_SAFE)
+        if len(text) <= MAX_WORD:
+            return text
+        return HASHED + blake2b(text.encode(), digest_size=32).hexdigest()
+
+    @property
+    def kind(self) -> str:
+        """The name of the key type."""
+        return str(getattr(self._plain, "__name__", self._plain))
+
+    def from_text(self, text: str) -> Any:
+        """The key that a person wrote: a plain word or number, or JSON; ``None`` when it cannot be one."""
+        for read in (lambda: text, lambda: msgspec.json.decode(text)):
+            try:
+                return msgspec.convert(read(), self._type, strict=False)
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                continue
+        return None
+
+    def from_word(self, word: str) -> Any:
+        """The key that a tag's entity names, or ``None`` when it cannot be one."""
+        if word.startswith(HASHED):
+            return None
+        text = unquote(word)
+        try:
+            return msgspec.convert(text, self._type, strict=False)
+        except msgspec.ValidationError:
+            return None
+
+
+def _plain(kind: Any) -> Any:
+    """The run-time class behind ``NewType``s."""
+    while hasattr(kind, "__supertype__"):
+        kind = kind.__supertype__
+    return kind
+
+
+class Plan:
+    """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
+
+    def __init__(self, task: Stored, *, off: str = "", watched: Collection[str] = ()) -> None:
+        """Compile; ``off`` says why the task cannot run here, empty when it can.
+
+        ``watched`` are the families that tasks which read this one fence, directly or through others.
+        """
+        self.task = task
+        self.name = task.name
+        self.ref = task.ref
+        self.off = off
+        self.reach = Reach(frozenset(watched), viewed_families(task))
+        self.revalidates = isinstance(task, Artifact) and task.revalidates
+        self.lease_s = task.lease_s if isinstance(task, Artifact) else None
+        self.contract = task.contract
+        self.keys = KeyCodec(task)
+        self.fenced_families = frozenset(i.family for i in task.contract.invalidated_by if i.strength == "fence")
+        self.fenced_throughout = _fenced_throughout(task)
+        self.batched = isinstance(task, Artifact) and task.batched
+        self.is_planned = task.schedule is not None and task.schedule.planned
+        self.encode, self.decode = form_of(task.value_type, task.codecs)
+        self.key_names = _key_names(task)
+
+    def unreadable(self, record: Record) -> str:
+        """Why a record's value does not read as the task's type; empty when it does, or is known to be absent."""
+        if record.absent:
+            return ""
+        try:
+            self.decode(record.payload)
+        except msgspec.DecodeError as error:
+            return str(error)
+        return ""
+
+    def names(self, key: Any) -> dict[str, str]:
+        """What fills the placeholders of the contract's tag templates for one key."""
+        word = self.keys.word(key)
+        return dict.fromkeys(self.key_names, word)
+
+
+def viewed_families(task: Task) -> frozenset[str]:
+    """The families that a task's own views record."""
+    views = [p.type for p in task.of(Role.SOURCE) if isinstance(p.type, type) and issubclass(p.type, View)]
+    return frozenset(name for view in views for name in view.families)
+
+
+def watched_families(tasks: Iterable[Task]) -> dict[str, set[str]]:
+    """For each stored task, by name, the families that its readers fence, through any number of steps."""
+    found: dict[str, set[str]] = {}
+
+    def note(task: Task, fenced: frozenset[str]) -> None:
+        for source in _reads(task):
+            known = found.setdefault(source.name, set())
+            if not fenced <= known:
+                known |= fenced
+                note(source, fenced | _fenced(source))
+
+    for task in tasks:
+        note(task, _fenced(task))
+    return found
+
+
+def _fenced_throughout(task: Task) -> frozenset[str]:
+    return _fenced(task).union(*(_fenced_throughout(other) for other in task.may_read))
+
+
+def _fenced(task: Task) -> frozenset[str]:
+    items = task.contract.invalidated_by if isinstance(task, Stored) else ()
+    return frozenset(item.family for item in items if item.strength == "fence")
+
+
+def _reads(task: Task) -> list[Stored]:
+    """The artifacts that a task's values may be made of; a declared substitute is one of them.
+
+    Not its models: those bind by their generation and their own contract. Else any change of what a model was trained
+    on would keep everything made with it from being served until the next training.
+    """
+    return [other for other in task.may_read if isinstance(other, Artifact)]
+
+
+def _key_names(task: Stored) -> tuple[str, ...]:
+    if not isinstance(task, Artifact):
+        return ("key",)
+    name = task.parameters[0].name
+    return (name, name.removesuffix("s"), "key")

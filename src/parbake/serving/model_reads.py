@@ -1,0 +1,128 @@
+"""Trained models, decoded once per generation and handed to the tasks that use them."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from parbake.declare.contract import Judgement, Verdict
+from parbake.errors import NotMaterialized
+from parbake.fence.control import Control
+from parbake.fence.record import Record
+from parbake.fence.recording import Recording
+from parbake.ports.clock import Clock
+from parbake.ports.records import Glimpses, Lookup
+from parbake.ports.store import Store
+from parbake.serving.bind import Context
+from parbake.serving.bound import Plan
+
+KEPT = 2
+JudgeRecord = Callable[[Plan, Record, Lookup, Context], tuple[Judgement, bool]]
+
+
+def lost_model(ref: str) -> str:
+    """Where the store keeps which generation of a model could not be read; its schedule looks there."""
+    return f"lost/{ref}"
+
+
+class Kept(NamedTuple):
+    """A decoded model, with its record (without the payload) and the incarnation of the store that it was read in."""
+
+    record: Record
+    incarnation: int
+    model: Any
+
+
+class Models:
+    """The current generation of each model, checked at every use and decoded only when the pointer moves."""
+
+    def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
+        """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
+        self._store = store
+        self._review = store.review if isinstance(store, Glimpses) else None
+        self._clock = clock
+        self._judge = judge
+        self._kept: dict[tuple[str, int], Kept] = {}
+        self._folder: Path | None = None
+
+    def keep_in(self, folder: Path) -> None:
+        """Decode models from files in a folder, mapped into memory: processes that share it hold each model once.
+
+        Fields of a model that are declared as ``memoryview`` are then parts of the file and not copies.
+        """
+        self._folder = folder
+
+    async def read(self, plan: Plan, control: Control, recording: Recording, context: Context) -> Any:
+        """Return the model that this computation must use, and note its generation.
+
+        A run reads its own unpromoted generation. Raises :class:`NotMaterialized` when no generation was promoted, or
+        the current one is beyond what its contract allows.
+        """
+        generation = context.pointers.get(plan.ref) or control.pointer(plan.ref)
+        if not generation:
+            raise NotMaterialized(f"{plan.name} has no promoted generation; run its batch lane first", field=plan.name)
+        lookup = self._reviewed(plan, generation)
+        if lookup is None:
+            lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
+        record = next((r for r in lookup.records if r.meta.generation == generation), None)
+        if record is None:
+            raise await self._lost(plan, generation, is_damaged=bool(lookup.damaged))
+        judgement, is_tolerated = self._judge(plan, record, lookup, context)
+        if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
+            raise NotMaterialized(f"{plan.name}: {judgement.reason}", field=plan.name)
+        recording.artifact(plan.ref, record, now=self._clock.now())
+        recording.model(plan.ref, generation)
+        return self._decoded(plan, generation, record, lookup.control.incarnation)
+
+    async def _lost(self, plan: Plan, generation: int, *, is_damaged: bool) -> NotMaterialized:
+        """Have a worker build another generation, and say what is the matter with this one."""
+        place, told = lost_model(plan.ref), str(generation).encode()
+        before = await self._store.get(place)
+        if before != told:
+            await self._store.swap(place, before, told)
+        what = "damaged" if is_damaged else "gone"
+        return NotMaterialized(
+            f"{plan.name}: generation {generation} is {what}; a worker builds another", field=plan.name
+        )
+
+    def _reviewed(self, plan: Plan, generation: int) -> Lookup | None:
+        """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
+        kept = self._kept.get((plan.ref, generation))
+        if kept is None or self._review is None:
+            return None
+        lookup = self._review(kept.record)
+        is_same = lookup is not None and lookup.control.incarnation == kept.incarnation
+        return lookup if is_same else None
+
+    def _decoded(self, plan: Plan, generation: int, record: Record, incarnation: int) -> Any:
+        kept = self._kept.get((plan.ref, generation))
+        if kept is None or kept.record.stamp != record.stamp:  # a store that lost everything numbers anew
+            try:
+                model = plan.decode(self._payload(plan, generation, record))
+            except msgspec.DecodeError as error:
+                raise NotMaterialized(
+                    f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
+                    field=plan.name,
+                ) from error
+            bare = msgspec.structs.replace(record, payload=b"")
+            kept = self._kept[plan.ref, generation] = Kept(bare, incarnation, model)
+            older = sorted(g for ref, g in list(self._kept) if ref == plan.ref)[:-KEPT]
+            for old in older:
+                self._kept.pop((plan.ref, old), None)
+        return kept.model
+
+    def _payload(self, plan: Plan, generation: int, record: Record) -> Any:
+        if self._folder is None:
+            return record.payload
+        path = self._folder / f"{plan.name}-{generation}-{record.stamp.hex()}"
+        if not path.exists():
+            aside = path.with_suffix(f".{os.getpid()}")
+            aside.write_bytes(record.payload)
+            aside.replace(path)
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

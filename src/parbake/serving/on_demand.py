@@ -1,0 +1,128 @@
+"""Computing what is asked for and not there: one flight per key in a process, a lease per costly key across them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from time import perf_counter
+from typing import Any, TypeAlias
+
+from parbake.declare.contract import Judgement
+from parbake.errors import ComputeFailed, StoreFull
+from parbake.fence.record import Record
+from parbake.fence.tags import family
+from parbake.ports.clock import Clock
+from parbake.ports.hooks import Hook
+from parbake.ports.store import Store
+from parbake.serving.bind import NO_CONTEXT, Context
+from parbake.serving.bound import Plan
+from parbake.serving.compute import Computed, Computer
+from parbake.serving.flight import Flights
+from parbake.serving.lease import Turns
+from parbake.serving.meter import metering
+
+_log = logging.getLogger("parbake.demand")
+Judged: TypeAlias = tuple[Record, Judgement]
+Look = Callable[[Plan, bytes, Context], Awaitable[Judged | None]]
+
+
+class Demand:
+    """Computes keys and writes them back, for one app."""
+
+    def __init__(
+        self, store: Store, computer: Computer, clock: Clock, *, hooks: Sequence[Hook], turns: Turns, look: Look
+    ) -> None:
+        """``look`` finds what is stored of a key and may be served in a context."""
+        self._store = store
+        self._computer = computer
+        self._clock = clock
+        self._hooks = hooks
+        self._look = look
+        self._flights: Flights[Computed | None] = Flights()
+        self.turns = turns
+
+    async def get(self, plan: Plan, key: Any, context: Context) -> Computed | Judged:
+        """Compute a key now, or return what was stored while another computed it.
+
+        A follower joined a flight that began before it did, so it takes the stored result only if that passes the
+        fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
+        result is the follower's own.
+        """
+        raw = plan.keys.encode(key)
+        flight, began_later = flight_of(plan, raw, context), False
+        while True:
+            computed, leads = await self._flights.join(flight, lambda: self._in_turn(plan, key, raw, context))
+            if computed is not None and (leads or began_later):
+                return computed
+            stored = await self._look(plan, raw, context)
+            if stored is not None:
+                return stored
+            began_later = True
+
+    async def is_there(self, plan: Plan, raw: bytes) -> bool:
+        """Whether something is stored of a key that may be served to anybody now."""
+        return await self._look(plan, raw, NO_CONTEXT) is not None
+
+    async def close(self) -> None:
+        """End what is being computed, so that no lease stays behind."""
+        await self._flights.end()
+
+    async def _in_turn(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Computed | None:
+        """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
+
+        async def is_there() -> bool:
+            return await self._look(plan, raw, context) is not None
+
+        async with self.turns.wait(plan, raw, is_there) as is_left_to_do:
+            if not is_left_to_do:
+                return None
+            (computed,) = await self.refresh(plan, [key], context)
+            return computed
+
+    async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+        """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
+        started, outcome, cpu_s = perf_counter(), "failed", 0.0
+        try:
+            with metering() as spent:
+                results = await self._computer.compute(plan, keys, context)
+            cpu_s = spent.cpu_s / max(1, len(keys))
+            outcome = "rejected"
+            for computed in results:
+                _check_type(plan, computed)
+                if computed.storable and not context.pointers:
+                    written = await self._written(plan, computed, context)
+                    outcome = outcome if outcome == "stored" else written
+        finally:
+            took = (perf_counter() - started) / max(1, len(keys))
+            for key in keys:
+                for hook in self._hooks:
+                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
+        return results
+
+    async def _written(self, plan: Plan, computed: Computed, context: Context) -> str:
+        """Write a result; the outcome. What a request has computed is served, also where there is no room for it."""
+        try:
+            raw = plan.keys.encode(computed.key)
+            is_stored = await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
+        except StoreFull as error:
+            if context.lane != "realtime":
+                raise
+            _log.warning("%s: served without being stored, so the next request computes it again: %s", plan.name, error)
+            return "unstored"
+        return "stored" if is_stored else "rejected"
+
+
+def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
+    """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements.
+
+    Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
+    """
+    binding = plan.fenced_throughout | context.also_fenced
+    acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if plan.task.inputs else ()
+    return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
+
+
+def _check_type(plan: Plan, computed: Computed) -> None:
+    """What is stored must read back as the task's type; else every later read would fail on it."""
+    if problem := plan.unreadable(computed.record):
+        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {problem}", field=plan.name)

@@ -1,0 +1,362 @@
+"""resolve(): find, check, judge, fall back. Requests and derived inputs both come this way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from time import perf_counter
+from typing import Any
+
+import msgspec
+
+from parbake.declare.contract import SERVABLE, Judgement, Recompute, ServeStale, Use, Verdict, judge
+from parbake.declare.served import Served
+from parbake.declare.tasks import Artifact, ModelTask
+from parbake.errors import ComputeFailed, NotMaterialized
+from parbake.fence.acks import NO_ACKS, Acks, joined
+from parbake.fence.cause import OVERDUE, Cause, Reason
+from parbake.fence.check import is_pending, killed_by, newness
+from parbake.fence.control import Control
+from parbake.fence.listening import LISTENER, listener
+from parbake.fence.record import Header, Record
+from parbake.fence.recording import Recording
+from parbake.metrics.counters import Counters
+from parbake.ports.clock import Clock
+from parbake.ports.hooks import Hook
+from parbake.ports.records import Glimpses, Lookup
+from parbake.ports.store import Store
+from parbake.serving.bind import NO_CONTEXT, Binder, Context
+from parbake.serving.bound import Plan
+from parbake.serving.compute import Computed, Computer
+from parbake.serving.lease import Turns
+from parbake.serving.meter import Spend
+from parbake.serving.model_reads import Models
+from parbake.serving.on_demand import Demand
+from parbake.serving.request import Deadline, is_bounded
+from parbake.values.redaction import one_line
+
+_log = logging.getLogger("parbake.serving")
+_FRESH = str(Verdict.FRESH)
+_NEVER_COMPUTED = Reason(Cause.NEVER_COMPUTED)
+_MISSING = Judgement(Verdict.MISSING, 0.0, _NEVER_COMPUTED)
+_DAMAGED = Judgement(Verdict.MISSING, 0.0, Reason(Cause.DAMAGED))
+_decode_reason = msgspec.msgpack.Decoder(str).decode
+
+
+class Found(msgspec.Struct, frozen=True):
+    """What a read came to: the answer, and the records that bind it, by task ref (none when it was refused)."""
+
+    served: Served[Any]
+    bound: tuple[tuple[str, Record], ...] = ()
+
+
+class Resolver:
+    """Serves stored tasks for one app."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        binder: Binder,
+        clock: Clock,
+        counters: Counters,
+        hooks: Sequence[Hook],
+        plans: Mapping[str, Plan],
+        silence_limit_s: float,
+        spend: Spend | None = None,
+    ) -> None:
+        """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted.
+
+        ``spend`` hears of the tokens that generators use.
+        """
+        self._store = store
+        self._glimpse = store.glimpse if isinstance(store, Glimpses) else None
+        self._clock = clock
+        self._counters, self._reads = counters, counters.reads
+        self._watchers = tuple(hooks)
+        self._hooks: tuple[Hook, ...] = (counters, *hooks)
+        self._plans = plans
+        self._silence_limit_s = silence_limit_s
+        self._sources = binder.heard
+        self.models = Models(store, clock, self._judge_model)
+        self.computer = Computer(store, binder, clock, lambda: self, spend)
+        turns = Turns(store, clock, counters)
+        self.demand = Demand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
+
+    def serve_now(self, plan: Plan, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
+        """Serve a key from a record that may be served as it is, if the store gives it at once.
+
+        Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
+        """
+        if self._glimpse is None or LISTENER.get() is not None:
+            return None
+        started = perf_counter()
+        raw = plan.keys.place(key)
+        found = self._glimpse(plan.ref, raw)
+        if found is None or found.header.absent:
+            return None
+        if found.control.quarantined and _quarantined(plan, found.header, found.control):
+            return None
+        now = self._clock.now()
+        silent = self.silent(found.heartbeats, now) if self._sources else ()
+        marks = joined(found.marks, acks) if acks else found.marks
+        killed = killed_by(found.header, found.control, marks, now=now, silent=silent)
+        judgement = _judged(plan, found.header, marks, now, killed)
+        if judgement.verdict not in SERVABLE:
+            return None
+        try:
+            value = plan.decode(found.payload)
+        except msgspec.DecodeError:
+            return None
+        served = as_served(plan, found.header, value, judgement, now)
+        self._count(plan, raw, served, started)
+        return served
+
+    async def serve(self, plan: Plan, key: Any, context: Context = NO_CONTEXT) -> Found:
+        """Resolve a checked key of an artifact; the caller's deadline applies."""
+        started = perf_counter()
+        raw = plan.keys.encode(key)
+        found = await self._resolve(plan, key, raw, context)
+        self._count(plan, raw, found.served, started)
+        if (heard := listener()) is not None:
+            self._note(found, heard)
+        return found
+
+    def _note(self, found: Found, recording: Recording) -> None:
+        """Have a reader bound by what it was served; one that keeps stamps of another store cannot be."""
+        if recording.origin is not None and recording.origin is not self._store:
+            recording.complete = False
+            return
+        recording.complete = recording.complete and bool(found.bound)
+        for ref, record in found.bound:
+            recording.artifact(ref, record, now=self._clock.now())
+
+    def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
+        verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
+        took = perf_counter() - started
+        self._reads[plan.name].add(raw, verdict, served.lane, took)
+        for hook in self._watchers:
+            hook.served(plan.name, raw, verdict, served.lane, took)
+
+    async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+        if not is_bounded():
+            return await self._look_and_judge(plan, key, raw, context)
+        async with Deadline(plan.name):  # a store that does not answer has no more time than a computation
+            return await self._look_and_judge(plan, key, raw, context)
+
+    async def _look_and_judge(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        if lookup.damaged:
+            self._counters.damaged[plan.name] += lookup.damaged
+        record, judgement = self._best(plan, lookup, context)
+        if record is not None and judgement.verdict in SERVABLE:
+            return await self._from_record(plan, key, record, judgement, context)
+        why = judgement.reason or _NEVER_COMPUTED
+        for hook in self._hooks:
+            hook.missed(plan.name, raw, judgement.verdict.value, why)
+        return await self._fall_back(plan, key, record, judgement, context)
+
+    def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
+        """The record that passes with the highest stamp, or else the reason why the newest does not."""
+        now, best, why = self._clock.now(), None, _DAMAGED if lookup.damaged else _MISSING
+        for record in lookup.records:
+            judgement = self._judge(plan, record, lookup, context, now)
+            if judgement.verdict in SERVABLE:
+                if best is None or newness(record) > newness(best[0]):
+                    best = (record, judgement)
+            elif why.verdict is Verdict.MISSING:
+                why = judgement
+        if best is not None:
+            return best
+        return (lookup.records[0] if lookup.records else None), why
+
+    def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+        if reason := _quarantined(plan, record, lookup.control):
+            return Judgement(Verdict.STALE, 0.0, reason)
+        marks = joined(lookup.marks, context.acks) if context.acks else lookup.marks
+        killed = killed_by(
+            record,
+            lookup.control,
+            marks,
+            now=now,
+            silent=self.silent(lookup.heartbeats, now) if self._sources else (),
+            also_fenced=context.also_fenced,
+            pointers=context.pointers,
+        )
+        return _judged(plan, record, marks, now, killed)
+
+    def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
+        """The families whose source was not heard for too long."""
+        limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
+        return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
+
+    async def _from_record(self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context) -> Found:
+        if record.absent:
+            return await self._absent(plan, key, record, context)
+        try:
+            value = plan.decode(record.payload)
+        except msgspec.DecodeError:  # stored when the task had another type: as good as none
+            return await self._on_demand(plan, key, context)
+        return Found(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
+
+    async def _fall_back(
+        self, plan: Plan, key: Any, record: Record | None, judgement: Judgement, context: Context
+    ) -> Found:
+        """Do what the contract declares for a value that may not be served as it is."""
+        fallback = plan.contract.fallback_if_stale
+        if plan.off:
+            judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{plan.name} is off: {plan.off}"))
+            if not isinstance(fallback, Use):
+                return await self._refused(plan, judgement)
+            return await self._use(plan, key, fallback, judgement, context)
+        if judgement.verdict is Verdict.MISSING and isinstance(fallback, Use):
+            try:
+                return await self._on_demand(plan, key, context)
+            except (ComputeFailed, NotMaterialized) as error:
+                _log.warning(
+                    "%s could not be computed, so %s is used: %s", plan.name, fallback.task.name, one_line(error)
+                )
+                about = f"{plan.name} could not be computed"  # why stands in the log: it may quote anything
+                failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, about))
+                return await self._use(plan, key, fallback, failed, context)
+        if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
+            return await self._on_demand(plan, key, context)
+        if isinstance(fallback, ServeStale):
+            if record is not None and self._overdue_within(plan, record, judgement):
+                late = Judgement(Verdict.DEGRADED, judgement.confidence, judgement.reason)
+                return await self._from_record(plan, key, record, late, context)
+            return await self._on_demand(plan, key, context)
+        if isinstance(fallback, Use):
+            return await self._use(plan, key, fallback, judgement, context)
+        return await self._refused(plan, judgement)
+
+    def _overdue_within(self, plan: Plan, record: Record, judgement: Judgement) -> bool:
+        """Whether a stale record is only late, not killed, and within the contract's extra time."""
+        fallback = plan.contract.fallback_if_stale
+        if not judgement.is_overdue or not isinstance(fallback, ServeStale):
+            return False
+        age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
+        return age <= plan.contract.freshness_sla_s + fallback.within_s
+
+    async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
+        """Compute now, or take what was stored while another computed."""
+        made = await self.demand.get(plan, key, context)
+        if not isinstance(made, Computed):
+            return await self._from_record(plan, key, *made, context)
+        if made.record.absent:
+            return await self._absent(plan, key, made.record, context)
+        confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
+        served = as_served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
+        return Found(served, ((plan.ref, made.record),) if made.storable else ())
+
+    async def _look(self, plan: Plan, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
+        """What is stored of a key, may be served now, and reads as the task's type."""
+        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+        record, judgement = self._best(plan, lookup, context)
+        if record is None or judgement.verdict not in SERVABLE or plan.unreadable(record):
+            return None
+        return record, judgement
+
+    async def stored(self, plan: Plan) -> AsyncIterator[tuple[Any, Any]]:
+        """Keys and values of what is stored and may be served now; absences are left out."""
+        async for raw, lookup in self._store.scan(plan.ref):
+            record, judgement = self._best(plan, lookup, NO_CONTEXT)
+            if record is None or record.absent or judgement.verdict not in SERVABLE:
+                continue
+            yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
+
+    async def _absent(self, plan: Plan, key: Any, record: Record, context: Context) -> Found:
+        """There is none, and that is known: the declared substitute, or nothing with the reason."""
+        reason = _decode_reason(record.payload)
+        fallback = plan.contract.fallback_if_stale
+        judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
+        if isinstance(fallback, Use):
+            used = await self._use(plan, key, fallback, judgement, context)
+            return Found(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
+        return Found(as_served(plan, record, None, judgement, self._clock.now()), ((plan.ref, record),))
+
+    async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
+        """Serve another task's value under this one's name, saying why."""
+        if not isinstance(fallback.task, Artifact):
+            return await self._refused(plan, judgement, f"use {fallback.task.name}: ")
+        other = self._plans[fallback.task.name]
+        other_key = other.keys.check(fallback.key(key) if fallback.key else key)
+        found = await self.serve(other, other_key, context)
+        verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
+        reason, cause = _said(judgement)
+        served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=reason, cause=cause)
+        return Found(served, found.bound)
+
+    async def _refused(self, plan: Plan, judgement: Judgement, prefix: str = "") -> Found:
+        """Nothing may be served; the stamp says as of when. ``prefix`` stands before the reason's sentence."""
+        stamp, _ = await self._store.stamp()
+        reason, cause = _said(judgement)
+        served: Served[Any] = Served(
+            plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
+            cause=cause,
+        )  # fmt: skip
+        return Found(served)
+
+    async def read_input(
+        self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
+    ) -> Served[Any]:
+        """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
+        plan = self._plans[task.name]
+        found = await self.serve(plan, plan.keys.check(key), context)
+        if recording.trace is not None:
+            recording.trace.take(plan.ref, key, [record.payload for _, record in found.bound])
+        self._note(found, recording)
+        return found.served
+
+    async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
+        """Return a model's current generation and note it; see :meth:`parbake.serving.model_reads.Models.read`."""
+        return await self.models.read(self._plans[task.name], control, recording, context)
+
+    def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
+        judgement = self._judge(plan, record, lookup, context, self._clock.now())
+        return judgement, self._overdue_within(plan, record, judgement)
+
+
+def _quarantined(plan: Plan, record: Header, control: Control) -> Reason | None:
+    """Why a record may not be served after a complaint of its task, or ``None``."""
+    entry = control.quarantined.get(plan.name)
+    return None if entry is None else entry.kills(record.stamp)
+
+
+def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: Reason | None) -> Judgement:
+    """The contract's judgement of a record that the fence has seen."""
+    meta = record.meta
+    age = now - record.computed_at + meta.inputs_age_s
+    pending = bool(meta.tags.refreshes) and is_pending(record, marks)
+    return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
+
+
+def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
+    """What a read returns of a record; ``now`` in epoch seconds."""
+    age, meta = now - record.computed_at, record.meta
+    reason, cause = _said(judgement) if judgement.reason is not None else _NOTHING_SAID
+    return Served(
+        plan.name,
+        value,
+        judgement.verdict,
+        record.lane,
+        age if age > 0 else 0.0,
+        judgement.confidence,
+        record.as_of,
+        reason,
+        meta.cost_s,
+        meta.generation,
+        cause,
+    )
+
+
+_NOTHING_SAID: tuple[str, Cause | None] = ("", None)
+
+
+def _said(judgement: Judgement) -> tuple[str, Cause | None]:
+    """The sentence that a person reads, and its cause."""
+    found = judgement.reason
+    if found is None:
+        return _NOTHING_SAID
+    is_late = judgement.verdict is Verdict.DEGRADED and found.cause in OVERDUE
+    return f"served stale: {found}" if is_late else str(found), found.cause

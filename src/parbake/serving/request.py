@@ -1,0 +1,231 @@
+"""One request's scope: its deadline, the live values already computed in it, and the steps it took."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager
+from contextvars import Context, ContextVar
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, TypeVar
+
+import msgspec
+
+from parbake.errors import DeadlineExceeded
+from parbake.fence.acks import NO_ACKS, Acks, merged
+from parbake.ports.models import Usage
+
+T = TypeVar("T")
+
+
+class Step(msgspec.Struct, frozen=True):
+    """One task served within a request; times in seconds and milliseconds as named."""
+
+    task: str
+    verdict: str
+    lane: str
+    age_s: float
+    ms: float
+    stamp: int
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class GeneratorCall:
+    """One call of a generator: its name, the lane it was asked in, and its tokens as far as it has reported them."""
+
+    model: str
+    lane: str
+    usage: Usage = Usage()  # noqa: RUF009 - it is frozen
+
+
+class Request:
+    """What the reads of one request share. Live values are computed once, whoever asks.
+
+    ``cpu_s`` and ``generations`` are what was computed for this request; an app measures them where it has a ledger.
+    """
+
+    def __init__(self, deadline: float | None = None, acks: Acks = NO_ACKS) -> None:
+        """``deadline`` is on the monotonic clock; ``acks`` are what the caller was told has happened."""
+        self.deadline = deadline
+        self.acks = acks
+        self.memo: dict[Any, asyncio.Future[Any]] = {}
+        self.live: dict[str, Any] = {}
+        self.steps: list[Step] = []
+        self.cpu_s = 0.0
+        self.generations: list[GeneratorCall] = []
+
+    async def once(self, what: Any, compute: Callable[[], Awaitable[T]]) -> T:
+        """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed again.
+
+        The first who asks computes it itself: a task of its own, and the turns of the loop that come with it, would
+        take longer than most live values. Who asks on another event loop does not wait for this one, which may be
+        waiting for what it asks for.
+        """
+        while (found := self.memo.get(what)) is not None:
+            if not found.done() and found.get_loop() is not asyncio.get_running_loop():
+                return await compute()
+            try:
+                value: T = await asyncio.shield(found)
+            except asyncio.CancelledError:
+                if not found.cancelled() or _is_being_cancelled():
+                    raise
+            else:
+                return value
+        future = self.memo[what] = asyncio.get_running_loop().create_future()
+        try:
+            value = await compute()
+        except Exception as error:
+            future.set_exception(error)
+            future.exception()  # nobody may be left to look
+            raise
+        except BaseException:
+            del self.memo[what]
+            future.cancel()
+            raise
+        future.set_result(value)
+        return value
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+_current: ContextVar[Request | None] = ContextVar("parbake_request", default=None)
+_payer: ContextVar[Request | None] = ContextVar("parbake_payer", default=None)
+_budget: ContextVar[float | None] = ContextVar("parbake_budget", default=None)
+
+
+def current() -> Request | None:
+    """The request this code runs in, if any."""
+    return _current.get()
+
+
+def payer() -> Request | None:
+    """The request that is charged with what this code uses: its own, or the one for which a computation was begun."""
+    return _current.get() or _payer.get()
+
+
+def detached() -> Context:
+    """A context without the request's deadline and values, for what others may wait for; the request still pays."""
+    context = Context()
+    if (request := payer()) is not None:
+        context.run(_payer.set, request)
+    return context
+
+
+@contextlib.contextmanager
+def opened(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> Iterator[Request]:
+    """Open a request scope; every read inside it shares live values, one deadline and the caller's acknowledgements.
+
+    A scope within another carries on the acknowledgements of the outer one.
+    """
+    outer = _current.get()
+    if outer is not None and outer.acks:
+        acks = merged((outer.acks, acks))
+    scope = Request(None if timeout_s is None else monotonic() + timeout_s, acks)
+    token = _current.set(scope)
+    try:
+        yield scope
+    finally:
+        _current.reset(token)
+
+
+@contextlib.asynccontextmanager
+async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> AsyncIterator[Request]:
+    """Do the same for ``async with``."""
+    with opened(timeout_s, acks) as scope:
+        yield scope
+
+
+def carried(acks: Acks) -> AbstractContextManager[Request | None]:
+    """Carry a caller's acknowledgements into every scope that is opened inside; without any, nothing is shared."""
+    return opened(acks=acks) if acks else contextlib.nullcontext()
+
+
+class Budget:
+    """Bounds what runs inside by some seconds and by the request's deadline, whichever is sooner.
+
+    A class, and not a generator, since every refinement opens one. Raises :class:`TimeoutError` at its end.
+    """
+
+    __slots__ = ("_seconds", "_timeout", "_token")
+
+    def __init__(self, seconds: float) -> None:
+        """Nothing runs yet."""
+        self._seconds = seconds
+
+    async def __aenter__(self) -> None:
+        """Begin to count."""
+        now = monotonic()
+        until, scope = now + self._seconds, _current.get()
+        if scope is not None and scope.deadline is not None:
+            until = min(until, scope.deadline)
+        self._token = _budget.set(until)
+        self._timeout = asyncio.timeout(max(0.0, until - now))
+        await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise when the time is up."""
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        finally:
+            _budget.reset(self._token)
+
+
+def remaining_s() -> float:
+    """Seconds left of the running task's budget or the request's deadline; infinite when there is none."""
+    scope, end = _current.get(), _budget.get()
+    deadline = None if scope is None else scope.deadline
+    if deadline is not None and (end is None or deadline < end):
+        end = deadline
+    return float("inf") if end is None else end - monotonic()
+
+
+def is_bounded() -> bool:
+    """Whether a budget or a deadline holds here."""
+    scope = _current.get()
+    return _budget.get() is not None or (scope is not None and scope.deadline is not None)
+
+
+class Deadline:
+    """Turns the passing of the request's deadline into :class:`DeadlineExceeded` naming the task.
+
+    A class for the same reason as :class:`Budget`: every read within a request opens one.
+    """
+
+    __slots__ = ("_task", "_timeout")
+
+    def __init__(self, task: str) -> None:
+        """Nothing runs yet."""
+        self._task = task
+        self._timeout: asyncio.Timeout | None = None
+
+    async def __aenter__(self) -> None:
+        """Begin to count, where there is a deadline."""
+        left = remaining_s()
+        if left != float("inf"):
+            self._timeout = asyncio.timeout(max(0.0, left))
+            await self._timeout.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Raise when the time is up, or the body ran out of another."""
+        if self._timeout is None:
+            return
+        try:
+            await self._timeout.__aexit__(kind, error, trace)
+        except TimeoutError as late:
+            raise self._exceeded() from late
+        if kind is not None and issubclass(kind, TimeoutError):
+            raise self._exceeded() from error
+
+    def _exceeded(self) -> DeadlineExceeded:
+        return DeadlineExceeded(f"{self._task}: the read's deadline passed", field=self._task)

@@ -1,0 +1,1 @@
+"""The steps of a store, written once for every driver."""

@@ -1,0 +1,183 @@
+"""The steps that events take in a store: tags are raised, the log grows, positions and heartbeats move, some park."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+
+import msgspec
+
+from parbake.errors import StoreError
+from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
+from parbake.fence.record import Stamp
+from parbake.ports.event_log import Ack, Applied, Change, Parked, Raised
+from parbake.stores.steps import engine
+from parbake.stores.steps.engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
+
+SEEN_LIMIT = 100_000
+ITEMS_PER_CHANGE = 6
+"""At most so many items of a commit belong to a change besides its tags: the log's two and the memory's four."""
+ITEMS_PER_PARKED = 3
+"""What parking adds to that: the event, its place in the ring, and the one that goes."""
+PARKED_LIMIT = 10_000
+SKEW_S = 5.0
+"""A heartbeat so much later than the next one came from a clock that is wrong."""
+ID_KEPT = 64
+"""So much of the id of the last applied event is kept, to know its log by."""
+Position = tuple[str, int, int]
+"""A source's name, the applied position that some changes were polled after, and the last position they reach."""
+
+
+def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
+    """Raise tags: one step of the counter per change, all in one transaction with the source's position."""
+    at, control = engine.stamp(txn, parsed)
+    if position is not None:
+        changes = _unapplied(txn, changes, position)
+    if at.sequence + len(changes) >= SEQUENCE_LIMIT:
+        at, control = _next_incarnation(txn, control)
+    sequence, raised, duplicates = at.sequence, {}, 0
+    for change in changes:
+        sequence += 1
+        duplicates += _seen(txn, change, sequence)
+        stamp = Stamp(control.incarnation, sequence)
+        mark = stamp.pack()
+        for tag in change.tags:
+            txn.put(engine.mark_key(tag), mark)
+            raised[tag] = sequence
+        if change.parked is not None:
+            park(txn, change.parked)
+        txn.put(LOG + mark, msgspec.msgpack.encode(Raised(stamp, change.tags, now)))
+        if sequence > SEEN_LIMIT:
+            txn.delete(LOG + Stamp(control.incarnation, sequence - SEEN_LIMIT).pack())
+    if changes:
+        txn.put(SEQUENCE, sequence.to_bytes(8, "big"))
+    return Ack(Stamp(control.incarnation, sequence), raised, duplicates, trusted=control.is_trusted)
+
+
+def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
+    """The counter is at its limit: it starts again in the next incarnation, whose stamps are all higher."""
+    control = renumber(control)
+    engine.save_control(txn, control)
+    return Stamp(control.incarnation, 0), control
+
+
+def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Sequence[Change]:
+    """Drop the changes another process applied first; the applied position ends a contiguous prefix.
+
+    Raises :class:`StoreError` when the store has gone back to before what these changes follow.
+    """
+    source, after, last = position
+    done = applied(txn, source).position
+    if done >= last:
+        return ()
+    if done < after:
+        raise StoreError(
+            f"the store has applied {source} up to {done} only, not {after}: it lost its last writes; poll again",
+            field="store",
+        )
+    told = changes[-1].id[:ID_KEPT] if changes else ""
+    txn.put(APPLIED + source.encode(), last.to_bytes(8, "big") + told.encode("utf-8", "surrogatepass"))
+    return changes[done - after :] if len(changes) == last - after else changes
+
+
+def applied(txn: ReadTxn, source: str) -> Applied:
+    """The last applied position of a source, and how the id of the event there begins."""
+    raw = txn.get(APPLIED + source.encode()) or b""
+    return Applied(int.from_bytes(raw[:8], "big"), raw[8:].decode("utf-8", "surrogatepass"))
+
+
+def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: float) -> Ack:
+    """Forget a source's applied position; what it may tell that is not known here is covered by raising the tags."""
+    txn.delete(APPLIED + source.encode())
+    return apply(txn, parsed, [Change(tuple(tags))], now, None)
+
+
+def park(txn: Txn, parked: Parked) -> None:
+    """Keep an event that was not understood. The one that was parked 10,000 events earlier goes."""
+    name = parked_key(parked.source, parked.position)
+    kept = txn.get(name)
+    if kept is not None:
+        number = msgspec.msgpack.decode(kept, type=Parked).number
+    else:
+        number = 1 + int.from_bytes(txn.get(RING) or b"", "big")
+        txn.put(RING, number.to_bytes(8, "big"))
+        _displace(txn, RING + (number % PARKED_LIMIT).to_bytes(8, "big"), name, number - PARKED_LIMIT)
+    txn.put(name, msgspec.msgpack.encode(msgspec.structs.replace(parked, number=number)))
+
+
+def _displace(txn: Txn, place: bytes, name: bytes, number: int) -> None:
+    """Take a place in the ring; the event that had it goes, unless it was parked once more since."""
+    old = txn.peek(place)
+    raw = txn.peek(old) if old is not None else None
+    if old is not None and raw is not None and msgspec.msgpack.decode(raw, type=Parked).number == number:
+        txn.delete(old)
+    txn.put(place, name)
+
+
+def unpark(txn: Txn, source: str, position: int) -> bool:
+    """Forget a parked event."""
+    name = parked_key(source, position)
+    if txn.get(name) is None:
+        return False
+    txn.delete(name)
+    return True
+
+
+def parked_key(source: str, position: int) -> bytes:
+    """Where a parked event lies."""
+    return PARKED + source.encode() + b"\0" + position.to_bytes(8, "big")
+
+
+def _seen(txn: Txn, change: Change, sequence: int) -> int:
+    """Count a repeated (source, id). Only the count depends on this memory: its tags are raised again either way."""
+    if not change.id:
+        return 0
+    name = SEEN + blake2b(msgspec.msgpack.encode((change.source, change.id)), digest_size=16).digest()
+    known = txn.peek(name) is not None
+    txn.put(name, sequence.to_bytes(8, "big"))
+    txn.put(SEEN + b"\0" + sequence.to_bytes(8, "big"), name)
+    if sequence > SEEN_LIMIT:
+        _forget(txn, (sequence - SEEN_LIMIT).to_bytes(8, "big"))
+    return int(known)
+
+
+def _forget(txn: Txn, old: bytes) -> None:
+    forgotten = txn.peek(SEEN + b"\0" + old)
+    if forgotten is not None:
+        txn.delete(SEEN + b"\0" + old)
+        if txn.peek(forgotten) == old:
+            txn.delete(forgotten)
+
+
+def split(
+    changes: Sequence[Change], position: Position | None, limit: int
+) -> Iterator[tuple[Sequence[Change], Position | None]]:
+    """Cut changes into commits of at most ``limit`` items, in order.
+
+    A cut within positions without gaps keeps each part's own; otherwise only the last part moves the position, so that
+    what is interrupted is applied again.
+    """
+    start = weight = 0
+    for n, change in enumerate(changes):
+        more = len(change.tags) + ITEMS_PER_CHANGE + (ITEMS_PER_PARKED if change.parked else 0)
+        if n > start and weight + more > limit:
+            yield changes[start:n], _part(changes, position, start, n)
+            start, weight = n, 0
+        weight += more
+    yield changes[start:], _part(changes, position, start, len(changes)) or position
+
+
+def _part(changes: Sequence[Change], position: Position | None, start: int, end: int) -> Position | None:
+    if position is None or len(changes) != position[2] - position[1]:
+        return None
+    return position[0], position[1] + start, position[1] + end
+
+
+def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> bool:
+    """Keep the newest heartbeat of a source; one from the future gives way, since it would hide a silence."""
+    beats = dict(parsed.beats(txn.get(BEATS)))
+    known = beats.get(source, 0.0)
+    is_sane = known <= at + SKEW_S
+    beats[source] = max(at, known) if is_sane else at
+    txn.put(BEATS, msgspec.msgpack.encode(beats))
+    return is_sane

@@ -1,0 +1,253 @@
+"""The protocol on a server that offers single items and one conditional commit (see ``_items``).
+
+A step runs on what has been fetched so far. Where it asks for more it is given nothing, and is run again once that has
+been fetched; a run that asked for nothing new is committed on condition that what it read still holds. A read fetches a
+key's records and the watermarks it was bound by last time together; only on a store whose fetch is not one snapshot,
+the control record is read once more, last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypeVar
+
+from parbake.errors import StoreError
+from parbake.fence.control import Control, Number
+from parbake.fence.record import Record
+from parbake.ports.event_log import Ack, Change
+from parbake.ports.records import Lookup
+from parbake.process import forks
+from parbake.process.loops import PerLoop
+from parbake.stores.steps import engine
+from parbake.stores.steps.base import EngineStore
+from parbake.stores.steps.events import Position
+from parbake.stores.steps.items import Commit, Items
+
+T = TypeVar("T")
+TRIES = 60
+READ_TRIES = 12
+BACK_OFF_S = 0.002
+HEARD_S = 0.5
+"""So old may the heartbeats be that are read before what they are held against."""
+REMEMBERED = 100_000
+_FIRST = (engine.CONTROL, engine.SEQUENCE)
+_COMMON = (engine.CONTROL, engine.BEATS)
+
+
+class _Attempt:
+    """One run of a step: what it read, what it wants and has not got, what it would write."""
+
+    def __init__(self, fetched: Mapping[bytes, bytes | None]) -> None:
+        self._fetched = fetched
+        self.wanted: dict[bytes, None] = {}
+        self.expected: dict[bytes, bytes | None] = {}
+        self.writes: dict[bytes, bytes | None] = {}
+
+    def get(self, key: bytes) -> bytes | None:
+        if key not in self.writes:
+            self.expected[key] = self._fetched.get(key)
+        return self.peek(key)
+
+    def peek(self, key: bytes) -> bytes | None:
+        if key in self.writes:
+            return self.writes[key]
+        if key not in self._fetched:
+            self.wanted[key] = None
+        return self._fetched.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self.writes[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.writes[key] = None
+
+
+class OptimisticStore(EngineStore, forks.Forkable):
+    """A store over a driver's items."""
+
+    def __init__(
+        self, items: Items, *, number: Number | None = None, random: Callable[[], float] = random.random
+    ) -> None:
+        """Nothing is connected before the first use.
+
+        ``number`` numbers new incarnations; ``random`` (0 to 1) spreads those who contend for one item.
+        """
+        self._random = random
+        super().__init__()
+        self.items = items
+        self.commit_limit = items.commit_limit
+        self._number = number or engine.numbers()
+        self._highest = 0
+        self._bound_by: dict[bytes, tuple[bytes, ...]] = {}
+        self._begin()
+        forks.watch(self)
+
+    def _begin(self) -> None:
+        self._known: Control | None = None
+        self._applying = PerLoop(asyncio.Lock)
+        self._heard: bytes | None = None
+        self._heard_at = float("-inf")
+
+    def after_fork_in_child(self) -> None:
+        """Connect at the next use; the driver has forgotten the parent's connections by itself."""
+        self._begin()
+
+    async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
+        """See :class:`parbake.ports.store.Store`."""
+        name = engine.overlay_key(task, key)
+        for _ in range(READ_TRIES):
+            known = self._known or await self._settle()
+            current = generation or known.pointer(task)
+            places = [name, engine.base_key(current, key)] if current else [name]
+            got, beats = await self._fetch_between([*places, *self._bound_by.get(name, ())])
+            control = await self._accept(got[engine.CONTROL])
+            if control is None or not (generation or _is_same(known, control, task, whole=not self.items.is_snapshot)):
+                continue
+            records, damaged = engine.whole(got[place] for place in places)
+            marks = self._marks(name, records, got)
+            if marks is not None:
+                return Lookup(control, records, marks, self._parsed.beats(beats), damaged)
+        raise StoreError("the store changed too often while one key was read; try again", field="store")
+
+    async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:
+        """Some items and the control record, with heartbeats that are no newer than any of them.
+
+        Where a fetch is no snapshot, the control record is read last, and the heartbeats are those from before: that a
+        source was heard says nothing about a watermark which was read earlier.
+        """
+        if self.items.is_snapshot:
+            got = await self._fetch([*_COMMON, *names])
+            return got, got[engine.BEATS]
+        now = asyncio.get_running_loop().time()
+        if now > self._heard_at + HEARD_S:
+            (self._heard,), self._heard_at = await self.items.fetch([engine.BEATS]), now
+        before = self._heard
+        got = await self._fetch(names)
+        now = asyncio.get_running_loop().time()
+        got |= await self._fetch(_COMMON)
+        self._heard, self._heard_at = got[engine.BEATS], now
+        return got, before
+
+    async def _accept(self, raw: bytes | None) -> Control | None:
+        """The control record as it was fetched; ``None`` when it had to be settled first."""
+        control = None if raw is None else self._parsed.control(raw)
+        if control is None or control.host != self.items.host:
+            await self._settle()
+            return None
+        self._highest = max(self._highest, control.incarnation)
+        self._known = control
+        return control
+
+    def _marks(
+        self, name: bytes, records: Sequence[Record], got: Mapping[bytes, bytes | None]
+    ) -> dict[str, bytes] | None:
+        """The watermarks of the records' tags; ``None`` when not all were fetched: next time they are."""
+        tags = {place: tag for record in records for tag, place in record.meta.tags.named}
+        if not tags.keys() <= got.keys():
+            if len(self._bound_by) >= REMEMBERED:
+                self._bound_by.clear()
+            self._bound_by[name] = tuple(tags)
+            return None
+        return {tag: raw for place, tag in tags.items() if (raw := got[place]) is not None}
+
+    async def close(self) -> None:
+        """See :class:`parbake.ports.store.Store`."""
+        await self.items.close()
+
+    async def _settle(self) -> Control:
+        """Connect, start an empty store, notice that the data is on another host."""
+        await self.items.open()
+
+        def number(above: int) -> int:  # of a store that was wiped this process may know more than it does itself
+            return self._number(max(above, self._highest))
+
+        self._known = await self._run(
+            lambda txn: engine.settle(txn, self._parsed, self.items.host, number), settled=False
+        )
+        self._highest = max(self._highest, self._known.incarnation)
+        return self._known
+
+    async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
+        return await self._run(step)
+
+    async def _step(self, step: Callable[[engine.Txn], T]) -> T:
+        return await self._run(step)
+
+    async def _apply(self, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
+        """One at a time on an event loop: they would all contend for the counter."""
+        async with self._applying.here():
+            return await super()._apply(changes, now, position)
+
+    async def _run(self, step: Callable[[_Attempt], T], *, settled: bool = True) -> T:
+        for n in range(TRIES):
+            host = self.items.host
+            attempt, result = await self._attempt(step, settled=settled)
+            if not attempt.writes:
+                return result
+            if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
+                return result
+            await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * self._random())
+        raise StoreError(f"a write met a newer one {TRIES} times in a row; try again", field="store")
+
+    async def _attempt(self, step: Callable[[_Attempt], T], *, settled: bool) -> tuple[_Attempt, T]:
+        """Run a step until everything it asks for has been fetched."""
+        fetched: dict[bytes, bytes | None] = {}
+        if settled and self.items.is_snapshot and self._known is not None:
+            fetched = await self._fetch(_FIRST)
+        while True:
+            if settled and self._known is None:
+                await self._settle()
+            if settled and engine.CONTROL in fetched and await self._accept(fetched[engine.CONTROL]) is None:
+                fetched = {}
+            attempt = _Attempt(fetched)
+            try:
+                result = step(attempt)
+            except Exception:
+                if not attempt.wanted:
+                    raise
+            else:
+                if not attempt.wanted:
+                    return attempt, result
+            if self.items.is_snapshot:  # all anew, so that what the step sees is of one moment
+                fetched = await self._fetch(list({**fetched, **attempt.wanted}))
+            else:  # in the order in which the step asks
+                fetched |= await self._fetch(list(attempt.wanted)[:1])
+
+    async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
+        return dict(zip(names, await self.items.fetch(names), strict=True))
+
+    async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
+        """In one fetch, on every kind of store: no item says which other to read."""
+        if self._known is None:
+            await self._settle()
+        found = await self._fetch(list(names)) if names else {}
+        return {name: raw for name, raw in found.items() if raw is not None}
+
+    async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        if self._known is None:
+            await self._settle()
+        return await self.items.range(prefix, start, limit)
+
+    async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+        if rows:
+            await self.items.put(rows)
+
+    async def _remove(self, names: Collection[bytes]) -> None:
+        if names:
+            await self.items.remove(names)
+
+
+def _is_same(known: Control, control: Control, task: str, *, whole: bool) -> bool:
+    """Whether keys chosen under one control record are the right ones under another."""
+    if control is known:
+        return True
+    if known.pointer(task) != control.pointer(task):
+        return False
+    return not whole or (known.incarnation, known.blessed, known.floor, known.pointers) == (
+        control.incarnation,
+        control.blessed,
+        control.floor,
+        control.pointers,
+    )

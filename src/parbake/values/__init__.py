@@ -1,0 +1,1 @@
+"""What a value that somebody gives looks like: durations, sizes, checked settings, and text that may be shown."""
