@@ -13,7 +13,7 @@ from parbake.planner.breakeven import STORY, Prices
 from parbake.planner.forecast.predictors import Logistic, calibration_error
 from parbake.planner.forecast.request_log import Codes
 from parbake.planner.intervals import Resampler
-from parbake.planner.per_key import Activity, EventLane, PerKey
+from parbake.planner.per_key import Activity, EventCoverage, PerKey
 from parbake.planner.plan import LAZY, SIMPLE, Study, gate, prepare
 from parbake.planner.replay import clairvoyant, replay
 from parbake.planner.target import worth_of_a_second
@@ -22,7 +22,7 @@ from .world import A_DAY, KINDS, ON, SCALE, WEEK, WIDTH, Kind, World, drawn
 
 PAST_DAYS, JUDGED_DAYS = 28, 7
 RATIO, SLOW_RATIO, NEAR_LINE = 100, 4, 10
-EVENTS = EventLane(coverage=0.8, precision=0.5)
+EVENTS = EventCoverage(coverage=0.8, precision=0.5)
 HITS, PROMISED = 0.84, "per key, .84 hits promised"
 KNOWN, GUESSED = "true rates", "true rates, weeks unknown"
 

@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from parbake.ledger.reversals import Reversals
     from parbake.planner.breakeven import Prices
     from parbake.planner.detectors import Proposal
-    from parbake.planner.plan import Plan as Decision
+    from parbake.planner.plan import Decision
 
 K = TypeVar("K")
 V = TypeVar("V")

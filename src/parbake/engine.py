@@ -13,22 +13,22 @@ from parbake.brokers import open_events
 from parbake.declare.families import check_told, check_views, minded
 from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import DeclarationError, UnknownTask
-from parbake.lanes.batch.adopted import Plans
+from parbake.lanes.batch.adopted import Adoptions
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.load import LoadBoard
-from parbake.lanes.batch.load_reports import Reporting
+from parbake.lanes.batch.load_reports import LoadReports
 from parbake.lanes.batch.off_peak import OffPeak
-from parbake.lanes.batch.throttle import Breathing
+from parbake.lanes.batch.throttle import Pacer
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.event.parking import Parking
 from parbake.lanes.event.queue import EventLane, bound_by
 from parbake.lanes.event.recovery import Recovery
-from parbake.lanes.event.work_claims import Claims
+from parbake.lanes.event.work_claims import WorkClaims
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.lanes.worker.housekeeping import Housekeeping
 from parbake.lanes.worker.quarantine import Quarantines
 from parbake.lanes.worker.readiness import Readiness
-from parbake.lanes.worker.schedule import Notifier, Schedule, Watch
+from parbake.lanes.worker.schedule import Notifier, Schedule, SlaWatch
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ledger.answer_table import AnswerTable
 from parbake.ledger.answers import Answers
@@ -39,7 +39,7 @@ from parbake.process import forks
 from parbake.process.threads import task_threads
 from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
-from parbake.serving.bound import Plan, watched_families
+from parbake.serving.bound import BoundTask, watched_families
 from parbake.serving.read import Resolver
 from parbake.serving.refine import Realtime
 from parbake.serving.tickets import Tickets
@@ -83,11 +83,11 @@ class Engine(forks.Forkable):
             check_views(task)
         watched = watched_families(app.tasks)
         self.plans = {
-            t.name: Plan(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
+            t.name: BoundTask(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
             for t in app.tasks
             if isinstance(t, Stored)
         }
-        self.artifacts: dict[Task, Plan] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
+        self.artifacts: dict[Task, BoundTask] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
         opened = [open_events(found) if isinstance(found, str) else found for found in app.events]
         self.binder = Binder(app.sources, app.resources, opened)
         app.tasks.check_complete()
@@ -157,8 +157,8 @@ class Engine(forks.Forkable):
     def _open_lanes(self, app: App) -> None:
         """What computes ahead and on events."""
         self.board = LoadBoard(self.store, app.clock)
-        self.adopted = Plans(self.store, app.clock, self.ledger)
-        self.breathe = Breathing(app.throttle, self.board) if app.throttle else None
+        self.adopted = Adoptions(self.store, app.clock, self.ledger)
+        self.breathe = Pacer(app.throttle, self.board) if app.throttle else None
         self.batch = BatchLane(
             self.store,
             self.resolver.computer,
@@ -180,12 +180,12 @@ class Engine(forks.Forkable):
             app.clock,
             self._heat,
             counters=app.counters,
-            claims=Claims(self.store, app.clock, self.workers),
+            claims=WorkClaims(self.store, app.clock, self.workers),
         )
 
     def _open_watches(self, app: App) -> None:
         """What looks after the rest, and says how it is."""
-        self.reporting = Reporting(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
+        self.reporting = LoadReports(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
         self.quarantines = Quarantines(self.store, app.clock, self.notifier, self.recovery)
         self.answers = Answers(
             AnswerTable(self.ledger) if self.ledger else None,
@@ -197,7 +197,7 @@ class Engine(forks.Forkable):
             send=self.notifier.send,
         )
         self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
-        self.watch = Watch(self.store, self.plans.values(), app.clock, self.notifier)
+        self.watch = SlaWatch(self.store, self.plans.values(), app.clock, self.notifier)
         self.worker_watch = WorkerWatch(
             self.workers,
             app.worker,
@@ -219,7 +219,7 @@ class Engine(forks.Forkable):
                 trigger=run.trigger, pick=built.pick,
             )  # fmt: skip
 
-    def plan(self, task: Stored) -> Plan:
+    def plan(self, task: Stored) -> BoundTask:
         """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
         plan = self.plans.get(task.name)
         if plan is None or plan.task is not task:

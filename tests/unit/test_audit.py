@@ -12,7 +12,7 @@ from parbake.cli.main import cli
 from parbake.lab.audit import Expectation
 from parbake.lab.audit import audit_report as report
 from parbake.lab.audit.audit_client import Client
-from parbake.lab.audit.read_judge import Answer, Read, Tally, at, checked, judge, nines, percentiles
+from parbake.lab.audit.read_judge import AuditRead, AuditTally, ServerAnswer, at, checked, judge, nines, percentiles
 from parbake.metrics.counters import Counters
 
 BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
@@ -22,20 +22,20 @@ BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")
 @pytest.mark.parametrize(
     ("expected", "answer", "outcome"),
     [
-        (BY_STAMP, Answer("x", "fresh", (1, 7), "note"), "fresh"),
-        (BY_STAMP, Answer("x", "fresh", (2, 1), "note"), "fresh"),
-        (BY_STAMP, Answer("x", "fresh", (1, 6), "note"), "violation"),
-        (BY_STAMP, Answer("x", "degraded", (1, 6), "note"), "violation"),
-        (BY_STAMP, Answer("x", "degraded", (1, 6), "other"), "behind"),
-        (BY_STAMP, Answer("x", "degraded", (1, 7), "note"), "behind"),
-        (BY_STAMP, Answer(None, "unknown", (1, 9), "note"), "nothing"),
-        (BY_STAMP, Answer(failed="status 500"), "failed"),
-        (BY_VERSION, Answer({"version": 7}, "fresh"), "fresh"),
-        (BY_VERSION, Answer({"version": 6}, "fresh", (9, 9)), "violation"),
-        (BY_VERSION, Answer({"version": "x"}, "fresh"), "violation"),
-        (BY_VERSION, Answer({}, "fresh"), "violation"),
-        (Expectation(task="note", key="a", shows=lambda v: v > 1), Answer(2, "fresh"), "fresh"),
-        (Expectation(task="note", key="a", shows=lambda v: v > 1), Answer(1, "fresh"), "violation"),
+        (BY_STAMP, ServerAnswer("x", "fresh", (1, 7), "note"), "fresh"),
+        (BY_STAMP, ServerAnswer("x", "fresh", (2, 1), "note"), "fresh"),
+        (BY_STAMP, ServerAnswer("x", "fresh", (1, 6), "note"), "violation"),
+        (BY_STAMP, ServerAnswer("x", "degraded", (1, 6), "note"), "violation"),
+        (BY_STAMP, ServerAnswer("x", "degraded", (1, 6), "other"), "behind"),
+        (BY_STAMP, ServerAnswer("x", "degraded", (1, 7), "note"), "behind"),
+        (BY_STAMP, ServerAnswer(None, "unknown", (1, 9), "note"), "nothing"),
+        (BY_STAMP, ServerAnswer(failed="status 500"), "failed"),
+        (BY_VERSION, ServerAnswer({"version": 7}, "fresh"), "fresh"),
+        (BY_VERSION, ServerAnswer({"version": 6}, "fresh", (9, 9)), "violation"),
+        (BY_VERSION, ServerAnswer({"version": "x"}, "fresh"), "violation"),
+        (BY_VERSION, ServerAnswer({}, "fresh"), "violation"),
+        (Expectation(task="note", key="a", shows=lambda v: v > 1), ServerAnswer(2, "fresh"), "fresh"),
+        (Expectation(task="note", key="a", shows=lambda v: v > 1), ServerAnswer(1, "fresh"), "violation"),
     ],
 )
 def test_what_a_read_proves(expected, answer, outcome):
@@ -45,8 +45,8 @@ def test_what_a_read_proves(expected, answer, outcome):
 
 def test_a_refreshed_tag_may_be_behind():
     """With ``allow_degraded`` an older value that says so is within the contract; one called fresh is not."""
-    assert judge(BY_STAMP, Answer("x", "degraded", (1, 6), "note"), allow_degraded=True)[0] == "behind"
-    assert judge(BY_STAMP, Answer("x", "fresh", (1, 6), "note"), allow_degraded=True)[0] == "violation"
+    assert judge(BY_STAMP, ServerAnswer("x", "degraded", (1, 6), "note"), allow_degraded=True)[0] == "behind"
+    assert judge(BY_STAMP, ServerAnswer("x", "fresh", (1, 6), "note"), allow_degraded=True)[0] == "violation"
 
 
 def test_a_path_leads_into_plain_data():
@@ -74,9 +74,9 @@ def test_percentiles_are_values_that_were_seen():
 
 def test_a_tally_keeps_twenty_examples_and_counts_all():
     """The summary counts every read by what it proved, and shows a few violations."""
-    tally = Tally()
+    tally = AuditTally()
     for n in range(50):
-        tally.add(Read("http://a", n / 1000, n / 1000, "violation" if n < 30 else "nothing"))
+        tally.add(AuditRead("http://a", n / 1000, n / 1000, "violation" if n < 30 else "nothing"))
     found = tally.summary()
     assert (found.reads, found.answered, found.violations, len(found.examples)) == (50, 30, 30, 20)
     assert (found.unavailable_share, found.nines) == (0.4, 0.0)
@@ -84,10 +84,10 @@ def test_a_tally_keeps_twenty_examples_and_counts_all():
 
 def test_reads_without_a_value_say_why_once():
     """A wrong task or a refusal is shown with the server's own words, however often it was read."""
-    tally = Tally()
+    tally = AuditTally()
     for n in range(30):
-        tally.add(Read("http://a", n, n, "failed", seen="status 404: no task is named 'nota'"))
-    tally.add(Read("http://b", 0.1, 0.1, "nothing", seen="unknown"))
+        tally.add(AuditRead("http://a", n, n, "failed", seen="status 404: no task is named 'nota'"))
+    tally.add(AuditRead("http://b", 0.1, 0.1, "nothing", seen="unknown"))
     found = tally.summary()
     assert [(read.server, read.seen[:10]) for read in found.unanswered] == [
         ("http://a", "status 404"),
@@ -98,23 +98,23 @@ def test_reads_without_a_value_say_why_once():
 
 def test_an_audit_that_saw_no_change_at_all_doubts_itself():
     """When not one read was right, the tag or the path is the likelier mistake; one right read ends the doubt."""
-    tally = Tally()
+    tally = AuditTally()
     assert not tally.summary().hint
-    tally.add(Read("http://a", 0.1, 0.1, "violation"))
+    tally.add(AuditRead("http://a", 0.1, 0.1, "violation"))
     assert "is the task invalidated by what was changed" in tally.summary().hint
-    tally.add(Read("http://a", 0.1, 0.1, "fresh"))
+    tally.add(AuditRead("http://a", 0.1, 0.1, "fresh"))
     assert not tally.summary().hint
 
 
 def test_a_value_without_the_path_says_so():
     """What is not in the value is named, so that a mistyped path is seen for what it is."""
-    assert judge(BY_VERSION, Answer({}, "fresh")) == ("violation", "nothing at 'version'")
+    assert judge(BY_VERSION, ServerAnswer({}, "fresh")) == ("violation", "nothing at 'version'")
 
 
 def test_the_report_names_what_was_broken():
     """JSON holds the examples and OpenMetrics the count and the histogram, ended as the format wants it."""
-    tally = Tally()
-    tally.add(Read("http://a", 0.001, 0.002, "violation", "stamp >= 7", "stamp 6"))
+    tally = AuditTally()
+    tally.add(AuditRead("http://a", 0.001, 0.002, "violation", "stamp >= 7", "stamp 6"))
     tally.fresh_s = [0.02, 0.2]
     found = tally.summary()
     assert json.loads(report.as_json(found))["examples"][0]["seen"] == "stamp 6"
@@ -123,7 +123,7 @@ def test_the_report_names_what_was_broken():
     assert 'parbake_time_to_fresh_seconds_bucket{le="0.025"} 1.0' in text
     assert text.endswith("# EOF\n")
     assert [table.row_count for table in report.tables(found)] == [7, 1]
-    assert report.consistency(Tally().summary()) == "nothing was judged"
+    assert report.consistency(AuditTally().summary()) == "nothing was judged"
 
 
 def test_a_write_returns_expectations():

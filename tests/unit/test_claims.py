@@ -8,7 +8,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
-from parbake.lanes.event.work_claims import Claims, part_of
+from parbake.lanes.event.work_claims import WorkClaims, part_of
 from parbake.lanes.worker.board import WorkerBoard
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
@@ -81,7 +81,7 @@ async def test_two_workers_refresh_each_key_once(batched):
 async def test_a_worker_takes_over_what_a_dead_one_held():
     """The lease of a worker that is gone runs out, and its keys are refreshed by the other."""
     store, clock = MemoryStore(), FakeClock()
-    dead, alive = (Claims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
+    dead, alive = (WorkClaims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
     part = part_of("row@1", b"a")
     async with contextlib.AsyncExitStack() as stack:
         assert await stack.enter_async_context(dead.take(part))
@@ -96,7 +96,7 @@ async def test_a_long_computation_keeps_its_lease(monkeypatch):
     """A holder renews in time, so a computation that outlasts the term is not begun a second time."""
     monkeypatch.setattr("parbake.lanes.event.work_claims.RENEW_S", 0.001)
     store, clock = MemoryStore(), FakeClock()
-    slow, other = (Claims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
+    slow, other = (WorkClaims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
     part = part_of("row@1", b"a")
     async with slow.take(part) as is_mine:
         assert is_mine

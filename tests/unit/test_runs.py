@@ -15,7 +15,7 @@ import parbake as pb
 from parbake.errors import StoreError
 from parbake.fence.control import Pointer, Promotion
 from parbake.lanes.batch import partition
-from parbake.lanes.batch.off_peak import Slot
+from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.runs import LEASE_S, State
 
 
@@ -390,7 +390,7 @@ async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monk
 async def test_runs_are_remembered_with_their_outcome(rows):
     """What was promoted and what a gate refused stand in the history, the newest first, with the reason."""
     lane, plan = rows.app.engine.batch, rows.app.engine.plans["row"]
-    await lane.materialize(plan, trigger="test", slot=Slot(0.0, "to see"))
+    await lane.materialize(plan, trigger="test", slot=RunSlot(0.0, "to see"))
     rows.keys = rows.keys[:10]
     with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
         await rows.run()

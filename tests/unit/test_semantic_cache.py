@@ -9,7 +9,7 @@ from tests.unit.embedders import TOPICS, Words
 
 from parbake.fence.record import Meta, Tags, bond
 from parbake.semantic import Scope, SemanticCache, fixed
-from parbake.semantic.cache.scoped_store import Answer, Shelf
+from parbake.semantic.cache.scoped_store import CachedAnswer, ScopedStore
 
 
 def broken(_question):
@@ -252,12 +252,12 @@ def test_values_of_different_types_are_different_answers():
 
 def answer(value, *fences):
     """Return an answer that some tags bind."""
-    return Answer(value, bond(b"", 0.0, Meta(Tags(fences))))
+    return CachedAnswer(value, bond(b"", 0.0, Meta(Tags(fences))))
 
 
 def shelf_with(*questions):
     """Return a shelf on which each (question, answer) lies."""
-    shelf = Shelf(fixed(0.8), 8, 8)
+    shelf = ScopedStore(fixed(0.8), 8, 8)
     for number, (question, given) in enumerate(questions):
         place = shelf.place_of(given, lambda _: True)
         shelf.store(question, np.eye(8, dtype=np.float32)[number], place)

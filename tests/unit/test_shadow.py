@@ -12,14 +12,14 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.lab.shadow import Truth
-from parbake.lab.shadow.caches import Entry, UndecodableError
+from parbake.lab.shadow.caches import CacheEntry, UndecodableError
 from parbake.lab.shadow.compare import difference, normal
 from parbake.lab.shadow.findings import Finding, Price, summarize
 from parbake.lab.shadow.shadow_report import as_json, seconds, short, tables
-from parbake.lab.shadow.shadow_run import Limits, Style, shadow
+from parbake.lab.shadow.shadow_run import ShadowLimits, Style, shadow
 from parbake.numeric.statistics import percentile, wilson
 
-FAST = Limits(sample=100, rate=10_000, timeout_s=20)
+FAST = ShadowLimits(sample=100, rate=10_000, timeout_s=20)
 HIDDEN = Style()
 
 
@@ -145,7 +145,7 @@ class Played:
         if isinstance(entry, Exception):
             raise entry
         if key in self.moves and self.reads.count(key) > 1:
-            return Entry("moved")
+            return CacheEntry("moved")
         return entry
 
     def close(self):
@@ -164,12 +164,12 @@ async def test_every_outcome_is_told_apart():
         {
             "missing": None,
             "broken": UndecodableError("not decodable: DecodeError"),
-            "raises": Entry(1),
-            "odd": Entry(1),
-            "moved": Entry("old"),
-            "equal": Entry({"a": 1}, age_s=4.0),
-            "gone": Entry({"a": 1}),
-            "different": Entry({"a": 1}, age_s=9.0),
+            "raises": CacheEntry(1),
+            "odd": CacheEntry(1),
+            "moved": CacheEntry("old"),
+            "equal": CacheEntry({"a": 1}, age_s=4.0),
+            "gone": CacheEntry({"a": 1}),
+            "different": CacheEntry({"a": 1}, age_s=9.0),
         },
         moves={"moved"},
     )
@@ -193,7 +193,7 @@ async def test_every_outcome_is_told_apart():
 
 async def test_values_are_kept_only_when_they_may_be_shown():
     """Without the option no value leaves the comparison; with it, it is cut to a length."""
-    cache = Played({"k": Entry("x" * 1000)})
+    cache = Played({"k": CacheEntry("x" * 1000)})
     shown = (await outcomes(cache, lambda key: "new", style=Style(show_values=True)))["k"]
     assert (len(shown.cached), shown.truth) == (200, "'new'")
 
@@ -209,24 +209,26 @@ async def test_an_async_recompute_is_awaited():
         return recompute(key)
 
     for function in (recompute, returns_an_awaitable):
-        found = await outcomes(Played({"k": Entry("k")}), function)
+        found = await outcomes(Played({"k": CacheEntry("k")}), function)
         assert found["k"].outcome == "equal"
 
 
 async def test_the_rate_bounds_the_run():
     """Ten recomputes at fifty a second take at least nine fiftieths, however many may run at once."""
     started = time.monotonic()
-    await outcomes(Played({str(n): Entry(n) for n in range(10)}), int, Limits(sample=10, rate=50, parallel=5))
+    await outcomes(
+        Played({str(n): CacheEntry(n) for n in range(10)}), int, ShadowLimits(sample=10, rate=50, parallel=5)
+    )
     assert time.monotonic() - started >= 9 / 50
 
 
 async def test_a_hung_recompute_ends_with_the_time():
     """What was found until then is kept; the thread that hangs keeps nothing alive."""
-    hangs, is_over = Played({"a": Entry("a"), "b": Entry("b")}), threading.Event()
+    hangs, is_over = Played({"a": CacheEntry("a"), "b": CacheEntry("b")}), threading.Event()
     run = await shadow(
         hangs,
         lambda key: is_over.wait(HANGS_S) if key == "b" else key,
-        Limits(sample=2, rate=1000, timeout_s=2),
+        ShadowLimits(sample=2, rate=1000, timeout_s=2),
         HIDDEN,
     )
     is_over.set()

@@ -11,9 +11,9 @@ import parbake as pb
 from parbake.cli import partition as partition_process
 from parbake.errors import BadInput
 from parbake.lanes.batch.load import OLD_S, LoadBoard, Serving
-from parbake.lanes.batch.off_peak import Slot
-from parbake.lanes.batch.partition import Answer, PartitionWork
-from parbake.lanes.batch.throttle import Breathing, cpu_pressure
+from parbake.lanes.batch.off_peak import RunSlot
+from parbake.lanes.batch.partition import PartitionAnswer, PartitionWork
+from parbake.lanes.batch.throttle import Pacer, cpu_pressure
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
 
@@ -29,7 +29,7 @@ class Floor:
         self.server = LoadBoard(store, self.clock, "server")
         self.batch = LoadBoard(store, self.clock, "batch")
         self.pressure = 0.0
-        self.breathing = Breathing(pb.Throttle(**settings), self.batch, pressure=lambda: self.pressure)
+        self.breathing = Pacer(pb.Throttle(**settings), self.batch, pressure=lambda: self.pressure)
 
     async def serve(self, p95_s, *, requests=100, idle_p95_s=0.010):
         """Tell of a second of requests."""
@@ -138,7 +138,7 @@ def breathed(monkeypatch):
     async def breathe(_self, took_s):
         found.append(took_s)
 
-    monkeypatch.setattr(Breathing, "__call__", breathe)
+    monkeypatch.setattr(Pacer, "__call__", breathe)
     return found
 
 
@@ -236,7 +236,7 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
     async def listing(_self):
         yield paused.append
 
-    monkeypatch.setattr(Breathing, "listing", listing)
+    monkeypatch.setattr(Pacer, "listing", listing)
 
     def names() -> list[str]:
         return [str(n) for n in range(35)]
@@ -246,7 +246,7 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
         return key
 
     app = world.app(tasks)
-    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=Slot(0.0, "", is_urgent=is_urgent))
+    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
     assert run.built[0].rows == 35
     assert len(paused) == (0 if is_urgent else 3)
 
@@ -270,13 +270,13 @@ async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urg
             work = msgspec.msgpack.decode(job, type=PartitionWork)
             moved = partition_process.moved_in(app.engine, work)
             done = await app.engine.batch.worker.perform(app.engine.plans["row"], work, moved)
-            return msgspec.msgpack.encode(Answer(done))
+            return msgspec.msgpack.encode(PartitionAnswer(done))
 
         async def close(self):
             pass
 
     app = world.app(tasks, executor=Elsewhere(), store=f"lmdb://{world.path.parent}/store")
-    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=Slot(0.0, "", is_urgent=is_urgent))
+    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
     await app.close()
     assert run.built[0].rows == 5
     assert len(breathed) == (0 if is_urgent else 5)

@@ -19,9 +19,9 @@ from parbake.cli.load import find
 from parbake.errors import BadInput
 from parbake.lab.audit import audit_report as report
 from parbake.lab.audit.audit_client import Client, Publisher, wait_for
-from parbake.lab.audit.audit_run import Limits, Write
+from parbake.lab.audit.audit_run import AuditLimits, Write
 from parbake.lab.audit.audit_run import audit as run_audit
-from parbake.lab.audit.read_judge import Expectation, Tally, checked
+from parbake.lab.audit.read_judge import AuditTally, Expectation, checked
 
 EPILOG = "Example: parbake audit http://127.0.0.1:8001 http://127.0.0.1:8002 --task note --key a --touch fact/a"
 BROKEN, UNJUDGED = 1, 2
@@ -53,7 +53,7 @@ def audit(
     """Change things and read every server right after each acknowledgement: is any value older than promised?"""
     _check_way(write, value_path, {"task": task, "key": key, "touch": touch})
     _check(count=count, rate=rate, patience=patience, timeout=timeout)
-    limits = Limits(
+    limits = AuditLimits(
         count=count, rate=rate, patience_s=patience, timeout_s=timeout, allow_degraded=allow_degraded
     )  # fmt: skip
     must_be_writable(report=report_file, metrics=metrics)
@@ -108,7 +108,7 @@ def _check(**options: float) -> None:
             raise BadInput(f"--{name} {value}: must be above 0", field=name)
 
 
-def _with_progress(clients: list[Client], change: Write, limits: Limits) -> Tally:
+def _with_progress(clients: list[Client], change: Write, limits: AuditLimits) -> AuditTally:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task("changing and reading", total=limits.count)
@@ -119,7 +119,7 @@ def _with_progress(clients: list[Client], change: Write, limits: Limits) -> Tall
         return asyncio.run(run_audit(clients, change, limits, progress=show))
 
 
-def _finish(tally: Tally, report_file: Path | None, metrics: Path | None) -> None:
+def _finish(tally: AuditTally, report_file: Path | None, metrics: Path | None) -> None:
     summary = tally.summary()
     console = Console(width=None if sys.stdout.isatty() else 140)
     for table in report.tables(summary):

@@ -13,7 +13,7 @@ from parbake.app import App
 from parbake.cli.load import load
 from parbake.engine import Engine
 from parbake.errors import BadInput, ComputeFailed, ParbakeError, UnknownTask
-from parbake.lanes.batch.partition import Answer, Moved, PartitionDone, PartitionWork
+from parbake.lanes.batch.partition import Moved, PartitionAnswer, PartitionDone, PartitionWork
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -38,12 +38,12 @@ def perform(name: str, models: str, job: bytes) -> bytes:
     """
     work = msgspec.msgpack.decode(job, type=PartitionWork)
     try:
-        answer = Answer(_runner(name, models).run(_perform(work)))
+        answer = PartitionAnswer(_runner(name, models).run(_perform(work)))
     except ParbakeError as error:
-        answer = Answer(None, type(error).__name__, str(error), error.field)
+        answer = PartitionAnswer(None, type(error).__name__, str(error), error.field)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - as an object it would cross to the process of the run
         _log.exception("a partition of %s failed", work.task)
-        answer = Answer(None, ComputeFailed.__name__, f"{work.task}: {one_line(error)}", work.task)
+        answer = PartitionAnswer(None, ComputeFailed.__name__, f"{work.task}: {one_line(error)}", work.task)
     return msgspec.msgpack.encode(answer)
 
 

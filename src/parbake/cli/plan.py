@@ -24,8 +24,8 @@ from parbake.values.duration import seconds
 if TYPE_CHECKING:
     from parbake.planner.breakeven import Prices
     from parbake.planner.forecast.request_log import RequestLog
-    from parbake.planner.per_key import EventLane
-    from parbake.planner.plan import Plan
+    from parbake.planner.per_key import EventCoverage
+    from parbake.planner.plan import Decision
 
 MOST_KEYS = 100_000_000
 """What the replay holds of each key fits into some gigabytes then."""
@@ -103,8 +103,8 @@ def _prices(path: Path | None) -> Prices:
     return STORY if path is None else read_prices(path, today=dt.datetime.now(dt.UTC).date())
 
 
-def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
-    from parbake.planner.per_key import EventLane
+def _lane(coverage: float | None, precision: float | None) -> EventCoverage | None:
+    from parbake.planner.per_key import EventCoverage
 
     if coverage is None:
         if precision is not None:
@@ -114,12 +114,12 @@ def _lane(coverage: float | None, precision: float | None) -> EventLane | None:
     for name, value in (("coverage", coverage), ("precision", precision)):
         if not 0 < value <= 1:
             raise BadInput(f"--{name} {value}: a share, above 0 and at most 1", field=name)
-    return EventLane(coverage, precision)
+    return EventCoverage(coverage, precision)
 
 
 def _planned(
-    path: Path, prices: Prices, *, sla_s: float, keys: int | None, events: EventLane | None, hits: float | None
-) -> Plan:
+    path: Path, prices: Prices, *, sla_s: float, keys: int | None, events: EventCoverage | None, hits: float | None
+) -> Decision:
     from parbake.planner.plan import make
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -141,7 +141,7 @@ def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
     return read(path, now=time.time(), population=keys, progress=progress)
 
 
-def show(plan: Plan, *, missing: Sequence[str] = ()) -> None:
+def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
     """Print a plan: every strategy in a row, and what it recommends in plain words.
 
     Args:
@@ -172,7 +172,7 @@ def show(plan: Plan, *, missing: Sequence[str] = ()) -> None:
         typer.echo(line)
 
 
-def index(plan: Plan, name: str) -> float:
+def index(plan: Decision, name: str) -> float:
     """The QACPI of a strategy against computing each request: quality is the share of answers that are not outdated."""
     from parbake.planner.qacpi import Measured, qacpi
 
@@ -186,12 +186,12 @@ def index(plan: Plan, name: str) -> float:
     return qacpi(measured(name), measured("real-time"))
 
 
-def unready(plan: Plan, missing: Sequence[str]) -> str:
+def unready(plan: Decision, missing: Sequence[str]) -> str:
     """Why nothing is recommended, and which options change that."""
     return "nothing is recommended without " + " and ".join(NEEDED[name].format(keys=plan.keys) for name in missing)
 
 
-def assumed(plan: Plan) -> list[str]:
+def assumed(plan: Decision) -> list[str]:
     """What is said of strategies that rest on an assumption."""
     return [
         f"assumed: {name} rests on the event lane that you described, and is shown, not recommended"
@@ -199,7 +199,7 @@ def assumed(plan: Plan) -> list[str]:
     ]
 
 
-def words(plan: Plan) -> list[str]:
+def words(plan: Decision) -> list[str]:
     """The recommendation in plain words."""
     volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", _span(plan.width)
     everything, none = (_money(plan.outcomes[name].per_day) for name in (ALL, REAL_TIME))
@@ -219,7 +219,7 @@ def words(plan: Plan) -> list[str]:
     return [*lines, *assumed(plan)]
 
 
-def as_json(plan: Plan, *, missing: Sequence[str] = ()) -> dict[str, Any]:
+def as_json(plan: Decision, *, missing: Sequence[str] = ()) -> dict[str, Any]:
     """The plan for machines; what is not a number is null, and so is what is not recommended yet."""
     rows = {
         name: {

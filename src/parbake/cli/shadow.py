@@ -19,10 +19,10 @@ from parbake.cli.load import find
 from parbake.errors import BadInput
 from parbake.lab.shadow import shadow_report as report
 from parbake.lab.shadow.caches import DECODERS, Cache
-from parbake.lab.shadow.findings import Price, Summary, summarize
+from parbake.lab.shadow.findings import Price, ShadowSummary, summarize
 from parbake.lab.shadow.http_cache import HttpCache
 from parbake.lab.shadow.redis_cache import RedisCache
-from parbake.lab.shadow.shadow_run import Limits, Recompute, Run, Style, lines_of
+from parbake.lab.shadow.shadow_run import Recompute, ShadowLimits, ShadowRun, Style, lines_of
 from parbake.lab.shadow.shadow_run import shadow as run_shadow
 from parbake.values.redaction import without_credentials
 
@@ -57,7 +57,7 @@ def shadow(
     """Compare a sample of an existing cache, strictly read-only, with values recomputed now."""
     _check(sample=sample, rate=rate, parallel=parallel, timeout=timeout, tolerance=tolerance)
     _check_optional(ttl=ttl, cost_per_recompute=cost_per_recompute, stale_cost=stale_cost, fail_over=fail_over)
-    limits = Limits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
+    limits = ShadowLimits(sample=sample, rate=rate, parallel=parallel, timeout_s=timeout)
     style = Style(tolerance=tolerance, keep_bytes=decode == "msgpack", show_values=show_values)
     must_be_writable(report=report_file)
     function = _function(recompute)
@@ -137,7 +137,7 @@ def _function(where: str) -> Recompute:
     return function
 
 
-def _with_progress(cache: Cache, recompute: Recompute, limits: Limits, style: Style) -> Run:
+def _with_progress(cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style) -> ShadowRun:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bars:
         bar = bars.add_task("comparing", total=None)
@@ -148,7 +148,7 @@ def _with_progress(cache: Cache, recompute: Recompute, limits: Limits, style: St
         return asyncio.run(run_shadow(cache, recompute, limits, style, progress=show))
 
 
-def _show(summary: Summary, run: Run, url: str, report_file: Path | None) -> None:
+def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None) -> None:
     console = Console(width=None if sys.stdout.isatty() else 140)
     for table in report.tables(summary, keys=run.keys):
         console.print(table, markup=False)

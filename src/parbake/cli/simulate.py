@@ -93,7 +93,7 @@ def _search(kinds: list[str], seeds: range, jobs: int, mutant: str, record: Path
         raise typer.Exit(1)
 
 
-def _append(record: Path, kind: str, seeds: range, found: campaign.Summary, took: float) -> None:
+def _append(record: Path, kind: str, seeds: range, found: campaign.CampaignSummary, took: float) -> None:
     line = {
         "store": kind,
         "start": seeds.start,
@@ -108,14 +108,14 @@ def _append(record: Path, kind: str, seeds: range, found: campaign.Summary, took
         file.write(msgspec.json.encode(line) + b"\n")
 
 
-def _with_bar(kind: str, seeds: range, jobs: int, mutant: str) -> campaign.Summary:
+def _with_bar(kind: str, seeds: range, jobs: int, mutant: str) -> campaign.CampaignSummary:
     with Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as bars:  # fmt: skip
         bar = bars.add_task(kind, total=len(seeds))
 
-        def show(summary: campaign.Summary) -> None:
+        def show(summary: campaign.CampaignSummary) -> None:
             broken = f", {len(summary.failed)} broken" if summary.failed else ""
             bars.update(bar, completed=summary.seeds, description=f"{kind}{broken}")
 

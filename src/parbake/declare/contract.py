@@ -178,9 +178,13 @@ class Contract:
     owner: str
     confidence: Curve | None = None
 
-    @cached_property
+    @property
     def binding(self) -> tuple[Invalidation, ...]:
         """The fences and refreshes: what can outdate a value."""
+        return self._binding
+
+    @cached_property
+    def _binding(self) -> tuple[Invalidation, ...]:
         return tuple(item for item in self.invalidated_by if item.strength != "ignore")
 
     @cached_property

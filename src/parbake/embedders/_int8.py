@@ -20,7 +20,7 @@ _FIXED = {1: 8, 5: 4}
 _MICROSOFT = b"com.microsoft"
 
 
-class Field(NamedTuple):
+class WireField(NamedTuple):
     """One field: its number, its value (empty for a number), and how all of it is encoded."""
 
     number: int
@@ -62,7 +62,7 @@ def _in_int8(node: Node, made_by: dict[bytes, Node], kept: set[bytes]) -> Node |
     return Node(b"DynamicQuantizeMatMul", (node.inputs[0], *widened.inputs, scale), node.outputs)
 
 
-def _changed(graph: list[Field], products: dict[tuple[bytes, ...], Node]) -> Iterator[bytes]:
+def _changed(graph: list[WireField], products: dict[tuple[bytes, ...], Node]) -> Iterator[bytes]:
     """The graph's fields with the products in their places; a scale of the shape (1, n) becomes one of (n)."""
     scales = {product.inputs[2] for product in products.values()}
     for part in graph:
@@ -96,7 +96,7 @@ def _name(initializer: bytes) -> bytes:
     return next((field.value for field in _fields(initializer) if field.number == _NAME), b"")
 
 
-def _fields(message: bytes) -> Iterator[Field]:
+def _fields(message: bytes) -> Iterator[WireField]:
     """The fields of a message in their order."""
     at = 0
     while at < len(message):
@@ -109,7 +109,7 @@ def _fields(message: bytes) -> Iterator[Field]:
         else:
             value = b""
             at = _read(message, at)[1] if tag & 7 == _VARINT else at + _FIXED[tag & 7]
-        yield Field(tag >> 3, value, message[begin:at])
+        yield WireField(tag >> 3, value, message[begin:at])
 
 
 def _read(message: bytes, at: int) -> tuple[int, int]:

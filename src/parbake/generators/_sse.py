@@ -25,7 +25,7 @@ def usage_of(reported: Any) -> Usage:
     return Usage(*map(_count, (bill.get("prompt_tokens"), bill.get("completion_tokens"), details.get("cached_tokens"))))
 
 
-class Reply:
+class StreamReply:
     """Reads one streamed reply chunk by chunk, and trusts no chunk's shape.
 
     ``usage`` is what was reported so far.

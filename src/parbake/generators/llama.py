@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError, ProviderError
-from parbake.generators._sse import Reply, messages
+from parbake.generators._sse import StreamReply, messages
 from parbake.ports.model_files import SMOLLM2, locate
 from parbake.ports.models import Delta, Prompt
 
@@ -142,7 +142,7 @@ class _End:
 
 
 async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
-    reply = Reply("the local model", field="llama")
+    reply = StreamReply("the local model", field="llama")
     while not isinstance(chunk := await queue.get(), _End):
         for part in chunk if isinstance(chunk, list) else [chunk]:
             if isinstance(part, dict) and "error" in part:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from parbake.errors import MissingDependency, ParbakeError, ProviderError
-from parbake.generators._sse import Reply, messages
+from parbake.generators._sse import StreamReply, messages
 from parbake.ports.models import Delta, Prompt
 
 CONNECT_S = 1.0
@@ -73,7 +73,7 @@ class OpenAIGenerator:
             ProviderError: The provider refused, failed, broke off, or sent what cannot be read.
             MissingDependency: The client is not installed.
         """
-        sdk, reply = _sdk(), Reply("the provider", field="openai")
+        sdk, reply = _sdk(), StreamReply("the provider", field="openai")
         body = {"model": self._model, "messages": messages(prompt), "max_tokens": max_tokens}
         options = {"stream": True, "stream_options": {"include_usage": True}, "timeout": timeout_s}
         try:

@@ -22,8 +22,8 @@ from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Ack
 from parbake.ports.models import Usage
-from parbake.process.threads import of_ledger
-from parbake.serving.bound import Plan
+from parbake.process.threads import in_ledger_thread
+from parbake.serving.bound import BoundTask
 from parbake.serving.request import Request
 from parbake.values.redaction import visible
 
@@ -59,7 +59,7 @@ class Answers:
         self,
         table: AnswerTable | None,
         clock: Clock,
-        plans: Mapping[str, Plan],
+        plans: Mapping[str, BoundTask],
         known: Collection[str],
         *,
         book: Callable[[], CostBook],
@@ -142,7 +142,7 @@ class Answers:
     async def _complained(self, table: AnswerTable, answer: Answer, reason: str) -> AnswerComplaint:
         now = self._clock.now()
         tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._plans)) or (NO_TASK,)
-        standing = await of_ledger(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
+        standing = await in_ledger_thread(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
         if standing == "unknown":
             raise UnknownResource("no answer with this id is kept", field="answer_id")
         if standing == "repeated":
@@ -156,7 +156,7 @@ class Answers:
         try:
             ack = await self._touch(tags) if tags else None
         except ParbakeError:
-            await of_ledger(table.take_back, answer)
+            await in_ledger_thread(table.take_back, answer)
             raise
         message = (
             f"answer {answer.id} was complained of ({reason or 'no reason given'}); it states "
@@ -186,7 +186,7 @@ class Answers:
 
     @staticmethod
     async def _find(table: AnswerTable, answer_id: str) -> Answer:
-        found = await of_ledger(table.find, answer_id)
+        found = await in_ledger_thread(table.find, answer_id)
         if found is None:
             raise UnknownResource("no answer with this id is kept", field="answer_id")
         return found

@@ -34,7 +34,7 @@ class Sold(NamedTuple):
     provider: str = "parbake"
 
 
-class Served(Hours, Protocol):
+class ServedHours(Hours, Protocol):
     """What was used, and served by the hour; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
@@ -42,7 +42,9 @@ class Served(Hours, Protocol):
         ...
 
 
-def charges(ledger: Served, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> Iterator[Charge]:
+def charges(
+    ledger: ServedHours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
+) -> Iterator[Charge]:
     """A row per hour, task, lane and generator since a moment (epoch seconds), the sum of which is all that was spent.
 
     Blocking.

@@ -12,7 +12,7 @@ from typing import Protocol
 from parbake.declare.tasks import Artifact
 from parbake.errors import BadInput, UnknownTask
 from parbake.fence.control import Quarantine
-from parbake.lanes.batch.adopted import AdoptedPlan, Plans
+from parbake.lanes.batch.adopted import AdoptedPlan, Adoptions
 from parbake.lanes.worker.schedule import Notifier
 from parbake.ledger.costs import BATCH, HOUR, CostBook, Hours, lines
 from parbake.planner.breakeven import Prices
@@ -20,7 +20,7 @@ from parbake.planner.detectors import HitRate, PeakHarm, Proposal, batch_dearer,
 from parbake.planner.strategies import REAL_TIME
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 DAYS = 14
 ON_REQUEST = "realtime"
@@ -166,8 +166,8 @@ class Reversals:
 
     def __init__(
         self,
-        plans: Mapping[str, Plan],
-        adopted: Plans,
+        plans: Mapping[str, BoundTask],
+        adopted: Adoptions,
         clock: Clock,
         ledger: Watched | None,
         *,

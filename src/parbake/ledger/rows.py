@@ -62,7 +62,7 @@ _PACE = (
 _RUN = "kind = 'compute' AND lane = 'batch'"
 
 
-class Entry(NamedTuple):
+class LedgerEntry(NamedTuple):
     """One row: what happened when (epoch seconds), to what, and what it used.
 
     ``kind`` is ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste`` or ``serve``. ``key`` is a hash of
@@ -120,7 +120,7 @@ class Pending:
     seconds, CPU seconds; ``answers`` are an id, when it was given (epoch seconds), and all that is kept of it.
     """
 
-    rows: list[Entry] = field(default_factory=list)
+    rows: list[LedgerEntry] = field(default_factory=list)
     heat: dict[tuple[int, str, bytes], tuple[int, int]] = field(default_factory=dict)
     paces: defaultdict[bool, list[float]] = field(default_factory=lambda: defaultdict(list))
     live: dict[str, tuple[int, float, float]] = field(default_factory=dict)
@@ -170,7 +170,7 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
     connection.execute("DELETE FROM complaints WHERE at < ?", (since,))
 
 
-def _ended(connection: sqlite3.Connection, run: Entry) -> Entry | None:
+def _ended(connection: sqlite3.Connection, run: LedgerEntry) -> LedgerEntry | None:
     """The waste of the run that this one replaces: its rows less the keys that were served out of it."""
     before = connection.execute(
         f"SELECT ts, rows, trigger, plan FROM spending WHERE task = ? AND {_RUN} AND ts <= ? ORDER BY ts DESC LIMIT 1",  # noqa: S608 - of ours
@@ -184,9 +184,9 @@ def _ended(connection: sqlite3.Connection, run: Entry) -> Entry | None:
         (run.task, int(began // 60), int(run.ts // 60)),
     ).fetchone()[0]
     wasted = max(0, made - served)
-    return Entry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)
+    return LedgerEntry(run.ts, "waste", run.task, b"", "batch", "replaced", rows=wasted, trigger=trigger, plan=plan)
 
 
-def _summed(row: Entry) -> tuple[Any, ...]:
+def _summed(row: LedgerEntry) -> tuple[Any, ...]:
     used = (row.seconds, row.cpu_s, row.rows, row.bytes, row.input, row.output, row.cached)
     return (int(row.ts // 3600), row.kind, row.task, row.lane, row.model, 1, *used)

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from parbake.errors import StoreError
 from parbake.fence.cause import OVERDUE, Reason
 from parbake.lanes.batch.adopted import Pick
-from parbake.ledger.rows import Entry, Pending, prepare, trim, write
+from parbake.ledger.rows import LedgerEntry, Pending, prepare, trim, write
 from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
@@ -44,7 +44,7 @@ class Ledger(forks.Forkable):
         self._path = path
         self._counters = counters
         self._clock = clock
-        self._queue: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[LedgerEntry] = queue.SimpleQueue()
         self._stop = threading.Event()
         self._asked = threading.Event()
         self._written = threading.Condition()
@@ -137,7 +137,7 @@ class Ledger(forks.Forkable):
         self._thread.join(timeout=10)
 
     def _note(self, *what: Any) -> None:
-        self._queue.put(Entry(self._clock.now(), *what))
+        self._queue.put(LedgerEntry(self._clock.now(), *what))
 
     def heat(self, task: str, *, minutes: int = 60) -> dict[bytes, int]:
         """How often each key of a task was served in the last minutes; blocking. Unknown is none."""
@@ -285,7 +285,7 @@ class Ledger(forks.Forkable):
         pending.rows += _taken(self._queue)
         pending.answers += _taken(self._answers)
         for task, (key, verdict, lane, seconds), count in self._counters.drain_samples():
-            pending.rows.append(Entry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
+            pending.rows.append(LedgerEntry(at, "serve", task, _hashed(key), lane, verdict, seconds, rows=count))
         for is_on, p95_s in _taken(self._paces):
             pending.paces[is_on].append(p95_s)
         for task, seconds, cpu_s in _taken(self._live):

@@ -118,7 +118,7 @@ def flip_factor(prices: Prices, *, fixed: float, computed: float, served: float,
     return prices.on_demand / even if even > 0 else math.inf
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CallUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What one call to a model uses, for prices that come from a book."""
 
     provider: str
@@ -145,7 +145,7 @@ class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     on_demand_s: float = 0.8
     serve_s: float = 0.005
     source: str = ""
-    usage: Usage | None = None
+    usage: CallUsage | None = None
     book: Book | None = None
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parbake.planner.breakeven import Prices
-from parbake.planner.forecast.predictors import Demand, Predictor
+from parbake.planner.forecast.predictors import Forecast, Predictor
 from parbake.planner.forecast.request_log import Codes, RequestLog
 from parbake.planner.forecast.windows import Windows
 
@@ -31,7 +31,7 @@ class Activity:
 
 
 @dataclass(frozen=True, slots=True)
-class EventLane:
+class EventCoverage:
     """What an event lane can do about a key that is not computed ahead.
 
     ``coverage`` is the share of computations that a signal precedes, ``precision`` the share of signals that a request
@@ -52,7 +52,7 @@ class EventLane:
         return (prices.near_line + prices.write) / self.precision
 
 
-def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventLane:
+def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventCoverage:
     """Coverage and precision of the signals in a log's windows before ``until``: signals ahead of a first request."""
     ahead = signalled = asked = 0
     for window in range(until):
@@ -63,10 +63,10 @@ def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventLane:
         active = np.unique(keys[~signals])
         ahead += len(np.intersect1d(begun, active, assume_unique=True))
         signalled, asked = signalled + len(begun), asked + len(active)
-    return EventLane(ahead / max(1, asked), ahead / max(1, signalled))
+    return EventCoverage(ahead / max(1, asked), ahead / max(1, signalled))
 
 
-def worth(prices: Prices, chance: Floats, width: float, events: EventLane | None = None) -> Floats:
+def worth(prices: Prices, chance: Floats, width: float, events: EventCoverage | None = None) -> Floats:
     """Dollars saved by computing each key ahead, (keys,); ``chance`` is the probability that it is computed anyway.
 
     ``P x miss - (batch + write) - E[stale serves] x stale_serve``. With an event lane, what is spared is the mean of
@@ -90,9 +90,9 @@ class PerKey:
     prices: Prices
     predictor: Predictor
     refits: tuple[int, ...]
-    events: EventLane | None = None
+    events: EventCoverage | None = None
     name: str = "per key"
-    _demand: Demand | None = field(default=None, init=False)
+    _demand: Forecast | None = field(default=None, init=False)
     _fitted: int = field(default=-1, init=False)
     _cache: dict[int, NDArray[np.float32]] = field(default_factory=dict)
 
@@ -122,7 +122,7 @@ class PerKey:
             self._cache[window] = self.chance(keys, window).astype(np.float32)
         return self._cache[window]
 
-    def sharing(self, prices: Prices, *, events: EventLane | None = None, name: str = "per key") -> PerKey:
+    def sharing(self, prices: Prices, *, events: EventCoverage | None = None, name: str = "per key") -> PerKey:
         """The same predictions for the same windows, at other prices or with an event lane beside them."""
         return PerKey(self.past, prices, self.predictor, self.refits, events, name, self._cache)
 

@@ -15,8 +15,8 @@ from parbake.planner.forecast.request_log import DAY, RequestLog
 from parbake.planner.forecast.windows import Windows, cut
 from parbake.planner.intervals import Interval, Resampler
 from parbake.planner.pareto import Point, efficient, point, sweep
-from parbake.planner.per_key import Activity, EventLane, PerKey, measured_lane, refit_times
-from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, real_time, replay, with_session_starts
+from parbake.planner.per_key import Activity, EventCoverage, PerKey, measured_lane, refit_times
+from parbake.planner.replay import Everything, LazyPolicy, Outcome, clairvoyant, real_time, replay, with_session_starts
 from parbake.planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_TIME
 from parbake.planner.target import check_share, kept, worth_of_a_second
 
@@ -44,7 +44,7 @@ class Gate:
 
 
 @dataclass(slots=True)
-class Plan:
+class Decision:
     """What was found. ``assumed`` names strategies that rest on an assumption: shown, never recommended.
 
     ``bound`` is what no policy can undercut, ``break_even`` the requests a day from which precomputing all beats
@@ -98,7 +98,7 @@ class Study:
     def simple(self) -> dict[str, Outcome]:
         """Replay the three rules that need no prediction."""
         found = {REAL_TIME: real_time(self.log, self.windows, self.prices, self.judged)}
-        for policy in (Everything(self.windows), Lazy()):
+        for policy in (Everything(self.windows), LazyPolicy()):
             found[policy.name] = replay(
                 self.log, self.windows, self.prices, policy, self.judged, progress=self._bar(policy.name)
             )
@@ -115,7 +115,7 @@ class Study:
             policy = policy.sharing(replace(prices, second=prices.second + second))
         return replay(self.log, self.windows, prices, policy, self.judged, progress=bar)
 
-    def with_events(self, policy: PerKey, assumed: EventLane | None) -> Outcome | None:
+    def with_events(self, policy: PerKey, assumed: EventCoverage | None) -> Outcome | None:
         """Replay it beside an event lane: on the log's own signals, else on assumed ones; none if that cannot pay."""
         if self.log.signal.any():
             lane, log, precision = measured_lane(self.log, self.windows, self.judged.start), self.log, 1.0
@@ -151,9 +151,9 @@ def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
 
 def make(
     log: RequestLog, prices: Prices, *, sla_s: float, predictor: Predictor | None = None,
-    events: EventLane | None = None, with_front: bool = True, judged: range | None = None,
+    events: EventCoverage | None = None, with_front: bool = True, judged: range | None = None,
     progress: Progress | None = None, hits: float | None = None,
-) -> Plan:  # fmt: skip
+) -> Decision:  # fmt: skip
     """Plan a task whose results hold for ``sla_s`` seconds.
 
     ``events`` assumes an event lane where the log has no signals; with signals in the log, the lane is replayed as it
@@ -204,7 +204,9 @@ def prepare(
     return Study(log, windows, prices, range(windows.count), progress, is_blind), (*log.doubts, few)
 
 
-def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *, hits: float | None = None) -> Plan:
+def decided(
+    study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *, hits: float | None = None
+) -> Decision:
     """Choose among replayed strategies, or among those that keep a promise of ``hits``, if any does."""
     resampler = Resampler(study.log.keys)
     able = [name for name, outcome in outcomes.items() if hits is None or kept(outcome, hits)] or list(outcomes)
@@ -218,7 +220,7 @@ def decided(study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *
     chosen = min(passed, key=lambda name: outcomes[name].per_day, default=best)
     lazy = outcomes[LAZY]
     reason = _blind(doubts) if study.is_blind else _reason(chosen, gates, doubts) + _promised(outcomes[chosen], hits)
-    return Plan(
+    return Decision(
         prices=study.prices, outcomes=outcomes,
         intervals={n: resampler.total(o.cost, scale=1 / o.days) for n, o in outcomes.items()},
         bound=clairvoyant(study.log, lazy, study.prices), best_simple=best, recommended=chosen,

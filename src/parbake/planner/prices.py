@@ -91,7 +91,7 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return msgspec.structs.replace(self, rates=(*kept, *rates))
 
 
-class Change(msgspec.Struct, frozen=True):
+class PriceChange(msgspec.Struct, frozen=True):
     """One amount that differs between two dates; ``None`` where there was, or is, no such price."""
 
     provider: str
@@ -160,14 +160,14 @@ def calls_until_cache_pays(write: float, read: float) -> int:
     return max(1, math.floor((write - read) / (1 - read)) + 1)
 
 
-def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[Change]:
+def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[PriceChange]:
     """What differs between the prices in force on two dates."""
     for provider, model, context in sorted({rate.name for rate in book.rates}):
         old, new = (_in_force(book, (provider, model, context), day) for day in (before, after))
         for what in _AMOUNTS:
             was, now = getattr(old, what, None), getattr(new, what, None)
             if was != now:
-                yield Change(provider, model, context, what, was, now)
+                yield PriceChange(provider, model, context, what, was, now)
 
 
 def read_book(path: Path, *, today: dt.date) -> Book:

@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
 
 
-class Policy(Protocol):
+class ReplayPolicy(Protocol):
     """Which keys to compute ahead."""
 
     @property
@@ -41,7 +41,7 @@ class Policy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Lazy:
+class LazyPolicy:
     """Compute on the first request and keep the result for its window: what every cache does."""
 
     name: str = "lazy"
@@ -121,9 +121,15 @@ def real_time(log: RequestLog, windows: Windows, prices: Prices, evaluated: rang
 
 
 def replay(
-    log: RequestLog, windows: Windows, prices: Prices, policy: Policy, evaluated: range, *, precision: float = 1.0,
+    log: RequestLog,
+    windows: Windows,
+    prices: Prices,
+    policy: ReplayPolicy,
+    evaluated: range,
+    *,
+    precision: float = 1.0,
     progress: Progress | None = None,
-) -> Outcome:  # fmt: skip
+) -> Outcome:
     """Play a policy over the evaluated windows; the window before them fills the store, free of charge.
 
     With a policy that uses events, a signal computes near-line what is not valid; ``precision`` is the share of

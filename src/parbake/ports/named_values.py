@@ -19,13 +19,15 @@ class NamedValues(Protocol):
 
     async def get(self, name: str) -> bytes | None:
         """Read a small named value (a cursor, an alert's state)."""
+        ...
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
         """Replace a small named value, or delete it, if it is still what it was; ``None`` stands for none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Noted(Generic[T]):
+class NamedValue(Generic[T]):
     """One named value in msgpack; ``empty`` is what is there before anything was written."""
 
     store: NamedValues

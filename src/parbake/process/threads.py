@@ -41,7 +41,11 @@ async def in_thread(level: int, fn: Callable[..., Any], *args: Any, **kwargs: An
 
     Raises :class:`Escaped` for what would otherwise end, or never end, the caller.
     """
-    call = partial(contextvars.copy_context().run, _contained, partial(fn, *args, **kwargs))
+    context = contextvars.copy_context()
+
+    def call() -> Any:
+        return context.run(_contained, partial(fn, *args, **kwargs))
+
     return await asyncio.get_running_loop().run_in_executor(_pool(level), call)
 
 
@@ -54,7 +58,7 @@ async def aside(fn: Callable[..., T], *args: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(_pool(_ASIDE), call)
 
 
-async def of_ledger(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+async def in_ledger_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Read or write the ledger in a pool of its own, so that a slow ledger delays only those who use it.
 
     Raises :class:`Escaped`, too.

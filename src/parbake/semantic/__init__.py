@@ -10,7 +10,7 @@ except ImportError as missing:
 from parbake.semantic.bank.compiled import Bank, Matcher, compile_bank
 from parbake.semantic.bank.explorations import Explorations
 from parbake.semantic.bank.question_bank import QuestionBank
-from parbake.semantic.bank.snapshot import BankSnapshot, Explanation, Verdict
+from parbake.semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
 from parbake.semantic.cache.semantic_cache import Reply, SemanticCache
 from parbake.semantic.policies.adaptive import AdaptivePolicy
 from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
@@ -21,8 +21,31 @@ from parbake.semantic.text.normalize import unusable
 from parbake.semantic.text.veto import VETOES, Veto, is_personal, veto
 
 __all__ = [
-    "VETOES", "AdaptivePolicy", "Bank", "BankSnapshot", "Bound", "CalibratedPolicy", "Calibration",
-    "Explanation", "Explorations", "FixedPolicy",
-    "Match", "Matcher", "PerEntryPolicy", "Policy", "QuestionBank", "Reply", "Scope", "SemanticCache", "Verdict",
-    "Verifier", "Veto", "calibrate", "compile_bank", "fixed", "is_personal", "unusable", "veto",
+    "VETOES",
+    "AdaptivePolicy",
+    "Bank",
+    "BankReply",
+    "BankSnapshot",
+    "Bound",
+    "CalibratedPolicy",
+    "Calibration",
+    "Explanation",
+    "Explorations",
+    "FixedPolicy",
+    "Match",
+    "Matcher",
+    "PerEntryPolicy",
+    "Policy",
+    "QuestionBank",
+    "Reply",
+    "Scope",
+    "SemanticCache",
+    "Verifier",
+    "Veto",
+    "calibrate",
+    "compile_bank",
+    "fixed",
+    "is_personal",
+    "unusable",
+    "veto",
 ]  # fmt: skip

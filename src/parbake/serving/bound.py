@@ -104,7 +104,7 @@ def _plain(kind: Any) -> Any:
     return kind
 
 
-class Plan:
+class BoundTask:
     """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
 
     def __init__(self, task: Stored, *, off: str = "", watched: Collection[str] = ()) -> None:

@@ -28,7 +28,7 @@ from parbake.ports.models import Generator
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
 from parbake.serving.bind import Binder, Context, TaskReader, call
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.meter import Metered, Spend
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
@@ -64,7 +64,7 @@ class Computer:
         self._strays = Strays(store)
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
-    async def compute(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def compute(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute some keys of an artifact (or the one value of a model, key ``""``).
 
         Inputs are read under this task's strengths as well as its consumers'. Raises :class:`ComputeFailed` with the
@@ -86,7 +86,7 @@ class Computer:
             if (heard := listener()) is not None:
                 heard.join(recording)
 
-    async def _single(self, plan: Plan, key: Any, context: Context) -> Computed:
+    async def _single(self, plan: BoundTask, key: Any, context: Context) -> Computed:
         stamp, control = await self._store.stamp()
         if plan.revalidates:
             probe = Recording(stamp, trace=Trace())
@@ -105,7 +105,7 @@ class Computer:
             plan, key, result, _Call(plan, recording, plan.reach, started=started, cost=cost, lane=context.lane)
         )
 
-    async def _group(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def _group(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         stamp, control = await self._store.stamp()
         recording, started = Recording(stamp, origin=self._store), self._clock.now()
         before = time.perf_counter()
@@ -129,7 +129,7 @@ class Computer:
         made = _Call(plan, recording, reach, started=started, cost=cost, lane=context.lane)
         return [_seal(plan, key, results.get(key, absent), made) for key in keys]
 
-    def _warn_of_shared(self, plan: Plan, keys: int, recording: Recording, named: set[str]) -> None:
+    def _warn_of_shared(self, plan: BoundTask, keys: int, recording: Recording, named: set[str]) -> None:
         """Say once what was read for many keys together, so that one change outdates all of them."""
         shared = {family(tag) for tag in recording.bound(plan.contract) if tag not in named}
         new = sorted(shared - self._warned[plan.ref])
@@ -205,7 +205,7 @@ class _Call:
     """What the results of one call have in common; ``cost`` is in seconds per key."""
 
     def __init__(
-        self, plan: Plan, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
+        self, plan: BoundTask, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
     ) -> None:
         """Everything has been read by now."""
         self.recording, self.started, self.cost, self.lane = recording, started, cost, lane
@@ -224,7 +224,7 @@ class _Call:
         return self._tags
 
 
-def _seal(plan: Plan, key: Any, result: Any, made: _Call) -> Computed:
+def _seal(plan: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     try:
         return _sealed(plan, key, result, made)
@@ -234,7 +234,7 @@ def _seal(plan: Plan, key: Any, result: Any, made: _Call) -> Computed:
         raise _failed(plan.task, error) from error
 
 
-def _sealed(plan: Plan, key: Any, result: Any, made: _Call) -> Computed:
+def _sealed(plan: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
     recording = made.recording
     extra: tuple[str, ...] = ()
     valid_until = recording.valid_until

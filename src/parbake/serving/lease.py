@@ -18,7 +18,7 @@ from parbake.errors import StoreError, StoreFull
 from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 PATIENCE = 3
 """After so many terms a process that waits computes without a lease."""
@@ -97,7 +97,7 @@ class Turns:
         self._outcomes = counters.leases
 
     @contextlib.asynccontextmanager
-    async def now(self, plan: Plan, raw: bytes) -> AsyncIterator[bool]:
+    async def now(self, plan: BoundTask, raw: bytes) -> AsyncIterator[bool]:
         """Say whether it is this process's turn, without waiting; always, for a task without a lease."""
         if plan.lease_s is None:
             yield True
@@ -109,7 +109,7 @@ class Turns:
             await lease.release()
 
     @contextlib.asynccontextmanager
-    async def wait(self, plan: Plan, raw: bytes, is_there: Callable[[], Awaitable[bool]]) -> AsyncIterator[bool]:
+    async def wait(self, plan: BoundTask, raw: bytes, is_there: Callable[[], Awaitable[bool]]) -> AsyncIterator[bool]:
         """Wait for the turn; say ``False`` when ``is_there``: another process has stored what may be served."""
         if plan.lease_s is None:
             yield True
@@ -122,7 +122,7 @@ class Turns:
         finally:
             await lease.release()
 
-    def _lease(self, plan: Plan, raw: bytes, term_s: float) -> Lease:
+    def _lease(self, plan: BoundTask, raw: bytes, term_s: float) -> Lease:
         return Lease(self._store, self._clock, lease_name(plan.ref, raw), term_s)
 
 

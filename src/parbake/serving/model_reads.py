@@ -16,13 +16,13 @@ from parbake.fence.control import Control
 from parbake.fence.record import Record
 from parbake.fence.recording import Recording
 from parbake.ports.clock import Clock
-from parbake.ports.records import Glimpses, Lookup
+from parbake.ports.records import Lookup, Snapshots
 from parbake.ports.store import Store
 from parbake.serving.bind import Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 KEPT = 2
-JudgeRecord = Callable[[Plan, Record, Lookup, Context], tuple[Judgement, bool]]
+JudgeRecord = Callable[[BoundTask, Record, Lookup, Context], tuple[Judgement, bool]]
 
 
 def lost_model(ref: str) -> str:
@@ -38,13 +38,13 @@ class Kept(NamedTuple):
     model: Any
 
 
-class Models:
+class ModelReads:
     """The current generation of each model, checked at every use and decoded only when the pointer moves."""
 
     def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
         """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
         self._store = store
-        self._review = store.review if isinstance(store, Glimpses) else None
+        self._review = store.review if isinstance(store, Snapshots) else None
         self._clock = clock
         self._judge = judge
         self._kept: dict[tuple[str, int], Kept] = {}
@@ -57,7 +57,7 @@ class Models:
         """
         self._folder = folder
 
-    async def read(self, plan: Plan, control: Control, recording: Recording, context: Context) -> Any:
+    async def read(self, plan: BoundTask, control: Control, recording: Recording, context: Context) -> Any:
         """Return the model that this computation must use, and note its generation.
 
         A run reads its own unpromoted generation. Raises :class:`NotMaterialized` when no generation was promoted, or
@@ -79,7 +79,7 @@ class Models:
         recording.model(plan.ref, generation)
         return self._decoded(plan, generation, record, lookup.control.incarnation)
 
-    async def _lost(self, plan: Plan, generation: int, *, is_damaged: bool) -> NotMaterialized:
+    async def _lost(self, plan: BoundTask, generation: int, *, is_damaged: bool) -> NotMaterialized:
         """Have a worker build another generation, and say what is the matter with this one."""
         place, told = lost_model(plan.ref), str(generation).encode()
         before = await self._store.get(place)
@@ -90,7 +90,7 @@ class Models:
             f"{plan.name}: generation {generation} is {what}; a worker builds another", field=plan.name
         )
 
-    def _reviewed(self, plan: Plan, generation: int) -> Lookup | None:
+    def _reviewed(self, plan: BoundTask, generation: int) -> Lookup | None:
         """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
         kept = self._kept.get((plan.ref, generation))
         if kept is None or self._review is None:
@@ -99,7 +99,7 @@ class Models:
         is_same = lookup is not None and lookup.control.incarnation == kept.incarnation
         return lookup if is_same else None
 
-    def _decoded(self, plan: Plan, generation: int, record: Record, incarnation: int) -> Any:
+    def _decoded(self, plan: BoundTask, generation: int, record: Record, incarnation: int) -> Any:
         kept = self._kept.get((plan.ref, generation))
         if kept is None or kept.record.stamp != record.stamp:  # a store that lost everything numbers anew
             try:
@@ -116,7 +116,7 @@ class Models:
                 self._kept.pop((plan.ref, old), None)
         return kept.model
 
-    def _payload(self, plan: Plan, generation: int, record: Record) -> Any:
+    def _payload(self, plan: BoundTask, generation: int, record: Record) -> Any:
         if self._folder is None:
             return record.payload
         path = self._folder / f"{plan.name}-{generation}-{record.stamp.hex()}"

@@ -15,7 +15,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.hooks import Hook
 from parbake.ports.store import Store
 from parbake.serving.bind import NO_CONTEXT, Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.lease import Turns
@@ -23,10 +23,10 @@ from parbake.serving.meter import metering
 
 _log = logging.getLogger("parbake.demand")
 Judged: TypeAlias = tuple[Record, Judgement]
-Look = Callable[[Plan, bytes, Context], Awaitable[Judged | None]]
+Look = Callable[[BoundTask, bytes, Context], Awaitable[Judged | None]]
 
 
-class Demand:
+class OnDemand:
     """Computes keys and writes them back, for one app."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Demand:
         self._flights: Flights[Computed | None] = Flights()
         self.turns = turns
 
-    async def get(self, plan: Plan, key: Any, context: Context) -> Computed | Judged:
+    async def get(self, plan: BoundTask, key: Any, context: Context) -> Computed | Judged:
         """Compute a key now, or return what was stored while another computed it.
 
         A follower joined a flight that began before it did, so it takes the stored result only if that passes the
@@ -59,7 +59,7 @@ class Demand:
                 return stored
             began_later = True
 
-    async def is_there(self, plan: Plan, raw: bytes) -> bool:
+    async def is_there(self, plan: BoundTask, raw: bytes) -> bool:
         """Whether something is stored of a key that may be served to anybody now."""
         return await self._look(plan, raw, NO_CONTEXT) is not None
 
@@ -67,7 +67,7 @@ class Demand:
         """End what is being computed, so that no lease stays behind."""
         await self._flights.end()
 
-    async def _in_turn(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Computed | None:
+    async def _in_turn(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> Computed | None:
         """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
 
         async def is_there() -> bool:
@@ -79,7 +79,7 @@ class Demand:
             (computed,) = await self.refresh(plan, [key], context)
             return computed
 
-    async def refresh(self, plan: Plan, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def refresh(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
@@ -99,7 +99,7 @@ class Demand:
                     hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
 
-    async def _written(self, plan: Plan, computed: Computed, context: Context) -> str:
+    async def _written(self, plan: BoundTask, computed: Computed, context: Context) -> str:
         """Write a result; the outcome. What a request has computed is served, also where there is no room for it."""
         try:
             raw = plan.keys.encode(computed.key)
@@ -112,7 +112,7 @@ class Demand:
         return "stored" if is_stored else "rejected"
 
 
-def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
+def flight_of(plan: BoundTask, raw: bytes, context: Context) -> Hashable:
     """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements.
 
     Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
@@ -122,7 +122,7 @@ def flight_of(plan: Plan, raw: bytes, context: Context) -> Hashable:
     return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
 
 
-def _check_type(plan: Plan, computed: Computed) -> None:
+def _check_type(plan: BoundTask, computed: Computed) -> None:
     """What is stored must read back as the task's type; else every later read would fail on it."""
     if problem := plan.unreadable(computed.record):
         raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {problem}", field=plan.name)

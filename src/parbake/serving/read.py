@@ -23,15 +23,15 @@ from parbake.fence.recording import Recording
 from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.hooks import Hook
-from parbake.ports.records import Glimpses, Lookup
+from parbake.ports.records import Lookup, Snapshots
 from parbake.ports.store import Store
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.lease import Turns
 from parbake.serving.meter import Spend
-from parbake.serving.model_reads import Models
-from parbake.serving.on_demand import Demand
+from parbake.serving.model_reads import ModelReads
+from parbake.serving.on_demand import OnDemand
 from parbake.serving.request import Deadline, is_bounded
 from parbake.values.redaction import one_line
 
@@ -43,7 +43,7 @@ _DAMAGED = Judgement(Verdict.MISSING, 0.0, Reason(Cause.DAMAGED))
 _decode_reason = msgspec.msgpack.Decoder(str).decode
 
 
-class Found(msgspec.Struct, frozen=True):
+class ReadResult(msgspec.Struct, frozen=True):
     """What a read came to: the answer, and the records that bind it, by task ref (none when it was refused)."""
 
     served: Served[Any]
@@ -61,7 +61,7 @@ class Resolver:
         clock: Clock,
         counters: Counters,
         hooks: Sequence[Hook],
-        plans: Mapping[str, Plan],
+        plans: Mapping[str, BoundTask],
         silence_limit_s: float,
         spend: Spend | None = None,
     ) -> None:
@@ -70,7 +70,7 @@ class Resolver:
         ``spend`` hears of the tokens that generators use.
         """
         self._store = store
-        self._glimpse = store.glimpse if isinstance(store, Glimpses) else None
+        self._glimpse = store.glimpse if isinstance(store, Snapshots) else None
         self._clock = clock
         self._counters, self._reads = counters, counters.reads
         self._watchers = tuple(hooks)
@@ -78,12 +78,12 @@ class Resolver:
         self._plans = plans
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
-        self.models = Models(store, clock, self._judge_model)
+        self.models = ModelReads(store, clock, self._judge_model)
         self.computer = Computer(store, binder, clock, lambda: self, spend)
         turns = Turns(store, clock, counters)
-        self.demand = Demand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
+        self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 
-    def serve_now(self, plan: Plan, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
+    def serve_now(self, plan: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key from a record that may be served as it is, if the store gives it at once.
 
         Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
@@ -112,7 +112,7 @@ class Resolver:
         self._count(plan, raw, served, started)
         return served
 
-    async def serve(self, plan: Plan, key: Any, context: Context = NO_CONTEXT) -> Found:
+    async def serve(self, plan: BoundTask, key: Any, context: Context = NO_CONTEXT) -> ReadResult:
         """Resolve a checked key of an artifact; the caller's deadline applies."""
         started = perf_counter()
         raw = plan.keys.encode(key)
@@ -122,7 +122,7 @@ class Resolver:
             self._note(found, heard)
         return found
 
-    def _note(self, found: Found, recording: Recording) -> None:
+    def _note(self, found: ReadResult, recording: Recording) -> None:
         """Have a reader bound by what it was served; one that keeps stamps of another store cannot be."""
         if recording.origin is not None and recording.origin is not self._store:
             recording.complete = False
@@ -131,20 +131,20 @@ class Resolver:
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
 
-    def _count(self, plan: Plan, raw: bytes, served: Served[Any], started: float) -> None:
+    def _count(self, plan: BoundTask, raw: bytes, served: Served[Any], started: float) -> None:
         verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
         self._reads[plan.name].add(raw, verdict, served.lane, took)
         for hook in self._watchers:
             hook.served(plan.name, raw, verdict, served.lane, took)
 
-    async def _resolve(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+    async def _resolve(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():
             return await self._look_and_judge(plan, key, raw, context)
         async with Deadline(plan.name):  # a store that does not answer has no more time than a computation
             return await self._look_and_judge(plan, key, raw, context)
 
-    async def _look_and_judge(self, plan: Plan, key: Any, raw: bytes, context: Context) -> Found:
+    async def _look_and_judge(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
         if lookup.damaged:
             self._counters.damaged[plan.name] += lookup.damaged
@@ -156,7 +156,7 @@ class Resolver:
             hook.missed(plan.name, raw, judgement.verdict.value, why)
         return await self._fall_back(plan, key, record, judgement, context)
 
-    def _best(self, plan: Plan, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
+    def _best(self, plan: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""
         now, best, why = self._clock.now(), None, _DAMAGED if lookup.damaged else _MISSING
         for record in lookup.records:
@@ -170,7 +170,7 @@ class Resolver:
             return best
         return (lookup.records[0] if lookup.records else None), why
 
-    def _judge(self, plan: Plan, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
+    def _judge(self, plan: BoundTask, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
         if reason := _quarantined(plan, record, lookup.control):
             return Judgement(Verdict.STALE, 0.0, reason)
         marks = joined(lookup.marks, context.acks) if context.acks else lookup.marks
@@ -190,18 +190,20 @@ class Resolver:
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
         return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
 
-    async def _from_record(self, plan: Plan, key: Any, record: Record, judgement: Judgement, context: Context) -> Found:
+    async def _from_record(
+        self, plan: BoundTask, key: Any, record: Record, judgement: Judgement, context: Context
+    ) -> ReadResult:
         if record.absent:
             return await self._absent(plan, key, record, context)
         try:
             value = plan.decode(record.payload)
         except msgspec.DecodeError:  # stored when the task had another type: as good as none
             return await self._on_demand(plan, key, context)
-        return Found(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
+        return ReadResult(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
 
     async def _fall_back(
-        self, plan: Plan, key: Any, record: Record | None, judgement: Judgement, context: Context
-    ) -> Found:
+        self, plan: BoundTask, key: Any, record: Record | None, judgement: Judgement, context: Context
+    ) -> ReadResult:
         """Do what the contract declares for a value that may not be served as it is."""
         fallback = plan.contract.fallback_if_stale
         if plan.off:
@@ -230,7 +232,7 @@ class Resolver:
             return await self._use(plan, key, fallback, judgement, context)
         return await self._refused(plan, judgement)
 
-    def _overdue_within(self, plan: Plan, record: Record, judgement: Judgement) -> bool:
+    def _overdue_within(self, plan: BoundTask, record: Record, judgement: Judgement) -> bool:
         """Whether a stale record is only late, not killed, and within the contract's extra time."""
         fallback = plan.contract.fallback_if_stale
         if not judgement.is_overdue or not isinstance(fallback, ServeStale):
@@ -238,7 +240,7 @@ class Resolver:
         age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
         return age <= plan.contract.freshness_sla_s + fallback.within_s
 
-    async def _on_demand(self, plan: Plan, key: Any, context: Context) -> Found:
+    async def _on_demand(self, plan: BoundTask, key: Any, context: Context) -> ReadResult:
         """Compute now, or take what was stored while another computed."""
         made = await self.demand.get(plan, key, context)
         if not isinstance(made, Computed):
@@ -247,9 +249,9 @@ class Resolver:
             return await self._absent(plan, key, made.record, context)
         confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
         served = as_served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
-        return Found(served, ((plan.ref, made.record),) if made.storable else ())
+        return ReadResult(served, ((plan.ref, made.record),) if made.storable else ())
 
-    async def _look(self, plan: Plan, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
+    async def _look(self, plan: BoundTask, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
         """What is stored of a key, may be served now, and reads as the task's type."""
         lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
         record, judgement = self._best(plan, lookup, context)
@@ -257,7 +259,7 @@ class Resolver:
             return None
         return record, judgement
 
-    async def stored(self, plan: Plan) -> AsyncIterator[tuple[Any, Any]]:
+    async def stored(self, plan: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
         """Keys and values of what is stored and may be served now; absences are left out."""
         async for raw, lookup in self._store.scan(plan.ref):
             record, judgement = self._best(plan, lookup, NO_CONTEXT)
@@ -265,17 +267,19 @@ class Resolver:
                 continue
             yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
 
-    async def _absent(self, plan: Plan, key: Any, record: Record, context: Context) -> Found:
+    async def _absent(self, plan: BoundTask, key: Any, record: Record, context: Context) -> ReadResult:
         """There is none, and that is known: the declared substitute, or nothing with the reason."""
         reason = _decode_reason(record.payload)
         fallback = plan.contract.fallback_if_stale
         judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
         if isinstance(fallback, Use):
             used = await self._use(plan, key, fallback, judgement, context)
-            return Found(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
-        return Found(as_served(plan, record, None, judgement, self._clock.now()), ((plan.ref, record),))
+            return ReadResult(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
+        return ReadResult(as_served(plan, record, None, judgement, self._clock.now()), ((plan.ref, record),))
 
-    async def _use(self, plan: Plan, key: Any, fallback: Use, judgement: Judgement, context: Context) -> Found:
+    async def _use(
+        self, plan: BoundTask, key: Any, fallback: Use, judgement: Judgement, context: Context
+    ) -> ReadResult:
         """Serve another task's value under this one's name, saying why."""
         if not isinstance(fallback.task, Artifact):
             return await self._refused(plan, judgement, f"use {fallback.task.name}: ")
@@ -285,9 +289,9 @@ class Resolver:
         verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
         reason, cause = _said(judgement)
         served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=reason, cause=cause)
-        return Found(served, found.bound)
+        return ReadResult(served, found.bound)
 
-    async def _refused(self, plan: Plan, judgement: Judgement, prefix: str = "") -> Found:
+    async def _refused(self, plan: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
         """Nothing may be served; the stamp says as of when. ``prefix`` stands before the reason's sentence."""
         stamp, _ = await self._store.stamp()
         reason, cause = _said(judgement)
@@ -295,7 +299,7 @@ class Resolver:
             plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
             cause=cause,
         )  # fmt: skip
-        return Found(served)
+        return ReadResult(served)
 
     async def read_input(
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
@@ -309,21 +313,23 @@ class Resolver:
         return found.served
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
-        """Return a model's current generation and note it; see :meth:`parbake.serving.model_reads.Models.read`."""
+        """Return a model's current generation and note it; see :meth:`parbake.serving.model_reads.ModelReads.read`."""
         return await self.models.read(self._plans[task.name], control, recording, context)
 
-    def _judge_model(self, plan: Plan, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
+    def _judge_model(self, plan: BoundTask, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
         judgement = self._judge(plan, record, lookup, context, self._clock.now())
         return judgement, self._overdue_within(plan, record, judgement)
 
 
-def _quarantined(plan: Plan, record: Header, control: Control) -> Reason | None:
+def _quarantined(plan: BoundTask, record: Header, control: Control) -> Reason | None:
     """Why a record may not be served after a complaint of its task, or ``None``."""
     entry = control.quarantined.get(plan.name)
     return None if entry is None else entry.kills(record.stamp)
 
 
-def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, killed: Reason | None) -> Judgement:
+def _judged(
+    plan: BoundTask, record: Header, marks: Mapping[str, bytes], now: float, killed: Reason | None
+) -> Judgement:
     """The contract's judgement of a record that the fence has seen."""
     meta = record.meta
     age = now - record.computed_at + meta.inputs_age_s
@@ -331,7 +337,7 @@ def _judged(plan: Plan, record: Header, marks: Mapping[str, bytes], now: float, 
     return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
 
 
-def as_served(plan: Plan, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
+def as_served(plan: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
     """What a read returns of a record; ``now`` in epoch seconds."""
     age, meta = now - record.computed_at, record.meta
     reason, cause = _said(judgement) if judgement.reason is not None else _NOTHING_SAID

@@ -21,7 +21,7 @@ from parbake.fence.recording import Recording
 from parbake.ports.store import Store
 from parbake.serving import request as scope
 from parbake.serving.bind import asked_within, check_live, live_arguments
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computer
 from parbake.serving.meter import metering
 from parbake.serving.read import Resolver
@@ -35,7 +35,9 @@ Used = Callable[[str, float, float], None]
 class Realtime:
     """Runs the tasks that keep nothing."""
 
-    def __init__(self, resolver: Resolver, store: Store, plans: Mapping[str, Plan], tell: Used | None = None) -> None:
+    def __init__(
+        self, resolver: Resolver, store: Store, plans: Mapping[str, BoundTask], tell: Used | None = None
+    ) -> None:
         """Share the resolver's computer and plans; ``tell`` hears what each computation used."""
         self._tell = tell
         self._resolver = resolver

@@ -22,7 +22,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.threads import aside
 from parbake.serving.bind import Binder, Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 
 class Inputs(Protocol):
@@ -49,7 +49,7 @@ class Revalidation:
         self._clock = clock
 
     async def kept(
-        self, plan: Plan, key: Any, reading: tuple[Recording, Control, Context], inputs: Inputs
+        self, plan: BoundTask, key: Any, reading: tuple[Recording, Control, Context], inputs: Inputs
     ) -> Record | None:
         """The old record under the recording's stamp, or ``None`` when something has changed.
 
@@ -69,7 +69,7 @@ class Revalidation:
         return None
 
     async def _is_unchanged(
-        self, plan: Plan, trace: Trace, reading: tuple[Recording, Control, Context], inputs: Inputs
+        self, plan: BoundTask, trace: Trace, reading: tuple[Recording, Control, Context], inputs: Inputs
     ) -> bool:
         recording, control, context = reading
         models = {t.ref: t for t in plan.task.inputs if isinstance(t, ModelTask)}
@@ -88,7 +88,7 @@ class Revalidation:
                 return False
         return True
 
-    def _queries_agree(self, plan: Plan, trace: Trace, recording: Recording) -> bool:
+    def _queries_agree(self, plan: BoundTask, trace: Trace, recording: Recording) -> bool:
         """Ask every query again, in transactions begun now; blocking."""
         probe = Recording(recording.stamp, trace=Trace())
         with ExitStack() as stack:
@@ -105,7 +105,7 @@ class Revalidation:
         return True
 
 
-def may_be_kept(old: Record, plan: Plan, withdrawn: Collection[int], now: float) -> bool:
+def may_be_kept(old: Record, plan: BoundTask, withdrawn: Collection[int], now: float) -> bool:
     """Whether a record knows what it was made of, by this version of the task, and nothing of it was withdrawn."""
     meta = old.meta
     generations = {meta.generation, *(b.generation for b in meta.tags.built_from if not b.is_model)}
@@ -123,7 +123,7 @@ def same_model(control: Control, pointers: Mapping[str, int], ref: str, generati
     return (pointers.get(ref) or control.pointer(ref)) == generation
 
 
-def _renewed(old: Record, plan: Plan, key: Any, recording: Recording, run: tuple[str, float]) -> Record:
+def _renewed(old: Record, plan: BoundTask, key: Any, recording: Recording, run: tuple[str, float]) -> Record:
     """The old value, bound by the old tags and by what its inputs are bound by now."""
     meta, (lane, now) = old.meta, run
     recording.direct.update(dict.fromkeys(tag for tag, _ in meta.tags.named))

@@ -12,7 +12,7 @@ from parbake.fence.recording import Recording
 from parbake.ports.store import Store
 from parbake.process.threads import aside
 from parbake.serving.bind import NO_CONTEXT, Binder
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.read import Resolver
 from parbake.values.redaction import one_line
 
@@ -25,7 +25,7 @@ _log = logging.getLogger("parbake.warm")
 class Warmup:
     """Builds the lazy resources and decodes the models, once; afterwards it decodes what newer runs promote."""
 
-    def __init__(self, store: Store, binder: Binder, resolver: Resolver, plans: Iterable[Plan]) -> None:
+    def __init__(self, store: Store, binder: Binder, resolver: Resolver, plans: Iterable[BoundTask]) -> None:
         """Load nothing yet; a process that never runs it lacks nothing."""
         self._store = store
         self._binder = binder

@@ -18,7 +18,7 @@ import msgspec
 
 from parbake.errors import ForeignStore, MissingDependency, StoreError
 from parbake.stores._dynamodb_layout import Manifest, Place
-from parbake.stores._dynamodb_wire import Change, Found, action_of, found_in, item_of, key_of
+from parbake.stores._dynamodb_wire import ItemChange, StoredItem, action_of, found_in, item_of, key_of
 
 try:
     from boto3.session import Session
@@ -40,7 +40,7 @@ _CHECK_FAILED, _CONFLICT = "ConditionalCheckFailed", "TransactionConflict"
 _BUSY = {_CONFLICT, "ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
-class Address(msgspec.Struct, frozen=True):
+class TableAddress(msgspec.Struct, frozen=True):
     """Where a table is; ``endpoint`` is empty for the region's own."""
 
     region: str
@@ -65,7 +65,7 @@ class Exists(StoreError):
 class Table:
     """A table and its client, which threads may share."""
 
-    def __init__(self, address: Address, threads: int) -> None:
+    def __init__(self, address: TableAddress, threads: int) -> None:
         """Connect to nothing yet."""
         self.address = address
         config = Config(
@@ -124,14 +124,14 @@ class Table:
                 raise StoreError(f"{self.address.shown} is not active after {ACTIVE_S:g} s", field="store")
             time.sleep(0.5)
 
-    def get(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, Found]:
+    def get(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, StoredItem]:
         """What lies at up to 100 different places; an absent item is left out."""
         wanted = {} if is_value_wanted else {"ProjectionExpression": "p, k, m"}
         if len(places) == 1:
             key = key_of(places[0])
             answer = self._ask("get_item", TableName=self.address.table, Key=key, ConsistentRead=True, **wanted)
             return {places[0]: found_in(answer["Item"])} if "Item" in answer else {}
-        found: dict[Place, Found] = {}
+        found: dict[Place, StoredItem] = {}
         table = self.address.table
         keys: Any = {table: {"Keys": [key_of(place) for place in places], "ConsistentRead": True, **wanted}}
         for pause in self._pauses("BatchGetItem"):
@@ -158,7 +158,7 @@ class Table:
                 break
             pause()
 
-    def transact(self, changes: Sequence[Change]) -> bool:
+    def transact(self, changes: Sequence[ItemChange]) -> bool:
         """Make all changes or none; False when a check failed, or when others are at these items all the time."""
         if len(changes) > MAX_ITEMS:
             raise StoreError(
@@ -184,9 +184,9 @@ class Table:
             _pause(attempt)
         return False
 
-    def query(self, group: bytes, between: tuple[bytes, bytes], limit: int) -> list[Found]:
+    def query(self, group: bytes, between: tuple[bytes, bytes], limit: int) -> list[StoredItem]:
         """At most ``limit`` items of one partition in order, of sort keys between two, both included."""
-        found: list[Found] = []
+        found: list[StoredItem] = []
         asked: dict[str, Any] = {
             "KeyConditionExpression": "p = :p AND k BETWEEN :least AND :most",
             "ExpressionAttributeValues": {":p": {"B": group}, ":least": {"B": between[0]}, ":most": {"B": between[1]}},
@@ -211,7 +211,7 @@ class Table:
         """Close the client's connections."""
         self._client.close()
 
-    def _pages(self, operation: str, asked: Mapping[str, Any]) -> Iterator[list[Found]]:
+    def _pages(self, operation: str, asked: Mapping[str, Any]) -> Iterator[list[StoredItem]]:
         further: dict[str, Any] = {}
         while True:
             answer = self._ask(operation, TableName=self.address.table, ConsistentRead=True, **asked, **further)

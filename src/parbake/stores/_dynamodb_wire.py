@@ -10,7 +10,7 @@ import msgspec
 from parbake.stores._dynamodb_layout import Manifest, Place
 
 
-class Found(msgspec.Struct, frozen=True):
+class StoredItem(msgspec.Struct, frozen=True):
     """An item: its value, or the manifest of a large one."""
 
     place: Place
@@ -25,7 +25,7 @@ class Check(msgspec.Struct, frozen=True):
     manifest: Manifest | None = None
 
 
-class Change(msgspec.Struct, frozen=True):
+class ItemChange(msgspec.Struct, frozen=True):
     """One item of a transaction: what it must be (nothing in particular without), and what it becomes."""
 
     place: Place
@@ -47,14 +47,14 @@ def item_of(place: Place, value: bytes | Manifest) -> dict[str, Any]:
     return {**key_of(place), "v": {"B": value}}
 
 
-def found_in(item: Mapping[str, Any]) -> Found:
+def found_in(item: Mapping[str, Any]) -> StoredItem:
     """An item as it was answered with."""
     manifest = msgspec.msgpack.decode(bytes(item["m"]["B"]), type=Manifest) if "m" in item else None
     value = bytes(item["v"]["B"]) if "v" in item else None
-    return Found(Place(bytes(item["p"]["B"]), bytes(item["k"]["B"])), value, manifest)
+    return StoredItem(Place(bytes(item["p"]["B"]), bytes(item["k"]["B"])), value, manifest)
 
 
-def action_of(table: str, change: Change) -> dict[str, Any]:
+def action_of(table: str, change: ItemChange) -> dict[str, Any]:
     """One action of a transaction."""
     kind: dict[str, Any] = {"TableName": table}
     if change.check is not None:

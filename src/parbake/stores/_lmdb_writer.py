@@ -29,7 +29,7 @@ LEAST_LEFT = 1 << 20
 """A disk with fewer bytes left is full."""
 
 
-class Txn:
+class LmdbTxn:
     """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
 
     __slots__ = ("cursor", "delete", "get", "peek", "put")
@@ -42,7 +42,7 @@ class Txn:
         self.cursor = txn.cursor
 
 
-Step: TypeAlias = Callable[[Txn], Any]
+Step: TypeAlias = Callable[[LmdbTxn], Any]
 Waiting: TypeAlias = tuple[Step, "asyncio.Future[Any]"]
 Outcome: TypeAlias = tuple[Any, BaseException | None]
 """A step's result, or its error."""
@@ -61,7 +61,7 @@ class Writer:
         self._waiting: deque[Waiting] = deque()
         self._is_open, self._process = True, os.getpid()
 
-    async def run(self, step: Callable[[Txn], T]) -> T:
+    async def run(self, step: Callable[[LmdbTxn], T]) -> T:
         """Run a step and commit it, alone or with others; it may be run twice and must have no other effect."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._must_be_open()
@@ -72,7 +72,7 @@ class Writer:
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         """In the order of their names, so that neighbours are written to the same page while it is at hand."""
 
-        def put(txn: Txn) -> None:
+        def put(txn: LmdbTxn) -> None:
             with txn.cursor() as cursor:
                 cursor.putmulti(sorted(rows, key=itemgetter(0)))
 
@@ -122,16 +122,16 @@ class Writer:
         """An error of LMDB's own need not be the fault of the step that met it: it ends the whole commit."""
         try:
             with self._env().begin(parent=parent, write=True) as txn:
-                return step(Txn(txn)), None
+                return step(LmdbTxn(txn)), None
         except lmdb.Error:
             raise
         except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for it
             return None, error
 
-    def _alone(self, step: Callable[[Txn], T]) -> T:
+    def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
         try:
             with self._turn, self._env().begin(write=True) as txn:
-                return step(Txn(txn))
+                return step(LmdbTxn(txn))
         except lmdb.MapFullError as error:
             size = self._env().info()["map_size"]
             raise StoreFull(

@@ -37,7 +37,7 @@ _TOLD = ("run_id", "redis_version", "role", "maxmemory", "maxmemory_policy")
 _SETTINGS = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
 
 
-class Address(msgspec.Struct, frozen=True):
+class ServerAddress(msgspec.Struct, frozen=True):
     """Where a server is and what is expected of it; ``connect`` may hold a password, ``shown`` never does."""
 
     shown: str
@@ -50,7 +50,7 @@ class Broken(StoreError):
     """The connection ended before the answer came: what was asked for may or may not have been done."""
 
 
-class Unknown(StoreError):
+class UnknownFunction(StoreError):
     """The server does not know the function that was called; nothing was done."""
 
 
@@ -61,7 +61,7 @@ class Elsewhere(StoreError):
 class _Pool:
     """The connections of one event loop, which cannot be used on another."""
 
-    def __init__(self, address: Address, greet: Callable[[AbstractConnection], Awaitable[None]]) -> None:
+    def __init__(self, address: ServerAddress, greet: Callable[[AbstractConnection], Awaitable[None]]) -> None:
         """Connect to nothing yet; ``greet`` is called with each new connection."""
         # RESP2: nothing here needs RESP3, and a connection in it may be moved by messages of the server.
         self.making: Any = ConnectionPool(  # the client types it in part only
@@ -100,7 +100,7 @@ class Link(forks.Forkable):
     one, to another server, is of the past.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: ServerAddress) -> None:
         """Connect to nothing yet."""
         self.address = address
         self._begin()
@@ -254,7 +254,7 @@ class Link(forks.Forkable):
         if isinstance(error, exceptions.ReadOnlyError):
             return StoreError(f"{shown} has become a replica; point the store at its primary", field="store.role")
         if isinstance(error, exceptions.ResponseError) and "function not found" in text.lower():
-            return Unknown(f"{shown} lacks parbake's function", field="store")
+            return UnknownFunction(f"{shown} lacks parbake's function", field="store")
         if isinstance(error, exceptions.NoPermissionError):
             return StoreError(f"{shown} does not permit what the store needs ({text})", field="store.user")
         is_lost = isinstance(error, exceptions.ConnectionError | OSError)

@@ -23,8 +23,8 @@ from parbake.errors import StoreError
 from parbake.process import forks
 from parbake.stores import _dynamodb_layout as layout
 from parbake.stores._dynamodb_layout import Manifest, Place, place_of
-from parbake.stores._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT_ONCE, Address, Table
-from parbake.stores._dynamodb_wire import Change, Check, Found
+from parbake.stores._dynamodb_table import MAX_ITEMS, READ_AT_ONCE, WRITTEN_AT_ONCE, Table, TableAddress
+from parbake.stores._dynamodb_wire import Check, ItemChange, StoredItem
 from parbake.stores.steps.items import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
 
@@ -48,7 +48,7 @@ class DynamoItems(forks.Forkable):
     is_snapshot = False
     commit_limit = MAX_ITEMS
 
-    def __init__(self, address: Address, *, is_created: bool = False) -> None:
+    def __init__(self, address: TableAddress, *, is_created: bool = False) -> None:
         """``is_created`` makes the table if it is missing."""
         self._address, self._is_created = address, is_created
         self._begin()
@@ -80,7 +80,7 @@ class DynamoItems(forks.Forkable):
         if endpoint and not re.fullmatch(r"https?://[^@?#]+", endpoint):
             raise StoreError("endpoint is not a URL such as http://127.0.0.1:8000", field="store.endpoint")
         region, _, table = where.partition("/")
-        return cls(Address(region, table, endpoint, _timeout(options)), is_created=options.get("create") == "true")
+        return cls(TableAddress(region, table, endpoint, _timeout(options)), is_created=options.get("create") == "true")
 
     @property
     def host(self) -> str:
@@ -148,12 +148,12 @@ class DynamoItems(forks.Forkable):
         if self._table is not None:
             self._table.close()
 
-    def _transact(self, changes: Sequence[Change], host: str) -> bool:
+    def _transact(self, changes: Sequence[ItemChange], host: str) -> bool:
         if host not in {"", self._host}:
             return False
         return not changes or self._opened().transact(changes)
 
-    async def _list(self, prefix: bytes, least: bytes, limit: int) -> list[Found]:
+    async def _list(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
         """The first items with a prefix from a name on, in the order of their names."""
         groups = layout.groups_of(prefix)
         if groups is None:
@@ -163,7 +163,7 @@ class DynamoItems(forks.Forkable):
         found = {layout.name_of(item.place): item for items in await asyncio.gather(*asked) for item in items}
         return [found[name] for name in sorted(found) if name.startswith(prefix)][:limit]
 
-    async def _list_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[Found]:
+    async def _list_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
         """Names first and values after, so that no more than ``limit`` of either are held."""
 
         def find() -> list[Place]:
@@ -174,9 +174,9 @@ class DynamoItems(forks.Forkable):
 
         places = await self._call(find)
         found = await self._read(places)
-        return [found.get(place, Found(place, None, None)) for place in places]
+        return [found.get(place, StoredItem(place, None, None)) for place in places]
 
-    async def _values(self, items: Iterable[Found]) -> dict[Place, bytes]:
+    async def _values(self, items: Iterable[StoredItem]) -> dict[Place, bytes]:
         """The values of items, large ones put together; an item that has gone meanwhile is left out."""
         values: dict[Place, bytes] = {}
         for item in items:
@@ -225,11 +225,11 @@ class DynamoItems(forks.Forkable):
         except StoreError:
             return
 
-    async def _read(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, Found]:
+    async def _read(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, StoredItem]:
         chunks = [places[at : at + READ_AT_ONCE] for at in range(0, len(places), READ_AT_ONCE)]
         get = self._opened().get
         asked = [self._call(get, chunk, is_value_wanted=is_value_wanted) for chunk in chunks]
-        found: dict[Place, Found] = {}
+        found: dict[Place, StoredItem] = {}
         for answer in await asyncio.gather(*asked):
             found |= answer
         return found
@@ -287,10 +287,10 @@ def _is_large(value: bytes) -> bool:
     return len(value) > layout.LARGEST_VALUE
 
 
-def _change(name: bytes, commit: Commit, head: Manifest | None, written: Manifest | None) -> Change:
+def _change(name: bytes, commit: Commit, head: Manifest | None, written: Manifest | None) -> ItemChange:
     check = Check(None if head else commit.expected[name], head) if name in commit.expected else None
     value = commit.writes.get(name) if written is None else None
-    return Change(place_of(name), check, name in commit.writes, value, written)
+    return ItemChange(place_of(name), check, name in commit.writes, value, written)
 
 
 def _timeout(options: Mapping[str, str]) -> float:

@@ -26,9 +26,9 @@ import msgspec
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
 from parbake.fence.record import Record, Stamp
-from parbake.ports.records import Glimpse, Lookup
+from parbake.ports.records import Lookup, Snapshot
 from parbake.process import forks
-from parbake.stores._lmdb_writer import Txn, Writer
+from parbake.stores._lmdb_writer import LmdbTxn, Writer
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
 from parbake.values.sizes import size_bytes
@@ -147,8 +147,8 @@ class LmdbStore(EngineStore, forks.Forkable):
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
-    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
-        """See :class:`parbake.ports.records.Glimpses`."""
+    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
+        """See :class:`parbake.ports.records.Snapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -157,7 +157,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.records.Glimpses`."""
+        """See :class:`parbake.ports.records.Snapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -294,7 +294,7 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         _check_size(env, path)
         with env.begin(write=True) as txn:
             _claim(txn, path)
-            engine.settle(Txn(txn), engine.Parsed(), _host(path), engine.numbers())
+            engine.settle(LmdbTxn(txn), engine.Parsed(), _host(path), engine.numbers())
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
         _check_writable(path, error)

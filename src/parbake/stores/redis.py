@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from parbake.errors import ForeignStore, StoreError
 from parbake.stores._redis_library import LIBRARY, VERSION
-from parbake.stores._redis_link import Address, Command, Elsewhere, Link, Unknown, parse_url
+from parbake.stores._redis_link import Command, Elsewhere, Link, ServerAddress, UnknownFunction, parse_url
 from parbake.stores.steps.engine import is_listed
 from parbake.stores.steps.items import Commit
 from parbake.stores.steps.optimistic import OptimisticStore
@@ -42,7 +42,7 @@ class RedisItems:
     is_snapshot = True
     commit_limit = COMMIT_ITEMS
 
-    def __init__(self, address: Address, prefix: str = "parbake") -> None:
+    def __init__(self, address: ServerAddress, prefix: str = "parbake") -> None:
         """Keep every key under ``{prefix}``, in braces so that a cluster keeps them on one server."""
         self._link = Link(address)
         self._key = b"{%s}:" % prefix.encode()
@@ -81,7 +81,7 @@ class RedisItems:
             )
         try:
             known = await self._link.read("FCALL_RO", "parbake_version", 0)
-        except Unknown:
+        except UnknownFunction:
             known = 0
         if known < VERSION:
             await self._load()
@@ -146,7 +146,7 @@ class RedisItems:
         command: Command = ["FCALL", name, len(keys), *keys, *arguments]
         try:
             return (await self._link.call([command], host=host))[0]
-        except Unknown:  # somebody flushed the functions, or a failover reached a server without them
+        except UnknownFunction:  # somebody flushed the functions, or a failover reached a server without them
             await self._load()
             return (await self._link.call([command], host=host))[0]
 
@@ -168,7 +168,7 @@ def _split(url: str) -> Any:
     return parts
 
 
-def _address(url: str, options: dict[str, str]) -> Address:
+def _address(url: str, options: dict[str, str]) -> ServerAddress:
     parts = _split(url)
     database = options.get("db") or parts.path.strip("/") if parts.scheme != "unix" else options.get("db", "0")
     if not re.fullmatch(r"\d{0,9}", database):
@@ -185,7 +185,7 @@ def _address(url: str, options: dict[str, str]) -> Address:
         connect["password"] = password
     where = parts.path if parts.scheme == "unix" else f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
     shown = f"{parts.scheme}://{where}" + (f"/{database}" if parts.scheme != "unix" and database else "")
-    return Address(shown, connect, timeout_s, options.get("durability") == "server")
+    return ServerAddress(shown, connect, timeout_s, options.get("durability") == "server")
 
 
 def _end(prefix: bytes) -> bytes:

@@ -64,7 +64,7 @@ class Facts(View):
         return int(self.rows("SELECT COUNT(*) FROM fact")[0][0])
 
 
-class Unknown(View):
+class UnknownView(View):
     """A view that no source of the suite opens."""
 
     families = ()
@@ -115,7 +115,7 @@ class SourceSuite(ABC):
         """A source says which views it opens and which families its outbox tells of."""
         source = self.backend(tmp_path).source(families=["fact"], views=[Facts])
         assert source.provides(Facts)
-        assert not source.provides(Unknown)
+        assert not source.provides(UnknownView)
         assert list(source.families) == ["fact"]
         source.close()
 

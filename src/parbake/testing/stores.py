@@ -21,7 +21,7 @@ from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
 from parbake.fence.record import Meta, Record, Stamp, Tags
 from parbake.ports.event_log import Applied, Change, Parked
-from parbake.ports.records import Glimpses
+from parbake.ports.records import Snapshots
 from parbake.ports.store import Store
 
 TASK = "task@1"
@@ -63,7 +63,7 @@ class StoreSuite(ABC):
         It reviews what was read before: the same record, with what it is judged by now.
         """
         store = self.open_store(tmp_path)
-        if isinstance(store, Glimpses):
+        if isinstance(store, Snapshots):
             assert store.glimpse(TASK, b"k") is None
             generation, started, control = await store.begin()
             await store.write_base(TASK, generation, [(b"k", make_record(started, b"base", generation=generation))])

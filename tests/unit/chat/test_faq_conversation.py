@@ -116,7 +116,7 @@ ELSEWHERE = Conversation(("How do gift cards work?",))
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
     """It is refused for that, and tells the bank nothing; another refusal stays, and only some can be learnt from."""
     desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))
-    verdict = pb.semantic.Verdict(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
+    verdict = pb.semantic.BankReply(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"
     match = desk.judge(verdict, question, question, said)
     is_open = not reason or reason in LEARNS

@@ -12,7 +12,7 @@ from parbake.planner.breakeven import STORY, Prices
 from parbake.planner.forecast.request_log import DAY, checked
 from parbake.planner.forecast.windows import cut
 from parbake.planner.intervals import Resampler
-from parbake.planner.per_key import EventLane, PerKey, measured_lane, worth
+from parbake.planner.per_key import EventCoverage, PerKey, measured_lane, worth
 from parbake.planner.plan import (
     ALL,
     LAZY,
@@ -26,7 +26,7 @@ from parbake.planner.plan import (
     make,
     prepare,
 )
-from parbake.planner.replay import Everything, Lazy, Outcome, clairvoyant, real_time, replay, with_session_starts
+from parbake.planner.replay import Everything, LazyPolicy, Outcome, clairvoyant, real_time, replay, with_session_starts
 
 BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 NOW = BEGIN + 400 * DAY
@@ -72,7 +72,7 @@ def test_a_replay_equals_a_simulation_request_by_request(seed, ahead):
     """Cost, hits and stale serves of lazy and of precomputing all, to the cent."""
     log = shop(seed, days=4)
     windows, judged = cut(log, WIDTH), range(6, 14)
-    found = replay(log, windows, PRICES, Everything(windows) if ahead else Lazy(), judged)
+    found = replay(log, windows, PRICES, Everything(windows) if ahead else LazyPolicy(), judged)
     cost, hits, stale = by_hand(log, windows, PRICES, ahead, judged)
     assert float(found.cost.sum()) == pytest.approx(cost)
     assert found.fresh_hits == hits
@@ -114,7 +114,7 @@ def test_no_policy_undercuts_the_bound(seed, share, uses_events, ratio, near):
     prices = dataclasses.replace(STORY, batch=batch, near_line=batch * near)
     log = with_session_starts(shop(seed % 3, days=3, keys=60), coverage=0.7, seed=seed)
     windows, judged = cut(log, WIDTH), range(4, 12)
-    lazy = replay(log, windows, prices, Lazy(), judged)
+    lazy = replay(log, windows, prices, LazyPolicy(), judged)
     bound = clairvoyant(log, lazy, prices)
     tried = replay(log, windows, prices, Chosen(seed, share, uses_events), judged)
     for outcome in (lazy, tried, real_time(log, windows, prices, judged)):
@@ -126,11 +126,11 @@ def test_signals_compute_before_the_request_comes():
     log = with_session_starts(shop(days=4), coverage=1.0, idle_s=0.0)
     windows, judged = cut(log, WIDTH), range(6, 14)
     found = replay(log, windows, PRICES, Chosen(0, 0.0, uses_events=True), judged, precision=0.5)
-    lazy = replay(log, windows, PRICES, Lazy(), judged)
+    lazy = replay(log, windows, PRICES, LazyPolicy(), judged)
     assert found.share(found.fresh_hits) == 1.0
     assert found.near_line == lazy.computed
     assert lazy.requests == found.requests
-    assert measured_lane(log, windows, 14) == EventLane(1.0, 1.0)
+    assert measured_lane(log, windows, 14) == EventCoverage(1.0, 1.0)
     assert measured_lane(shop(), cut(shop(), WIDTH), 9).coverage == 0.0
 
 
@@ -151,8 +151,8 @@ def test_a_lane_is_measured_by_the_signals_that_come_first(rows, coverage, preci
     signal = np.asarray([kind == "signal" for _, kind in rows])
     log = checked(key, BEGIN + 60.0 * np.arange(len(rows)), signal, keys=int(key.max()) + 1, now=NOW)
     windows = cut(log, WIDTH)
-    assert measured_lane(log, windows, 1) == EventLane(coverage, precision)
-    assert measured_lane(log, windows, 0) == EventLane(0.0, 0.0)
+    assert measured_lane(log, windows, 1) == EventCoverage(coverage, precision)
+    assert measured_lane(log, windows, 0) == EventCoverage(0.0, 0.0)
 
 
 @pytest.mark.parametrize("chance", [0.0, 0.1, 0.4, 0.9])
@@ -173,7 +173,7 @@ def test_a_key_is_worth_it_from_the_threshold_on():
     """The gain is nought at theta, and an event lane raises the threshold."""
     prices = dataclasses.replace(STORY, near_line=0.0012)
     assert worth(prices, np.asarray([prices.theta()]), WIDTH)[0] == pytest.approx(0.0)
-    lane = EventLane(0.8, 0.5)
+    lane = EventCoverage(0.8, 0.5)
     spared = 0.8 * (0.0012 + 0.00001) / 0.5 + 0.2 * prices.miss
     assert worth(prices, np.asarray([prices.ahead / spared]), WIDTH, lane)[0] == pytest.approx(0.0)
 
@@ -253,7 +253,7 @@ def test_groups_of_users_resample_like_users():
 
 def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
     """Few ask often and many seldom: the plan picks keys, is surely cheaper, and stays above the bound."""
-    found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, events=EventLane(0.8, 0.5))
+    found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, events=EventCoverage(0.8, 0.5))
     assert found.recommended == PER_KEY
     assert found.gates[0].ratio.upper < 1
     assert found.bound < found.outcomes[PER_KEY].per_day < found.outcomes[LAZY].per_day
@@ -286,7 +286,7 @@ def test_a_promise_that_nothing_keeps_is_told():
 def test_an_assumed_event_lane_is_shown_and_not_recommended():
     """What rests on an assumption is cheaper here, and still only shown; in a log with signals it is recommended."""
     log, prices = shop(keys=3_000, days=21), dataclasses.replace(TWENTY, near_line=0.0012)
-    found = make(log, prices, sla_s=WIDTH, events=EventLane(0.8, 0.5), with_front=False)
+    found = make(log, prices, sla_s=WIDTH, events=EventCoverage(0.8, 0.5), with_front=False)
     assert found.outcomes[PER_KEY_EVENTS].per_day < found.outcomes[PER_KEY].per_day
     assert (found.recommended, found.assumed) == (PER_KEY, (PER_KEY_EVENTS,))
     seen = make(with_session_starts(log, coverage=0.8), prices, sla_s=WIDTH, with_front=False)

@@ -44,7 +44,7 @@ class Desk(msgspec.Struct, frozen=True):
     vocabulary: Vocabulary
 
     def judge(
-        self, verdict: pb.semantic.Verdict, question: str, message: str, said: Conversation = ALONE
+        self, verdict: pb.semantic.BankReply, question: str, message: str, said: Conversation = ALONE
     ) -> FaqMatch | None:
         """A verdict as the conversation uses it; the message as it was typed is vetoed too."""
         match = verdict.match

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.lab.audit.read_judge import Answer, Expectation
+from parbake.lab.audit.read_judge import Expectation, ServerAnswer
 from parbake.values.redaction import without_credentials
 
 OK, ACCEPTED = 200, 202
@@ -44,15 +44,15 @@ class Client:
         self._base = parts.path.rstrip("/")
         self._connection = kind(parts.hostname, port, timeout=timeout_s)
 
-    def serve(self, task: str, key: Any) -> Answer:
+    def serve(self, task: str, key: Any) -> ServerAnswer:
         """Serve a task by key."""
         try:
             status, found = self._post(f"/v1/serve/{quote(task, safe='')}", {"key": key}, "application/json")
         except _UNREACHABLE as error:
-            return Answer(failed=f"{type(error).__name__}: {error}")
+            return ServerAnswer(failed=f"{type(error).__name__}: {error}")
         if status != OK:
-            return Answer(failed=f"status {status}: {found.get('detail', '')}"[:300])
-        return Answer(found.get("value"), found.get("verdict", ""), _stamp(found), found.get("task", ""))
+            return ServerAnswer(failed=f"status {status}: {found.get('detail', '')}"[:300])
+        return ServerAnswer(found.get("value"), found.get("verdict", ""), _stamp(found), found.get("task", ""))
 
     def publish(self, tag: str) -> tuple[int, int]:
         """Publish that something has changed; returns the stamp. Raises :class:`NotAcceptedError`."""

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import msgspec
 from rich.table import Table
 
-from parbake.lab.audit.read_judge import Summary
+from parbake.lab.audit.read_judge import AuditSummary
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-def tables(summary: Summary) -> Iterator[Table]:
+def tables(summary: AuditSummary) -> Iterator[Table]:
     """The result, then examples of what was broken and of what was not answered."""
     table = Table("audit", "", title_justify="left")
     table.add_row("acknowledged changes", f"{summary.changes} ({summary.unacknowledged} more were not acknowledged)")
@@ -36,7 +36,7 @@ def tables(summary: Summary) -> Iterator[Table]:
         yield unanswered
 
 
-def consistency(summary: Summary) -> str:
+def consistency(summary: AuditSummary) -> str:
     """The nines, in words."""
     if summary.nines is None:
         return "nothing was judged"
@@ -45,16 +45,16 @@ def consistency(summary: Summary) -> str:
     return f"{summary.nines:.1f} nines"
 
 
-def _times(summary: Summary) -> str:
+def _times(summary: AuditSummary) -> str:
     return ", ".join(f"{name} {value * 1000:.1f} ms" for name, value in summary.fresh_s.items()) or "never"
 
 
-def as_json(summary: Summary) -> bytes:
+def as_json(summary: AuditSummary) -> bytes:
     """Everything, for machines."""
     return msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n"
 
 
-def open_metrics(summary: Summary, fresh_s: list[float]) -> bytes:
+def open_metrics(summary: AuditSummary, fresh_s: list[float]) -> bytes:
     """Two metrics as OpenMetrics text, for a collector that reads files."""
     from prometheus_client import CollectorRegistry, Counter, Histogram
     from prometheus_client.openmetrics.exposition import generate_latest

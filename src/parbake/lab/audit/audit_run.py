@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 
 from parbake.lab.audit.audit_client import Client, NotAcceptedError
-from parbake.lab.audit.read_judge import Expectation, Read, Tally, checked, judge
+from parbake.lab.audit.read_judge import AuditRead, AuditTally, Expectation, checked, judge
 
 Write = Callable[[int], Any]
 Progress = Callable[[int, int], None]
 PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Changes, changes a second, seconds that a server may take to show one, and seconds in all."""
 
     count: int = 1000
@@ -29,7 +29,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     allow_degraded: bool = False
 
 
-async def audit(clients: Sequence[Client], write: Write, limits: Limits, *, progress: Progress | None = None) -> Tally:
+async def audit(
+    clients: Sequence[Client], write: Write, limits: AuditLimits, *, progress: Progress | None = None
+) -> AuditTally:
     """Write and read until the count is reached or the time is up. Raises what a write raises."""
     with ThreadPoolExecutor(len(clients) + 1, "parbake-audit") as threads:
         run = _Run(clients, limits, threads)
@@ -42,9 +44,9 @@ async def audit(clients: Sequence[Client], write: Write, limits: Limits, *, prog
 class _Run:
     """One audit under way."""
 
-    def __init__(self, clients: Sequence[Client], limits: Limits, threads: Executor) -> None:
+    def __init__(self, clients: Sequence[Client], limits: AuditLimits, threads: Executor) -> None:
         self._clients, self._limits, self._threads = clients, limits, threads
-        self.tally = Tally()
+        self.tally = AuditTally()
 
     async def changes(self, write: Write, progress: Progress | None) -> None:
         """One change after the other, each followed until every server shows it."""
@@ -80,9 +82,9 @@ class _Run:
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
-    async def _read(self, client: Client, one: Expectation, acked: float) -> Read:
+    async def _read(self, client: Client, one: Expectation, acked: float) -> AuditRead:
         loop, began = asyncio.get_running_loop(), time.monotonic()
         answer = await loop.run_in_executor(self._threads, client.serve, one.task, one.key)
         ended = time.monotonic()
         outcome, seen = judge(one, answer, allow_degraded=self._limits.allow_degraded)
-        return Read(client.url, began - acked, ended - acked, outcome, one.told, seen)
+        return AuditRead(client.url, began - acked, ended - acked, outcome, one.told, seen)

@@ -43,7 +43,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
         return f"stamp >= {self.stamp[1]} for {self.tag}"
 
 
-class Answer(msgspec.Struct, frozen=True):
+class ServerAnswer(msgspec.Struct, frozen=True):
     """What a server answered; ``failed`` says why there is no answer."""
 
     value: Any = None
@@ -53,7 +53,7 @@ class Answer(msgspec.Struct, frozen=True):
     failed: str = ""
 
 
-class Read(msgspec.Struct, frozen=True):
+class AuditRead(msgspec.Struct, frozen=True):
     """One read: when it began and ended after the acknowledgement (seconds), and what it proved."""
 
     server: str
@@ -64,7 +64,7 @@ class Read(msgspec.Struct, frozen=True):
     seen: str = ""
 
 
-def judge(expected: Expectation, answer: Answer, *, allow_degraded: bool = False) -> tuple[Outcome, str]:
+def judge(expected: Expectation, answer: ServerAnswer, *, allow_degraded: bool = False) -> tuple[Outcome, str]:
     """What an answer proves, and what was seen.
 
     ``allow_degraded``: an older value that is marked so is within the contract (tags that are refreshed, not fenced).
@@ -86,7 +86,7 @@ def _by_stamp(expected: Expectation) -> bool:
     return expected.shows is None and expected.at_least is None
 
 
-def _shown(expected: Expectation, answer: Answer) -> tuple[bool, str]:
+def _shown(expected: Expectation, answer: ServerAnswer) -> tuple[bool, str]:
     if expected.shows is not None:
         return bool(expected.shows(answer.value)), repr(answer.value)[:200]
     if expected.at_least is not None:
@@ -110,7 +110,7 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class AuditSummary(msgspec.Struct, frozen=True, kw_only=True):
     """What an audit came to. ``nines`` is a lower bound when there was no violation (``is_bound``)."""
 
     changes: int
@@ -125,8 +125,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     fresh_count: int
     never_fresh: int
     fresh_s: dict[str, float]
-    examples: list[Read]
-    unanswered: list[Read]
+    examples: list[AuditRead]
+    unanswered: list[AuditRead]
 
     @property
     def hint(self) -> str:
@@ -157,7 +157,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {name: found for name, share in ranks.items() if (found := percentile(values, share)) is not None}
 
 
-class Tally:
+class AuditTally:
     """Collects an audit's reads."""
 
     def __init__(self) -> None:
@@ -167,10 +167,10 @@ class Tally:
         self.never_fresh = 0
         self.fresh_s: list[float] = []
         self.counts: dict[str, int] = dict.fromkeys(("fresh", "behind", "violation", "nothing", "failed"), 0)
-        self.examples: list[Read] = []
-        self.unanswered: dict[tuple[str, str], Read] = {}
+        self.examples: list[AuditRead] = []
+        self.unanswered: dict[tuple[str, str], AuditRead] = {}
 
-    def add(self, read: Read) -> None:
+    def add(self, read: AuditRead) -> None:
         """Count a read."""
         self.counts[read.outcome] += 1
         if read.outcome == "violation" and len(self.examples) < EXAMPLES:
@@ -178,12 +178,12 @@ class Tally:
         if read.outcome in ("nothing", "failed") and len(self.unanswered) < EXAMPLES:
             self.unanswered.setdefault((read.server, read.seen), read)
 
-    def summary(self) -> Summary:
+    def summary(self) -> AuditSummary:
         """What it comes to."""
         reads = sum(self.counts.values())
         answered = sum(self.counts[name] for name in ("fresh", "behind", "violation"))
         value, is_bound = nines(self.counts["violation"], answered)
-        return Summary(
+        return AuditSummary(
             changes=self.changes,
             unacknowledged=self.unacknowledged,
             reads=reads,

@@ -1,5 +1,5 @@
 """Measures a cache that is already there: how much of what it holds is not true any more. Reads it and nothing else."""
 
-from parbake.lab.shadow.compare import Truth
+from parbake.lab.shadow.compare import KnownSince
 
-__all__ = ["Truth"]
+__all__ = ["KnownSince"]

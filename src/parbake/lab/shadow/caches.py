@@ -19,7 +19,7 @@ class UndecodableError(Exception):
     """An entry is there but cannot be read as what it should be; the message says why, without its value."""
 
 
-class Entry(msgspec.Struct, frozen=True):
+class CacheEntry(msgspec.Struct, frozen=True):
     """A cache's value for a key with the evidence for its age, in seconds (``None`` when there is none)."""
 
     value: Any
@@ -37,7 +37,7 @@ class Cache(Protocol):
         """
         ...
 
-    def read(self, key: str) -> Entry | None:
+    def read(self, key: str) -> CacheEntry | None:
         """A key's entry, ``None`` when there is none; raises :class:`UndecodableError`."""
         ...
 

@@ -59,7 +59,7 @@ class Price(msgspec.Struct, frozen=True):
     stale: float | None = None
 
 
-class Summary(msgspec.Struct, frozen=True, kw_only=True):
+class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
     """The whole run. Shares are 0 to 1; ``stale_share`` is of the keys that could be compared."""
 
     sampled: int
@@ -88,14 +88,14 @@ def spread(values: Sequence[float | None]) -> Spread:
     return Spread(len(known), percentile(known, 50), percentile(known, 95), max(known, default=None))
 
 
-def summarize(findings: Sequence[Finding], price: Price) -> Summary:
+def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
     """Add up a run."""
     outcomes = Counter(f.outcome for f in findings)
     stale = [f for f in findings if f.outcome == "different"]
     compared = outcomes["equal"] + len(stale)
     low, high = wilson(len(stale), compared)
     took = [f.recompute_s for f in findings if f.recompute_s is not None]
-    return Summary(
+    return ShadowSummary(
         sampled=len(findings),
         outcomes={outcome: count for outcome, count in outcomes.items()},  # noqa: C416  # wider keys than the counter's
         compared=compared,

@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from parbake.errors import BadInput
-from parbake.lab.shadow.caches import Decode, Entry, UndecodableError, decoded
+from parbake.lab.shadow.caches import CacheEntry, Decode, UndecodableError, decoded
 from parbake.values.redaction import without_credentials
 
 TIMEOUT_S = 5.0
@@ -59,7 +59,7 @@ class HttpCache:
                 raise BadInput(f"CACHE cannot be reached: {reason}", field="CACHE") from error
         return keys
 
-    def read(self, key: str) -> Entry | None:
+    def read(self, key: str) -> CacheEntry | None:
         """See :class:`parbake.lab.shadow.caches.Cache`."""
         try:
             body, headers = self._get(key)
@@ -72,7 +72,7 @@ class HttpCache:
             raise UndecodableError(f"not readable: {type(error).__name__}") from error
         if len(body) > BODY_AT_MOST:
             raise UndecodableError(f"over {BODY_AT_MOST >> 20} MiB")
-        return Entry(decoded(self._decode, body), _age_s(headers, time.time()))
+        return CacheEntry(decoded(self._decode, body), _age_s(headers, time.time()))
 
     def _get(self, key: str) -> tuple[bytes, email.message.Message]:
         url = self._template.replace("{key}", urllib.parse.quote(key, safe=""))

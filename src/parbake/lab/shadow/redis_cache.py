@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from parbake.errors import BadInput, MissingDependency
-from parbake.lab.shadow.caches import Decode, Entry, UndecodableError, decoded
+from parbake.lab.shadow.caches import CacheEntry, Decode, UndecodableError, decoded
 from parbake.values.redaction import without_credentials
 
 # The last line is the handshake of a connection: who asks, which database, and that asking does not count as use.
@@ -87,7 +87,7 @@ class RedisCache:
             if cursor == 0 or len(seen) >= KEYS_SEEN_AT_MOST or time.monotonic() >= until:
                 return list(seen)
 
-    def read(self, key: str) -> Entry | None:
+    def read(self, key: str) -> CacheEntry | None:
         """See :class:`parbake.lab.shadow.caches.Cache`."""
         name = key.encode(errors="surrogateescape")
         try:
@@ -98,7 +98,7 @@ class RedisCache:
             raise UndecodableError(f"not readable: {type(error).__name__}") from error
         if not found:
             return None
-        return Entry(value, self._age_s(left_ms), None if idle is None else float(idle))
+        return CacheEntry(value, self._age_s(left_ms), None if idle is None else float(idle))
 
     def _age_s(self, left_ms: int | None) -> float | None:
         """What has passed of the TTL; no evidence from an entry without one, or with a longer one than stated."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from rich.table import Table
 
-from parbake.lab.shadow.findings import Finding, Spread, Summary
+from parbake.lab.shadow.findings import Finding, ShadowSummary, Spread
 
 KEY_AT_MOST = 60
 LABELS = {
@@ -20,7 +20,7 @@ LABELS = {
 }
 
 
-def tables(summary: Summary, *, keys: int) -> Iterator[Table]:
+def tables(summary: ShadowSummary, *, keys: int) -> Iterator[Table]:
     """The result, then what could not be compared, then examples; empty tables are left out."""
     yield _result(summary, keys)
     if summary.problems:
@@ -32,7 +32,7 @@ def tables(summary: Summary, *, keys: int) -> Iterator[Table]:
         yield _examples(summary.examples)
 
 
-def _result(summary: Summary, keys: int) -> Table:
+def _result(summary: ShadowSummary, keys: int) -> Table:
     table = Table("keys", "", title=f"{summary.sampled} of {keys} sampled keys looked at", title_justify="left")
     for outcome, label in LABELS.items():
         if count := summary.outcomes.get(outcome, 0):
@@ -53,7 +53,7 @@ def _result(summary: Summary, keys: int) -> Table:
     return table
 
 
-def _costs(summary: Summary) -> Iterator[tuple[str, str]]:
+def _costs(summary: ShadowSummary) -> Iterator[tuple[str, str]]:
     unneeded = f"{summary.unneeded_share:.1%} of those compared"
     yield "recomputing all of them takes", f"{summary.recompute_total_s:.3g} s"
     if summary.cost_recompute_all is None:
@@ -74,7 +74,7 @@ def _examples(examples: Sequence[Finding]) -> Table:
     return table
 
 
-def as_json(summary: Summary, *, cache: str, keys: int) -> bytes:
+def as_json(summary: ShadowSummary, *, cache: str, keys: int) -> bytes:
     """The same as one JSON object; ``cache`` is its address without credentials."""
     document = {"cache": cache, "keys_drawn": keys, **msgspec.to_builtins(summary)}
     return msgspec.json.format(msgspec.json.encode(document)) + b"\n"

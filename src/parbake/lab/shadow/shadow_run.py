@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from parbake.declare.served import Absent
-from parbake.lab.shadow.caches import Cache, Entry, UndecodableError
+from parbake.lab.shadow.caches import Cache, CacheEntry, UndecodableError
 from parbake.lab.shadow.compare import difference, normal
 from parbake.lab.shadow.findings import Finding
 
@@ -22,7 +22,7 @@ Progress = Callable[[int, int], None]
 SHOWN_AT_MOST = 200
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class ShadowLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What a run may cost: keys, recomputes per second and at once, and seconds in all."""
 
     sample: int = 500
@@ -39,7 +39,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
     show_values: bool = False
 
 
-class Run(msgspec.Struct, frozen=True):
+class ShadowRun(msgspec.Struct, frozen=True):
     """What was found, of how many keys that were drawn; fewer findings than keys: the time was up."""
 
     keys: int
@@ -47,13 +47,13 @@ class Run(msgspec.Struct, frozen=True):
 
 
 async def shadow(
-    cache: Cache, recompute: Recompute, limits: Limits, style: Style, *, progress: Progress | None = None
-) -> Run:
+    cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style, *, progress: Progress | None = None
+) -> ShadowRun:
     """Draw keys and look at each. The failure of one recompute is a finding; raises only what sampling does."""
     until = time.monotonic() + limits.timeout_s
     keys = await asyncio.to_thread(cache.sample, limits.sample, until=until)
     findings: list[Finding] = []
-    pace, todo = Pace(limits.rate), iter(keys)
+    pace, todo = RequestPace(limits.rate), iter(keys)
 
     async def work() -> None:
         for key in todo:
@@ -67,10 +67,10 @@ async def shadow(
             async with asyncio.TaskGroup() as group:
                 for _ in range(limits.parallel):
                     group.create_task(work())
-    return Run(len(keys), findings)
+    return ShadowRun(len(keys), findings)
 
 
-class Pace:
+class RequestPace:
     """Lets pass ``rate`` a second, evenly, and gives nobody credit for having waited."""
 
     def __init__(self, rate: float) -> None:
@@ -107,7 +107,7 @@ async def _look(cache: Cache, recompute: Recompute, key: str, style: Style) -> F
     return msgspec.structs.replace(finding, recompute_s=took)
 
 
-def _judge(key: str, entry: Entry, result: Any, style: Style) -> Finding:
+def _judge(key: str, entry: CacheEntry, result: Any, style: Style) -> Finding:
     changed_at = getattr(result, "changed_at", None)
     value = result.value if hasattr(result, "changed_at") and hasattr(result, "value") else result
     if isinstance(value, Absent):
@@ -129,7 +129,7 @@ def _judge(key: str, entry: Entry, result: Any, style: Style) -> Finding:
     )
 
 
-async def _has_moved(cache: Cache, key: str, entry: Entry) -> bool:
+async def _has_moved(cache: Cache, key: str, entry: CacheEntry) -> bool:
     """Whether the cache itself changed while the truth was computed: then nothing is known about either."""
     try:
         again = await asyncio.to_thread(cache.read, key)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from parbake.fence.record import Record
 from parbake.lab.simulate.virtual_loop import sleep
-from parbake.ports.records import Glimpse, Lookup
+from parbake.ports.records import Lookup, Snapshot
 from parbake.stores.memory import ByteMap
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
@@ -170,15 +170,15 @@ class SimStore(EngineStore):
         """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
 
-    def glimpse(self, task: str, key: bytes) -> Glimpse | None:
-        """See :class:`parbake.ports.records.Glimpses`; sometimes the general way is taken, as in stores without it."""
+    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
+        """See :class:`parbake.ports.records.Snapshots`; sometimes the general way is taken, as in stores without it."""
         if not self._answers_at_once():
             return None
         get = self._disk.get
         return engine.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
 
     def review(self, record: Record) -> Lookup | None:
-        """See :class:`parbake.ports.records.Glimpses`."""
+        """See :class:`parbake.ports.records.Snapshots`."""
         if not self._answers_at_once():
             return None
         get = self._disk.get

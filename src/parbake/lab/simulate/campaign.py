@@ -25,7 +25,7 @@ MODELS: dict[str, tuple[StoreModel, ...]] = {"atomic": ("embedded", "snapshot"),
 CHUNK = 10
 
 
-class Summary(msgspec.Struct):
+class CampaignSummary(msgspec.Struct):
     """What a campaign came to; ``failed`` holds the first violation of each failing seed."""
 
     seeds: int = 0
@@ -83,11 +83,11 @@ def run(
     *,
     jobs: int = 1,
     mutant: str = "",
-    progress: Callable[[Summary], None] | None = None,
+    progress: Callable[[CampaignSummary], None] | None = None,
     stop_at_first: bool = False,
-) -> Summary:
+) -> CampaignSummary:
     """Play seeds on one kind of store; ``progress`` hears of every chunk."""
-    summary = Summary()
+    summary = CampaignSummary()
     for histories in _chunks(kind, seeds, jobs, mutant):
         for history in histories:
             summary.add(history)

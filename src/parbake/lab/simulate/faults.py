@@ -12,7 +12,7 @@ from parbake.lab.simulate.virtual_loop import sleep
 
 if TYPE_CHECKING:
     from parbake.lab.simulate.sim_process import Process
-    from parbake.lab.simulate.sim_sources import Truth
+    from parbake.lab.simulate.sim_sources import SystemOfRecord
     from parbake.lab.simulate.world import World
 
 KINDS = ("crash", "pause", "cut_store", "cut_sources", "feed_down", "fail_over")
@@ -90,7 +90,7 @@ class Faults:
         del process
 
     @contextlib.asynccontextmanager
-    async def silence(self, truth: Truth) -> AsyncIterator[None]:
+    async def silence(self, truth: SystemOfRecord) -> AsyncIterator[None]:
         """A system of record that cannot be polled for a while; changes are committed to it none the less."""
         truth.is_feed_down = True
         try:

@@ -30,7 +30,7 @@ class Holder(msgspec.Struct, frozen=True):
     host: str
 
 
-class Herd:
+class FlightInvariant:
     """Who holds which lease, and who computes what."""
 
     def __init__(self, world: World) -> None:

@@ -16,7 +16,7 @@ from parbake.declare.roles import Resource, Source
 from parbake.declare.served import Served
 from parbake.lab.simulate import sim_tasks as first
 from parbake.lab.simulate.sim_sources import Memos
-from parbake.lab.simulate.sim_tasks import Made, Pace, read_memos, tasks
+from parbake.lab.simulate.sim_tasks import Pace, SimValue, read_memos, tasks
 
 SHARE = 0.3
 """The share of histories in which processes run either version."""
@@ -24,7 +24,7 @@ _own = Registry()
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What :class:`parbake.lab.simulate.sim_tasks.Made` says, by another name."""
+    """What :class:`parbake.lab.simulate.sim_tasks.SimValue` says, by another name."""
 
     seen: dict[str, int] = {}
 
@@ -46,8 +46,8 @@ def _without(registry: Registry, name: str) -> Registry:
 later_tasks = _without(tasks, memo.name).merge(_own)
 
 
-def made_by(served: Served[Any]) -> Made:
+def made_by(served: Served[Any]) -> SimValue:
     """The provenance in what was served, by either version."""
     if isinstance(served.value, Told):
-        return Made(served.value.seen)
+        return SimValue(served.value.seen)
     return first.made_by(served)

@@ -18,11 +18,11 @@ from parbake.declare.tasks import Stored
 from parbake.fence.cause import Cause, Reason
 from parbake.fence.control import Control
 from parbake.lab.simulate import invariants as ground
-from parbake.lab.simulate.flight_invariant import Herd
+from parbake.lab.simulate.flight_invariant import FlightInvariant
 from parbake.lab.simulate.later import made_by
 from parbake.lab.simulate.limits import DEADLINE_S, SILENCE_S
-from parbake.lab.simulate.sim_sources import Row
-from parbake.lab.simulate.sim_tasks import FENCED, Made
+from parbake.lab.simulate.sim_sources import OutboxRow
+from parbake.lab.simulate.sim_tasks import FENCED, SimValue
 
 if TYPE_CHECKING:
     from parbake.lab.simulate.sim_process import Process
@@ -81,7 +81,7 @@ class Oracle:
         self.turns = 0
         self.withdrawn: set[int] = set()
         self.computes: Counter[tuple[str, str]] = Counter()
-        self.herd = Herd(world)
+        self.herd = FlightInvariant(world)
 
     def violate(self, invariant: str, what: str) -> None:
         """Note a broken promise."""
@@ -120,7 +120,7 @@ class Oracle:
         if reads is not None and tag not in reads:
             self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 
-    def committed(self, row: Row) -> None:
+    def committed(self, row: OutboxRow) -> None:
         """A change was committed: reads that touch it from now on touch something recent."""
         for tag in row.tags:
             self._versions[tag].add(row.version)
@@ -138,7 +138,7 @@ class Oracle:
                 self.acknowledge(row)
             self.world.acked_to[truth.name] = max(self.world.acked_to[truth.name], upto[truth.name])
 
-    def acknowledge(self, row: Row) -> None:
+    def acknowledge(self, row: OutboxRow) -> None:
         """A client was told that this change counts."""
         for tag in row.tags:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
@@ -208,11 +208,11 @@ class Oracle:
         self.tally.asked += 1
         self.tally.kept += is_hit
         if answer:
-            self._check_made(read, msgspec.json.decode(answer, type=Made))
+            self._check_made(read, msgspec.json.decode(answer, type=SimValue))
         elif is_hit:
             self.violate("I11 cache", f"a refusal of {read.task}({read.key}) was kept")
 
-    def _check_made(self, read: Read, made: Made) -> None:
+    def _check_made(self, read: Read, made: SimValue) -> None:
         if not made.reads:
             self.violate("I12 shapes", f"{read.task}({read.key}) says nothing of what it was made of")
         self._check_versions(read, made)
@@ -243,12 +243,12 @@ class Oracle:
                 f"{read.task}({read.key}) was made of {tag} {version}, though {read.due[tag]} was committed long ago",
             )
 
-    def _check_versions(self, read: Read, made: Made) -> None:
+    def _check_versions(self, read: Read, made: SimValue) -> None:
         for tag, version in made.reads.items():
             if version not in self._versions.get(tag, ()):
                 self.violate("I10 damage", f"{read.task}({read.key}) was made of {tag} {version}, which never was")
 
-    def _check_lineage(self, read: Read, made: Made) -> None:
+    def _check_lineage(self, read: Read, made: SimValue) -> None:
         # A rollback or a failover during the read may take back the model that was current when it began.
         began = self.world.began.get(made.model, 0)
         if made.model and began < read.model and read.turn == self.turns:

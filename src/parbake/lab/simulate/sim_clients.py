@@ -11,7 +11,7 @@ from parbake.errors import DeadlineExceeded, ParbakeError, RunInProgress
 from parbake.fence.acks import NO_ACKS, Acks
 from parbake.lab.simulate.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.lab.simulate.oracle import reading
-from parbake.lab.simulate.sim_sources import OFFERS, Row
+from parbake.lab.simulate.sim_sources import OFFERS, OutboxRow
 from parbake.lab.simulate.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
 from parbake.lab.simulate.virtual_loop import sleep
 from parbake.ports.cloudevents import CloudEvent
@@ -117,7 +117,7 @@ class Clients:
         row = self.world.commit(subject, kind)
         await process.run(self.tell(process, row))
 
-    async def tell(self, process: Process, row: Row) -> Acks:
+    async def tell(self, process: Process, row: OutboxRow) -> Acks:
         """Have a change acknowledged in one of the ways there are, and return what the client can show for it."""
         app, told = process.app, NO_ACKS
         assert app is not None

@@ -30,7 +30,7 @@ class Fact(msgspec.Struct, frozen=True):
     at: float
 
 
-class Row(msgspec.Struct, frozen=True):
+class OutboxRow(msgspec.Struct, frozen=True):
     """A committed change with its outbox row."""
 
     position: int
@@ -41,7 +41,7 @@ class Row(msgspec.Struct, frozen=True):
     at: float
 
 
-class Truth:
+class SystemOfRecord:
     """One system of record. Versions count the commits of all systems, so that they can be compared."""
 
     def __init__(self, name: str, entities: Mapping[str, Sequence[str]], *, told: Collection[str]) -> None:
@@ -52,10 +52,10 @@ class Truth:
         self.facts = {f"{f}/{e}": Fact(0, exists=True, at=0.0) for f, es in entities.items() for e in es}
         self.sets = dict.fromkeys(entities, 0)
         self.earlier: list[tuple[float, dict[str, Fact], dict[str, int]]] = []
-        self.outbox: list[Row] = []
+        self.outbox: list[OutboxRow] = []
         self.is_feed_down = False
 
-    def commit(self, version: int, subject: str, kind: str, now: float) -> Row:
+    def commit(self, version: int, subject: str, kind: str, now: float) -> OutboxRow:
         """Change one entity, or with kind ``bulk`` a whole family, in one transaction with the outbox row."""
         family, _, entity = subject.partition("/")
         touched = (subject,) if entity else tuple(f"{family}/{e}" for e in self.entities[family])
@@ -63,7 +63,7 @@ class Truth:
         for tag in touched:
             self.facts[tag] = Fact(version, exists=kind != "deleted", at=now)
         self.sets[family] = version
-        row = Row(len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now)
+        row = OutboxRow(len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now)
         if family in self.told:
             self.outbox.append(row)
         return row
@@ -97,7 +97,7 @@ class Snapshot:
         return [(fact.version, fact.exists, fact.at)]
 
 
-class Facts(View):
+class SimFacts(View):
     """What simulated tasks read through, whatever the family."""
 
     def fact(self, tag: str) -> Fact:
@@ -112,31 +112,31 @@ class Facts(View):
         return int(self.rows("set", name=family)[0][0])
 
 
-class Policies(Facts):
+class Policies(SimFacts):
     """Over the first system of record."""
 
     families = ("policy",)
 
 
-class Products(Facts):
+class Products(SimFacts):
     """Over the second one, as are those below."""
 
     families = ("product",)
 
 
-class Tastes(Facts):
+class Tastes(SimFacts):
     """What a model is trained on."""
 
     families = ("taste",)
 
 
-class Memos(Facts):
+class Memos(SimFacts):
     """What no outbox tells of, where the store could not hear it again."""
 
     families = ("memo",)
 
 
-class Offers(Facts):
+class Offers(SimFacts):
     """What runs out."""
 
     families = (OFFERS,)
@@ -147,7 +147,7 @@ class SimSource:
 
     is_gapless = True
 
-    def __init__(self, truth: Truth, views: Collection[type[View]], process: Process) -> None:
+    def __init__(self, truth: SystemOfRecord, views: Collection[type[View]], process: Process) -> None:
         """A partition of the process from it makes every use fail."""
         self.name = truth.name
         self.families: Collection[str] = tuple(truth.told)

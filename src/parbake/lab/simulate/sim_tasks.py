@@ -31,7 +31,7 @@ current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
 """The number of the batch run that computes, 0 outside of one."""
 
 
-class Made(msgspec.Struct, frozen=True):
+class SimValue(msgspec.Struct, frozen=True):
     """A value: the version of everything it was made of, the runs it came through, and until when it holds.
 
     ``model`` is the run that trained the model it was made with, 0 for none.
@@ -67,7 +67,7 @@ def rows_run(run: int) -> int:
     return 2 * run + 1
 
 
-def merged(parts: Iterable[Made], reads: dict[str, int] | None = None) -> Made:
+def merged(parts: Iterable[SimValue], reads: dict[str, int] | None = None) -> SimValue:
     """The provenance of a value made of others: of each tag the oldest version, of all the earliest end."""
     versions = dict(reads or {})
     runs: dict[int, None] = {}
@@ -77,17 +77,17 @@ def merged(parts: Iterable[Made], reads: dict[str, int] | None = None) -> Made:
             versions[tag] = min(version, versions.get(tag, version))
         runs.update(dict.fromkeys(part.runs))
         until, model = min(until, part.until), part.model or model
-    return Made(versions, tuple(runs), model, until)
+    return SimValue(versions, tuple(runs), model, until)
 
 
-def absent(made: Made) -> Absent:
+def absent(made: SimValue) -> Absent:
     """A negative result that says what it was read from."""
     return Absent(msgspec.json.encode(made).decode())
 
 
-def made_by(served: Served[Made]) -> Made:
+def made_by(served: Served[SimValue]) -> SimValue:
     """The provenance in what was served: in the value, or in the reason for there being none."""
-    return served.value if served.value is not None else msgspec.json.decode(served.reason, type=Made)
+    return served.value if served.value is not None else msgspec.json.decode(served.reason, type=SimValue)
 
 
 def all_keys() -> list[str]:
@@ -103,7 +103,7 @@ def all_keys() -> list[str]:
     keys=all_keys,
     gates=Gates(rows=0),
 )
-async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made | Absent:
+async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue | Absent:
     """One entity; absent when it is deleted."""
     pace.computing("note", key)
     await pace.breathe()
@@ -121,7 +121,7 @@ async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> 
     revalidate=True,
     lease=LEASE_S,
 )
-async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> Made:
+async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue:
     """A whole family."""
     pace.computing("digest", key)
     await pace.breathe()
@@ -131,7 +131,7 @@ async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[refresh("product")], fallback_if_stale=Recompute(), owner="sim")
-async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
+async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
     """An entity that this task only refreshes on."""
     pace.computing("soft", key)
     fact = shelf.fact(f"product/{key}")
@@ -145,7 +145,7 @@ async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Ma
     fallback_if_stale=Recompute(),
     owner="sim",
 )
-async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Made:
+async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
     """An entity that this task does not mind."""
     pace.computing("loose", key)
     fact = shelf.fact(f"product/{key}")
@@ -163,11 +163,11 @@ async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> M
 async def strict(
     key: str,
     *,
-    softs: Reader[str, Made] = Input(soft),
-    looses: Reader[str, Made] = Input(loose),
-    notes: Reader[str, Made] = Input(note),
+    softs: Reader[str, SimValue] = Input(soft),
+    looses: Reader[str, SimValue] = Input(loose),
+    notes: Reader[str, SimValue] = Input(note),
     pace: Resource[Pace],
-) -> Made:
+) -> SimValue:
     """Fences what its input tolerates, and reads a task that may have no value."""
     pace.computing("strict", key)
     await pace.breathe()
@@ -177,12 +177,12 @@ async def strict(
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
-async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Made:
+async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> SimValue:
     """Entities whose changes reach the store by touch alone, where no outbox tells them.
 
     One is the template's own, the other is known from the view only.
     """
-    return Made(await read_memos(key, shelf, pace))
+    return SimValue(await read_memos(key, shelf, pace))
 
 
 async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
@@ -196,7 +196,7 @@ async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
 
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
-async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[Made]:
+async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[SimValue]:
     """A value that holds until the next full slot of time."""
     pace.computing("offer", key)
     until = (pace.now() // VALID_S + 1) * VALID_S
@@ -213,7 +213,7 @@ async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Val
     fallback_if_stale=ServeStale("1h"),
     owner="sim",
 )
-async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> Made:
+async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> SimValue:
     """A model: it is known by the run that trained it."""
     pace.computing("weights", "")
     await pace.breathe()
@@ -234,8 +234,8 @@ async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> Made:
     revalidate=True,
 )
 async def ranked(
-    key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: Made = Model(weights)
-) -> Made | Absent:
+    key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: SimValue = Model(weights)
+) -> SimValue | Absent:
     """A batch with a model, folded in again after events; absent for what is deleted."""
     pace.computing("ranked", key)
     await pace.breathe()
@@ -253,12 +253,12 @@ async def ranked(
 async def page(
     key: str,
     *,
-    stricts: Reader[str, Made] = Input(strict),
-    digests: Reader[str, Made] = Input(digest),
-    rankeds: Reader[str, Made] = Input(ranked),
-    offers: Reader[str, Made] = Input(offer),
+    stricts: Reader[str, SimValue] = Input(strict),
+    digests: Reader[str, SimValue] = Input(digest),
+    rankeds: Reader[str, SimValue] = Input(ranked),
+    offers: Reader[str, SimValue] = Input(offer),
     pace: Resource[Pace],
-) -> Made:
+) -> SimValue:
     """The third level: made of all the others."""
     pace.computing("page", key)
     parts = [made_by(await stricts.get(key)), made_by(await digests.get("all"))]

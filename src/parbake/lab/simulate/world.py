@@ -21,14 +21,14 @@ from parbake.lab.simulate.limits import HEARTBEAT_S, LEASE_S, SILENCE_S
 from parbake.lab.simulate.oracle import Oracle
 from parbake.lab.simulate.sim_clients import Clients
 from parbake.lab.simulate.sim_process import Process
-from parbake.lab.simulate.sim_sources import OFFERS, Row, Truth
+from parbake.lab.simulate.sim_sources import OFFERS, OutboxRow, SystemOfRecord
 from parbake.lab.simulate.sim_tasks import EPOCH, FENCED, KEYS, SERVED, current_run
 from parbake.lab.simulate.virtual_loop import sleep
 from parbake.lanes.batch.lane import Run
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.runs import Part, Runs, State
 from parbake.lanes.worker.schedule import TICK_S
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 StoreModel = Literal["embedded", "snapshot", "single"]
 STEPS = 90
@@ -84,10 +84,10 @@ class World:
         self.run = 0
         self.run_of: dict[int, int] = {}
         self.began: dict[int, int] = {}
-        self.policies = Truth("policies", {"policy": KEYS}, told=["policy"])
+        self.policies = SystemOfRecord("policies", {"policy": KEYS}, told=["policy"])
         self.replayable = self.rng.random() < 0.6
         told = ["product", OFFERS, "taste", *(["memo"] if self.replayable else [])]
-        self.shop = Truth("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
+        self.shop = SystemOfRecord("shop", dict.fromkeys(("product", OFFERS, "taste", "memo"), KEYS), told=told)
         self.truths = (self.policies, self.shop)
         self.acked_to = {truth.name: 0 for truth in self.truths}
         self.oracle = Oracle(self)
@@ -131,7 +131,7 @@ class World:
         materialize = batch.materialize
         begin = batch._opening.open if self.honours_leases else batch._opening._begin
 
-        async def opened(chain: Sequence[Plan], selection: bytes, **_: bool) -> OpenRun:
+        async def opened(chain: Sequence[BoundTask], selection: bytes, **_: bool) -> OpenRun:
             run = await begin(chain, selection)
             if run.is_continued:  # it keeps the number that its rows carry
                 current_run.set(self.run_of[min(run.generations.values())])
@@ -174,11 +174,11 @@ class World:
         await sleep(SILENCE_S + 2 * HEARTBEAT_S)
         await self._check_liveness()
 
-    def truth_of(self, subject: str) -> Truth:
+    def truth_of(self, subject: str) -> SystemOfRecord:
         """The system of record that an entity lies in."""
         return self.policies if subject.startswith("policy") else self.shop
 
-    def commit(self, subject: str, kind: str) -> Row:
+    def commit(self, subject: str, kind: str) -> OutboxRow:
         """Commit a change of an entity or a family."""
         self.version += 1
         row = self.truth_of(subject).commit(self.version, subject, kind, asyncio.get_running_loop().time())

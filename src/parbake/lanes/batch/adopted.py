@@ -13,13 +13,13 @@ from parbake.errors import BadInput, MissingDependency, UnknownResource
 from parbake.planner.breakeven import Prices
 from parbake.planner.strategies import AHEAD, ALL, LAZY
 from parbake.ports.clock import Clock
-from parbake.ports.named_values import Noted
+from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 if TYPE_CHECKING:
     from parbake.planner.forecast.request_log import RequestLog
-    from parbake.planner.plan import Plan as Decision
+    from parbake.planner.plan import Decision
 
 DAYS = 28
 KEPT = 20
@@ -69,7 +69,7 @@ class Pick(msgspec.Struct, frozen=True):
 NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
 
 
-class Requests(Protocol):
+class RequestHistory(Protocol):
     """Knows how often each key of a task was asked for."""
 
     def requests(self, task: str, *, days: int) -> Iterable[tuple[int, bytes, int]]:
@@ -77,26 +77,26 @@ class Requests(Protocol):
         ...
 
 
-class Plans:
+class Adoptions:
     """Keeps adopted plans in the store, newest first, and picks keys by them."""
 
-    def __init__(self, store: Store, clock: Clock, log: Requests | None) -> None:
+    def __init__(self, store: Store, clock: Clock, log: RequestHistory | None) -> None:
         """Without a ``log`` of requests no key can be chosen by what is likely."""
         self._store = store
         self._clock = clock
         self._log = log
 
-    async def history(self, plan: Plan) -> tuple[AdoptedPlan, ...]:
+    async def history(self, plan: BoundTask) -> tuple[AdoptedPlan, ...]:
         """The plans of a task that were adopted and not rolled back; empty before the first."""
         return await self._kept(plan).read()
 
-    async def current(self, plan: Plan) -> AdoptedPlan:
+    async def current(self, plan: BoundTask) -> AdoptedPlan:
         """The plan that a task follows."""
         found = await self.history(plan)
         return found[0] if found else NO_PLAN
 
     async def make(
-        self, plan: Plan, prices: Prices, *, hits: float | None = None, listed: int | None = None
+        self, plan: BoundTask, prices: Prices, *, hits: float | None = None, listed: int | None = None
     ) -> Decision:
         """Plan a task anew from its own requests; nothing is adopted.
 
@@ -106,7 +106,7 @@ class Plans:
         """
         return await asyncio.to_thread(self._made, plan, prices, hits, listed)
 
-    async def adopt(self, plan: Plan, decision: Decision) -> AdoptedPlan:
+    async def adopt(self, plan: BoundTask, decision: Decision) -> AdoptedPlan:
         """Follow a decision from the next run on; raises :class:`BadInput` for one that keeps no promise of hits."""
         if not decision.keeps_hits:
             raise BadInput(
@@ -114,13 +114,13 @@ class Plans:
             )
         return await self.follow(plan, adoption(decision, self._clock.now()))
 
-    async def follow(self, plan: Plan, adopted: AdoptedPlan) -> AdoptedPlan:
+    async def follow(self, plan: BoundTask, adopted: AdoptedPlan) -> AdoptedPlan:
         """Follow a plan from the next run on."""
         _must_be_planned(plan)
         await self._kept(plan).change(lambda kept: (adopted, *kept)[:KEPT])
         return adopted
 
-    async def rollback(self, plan: Plan) -> AdoptedPlan:
+    async def rollback(self, plan: BoundTask) -> AdoptedPlan:
         """Return to the plan before; raises :class:`UnknownResource` where none was adopted."""
 
         def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
@@ -132,14 +132,14 @@ class Plans:
         found = await self._kept(plan).change(earlier)
         return found[0] if found else NO_PLAN
 
-    async def picked(self, plan: Plan) -> Pick:
+    async def picked(self, plan: BoundTask) -> Pick:
         """What to compute ahead now."""
         adopted = await self.current(plan)
         if adopted.strategy == ALL:
             return Pick(ALL, None)
         return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else Pick(adopted.strategy, ())
 
-    def _picked(self, plan: Plan, adopted: AdoptedPlan) -> Pick:
+    def _picked(self, plan: BoundTask, adopted: AdoptedPlan) -> Pick:
         from parbake.planner.next_window import picks
 
         log = self._requests(plan, adopted.evidence.get(LISTED))
@@ -154,13 +154,13 @@ class Plans:
         asked: set[Any] = set(log.names)
         return Pick(adopted.strategy, None, asked - keys, p_hat, prices.theta())
 
-    def _made(self, plan: Plan, prices: Prices, hits: float | None, listed: int | None) -> Decision:
+    def _made(self, plan: BoundTask, prices: Prices, hits: float | None, listed: int | None) -> Decision:
         log = self._requests(plan, listed)
         from parbake.planner.plan import make
 
         return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False, hits=hits)
 
-    def _requests(self, plan: Plan, listed: float | None) -> RequestLog:
+    def _requests(self, plan: BoundTask, listed: float | None) -> RequestLog:
         if self._log is None:
             raise BadInput(f"{plan.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
         try:
@@ -170,8 +170,8 @@ class Plans:
         rows = self._log.requests(plan.name, days=DAYS)
         return from_minutes(rows, now=self._clock.now(), population=None if listed is None else int(listed))
 
-    def _kept(self, plan: Plan) -> Noted[tuple[AdoptedPlan, ...]]:
-        return Noted(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
+    def _kept(self, plan: BoundTask) -> NamedValue[tuple[AdoptedPlan, ...]]:
+        return NamedValue(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
 
 
 def adoption(decision: Decision, now: float) -> AdoptedPlan:
@@ -191,6 +191,6 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
     return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
 
 
-def _must_be_planned(plan: Plan) -> None:
+def _must_be_planned(plan: BoundTask) -> None:
     if not plan.is_planned:
         raise BadInput(f"{plan.name} is not declared refresh=planned(); it follows its own schedule", field="task")

@@ -18,12 +18,12 @@ from parbake.declare.tasks import Task
 from parbake.errors import BadInput, ComputeFailed
 from parbake.lanes.batch.keys import KeyList, Partition
 from parbake.lanes.batch.open_run import OpenRun
-from parbake.lanes.batch.partition import Answer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
+from parbake.lanes.batch.partition import PartitionAnswer, PartitionDone, PartitionWork, PartitionWorker, key_bytes
 from parbake.lanes.batch.runs import Part, Runs
-from parbake.lanes.batch.throttle import Breathing
+from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
@@ -66,9 +66,7 @@ class KeysChanged(Exception):
 class Builder:
     """Builds generations here, or in the processes of an executor."""
 
-    def __init__(
-        self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Breathing | None
-    ) -> None:
+    def __init__(self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Pacer | None) -> None:
         """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk that is computed here.
 
         What computes elsewhere breathes there: after a whole partition it would be too late.
@@ -79,7 +77,7 @@ class Builder:
         self._breathe: Breathe = breathe or _at_once
 
     async def build(
-        self, run: OpenRun, plan: Plan, keys: KeyList, pointers: Mapping[str, int], progress: Progress
+        self, run: OpenRun, plan: BoundTask, keys: KeyList, pointers: Mapping[str, int], progress: Progress
     ) -> Finished:
         """Compute what is missing of a task's generation; all of it is durable when this returns.
 
@@ -118,7 +116,7 @@ class Builder:
         found.took_s = time.perf_counter() - began
         return found
 
-    async def _perform(self, plan: Plan, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
+    async def _perform(self, plan: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
         if self._executor is None:
 
             async def moved(keys: int, took_s: float) -> None:
@@ -128,10 +126,10 @@ class Builder:
             return await self._worker.perform(plan, work, moved)
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
-        return msgspec.msgpack.decode(answer, type=Answer).unwrap()
+        return msgspec.msgpack.decode(answer, type=PartitionAnswer).unwrap()
 
 
-def warn_of_nothing(plan: Plan, generation: int, found: Finished) -> None:
+def warn_of_nothing(plan: BoundTask, generation: int, found: Finished) -> None:
     """Say that a generation is promoted without a row; no gate does where there was none before it."""
     if not found.rows:
         why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
@@ -189,7 +187,11 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
 
 
 def filling(
-    lister: Task, keys: KeyList, plan: Plan, wants: Callable[[bytes], bool] | None = None, pause: Pause | None = None
+    lister: Task,
+    keys: KeyList,
+    plan: BoundTask,
+    wants: Callable[[bytes], bool] | None = None,
+    pause: Pause | None = None,
 ) -> Task:
     """A key lister that fills the list while its views are open, so that it may return an iterator.
 
@@ -236,6 +238,6 @@ def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
             before = time.perf_counter()
 
 
-def spread(keys: KeyList, plan: Plan, size: int) -> list[Any]:
+def spread(keys: KeyList, plan: BoundTask, size: int) -> list[Any]:
     """Some keys from all over a run, at most ``size``."""
     return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]

@@ -15,7 +15,7 @@ from parbake.codecs import Codec
 from parbake.codecs.wire_shape import wire_text
 from parbake.declare.tasks import Task
 from parbake.fence.control import Control
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 
 def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[tuple[Any, Sequence[Codec]]] = ()) -> bytes:
@@ -41,7 +41,7 @@ def code_of(task: Task) -> bytes:
     return fingerprint((task.fn,))
 
 
-def is_of_other_code(plan: Plan, control: Control) -> bool:
+def is_of_other_code(plan: BoundTask, control: Control) -> bool:
     """Whether a task's current generation was built by other code than the one that runs here."""
     pointer = control.pointers.get(plan.ref)
     return pointer is not None and bool(pointer.code) and pointer.code != code_of(plan.task)

@@ -12,14 +12,14 @@ from parbake.fence.control import Control
 from parbake.lanes.batch.runs import Runs
 from parbake.ports.store import Store
 from parbake.process.threads import Escaped, aside
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.values.redaction import described
 
 SAMPLE = 200
 
 
 async def check(
-    plan: Plan, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
+    plan: BoundTask, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
 ) -> None:
     """Raise :class:`GateFailed` when a gate objects; ``sample`` are keys spread over the run.
 
@@ -61,11 +61,11 @@ def _shown(said: Any) -> str:
         return f"an object of type {type(said).__name__}"
 
 
-def _failed(plan: Plan, why: str) -> GateFailed:
+def _failed(plan: BoundTask, why: str) -> GateFailed:
     return GateFailed(f"{plan.name}: {why}; the previous generation stays", field=plan.name)
 
 
-async def _values(plan: Plan, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
+async def _values(plan: BoundTask, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
     """What the store holds of some keys of an unpromoted generation; absent ones are left out."""
     found = []
     for key in sample:

@@ -24,30 +24,30 @@ from parbake.errors import BadInput, GateFailed, NotMaterialized, ParbakeError, 
 from parbake.fence.control import Control, Pointer, Promotion
 from parbake.fence.record import Stamp
 from parbake.lanes.batch import gating as quality
-from parbake.lanes.batch.adopted import Pick, Plans
+from parbake.lanes.batch.adopted import Adoptions, Pick
 from parbake.lanes.batch.build import Builder, Finished, KeysChanged, Pause, filling, spread, warn_of_nothing
 from parbake.lanes.batch.fingerprint import code_of
 from parbake.lanes.batch.keys import CHUNKS, SINGLE, KeyList
 from parbake.lanes.batch.load import LoadBoard
-from parbake.lanes.batch.off_peak import Slot
+from parbake.lanes.batch.off_peak import RunSlot
 from parbake.lanes.batch.open_run import Opening, OpenRun
 from parbake.lanes.batch.partition import PartitionWorker, key_bytes
 from parbake.lanes.batch.runs import PROMOTED, Ended, Runs
-from parbake.lanes.batch.throttle import Breathing
+from parbake.lanes.batch.throttle import Pacer
 from parbake.ports.clock import Clock
 from parbake.ports.executors import Executor
 from parbake.ports.hooks import Progress
 from parbake.ports.store import Store
 from parbake.serving.bind import Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computer
 from parbake.serving.model_reads import lost_model
 from parbake.values.redaction import one_line
 
-AT_ONCE = Slot(0.0, "")
+AT_ONCE = RunSlot(0.0, "")
 
 
-class Built(msgspec.Struct, frozen=True):
+class BuiltTask(msgspec.Struct, frozen=True):
     """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process.
 
     ``pick`` is what the plan of a planned task chose.
@@ -72,7 +72,7 @@ class Run(msgspec.Struct, frozen=True):
     started_at: float
     took_s: float
     stamp: Stamp
-    built: tuple[Built, ...]
+    built: tuple[BuiltTask, ...]
     id: str = ""
     why: str = ""
     is_continued: bool = False
@@ -89,13 +89,13 @@ class BatchLane:
         self,
         store: Store,
         computer: Computer,
-        plans: Iterable[Plan],
+        plans: Iterable[BoundTask],
         clock: Clock,
         *,
         executor: Executor | None = None,
-        breathe: Breathing | None = None,
+        breathe: Pacer | None = None,
         board: LoadBoard | None = None,
-        adopted: Plans | None = None,
+        adopted: Adoptions | None = None,
     ) -> None:
         """Plans come in the order of declaration, so that inputs stand before what reads them.
 
@@ -108,14 +108,14 @@ class BatchLane:
         self._plans = list(plans)
         self._clock = clock
         self.runs = Runs(store)
-        self._adopted = adopted or Plans(store, clock, None)
+        self._adopted = adopted or Adoptions(store, clock, None)
         self._opening = Opening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
         self._board = board
         self._breathe = breathe
         self._builder = Builder(self.worker, self.runs, executor, breathe)
 
-    def chain(self, plan: Plan) -> list[Plan]:
+    def chain(self, plan: BoundTask) -> list[BoundTask]:
         """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
         chain = [plan]
         for other in self._plans:
@@ -129,7 +129,7 @@ class BatchLane:
                 chain.append(other)
         return chain
 
-    async def lost(self, plan: Plan) -> int:
+    async def lost(self, plan: BoundTask) -> int:
         """The generation of a model that some reader could not read, 0 when none was told of."""
         return int(await self._store.get(lost_model(plan.ref)) or 0)
 
@@ -139,11 +139,11 @@ class BatchLane:
 
     async def materialize(
         self,
-        plan: Plan,
+        plan: BoundTask,
         *,
         keys: Sequence[Any] | None = None,
         trigger: str = "manual",
-        slot: Slot = AT_ONCE,
+        slot: RunSlot = AT_ONCE,
         progress: Progress | None = None,
         anew: bool = False,
     ) -> Run:
@@ -180,11 +180,11 @@ class BatchLane:
         took = time.perf_counter() - before
         return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
 
-    async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[Built, ...]:
+    async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[BuiltTask, ...]:
         """Build each member from the unpromoted output of those before it, then move all pointers at once."""
         _, control = await self._store.stamp()
         pointers: dict[str, Pointer] = {}
-        built: list[Built] = []
+        built: list[BuiltTask] = []
         retain: dict[str, int] = {}
         for member in run.chain:
             earlier = {ref: run.generations[ref] for ref in pointers}
@@ -207,7 +207,7 @@ class BatchLane:
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         return tuple(built)
 
-    async def _retained(self, plan: Plan, made: Built, control: Control) -> int:
+    async def _retained(self, plan: BoundTask, made: BuiltTask, control: Control) -> int:
         """How many generations of a task stay once this one is promoted."""
         state, pointer = await self.runs.state(plan.ref), control.pointers.get(plan.ref)
         known = [state.of_generation(generation) for generation in (pointer.history if pointer else ())]
@@ -217,7 +217,7 @@ class BatchLane:
     @contextlib.asynccontextmanager
     async def _keys(
         self,
-        plan: Plan,
+        plan: BoundTask,
         chosen: Sequence[bytes] | None,
         pick: Pick | None,
         context: Context,
@@ -244,18 +244,18 @@ class BatchLane:
             return contextlib.nullcontext()
         return self._breathe.listing()
 
-    async def listed(self, plan: Plan) -> int | None:
+    async def listed(self, plan: BoundTask) -> int | None:
         """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""
         if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
             return None
         async with self._keys(plan, None, None, Context(lane="batch")) as keys:
             return keys.total
 
-    async def is_idle(self, plan: Plan) -> bool:
+    async def is_idle(self, plan: BoundTask) -> bool:
         """Whether the plan that a task follows computes nothing ahead."""
         return plan.is_planned and not (await self._adopted.current(plan)).is_ahead
 
-    async def _picked(self, plan: Plan) -> Pick | None:
+    async def _picked(self, plan: BoundTask) -> Pick | None:
         return await self._adopted.picked(plan) if plan.is_planned and isinstance(plan.task, Artifact) else None
 
     @contextlib.asynccontextmanager
@@ -306,11 +306,11 @@ class BatchLane:
         with contextlib.suppress(ParbakeError):
             await self._note(run, (), one_line(error), trigger, why)
 
-    async def _note(self, run: OpenRun, built: Sequence[Built], outcome: str, trigger: str, why: str) -> None:
+    async def _note(self, run: OpenRun, built: Sequence[BuiltTask], outcome: str, trigger: str, why: str) -> None:
         made = {part.task: part for part in built}
         for plan in run.chain:
             generation = run.generations[plan.ref]
-            part = made.get(plan.name) or Built(plan.name, generation, 0, 0, 0.0)
+            part = made.get(plan.name) or BuiltTask(plan.name, generation, 0, 0, 0.0)
             ended = Ended(
                 run.id, generation, outcome, trigger, why, run.started_at, self._clock.now(),
                 part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
@@ -318,12 +318,12 @@ class BatchLane:
             await self.runs.end(plan.ref, ended)
 
 
-def _usual_size(plan: Plan) -> int:
+def _usual_size(plan: BoundTask) -> int:
     return CHUNKS * plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else SINGLE
 
 
-def _built(plan: Plan, generation: int, found: Finished, pick: Pick | None) -> Built:
-    return Built(
+def _built(plan: BoundTask, generation: int, found: Finished, pick: Pick | None) -> BuiltTask:
+    return BuiltTask(
         plan.name, generation, found.rows, found.absent, found.took_s,
         found.size_bytes, found.partitions, found.kept, found.cpu_s, pick,
     )  # fmt: skip

@@ -34,7 +34,7 @@ class Serving(msgspec.Struct, frozen=True, array_like=True):
     idle_p95_s: float
 
 
-class Known(msgspec.Struct, frozen=True):
+class LoadState(msgspec.Struct, frozen=True):
     """All servers by name, and until when a batch run is under way (epoch seconds)."""
 
     servers: dict[str, Serving] = {}
@@ -66,14 +66,14 @@ class LoadBoard:
     clock: Clock
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
-    async def read(self) -> Known:
+    async def read(self) -> LoadState:
         """What is known now."""
         return _decoded(await self.store.get(NAME))
 
-    async def serve(self, mine: Serving) -> Known:
+    async def serve(self, mine: Serving) -> LoadState:
         """Tell of this server's requests; returns what is known besides."""
 
-        def told(known: Known) -> Known:
+        def told(known: LoadState) -> LoadState:
             young = {n: s for n, s in known.servers.items() if abs(mine.at - s.at) <= OLD_S}
             return msgspec.structs.replace(known, servers={**young, self.name: mine})
 
@@ -100,8 +100,8 @@ class LoadBoard:
         until = self.clock.now() + OLD_S
         await self._change(lambda known: msgspec.structs.replace(known, batch_until=until))
 
-    async def _change(self, to: Callable[[Known], Known]) -> Known:
-        known = Known()
+    async def _change(self, to: Callable[[LoadState], LoadState]) -> LoadState:
+        known = LoadState()
         for _ in range(TRIES):  # who loses against others every time tells it in a second
             raw = await self.store.get(NAME)
             known = to(_decoded(raw))
@@ -110,5 +110,5 @@ class LoadBoard:
         return known
 
 
-def _decoded(raw: bytes | None) -> Known:
-    return Known() if raw is None else msgspec.msgpack.decode(raw, type=Known)
+def _decoded(raw: bytes | None) -> LoadState:
+    return LoadState() if raw is None else msgspec.msgpack.decode(raw, type=LoadState)

@@ -16,7 +16,7 @@ WEIGHT = 0.1
 _log = logging.getLogger("parbake.load")
 
 
-class Reporting:
+class LoadReports:
     """Tells it once per second, while there are requests."""
 
     def __init__(

@@ -11,7 +11,7 @@ from parbake.declare.contract import Every
 from parbake.fence.control import Pointer
 from parbake.planner.traffic import Flat, Load, cheapest, learn
 from parbake.ports.clock import Clock
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 LEARN_EVERY_S = 600.0
 DAYS = 28
@@ -19,7 +19,7 @@ MARGIN = 1.25
 """A run may take so much longer than nineteen of twenty before it."""
 
 
-class RequestLog(Protocol):
+class TrafficHistory(Protocol):
     """Knows how many requests there were."""
 
     def traffic(self, *, days: int) -> Mapping[int, int]:
@@ -28,7 +28,7 @@ class RequestLog(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
+class RunSlot:
     """When a run starts, epoch seconds, and why then. ``is_urgent``: it must not give way to anything."""
 
     at: float
@@ -39,7 +39,7 @@ class Slot:
 class OffPeak:
     """Finds slots. The load is declared, or learned from the request log and looked at again now and then."""
 
-    def __init__(self, clock: Clock, declared: Load | None, log: RequestLog | None) -> None:
+    def __init__(self, clock: Clock, declared: Load | None, log: TrafficHistory | None) -> None:
         """Without either, one time is as good as another."""
         self._clock = clock
         self._load: Load = declared or Flat()
@@ -55,23 +55,23 @@ class OffPeak:
         self._learned_at = now
         self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
 
-    def slot(self, plan: Plan, pointer: Pointer | None, took_s: float) -> Slot:
+    def slot(self, plan: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
         """The slot of a task's next run; ``took_s`` is how long runs take (the 95th percentile, 0 when unknown).
 
         A run may start before its period is over by as much as its SLA lets it start after.
         """
         schedule = plan.task.schedule or Every(float("inf"), 0.0)
         if pointer is None:
-            return Slot(0.0, "the first run", is_urgent=True)
+            return RunSlot(0.0, "the first run", is_urgent=True)
         due, runtime = pointer.started_at + schedule.period_s, max(MARGIN * took_s, schedule.budget_s)
         latest = pointer.started_at + plan.contract.freshness_sla_s - runtime
         if self._clock.now() > latest:
-            return Slot(latest, "overdue: it would breach its SLA", is_urgent=True)
+            return RunSlot(latest, "overdue: it would breach its SLA", is_urgent=True)
         if not schedule.off_peak:
-            return Slot(due, "its period is over")
+            return RunSlot(due, "its period is over")
         slack = max(0.0, latest - due)
         gap = (schedule.period_s - slack, schedule.period_s + slack)
         given = (self._load, pointer.started_at, gap, runtime)
         if self._found.get(plan.ref, (None, 0.0))[0] != given:
             self._found[plan.ref] = given, cheapest(self._load, pointer.started_at, gap, runtime, due)
-        return Slot(self._found[plan.ref][1], "off-peak: the least traffic that its SLA leaves")
+        return RunSlot(self._found[plan.ref][1], "off-peak: the least traffic that its SLA leaves")

@@ -19,7 +19,7 @@ from parbake.lanes.batch.runs import Part, Runs, State, UnderWay
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.identity import name as holder_name
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class OpenRun:
 
     id: str
     holder: str
-    chain: Sequence[Plan]
+    chain: Sequence[BoundTask]
     started_at: float
     stamp: Stamp
     incarnation: int
@@ -49,7 +49,7 @@ class Opening:
         self._runs = runs
         self._clock = clock
 
-    async def open(self, chain: Sequence[Plan], selection: bytes, *, anew: bool = False) -> OpenRun:
+    async def open(self, chain: Sequence[BoundTask], selection: bytes, *, anew: bool = False) -> OpenRun:
         """Continue the chain's interrupted run where that is possible and not declined by ``anew``, else begin one.
 
         ``selection`` identifies the keys that were chosen, empty for all. Raises :class:`RunInProgress`.
@@ -67,7 +67,7 @@ class Opening:
         return await self._begin(chain, selection)
 
     def _can_continue(
-        self, found: Sequence[UnderWay], chain: Sequence[Plan], control: Control, selection: bytes
+        self, found: Sequence[UnderWay], chain: Sequence[BoundTask], control: Control, selection: bytes
     ) -> bool:
         """Whether what an interrupted run left behind is all there, still promotable, and young enough to be of use."""
         first, refs, now, code = found[0], tuple(plan.ref for plan in chain), self._clock.now(), _code(chain)
@@ -83,7 +83,7 @@ class Opening:
             and abs(now - first.started_at) <= half_the_sla
         )
 
-    async def _continue(self, chain: Sequence[Plan], found: Sequence[UnderWay]) -> OpenRun:
+    async def _continue(self, chain: Sequence[BoundTask], found: Sequence[UnderWay]) -> OpenRun:
         first, holder = found[0], holder_name()
         for plan, one in zip(chain, found, strict=True):
             await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
@@ -101,7 +101,7 @@ class Opening:
             is_continued=True,
         )
 
-    async def _begin(self, chain: Sequence[Plan], selection: bytes) -> OpenRun:
+    async def _begin(self, chain: Sequence[BoundTask], selection: bytes) -> OpenRun:
         started, run, holder = self._clock.now(), uuid.uuid4().hex, holder_name()
         generations: dict[str, int] = {}
         generations[chain[0].ref], stamp, control = await self._store.begin()
@@ -122,7 +122,7 @@ class Opening:
             raise
         return OpenRun(run, holder, chain, started, stamp, control.incarnation, expected, generations)
 
-    async def _claim(self, plan: Plan, seen: UnderWay | None, new: UnderWay) -> None:
+    async def _claim(self, plan: BoundTask, seen: UnderWay | None, new: UnderWay) -> None:
         """Take a task's run, unless somebody took it since it was looked at."""
         now = self._clock.now()
 
@@ -138,12 +138,12 @@ class Opening:
         return self._clock.now() + self._runs.lease_s
 
 
-def _code(chain: Sequence[Plan]) -> bytes:
+def _code(chain: Sequence[BoundTask]) -> bytes:
     stored = [plan.task for plan in chain]
     return fingerprint((task.fn for task in stored), ((task.value_type, task.codecs) for task in stored))
 
 
-def _models_read(chain: Sequence[Plan]) -> list[str]:
+def _models_read(chain: Sequence[BoundTask]) -> list[str]:
     """The models a chain reads but does not replace: they must not move before the promotion."""
     own = {plan.task for plan in chain}
     return [t.ref for plan in chain for t in plan.task.inputs if isinstance(t, ModelTask) and t not in own]

@@ -18,7 +18,7 @@ from parbake.errors import BadInput, ComputeFailed, GateFailed
 from parbake.fence.record import Record
 from parbake.ports.store import Store
 from parbake.serving.bind import Context
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
 from parbake.values.redaction import one_line
 
@@ -52,7 +52,7 @@ class PartitionDone(msgspec.Struct, frozen=True):
     cpu_s: float
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class PartitionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What another process says of a partition: what came of it, or the error by its class, message and field."""
 
     done: PartitionDone | None = None
@@ -74,7 +74,7 @@ class PartitionWorker:
     store: Store
     computer: Computer
 
-    async def perform(self, plan: Plan, work: PartitionWork, moved: Moved) -> PartitionDone:
+    async def perform(self, plan: BoundTask, work: PartitionWork, moved: Moved) -> PartitionDone:
         """Compute and write all keys of a partition. Raises :class:`ComputeFailed` and :class:`GateFailed`."""
         began, cpu = time.perf_counter(), time.process_time()
         keys = [_key(plan, raw) for raw in work.keys]
@@ -146,7 +146,7 @@ class _Rows:
             self._pending, self._size = [], 0
 
 
-def key_bytes(plan: Plan, key: Any) -> bytes:
+def key_bytes(plan: BoundTask, key: Any) -> bytes:
     """A key as a partition carries it; raises :class:`BadInput` for what is none, naming it and who lists it."""
     try:
         return msgspec.msgpack.encode(plan.keys.check(key))
@@ -154,11 +154,11 @@ def key_bytes(plan: Plan, key: Any) -> bytes:
         raise BadInput(f"{plan.name}: keys= lists {repr(key)[:80]}, which is no key: {error}", field="keys") from error
 
 
-def _key(plan: Plan, raw: bytes) -> Any:
+def _key(plan: BoundTask, raw: bytes) -> Any:
     return "" if isinstance(plan.task, ModelTask) else plan.keys.check(msgspec.msgpack.decode(raw))
 
 
-def _check(plan: Plan, computed: Computed) -> None:
+def _check(plan: BoundTask, computed: Computed) -> None:
     """What was computed is whole, and reads back as the task's type."""
     if not computed.storable:
         raise ComputeFailed(f"{plan.name}: an input of {computed.key!r} refused to answer", field=plan.name)

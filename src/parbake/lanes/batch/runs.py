@@ -16,7 +16,7 @@ import msgspec
 from parbake.declare.gates import Profile
 from parbake.declare.retention import MOST
 from parbake.errors import RunInProgress
-from parbake.ports.named_values import Noted
+from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.identity import is_gone
 
@@ -104,11 +104,11 @@ class Runs:
         return await self._kept(ref).read()
 
     async def change(self, ref: str, to: Callable[[State], State]) -> State:
-        """Replace the state by what ``to`` makes of it; see :meth:`parbake.ports.named_values.Noted.change`."""
+        """Replace the state by what ``to`` makes of it; see :meth:`parbake.ports.named_values.NamedValue.change`."""
         return await self._kept(ref).change(to)
 
-    def _kept(self, ref: str) -> Noted[State]:
-        return Noted(self.store, f"runs/{ref}", State, State())
+    def _kept(self, ref: str) -> NamedValue[State]:
+        return NamedValue(self.store, f"runs/{ref}", State, State())
 
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
         """Raise :class:`RunInProgress` while some process works on a task's run."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parbake.errors import BadInput, ParbakeError
-from parbake.lanes.batch.load import Known, LoadBoard
+from parbake.lanes.batch.load import LoadBoard, LoadState
 from parbake.values.checks import check_number
 
 LOOK_EVERY_S = 1.0
@@ -59,7 +59,7 @@ class Throttle:
             )
 
 
-class Breathing:
+class Pacer:
     """Waits between pieces of batch work as long as a throttle asks for; each process has a share of its own."""
 
     def __init__(
@@ -110,7 +110,7 @@ class Breathing:
         elif strain <= HALF:
             self.share = min(1.0, self.share + STEP)
 
-    def _strain(self, known: Known, now: float) -> float:
+    def _strain(self, known: LoadState, now: float) -> float:
         """How much of what requests may be slowed down by is used up; above 1 it is too much."""
         slowdown = known.slowdown(now)
         if slowdown is not None:

@@ -16,15 +16,15 @@ from parbake.declare.tasks import Artifact, Stored
 from parbake.fence.record import Stamp, unpack_stamp
 from parbake.fence.tags import family, key_from_tag
 from parbake.lanes.event.refresh import Heat, Refreshing
-from parbake.lanes.event.work_claims import Claims
+from parbake.lanes.event.work_claims import WorkClaims
 from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Raised
 from parbake.ports.records import Lookup
 from parbake.ports.store import Store
 from parbake.process.system_clock import monotonic
-from parbake.serving.bound import Plan
-from parbake.serving.on_demand import Demand
+from parbake.serving.bound import BoundTask
+from parbake.serving.on_demand import OnDemand
 from parbake.serving.strays import Strays
 from parbake.values.redaction import one_line
 
@@ -41,13 +41,13 @@ class EventLane:
     def __init__(
         self,
         store: Store,
-        demand: Demand,
-        plans: Iterable[Plan],
+        demand: OnDemand,
+        plans: Iterable[BoundTask],
         clock: Clock,
         heat: Heat,
         *,
         counters: Counters | None = None,
-        claims: Claims | None = None,
+        claims: WorkClaims | None = None,
     ) -> None:
         """``heat`` returns how often each key of a task was served lately; ``claims`` keep several workers apart."""
         self._store = store
@@ -135,7 +135,7 @@ class EventLane:
                     self._refreshing.wished(plan, key, (stamp, raised_at[stamp]))
 
     async def _targets(
-        self, plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]
+        self, plan: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]
     ) -> AsyncIterator[tuple[Any, Stamp]]:
         """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
         if item.is_template and item.family not in touched and not await self._strays.has(plan.ref, item.family):
@@ -159,7 +159,7 @@ def bound_by(task: Stored) -> list[Invalidation]:
     return items
 
 
-def _named(plan: Plan, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
+def _named(plan: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
     """The keys that some raised tags spell out."""
     for tag, stamp in touched.items():
         word = key_from_tag(item.template, tag)

@@ -13,15 +13,15 @@ from typing import Any
 
 from parbake.fence.check import is_pending, killed_by
 from parbake.fence.record import Stamp
-from parbake.lanes.event.work_claims import Claims, Part, part_of
+from parbake.lanes.event.work_claims import KeyPart, WorkClaims, part_of
 from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.signals import is_ours
 from parbake.process.system_clock import monotonic
 from parbake.serving.bind import Context
-from parbake.serving.bound import Plan
-from parbake.serving.on_demand import Demand
+from parbake.serving.bound import BoundTask
+from parbake.serving.on_demand import OnDemand
 from parbake.values.redaction import one_line
 
 GROUP = 32
@@ -44,7 +44,7 @@ class Due:
     It ``is_outdated`` by an event, or ``is_wished`` for by one that outdates nothing, or both.
     """
 
-    plan: Plan
+    plan: BoundTask
     key: Any
     at: float
     stamp: Stamp
@@ -65,12 +65,12 @@ class Refreshing:
     def __init__(
         self,
         store: Store,
-        demand: Demand,
+        demand: OnDemand,
         clock: Clock,
         heat: Heat,
         *,
         counters: Counters,
-        claims: Claims | None = None,
+        claims: WorkClaims | None = None,
     ) -> None:
         """``heat`` returns how often each key of a task was served lately; without ``claims`` no worker is beside."""
         self._store = store
@@ -87,7 +87,7 @@ class Refreshing:
         """Whether nothing waits."""
         return not self._due
 
-    def outdated(self, plan: Plan, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
+    def outdated(self, plan: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
         """Queue a key whose value is older than an event (its stamp, and when it was raised)."""
         stamp, raised_at = event
         due = Due(plan, key, monotonic(), stamp, raised_at)
@@ -97,7 +97,7 @@ class Refreshing:
             due.raised_at, due.is_wished = before.raised_at, before.is_wished
         self._due[due.name] = due
 
-    def wished(self, plan: Plan, key: Any, event: tuple[Stamp, float]) -> None:
+    def wished(self, plan: BoundTask, key: Any, event: tuple[Stamp, float]) -> None:
         """Queue a key that somebody will ask for soon, by an event that outdates nothing."""
         due = Due(plan, key, monotonic(), *event, is_outdated=False)
         self._due.setdefault(due.name, due).is_wished = True
@@ -117,9 +117,9 @@ class Refreshing:
                 return  # another worker has come: what is left is shared with it
             await self._refresh_group(group)
 
-    async def _work_beside_others(self, ready: list[Name], claims: Claims) -> None:
+    async def _work_beside_others(self, ready: list[Name], claims: WorkClaims) -> None:
         """Take part after part; the keys of one that another worker holds wait, and are then mostly done."""
-        parts: dict[Part, list[Name]] = {}
+        parts: dict[KeyPart, list[Name]] = {}
         for name in ready:
             parts.setdefault(part_of(*name), []).append(name)
         for part, names in parts.items():

@@ -23,7 +23,7 @@ TERM_S, RENEW_S = 10.0, 3.0
 """A worker that died is succeeded after the term; one that lives renews its lease in time."""
 
 
-class Workers(Protocol):
+class OtherWorkers(Protocol):
     """Who is at work."""
 
     @property
@@ -32,22 +32,22 @@ class Workers(Protocol):
         ...
 
 
-class Part(NamedTuple):
+class KeyPart(NamedTuple):
     """Some keys of a task."""
 
     ref: str
     number: int
 
 
-def part_of(ref: str, raw: bytes) -> Part:
+def part_of(ref: str, raw: bytes) -> KeyPart:
     """The part that a key belongs to, the same in every process."""
-    return Part(ref, zlib.crc32(raw) % PARTS)
+    return KeyPart(ref, zlib.crc32(raw) % PARTS)
 
 
-class Claims:
+class WorkClaims:
     """One worker's leases on parts of tasks."""
 
-    def __init__(self, store: Store, clock: Clock, workers: Workers) -> None:
+    def __init__(self, store: Store, clock: Clock, workers: OtherWorkers) -> None:
         """Hold nothing yet."""
         self._store = store
         self._clock = clock
@@ -59,7 +59,7 @@ class Claims:
         return self._workers.has_others
 
     @contextlib.asynccontextmanager
-    async def take(self, part: Part) -> AsyncIterator[bool]:
+    async def take(self, part: KeyPart) -> AsyncIterator[bool]:
         """Hold a part for the length of the block; say ``False`` where another worker holds it."""
         lease = Lease(self._store, self._clock, f"{NAME}refresh/{part.ref}/{part.number}", TERM_S)
         if not await lease.acquire():

@@ -15,7 +15,7 @@ import msgspec
 
 from parbake.errors import StoreError
 from parbake.ports.clock import Clock
-from parbake.ports.named_values import Noted
+from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.identity import is_gone
 from parbake.process.identity import name as holder_name
@@ -90,7 +90,7 @@ class WorkerBoard:
 
     def __init__(self, store: Store, clock: Clock) -> None:
         """Nothing is written before the first :meth:`beat`."""
-        self._noted = Noted(store, "workers", Workers, Workers())
+        self._noted = NamedValue(store, "workers", Workers, Workers())
         self._clock = clock
         self._name = holder_name()
         self._pulse = Pulse()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from parbake.lanes.worker.schedule import Schedule
     from parbake.ports.clock import Clock
     from parbake.ports.store import Store
-    from parbake.serving.bound import Plan
+    from parbake.serving.bound import BoundTask
 
 MAX_SCANNED = 20_000
 
@@ -24,7 +24,7 @@ class Parts:
 
     store: Store
     clock: Clock
-    plans: dict[str, Plan]
+    plans: dict[str, BoundTask]
     schedule: Schedule
 
 
@@ -34,7 +34,7 @@ async def report(engine: Any) -> list[dict[str, Any]]:
     return [await _row(engine, plan, control) for plan in engine.plans.values()]
 
 
-async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
+async def _row(engine: Any, plan: BoundTask, control: Control) -> dict[str, Any]:
     now = engine.clock.now()
     ages, stale, lag = await _scan(engine.store, plan, now)
     pointer = control.pointers.get(plan.ref)
@@ -59,7 +59,7 @@ async def _row(engine: Any, plan: Plan, control: Control) -> dict[str, Any]:
     }
 
 
-async def _scan(store: Store, plan: Plan, now: float) -> tuple[list[float], int, int]:
+async def _scan(store: Store, plan: BoundTask, now: float) -> tuple[list[float], int, int]:
     """Sorted ages, how many keys have no servable record, and how many tag raises the worst one is behind."""
     ages: list[float] = []
     stale = lag = 0

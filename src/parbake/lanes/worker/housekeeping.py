@@ -11,7 +11,7 @@ from parbake.fence.control import Control
 from parbake.fence.record import Stamp
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.values.redaction import one_line
 
 EVERY_S = 3600.0
@@ -26,7 +26,7 @@ _log = logging.getLogger("parbake.housekeeping")
 class Housekeeping:
     """Raises the floor behind the longest age that any contract allows, and sweeps what lies below it."""
 
-    def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock) -> None:
+    def __init__(self, store: Store, plans: Iterable[BoundTask], clock: Clock) -> None:
         """The floor lags the longest SLA with what a fallback adds to it."""
         self._store = store
         self._clock = clock

@@ -16,7 +16,7 @@ from parbake.lanes.worker.schedule import Notifier
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.values.redaction import visible
 
 TIGHTENED = 0.5
@@ -36,7 +36,7 @@ class Quarantines:
         self._clock = clock
         self._notifier = notifier
 
-    async def complain(self, plan: Plan, reason: str, *, age_s: float | None = None) -> Quarantine:
+    async def complain(self, plan: BoundTask, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task from now on; durable when this returns.
 
         ``age_s`` is how old the answer was that led to the complaint. Raises :class:`BadInput` for a model.
@@ -62,7 +62,7 @@ class Quarantines:
                 await self._notifier.send(Alert("quarantined", plan.name, plan.contract.owner, message, now))
         return entry
 
-    async def clear(self, plan: Plan) -> None:
+    async def clear(self, plan: BoundTask) -> None:
         """Serve what is stored of a task from now on. What was stored before stays dead: it was complained of.
 
         Raises :class:`parbake.errors.UnknownResource` where the task is not in quarantine.

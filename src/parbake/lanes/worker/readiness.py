@@ -10,7 +10,7 @@ from parbake.errors import ParbakeError
 from parbake.lanes.event.ingest import Ingest
 from parbake.lanes.worker.worker_watch import WorkerWatch
 from parbake.ports.store import Store
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.serving.warmup import Warmup
 
 
@@ -30,7 +30,7 @@ class Readiness:
     """Asks every part that a request depends on."""
 
     def __init__(
-        self, store: Store, plans: Iterable[Plan], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
+        self, store: Store, plans: Iterable[BoundTask], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
     ) -> None:
         """Look at nothing yet."""
         self._store = store

@@ -13,7 +13,7 @@ from parbake.errors import GateFailed, RunInProgress
 from parbake.fence.control import Control
 from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
-from parbake.lanes.batch.off_peak import OffPeak, Slot
+from parbake.lanes.batch.off_peak import OffPeak, RunSlot
 from parbake.lanes.batch.runs import PROMOTED
 from parbake.numeric.statistics import percentile
 from parbake.ports.alerts import Alert, AlertSink
@@ -21,7 +21,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.hooks import Progress
 from parbake.ports.store import Store
 from parbake.process.signals import is_ours
-from parbake.serving.bound import Plan
+from parbake.serving.bound import BoundTask
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
 
@@ -52,7 +52,7 @@ class Schedule:
     """Runs what is due, inputs first."""
 
     def __init__(
-        self, batch: BatchLane, plans: Iterable[Plan], clock: Clock, notifier: Notifier, off_peak: OffPeak
+        self, batch: BatchLane, plans: Iterable[BoundTask], clock: Clock, notifier: Notifier, off_peak: OffPeak
     ) -> None:
         """Only plans with a schedule take part."""
         self._batch = batch
@@ -66,7 +66,7 @@ class Schedule:
         self._since = clock.now()
         self._lost: dict[str, int] = {}
 
-    def next_run(self, control: Control, plan: Plan) -> Slot:
+    def next_run(self, control: Control, plan: BoundTask) -> RunSlot:
         """When a plan's next run starts, and why then.
 
         A run because of other code follows only what was promoted before this process began. Two programs that share a
@@ -74,17 +74,17 @@ class Schedule:
         """
         pointer = control.pointers.get(plan.ref)
         if pointer is not None and self._lost.get(plan.ref) == pointer.generation:
-            return Slot(self._clock.now(), "the current generation cannot be read", is_urgent=True)
+            return RunSlot(self._clock.now(), "the current generation cannot be read", is_urgent=True)
         if (
             plan.task.on_code_change == "recompute"
             and pointer is not None
             and pointer.promoted_at <= self._since
             and is_of_other_code(plan, control)
         ):
-            return Slot(self._since, "the code has changed", is_urgent=True)
+            return RunSlot(self._since, "the code has changed", is_urgent=True)
         return self._off_peak.slot(plan, control.pointers.get(plan.ref), self._took_s.get(plan.ref, 0.0))
 
-    def due(self, control: Control) -> list[tuple[Plan, Slot]]:
+    def due(self, control: Control) -> list[tuple[BoundTask, RunSlot]]:
         """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
         now = self._clock.now()
         waiting = [p for p in self._plans if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
@@ -126,7 +126,7 @@ class Schedule:
                 await self._failed(plan, error)
         return runs
 
-    async def _failed(self, plan: Plan, error: BaseException) -> None:
+    async def _failed(self, plan: BoundTask, error: BaseException) -> None:
         self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
         why = one_line(error)
         _log.error("%s: run failed: %s", plan.name, why)
@@ -145,13 +145,13 @@ class Schedule:
             await asyncio.sleep(TICK_S)
 
 
-class Watch:
+class SlaWatch:
     """Tells a contract's owner when its artifact is past the SLA, once, and when it has recovered.
 
     The state lies in the store, so that several processes watching do not tell it several times.
     """
 
-    def __init__(self, store: Store, plans: Iterable[Plan], clock: Clock, notifier: Notifier) -> None:
+    def __init__(self, store: Store, plans: Iterable[BoundTask], clock: Clock, notifier: Notifier) -> None:
         """Watches what the batch lane keeps: its age is the age of the current generation."""
         self._store = store
         self._plans = [p for p in plans if p.task.schedule and not p.off]
@@ -168,7 +168,7 @@ class Watch:
             age = self._clock.now() - pointer.started_at
             await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)
 
-    async def _note(self, plan: Plan, age_s: float, *, is_stale: bool) -> None:
+    async def _note(self, plan: BoundTask, age_s: float, *, is_stale: bool) -> None:
         name = f"alert/{plan.ref}"
         kept = await self._store.get(name)
         if (kept is not None and kept != b"") == is_stale:

@@ -14,7 +14,7 @@ from parbake.lanes.worker.schedule import Notifier
 from parbake.metrics.counters import Counters
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
-from parbake.ports.named_values import Noted
+from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
@@ -74,7 +74,7 @@ class WorkerWatch:
         self._clock = clock
         self._notifier = notifier
         self._owners = sorted(set(owners))
-        self._told = Noted(store, "alert/worker", bool, empty=False)
+        self._told = NamedValue(store, "alert/worker", bool, empty=False)
         self._pulse = Pulse()
 
     async def look(self) -> WorkerState:

@@ -37,7 +37,7 @@ class Past(Protocol):
         ...
 
 
-class Demand(Protocol):
+class Forecast(Protocol):
     """A fitted predictor."""
 
     def p(self, keys: Codes, window: int) -> Floats:
@@ -48,7 +48,7 @@ class Demand(Protocol):
 class Predictor(Protocol):
     """Learns from the windows before ``until``, and from nothing else."""
 
-    def fit(self, past: Past, until: int) -> Demand:
+    def fit(self, past: Past, until: int) -> Forecast:
         """Return what predicts the windows from ``until`` on."""
         ...
 
@@ -101,7 +101,7 @@ class Logistic:
 
     seed: int = 0
 
-    def fit(self, past: Past, until: int) -> Demand:
+    def fit(self, past: Past, until: int) -> Forecast:
         """Learn from the windows before ``until``."""
         habits = Habits(past.windows)
         usable = [w for w in range(1, until) if past.windows.usable[w]]
@@ -114,8 +114,8 @@ class Logistic:
                 habits.observe(window, past.active(window))
         columns, hit, when = sample.all()
         if int(hit.sum()) < FEWEST:
-            return Known(past, habits, None, float(hit.mean()) if len(hit) else 0.0)
-        return Known(past, habits, _calibrated(columns, hit, when), float(hit.mean()))
+            return FittedModel(past, habits, None, float(hit.mean()) if len(hit) else 0.0)
+        return FittedModel(past, habits, _calibrated(columns, hit, when), float(hit.mean()))
 
 
 def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDArray[np.int32]) -> Linear:
@@ -171,7 +171,7 @@ class _Sample:
         return np.concatenate(self._columns), np.concatenate(self._hits), np.concatenate(self._when)
 
 
-class Known:
+class FittedModel:
     """A fitted model with the habits it looks at; it learns the windows that have passed before it predicts one."""
 
     def __init__(self, past: Past, habits: Habits, model: Linear | None, rate: float) -> None:

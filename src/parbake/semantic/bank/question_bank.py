@@ -16,7 +16,7 @@ from parbake.errors import BadInput
 from parbake.ports.models import Embedder
 from parbake.semantic.bank.compiled import Matcher, compile_with_head
 from parbake.semantic.bank.explorations import Explorations
-from parbake.semantic.bank.snapshot import BankSnapshot, Explanation, Near, Verdict
+from parbake.semantic.bank.snapshot import BankReply, BankSnapshot, Explanation, Near
 from parbake.semantic.policies.adaptive import AUDITS
 from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
 from parbake.semantic.policies.features import FEATURES
@@ -140,7 +140,7 @@ class QuestionBank:
         assert calibration is not None  # noqa: S101  # it was learned in the line above
         return calibration
 
-    def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> Verdict:
+    def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> BankReply:
         """What may be served for a question; ``vector`` is its embedding, where the caller has it already.
 
         It never raises: where a veto or a policy does, the reason is ``bank_failed``.
@@ -149,11 +149,11 @@ class QuestionBank:
             return self._asked(question, scope, vector)
         except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
             _log.exception("the bank could not be asked")
-            return Verdict(None, "bank_failed")
+            return BankReply(None, "bank_failed")
 
-    def _asked(self, question: str, scope: Scope | None, vector: Any) -> Verdict:
+    def _asked(self, question: str, scope: Scope | None, vector: Any) -> BankReply:
         ready = self._ready(question, scope)
-        if isinstance(ready, Verdict):
+        if isinstance(ready, BankReply):
             return ready
         matcher, policy = ready
         match = matcher.exact(question)
@@ -162,16 +162,16 @@ class QuestionBank:
                 found = self._embedder.embed([question])[0] if vector is None else vector
                 match = matcher.match(question, found, policy.ranking)
             except BadInput:
-                return Verdict(None, "bad_embedding")
+                return BankReply(None, "bad_embedding")
             except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered elsewhere
                 _log.exception("the embedder failed; the bank answers known wordings only")
-                return Verdict(None, "embedder_failed")
-        return Verdict(None, "empty_bank") if match is None else self._verdict(question, match, policy)
+                return BankReply(None, "embedder_failed")
+        return BankReply(None, "empty_bank") if match is None else self._verdict(question, match, policy)
 
-    def recall(self, question: str, *, scope: Scope | None = None) -> Verdict | None:
+    def recall(self, question: str, *, scope: Scope | None = None) -> BankReply | None:
         """The same for a known wording, which needs no embedding; ``None`` for every other question."""
         ready = self._ready(question, scope)
-        if isinstance(ready, Verdict):
+        if isinstance(ready, BankReply):
             return None
         matcher, policy = ready
         match = matcher.exact(question)
@@ -195,7 +195,7 @@ class QuestionBank:
         """Serve an answer again."""
         self._demoted.discard(answer)
 
-    def explored(self, question: str, verdict: Verdict, *, right: bool, shopper: str) -> bool:
+    def explored(self, question: str, verdict: BankReply, *, right: bool, shopper: str) -> bool:
         """Note how a fresh answer compares with the one that was not served; whether the question became an alias.
 
         It becomes one once enough shoppers asked it (see :class:`parbake.semantic.bank.explorations.Explorations`), and
@@ -269,24 +269,24 @@ class QuestionBank:
         self.bound = found.calibration.bound if found.calibration else self.bound
         self._current = (matcher, found.calibration)
 
-    def _ready(self, question: str, scope: Scope | None) -> Verdict | tuple[Matcher, Policy]:
+    def _ready(self, question: str, scope: Scope | None) -> BankReply | tuple[Matcher, Policy]:
         """What a question is matched and judged with, or the refusal that needs no match."""
         matcher, calibration = self._current
         if (scope or Scope()) != self.scope:
-            return Verdict(None, "scope_differs")
+            return BankReply(None, "scope_differs")
         reason = veto(question, question, self._vetoes)
         if reason:
-            return Verdict(None, reason)
+            return BankReply(None, reason)
         if matcher.bank.model_hash != self._embedder.model_hash:
-            return Verdict(None, "model_changed")
+            return BankReply(None, "model_changed")
         fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
         policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
-        return Verdict(None, "not_calibrated") if policy is None else (matcher, policy)
+        return BankReply(None, "not_calibrated") if policy is None else (matcher, policy)
 
-    def _verdict(self, question: str, match: Match, policy: Policy) -> Verdict:
+    def _verdict(self, question: str, match: Match, policy: Policy) -> BankReply:
         chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
         reason = self._refusal(question, match, policy)
-        return Verdict(None if reason else match.answer, reason or "", match, chance)
+        return BankReply(None if reason else match.answer, reason or "", match, chance)
 
     def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
         if match.answer in self._unanswered:

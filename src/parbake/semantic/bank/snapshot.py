@@ -10,7 +10,7 @@ from parbake.semantic.policies.policy import Match
 from parbake.semantic.text.audience import Scope
 
 
-class Verdict(msgspec.Struct, frozen=True):
+class BankReply(msgspec.Struct, frozen=True):
     """What the bank says of a question: an ``answer`` that may be served, or the reason code why none may.
 
     ``match`` is the nearest answer either way, where there was one; ``chance`` that it is right, where that is known.
@@ -34,7 +34,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """A verdict with what it was reached by; ``nearest`` is empty where no embedding was needed."""
 
     question: str
-    verdict: Verdict
+    verdict: BankReply
     calibration: Calibration | None
     nearest: tuple[Near, ...] = ()
 

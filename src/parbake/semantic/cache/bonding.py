@@ -23,7 +23,7 @@ Judge = Callable[[Record], Reason | None]
 """Says why an answer holds no more; ``None`` while it does. Called from a thread that may wait."""
 
 
-class Bonds(Protocol):
+class AppBonds(Protocol):
     """What an app offers for values that are kept outside its store."""
 
     async def begin(self) -> Recording:
@@ -76,8 +76,8 @@ class Fenced(Protocol):
     """An app, as far as a cache needs it."""
 
     @property
-    def bonds(self) -> Bonds:
-        """See :class:`Bonds`."""
+    def bonds(self) -> AppBonds:
+        """See :class:`AppBonds`."""
         ...
 
     @property
@@ -86,7 +86,7 @@ class Fenced(Protocol):
         ...
 
 
-class Made:
+class NewAnswer:
     """What became of one answer: ``bond`` is ``None`` where nothing can bind it, so that it is not kept."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Bonding:
         self._app.bonds.check(tags)
 
     @contextlib.contextmanager
-    def recorded(self, tags: Sequence[str]) -> Iterator[Made]:
+    def recorded(self, tags: Sequence[str]) -> Iterator[NewAnswer]:
         """Note what is read through the app while an answer is made inside."""
         app = self._app
         recording = None if app is None else app.sync.run(_or_none(app.bonds.begin()))
@@ -128,15 +128,15 @@ class Bonding:
             yield made
 
     @contextlib.asynccontextmanager
-    async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[Made]:
+    async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[NewAnswer]:
         """The same on the app's event loop."""
         recording = None if self._app is None else await _or_none(self._app.bonds.begin())
         with self._noted(recording, tags) as made:
             yield made
 
     @contextlib.contextmanager
-    def _noted(self, recording: Recording | None, tags: Sequence[str]) -> Iterator[Made]:
-        made, app = Made(), self._app
+    def _noted(self, recording: Recording | None, tags: Sequence[str]) -> Iterator[NewAnswer]:
+        made, app = NewAnswer(), self._app
         if app is None:
             made.bond = self._by_age()
             yield made
@@ -171,7 +171,7 @@ class Bonding:
             self._app.bonds.tell(record)
 
     def _bind(
-        self, made: Made, bonds: Bonds, recording: Recording | None, with_what: tuple[Sequence[str], float]
+        self, made: NewAnswer, bonds: AppBonds, recording: Recording | None, with_what: tuple[Sequence[str], float]
     ) -> None:
         """Bind a fresh answer, and whoever asked for it; nothing is kept that nothing could ever end."""
         tags, started = with_what

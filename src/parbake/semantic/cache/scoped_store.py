@@ -16,7 +16,7 @@ from parbake.semantic.text.normalize import normalize
 T = TypeVar("T")
 
 
-class Answer(Generic[T]):
+class CachedAnswer(Generic[T]):
     """An answer as it was given. ``is_demoted`` turns true once somebody complained; it is served no more then.
 
     ``bond`` is what ends it: its age, and the changes of what it was made of.
@@ -29,7 +29,7 @@ class Answer(Generic[T]):
         self.is_demoted = False
         self.place: int | None = None
 
-    def is_bound_like(self, other: Answer[T]) -> bool:
+    def is_bound_like(self, other: CachedAnswer[T]) -> bool:
         """Whether the same changes end both."""
         return self.bond.meta.tags == other.bond.meta.tags
 
@@ -39,18 +39,18 @@ class Answer(Generic[T]):
         return (type(self.value), self.value, self.bond.meta.tags)
 
 
-class Shelf(Generic[T]):
+class ScopedStore(Generic[T]):
     """The answers of one scope with their questions; not safe to share between threads."""
 
     def __init__(self, policy: Policy, dimensions: int, capacity: int) -> None:
         """Begin empty, with the policy that judges this scope's matches."""
         self.policy, self._capacity = policy, capacity
         self.questions = Neighbours(dimensions, MAX_ALIASES if policy.adds_aliases else None)
-        self._answers: list[Answer[T] | None] = []
+        self._answers: list[CachedAnswer[T] | None] = []
         self._places: dict[Hashable, int] = {}  # of values that can be hashed
         self._rows: dict[str, int] = {}  # of exact texts
 
-    def at(self, place: int) -> Answer[T]:
+    def at(self, place: int) -> CachedAnswer[T]:
         """The answer at a place that some question has."""
         found = self._answers[place]
         assert found is not None  # noqa: S101  # it goes with its last question
@@ -64,7 +64,7 @@ class Shelf(Generic[T]):
         place = self.questions.answer_of(row)
         return None if self.at(place).is_demoted else place
 
-    def place_of(self, answer: Answer[T], holds: Callable[[Answer[T]], bool]) -> int:
+    def place_of(self, answer: CachedAnswer[T], holds: Callable[[CachedAnswer[T]], bool]) -> int:
         """Where an answer lies; one that is equal, bound by the same and still ``holds`` (or was withdrawn) is it."""
         if answer.place is not None:
             return answer.place
@@ -77,7 +77,7 @@ class Shelf(Generic[T]):
             self._places[answer.said] = answer.place
         return answer.place
 
-    def store(self, question: str, vector: Vectors | None, place: int) -> Answer[T] | None:
+    def store(self, question: str, vector: Vectors | None, place: int) -> CachedAnswer[T] | None:
         """Keep a question with the answer at a place; ``None`` when the shelf is full.
 
         A text that is known already, since its answer was withdrawn or has changed, gets the new answer in place of the
@@ -106,7 +106,7 @@ class Shelf(Generic[T]):
             if self._places.get(gone.said) == before:
                 del self._places[gone.said]
 
-    def _equal(self, answer: Answer[T]) -> Answer[T] | None:
+    def _equal(self, answer: CachedAnswer[T]) -> CachedAnswer[T] | None:
         try:
             place = self._places.get(answer.said)
         except TypeError:

@@ -14,7 +14,7 @@ from parbake.errors import BadInput
 from parbake.fence.record import Record
 from parbake.ports.models import Embedder
 from parbake.semantic.cache.bonding import Bonding, Fenced, Judge
-from parbake.semantic.cache.scoped_store import Answer, Shelf
+from parbake.semantic.cache.scoped_store import CachedAnswer, ScopedStore
 from parbake.semantic.policies.adaptive import AdaptivePolicy
 from parbake.semantic.policies.policy import Match, Policy
 from parbake.semantic.text.arrays import Vectors
@@ -42,7 +42,7 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
     value: T
     reason: str
     match: Match | None = None
-    stored: Answer[T] | None = None
+    stored: CachedAnswer[T] | None = None
 
     @property
     def is_hit(self) -> bool:
@@ -59,8 +59,8 @@ class _Look(msgspec.Struct, Generic[T], frozen=True):
     """
 
     reason: str
-    shelf: Shelf[T] | None = None
-    answer: Answer[T] | None = None
+    shelf: ScopedStore[T] | None = None
+    answer: CachedAnswer[T] | None = None
     match: Match | None = None
     vector: Any = None
     learns: bool = False
@@ -105,7 +105,7 @@ class SemanticCache(Generic[T]):
         self._embedder, self._policy, self._same = embedder, policy, same
         self._bonding = Bonding(app, freshness_sla)
         self._vetoes, self._verifier, self._capacity = vetoes, verifier, capacity
-        self._shelves: dict[Scope, Shelf[T]] = {}
+        self._shelves: dict[Scope, ScopedStore[T]] = {}
         self._model = embedder.model_hash  # that the shelves' vectors were made with
         self._lock = threading.Lock()
 
@@ -155,11 +155,11 @@ class SemanticCache(Generic[T]):
         if reply.stored is not None:
             reply.stored.is_demoted = True
 
-    def _shelf(self, scope: Scope) -> Shelf[T]:
+    def _shelf(self, scope: Scope) -> ScopedStore[T]:
         if self._model != self._embedder.model_hash:
             self._shelves, self._model = {}, self._embedder.model_hash
         if scope not in self._shelves:
-            self._shelves[scope] = Shelf(self._policy(), self._embedder.dimensions, self._capacity)
+            self._shelves[scope] = ScopedStore(self._policy(), self._embedder.dimensions, self._capacity)
         return self._shelves[scope]
 
     def _looked(self, question: str, scope: Scope, judge: Judge) -> _Look[T]:
@@ -192,7 +192,7 @@ class SemanticCache(Generic[T]):
             match = shelf.questions.match(vector, shelf.policy.ranking)
             return self._judge(question, shelf, match, vector)
 
-    def _judge(self, question: str, shelf: Shelf[T], match: Match | None, vector: Vectors) -> _Look[T]:
+    def _judge(self, question: str, shelf: ScopedStore[T], match: Match | None, vector: Vectors) -> _Look[T]:
         if match is None:
             return _Look("empty_cache", shelf, vector=vector)
         answer = shelf.at(int(match.answer))
@@ -212,12 +212,12 @@ class SemanticCache(Generic[T]):
         if bond is None or look.shelf is None or (look.vector is None and not look.is_known):
             return Reply(value, look.reason, look.match)
         try:
-            return self._learn(question, look, Answer(value, bond), judge)
+            return self._learn(question, look, CachedAnswer(value, bond), judge)
         except Exception:  # noqa: BLE001 - whatever the answer's own comparison or a policy raises, there is an answer
             _log.exception("an answer could not be stored; it is given all the same")
             return Reply(value, look.reason, look.match)
 
-    def _learn(self, question: str, look: _Look[T], fresh: Answer[T], judge: Judge) -> Reply[T]:
+    def _learn(self, question: str, look: _Look[T], fresh: CachedAnswer[T], judge: Judge) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
         shelf, known = look.shelf, look.answer
         assert shelf is not None  # noqa: S101  # the caller has looked
@@ -243,7 +243,7 @@ class SemanticCache(Generic[T]):
             return None
 
 
-def _if_it_holds(look: _Look[T], answer: Answer[T], judge: Judge) -> _Look[T]:
+def _if_it_holds(look: _Look[T], answer: CachedAnswer[T], judge: Judge) -> _Look[T]:
     """The same look, or one that serves and compares nothing since the answer is out of date."""
     reason = judge(answer.bond)
     if reason is None:

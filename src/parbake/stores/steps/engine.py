@@ -35,7 +35,7 @@ from parbake.fence.control import (
     withdraw,
 )
 from parbake.fence.record import FORMAT, STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
-from parbake.ports.records import Glimpse, Lookup
+from parbake.ports.records import Lookup, Snapshot
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
@@ -216,7 +216,7 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)), damaged)
 
 
-def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Glimpse | None:
+def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Snapshot | None:
     """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
     _, control, beats = common
     try:
@@ -237,7 +237,7 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
         mark = get(name)
         if mark is not None:
             marks[tag] = mark
-    return Glimpse(control, header, payload, marks, beats)
+    return Snapshot(control, header, payload, marks, beats)
 
 
 def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: Record) -> Lookup:

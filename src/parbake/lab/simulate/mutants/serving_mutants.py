@@ -22,7 +22,7 @@ from parbake.serving import read as resolve
 from parbake.serving.compute import Computed, Computer
 from parbake.serving.flight import Flights
 from parbake.serving.lease import Held, Lease
-from parbake.serving.on_demand import Demand, flight_of
+from parbake.serving.on_demand import OnDemand, flight_of
 from parbake.serving.read import Resolver
 from parbake.stores.steps.base import EngineStore
 
@@ -279,7 +279,7 @@ def hash_revives_withdrawn(stack: ExitStack) -> None:
 @mutant
 def flight_across_unknown(stack: ExitStack) -> None:
     """A follower takes a flight that began before the store was in doubt."""
-    get = Demand.get
+    get = OnDemand.get
 
     async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Any:
         flown = self._flights._flights.get(flight_of(plan, plan.keys.encode(key), context))
@@ -290,4 +290,4 @@ def flight_across_unknown(stack: ExitStack) -> None:
                 return computed
         return await get(self, plan, key, context)
 
-    method(stack, Demand, "get", credulous)
+    method(stack, OnDemand, "get", credulous)
