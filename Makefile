@@ -49,7 +49,7 @@ bench: setup  ## measure one claim (NAME=read)
 	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }
 	@$(CLEAN_ENV) .venv/bin/python benchmarks/$(NAME).py $(if $(DATA),--data $(DATA)) $(ARGS)
 
-mutants: setup  ## plant every known fault in the protocol; each must be found (ARGS=--seeds 3000 --jobs 2)
+mutants: setup  ## apply every mutant of the protocol; each must be found (ARGS=--seeds 3000 --jobs 2)
 	@$(CLEAN_ENV) .venv/bin/parbake simulate --mutant all --start 0 $(or $(ARGS),--seeds 3000 --jobs 2)
 
 lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)

@@ -1,7 +1,8 @@
-"""The simulation itself: fresh histories keep every promise, failed ones of the past stay mended, mutants are found."""
+"""The simulation: fresh histories keep every promise, past failures stay mended, and mutants are found."""
 
 import gc
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from parbake.lab.simulate import campaign, play
-from parbake.lab.simulate import invariants as ground
-from parbake.lab.simulate.mutants.mutants import names, planted, what_is_wrong
-from parbake.lab.simulate.world import World
+from parbake.lab.simulate.judge import invariants
+from parbake.lab.simulate.mutants.catalogue import applied, names, what_is_wrong
+from parbake.lab.simulate.world.world_state import World
 
 SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))
 JOBS = 1 if "PYTEST_XDIST_WORKER" in os.environ else max(1, min(2, os.cpu_count() or 1))
@@ -28,7 +29,7 @@ ack_before_durable collapse_inherited checksum_ignored cache_unfenced shapes_sha
 @pytest.mark.timeout(7200)  # hours are for a hang: some minutes on a quiet machine
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
 def test_fresh_histories_keep_every_promise(kind):
-    """Seeds that nobody has tried: no violation, while most reads hit and many touch what has just changed."""
+    """New seeds give no violation, while most reads hit, and many are of values that have just changed."""
     start = secrets.randbelow(1 << 40)
     found = campaign.run(kind, range(start, start + SEEDS), jobs=JOBS)
     assert not found.failed, [
@@ -41,7 +42,7 @@ def test_fresh_histories_keep_every_promise(kind):
 
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
 def test_histories_leave_nothing_to_be_warned_of(kind):
-    """Warnings are errors here, those of finalizers too: what a dead process had open disturbs no later test."""
+    """Warnings are errors here, those of finalizers too: the open generators of a dead process disturb no later test."""
     assert not campaign.run(kind, range(5_000_000, 5_000_030)).failed
     gc.collect()
 
@@ -53,19 +54,26 @@ def test_a_history_that_once_failed_stays_mended(model, seed):
 
 
 @pytest.mark.parametrize("mutant", names())
-def test_every_fault_can_be_planted(mutant):
-    """What it replaces is still there under its name, also where the fault is too rare to be found here."""
-    with planted(mutant):
+def test_every_mutant_can_be_applied(mutant):
+    """The product still has what a mutant replaces, under the same name, also if the mutant is too rare to find here."""
+    with applied(mutant):
         assert what_is_wrong(mutant)
 
 
 @pytest.mark.parametrize("mutant", QUICK)
-def test_an_obvious_fault_is_found_at_once(mutant):
-    """The judge sees a fault that is planted, within thirty histories; the rarer ones have a verb of their own."""
+def test_an_obvious_mutant_is_found_at_once(mutant):
+    """The oracle finds a mutant within thirty histories; `make mutants` looks for the rarer ones."""
     assert mutant in names()
     first, violation = campaign.first_kill("atomic", range(30), jobs=JOBS, mutant=mutant)
     assert first, f"{mutant} survived"
     assert violation
+
+
+def test_the_documentation_lists_every_mutant():
+    """The table of the mutants says of each what its docstring says."""
+    text = (Path(__file__).parents[2] / "docs/explanation/freshness.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", text, re.MULTILINE)
+    assert dict(rows) == {name: what_is_wrong(name) for name in names()}
 
 
 DIGEST = """
@@ -94,6 +102,6 @@ def test_a_seed_plays_the_same_way_in_another_process():
 
 
 def test_a_store_that_lost_everything_can_be_judged():
-    """Where a failover took even the control record, the judge says nothing of what is stored, and does not fail."""
+    """After a failover has lost even the control record, the tags of a stored value are unknown, and that is no error."""
     empty = World(1, "single")
-    assert ground.reads_of(empty, "note@1", b"sx") is None
+    assert invariants.reads_of(empty, "note@1", b"sx") is None

@@ -40,7 +40,7 @@ COMES_WITH = {"boto3": {"botocore"}, "redis": {"hiredis"}}
 OPTIONAL = {
     "parbake.executors._child": {"threadpoolctl"},
     "parbake.codecs.numpy": {"numpy"},
-    "parbake.lab.simulate.asking": {"numpy"},
+    "parbake.lab.simulate.processes.sim_cache": {"numpy"},
     "parbake.codecs.pydantic": {"pydantic", "pydantic_core"},
 }
 """Packages that a module uses where they happen to be installed."""

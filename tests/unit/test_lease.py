@@ -49,17 +49,17 @@ class Costly:
         """Open one more process."""
         return pb.App(self.tasks, store=self.store, clock=self.clock)
 
-    async def herd(self, count, key="k"):
+    async def concurrent_reads(self, count, key="k"):
         """Ask in as many processes at once; returns the waiting reads, once all have looked."""
         reads = [asyncio.create_task(self.app().serve(self.answer, key)) for _ in range(count)]
         await as_far_as_it_gets()
         return reads
 
 
-async def test_a_herd_computes_once():
+async def test_concurrent_misses_compute_once():
     """I6: of ten processes that miss at once, one computes and nine serve what it stored."""
     costly = Costly()
-    reads = await costly.herd(10)
+    reads = await costly.concurrent_reads(10)
     costly.gate.set()
     assert {served.value for served in await asyncio.gather(*reads)} == {"answer 1"}
     assert costly.calls == ["k"]
@@ -69,7 +69,7 @@ async def test_without_a_lease_each_process_computes(monkeypatch):
     """What is cheap is not worth two writes to the store: none is made."""
     costly = Costly(lease=None)
     monkeypatch.setattr(costly.store, "swap", None)
-    reads = await costly.herd(3)
+    reads = await costly.concurrent_reads(3)
     costly.gate.set()
     await asyncio.gather(*reads)
     assert len(costly.calls) == 3
@@ -78,8 +78,8 @@ async def test_without_a_lease_each_process_computes(monkeypatch):
 async def test_other_keys_do_not_wait():
     """A lease is held on a key, not on its task."""
     costly = Costly()
-    await costly.herd(1, "a")
-    await costly.herd(1, "b")
+    await costly.concurrent_reads(1, "a")
+    await costly.concurrent_reads(1, "b")
     assert costly.calls == ["a", "b"]
     costly.gate.set()
 
@@ -90,7 +90,7 @@ async def test_a_holder_that_died_is_succeeded_after_its_term():
     dead = Lease(costly.store, costly.clock, NAME, 2)
     assert await dead.acquire()
     costly.gate.set()
-    (read,) = await costly.herd(1)
+    (read,) = await costly.concurrent_reads(1)
     assert not read.done()
     costly.clock.advance(2)
     assert (await read).value == "answer 1"
@@ -102,7 +102,7 @@ async def test_what_no_term_explains_holds_nobody_up(left):
     costly = Costly()
     costly.gate.set()
     assert await costly.store.swap(NAME, None, left)
-    (read,) = await costly.herd(1)
+    (read,) = await costly.concurrent_reads(1)
     assert read.done()
 
 
@@ -143,7 +143,7 @@ async def test_a_computation_that_fails_leaves_the_turn_to_the_next():
     """A failure is its own caller's; who waits tries for itself, one after the other."""
     costly = Costly()
     costly.fails = 2
-    reads = await costly.herd(3)
+    reads = await costly.concurrent_reads(3)
     costly.gate.set()
     found = await asyncio.gather(*reads, return_exceptions=True)
     assert sorted(type(one).__name__ for one in found) == ["ComputeFailed", "ComputeFailed", "Served"]
@@ -153,7 +153,7 @@ async def test_a_computation_that_fails_leaves_the_turn_to_the_next():
 async def test_an_event_while_others_compute_is_not_missed():
     """Who waits is never served what an event outdated meanwhile: the result must pass the fence."""
     costly = Costly()
-    first, second = await costly.herd(2)
+    first, second = await costly.concurrent_reads(2)
     ack = await costly.app().touch("fact/k")
     third = asyncio.create_task(costly.app().serve(costly.answer, "k"))
     await as_far_as_it_gets()

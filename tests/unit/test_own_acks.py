@@ -152,7 +152,7 @@ async def test_a_scope_within_another_carries_its_acknowledgements(restored):
 
 
 async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
-    """What a ticket says of other families does not make a herd of those who ask for one key."""
+    """Acknowledgements of other families do not keep concurrent reads of one key from sharing a computation."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     told = [pb.Ack(pb.Stamp(1, 1), {f"cart/{n}": 1}) for n in range(20)]

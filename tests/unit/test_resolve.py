@@ -199,7 +199,7 @@ async def test_refresh_pending_is_served_and_marked(counted, world):
 
 
 async def test_fifty_readers_share_one_computation(counted):
-    """I6: a herd on one key computes once."""
+    """I6: concurrent reads of one key compute it once."""
     made = await counted()
     made.gate.clear()
     readers = [asyncio.create_task(made.get()) for _ in range(50)]
@@ -210,7 +210,7 @@ async def test_fifty_readers_share_one_computation(counted):
     assert len(made.calls) == 1
 
 
-async def test_a_herd_on_an_unknown_store_computes_twice_at_most(counted, world):
+async def test_concurrent_reads_of_an_unknown_store_compute_twice_at_most(counted, world):
     """While a source is silent, followers take a flight that began after they did, not one each."""
     made = await counted()
     world.clock.advance(60)

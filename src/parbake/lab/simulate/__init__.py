@@ -1,4 +1,4 @@
-"""A deterministic simulation of whole histories: the product's own code, a virtual clock, faults, and a judge."""
+"""A deterministic simulation of whole histories: the product's own code, a virtual clock, faults, and an oracle."""
 
 from parbake.lab.simulate.history import History, play
 

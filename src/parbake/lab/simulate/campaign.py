@@ -16,17 +16,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 import msgspec
 
 from parbake.lab.simulate.history import History, play
-from parbake.lab.simulate.mutants.mutants import planted
-from parbake.lab.simulate.oracle import Tally
-from parbake.lab.simulate.world import StoreModel
+from parbake.lab.simulate.judge.oracle import Tally
+from parbake.lab.simulate.mutants.catalogue import applied
+from parbake.lab.simulate.world.world_state import StoreModel
 
 MODELS: dict[str, tuple[StoreModel, ...]] = {"atomic": ("embedded", "snapshot"), "single": ("single",)}
-"""The two kinds of stores: those where a read is one snapshot (embedded, or on a server), and those of single items."""
+"""The two kinds of stores: a read is one snapshot (embedded, or on a server), or reads every item on its own."""
 CHUNK = 10
 
 
 class CampaignSummary(msgspec.Struct):
-    """What a campaign came to; ``failed`` holds the first violation of each failing seed."""
+    """The outcome of a campaign; ``failed`` holds the first violation of each failing seed."""
 
     seeds: int = 0
     tally: Tally = msgspec.field(default_factory=Tally)
@@ -34,12 +34,12 @@ class CampaignSummary(msgspec.Struct):
 
     @property
     def hit_rate(self) -> float:
-        """The share of reads that were answered from what was stored."""
+        """The share of reads that were answered from stored values."""
         return self.tally.hits / max(1, self.tally.reads)
 
     @property
     def recent_share(self) -> float:
-        """The share of reads that touched something changed within the last ten steps."""
+        """The share of reads whose value was made of a change within the last ten steps."""
         return self.tally.recent / max(1, self.tally.reads)
 
     def add(self, history: History) -> None:
@@ -52,18 +52,18 @@ class CampaignSummary(msgspec.Struct):
 
 
 def model_of(kind: str, seed: int) -> StoreModel:
-    """The store that a seed is played on: the kinds take turns."""
+    """The store model that a seed is played on: the models of a kind alternate."""
     models = MODELS[kind]
     return models[seed % len(models)]
 
 
 def _play_some(kind: str, seeds: Sequence[int], mutant: str) -> list[History]:
     was_collecting = gc.isenabled()
-    gc.disable()  # a history is soon over, and all of it is garbage then, once
+    gc.disable()  # a history is short, and is collected as a whole when it ends
     gc.collect()
-    gc.freeze()  # what was there before is not looked through after each
+    gc.freeze()  # objects from before are not searched after each history
     try:
-        with planted(mutant):
+        with applied(mutant):
             return [_play_alone(kind, seed) for seed in seeds]
     finally:
         gc.unfreeze()
@@ -86,7 +86,7 @@ def run(
     progress: Callable[[CampaignSummary], None] | None = None,
     stop_at_first: bool = False,
 ) -> CampaignSummary:
-    """Play seeds on one kind of store; ``progress`` hears of every chunk."""
+    """Play seeds on one kind of store; call ``progress`` after every chunk."""
     summary = CampaignSummary()
     for histories in _chunks(kind, seeds, jobs, mutant):
         for history in histories:
@@ -99,7 +99,7 @@ def run(
 
 
 def first_kill(kind: str, seeds: Sequence[int], *, jobs: int, mutant: str) -> tuple[int, str]:
-    """How many seeds, in order, until a mutant is found, and as what; 0 when none of them finds it."""
+    """The number of seeds, in order, until a mutant is found, and its violation; 0 when no seed finds it."""
     found = run(kind, seeds, jobs=jobs, mutant=mutant, stop_at_first=True)
     if not found.failed:
         return 0, ""
@@ -108,7 +108,7 @@ def first_kill(kind: str, seeds: Sequence[int], *, jobs: int, mutant: str) -> tu
 
 
 def _end_with_parent() -> None:
-    """End this process with the one that started it, however that ends; an interruption is that one's to handle."""
+    """End this process when its parent ends, in whatever way; only the parent handles an interruption."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     parent = multiprocessing.parent_process()

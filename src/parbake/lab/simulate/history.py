@@ -1,4 +1,4 @@
-"""Run one seed, or many, and report."""
+"""Play one seed, and report its violations."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from unittest import mock
 
 import msgspec
 
-from parbake.lab.simulate.oracle import Tally
-from parbake.lab.simulate.virtual_loop import VirtualLoop, run
-from parbake.lab.simulate.world import StoreModel, World
+from parbake.lab.simulate.judge.oracle import Tally
+from parbake.lab.simulate.timeline import Timeline
+from parbake.lab.simulate.world.virtual_loop import run
+from parbake.lab.simulate.world.world_state import StoreModel, World
 
 
 class History(msgspec.Struct, frozen=True):
-    """What one seed came to; ``trace`` is empty unless it was asked for."""
+    """The outcome of one seed; ``trace`` is empty unless it was asked for."""
 
     seed: int
     store_model: StoreModel
@@ -31,7 +32,7 @@ def _virtual_now() -> float:
 
 @contextlib.contextmanager
 def compressed_time() -> Iterator[None]:
-    """Product code that reads the monotonic clock or idles for milliseconds lives in virtual time."""
+    """Let product code that reads the monotonic clock, or idles for milliseconds, run in virtual time."""
     with (
         mock.patch("parbake.serving.request.monotonic", _virtual_now),
         mock.patch("parbake.lanes.event.queue.IDLE_S", 0.15),
@@ -43,11 +44,11 @@ def compressed_time() -> Iterator[None]:
 
 def play(seed: int, store_model: StoreModel, *, trace: bool = False) -> History:
     """Play one history; the same seed plays the same way every time."""
-    worlds: list[World] = []
+    timelines: list[Timeline] = []
 
     async def main() -> None:
-        worlds.append(World(seed, store_model, trace=trace))
-        await worlds[0].play()
+        timelines.append(Timeline(World(seed, store_model, trace=trace)))
+        await timelines[0].play()
 
     logging.disable(logging.CRITICAL)
     try:
@@ -55,8 +56,5 @@ def play(seed: int, store_model: StoreModel, *, trace: bool = False) -> History:
             run(main)
     finally:
         logging.disable(logging.NOTSET)
-    world = worlds[0]
-    return History(seed, store_model, tuple(world.oracle.violations), world.oracle.tally, tuple(world.trace or ()))
-
-
-__all__ = ["History", "VirtualLoop", "play"]
+    world, oracle = timelines[0].world, timelines[0].oracle
+    return History(seed, store_model, tuple(oracle.violations), oracle.tally, tuple(world.trace or ()))

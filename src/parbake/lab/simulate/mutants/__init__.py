@@ -1,1 +1,1 @@
-"""Mistakes that are planted in the product, to see that the simulation finds them."""
+"""Mutants: known faults that are put into the product, to check that the simulation finds them."""

@@ -1,4 +1,4 @@
-"""The mutants of bytes, places and of what is kept outside the store: what each gets wrong is its docstring."""
+"""Mutants of stored bytes, record names and the cache; each docstring says what the mutant gets wrong."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from parbake.declare.tasks import Stored
 from parbake.errors import DamagedRecord
 from parbake.fence import record as artifact
 from parbake.fence.record import Header
-from parbake.lab.simulate.mutants.planting import everywhere, method, mutant
+from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
 from parbake.serving.bonds import Bonds
 
 
 @mutant
 def checksum_ignored(stack: ExitStack) -> None:
-    """A record is taken for what it says, though its bytes have changed."""
+    """A record is decoded although its checksum does not match its bytes."""
 
     def unchecked(raw: bytes) -> tuple[Header, bytes]:
         try:
@@ -32,12 +32,12 @@ def checksum_ignored(stack: ExitStack) -> None:
 
 @mutant
 def cache_unfenced(stack: ExitStack) -> None:
-    """A semantic cache serves its answers whatever has changed."""
+    """A semantic cache serves its answers without checking for changes."""
     method(stack, Bonds, "_judged", lambda *_: None)
 
 
 @mutant
 def shapes_share_a_place(stack: ExitStack) -> None:
-    """Values of another shape lie where those of this one do, and are read as if they were of this one."""
-    # A property, unlike what it replaces, does not mind what an instance has kept, and keeps nothing itself.
+    """Values of another shape are stored under the same name, and are decoded as this shape."""
+    # Unlike the cached property that it replaces, a property ignores a value that an instance has cached.
     stack.enter_context(mock.patch.object(Stored, "ref", property(lambda self: f"{self.name}@{self.version}")))

@@ -1,4 +1,4 @@
-"""The mutants of what a contract accounts for and where a value is kept: what each gets wrong is its docstring."""
+"""Mutants of the tags that a contract accounts for; each docstring says what the mutant gets wrong."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from parbake.declare.contract import Contract
 from parbake.fence.recording import Recording
 from parbake.fence.tags import family
-from parbake.lab.simulate.mutants.planting import method, mutant
+from parbake.lab.simulate.mutants.patches import method, mutant
 
 
 @mutant

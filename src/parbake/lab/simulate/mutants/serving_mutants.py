@@ -1,4 +1,4 @@
-"""The mutants of reading and computing: what each gets wrong is its docstring."""
+"""Mutants of reading and computing; each docstring says what the mutant gets wrong."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from parbake.declare.contract import Contract, Judgement, Verdict
 from parbake.fence import check, tags
 from parbake.fence.record import Tags
 from parbake.fence.recording import Recording
-from parbake.lab.simulate.mutants.planting import everywhere, method, mutant
-from parbake.lab.simulate.sim_sources import SimSource, Snapshot
+from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
+from parbake.lab.simulate.processes.sim_sources import SimSource
+from parbake.lab.simulate.program.system_of_record import SourceSnapshot
 from parbake.serving import compute, revalidate
 from parbake.serving import read as resolve
 from parbake.serving.compute import Computed, Computer
@@ -31,13 +32,13 @@ LAG_S = 0.3
 
 @mutant
 def no_fence(stack: ExitStack) -> None:
-    """Whatever is stored is served."""
+    """Every stored value is served, without a check."""
     everywhere(stack, check.killed_by, lambda *_, **__: None)
 
 
 @mutant
 def reasons_read_as_words(stack: ExitStack) -> None:
-    """Whether a value is only late is told by the first word of a sentence, which may be the name of a family."""
+    """Whether a value is only overdue is decided by the first word of its reason, which may be a family's name."""
 
     def by_words(self: Judgement) -> bool:
         return self.verdict is Verdict.STALE and str(self.reason).startswith(("past", "confidence"))
@@ -47,7 +48,7 @@ def reasons_read_as_words(stack: ExitStack) -> None:
 
 @mutant
 def lease_ignored(stack: ExitStack) -> None:
-    """A lease is taken, whoever holds it."""
+    """A lease is taken although another process holds it."""
 
     async def grab(self: Lease) -> bool:
         found = await self._store.get(self._name)
@@ -60,7 +61,7 @@ def lease_ignored(stack: ExitStack) -> None:
 
 @mutant
 def stamp_after_inputs(stack: ExitStack) -> None:
-    """The counter is read when the inputs have been."""
+    """The stamp is taken after the inputs have been read."""
     single = Computer._single
 
     async def late(self: Any, plan: Any, key: Any, context: Any) -> Computed:
@@ -73,7 +74,7 @@ def stamp_after_inputs(stack: ExitStack) -> None:
 
 @mutant
 def tags_not_inherited(stack: ExitStack) -> None:
-    """A derived value is bound only by what it read itself."""
+    """A derived value has only the tags that it read itself."""
     artifact = Recording.artifact
 
     def forgetful(self: Recording, *args: Any, **options: Any) -> None:
@@ -87,7 +88,7 @@ def tags_not_inherited(stack: ExitStack) -> None:
 
 @mutant
 def input_not_fenced(stack: ExitStack) -> None:
-    """An input is taken as it lies in the store."""
+    """An input is used as it is stored, without a check."""
     read_input = Resolver.read_input
 
     async def trusting(self: Any, task: Any, key: Any, recording: Recording, context: Any) -> Any:
@@ -105,7 +106,7 @@ def input_not_fenced(stack: ExitStack) -> None:
 
 @mutant
 def input_under_its_own_strength(stack: ExitStack) -> None:
-    """What the consumer fences is not asked of its inputs."""
+    """An input is not checked for the tags that only its consumer fences."""
     read_input = Resolver.read_input
 
     async def lenient(self: Any, task: Any, key: Any, recording: Recording, context: Any) -> Any:
@@ -118,15 +119,15 @@ def input_under_its_own_strength(stack: ExitStack) -> None:
 def replica_read(stack: ExitStack) -> None:
     """Inputs are read from a replica that lags behind."""
 
-    def lagging(self: Any) -> Snapshot:
-        return Snapshot(*self._truth.at(asyncio.get_running_loop().time() - LAG_S))
+    def lagging(self: Any) -> SourceSnapshot:
+        return SourceSnapshot(*self._system.at(asyncio.get_running_loop().time() - LAG_S))
 
     method(stack, SimSource, "snapshot", lagging)
 
 
 @mutant
 def entity_event_skips_set(stack: ExitStack) -> None:
-    """A change of one entity leaves what depends on the whole family alone."""
+    """A change of one entity does not invalidate values that depend on the whole family."""
     raised_by = tags.raised_by
 
     def narrow(subject: str, event_type: str) -> tuple[str, ...]:
@@ -138,7 +139,7 @@ def entity_event_skips_set(stack: ExitStack) -> None:
 
 @mutant
 def bulk_skips_entities(stack: ExitStack) -> None:
-    """A bulk load raises the any-change tag only."""
+    """A bulk change raises the family's tag only, and no entity's tag."""
     raised_by = tags.raised_by
 
     def narrow(subject: str, event_type: str) -> tuple[str, ...]:
@@ -150,7 +151,7 @@ def bulk_skips_entities(stack: ExitStack) -> None:
 
 @mutant
 def follower_unchecked(stack: ExitStack) -> None:
-    """Who joins a flight takes what it brings, though it took off before."""
+    """A request that joins a running computation takes the result, although it began before a change."""
     join = Flights.join
 
     async def believing(self: Any, key: Any, start: Any) -> tuple[Any, bool]:
@@ -162,7 +163,7 @@ def follower_unchecked(stack: ExitStack) -> None:
 
 @mutant
 def soft_fence(stack: ExitStack) -> None:
-    """A fence is taken for a refresh."""
+    """A fence is treated as a refresh."""
     method(stack, Contract, "strength", lambda self, family: "refresh" if _declares(self, family) else None)
 
 
@@ -184,7 +185,7 @@ def batch_stamp_at_end(stack: ExitStack) -> None:
 
 @mutant
 def absence_untagged(stack: ExitStack) -> None:
-    """That something is not there is bound by nothing."""
+    """A negative result has no tags."""
     sealed = compute._sealed
 
     def bare(*args: Any, **options: Any) -> Computed:
@@ -198,13 +199,13 @@ def absence_untagged(stack: ExitStack) -> None:
 
 @mutant
 def last_write_wins(stack: ExitStack) -> None:
-    """Whoever writes last is right."""
+    """A write replaces a newer record."""
     everywhere(stack, check.may_replace, lambda *_, **__: True)
 
 
 @mutant
 def model_unchecked(stack: ExitStack) -> None:
-    """What was made with an earlier model goes on being served."""
+    """A value that was made with an earlier model is still served."""
     lineage = check._lineage
 
     def blind(record: Any, control: Any, now: float, pointers: Any) -> Any:
@@ -217,7 +218,7 @@ def model_unchecked(stack: ExitStack) -> None:
 
 @mutant
 def models_not_inherited(stack: ExitStack) -> None:
-    """A derived value does not know what its inputs were built from."""
+    """A derived value does not inherit the models and runs that its inputs were built from."""
     artifact = Recording.artifact
 
     def forgetful(self: Recording, *args: Any, **options: Any) -> None:
@@ -230,7 +231,7 @@ def models_not_inherited(stack: ExitStack) -> None:
 
 @mutant
 def valid_until_ignored(stack: ExitStack) -> None:
-    """A value outlives its end."""
+    """A value is served after its end."""
     lineage = check._lineage
 
     def blind(record: Any, control: Any, now: float, pointers: Any) -> Any:
@@ -241,7 +242,7 @@ def valid_until_ignored(stack: ExitStack) -> None:
 
 @mutant
 def valid_until_not_inherited(stack: ExitStack) -> None:
-    """A derived value outlives its inputs."""
+    """A derived value is valid longer than its inputs."""
     artifact = Recording.artifact
 
     def forgetful(self: Recording, *args: Any, **options: Any) -> None:
@@ -254,13 +255,13 @@ def valid_until_not_inherited(stack: ExitStack) -> None:
 
 @mutant
 def hash_without_model(stack: ExitStack) -> None:
-    """What is kept is not asked which model it was made with."""
+    """Revalidation keeps a value without checking which model it was made with."""
     everywhere(stack, revalidate.same_model, lambda *_: True)
 
 
 @mutant
 def hash_revives_withdrawn(stack: ExitStack) -> None:
-    """What came out of a withdrawn run is kept, since it reads the same."""
+    """Revalidation keeps a value of a withdrawn run, because its inputs are unchanged."""
     may_be_kept = revalidate.may_be_kept
 
     def forgiving(old: Any, plan: Any, withdrawn: Any, now: float) -> bool:
@@ -278,7 +279,7 @@ def hash_revives_withdrawn(stack: ExitStack) -> None:
 
 @mutant
 def flight_across_unknown(stack: ExitStack) -> None:
-    """A follower takes a flight that began before the store was in doubt."""
+    """A request takes the result of a computation that began before the store became untrusted."""
     get = OnDemand.get
 
     async def credulous(self: Any, plan: Any, key: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The mutants of stores, events, generations and recovery: what each gets wrong is its docstring."""
+"""Mutants of stores, events, generations and recovery; each docstring says what the mutant gets wrong."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from msgspec.structs import replace as changed
 from parbake.fence import control as generations
 from parbake.fence.control import Control, Number, Promotion
 from parbake.fence.record import Stamp
-from parbake.lab.simulate.backend import SimItems
-from parbake.lab.simulate.mutants.planting import everywhere, method, mutant
-from parbake.lab.simulate.world import Memory
+from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
+from parbake.lab.simulate.processes.sim_stores import SimItems
+from parbake.lab.simulate.world.world_state import SimJournal
 from parbake.lanes.event.ingest import Ingest
 from parbake.ports.event_log import Ack, Change
 from parbake.serving.read import Resolver
@@ -39,7 +39,7 @@ def no_blessing(stack: ExitStack) -> None:
 
 @mutant
 def boolean_blessing(stack: ExitStack) -> None:
-    """Whatever incarnation is current is blessed, not the one that was replayed."""
+    """The current incarnation is blessed, and not the incarnation whose outboxes were replayed."""
     bless = generations.bless
 
     def blind(control: Control, seen: int, *, raise_floor: bool) -> Control:
@@ -51,7 +51,7 @@ def boolean_blessing(stack: ExitStack) -> None:
 
 @mutant
 def bless_before_replay(stack: ExitStack) -> None:
-    """The store is trusted first, and the outboxes are replayed then."""
+    """The incarnation is blessed before the outboxes are replayed."""
     drain = Ingest.drain
 
     async def hasty(self: Any) -> Ack | None:
@@ -64,20 +64,20 @@ def bless_before_replay(stack: ExitStack) -> None:
 
 @mutant
 def stamp_without_incarnation(stack: ExitStack) -> None:
-    """Only the counter is compared."""
+    """Stamps are compared by the counter only, without the incarnation."""
     method(stack, Stamp, "pack", lambda self: bytes(8) + self.sequence.to_bytes(8, "big"))
 
 
 @mutant
 def lost_incarnation_believed(stack: ExitStack) -> None:
-    """A stamp counts by its number, also where the store has not lived through its incarnation."""
+    """A stamp is accepted by its number, although its incarnation is no ancestor of the store's."""
     adopt = generations.adopt
     everywhere(stack, adopt, lambda *args: changed(adopt(*args), ancestry=()))
 
 
 @mutant
 def ack_before_durable(stack: ExitStack) -> None:
-    """An event is acknowledged while it is still on its way to the disk."""
+    """An event is acknowledged before it is written."""
     apply = EngineStore._apply
 
     async def early(self: Any, changes: Any, now: float, position: Any) -> Ack:
@@ -96,7 +96,7 @@ def ack_before_durable(stack: ExitStack) -> None:
 
 @mutant
 def no_floor(stack: ExitStack) -> None:
-    """Watermarks are swept, and losses blessed, without the floor being raised."""
+    """Watermarks are swept, and losses blessed, without raising the floor."""
     everywhere(stack, generations.raise_floor, lambda control, _: control)
     bless = generations.bless
 
@@ -109,7 +109,7 @@ def no_floor(stack: ExitStack) -> None:
 
 @mutant
 def sweep_unconditional(stack: ExitStack) -> None:
-    """What the sweep has listed is deleted, though it may have been raised again since."""
+    """The sweep deletes a watermark that was raised again after it was listed."""
 
     def blind(txn: Any, _: Any, names: Any) -> int:
         for name in names:
@@ -121,7 +121,7 @@ def sweep_unconditional(stack: ExitStack) -> None:
 
 @mutant
 def rollback_unfenced(stack: ExitStack) -> None:
-    """A rollback moves the pointer and marks nothing withdrawn."""
+    """A rollback moves the pointer, but marks no generation as withdrawn."""
     rollback = generations.rollback
 
     def unmarked(control: Control, *args: Any, **options: Any) -> tuple[Control, int]:
@@ -133,13 +133,13 @@ def rollback_unfenced(stack: ExitStack) -> None:
 
 @mutant
 def rollback_lost_in_failover(stack: ExitStack) -> None:
-    """Nobody repeats the rollbacks that a loss has undone."""
-    method(stack, Memory, "read", lambda _: [])
+    """Rollbacks that a failover has undone are not repeated."""
+    method(stack, SimJournal, "read", lambda _: [])
 
 
 @mutant
 def promote_apart(stack: ExitStack) -> None:
-    """The pointers of a chain move one after the other."""
+    """The pointers of a chain are moved one after the other."""
     promote = EngineStore.promote
 
     async def piecemeal(self: Any, promotion: Promotion) -> Control:
@@ -155,7 +155,7 @@ def promote_apart(stack: ExitStack) -> None:
 
 @mutant
 def promote_blind(stack: ExitStack) -> None:
-    """A promotion does not ask whether another run was faster."""
+    """A promotion does not check whether another run was promoted first."""
     promote = generations.promote
 
     def blind(control: Control, promotion: Promotion) -> Control:
@@ -167,7 +167,7 @@ def promote_blind(stack: ExitStack) -> None:
 
 @mutant
 def applied_maximum_not_prefix(stack: ExitStack) -> None:
-    """An event that is published moves its source's position past those that were not applied."""
+    """A published event moves its source's position past events that were not applied."""
     publish = Ingest.publish
 
     async def jumping(self: Any, published: Any) -> Ack:
@@ -183,13 +183,13 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
 
 @mutant
 def no_silence(stack: ExitStack) -> None:
-    """The fence trusts a source that has sent no heartbeat."""
+    """A source that has sent no heartbeat is trusted."""
     method(stack, Resolver, "silent", lambda *_: set())
 
 
 @mutant
 def heartbeat_time_after_poll(stack: ExitStack) -> None:
-    """A heartbeat carries the time when the poll was over."""
+    """A heartbeat carries the time after the poll, and not before it."""
     drain_one = Ingest._drain_one
     beat = EngineStore.beat
     polled: dict[int, float] = {}
@@ -208,7 +208,7 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
 
 @mutant
 def dedupe_before_apply(stack: ExitStack) -> None:
-    """An event is remembered as seen in one commit and applied in the next."""
+    """An event is marked as seen in one commit and applied in the next."""
     apply = EngineStore._apply
 
     async def split(self: Any, changes: Any, now: float, position: Any) -> Ack:
@@ -230,7 +230,7 @@ def dedupe_before_apply(stack: ExitStack) -> None:
 
 @mutant
 def collapse_inherited(stack: ExitStack) -> None:
-    """Tags inherited from inputs fall together into their families'."""
+    """Tags inherited from inputs are replaced by their families' tags."""
     from parbake.fence.recording import Recording
     from parbake.fence.tags import family
 
@@ -245,7 +245,7 @@ def collapse_inherited(stack: ExitStack) -> None:
 
 @mutant
 def control_read_first(stack: ExitStack) -> None:
-    """On a store of single items the control record is read together with the others, and not at the end."""
+    """On a store of single items the control record is read with the others, and not again at the end."""
     between = OptimisticStore._fetch_between
 
     async def first(self: Any, names: Any) -> tuple[dict[bytes, bytes | None], bytes | None]:

@@ -1,6 +1,6 @@
-"""The judge: it knows every true version and when its event was acknowledged, and looks only at what values say.
+"""The oracle: it knows every committed version and when its event was acknowledged, and judges what is served.
 
-Never at stamps, tags or verdicts: what a value was made of is written in the value itself.
+It does not read stamps, tags or verdicts: each value contains the versions that it was made of.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -17,23 +17,23 @@ from parbake.declare.served import Served
 from parbake.declare.tasks import Stored
 from parbake.fence.cause import Cause, Reason
 from parbake.fence.control import Control
-from parbake.lab.simulate import invariants as ground
-from parbake.lab.simulate.flight_invariant import FlightInvariant
-from parbake.lab.simulate.later import made_by
-from parbake.lab.simulate.limits import DEADLINE_S, SILENCE_S
-from parbake.lab.simulate.sim_sources import OutboxRow
-from parbake.lab.simulate.sim_tasks import FENCED, SimValue
-
-if TYPE_CHECKING:
-    from parbake.lab.simulate.sim_process import Process
-    from parbake.lab.simulate.world import World
+from parbake.lab.simulate.judge import invariants
+from parbake.lab.simulate.judge.single_flight import SingleFlightInvariant
+from parbake.lab.simulate.program.later_program import made_by
+from parbake.lab.simulate.program.limits import DEADLINE_S, SILENCE_S
+from parbake.lab.simulate.program.sim_tasks import FENCED, SimValue
+from parbake.lab.simulate.program.system_of_record import OutboxRow
+from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.world_state import World
 
 RECENT_STEPS = 10
+"""A change is recent for this many steps."""
 LATE_S = 0.05
+"""How late a read may end without a violation."""
 
 
 class Read(msgspec.Struct):
-    """A client's read while it is under way: what had been acknowledged, promised or withdrawn when it began."""
+    """A client's read that has not ended: what had been acknowledged, promised or withdrawn when it began."""
 
     process: Any
     task: str
@@ -48,7 +48,7 @@ class Read(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """What one history came to; of what caches were ``asked``, they had ``kept`` a share of the answers."""
+    """The counts of one history; caches were ``asked`` some questions, and had ``kept`` the answers to some of them."""
 
     reads: int = 0
     hits: int = 0
@@ -67,7 +67,7 @@ class Oracle:
     """Judges one history."""
 
     def __init__(self, world: World) -> None:
-        """Nothing has happened."""
+        """Judge a world, whose disk reports every changed item from now on."""
         self.world = world
         self.violations: list[str] = []
         self.tally = Tally()
@@ -76,25 +76,26 @@ class Oracle:
         self._taken_back: list[tuple[int, bytes]] = []
         self.acked: dict[str, int] = {}
         self.raised_at_step: dict[str, int] = {}
-        self._versions = {tag: {0} for truth in world.truths for tag in truth.tags}
+        self._versions = {tag: {0} for system in world.systems for tag in system.tags}
         self.model = 0
         self.turns = 0
         self.withdrawn: set[int] = set()
         self.computes: Counter[tuple[str, str]] = Counter()
-        self.herd = FlightInvariant(world)
+        self.single_flight = SingleFlightInvariant(world)
+        world.disk.watch = self.stored
 
     def violate(self, invariant: str, what: str) -> None:
-        """Note a broken promise."""
+        """Note a violation of an invariant."""
         self.world.say(f"VIOLATION {invariant}: {what}")
         self.violations.append(f"{invariant}: {what}")
 
     def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
-        """An item of the store has changed."""
-        self.herd.stored(name, after)
-        if ground.turned(name, before, after):
+        """Check an item of the store that has changed."""
+        self.single_flight.stored(name, after)
+        if invariants.turned(name, before, after):
             self.turn()
             self._taken_back.append((self._commits, before or b""))
-        for invariant, what in ground.broken_by(self.world, name, before, after):
+        for invariant, what in invariants.broken_by(self.world, self.taken_back_since(name), name, before, after):
             self.violate(invariant, what)
         self._commits += 1
         self._put[name] = self._commits
@@ -102,85 +103,84 @@ class Oracle:
     def taken_back_since(self, name: bytes) -> Iterator[Control]:
         """The control records that a rollback has taken back since an item was put.
 
-        What was dead under one of them has been revived, and a write that was judged before the rollback may replace
-        it all the same: a server does not compare the control record at the commit. The next read computes.
+        A rollback can make a record valid again. A write that was judged before the rollback may still replace that
+        record, because a server does not compare the control record at the commit. The next read computes the value.
         """
         if self.world.store_model != "embedded":
             since = self._put.get(name, 0)
-            yield from (ground.as_control(raw) for at, raw in self._taken_back if at >= since)
+            yield from (invariants.as_control(raw) for at, raw in self._taken_back if at >= since)
 
-    def missed(self, process: Process, task: str, key: bytes, reason: Reason) -> None:
-        """I9: a change of one thing kills nothing that was made of others only."""
+    def missed(self, process: ProcessState, task: str, key: bytes, reason: Reason) -> None:
+        """I9: a change of one entity invalidates no value that was made of others only."""
         tag = reason.about
         if reason.cause is not Cause.TAG_CHANGED or "/" not in tag:
             return
         stored = process.program[task]
-        assert isinstance(stored, Stored)  # only those can miss
-        reads = ground.reads_of(self.world, stored.ref, key)
+        assert isinstance(stored, Stored)  # only stored tasks can miss
+        reads = invariants.reads_of(self.world, stored.ref, key)
         if reads is not None and tag not in reads:
             self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 
     def committed(self, row: OutboxRow) -> None:
-        """A change was committed: reads that touch it from now on touch something recent."""
+        """Note that a change was committed: from now on, a read of its tags is a read of a recent change."""
         for tag in row.tags:
             self._versions[tag].add(row.version)
-            self.raised_at_step.pop(tag, None)  # so that the newest stand last
+            self.raised_at_step.pop(tag, None)  # so that the newest tags stand last
             self.raised_at_step[tag] = self.world.step
 
     def position(self) -> dict[str, int]:
-        """How far each outbox goes now."""
-        return {truth.name: len(truth.outbox) for truth in self.world.truths}
+        """The length of each outbox now."""
+        return {system.name: len(system.outbox) for system in self.world.systems}
 
     def drained(self, upto: dict[str, int]) -> None:
-        """Everything up to these positions is acknowledged."""
-        for truth in self.world.truths:
-            for row in truth.outbox[self.world.acked_to[truth.name] : upto[truth.name]]:
+        """Note that all events up to these positions are acknowledged."""
+        acked_to = self.world.acked_to
+        for system in self.world.systems:
+            for row in system.outbox[acked_to[system.name] : upto[system.name]]:
                 self.acknowledge(row)
-            self.world.acked_to[truth.name] = max(self.world.acked_to[truth.name], upto[truth.name])
+            acked_to[system.name] = max(acked_to[system.name], upto[system.name])
 
     def acknowledge(self, row: OutboxRow) -> None:
-        """A client was told that this change counts."""
+        """Note that this change was acknowledged to a client."""
         for tag in row.tags:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
-        """A run's model was promoted and its caller told. Models follow each other in the order their runs began."""
+        """Note that a run's model was promoted, as its caller knows. Models are ordered by the begin of their runs."""
         began = self.world.began.get(run, 0)
-        if began <= ground.current_model(self.world):  # it may have been lost or taken back meanwhile
+        if began <= invariants.current_model(self.world):  # the model may have been lost or taken back meanwhile
             self.model = max(self.model, began)
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
-        """Runs were withdrawn and the caller told."""
+        """Note that runs were withdrawn, as the caller knows."""
         self.withdrawn.update(withdrawn)
 
     def turn(self) -> None:
-        """A rollback or a loss took promotions back: an earlier model may be current again."""
+        """Note that a rollback or a failover has undone promotions: an earlier model may be current again."""
         self.model = 0
         self.turns += 1
 
-    def computing(self, process: Process, task: str, key: str) -> None:
-        """A computation begins."""
+    def computing(self, process: ProcessState, task: str, key: str) -> None:
+        """Note that a computation begins, and check the single flight invariant."""
         self.tally.computed += 1
         self.computes[task, key] += 1
-        if other := self.herd.begins(process, task, key):
-            self.violate("I6 herd", f"{task}({key}) is computed on {process.name}, and on {other} under a lease")
+        if other := self.single_flight.begins(process, task, key):
+            self.violate(
+                "I6 single flight", f"{task}({key}) is computed on {process.name}, and on {other} under a lease"
+            )
         self.world.say(f"{process.name} computes {task}({key})")
 
-    def hook(self, process: Process) -> Any:
-        """What one process's app reports to."""
-        return _Hook(process)
-
-    def begin(self, process: Process, task: str, key: str) -> Read:
-        """A read begins: whatever was acknowledged until now must be in what it returns."""
+    def begin(self, process: ProcessState, task: str, key: str) -> Read:
+        """Begin a read, which must include every change that was acknowledged until now."""
         now = asyncio.get_running_loop().time()
         due = self._due(now - SILENCE_S - 2 * self.world.faults.clock_error_s - 0.01)
         return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
 
     def _due(self, before: float) -> dict[str, int]:
-        """Changes committed so long ago that a source unheard since then may not be trusted."""
+        """The latest version of each tag that a read must show, even if its source was not heard since the commit."""
         due: dict[str, int] = {}
-        for truth in self.world.truths:
-            for row in truth.outbox:
+        for system in self.world.systems:
+            for row in system.outbox:
                 if row.at > before:
                     break
                 for tag in row.tags:
@@ -188,7 +188,7 @@ class Oracle:
         return due
 
     def returned(self, read: Read, served: Served[Any]) -> None:
-        """A read ends: judge what it returned."""
+        """End a read, and judge the value that it returned."""
         self.tally.reads += 1
         self._check_deadline(read)
         try:
@@ -204,7 +204,7 @@ class Oracle:
         self._check_made(read, made)
 
     def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
-        """A cache has answered: judge what it said as what a read returns. Refusals are empty, and never kept."""
+        """Judge a cache's answer like the value of a read. A refusal is empty, and may not be kept."""
         self.tally.asked += 1
         self.tally.kept += is_hit
         if answer:
@@ -222,7 +222,7 @@ class Oracle:
         self._check_lineage(read, made)
 
     def failed(self, read: Read) -> None:
-        """A read ends with an error: it must have ended in time."""
+        """End a read with an error, and check its deadline."""
         self.tally.failed += 1
         self._check_deadline(read)
 
@@ -259,42 +259,3 @@ class Oracle:
             self.violate("I8 withdrawn", f"{read.task}({read.key}) came through withdrawn runs {sorted(gone)}")
         if made.until + self.world.faults.clock_error_s < read.at:
             self.violate("I8 valid_until", f"{read.task}({read.key}) ran out {read.at - made.until:.2f} s before")
-
-
-class _Hook:
-    """Tells a read that it missed."""
-
-    def __init__(self, process: Process) -> None:
-        self._process = process
-
-    def served(self, *_: Any) -> None:
-        """Counted when the read returns."""
-
-    def computed(
-        self,
-        task: str,
-        key: bytes,
-        lane: str,
-        seconds: float,
-        *,
-        outcome: str,
-        cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
-    ) -> None:
-        """Traced."""
-        del lane, seconds
-        self._process.world.oracle.herd.ends(self._process, task, key[1:].decode())
-        self._process.world.say(f"{self._process.name} {outcome} {task}({key[1:].decode()})")
-
-    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
-        """The read under way found nothing to serve."""
-        read = reading.get()
-        if read is not None and (read.task, read.key) == (task, key[1:].decode()):
-            read.missed = True
-        self._process.world.oracle.missed(self._process, task, key, reason)
-        self._process.world.say(f"{self._process.name} misses {task}({key[1:].decode()}): {verdict} {reason}")
-
-    def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
-        """Traced."""
-        del duplicates, seconds
-        if tags := list(tags):
-            self._process.world.say(f"{self._process.name} raised {' '.join(tags)}")

@@ -1,22 +1,19 @@
-"""Damage: the bytes of a stored record change where they lie, as on a bad disk. The store is not told."""
+"""Damage: the bytes of a stored record change, as on a bad disk, and the store does not notice."""
 
 from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING
-from zlib import crc32
 
 from parbake.fence.record import INCARNATION_BYTES, STAMP_AT
+from parbake.lab.simulate.world.disk import is_as_written
+from parbake.lab.simulate.world.world_state import World
 from parbake.stores.steps import engine
 
-if TYPE_CHECKING:
-    from parbake.lab.simulate.world import World
-
 SHARE = 0.3
-"""The share of histories in which records are damaged."""
+"""The share of histories in which the disk damages records."""
 HOW_OFTEN = (0.05, 0.2, 0.5)
-"""The chance of damage in each step, one of these in each such history."""
+"""The chance of damage in one step; each such history draws one of these."""
 MOST_BYTES = 4
 _HEADER_BYTES = 40
 _LENGTH_BYTES = 4
@@ -24,22 +21,17 @@ _TAG = re.compile(rb"[a-z]+/(?:[a-z]+|\*)")
 _ALL = 1 << 20
 
 
-def is_as_written(raw: bytes) -> bool:
-    """Whether a stored record ends with the checksum of its other bytes; not by the product's own code."""
-    return crc32(raw[:-4]).to_bytes(4, "little") == raw[-4:]
-
-
 class Damage:
-    """What the disk of one history does to records. It has random numbers of its own: others draw as without it."""
+    """The damage in one history. It has random numbers of its own, so that all other draws are as without it."""
 
     def __init__(self, world: World) -> None:
-        """Draw whether there is any, and how often."""
+        """Draw whether there is damage, and how often."""
         self._world = world
         self._rng = random.Random(f"damage {world.store_model} {world.seed}")
         self.chance = self._rng.choice(HOW_OFTEN) if self._rng.random() < SHARE else 0.0
 
     def strike(self) -> None:
-        """Damage one record now and then: an overlay or a base item, never one that the protocol itself needs."""
+        """Damage one record now and then: an overlay or a base item, never an item that the protocol itself needs."""
         if self._rng.random() >= self.chance:
             return
         items = self._world.disk.items
@@ -49,9 +41,9 @@ class Damage:
             items.put(name, self._changed(name, raw))
 
     def _changed(self, name: bytes, raw: bytes) -> bytes:
-        """The record with other bytes: in its stamp, in a version that its value names, anywhere, or cut.
+        """Change bytes of the stamp, of a version in the value, or anywhere, or cut the record.
 
-        Which bytes they are is said, and not what they were: how long a value took is among them, in real seconds.
+        The trace names the places of the bytes, and not the bytes: real durations are among them, which differ.
         """
         draw = self._rng
         kind = draw.choice(["stamp", "version", "anywhere", "cut"])
@@ -73,6 +65,6 @@ class Damage:
 
 
 def _versions_in(raw: bytes) -> list[int]:
-    """Where a record's value names versions: behind each tag."""
+    """The places of the versions in a record's value, one behind each tag."""
     length = int.from_bytes(raw[_HEADER_BYTES - _LENGTH_BYTES : _HEADER_BYTES], "big")
     return [found.end() for found in _TAG.finditer(raw, _HEADER_BYTES + length) if found.end() < len(raw)]

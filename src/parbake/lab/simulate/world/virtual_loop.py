@@ -1,4 +1,4 @@
-"""An event loop in virtual time: nothing waits, and the same program with the same random numbers runs the same way."""
+"""An event loop in virtual time: it never waits, and a program with the same random numbers runs the same way."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ T = TypeVar("T")
 
 
 class Call:
-    """A callback that is due: what :class:`asyncio.Handle` is to other loops, without what only those need."""
+    """A callback that is due: a simple replacement for :class:`asyncio.Handle`."""
 
     __slots__ = ("args", "callback", "context", "due", "is_cancelled")
 
     def __init__(self, due: float, callback: Any, args: tuple[Any, ...], context: Context | None) -> None:
-        """``due`` is the virtual second it was asked for."""
+        """``due`` is the virtual second at which the callback is to be called."""
         self.due = due
         self.callback = callback
         self.args = args
@@ -29,20 +29,20 @@ class Call:
         self.is_cancelled = False
 
     def cancel(self) -> None:
-        """Do not call."""
+        """Cancel the call."""
         self.is_cancelled = True
 
     def cancelled(self) -> bool:
-        """Whether it will not be called."""
+        """Whether the call was cancelled."""
         return self.is_cancelled
 
     def when(self) -> float:
-        """The virtual second it is due at."""
+        """The virtual second at which the call is due."""
         return self.due
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs coroutines in virtual seconds. What is sent to a worker thread runs here, a little later."""
+    """Runs coroutines in virtual seconds. A function for a worker thread runs in the loop itself, a little later."""
 
     thread_delay_s = 0.0005
     _stopping: bool
@@ -55,36 +55,36 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._due: deque[Call] = deque()
         self._timers: list[tuple[float, int, Call | asyncio.Future[None]]] = []
         self._numbers = itertools.count()
-        self.get_debug = bool  # type: ignore[method-assign]  # never: every future asks, so it should cost nothing
+        self.get_debug = bool  # type: ignore[method-assign]  # returns False: every future asks, so it must be fast
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
         return self.now
 
     def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call in the next turn."""
+        """Call a function in the next turn."""
         call = Call(self.now, callback, args, context)
         self._due.append(call)
         return call
 
     def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call some virtual seconds from now."""
+        """Call a function some virtual seconds from now."""
         return self.call_at(self.now + delay, callback, *args, context=context)
 
     def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call at a virtual second; what is due at the same one is called in the order it was asked for."""
+        """Call a function at a virtual second; calls that are due at the same second keep their order."""
         call = Call(when, callback, args, context)
         heapq.heappush(self._timers, (when, next(self._numbers), call))
         return call
 
     def sleep(self, seconds: float) -> asyncio.Future[None]:
-        """Return what is done that much later: :func:`asyncio.sleep`, which the simulation spends most turns on."""
+        """Return a future that is done some seconds later: a fast :func:`asyncio.sleep`, as most turns are sleeps."""
         done: asyncio.Future[None] = self.create_future()
         heapq.heappush(self._timers, (self.now + seconds, next(self._numbers), done))
         return done
 
     def _run_once(self) -> None:
-        """One turn: where nothing is ready, time passes to the next timer; nothing ever waits."""
+        """Run one turn. When no call is ready, move the time to the next timer, without waiting."""
         due, timers = self._due, self._timers
         if not due and not self._stopping:
             self._pass_time()
@@ -99,7 +99,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
             if not call.is_cancelled:
                 try:
                     call.context.run(call.callback, *call.args)
-                except Exception as error:  # noqa: BLE001 - told to the handler, as every loop does
+                except Exception as error:  # noqa: BLE001 - given to the handler, as every loop does
                     self.call_exception_handler({"message": f"in {call.callback}", "exception": error})
 
     def _pass_time(self) -> None:
@@ -111,17 +111,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self.now = max(self.now, timers[0][0])
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """What a dead process had open is not closed: nothing is cleaned up there, nor at a time of chance."""
+        """Do not close a generator: a dead process cleans up nothing, and collection comes at a random time."""
         self._asyncgens.discard(agen)  # type: ignore[attr-defined]  # the base's own
 
     def _process_events(self, event_list: Any) -> None:
-        """There are none."""
+        """Do nothing: this loop has no events of files or sockets."""
 
     def _write_to_self(self) -> None:
-        """No thread ever needs to wake this loop."""
+        """Do nothing: no thread needs to wake this loop."""
 
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # the base takes TypeVarTuple arguments  # noqa: ARG002
-        """Run a blocking function in the loop itself: threads would make the order of things a matter of chance."""
+        """Run a blocking function in the loop itself: with threads the order of events would be random."""
         done: asyncio.Future[T] = self.create_future()
         context = contextvars.copy_context()
 
@@ -130,7 +130,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
                 return
             try:
                 result = context.run(func, *args)
-            except Exception as error:  # noqa: BLE001 - handed to whoever awaits it
+            except Exception as error:  # noqa: BLE001 - raised where the future is awaited
                 self.call_later(self.answer_delay(), _answer, done.set_exception, done, error)
             else:
                 self.call_later(self.answer_delay(), _answer, done.set_result, done, result)
@@ -145,7 +145,7 @@ def _answer(tell: Callable[[Any], None], done: asyncio.Future[Any], answer: Any)
 
 
 class OwnedTask(asyncio.Task[Any]):
-    """A task that knows which simulated process it belongs to: the one whose task created it."""
+    """A task that knows its simulated process, which is the process of the task that created it."""
 
     owner: Any = None
 
@@ -161,7 +161,7 @@ def _owned(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **op
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end in a loop of its own; what it leaves behind is cancelled."""
+    """Run a coroutine to its end in a loop of its own, and cancel the tasks that are left."""
     loop = VirtualLoop()
     loop.set_task_factory(_owned)  # type: ignore[arg-type]  # the protocol wants a generic task
     try:
@@ -169,7 +169,7 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             return loop.run_until_complete(main())
         finally:
-            if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):  # who interrupts wants no cleaning up
+            if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):  # an interruption ends at once
                 left = asyncio.all_tasks(loop)
                 for task in left:
                     task.cancel()
@@ -181,5 +181,5 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 def sleep(seconds: float) -> asyncio.Future[None]:
-    """Wait in virtual time; only in a :class:`VirtualLoop`."""
+    """Wait in virtual time; works in a :class:`VirtualLoop` only."""
     return asyncio.get_running_loop().sleep(seconds)  # type: ignore[attr-defined,no-any-return]  # a VirtualLoop

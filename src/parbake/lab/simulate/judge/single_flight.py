@@ -1,28 +1,26 @@
-"""I6: of a task with a lease, no two processes compute one key at once, as long as the lease holds."""
+"""I6, the single flight invariant: while a lease is valid, no two processes compute one key of its task at once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from parbake.declare.tasks import Artifact
-from parbake.lab.simulate.sim_tasks import tasks
+from parbake.lab.simulate.program.sim_tasks import tasks
+from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.world_state import World
 from parbake.serving.lease import NAME, Held, lease_name
 from parbake.stores.steps import engine
-
-if TYPE_CHECKING:
-    from parbake.lab.simulate.sim_process import Process
-    from parbake.lab.simulate.world import World
 
 _as_held = msgspec.msgpack.Decoder(Held).decode
 _IS_LEASE = engine.NAMED + NAME.encode()
 
 
-class Holder(msgspec.Struct, frozen=True):
-    """Who took a lease: one life of a process (its app), until when, and on which copy of the data."""
+class LeaseHolder(msgspec.Struct, frozen=True):
+    """A lease's holder: the process, its app (which lives until the next crash), the end, and the host of the data."""
 
     process: Any
     app: Any
@@ -30,18 +28,18 @@ class Holder(msgspec.Struct, frozen=True):
     host: str
 
 
-class FlightInvariant:
-    """Who holds which lease, and who computes what."""
+class SingleFlightInvariant:
+    """Knows which process holds which lease, and which process computes which key."""
 
     def __init__(self, world: World) -> None:
-        """Nobody does anything."""
+        """Start without leases and computations."""
         self._world = world
-        self._holders: dict[bytes, Holder] = {}
+        self._holders: dict[bytes, LeaseHolder] = {}
         self._taken: Counter[tuple[Any, bytes]] = Counter()
         self._running: dict[tuple[str, str], list[Any]] = {}
 
     def stored(self, name: bytes, after: bytes | None) -> None:
-        """A lease was taken or let go, by whichever process is at work."""
+        """Note that the process whose task is running has taken or released a lease."""
         if not name.startswith(_IS_LEASE):
             return
         process = getattr(asyncio.current_task(), "owner", None)
@@ -51,36 +49,37 @@ class FlightInvariant:
             self._holders.pop(name, None)
             self._taken[process.app, name] -= 1
         else:
-            self._holders[name] = Holder(process, process.app, _as_held(after).until, self._world.disk.host)
+            self._holders[name] = LeaseHolder(process, process.app, _as_held(after).until, self._world.disk.host)
             self._taken[process.app, name] += 1
 
-    def begins(self, process: Process, task: str, key: str) -> str:
-        """A computation begins; returns who computes the same under a lease that holds, or nothing."""
+    def begins(self, process: ProcessState, task: str, key: str) -> str:
+        """Note that a computation begins; return the process that computes the same under a valid lease, or ``""``."""
         stored = tasks[task]
         if not isinstance(stored, Artifact) or stored.lease_s is None or process.app is None:
             return ""
         running = self._running.setdefault((task, key), [])
         running.append(process.app)
         name = _item(stored, key)
-        # Who took a lease may go on when it has run out, or was lost in a failover, and belongs to another by now.
+        # A process that took a lease may go on when the lease has expired, or was lost in a failover, and belongs to
+        # another process by now.
         may = self._taken[process.app, name] > 0 or process.app.counters.leases[task, "unleased"] > 0
         holder = self._holders.get(name)
         if holder is None or holder.process is process or may or holder.app not in running:
             return ""
         lives = holder.process.is_alive and holder.process.app is holder.app
         until = holder.until - 2 * self._world.faults.clock_error_s
-        return holder.process.name if lives and self._holds(holder, until) else ""
+        return holder.process.name if lives and self._is_valid(holder, until) else ""
 
-    def _holds(self, holder: Holder, until: float) -> bool:
+    def _is_valid(self, holder: LeaseHolder, until: float) -> bool:
         return holder.host == self._world.disk.host and self._world.true_now() < until
 
-    def ends(self, process: Process, task: str, key: str) -> None:
-        """A computation has ended."""
+    def ends(self, process: ProcessState, task: str, key: str) -> None:
+        """Note that a computation has ended."""
         running = self._running.get((task, key), [])
         if process.app in running:
             running.remove(process.app)
 
 
 def _item(task: Any, key: str) -> bytes:
-    """Where the lease of a key lies in the store."""
+    """The name of the item in the store that holds a key's lease."""
     return engine.NAMED + lease_name(task.ref, b"s" + key.encode()).encode()

@@ -1,4 +1,4 @@
-"""How a fault is planted in the product: patches that end with the context they are entered into."""
+"""How a mutant changes the product: by patches, which end with the stack that they are entered into."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
-Plant = Callable[[contextlib.ExitStack], None]
-planted_by: dict[str, Plant] = {}
+Mutant = Callable[[contextlib.ExitStack], None]
+mutants_by_name: dict[str, Mutant] = {}
 
 
-def mutant(plant: Plant) -> Plant:
-    """Register a mutant under its function's name; it is given a stack to enter its patches into."""
-    planted_by[plant.__name__] = plant
-    return plant
+def mutant(function: Mutant) -> Mutant:
+    """Register a mutant under its function's name; the function enters its patches into the stack that it gets."""
+    mutants_by_name[function.__name__] = function
+    return function
 
 
 def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> None:
-    """Replace a function wherever a module of the product holds it by name."""
+    """Replace a function in every module of the product that holds it by name."""
     for name, module in list(sys.modules.items()):
         if not name.startswith("parbake.") or name.startswith("parbake.testing"):
             continue
@@ -29,5 +29,5 @@ def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> 
 
 
 def method(stack: contextlib.ExitStack, owner: type, name: str, replacement: Any) -> None:
-    """Replace a method."""
+    """Replace a method of a class."""
     stack.enter_context(mock.patch.object(owner, name, replacement))

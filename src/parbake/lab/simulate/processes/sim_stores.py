@@ -1,93 +1,45 @@
-"""The simulated store: a map that takes time, can go back to an earlier state, and is reached over a network."""
+"""The connections of a simulated process to the store: over a network that takes time and loses messages."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from parbake.fence.record import Record
-from parbake.lab.simulate.virtual_loop import sleep
+from parbake.lab.simulate.world.disk import Disk
+from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.ports.records import Lookup, Snapshot
-from parbake.stores.memory import ByteMap
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
 from parbake.stores.steps.items import Commit
 
-if TYPE_CHECKING:
-    from parbake.lab.simulate.sim_process import Process
-
 T = TypeVar("T")
-REMEMBERED = 400
 GENERAL = 0.3
-"""The share of reads of an embedded store that go the general way."""
+"""The share of reads of an embedded store that use ``read`` although ``glimpse`` could answer."""
 SLOW_ITEM = 0.15
-"""The share of single items that are read noticeably later than those before."""
-
-
-class Disk:
-    """The data, with what it takes to undo the last commits: a failover to a copy that had not got them yet."""
-
-    def __init__(self, watch: Callable[[bytes, bytes | None, bytes | None], None]) -> None:
-        """Start empty, on the first host; ``watch`` sees every item that a commit changes, as it was and as it is."""
-        self.items = ByteMap()
-        self._watch = watch
-        self.host = "host 1"
-        self._undo: list[dict[bytes, bytes | None]] = []
-        self._open: dict[bytes, bytes | None] = {}
-        self.get = self.peek = self.items.get
-
-    def put(self, key: bytes, value: bytes) -> None:
-        """Write one item of the commit that is being made."""
-        self._open.setdefault(key, self.items.get(key))
-        self.items.put(key, value)
-
-    def delete(self, key: bytes) -> None:
-        """Remove one item in the commit that is being made."""
-        self._open.setdefault(key, self.items.get(key))
-        self.items.delete(key)
-
-    def end_commit(self) -> None:
-        """What was written since the last end is one commit."""
-        if self._open:
-            for key, before in self._open.items():
-                self._watch(key, before, self.items.get(key))
-            self._undo.append(self._open)
-            del self._undo[:-REMEMBERED]
-            self._open = {}
-
-    def fail_over(self, commits: int) -> int:
-        """Lose the last commits and be another host; returns how many were lost."""
-        lost = 0
-        while lost < commits and self._undo:
-            for key, value in self._undo.pop().items():
-                if value is None:
-                    self.items.delete(key)
-                else:
-                    self.items.put(key, value)
-            lost += 1
-        self.host = f"host {int(self.host.split()[1]) + 1}"
-        return lost
+"""The share of single items that are read noticeably later than the items before them."""
 
 
 class SimItems:
-    """One process's connection to a store of single items; a driver like that of any server."""
+    """One process's connection to a store of single items, like the driver of a real server."""
 
     commit_limit = 100
 
-    def __init__(self, disk: Disk, process: Process, *, is_snapshot: bool) -> None:
-        """Without ``is_snapshot`` every item of a fetch is read at a moment of its own."""
+    def __init__(self, disk: Disk, process: ProcessState, *, is_snapshot: bool) -> None:
+        """Without ``is_snapshot`` a fetch reads every item at a different moment."""
         self._disk = disk
         self._process = process
         self.is_snapshot = is_snapshot
         self.host = ""
 
     async def open(self) -> None:
-        """Learn which copy of the data this is."""
+        """Learn the host of the data."""
         await self._process.reach_store()
         self.host = self._disk.host
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Read, in one moment or each item in its own, in an order of chance."""
+        """Read all items at one moment, or each at its own moment and in random order."""
         if self.is_snapshot:
             await self._process.reach_store()
             self.host = self._disk.host
@@ -100,13 +52,13 @@ class SimItems:
         for name in names if len(names) == 1 else sorted(names, key=lambda _: draw()):
             values[name] = self._disk.get(name)
             if draw() < SLOW_ITEM:
-                await sleep(draw() * self._process.world.slow_items_s * self._process.network.takes)
+                await sleep(draw() * self._process.world.slow_items_s * self._process.network.slowdown)
         self.host = self._disk.host
         await self._process.hear_store()
         return [values[name] for name in names]
 
     async def commit(self, commit: Commit) -> bool:
-        """One atomic step on the server, then the way back."""
+        """Commit in one atomic step on the server, then wait for the answer."""
         await self._process.reach_store()
         done = self._commit(commit)
         await self._process.hear_store()
@@ -130,7 +82,7 @@ class SimItems:
         return True
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write rows, each a commit of its own."""
+        """Write rows, each in a commit of its own."""
         await self._process.reach_store()
         for name, value in rows:
             self._disk.put(name, value)
@@ -138,7 +90,7 @@ class SimItems:
         await self._process.hear_store()
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """Delete rows, each a commit of its own."""
+        """Delete rows, each in a commit of its own."""
         await self._process.reach_store()
         for name in names:
             self._disk.delete(name)
@@ -146,21 +98,21 @@ class SimItems:
         await self._process.hear_store()
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """List what is there at one moment."""
+        """List the rows at one moment."""
         await self._process.reach_store()
         found = self._disk.items.range(prefix, start, limit)
         await self._process.hear_store()
         return found
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: a simulated connection holds no resource."""
 
 
 class SimStore(EngineStore):
-    """A store whose steps are atomic where the data is, as in an embedded one."""
+    """One process's connection to an embedded store, whose steps are atomic."""
 
-    def __init__(self, disk: Disk, process: Process) -> None:
-        """Reached by one process."""
+    def __init__(self, disk: Disk, process: ProcessState) -> None:
+        """Connect a process to the disk."""
         super().__init__()
         self._disk = disk
         self._process = process
@@ -171,7 +123,7 @@ class SimStore(EngineStore):
         return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
 
     def glimpse(self, task: str, key: bytes) -> Snapshot | None:
-        """See :class:`parbake.ports.records.Snapshots`; sometimes the general way is taken, as in stores without it."""
+        """See :class:`parbake.ports.records.Snapshots`; sometimes ``None``, as of a store that cannot answer."""
         if not self._answers_at_once():
             return None
         get = self._disk.get
@@ -192,7 +144,7 @@ class SimStore(EngineStore):
         return True
 
     async def close(self) -> None:
-        """Nothing to release."""
+        """Do nothing: a simulated connection holds no resource."""
 
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
         await self._process.reach_store()
@@ -210,7 +162,7 @@ class SimStore(EngineStore):
         return found
 
     def _settle(self) -> None:
-        """An embedded store settles when it is opened; here, when its file has changed underneath."""
+        """Settle after a failover, when the data is another host's; a real embedded store settles when it is opened."""
         if self._host != self._disk.host:
             engine.settle(self._disk, self._parsed, self._disk.host, self._process.number)
             self._disk.end_commit()

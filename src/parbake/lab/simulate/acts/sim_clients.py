@@ -1,25 +1,24 @@
-"""What clients and operators do in a history: read, change, publish, run batches, roll back, sweep."""
+"""The clients and operators of a history: they read, change, publish, run batches, roll back and sweep."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
 
 from parbake.declare.tasks import Artifact, Stored
 from parbake.errors import DeadlineExceeded, ParbakeError, RunInProgress
 from parbake.fence.acks import NO_ACKS, Acks
-from parbake.lab.simulate.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
-from parbake.lab.simulate.oracle import reading
-from parbake.lab.simulate.sim_sources import OFFERS, OutboxRow
-from parbake.lab.simulate.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
-from parbake.lab.simulate.virtual_loop import sleep
+from parbake.lab.simulate.acts.faults import Faults
+from parbake.lab.simulate.judge.oracle import Oracle, reading
+from parbake.lab.simulate.processes.sim_process import Process
+from parbake.lab.simulate.program.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
+from parbake.lab.simulate.program.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
+from parbake.lab.simulate.program.system_of_record import OFFERS, OutboxRow
+from parbake.lab.simulate.world.virtual_loop import sleep
+from parbake.lab.simulate.world.world_state import World
 from parbake.ports.cloudevents import CloudEvent
 from parbake.serving import request as scope
-
-if TYPE_CHECKING:
-    from parbake.lab.simulate.sim_process import Process
-    from parbake.lab.simulate.world import World
 
 READERS = {
     "policy": ["note", "note", "digest", "strict", "page"],
@@ -33,14 +32,18 @@ ENTITIES = [f"{family}/{key}" for family in ("policy", "product", OFFERS, "taste
 
 
 class Clients:
-    """Everybody outside of the system, in one history."""
+    """The clients and operators of one history."""
 
-    def __init__(self, world: World) -> None:
-        """Nobody has done anything yet."""
+    def __init__(self, world: World, oracle: Oracle, processes: Sequence[Process], faults: Faults) -> None:
+        """The oracle judges what clients read; a step of the clients can also be a fault."""
         self.world = world
+        self.oracle = oracle
+        self.processes = processes
+        self.faults = faults
+        self._version = 0
 
     async def act(self) -> None:
-        """One step of some client, or of fate."""
+        """Do one step: a client or an operator acts, or a fault strikes."""
         act: Callable[[], Coroutine[Any, Any, None]] = self.world.rng.choices(
             [
                 self._read_some,
@@ -50,19 +53,19 @@ class Clients:
                 self._roll_back,
                 self._sweep,
                 self._fall_silent,
-                self.world.faults.strike,
+                self.faults.strike,
             ],
             [85, 6, 1.5, 2, 0.6, 0.5, 0.5, self.world.faults.weight],
         )[0]
         await act()
 
     def _alive(self) -> Process | None:
-        """Some process that is up."""
-        alive = [process for process in self.world.processes if process.is_alive]
+        """A running process, chosen at random."""
+        alive = [process for process in self.processes if process.is_alive]
         return self.world.rng.choice(alive) if alive else None
 
     async def _read_some(self) -> None:
-        """Read one key a few times, each time on some server; often one that a recent change concerns."""
+        """Read one key a few times, each time on a random process; often a key that a recent change concerns."""
         task, key = self._some_key()
         for _ in range(self.world.rng.choice(self.world.reads_at_once)):
             process = self._alive()
@@ -70,7 +73,7 @@ class Clients:
                 await process.run(self.read(process, task, key))
 
     def _some_key(self) -> tuple[str, str]:
-        recent = list(self.world.oracle.raised_at_step)[-2:]
+        recent = list(self.oracle.raised_at_step)[-2:]
         if recent and self.world.rng.random() < 0.75:
             return self._reader_of(self.world.rng.choice(recent))
         task = self.world.rng.choice(list(SERVED))
@@ -82,10 +85,19 @@ class Clients:
         task = self.world.rng.choice(READERS[family])
         return task, entity if entity in SERVED[task] else self.world.rng.choice(SERVED[task])
 
+    def commit(self, subject: str, kind: str) -> OutboxRow:
+        """Commit a change of an entity or a family."""
+        self._version += 1
+        now = asyncio.get_running_loop().time()
+        row = self.world.system_of(subject).commit(self._version, subject, kind, now)
+        self.world.say(f"{subject} {kind}: version {row.version}")
+        self.oracle.committed(row)
+        return row
+
     async def read(self, process: Process, task: str, key: str, acks: Acks = NO_ACKS) -> None:
-        """One read, judged; ``acks`` are what this client was told."""
+        """Read a key and have it judged; ``acks`` are the acknowledgements that this client has received."""
         assert process.app is not None
-        read = self.world.oracle.begin(process, task, key)
+        read = self.oracle.begin(process, task, key)
         token = reading.set(read)
         stored = process.program[task]
         assert isinstance(stored, Artifact)
@@ -93,20 +105,20 @@ class Clients:
             async with scope.request(DEADLINE_S, acks):
                 served = await process.app.serve(stored, key)
         except DeadlineExceeded:
-            self.world.oracle.failed(read)
+            self.oracle.failed(read)
         except ParbakeError as error:
             self.world.say(f"{process.name} {task}({key}) failed: {error}")
-            self.world.oracle.failed(read)
+            self.oracle.failed(read)
         else:
             self.world.say(
                 f"{process.name} {task}({key}) -> {served.verdict} {served.value or served.reason} {served.stamp}"
             )
-            self.world.oracle.returned(read, served)
+            self.oracle.returned(read, served)
         finally:
             reading.reset(token)
 
     async def _change(self) -> None:
-        """Commit a change at the source and have it acknowledged, in one of the ways there are."""
+        """Commit a change at the source, and have it acknowledged."""
         process = self._alive()
         if process is None:
             return
@@ -114,17 +126,17 @@ class Clients:
         kind = self.world.rng.choices(["changed", "deleted", "bulk"], [8, 2, 1])[0]
         if kind == "bulk":
             subject = subject.partition("/")[0]
-        row = self.world.commit(subject, kind)
+        row = self.commit(subject, kind)
         await process.run(self.tell(process, row))
 
     async def tell(self, process: Process, row: OutboxRow) -> Acks:
-        """Have a change acknowledged in one of the ways there are, and return what the client can show for it."""
+        """Drain, publish the event, or do nothing; return the acknowledgement that the client received."""
         app, told = process.app, NO_ACKS
         assert app is not None
-        truth = self.world.truth_of(row.subject)
-        event = CloudEvent(f"{truth.name}-{row.position}", truth.name, f"sim.{row.kind}", row.subject)
+        system = self.world.system_of(row.subject)
+        event = CloudEvent(f"{system.name}-{row.position}", system.name, f"sim.{row.kind}", row.subject)
         way = self.world.rng.choices(["drain", "publish", "nothing"], [5, 3, 2])[0]
-        if way == "drain" and row.subject.partition("/")[0] not in truth.told:
+        if way == "drain" and row.subject.partition("/")[0] not in system.told:
             way = "publish"
         try:
             if way == "drain":
@@ -133,14 +145,14 @@ class Clients:
                 for _ in range(self.world.rng.choice([1, 1, 2])):
                     await sleep(self.world.rng.random() * self.world.faults.delivery_s)
                     told = (await app.publish(event)).tags
-                    self.world.oracle.acknowledge(row)
+                    self.oracle.acknowledge(row)
                     self.world.say(f"version {row.version} acknowledged")
         except ParbakeError as error:
             self.world.say(f"{process.name} not acknowledged: {error}")
         return told
 
     async def _burst(self) -> None:
-        """Everything at once around one entity: a read under way, an acknowledged change, perhaps a loss, a read."""
+        """Act on one entity at once: start a read, have a change acknowledged, perhaps fail over, and read again."""
         process = self._alive()
         if process is None:
             return
@@ -150,21 +162,21 @@ class Clients:
         await sleep(self.world.rng.random() * self.world.slowness_s * 2)
         told = None
         if process.is_alive:
-            told = await process.run(self.tell(process, self.world.commit(subject, "changed")))
+            told = await process.run(self.tell(process, self.commit(subject, "changed")))
         if self.world.rng.random() < 0.5:
-            self.world.faults.fail_over(most=8)
+            self.faults.fail_over(most=8)
         if process.is_alive:
             await process.run(self.read(process, task, key, told or NO_ACKS))
         await before
 
     async def _fall_silent(self) -> None:
-        """A change just before its feed goes down, read around the moment from which the feed is not trusted."""
+        """Commit a change just before its feed stops, and read around the moment at which trust in the feed ends."""
         if "feed_down" not in self.world.faults.kinds:
             return
         subject = self.world.rng.choice([e for e in ENTITIES if e.partition("/")[0] in {"policy", OFFERS, "product"}])
         await self._read_one_of(subject)
-        self.world.commit(subject, "changed")
-        async with self.world.faults.silence(self.world.truth_of(subject)):
+        self.commit(subject, "changed")
+        async with self.faults.silence(self.world.system_of(subject)):
             await sleep(SILENCE_S)
             for _ in range(8):
                 await self._read_one_of(subject)
@@ -178,14 +190,14 @@ class Clients:
             await process.run(self.try_batch(process, self.world.rng.choice(["weights", "weights", "ranked", "note"])))
 
     async def run_batch(self, process: Process, name: str) -> None:
-        """Materialize a task and what is promoted with it; where another is at it, once more after its lease."""
+        """Materialize a task and what is promoted with it; if another run holds the lease, try again after its term."""
         for _ in range(4):
             if await self.try_batch(process, name):
                 return
             await sleep(LEASE_S)
 
     async def try_batch(self, process: Process, name: str) -> bool:
-        """Whether no other process was at it."""
+        """Materialize a task; return false when another process holds the lease of the run."""
         task = tasks[name]
         assert isinstance(task, Stored)
         assert process.app is not None
@@ -216,13 +228,13 @@ class Clients:
         gone = before.pointer(task.ref)
         self.world.say(f"{name}: run {self.world.run_of[gone]} (generation {gone}) rolled back")
         if gone in self.world.journal.generations:
-            self.world.oracle.rolled_back([mark(self.world.run_of[gone])])
+            self.oracle.rolled_back([mark(self.world.run_of[gone])])
         if self.world.rng.random() < 0.5:
             await sleep(self.world.rng.random() * 0.1)
-            self.world.faults.fail_over(most=8)
+            self.faults.fail_over(most=8)
 
     async def _sweep(self) -> None:
-        """Raise the floor to where the counter stands, while what lies around it is read, or raised again."""
+        """Raise the floor to the counter, while tags near the floor are read, or raised again."""
         process, other = self._alive(), self._alive()
         if process is not None and other is not None:
             await process.run(self._raise_floor(process, other, self.world.rng.choice(ENTITIES)))
@@ -232,18 +244,20 @@ class Clients:
         store = process.app.engine.store
         try:
             await self._read_all_of(subject)
-            await self.tell(process, self.world.commit(subject, "changed"))
+            await self.tell(process, self.commit(subject, "changed"))
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
-            if self.world.rng.random() < 0.5:  # what was made before the change dies by the floor, and not by its mark
+            if (
+                self.world.rng.random() < 0.5
+            ):  # values made before the change are invalidated by the floor, not by the mark
                 meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(12)]
-                with process.network.taking(0):
+                with process.network.slowed(0):
                     await store.raise_floor(floor)
-            else:  # what lies just above the floor is outdated again by a mark that the sweep has listed
+            else:  # a mark that the sweep has listed is raised again
                 await self._read_all_of(subject)
-                change = self.world.commit(subject, "changed")
+                change = self.commit(subject, "changed")
                 meanwhile = [self._soon(lambda: self.tell(other, change))]
-                with process.network.taking(10):
+                with process.network.slowed(10):
                     await store.raise_floor(floor)
             await asyncio.gather(*meanwhile)
             await self._read_all_of(subject)
@@ -252,7 +266,7 @@ class Clients:
             self.world.say(f"{process.name} sweep failed: {error}")
 
     def _soon(self, act: Callable[[], Coroutine[Any, Any, object]], within_s: float = 0.03) -> asyncio.Task[None]:
-        """Do something beside, at some moment from now."""
+        """Do something concurrently, at a random moment from now."""
 
         async def later() -> None:
             await sleep(self.world.rng.random() * within_s)
@@ -261,7 +275,7 @@ class Clients:
         return asyncio.get_running_loop().create_task(later())
 
     async def _read_all_of(self, subject: str) -> None:
-        """Read everything that a change concerns, each on some server."""
+        """Read everything that a change concerns, each task on a random process."""
         family, _, entity = subject.partition("/")
         for task in dict.fromkeys(READERS[family]):
             process = self._alive()
@@ -269,7 +283,7 @@ class Clients:
                 await process.run(self.read(process, task, entity if entity in SERVED[task] else SERVED[task][0]))
 
     async def _read_one_of(self, subject: str) -> None:
-        """Read something that a change concerns."""
+        """Read one key that a change concerns."""
         process = self._alive()
         if process is not None:
             await process.run(self.read(process, *self._reader_of(subject)))

@@ -1,7 +1,7 @@
-"""What the simulated application computes: values that say which versions they were made of.
+"""The tasks of the simulated application. A value consists of its own provenance: the versions it was made of.
 
-Three levels of derived artifacts, a model with a batch built from it, negative results, values that run out: every kind
-of dependency that the protocol knows, small enough that a value is nothing but its own provenance.
+There are three levels of derived artifacts, a model with a batch built from it, negative results, and values that
+expire. These are all kinds of dependency that the protocol knows.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from parbake.declare.registry import Input, Model, Registry
 from parbake.declare.roles import Resource, Source
 from parbake.declare.served import Absent, Served, Value
 from parbake.declare.tasks import Reader
-from parbake.lab.simulate.limits import LEASE_S
-from parbake.lab.simulate.sim_sources import OFFERS, VALID_S, Memos, Offers, Policies, Products, Tastes
+from parbake.lab.simulate.program.limits import LEASE_S
+from parbake.lab.simulate.program.sim_views import Memos, Offers, Policies, Products, Tastes
+from parbake.lab.simulate.program.system_of_record import OFFERS, VALID_S
 
 EPOCH = 1_800_000_000.0
-"""What true clocks show at virtual second 0."""
+"""The time on a correct clock at virtual second 0."""
 KEYS = ("past", "unknown")
-"""Called like the first words of reasons, which must not matter."""
+"""Named like the first words of reasons, which must make no difference."""
 FOREVER = 1e12
 tasks = Registry()
 current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
-"""The number of the batch run that computes, 0 outside of one."""
+"""The number of the batch run that is computing; 0 outside of a run."""
 
 
 class SimValue(msgspec.Struct, frozen=True):
-    """A value: the version of everything it was made of, the runs it came through, and until when it holds.
+    """A value: the version of each of its inputs, the runs that it came through, and until when it is valid.
 
-    ``model`` is the run that trained the model it was made with, 0 for none.
+    ``model`` is the run that trained the model that the value was made with, or 0.
     """
 
     reads: dict[str, int]
@@ -50,25 +51,25 @@ class Pace(Protocol):
         """A computation begins."""
 
     async def breathe(self) -> None:
-        """Be slow, be paused, or die here."""
+        """Wait a while; here a process can be paused, or die."""
 
     def now(self) -> float:
-        """True virtual seconds."""
+        """The correct virtual time, in seconds."""
         ...
 
 
 def model_run(run: int) -> int:
-    """What marks a value made with the model of a run."""
+    """The number that marks a value made with the model of a run."""
     return 2 * run
 
 
 def rows_run(run: int) -> int:
-    """What marks a value made of the rows of a run, which can be withdrawn while its model stays."""
+    """The number that marks a value made of a run's rows, which can be withdrawn while the run's model stays."""
     return 2 * run + 1
 
 
 def merged(parts: Iterable[SimValue], reads: dict[str, int] | None = None) -> SimValue:
-    """The provenance of a value made of others: of each tag the oldest version, of all the earliest end."""
+    """The provenance of a value made of others: the oldest version of each tag, and the earliest end."""
     versions = dict(reads or {})
     runs: dict[int, None] = {}
     until, model = FOREVER, 0
@@ -81,17 +82,17 @@ def merged(parts: Iterable[SimValue], reads: dict[str, int] | None = None) -> Si
 
 
 def absent(made: SimValue) -> Absent:
-    """A negative result that says what it was read from."""
+    """A negative result that carries its provenance as the reason."""
     return Absent(msgspec.json.encode(made).decode())
 
 
 def made_by(served: Served[SimValue]) -> SimValue:
-    """The provenance in what was served: in the value, or in the reason for there being none."""
+    """The provenance in what was served: in the value, or in the reason why there is no value."""
     return served.value if served.value is not None else msgspec.json.decode(served.reason, type=SimValue)
 
 
 def all_keys() -> list[str]:
-    """What a batch run computes."""
+    """The keys that a batch run computes."""
     return list(KEYS)
 
 
@@ -104,7 +105,7 @@ def all_keys() -> list[str]:
     gates=Gates(rows=0),
 )
 async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue | Absent:
-    """One entity; absent when it is deleted."""
+    """Read one entity; the value is absent when the entity is deleted."""
     pace.computing("note", key)
     await pace.breathe()
     fact = records.fact(f"policy/{key}")
@@ -122,7 +123,7 @@ async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> 
     lease=LEASE_S,
 )
 async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue:
-    """A whole family."""
+    """Read a whole family."""
     pace.computing("digest", key)
     await pace.breathe()
     reads = {"policy/*": records.version_of_set("policy")}
@@ -132,7 +133,7 @@ async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[refresh("product")], fallback_if_stale=Recompute(), owner="sim")
 async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
-    """An entity that this task only refreshes on."""
+    """Read an entity that this task only refreshes on."""
     pace.computing("soft", key)
     fact = shelf.fact(f"product/{key}")
     await pace.breathe()
@@ -146,7 +147,7 @@ async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Si
     owner="sim",
 )
 async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
-    """An entity that this task does not mind."""
+    """Read an entity whose changes this task ignores."""
     pace.computing("loose", key)
     fact = shelf.fact(f"product/{key}")
     await pace.breathe()
@@ -168,7 +169,7 @@ async def strict(
     notes: Reader[str, SimValue] = Input(note),
     pace: Resource[Pace],
 ) -> SimValue:
-    """Fences what its input tolerates, and reads a task that may have no value."""
+    """Fence what an input tolerates, and read a task that may have no value."""
     pace.computing("strict", key)
     await pace.breathe()
     parts = [made_by(await softs.get(key)), made_by(await notes.get(key)), made_by(await looses.get(key))]
@@ -178,15 +179,15 @@ async def strict(
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
 async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> SimValue:
-    """Entities whose changes reach the store by touch alone, where no outbox tells them.
+    """Read entities whose changes reach the store by ``touch`` alone, where no outbox reports them.
 
-    One is the template's own, the other is known from the view only.
+    One entity is named by the template; the other is known from the view only.
     """
     return SimValue(await read_memos(key, shelf, pace))
 
 
 async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
-    """The versions of all entities that a memo is made of."""
+    """Read the versions of all entities that a memo is made of."""
     pace.computing("memo", key)
     reads = {}
     for name in KEYS:
@@ -197,7 +198,7 @@ async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
 async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[SimValue]:
-    """A value that holds until the next full slot of time."""
+    """Compute a value that is valid until the next full slot of time."""
     pace.computing("offer", key)
     until = (pace.now() // VALID_S + 1) * VALID_S
     fact = shelf.fact(f"{OFFERS}/{key}")
@@ -214,7 +215,7 @@ async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Val
     owner="sim",
 )
 async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> SimValue:
-    """A model: it is known by the run that trained it."""
+    """Train a model, which is identified by the run that trained it."""
     pace.computing("weights", "")
     await pace.breathe()
     made = merged([], {"taste/*": shelf.version_of_set("taste")})
@@ -236,7 +237,7 @@ async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> SimValue:
 async def ranked(
     key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: SimValue = Model(weights)
 ) -> SimValue | Absent:
-    """A batch with a model, folded in again after events; absent for what is deleted."""
+    """Compute a batch with a model, and again after events; the value of a deleted entity is absent."""
     pace.computing("ranked", key)
     await pace.breathe()
     fact = shelf.fact(f"product/{key}")
@@ -259,7 +260,7 @@ async def page(
     offers: Reader[str, SimValue] = Input(offer),
     pace: Resource[Pace],
 ) -> SimValue:
-    """The third level: made of all the others."""
+    """Compute the third level, which is made of all the others."""
     pace.computing("page", key)
     parts = [made_by(await stricts.get(key)), made_by(await digests.get("all"))]
     await pace.breathe()
@@ -278,7 +279,7 @@ FENCED: dict[str, frozenset[str]] = {
     "ranked": frozenset({"product"}),
     "page": frozenset({"policy", "product", OFFERS}),
 }
-"""The families that each task's values are fenced by: what it declares, and what it inherits from its inputs."""
+"""The families that fence each task's values: those it declares, and those it inherits from its inputs."""
 
 SERVED: dict[str, Sequence[str]] = {
     "note": KEYS,
@@ -291,4 +292,4 @@ SERVED: dict[str, Sequence[str]] = {
     "ranked": KEYS,
     "page": KEYS,
 }
-"""What clients read: the keys of each artifact."""
+"""The keys of each artifact that clients read."""

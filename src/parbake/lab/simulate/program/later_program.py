@@ -1,7 +1,7 @@
-"""A later version of the simulated program: one task's value has other names for its fields, and all have defaults.
+"""A later version of the simulated program: one task's value has renamed fields, and all of them have defaults.
 
-Bytes of the one version can be read as the other's type, and say nothing then. No other task reads this one, so that
-both versions share everything else.
+Bytes of one version can be decoded as the other version's type, and then hold no provenance. No other task reads this
+one, so that both versions share everything else.
 """
 
 from __future__ import annotations
@@ -14,24 +14,22 @@ from parbake.declare.contract import Recompute, fence
 from parbake.declare.registry import Registry
 from parbake.declare.roles import Resource, Source
 from parbake.declare.served import Served
-from parbake.lab.simulate import sim_tasks as first
-from parbake.lab.simulate.sim_sources import Memos
-from parbake.lab.simulate.sim_tasks import Pace, SimValue, read_memos, tasks
+from parbake.lab.simulate.program import sim_tasks as first
+from parbake.lab.simulate.program.sim_tasks import Pace, SimValue, read_memos, tasks
+from parbake.lab.simulate.program.sim_views import Memos
 
-SHARE = 0.3
-"""The share of histories in which processes run either version."""
 _own = Registry()
 
 
 class Told(msgspec.Struct, frozen=True):
-    """What :class:`parbake.lab.simulate.sim_tasks.SimValue` says, by another name."""
+    """The same provenance as in :class:`parbake.lab.simulate.program.sim_tasks.SimValue`, in a renamed field."""
 
     seen: dict[str, int] = {}
 
 
 @_own.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
 async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Told:
-    """The same entities as in the first version."""
+    """Read the same entities as in the first version."""
     return Told(await read_memos(key, shelf, pace))
 
 
@@ -47,7 +45,7 @@ later_tasks = _without(tasks, memo.name).merge(_own)
 
 
 def made_by(served: Served[Any]) -> SimValue:
-    """The provenance in what was served, by either version."""
+    """The provenance in a served value, written by either version."""
     if isinstance(served.value, Told):
         return SimValue(served.value.seen)
     return first.made_by(served)

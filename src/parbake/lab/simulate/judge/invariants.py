@@ -1,57 +1,62 @@
-"""Promises about what lies in the store, checked at every commit: nothing newer is replaced, pointers move together.
+"""Invariants of the store, checked at every commit: no older value replaces a newer one, and pointers move together.
 
-The rule that decides whether a record is alive is taken from the product once, when this module is loaded, so that a
-mutant of it is judged by the original.
+The rule that decides whether a record is valid is taken from the product when this module is loaded. A mutant that
+replaces the rule later is therefore judged by the original.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import msgspec
 
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.record import decode
-from parbake.lab.simulate.damage import is_as_written
-from parbake.lab.simulate.sim_tasks import ranked, weights
+from parbake.lab.simulate.program.sim_tasks import ranked, weights
+from parbake.lab.simulate.world.disk import is_as_written
+from parbake.lab.simulate.world.world_state import World
 from parbake.stores.steps import engine
 
-if TYPE_CHECKING:
-    from parbake.lab.simulate.world import World
-
-_alive_unless = killed_by
+_killed_by = killed_by
 _newness = newness
 as_control = msgspec.msgpack.Decoder(Control).decode
 _as_any = msgspec.msgpack.Decoder(dict[str, Any]).decode
 
 
-def broken_by(world: World, name: bytes, before: bytes | None, after: bytes | None) -> Iterator[tuple[str, str]]:
-    """The promises that one changed item breaks: the invariant's name, and what happened."""
+def broken_by(
+    world: World, taken_back: Iterable[Control], name: bytes, before: bytes | None, after: bytes | None
+) -> Iterator[tuple[str, str]]:
+    """The invariants that one changed item breaks: the name of each, and what happened.
+
+    ``taken_back`` are the control records that a rollback has taken back since the item was last put.
+    """
     if before is None or after is None:
         return
     if name[:1] == engine.OVERLAY:
-        yield from _regress(world, name, before, after)
+        yield from _regress(world, taken_back, name, before, after)
     elif name == engine.CONTROL:
         yield from _pointers(as_control(before), as_control(after))
 
 
-def _regress(world: World, name: bytes, before: bytes, after: bytes) -> Iterator[tuple[str, str]]:
+def _regress(
+    world: World, taken_back: Iterable[Control], name: bytes, before: bytes, after: bytes
+) -> Iterator[tuple[str, str]]:
     if not (is_as_written(before) and is_as_written(after)):
         return
     old, new = decode(before), decode(after)
     if _newness(old) <= _newness(new):
         return
     raw = world.disk.get(engine.CONTROL)
-    if raw is None:  # a loss took everything there was: nothing was valid
+    if raw is None:  # a failover has lost all data: no record was valid
         return
     control = as_control(raw)
     marks = {t: m for t in engine.tags_of([old]) if (m := world.disk.get(engine.mark_key(t))) is not None}
     now = world.true_now() + world.faults.clock_error_s
-    if _alive_unless(old, control, marks, now=now) is not None:
+    if _killed_by(old, control, marks, now=now) is not None:
         return
-    if not any(_alive_unless(old, earlier, marks, now=now) for earlier in world.oracle.taken_back_since(name)):
+    if not any(_killed_by(old, earlier, marks, now=now) for earlier in taken_back):
         yield "I2 no regress", f"{name[1:].decode()} held a valid record and got an older one"
 
 
@@ -86,9 +91,9 @@ def current_model(world: World) -> int:
 
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
-    """What the stored values of a key say they were made of; ``None`` when nothing can be said."""
+    """The tags that the stored values of a key were made of; ``None`` when that is not known."""
     control = world.disk.get(engine.CONTROL)
-    if control is None:  # a loss took everything there was
+    if control is None:  # a failover has lost all data
         return None
     current = as_control(control).pointer(task)
     found: set[str] = set()
@@ -98,6 +103,6 @@ def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
             continue
         if not is_as_written(raw) or (record := decode(raw)).absent:
             return None
-        value = _as_any(record.payload)  # by either version of the program
+        value = _as_any(record.payload)  # written by either version of the program
         found.update(value.get("reads") or value.get("seen") or ())
     return found or None

@@ -1,0 +1,1 @@
+"""What happens in a history: clients and operators act, faults strike, and the disk damages records."""

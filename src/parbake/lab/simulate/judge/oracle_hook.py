@@ -1,0 +1,54 @@
+"""The hook by which the app of a simulated process reports to the oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from parbake.fence.cause import Reason
+from parbake.lab.simulate.judge.oracle import Oracle, reading
+from parbake.lab.simulate.world.process_state import ProcessState
+
+
+class OracleHook:
+    """Reports what one process's app computes and misses, and traces it."""
+
+    def __init__(self, oracle: Oracle, process: ProcessState) -> None:
+        """Report to an oracle, on behalf of a process."""
+        self._oracle = oracle
+        self._process = process
+
+    def served(self, *_: Any) -> None:
+        """Do nothing: a read is counted when it returns."""
+
+    def computed(
+        self,
+        task: str,
+        key: bytes,
+        lane: str,
+        seconds: float,
+        *,
+        outcome: str,
+        cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
+    ) -> None:
+        """Report that a computation has ended."""
+        del lane, seconds
+        self._oracle.single_flight.ends(self._process, task, key[1:].decode())
+        self._say(f"{outcome} {task}({key[1:].decode()})")
+
+    def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
+        """Note that the current read found no value to serve, and report why."""
+        read = reading.get()
+        if read is not None and (read.task, read.key) == (task, key[1:].decode()):
+            read.missed = True
+        self._oracle.missed(self._process, task, key, reason)
+        self._say(f"misses {task}({key[1:].decode()}): {verdict} {reason}")
+
+    def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
+        """Trace the tags that an event has raised."""
+        del duplicates, seconds
+        if tags := list(tags):
+            self._say(f"raised {' '.join(tags)}")
+
+    def _say(self, what: str) -> None:
+        self._process.world.say(f"{self._process.name} {what}")

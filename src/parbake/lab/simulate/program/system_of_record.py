@@ -1,0 +1,88 @@
+"""The simulated systems of record: entities with versions, an outbox, and snapshots to read."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+OFFERS = "confidence"
+"""The family of values that expire. It is named like the first word of a reason, which must make no difference."""
+VALID_S = 2.5
+"""How long a version of an offer is valid, in virtual seconds."""
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One state of an entity; ``exists`` is false once the entity was deleted."""
+
+    version: int
+    exists: bool
+    at: float
+
+
+class OutboxRow(msgspec.Struct, frozen=True):
+    """A committed change with its outbox row."""
+
+    position: int
+    version: int
+    subject: str
+    kind: str
+    tags: tuple[str, ...]
+    at: float
+
+
+class SystemOfRecord:
+    """One system of record. Versions count the commits of all systems, so that they can be compared."""
+
+    def __init__(self, name: str, entities: Mapping[str, Sequence[str]], *, told: Collection[str]) -> None:
+        """``entities`` maps families to entities; ``told`` are the families whose changes the outbox reports."""
+        self.name = name
+        self.entities = entities
+        self.told = told
+        self.facts = {f"{f}/{e}": Fact(0, exists=True, at=0.0) for f, es in entities.items() for e in es}
+        self.sets = dict.fromkeys(entities, 0)
+        self.earlier: list[tuple[float, dict[str, Fact], dict[str, int]]] = []
+        self.outbox: list[OutboxRow] = []
+        self.is_feed_down = False
+
+    def commit(self, version: int, subject: str, kind: str, now: float) -> OutboxRow:
+        """Change one entity, or with kind ``bulk`` a whole family, in one transaction with the outbox row."""
+        family, _, entity = subject.partition("/")
+        touched = (subject,) if entity else tuple(f"{family}/{e}" for e in self.entities[family])
+        self.earlier.append((now, dict(self.facts), dict(self.sets)))
+        for tag in touched:
+            self.facts[tag] = Fact(version, exists=kind != "deleted", at=now)
+        self.sets[family] = version
+        row = OutboxRow(len(self.outbox) + 1, version, subject, kind, (*touched, f"{family}/*"), now)
+        if family in self.told:
+            self.outbox.append(row)
+        return row
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags of everything that changes here: entities, and families as a whole."""
+        return [*self.facts, *(f"{family}/*" for family in self.sets)]
+
+    def at(self, when: float) -> tuple[dict[str, Fact], dict[str, int]]:
+        """What a lagging replica shows: the state before the first commit after ``when``."""
+        for at, facts, sets in self.earlier:
+            if at > when:
+                return facts, sets
+        return self.facts, self.sets
+
+
+class SourceSnapshot:
+    """A read transaction on a system of record: its data does not change while it is open."""
+
+    def __init__(self, facts: Mapping[str, Fact], sets: Mapping[str, int]) -> None:
+        """Copy the state as it is now."""
+        self._facts = dict(facts)
+        self._sets = dict(sets)
+
+    def rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[Any]:
+        """Read an ``entity`` by its tag, or a ``set`` by the name of its family."""
+        if statement == "set":
+            return [(self._sets[parameters["name"]],)]
+        fact = self._facts[parameters["tag"]]
+        return [(fact.version, fact.exists, fact.at)]
