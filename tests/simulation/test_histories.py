@@ -42,7 +42,7 @@ def test_fresh_histories_keep_every_promise(kind):
 
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
 def test_histories_leave_nothing_to_be_warned_of(kind):
-    """Warnings are errors here, those of finalizers too: the open generators of a dead process disturb no later test."""
+    """Warnings are errors here, those of finalizers too: generators of a dead process disturb no later test."""
     assert not campaign.run(kind, range(5_000_000, 5_000_030)).failed
     gc.collect()
 
@@ -55,7 +55,7 @@ def test_a_history_that_once_failed_stays_mended(model, seed):
 
 @pytest.mark.parametrize("mutant", names())
 def test_every_mutant_can_be_applied(mutant):
-    """The product still has what a mutant replaces, under the same name, also if the mutant is too rare to find here."""
+    """The product still has what a mutant replaces, under the same name, also if no history here finds the mutant."""
     with applied(mutant):
         assert what_is_wrong(mutant)
 
@@ -102,6 +102,6 @@ def test_a_seed_plays_the_same_way_in_another_process():
 
 
 def test_a_store_that_lost_everything_can_be_judged():
-    """After a failover has lost even the control record, the tags of a stored value are unknown, and that is no error."""
+    """After a failover has lost even the control record, the tags of a stored value are unknown: no error."""
     empty = World(1, "single")
     assert invariants.reads_of(empty, "note@1", b"sx") is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from parbake.fence.cause import Reason
 from parbake.lab.simulate.judge.oracle import Oracle, reading
@@ -18,7 +17,7 @@ class OracleHook:
         self._oracle = oracle
         self._process = process
 
-    def served(self, *_: Any) -> None:
+    def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
         """Do nothing: a read is counted when it returns."""
 
     def computed(
