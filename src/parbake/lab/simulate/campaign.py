@@ -39,7 +39,7 @@ class CampaignSummary(msgspec.Struct):
 
     @property
     def recent_share(self) -> float:
-        """The share of reads whose value was made of a change within the last ten steps."""
+        """The share of reads whose value depends on something that changed within the last ten steps."""
         return self.tally.recent / max(1, self.tally.reads)
 
     def add(self, history: History) -> None:

@@ -247,9 +247,7 @@ class Clients:
             await self.tell(process, self.commit(subject, "changed"))
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
-            if (
-                self.world.rng.random() < 0.5
-            ):  # values made before the change are invalidated by the floor, not by the mark
+            if self.world.rng.random() < 0.5:  # earlier values are invalidated by the floor, not by the mark
                 meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(12)]
                 with process.network.slowed(0):
                     await store.raise_floor(floor)
@@ -261,7 +259,7 @@ class Clients:
                     await store.raise_floor(floor)
             await asyncio.gather(*meanwhile)
             await self._read_all_of(subject)
-            await self.run_batch(process, "weights")  # the model lies below the floor now
+            await self.run_batch(process, "weights")  # the model is below the floor now
         except ParbakeError as error:
             self.world.say(f"{process.name} sweep failed: {error}")
 

@@ -73,7 +73,7 @@ def _pointers(before: Control, after: Control) -> Iterator[tuple[str, str]]:
 
 
 def took_back(before: Control, after: Control) -> bool:
-    """Whether a rollback lies between two control records."""
+    """Whether a rollback happened between two control records."""
     return bool(after.withdrawn.keys() - before.withdrawn.keys())
 
 

@@ -14,7 +14,7 @@ from parbake.lab.simulate.processes.sim_stores import SimStore
 from parbake.lab.simulate.program.limits import LEASE_S
 from parbake.lab.simulate.program.sim_tasks import current_run
 from parbake.lab.simulate.world.world_state import World
-from parbake.lanes.batch.lane import Run
+from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.runs import Part, Runs, State
 from parbake.serving.bound import BoundTask
@@ -63,14 +63,8 @@ def number_runs(app: App, world: World, oracle: Oracle) -> None:
     if not world.honours_leases:
         batch.runs = batch._builder._runs = batch._opening._runs = _Unheld(app.engine.store)
     batch.runs.lease_s = LEASE_S
+    _keep_numbers(batch, world)
     materialize = batch.materialize
-    begin = batch._opening.open if world.honours_leases else batch._opening._begin
-
-    async def opened(chain: Sequence[BoundTask], selection: bytes, **_: bool) -> OpenRun:
-        run = await begin(chain, selection)
-        if run.is_continued:  # a continued run keeps the number that its rows carry
-            current_run.set(world.run_of[min(run.generations.values())])
-        return run
 
     async def numbered(*args: Any, **options: Any) -> Run:
         world.run += 1
@@ -85,5 +79,17 @@ def number_runs(app: App, world: World, oracle: Oracle) -> None:
             oracle.promoted(run)
         return done
 
-    batch._opening.open = opened  # type: ignore[method-assign]  # what the lane calls
     batch.materialize = numbered  # type: ignore[method-assign]  # the schedule reaches it by this name too
+
+
+def _keep_numbers(batch: BatchLane, world: World) -> None:
+    """Let a run that is continued keep the number that its rows carry."""
+    begin = batch._opening.open if world.honours_leases else batch._opening._begin
+
+    async def opened(chain: Sequence[BoundTask], selection: bytes, **_: bool) -> OpenRun:
+        run = await begin(chain, selection)
+        if run.is_continued:
+            current_run.set(world.run_of[min(run.generations.values())])
+        return run
+
+    batch._opening.open = opened  # type: ignore[method-assign]  # what the lane calls

@@ -48,8 +48,7 @@ class World:
         self.rng = random.Random(f"{store_model} {seed}")
         self.trace: list[str] | None = [] if trace else None
         self.store_model = store_model
-        self.step = 0
-        self.run = 0
+        self.step = self.run = 0
         self.run_of: dict[int, int] = {}
         self.began: dict[int, int] = {}
         self.policies = SystemOfRecord("policies", {"policy": KEYS}, told=["policy"])
