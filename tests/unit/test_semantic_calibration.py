@@ -11,7 +11,6 @@ import parbake as pb
 from parbake.numeric.logistic import sigmoid
 from parbake.semantic.policies.calibrate import Bound, Trials, calibrate, cross_fitted, trials
 from parbake.semantic.policies.features import FEATURES, features, gather
-from parbake.semantic.policies.gamma import gamma_cdf, gamma_quantile
 from parbake.semantic.policies.quadratic import fit_logistic, fit_quadratic
 from parbake.semantic.policies.ridge import RIDGE, fit, kernel
 from parbake.semantic.policies.risk import lowest_threshold, upper_limits
@@ -90,19 +89,6 @@ def test_no_feature_tells_which_trial_left_out_its_own_alias():
     assert set(found.columns[:, FEATURES.index("log_aliases")]) == {np.log(4.0)}
 
 
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.95, 0.99])
-def test_gamma_quantiles_are_scipys(share):
-    """The quantile agrees with scipy to ten digits for shapes from .05 to 10,000."""
-    shapes = np.array([0.05, 0.3, 0.9, 1.0, 1.5, 3.0, 17.0, 90.0, 1_000.0, 10_000.0])
-    assert gamma_quantile(share, shapes) == pytest.approx(stats.gamma.ppf(share, shapes), rel=1e-9)
-
-
-@given(st.floats(0.1, 500.0), st.floats(0.1, 500.0))
-def test_the_incomplete_gamma_function_is_scipys(value, shape):
-    """Series and continued fraction give the distribution function on both sides of the mean."""
-    assert float(gamma_cdf(value, shape)) == pytest.approx(float(stats.gamma.cdf(value, shape)), abs=1e-12)
-
-
 def test_logistic_regression_is_sklearns():
     """Coefficients, weights and penalty mean what they mean there, on standardized columns."""
     rng = np.random.default_rng(0)
@@ -144,6 +130,27 @@ def test_the_upper_limit_is_the_stated_formula(fixed):
         v = 7 * np.var(sums, ddof=1) if fixed else np.square(sums).sum()
         v = max(v, (errors * weights[:n]).sum()) + 0.8**2
         assert found[n - 1] == pytest.approx(stats.gamma.ppf(0.95, y * y / v, scale=v / y) / weights[:n].sum())
+
+
+@pytest.mark.parametrize(
+    ("fixed", "limits"),
+    [
+        (True, [2.6222506674637986, 0.6261675211956286, 0.2417965196572213, 0.16638297743756586, 0.15909030508934877]),
+        (False, [2.6222506674638413, 0.626167521195629, 0.2417965196572212, 0.19918633079676723, 0.19858046552171316]),
+    ],
+)
+def test_the_upper_limit_is_what_it_was_with_quantiles_of_our_own(fixed, limits):
+    """The figures of an earlier version, which inverted the gamma distribution itself."""
+    rows = np.arange(2_000)
+    found = upper_limits(rows % 7 == 0, np.where(rows % 3 == 0, 0.2, 0.8), rows * rows % 41, fixed=fixed)
+    assert found[[1, 10, 100, 1_000, 1_999]] == pytest.approx(limits, rel=1e-12)
+
+
+def test_the_upper_limit_of_single_errors_is_that_of_a_poisson_count():
+    """With errors of equal weight in an answer each, at most k errors have a chance of 5 % at the limit."""
+    found = upper_limits(np.ones(50, bool), np.ones(50), np.arange(50), fixed=False) * np.arange(1, 51)
+    assert stats.poisson.cdf(np.arange(1, 51), found) == pytest.approx(0.05, rel=1e-12)
+    assert found[:3] == pytest.approx([4.743864518390576, 6.295793621871989, 7.7536565279327245], rel=1e-12)
 
 
 def test_errors_of_one_answer_count_for_more():

@@ -1,11 +1,11 @@
 """Semantic matching: a bank of questions, a cache that fills as it is asked, and when a match may be served."""
 
+from importlib.util import find_spec
+
 from parbake.errors import MissingDependency
 
-try:
-    import numpy  # noqa: F401, ICN001 - only whether it is there
-except ImportError as missing:
-    raise MissingDependency.of("parbake.semantic", "semantic", field="numpy") from missing
+if missing := [name for name in ("numpy", "scipy") if find_spec(name) is None]:
+    raise MissingDependency.of("parbake.semantic", "semantic", field=missing[0])
 
 from parbake.semantic.bank.compiled import Bank, Matcher, compile_bank
 from parbake.semantic.bank.explorations import Explorations
