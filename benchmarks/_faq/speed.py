@@ -12,11 +12,11 @@ import numpy as np
 from _report import percentile
 
 from _faq.data import Questions, Vectors
+from parbake.numeric.logistic import Logistic
 from parbake.semantic.bank.compiled import Bank, Matcher
 from parbake.semantic.cache.local_ridge import Neighbours
 from parbake.semantic.policies.calibrate import Bound, Calibration
 from parbake.semantic.policies.policy import CalibratedPolicy, Match, Policy
-from parbake.semantic.policies.quadratic import Logistic
 from parbake.semantic.text.veto import veto
 
 ASKED = 2_000

@@ -10,7 +10,7 @@ from _report import Goal, show
 from numpy.typing import NDArray
 
 from parbake.planner.breakeven import STORY, Prices
-from parbake.planner.forecast.predictors import Logistic, calibration_error
+from parbake.planner.forecast.predictors import HabitPredictor, calibration_error
 from parbake.planner.forecast.request_log import Codes
 from parbake.planner.intervals import Resampler
 from parbake.planner.per_key import Activity, EventCoverage, PerKey
@@ -87,7 +87,7 @@ def judge(world: World, ratio: float, *, away: bool) -> Result:
     judged = range(PAST_DAYS * A_DAY, (PAST_DAYS + JUDGED_DAYS) * A_DAY)
     study, _ = prepare(world.log, prices(ratio), sla_s=WIDTH, judged=judged)
     outcomes = study.simple()
-    policy = study.policy(Logistic())
+    policy = study.policy(HabitPredictor())
     outcomes["per key"] = study.per_key(policy)
     second = worth_of_a_second(policy, judged, HITS)
     outcomes[PROMISED] = study.per_key(policy, second=second)

@@ -10,7 +10,7 @@ import numpy as np
 from _report import Goal, show
 from numpy.typing import NDArray
 
-from parbake.planner.forecast.predictors import Logistic, calibration_error
+from parbake.planner.forecast.predictors import HabitPredictor, calibration_error
 from parbake.planner.forecast.request_log import DAY, Codes, RequestLog, checked
 from parbake.planner.intervals import Interval, Resampler
 from parbake.planner.per_key import Activity, PerKey
@@ -72,7 +72,7 @@ def pay(log: RequestLog, width: float, ratios: tuple[float, ...] = RATIOS) -> tu
     count = int(np.flatnonzero(study.windows.usable)[-1]) + 1
     since, paid = int(count * DECIDE_FROM), range(int(count * PAY_FROM), count)
     refits = tuple(sorted({since + n * (count - since) // REFITS for n in range(REFITS)}))
-    policy = PerKey(Activity(log, study.windows), study.prices, Logistic(), refits)
+    policy = PerKey(Activity(log, study.windows), study.prices, HabitPredictor(), refits)
     found = [_at(replace_prices(study, ratio), policy, since, paid) for ratio in ratios]
     usable = [window for window in paid if study.windows.usable[window]]
     chance = np.concatenate([policy.predicted(window) for window in usable]).astype(np.float64)

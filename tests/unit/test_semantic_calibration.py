@@ -1,5 +1,7 @@
 """The head, its closed-form held-out scores, and the parts of calibration, against brute force and known libraries."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,10 +10,10 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 import parbake as pb
-from parbake.numeric.logistic import sigmoid
+from parbake.numeric.logistic import Logistic, sigmoid
 from parbake.semantic.policies.calibrate import Bound, Trials, calibrate, cross_fitted, trials
 from parbake.semantic.policies.features import FEATURES, features, gather
-from parbake.semantic.policies.quadratic import fit_logistic, fit_quadratic
+from parbake.semantic.policies.quadratic import PENALTY, Quadratic
 from parbake.semantic.policies.ridge import RIDGE, fit, kernel
 from parbake.semantic.policies.risk import lowest_threshold, upper_limits
 from parbake.semantic.text.arrays import unit_rows
@@ -97,11 +99,11 @@ def test_logistic_regression_is_sklearns():
     weights = rng.random(400)
     standard = (columns - columns.mean(axis=0)) / columns.std(axis=0)
     theirs = LogisticRegression(tol=1e-10, max_iter=1000).fit(standard, outcomes, sample_weight=weights)
-    ours = fit_logistic(columns, outcomes, weights)
+    ours = Logistic.fit(columns, outcomes, weights, ridge=PENALTY)
     assert ours.log_odds(columns) == pytest.approx(theirs.decision_function(standard), abs=1e-6)
 
 
-@pytest.mark.parametrize("fitted", [fit_logistic, fit_quadratic])
+@pytest.mark.parametrize("fitted", [partial(Logistic.fit, ridge=PENALTY), Quadratic.fit], ids=["linear", "quadratic"])
 def test_separable_and_constant_outcomes_have_finite_odds(fitted):
     """Neither perfect separation nor one outcome alone makes the fit run away."""
     columns = np.linspace(-1, 1, 40)[:, None] * np.ones((1, 2))
@@ -113,7 +115,7 @@ def test_a_quadratic_model_does_not_extrapolate():
     """Beyond the range it was fitted on it says what it says at the border."""
     rng = np.random.default_rng(0)
     columns = rng.uniform(0, 1, size=(200, 2))
-    model = fit_quadratic(columns, columns[:, 0] > rng.random(200), np.ones(200))
+    model = Quadratic.fit(columns, columns[:, 0] > rng.random(200))
     assert model.log_odds(np.array([[9.0, -9.0]])) == model.log_odds(np.array([[model.high[0], model.low[1]]]))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from parbake.planner.breakeven import Prices
-from parbake.planner.forecast.predictors import Logistic, Predictor
+from parbake.planner.forecast.predictors import HabitPredictor, Predictor
 from parbake.planner.forecast.request_log import DAY, Codes, RequestLog, checked
 from parbake.planner.forecast.windows import Windows
 from parbake.planner.per_key import Activity, PerKey
@@ -17,10 +17,18 @@ MINUTE = 60.0
 
 
 def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, population: int | None = None) -> RequestLog:
-    """A request log from counts per minute since the epoch and key; a minute's requests are spread evenly over it.
+    """Make a request log from counts; the requests of a minute are spread evenly over it.
 
-    ``population`` is how many keys there are; where more have asked than that, those that have.
-    Raises :class:`parbake.errors.BadInput` where there was no request.
+    Args:
+        rows: Of each minute and key: the minute since the epoch, the key's name, and the number of requests.
+        now: The time at which the log ends, in seconds since the epoch.
+        population: The number of keys that exist; keys that were requested count in any case.
+
+    Returns:
+        The log, with keys numbered in the order in which they first stand in ``rows``.
+
+    Raises:
+        BadInput: There was no request.
     """
     codes: dict[bytes, int] = {}
     keys, minutes, counts = [], [], []
@@ -39,7 +47,13 @@ def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, populati
 
 
 def until(log: RequestLog, width: float, now: float) -> Windows:
-    """Cut a log into windows of which the last ends now, so that the next is the one to plan for."""
+    """Cut a log into windows of which the last ends now, so that the next is the one to plan for.
+
+    Args:
+        log: The requests.
+        width: The length of a window, in seconds.
+        now: The end of the last window, in seconds since the epoch.
+    """
     count = max(1, math.ceil((now - log.time[0]) / width))
     edges = now - width * np.arange(count, -1, -1.0)
     usable = np.ones(count, dtype=np.bool_)
@@ -56,11 +70,20 @@ def until(log: RequestLog, width: float, now: float) -> Windows:
 def picks(
     log: RequestLog, prices: Prices, *, sla_s: float, now: float, predictor: Predictor | None = None
 ) -> tuple[Codes, float | None]:
-    """The keys (positions in ``log.names``) that are worth computing now, for the next ``sla_s`` seconds.
+    """Choose the keys that are worth computing now.
 
-    With the mean of the chances that each of them is asked for; ``None`` where there is no key.
+    Args:
+        log: The requests until now.
+        prices: What computing, storing and missing a result cost.
+        sla_s: How long a result may be served, in seconds.
+        now: The time, in seconds since the epoch.
+        predictor: How likely each key is requested; :class:`HabitPredictor` by default.
+
+    Returns:
+        The keys, as positions in ``log.names``, and the mean of their probabilities of being requested, which is
+        ``None`` where no key is worth it.
     """
     windows = until(log, sla_s, now)
-    policy = PerKey(Activity(log, windows), prices, predictor or Logistic(), (windows.count,))
+    policy = PerKey(Activity(log, windows), prices, predictor or HabitPredictor(), (windows.count,))
     keys = policy.picks(windows.count, np.full(log.keys, now - DAY))
     return keys, float(policy.chance(keys, windows.count).mean()) if len(keys) else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from parbake.errors import BadInput
 from parbake.planner.breakeven import Prices, break_even_volume, flip_factor
-from parbake.planner.forecast.predictors import Logistic, Predictor
+from parbake.planner.forecast.predictors import HabitPredictor, Predictor
 from parbake.planner.forecast.request_log import DAY, RequestLog
 from parbake.planner.forecast.windows import Windows, cut
 from parbake.planner.intervals import Interval, Resampler
@@ -164,7 +164,7 @@ def make(
     study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
     outcomes, policy, second = study.simple(), None, 0.0
     if not doubts:
-        policy = study.policy(predictor or Logistic())
+        policy = study.policy(predictor or HabitPredictor())
         if hits is not None:
             second = worth_of_a_second(policy, study.judged, hits)
         outcomes[PER_KEY] = study.per_key(policy, second=second)

@@ -5,7 +5,7 @@ import pytest
 
 from parbake.numeric.logistic import sigmoid
 from parbake.planner.breakeven import STORY
-from parbake.planner.forecast.predictors import Logistic, calibration_error, fit_linear
+from parbake.planner.forecast.predictors import HabitPredictor, calibration_error, fit_demand
 from parbake.planner.forecast.request_log import DAY, checked
 from parbake.planner.forecast.windows import cut
 from parbake.planner.per_key import Activity
@@ -32,7 +32,7 @@ def forecasts(log, judged):
     """Return the predicted chances and what came, over some windows."""
     windows = cut(log, WIDTH)
     past = Activity(log, windows)
-    demand, keys = Logistic().fit(past, judged.start), np.arange(log.keys, dtype=np.int32)
+    demand, keys = HabitPredictor().fit(past, judged.start), np.arange(log.keys, dtype=np.int32)
     chance = [demand.p(keys, window) for window in judged]
     return np.concatenate(chance), np.concatenate([np.isin(keys, past.active(window)) for window in judged])
 
@@ -91,8 +91,8 @@ def test_the_fit_finds_the_weights_it_was_drawn_from():
     rng = np.random.default_rng(0)
     columns = rng.normal(3, 2, (60_000, 2)).astype(np.float32)
     logit = -2 + 0.8 * columns[:, 0] - 0.5 * columns[:, 1]
-    model = fit_linear(columns, rng.random(60_000) < sigmoid(logit))
-    assert np.abs(model.logit(columns) - logit).max() < 0.25
+    model = fit_demand(columns, rng.random(60_000) < sigmoid(logit))
+    assert np.abs(model.log_odds(columns) - logit).max() < 0.25
 
 
 def test_calibration_error_by_hand():
@@ -106,7 +106,7 @@ def test_one_fit_per_block_and_none_from_the_future():
     """The policy learns at the beginning and then from time to time, always from windows that have passed."""
     asked = []
 
-    class Spy(Logistic):
+    class Spy(HabitPredictor):
         def fit(self, past, until):
             asked.append(until)
             return super().fit(past, until)
@@ -127,6 +127,6 @@ def test_a_few_regulars_among_many_strangers_are_known(strangers):
         [np.where(regular, -0.1, -6.0), np.where(regular, 0.0, 2.0), regular, rng.normal(0, 0.01, len(regular))], axis=1
     ).astype(np.float32)
     hit = regular & (rng.random(len(regular)) < 0.8)
-    chance = sigmoid(fit_linear(columns, hit).logit(columns))
+    chance = fit_demand(columns, hit).probability(columns)
     assert chance[regular].mean() == pytest.approx(0.8, abs=0.1)
     assert chance[~regular].max() < 0.02

@@ -11,24 +11,24 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from parbake.numeric.logistic import ridge_logistic, sigmoid
+from parbake.numeric.logistic import Logistic, newton
 from parbake.planner.forecast.demand_features import FIRST_COLUMNS, Habits
 from parbake.planner.forecast.request_log import Codes
 from parbake.planner.forecast.windows import Windows
 
 Floats = NDArray[np.float64]
 ROWS = 200_000
-RIDGE, STEPS, ENOUGH = 3.0, 30, 1e-4
+RIDGE, ENOUGH = 3.0, 1e-4
 LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.8, 8, 0.25
-"""Learned from is the newest fifth of the past, as habits drift, but at least eight windows; its own newest quarter
-calibrates."""
+"""A model learns from the newest fifth of the past, as habits drift, but from eight windows at least. The newest
+quarter of those calibrates it."""
 FEWEST = 30
-"""Requested key-windows below which nothing is learned."""
+"""The least number of pairs of a window and a key requested in it that a model learns from."""
 BLOCK = 500_000
 
 
 class Past(Protocol):
-    """What is known: which keys were active in each window."""
+    """The requests that are known: which keys were active in each window."""
 
     windows: Windows
 
@@ -41,7 +41,15 @@ class Forecast(Protocol):
     """A fitted predictor."""
 
     def p(self, keys: Codes, window: int) -> Floats:
-        """The probability of at least one request in a window (keys,); ``window`` never goes back."""
+        """Predict how likely keys are requested in a window.
+
+        Args:
+            keys: The keys, as positions, shape (keys,).
+            window: The number of the window, not lower than in the call before.
+
+        Returns:
+            The probability of at least one request, shape (keys,).
+        """
         ...
 
 
@@ -49,60 +57,61 @@ class Predictor(Protocol):
     """Learns from the windows before ``until``, and from nothing else."""
 
     def fit(self, past: Past, until: int) -> Forecast:
-        """Return what predicts the windows from ``until`` on."""
+        """Fit a model.
+
+        Args:
+            past: Which keys were active in each window.
+            until: The number of the first window that must not be looked at.
+
+        Returns:
+            A predictor of the windows from ``until`` on.
+        """
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Linear:
-    """Logistic regression on standardised columns, with a correction of its level and spread learned later."""
+def fit_demand(columns: NDArray[np.float32], hit: NDArray[np.bool_]) -> Logistic:
+    """Fit a model of demand, from the overall rate on, as requests are rare.
 
-    mean: Floats
-    scale: Floats
-    weights: Floats
-    shift: float = 0.0
-    stretch: float = 1.0
+    Args:
+        columns: What is known of a key before a window, shape (rows, columns).
+        hit: Whether the key was requested in the window, shape (rows,).
 
-    def logit(self, columns: NDArray[np.float32]) -> Floats:
-        """Log-odds, (rows,)."""
-        plain = ((columns - self.mean) / self.scale) @ self.weights[1:] + self.weights[0]
-        found: Floats = self.shift + self.stretch * plain
-        return found
-
-
-def fit_linear(columns: NDArray[np.float32], hit: NDArray[np.bool_], *, ridge: float = RIDGE) -> Linear:
-    """Fit by Newton's method with an L2 penalty on all but the intercept (McCullagh & Nelder 1989, section 4.4)."""
-    mean = columns.mean(axis=0, dtype=np.float64)
-    scale = np.maximum(columns.std(axis=0, dtype=np.float64), 1e-6)
-    design = np.empty((len(columns), columns.shape[1] + 1))
-    design[:, 0] = 1.0
-    design[:, 1:] = (columns - mean) / scale
-    return Linear(mean, scale, _newton(design, hit.astype(np.float64), ridge))
-
-
-def _newton(design: Floats, target: Floats, ridge: float) -> Floats:
-    start, penalty = np.zeros(design.shape[1]), np.full(design.shape[1], ridge)
-    rate = float(np.clip(target.mean(), 1e-6, 1 - 1e-6))
-    start[0], penalty[0] = np.log(rate / (1 - rate)), 1e-6
-    weights = np.ones(len(target))
-    return ridge_logistic(design, target, weights=weights, penalty=penalty, start=start, steps=STEPS, enough=ENOUGH)
+    Returns:
+        The model on the raw columns.
+    """
+    rate = float(np.clip(hit.mean(), 1e-6, 1 - 1e-6))
+    start = np.log(rate / (1 - rate))
+    return Logistic.fit(columns, hit, ridge=RIDGE, intercept_ridge=1e-6, start=start, enough=ENOUGH)
 
 
 def calibration_error(chance: Floats, hit: NDArray[np.bool_], *, bins: int = 20) -> float:
-    """Expected calibration error in bins of equal counts (Naeini et al. 2015): mean |predicted - observed|."""
+    """The expected calibration error in bins of equal counts (Naeini et al. 2015): the mean of |predicted - observed|.
+
+    Args:
+        chance: The predicted probabilities, shape (rows,).
+        hit: What came, shape (rows,).
+        bins: The number of bins.
+
+    Returns:
+        The error, a probability.
+    """
     parts = np.array_split(np.argsort(chance, kind="stable"), bins)
     gaps = [abs(float(chance[part].mean() - hit[part].mean())) * len(part) for part in parts if len(part)]
     return sum(gaps) / max(1, len(chance))
 
 
 @dataclass(frozen=True, slots=True)
-class Logistic:
-    """The default predictor: recency, decayed counts, frequency, age, time of day and weekday."""
+class HabitPredictor:
+    """The default predictor: recency, decayed counts, frequency, age, time of day and weekday.
+
+    Attributes:
+        seed: The seed of the draw of the rows to learn from.
+    """
 
     seed: int = 0
 
     def fit(self, past: Past, until: int) -> Forecast:
-        """Learn from the windows before ``until``."""
+        """See :meth:`Predictor.fit`."""
         habits = Habits(past.windows)
         usable = [w for w in range(1, until) if past.windows.usable[w]]
         chosen = set(usable[min(int(len(usable) * LEARN_FROM), max(0, len(usable) - FEWEST_WINDOWS)) :])
@@ -118,34 +127,46 @@ class Logistic:
         return FittedModel(past, habits, _calibrated(columns, hit, when), float(hit.mean()))
 
 
-def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDArray[np.int32]) -> Linear:
-    """Fit on the older windows, learn level and spread on the newer ones (Platt 1999), keep both."""
+def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDArray[np.int32]) -> Logistic:
+    """Fit on all windows, with level and spread of the log odds learned on newer windows than a first fit (Platt 1999).
+
+    Args:
+        columns: What is known of a key before a window, shape (rows, columns).
+        hit: Whether the key was requested in the window, shape (rows,).
+        when: The number of the window, shape (rows,).
+
+    Returns:
+        The model; without the correction where older or newer windows have too few requests.
+    """
     cut = np.quantile(when, 1 - HELD_BACK)
     older, newer = when < cut, when >= cut
     if min(int(hit[older].sum()), int(hit[newer].sum())) < FEWEST:
-        return fit_linear(columns, hit)
-    early = fit_linear(columns[older], hit[older])
-    logit = early.logit(columns[newer])
-    design = np.stack([np.ones(len(logit)), logit], axis=1)
-    shift, stretch = _toward_identity(design, hit[newer])
-    whole = fit_linear(columns, hit)
-    return Linear(whole.mean, whole.scale, whole.weights, shift, stretch)
+        return fit_demand(columns, hit)
+    early = fit_demand(columns[older], hit[older])
+    return fit_demand(columns, hit).adjusted(*_toward_identity(early.log_odds(columns[newer]), hit[newer]))
 
 
-def _toward_identity(design: Floats, hit: NDArray[np.bool_]) -> tuple[float, float]:
-    """Shift and stretch of log-odds, held near none by a penalty, as a small sample would tilt them."""
-    target, weights = hit.astype(np.float64), np.asarray([0.0, 1.0])
-    prior, penalty = weights.copy(), np.asarray([20.0, 100.0])
-    for _ in range(STEPS):
-        chance = sigmoid(design @ weights)
-        gradient = design.T @ (target - chance) - penalty * (weights - prior)
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design + np.diag(penalty)
-        weights = weights + np.linalg.solve(curvature, gradient)
-    return float(weights[0]), float(weights[1])
+def _toward_identity(log_odds: Floats, hit: NDArray[np.bool_]) -> tuple[float, float]:
+    """Fit shift and stretch of log odds, held near 0 and 1 by a penalty, since a small sample would tilt them.
+
+    Args:
+        log_odds: What was predicted, shape (rows,).
+        hit: What came, shape (rows,).
+
+    Returns:
+        Shift and stretch.
+    """
+    design = np.stack([np.ones(len(log_odds)), log_odds], axis=1)
+    identity, penalty = np.asarray([0.0, 1.0]), np.asarray([20.0, 100.0])
+    shift, stretch = newton(design, hit, penalty=penalty, start=identity, prior=identity, enough=1e-24).tolist()
+    return shift, stretch
 
 
 class _Sample:
-    """Rows to learn from: some of the known keys of each chosen window, and whether they were active in it."""
+    """Rows to learn from: some of the known keys of each chosen window, and whether they were active in it.
+
+    ``per_window`` is the most keys that are drawn from a window.
+    """
 
     def __init__(self, past: Past, rng: np.random.Generator, per_window: int) -> None:
         self._past, self._rng, self._per_window = past, rng, per_window
@@ -154,7 +175,12 @@ class _Sample:
         self._when: list[NDArray[np.int32]] = []
 
     def take(self, habits: Habits, window: int) -> None:
-        """Draw from a window, as things stood before it."""
+        """Draw rows from a window.
+
+        Args:
+            habits: What was seen before the window.
+            window: The number of the window.
+        """
         keys = np.flatnonzero(self._past.windows.known <= window).astype(np.int32)
         if len(keys) > self._per_window:
             keys = np.unique(self._rng.choice(keys, self._per_window))
@@ -174,12 +200,19 @@ class _Sample:
 class FittedModel:
     """A fitted model with the habits it looks at; it learns the windows that have passed before it predicts one."""
 
-    def __init__(self, past: Past, habits: Habits, model: Linear | None, rate: float) -> None:
-        """``model`` is none where too little was seen; the overall rate is predicted then."""
+    def __init__(self, past: Past, habits: Habits, model: Logistic | None, rate: float) -> None:
+        """Keep a model.
+
+        Args:
+            past: Which keys were active in each window.
+            habits: What the model looks at, up to the window where its learning ended.
+            model: The fitted model; ``None`` where too little was seen, and ``rate`` is predicted for every key then.
+            rate: The overall share of keys with a request in a window.
+        """
         self._past, self._habits, self._model, self._rate = past, habits, model, rate
 
     def p(self, keys: Codes, window: int) -> Floats:
-        """The probability of a request in a window, from what happened before it."""
+        """See :meth:`Forecast.p`."""
         for passed in range(self._habits.next_window, window):
             if self._past.windows.usable[passed]:
                 self._habits.observe(passed, self._past.active(passed))
@@ -195,5 +228,5 @@ class FittedModel:
             found[part] = self._predicted(self._model, keys[part], window)
         return found
 
-    def _predicted(self, model: Linear, keys: Codes, window: int) -> Floats:
-        return sigmoid(model.logit(self._habits.columns(keys, window)))
+    def _predicted(self, model: Logistic, keys: Codes, window: int) -> Floats:
+        return model.probability(self._habits.columns(keys, window))

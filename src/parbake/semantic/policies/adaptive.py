@@ -3,9 +3,8 @@
 Requests that are answered afresh show whether the match would have been right. What is served shows nothing, so that a
 few are explored all the same, the likelier the less sure they are. Since that depends on the features only, a model of
 being right given the features stays unbiased (data missing at random). The threshold is the lowest one at which the
-last requests would have held the bound of :mod:`parbake.semantic.policies.risk`, what was served counting with its
-chance of
-being wrong.
+last requests would have held the bound of :mod:`parbake.semantic.policies.risk`; what was served counts with
+its probability of being wrong.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from parbake.errors import BadInput
 from parbake.numeric.logistic import sigmoid
 from parbake.semantic.policies.calibrate import Bound
 from parbake.semantic.policies.policy import Match, Ranking
-from parbake.semantic.policies.quadratic import Quadratic, fit_quadratic
+from parbake.semantic.policies.quadratic import Quadratic
 from parbake.semantic.policies.risk import lowest_threshold
 
 AUDITS = 0.02
@@ -40,7 +39,16 @@ class AdaptivePolicy:
     adds_aliases = True
 
     def __init__(self, bound: Bound | None = None, *, audits: float = AUDITS, seed: int = 0) -> None:
-        """By default at most 1 % wrong per request. ``audits`` is about the share of would-be hits that is explored."""
+        """Begin without observations.
+
+        Args:
+            bound: The share of wrong answers that is allowed; 1 % of all requests by default.
+            audits: About the share of would-be hits that is explored, in (0, 1].
+            seed: The seed of the draw of what is explored.
+
+        Raises:
+            BadInput: ``audits`` lies outside its range.
+        """
         if not 0.0 < audits <= 1.0:
             raise BadInput(f"audits must lie above 0 and be at most 1, not {audits}", field="audits")
         self.bound = bound or Bound(0.01, per="request")
@@ -70,7 +78,12 @@ class AdaptivePolicy:
         return None
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Learn how a match that was not served compares with the fresh answer; every 250th time it fits anew."""
+        """Learn how a match that was not served compares with the fresh answer; the model is fitted every 250th time.
+
+        Args:
+            match: The match.
+            right: Whether its answer says the same as the fresh one.
+        """
         row: Row = (match.features, float(not right), match.answer)
         with self._lock:
             self._known.append(row)
@@ -87,7 +100,7 @@ def _learned(known: list[Row], last: list[Row], bound: Bound) -> tuple[Quadratic
     wrong = np.array([outcome == 1.0 for _, outcome, _ in known])
     if wrong.all() or not wrong.any():
         return None
-    model = fit_quadratic(np.array([features for features, _, _ in known]), ~wrong, np.ones(len(known)))
+    model = Quadratic.fit(np.array([features for features, _, _ in known]), ~wrong)
     odds = model.log_odds(np.array([features for features, _, _ in last]))
     guessed = 1.0 - sigmoid(odds)
     errors = np.array([g if o is None else o for g, (_, o, _) in zip(guessed, last, strict=True)])

@@ -4,8 +4,8 @@ Each alias is asked twice of the head that has not seen it: without itself, whic
 answer, and without its whole answer, which stands for one it cannot. A logistic regression on the features of both
 gives the odds of being right; the threshold comes from odds that were predicted by models which had not seen the answer
 (ten folds), under the clustered bound of :mod:`parbake.semantic.policies.risk`. Folds of aliases in place of answers
-would let a
-model see how the other wordings of an answer went, which go wrong together: then thresholds come out too low.
+would let a model see how the other wordings of an answer went. Those go wrong together, so that thresholds would come
+out too low.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import msgspec
 import numpy as np
 
 from parbake.errors import BadInput
-from parbake.numeric.logistic import sigmoid
+from parbake.numeric.logistic import Logistic, sigmoid
 from parbake.semantic.policies.features import features, gather
-from parbake.semantic.policies.quadratic import Logistic, fit_logistic
+from parbake.semantic.policies.quadratic import PENALTY
 from parbake.semantic.policies.ridge import Head
 from parbake.semantic.policies.risk import Per, lowest_threshold
 from parbake.semantic.text.arrays import Flags, Floats, Places
@@ -30,9 +30,15 @@ _FEWEST_ANSWERS = 2
 
 
 class Bound(msgspec.Struct, frozen=True):
-    """What the owner allows: at most ``error`` wrong ``per`` served answer or per request, with 95 % confidence.
+    """The share of wrong answers that the owner allows, with 95 % confidence.
 
-    ``prior`` is the share of questions that the bank has no answer to.
+    Attributes:
+        error: The largest share of wrong answers, in (0, 1).
+        per: Whether that is a share of the answers that are served, or of all requests.
+        prior: The share of questions that the bank has no answer to, in [0, 1).
+
+    Raises:
+        BadInput: A value lies outside its range.
     """
 
     error: float = 0.02
@@ -40,7 +46,7 @@ class Bound(msgspec.Struct, frozen=True):
     prior: float = PRIOR
 
     def __post_init__(self) -> None:
-        """Refuse shares that are none."""
+        """Check the ranges."""
         if not 0.0 < self.error < 1.0:
             raise BadInput(f"error must lie between 0 and 1, not {self.error}", field="error")
         if not 0.0 <= self.prior < 1.0:
@@ -52,8 +58,13 @@ class Bound(msgspec.Struct, frozen=True):
 class Calibration(msgspec.Struct, frozen=True):
     """A fitted model of being right, and the lowest log odds at which a match may be served.
 
-    ``least`` is ``None`` when nothing holds the bound: the bank is too small. ``expected`` is the share of traffic that
-    should be served; ``rows`` counts what it was learned from. All hold for one embedding model.
+    Attributes:
+        model_hash: The embedding model that the calibration holds for.
+        bound: The share of wrong answers that it keeps to.
+        model: The log odds of being right, of the features of a match; ``None`` where the bank has too few answers.
+        least: The lowest log odds at which a match may be served; ``None`` where no threshold holds the bound.
+        expected: The share of traffic that should be served, in [0, 1].
+        rows: How many trials it was learned from.
     """
 
     model_hash: str
@@ -71,9 +82,15 @@ class Calibration(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Trials:
-    """Matches of aliases that were left out: features (t, 6), whether wrong, alias, answer and the answer it was given.
+    """Matches of aliases that were left out of the bank.
 
-    ``outside`` marks those whose whole answer was left out, which are always wrong.
+    Attributes:
+        columns: The features, shape (t, 6).
+        wrong: Whether the match was wrong, shape (t,).
+        outside: Whether the alias's whole answer was left out, in which case every match is wrong; shape (t,).
+        alias: The alias that was asked, as a number, shape (t,).
+        cluster: The answer of the alias, as a number, shape (t,).
+        winner: The answer that was matched, as a number, shape (t,).
     """
 
     columns: Floats
@@ -96,9 +113,15 @@ class Trials:
         )  # fmt: skip
 
     def odds(self, weights: Floats, unanswered: Collection[int] = (), *, seed: int = 0) -> Floats:
-        """The log odds of being right of each (t,), by a model that has not seen its answer.
+        """Predict the log odds of being right by models that have not seen the answer of the trial.
 
-        Minus infinity where an ``unanswered`` one was nearest: nothing is served there.
+        Args:
+            weights: What each trial counts for, shape (t,).
+            unanswered: Numbers of answers that are known and never served.
+            seed: The seed of the draw of the folds.
+
+        Returns:
+            Log odds, shape (t,); minus infinity where an ``unanswered`` answer was matched.
         """
         found = cross_fitted(self, weights, seed)
         found[np.isin(self.winner, list(unanswered))] = -np.inf
@@ -108,9 +131,17 @@ class Trials:
 def calibrate(
     head: Head, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
 ) -> Calibration:
-    """Learn how sure a match must be; takes about as long as the fit of the head.
+    """Learn how sure a match must be. It takes about as long as the fit of the head.
 
-    ``unanswered`` are answers that are known and never served.
+    Args:
+        head: The head of the bank.
+        bound: The share of wrong answers that is allowed.
+        model_hash: The embedding model that the head's vectors are from.
+        seed: The seed of the draw of the folds.
+        unanswered: Numbers of answers that are known and never served.
+
+    Returns:
+        The calibration, without a threshold where the bank has fewer than two answers or nothing holds the bound.
     """
     if head.answers < _FEWEST_ANSWERS:
         return Calibration(model_hash, bound, None, None, 0.0, 0)
@@ -120,7 +151,18 @@ def calibrate(
 def learn(
     found: Trials, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
 ) -> Calibration:
-    """The same from trials that were made before."""
+    """Learn how sure a match must be from trials that were made before.
+
+    Args:
+        found: The trials.
+        bound: The share of wrong answers that is allowed.
+        model_hash: The embedding model that the trials were made with.
+        seed: The seed of the draw of the folds.
+        unanswered: Numbers of answers that are known and never served.
+
+    Returns:
+        The calibration, without a threshold where nothing holds the bound.
+    """
     kept, weights = found.weighted(bound.prior)
     odds = kept.odds(weights, unanswered, seed=seed)
     least = lowest_threshold(
@@ -134,7 +176,7 @@ def learn(
     least = None if least is None else max(0.0, least)  # what is rather wrong than right is not served for the average
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())
-    model = fit_logistic(kept.columns, ~kept.wrong, weights)
+    model = Logistic.fit(kept.columns, ~kept.wrong, weights, ridge=PENALTY)
     return Calibration(model_hash, bound, model, least, expected, len(odds))
 
 
@@ -160,12 +202,21 @@ def trials(head: Head) -> Trials:
 
 
 def cross_fitted(found: Trials, weights: Floats, seed: int) -> Floats:
-    """The log odds of being right of each trial, by a model that has not seen its answer."""
+    """Predict the log odds of being right by models that have not seen the answer of the trial.
+
+    Args:
+        found: The trials, t of them.
+        weights: What each trial counts for, shape (t,).
+        seed: The seed of the draw of the folds.
+
+    Returns:
+        Log odds, shape (t,).
+    """
     order = np.random.default_rng(seed).permutation(int(found.cluster.max()) + 1)
     fold = (order % FOLDS)[found.cluster]
     odds = np.empty(len(fold))
     for held in np.unique(fold):
         rest = fold != held
-        model = fit_logistic(found.columns[rest], ~found.wrong[rest], weights[rest])
+        model = Logistic.fit(found.columns[rest], ~found.wrong[rest], weights[rest], ridge=PENALTY)
         odds[~rest] = model.log_odds(found.columns[~rest])
     return odds

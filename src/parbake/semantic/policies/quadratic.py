@@ -1,34 +1,29 @@
-"""Logistic models of features, fitted with a ridge; the intercept is free (:mod:`parbake.numeric.logistic`)."""
+"""A logistic model of features, their squares and their products."""
 
 from __future__ import annotations
 
 import msgspec
 import numpy as np
 
-from parbake.numeric.logistic import ridge_logistic
+from parbake.numeric.logistic import Logistic, standard
 from parbake.semantic.text.arrays import Flags, Floats
 
 PENALTY = 1.0
-_STEPS, _ENOUGH, _LEAST_SPREAD = 50, 1e-9, 1e-9
-
-
-class Logistic(msgspec.Struct, frozen=True):
-    """A fitted model of ``c`` columns: ``coefficients`` (c,) on the raw columns, and the intercept."""
-
-    coefficients: tuple[float, ...]
-    intercept: float
-
-    def log_odds(self, columns: Floats) -> Floats:
-        """Log odds of the rows of ``columns`` (q, c), shape (q,)."""
-        found: Floats = columns @ np.array(self.coefficients) + self.intercept
-        return found
+"""The penalty of each coefficient of every model in this folder."""
 
 
 class Quadratic(msgspec.Struct, frozen=True):
     """A logistic model of ``c`` features, their squares and their products.
 
-    Features are standardized with ``center`` and ``spread`` after they were cut to the range ``low`` to ``high`` that
-    the model was fitted on: a parabola says nothing sensible beyond it.
+    Features are cut to the range of the rows that the model was fitted on, since a parabola says nothing sensible
+    beyond it, and then standardized.
+
+    Attributes:
+        center: The mean of each feature, of length c.
+        spread: The standard deviation of each feature, of length c.
+        low: The lowest value of each feature, of length c.
+        high: The highest value of each feature, of length c.
+        linear: The model of the standardized features, their squares and their products.
     """
 
     center: tuple[float, ...]
@@ -37,29 +32,27 @@ class Quadratic(msgspec.Struct, frozen=True):
     high: tuple[float, ...]
     linear: Logistic
 
+    @classmethod
+    def fit(cls, columns: Floats, outcomes: Flags, weights: Floats | None = None) -> Quadratic:
+        """Fit a model.
+
+        Args:
+            columns: The features, shape (n, c).
+            outcomes: Whether each row came true, shape (n,).
+            weights: What each row counts for, shape (n,); 1 by default.
+
+        Returns:
+            The model on the raw features.
+        """
+        center, spread = standard(columns)
+        linear = Logistic.fit(_expanded((columns - center) / spread), outcomes, weights, ridge=PENALTY)
+        low, high = columns.min(axis=0), columns.max(axis=0)
+        return cls(_tuple(center), _tuple(spread), _tuple(low), _tuple(high), linear)
+
     def log_odds(self, columns: Floats) -> Floats:
-        """Log odds of the rows of ``columns`` (q, c), shape (q,)."""
+        """The log odds of the rows of ``columns`` (n, c), shape (n,)."""
         cut = np.clip(columns, self.low, self.high)
         return self.linear.log_odds(_expanded((cut - self.center) / self.spread))
-
-
-def fit_logistic(columns: Floats, outcomes: Flags, weights: Floats) -> Logistic:
-    """Fit on (n, c) columns, which are standardized first, their outcomes (n,) and weights (n,)."""
-    center, spread = columns.mean(axis=0), columns.std(axis=0)
-    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
-    design = np.hstack([(columns - center) / spread, np.ones((len(columns), 1))])
-    beta = _newton(design, outcomes.astype(np.float64), weights)
-    scaled = beta[:-1] / spread
-    return Logistic(_tuple(scaled), float(beta[-1] - scaled @ center))
-
-
-def fit_quadratic(columns: Floats, outcomes: Flags, weights: Floats) -> Quadratic:
-    """Fit on (n, c) columns, their squares and their products."""
-    center, spread = columns.mean(axis=0), columns.std(axis=0)
-    spread = np.where(spread > _LEAST_SPREAD, spread, 1.0)
-    linear = fit_logistic(_expanded((columns - center) / spread), outcomes, weights)
-    low, high = columns.min(axis=0), columns.max(axis=0)
-    return Quadratic(_tuple(center), _tuple(spread), _tuple(low), _tuple(high), linear)
 
 
 def _expanded(columns: Floats) -> Floats:
@@ -68,11 +61,4 @@ def _expanded(columns: Floats) -> Floats:
 
 
 def _tuple(values: Floats) -> tuple[float, ...]:
-    return tuple(float(v) for v in values)
-
-
-def _newton(design: Floats, outcomes: Floats, weights: Floats) -> Floats:
-    penalty = np.full(design.shape[1], PENALTY)
-    penalty[-1] = 1e-9  # keeps the step finite where all outcomes are the same
-    start = np.zeros(design.shape[1])
-    return ridge_logistic(design, outcomes, weights=weights, penalty=penalty, start=start, steps=_STEPS, enough=_ENOUGH)
+    return tuple(values.tolist())
