@@ -2,6 +2,7 @@
 
 import contextlib
 import tracemalloc
+from hashlib import blake2b
 
 import msgspec
 from hypothesis import example, given
@@ -48,9 +49,18 @@ def test_a_sample_is_spread_over_the_whole_run(names, size):
 def test_a_key_that_is_listed_again_counts_once(names):
     """Wherever it stands: next to itself, in its partition, or in another; the first place is its own."""
     digests, parts = listed(names)
-    assert [key for part in parts for key in part] == list(dict.fromkeys(names))
+    once = list(dict.fromkeys(names))
+    assert [key for part in parts for key in part] == once
     assert all(parts)
     assert len(set(digests)) == len(digests)
+    assert digests == listed(once)[0], "a list is cut alike, whether keys of it are listed again or not"
+
+
+def test_partitions_are_those_of_earlier_versions():
+    """A run that was begun before an upgrade is continued."""
+    digests, _ = listed([f"shopper {n}" for n in range(10_000)], 64)
+    assert len(digests) == 178
+    assert blake2b(b"".join(digests), digest_size=8).hexdigest() == "f857ee16eee8fbb6"
 
 
 def test_far_repetitions_are_found_in_flat_memory():

@@ -1,31 +1,41 @@
 """The keys of a run, cut into partitions, on disk: a run over millions of keys needs no more memory than a small one.
 
 Where a partition ends is decided by its keys and not by how many stand before it, so that a key more or less changes
-one partition and leaves the others what they were: a continued run knows them again.
+one partition and leaves the others as they were: a continued run knows them again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
+from itertools import islice
 from typing import Any
 
 import msgspec
 
-from parbake.lanes.batch.repeats import Repeats
-
 MEMORY = 1 << 20
-"""So many bytes of keys are kept in memory."""
+"""The bytes of keys that are kept in memory before they are written to a file."""
 CHUNKS, SINGLE = 8, 64
 """A partition's usual size: in chunks for functions that take many keys at once, in keys for those that take one."""
+ROWS = 500
+"""The keys that one statement inserts, below the 999 variables that every SQLite allows. Each statement releases
+Python's lock once, and waits for it when other threads are busy."""
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """Some keys that stand together; ``digest`` identifies them."""
+    """Keys that stand together.
+
+    Attributes:
+        digest: Identifies the keys and their order, 8 bytes.
+        keys: The number of keys.
+        start: Where they begin in the file, in bytes.
+        length: The bytes that they take there.
+    """
 
     digest: bytes
     keys: int
@@ -34,9 +44,12 @@ class Partition(msgspec.Struct, frozen=True):
 
 
 class KeyList:
-    """The partitions of a run's keys, in their order and each key once. Close it after use.
+    """The partitions of a run's keys, in the order of the list and each key once. Close it after use.
 
-    ``total`` is how many different keys there are, ``repeated`` how often one was listed that had been listed before.
+    Attributes:
+        partitions: The partitions.
+        total: The number of different keys.
+        repeated: How many keys of the list had stood in it before.
     """
 
     def __init__(self, usual: int) -> None:
@@ -46,23 +59,40 @@ class KeyList:
         self.partitions: list[Partition] = []
         self.total = self.repeated = 0
 
-    def fill(self, keys: Iterable[Any], encode: Any) -> None:
-        """Take all keys, once; blocking. ``encode`` checks one and returns its bytes."""
+    def fill(self, keys: Iterable[Any], encode: Callable[[Any], bytes]) -> None:
+        """Take all keys, once; blocking.
+
+        The list is cut as it comes. Only where SQLite, which sorts the keys on disk, then finds one that is listed
+        again, the different keys are cut anew, in the order of their first places.
+
+        Args:
+            keys: The keys, some of which may be listed again.
+            encode: Checks a key and returns its bytes.
+        """
+        with contextlib.closing(sqlite3.connect("", isolation_level=None)) as db:  # a file that has no name
+            db.execute("PRAGMA journal_mode = OFF")
+            db.execute("CREATE TABLE listed (number INTEGER PRIMARY KEY, raw BLOB)")
+            db.execute("BEGIN")
+            self._cut(_noted(db, map(encode, keys)))
+            if db.execute("SELECT 1 FROM listed GROUP BY raw HAVING count(*) > 1 LIMIT 1").fetchone():
+                listed, self.total, self.partitions = self.total, 0, []
+                self._file.seek(0)
+                self._file.truncate()
+                self._cut(raw for (raw,) in db.execute("SELECT raw FROM listed GROUP BY raw ORDER BY min(number)"))
+                self.repeated = listed - self.total
+
+    def _cut(self, keys: Iterable[bytes]) -> None:
         part: list[bytes] = []
-        with contextlib.closing(Repeats()) as repeats:
-            for number, key in enumerate(keys):
-                raw = encode(key)
-                checksum = zlib.crc32(raw)
-                repeats.note(raw, checksum, number)
-                part.append(raw)
-                count = len(part)
-                ends_here = count >= self._least and checksum % (self._usual - self._least or 1) == 0
-                if ends_here or count == self._most:
-                    self._add(part)
-                    part = []
-            if part:
+        for raw in keys:
+            part.append(raw)
+            count = len(part)
+            if count == self._most or (
+                count >= self._least and zlib.crc32(raw) % (self._usual - self._least or 1) == 0
+            ):
                 self._add(part)
-            self._drop(repeats.found())
+                part = []
+        if part:
+            self._add(part)
 
     def _add(self, part: Sequence[bytes]) -> None:
         raw = msgspec.msgpack.encode(part)
@@ -71,35 +101,13 @@ class KeyList:
         self.partitions.append(Partition(blake2b(raw, digest_size=8).digest(), len(part), start, len(raw)))
         self.total += len(part)
 
-    def _drop(self, numbers: Iterable[int]) -> None:
-        """Write the partitions anew from which keys are to go, by their numbers in the list."""
-        again = bytearray()
-        for number in numbers:
-            again = again or bytearray(self.total)
-            again[number] = 1
-        if not again:
-            return
-        listed, self.partitions, self.total, first = self.partitions, [], 0, 0
-        for partition in listed:
-            gone = again[first : first + partition.keys]
-            first += partition.keys
-            self._keep(partition, gone)
-        self.repeated = first - self.total
-
-    def _keep(self, partition: Partition, gone: bytearray) -> None:
-        if 1 not in gone:
-            self.partitions.append(partition)
-            self.total += partition.keys
-        elif 0 in gone:
-            self._add([raw for raw, is_gone in zip(self.keys(partition), gone, strict=True) if not is_gone])
-
     def keys(self, partition: Partition) -> list[bytes]:
         """The encoded keys of one partition."""
         self._file.seek(partition.start)
         return msgspec.msgpack.decode(self._file.read(partition.length), type=list[bytes])
 
     def sample(self, size: int) -> list[bytes]:
-        """Encoded keys at equal distances from the first on, at most ``size``."""
+        """At most ``size`` encoded keys, at equal distances from the first on."""
         step = max(1, -(-self.total // size))
         found: list[bytes] = []
         ahead = 0  # how many keys stand before the next one that is wanted
@@ -112,3 +120,10 @@ class KeyList:
     def close(self) -> None:
         """Forget the keys."""
         self._file.close()
+
+
+def _noted(db: sqlite3.Connection, keys: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass keys on that are in the table."""
+    while rows := list(islice(keys, ROWS)):
+        db.execute(f"INSERT INTO listed (raw) VALUES {','.join(['(?)'] * len(rows))}", rows)  # noqa: S608  # no text of a key
+        yield from rows
