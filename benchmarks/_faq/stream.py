@@ -11,10 +11,10 @@ import _peers
 import numpy as np
 
 from _faq.data import NO_LABEL, Places, Questions
+from _faq.per_entry import PerEntryPolicy
 from parbake.semantic.cache.local_ridge import Neighbours
 from parbake.semantic.policies.adaptive import AdaptivePolicy
 from parbake.semantic.policies.calibrate import Bound
-from parbake.semantic.policies.per_entry import PerEntryPolicy
 from parbake.semantic.policies.policy import Policy, fixed
 from parbake.semantic.policies.ridge import MAX_ALIASES
 

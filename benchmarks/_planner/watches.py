@@ -8,10 +8,10 @@ from statistics import median
 import numpy as np
 from _report import Goal, show
 
-from parbake.planner import refresh
 from parbake.planner import traffic as windows
 from parbake.planner.detectors import DAY, HOUR, HitRate
 
+from . import refresh
 from .world import MONDAY
 
 KEYS, SPREADS = 50_000, (1.0, 1.5, 2.0)

@@ -9,7 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.fence.cause import Cause, Reason
-from parbake.semantic import AdaptivePolicy, PerEntryPolicy, SemanticCache, fixed
+from parbake.semantic import AdaptivePolicy, SemanticCache, fixed
 from parbake.semantic.cache.bonding import Bonding
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FakeClock
@@ -187,14 +187,18 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
     """The policy's own observations survive a change, and a changed fact does not count as a wrong match."""
     seen = []
 
-    class Watching(PerEntryPolicy):
-        """A policy that tells what it learns."""
+    class Watching:
+        """A policy that serves an entry from its fifth match on, and tells what it learns."""
+
+        ranking, adds_aliases = "cosine", False
+
+        def refusal(self, match):
+            return None if sum(alias == match.alias for alias, _ in seen) >= 4 else "few_observations"
 
         def observe(self, match, *, right):
             seen.append((match.alias, right))
-            super().observe(match, right=right)
 
-    cache = SemanticCache(Words(), app=desk.app, policy=lambda: Watching(0.05))
+    cache = SemanticCache(Words(), app=desk.app, policy=Watching)
     for _ in range(8):
         await cache.ask_async(RETURNS + " please", desk.answering("returns"))
         await cache.ask_async(RETURNS, desk.answering("returns"))

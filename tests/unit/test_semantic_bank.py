@@ -11,7 +11,6 @@ from parbake.semantic import (
     Bound,
     Explorations,
     Match,
-    PerEntryPolicy,
     QuestionBank,
     Scope,
     fixed,
@@ -406,50 +405,7 @@ def test_the_adaptive_policy_serves_nothing_before_it_has_learned():
         policy.observe(match, right=False)
 
 
-def test_the_per_entry_rule_needs_observations_of_its_own():
-    """Six observations, two of them assumed, before an entry is served; and another entry's do not count."""
-    policy = PerEntryPolicy(0.05)
-    near, other = Match("a", 1, 1, 0.97, "entry"), Match("a", 1, 1, 0.97, "other")
-    for _ in range(4):
-        assert policy.refusal(near) == "few_observations"
-        policy.observe(near, right=True)
-    for cosine in (0.3, 0.4, 0.5):
-        policy.observe(Match("a", 1, 1, cosine, "entry"), right=False)
-    assert policy.exploring(Match("a", 1, 1, 0.99, "entry")) < policy.exploring(Match("a", 1, 1, 0.5, "entry"))
-    assert None in {policy.refusal(near) for _ in range(200)}
-    assert policy.refusal(other) == "few_observations"
-
-
-def test_an_entry_that_was_never_wrong_is_explored_less_and_less():
-    """Observations that one cosine parts give confidence that grows with their number."""
-    policy, near = PerEntryPolicy(0.02), Match("a", 1, 1, 0.9, "entry")
-    found = []
-    for _ in range(40):
-        policy.observe(near, right=True)
-        found.append(policy.exploring(near))
-    assert found == sorted(found, reverse=True)
-    assert found[4] < 0.9
-    assert found[-1] < 0.5
-
-
-def test_the_per_entry_rule_keeps_its_bound_whatever_the_entries_are_like():
-    """Over entries of any slope and middle at most ``delta`` of requests are served wrongly, and many are served."""
-    rng = np.random.default_rng(0)
-    policy, served, wrong, requests = PerEntryPolicy(0.05), 0, 0, 20_000
-    slope, middle = rng.uniform(10, 50, 100), rng.uniform(0.5, 1.0, 100)
-    for _ in range(requests):
-        entry, cosine = int(rng.integers(100)), float(rng.uniform(0.4, 1.0))
-        match = Match("a", 1, 1, cosine, str(entry))
-        right = bool(rng.random() < 1 / (1 + np.exp(-slope[entry] * (cosine - middle[entry]))))
-        if policy.refusal(match) is None:
-            served, wrong = served + 1, wrong + (not right)
-        else:
-            policy.observe(match, right=right)
-    assert wrong <= 0.05 * requests
-    assert served >= 0.2 * requests
-
-
-@pytest.mark.parametrize("bad", [lambda: fixed(1.5), lambda: PerEntryPolicy(0), lambda: AdaptivePolicy(audits=0)])
+@pytest.mark.parametrize("bad", [lambda: fixed(1.5), lambda: AdaptivePolicy(audits=0)])
 def test_settings_that_mean_nothing_are_refused(bad):
     """A typed error, not a policy that serves anything."""
     with pytest.raises(pb.BadInput):

@@ -14,7 +14,6 @@ from parbake.semantic.bank.snapshot import BankReply, BankSnapshot, Explanation
 from parbake.semantic.cache.semantic_cache import Reply, SemanticCache
 from parbake.semantic.policies.adaptive import AdaptivePolicy
 from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
-from parbake.semantic.policies.per_entry import PerEntryPolicy
 from parbake.semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
 from parbake.semantic.text.audience import Scope, Verifier
 from parbake.semantic.text.normalize import unusable
@@ -34,7 +33,6 @@ __all__ = [
     "FixedPolicy",
     "Match",
     "Matcher",
-    "PerEntryPolicy",
     "Policy",
     "QuestionBank",
     "Reply",

@@ -32,19 +32,26 @@ _SLOPE, _MIDDLE = (grid.ravel() for grid in np.meshgrid(_SLOPES, _MIDDLES))
 class PerEntryPolicy:
     """Serve an entry's answer as often as its own observations allow; see the module.
 
-    ``delta`` is the share of requests that may be wrong. State is kept per alias that was explored: how likely
-    its observations are at each point of the grid, 1.2 kB.
+    State is kept per alias that was explored: how likely its observations are at each point of the grid, 1.2 kB.
     """
 
     ranking: Ranking = "cosine"
     adds_aliases = False  # an entry learns from what lies near it; more entries would leave each with less
 
     def __init__(self, delta: float, *, seed: int = 0) -> None:
-        """Begin without observations."""
+        """Begin without observations.
+
+        Args:
+            delta: The share of requests that may be wrong, in (0, 1).
+            seed: The seed of the draw of what is explored.
+
+        Raises:
+            BadInput: ``delta`` lies outside its range.
+        """
         if not 0.0 < delta < 1.0:
             raise BadInput(f"delta must lie between 0 and 1, not {delta}", field="delta")
         self.delta = delta
-        self._random = random.Random(seed)  # noqa: S311  # decides what is explored, not what is secret
+        self._random = random.Random(seed)  # decides what is explored, not what is secret
         self._seen: dict[str, int] = {}
         self._likelihood: dict[str, Vectors] = {}
 
@@ -62,7 +69,12 @@ class PerEntryPolicy:
         return max(0.0, 1.0 - self.delta / max(1.0 - right, 1e-12))
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Keep what an exploration found."""
+        """Keep what an exploration found.
+
+        Args:
+            match: The match that was explored.
+            right: Whether its answer says the same as the fresh one.
+        """
         self._seen[match.alias] = self._seen.get(match.alias, 0) + 1
         known = self._likelihood.get(match.alias, _AT_FIRST)
         self._likelihood[match.alias] = (known + _log_likelihood(match.cosine, right=right)).astype(np.float32)

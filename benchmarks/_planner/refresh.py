@@ -23,7 +23,15 @@ HALVINGS = 200
 def stale_share(changes: Floats, interval: float | Floats) -> Floats:
     """The share of reads that come after a change, at even refreshes: ``1 - (1 - e^-DT)/(DT)``.
 
-    The mean over an interval of the chance that a Poisson process of changes has struck (Cho & Garcia-Molina 2003).
+    It is the mean, over an interval, of the probability that a Poisson process of changes has struck (Cho &
+    Garcia-Molina 2003).
+
+    Args:
+        changes: Changes of each key, in events a day, shape (keys,).
+        interval: The days between two refreshes, of all keys or of each, shape (keys,).
+
+    Returns:
+        The share of each key, in [0, 1], shape (keys,).
     """
     struck = np.asarray(changes * interval, dtype=np.float64)
     safe = np.where(struck > 0, struck, 1.0)
@@ -33,19 +41,36 @@ def stale_share(changes: Floats, interval: float | Floats) -> Floats:
 
 
 def cost_rate(reads: Floats, changes: Floats, interval: float | Floats, *, refresh: float, stale: float) -> Floats:
-    """Dollars a day per key: ``c/T + s lambda [1 - (1 - e^-DT)/(DT)]``; an infinite interval never refreshes."""
+    """The cost of refreshes and of outdated reads: ``c/T + s lambda [1 - (1 - e^-DT)/(DT)]``.
+
+    Args:
+        reads: Reads of each key, in events a day, shape (keys,).
+        changes: Changes of each key, in events a day, shape (keys,).
+        interval: The days between two refreshes, of all keys or of each, shape (keys,); infinite for none.
+        refresh: Dollars for a refresh.
+        stale: Dollars for a read that is outdated.
+
+    Returns:
+        Dollars a day of each key, shape (keys,).
+    """
     found: Floats = refresh / np.asarray(interval) + stale * reads * stale_share(changes, interval)
     return found
 
 
 def never_pays(reads: Floats, changes: Floats, *, refresh: float, stale: float) -> NDArray[np.bool_]:
-    """Where no interval pays: ``s lambda <= c D``. A refresh then costs more than all that it can put right."""
+    """Whether no interval pays, since a refresh costs more than all that it can put right: ``s lambda <= c D``.
+
+    See :func:`cost_rate` for the arguments.
+    """
     found: NDArray[np.bool_] = stale * reads <= refresh * changes
     return found
 
 
 def per_key(reads: Floats, changes: Floats, *, refresh: float, stale: float) -> Floats:
-    """The cheapest interval of each key, in days, out of :data:`GRID`; infinite where it never pays."""
+    """The cheapest interval of each key, in days, out of :data:`GRID`; infinite where none pays.
+
+    See :func:`cost_rate` for the arguments.
+    """
     _check(reads, changes)
     best = np.full(len(reads), math.inf)
     least = cost_rate(reads, changes, math.inf, refresh=refresh, stale=stale)
@@ -57,7 +82,10 @@ def per_key(reads: Floats, changes: Floats, *, refresh: float, stale: float) -> 
 
 
 def single(reads: Floats, changes: Floats, *, refresh: float, stale: float) -> float:
-    """The cheapest interval that is the same for all keys, out of :data:`GRID` and never."""
+    """The cheapest interval that is the same for all keys, in days, out of :data:`GRID`; infinite where none pays.
+
+    See :func:`cost_rate` for the arguments.
+    """
     _check(reads, changes)
     return min(
         (*GRID, math.inf),
@@ -65,20 +93,23 @@ def single(reads: Floats, changes: Floats, *, refresh: float, stale: float) -> f
     )
 
 
-def by_class(classes: NDArray[np.int64], reads: Floats, changes: Floats, *, refresh: float, stale: float) -> Floats:
-    """The cheapest interval of each class of keys, (classes,), for those who cannot schedule key by key."""
-    return np.asarray([
-        single(reads[classes == of], changes[classes == of], refresh=refresh, stale=stale)
-        for of in range(int(classes.max()) + 1)
-    ])  # fmt: skip
-
-
 def under_budget(reads: Floats, changes: Floats, budget: float) -> Floats:
-    """Refreshes a day of each key that make most reads fresh, with ``budget`` refreshes a day in all.
+    """Spend a budget of refreshes where it makes most reads fresh.
 
     ``rho = max(0, sqrt(lambda D / nu) - D)`` maximises ``sum lambda rho / (rho + D)``, freshness under refreshes at
     random times (Azar et al. 2018, Kolobov et al. 2019); the price ``nu`` is found by bisection. Keys that change so
     often that no refresh lasts get none.
+
+    Args:
+        reads: Reads of each key, in events a day, shape (keys,).
+        changes: Changes of each key, in events a day, shape (keys,).
+        budget: Refreshes a day of all keys together, above 0.
+
+    Returns:
+        Refreshes a day of each key, shape (keys,).
+
+    Raises:
+        BadInput: A rate is negative or infinite, or there is no budget.
     """
     _check(reads, changes)
     if not (budget > 0 and math.isfinite(budget)):
@@ -102,7 +133,17 @@ def under_budget(reads: Floats, changes: Floats, budget: float) -> Floats:
 
 
 def fresh_share(reads: Floats, changes: Floats, rates: Floats, *, evenly: bool = True) -> float:
-    """The share of reads that are fresh with ``rates`` refreshes a day, evenly spaced or at random times."""
+    """The share of reads that are fresh.
+
+    Args:
+        reads: Reads of each key, in events a day, shape (keys,).
+        changes: Changes of each key, in events a day, shape (keys,).
+        rates: Refreshes of each key, in events a day, shape (keys,).
+        evenly: Whether refreshes are evenly spaced; if not, they come at random times.
+
+    Returns:
+        The share of all reads, in [0, 1].
+    """
     safe = np.maximum(rates, 1e-300)
     held = 1 - stale_share(changes, 1 / safe) if evenly else safe / (safe + changes)
     held = np.where(changes > 0, np.where(rates > 0, held, 0.0), 1.0)
