@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from parbake.numeric.logistic import Logistic, newton
-from parbake.planner.forecast.predictors import _calibrated, fit_demand
+from parbake.planner.forecast.predictors import _calibrated, _toward_identity, fit_demand
 from parbake.semantic.policies.calibrate import Bound, Calibration
 from parbake.semantic.policies.quadratic import PENALTY, Quadratic
 
@@ -47,6 +47,22 @@ def test_a_calibrated_plan_has_the_odds_that_it_had():
     """Shift and stretch were -0.0703 and 1.052."""
     found = _calibrated(NARROW, OUTCOMES, ROWS.astype(np.int32)).log_odds(NARROW[:4])
     assert found == exactly(-6.01970820314394, -5.447133424780686, -4.514875149060216, -3.296302785947527)
+
+
+def test_a_day_without_requests_does_not_make_the_calibration_oscillate():
+    """Whole Newton steps jumped between a stretch of 33 and one of -5 here, both far worse than none."""
+    log_odds, hit = np.repeat([5.5, 5.5, -7.2], [100, 90, 400]), np.arange(590) < 100
+    found = _toward_identity(log_odds, hit)
+
+    def loss(shift, stretch):
+        odds = shift + stretch * log_odds
+        return (np.logaddexp(0, odds) - hit * odds).sum() + 10 * shift**2 + 50 * (stretch - 1) ** 2
+
+    assert 0 < found[1] < 1
+    assert all(
+        loss(*found) < loss(found[0] + a, found[1] + b) for a, b in ((0.01, 0), (-0.01, 0), (0, 0.01), (0, -0.01))
+    )
+    assert loss(*found) < loss(0.0, 1.0) / 2
 
 
 def test_a_calibration_is_read_from_the_bytes_of_an_earlier_version():

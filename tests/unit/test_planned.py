@@ -41,10 +41,10 @@ class Planned:
         self.ledger = tmp_path / "ledger.db"
         self.app = world.app(tasks, ledger=self.ledger)
 
-    def log(self, days=21):
-        """Write who came: the first hundred every day, the others once in the whole time."""
+    def log(self, days=21, *, ahead_s=0):
+        """Write who came until ``ahead_s`` from now: the first hundred every day, the others once in the whole time."""
         self.app.engine.ledger.close()
-        now = int(self.world.clock.now() // 60)
+        now = int((self.world.clock.now() + ahead_s) // 60)
         rng = np.random.default_rng(0)
         rows = {}
         for n, shopper in enumerate(self.shoppers):
@@ -101,7 +101,7 @@ async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
 
 async def test_a_plan_can_be_rolled_back(made):
     """To the one before, and from the first to none; fewer rows than before are the plan's decision, not a failure."""
-    made.log()
+    made.log(ahead_s=86_000)
     await made.follow(strategies.ALL)
     await made.due()
     assert len(made.computed) == 300
