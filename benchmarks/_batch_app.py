@@ -90,4 +90,4 @@ def build() -> pb.App:
 
 def build_rude() -> pb.App:
     """The same, which gives way to nothing."""
-    return pb.App(tasks, store=os.environ["BATCH_STORE"], throttle=None)
+    return pb.App(tasks, store=os.environ["BATCH_STORE"], batch=pb.Batch(throttle=None))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from parbake.http import HttpApp, HttpRequest, Response, json_response
+from parbake.sources.sqlite import SqliteSource
 
 HOME = Path(os.environ["FAULTS_HOME"])
 CONTRACT: dict[str, Any] = {
@@ -50,46 +52,45 @@ async def digest(
     return {"version": (await of.get(name)).unwrap()["version"]}
 
 
-source = pb.SqliteSource(HOME / "facts.sqlite", families=["fact"], views=[Facts])
+source = SqliteSource(HOME / "facts.sqlite", families=["fact"], views=[Facts])
 app = pb.App(
     tasks,
     store=os.environ["FAULTS_STORE"],
     sources=[source],
     heartbeat="300ms",
-    journal=HOME / "journal",
-    replayable=True,
+    durability=pb.Durability(journal=HOME / "journal", replayable=True),
 )
 
 
-async def drain(_: pb.HttpRequest) -> pb.Response:
+async def drain(_: HttpRequest) -> Response:
     """Acknowledge what was committed before."""
     ack = await app.drain()
     if ack is not None and not ack.trusted:
-        raise pb.NotAcknowledged("the store is being recovered")
-    return pb.json_response({})
+        raise pb.errors.NotAcknowledged("the store is being recovered")
+    return json_response({})
 
 
-async def state(_: pb.HttpRequest) -> pb.Response:
+async def state(_: HttpRequest) -> Response:
     """The store's incarnation."""
     _stamp, control = await app.engine.store.stamp()
-    return pb.json_response({"incarnation": control.incarnation})
+    return json_response({"incarnation": control.incarnation})
 
 
-async def get(request: pb.HttpRequest) -> pb.Response:
+async def get(request: HttpRequest) -> Response:
     """Read a named value."""
     found = await app.engine.store.get(request.parameters["name"])
-    return pb.json_response({"seen": (found or b"").decode()})
+    return json_response({"seen": (found or b"").decode()})
 
 
-async def swap(request: pb.HttpRequest) -> pb.Response:
+async def swap(request: HttpRequest) -> Response:
     """Compare and set a named value."""
     body = request.json(dict[str, str])
     expected = body["seen"].encode() or None
     done = await app.engine.store.swap(request.parameters["name"], expected, body["new"].encode())
-    return pb.json_response({"done": done})
+    return json_response({"done": done})
 
 
-serving = pb.HttpApp(
+serving = HttpApp(
     app,
     [
         ("POST", "/drain", drain),

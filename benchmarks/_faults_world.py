@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from _valkey import installed
 
-import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL, emit
 from parbake.stores import open_store
 
 HERE = Path(__file__).parent
@@ -138,7 +138,7 @@ class World:
         with self._database:
             self._database.execute("PRAGMA journal_mode=WAL")
             self._database.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, version INTEGER)")
-            self._database.execute(pb.OUTBOX_DDL)
+            self._database.execute(OUTBOX_DDL)
             self._database.executemany("INSERT INTO fact VALUES (?, 0)", [(key,) for key in KEYS])
         store = f"lmdb://{self.home}/store"
         if self.kind == "valkey":
@@ -187,7 +187,7 @@ class World:
     def _commit(self, key: str, version: int) -> int:
         with self._database:
             self._database.execute("UPDATE fact SET version = ? WHERE name = ?", (version, key))
-            return pb.emit(self._database, f"fact/{key}", "fact.changed")
+            return emit(self._database, f"fact/{key}", "fact.changed")
 
     async def _start_valkey(self) -> int:
         program = installed()

@@ -20,8 +20,9 @@ def serve_parbake(bound: socket.socket) -> None:
 
     import parbake as pb
 
+    http = pb if hasattr(pb, "run_http") else __import__("parbake.http").http  # earlier revisions export it at the top
     with tempfile.TemporaryDirectory() as folder:
-        pb.run_http(pb.HttpApp(pb.App(tasks, store=f"lmdb://{folder}/store")), bound)
+        http.run_http(http.HttpApp(pb.App(tasks, store=f"lmdb://{folder}/store")), bound)
 
 
 def serve_bare(bound: socket.socket) -> None:

@@ -33,7 +33,7 @@ MOST = 2
 async def outdated(app: pb.App, subject: str) -> Counter[tuple[str, str]]:
     """Values by task and by how they are bound."""
     raised, found = set(raised_by(subject, "shop.changed")), Counter[tuple[str, str]]()
-    for plan in app.engine.plans.values():
+    for plan in app.engine.tasks.values():
         async for _, lookup in app.engine.store.scan(plan.ref):
             tags = lookup.records[0].meta.tags
             if raised & set(tags.fences):
@@ -48,7 +48,7 @@ async def measure(folder: Path) -> dict[str, Counter[tuple[str, str]]]:
     generate(folder / "shop.db", now=NOW, products=PRODUCTS, shoppers=SHOPPERS, messages=MESSAGES)
     app = compose.build(Settings(data=folder))
     await app.drain()
-    await app.run_due()
+    await app.ops.run_due()
     found = {event: await outdated(app, subject) for event, subject in EVENTS.items()}
     await app.close()
     return found

@@ -49,7 +49,7 @@ async def measure(port: int) -> dict[str, Times]:
     app = pb.App(tasks, store=f"redis://127.0.0.1:{port}?durability=server")
     for n in range(KEYS):
         await app.serve(titles, f"s{n}")
-    store, plan = app.engine.store, app.engine.plan(titles)
+    store, plan = app.engine.store, app.engine.bound_task(titles)
     (record,) = (await store.read(plan.ref, plan.keys.encode("s1"))).records
     client, blocking = redis.asyncio.Redis(port=port), redis.Redis(port=port)
     await client.set("bare", encode(record))

@@ -25,6 +25,7 @@ from _http_load import closed_loop, open_loop
 from _report import Goal, percentile, report
 
 import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs import evaluate, rerank
 from retail_assistant.recs.als import Candidate
 from retail_assistant.recs.refining import Moment
@@ -60,7 +61,7 @@ class Quiet:
 
 
 @contextlib.contextmanager
-def opened(source: pb.SqliteSource) -> Iterator[History]:
+def opened(source: SqliteSource) -> Iterator[History]:
     """The history view, outside any task."""
     with contextlib.closing(source), source.open(History, Quiet()) as view:
         yield view
@@ -129,7 +130,7 @@ async def latencies(folder: Path, shop: Path, shoppers: list[str]) -> dict[str, 
     """Build everything ahead, as a first start does, then measure each way to answer."""
     shelf = LiveShelf(shop)
     families = ("user", "product", "policy", "promotion", "reviews")
-    source = pb.SqliteSource(shop, families=families, views=(History,))
+    source = SqliteSource(shop, families=families, views=(History,))
     app = pb.App(
         tasks, store=f"lmdb://{folder}/store", sources=[source], open=["session"], resources={LiveShelf: shelf}
     )
@@ -183,7 +184,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         shop = Path(folder, "shop.db")
         generate(shop, now=NOW, products=sizes.products, shoppers=sizes.shoppers, messages=0)
-        with opened(pb.SqliteSource(shop, families=("user",), views=(History,))) as view:
+        with opened(SqliteSource(shop, families=("user",), views=(History,))) as view:
             quality = evaluate.evaluate(view.log())
         with contextlib.closing(sqlite3.connect(shop)) as conn:
             shoppers = [row[0] for row in conn.execute("SELECT id FROM shoppers ORDER BY id LIMIT 5000")]

@@ -68,7 +68,7 @@ async def measure(folder: Path) -> Measured:
     def liked(shopper: pb.Keys[str]) -> dict[str, list[Candidate]]:
         return dict.fromkeys(shopper, made)
 
-    app = pb.App(tasks, store=f"lmdb://{folder}/store", throttle=None)
+    app = pb.App(tasks, store=f"lmdb://{folder}/store", batch=pb.Batch(throttle=None))
     began = time.perf_counter()
     await app.materialize(liked)
     rows_per_s = KEYS / (time.perf_counter() - began)

@@ -16,6 +16,7 @@ from _faq.data import embedded
 from _report import Goal, report
 
 import parbake as pb
+from parbake.embedders.minilm import MiniLm
 from parbake.semantic.text.veto import numbers_differ, polarity_differs
 
 THRESHOLDS = (0.8, 0.85, 0.9)
@@ -40,7 +41,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="embed in int8, as ENCODER=int8 does")
     chosen = parser.parse_args()
     found = pairs()
-    embedder = pb.MiniLm(int8=chosen.int8)
+    embedder = MiniLm(int8=chosen.int8)
     cosines = np.sum(embedded([a for a, *_ in found], embedder) * embedded([b for _, b, *_ in found], embedder), axis=1)
     same = np.array([s for _, _, s, _ in found])
     rows, figures = [], {}

@@ -14,6 +14,7 @@ import threading
 from pathlib import Path
 
 import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 
 HANGS_S = 60.0
 """A child takes about a second; one that takes this long will never end."""
@@ -50,11 +51,11 @@ class Shop:
         with sqlite3.connect(self._path) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
-            connection.execute(pb.OUTBOX_DDL)
+            connection.execute(OUTBOX_DDL)
             connection.executemany("INSERT INTO fact VALUES (?, 'old')", [(str(n),) for n in range(WORKERS)])
             connection.execute("INSERT INTO fact VALUES ('shared', 'old')")
         connection.close()
-        source = pb.SqliteSource(self._path, families=["fact"], views=[Facts])
+        source = SqliteSource(self._path, families=["fact"], views=[Facts])
         self.app = pb.App(
             tasks, store=store, sources=[source], ledger=folder / "ledger.sqlite", silence_limit="1h"
         )  # fmt: skip
@@ -64,9 +65,9 @@ class Shop:
         """Change a value, and have the change acknowledged."""
         with sqlite3.connect(self._path) as connection:
             connection.execute("UPDATE fact SET value = ? WHERE name = ?", (value, name))
-            pb.emit(connection, f"fact/{name}", "fact.changed")
+            emit(connection, f"fact/{name}", "fact.changed")
         connection.close()
-        self.shown.drain()
+        self.shown.run(self.app.drain())
 
     def raised(self):
         """How much this process's store was told."""
@@ -90,7 +91,7 @@ class Customer(threading.Thread):
         """Ask until told to stop."""
         while not self._told.is_set():
             try:
-                self._shop.shown.touch("fact/shared")
+                self._shop.shown.run(self._shop.app.touch("fact/shared"))
                 assert self._shop.value("shared") == "old"
             except Exception as error:  # noqa: BLE001  # whatever it is, the test shows it
                 self.failed.append(repr(error))
@@ -107,7 +108,7 @@ def work(shop, number):
     name = str(number)
     before = shop.value(name)
     shop.change(name, "new")
-    raised = shop.shown.touch("fact/shared").raised
+    raised = shop.shown.run(shop.app.touch("fact/shared")).raised
     return {"before": before, "after": shop.value(name), "acknowledged": bool(raised)}
 
 
@@ -134,7 +135,7 @@ def forked(shop):
 def main(folder, store, *words):
     """Use the app, fork, go on."""
     shop = Shop(Path(folder), store)
-    shop.shown.drain()
+    shop.shown.run(shop.app.drain())
     known = [shop.value(str(number)) for number in range(WORKERS)]
     before = shop.raised()
     customer = Customer(shop) if "busy" in words else None

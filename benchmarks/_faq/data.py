@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import parbake as pb
+from parbake.ports.models import Embedder
 
 Vectors = NDArray[np.float32]
 Places = NDArray[np.intp]
@@ -44,7 +44,7 @@ class Questions:
         return bool(self.is_test.any())
 
 
-def banking77(folder: Path, embedder: pb.Embedder) -> Questions:
+def banking77(folder: Path, embedder: Embedder) -> Questions:
     """BANKING77's ``train.csv`` and ``test.csv``.
 
     Raises:
@@ -59,7 +59,7 @@ def banking77(folder: Path, embedder: pb.Embedder) -> Questions:
     return _made("BANKING77", train + test, len(train), embedder)
 
 
-def labelled(path: Path, embedder: pb.Embedder) -> Questions:
+def labelled(path: Path, embedder: Embedder) -> Questions:
     """Any CSV file with the columns text and label; an optional column ``split`` marks test questions.
 
     Raises:
@@ -83,7 +83,7 @@ def read_rows(path: Path) -> list[tuple[str, str, str]]:
     return [(r["text"], r[label], r.get("split") or "") for r in rows if (r["text"] or "").strip() and r[label]]
 
 
-def _made(name: str, rows: list[tuple[str, str, str]], train: int, embedder: pb.Embedder) -> Questions:
+def _made(name: str, rows: list[tuple[str, str, str]], train: int, embedder: Embedder) -> Questions:
     answers = sorted({label for _, label, _ in rows} - {OUT_OF_SCOPE})
     if len(answers) < 2:
         raise Unusable(f"{name} has {len(answers)} labels; at least two are needed")
@@ -99,7 +99,7 @@ def _made(name: str, rows: list[tuple[str, str, str]], train: int, embedder: pb.
     )
 
 
-def embedded(texts: Sequence[str], embedder: pb.Embedder) -> Vectors:
+def embedded(texts: Sequence[str], embedder: Embedder) -> Vectors:
     """The texts' vectors (n, d), from the cache of an earlier run where there is one."""
     digest = hashlib.sha256("\0".join([embedder.model_hash, *texts]).encode()).hexdigest()[:24]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "parbake-bench"

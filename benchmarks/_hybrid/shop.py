@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs.log import Log
 from retail_assistant.recs.views import History
 from retail_assistant.shop.world import generate
@@ -41,7 +41,7 @@ def shop(*, products: int, shoppers: int) -> Data:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "shop.db")
         generate(path, now=NOW, products=products, shoppers=shoppers, messages=0)
-        source = pb.SqliteSource(path, families=FAMILIES, views=(History,))
+        source = SqliteSource(path, families=FAMILIES, views=(History,))
         with contextlib.closing(source), source.open(History, Quiet()) as view:
             log = view.log()
     rows = [

@@ -1,12 +1,10 @@
-"""The opened parts of an app: the one place where the engine's rooms are given the adapters that they work with."""
+"""The opened parts of an app: every room is given the adapters and the other rooms that it works with."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from parbake.alerts.log import LogSink
 from parbake.brokers import open_events
@@ -36,6 +34,7 @@ from parbake.ledger.sqlite_ledger import Ledger
 from parbake.ports.hooks import Hook
 from parbake.ports.store import Store
 from parbake.process import forks
+from parbake.process.counters import Counters
 from parbake.process.threads import task_threads
 from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
@@ -44,170 +43,200 @@ from parbake.serving.read import Resolver
 from parbake.serving.refine import Realtime
 from parbake.serving.tickets import Tickets
 from parbake.serving.warmup import Warmup
+from parbake.settings import Settings
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 
-if TYPE_CHECKING:
-    from parbake.app import App
 
+class Opening(forks.Forkable):
+    """Opens the engine of an app on first use, and another one in each child of a fork."""
 
-_opening = threading.RLock()
-_inherited: weakref.WeakKeyDictionary[App, Store] = weakref.WeakKeyDictionary()
-"""The stores of apps whose engine was opened before this process was forked; they open themselves again."""
+    def __init__(self, settings: Settings, counters: Counters) -> None:
+        """Open nothing yet.
 
-
-def opened(app: App) -> Engine:
-    """An app's engine, opened by the first who asks, on whatever event loop or thread."""
-    with _opening:
-        found: Engine | None = app.__dict__.get("engine")
-        if found is None:
-            found = app.__dict__["engine"] = Engine(app)
-        return found
-
-
-@forks.in_child
-def _unlock() -> None:
-    global _opening  # noqa: PLW0603  # a thread of the parent may have held it
-    _opening = threading.RLock()
-
-
-class Engine(forks.Forkable):
-    """An app's parts, built once: nothing here is declared, everything is opened."""
-
-    def __init__(self, app: App) -> None:
-        """Open the store and compile every task; raises :class:`parbake.errors.DeclarationError` for missing parts."""
-        task_threads()  # a number that cannot be meant is refused before anything is opened
-        self.store = _opened_store(app)
-        self.clock = app.clock
-        for task in app.tasks:
-            check_views(task)
-        watched = watched_families(app.tasks)
-        self.plans = {
-            t.name: BoundTask(t, off=app.off.get(t.name, ""), watched=watched.get(t.name, ()))
-            for t in app.tasks
-            if isinstance(t, Stored)
-        }
-        self.artifacts: dict[Task, BoundTask] = {p.task: p for p in self.plans.values() if isinstance(p.task, Artifact)}
-        opened = [open_events(found) if isinstance(found, str) else found for found in app.events]
-        self.binder = Binder(app.sources, app.resources, opened)
-        app.tasks.check_complete()
-        for task in app.tasks:
-            self.binder.check(task)
-        self.told = {f for source in self.binder.heard for f in source.families}.union(app.open)
-        if self.binder.heard:
-            check_told(app.tasks, self.told)
-        self.ledger = Ledger(app.ledger_path, app.counters, app.clock) if app.ledger_path else None
-        self.hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *app.hooks]
-        self._open_serving(app)
-        self._open_ingest(app)
-        self._open_lanes(app)
-        self._open_watches(app)
-        _inherited.pop(app, None)  # nothing can fail any more, so that a second try need not open it
-        self._app = weakref.ref(app)
+        Args:
+            settings: What the app was given.
+            counters: The app's counters, which a child of a fork starts anew.
+        """
+        self.engine: Engine | None = None
+        self.settings = settings
+        self._counters = counters
+        self._lock = threading.RLock()
+        self._inherited: Store | None = None
         forks.watch(self)
 
-    def after_fork_in_child(self) -> None:
-        """Have the app open another engine at its next use; stores, sources and topics see to themselves.
+    def opened(self) -> Engine:
+        """Return the engine; whoever asks first opens it, on whatever event loop or thread.
 
-        What was being computed is the parent's: nothing here may wait for it, or end it.
+        Raises:
+            DeclarationError: A part that the tasks need is missing.
+            StoreError: The store cannot be opened.
         """
-        app = self._app()
-        forks.abandon(self)
-        if app is not None and app.__dict__.get("engine") is self:
-            del app.__dict__["engine"]
-            _inherited[app] = self.store
-            app.counters.restart()
+        with self._lock:
+            if self.engine is None:
+                self.engine = Engine(self.settings, self._counters, self._inherited)
+                self._inherited = None  # nothing can fail any more, so no second try needs it
+            return self.engine
 
-    def _open_serving(self, app: App) -> None:
+    def reconfigure(self, settings: Settings) -> None:
+        """Use other settings; raises :class:`RuntimeError` once the engine is open."""
+        if self.engine is not None:
+            raise RuntimeError("the app is in use already; change its settings before")
+        self.settings = settings
+
+    def after_fork_in_child(self) -> None:
+        """Have another engine opened at the next use; stores, sources and topics reopen themselves.
+
+        What the parent was computing is the parent's: this process neither waits for it nor ends it.
+        """
+        self._lock = threading.RLock()  # a thread of the parent may have held it
+        if self.engine is not None:
+            forks.abandon(self.engine)
+            self._inherited, self.engine = self.engine.store, None
+            self._counters.restart()
+
+
+class Engine:
+    """The opened parts of an app, built once from its settings. Nothing here is declared."""
+
+    def __init__(self, settings: Settings, counters: Counters, store: Store | None = None) -> None:
+        """Open the store and compile every task.
+
+        Args:
+            settings: What the app was given.
+            counters: The app's counters.
+            store: A store that is open already, in a child of a fork; by default that of the settings is opened.
+
+        Raises:
+            DeclarationError: A part that the tasks need is missing.
+        """
+        task_threads()  # a number that cannot be meant is refused before anything is opened
+        self.counters = counters
+        self.store = _open_store(settings) if store is None else store
+        self.clock = settings.clock
+        for task in settings.tasks:
+            check_views(task)
+        watched = watched_families(settings.tasks)
+        self.tasks = {
+            t.name: BoundTask(t, off=settings.off.get(t.name, ""), watched=watched.get(t.name, ()))
+            for t in settings.tasks
+            if isinstance(t, Stored)
+        }
+        self.artifacts: dict[Task, BoundTask] = {p.task: p for p in self.tasks.values() if isinstance(p.task, Artifact)}
+        opened = [open_events(found) if isinstance(found, str) else found for found in settings.events]
+        self.binder = Binder(settings.sources, settings.resources, opened)
+        settings.tasks.check_complete()
+        for task in settings.tasks:
+            self.binder.check(task)
+        self.told = {f for source in self.binder.heard for f in source.families}.union(settings.open)
+        if self.binder.heard:
+            check_told(settings.tasks, self.told)
+        self.ledger = Ledger(settings.ledger, counters, settings.clock) if settings.ledger else None
+        self.hooks: list[Hook] = [*([self.ledger] if self.ledger else []), *settings.hooks]
+        self._open_serving(settings)
+        self._open_ingest(settings)
+        self._open_lanes(settings)
+        self._open_watches(settings)
+
+    def _open_serving(self, settings: Settings) -> None:
         """What answers requests."""
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
-            clock=app.clock,
-            counters=app.counters,
+            clock=settings.clock,
+            counters=self.counters,
             hooks=self.hooks,
-            plans=self.plans,
-            silence_limit_s=app.silence_limit_s,
+            plans=self.tasks,
+            silence_limit_s=settings.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
-        self.known = self.told.union(*map(_declared, app.tasks))
-        self.bonds = Bonds(self.store, app.clock, self.known, self.resolver.silent)
+        self.known = self.told.union(*map(_declared, settings.tasks))
+        self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
         tell = self.ledger.live if self.ledger else None
-        self.realtime = Realtime(self.resolver, self.store, self.plans, tell)
-        self.warmup = Warmup(self.store, self.binder, self.resolver, self.plans.values())
+        self.realtime = Realtime(self.resolver, self.store, self.tasks, tell)
+        self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
 
-    def _open_ingest(self, app: App) -> None:
+    def _open_ingest(self, settings: Settings) -> None:
         """What hears of changes."""
-        self.recovery = Recovery(self.store, app.journal, replayable=app.replayable)
+        self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
         heard = self.binder.heard
-        everyone = [app.counters, *self.hooks]
+        everyone = [self.counters, *self.hooks]
         self.tickets = Tickets(self.store)
         self.ingest = Ingest(
             self.store,
             heard,
-            app.clock,
+            settings.clock,
             everyone,
             self.recovery,
-            counters=app.counters,
+            counters=self.counters,
             known=self.known,
             tickets=self.tickets,
         )
         self.parking = Parking(self.store)
 
-    def _open_lanes(self, app: App) -> None:
+    def _open_lanes(self, settings: Settings) -> None:
         """What computes ahead and on events."""
-        self.board = LoadBoard(self.store, app.clock)
-        self.adopted = Adoptions(self.store, app.clock, self.ledger)
-        self.breathe = Pacer(app.throttle, self.board) if app.throttle else None
+        self.board = LoadBoard(self.store, settings.clock)
+        self.adopted = Adoptions(self.store, settings.clock, self.ledger)
+        self.breathe = Pacer(settings.batch.throttle, self.board) if settings.batch.throttle else None
         self.batch = BatchLane(
             self.store,
             self.resolver.computer,
-            self.plans.values(),
-            app.clock,
-            executor=app.executor,
+            self.tasks.values(),
+            settings.clock,
+            executor=settings.batch.executor,
             breathe=self.breathe,
-            board=self.board if app.throttle else None,
+            board=self.board if settings.batch.throttle else None,
             adopted=self.adopted,
         )
-        self.notifier = Notifier(app.alerts or [LogSink()])
-        off_peak = OffPeak(app.clock, app.off_peak, self.ledger)
-        self.schedule = Schedule(self.batch, self.plans.values(), app.clock, self.notifier, off_peak)
-        self.workers = WorkerBoard(self.store, app.clock)
+        self.notifier = Notifier(settings.alerts or [LogSink()])
+        off_peak = OffPeak(settings.clock, settings.batch.windows, self.ledger)
+        self.schedule = Schedule(self.batch, self.tasks.values(), settings.clock, self.notifier, off_peak)
+        self.workers = WorkerBoard(self.store, settings.clock)
         self.events = EventLane(
             self.store,
             self.resolver.demand,
-            self.plans.values(),
-            app.clock,
+            self.tasks.values(),
+            settings.clock,
             self._heat,
-            counters=app.counters,
-            claims=WorkClaims(self.store, app.clock, self.workers),
+            counters=self.counters,
+            claims=WorkClaims(self.store, settings.clock, self.workers),
         )
 
-    def _open_watches(self, app: App) -> None:
+    def _open_watches(self, settings: Settings) -> None:
         """What looks after the rest, and says how it is."""
-        self.reporting = LoadReports(self.board, app.counters, note=self.ledger.paced if self.ledger else None)
-        self.quarantines = Quarantines(self.store, app.clock, self.notifier, self.recovery)
+        self.reporting = LoadReports(self.board, self.counters, note=self.ledger.paced if self.ledger else None)
+        self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
         self.answers = Answers(
             AnswerTable(self.ledger) if self.ledger else None,
-            app.clock,
-            self.plans,
+            settings.clock,
+            self.tasks,
             self.known,
-            book=lambda: app.book,
+            book=settings.book,
             touch=self.ingest.touch,
             send=self.notifier.send,
         )
-        self.housekeeping = Housekeeping(self.store, self.plans.values(), app.clock)
-        self.watch = SlaWatch(self.store, self.plans.values(), app.clock, self.notifier)
+        self.housekeeping = Housekeeping(self.store, self.tasks.values(), settings.clock)
+        self.watch = SlaWatch(self.store, self.tasks.values(), settings.clock, self.notifier)
         self.worker_watch = WorkerWatch(
             self.workers,
-            app.worker,
-            app.counters,
+            settings.worker,
+            self.counters,
             store=self.store,
-            clock=app.clock,
+            clock=settings.clock,
             notifier=self.notifier,
-            owners=[p.contract.owner for p in self.plans.values() if p.task.schedule or bound_by(p.task)],
+            owners=[p.contract.owner for p in self.tasks.values() if p.task.schedule or bound_by(p.task)],
         )
-        self.readiness = Readiness(self.store, self.plans.values(), self.ingest, self.warmup, self.worker_watch)
+        self.readiness = Readiness(self.store, self.tasks.values(), self.ingest, self.warmup, self.worker_watch)
+
+    async def close(self) -> None:
+        """End computations under way, then close the ledger, the sources and the store."""
+        await self.resolver.demand.close()
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.close)
+        for source in self.binder.heard:
+            await asyncio.to_thread(source.close)
+        await self.store.close()
 
     def note(self, run: Run) -> None:
         """Have the ledger keep what a run used."""
@@ -219,9 +248,9 @@ class Engine(forks.Forkable):
                 trigger=run.trigger, pick=built.pick,
             )  # fmt: skip
 
-    def plan(self, task: Stored) -> BoundTask:
-        """The plan of a task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
-        plan = self.plans.get(task.name)
+    def bound_task(self, task: Stored) -> BoundTask:
+        """Return a compiled task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
+        plan = self.tasks.get(task.name)
         if plan is None or plan.task is not task:
             why = "is not among this app's tasks" if plan is None else "is not the one that this app was opened with"
             raise UnknownTask(f"{task.name} {why}; make the app after its tasks", field="task")
@@ -233,12 +262,10 @@ class Engine(forks.Forkable):
         return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
 
 
-def _opened_store(app: App) -> Store:
-    """The app's store; raises :class:`DeclarationError` for one that its executor's processes could not open."""
-    store = _inherited.get(app)
-    if store is None:
-        store = open_store(app.store_url) if isinstance(app.store_url, str) else app.store_url
-    if app.executor is not None and isinstance(store, MemoryStore):
+def _open_store(settings: Settings) -> Store:
+    """Open the store; raises :class:`DeclarationError` for one that the executor's processes could not open."""
+    store = open_store(settings.store) if isinstance(settings.store, str) else settings.store
+    if settings.batch.executor is not None and isinstance(store, MemoryStore):
         raise DeclarationError(
             "executor: its processes see nothing of a memory:// store; name one that several processes can open, "
             "such as store='lmdb:///var/lib/shop'",

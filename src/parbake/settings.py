@@ -1,24 +1,104 @@
-"""What an app is given, checked before anything is opened."""
+"""The settings of an app: checked once, before anything is opened, and frozen."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, cast
 
+from parbake.declare.registry import Registry
 from parbake.errors import BadInput
 from parbake.fence.tags import is_family
 from parbake.lanes.batch.throttle import Throttle
+from parbake.lanes.event.recovery import FileJournal
 from parbake.lanes.worker.worker_watch import WorkerSetting
 from parbake.ledger.costs import EXAMPLE, CostBook, read_book
 from parbake.planner.traffic import Declared, declared
 from parbake.ports.alerts import AlertSink
+from parbake.ports.clock import Clock
 from parbake.ports.executors import Executor
 from parbake.ports.generations import Journal
-from parbake.ports.sources import Source
+from parbake.ports.hooks import Hook
+from parbake.ports.sources import EventSource, Source, Topic
+from parbake.ports.store import Store
 from parbake.values.checks import check_object
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How an app computes its batch runs.
+
+    Attributes:
+        executor: Computes partitions in other processes; ``None`` computes them in the worker itself.
+        throttle: How much batch work may slow requests down; ``None`` sets no limit.
+        off_peak: The windows of the day in which runs should start, such as ``"22:00-06:00"`` or a list of them.
+            Without any they are learned from the ledger.
+        zone: The time zone of the windows, by its IANA name.
+
+    Raises:
+        BadInput: A setting has another type, or a window or the zone cannot be read; the error names the field.
+    """
+
+    executor: Executor | None = None
+    throttle: Throttle | None = Throttle()
+    off_peak: str | Sequence[str] = ()
+    zone: str = "UTC"
+    windows: Declared | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Check the settings and read the windows."""
+        _check_batch(self.executor, self.throttle)
+        object.__setattr__(self, "windows", _windows(self.off_peak, self.zone))
+
+
+@dataclass(frozen=True)
+class Durability:
+    """What outlives a store that loses its last writes.
+
+    What is stored survives such a loss with both settings. Otherwise all of it is discarded then.
+
+    Attributes:
+        journal: Where rollbacks and quarantines are logged outside the store: the path of a file, or a journal.
+        replayable: Promises that every change is in some source's outbox, so that it can be read again.
+
+    Raises:
+        BadInput: ``journal`` is an object without a journal's methods.
+    """
+
+    journal: Journal | str | PathLike[str] | None = None
+    replayable: bool = False
+    log: Journal | None = field(init=False, default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Open nothing yet: a journal's file is made with its first entry."""
+        object.__setattr__(self, "log", _journal(self.journal))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an app was given, checked; times in seconds. See :class:`parbake.App` for what each means."""
+
+    tasks: Registry
+    store: str | Store
+    sources: tuple[Source, ...]
+    events: tuple[EventSource | Topic | str, ...]
+    open: tuple[str, ...]
+    resources: Mapping[Any, Any]
+    clock: Clock
+    ledger: Path | None
+    alerts: tuple[AlertSink, ...]
+    hooks: tuple[Hook, ...]
+    silence_limit_s: float
+    heartbeat_s: float
+    off: Mapping[str, str]
+    batch: Batch
+    durability: Durability
+    book: CostBook
+    worker: WorkerSetting
 
 
 def check_kept(store: Any, ledger: Any) -> None:
@@ -34,7 +114,7 @@ def check_kept(store: Any, ledger: Any) -> None:
 
 def sinks(alerts: Any) -> tuple[AlertSink, ...]:
     """The sinks of alerts; raises :class:`BadInput` for what is none."""
-    expected = "a list of sinks, such as [pb.LogSink()]"
+    expected = "a list of sinks, such as [parbake.alerts.log.LogSink()]"
     if not isinstance(alerts, Iterable) or isinstance(alerts, str | bytes):
         raise BadInput(f"alerts={alerts!r}: expected {expected}", field="alerts")
     found = tuple(alerts)
@@ -54,7 +134,7 @@ def families(names: Any) -> tuple[str, ...]:
     return found
 
 
-def checked_windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:
+def _windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:
     """Return the declared off-peak windows, ``None`` without any; a time zone is checked even then."""
     windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
     return windows if off_peak else None
@@ -67,7 +147,7 @@ def worker_setting(value: Any) -> WorkerSetting:
     return cast("WorkerSetting", value)
 
 
-def check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
+def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
     """Raise :class:`BadInput` for an executor or a throttle that is none."""
     if executor is not None and (isinstance(executor, type) or not isinstance(executor, Executor)):
         raise BadInput(
@@ -86,8 +166,10 @@ def priced(book: Any) -> CostBook:
     return read_book(Path(book), today=dt.datetime.now(dt.UTC).date())
 
 
-def checked_journal(journal: Any) -> Journal | None:
-    """Return the journal object of an app; raises :class:`BadInput` for an object without a journal's methods."""
+def _journal(journal: Any) -> Journal | None:
+    """Return the journal that a setting names; raises :class:`BadInput` for an object without a journal's methods."""
+    if isinstance(journal, str | PathLike):
+        return FileJournal(os.fspath(journal))
     if journal is not None:
         check_object(
             journal,
@@ -115,3 +197,10 @@ def checked_sources(sources: Any) -> tuple[Source, ...]:
             expected="a list of sources, such as SqliteSource",
         )
     return found
+
+
+def checked_group(value: Any, kind: type[Any], *, field: str) -> Any:
+    """Return a group of settings; raises :class:`BadInput` for a value of another type."""
+    if not isinstance(value, kind):
+        raise BadInput(f"{field}={value!r}: expected pb.{kind.__name__}(...)", field=field)
+    return value

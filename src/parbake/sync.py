@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar, overload
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeAlias, TypeVar, overload
 
 from parbake.declare.served import Served
-from parbake.declare.tasks import Artifact, LiveTask, Refine, Stored
+from parbake.declare.tasks import Artifact, LiveTask, Refine
 from parbake.errors import BadInput
 from parbake.fence.acks import NO_ACKS, Acks, merged
-from parbake.lanes.batch.lane import Run
-from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack
 from parbake.process.portal import Portal
 from parbake.serving import request as scope
 from parbake.values.duration import Duration, seconds
-
-if TYPE_CHECKING:
-    from parbake.app import App
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -29,11 +24,25 @@ After: TypeAlias = Ack | str | Iterable[Ack | str] | None
 
 
 class SyncApp:
-    """The synchronous face of an app."""
+    """An app for synchronous code, on one event loop in a thread of its own.
 
-    def __init__(self, app: App) -> None:
-        """Start nothing before the first call."""
-        self._app = app
+    :meth:`run` reaches everything that is awaited: ``app.sync.run(app.ops.rollback(task))``.
+    """
+
+    def __init__(
+        self,
+        serve: Callable[..., Coroutine[Any, Any, Served[Any]]],
+        carry: Callable[[scope.Request, Sequence[str]], Coroutine[Any, Any, None]],
+        close: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Start nothing before the first call.
+
+        Args:
+            serve: Serves a task.
+            carry: Verifies tickets and adds them to what a request's caller was told.
+            close: Closes the app.
+        """
+        self._serve, self._carry, self._close = serve, carry, close
         self._portal = Portal()
 
     @overload
@@ -43,48 +52,47 @@ class SyncApp:
     @overload
     def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
     def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
-        """See :meth:`App.serve`."""
-        return self._portal.call(self._app.serve(task, *args, **kwargs))
-
-    def publish(self, *events: CloudEvent) -> Ack:
-        """See :meth:`App.publish`."""
-        return self._portal.call(self._app.publish(*events))
-
-    def touch(self, *tags: str) -> Ack:
-        """See :meth:`App.touch`."""
-        return self._portal.call(self._app.touch(*tags))
-
-    def drain(self) -> Ack | None:
-        """See :meth:`App.drain`."""
-        return self._portal.call(self._app.drain())
-
-    def request(self, timeout: Duration | None = None, *, after: After = ()) -> AbstractContextManager[scope.Request]:
-        """See :meth:`App.request`; what is served inside, by this thread, shares the scope."""
-        timeout_s, acks, texts = scope_of(timeout, after)
-        opened = scope.opened(timeout_s, acks)
-        return self._carried_in(opened, texts) if texts else opened
-
-    @contextmanager
-    def _carried_in(
-        self, opened: AbstractContextManager[scope.Request], texts: Sequence[str]
-    ) -> Iterator[scope.Request]:
-        with opened as request:
-            self._portal.call(self._app.engine.tickets.carry(request, texts))
-            yield request
+        """Serve a task; see :meth:`parbake.App.serve`."""
+        return self._portal.call(self._serve(task, *args, **kwargs))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of the app on its event loop, within the caller's context variables."""
+        """Run a coroutine of the app on its event loop, within the caller's context variables.
+
+        Args:
+            work: What an asynchronous caller would await, such as ``app.touch("policy")``.
+
+        Returns:
+            What the coroutine returns; whatever it raises is raised.
+        """
         return self._portal.call(work)
 
-    def materialize(self, task: Stored, *, keys: Sequence[Any] | None = None, anew: bool = False) -> Run:
-        """See :meth:`App.materialize`."""
-        return self._portal.call(self._app.materialize(task, keys=keys, anew=anew))
+    def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        """Go through what an asynchronous caller would go through with ``async for``, such as ``app.stored(task)``."""
+        while True:
+            try:
+                item = self._portal.call(_next(items))
+            except StopAsyncIteration:
+                return
+            yield item
+
+    @contextmanager
+    def request(self, timeout: Duration | None = None, *, after: After = ()) -> Iterator[scope.Request]:
+        """Open a request scope that this thread's calls inside share; see :meth:`parbake.App.request`."""
+        timeout_s, acks, texts = scope_of(timeout, after)
+        with scope.opened(timeout_s, acks) as request:
+            if texts:
+                self._portal.call(self._carry(request, texts))
+            yield request
 
     def close(self) -> None:
-        """Close the app and stop the portal; once is enough."""
+        """Close the app and stop the event loop; further calls do nothing."""
         if not self._portal.is_closed:
-            self._portal.call(self._app.close())
+            self._portal.call(self._close())
             self._portal.close()
+
+
+async def _next(items: AsyncIterator[T]) -> T:
+    return await anext(items)
 
 
 def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks, list[str]]:

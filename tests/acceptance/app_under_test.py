@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-import parbake as pb
+from parbake.http import HttpApp
 from parbake.testing import FileClock
 from retail_assistant.chat import generation
 from retail_assistant.compose import http_app
@@ -15,6 +15,6 @@ from retail_assistant.settings import from_environment
 generation.TIMEOUT_S, chat.TIMEOUT = 300.0, "5m"
 
 
-def app() -> pb.HttpApp:
+def app() -> HttpApp:
     """Built from the environment, like the product's own entry point."""
     return http_app(from_environment(), clock=FileClock(os.environ["TEST_CLOCK"]))

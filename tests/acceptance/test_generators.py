@@ -19,6 +19,8 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.generators import llama
+from parbake.generators.llama import LlamaGenerator
+from parbake.ports.models import Generator, Prompt, Usage
 
 EVIDENCE = tuple(
     f"Section {n}. You can return a book within {n + 20} days of delivery when it is still sealed in its wrapping."
@@ -29,17 +31,17 @@ EVIDENCE = tuple(
 def test_the_local_model_reports_its_cached_prefix() -> None:
     """The second request with the same rules and evidence has at least 80 % of its prompt from the cache."""
 
-    async def ask(generator: pb.Generator, question: str) -> tuple[str, pb.Usage]:
-        text, usage = "", pb.Usage()
+    async def ask(generator: Generator, question: str) -> tuple[str, Usage]:
+        text, usage = "", Usage()
         async for delta in generator.stream(
-            pb.Prompt("Answer from the evidence.", EVIDENCE, (), question), max_tokens=12, timeout_s=60
+            Prompt("Answer from the evidence.", EVIDENCE, (), question), max_tokens=12, timeout_s=60
         ):
             text += delta.text
             usage = delta.usage or usage
         return text, usage
 
-    async def both() -> tuple[tuple[str, pb.Usage], tuple[str, pb.Usage]]:
-        generator = pb.LlamaGenerator()
+    async def both() -> tuple[tuple[str, Usage], tuple[str, Usage]]:
+        generator = LlamaGenerator()
         return await ask(generator, "What is the window?"), await ask(generator, "Is wrapping needed?")
 
     (first, _), (second, usage) = asyncio.run(both())
@@ -50,11 +52,11 @@ def test_the_local_model_reports_its_cached_prefix() -> None:
     assert usage.cached_tokens >= 0.8 * usage.input_tokens, usage
 
 
-def one_reply(generator: pb.Generator) -> str:
+def one_reply(generator: Generator) -> str:
     """Return what a generator writes in a few tokens."""
 
     async def ask() -> str:
-        prompt = pb.Prompt("Answer from the evidence.", EVIDENCE[:1], (), "What is the window?")
+        prompt = Prompt("Answer from the evidence.", EVIDENCE[:1], (), "What is the window?")
         return "".join([delta.text async for delta in generator.stream(prompt, max_tokens=4, timeout_s=60)])
 
     return asyncio.run(ask())
@@ -81,7 +83,7 @@ def listening_ports() -> set[int]:
 def test_no_other_process_reaches_the_local_model() -> None:
     """Once the model is loaded, this process listens at no new port and the engine's socket has no name any more."""
     before = listening_ports()
-    generator = pb.LlamaGenerator()
+    generator = LlamaGenerator()
     assert one_reply(generator)
     assert listening_ports() == before
     address = generator._server.listening_address
@@ -101,7 +103,7 @@ def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capf
     with tempfile.TemporaryDirectory() as folder:
         monkeypatch.setattr(llama.tempfile, "TemporaryDirectory", lambda **_: contextlib.nullcontext(folder))
         monkeypatch.setattr(llama.secrets, "token_urlsafe", key)
-        generator = pb.LlamaGenerator()
+        generator = LlamaGenerator()
         assert one_reply(generator)
         address, body = generator._server.listening_address, '{"messages": [{"role": "user", "content": "hi"}]}'
         assert over_http(address, "/v1/chat/completions", body) == 401
@@ -115,11 +117,11 @@ def test_the_local_model_grows_by_nothing_per_conversation() -> None:
     """Six conversations about different evidence add less to the process than the copy of one prompt would."""
 
     async def rise() -> float:
-        generator = pb.LlamaGenerator()
+        generator = LlamaGenerator()
         sizes = []
         for n in range(9):
             evidence = tuple(f"Shop {n}. {text}" for text in EVIDENCE[:6])
-            prompt = pb.Prompt("Answer from the evidence.", evidence, (), "What is the window?")
+            prompt = Prompt("Answer from the evidence.", evidence, (), "What is the window?")
             _ = [delta async for delta in generator.stream(prompt, max_tokens=2, timeout_s=60)]
             sizes.append(resident())
         return sizes[-1] - sizes[2]

@@ -7,7 +7,7 @@ import pytest
 
 import parbake as pb
 from parbake.brokers import open_events
-from parbake.sources.sqlite import prune
+from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit, prune
 from parbake.testing.events import EventSourceSuite
 
 
@@ -19,7 +19,7 @@ class Outbox:
         self.path = path
         with self.transaction() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute(pb.OUTBOX_DDL)
+            connection.execute(OUTBOX_DDL)
 
     @contextlib.contextmanager
     def transaction(self):
@@ -29,16 +29,16 @@ class Outbox:
 
     def source(self):
         """A reader."""
-        return pb.SqliteSource(self.path, families=["fact"], views=[])
+        return SqliteSource(self.path, families=["fact"], views=[])
 
     def broken(self):
         """A reader of no file."""
-        return pb.SqliteSource(self.path.with_name("missing"), families=["fact"], views=[])
+        return SqliteSource(self.path.with_name("missing"), families=["fact"], views=[])
 
     def tell(self, subject):
         """One row."""
         with self.transaction() as connection:
-            pb.emit(connection, subject, "fact.changed")
+            emit(connection, subject, "fact.changed")
 
     def insert(self, subject, kind="fact.changed"):
         """A row of anything, past the checks of ``emit``."""
@@ -98,7 +98,7 @@ async def test_no_row_whatever_it_holds_blocks_those_behind_it(app, outbox, subj
     outbox.tell("fact/next")
     ack = await app.drain()
     assert {"fact", "fact/*", "fact/next"} <= set(ack.raised)
-    (parked,) = await app.parked()
+    (parked,) = await app.ops.parked()
     assert (parked.source, parked.position) == ("shop", 1)
     assert parked.reason
     assert app.counters.parked == 1
@@ -113,10 +113,10 @@ async def test_rows_that_are_missing_raise_everything(app, outbox, gone, caplog)
         outbox.tell(f"fact/{n}")
     outbox.delete(f"({gone}) AND position > 1")
     ack = await app.drain()
-    raised = {tag for entry in await app.raised_since(pb.Stamp(0, 0), limit=50) for tag in entry.tags}
-    left = {row.subject for row in app.sources[0].poll(1, 10)}
+    raised = {tag for entry in await app.ops.raised_since(pb.Stamp(0, 0), limit=50) for tag in entry.tags}
+    left = {row.subject for row in app.settings.sources[0].poll(1, 10)}
     assert {"fact", "fact/*"} | left <= raised
-    assert await app.applied() == {"shop": 4}
+    assert await app.ops.applied() == {"shop": 4}
     assert app.counters.gaps == {"shop": 1}
     assert "after position 1 up to" in caplog.text
     assert ack is not None
@@ -129,7 +129,7 @@ async def test_a_gap_within_a_page_keeps_the_order(app, outbox):
         outbox.tell(f"fact/{n}")
     outbox.delete("position IN (3, 4)")
     await app.drain()
-    log = [entry.tags[0] for entry in await app.raised_since(pb.Stamp(0, 0))]
+    log = [entry.tags[0] for entry in await app.ops.raised_since(pb.Stamp(0, 0))]
     assert log == ["fact/1", "fact/2", "fact", "fact/5", "fact/6"]
 
 
@@ -137,7 +137,7 @@ async def test_a_rolled_back_row_is_no_gap(app, outbox):
     """SQLite takes the position back with the transaction."""
     outbox.tell("fact/1")
     with outbox.transaction() as connection:
-        pb.emit(connection, "fact/2", "fact.changed")
+        emit(connection, "fact/2", "fact.changed")
         connection.rollback()
     await app.drain()
     outbox.tell("fact/3")
@@ -152,8 +152,8 @@ async def test_an_outbox_is_pruned_up_to_the_applied_position(app, outbox):
         outbox.tell(f"fact/{n}")
     await app.drain()
     with outbox.transaction() as connection:
-        assert prune(connection, (await app.applied())["shop"]) == 3
-    again = pb.App(pb.Registry(), sources=app.sources, store=app.engine.store)
+        assert prune(connection, (await app.ops.applied())["shop"]) == 3
+    again = pb.App(pb.Registry(), sources=app.settings.sources, store=app.engine.store)
     assert await again.drain() is None
     outbox.tell("fact/4")
     ack = await again.drain()
@@ -167,7 +167,7 @@ async def test_a_store_that_was_told_nothing_has_missed_nothing(app, outbox):
         outbox.tell(f"fact/{n}")
     outbox.delete("position < 3")
     await app.drain()
-    assert await app.applied() == {"shop": 3}
+    assert await app.ops.applied() == {"shop": 3}
     assert not app.counters.gaps
 
 
@@ -185,14 +185,14 @@ async def test_an_older_copy_of_an_outbox_is_refused(app, outbox, tmp_path):
     outbox.tell("fact/2")
     await app.drain()
     restored = pb.App(pb.Registry(), sources=[copy.source()], store=app.engine.store)
-    with pytest.raises(pb.ForeignSource, match="ends at 1"):
+    with pytest.raises(pb.errors.ForeignSource, match="ends at 1"):
         await restored.drain()
     copy.tell("fact/other")
     copy.tell("fact/more")
-    with pytest.raises(pb.ForeignSource, match="tells another event"):
+    with pytest.raises(pb.errors.ForeignSource, match="tells another event"):
         await restored.drain()
     assert restored.counters.source_failures == {"shop": 2}
-    restored.sources[0].close()
+    restored.settings.sources[0].close()
 
 
 async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
@@ -203,14 +203,14 @@ async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
     other = Outbox(tmp_path / "other.sqlite")
     other.tell("fact/new")
     swapped = pb.App(pb.Registry(), sources=[other.source()], store=app.engine.store)
-    with pytest.raises(pb.ForeignSource, match="events restart APP shop"):
+    with pytest.raises(pb.errors.ForeignSource, match="events restart APP shop"):
         await swapped.drain()
-    assert {"fact", "fact/*"} == set((await swapped.restart("shop")).raised)
+    assert {"fact", "fact/*"} == set((await swapped.ops.restart("shop")).raised)
     ack = await swapped.drain()
     assert set(ack.raised) == {"fact/new", "fact/*"}
-    with pytest.raises(pb.SourceError, match="no source is named"):
-        await swapped.restart("elsewhere")
-    swapped.sources[0].close()
+    with pytest.raises(pb.errors.SourceError, match="no source is named"):
+        await swapped.ops.restart("elsewhere")
+    swapped.settings.sources[0].close()
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
 )  # fmt: skip
 def test_a_url_that_cannot_be_meant_is_refused(url):
     """An unknown scheme, no families, no topic, an option that does not exist: the setting is named."""
-    with pytest.raises(pb.SourceError) as caught:
+    with pytest.raises(pb.errors.SourceError) as caught:
         open_events(url)
     assert caught.value.field == "events"
 
@@ -228,5 +228,5 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
 def test_two_sources_cannot_share_a_name(outbox):
     """They would share their positions."""
     app = pb.App(pb.Registry(), sources=[outbox.source()], events=[outbox.source()])
-    with pytest.raises(pb.DeclarationError, match="'shop'"):
+    with pytest.raises(pb.errors.DeclarationError, match="'shop'"):
         _ = app.engine

@@ -33,8 +33,8 @@ class TestLocalExecutor(ExecutorSuite):
         await reached.wait()
         await asyncio.sleep(0.2)  # until its first partitions are under way
         async with asyncio.timeout(HANGS_S):
-            await app.executor.close()
-            with pytest.raises(pb.ComputeFailed, match="closed while it computed"):
+            await app.settings.batch.executor.close()
+            with pytest.raises(pb.errors.ComputeFailed, match="closed while it computed"):
                 await running
 
     async def test_its_processes_give_way_to_other_sessions(self, app):

@@ -6,6 +6,8 @@ import sqlite3
 import pytest
 
 import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource
+from parbake.sources.sqlite import emit as pb_emit
 from parbake.testing.sources import SourceSuite
 
 
@@ -18,15 +20,15 @@ class Sqlite:
         with self.transaction() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS fact(name TEXT PRIMARY KEY, value TEXT)")
-            connection.execute(pb.OUTBOX_DDL)
+            connection.execute(OUTBOX_DDL)
 
     def source(self, **options):
         """A source over the file."""
-        return pb.SqliteSource(self.path, **options)
+        return SqliteSource(self.path, **options)
 
     def broken(self, **options):
         """A source over no file."""
-        return pb.SqliteSource(self.path.with_name("missing"), **options)
+        return SqliteSource(self.path.with_name("missing"), **options)
 
     @contextlib.contextmanager
     def transaction(self):
@@ -38,7 +40,7 @@ class Sqlite:
         """Run a statement."""
         connection.execute(statement)
 
-    emit = staticmethod(pb.emit)
+    emit = staticmethod(pb_emit)
 
 
 class TestSqlite(SourceSuite):
@@ -53,7 +55,7 @@ def test_a_sqlite_file_without_an_outbox_says_how_to_make_one(tmp_path):
     """The message of a missing table names the statement that creates it."""
     sqlite3.connect(tmp_path / "shop.sqlite").close()
     (tmp_path / "shop.sqlite").touch()
-    source = pb.SqliteSource(tmp_path / "shop.sqlite", families=["fact"], views=[])
+    source = SqliteSource(tmp_path / "shop.sqlite", families=["fact"], views=[])
     for ask in (source.extent, lambda: source.poll(0, 10)):
-        with pytest.raises(pb.SourceError, match="OUTBOX_DDL"):
+        with pytest.raises(pb.errors.SourceError, match="OUTBOX_DDL"):
             ask()

@@ -12,7 +12,7 @@ from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import killed_by
 from parbake.fence.control import SEQUENCE_LIMIT
 from parbake.fence.record import Stamp
-from parbake.ports.event_log import Change, Parked
+from parbake.ports.event_log import Advance, Change, Parked
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps import engine, events
@@ -47,7 +47,7 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
     lookup = await embedded.read("t@1", b"k")
     assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None
     rows = [Change(("policy/a", "policy/*"), "s", str(n)) for n in range(3)]
-    ack = await embedded.apply(rows, now=1.0, position=("s", 0, 3))
+    ack = await embedded.apply(rows, now=1.0, advance=Advance("s", 0, 3))
     assert ack.stamp == Stamp(control.incarnation + 1, 3)
     assert ack.trusted
     assert before < stamps[0] < stamps[1] < ack.stamp == (await embedded.stamp())[0]
@@ -62,7 +62,7 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
     lookup = await embedded.read("t@1", b"other")
     assert killed_by(lookup.records[0], lookup.control, lookup.marks, now=1.0) is None
     assert (await embedded.applied("s")).position == 3
-    assert (await embedded.apply(rows, now=1.0, position=("s", 0, 3))).raised == {}
+    assert (await embedded.apply(rows, now=1.0, advance=Advance("s", 0, 3))).raised == {}
 
 
 async def test_parked_events_are_bounded(embedded, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 
 from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.fence.record import Stamp
-from parbake.ports.event_log import Change
+from parbake.ports.event_log import Advance, Change
 from parbake.stores import open_store
 from parbake.stores.memory import MemoryStore
 from parbake.stores.steps.optimistic import OptimisticStore
@@ -66,7 +66,7 @@ class TestLmdb(StoreSuite):
         store = self.open_store(tmp_path)
         stamp, control = await store.stamp()
         await store.write("t@1", b"k", make_record(stamp), now=1.0)
-        ack = await store.apply([Change(("policy/a",), "s", "1")], now=1.0, position=("s", 0, 1))
+        ack = await store.apply([Change(("policy/a",), "s", "1")], now=1.0, advance=Advance("s", 0, 1))
         await store.close()
         store = self.open_store(tmp_path)
         assert (await store.stamp()) == (ack.stamp, control)
@@ -178,7 +178,7 @@ class TestLmdb(StoreSuite):
 
 RAISE = """
 import asyncio, sys
-from parbake.ports.event_log import Change
+from parbake.ports.event_log import Advance, Change
 from parbake.stores import open_store
 
 async def main():

@@ -6,14 +6,19 @@ CLOSED = "127.0.0.1:9"
 GENERATES = """
 import asyncio
 import parbake as pb
+from parbake.generators.llama import LlamaGenerator
+from parbake.embedders.minilm import MiniLm
+from parbake.generators.openai import OpenAIGenerator
+from parbake.sources.postgresql import PostgresqlSource
+from parbake.ports.models import Prompt
 
 async def main():
-    async for _ in {generator}.stream(pb.Prompt("", (), (), "hello"), max_tokens=1, timeout_s=9):
+    async for _ in {generator}.stream(Prompt("", (), (), "hello"), max_tokens=1, timeout_s=9):
         pass
 
 asyncio.run(main())
 """
-STORES = "import parbake as pb; pb.App(pb.Registry(), store='{url}', open=['a']).sync.touch('a/b')"
+STORES = "import parbake as pb; app = pb.App(pb.Registry(), store='{url}', open=['a']); app.sync.run(app.touch('a/b'))"
 KAFKA = f"""
 import asyncio
 import parbake as pb
@@ -23,17 +28,18 @@ asyncio.run(app.drain())
 """
 POSTGRESQL = f"""
 import parbake as pb
+from parbake.sources.postgresql import PostgresqlSource
 
-pb.PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
+PostgresqlSource("postgresql://{CLOSED}/shop", families=["f"], views=[]).poll(0, 1)
 """
 DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
-OPENAI = f"pb.OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
+OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
 
 PROBES = {
     "assistant": ("import implicit, lightgbm, sklearn, pyarrow; print('used')", "used"),
     "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
-    "embeddings": ("import parbake as pb; pb.MiniLm()", "run: parbake models fetch minilm"),
-    "llama": (GENERATES.format(generator="pb.LlamaGenerator()"), "run: parbake models fetch smollm2"),
+    "embeddings": ("import parbake as pb; MiniLm()", "run: parbake models fetch minilm"),
+    "llama": (GENERATES.format(generator="LlamaGenerator()"), "run: parbake models fetch smollm2"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
     "postgresql": (POSTGRESQL, "SourceError"),
     "redis": (STORES.format(url=f"redis://{CLOSED}/0"), "Connect call failed"),

@@ -13,13 +13,14 @@ import urllib.request
 import pytest
 from tests.waiting import HANGS_S, eventually
 
-import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL
 
 APP = '''
 """A note per name; ``deaf`` reads the same facts and is told of none of their changes."""
 from pathlib import Path
 
 import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 
 HERE = Path(__file__).parent
 
@@ -51,7 +52,7 @@ def deaf(name: str) -> dict:
     return {"version": 0}
 
 
-source = pb.SqliteSource(HERE / "facts.sqlite", families=["fact"], views=[Facts])
+source = SqliteSource(HERE / "facts.sqlite", families=["fact"], views=[Facts])
 app = pb.App(tasks, store=f"lmdb://{HERE}/store", sources=[source])
 '''
 WRITER = '''
@@ -61,6 +62,7 @@ import sqlite3
 import urllib.request
 
 import parbake as pb
+from parbake.sources.sqlite import emit
 from parbake.lab.audit import Expectation
 
 import ports
@@ -70,7 +72,7 @@ def write(n):
     """Version ``n + 1``, and what every read must show from now on."""
     with contextlib.closing(sqlite3.connect("facts.sqlite")) as connection, connection:
         connection.execute("UPDATE fact SET version = ? WHERE name = 'a'", (n + 1,))
-        pb.emit(connection, "fact/a", "fact.changed")
+        emit(connection, "fact/a", "fact.changed")
     with urllib.request.urlopen(ports.urls[n % 2] + "/readyz") as answer:
         assert answer.status == 200
     return Expectation(task=ports.task, key="a", at_least=n + 1, path="version")
@@ -86,7 +88,7 @@ def servers(tmp_path_factory):
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, version INTEGER)")
         connection.execute("INSERT INTO fact VALUES ('a', 0)")
-        connection.execute(pb.OUTBOX_DDL)
+        connection.execute(OUTBOX_DDL)
     words = [sys.executable, "-m", "parbake", "serve", "noted:app", "--port", "0"]
     with contextlib.ExitStack() as stack:
         urls = []

@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 
 import parbake as pb
+from parbake.http import HttpApp
+from parbake.http import Response
 
 tasks = pb.Registry()
 settings = dict(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="team")
@@ -69,10 +71,10 @@ async def stream(_):
             yield b"x" * 1000
             await asyncio.sleep(0.005)
 
-    return pb.Response(stream=chunks(), content_type="text/plain")
+    return Response(stream=chunks(), content_type="text/plain")
 
 
-app = pb.HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
+app = HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
 """
 
 

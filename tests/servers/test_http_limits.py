@@ -15,6 +15,8 @@ from tests.waiting import HANGS_S
 SOON_S = 0.4
 SHOP = f"""
 import parbake as pb
+from parbake.http import HttpApp
+from parbake.http import Response
 from parbake.http import connection
 
 connection.HEAD_S = connection.BODY_S = connection.LINGER_S = {SOON_S}
@@ -27,10 +29,10 @@ def upper(word: str) -> str:
 
 
 async def careless(request):
-    return pb.Response(b"{{}}", headers=(("x-said", request.arguments["said"]),))
+    return Response(b"{{}}", headers=(("x-said", request.arguments["said"]),))
 
 
-app = pb.HttpApp(pb.App(tasks), [("GET", "/careless", careless)])
+app = HttpApp(pb.App(tasks), [("GET", "/careless", careless)])
 """
 ASKED = b'{"key": "a"}'
 HEAD = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"

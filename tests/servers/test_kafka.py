@@ -121,7 +121,7 @@ async def test_an_acknowledged_change_is_never_served_stale(make):
     ack = await app.drain()
     served = await app.serve(fact, "a")
     assert (served.value, served.stamp) == ("new", ack.stamp)
-    assert await app.applied() == {f"kafka:{topic.name}/0": 1}
+    assert await app.ops.applied() == {f"kafka:{topic.name}/0": 1}
     await app.close()
 
 
@@ -164,7 +164,7 @@ async def test_no_message_whatever_it_holds_blocks_those_behind_it(make):
     app = pb.App(pb.Registry(), events=[topic.topic()])
     ack = await app.drain()
     assert {"fact", "fact/*", "fact/last"} == set(ack.raised)
-    parked = await app.parked()
+    parked = await app.ops.parked()
     assert [p.position for p in parked] == list(range(1, len(POISON) + 1))
     assert all(p.reason for p in parked)
     assert "too large" in parked[8].reason
@@ -178,11 +178,11 @@ async def test_what_is_parked_is_understood_later(make, monkeypatch):
     topic.send(broker.event("fact/a", "1", type="fact.renamed"), b"never")
     app = pb.App(pb.Registry(), events=[topic.topic()])
     await app.drain()
-    assert (await app.retry_parked()).understood == 0
+    assert (await app.ops.retry_parked()).understood == 0
     monkeypatch.setattr(tags, "_TYPES", (*tags._TYPES, "renamed"))
-    done = await app.retry_parked()
+    done = await app.ops.retry_parked()
     assert (done.understood, set(done.raised), len(done.kept)) == (1, {"fact/a", "fact/*"}, 1)
-    assert [p.position for p in await app.parked()] == [2]
+    assert [p.position for p in await app.ops.parked()] == [2]
 
 
 async def test_all_partitions_are_heard_and_new_ones_too(make, monkeypatch):
@@ -195,7 +195,7 @@ async def test_all_partitions_are_heard_and_new_ones_too(make, monkeypatch):
     for partition in range(3):
         topic.tell(f"fact/{partition}", partition=partition)
     await app.drain()
-    assert await app.applied() == {f"{opened.name}/0": 1, f"{opened.name}/1": 1}
+    assert await app.ops.applied() == {f"{opened.name}/0": 1, f"{opened.name}/1": 1}
     monkeypatch.setattr(opened, "parts", parts)
     ack = await app.drain()
     assert set(ack.raised) == {"fact/2", "fact/*"}
@@ -219,14 +219,14 @@ async def test_what_retention_took_unread_raises_everything(make, monkeypatch):
     await app.drain()
     assert (await app.serve(fact, "a")).value == "new"
     assert app.counters.gaps == {f"{opened.name}/0": 1}
-    assert await app.applied() == {f"{opened.name}/0": 5}
+    assert await app.ops.applied() == {f"{opened.name}/0": 5}
     assert await app.drain() is None
 
 
 async def test_a_topic_that_does_not_exist_is_named(shared):
     """The error names the topic, and no heartbeat is written."""
     app = pb.App(pb.Registry(), events=[f"kafka://{shared.address}/nothere?families=fact&name=feed"])
-    with pytest.raises(pb.SourceError, match=r"'feed'.*no topic 'nothere'"):
+    with pytest.raises(pb.errors.SourceError, match=r"'feed'.*no topic 'nothere'"):
         await app.drain()
     assert app.counters.source_failures == {"feed": 1}
     assert not (await app.engine.store.read("x", b"y")).heartbeats
@@ -241,7 +241,7 @@ async def test_a_broker_out_of_reach_is_told_within_seconds(tmp_path):
         for port in (launch.free_port(), deaf.getsockname()[1]):
             app = pb.App(pb.Registry(), events=[f"kafka://127.0.0.1:{port}/x?families=fact"])
             async with asyncio.timeout(45):  # the client's own limit is a minute
-                with pytest.raises(pb.SourceError, match="'kafka:x'"):
+                with pytest.raises(pb.errors.SourceError, match="'kafka:x'"):
                     await app.drain()
             await app.close()
 
@@ -264,20 +264,20 @@ async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
         broker.send(own.address, "changes", broker.event("fact/a", "1"), broker.event("fact/b", "2"))
         await app.drain()
         own.kill()
-        with pytest.raises(pb.SourceError):
+        with pytest.raises(pb.errors.SourceError):
             await app.drain()
         assert (await app.serve(fact, "a")).value == "new"
         clock.advance(31)
-        log = await app.raised_since(pb.Stamp(0, 0))
+        log = await app.ops.raised_since(pb.Stamp(0, 0))
         assert [entry.tags[0] for entry in log] == ["fact/a", "fact/b"]
         lookup = await app.engine.store.read(fact.ref, b"sa")
-        _, judgement = app.engine.resolver._best(app.engine.plan(fact), lookup, NO_CONTEXT)
+        _, judgement = app.engine.resolver._best(app.engine.bound_task(fact), lookup, NO_CONTEXT)
         assert judgement.reason == Reason(Cause.SOURCE_SILENT, "fact")
         own._start()
         broker.create(own.address, "changes")
-        with pytest.raises(pb.ForeignSource, match="ends at 0"):
+        with pytest.raises(pb.errors.ForeignSource, match="ends at 0"):
             await app.drain()
-        await app.restart("kafka:changes")
+        await app.ops.restart("kafka:changes")
         broker.send(own.address, "changes", broker.event("fact/a", "3"))
         ack = await app.drain()
         assert set(ack.raised) == {"fact/a", "fact/*"}
@@ -295,7 +295,7 @@ async def test_a_connection_that_broke_is_made_again(make):
     await app.drain()
     opened = topic.opened[-1]
     opened.call(lambda consumer: consumer.stop())
-    with pytest.raises(pb.SourceError):
+    with pytest.raises(pb.errors.SourceError):
         await app.drain()
     topic.tell("fact/a")
     assert await app.drain() is not None
@@ -305,6 +305,6 @@ def test_the_client_is_named_when_it_is_missing(monkeypatch):
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "aiokafka", None)
     topic = open_events("kafka://127.0.0.1:1/x?families=fact")
-    with pytest.raises(pb.MissingDependency, match=r"\.\[kafka\]"):
+    with pytest.raises(pb.errors.MissingDependency, match=r"\.\[kafka\]"):
         topic.parts()
     topic.close()

@@ -203,7 +203,7 @@ async def test_rows_deleted_unread_raise_everything(server, statement):
         connection.execute(statement)
     ack = await app.drain()
     assert (set(ack.raised), dict(app.counters.gaps)) == ({"fact", "fact/*"}, {"shop": 1})
-    assert await app.applied() == {"shop": 4}
+    assert await app.ops.applied() == {"shop": 4}
     await app.close()
 
 
@@ -215,7 +215,7 @@ async def test_an_outbox_is_pruned_up_to_the_applied_position(server):
     outbox.tell("fact/2")
     await app.drain()
     with outbox.transaction() as connection:
-        assert prune(connection, (await app.applied())["shop"]) == 2
+        assert prune(connection, (await app.ops.applied())["shop"]) == 2
         assert prune(connection, 2) == 0
     again = pb.App(pb.Registry(), events=[outbox.source()], store=app.engine.store)
     assert await again.drain() is None
@@ -258,7 +258,7 @@ def test_many_writers_and_a_poller_lose_nothing(database, source):
 
 def test_a_view_cannot_write(source):
     """Views read only."""
-    with pytest.raises(pb.SourceError, match="read-only"), source.open(Facts, Seen()) as facts:
+    with pytest.raises(pb.errors.SourceError, match="read-only"), source.open(Facts, Seen()) as facts:
         facts.rows("INSERT INTO fact VALUES ('a', 'b') RETURNING name")
 
 
@@ -270,7 +270,7 @@ def test_a_connection_that_was_cut_is_replaced(database, source):
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    with pytest.raises(pb.SourceError):
+    with pytest.raises(pb.errors.SourceError):
         source.poll(0, 1)
     assert source.poll(0, 1) == []
 

@@ -444,7 +444,7 @@ async def test_a_notebook_awaits_and_calls_by_turns(shop):
     seen = []
     for _ in range(3):
         seen += [(await app.serve(fact, "a")).value, app.sync.serve(fact, "a").value]
-        app.sync.touch("fact/a")
+        app.sync.run(app.touch("fact/a"))
         seen += [(await app.serve(fact, "a")).value]
         await app.touch("fact/a")
         seen += [app.sync.serve(fact, "a").value]
@@ -457,7 +457,7 @@ async def test_two_loops_read_and_write_at_once(shop):
 
     def called(name):
         for n in range(20):
-            app.sync.touch(f"fact/{name}")
+            app.sync.run(app.touch(f"fact/{name}"))
             assert app.sync.serve(fact, name).value == n + 1
         return name
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from parbake.lab.simulate import campaign, play
-from parbake.lab.simulate.judge import invariants
-from parbake.lab.simulate.mutants.catalogue import applied, names, what_is_wrong
+from parbake.lab.simulate.catalogue import applied, names, what_is_wrong
+from parbake.lab.simulate.processes import invariants
 from parbake.lab.simulate.world.world_state import World
 
 SEEDS = int(os.environ.get("PARBAKE_SIMULATED_SEEDS", "1000"))

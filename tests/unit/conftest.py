@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.unit.shopfloor import World
 
-import parbake as pb
+from parbake.embedders.minilm import MiniLm
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("src", "assistant/src", "tests", "benchmarks")
@@ -29,7 +29,7 @@ def source_files():
 @pytest.fixture(scope="session")
 def embedder():
     """Return the real embedder; a text takes about 3 ms."""
-    return pb.MiniLm()
+    return MiniLm()
 
 
 @pytest.fixture

@@ -14,15 +14,16 @@ def modules(source_root, package):
 
 
 @cache  # many rules are about the same files, each of which is parsed once
-def imported_names(path, *, on_import=False):
+def imported_names(path, *, on_import=False, for_types=False):
     """Return the dotted name of everything that a file imports when it runs, wherever the import stands.
 
-    With ``on_import`` only what importing the file imports: nothing that stands in a function.
+    With ``on_import`` only what importing the file imports: nothing that stands in a function. With ``for_types`` also
+    what only type checkers import.
     """
     names, pending = [], [ast.parse(path.read_text())]
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if not for_types and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             pending.extend(node.orelse)
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
@@ -35,11 +36,45 @@ def imported_names(path, *, on_import=False):
     return names
 
 
-def graph(found, *, on_import=False):
+def graph(found, *, on_import=False, for_types=False):
     """Return for each module the modules of the same package that it imports; see :func:`imported_names`."""
     edges = {}
     for module, path in found.items():
-        names = set(imported_names(path, on_import=on_import))
+        names = set(imported_names(path, on_import=on_import, for_types=for_types))
         targets = {name if name in found else name.rpartition(".")[0] for name in names}
         edges[module] = (targets & found.keys()) - {module}
     return edges
+
+
+def room_of(module, found):
+    """Return the folder that a module lies in; one that stands loose in the package is a room of its own."""
+    if found[module].name == "__init__.py" or module.count(".") == 1:
+        return module
+    return module.rpartition(".")[0]
+
+
+def room_graph(found):
+    """Return for each room the rooms that it imports, for type checkers too; the front door imports them all."""
+    rooms = {room_of(module, found): set() for module in found}
+    for module, targets in graph(found, for_types=True).items():
+        if "." in module:
+            here = room_of(module, found)
+            rooms[here] |= {room_of(target, found) for target in targets if "." in target} - {here}
+    return rooms
+
+
+def circles(edges):
+    """Return each group of nodes that import each other, directly or by way of others, largest first."""
+    reached = {node: _reached(node, edges) for node in edges}
+    groups = {frozenset(other for other in reached[node] if node in reached[other]) for node in edges}
+    return sorted((sorted(group) for group in groups if group), key=len, reverse=True)
+
+
+def _reached(start, edges):
+    seen, pending = set(), [start]
+    while pending:
+        for target in edges.get(pending.pop(), ()):
+            if target not in seen:
+                seen.add(target)
+                pending.append(target)
+    return seen

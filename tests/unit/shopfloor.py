@@ -4,6 +4,7 @@ import contextlib
 import sqlite3
 
 import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL, SqliteSource, emit
 from parbake.testing import FakeClock
 
 
@@ -37,11 +38,11 @@ class World:
         with self.connected() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
-            connection.execute(pb.OUTBOX_DDL)
+            connection.execute(OUTBOX_DDL)
 
     def source_of(self, *views, families=("fact",)):
         """Return a source of this database with these views; the world closes it."""
-        source = pb.SqliteSource(self.path, families=families, views=views, name="facts")
+        source = SqliteSource(self.path, families=families, views=views, name="facts")
         self._sources.append(source)
         return source
 
@@ -63,7 +64,7 @@ class World:
                 "INSERT INTO fact VALUES (?, ?) ON CONFLICT(name) DO UPDATE SET value = ?", (name, value, value)
             )
             if tell:
-                pb.emit(connection, f"fact/{name}", "fact.changed")
+                emit(connection, f"fact/{name}", "fact.changed")
 
     def app(self, tasks, **options):
         """An app over this world, in memory."""

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.http import HttpApp
 from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY
 
 JSON = {"content-type": "application/json"}
@@ -23,7 +24,7 @@ async def http(world):
     app = world.app(tasks)
     world.put("a", "one")
     await app.drain()
-    yield pb.HttpApp(app, hosts=["shop.example"])
+    yield HttpApp(app, hosts=["shop.example"])
     await app.close()
 
 
@@ -85,7 +86,7 @@ async def test_probes_may_name_any_host(http):
 def test_hosts_are_a_list_of_names(world, hosts):
     """A word instead of a list, a pattern, an address with its scheme and a number are refused."""
     with pytest.raises(pb.BadInput) as caught:
-        pb.HttpApp(world.app(pb.Registry()), hosts=hosts)
+        HttpApp(world.app(pb.Registry()), hosts=hosts)
     assert caught.value.field == "hosts"
 
 

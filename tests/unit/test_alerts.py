@@ -11,21 +11,24 @@ from tests.waiting import until
 
 import parbake as pb
 from parbake.alerts._queue import AlertQueue
+from parbake.alerts.log import LogSink
+from parbake.alerts.webhook import WebhookSink
+from parbake.ports.alerts import Alert
 
-ALERT = pb.Alert("stale", "faq", "support", "faq is 2h old", 1.0)
+ALERT = Alert("stale", "faq", "support", "faq is 2h old", 1.0)
 
 
 async def test_a_webhook_gets_the_alert_as_json(receiver):
     """One POST with everything the owner needs."""
     url, bodies = receiver
-    await pb.WebhookSink(url).send(ALERT)
+    await WebhookSink(url).send(ALERT)
     assert bodies == [{"kind": "stale", "task": "faq", "owner": "support", "message": "faq is 2h old", "at": 1.0}]
 
 
 def test_a_webhook_posts_to_http_only():
     """Another scheme is refused, and the URL, which may hold a secret, is not repeated."""
     with pytest.raises(pb.ParbakeError) as caught:
-        pb.WebhookSink("ftp://secret@nowhere")
+        WebhookSink("ftp://secret@nowhere")
     assert caught.value.field == "alerts.webhook"
     assert "secret" not in str(caught.value)
 
@@ -48,7 +51,7 @@ async def test_a_webhook_follows_no_redirect(receiver):
         threading.Thread(target=server.serve_forever, daemon=True).start()
         for server.status in (301, 302, 303, 307, 308):
             with pytest.raises(OSError, match=str(server.status)):
-                await pb.WebhookSink(f"http://127.0.0.1:{server.server_port}/").send(ALERT)
+                await WebhookSink(f"http://127.0.0.1:{server.server_port}/").send(ALERT)
         server.shutdown()
     assert bodies == []
 
@@ -91,7 +94,7 @@ def heard(server, count=1):
 async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkeypatch):
     """Under the same key, until it is taken; then it is forgotten."""
     monkeypatch.setattr("parbake.alerts._queue.FIRST_S", 0.01)
-    sink = pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
+    sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
     assert moody.asked.wait(20)
     moody.is_in_the_mood = True
@@ -110,7 +113,7 @@ async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
     moody.is_in_the_mood = True
     monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
     for _ in range(2):  # of two processes
-        pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
+        WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     assert sorted(await asyncio.to_thread(heard, moody, 3)) == ["0", "1", "2"]
     await empty(tmp_path / "alerts.db")
     assert len(moody.taken) == 3
@@ -159,9 +162,9 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
         server.daemon_threads = False  # so that they are waited for at its end
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        sink = pb.WebhookSink(f"http://127.0.0.1:{server.server_port}/", queue=tmp_path / "alerts.db")
+        sink = WebhookSink(f"http://127.0.0.1:{server.server_port}/", queue=tmp_path / "alerts.db")
         for kind in ("first", "second"):
-            await sink.send(pb.Alert(kind, "faq", "support", "old", 1.0))
+            await sink.send(Alert(kind, "faq", "support", "old", 1.0))
         assert set(tried) == {"first", "second"}
         ended.set()
         for thread in threading.enumerate():
@@ -175,7 +178,7 @@ async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, mo
     monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 0.1)
     moody.is_in_the_mood = True
-    sink = pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db")
+    sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
     assert await asyncio.to_thread(heard, moody) == ["faq is 2h old"]
     AlertQueue(tmp_path / "alerts.db").add(b'{"message": "left"}')
@@ -186,7 +189,7 @@ async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, mo
 async def test_an_alert_of_a_short_command_is_taken_before_it_ends(moody, tmp_path):
     """Where the webhook is there it has the alert when ``send`` returns, and nothing waits."""
     moody.is_in_the_mood = True
-    await pb.WebhookSink(moody.url, queue=tmp_path / "alerts.db").send(ALERT)
+    await WebhookSink(moody.url, queue=tmp_path / "alerts.db").send(ALERT)
     assert moody.taken == ["faq is 2h old"]
     assert AlertQueue(tmp_path / "alerts.db").pause_s() is None
 
@@ -198,17 +201,17 @@ def test_a_queue_that_cannot_be_one_is_refused_at_once(tmp_path, content):
     if content is not None:
         place.write_bytes(content)
     with pytest.raises(pb.ParbakeError, match="queue=") as refused:
-        pb.WebhookSink("http://secret@127.0.0.1:1/", queue=place)
+        WebhookSink("http://secret@127.0.0.1:1/", queue=place)
     assert "secret" not in str(refused.value)
 
 
 async def test_an_app_without_sinks_alerts_by_its_log(caplog):
     """Nobody who forgot a sink is left without a word."""
-    await pb.App(pb.Registry()).alert(ALERT)
+    await pb.App(pb.Registry()).ops.alert(ALERT)
     assert "stale: faq is 2h old (owner: support)" in caplog.text
 
 
 async def test_the_log_names_task_and_owner(caplog):
     """An alert is a warning in the log."""
-    await pb.LogSink().send(ALERT)
+    await LogSink().send(ALERT)
     assert "stale: faq is 2h old (owner: support)" in caplog.text

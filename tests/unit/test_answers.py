@@ -10,10 +10,12 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.http import HttpApp
 from parbake.ledger.answers import COMPLAINTS_AN_HOUR
 from parbake.ledger.costs import CostBook, Offer
 from parbake.ledger.rows import ANSWERS_DAYS_KEPT
 from parbake.planner.prices import Rate
+from parbake.ports.models import Delta, Generator, Prompt, Usage
 from parbake.process.threads import THREADS
 
 TOKEN = "correct-horse-battery"
@@ -33,9 +35,9 @@ class Model:
         self.usages = usages
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield pb.Delta(prompt.question)
+        yield Delta(prompt.question)
         for usage in self.usages:
-            yield pb.Delta("", usage)
+            yield Delta("", usage)
 
 
 class Sink:
@@ -59,21 +61,21 @@ class Shop:
             return facts.get(key)
 
         @tasks.live(why="words each message")
-        async def wording(*, text: pb.Live[str], generator: pb.Resource[pb.Generator]) -> str:
-            prompt = pb.Prompt("", (), (), text)
+        async def wording(*, text: pb.Live[str], generator: pb.Resource[Generator]) -> str:
+            prompt = Prompt("", (), (), text)
             return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
 
         @tasks.artifact(**contract())
         async def worded(
-            key: str, *, facts: pb.Reader[str, str] = pb.Input(fact), generator: pb.Resource[pb.Generator]
+            key: str, *, facts: pb.Reader[str, str] = pb.Input(fact), generator: pb.Resource[Generator]
         ) -> str:
-            prompt = pb.Prompt("", (), (), (await facts.get(key)).value)
+            prompt = Prompt("", (), (), (await facts.get(key)).value)
             return "".join([d.text async for d in generator.stream(prompt, max_tokens=9, timeout_s=9)])
 
         self.world, self.fact, self.wording, self.sink = world, fact, wording, Sink()
         self.worded = worded
         settings = {"ledger": folder / "ledger.sqlite", "alerts": [self.sink], "book": BOOK} | options
-        self.app = world.app(tasks, resources={pb.Generator: generator}, **settings)
+        self.app = world.app(tasks, resources={Generator: generator}, **settings)
 
     async def answer(self, key="a", *, text=None, worded=None, sources=("fact/a",), **members):
         """Answer once, and return what was kept."""
@@ -87,7 +89,7 @@ class Shop:
 
     def client(self, **options):
         """Return a client of this app over HTTP."""
-        transport = httpx.ASGITransport(pb.HttpApp(self.app, token=TOKEN))
+        transport = httpx.ASGITransport(HttpApp(self.app, token=TOKEN))
         return httpx.AsyncClient(transport=transport, base_url="http://localhost", **options)
 
 
@@ -99,7 +101,7 @@ async def opening(world, tmp_path):
     world.put("b", "two")
 
     async def open_(generator=None, **options):
-        shop = Shop(world, tmp_path, generator or Model("priced", pb.Usage(100, 10)), **options)
+        shop = Shop(world, tmp_path, generator or Model("priced", Usage(100, 10)), **options)
         opened.append(shop)
         await shop.app.drain()
         return shop
@@ -130,29 +132,27 @@ async def test_an_answer_is_found_by_its_id(opening):
 
 async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
     """CPU seconds and tokens at the app's prices; the second answer from the store costs next to nothing."""
-    shop = await opening(Model("priced", pb.Usage(1000, 100, 500)))
+    shop = await opening(Model("priced", Usage(1000, 100, 500)))
     made = await shop.answer(text="x")
-    assert made.usage == pb.Usage(1000, 100, 500)
+    assert made.usage == Usage(1000, 100, 500)
     tokens = (500 * 1.0 + 500 * 0.1 + 100 * 10.0) / 1e6
     assert tokens < made.cost_usd < tokens + 1.0  # a CPU second is a dollar here
     again = await shop.answer()
-    assert again.usage == pb.Usage(0, 0, 0)
+    assert again.usage == Usage(0, 0, 0)
     assert again.cost_usd == 0.0
 
 
 async def test_what_was_computed_and_stored_for_an_answer_is_in_its_cost(opening):
     """Also what an artifact's computation spends, which others may wait for; whoever finds it stored pays nothing."""
-    shop = await opening(Model("priced", pb.Usage(1000, 100)))
+    shop = await opening(Model("priced", Usage(1000, 100)))
     first = await shop.answer(worded="a")
     again = await shop.answer(worded="a")
-    assert (first.usage, again.usage) == (pb.Usage(1000, 100, 0), pb.Usage(0, 0, 0))
+    assert (first.usage, again.usage) == (Usage(1000, 100, 0), Usage(0, 0, 0))
     assert first.cost_usd > 1000 / 1e6
     assert again.cost_usd == 0.0
 
 
-@pytest.mark.parametrize(
-    ("model", "is_used_known"), [(Model("priced"), False), (Model("unpriced", pb.Usage(1, 1)), True)]
-)
+@pytest.mark.parametrize(("model", "is_used_known"), [(Model("priced"), False), (Model("unpriced", Usage(1, 1)), True)])
 async def test_what_has_no_price_or_no_count_is_not_called_free(opening, model, is_used_known):
     """Tokens that were not reported leave usage and cost open; a generator without a price leaves the cost open."""
     made = await (await opening(model)).answer(text="x")
@@ -175,7 +175,7 @@ async def test_a_complaint_has_what_the_answer_states_computed_again(opening):
     assert (again.status_code, again.json()["effect"]) == (202, "complained of before")
     assert await shop.app.stamp() == stamp
     assert (await shop.app.serve(shop.fact, "a")).stamp > before
-    assert await shop.app.quarantined() == {}
+    assert await shop.app.ops.quarantined() == {}
     (alert,) = shop.sink.alerts
     assert (alert.kind, alert.task, alert.owner) == ("complained", "fact", "team")
     assert "told [2J old" in alert.message
@@ -187,11 +187,11 @@ async def test_a_complaint_that_could_not_take_effect_can_be_made_again(opening,
     made = await shop.answer()
 
     async def away(_):
-        raise pb.StoreError("away", field="store")
+        raise pb.errors.StoreError("away", field="store")
 
     with monkeypatch.context() as failing:
         failing.setattr(shop.app.answers, "_touch", away)
-        with pytest.raises(pb.StoreError, match="away"):
+        with pytest.raises(pb.errors.StoreError, match="away"):
             await shop.app.answers.complain(made.id, "wrong")
     assert (await shop.app.answers.complain(made.id, "wrong")).effect == "computed again"
 
@@ -253,7 +253,7 @@ async def test_only_operators_complain_of_a_whole_task(opening, token):
     async with shop.client(headers=headers) as client:
         told = await client.post("/v1/feedback", json={"task": "fact", "reason": "old"})
     assert told.status_code == (401 if token is None else 202)
-    assert set(await shop.app.quarantined()) == (set() if token is None else {"fact"})
+    assert set(await shop.app.ops.quarantined()) == (set() if token is None else {"fact"})
 
 
 @pytest.mark.parametrize("body", [{}, {"task": "fact", "answer_id": "0" * 32}, {"answer_id": "no id"}])
@@ -269,9 +269,9 @@ async def test_an_app_without_a_ledger_keeps_no_answers(opening):
     shop = await opening(ledger=None)
     made = await shop.answer(text="x")
     assert (made.cost_usd, made.usage) == (None, None)
-    with pytest.raises(pb.UnknownResource, match="ledger"):
+    with pytest.raises(pb.errors.UnknownResource, match="ledger"):
         await shop.app.answers.find(made.id)
-    with pytest.raises(pb.UnknownResource, match="ledger"):
+    with pytest.raises(pb.errors.UnknownResource, match="ledger"):
         await shop.app.answers.complain(made.id, "")
 
 
@@ -282,11 +282,11 @@ async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
     shop.app.engine.ledger.settle()
     for file in tmp_path.glob("ledger.sqlite*"):
         file.unlink()
-    with pytest.raises(pb.StoreError):
+    with pytest.raises(pb.errors.StoreError):
         await shop.app.answers.find(gone.id)
     made = await shop.answer()
     assert (await shop.app.answers.find(made.id)).id == made.id
-    with pytest.raises(pb.UnknownResource):
+    with pytest.raises(pb.errors.UnknownResource):
         await shop.app.answers.find(gone.id)
 
 
@@ -324,6 +324,6 @@ async def test_old_answers_are_forgotten(opening, monkeypatch):
     for one in [old, *made]:
         try:
             kept.append((await shop.app.answers.find(one.id)).id)
-        except pb.UnknownResource:
+        except pb.errors.UnknownResource:
             continue
     assert kept == [one.id for one in made[-2:]]

@@ -13,7 +13,7 @@ from parbake.lab.audit import Expectation
 from parbake.lab.audit import audit_report as report
 from parbake.lab.audit.audit_client import Client
 from parbake.lab.audit.read_judge import AuditRead, AuditTally, ServerAnswer, at, checked, judge, nines, percentiles
-from parbake.metrics.counters import Counters
+from parbake.process.counters import Counters
 
 BY_STAMP = Expectation(task="note", key="a", stamp=(1, 7), tag="fact/a")
 BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")

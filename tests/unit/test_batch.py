@@ -98,7 +98,7 @@ async def test_a_gate_keeps_the_previous_generation(chain):
     """A run with far fewer rows than the one before is not promoted, model included."""
     chain.rows = {"a": 1}
     chain.rows, full = {}, chain.rows
-    with pytest.raises(pb.GateFailed, match="0 rows") as caught:
+    with pytest.raises(pb.errors.GateFailed, match="0 rows") as caught:
         await chain.run(2)
     assert caught.value.field == "row"
     chain.rows = full
@@ -108,7 +108,7 @@ async def test_a_gate_keeps_the_previous_generation(chain):
 async def test_a_run_that_failed_a_gate_leaves_nothing_behind(chain):
     """What a gate refused promotes nothing, and its rows are swept."""
     chain.rows, full = {}, chain.rows
-    with pytest.raises(pb.GateFailed):
+    with pytest.raises(pb.errors.GateFailed):
         await chain.run(2)
     chain.rows = full
     assert (await chain.get()).value == (1, 1)
@@ -125,7 +125,7 @@ async def test_what_does_not_decode_is_not_promoted(world):
     def word(key: str) -> str:
         return 7
 
-    with pytest.raises(pb.GateFailed, match="'a' does not decode"):
+    with pytest.raises(pb.errors.GateFailed, match="'a' does not decode"):
         await world.app(tasks).materialize(word, keys=["a"])
 
 
@@ -143,7 +143,7 @@ async def test_rollback_returns_to_the_generation_before(chain):
     values.pop(0)
     await app.materialize(word, keys=["a"])
     assert (await app.serve(word, "a")).value == "new"
-    assert await app.rollback(word) == first.built[0].generation
+    assert await app.ops.rollback(word) == first.built[0].generation
     served = await app.serve(word, "a")
     assert (served.value, served.generation) == ("old", first.built[0].generation)
 
@@ -285,10 +285,10 @@ async def test_a_row_that_nobody_asked_for_is_an_error(world, extra):
 
     app = world.app(tasks)
     expected = f"^word returned a value for {extra!r}, a key that it was not asked for"
-    with pytest.raises(pb.ComputeFailed, match=expected) as caught:
+    with pytest.raises(pb.errors.ComputeFailed, match=expected) as caught:
         await app.materialize(word, keys=["a", "b"])
     assert caught.value.field == "word"
-    with pytest.raises(pb.ComputeFailed, match=expected):
+    with pytest.raises(pb.errors.ComputeFailed, match=expected):
         await app.serve(word, "a")
 
 
@@ -341,7 +341,7 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
         return found
 
     monkeypatch.setattr(store, "begin", losing)
-    with pytest.raises(pb.PromotionConflict, match="starts anew"):
+    with pytest.raises(pb.errors.PromotionConflict, match="starts anew"):
         await chain.run(2)
     assert len(begun) == 2
     await chain.run(3)
@@ -376,7 +376,7 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
     app = world.app(tasks, heartbeat="10ms")
     world.put("a", "x")
     await app.drain()
-    assert [built.task for run in await app.run_due() for built in run.built] == ["first", "second"]
+    assert [built.task for run in await app.ops.run_due() for built in run.built] == ["first", "second"]
     assert len((await app.materialize(second)).built) == 1
     await app.close()
 
@@ -414,7 +414,7 @@ async def test_a_function_cannot_change_what_it_was_asked_for(world, change):
 
     app = world.app(tasks)
     if change == "append":
-        with pytest.raises(pb.ComputeFailed, match="not asked for"):
+        with pytest.raises(pb.errors.ComputeFailed, match="not asked for"):
             await app.materialize(value)
     else:
         built = (await app.materialize(value)).built[0]
@@ -494,7 +494,7 @@ async def test_what_binds_every_row_of_a_call_is_made_out_once(world, monkeypatc
     app = world.app(tasks)
     await app.materialize(row, keys=[str(n) for n in range(50)])
     assert len(sealed) == 2
-    tags = {key: (await app.engine.store.read(row.ref, app.engine.plans["row"].keys.encode(key))) for key in "67"}
+    tags = {key: (await app.engine.store.read(row.ref, app.engine.tasks["row"].keys.encode(key))) for key in "67"}
     fences = {key: set(lookup.records[0].meta.tags.fences) for key, lookup in tags.items()}
     assert "fact/own" in fences["7"] - fences["6"]
     assert any("shared" in tag for tag in fences["6"] & fences["7"])

@@ -74,7 +74,9 @@ async def test_an_app_that_only_other_processes_cannot_import_is_named(tmp_path,
     def row(key: str) -> str:
         return key
 
-    app = pb.App(tasks, store=f"lmdb://{tmp_path}/store", executor=LocalExecutor("elsewhere:app", processes=1))
+    app = pb.App(
+        tasks, store=f"lmdb://{tmp_path}/store", batch=pb.Batch(executor=LocalExecutor("elsewhere:app", processes=1))
+    )
     with pytest.raises(pb.BadInput) as caught:
         await app.materialize(row, keys=["a"])
     await app.close()

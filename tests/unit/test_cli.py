@@ -18,13 +18,16 @@ import parbake as pb
 from parbake.cli import main as commands
 from parbake.cli.main import main
 from parbake.errors import BadInput, PortTaken
-from parbake.metrics.counters import Counters
 from parbake.metrics.prometheus import exposed
+from parbake.process.counters import Counters
+from parbake.sources.sqlite import OUTBOX_DDL
 
 APP = '''
 import os
 
 import parbake as pb
+from parbake.sources.sqlite import SqliteSource
+from parbake.http import HttpApp
 
 tasks = pb.Registry()
 SETTINGS = {"freshness_sla": "1h", "invalidated_by": [pb.fence("policy")], "fallback_if_stale": pb.Recompute()}
@@ -64,7 +67,7 @@ async def intent(message: pb.Live[str]) -> str:
     return message
 
 
-source = pb.SqliteSource("STORE.outbox", families=["policy"], views=[])
+source = SqliteSource("STORE.outbox", families=["policy"], views=[])
 app = pb.App(tasks, store="lmdb://STORE?map_size=16MiB")
 heard = pb.App(tasks, store="lmdb://STORE?map_size=16MiB", sources=[source])
 
@@ -74,7 +77,7 @@ forgetful = pb.App(tasks)
 
 def make():
     """A factory is called."""
-    return pb.HttpApp(app)
+    return HttpApp(app)
 
 
 nothing = 7
@@ -146,7 +149,7 @@ def test_keys_without_a_row_are_shown(run, tmp_path):
 def test_a_failed_run_is_shown_with_its_reason(run, monkeypatch):
     """The history names the exception and quotes its words, whatever brackets are in them."""
     monkeypatch.setenv("SHOP_FAILS", "no [red]answer[/blue]")
-    assert isinstance(run("materialize", "shop:app", "answer").exception, pb.ComputeFailed)
+    assert isinstance(run("materialize", "shop:app", "answer").exception, pb.errors.ComputeFailed)
     shown = " ".join(output(run("runs", "shop:app", "answer")).split())
     assert "failed: answer: ValueError: no [red]answer[/blue]" in shown
 
@@ -219,7 +222,7 @@ def test_a_typing_error_in_a_family_is_noticed(run):
 def test_parked_events_are_shown_and_retried(run, tmp_path):
     """What could not be understood is listed with its reason, kept by a retry, and its source can be heard anew."""
     with contextlib.closing(sqlite3.connect(tmp_path / "store.outbox")) as connection, connection:
-        connection.execute(pb.OUTBOX_DDL)
+        connection.execute(OUTBOX_DDL)
         connection.execute("INSERT INTO parbake_outbox VALUES (1, 'one', 'No [red]Tag', 'policy.changed', 0)")
     assert "nothing is parked" in output(run("events", "parked", "shop:heard"))
     output(run("materialize", "shop:heard", "answer"))

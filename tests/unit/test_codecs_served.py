@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.http import HttpApp, json_response
 
 
 class Offer(pydantic.BaseModel):
@@ -161,7 +162,7 @@ async def test_a_model_of_arrays_is_trained_and_read(calls):
 
 async def test_values_are_shown_as_json(calls):
     """Models by their own JSON, arrays as lists, others by their plain form, whichever task they come from."""
-    transport = httpx.ASGITransport(pb.HttpApp(calls.app), raise_app_exceptions=True)
+    transport = httpx.ASGITransport(HttpApp(calls.app), raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
 
         async def shown(name, key="a", **live):
@@ -179,11 +180,11 @@ async def test_values_are_shown_as_json(calls):
 
 def test_a_response_may_hold_a_model_or_an_array():
     """Routes of an application are answered alike."""
-    body = pb.json_response({"offer": Offer(shop="s", priceCents=1), "at": np.eye(2), "n": np.int64(3)}).body
+    body = json_response({"offer": Offer(shop="s", priceCents=1), "at": np.eye(2), "n": np.int64(3)}).body
     assert msgspec.json.decode(body) == {
         "offer": {"shop": "s", "priceCents": 1, "euros": 0.01},
         "at": [[1.0, 0.0], [0.0, 1.0]],
         "n": 3,
     }
     with pytest.raises(TypeError, match=r"Encoding objects of type .*Money is unsupported"):
-        pb.json_response(Money(1))
+        json_response(Money(1))

@@ -104,7 +104,7 @@ def test_confidence_never_grows_with_age(younger, older):
 )
 def test_a_contract_that_cannot_hold_is_refused(changes, field):
     """Contradictions are found at registration, and the error names the field."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         lint(**changes)
     assert caught.value.field == field
 
@@ -171,7 +171,7 @@ def test_a_step_table_that_falls_is_accepted(table):
 )
 def test_a_step_table_that_does_not_fall_is_refused(table):
     """Each way to leave the rule is named at the table."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         lint(confidence=pb.Steps(table))
     assert caught.value.field == "confidence.table"
 
@@ -180,6 +180,6 @@ def test_a_step_table_that_does_not_fall_is_refused(table):
 def test_a_schedule_that_does_not_fit_says_how_long_it_takes(budget, needed):
     """The sum of period and budget is told, and an SLA of that length is accepted."""
     schedule = pb.every("1h", budget=budget)
-    with pytest.raises(pb.ContractError, match=rf"freshness_sla=1h is shorter than .* \({needed}\)"):
+    with pytest.raises(pb.errors.ContractError, match=rf"freshness_sla=1h is shorter than .* \({needed}\)"):
         lint(schedule=schedule)
     assert lint(freshness_sla=needed, schedule=schedule).freshness_sla_s == schedule.period_s + schedule.budget_s

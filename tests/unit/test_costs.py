@@ -18,6 +18,7 @@ import parbake as pb
 from parbake.ledger.costs import CostBook, Offer, read_book, summed
 from parbake.ledger.focus_export import COLUMNS
 from parbake.planner.prices import Rate
+from parbake.ports.models import Delta, Generator, Prompt, Usage
 
 TODAY = dt.date(2026, 11, 25)
 
@@ -29,8 +30,8 @@ class Writer:
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
         """Stream one word."""
-        yield pb.Delta("word")
-        yield pb.Delta("", pb.Usage(1_000, 100, 200))
+        yield Delta("word")
+        yield Delta("", Usage(1_000, 100, 200))
 
 
 def book(**options):
@@ -49,8 +50,8 @@ async def shop(world, tmp_path):
         return ["a", "b", "c"]
 
     @tasks.artifact(**contract(owner="content", refresh=pb.every("20m"), keys=names))
-    async def text(name: str, *, facts: pb.Source[Facts], writer: pb.Resource[pb.Generator]) -> str:
-        prompt = pb.Prompt("", (), (), name)
+    async def text(name: str, *, facts: pb.Source[Facts], writer: pb.Resource[Generator]) -> str:
+        prompt = Prompt("", (), (), name)
         return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
 
     @tasks.artifact(**contract(owner="maths"))
@@ -58,11 +59,11 @@ async def shop(world, tmp_path):
         return sum(i * i for i in range(200_000))
 
     @tasks.live(why="only now")
-    async def said(words: pb.Live[str], *, writer: pb.Resource[pb.Generator] = pb.GIVEN) -> str:
-        prompt = pb.Prompt("", (), (), words)
+    async def said(words: pb.Live[str], *, writer: pb.Resource[Generator] = pb.GIVEN) -> str:
+        prompt = Prompt("", (), (), words)
         return "".join([d.text async for d in writer.stream(prompt, max_tokens=1, timeout_s=1)])
 
-    app = world.app(tasks, resources={pb.Generator: Writer()}, ledger=tmp_path / "ledger.db")
+    app = world.app(tasks, resources={Generator: Writer()}, ledger=tmp_path / "ledger.db")
     app.named = (text, burnt, said)
     await app.drain()
     return app
@@ -77,7 +78,7 @@ async def test_all_that_is_spent_is_attributed(shop):
     await shop.serve(burnt, "x")
     await shop.serve(said, words="hello")
     await shop.close()
-    rows = {(row.task, row.lane): row for row in await shop.costs(book())}
+    rows = {(row.task, row.lane): row for row in await shop.ops.costs(book())}
     tokens = (800 + 200 * 0.1) / 1e6 + 100 * 10 / 1e6
     said_usd = rows["said", "realtime"]
     assert said_usd.usd == pytest.approx(tokens + said_usd.cpu_s)
@@ -111,7 +112,7 @@ async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(
         await shop.drain()
     await shop.materialize(text)
     await shop.close()
-    (batch,) = [row for row in await shop.costs(book()) if (row.task, row.lane) == ("text", "batch")]
+    (batch,) = [row for row in await shop.ops.costs(book()) if (row.task, row.lane) == ("text", "batch")]
     assert (batch.rows, batch.wasted) == (15, 0 + 0 + 2 + 3)
     assert batch.wasted_usd == pytest.approx(batch.usd / 15 * 5)
 
@@ -125,9 +126,9 @@ async def test_tokens_are_priced_as_the_lane_buys_them(shop):
     half = msgspec.structs.replace(book().rates[0], batch=0.5)
     offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
     dated = msgspec.structs.replace(book(), cpu_hour=0.0, generators={"writer": offer})
-    rows = {(r.task, r.lane): r for r in await shop.costs(msgspec.structs.replace(dated, rates=(half,)))}
+    rows = {(r.task, r.lane): r for r in await shop.ops.costs(msgspec.structs.replace(dated, rates=(half,)))}
     assert rows["text", "batch"].usd == pytest.approx(3 * rows["said", "realtime"].usd / 2)
-    rows = {(r.task, r.lane): r for r in await shop.costs(dated)}
+    rows = {(r.task, r.lane): r for r in await shop.ops.costs(dated)}
     assert "has no batch price" in rows["text", "batch"].unpriced
 
 
@@ -142,8 +143,8 @@ async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
     half = msgspec.structs.replace(book().rates[0], batch=0.5)
     offer = Offer(provider="maker", model="small", processing={"batch": "batch"})
     priced = msgspec.structs.replace(book(), rates=(half,), generators={"writer": offer})
-    rows = await shop.charges(priced)
-    assert sum(row["BilledCost"] for row in rows) == pytest.approx(sum(row.usd for row in await shop.costs(priced)))
+    rows = await shop.ops.charges(priced)
+    assert sum(row["BilledCost"] for row in rows) == pytest.approx(sum(row.usd for row in await shop.ops.costs(priced)))
     assert all(set(row) == set(COLUMNS) for row in rows)
     assert all(row["ChargePeriodStart"].endswith(":00:00Z") and row["BillingAccountId"] is not None for row in rows)
     tokens = {row["x_Lane"]: row for row in rows if row["PricingUnit"] == "Tokens"}
@@ -158,10 +159,10 @@ async def test_what_has_no_price_is_named(shop):
     await shop.serve(said, words="hello")
     await shop.close()
     late = Rate(provider="maker", model="small", since=dt.date(2030, 1, 1), input=1.0, output=1.0)
-    rows = [row for row in await shop.costs(CostBook(as_of=TODAY, cpu_hour=1.0)) if row.task == "said"]
+    rows = [row for row in await shop.ops.costs(CostBook(as_of=TODAY, cpu_hour=1.0)) if row.task == "said"]
     assert [(row.output, row.unpriced) for row in rows] == [(100, "tokens of writer")]
     offers = {"writer": Offer(provider="maker", model="small")}
-    rows = await shop.costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
+    rows = await shop.ops.costs(CostBook(as_of=TODAY, cpu_hour=1.0, rates=(late,), generators=offers))
     assert any("has no price on" in row.unpriced for row in rows)
 
 
@@ -171,7 +172,7 @@ async def test_rows_add_up_by_owner_lane_and_task(shop):
     await shop.materialize(text)
     await shop.serve(burnt, "x")
     await shop.close()
-    rows = await shop.costs(book())
+    rows = await shop.ops.costs(book())
     total = sum(row.usd for row in rows)
     for by in ("owner", "lane", "task", "plan"):
         assert sum(row.usd for row in summed(rows, by)) == pytest.approx(total)
@@ -195,15 +196,15 @@ async def test_what_processes_of_an_executor_spend_is_recorded(tmp_path, monkeyp
 async def test_a_damaged_ledger_is_no_empty_one(shop):
     """What cannot be read is an error, not a cost of nothing."""
     await shop.close()
-    path = shop.ledger_path
+    path = shop.settings.ledger
     path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * 40_000)
-    with pytest.raises(pb.StoreError, match="cannot be used"):
-        await shop.costs(book())
+    with pytest.raises(pb.errors.StoreError, match="cannot be used"):
+        await shop.ops.costs(book())
 
 
 async def test_without_a_ledger_nothing_is_known(world):
     """An app that keeps no ledger has no costs to show."""
-    assert await world.app(pb.Registry()).costs() == []
+    assert await world.app(pb.Registry()).ops.costs() == []
 
 
 @pytest.mark.parametrize(
@@ -225,23 +226,27 @@ def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
 
 SPREAD = """
 import parbake as pb
+from parbake.ports.models import Delta
+from parbake.ports.models import Generator
+from parbake.ports.models import Prompt
+from parbake.ports.models import Usage
 tasks = pb.Registry()
 
 class Writer:
     name = "writer"
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield pb.Delta("", pb.Usage(10, 1_000, 0))
+        yield Delta("", Usage(10, 1_000, 0))
 
 def names() -> list[str]:
     return [f"n{n}" for n in range(60)]
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="text",
                 refresh=pb.every("20m"), keys=names)
-async def text(name: str, *, writer: pb.Resource[pb.Generator]) -> str:
-    return "".join([d.text async for d in writer.stream(pb.Prompt("", (), (), name), max_tokens=1, timeout_s=1)])
+async def text(name: str, *, writer: pb.Resource[Generator]) -> str:
+    return "".join([d.text async for d in writer.stream(Prompt("", (), (), name), max_tokens=1, timeout_s=1)])
 
-app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db", resources={pb.Generator: Writer()})
+app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db", resources={Generator: Writer()})
 """
 MODULE = """
 import parbake as pb

@@ -84,7 +84,7 @@ async def test_a_family_of_a_view_that_the_contract_leaves_out_keeps_the_app_fro
     """The error names the view and shows each line that would do."""
     tasks, _ = reading(Facts, Facts.get, *items)
     app = world.app(tasks, open=["fcat", "policy", "user"])
-    with pytest.raises(pb.ContractError, match="value reads 'fact' through the view Facts") as caught:
+    with pytest.raises(pb.errors.ContractError, match="value reads 'fact' through the view Facts") as caught:
         await app.drain()
     assert caught.value.field == "invalidated_by"
     for line in ("pb.fence('fact')", "pb.refresh('fact')", "pb.ignore('fact', "):
@@ -109,7 +109,7 @@ async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world
 
     for registry in (tasks, live, listed):
         app = world.app(registry, sources=[world.source_of(Undeclared)])
-        with pytest.raises(pb.DeclarationError, match=r"the view Undeclared.*families = ") as caught:
+        with pytest.raises(pb.errors.DeclarationError, match=r"the view Undeclared.*families = ") as caught:
             await app.drain()
         assert caught.value.field == "families"
 
@@ -123,10 +123,12 @@ async def test_families_are_a_list_of_words(world, families):
 
     Odd.families = families
     tasks, _ = reading(Odd, str)
-    with pytest.raises(pb.DeclarationError, match="Odd") as caught:
+    with pytest.raises(pb.errors.DeclarationError, match="Odd") as caught:
         await world.app(tasks, sources=[world.source_of(Odd)]).drain()
     assert caught.value.field == "families"
-    with pytest.raises(pb.DeclarationError, match=r"source 'facts' has families=.*such as \['policy'\]") as caught:
+    with pytest.raises(
+        pb.errors.DeclarationError, match=r"source 'facts' has families=.*such as \['policy'\]"
+    ) as caught:
         world.source_of(families=families)
     assert caught.value.field == "families"
 
@@ -142,7 +144,7 @@ async def test_a_touch_names_tags(world, tags):
 async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world):
     """A mistyped family would never be raised; what is told from outside is named in open=."""
     tasks, value = reading(Notes, Notes.get, pb.fence("note"))
-    with pytest.raises(pb.ContractError, match=r"value is bound by 'note'.*App\(open=\['note'\]\)"):
+    with pytest.raises(pb.errors.ContractError, match=r"value is bound by 'note'.*App\(open=\['note'\]\)"):
         await world.app(tasks, sources=[world.source_of(Notes)]).drain()
     opened = world.app(tasks, sources=[world.source_of(Notes)], open=["note"])
     world.put("a", "one")
@@ -156,7 +158,7 @@ async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world
 def test_a_family_that_nothing_tells_of_is_refused_with_those_that_are(families, known):
     """The message lists what the app hears of, so that a mistyped name is seen beside the right one."""
     tasks, _ = reading(Notes, Notes.get, pb.fence("note"))
-    with pytest.raises(pb.ContractError, match=rf"\(they tell of {known}\)") as caught:
+    with pytest.raises(pb.errors.ContractError, match=rf"\(they tell of {known}\)") as caught:
         check_told(tasks, families)
     assert caught.value.field == "invalidated_by"
     check_told(tasks, (*families, "note"))
@@ -202,7 +204,7 @@ async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item)
     app = world.app(tasks, sources=[world.source_of(Careless)])
     world.put("a", "one")
     await app.drain()
-    with pytest.raises(pb.DeclarationError, match=r"value: Careless\.(silent|stream) returns rows") as caught:
+    with pytest.raises(pb.errors.DeclarationError, match=r"value: Careless\.(silent|stream) returns rows") as caught:
         await app.serve(value, "a")
     assert "self.entity('fact/...')" in str(caught.value)
 
@@ -231,7 +233,7 @@ async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
     app = world.app(tasks, sources=[world.source_of(Careless)])
     await app.drain()
     with pytest.raises(
-        pb.DeclarationError, match=r"the view Careless names 'policy'.*self\.entity\('fact/returns'\)"
+        pb.errors.DeclarationError, match=r"the view Careless names 'policy'.*self\.entity\('fact/returns'\)"
     ) as caught:
         await app.serve(value, "a")
     assert caught.value.field == "families"
@@ -335,7 +337,7 @@ async def test_a_returned_tag_must_be_of_a_declared_family(world):
     def value(key: str) -> pb.Value[str]:
         return pb.Value(key, tags=("memo/x",))
 
-    with pytest.raises(pb.DeclarationError, match=r"returned the tag 'memo/x'.*pb.fence\('memo'\)"):
+    with pytest.raises(pb.errors.DeclarationError, match=r"returned the tag 'memo/x'.*pb.fence\('memo'\)"):
         await pb.App(tasks).serve(value, "a")
 
 

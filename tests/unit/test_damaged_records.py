@@ -123,10 +123,10 @@ async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
     await spoil(app, engine.base_key(run.built[0].generation, b"s"), flipped(-6))
     with pytest.raises(pb.NotMaterialized, match="is damaged; a worker builds another"):
         await app.serve(ranked, "a")
-    (run,) = await app.run_due()
+    (run,) = await app.ops.run_due()
     assert run.why == "the current generation cannot be read"
     assert (await app.serve(ranked, "a")).value == "a of 1"
-    assert await app.run_due() == []
+    assert await app.ops.run_due() == []
 
 
 async def test_reports_and_scans_pass_over_damage(world):
@@ -179,7 +179,7 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
     control = msgspec.msgpack.decode((await app.engine.store._several([engine.CONTROL]))[engine.CONTROL])
     del control["format"]
     await app.engine.store._put([(engine.CONTROL, msgspec.msgpack.encode(control))])
-    with pytest.raises(pb.ForeignStore, match="records are of format 1, and this version writes 2") as caught:
+    with pytest.raises(pb.errors.ForeignStore, match="records are of format 1, and this version writes 2") as caught:
         await app.serve(fact, "a")
     assert caught.value.field == "store"
     assert calls == []

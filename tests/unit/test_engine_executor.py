@@ -19,8 +19,8 @@ async def test_processes_elsewhere_need_a_store_that_they_can_open(world):
         return key
 
     executor = LocalExecutor("shop:app")
-    app = pb.App(tasks, sources=[world.source], executor=executor)
-    with pytest.raises(pb.DeclarationError, match="several processes can open") as caught:
+    app = pb.App(tasks, sources=[world.source], batch=pb.Batch(executor=executor))
+    with pytest.raises(pb.errors.DeclarationError, match="several processes can open") as caught:
         await app.materialize(row)
     assert caught.value.field == "store"
     await executor.close()

@@ -40,7 +40,7 @@ class Lane:
             return self.heat
 
         return EventLane(
-            engine.store, engine.resolver.demand, engine.plans.values(), engine.clock, heat, counters=self.app.counters
+            engine.store, engine.resolver.demand, engine.tasks.values(), engine.clock, heat, counters=self.app.counters
         )
 
     async def warm(self, world, *keys):
@@ -150,7 +150,7 @@ async def test_the_cursor_survives_a_restart(lane, world):
     assert lane.calls == ["a", "b"]
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), pb.SourceError("x")])
+@pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), pb.errors.SourceError("x")])
 async def test_a_failing_key_blocks_no_other(lane, world, error, ticks):
     """Other keys are refreshed; the failing one is tried again and heals."""
     await lane.warm(world, "a", "b", "c")
@@ -167,7 +167,9 @@ async def test_a_failing_key_blocks_no_other(lane, world, error, ticks):
     assert lane.calls.count("b") == 2
 
 
-@pytest.mark.parametrize("error", [pb.StoreError("for a moment"), RuntimeError("a fault"), asyncio.CancelledError()])
+@pytest.mark.parametrize(
+    "error", [pb.errors.StoreError("for a moment"), RuntimeError("a fault"), asyncio.CancelledError()]
+)
 async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch, error, ticks):
     """Keys behind an unreadable one stay queued, whatever it fails with."""
     await lane.warm(world, "a", "b")
@@ -313,7 +315,7 @@ async def test_a_session_that_starts_fetches_ahead(world):
 def test_a_wish_that_names_no_key_is_refused():
     """Like any template, it is checked when it is declared."""
     tasks = pb.Registry()
-    with pytest.raises(pb.ContractError, match=r"prefetch='session/\{user\}' names \{user\}") as caught:
+    with pytest.raises(pb.errors.ContractError, match=r"prefetch='session/\{user\}' names \{user\}") as caught:
 
         @tasks.artifact(**contract(), prefetch=["session/{user}"])
         def fact(key: str) -> str:

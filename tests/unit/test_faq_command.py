@@ -8,6 +8,7 @@ from tests.unit.commands import invoke
 APP = """
 import numpy as np
 import parbake as pb
+from parbake.ports.models import Embedder
 
 class Letters:
     model_hash, dimensions = "letters", 26
@@ -19,14 +20,14 @@ tasks = pb.Registry()
 
 @tasks.model(freshness_sla="24h", refresh=pb.every("12h"), invalidated_by=[], fallback_if_stale=pb.Recompute(),
              owner="support", why="wordings change slowly")
-def questions(*, embedder: pb.Resource[pb.Embedder]) -> pb.semantic.BankSnapshot:
+def questions(*, embedder: pb.Resource[Embedder]) -> pb.semantic.BankSnapshot:
     made = pb.semantic.QuestionBank(embedder, bound=pb.semantic.Bound(error=0.4, prior=0.0))
     for answer, stem in (("reset", "how do i reset my password"), ("close", "can you delete my account")):
         made.add(answer, [f"{stem} {word}" for word in "please now today again quickly fast here there".split()])
     made.calibrate()
     return made.snapshot()
 
-app = pb.App(tasks, store="lmdb://STORE", resources={pb.Embedder: Letters()})
+app = pb.App(tasks, store="lmdb://STORE", resources={Embedder: Letters()})
 empty = pb.semantic.QuestionBank(Letters())
 known = pb.semantic.QuestionBank(Letters())
 known.add("reset", ["how do i reset my password"])

@@ -134,7 +134,7 @@ def test_the_same_in_synchronous_code(tmp_path):
         assert cache.ask(RETURNS + " please", answer).is_hit
         policies["returns"] = "14 days"
         assert cache.ask(RETURNS, answer).value == "You have 30 days.", "nobody told the app yet"
-        app.sync.touch("policy/returns")
+        app.sync.run(app.touch("policy/returns"))
         assert cache.ask(RETURNS, answer).value == "You have 14 days."
         assert cache.ask(RETURNS + " please", answer).value == "You have 14 days."
         app.sync.close()
@@ -188,9 +188,7 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
     seen = []
 
     class Watching:
-        """A policy that serves an entry from its fifth match on, and tells what it learns."""
-
-        ranking, adds_aliases = "cosine", False
+        ranking, adds_aliases = "cosine", False  # serves an entry from its fifth match on, and tells what it learns
 
         def refusal(self, match):
             return None if sum(alias == match.alias for alias, _ in seen) >= 4 else "few_observations"
@@ -312,7 +310,7 @@ async def test_a_store_that_does_not_answer_costs_no_answer(desk, monkeypatch):
     """The question is answered and nothing is kept."""
 
     async def down():
-        raise pb.StoreError("down")
+        raise pb.errors.StoreError("down")
 
     monkeypatch.setattr(desk.app.engine.store, "stamp", down)
 

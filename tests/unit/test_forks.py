@@ -68,12 +68,14 @@ def test_a_child_does_not_read_a_file_that_its_parent_was_reading(tmp_path, root
 ALERTING = """
 import asyncio, os, sys
 import parbake as pb
+from parbake.ports.alerts import Alert
+from parbake.alerts.webhook import WebhookSink
 
-sink = pb.WebhookSink(sys.argv[1], queue=sys.argv[2])
+sink = WebhookSink(sys.argv[1], queue=sys.argv[2])
 
 
 def alert(message):
-    asyncio.run(sink.send(pb.Alert("stale", "faq", "team", message, 1.0)))
+    asyncio.run(sink.send(Alert("stale", "faq", "team", message, 1.0)))
 
 
 alert("before")

@@ -47,7 +47,7 @@ class Gated:
 async def test_a_number_that_is_none_is_not_promoted(world, wrong):
     """One row of a thousand is enough, and the count is said."""
     gated = Gated(world)
-    with pytest.raises(pb.GateFailed, match="score: 1 of 1000 rows hold a NaN or an infinity; the previous"):
+    with pytest.raises(pb.errors.GateFailed, match="score: 1 of 1000 rows hold a NaN or an infinity; the previous"):
         await gated.run([[1.0, 2.0]] * 999 + [[1.0, wrong]])
     await gated.run([[1.0, 2.0]] * 1000)
 
@@ -57,7 +57,7 @@ async def test_some_may_be_allowed(world):
     gated = Gated(world, not_finite=0.1, empty=0.2)
     await gated.run([[math.nan]] + [[1.0]] * 9)
     await gated.run([[]] * 2 + [[1.0]] * 8)
-    with pytest.raises(pb.GateFailed, match="3 of 10 rows are null or empty, more than 20%"):
+    with pytest.raises(pb.errors.GateFailed, match="3 of 10 rows are null or empty, more than 20%"):
         await gated.run([[]] * 3 + [[1.0]] * 7)
 
 
@@ -67,9 +67,9 @@ async def test_drift_is_measured_against_the_generation_that_is_current(world):
     gated = Gated(world, drift=0.25)
     first = await gated.run([[draw.uniform(1, 10)] for _ in range(800)])
     second = await gated.run([[draw.uniform(1, 10)] for _ in range(800)])
-    with pytest.raises(pb.GateFailed, match="drifted from the previous generation"):
+    with pytest.raises(pb.errors.GateFailed, match="drifted from the previous generation"):
         await gated.run([[draw.uniform(50, 100)] for _ in range(800)])
-    assert await gated.app.generation(gated.score) == second.built[0].generation > first.built[0].generation
+    assert await gated.app.ops.generation(gated.score) == second.built[0].generation > first.built[0].generation
 
 
 async def test_a_task_may_judge_its_generation_itself(world):
@@ -82,7 +82,7 @@ async def test_a_task_may_judge_its_generation_itself(world):
 
     gated = Gated(world, quality=quality)
     await gated.run([[1.0]] * 300)
-    with pytest.raises(pb.GateFailed, match="score: too good to be true; the previous generation stays"):
+    with pytest.raises(pb.errors.GateFailed, match="score: too good to be true; the previous generation stays"):
         await gated.run([[0.0]] * 300)
     first, second = shown
     assert (first.previous, second.previous.rows) == (None, 300)
@@ -96,7 +96,7 @@ async def test_a_gate_that_raises_has_not_passed(world):
     def quality(_):
         raise ZeroDivisionError("oh")
 
-    with pytest.raises(pb.GateFailed, match="its quality gate raised ZeroDivisionError: oh"):
+    with pytest.raises(pb.errors.GateFailed, match="its quality gate raised ZeroDivisionError: oh"):
         await Gated(world, quality=quality).run([[1.0]])
 
 
@@ -112,10 +112,12 @@ async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(worl
         return late() if said is late else said
 
     gated = Gated(world, quality=looks_good)
-    with pytest.raises(pb.GateFailed, match=r"its quality gate looks_good returned .*, neither a reason") as caught:
+    with pytest.raises(
+        pb.errors.GateFailed, match=r"its quality gate looks_good returned .*, neither a reason"
+    ) as caught:
         await gated.run([[1.0]])
     assert (repr(said) if said is not late else "coroutine object late") in str(caught.value)
-    assert await gated.app.generation(gated.score) == 0
+    assert await gated.app.ops.generation(gated.score) == 0
 
 
 async def test_a_gate_may_find_no_reason(world):
@@ -123,7 +125,7 @@ async def test_a_gate_may_find_no_reason(world):
     for said in (None, ""):
         gated = Gated(world, quality=lambda _, said=said: said)
         await gated.run([[1.0]])
-        assert await gated.app.generation(gated.score) > 0
+        assert await gated.app.ops.generation(gated.score) > 0
 
 
 async def test_a_model_is_judged_too(world):
@@ -137,7 +139,7 @@ async def test_a_model_is_judged_too(world):
     def weights() -> list[float]:
         return [1.0]
 
-    with pytest.raises(pb.GateFailed, match=r"weights: weights \[1.0\]"):
+    with pytest.raises(pb.errors.GateFailed, match=r"weights: weights \[1.0\]"):
         await world.app(tasks).materialize(weights)
 
 
@@ -147,7 +149,7 @@ async def test_a_model_is_judged_too(world):
 )
 def test_gates_that_cannot_be_meant_are_refused(wrong, field):
     """The field at fault is named."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         pb.Gates(**wrong)
     assert caught.value.field == field
 

@@ -10,8 +10,11 @@ import traceback
 import pytest
 
 import parbake as pb
+from parbake.generators.llama import LlamaGenerator
+from parbake.generators.openai import OpenAIGenerator
+from parbake.ports.models import Prompt, Usage
 
-PROMPT = pb.Prompt("Rules.", ("One.",), (), "What now?")
+PROMPT = Prompt("Rules.", ("One.",), (), "What now?")
 KEY = "sk-very-secret"
 DONE = b"data: [DONE]\n\n"
 
@@ -40,7 +43,7 @@ class Engine:
 
 def local(*chunks, error=None):
     """Return the local generator over a stand-in engine."""
-    generator = pb.LlamaGenerator()
+    generator = LlamaGenerator()
     generator._server = Engine(*chunks, error=error)
     return generator
 
@@ -66,7 +69,7 @@ STRANGE_USAGE = ["much", 5, [1], {"prompt_tokens": "7"}, {"prompt_tokens": True}
 @pytest.mark.parametrize("chunk", [*MALFORMED, None], ids=repr)
 def test_a_chunk_that_the_local_model_may_not_send_is_a_provider_error(chunk):
     """A chunk of any wrong shape ends the reply with an error that names the local model."""
-    with pytest.raises(pb.ProviderError, match="the local model") as caught:
+    with pytest.raises(pb.errors.ProviderError, match="the local model") as caught:
         stream(local(said("a"), chunk, END))
     assert caught.value.field == "llama"
 
@@ -74,20 +77,20 @@ def test_a_chunk_that_the_local_model_may_not_send_is_a_provider_error(chunk):
 @pytest.mark.parametrize("error", ["too long", 5, ["too long"], None, {}, {"message": None}], ids=repr)
 def test_an_error_of_any_shape_that_the_local_model_reports_is_a_provider_error(error):
     """The engine's error may be a text, an object or anything else; the reply ends with it."""
-    with pytest.raises(pb.ProviderError, match="the local model refused"):
+    with pytest.raises(pb.errors.ProviderError, match="the local model refused"):
         stream(local(said("a"), {"error": error}, END))
 
 
 @pytest.mark.parametrize("error", [json.JSONDecodeError("Expecting value", "{", 0), TimeoutError("slow"), OSError()])
 def test_whatever_the_engine_raises_is_a_provider_error(error):
     """Invalid JSON and a timeout in the engine are reported as a failure of the local model."""
-    with pytest.raises(pb.ProviderError, match="the local model failed"):
+    with pytest.raises(pb.errors.ProviderError, match="the local model failed"):
         stream(local(said("a"), error=error))
 
 
 def test_a_local_reply_that_breaks_off_is_no_whole_reply():
     """An engine that returns without saying that the reply is finished has failed."""
-    with pytest.raises(pb.ProviderError, match="the local model broke off"):
+    with pytest.raises(pb.errors.ProviderError, match="the local model broke off"):
         stream(local(said("a")))
 
 
@@ -96,7 +99,7 @@ def test_usage_of_a_strange_shape_counts_as_not_reported(usage):
     """A malformed token count does not fail the reply; that count is ``None``."""
     deltas = stream(local(said("a"), END | {"usage": usage}))
     assert [delta.text for delta in deltas] == ["a", ""]
-    assert deltas[-1].usage == pb.Usage()
+    assert deltas[-1].usage == Usage()
 
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])
@@ -154,7 +157,7 @@ def event(data):
 
 def hosted(url, key=KEY):
     """Stream a reply from an endpoint, and close the client in the same loop."""
-    generator = pb.OpenAIGenerator(model="m", api_key=key, base_url=url)
+    generator = OpenAIGenerator(model="m", api_key=key, base_url=url)
 
     async def collect():
         try:
@@ -168,7 +171,7 @@ def hosted(url, key=KEY):
 
 def failure(*pieces, key=KEY, **reply):
     """Return the error that a reply of an endpoint ends with, which may not show the key anywhere."""
-    with endpoint(*pieces, **reply) as url, pytest.raises(pb.ProviderError, match="the provider") as caught:
+    with endpoint(*pieces, **reply) as url, pytest.raises(pb.errors.ProviderError, match="the provider") as caught:
         hosted(url, key)
     shown = "".join(traceback.format_exception(caught.value))
     assert key.strip() not in shown
@@ -186,7 +189,7 @@ def test_a_hosted_reply_over_http_is_its_text_and_its_usage():
     with endpoint(event(said("a")), event({"id": "x"}), event({"choices": None}), event(END | usage), DONE) as url:
         deltas = hosted(url)
     assert "".join(delta.text for delta in deltas) == "a"
-    assert deltas[-1].usage == pb.Usage(4, 1, None)
+    assert deltas[-1].usage == Usage(4, 1, None)
 
 
 @pytest.mark.parametrize(
@@ -214,7 +217,7 @@ def test_strange_usage_of_an_endpoint_counts_as_not_reported(usage):
     with endpoint(event(said("a")), event(END | {"usage": usage}), DONE) as url:
         deltas = hosted(url)
     assert "".join(delta.text for delta in deltas) == "a"
-    assert deltas[-1].usage == pb.Usage()
+    assert deltas[-1].usage == Usage()
 
 
 @pytest.mark.parametrize(
@@ -237,18 +240,18 @@ def test_a_hosted_reply_that_breaks_off_or_is_none_is_a_provider_error(pieces, r
 @pytest.mark.parametrize("key", ["sk-very-secret\nx", "sk-very-secr\u00e9t"])
 def test_a_key_that_cannot_be_sent_is_refused_at_once_and_not_shown(key):
     """A key that no HTTP header may hold is an error that names the variable, before anything is sent."""
-    with pytest.raises(pb.ProviderError, match="OPENAI_API_KEY") as caught:
-        pb.OpenAIGenerator.from_environment({"OPENAI_API_KEY": key})
+    with pytest.raises(pb.errors.ProviderError, match="OPENAI_API_KEY") as caught:
+        OpenAIGenerator.from_environment({"OPENAI_API_KEY": key})
     assert caught.value.field == "OPENAI_API_KEY"
     assert "sk-very" not in "".join(traceback.format_exception(caught.value))
-    assert pb.OpenAIGenerator.from_environment({"OPENAI_API_KEY": f" {KEY}\n"})._key == KEY
+    assert OpenAIGenerator.from_environment({"OPENAI_API_KEY": f" {KEY}\n"})._key == KEY
 
 
 def test_a_caller_who_cancels_a_hosted_reply_is_cancelled():
     """Cancelling passes the generator as it is."""
 
     async def cancelled(url):
-        generator = pb.OpenAIGenerator(model="m", api_key=KEY, base_url=url)
+        generator = OpenAIGenerator(model="m", api_key=KEY, base_url=url)
         try:
             async for _ in generator.stream(PROMPT, max_tokens=9, timeout_s=10):
                 asyncio.current_task().cancel()

@@ -12,9 +12,13 @@ from hypothesis import strategies as st
 import parbake as pb
 from parbake.generators import llama, openai
 from parbake.generators._sse import messages, usage_of
+from parbake.generators.extractive import Extractive
+from parbake.generators.llama import LlamaGenerator
+from parbake.generators.openai import OpenAIGenerator
 from parbake.guard import ungrounded
+from parbake.ports.models import Prompt, Usage
 
-PROMPT = pb.Prompt("Rules.", ("One.", "Two."), (("user", "hi"), ("assistant", "hello")), "What now?")
+PROMPT = Prompt("Rules.", ("One.", "Two."), (("user", "hi"), ("assistant", "hello")), "What now?")
 SENTENCES = st.sampled_from(
     ["Returns take 30 days.", "It costs €4.99.", "Until 3 May.", "Refunds follow.", "A discount of 5 % holds.", "Yes!"]
 )
@@ -37,7 +41,7 @@ def text_of(deltas):
 @given(st.lists(st.lists(SENTENCES, min_size=1, max_size=3).map(" ".join), max_size=4), SENTENCES)
 def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, question):
     """Whatever is asked, every claim of the reply is one of the evidence, in its very words."""
-    reply = text_of(ask(pb.Extractive(), pb.Prompt("", tuple(evidence), (), question)))
+    reply = text_of(ask(Extractive(), Prompt("", tuple(evidence), (), question)))
     assert ungrounded(reply, evidence) == set()
     if evidence:
         assert all(sentence in " ".join(evidence) for sentence in pb.guard.sentences(reply))
@@ -46,16 +50,16 @@ def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, qu
 def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_the_evidence():
     """The best two sentences come, and the first evidence breaks a tie."""
     evidence = ("Books ship on Mondays. Returns take 30 days.", "Gift cards never expire. A refund takes 5 days.")
-    prompt = pb.Prompt("", evidence, (), "How long does a refund of returns take?")
-    assert pb.Extractive().quote(prompt) == ["Returns take 30 days.", "A refund takes 5 days."]
-    assert pb.Extractive(sentences=1).quote(pb.Prompt("", evidence, (), "?")) == ["Books ship on Mondays."]
+    prompt = Prompt("", evidence, (), "How long does a refund of returns take?")
+    assert Extractive().quote(prompt) == ["Returns take 30 days.", "A refund takes 5 days."]
+    assert Extractive(sentences=1).quote(Prompt("", evidence, (), "?")) == ["Books ship on Mondays."]
 
 
 def test_extractive_says_that_it_found_nothing():
     """Without evidence it says so, and that it used no tokens, which it knows."""
-    deltas = ask(pb.Extractive(nothing="Nothing."), pb.Prompt("", (), (), "?"))
+    deltas = ask(Extractive(nothing="Nothing."), Prompt("", (), (), "?"))
     assert text_of(deltas) == "Nothing. "
-    assert deltas[-1].usage == pb.Usage(0, 0, 0)
+    assert deltas[-1].usage == Usage(0, 0, 0)
 
 
 def test_a_prompt_goes_out_with_its_stable_part_first():
@@ -66,13 +70,13 @@ def test_a_prompt_goes_out_with_its_stable_part_first():
         {"role": "assistant", "content": "hello"},
         {"role": "user", "content": "What now?"},
     ]
-    assert messages(pb.Prompt("Rules.", (), (), "?"))[0]["content"] == "Rules."
+    assert messages(Prompt("Rules.", (), (), "?"))[0]["content"] == "Rules."
 
 
 def test_usage_that_is_not_reported_is_none_and_not_zero():
     """Members that an engine leaves out stay absent."""
-    assert usage_of(None) == pb.Usage()
-    assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == pb.Usage(3, 0, None)
+    assert usage_of(None) == Usage()
+    assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == Usage(3, 0, None)
     assert usage_of({"prompt_tokens_details": {"cached_tokens": 0}}).cached_tokens == 0
 
 
@@ -92,7 +96,7 @@ class Engine:
 
 def local(engine):
     """Return a generator over a stand-in engine."""
-    generator = pb.LlamaGenerator()
+    generator = LlamaGenerator()
     generator._server = engine
     return generator
 
@@ -108,7 +112,7 @@ def test_the_local_model_streams_and_reports_its_usage():
     engine = Engine(said("a"), [said(None), said("b")], {"choices": [], "usage": usage})
     deltas = ask(local(engine))
     assert text_of(deltas) == "ab"
-    assert deltas[-1].usage == pb.Usage(7, 2, 5)
+    assert deltas[-1].usage == Usage(7, 2, 5)
     assert engine.bodies[0]["cache_prompt"] is True
     assert engine.bodies[0]["max_tokens"] == 9
 
@@ -123,7 +127,7 @@ def test_the_local_model_streams_and_reports_its_usage():
 )
 def test_a_failing_local_model_is_a_provider_error(engine, says):
     """What the engine reports or raises comes out as one kind of error, with its words."""
-    with pytest.raises(pb.ProviderError, match="the local model") as caught:
+    with pytest.raises(pb.errors.ProviderError, match="the local model") as caught:
         ask(local(engine))
     assert says in str(caught.value)
     assert caught.value.field == "llama"
@@ -133,8 +137,8 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
     """Without its package the local model is a missing dependency that names the extra."""
     monkeypatch.setattr(llama, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(pb.MissingDependency, match=r"\.\[llama\]"):
-        ask(pb.LlamaGenerator())
+    with pytest.raises(pb.errors.MissingDependency, match=r"\.\[llama\]"):
+        ask(LlamaGenerator())
 
 
 @pytest.fixture
@@ -160,7 +164,7 @@ def loaded(monkeypatch):
 
 def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
     """A path, threads and context reach the engine; a second request uses the same one."""
-    generator = pb.LlamaGenerator("/models/m.gguf", threads=3, context=99)
+    generator = LlamaGenerator("/models/m.gguf", threads=3, context=99)
     assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
     assert len(loaded) == 1
     assert (loaded[0].model.path, loaded[0].n_ctx, loaded[0].cpuparams.n_threads) == ("/models/m.gguf", 99, 3)
@@ -168,14 +172,14 @@ def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
 
 def test_the_local_model_uses_one_thread_and_keeps_no_old_prompts(loaded):
     """Unless asked for more it takes one core, and the memory of prompts that would grow to 8 GiB is off."""
-    ask(pb.LlamaGenerator("/models/m.gguf"))
+    ask(LlamaGenerator("/models/m.gguf"))
     assert (loaded[0].cpuparams.n_threads, loaded[0].cpuparams_batch.n_threads) == (1, 1)
     assert loaded[0].cache_ram_mib == 0
 
 
 def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
     """Every engine gets another random key, which neither the generator nor an error holds."""
-    generators = [pb.LlamaGenerator("/models/m.gguf") for _ in range(2)]
+    generators = [LlamaGenerator("/models/m.gguf") for _ in range(2)]
     for generator in generators:
         ask(generator)
     (first,), (second,) = (params.api_keys for params in loaded)
@@ -187,7 +191,7 @@ def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
 
 def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
     """It is given a socket in a folder of its own, which is deleted before the first request is answered."""
-    ask(pb.LlamaGenerator("/models/m.gguf"))
+    ask(LlamaGenerator("/models/m.gguf"))
     (address,) = loaded[0].hostnames
     assert address.endswith(".sock")
     assert not Path(address).parent.exists()
@@ -209,7 +213,7 @@ def test_a_local_model_that_does_not_finish_in_time_is_stopped():
             self.stopped = True
 
     engine = Slow()
-    with pytest.raises(pb.ProviderError, match="did not finish within"):
+    with pytest.raises(pb.errors.ProviderError, match="did not finish within"):
         ask(local(engine), timeout_s=0.02)
     assert engine.stopped
 
@@ -224,7 +228,7 @@ def test_a_processor_without_avx2_is_refused_by_name(flags, runs, monkeypatch, t
     if runs:
         llama.check_cpu()
     else:
-        with pytest.raises(pb.MissingDependency, match="AVX2"):
+        with pytest.raises(pb.errors.MissingDependency, match="AVX2"):
             llama.check_cpu()
     monkeypatch.setattr(llama.platform, "machine", lambda: "aarch64")
     llama.check_cpu()
@@ -233,8 +237,8 @@ def test_a_processor_without_avx2_is_refused_by_name(flags, runs, monkeypatch, t
 @pytest.mark.parametrize("environment", [{}, {"OPENAI_API_KEY": ""}, {"OPENAI_MODEL": "m"}])
 def test_a_missing_key_is_named(environment):
     """Without a key the error names the variable to set."""
-    with pytest.raises(pb.ProviderError, match="OPENAI_API_KEY") as caught:
-        pb.OpenAIGenerator.from_environment(environment)
+    with pytest.raises(pb.errors.ProviderError, match="OPENAI_API_KEY") as caught:
+        OpenAIGenerator.from_environment(environment)
     assert caught.value.field == "OPENAI_API_KEY"
 
 
@@ -243,7 +247,7 @@ def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path)
     file = tmp_path / "key"
     file.write_text("sk-secret\n")
     for environment in ({"OPENAI_API_KEY": "sk-secret"}, {"OPENAI_API_KEY_FILE": str(file)}):
-        generator = pb.OpenAIGenerator.from_environment(environment)
+        generator = OpenAIGenerator.from_environment(environment)
         assert generator._key == "sk-secret"
         assert "secret" not in repr(generator)
         assert generator._hide("failed with sk-secret") == "failed with ***"
@@ -276,7 +280,7 @@ class Client:
 
 def hosted(client):
     """Return a generator over a stand-in client."""
-    generator = pb.OpenAIGenerator(model="m", api_key="sk-secret", base_url="http://example.invalid/v1")
+    generator = OpenAIGenerator(model="m", api_key="sk-secret", base_url="http://example.invalid/v1")
     generator._client = client
     return generator
 
@@ -288,7 +292,7 @@ def test_a_hosted_model_streams_and_reports_its_usage():
     client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
     deltas = ask(hosted(client))
     assert [d.text for d in deltas] == ["hi", ""]
-    assert deltas[-1].usage == pb.Usage(4, 1, None)
+    assert deltas[-1].usage == Usage(4, 1, None)
     assert client.asked["messages"] == messages(PROMPT)
     assert client.asked["timeout"] == 5.0
 
@@ -296,7 +300,7 @@ def test_a_hosted_model_streams_and_reports_its_usage():
 def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
     """What the provider says comes out, the key in it starred."""
     sdk = openai._sdk()
-    with pytest.raises(pb.ProviderError, match=r"the provider failed: bad \*\*\*") as caught:
+    with pytest.raises(pb.errors.ProviderError, match=r"the provider failed: bad \*\*\*") as caught:
         ask(hosted(Client(error=sdk.OpenAIError("bad sk-secret"))))
     assert caught.value.field == "openai"
 
@@ -308,14 +312,14 @@ def test_a_rejected_key_is_named():
     sdk = openai._sdk()
     response = httpx.Response(401, request=httpx.Request("POST", "http://example.invalid"))
     error = sdk.AuthenticationError("no sk-secret", response=response, body=None)
-    with pytest.raises(pb.ProviderError) as caught:
+    with pytest.raises(pb.errors.ProviderError) as caught:
         ask(hosted(Client(error=error)))
     assert str(caught.value) == "the provider rejected OPENAI_API_KEY"
 
 
 def test_the_client_is_opened_once_and_connects_within_a_second():
     """One client serves all requests; it connects within 1 s and retries at most once."""
-    generator = pb.OpenAIGenerator(model="m", api_key="k", base_url="http://example.invalid/v1")
+    generator = OpenAIGenerator(model="m", api_key="k", base_url="http://example.invalid/v1")
     first = generator._open(openai._sdk(), 7.0)
     assert generator._open(openai._sdk(), 9.0) is first
     assert (first.timeout.connect, first.max_retries) == (openai.CONNECT_S, 1)
@@ -324,5 +328,5 @@ def test_the_client_is_opened_once_and_connects_within_a_second():
 def test_a_missing_client_says_what_to_install(monkeypatch):
     """Without its package the hosted model is a missing dependency that names the extra."""
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(pb.MissingDependency, match=r"\.\[openai\]"):
+    with pytest.raises(pb.errors.MissingDependency, match=r"\.\[openai\]"):
         ask(hosted(Client()))

@@ -9,6 +9,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.fence.record import Stamp
+from parbake.http import HttpApp, Response
 from parbake.http.messages import MAX_BODY
 from parbake.ports.event_log import Ack
 
@@ -45,7 +46,7 @@ async def shop(world, tmp_path):
 
     app = world.app(tasks, ledger=tmp_path / "ledger.sqlite")
     await app.drain()
-    yield pb.HttpApp(app)
+    yield HttpApp(app)
     await app.close()
 
 
@@ -81,7 +82,7 @@ async def test_a_failed_run_says_why(client, shop, world):
     """A run that broke off is shown as failed, with the exception's type and message."""
     world.put("b", "fail")
     await shop.app.drain()
-    with pytest.raises(pb.ComputeFailed):
+    with pytest.raises(pb.errors.ComputeFailed):
         await shop.app.materialize(shop.app.tasks["fact"], keys=["a", "b"])
     left = (await client.get("/v1/runs/fact")).json()["under_way"]
     assert (left["state"], left["reason"]) == ("failed", "fact: ValueError: secret detail password=***")
@@ -244,7 +245,7 @@ async def test_an_unforeseen_error_leaks_nothing(shop, caplog):
     async def broken(_request):
         raise RuntimeError("secret")
 
-    app = pb.HttpApp(shop.app, [("GET", "/broken", broken)], error_members=lambda _request, _error: {"extra": 1})
+    app = HttpApp(shop.app, [("GET", "/broken", broken)], error_members=lambda _request, _error: {"extra": 1})
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as opened:
         answer = await opened.get("/broken")
     assert (answer.status_code, answer.json()["extra"]) == (500, 1)
@@ -260,9 +261,9 @@ async def test_extra_routes_stream_and_match_segments(shop):
             yield request.parameters["name"].encode()
             yield request.arguments["x"].encode()
 
-        return pb.Response(stream=chunks(), content_type="text/plain")
+        return Response(stream=chunks(), content_type="text/plain")
 
-    app = pb.HttpApp(shop.app, [("GET", "/items/{name}", stream)])
+    app = HttpApp(shop.app, [("GET", "/items/{name}", stream)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as opened:
         assert (await opened.get("/items/a?x=1")).text == "a1"
         head = await opened.head("/healthz")

@@ -4,6 +4,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 
 
 async def test_an_outbox_is_applied_to_its_end_and_once(world):
@@ -41,10 +42,10 @@ async def test_a_malformed_row_blocks_nothing_and_hides_nothing(world, caplog):
 
 async def test_a_dead_source_does_not_silence_the_others(world, tmp_path):
     """The others are polled and heard, and the error is told."""
-    dead = pb.SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
+    dead = SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
     app = world.app(pb.Registry(), sources=[dead, world.source])
     world.put("a", "x")
-    with pytest.raises(pb.SourceError, match="dead"):
+    with pytest.raises(pb.errors.SourceError, match="dead"):
         await app.drain()
     lookup = await app.engine.store.read("x", b"y")
     assert set(lookup.heartbeats) == {"facts"}
@@ -55,7 +56,7 @@ async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):
     """Whatever a source raises, the message names the source."""
     app = world.app(pb.Registry())
     monkeypatch.setattr(world.source, "poll", lambda after, limit: 1 / 0)
-    with pytest.raises(pb.SourceError, match="'facts' cannot be polled"):
+    with pytest.raises(pb.errors.SourceError, match="'facts' cannot be polled"):
         await app.drain()
 
 
@@ -91,10 +92,10 @@ def test_the_synchronous_face_does_the_same(world):
 
     app = world.app(tasks)
     assert app.sync.serve(fact, "a").value == "none"
-    app.sync.materialize(fact, keys=["a"])
-    assert app.sync.touch("fact/a").raised
+    app.sync.run(app.materialize(fact, keys=["a"]))
+    assert app.sync.run(app.touch("fact/a")).raised
     event = pb.CloudEvent("1", "s", "fact.changed", "fact/a")
-    assert app.sync.publish(event, event).duplicates == 1
+    assert app.sync.run(app.publish(event, event)).duplicates == 1
     app.sync.close()
 
 
@@ -109,7 +110,7 @@ async def test_another_outbox_is_refused(world, tmp_path):
         for n in range(changes):
             other.put("a", str(n))
         swapped = other.app(tasks, store=app.engine.store)
-        with pytest.raises(pb.ForeignSource, match="delete the store") as caught:
+        with pytest.raises(pb.errors.ForeignSource, match="delete the store") as caught:
             await swapped.drain()
         assert caught.value.field == "facts"
         other.close()
@@ -119,7 +120,7 @@ async def test_an_event_of_an_outbox_has_its_own_acknowledgement(world):
     """Whoever applied it: its tags and stamp are told, but not before, and not of what is not there."""
     app = world.app(pb.Registry())
     world.put("a", "one")
-    with pytest.raises(pb.NotAcknowledged, match="position 1"):
+    with pytest.raises(pb.errors.NotAcknowledged, match="position 1"):
         await app.acknowledgement(1)
     own = await app.drain()
     world.put("b", "two")
@@ -128,6 +129,6 @@ async def test_an_event_of_an_outbox_has_its_own_acknowledgement(world):
     assert told.raised == own.raised
     assert told.ticket
     for position, source in ((1, "nonsense"), (3, "facts")):
-        with pytest.raises((pb.NotAcknowledged, pb.SourceError)):
+        with pytest.raises((pb.errors.NotAcknowledged, pb.errors.SourceError)):
             await app.acknowledgement(position, source)
     await app.close()

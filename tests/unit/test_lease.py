@@ -262,7 +262,7 @@ def test_real_processes_share_one_computation(tmp_path):
 
 def test_a_lease_needs_a_length():
     """A bad length is refused where the task is declared."""
-    with pytest.raises(pb.ContractError, match="lease"):
+    with pytest.raises(pb.errors.ContractError, match="lease"):
         Costly(lease="soon")
 
 
@@ -274,7 +274,7 @@ async def test_what_there_is_no_room_for_is_served_all_the_same(lease, monkeypat
     app = costly.app()
 
     async def full(*_, **__):
-        raise pb.StoreFull("the disk is full", field="store")
+        raise pb.errors.StoreFull("the disk is full", field="store")
 
     with monkeypatch.context() as patch:
         patch.setattr(costly.store, "write", full)
@@ -302,11 +302,11 @@ async def test_the_event_lane_does_not_take_for_done_what_there_was_no_room_for(
     await app.serve(fact, "a")
 
     async def full(*_, **__):
-        raise pb.StoreFull("the disk is full", field="store")
+        raise pb.errors.StoreFull("the disk is full", field="store")
 
     monkeypatch.setattr(app.engine.store, "write", full)
-    plan = app.engine.plan(fact)
-    with pytest.raises(pb.StoreFull):
+    plan = app.engine.bound_task(fact)
+    with pytest.raises(pb.errors.StoreFull):
         await app.engine.resolver.demand.refresh(plan, ["a"], Context(lane="event"))
     assert app.counters.computes["fact", "event", "rejected"] == 1
     await app.close()

@@ -13,7 +13,8 @@ from parbake.lanes.batch.adopted import Pick
 from parbake.ledger import rows
 from parbake.ledger import sqlite_ledger as recording
 from parbake.ledger.sqlite_ledger import Ledger
-from parbake.metrics.counters import Counters
+from parbake.ports.models import Usage
+from parbake.process.counters import Counters
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
     ledger.missed("faq", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
     ledger.missed("faq", b"k", "stale", Reason(Cause.TAG_CHANGED, "policy/returns"))
     ledger.run("faq", 10, 2.0, cpu_s=1.5, size_bytes=400)
-    ledger.spent("faq", "batch", "llama", pb.Usage(100, 20, 60))
+    ledger.spent("faq", "batch", "llama", Usage(100, 20, 60))
     ledger.event(["policy/returns"], duplicates=0, seconds=0.001)
     ledger.close()
     hours = {(kind, lane): used for _, kind, task, lane, _, *used in ledger.hourly() if task == "faq"}
@@ -137,7 +138,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
 
 def test_a_row_that_no_table_holds_ends_nothing(ledger):
     """A provider may report any number; what cannot be kept is left out, and the next rows are kept."""
-    ledger.spent("faq", "realtime", "m", pb.Usage(2**70, 1, 0))
+    ledger.spent("faq", "realtime", "m", Usage(2**70, 1, 0))
     ledger.settle()
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
     ledger.settle()
@@ -190,7 +191,7 @@ def no_room():
 
 def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
     """It says what the disk says, and nothing is to be moved away."""
-    with no_room(), pytest.raises(pb.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
+    with no_room(), pytest.raises(pb.errors.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
         Ledger(tmp_path / "ledger.sqlite", Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "move it away" not in str(caught.value)
@@ -201,7 +202,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
     """Where it is a folder, or lies in what is none."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
-    with pytest.raises(pb.StoreError, match=f"{path}.* cannot be ") as caught:
+    with pytest.raises(pb.errors.StoreError, match=f"{path}.* cannot be ") as caught:
         Ledger(tmp_path / path, Counters(), world.clock)
     assert caught.value.field == "ledger"
     assert "no ledger" not in str(caught.value)
@@ -213,6 +214,6 @@ def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
     with contextlib.closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE spending(amount)")
     for name, says in (("text", "file is not a database"), ("other", "no such column")):
-        with pytest.raises(pb.StoreError, match=f"{name} is no ledger \\({says}.*; move it away") as caught:
+        with pytest.raises(pb.errors.StoreError, match=f"{name} is no ledger \\({says}.*; move it away") as caught:
             Ledger(tmp_path / name, Counters(), world.clock)
         assert caught.value.field == "ledger"

@@ -76,7 +76,7 @@ async def test_both_loops_raise_tags_at_once(store):
     app = pb.App(pb.Registry(), store=store, open=["fact"])
     both = [
         *(app.touch(f"fact/{n}") for n in range(20)),
-        *(asyncio.to_thread(app.sync.touch, f"fact/{n}") for n in range(20)),
+        *(asyncio.to_thread(app.sync.run, app.touch(f"fact/{n}")) for n in range(20)),
     ]
     async with asyncio.timeout(HANGS_S):
         acks = await asyncio.gather(*both)

@@ -48,7 +48,7 @@ def fill(app, world):
 async def run_at(app, world, hours):
     """Go on to so many hours after the start and run what is due; the reasons of the runs."""
     world.clock.advance(hours * HOUR - (world.clock.now() - app.began))
-    return [run.why for run in await app.run_due()]
+    return [run.why for run in await app.ops.run_due()]
 
 
 async def test_a_run_waits_for_its_trough(made, world):
@@ -57,7 +57,7 @@ async def test_a_run_waits_for_its_trough(made, world):
     made.began = world.clock.now()
     assert await run_at(made, world, 0) == ["the first run"]
     assert await run_at(made, world, 5.9) == []
-    slot = made.engine.schedule.next_run(await made.engine.schedule.look(), made.engine.plans["row"])
+    slot = made.engine.schedule.next_run(await made.engine.schedule.look(), made.engine.tasks["row"])
     assert 6 * HOUR < slot.at - made.began < 6.4 * HOUR, "a run of three quarters of an hour around 6:30"
     assert await run_at(made, world, 6.5) == ["off-peak: the least traffic that its SLA leaves"]
     await made.close()
@@ -78,7 +78,7 @@ async def test_overdue_beats_off_peak(made, world):
     made.began = world.clock.now()
     await run_at(made, world, 0)
     assert await run_at(made, world, 7.9) == ["overdue: it would breach its SLA"]
-    ended = (await made.runs(made.row)).ended
+    ended = (await made.ops.runs(made.row)).ended
     assert [run.why for run in ended] == ["overdue: it would breach its SLA", "the first run"]
     await made.close()
 
@@ -96,7 +96,7 @@ async def test_declared_windows_stand_for_the_log(world):
     def row(key: str) -> str:
         return key
 
-    app = world.app(tasks, off_peak=["02:00-05:00"])
-    await app.run_due()
-    slot = app.engine.schedule.next_run(await app.engine.schedule.look(), app.engine.plans["row"])
+    app = world.app(tasks, batch=pb.Batch(off_peak=["02:00-05:00"]))
+    await app.ops.run_due()
+    slot = app.engine.schedule.next_run(await app.engine.schedule.look(), app.engine.tasks["row"])
     assert 2 <= slot.at % 86_400 / HOUR <= 5

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 import parbake as pb
+from parbake.http import HttpApp, HttpRequest, Response, Route, json_response
 
 
 class Order(msgspec.Struct, forbid_unknown_fields=True):
@@ -24,14 +25,14 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
     dry: bool = False
 
 
-async def order(_: pb.HttpRequest, *, body: Order, arguments: Options) -> pb.Response:
+async def order(_: HttpRequest, *, body: Order, arguments: Options) -> Response:
     """Order something."""
-    return pb.json_response({"amount": body.amount, "dry": arguments.dry}, 201)
+    return json_response({"amount": body.amount, "dry": arguments.dry}, 201)
 
 
-async def old(request: pb.HttpRequest) -> pb.Response:
+async def old(request: HttpRequest) -> Response:
     """Read the body by hand."""
-    return pb.json_response(request.json(dict))
+    return json_response(request.json(dict))
 
 
 @pytest.fixture
@@ -39,10 +40,10 @@ async def client():
     """Return a client of an app with two routes of its own."""
     app = pb.App(pb.Registry())
     routes = [
-        pb.Route("POST", "/orders/{name}", order, statuses=(201,), headers={"x-tag": "A tag."}),
+        Route("POST", "/orders/{name}", order, statuses=(201,), headers={"x-tag": "A tag."}),
         ("PUT", "/old", old),
     ]
-    transport = httpx.ASGITransport(pb.HttpApp(app, routes))
+    transport = httpx.ASGITransport(HttpApp(app, routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as found:
         yield found
     await app.close()
@@ -92,25 +93,25 @@ async def test_the_document_tells_of_every_form_of_an_event(client):
     assert content["application/cloudevents-batch+json"]["schema"]["type"] == "array"
 
 
-async def no_response(_: pb.HttpRequest) -> pb.Response:
+async def no_response(_: HttpRequest) -> Response:
     """Return anything but a response."""
     return {"a": 1}
 
 
-async def text_response(_: pb.HttpRequest) -> pb.Response:
+async def text_response(_: HttpRequest) -> Response:
     """Return a body that is text instead of bytes."""
-    return pb.Response("text")
+    return Response("text")
 
 
-async def two_lines(_: pb.HttpRequest) -> pb.Response:
+async def two_lines(_: HttpRequest) -> Response:
     """Return a header that would begin another."""
-    return pb.Response(b"", headers=(("x-a", "b\r\nx-c: d"),))
+    return Response(b"", headers=(("x-a", "b\r\nx-c: d"),))
 
 
 @pytest.mark.parametrize("handler", [no_response, text_response, two_lines])
 async def test_what_a_handler_returns_by_mistake_is_an_error_of_ours(handler):
     """The client gets a problem document with a number, whatever came instead of a response."""
-    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/odd", handler)]))
+    transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/odd", handler)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         told = await asking.get("/odd")
     assert (told.status_code, told.headers["content-type"]) == (500, "application/problem+json")
@@ -137,21 +138,19 @@ class Many(msgspec.Struct):
 class Bound:
     """Handlers that are no plain functions."""
 
-    async def __call__(
-        self, _: pb.HttpRequest, *, body: Annotated[list[int], msgspec.Meta(max_length=2)]
-    ) -> pb.Response:
+    async def __call__(self, _: HttpRequest, *, body: Annotated[list[int], msgspec.Meta(max_length=2)]) -> Response:
         """Add numbers up."""
-        return pb.json_response(sum(body))
+        return json_response(sum(body))
 
 
-async def search(_: pb.HttpRequest, *, arguments: Many) -> pb.Response:
+async def search(_: HttpRequest, *, arguments: Many) -> Response:
     """Search."""
-    return pb.json_response(arguments)
+    return json_response(arguments)
 
 
 async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
     """A list of one comes from a single value; a repeated name is refused for any other type."""
-    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
+    transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         told = (await asking.get("/search?tag=a&tag=b&limit=2&few=x&perhaps=y&order=old")).json()
         assert told == {"tag": ["a", "b"], "limit": 2, "few": ["x"], "perhaps": ["y"], "order": "old"}
@@ -165,7 +164,7 @@ async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
 @pytest.mark.parametrize("handler", [Bound(), functools.partial(Bound())])
 async def test_a_handler_may_be_an_object(handler):
     """And the limits in its annotations hold, and are documented."""
-    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("POST", "/sum", handler)]))
+    transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("POST", "/sum", handler)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         assert (await asking.post("/sum", json=[1, 2])).json() == 3
         assert (await asking.post("/sum", json=[1, 2, 3])).status_code == 422
@@ -177,11 +176,11 @@ async def test_a_handler_may_be_an_object(handler):
 async def test_a_handler_s_own_header_takes_the_place_of_ours():
     """However its name is spelled."""
 
-    async def kept(_: pb.HttpRequest) -> pb.Response:
+    async def kept(_: HttpRequest) -> Response:
         """Answer what may be kept."""
-        return pb.Response(b"", headers=(("Cache-Control", "max-age=60"),))
+        return Response(b"", headers=(("Cache-Control", "max-age=60"),))
 
-    transport = httpx.ASGITransport(pb.HttpApp(pb.App(pb.Registry()), [("GET", "/kept", kept)]))
+    transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/kept", kept)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         assert (await asking.get("/kept")).headers.get_list("cache-control") == ["max-age=60"]
 
@@ -190,23 +189,23 @@ async def untyped(_, *, body):
     """Take a body without a type."""
 
 
-async def with_more(_: pb.HttpRequest, *, user: str) -> pb.Response:
+async def with_more(_: HttpRequest, *, user: str) -> Response:
     """Take what nobody gives."""
 
 
-async def with_number(_: pb.HttpRequest, *, arguments: int) -> pb.Response:
+async def with_number(_: HttpRequest, *, arguments: int) -> Response:
     """Annotate the query string with a number instead of a struct."""
 
 
-async def with_class(_: pb.HttpRequest, *, body: type) -> pb.Response:
+async def with_class(_: HttpRequest, *, body: type) -> Response:
     """Take a body that no JSON can be."""
 
 
-def plain(_: pb.HttpRequest) -> pb.Response:
+def plain(_: HttpRequest) -> Response:
     """Answer at once."""
 
 
-async def without_request() -> pb.Response:
+async def without_request() -> Response:
     """Take nothing."""
 
 
@@ -232,6 +231,6 @@ async def without_request() -> pb.Response:
 )
 def test_a_route_that_cannot_work_is_refused_when_it_is_added(route, field):
     """A mistyped access would let everybody in, and the rest would fail at each request."""
-    with pytest.raises(pb.DeclarationError) as refused:
-        pb.HttpApp(pb.App(pb.Registry()), [pb.Route(*route)])
+    with pytest.raises(pb.errors.DeclarationError) as refused:
+        HttpApp(pb.App(pb.Registry()), [Route(*route)])
     assert refused.value.field == field

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
+from parbake.http import HttpApp, Route, json_response
 from parbake.http.operators import token_of_environment
 from parbake.http.server import run
 
@@ -43,12 +44,12 @@ async def app(world, tmp_path):
 
 async def own(_):
     """Answer a route of the application's own that only operators may use."""
-    return pb.json_response({})
+    return json_response({})
 
 
 def served(app, **options):
     """Return the app over HTTP, with a route of its own for operators."""
-    return pb.HttpApp(app, [pb.Route("POST", "/own", own, "operators")], **options)
+    return HttpApp(app, [Route("POST", "/own", own, "operators")], **options)
 
 
 async def ask(http, method, path, body=None, *, token=None):
@@ -90,7 +91,7 @@ async def test_nobody_without_a_token_takes_a_task_out_of_use(app):
     for http, token in ((served(app), None), (served(app), f"Bearer {TOKEN}"), (served(app, token=TOKEN), None)):
         answer = await ask(http, "POST", "/v1/feedback", body, token=token)
         assert answer.status_code == 401
-    assert await app.quarantined() == {}
+    assert await app.ops.quarantined() == {}
 
 
 async def test_an_operator_takes_a_task_out_of_use_and_back(app):

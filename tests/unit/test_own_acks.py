@@ -169,8 +169,9 @@ async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
 def test_synchronous_code_carries_acknowledgements_too(tmp_path):
     """A scope of the synchronous app holds for its thread's reads: its acknowledgements, and its deadline."""
     shop = Shop(tmp_path / "store")
-    app = shop.open().sync
-    assert app.drain() is None
+    opened = shop.open()
+    app = opened.sync
+    assert app.run(opened.drain()) is None
     app.serve(shop.answer, "returns")
     newer = pb.Ack(pb.Stamp(2**62, 1), {"policy/returns": 1})
     shop.days = "14"

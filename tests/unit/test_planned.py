@@ -13,6 +13,7 @@ import parbake as pb
 from parbake.lanes.batch.adopted import NO_PLAN, AdoptedPlan
 from parbake.planner import plan as decisions
 from parbake.planner import strategies
+from parbake.planner.breakeven import Prices
 from parbake.planner.next_window import from_minutes, picks
 
 DAY_MIN = 1440
@@ -59,12 +60,12 @@ class Planned:
     async def follow(self, strategy):
         """Adopt a plan of a strategy."""
         plan = AdoptedPlan(strategy, self.world.clock.now(), "because", PRICES)
-        await self.app.engine.adopted.follow(self.app.engine.plan(self.liked), plan)
+        await self.app.engine.adopted.follow(self.app.engine.bound_task(self.liked), plan)
 
     async def due(self):
         """What the schedule runs now."""
         self.computed.clear()
-        return await self.app.run_due()
+        return await self.app.ops.run_due()
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ async def test_without_a_plan_everything_is_left_to_requests(made):
         await made.app.materialize(made.liked)
     assert [(await made.app.serve(made.liked, "u000")).lane for _ in range(2)] == ["realtime", "realtime"]
     assert made.computed == ["u000"]
-    assert (await made.app.adopted(made.liked)) == ()
+    assert (await made.app.ops.adopted(made.liked)) == ()
 
 
 async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
@@ -110,28 +111,28 @@ async def test_a_plan_can_be_rolled_back(made):
     await made.app.drain()
     await made.due()
     assert 0 < len(made.computed) < 180
-    assert (await made.app.unadopt(made.liked)).strategy == strategies.ALL
-    assert await made.app.unadopt(made.liked) == NO_PLAN
-    with pytest.raises(pb.UnknownResource, match="follows no adopted plan"):
-        await made.app.unadopt(made.liked)
+    assert (await made.app.ops.unadopt(made.liked)).strategy == strategies.ALL
+    assert await made.app.ops.unadopt(made.liked) == NO_PLAN
+    with pytest.raises(pb.errors.UnknownResource, match="follows no adopted plan"):
+        await made.app.ops.unadopt(made.liked)
     assert await made.due() == []
 
 
 async def test_a_plan_is_made_from_the_tasks_own_requests(made):
     """Replayed from the ledger, adopted with its prices and evidence."""
     made.log()
-    decision = await made.app.replan(made.liked, pb.Prices(**PRICES))
+    decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
     assert decision.keys == 300
-    adopted = await made.app.adopt(made.liked, decision)
+    adopted = await made.app.ops.adopt(made.liked, decision)
     assert adopted.strategy == decision.recommended
     assert adopted.prices["on_demand"] == 0.012
     assert adopted.evidence["usd_per_day"] <= adopted.evidence["best_simple_usd_per_day"]
-    assert await made.app.adopted(made.liked) == (adopted,)
-    now = pb.Prices(**PRICES)
-    assert await made.app.triggers(prices={"liked": now}) == []
-    (one,) = await made.app.triggers(prices={"liked": replace(now, on_demand=now.on_demand / (2 * decision.flip))})
+    assert await made.app.ops.adopted(made.liked) == (adopted,)
+    now = Prices(**PRICES)
+    assert await made.app.ops.triggers(prices={"liked": now}) == []
+    (one,) = await made.app.ops.triggers(prices={"liked": replace(now, on_demand=now.on_demand / (2 * decision.flip))})
     assert (one.trigger, one.action) == ("price", "compute on request")
-    assert (await made.app.apply(one)).strategy == strategies.REAL_TIME
+    assert (await made.app.ops.apply(one)).strategy == strategies.REAL_TIME
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ async def test_a_planned_task_is_promoted_with_the_model_that_it_reads(world, tm
 
     app = world.app(tasks, ledger=tmp_path / "ledger.db")
     await app.drain()
-    await app.engine.adopted.follow(app.engine.plan(scored), AdoptedPlan(strategy, 0.0, "because", PRICES))
+    await app.engine.adopted.follow(app.engine.bound_task(scored), AdoptedPlan(strategy, 0.0, "because", PRICES))
     for number in (1, 2):
         trained[0] = number
         run = await app.materialize(model)
@@ -168,18 +169,18 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
     """All that ``keys=`` lists counts in what computing ahead costs; strangers are computed where they are worth it."""
     made.log()
     made.shoppers += [f"new{n:04}" for n in range(1_700)]
-    decision = await made.app.replan(made.liked, pb.Prices(**PRICES))
+    decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
     assert (decision.keys, decision.recommended) == (2_000, strategies.PER_KEY)
     everything = decision.outcomes[strategies.ALL]
     assert everything.per_day == pytest.approx(2_000 * 0.00013, rel=0.2)
-    await made.app.adopt(made.liked, decision)
+    await made.app.ops.adopt(made.liked, decision)
     (run,) = await made.due()
     assert run.built[0].rows < 300
     with pytest.raises(pb.BadInput, match="nothing keeps"):
-        await made.app.adopt(made.liked, replace(decision, hits=0.9999, recommended=strategies.LAZY))
+        await made.app.ops.adopt(made.liked, replace(decision, hits=0.9999, recommended=strategies.LAZY))
     evidence = {"listed_keys": 2_000.0, "second_for_hits": 1_000.0}
     dear = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)
-    await made.app.engine.adopted.follow(made.app.engine.plan(made.liked), dear)
+    await made.app.engine.adopted.follow(made.app.engine.bound_task(made.liked), dear)
     made.world.clock.advance(86_000)
     await made.app.drain()
     (run,) = await made.due()
@@ -189,8 +190,8 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
 async def test_a_promise_of_hits_is_part_of_the_plan(made):
     """What a second must be worth for it is adopted with the plan, apart from the prices, and picks more keys."""
     made.log()
-    decision = await made.app.replan(made.liked, pb.Prices(**PRICES), hits=0.99)
-    adopted = await made.app.adopt(made.liked, decision)
+    decision = await made.app.ops.replan(made.liked, Prices(**PRICES), hits=0.99)
+    adopted = await made.app.ops.adopt(made.liked, decision)
     assert adopted.evidence["hits_asked_for"] == 0.99
     assert adopted.evidence["second_for_hits"] == decision.second
     assert adopted.prices["second"] == 0.0
@@ -198,18 +199,18 @@ async def test_a_promise_of_hits_is_part_of_the_plan(made):
     for second in (0.0, 10.0):
         evidence = {"second_for_hits": second}
         plan = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)
-        await made.app.engine.adopted.follow(made.app.engine.plan(made.liked), plan)
-        picks[second] = len((await made.app.engine.adopted.picked(made.app.engine.plan(made.liked))).keys)
+        await made.app.engine.adopted.follow(made.app.engine.bound_task(made.liked), plan)
+        picks[second] = len((await made.app.engine.adopted.picked(made.app.engine.bound_task(made.liked))).keys)
     assert picks[0.0] < picks[10.0]
 
 
 async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
     """The reason is said; neither can one without a ledger, nor one with a schedule of its own be."""
     with pytest.raises(pb.BadInput, match="no request"):
-        await made.app.replan(made.liked, pb.Prices(**PRICES))
+        await made.app.ops.replan(made.liked, Prices(**PRICES))
     bare = world.app(made.app.tasks)
     with pytest.raises(pb.BadInput, match="ledger"):
-        await bare.replan(made.liked, pb.Prices(**PRICES))
+        await bare.ops.replan(made.liked, Prices(**PRICES))
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -221,12 +222,12 @@ async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
 
     app = world.app(tasks)
     with pytest.raises(pb.BadInput, match="not declared refresh=planned"):
-        await app.engine.adopted.follow(app.engine.plan(fixed), NO_PLAN)
+        await app.engine.adopted.follow(app.engine.bound_task(fixed), NO_PLAN)
 
 
 def test_a_model_cannot_be_planned():
     """It has one value, and no keys to choose from."""
-    with pytest.raises(pb.ContractError, match="every"):
+    with pytest.raises(pb.errors.ContractError, match="every"):
         pb.Registry().model(**contract(refresh=pb.planned()))
 
 
@@ -258,7 +259,7 @@ def test_a_costly_run_that_does_not_pay_picks_nobody():
     rows = [(30_000_000 + DAY_MIN * d + n, b"k%d" % n, 1) for d in range(21) for n in range(50)]
     now = (30_000_000 + DAY_MIN * 21) * 60.0
     log = from_minutes(sorted(rows), now=now)
-    cheap, dear = pb.Prices(**PRICES), pb.Prices(**PRICES, job=100.0)
+    cheap, dear = Prices(**PRICES), Prices(**PRICES, job=100.0)
     keys, p_hat = picks(log, cheap, sla_s=86_400.0, now=now)
     assert len(keys) == 50
     assert cheap.theta() < p_hat <= 1.0

@@ -57,25 +57,25 @@ async def test_nothing_stored_is_served_until_it_is_cleared(counter):
     """Every read computes, whatever is stored; afterwards nothing from before the clearing is ever served."""
     app, value = counter.app, counter.value
     assert [(await app.serve(value, "a")).value for _ in range(3)] == [1, 1, 1]
-    entry = await app.complain(value, "told 30\x1b days,\nit was 14", age_s=120.0)
+    entry = await app.ops.complain(value, "told 30\x1b days,\nit was 14", age_s=120.0)
     assert (entry.reason, entry.sla_s) == ("told 30 days, it was 14", 60.0)
     assert [(await app.serve(value, "a")).lane for _ in range(3)] == ["realtime"] * 3
     assert counter.computed == 4
-    await app.clear(value)
+    await app.ops.clear(value)
     assert [(await app.serve(value, "a")).value for _ in range(3)] == [5, 5, 5]
 
 
 async def test_its_owner_hears_of_it_once(counter):
     """Further complaints add nothing but a shorter SLA."""
-    await counter.app.complain(counter.value, "first", age_s=1000.0)
-    entry = await counter.app.complain(counter.value, "second", age_s=10.0)
+    await counter.app.ops.complain(counter.value, "first", age_s=1000.0)
+    entry = await counter.app.ops.complain(counter.value, "second", age_s=10.0)
     assert (entry.reason, entry.sla_s) == ("first", 5.0)
-    assert (await counter.app.complain(counter.value, "new and wrong", age_s=0.0)).sla_s == 1.0, "none is no SLA"
+    assert (await counter.app.ops.complain(counter.value, "new and wrong", age_s=0.0)).sla_s == 1.0, "none is no SLA"
     assert [(a.kind, a.task) for a in counter.heard.alerts] == [("quarantined", "value")]
-    assert list(await counter.app.quarantined()) == ["value"]
-    await counter.app.clear(counter.value)
-    with pytest.raises(pb.UnknownResource, match="not in quarantine"):
-        await counter.app.clear(counter.value)
+    assert list(await counter.app.ops.quarantined()) == ["value"]
+    await counter.app.ops.clear(counter.value)
+    with pytest.raises(pb.errors.UnknownResource, match="not in quarantine"):
+        await counter.app.ops.clear(counter.value)
 
 
 async def test_a_contract_that_refuses_refuses(world):
@@ -83,7 +83,7 @@ async def test_a_contract_that_refuses_refuses(world):
     made = Counter(world, fallback=pb.Refuse())
     await made.app.drain()
     assert (await made.app.serve(made.value, "a")).value == 1
-    await made.app.complain(made.value, "wrong")
+    await made.app.ops.complain(made.value, "wrong")
     served = await made.app.serve(made.value, "a")
     assert (served.value, served.reason) == (None, "in quarantine: wrong")
 
@@ -97,7 +97,7 @@ async def test_another_process_sees_it_at_once(world, tmp_path):
         await made.app.drain()
     assert (await one.app.serve(one.value, "a")).value == 1
     assert (await two.app.serve(two.value, "a")).lane == "realtime"
-    await one.app.complain(one.value, "wrong")
+    await one.app.ops.complain(one.value, "wrong")
     await two.app.serve(two.value, "a")
     await two.app.serve(two.value, "a")
     assert two.computed == 2
@@ -150,33 +150,33 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
 @pytest.mark.parametrize("is_cleared", [False, True])
 async def test_an_emptied_store_forgets_no_quarantine(world, tmp_path, is_cleared):
     """The journal tells it again; what its owner has cleared stays cleared."""
-    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
     await first.app.drain()
-    await first.app.complain(first.value, "old")
+    await first.app.ops.complain(first.value, "old")
     if is_cleared:
-        await first.app.clear(first.value)
+        await first.app.ops.clear(first.value)
     await first.app.close()
     shutil.rmtree(store)
     again = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
     await again.app.drain()
-    assert set(await again.app.quarantined()) == (set() if is_cleared else {"value"})
+    assert set(await again.app.ops.quarantined()) == (set() if is_cleared else {"value"})
     await again.app.close()
 
 
 async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_path):
     """Another host, with a journal of its own, has cleared the task: this one's journal does not put it in again."""
     store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
-    first = Counter(world, store=store, journal=tmp_path / "one")
+    first = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one"))
     await first.app.drain()
-    await first.app.complain(first.value, "old")
+    await first.app.ops.complain(first.value, "old")
     await first.app.close()
-    other = Counter(world, store=store, journal=tmp_path / "other")
-    await other.app.clear(other.value)
+    other = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "other"))
+    await other.app.ops.clear(other.value)
     await other.app.close()
-    again = Counter(world, store=store, journal=tmp_path / "one")
+    again = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one"))
     await again.app.drain()
-    assert await again.app.quarantined() == {}
+    assert await again.app.ops.quarantined() == {}
     await again.app.close()
 
 
@@ -198,44 +198,44 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path, caplog):
 def test_a_journal_that_cannot_be_one_is_refused(journal):
     """By its name, when the app is made."""
     with pytest.raises(pb.BadInput) as refused:
-        pb.App(pb.Registry(), journal=journal)
+        pb.App(pb.Registry(), durability=pb.Durability(journal=journal))
     assert refused.value.field == "journal"
 
 
 async def test_who_only_looks_is_told_what_an_emptied_store_forgot(world, tmp_path):
     """A command that lists or clears quarantines polls nothing, and reads the journal all the same."""
-    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
     await first.app.drain()
-    await first.app.complain(first.value, "old")
+    await first.app.ops.complain(first.value, "old")
     await first.app.close()
     shutil.rmtree(store)
     again = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
-    await again.app.clear(again.value)
-    assert await again.app.quarantined() == {}
+    await again.app.ops.clear(again.value)
+    assert await again.app.ops.quarantined() == {}
     await again.app.close()
     assert FileJournal(tmp_path / "journal").quarantines() == {}
 
 
 async def test_a_store_from_before_a_second_quarantine_is_told_of_it(world, tmp_path):
     """What it knows to be cleared was an earlier quarantine; the journal has the later one."""
-    store, kept = tmp_path / "store", {"journal": tmp_path / "journal"}
+    store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     settings = {"store": f"lmdb://{store}?map_size=16MiB", **kept}
     first = Counter(world, **settings)
     await first.app.drain()
-    await first.app.complain(first.value, "old")
-    await first.app.clear(first.value)
+    await first.app.ops.complain(first.value, "old")
+    await first.app.ops.clear(first.value)
     await first.app.close()
     shutil.copytree(store, tmp_path / "backup")
     world.clock.advance(60)
     second = Counter(world, **settings)
-    await second.app.complain(second.value, "old again")
+    await second.app.ops.complain(second.value, "old again")
     await second.app.close()
     shutil.rmtree(store)
     shutil.copytree(tmp_path / "backup", store)
     restored = Counter(world, **settings)
     await restored.app.drain()
-    assert [entry.reason for entry in (await restored.app.quarantined()).values()] == ["old again"]
+    assert [entry.reason for entry in (await restored.app.ops.quarantined()).values()] == ["old again"]
     await restored.app.close()
 
 
@@ -246,15 +246,15 @@ async def test_a_quarantine_is_cleared_again_where_the_journal_failed(counter, t
     monkeypatch.setattr(recovery, "_journal", journal)
 
     def full(*_):
-        raise pb.StoreError("the disk is full", field="journal")
+        raise pb.errors.StoreError("the disk is full", field="journal")
 
     with monkeypatch.context() as failing:
         failing.setattr(journal, "note_quarantine", full)
-        with pytest.raises(pb.StoreError, match="full"):
-            await counter.app.complain(counter.value, "old")
+        with pytest.raises(pb.errors.StoreError, match="full"):
+            await counter.app.ops.complain(counter.value, "old")
         assert [alert.kind for alert in counter.heard.alerts] == ["quarantined"]
-        with pytest.raises(pb.StoreError, match="full"):
-            await counter.app.clear(counter.value)
-    assert set(await counter.app.quarantined()) == {"value"}
-    await counter.app.clear(counter.value)
-    assert await counter.app.quarantined() == {}
+        with pytest.raises(pb.errors.StoreError, match="full"):
+            await counter.app.ops.clear(counter.value)
+    assert set(await counter.app.ops.quarantined()) == {"value"}
+    await counter.app.ops.clear(counter.value)
+    assert await counter.app.ops.quarantined() == {}

@@ -111,6 +111,21 @@ class Slow:
         return askers
 
 
+async def test_a_request_can_have_live_values_computed_again(page):
+    """``again`` forgets what it is told and what reads that, everything without a word, and nothing of other tasks."""
+    async with page.app.request() as request:
+        await page.app.serve(page.intent, message="four")
+        request.again(page.intent)
+        await page.app.serve(page.intent, message="four")
+        assert page.calls == ["four"]
+        request.again(page.embedding)
+        await page.app.serve(page.intent, message="four")
+        assert page.calls == ["four"] * 2
+        request.again()
+        await page.app.serve(page.intent, message="four")
+        assert page.calls == ["four"] * 3
+
+
 async def test_who_waits_for_a_live_value_shares_its_outcome(world):
     """Two who ask at once have it computed once, also when it fails."""
     slow = Slow(world)
@@ -158,7 +173,7 @@ async def test_a_live_task_that_runs_out_of_time_names_itself(world):
     """Past the request's deadline the error says which task was under way."""
     slow = Slow(world)
     async with slow.app.request("50ms"):
-        with pytest.raises(pb.DeadlineExceeded, match="slow: the read's deadline passed"):
+        with pytest.raises(pb.errors.DeadlineExceeded, match="slow: the read's deadline passed"):
             await slow.app.serve(slow.task, "m")
 
 
@@ -203,7 +218,7 @@ async def test_resources_are_given_and_lazy_ones_built_once(world):
     app = world.app(tasks, resources={bytes: pb.Lazy(build)})
     assert [(await app.serve(reply, message="hi")).value for _ in range(2)] == ["hi!", "hi!"]
     assert built == [1]
-    with pytest.raises(pb.DeclarationError) as caught:
+    with pytest.raises(pb.errors.DeclarationError) as caught:
         await world.app(tasks).serve(reply, message="hi")
     assert caught.value.field == "client"
 

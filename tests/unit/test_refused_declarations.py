@@ -50,7 +50,7 @@ def declare(**changes):
 )
 def test_a_setting_that_means_nothing_is_refused(field, value, says):
     """The message names the setting and what was given, and shows what to write instead; nothing is declared."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         declare(**{field: value})
     assert says in str(caught.value)
     assert caught.value.field == ("keys" if "needs keys=" in says else field)
@@ -59,7 +59,7 @@ def test_a_setting_that_means_nothing_is_refused(field, value, says):
 def test_a_model_is_checked_alike():
     """A model's schedule and fallback are read by the same rules."""
     for changes, says in [({"refresh": "1h"}, "write pb.every"), ({"fallback_if_stale": pb.Refuse}, "pb.Refuse()")]:
-        with pytest.raises(pb.ContractError, match=says.replace("(", r"\(").replace(")", r"\)")):
+        with pytest.raises(pb.errors.ContractError, match=says.replace("(", r"\(").replace(")", r"\)")):
             pb.Registry().model(**contract(**({"refresh": pb.every("20m")} | changes)))
 
 
@@ -125,7 +125,7 @@ async def test_positions_and_names_mix(app):
 )
 def test_an_ignored_family_is_whole_reasoned_and_not_minded(items, form):
     """An entity, a missing reason and a contradiction are refused with the form that was meant."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         pb.Registry().artifact(freshness_sla="1h", invalidated_by=items, fallback_if_stale=pb.Recompute(), owner="team")
     assert form in str(caught.value)
     assert caught.value.field == "invalidated_by"
@@ -201,12 +201,12 @@ def test_a_value_that_cannot_be_stored_is_refused_where_it_is_declared(kind, say
 
     tasks, every = pb.Registry(), pb.every("20m")
     for fn, declare in [(row, tasks.artifact(**contract())), (rows, tasks.artifact(**contract()))]:
-        with pytest.raises(pb.DeclarationError) as caught:
+        with pytest.raises(pb.errors.DeclarationError) as caught:
             declare(fn)
         assert says.replace("row returns", f"{fn.__name__} returns") in str(caught.value)
         assert caught.value.field == "return"
     if kind not in (pb.Value[Card], Card | pb.Absent):
-        with pytest.raises(pb.DeclarationError, match=r"^model returns "):
+        with pytest.raises(pb.errors.DeclarationError, match=r"^model returns "):
             tasks.model(**contract(refresh=every))(model)
     assert list(tasks) == []
 
@@ -257,7 +257,7 @@ class Mute(Cards):
 )
 def test_what_cannot_be_a_codec_is_refused(codecs, says):
     """The message shows what a codec has."""
-    with pytest.raises(pb.DeclarationError) as caught:
+    with pytest.raises(pb.errors.DeclarationError) as caught:
         pb.Registry(codecs=codecs)
     assert says in str(caught.value)
     assert caught.value.field == "codecs"
@@ -269,7 +269,7 @@ def test_a_codec_that_says_nothing_of_the_shape_is_refused():
     def row(key: str) -> Card: ...
 
     with pytest.raises(
-        pb.DeclarationError, match=r"row returns Card, which cannot be stored: Mute\.shape returns no text"
+        pb.errors.DeclarationError, match=r"row returns Card, which cannot be stored: Mute\.shape returns no text"
     ):
         pb.Registry(codecs=[Mute()]).artifact(**contract())(row)
 

@@ -47,7 +47,7 @@ def test_an_artifact_that_reads_a_live_input_is_refused(tasks):
     def reply(key: str, *, message: pb.Live[str]) -> str:
         return key + message
 
-    with pytest.raises(pb.LaneError, match="exists only at request time") as caught:
+    with pytest.raises(pb.errors.LaneError, match="exists only at request time") as caught:
         tasks.artifact(**contract())(reply)
     assert caught.value.field == "message"
     assert "reply -> message" in str(caught.value)
@@ -64,9 +64,9 @@ def test_a_live_input_is_found_through_other_tasks(tasks):
     def reply(key: str, *, kind: str = pb.Input(second)) -> str:
         return key + kind
 
-    with pytest.raises(pb.LaneError, match="reply -> second -> intent -> message"):
+    with pytest.raises(pb.errors.LaneError, match="reply -> second -> intent -> message"):
         tasks.artifact(**contract())(reply)
-    with pytest.raises(pb.LaneError):
+    with pytest.raises(pb.errors.LaneError):
         tasks.model(**contract(refresh=pb.every("20m")))(reply_model(second))
 
 
@@ -91,7 +91,7 @@ def test_an_artifact_cannot_read_a_task_that_is_computed_per_request(tasks):
     def reply(key: str, *, now: str = pb.Input(clock)) -> str:
         return key + now
 
-    with pytest.raises(pb.LaneError, match="declare that one as an artifact"):
+    with pytest.raises(pb.errors.LaneError, match="declare that one as an artifact"):
         tasks.artifact(**contract())(reply)
 
 
@@ -101,7 +101,7 @@ def test_keys_are_listed_from_sources(tasks):
     def keys(*, message: pb.Live[str]) -> list[str]:
         return [message]
 
-    with pytest.raises(pb.LaneError) as caught:
+    with pytest.raises(pb.errors.LaneError) as caught:
         artifact(tasks, keys=keys)
     assert caught.value.field == "keys"
 
@@ -117,7 +117,7 @@ async def later() -> AsyncIterator[str]:
 )
 def test_a_key_lister_that_cannot_list_is_refused(tasks, keys, why):
     """When the task is declared and not when it is run; what to write instead is said."""
-    with pytest.raises(pb.DeclarationError, match=f"base: keys=.*{why}") as caught:
+    with pytest.raises(pb.errors.DeclarationError, match=f"base: keys=.*{why}") as caught:
         artifact(tasks, keys=keys)
     assert caught.value.field == "keys"
 
@@ -137,18 +137,18 @@ def test_an_edge_must_fit_its_task(tasks):
         return key
 
     for wrong in (as_model, as_input):
-        with pytest.raises(pb.RoleError):
+        with pytest.raises(pb.errors.RoleError):
             tasks.artifact(**contract())(wrong)
 
 
 def test_a_name_is_declared_once(tasks):
     """Two tasks of one name would share records."""
     artifact(tasks)
-    with pytest.raises(pb.DeclarationError, match="'base' is already declared"):
+    with pytest.raises(pb.errors.DeclarationError, match="'base' is already declared"):
         artifact(tasks)
     other = pb.Registry()
     artifact(other)
-    with pytest.raises(pb.DeclarationError):
+    with pytest.raises(pb.errors.DeclarationError):
         tasks.merge(other)
 
 
@@ -164,7 +164,7 @@ def test_merging_keeps_the_tasks_and_their_order(tasks):
 
 def test_an_unknown_name_is_an_error_with_status_404(tasks):
     """The error names the field and does not repeat a long name."""
-    with pytest.raises(pb.UnknownTask) as caught:
+    with pytest.raises(pb.errors.UnknownTask) as caught:
         tasks["x" * 500]
     assert (caught.value.status, caught.value.field) == (404, "task")
     assert len(str(caught.value)) < 200
@@ -174,14 +174,14 @@ def test_a_task_from_a_registry_that_was_not_merged_is_found_at_load(tasks):
     """An app cannot serve what it does not hold; it says so when it is opened."""
     base = artifact(pb.Registry())
     artifact(tasks, "top", fallback_if_stale=pb.Use(base))
-    with pytest.raises(pb.DeclarationError, match="top reads base"):
+    with pytest.raises(pb.errors.DeclarationError, match="top reads base"):
         _ = pb.App(tasks).engine
 
 
 @pytest.mark.parametrize("template", ["fact/{user}", "Fact", "fact/{", "fact/{}", "fact/ {key}"])
 def test_an_impossible_tag_template_is_refused(tasks, template):
     """A template names the key and fills to a tag."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         artifact(tasks, invalidated_by=[pb.fence(template)])
     assert caught.value.field == "invalidated_by"
 
@@ -196,7 +196,9 @@ def test_an_impossible_tag_template_is_refused(tasks, template):
 )  # fmt: skip
 def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
     """The message is about ``prefetch``, shows what stands there, and what to write instead."""
-    with pytest.raises(pb.ContractError, match=r"^base: prefetch=.*write prefetch=\['session/\{key\}'\]") as caught:
+    with pytest.raises(
+        pb.errors.ContractError, match=r"^base: prefetch=.*write prefetch=\['session/\{key\}'\]"
+    ) as caught:
         artifact(tasks, prefetch=wishes)
     assert caught.value.field == "prefetch"
     assert repr(wishes[0] if isinstance(wishes, list) else wishes) in str(caught.value)
@@ -205,7 +207,7 @@ def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
 
 def test_the_wish_to_write_instead_has_the_name_of_the_key(tasks):
     """In the singular, under the family that was meant; such a wish is accepted, in whatever sequence."""
-    with pytest.raises(pb.ContractError, match=r"write prefetch=\['cart/\{shopper\}'\]"):
+    with pytest.raises(pb.errors.ContractError, match=r"write prefetch=\['cart/\{shopper\}'\]"):
 
         @tasks.artifact(**contract(), prefetch=["cart"])
         def wrong(shoppers: pb.Keys[str]) -> dict[str, str]:
@@ -236,7 +238,7 @@ def test_a_model_is_no_substitute(tasks):
     def train() -> str:
         return ""
 
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         artifact(tasks, fallback_if_stale=pb.Use(train))
     assert caught.value.field == "fallback_if_stale"
 
@@ -253,7 +255,7 @@ def test_result_types_are_unwrapped(tasks):
         return dict.fromkeys(keys, 1)
 
     assert (one.value_type, many.value_type) == (int, int)
-    with pytest.raises(pb.RoleError, match="mapping"):
+    with pytest.raises(pb.errors.RoleError, match="mapping"):
 
         @tasks.artifact(**contract())
         def wrong(keys: pb.Keys[str]) -> int:
@@ -311,9 +313,13 @@ async def test_a_cell_that_is_run_again_replaces_its_task():
     app = pb.App(tasks)
     assert (await app.serve(page, "a")).value == "old"
     second = declare("new")
-    with pytest.raises(pb.UnknownTask, match="word is not the one that this app was opened with; make the app after"):
+    with pytest.raises(
+        pb.errors.UnknownTask, match="word is not the one that this app was opened with; make the app after"
+    ):
         await app.serve(second, "a")
-    with pytest.raises(pb.DeclarationError, match="page reads word, which was declared again since: declare page ag"):
+    with pytest.raises(
+        pb.errors.DeclarationError, match="page reads word, which was declared again since: declare page ag"
+    ):
         await pb.App(tasks).serve(second, "a")
     again = reader(second)
     assert (await pb.App(tasks).serve(again, "a")).value == "new"
@@ -323,11 +329,11 @@ async def test_a_cell_that_is_run_again_replaces_its_task():
 def test_a_task_that_is_declared_twice_is_an_error_that_says_what_notebooks_do(tasks):
     """Two tasks of one name would share a place in the store."""
     artifact(tasks)
-    with pytest.raises(pb.DeclarationError, match=r"already declared.*Registry\(replace=True\)"):
+    with pytest.raises(pb.errors.DeclarationError, match=r"already declared.*Registry\(replace=True\)"):
         artifact(tasks)
 
 
 def test_the_names_of_the_package_are_offered():
     """``dir`` lists what is imported on first use, too, as shells and notebooks ask for it."""
-    assert {"App", "HttpApp", "SqliteSource", "semantic"} <= set(dir(pb))
+    assert {"App", "Batch", "remaining_s", "semantic"} <= set(dir(pb))
     assert all(hasattr(pb, name) for name in dir(pb))

@@ -272,7 +272,7 @@ async def test_the_deadline_ends_the_read_not_the_computation(counted):
     """I7: no read outlives its deadline; the value is there for the next one."""
     made = await counted()
     made.gate.clear()
-    with pytest.raises(pb.DeadlineExceeded) as caught:
+    with pytest.raises(pb.errors.DeadlineExceeded) as caught:
         async with made.app.request("50ms"):
             await made.get()
     assert caught.value.field == "fact"
@@ -287,7 +287,7 @@ async def test_a_failing_task_names_itself_and_stores_nothing(counted, world):
     made = await counted()
     world.put("a", "fail")
     await made.app.drain()
-    with pytest.raises(pb.ComputeFailed, match="ValueError: no luck") as caught:
+    with pytest.raises(pb.errors.ComputeFailed, match="ValueError: no luck") as caught:
         await made.get()
     assert isinstance(caught.value.__cause__, ValueError)
     world.put("a", "fine")
@@ -308,7 +308,7 @@ async def test_what_could_not_be_read_back_is_not_stored(world, result):
         return results.pop() if results else "right"
 
     app = world.app(tasks)
-    with pytest.raises(pb.ComputeFailed):
+    with pytest.raises(pb.errors.ComputeFailed):
         await app.serve(word, "a")
     assert (await app.serve(word, "a")).value == "right"
 
@@ -322,10 +322,10 @@ async def test_a_timeout_inside_a_task_is_a_failed_computation(world):
         raise TimeoutError("upstream")
 
     app = world.app(tasks)
-    with pytest.raises(pb.ComputeFailed, match="upstream"):
+    with pytest.raises(pb.errors.ComputeFailed, match="upstream"):
         async with app.request("10s"):
             await app.serve(slow, "a")
-    with pytest.raises(pb.ComputeFailed, match="upstream"):
+    with pytest.raises(pb.errors.ComputeFailed, match="upstream"):
         await app.serve(slow, "a")
 
 
@@ -424,7 +424,7 @@ async def test_reading_an_input_from_the_event_loop_is_refused(world):
     async def top(key: str, *, words: pb.Reader[str, str] = pb.Input(word)) -> str:
         return words.read(key).unwrap()
 
-    with pytest.raises(pb.ComputeFailed, match=r"await reader\.get"):
+    with pytest.raises(pb.errors.ComputeFailed, match=r"await reader\.get"):
         await world.app(tasks).serve(top, "a")
 
 
@@ -485,5 +485,5 @@ async def test_a_task_of_another_app_is_unknown(counted, world):
     """Serving what an app does not hold names the task."""
     made = await counted()
     other = world.app(pb.Registry())
-    with pytest.raises(pb.UnknownTask, match="fact"):
+    with pytest.raises(pb.errors.UnknownTask, match="fact"):
         await other.serve(made.task, "a")

@@ -8,6 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
+from parbake.generators.extractive import Extractive
+from parbake.generators.llama import LlamaGenerator
+from parbake.generators.openai import OpenAIGenerator
 from retail_assistant import compose, main
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop.complaints import Rules
@@ -87,7 +90,7 @@ def test_a_size_is_a_whole_number_or_a_named_error(text):
 
 
 @pytest.mark.parametrize(
-    ("llm", "kind"), [("extractive", pb.Extractive), ("llama", pb.LlamaGenerator), ("openai", pb.OpenAIGenerator)]
+    ("llm", "kind"), [("extractive", Extractive), ("llama", LlamaGenerator), ("openai", OpenAIGenerator)]
 )
 def test_the_setting_chooses_the_generator(llm, kind, monkeypatch):
     """Each name gives its engine, not yet started."""
@@ -99,7 +102,7 @@ async def test_an_alert_webhook_is_added_when_it_is_set(tmp_path):
     """Alerts always go to the log, and to the webhook when there is one."""
     for webhook, count in (("", 1), ("http://127.0.0.1:9/hook", 2)):
         app = compose.build(Settings(tmp_path, webhook=webhook))
-        assert len(app.alerts) == count
+        assert len(app.settings.alerts) == count
         await app.close()
 
 
@@ -174,7 +177,7 @@ def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatc
     """The first call generates and materializes; a second finds everything there and generates nothing."""
     monkeypatch.setenv("RETAIL_PRODUCTS", "20")
     monkeypatch.setenv("RETAIL_SHOPPERS", "12")
-    monkeypatch.setattr(pb, "MiniLm", lambda **_: embedder)
+    monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     monkeypatch.setattr("retail_assistant.shop.world.generate", small(main_generate()))
     main.main(["prepare"])
     assert "generating a shop of 12 shoppers" in capsys.readouterr().out

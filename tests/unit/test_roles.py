@@ -5,7 +5,8 @@ from typing import Annotated
 import pytest
 
 import parbake as pb
-from parbake.declare.roles import Role, inspect_roles
+from parbake.declare.parameters import inspect_roles
+from parbake.declare.roles import Role
 
 
 def test_roles_are_read_from_the_signature():
@@ -51,7 +52,7 @@ def no_return(key: str, *, other: pb.Live[str]):
 )
 def test_a_parameter_without_exactly_one_role_is_refused(fn, field, words):
     """The error names the parameter."""
-    with pytest.raises(pb.RoleError, match=words) as caught:
+    with pytest.raises(pb.errors.RoleError, match=words) as caught:
         inspect_roles(fn, first=Role.KEY)
     assert caught.value.field == field
 
@@ -62,7 +63,7 @@ def test_unresolvable_annotations_are_refused():
     def fn(key: "Nowhere") -> str:  # noqa: F821 - the name is missing on purpose
         return key
 
-    with pytest.raises(pb.RoleError, match="Nowhere"):
+    with pytest.raises(pb.errors.RoleError, match="Nowhere"):
         inspect_roles(fn, first=Role.KEY)
 
 
@@ -74,6 +75,6 @@ def test_an_artifact_begins_with_its_key():
     def keyless() -> str:
         return ""
 
-    with pytest.raises(pb.RoleError) as caught:
+    with pytest.raises(pb.errors.RoleError) as caught:
         decorate(keyless)
     assert caught.value.field == "key"

@@ -55,7 +55,7 @@ class Rows:
     async def broken_run(self, at="key-400"):
         """One run that breaks off."""
         self.break_at = at
-        with pytest.raises(pb.ComputeFailed):
+        with pytest.raises(pb.errors.ComputeFailed):
             await self.run()
         self.break_at = None
 
@@ -97,7 +97,7 @@ async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, m
     monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "release", lambda *_: asyncio.sleep(0))
     await rows.broken_run()
     monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "release", release)
-    with pytest.raises(pb.RunInProgress, match="row: a run is under way since 0 s") as caught:
+    with pytest.raises(pb.errors.RunInProgress, match="row: a run is under way since 0 s") as caught:
         await rows.run()
     assert caught.value.status == 409
     world.clock.advance(LEASE_S + 1)
@@ -190,7 +190,7 @@ async def test_a_quality_gate_that_exits_has_refused(world):
     def word(key: str) -> str:
         return key
 
-    with pytest.raises(pb.GateFailed, match="its quality gate raised SystemExit: no"):
+    with pytest.raises(pb.errors.GateFailed, match="its quality gate raised SystemExit: no"):
         await world.app(tasks).materialize(word, keys=["a"])
 
 
@@ -214,7 +214,7 @@ class Refusing:
             await (self.both.wait() if number == 1 or self.at_once else asyncio.sleep(60))
         except asyncio.CancelledError:
             raise OSError("lost while it was cancelled") from None
-        raise pb.ComputeFailed(f"job {number} failed", field="row")
+        raise pb.errors.ComputeFailed(f"job {number} failed", field="row")
 
     async def close(self):
         """Nothing is open."""
@@ -225,9 +225,11 @@ async def test_of_two_failures_one_is_raised_and_the_other_logged(world, tmp_pat
     """Partitions that fail together lose no exception: the loop has nothing to complain about."""
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    rows = Rows(world, executor=Refusing(at_once=at_once), store=f"lmdb://{tmp_path}/store?map_size=16MiB")
+    rows = Rows(
+        world, batch=pb.Batch(executor=Refusing(at_once=at_once)), store=f"lmdb://{tmp_path}/store?map_size=16MiB"
+    )
     await rows.app.drain()
-    with pytest.raises(pb.ComputeFailed, match="job 1 failed"):
+    with pytest.raises(pb.errors.ComputeFailed, match="job 1 failed"):
         await rows.run()
     gc.collect()
     assert complaints == []
@@ -252,13 +254,13 @@ async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkey
 
     async def broken(*_):
         await asyncio.sleep(0)
-        raise pb.StoreError("the disk is gone")
+        raise pb.errors.StoreError("the disk is gone")
 
     monkeypatch.setattr(rows.app.engine.store, "write_base", broken)
     monkeypatch.setattr(partition, "FLUSH_ROWS", 1)
     rows.keys = rows.keys[:2]
     rows.break_at = rows.keys[1]
-    with pytest.raises(pb.ComputeFailed, match="broken off"):
+    with pytest.raises(pb.errors.ComputeFailed, match="broken off"):
         await rows.run()
     assert f"{rows.row.ref}: a write of the failed partition failed, too: the disk is gone" in caplog.text
 
@@ -353,10 +355,10 @@ async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
         return done
 
     monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "change", stolen)
-    with pytest.raises(pb.RunInProgress, match="taken this run over"):
+    with pytest.raises(pb.errors.RunInProgress, match="taken this run over"):
         await rows.run()
     assert (await rows.kept()).under_way.holder == "another"
-    assert await rows.app.generation(rows.row) == 0
+    assert await rows.app.ops.generation(rows.row) == 0
 
 
 async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monkeypatch):
@@ -384,15 +386,15 @@ async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monk
     monkeypatch.setattr(runs, "lease_s", 0.03)
     await asyncio.wait_for(rows.run(), 30)
     assert renewed[:4] == [pytest.approx(0.03), None, pytest.approx(0.03), pytest.approx(0.03)]
-    assert await rows.app.generation(rows.row) > 0
+    assert await rows.app.ops.generation(rows.row) > 0
 
 
 async def test_runs_are_remembered_with_their_outcome(rows):
     """What was promoted and what a gate refused stand in the history, the newest first, with the reason."""
-    lane, plan = rows.app.engine.batch, rows.app.engine.plans["row"]
+    lane, plan = rows.app.engine.batch, rows.app.engine.tasks["row"]
     await lane.materialize(plan, trigger="test", slot=RunSlot(0.0, "to see"))
     rows.keys = rows.keys[:10]
-    with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
+    with pytest.raises(pb.errors.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
         await rows.run()
     refused, promoted = (await rows.kept()).ended
     assert (promoted.outcome, promoted.trigger, promoted.why, promoted.rows) == ("promoted", "test", "to see", 500)
@@ -413,12 +415,12 @@ async def test_a_disk_that_fills_up_during_a_run_costs_the_run_and_nothing_else(
     keys = [f"k{n}" for n in range(1000)]
     first = await app.materialize(blob, keys=keys)
     size[0] = 200_000
-    with pytest.raises(pb.StoreFull, match="map_size"):
+    with pytest.raises(pb.errors.StoreFull, match="map_size"):
         await app.materialize(blob, keys=keys)
     served = await app.serve(blob, "k7")
     assert (served.lane, served.generation, len(served.unwrap())) == ("batch", first.built[0].generation, 10)
     await app.touch("fact/k7")
-    refused, _ = (await app.runs(blob)).ended
+    refused, _ = (await app.ops.runs(blob)).ended
     assert "map_size" in refused.outcome
     size[0] = 1000
     assert (await app.materialize(blob, keys=keys)).built[0].rows == 1000
@@ -430,17 +432,17 @@ async def test_a_continued_run_is_judged_by_the_keys_that_are_listed_now(rows):
     await rows.run()
     await rows.broken_run()
     rows.keys = rows.keys[:10]
-    with pytest.raises(pb.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
+    with pytest.raises(pb.errors.GateFailed, match="10 rows, fewer than 50% of the previous 500"):
         await rows.run()
 
 
 async def test_refusals_do_not_wear_a_gate_out(rows):
     """However often a run is refused, what was promoted before it is still known to compare with."""
     await rows.run()
-    promoted = await rows.app.generation(rows.row)
+    promoted = await rows.app.ops.generation(rows.row)
     rows.keys = rows.keys[:10]
     for _ in range(25):
-        with pytest.raises(pb.GateFailed):
+        with pytest.raises(pb.errors.GateFailed):
             await rows.run()
     assert (await rows.kept()).of_generation(promoted).rows == 500
     assert len((await rows.kept()).ended) == 21
@@ -461,9 +463,9 @@ async def test_retention_bounds_what_can_be_rolled_back_to(world):
         pointer = (await app.engine.store.stamp())[1].pointers[word.ref]
         assert len(pointer.history) == kept
         for _ in range(kept - 1):
-            await app.rollback(word)
-        with pytest.raises(pb.UnknownResource, match="no earlier generation"):
-            await app.rollback(word)
+            await app.ops.rollback(word)
+        with pytest.raises(pb.errors.UnknownResource, match="no earlier generation"):
+            await app.ops.rollback(word)
 
 
 @pytest.mark.parametrize(
@@ -476,6 +478,6 @@ async def test_retention_bounds_what_can_be_rolled_back_to(world):
 )
 def test_a_retention_that_cannot_be_meant_is_refused(wrong, field):
     """The field at fault is named."""
-    with pytest.raises(pb.ContractError) as caught:
+    with pytest.raises(pb.errors.ContractError) as caught:
         pb.Retention(**wrong)
     assert caught.value.field == field

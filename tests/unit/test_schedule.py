@@ -59,7 +59,7 @@ class Scheduled:
 
     async def due(self):
         """Run what is due; the names of what was built, per run."""
-        return [[built.task for built in run.built] for run in await self.app.run_due()]
+        return [[built.task for built in run.built] for run in await self.app.ops.run_due()]
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ async def test_a_worker_does_it_all(scheduled):
     working = asyncio.create_task(scheduled.app.work())
 
     async def runs():
-        return (await scheduled.app.runs(scheduled.row)).ended
+        return (await scheduled.app.ops.runs(scheduled.row)).ended
 
     await until(runs)
     assert not working.done()
@@ -143,7 +143,7 @@ async def test_a_run_that_another_has_under_way_is_looked_for_again_after_five_s
 
     async def held(plan, **_):
         asked.append(plan.name)
-        raise pb.RunInProgress(f"{plan.name}: a run is under way", field=plan.name)
+        raise pb.errors.RunInProgress(f"{plan.name}: a run is under way", field=plan.name)
 
     monkeypatch.setattr(scheduled.app.engine.batch, "materialize", held)
     assert await scheduled.due() == []
@@ -198,7 +198,7 @@ async def test_the_watch_goes_on_after_a_fault_and_looks_every_second(scheduled,
             raise asyncio.CancelledError
 
     monkeypatch.setattr(watch, "check", check)
-    monkeypatch.setattr("parbake.lanes.worker.schedule.asyncio.sleep", sleep)
+    monkeypatch.setattr("parbake.process.loops.asyncio.sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
         await watch.run()
     assert looks == [0, 1, 2]

@@ -78,7 +78,7 @@ async def test_a_folder_for_temporary_files_that_is_gone_fails_the_run_and_heals
     """The failure is typed, names the folder and the setting; once it is there again, so are the processes."""
     executor = LocalExecutor("nowhere:app", processes=1)
     temporary.rmdir()
-    with pytest.raises(pb.ComputeFailed, match=str(temporary)) as caught:
+    with pytest.raises(pb.errors.ComputeFailed, match=str(temporary)) as caught:
         await executor.run(b"")
     assert caught.value.field == "TMPDIR"
     temporary.mkdir()

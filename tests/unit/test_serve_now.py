@@ -143,7 +143,7 @@ def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, h
     if held.base is not None and held.control.pointer(task.ref):
         found.append(held.base)
     newest = max(found, key=newness, default=None)
-    served = app.engine.resolver.serve_now(app.engine.plan(task), "k")
+    served = app.engine.resolver.serve_now(app.engine.bound_task(task), "k")
     judgement = None if newest is None else judged(task, newest, held)
     is_text = newest is not None and newest.payload != msgspec.msgpack.encode(7)
     if judgement is None or judgement.verdict not in SERVABLE or newest.absent or not is_text:
@@ -161,7 +161,7 @@ def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, h
 def test_the_general_way_serves_the_same(task, held):
     """Whatever is served at once, a read that goes through every record of the key would have chosen as well."""
     app = stored(held)
-    plan, resolver = app.engine.plan(task), app.engine.resolver
+    plan, resolver = app.engine.bound_task(task), app.engine.resolver
     served = resolver.serve_now(plan, "k")
     if served is None:
         return

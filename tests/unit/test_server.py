@@ -6,16 +6,17 @@ import httpx
 import pytest
 
 import parbake as pb
+from parbake.http import HttpApp, listen
 from parbake.stores.memory import MemoryStore
 from parbake.testing import FileClock
 
 
 def test_a_taken_port_is_said_in_plain_words():
     """Before anything slow starts, the error names the port."""
-    with pb.listen("127.0.0.1", 0) as bound:
+    with listen("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
         with pytest.raises(pb.ParbakeError, match=f"port {port} .* choose another") as caught:
-            pb.listen("127.0.0.1", port)
+            listen("127.0.0.1", port)
     assert caught.value.field == "port"
 
 
@@ -34,14 +35,14 @@ async def lifespan(application):
 
 async def test_startup_and_shutdown_are_told(world):
     """A server polls its sources before it answers, and closes its app at the end."""
-    sent = await lifespan(pb.HttpApp(world.app(pb.Registry())))
+    sent = await lifespan(HttpApp(world.app(pb.Registry())))
     assert [m["type"] for m in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, caplog):
     """Nobody polls its sources then, as when it is mounted in an application that does not know of it."""
     app = world.app(pb.Registry())
-    served = pb.HttpApp(app)
+    served = HttpApp(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
         for _ in range(2):
             await client.get("/healthz")
@@ -58,7 +59,7 @@ async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, ca
 async def test_a_foreign_store_stops_the_start(tmp_path):
     """The reason is told instead of a running server that cannot serve."""
     (tmp_path / "file").write_text("x")
-    sent = await lifespan(pb.HttpApp(pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/file")))
+    sent = await lifespan(HttpApp(pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/file")))
     assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
     assert "cannot be opened" in sent[0]["message"]
 
@@ -68,10 +69,10 @@ async def test_a_store_that_cannot_be_reached_stops_the_start(monkeypatch):
     store = MemoryStore()
 
     async def gone():
-        raise pb.StoreError("the store did not answer", field="store")
+        raise pb.errors.StoreError("the store did not answer", field="store")
 
     monkeypatch.setattr(store, "stamp", gone)
-    sent = await lifespan(pb.HttpApp(pb.App(pb.Registry(), store=store)))
+    sent = await lifespan(HttpApp(pb.App(pb.Registry(), store=store)))
     assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
     assert "did not answer" in sent[0]["message"]
 

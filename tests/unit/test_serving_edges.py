@@ -11,8 +11,8 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.declare.contract import Steps
+from parbake.process.flight import Flights
 from parbake.serving.bound import KeyCodec
-from parbake.serving.flight import Flights
 from parbake.stores.memory import MemoryStore
 
 
@@ -70,7 +70,7 @@ async def test_a_batched_task_must_return_a_mapping(world):
 
     app = world.app(tasks)
     await app.drain()
-    with pytest.raises(pb.ComputeFailed, match="returned list, not a mapping"):
+    with pytest.raises(pb.errors.ComputeFailed, match="returned list, not a mapping"):
         await app.serve(many, "a")
     await app.close()
 
@@ -128,7 +128,7 @@ def test_a_value_type_that_cannot_be_stored_is_refused_at_the_declaration(world)
     def odd(key: str) -> "dict[bytes, asyncio.Lock] | asyncio.Event":
         raise NotImplementedError
 
-    with pytest.raises(pb.DeclarationError, match="odd") as caught:
+    with pytest.raises(pb.errors.DeclarationError, match="odd") as caught:
         tasks.artifact(**contract())(odd)
     assert caught.value.field == "return"
 
@@ -215,7 +215,7 @@ def test_a_table_of_confidence_falls_with_age(table):
     def fact(key: str) -> str:
         raise NotImplementedError
 
-    with pytest.raises(pb.ContractError, match="confidence"):
+    with pytest.raises(pb.errors.ContractError, match="confidence"):
         tasks.artifact(**contract(confidence=Steps(table)))(fact)
 
 
@@ -239,5 +239,5 @@ async def test_a_store_that_hangs_has_no_more_time_than_the_read():
 
     app = pb.App(tasks, store=Hung())
     async with asyncio.timeout(HANGS_S), app.request("50ms"):
-        with pytest.raises(pb.DeadlineExceeded, match="text"):
+        with pytest.raises(pb.errors.DeadlineExceeded, match="text"):
             await app.serve(text, "a")

@@ -35,8 +35,8 @@ def declare(**settings):
 @pytest.mark.parametrize("value", NO_COUNTS)
 def test_a_count_is_a_whole_number_above_0(value):
     """Of keys in a chunk, of generations, of processes."""
-    assert refused(pb.ContractError, "chunk", value, lambda: declare(chunk=value))
-    assert refused(pb.ContractError, "retention.generations", value, lambda: pb.Retention(generations=value))
+    assert refused(pb.errors.ContractError, "chunk", value, lambda: declare(chunk=value))
+    assert refused(pb.errors.ContractError, "retention.generations", value, lambda: pb.Retention(generations=value))
     for executor in (LocalExecutor, RayExecutor):
         assert refused(pb.BadInput, "processes", value, lambda executor=executor: executor("shop:app", processes=value))
 
@@ -44,20 +44,20 @@ def test_a_count_is_a_whole_number_above_0(value):
 @pytest.mark.parametrize("value", [0, -1, 2.5, True, "much", b"2GiB", math.nan])
 def test_a_retained_size_is_some_bytes(value):
     """What is no size is refused by its value."""
-    assert refused(pb.ContractError, "retention.size", value, lambda: pb.Retention(size=value))
+    assert refused(pb.errors.ContractError, "retention.size", value, lambda: pb.Retention(size=value))
 
 
 @pytest.mark.parametrize("value", NO_LIMITS)
 @pytest.mark.parametrize("name", ["rows", "not_finite", "empty", "drift"])
 def test_a_gate_has_a_limit_that_can_be_reached(name, value):
     """A NaN compares with nothing, an infinity is never passed."""
-    assert refused(pb.ContractError, f"gates.{name}", value, lambda: pb.Gates(**{name: value}))
+    assert refused(pb.errors.ContractError, f"gates.{name}", value, lambda: pb.Gates(**{name: value}))
 
 
 @pytest.mark.parametrize("name", ["rows", "not_finite"])
 def test_a_gate_that_always_looks_needs_its_limit(name):
     """``None`` switches off only the gates that are off by default."""
-    assert refused(pb.ContractError, f"gates.{name}", None, lambda: pb.Gates(**{name: None}))
+    assert refused(pb.errors.ContractError, f"gates.{name}", None, lambda: pb.Gates(**{name: None}))
 
 
 @pytest.mark.parametrize("value", NO_LIMITS)
@@ -71,14 +71,14 @@ def test_a_throttle_has_limits_that_can_be_reached(name, value):
 @pytest.mark.parametrize("name", ["gates", "retention"])
 def test_gates_and_retention_are_what_they_are_called(name, value):
     """For artifacts and models alike, when they are declared."""
-    assert refused(pb.ContractError, name, value, lambda: declare(**{name: value}))
+    assert refused(pb.errors.ContractError, name, value, lambda: declare(**{name: value}))
 
     def model():
         @pb.Registry().model(**contract(invalidated_by=[], refresh=pb.every("20m")), **{name: value})
         def weights() -> int:
             return 1
 
-    assert refused(pb.ContractError, name, value, model)
+    assert refused(pb.errors.ContractError, name, value, model)
 
 
 class Judge:
@@ -95,7 +95,7 @@ async def judge(generation, limit=0):
 @pytest.mark.parametrize("value", [5, "good", judge, functools.partial(judge, limit=1), Judge()])
 def test_a_quality_gate_is_a_plain_function(value):
     """It runs in a thread, where nothing awaits it: what it would say is never heard."""
-    assert refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
+    assert refused(pb.errors.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
 
 
 def reasons(generation):
@@ -119,30 +119,30 @@ class Reasons:
 @pytest.mark.parametrize("value", [reasons, late_reasons, functools.partial(reasons), Reasons()])
 def test_a_quality_gate_returns_its_reason(value):
     """What it yields is never heard."""
-    assert refused(pb.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
+    assert refused(pb.errors.ContractError, "gates.quality", value, lambda: pb.Gates(quality=value))
 
 
 @pytest.mark.parametrize("value", ["yes", [5], 1, None, "22:00-06:00"])
 @pytest.mark.parametrize("make", [pb.every, pb.planned])
 def test_a_schedule_is_off_peak_or_not(make, value):
     """The windows themselves are the app's."""
-    assert refused(pb.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
-    assert refused(pb.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
+    assert refused(pb.errors.ContractError, "refresh.off_peak", value, lambda: make("6h", off_peak=value))
+    assert refused(pb.errors.ContractError, "refresh.off_peak", value, lambda: pb.planned(off_peak=value))
 
 
 @pytest.mark.parametrize("value", ["yes", [5], 1, 0, None])
 @pytest.mark.parametrize("period", [None, "6h"])
 def test_a_plan_reverses_or_not(period, value):
     """Anything but true or false is refused, whether the plan has a period or leaves it open."""
-    assert refused(pb.ContractError, "refresh.reverses", value, lambda: pb.planned(period, reverses=value))
+    assert refused(pb.errors.ContractError, "refresh.reverses", value, lambda: pb.planned(period, reverses=value))
     assert [pb.planned(period, reverses=given).reverses for given in (True, False)] == [True, False]
 
 
 def test_a_truth_is_no_duration():
     """Neither as a period nor as a budget, though it counts as 1 in Python."""
-    assert refused(pb.ContractError, "refresh.period", True, lambda: pb.every(True))
-    assert refused(pb.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
-    assert refused(pb.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
+    assert refused(pb.errors.ContractError, "refresh.period", True, lambda: pb.every(True))
+    assert refused(pb.errors.ContractError, "refresh.budget", True, lambda: pb.every("6h", budget=True))
+    assert refused(pb.errors.ContractError, "refresh.budget", True, lambda: pb.planned(budget=True))
 
 
 class Sink:
@@ -172,33 +172,39 @@ def test_a_ledger_is_a_path(value):
 
 
 @pytest.mark.parametrize("value", [5, [5], "22-6", ["22:00-22:00"], [None]])
-def test_off_peak_windows_are_read_when_the_app_is_made(value):
+def test_off_peak_windows_are_read_when_they_are_declared(value):
     """Not when the first run is looked for."""
     shown = value[0] if isinstance(value, list) else value
-    assert refused(pb.BadInput, "off_peak", shown, lambda: pb.App(pb.Registry(), off_peak=value))
+    assert refused(pb.BadInput, "off_peak", shown, lambda: pb.Batch(off_peak=value))
 
 
 @pytest.mark.parametrize("value", ["Nowhere/Atall", 5, "../etc"])
-def test_a_zone_is_looked_up_when_the_app_is_made(value):
+def test_a_zone_is_looked_up_when_it_is_declared(value):
     """With windows or without."""
-    assert refused(pb.BadInput, "zone", value, lambda: pb.App(pb.Registry(), zone=value))
+    assert refused(pb.BadInput, "zone", value, lambda: pb.Batch(zone=value))
 
 
 def test_a_zone_alone_declares_no_window():
     """When traffic is low is then learned as ever."""
-    assert pb.App(pb.Registry(), zone="Europe/Berlin").off_peak is None
+    assert pb.Batch(zone="Europe/Berlin").windows is None
 
 
 @pytest.mark.parametrize("value", [5, "shop:app", LocalExecutor])
 def test_an_executor_is_one(value):
     """A name or a class computes nothing."""
-    assert refused(pb.BadInput, "executor", value, lambda: pb.App(pb.Registry(), executor=value))
+    assert refused(pb.BadInput, "executor", value, lambda: pb.Batch(executor=value))
 
 
 @pytest.mark.parametrize("value", [5, 1.2, True])
 def test_a_throttle_is_one(value):
     """Or ``None``."""
-    assert refused(pb.BadInput, "throttle", value, lambda: pb.App(pb.Registry(), throttle=value))
+    assert refused(pb.BadInput, "throttle", value, lambda: pb.Batch(throttle=value))
+
+
+@pytest.mark.parametrize(("setting", "shown"), [("batch", {"zone": "UTC"}), ("durability", "journal.jsonl")])
+def test_a_group_of_settings_is_one(setting, shown):
+    """An app refuses a value of another type where it expects ``pb.Batch`` or ``pb.Durability``."""
+    assert refused(pb.BadInput, setting, shown, lambda: pb.App(pb.Registry(), **{setting: shown}))
 
 
 @pytest.mark.parametrize("value", ["noapp", "shop:", ":app", ".shop:app", "", 5, None])
@@ -228,11 +234,12 @@ async def test_what_can_be_meant_is_accepted(tmp_path):
     assert pb.Throttle(slowdown=2, pressure=1, least=1).slowdown == 2
     assert declare(chunk=1).chunk == 1
     executor = LocalExecutor("shop.parts:app.inner", processes=1, nice=0)
-    app = pb.App(pb.Registry(), executor=executor, throttle=None, off_peak="22:00-06:00", zone="Europe/Berlin")
-    assert (app.executor, app.throttle) == (executor, None)
-    assert app.off_peak is not None
+    batch = pb.Batch(executor=executor, throttle=None, off_peak="22:00-06:00", zone="Europe/Berlin")
+    app = pb.App(pb.Registry(), batch=batch)
+    assert app.settings.batch is batch
+    assert batch.windows is not None
     await app.close()
     store, sink = pb.App(pb.Registry()).engine.store, Sink()
     app = pb.App(pb.Registry(), store=store, alerts=(sink,), ledger=tmp_path / "ledger")
-    assert (app.engine.store, app.alerts) == (store, (sink,))
+    assert (app.engine.store, app.settings.alerts) == (store, (sink,))
     await app.close()

@@ -11,13 +11,13 @@ import pytest
 from tests.waiting import HANGS_S
 
 import parbake as pb
-from parbake.lab.shadow import Truth
+from parbake.lab.shadow import CurrentValue
 from parbake.lab.shadow.caches import CacheEntry, UndecodableError
 from parbake.lab.shadow.compare import difference, normal
 from parbake.lab.shadow.findings import Finding, Price, summarize
 from parbake.lab.shadow.shadow_report import as_json, seconds, short, tables
 from parbake.lab.shadow.shadow_run import ShadowLimits, Style, shadow
-from parbake.numeric.statistics import percentile, wilson
+from parbake.values.statistics import percentile, wilson
 
 FAST = ShadowLimits(sample=100, rate=10_000, timeout_s=20)
 HIDDEN = Style()
@@ -177,7 +177,11 @@ async def test_every_outcome_is_told_apart():
     def recompute(key):
         if key == "raises":
             raise KeyError("no such policy")
-        values = {"odd": object(), "gone": pb.Absent(), "different": Truth({"a": 2}, changed_at=time.time() - 60)}
+        values = {
+            "odd": object(),
+            "gone": pb.Absent(),
+            "different": CurrentValue({"a": 2}, changed_at=time.time() - 60),
+        }
         return values.get(key, {"a": 1})
 
     found = await outcomes(cache, recompute)

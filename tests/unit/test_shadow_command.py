@@ -24,7 +24,7 @@ def recompute(key):
     if key == "raises":
         raise ValueError("this key has no source")
     if key == "dated":
-        return parbake.lab.shadow.Truth("new", changed_at=0.0)
+        return parbake.lab.shadow.CurrentValue("new", changed_at=0.0)
     return f"text of {key}"
 
 
@@ -207,5 +207,5 @@ def test_a_missing_client_is_named_with_its_extra(run, monkeypatch):
     monkeypatch.delitem(sys.modules, "redis", raising=False)
     monkeypatch.setattr(builtins, "__import__", refuse)
     error = run(*REDIS, "--recompute", "shop:recompute").exception
-    assert isinstance(error, pb.MissingDependency)
+    assert isinstance(error, pb.errors.MissingDependency)
     assert "'.[redis]'" in str(error)

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 import parbake as pb
 from parbake.embedders import minilm
 from parbake.embedders._int8 import multiply_in_int8
+from parbake.embedders.minilm import MiniLm
 from parbake.fence.cause import Cause, Reason
-from parbake.metrics.counters import LATENCY_BUCKETS_S, Counters, Histogram
 from parbake.metrics.prometheus import render
 from parbake.ports import model_files
+from parbake.process.counters import LATENCY_BUCKETS_S, Counters, Histogram
 from parbake.process.portal import Portal
 from parbake.process.system_clock import SystemClock
 
@@ -45,7 +46,7 @@ def test_meaning_is_near_and_no_text_is_no_vector(embedder):
 @pytest.fixture(scope="module")
 def int8():
     """Return the embedder that multiplies in int8."""
-    return pb.MiniLm(int8=True)
+    return MiniLm(int8=True)
 
 
 def test_in_int8_meaning_stays_and_the_model_has_another_name(embedder, int8):
@@ -101,8 +102,8 @@ def test_one_embedder_serves_several_threads(embedder):
 def test_a_missing_embedding_library_says_what_to_install(monkeypatch):
     """Without its libraries the embedder names the extra that brings them."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(pb.MissingDependency, match=r"\.\[embeddings\]"):
-        pb.MiniLm()
+    with pytest.raises(pb.errors.MissingDependency, match=r"\.\[embeddings\]"):
+        MiniLm()
 
 
 class Distribution:
@@ -124,15 +125,15 @@ def test_a_model_file_is_found_by_its_distribution_and_checked_by_its_hash(tmp_p
     right = model_files.ModelFile("pack", "a-pack", "model.bin", hashlib.sha256(b"weights").hexdigest(), 1, "a reader")
     monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Distribution(path))
     assert model_files.locate(right) == path
-    with pytest.raises(pb.MissingDependency, match=r"its hash differs; run: parbake models fetch pack$"):
+    with pytest.raises(pb.errors.MissingDependency, match=r"its hash differs; run: parbake models fetch pack$"):
         model_files.locate(replace(right, sha256="0" * 64))
-    with pytest.raises(pb.MissingDependency, match="a reader needs the model pack, which is not installed"):
+    with pytest.raises(pb.errors.MissingDependency, match="a reader needs the model pack, which is not installed"):
         model_files.locate(replace(right, name="other.bin"))
     path.unlink()
-    with pytest.raises(pb.MissingDependency, match="not installed"):
+    with pytest.raises(pb.errors.MissingDependency, match="not installed"):
         model_files.locate(right)
     monkeypatch.undo()
-    with pytest.raises(pb.MissingDependency, match=r"not installed; run: parbake models fetch pack$") as caught:
+    with pytest.raises(pb.errors.MissingDependency, match=r"not installed; run: parbake models fetch pack$") as caught:
         model_files.locate(replace(right, distribution="no-such-distribution"))
     assert caught.value.field == "pack"
 

@@ -154,7 +154,7 @@ async def test_an_urgent_run_gives_way_to_nothing(world, breathed):
         return key
 
     app = world.app(tasks)
-    await app.run_due()
+    await app.ops.run_due()
     assert breathed == []
     await app.materialize(row)
     assert len(breathed) == 1
@@ -201,7 +201,7 @@ async def test_an_urgent_run_is_announced_too(world):
         return key
 
     app = world.app(tasks)
-    await app.run_due()
+    await app.ops.run_due()
     assert heard == [True]
 
 
@@ -246,7 +246,7 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
         return key
 
     app = world.app(tasks)
-    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
+    run = await app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
     assert run.built[0].rows == 35
     assert len(paused) == (0 if is_urgent else 3)
 
@@ -269,14 +269,14 @@ async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urg
         async def run(self, job):
             work = msgspec.msgpack.decode(job, type=PartitionWork)
             moved = partition_process.moved_in(app.engine, work)
-            done = await app.engine.batch.worker.perform(app.engine.plans["row"], work, moved)
+            done = await app.engine.batch.worker.perform(app.engine.tasks["row"], work, moved)
             return msgspec.msgpack.encode(PartitionAnswer(done))
 
         async def close(self):
             pass
 
-    app = world.app(tasks, executor=Elsewhere(), store=f"lmdb://{world.path.parent}/store")
-    run = await app.engine.batch.materialize(app.engine.plans["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
+    app = world.app(tasks, batch=pb.Batch(executor=Elsewhere()), store=f"lmdb://{world.path.parent}/store")
+    run = await app.engine.batch.materialize(app.engine.tasks["row"], slot=RunSlot(0.0, "", is_urgent=is_urgent))
     await app.close()
     assert run.built[0].rows == 5
     assert len(breathed) == (0 if is_urgent else 5)

@@ -15,6 +15,7 @@ from tests.unit.shopfloor import contract
 import parbake as pb
 from parbake.errors import StoreError
 from parbake.fence import acks
+from parbake.http import HttpApp
 from parbake.ports.event_log import Change
 from parbake.serving import tickets
 from parbake.serving.tickets import KEY_BYTES, NAME, Tickets
@@ -139,7 +140,7 @@ async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
     app = shop.app()
     await app.touch("policy/other")
     await app.serve(shop.answer, "returns")
-    transport = httpx.ASGITransport(pb.HttpApp(app))
+    transport = httpx.ASGITransport(HttpApp(app))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
         headers = {"parbake-after": text.encode("latin-1")}
         refused = await client.post("/v1/serve/answer", json={"key": "returns"}, headers=headers)
@@ -154,8 +155,9 @@ async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
 def test_synchronous_code_has_tickets_verified_too():
     """A genuine one is carried, a forged one refused, and acknowledgements need no verification."""
     shop = Shop()
-    app = shop.app().sync
-    ack = app.touch("policy/returns")
+    opened = shop.app()
+    app = opened.sync
+    ack = app.run(opened.touch("policy/returns"))
     for after in (ack, ack.ticket, [ack, ack.ticket], f"{ack.ticket}, {ack.ticket}"):
         with app.request("5s", after=after) as request:
             assert request.acks == ack.tags
@@ -220,7 +222,7 @@ async def test_every_way_to_be_acknowledged_gives_a_ticket(world):
     app = world.app(pb.Registry())
     world.put("a", "one")
     event = pb.CloudEvent("1", "s", "fact.changed", "fact/b")
-    given_out = [await app.drain(), await app.publish(event), await app.touch("fact/c"), await app.restart("facts")]
+    given_out = [await app.drain(), await app.publish(event), await app.touch("fact/c"), await app.ops.restart("facts")]
     for ack in given_out:
         async with app.request(after=ack.ticket) as request:
             assert request.acks == ack.tags
@@ -263,7 +265,7 @@ async def test_the_key_stays_where_it_is(caplog):
         app.request(after=[ack, 5])
     shown = [repr(ack), str(refused.value), str(misused.value), caplog.text, str(msgspec.structs.asdict(ack))]
     raw = [msgspec.json.encode(ack), msgspec.msgpack.encode(ack), pickle.dumps(ack)]
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(pb.HttpApp(app)), base_url="http://localhost") as client:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(HttpApp(app)), base_url="http://localhost") as client:
         event = {"specversion": "1.0", "id": "1", "source": "s", "type": "policy.changed", "subject": "policy/a"}
         raw.append((await client.post("/v1/events", json=event)).content)
         raw += [(await client.get(path)).content for path in ("/metrics", "/readyz", "/v1/tasks", "/v1/freshness")]
@@ -411,7 +413,7 @@ async def test_a_ticket_is_verified_within_the_requests_deadline(monkeypatch):
         await asyncio.Event().wait()
 
     monkeypatch.setattr(shop.store, "get", hang)
-    with pytest.raises(pb.DeadlineExceeded):
+    with pytest.raises(pb.errors.DeadlineExceeded):
         async with app.request("10ms", after=forged()):
             pass
     await app.close()

@@ -7,8 +7,9 @@ from tests.waiting import until
 import parbake as pb
 from parbake.declare.contract import judge
 from parbake.fence.cause import Cause, Reason
-from parbake.metrics.counters import MAX_FAMILIES, Counters
 from parbake.metrics.prometheus import render
+from parbake.process.counters import MAX_FAMILIES, Counters
+from parbake.sources.sqlite import SqliteSource
 from parbake.stores.memory import MemoryStore
 
 
@@ -118,10 +119,10 @@ def test_a_family_named_other_counts_as_any():
 
 async def test_a_source_that_is_down_is_named_and_counted(world, tmp_path):
     """The others are heard; each failed poll counts for the source that failed."""
-    dead = pb.SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
+    dead = SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
     app = world.app(pb.Registry(), sources=[dead, world.source])
     for _ in range(2):
-        with pytest.raises(pb.SourceError) as caught:
+        with pytest.raises(pb.errors.SourceError) as caught:
             await app.drain()
         assert caught.value.field == "dead"
     assert metric(app, 'parbake_source_failures_total{source="dead"} 2.0')
@@ -141,7 +142,7 @@ async def test_a_topic_that_fails_in_its_own_way_is_a_source_error(world):
             pass
 
     app = world.app(pb.Registry(), events=[Odd()])
-    with pytest.raises(pb.SourceError, match="'odd' cannot be polled"):
+    with pytest.raises(pb.errors.SourceError, match="'odd' cannot be polled"):
         await app.drain()
     assert set((await app.engine.store.read("x", b"y")).heartbeats) == {"facts"}
     await app.close()
@@ -174,7 +175,7 @@ async def test_one_bad_event_refuses_the_batch(world):
     with pytest.raises(pb.BadInput) as caught:
         parse({"content-type": BATCH}, f"[{good}, {good.replace('fact/a', 'No Tag')}]".encode())
     assert caught.value.field == "subject"
-    assert (await app.parked(), (await app.stamp()).sequence) == ([], 0)
+    assert (await app.ops.parked(), (await app.stamp()).sequence) == ([], 0)
 
 
 async def test_parking_is_atomic_with_the_position(world):
@@ -186,7 +187,7 @@ async def test_parking_is_atomic_with_the_position(world):
     other, _ = lookup_task(world, store=app.engine.store)
     await app.drain()
     await other.drain()
-    (parked,) = await other.parked()
+    (parked,) = await other.ops.parked()
     assert (parked.position, parked.at) == (1, world.clock.now())
     assert "must end in one of" in parked.reason
     assert (await app.stamp()).sequence == 1
@@ -194,7 +195,7 @@ async def test_parking_is_atomic_with_the_position(world):
 
 async def facts_are_applied(app):
     """Whether the first event of the facts is."""
-    return await app.applied() == {"facts": 1}
+    return await app.ops.applied() == {"facts": 1}
 
 
 async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_path, caplog):
@@ -206,13 +207,13 @@ async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_p
             connection.execute("DELETE FROM parbake_outbox")
             connection.execute("UPDATE sqlite_sequence SET seq = 0")
         await until(lambda: "is not the one this store was built from" in caplog.text)
-        await app.restart("facts")
+        await app.ops.restart("facts")
         world.put("b", "1")
         await until(lambda: facts_are_applied(app))
     with world.connected() as connection:
         connection.execute("DELETE FROM parbake_outbox")
         connection.execute("UPDATE sqlite_sequence SET seq = 0")
-    with pytest.raises(pb.ForeignSource):
+    with pytest.raises(pb.errors.ForeignSource):
         async with app.serving():
             pass
 
@@ -235,4 +236,4 @@ async def test_another_process_that_goes_on_is_no_other_source(world, monkeypatc
 
     monkeypatch.setattr(store, "applied", before_another_drain)
     await second.drain()
-    assert await second.applied() == {"facts": 2}
+    assert await second.ops.applied() == {"facts": 2}

@@ -96,7 +96,7 @@ class Troubled:
     async def due(self):
         """Run what is due; the names of what was built."""
         async with asyncio.timeout(HANGS_S):
-            return [built.task for run in await self.app.run_due() for built in run.built]
+            return [built.task for run in await self.app.ops.run_due() for built in run.built]
 
 
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
@@ -130,7 +130,7 @@ async def test_a_request_hears_of_it(world, error, is_async):
     troubled = Troubled(world, is_async=is_async)
     troubled.trouble = {"task": error}
     async with asyncio.timeout(HANGS_S):
-        with pytest.raises(pb.ComputeFailed, match=f"row: .*{type(error).__name__}"):
+        with pytest.raises(pb.errors.ComputeFailed, match=f"row: .*{type(error).__name__}"):
             (await troubled.app.serve(troubled.row, "a")).unwrap()
 
 
@@ -185,7 +185,7 @@ async def test_what_is_told_of_a_failure_is_one_line_without_secrets(world, capl
     told = "row: ValueError: cannot reach redis://***@cache:6379[31m with password=***"
     assert troubled.alerts[0].message == told
     assert [r.getMessage() for r in caplog.records if r.name == "parbake.schedule"] == [f"row: run failed: {told}"]
-    assert (await troubled.app.runs(troubled.row)).under_way.failure == told
+    assert (await troubled.app.ops.runs(troubled.row)).under_way.failure == told
 
 
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x9b", "\u202e", "\u2028", "\ud800", "\r"])

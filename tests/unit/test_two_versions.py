@@ -101,9 +101,9 @@ async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
     after, changed, calls = program(2, tmp_path, world.clock)
     assert (await after.serve(changed, "a")).value == "one a"
     assert calls == []
-    assert [found.other_code for app in (before, after) for found in await app.describe()] == [False, True]
+    assert [found.other_code for app in (before, after) for found in await app.ops.describe()] == [False, True]
     assert [found["other_code"] for app in (before, after) for found in await report(app.engine)] == [False, True]
-    await after.run_due()
+    await after.ops.run_due()
     assert calls == [], "by default nothing is built because of code"
     await asyncio.gather(before.close(), after.close())
 
@@ -115,11 +115,11 @@ async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_p
     world.clock.advance(1)
     after, changed, calls = program(2, tmp_path, world.clock, on_code_change="recompute")
     assert (await after.serve(changed, "a")).value == "one a"
-    (run,) = await after.run_due()
+    (run,) = await after.ops.run_due()
     assert run.why == "the code has changed"
     assert (await after.serve(changed, "a")).value == "two A"
-    assert (await after.run_due()) == []
-    assert (await before.run_due()) == [], "the earlier program leaves the new generation alone"
+    assert (await after.ops.run_due()) == []
+    assert (await before.ops.run_due()) == [], "the earlier program leaves the new generation alone"
     assert calls == ["a"]
     await asyncio.gather(before.close(), after.close())
 
@@ -131,10 +131,10 @@ async def test_a_place_that_no_program_uses_is_kept_for_a_month(tmp_path, world)
     after = pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/store", clock=world.clock)
     world.clock.advance(RETIRED_S - 1)
     assert await after.engine.housekeeping.step() == 0
-    assert await after.generation(task) > 0
+    assert await after.ops.generation(task) > 0
     world.clock.advance(2)
     assert await after.engine.housekeeping.step() == 1
-    assert await after.generation(task) == 0
+    assert await after.ops.generation(task) == 0
     await before.close()
     await after.close()
 
@@ -148,6 +148,6 @@ async def test_a_place_that_no_program_uses_is_kept_for_a_month(tmp_path, world)
 )
 def test_a_change_of_code_is_followed_by_a_run_or_not_at_all(settings, says):
     """Another word, and a task that no worker runs, are refused where they are written."""
-    with pytest.raises(pb.ContractError, match=says) as caught:
+    with pytest.raises(pb.errors.ContractError, match=says) as caught:
         pb.Registry().artifact(**contract(invalidated_by=[]), **settings)
     assert caught.value.field == "on_code_change"

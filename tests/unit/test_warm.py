@@ -57,7 +57,7 @@ async def test_readiness_waits_for_resources_models_and_the_application(monkeypa
         await until(lambda: not app.engine.warmup.lacking)
         assert (await app.ready()).is_ready
         decoded = []
-        monkeypatch.setattr(app.engine.plans["train"], "decode", decoded.append)
+        monkeypatch.setattr(app.engine.tasks["train"], "decode", decoded.append)
         assert (await app.serve(app.tasks["length"], words=["a", "b"])).unwrap() == 6
         assert (Client.built, decoded) == (1, [])
     await app.close()
@@ -66,7 +66,7 @@ async def test_readiness_waits_for_resources_models_and_the_application(monkeypa
 async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
     """A resource that cannot be built keeps the server from being ready, with its reason, until it can be."""
     monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
-    problems = [pb.MissingDependency("the model is not installed; run: parbake models fetch minilm")]
+    problems = [pb.errors.MissingDependency("the model is not installed; run: parbake models fetch minilm")]
 
     def build():
         if problems:
@@ -90,11 +90,11 @@ async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
     app = app_of(resources={Client: Client()})
     async with app.serving():
         await app.materialize(app.tasks["train"])
-        generation = await app.generation(app.tasks["train"])
+        generation = await app.ops.generation(app.tasks["train"])
         kept = app.engine.resolver.models._kept
-        await until(lambda: (app.engine.plans["train"].ref, generation) in kept)
+        await until(lambda: (app.engine.tasks["train"].ref, generation) in kept)
         decoded = []
-        monkeypatch.setattr(app.engine.plans["train"], "decode", decoded.append)
+        monkeypatch.setattr(app.engine.tasks["train"], "decode", decoded.append)
         assert (await app.serve(app.tasks["length"], words=["a"])).unwrap() == 3
         assert decoded == []
     await app.close()
@@ -107,5 +107,5 @@ def test_a_lazy_resource_is_built_once_by_whoever_is_first(monkeypatch):
     app.engine.binder.build()
     app.engine.binder.build()
     assert Client.built == 1
-    with pytest.raises(pb.DeclarationError):
+    with pytest.raises(pb.errors.DeclarationError):
         _ = app_of(resources={}).engine

@@ -11,9 +11,11 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.cli.triggers import _stated
+from parbake.http import HttpApp
 from parbake.lanes.batch.adopted import AdoptedPlan
 from parbake.ledger.costs import CostBook, Offer
 from parbake.planner import strategies
+from parbake.planner.breakeven import Prices
 from parbake.planner.prices import Rate
 
 HOURS = 13 * 24
@@ -72,15 +74,15 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, ba
 
 async def test_a_healthy_task_proposes_nothing(shop, world):
     """High hits, a batch that costs less than its requests would, and no complaint."""
-    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
+    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=1000, misses=100, batch_cpu_s=1.0, request_cpu_s=0.1)
-    assert await shop.triggers() == []
+    assert await shop.ops.triggers() == []
 
 
 async def test_a_low_hit_rate_is_proposed_with_its_evidence(shop, world):
     """Half of the reads are computed first, day after day."""
     past(shop, world.clock, serves=1000, misses=500)
-    (one,) = await shop.triggers()
+    (one,) = await shop.ops.triggers()
     assert (one.trigger, one.task) == ("key hit rate", "liked")
     assert one.evidence["rate"] == pytest.approx(0.5)
 
@@ -89,40 +91,40 @@ async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_ba
     """The proposal is dated in dollars a day; applied, it is a plan like others, and one step leads back."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     book = CostBook(as_of="2026-01-01", cpu_hour=3600.0)
-    assert await shop.triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
-    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
-    (one,) = await shop.triggers(book=book)
+    assert await shop.ops.triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
+    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
+    (one,) = await shop.ops.triggers(book=book)
     assert (one.trigger, one.action) == ("batch dearer", "compute on request")
     assert 20_000 < one.saving < 24 * (1000.0 - 100 * 0.1), "surely, so less than the mean"
-    assert await shop.triggers(book=book, switching=1e9) == []
-    adopted = await shop.apply(one)
+    assert await shop.ops.triggers(book=book, switching=1e9) == []
+    adopted = await shop.ops.apply(one)
     assert (adopted.strategy, adopted.reason) == (strategies.REAL_TIME, one.reason)
-    assert await shop.triggers(book=book) == [], "what was applied is not proposed again"
-    assert await shop.apply(one) == adopted, "nor adopted twice"
-    back = await shop.unadopt(shop.liked)
+    assert await shop.ops.triggers(book=book) == [], "what was applied is not proposed again"
+    assert await shop.ops.apply(one) == adopted, "nor adopted twice"
+    back = await shop.ops.unadopt(shop.liked)
     assert (back.strategy, back.adopted_at) == (strategies.ALL, world.clock.now())
-    assert await shop.triggers(book=book) == [], "days from before the rollback were judged already"
+    assert await shop.ops.triggers(book=book) == [], "days from before the rollback were judged already"
 
 
 @pytest.mark.parametrize(("batch", "request_", "is_dearer"), [(10**6, 10, True), (10**5, 10_000, False)])
 async def test_tokens_count_on_both_sides(shop, world, batch, request_, is_dearer):
     """A batch of a language model is compared with its requests by what both spend on tokens."""
-    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), ALL)
+    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=100, misses=1, batch_tokens=batch, request_tokens=request_)
     rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=1.0)
     offers = {"writer": Offer(provider="maker", model="small")}
     priced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0, rates=(rate,), generators=offers)
-    assert [one.trigger for one in await shop.triggers(book=priced)] == ["batch dearer"] * is_dearer
+    assert [one.trigger for one in await shop.ops.triggers(book=priced)] == ["batch dearer"] * is_dearer
     unpriced = CostBook(as_of=dt.date(2026, 1, 1), cpu_hour=0.0)
-    assert await shop.triggers(book=unpriced) == [], "without prices nothing is known"
+    assert await shop.ops.triggers(book=unpriced) == [], "without prices nothing is known"
 
 
 async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
     """Its first seven whole days prove nothing yet."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     adopted = msgspec.structs.replace(ALL, adopted_at=world.clock.now() - 3 * 86_400)
-    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), adopted)
-    assert await shop.triggers(book=DEAR) == []
+    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), adopted)
+    assert await shop.ops.triggers(book=DEAR) == []
 
 
 async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_path):
@@ -140,10 +142,10 @@ async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_
     app.file = tmp_path / "ledger.db"
     await app.drain()
     past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
-    (one,) = await app.triggers(book=DEAR)
+    (one,) = await app.ops.triggers(book=DEAR)
     assert "refresh=planned()" in one.action
     with pytest.raises(pb.BadInput, match="for a person"):
-        await app.apply(one)
+        await app.ops.apply(one)
     await app.close()
 
 
@@ -159,7 +161,7 @@ async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, wo
         rows.append((hour if day % 2 else hour - 24, False, 600, 600 * 0.010))
     with contextlib.closing(sqlite3.connect(shop.file)) as connection, connection:
         connection.executemany("INSERT OR REPLACE INTO pace VALUES (?,?,?,?)", rows)
-    proposals = await shop.triggers()
+    proposals = await shop.ops.triggers()
     assert [one.trigger for one in proposals] == found
     assert all(one.evidence["p95_times_at_least"] > 1.4 for one in proposals)
 
@@ -177,11 +179,11 @@ async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp
         app = world.app(tasks, ledger=tmp_path / f"{reverses}.db", alerts=[heard], book=DEAR)
         app.file = tmp_path / f"{reverses}.db"
         await app.drain()
-        await app.engine.adopted.follow(app.engine.plan(liked), ALL)
+        await app.engine.adopted.follow(app.engine.bound_task(liked), ALL)
         past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
         for _ in range(2):
-            await app._reversals().act({}, book=app.book)
-        strategies_ = [plan.strategy for plan in await app.adopted(liked)]
+            await app.ops._reversals().act({}, book=app.settings.book)
+        strategies_ = [plan.strategy for plan in await app.ops.adopted(liked)]
         found[reverses] = (strategies_, [alert.kind for alert in heard.alerts])
         await app.close()
     assert found[True] == ([strategies.REAL_TIME, strategies.ALL], ["reversed"])
@@ -191,7 +193,7 @@ async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp
 def test_an_app_is_given_a_book_by_its_path(tmp_path):
     """It is read and checked at once; what is no book is named."""
     (tmp_path / "book.json").write_text('{"as_of": "2026-01-01", "cpu_hour": 7}')
-    assert pb.App(pb.Registry(), book=tmp_path / "book.json").book.cpu_hour == 7
+    assert pb.App(pb.Registry(), book=tmp_path / "book.json").settings.book.cpu_hour == 7
     for bad in (7, tmp_path / "absent.json"):
         with pytest.raises(pb.BadInput):
             pb.App(pb.Registry(), book=bad)
@@ -199,36 +201,36 @@ def test_an_app_is_given_a_book_by_its_path(tmp_path):
 
 async def test_prices_of_an_unknown_task_are_refused(shop):
     """A misspelt name is told, not ignored."""
-    with pytest.raises(pb.UnknownTask, match="liekd"):
-        await shop.triggers(prices={"liekd": pb.Prices(**PRICES)})
+    with pytest.raises(pb.errors.UnknownTask, match="liekd"):
+        await shop.ops.triggers(prices={"liekd": Prices(**PRICES)})
 
 
 async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):
     """Five times cheaper computing is told with the factor from which real-time wins; the same prices say nothing."""
     plan = AdoptedPlan(strategies.PER_KEY, 0.0, "because", PRICES, {"flip_factor": 3.0})
-    await shop.engine.adopted.follow(shop.engine.plan(shop.liked), plan)
-    assert await shop.triggers(prices={"liked": pb.Prices(**PRICES)}) == []
-    (one,) = await shop.triggers(prices={"liked": pb.Prices(**PRICES | {"on_demand": 0.0024})})
+    await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), plan)
+    assert await shop.ops.triggers(prices={"liked": Prices(**PRICES)}) == []
+    (one,) = await shop.ops.triggers(prices={"liked": Prices(**PRICES | {"on_demand": 0.0024})})
     assert (one.trigger, one.action) == ("price", "compute on request")
     assert one.evidence["times_cheaper"] == pytest.approx(5.0)
 
 
 async def test_a_complaint_is_proposed_until_it_is_cleared(shop):
     """It waits for a person: no action of ours ends it."""
-    await shop.complain(shop.liked, "told yesterday's", age_s=100.0)
-    (one,) = await shop.triggers()
+    await shop.ops.complain(shop.liked, "told yesterday's", age_s=100.0)
+    (one,) = await shop.ops.triggers()
     assert (one.trigger, one.evidence) == ("stale complaint", {"proposed_sla_s": 50.0})
     with pytest.raises(pb.BadInput, match="for a person"):
-        await shop.apply(one)
-    await shop.clear(shop.liked)
-    assert await shop.triggers() == []
+        await shop.ops.apply(one)
+    await shop.ops.clear(shop.liked)
+    assert await shop.ops.triggers() == []
 
 
 async def test_over_http(shop):
     """``GET /v1/triggers`` shows the same; ``POST /v1/feedback`` complains and refuses what is computed anyway."""
     import httpx
 
-    transport = httpx.ASGITransport(pb.HttpApp(shop, token="a-token-of-operators"))
+    transport = httpx.ASGITransport(HttpApp(shop, token="a-token-of-operators"))
     sent = {"authorization": "Bearer a-token-of-operators"}
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost", headers=sent) as client:
         told = await client.post("/v1/feedback", json={"task": "liked", "reason": "old", "age_s": 60})

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.shopfloor import contract
 
 import parbake as pb
+from parbake.http import HttpApp
 from parbake.lanes.worker import board
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
 from parbake.metrics.prometheus import render
@@ -71,7 +72,7 @@ class Floor:
 
     async def readyz(self):
         """Ask the server for its readiness: the status, what is lacking, what is degraded."""
-        transport = httpx.ASGITransport(pb.HttpApp(self.app))
+        transport = httpx.ASGITransport(HttpApp(self.app))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get("/readyz")
         document = answer.json()

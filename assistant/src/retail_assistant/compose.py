@@ -10,6 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from parbake.alerts.log import LogSink
+from parbake.alerts.webhook import WebhookSink
+from parbake.generators.extractive import Extractive
+from parbake.generators.llama import LlamaGenerator
+from parbake.generators.openai import OpenAIGenerator
+from parbake.http import HttpApp
+from parbake.ports.alerts import AlertSink
+from parbake.ports.clock import Clock as ClockPort
+from parbake.ports.models import Embedder, Generator
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant import live_tasks
 from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
 from retail_assistant.chat.flow import Assistant
@@ -53,8 +63,9 @@ class Clock:
 def build(
     settings: Settings,
     *,
-    clock: pb.Clock | None = None,
+    clock: ClockPort | None = None,
     worker: pb.WorkerSetting = "expected",
+    embedder_threads: int = 1,
     answer_gate: faq_wording.AnswerGate | None = None,
 ) -> pb.App:
     """Compose the app over one data folder; nothing is opened yet.
@@ -63,6 +74,7 @@ def build(
         settings: Where the shop lies, and what it uses.
         clock: What tells the time; wall time unless a test says otherwise.
         worker: What a server needs of a worker to be ready.
+        embedder_threads: How many threads the embedder computes with.
         answer_gate: What accepts a model's wordings of the bank's answers. Without one each answer is the text of its
             policy section, and no model is asked, whatever ``LLM`` is.
     """
@@ -70,8 +82,8 @@ def build(
     meta = shop_meta(shop)
     wall = clock or Clock()
     resources: dict[Any, Any] = {
-        pb.Embedder: pb.Lazy(lambda: settings.embedder(threads=1)),
-        pb.Generator: pb.Lazy(lambda: generator(settings)),
+        Embedder: pb.Lazy(lambda: settings.embedder(threads=embedder_threads)),
+        Generator: pb.Lazy(lambda: generator(settings)),
         faq_wording.BankWording: faq_wording.BankWording(answer_gate),
         LiveShop: LiveShop(shop, clock=wall, currency=meta.get("currency", "€")),
         LiveShelf: LiveShelf(shop),
@@ -79,22 +91,22 @@ def build(
         ProductIndex: ProductIndex(),
         knowledge.WallClock: knowledge.WallClock(wall),
     }
-    alerts: list[pb.AlertSink] = [pb.LogSink()]
+    alerts: list[AlertSink] = [LogSink()]
     if settings.webhook:
-        alerts.append(pb.WebhookSink(settings.webhook, queue=settings.data / "alerts.db"))
+        alerts.append(WebhookSink(settings.webhook, queue=settings.data / "alerts.db"))
     return pb.App(
         ALL,
         store=settings.store_url,
-        sources=[pb.SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
+        sources=[SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
         open=["session"],  # told by the page itself, when a shopper arrives
         resources=resources,
         clock=wall,
         ledger=settings.data / "ledger.db",
         alerts=alerts,
         off=json.loads(meta.get("off", "{}")),
-        journal=settings.data / "rollbacks.jsonl",
         worker=worker,
-        replayable=True,  # every write of the shop is one transaction with its outbox row
+        # Every write of the shop is one transaction with its outbox row, so that each can be replayed.
+        durability=pb.Durability(journal=settings.data / "rollbacks.jsonl", replayable=True),
     )
 
 
@@ -110,17 +122,17 @@ def shop_meta(path: Path) -> dict[str, str]:
         conn.close()
 
 
-def generator(settings: Settings) -> pb.Generator:
+def generator(settings: Settings) -> Generator:
     """The generator that ``LLM`` names."""
     if settings.llm == "llama":
-        return pb.LlamaGenerator()
+        return LlamaGenerator()
     if settings.llm == "openai":
-        return pb.OpenAIGenerator.from_environment()
-    return pb.Extractive()
+        return OpenAIGenerator.from_environment()
+    return Extractive()
 
 
 def check(settings: Settings) -> None:
-    """Raise :class:`parbake.ProviderError` naming what the chosen generator lacks, before anything slow begins."""
+    """Raise :class:`~parbake.errors.ProviderError` naming what the chosen generator lacks, before anything slow."""
     if settings.llm == "openai":
         generator(settings)
 
@@ -128,12 +140,12 @@ def check(settings: Settings) -> None:
 def http_app(
     settings: Settings,
     *,
-    clock: pb.Clock | None = None,
+    clock: ClockPort | None = None,
     worker: pb.WorkerSetting = "expected",
     answer_gate: faq_wording.AnswerGate | None = None,
     beside: Sequence[Callable[[pb.App], Awaitable[None]]] = (),
     hosts: Sequence[str] = (),
-) -> pb.HttpApp:
+) -> HttpApp:
     """Put the assistant behind HTTP.
 
     Args:
@@ -146,10 +158,10 @@ def http_app(
     """
     check(settings)
     app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
-    shop: LiveShop = app.resources[LiveShop]
-    assistant = Assistant(app, shop, app.resources[PerThread])
-    follower = IndexFollower(app, knowledge.product_embeddings, app.resources[ProductIndex])
-    return pb.HttpApp(
+    shop: LiveShop = app.settings.resources[LiveShop]
+    assistant = Assistant(app, shop, app.settings.resources[PerThread])
+    follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
+    return HttpApp(
         app,
         routes.all_routes(app, assistant, settings.complaints),
         error_members=routes.error_members,
@@ -159,6 +171,6 @@ def http_app(
     )
 
 
-def served() -> pb.HttpApp:
+def served() -> HttpApp:
     """The assistant as the environment configures it: ``parbake serve retail_assistant.compose:served``."""
     return http_app(from_environment())

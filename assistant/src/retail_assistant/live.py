@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 import parbake as pb
+from parbake.ports.clock import Clock
 from retail_assistant.knowledge.blocks import fact_text
 from retail_assistant.shop import complaints, index, queries
 from retail_assistant.shop.connections import readers
@@ -33,7 +34,7 @@ class Order(msgspec.Struct, frozen=True):
 class LiveShop:
     """Live reads of one shop file; safe to share between threads."""
 
-    def __init__(self, path: str | Path, *, clock: pb.Clock, currency: str = "€") -> None:
+    def __init__(self, path: str | Path, *, clock: Clock, currency: str = "€") -> None:
         """Nothing is opened until the first read."""
         self._clock = clock
         self._connections = readers(path)

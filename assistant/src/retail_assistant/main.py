@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import parbake as pb
+from parbake.http import listen, run_http
+from parbake.sources.sqlite import emit
 from retail_assistant.settings import Settings, from_environment
 from retail_assistant.supervisor import Supervisor
 
@@ -79,7 +81,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
 
     started = time.perf_counter()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts it behind with this ignored
-    with pb.listen(host, port) as bound:
+    with listen(host, port) as bound:
         check(settings)
         prepare(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
@@ -94,7 +96,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
         served = http_app(settings, worker="required", beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
         with Supervisor(command, _child_environment(settings)):
-            pb.run_http(served, bound, insecure=insecure)
+            run_http(served, bound, insecure=insecure)
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
@@ -133,7 +135,7 @@ def _generate(settings: Settings, shop: Path, bars: Any) -> None:
     generate(aside, seed=settings.seed, now=time.time(), progress=_follow(bars), **sizes)
     with contextlib.closing(connect(aside)) as conn:
         # The first outbox row names this shop: a store that was built from another one is refused.
-        pb.emit(conn, "product", "shop.bulk")
+        emit(conn, "product", "shop.bulk")
     aside.rename(shop)
 
 
@@ -141,11 +143,10 @@ async def _materialize(settings: Settings, bars: Any) -> None:
     """The first generations; a start with old ones is ready at once, and the worker refreshes behind."""
     from retail_assistant.compose import build
 
-    app = build(settings)
-    app.resources[pb.Embedder] = pb.Lazy(lambda: settings.embedder(threads=2))
+    app = build(settings, embedder_threads=2)
     try:
         await app.drain()
-        await app.run_due(progress=_follow(bars), only_missing=True)
+        await app.ops.run_due(progress=_follow(bars), only_missing=True)
     finally:
         await app.close()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import parbake as pb
+from parbake.embedders.minilm import MiniLm
 from retail_assistant.shop.complaints import Rules
 
 GENERATORS = ("extractive", "llama", "openai")
@@ -32,9 +33,9 @@ class Settings:
     complaints: Rules = field(default_factory=Rules)
     encoder: str = "int8"
 
-    def embedder(self, *, threads: int) -> pb.MiniLm:
+    def embedder(self, *, threads: int) -> MiniLm:
         """The embedder whose products are computed as ``encoder`` says."""
-        return pb.MiniLm(threads=threads, int8=self.encoder == "int8")
+        return MiniLm(threads=threads, int8=self.encoder == "int8")
 
     @property
     def store_url(self) -> str:

@@ -39,15 +39,15 @@ def costs(
     """Show what was spent: measured CPU seconds and tokens, priced by a book."""
     must_be_writable(csv=csv, parquet=parquet, focus=focus)
     application = load(app).app
-    if application.ledger_path is None:
+    if application.settings.ledger is None:
         raise BadInput(f"{app} keeps no ledger, so nothing is known: give it App(ledger=...)", field="APP")
-    book = application.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
+    book = application.settings.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
 
     async def look() -> tuple[list[Cost], list[dict[str, Any]]]:
         try:
             since_s = seconds(since, field="since")
-            hours = await application.charges(book, since_s=since_s) if focus is not None else []
-            return await application.costs(book, since_s=since_s), hours
+            hours = await application.ops.charges(book, since_s=since_s) if focus is not None else []
+            return await application.ops.costs(book, since_s=since_s), hours
         finally:
             await application.close()
 

@@ -45,7 +45,7 @@ def publish(
 @events.command(epilog="Example: parbake events parked shop:app")
 def parked(app: AppName, limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50) -> None:
     """Show the events that were not understood, and why."""
-    found = _with(app, lambda application: application.parked(limit))
+    found = _with(app, lambda application: application.ops.parked(limit))
     _show(found)
     if not found:
         typer.echo("nothing is parked")
@@ -62,7 +62,7 @@ def retry(
     """Read parked events again with the code of today: what is understood is raised and forgotten."""
     if every == bool(source) or bool(source) != bool(position):
         raise BadInput("name a source and a position, or say --all", field="SOURCE")
-    done = _with(app, lambda application: application.retry_parked(source, position))
+    done = _with(app, lambda application: application.ops.retry_parked(source, position))
     typer.echo(f"{done.understood} understood, {len(done.kept)} kept")
     _show(done.kept)
 
@@ -72,7 +72,7 @@ def restart(
     app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]
 ) -> None:
     """Hear a source from its beginning again, after raising all its families: for one that was made anew."""
-    _acknowledge(_with(app, lambda application: application.restart(source)))
+    _acknowledge(_with(app, lambda application: application.ops.restart(source)))
 
 
 def _with(app: str, use: Callable[[App], Awaitable[T]]) -> T:

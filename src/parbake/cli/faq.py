@@ -160,7 +160,7 @@ async def _current(application: App, name: str) -> BankSnapshot:
 
 
 def _embedder(application: App) -> Any:
-    found = application.resources.get(Embedder)
+    found = application.settings.resources.get(Embedder)
     if found is None:
         raise BadInput("this app has no resource of type Embedder to read a question with", field="APP")
     return found.build() if isinstance(found, Lazy) else found

@@ -79,7 +79,7 @@ def found_at(where: str) -> Any:
 
 def must_last(app: App) -> None:
     """Raise :class:`BadInput` for an app whose store ends with this command."""
-    if app.store_url == "memory://":
+    if app.settings.store == "memory://":
         raise BadInput(
             "this app's store is memory://, which no other process sees and which is gone when this one ends; give the "
             "app a store that lasts, such as store='lmdb://data'",

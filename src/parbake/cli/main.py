@@ -41,7 +41,6 @@ from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
 from parbake.cli.triggers import triggers
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
-from parbake.lanes.worker.freshness import report
 from parbake.values.redaction import one_line
 
 if TYPE_CHECKING:
@@ -126,7 +125,8 @@ def worker(
     with contextlib.ExitStack() as stack, ending.handling_signals():
         application = load(app).app
         must_last(application)
-        application.executor = chosen_executor(app, processes, ray) or application.executor
+        if (executor := chosen_executor(app, processes, ray)) is not None:
+            application.ops.use_executor(executor)
         if metrics_port:
             from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
 
@@ -136,7 +136,7 @@ def worker(
 
 
 async def _work(application: App, parent: int) -> None:
-    await application.engine.store.stamp()  # a store that cannot be used must stop the start
+    await application.stamp()  # a store that cannot be used must stop the start
     lanes = asyncio.create_task(application.work())
     try:
         await (_outlived(parent, lanes) if parent else lanes)
@@ -161,7 +161,7 @@ def freshness(app: AppName) -> None:
 
     async def look() -> list[dict[str, Any]]:
         try:
-            return await report(application.engine)
+            return await application.ops.freshness()
         finally:
             await application.close()
 
@@ -180,7 +180,7 @@ def rollback(app: AppName, task: TaskName) -> None:
 
     async def work() -> int:
         try:
-            return await application.rollback(found)
+            return await application.ops.rollback(found)
         finally:
             await application.close()
 

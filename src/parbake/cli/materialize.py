@@ -80,13 +80,14 @@ def materialize(
         application = load(app).app
         must_last(application)
         found = stored(application.tasks[task])
-        application.executor = chosen_executor(app, processes, ray) or application.executor
+        if (executor := chosen_executor(app, processes, ray)) is not None:
+            application.ops.use_executor(executor)
         keys = [_key(application, found, text) for text in key] if key else None
         try:
             run = ending.run(_run(application, found, keys, anew=anew))
         except (KeyboardInterrupt, SystemExit):
-            if application.executor is not None:  # a second signal may have come before it was closed
-                asyncio.run(application.executor.close())
+            if (executor := application.settings.batch.executor) is not None:  # a second signal may precede its end
+                asyncio.run(executor.close())
             raise
     if run.is_continued:
         typer.echo("an interrupted run was continued")
@@ -102,7 +103,7 @@ def materialize(
 
 def _key(application: App, task: Stored, text: str) -> Any:
     """A key as it is written on the command line: a plain word or number, or JSON for a key of several parts."""
-    keys = application.engine.plan(task).keys
+    keys = application.engine.bound_task(task).keys
     found = keys.from_text(text)
     if found is None:
         raise BadInput(f"--key {text!r} is not a key of {task.name}: expected {keys.kind}", field="key")
@@ -133,7 +134,7 @@ def runs(app: AppName, task: TaskName) -> None:
 
     async def look() -> State:
         try:
-            return await application.runs(found)
+            return await application.ops.runs(found)
         finally:
             await application.close()
 
@@ -143,7 +144,7 @@ def runs(app: AppName, task: TaskName) -> None:
         held = state.under_way
         rows = sum(part.rows for part in held.finished.values())
         absent = sum(part.absent for part in held.finished.values())
-        standing = held.standing(application.clock.now())
+        standing = held.standing(application.settings.clock.now())
         outcome = escape(f"{standing}: {held.failure}") if held.failure else standing
         cells = (held.generation, rows, absent, len(held.finished), "-", outcome)
         table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))

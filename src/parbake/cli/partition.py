@@ -50,7 +50,7 @@ def perform(name: str, models: str, job: bytes) -> bytes:
 async def _perform(work: PartitionWork) -> PartitionDone:
     assert _process.app is not None  # noqa: S101 - opened before
     engine = _process.app.engine
-    plan = engine.plans.get(work.task)
+    plan = engine.tasks.get(work.task)
     if plan is None:
         raise UnknownTask(f"{work.task} is not among the tasks of {_process.name} here", field="task")
     try:

@@ -63,14 +63,14 @@ async def _work(
 ) -> None:
     try:
         if rollback:
-            typer.echo(f"{task.name} follows: {(await application.unadopt(task)).strategy}")
+            typer.echo(f"{task.name} follows: {(await application.ops.unadopt(task)).strategy}")
         if prices is not None:
             stated = read_prices(prices, today=dt.datetime.now(dt.UTC).date())
-            decision = await application.replan(task, stated, hits=hits)
+            decision = await application.ops.replan(task, stated, hits=hits)
             show(decision)
             if adopt:
-                typer.echo(f"adopted: {(await application.adopt(task, decision)).strategy}")
-        history = await application.adopted(task)
+                typer.echo(f"adopted: {(await application.ops.adopt(task, decision)).strategy}")
+        history = await application.ops.adopted(task)
     finally:
         await application.close()
     if not history:

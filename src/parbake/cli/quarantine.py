@@ -35,10 +35,10 @@ def quarantine(
     async def work() -> dict[str, Quarantine]:
         try:
             if clear:
-                await application.clear(stored(application.tasks[clear]))
+                await application.ops.clear(stored(application.tasks[clear]))
             if put:
-                await application.complain(stored(application.tasks[put]), reason)
-            return dict(await application.quarantined())
+                await application.ops.complain(stored(application.tasks[put]), reason)
+            return dict(await application.ops.quarantined())
         finally:
             await application.close()
 

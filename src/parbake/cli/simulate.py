@@ -17,7 +17,7 @@ from parbake.cli import ending
 from parbake.cli.files import must_be_writable
 from parbake.errors import BadInput
 from parbake.lab.simulate import campaign, play
-from parbake.lab.simulate.mutants.catalogue import names, what_is_wrong
+from parbake.lab.simulate.catalogue import names, what_is_wrong
 
 EPILOG = "Example: parbake simulate --seeds 1000 --jobs 2; parbake simulate --replay single:4711"
 FRESH = 1 << 40

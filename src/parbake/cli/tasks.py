@@ -57,14 +57,14 @@ def tasks(
 
 def _described(app: App) -> list[TaskRow]:
     """The table with what the store knows; without it where there is no store yet, or it does not answer."""
-    url = app.store_url if isinstance(app.store_url, str) else ""
+    url = app.settings.store if isinstance(app.settings.store, str) else ""
     place = urlsplit(url)
     if place.scheme in ("", "memory") or (place.scheme == "lmdb" and not Path(place.netloc + place.path).exists()):
         return app.classify()
 
     async def look() -> list[TaskRow]:
         try:
-            return await app.describe()
+            return await app.ops.describe()
         finally:
             await app.close()
 

@@ -46,7 +46,7 @@ def triggers(
 
     async def work() -> list[Proposal]:
         try:
-            found = await application.triggers(book=book, prices=stated, floor=floor, switching=switching)
+            found = await application.ops.triggers(book=book, prices=stated, floor=floor, switching=switching)
             if apply:
                 await _apply(application, found, apply)
             return found
@@ -66,7 +66,7 @@ async def _apply(application: App, found: list[Proposal], task: str) -> None:
             typer.echo(f"{task}: for a person to do: {one.action}")
     if not ours:
         raise BadInput(f"nothing that is proposed for {task!r} can be done from here", field="apply")
-    adopted = await application.apply(ours[0])
+    adopted = await application.ops.apply(ours[0])
     typer.echo(f"{task} follows: {adopted.strategy}; back with: parbake planned APP {task} --rollback")
 
 

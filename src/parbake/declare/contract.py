@@ -10,20 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 import msgspec
 
 from parbake.errors import ContractError
 from parbake.fence.cause import OVERDUE, UNTRUSTED, Cause, Reason
+from parbake.fence.record import FUTURE_S
 from parbake.values.checks import check_flag
 from parbake.values.duration import Duration, humanize, seconds
-
-if TYPE_CHECKING:
-    from parbake.declare.tasks import Task
-
-FUTURE_S = 60.0
-"""How far in the future a record may say it was computed: clocks differ."""
 
 
 class Verdict(StrEnum):
@@ -95,11 +90,25 @@ class ServeStale:
         return seconds(self.within, field="fallback_if_stale.within")
 
 
+class Substitute(Protocol):
+    """A task that answers in another's place, as its contract knows it."""
+
+    @property
+    def name(self) -> str:
+        """The name it was declared by."""
+        ...
+
+    @property
+    def may_read(self) -> Sequence[Substitute]:
+        """The tasks that its values may be made of."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """Answer with another task instead; ``key`` maps this task's key to that task's."""
 
-    task: Task
+    task: Substitute
     key: Callable[[Any], Any] | None = None
 
 

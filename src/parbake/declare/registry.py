@@ -11,10 +11,11 @@ from parbake.codecs import Codec
 from parbake.declare.contract import Curve, Every, Fallback, Invalidation, Use, fitted
 from parbake.declare.contract_checks import check_code_change, check_schedule, make_contract
 from parbake.declare.gates import Gates
+from parbake.declare.parameters import inspect_roles
 from parbake.declare.retention import Retention
-from parbake.declare.roles import Edge, Keys, Parameter, Role, inspect_roles
-from parbake.declare.served import Absent, Served, Value
-from parbake.declare.tasks import Artifact, LiveTask, ModelTask, OnCodeChange, Reader, Refine, Stored, Task
+from parbake.declare.roles import Keys, Role
+from parbake.declare.served import Absent, Reader, Served, Value
+from parbake.declare.tasks import Artifact, Edge, LiveTask, ModelTask, OnCodeChange, Parameter, Refine, Stored, Task
 from parbake.declare.templates import check_templates, wishes
 from parbake.errors import ContractError, DeclarationError, LaneError, RoleError, UnknownTask
 from parbake.values.checks import check_whole
@@ -308,7 +309,7 @@ def _reached(task: Task) -> tuple[Task, ...]:
     if isinstance(task, Refine):
         found.append(task.base)
     if isinstance(task, Stored) and isinstance(task.contract.fallback_if_stale, Use):
-        found.append(task.contract.fallback_if_stale.task)
+        found.append(typing.cast("Task", task.contract.fallback_if_stale.task))
     return tuple(found)
 
 

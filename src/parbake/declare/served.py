@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 import msgspec
 
@@ -12,6 +12,7 @@ from parbake.fence.cause import Cause
 from parbake.fence.record import Lane, Stamp
 
 V = TypeVar("V")
+KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 
 
 class Served(msgspec.Struct, Generic[V], frozen=True):
@@ -59,3 +60,15 @@ class Absent(msgspec.Struct, frozen=True):
     """A task's way to say "there is none, and that too is an answer": stored, fenced and served as a reason."""
 
     reason: str = "absent"
+
+
+class Reader(Protocol[KeyT_contra, V]):
+    """How a task reads another artifact: every read goes through the fence and is inherited."""
+
+    async def get(self, key: KeyT_contra, /) -> Served[V]:
+        """Read one key on the event loop."""
+        ...
+
+    def read(self, key: KeyT_contra, /) -> Served[V]:
+        """Read one key from a worker thread (``def`` tasks); raises ``RuntimeError`` on the event loop."""
+        ...

@@ -6,23 +6,38 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, Literal, ParamSpec, TypeVar, cast
 
 from parbake.codecs import Codec
 from parbake.declare.contract import Contract, Every, Invalidation, Use
 from parbake.declare.gates import Gates
 from parbake.declare.retention import Retention
-from parbake.declare.roles import Parameter, Role
-
-if TYPE_CHECKING:
-    from parbake.declare.served import Served
+from parbake.declare.roles import Role
 
 K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
 OnCodeChange = Literal["keep", "recompute"]
 """What a worker does with a generation that other code has built: nothing, or it builds another one at once."""
-KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """The default value that marks an input or model parameter; ``task`` is where its value comes from."""
+
+    task: Task
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a task's function: its role, its type, and for inputs and models the task it names."""
+
+    name: str
+    role: Role
+    type: Any
+    task: Task | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +96,7 @@ class Stored(Task):
     def may_read(self) -> tuple[Task, ...]:
         """Its inputs, and the declared substitute."""
         fallback = self.contract.fallback_if_stale
-        return (*self.inputs, fallback.task) if isinstance(fallback, Use) else self.inputs
+        return (*self.inputs, cast("Task", fallback.task)) if isinstance(fallback, Use) else self.inputs
 
     @cached_property
     def ref(self) -> str:
@@ -139,18 +154,6 @@ class Refine(Task, Generic[K, P, V]):
 @dataclass(frozen=True, eq=False)
 class LiveTask(Task, Generic[P, V]):
     """A real-time task: some input of it exists only in the request."""
-
-
-class Reader(Protocol[KeyT_contra, V]):
-    """How a task reads another artifact: every read goes through the fence and is inherited."""
-
-    async def get(self, key: KeyT_contra, /) -> Served[V]:
-        """Read one key on the event loop."""
-        ...
-
-    def read(self, key: KeyT_contra, /) -> Served[V]:
-        """Read one key from a worker thread (``def`` tasks); raises ``RuntimeError`` on the event loop."""
-        ...
 
 
 AsyncFn = Callable[..., Awaitable[Any]]

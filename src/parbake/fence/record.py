@@ -44,6 +44,8 @@ Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
 _NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}
 ABSENT_FLAG = 1
+FUTURE_S = 60.0
+"""How far in the future a record may say it was computed: clocks differ."""
 WATERMARK = b"w"
 """How the name of a watermark begins in a store; the tag follows."""
 HEADERS_KEPT = 16_384

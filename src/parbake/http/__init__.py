@@ -1,1 +1,20 @@
-"""The HTTP surface: bare ASGI, so that a read costs microseconds rather than a framework."""
+"""How is it reached over HTTP? An ASGI application with the engine's own routes, and the parts of further routes."""
+
+from parbake.http.asgi import HttpApp
+from parbake.http.client_errors import error_for_client
+from parbake.http.messages import Handler, HttpRequest, Response, Route, json_response, problem
+from parbake.http.server import listen
+from parbake.http.server import run as run_http
+
+__all__ = [
+    "Handler",
+    "HttpApp",
+    "HttpRequest",
+    "Response",
+    "Route",
+    "error_for_client",
+    "json_response",
+    "listen",
+    "problem",
+    "run_http",
+]  # fmt: skip

@@ -15,6 +15,7 @@ from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS
 from parbake.http import routes
 from parbake.http.admission import Admission
+from parbake.http.client_errors import error_for_client
 from parbake.http.leaving import Leaving
 from parbake.http.messages import (
     AFTER,
@@ -32,7 +33,6 @@ from parbake.http.operators import Operators, token_of_environment
 from parbake.http.reading import Message, Receive, headers_of, read_body
 from parbake.http.refusals import ServerEnds
 from parbake.http.routing import Router
-from parbake.http.telling import told
 from parbake.serving.request import carried
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class HttpApp:
         """
         self._has_lifespan = True
         try:
-            await self.app.engine.store.stamp()  # a store that cannot be used must stop the start
+            await self.app.stamp()  # a store that cannot be used must stop the start
             async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
                 yield
         finally:
@@ -168,7 +168,7 @@ class HttpApp:
 
     def _warn_of_no_lifespan(self) -> None:
         self._has_lifespan = True
-        if self.app.sources:
+        if self.app.settings.sources:
             _log.warning("no lifespan: nobody polls this app's sources here; see HttpApp.lifespan")
 
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
@@ -182,7 +182,7 @@ class HttpApp:
             response = await endpoint.answer(request)
             _lines(response.content_type, response.headers)  # that it can be sent, while an error still can be
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
-            return self._problem(request, told(error, during=f"{request.method} {request.path}"))
+            return self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
         return response
 
     def _problem(self, request: HttpRequest, error: ParbakeError) -> Response:

@@ -17,7 +17,6 @@ from parbake.http.messages import JSON, HttpRequest, Response, Route, json_respo
 from parbake.http.operators import TOKEN
 from parbake.http.refusals import NotAuthorized
 from parbake.lanes.batch.runs import UnderWay
-from parbake.lanes.worker.freshness import report
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
 from parbake.serving.bind import check_live, live_inputs
@@ -146,25 +145,25 @@ class EngineRoutes:
 
     async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> Response:
         """Events that were not understood, by source and position, with the reason."""
-        return json_response({"parked": [_parked(one) for one in await self._app.parked(arguments.limit)]})
+        return json_response({"parked": [_parked(one) for one in await self._app.ops.parked(arguments.limit)]})
 
     async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
         """Read parked events again, one or all: what is understood is raised and forgotten, the rest is kept."""
         if bool(body.source) != bool(body.position):
             raise BadInput("name a source and a position, or neither for all", field="position")
-        done = await self._app.retry_parked(body.source, body.position)
+        done = await self._app.ops.retry_parked(body.source, body.position)
         kept = [_parked(one) for one in done.kept[:MAX_PARKED]]
         return json_response({"understood": done.understood, "acked": done.raised, "kept": kept})
 
     async def tasks(self, _: HttpRequest) -> Response:
         """The classification table."""
-        return json_response({"tasks": await self._app.describe()})
+        return json_response({"tasks": await self._app.ops.describe()})
 
     async def freshness(self, _: HttpRequest) -> Response:
         """Ages and SLAs per task; looked at every few seconds at most, since that reads many keys."""
         async with self._looking:
             if monotonic() >= self._look_again_at:
-                self._ages = await report(self._app.engine)
+                self._ages = await self._app.ops.freshness()
                 self._look_again_at = monotonic() + FRESHNESS_S
         return json_response({"tasks": self._ages})
 
@@ -173,12 +172,14 @@ class EngineRoutes:
         task = self._app.tasks[request.parameters["task"]]
         if not isinstance(task, Stored):
             raise UnknownTask(f"{task.name} has no batch runs: it is computed at request time", field="task")
-        state = await self._app.runs(task)
-        return json_response({"under_way": _under_way(state.under_way, self._app.clock.now()), "ended": state.ended})
+        state = await self._app.ops.runs(task)
+        return json_response(
+            {"under_way": _under_way(state.under_way, self._app.settings.clock.now()), "ended": state.ended}
+        )
 
     async def triggers(self, _: HttpRequest) -> Response:
         """What speaks for reversing a decision, with its evidence; nothing is changed."""
-        return json_response({"proposals": [asdict(one) for one in await self._app.triggers()]})
+        return json_response({"proposals": [asdict(one) for one in await self._app.ops.triggers()]})
 
     async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
         """Take a complaint of an answer, by its id; or of a whole task, which operators alone may take out of use."""
@@ -195,7 +196,7 @@ class EngineRoutes:
         task = self._app.tasks[body.task]
         if not isinstance(task, Stored):
             raise BadInput(f"{task.name} is computed at request time already", field="task")
-        entry = await self._app.complain(task, body.reason, age_s=body.age_s)
+        entry = await self._app.ops.complain(task, body.reason, age_s=body.age_s)
         told = {"task": task.name, "since": entry.at, "reason": entry.reason, "proposed_sla_s": entry.sla_s}
         return json_response(told, 202)
 
@@ -205,16 +206,16 @@ class EngineRoutes:
 
     async def quarantined(self, _: HttpRequest) -> Response:
         """The tasks that complaints have taken out of the store's hands, with the reason of each."""
-        entries = await self._app.quarantined()
+        entries = await self._app.ops.quarantined()
         rows = [{"task": name, "since": e.at, "reason": e.reason} for name, e in entries.items()]
         return json_response({"quarantined": rows})
 
     async def clear(self, request: HttpRequest) -> Response:
         """Serve a task from the store again: its owner has looked. What was stored until now stays dead."""
         task = self._app.tasks[request.parameters["task"]]
-        if not isinstance(task, Stored) or task.name not in await self._app.quarantined():
+        if not isinstance(task, Stored) or task.name not in await self._app.ops.quarantined():
             raise UnknownResource(f"{task.name} is not in quarantine", field="task")
-        await self._app.clear(task)
+        await self._app.ops.clear(task)
         return json_response({"task": task.name, "cleared": True})
 
     async def costs(self, _: HttpRequest, *, arguments: CostsArguments) -> Response:
@@ -223,7 +224,7 @@ class EngineRoutes:
             since_s = seconds(arguments.since, field="since")
         except ContractError as error:
             raise BadInput(str(error), field="since") from error
-        return json_response({"costs": await self._app.costs(since_s=since_s)})
+        return json_response({"costs": await self._app.ops.costs(since_s=since_s)})
 
     async def metrics(self, _: HttpRequest) -> Response:
         """Prometheus exposition."""

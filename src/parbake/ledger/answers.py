@@ -62,7 +62,7 @@ class Answers:
         plans: Mapping[str, BoundTask],
         known: Collection[str],
         *,
-        book: Callable[[], CostBook],
+        book: CostBook,
         touch: Callable[[Sequence[str]], Awaitable[Ack]],
         send: Callable[[Alert], Awaitable[None]],
     ) -> None:
@@ -206,7 +206,7 @@ class Answers:
 
     def _cost(self, request: Request, now: float) -> float | None:
         kept = sum(step.lane != "realtime" for step in request.steps)
-        return cost_of(self._book(), at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
+        return cost_of(self._book, at=now, cpu_s=request.cpu_s, serves=kept, generations=request.generations)
 
 
 def _tokens(request: Request) -> Usage | None:

@@ -22,10 +22,10 @@ from parbake.errors import StoreError
 from parbake.fence.cause import OVERDUE, Reason
 from parbake.lanes.batch.adopted import Pick
 from parbake.ledger.rows import LedgerEntry, Pending, prepare, trim, write
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.models import Usage
 from parbake.process import forks
+from parbake.process.counters import Counters
 
 T = TypeVar("T")
 FLUSH_S = 0.5

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from parbake.errors import PortTaken
-from parbake.metrics.counters import Counters, Histogram
+from parbake.process.counters import Counters, Histogram
 
 
 class _Collector:

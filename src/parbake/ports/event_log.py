@@ -38,11 +38,17 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """What was made durable: the stamp of the last change, each tag's new sequence, and how many were seen before.
+    """What was made durable.
 
-    Without ``trusted`` the store is still being recovered: the tags are raised, but the event counts as acknowledged
-    only once the incarnation is blessed. ``unknown`` are the families that no task and no source of the app knows:
-    mostly a typing error. An app adds the ``seal`` that signs its ticket; a store adds none.
+    Attributes:
+        stamp: The stamp of the last change.
+        raised: Each tag with its new sequence.
+        duplicates: How many events the store had seen before.
+        trusted: False while the store is being recovered: the tags are raised, but the event counts as acknowledged
+            only once the incarnation is blessed.
+        unknown: The families that no task and no source of the app knows, mostly because of a typing error.
+        seal: Signs the ticket; an app adds it, a store does not.
+        clock_skew: The heartbeat that was replaced in the same commit came from the future, so some clock is wrong.
     """
 
     stamp: Stamp
@@ -51,6 +57,7 @@ class Ack(msgspec.Struct, frozen=True):
     trusted: bool = True
     unknown: tuple[str, ...] = ()
     seal: acks.Seal | None = None
+    clock_skew: bool = False
 
     @classmethod
     def together(cls, acks: Iterable[Ack]) -> Ack | None:
@@ -87,6 +94,23 @@ class Applied(msgspec.Struct, frozen=True):
     event_id: str = ""
 
 
+class Advance(msgspec.Struct, frozen=True):
+    """How far some changes take a source.
+
+    Attributes:
+        source: The source's name.
+        after: The applied position that the changes were polled after.
+        last: The position that they reach.
+        heard_at: When a poll that reached the end of the source began, in epoch seconds: its heartbeat, which is kept
+            in the same commit. ``None`` where the end was not reached.
+    """
+
+    source: str
+    after: int
+    last: int
+    heard_at: float | None = None
+
+
 class Raised(msgspec.Struct, frozen=True, array_like=True):
     """One entry of the store's event log."""
 
@@ -98,14 +122,18 @@ class Raised(msgspec.Struct, frozen=True, array_like=True):
 class EventLog(Protocol):
     """Raises tags durably, and remembers how far each source was applied."""
 
-    async def apply(
-        self, changes: Sequence[Change], *, now: float, position: tuple[str, int, int] | None = None
-    ) -> Ack:
+    async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
         """Raise tags durably.
 
-        ``position`` is (source, after, last): the changes follow the applied position ``after`` and reach ``last``.
-        What is applied already is skipped; a store that has gone back to before ``after`` refuses with
-        :class:`parbake.errors.StoreError`, so that nothing between is passed over.
+        Args:
+            changes: What to raise, in the order in which it took effect. What a source's position says is applied
+                already is skipped.
+            now: Epoch seconds, for the event log.
+            advance: How far the changes take their source, if they come from one.
+
+        Raises:
+            StoreError: The store has gone back to before ``advance.after``, so that something between would be passed
+                over.
         """
         ...
 

@@ -25,7 +25,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
     damaged: int = 0
 
 
-class Snapshot(msgspec.Struct, frozen=True, gc=False):
+class RecordSnapshot(msgspec.Struct, frozen=True, gc=False):
     """A key's newest record, not made into one, with what it is judged by; see :class:`Lookup`."""
 
     control: Control
@@ -64,10 +64,10 @@ class Records(Protocol):
 
 
 @runtime_checkable
-class Snapshots(Protocol):
+class RecordSnapshots(Protocol):
     """What a store may offer besides: embedded ones do, whose reads wait for nothing."""
 
-    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
+    def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
         """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
         ...
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from parbake.declare.roles import Parameter, Role
+from parbake.declare.roles import Role
 from parbake.declare.served import Served
-from parbake.declare.tasks import LiveTask, Task
+from parbake.declare.tasks import LiveTask, Parameter, Task
 from parbake.errors import BadInput, ComputeFailed, DeclarationError
 from parbake.fence.acks import Acks
+from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.ports.sources import EventSource, Source, Topic
 from parbake.process.threads import Escaped, in_thread
@@ -39,13 +40,22 @@ class Context:
 NO_CONTEXT = Context()
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a computation reads within: where its reads are recorded, the control record then, and who asked."""
+
+    recording: Recording
+    control: Control
+    context: Context
+
+
 def asked_within(request: scope.Request | None) -> Context:
     """What a request's computations are asked within."""
     return NO_CONTEXT if request is None or not request.acks else Context(acks=request.acks)
 
 
 class TaskReader:
-    """Reads another artifact for a running task; see :class:`parbake.declare.tasks.Reader`."""
+    """Reads another artifact for a running task; see :class:`parbake.declare.served.Reader`."""
 
     def __init__(self, get: Callable[[Any], Awaitable[Served[Any]]], loop: asyncio.AbstractEventLoop) -> None:
         """``get`` resolves a key through the fence and notes it in the consumer's recording."""

@@ -15,7 +15,7 @@ from parbake.fence.record import Meta, Record, bond
 from parbake.fence.recording import Recording
 from parbake.fence.tags import check_tag, family
 from parbake.ports.clock import Clock
-from parbake.ports.records import Lookup, Snapshots
+from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.serving.request import current
 from parbake.values.duration import humanize
@@ -29,7 +29,7 @@ class Bonds:
     def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
         """``known`` are the families that may be named; ``silent`` says which sources were not heard for too long."""
         self._store, self._clock, self._known, self._silent = store, clock, frozenset(known), silent
-        self._review = store.review if isinstance(store, Snapshots) else None
+        self._review = store.review if isinstance(store, RecordSnapshots) else None
 
     async def begin(self) -> Recording:
         """Start to record: the stamp is read before anything else is.

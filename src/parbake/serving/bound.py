@@ -12,10 +12,10 @@ import msgspec
 from parbake.codecs.value_types import form_of
 from parbake.declare.roles import Role
 from parbake.declare.tasks import Artifact, Stored, Task
-from parbake.declare.views import View
 from parbake.errors import BadInput
 from parbake.fence.record import Record
 from parbake.fence.recording import Reach
+from parbake.ports.views import View
 
 MAX_KEY_BYTES = 300
 MAX_WORD = 200

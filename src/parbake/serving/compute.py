@@ -13,11 +13,10 @@ from typing import Any, cast
 
 import msgspec
 
-from parbake.declare.roles import Parameter, Role
+from parbake.declare.roles import Role
 from parbake.declare.served import Absent, Served, Value
-from parbake.declare.tasks import Artifact, ModelTask, Refine, Task
+from parbake.declare.tasks import Artifact, ModelTask, Parameter, Refine, Task
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
-from parbake.fence.control import Control
 from parbake.fence.listening import listener, listening
 from parbake.fence.record import Lane, Meta, Record, Tags
 from parbake.fence.recording import Reach, Recording, from_templates
@@ -27,7 +26,7 @@ from parbake.ports.clock import Clock
 from parbake.ports.models import Generator
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
-from parbake.serving.bind import Binder, Context, TaskReader, call
+from parbake.serving.bind import Binder, Context, Reading, TaskReader, call
 from parbake.serving.bound import BoundTask
 from parbake.serving.meter import Metered, Spend
 from parbake.serving.revalidate import Inputs, Revalidation
@@ -81,7 +80,7 @@ class Computer:
         stamp, control = await self._store.stamp()
         recording = Recording(stamp, origin=self._store)
         try:
-            return await self._invoke(task, arguments, (recording, control, context), live)
+            return await self._invoke(task, arguments, Reading(recording, control, context), live)
         finally:
             if (heard := listener()) is not None:
                 heard.join(recording)
@@ -90,14 +89,14 @@ class Computer:
         stamp, control = await self._store.stamp()
         if plan.revalidates:
             probe = Recording(stamp, trace=Trace())
-            kept = await self._revalidation.kept(plan, key, (probe, control, context), self._inputs())
+            kept = await self._revalidation.kept(plan, key, Reading(probe, control, context), self._inputs())
             if kept is not None:
                 return Computed(key, kept, None if kept.absent else plan.decode(kept.payload))
         trace = Trace() if plan.revalidates else None
         recording, started = Recording(stamp, origin=self._store, trace=trace), self._clock.now()
         before = time.perf_counter()
         arguments = () if isinstance(plan.task, ModelTask) else (key,)
-        result = await self._invoke(plan.task, arguments, (recording, control, context), {})
+        result = await self._invoke(plan.task, arguments, Reading(recording, control, context), {})
         cost = time.perf_counter() - before
         named = from_templates(plan.contract, plan.names(key)) if recording.direct else ()
         await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
@@ -110,7 +109,7 @@ class Computer:
         recording, started = Recording(stamp, origin=self._store), self._clock.now()
         before = time.perf_counter()
         asked = list(keys)  # the function's own, which it may change
-        results = await self._invoke(plan.task, (asked,), (recording, control, context), {})
+        results = await self._invoke(plan.task, (asked,), Reading(recording, control, context), {})
         if not isinstance(results, Mapping):
             raise ComputeFailed(f"{plan.name} returned {type(results).__name__}, not a mapping by key", field=plan.name)
         if unasked := results.keys() - set(keys):
@@ -145,11 +144,11 @@ class Computer:
         self,
         task: Task,
         arguments: Sequence[Any],
-        reading: tuple[Recording, Control, Context],
+        reading: Reading,
         live: Mapping[str, Any],
     ) -> Any:
         """Bind a task's parameters and call it; views stay open exactly as long as the call."""
-        recording, control, context = reading
+        recording, control, context = reading.recording, reading.control, reading.context
         with ExitStack() as stack:
             named = dict(live)
             for parameter in task.parameters:

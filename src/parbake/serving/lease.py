@@ -15,9 +15,9 @@ from hashlib import blake2b
 import msgspec
 
 from parbake.errors import StoreError, StoreFull
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.serving.bound import BoundTask
 
 PATIENCE = 3

@@ -16,7 +16,7 @@ from parbake.fence.control import Control
 from parbake.fence.record import Record
 from parbake.fence.recording import Recording
 from parbake.ports.clock import Clock
-from parbake.ports.records import Lookup, Snapshots
+from parbake.ports.records import Lookup, RecordSnapshots
 from parbake.ports.store import Store
 from parbake.serving.bind import Context
 from parbake.serving.bound import BoundTask
@@ -44,7 +44,7 @@ class ModelReads:
     def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
         """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
         self._store = store
-        self._review = store.review if isinstance(store, Snapshots) else None
+        self._review = store.review if isinstance(store, RecordSnapshots) else None
         self._clock = clock
         self._judge = judge
         self._kept: dict[tuple[str, int], Kept] = {}

@@ -14,10 +14,11 @@ from parbake.fence.tags import family
 from parbake.ports.clock import Clock
 from parbake.ports.hooks import Hook
 from parbake.ports.store import Store
+from parbake.process.flight import Flights
+from parbake.serving import request as scope
 from parbake.serving.bind import NO_CONTEXT, Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
-from parbake.serving.flight import Flights
 from parbake.serving.lease import Turns
 from parbake.serving.meter import metering
 
@@ -38,7 +39,7 @@ class OnDemand:
         self._clock = clock
         self._hooks = hooks
         self._look = look
-        self._flights: Flights[Computed | None] = Flights()
+        self._flights: Flights[Computed | None] = Flights(scope.detached)
         self.turns = turns
 
     async def get(self, plan: BoundTask, key: Any, context: Context) -> Computed | Judged:

@@ -20,11 +20,11 @@ from parbake.fence.control import Control
 from parbake.fence.listening import LISTENER, listener
 from parbake.fence.record import Header, Record
 from parbake.fence.recording import Recording
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.hooks import Hook
-from parbake.ports.records import Lookup, Snapshots
+from parbake.ports.records import Lookup, RecordSnapshot, RecordSnapshots
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.serving.bind import NO_CONTEXT, Binder, Context
 from parbake.serving.bound import BoundTask
 from parbake.serving.compute import Computed, Computer
@@ -70,7 +70,7 @@ class Resolver:
         ``spend`` hears of the tokens that generators use.
         """
         self._store = store
-        self._glimpse = store.glimpse if isinstance(store, Snapshots) else None
+        self._glimpse = store.glimpse if isinstance(store, RecordSnapshots) else None
         self._clock = clock
         self._counters, self._reads = counters, counters.reads
         self._watchers = tuple(hooks)
@@ -95,13 +95,8 @@ class Resolver:
         found = self._glimpse(plan.ref, raw)
         if found is None or found.header.absent:
             return None
-        if found.control.quarantined and _quarantined(plan, found.header, found.control):
-            return None
         now = self._clock.now()
-        silent = self.silent(found.heartbeats, now) if self._sources else ()
-        marks = joined(found.marks, acks) if acks else found.marks
-        killed = killed_by(found.header, found.control, marks, now=now, silent=silent)
-        judgement = _judged(plan, found.header, marks, now, killed)
+        judgement = self._judge(plan, found.header, found, Context(acks=acks) if acks else NO_CONTEXT, now)
         if judgement.verdict not in SERVABLE:
             return None
         try:
@@ -170,20 +165,34 @@ class Resolver:
             return best
         return (lookup.records[0] if lookup.records else None), why
 
-    def _judge(self, plan: BoundTask, record: Record, lookup: Lookup, context: Context, now: float) -> Judgement:
-        if reason := _quarantined(plan, record, lookup.control):
+    def _judge(
+        self, plan: BoundTask, record: Header, seen: Lookup | RecordSnapshot, context: Context, now: float
+    ) -> Judgement:
+        """Judge a record by what was seen with it in one snapshot: the only judge, whichever way it was read.
+
+        Args:
+            plan: The record's task.
+            record: Its header.
+            seen: The control record, the watermarks and the heartbeats.
+            context: What the reader fences besides, what it was told, and the run it is part of.
+            now: Epoch seconds.
+        """
+        if seen.control.quarantined and (reason := _quarantined(plan, record, seen.control)):
             return Judgement(Verdict.STALE, 0.0, reason)
-        marks = joined(lookup.marks, context.acks) if context.acks else lookup.marks
+        marks = joined(seen.marks, context.acks) if context.acks else seen.marks
         killed = killed_by(
             record,
-            lookup.control,
+            seen.control,
             marks,
             now=now,
-            silent=self.silent(lookup.heartbeats, now) if self._sources else (),
+            silent=self.silent(seen.heartbeats, now) if self._sources else (),
             also_fenced=context.also_fenced,
             pointers=context.pointers,
         )
-        return _judged(plan, record, marks, now, killed)
+        meta = record.meta
+        awaits_refresh = bool(meta.tags.refreshes) and is_pending(record, marks)
+        age = now - record.computed_at + meta.inputs_age_s
+        return judge(plan.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
 
     def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
         """The families whose source was not heard for too long."""
@@ -325,16 +334,6 @@ def _quarantined(plan: BoundTask, record: Header, control: Control) -> Reason | 
     """Why a record may not be served after a complaint of its task, or ``None``."""
     entry = control.quarantined.get(plan.name)
     return None if entry is None else entry.kills(record.stamp)
-
-
-def _judged(
-    plan: BoundTask, record: Header, marks: Mapping[str, bytes], now: float, killed: Reason | None
-) -> Judgement:
-    """The contract's judgement of a record that the fence has seen."""
-    meta = record.meta
-    age = now - record.computed_at + meta.inputs_age_s
-    pending = bool(meta.tags.refreshes) and is_pending(record, marks)
-    return judge(plan.contract, age_s=age, killed_by=killed, pending=pending)
 
 
 def as_served(plan: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:

@@ -82,8 +82,8 @@ class Realtime:
         request = scope.current()
         if request is None:
             return await self._run(task, arguments, live)
-        memo = (task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
-        value, read = await request.once(memo, lambda: self._heard(task, arguments, live))
+        call = scope.LiveCall(task, tuple(sorted((name, _identity(value)) for name, value in arguments.items())))
+        value, read = await request.once(call, lambda: self._heard(task, arguments, live))
         if (heard := listener()) is not None:  # also of what was computed before
             heard.join(read)
         return value

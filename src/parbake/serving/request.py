@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from contextvars import Context, ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from parbake.declare.tasks import Task
 from parbake.errors import DeadlineExceeded
 from parbake.fence.acks import NO_ACKS, Acks, merged
 from parbake.ports.models import Usage
@@ -42,6 +43,13 @@ class GeneratorCall:
     usage: Usage = Usage()  # noqa: RUF009 - it is frozen
 
 
+class LiveCall(NamedTuple):
+    """A live task with what it is called with: two calls that are equal share their value within a request."""
+
+    task: Task
+    arguments: tuple[Any, ...]
+
+
 class Request:
     """What the reads of one request share. Live values are computed once, whoever asks.
 
@@ -52,13 +60,23 @@ class Request:
         """``deadline`` is on the monotonic clock; ``acks`` are what the caller was told has happened."""
         self.deadline = deadline
         self.acks = acks
-        self.memo: dict[Any, asyncio.Future[Any]] = {}
+        self.memo: dict[LiveCall, asyncio.Future[Any]] = {}
         self.live: dict[str, Any] = {}
         self.steps: list[Step] = []
         self.cpu_s = 0.0
         self.generations: list[GeneratorCall] = []
 
-    async def once(self, what: Any, compute: Callable[[], Awaitable[T]]) -> T:
+    def again(self, *tasks: Task) -> None:
+        """Have live values computed again when they are next asked for.
+
+        For a result that turned out to be made of what does not hold any more.
+
+        Args:
+            tasks: The live tasks to forget, with every live task that reads one of them; all live tasks without any.
+        """
+        self.memo = {memo: value for memo, value in self.memo.items() if tasks and not _reaches(memo.task, tasks)}
+
+    async def once(self, what: LiveCall, compute: Callable[[], Awaitable[T]]) -> T:
         """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed again.
 
         The first who asks computes it itself: a task of its own, and the turns of the loop that come with it, would
@@ -88,6 +106,11 @@ class Request:
             raise
         future.set_result(value)
         return value
+
+
+def _reaches(task: Task, others: Collection[Task]) -> bool:
+    """Whether a task is one of some others, or reads one of them."""
+    return task in others or any(_reaches(read, others) for read in task.inputs)
 
 
 def _is_being_cancelled() -> bool:

@@ -21,7 +21,7 @@ from parbake.fence.trace import Trace, decode
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
 from parbake.process.threads import aside
-from parbake.serving.bind import Binder, Context
+from parbake.serving.bind import Binder, Context, Reading
 from parbake.serving.bound import BoundTask
 
 
@@ -48,15 +48,13 @@ class Revalidation:
         self._binder = binder
         self._clock = clock
 
-    async def kept(
-        self, plan: BoundTask, key: Any, reading: tuple[Recording, Control, Context], inputs: Inputs
-    ) -> Record | None:
+    async def kept(self, plan: BoundTask, key: Any, reading: Reading, inputs: Inputs) -> Record | None:
         """The old record under the recording's stamp, or ``None`` when something has changed.
 
         The recording's stamp was read before, and everything is read again after it, through the fence. A store that
         is not trusted may have lost what was withdrawn: then nothing is kept.
         """
-        recording, _, context = reading
+        recording, context = reading.recording, reading.context
         lookup = await self._store.read(plan.ref, plan.keys.encode(key))
         now = self._clock.now()
         for old in lookup.records if lookup.control.is_trusted else ():
@@ -64,14 +62,12 @@ class Revalidation:
                 continue
             trace = decode(old.meta.trace)
             if await self._is_unchanged(plan, trace, reading, inputs):
-                return _renewed(old, plan, key, recording, (context.lane, now))
+                return _renewed(old, plan, key, recording, lane=context.lane, now=now)
             return None
         return None
 
-    async def _is_unchanged(
-        self, plan: BoundTask, trace: Trace, reading: tuple[Recording, Control, Context], inputs: Inputs
-    ) -> bool:
-        recording, control, context = reading
+    async def _is_unchanged(self, plan: BoundTask, trace: Trace, reading: Reading, inputs: Inputs) -> bool:
+        recording, control, context = reading.recording, reading.control, reading.context
         models = {t.ref: t for t in plan.task.inputs if isinstance(t, ModelTask)}
         for ref, generation in trace.models:
             if ref not in models or not same_model(control, context.pointers, ref, generation):
@@ -123,9 +119,9 @@ def same_model(control: Control, pointers: Mapping[str, int], ref: str, generati
     return (pointers.get(ref) or control.pointer(ref)) == generation
 
 
-def _renewed(old: Record, plan: BoundTask, key: Any, recording: Recording, run: tuple[str, float]) -> Record:
+def _renewed(old: Record, plan: BoundTask, key: Any, recording: Recording, *, lane: str, now: float) -> Record:
     """The old value, bound by the old tags and by what its inputs are bound by now."""
-    meta, (lane, now) = old.meta, run
+    meta = old.meta
     recording.direct.update(dict.fromkeys(tag for tag, _ in meta.tags.named))
     for built in meta.tags.built_from:
         if not built.is_model:

@@ -17,7 +17,8 @@ from parbake.errors import BadInput, StoreError
 from parbake.fence.acks import NO_ACKS, Acks, Seal, merged, read_tickets
 from parbake.ports.event_log import Ack
 from parbake.ports.store import Store
-from parbake.serving.flight import Flights
+from parbake.process.flight import Flights
+from parbake.serving import request as scope
 from parbake.serving.request import Deadline, Request
 
 NAME = "ticket/key"
@@ -39,7 +40,7 @@ class Tickets:
         self._seal: Seal | None = None
         self._incarnation = 0
         self._sure_until = self._look_from = float("-inf")
-        self._looks: Flights[None] = Flights()
+        self._looks: Flights[None] = Flights(scope.detached)
 
     async def sealed(self, ack: Ack) -> Ack:
         """The acknowledgement with the store's seal.

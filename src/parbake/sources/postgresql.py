@@ -20,11 +20,11 @@ import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from parbake.declare.views import View
 from parbake.errors import MissingDependency, SourceError
 from parbake.fence.recording import Tracker
 from parbake.fence.tags import family_names, raised_by
 from parbake.ports.sources import Extent, SourceEvent
+from parbake.ports.views import View
 from parbake.process import forks
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, 
 def prune(connection: psycopg.Connection[Any], upto: int) -> int:
     """Delete outbox rows up to a position in the caller's open transaction; returns how many.
 
-    Only what every store has applied may go (``await app.applied()``): the loss of an unread row kills all that the
+    Only what every store has applied may go (``await app.ops.applied()``): the loss of an unread row kills all that the
     source's families fence.
     """
     deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount

@@ -16,11 +16,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from parbake.declare.views import View
 from parbake.errors import SourceError
 from parbake.fence.recording import Tracker
 from parbake.fence.tags import family_names, raised_by
 from parbake.ports.sources import Extent, SourceEvent
+from parbake.ports.views import View
 from parbake.process import forks
 
 ViewT = TypeVar("ViewT")
@@ -53,7 +53,7 @@ def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: 
 def prune(connection: sqlite3.Connection, upto: int) -> int:
     """Delete outbox rows up to a position in the caller's open transaction; returns how many.
 
-    Only what every store has applied may go (``await app.applied()``): the loss of an unread row kills all that the
+    Only what every store has applied may go (``await app.ops.applied()``): the loss of an unread row kills all that the
     source's families fence.
     """
     return connection.execute("DELETE FROM parbake_outbox WHERE position <= ?", (upto,)).rowcount

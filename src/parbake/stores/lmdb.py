@@ -26,7 +26,7 @@ import msgspec
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
 from parbake.fence.record import Record, Stamp
-from parbake.ports.records import Lookup, Snapshot
+from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.process import forks
 from parbake.stores._lmdb_writer import LmdbTxn, Writer
 from parbake.stores.steps import engine
@@ -147,8 +147,8 @@ class LmdbStore(EngineStore, forks.Forkable):
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
-    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
-        """See :class:`parbake.ports.records.Snapshots`."""
+    def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
+        """See :class:`parbake.ports.records.RecordSnapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get
@@ -157,7 +157,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.records.Snapshots`."""
+        """See :class:`parbake.ports.records.RecordSnapshots`."""
         try:
             with self._begin() as txn:
                 get = txn.get

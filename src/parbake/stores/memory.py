@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from parbake.fence.record import Record
-from parbake.ports.records import Lookup, Snapshot
+from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.process import forks
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
@@ -86,14 +86,14 @@ class MemoryStore(EngineStore, forks.Forkable):
         with self._lock:
             return engine.read(self._map, self._parsed, task, key, generation)
 
-    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
-        """See :class:`parbake.ports.records.Snapshots`."""
+    def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
+        """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
             return engine.glimpse(get, self._parsed.common(get, self._map.version), task, key)
 
     def review(self, record: Record) -> Lookup:
-        """See :class:`parbake.ports.records.Snapshots`."""
+        """See :class:`parbake.ports.records.RecordSnapshots`."""
         with self._lock:
             get = self._map.get
             return engine.review(get, self._parsed.common(get, self._map.version), record)

@@ -152,10 +152,10 @@ class EventSourceSuite(ABC):
         ack = await app.drain()
         assert ack is not None
         last = source.poll(0, 10)[-1].position
-        assert await app.applied() == {source.name: last}
-        raised = {tag for entry in await app.raised_since(type(ack.stamp)(0, 0)) for tag in entry.tags}
+        assert await app.ops.applied() == {source.name: last}
+        raised = {tag for entry in await app.ops.raised_since(type(ack.stamp)(0, 0)) for tag in entry.tags}
         assert raised == {"fact/a", "fact/b", "fact", "fact/*"}
-        (parked,) = await app.parked()
+        (parked,) = await app.ops.parked()
         assert (parked.source, parked.reason != "") == (source.name, True)
         assert source.name in (await store.read("x", b"y")).heartbeats
         assert await app.drain() is None
@@ -168,7 +168,7 @@ class EventSourceSuite(ABC):
         app, _ = over(source)
         backend.tell("fact/a")
         first = await app.drain()
-        await app.restart(source.name)
+        await app.ops.restart(source.name)
         again = await app.drain()
         assert first is not None
         assert again is not None

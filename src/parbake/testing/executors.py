@@ -16,6 +16,7 @@ from parbake.app import App
 from parbake.errors import ComputeFailed, GateFailed
 from parbake.lanes.batch.lane import Run
 from parbake.ports.executors import Executor
+from parbake.settings import Batch
 from parbake.testing import executor_app as suite
 
 MakeApp = Callable[[Executor | None], App]
@@ -39,7 +40,7 @@ class ExecutorSuite(ABC):
         monkeypatch.setenv(suite.STORE, f"lmdb://{tmp_path}/store")
 
         def make(executor: Executor | None) -> App:
-            return App(suite.tasks, store=os.environ[suite.STORE], executor=executor)
+            return App(suite.tasks, store=os.environ[suite.STORE], batch=Batch(executor=executor))
 
         return make
 
@@ -71,7 +72,7 @@ class ExecutorSuite(ABC):
         monkeypatch.setenv(suite.BROKEN, "nan")
         with pytest.raises(GateFailed, match="1 of 2000 rows hold a NaN"):
             await app.materialize(suite.weights)
-        assert await app.generation(suite.weights) == 0
+        assert await app.ops.generation(suite.weights) == 0
 
     async def test_an_error_comes_back_as_it_was(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         """A task that raises fails the run with its own words and the task's name."""
@@ -110,7 +111,7 @@ class ExecutorSuite(ABC):
         await asyncio.wait_for(done.wait(), 60)
         generation = await _running(app)
         lookup = await app.engine.store.read("rows@1", b"m\x00", generation=generation)
-        process = app.engine.plans["rows"].decode(lookup.records[0].payload).process
+        process = app.engine.tasks["rows"].decode(lookup.records[0].payload).process
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
             killed.append(process)

@@ -18,9 +18,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from parbake.declare.views import View
 from parbake.errors import BadInput, SourceError
 from parbake.ports.sources import Source
+from parbake.ports.views import View
 
 
 class Backend(Protocol):

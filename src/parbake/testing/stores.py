@@ -20,8 +20,8 @@ from parbake.fence.cause import Cause, Reason
 from parbake.fence.check import is_pending, killed_by, newness
 from parbake.fence.control import Pointer, Promotion
 from parbake.fence.record import Meta, Record, Stamp, Tags
-from parbake.ports.event_log import Applied, Change, Parked
-from parbake.ports.records import Snapshots
+from parbake.ports.event_log import Advance, Applied, Change, Parked
+from parbake.ports.records import RecordSnapshots
 from parbake.ports.store import Store
 
 TASK = "task@1"
@@ -63,7 +63,7 @@ class StoreSuite(ABC):
         It reviews what was read before: the same record, with what it is judged by now.
         """
         store = self.open_store(tmp_path)
-        if isinstance(store, Snapshots):
+        if isinstance(store, RecordSnapshots):
             assert store.glimpse(TASK, b"k") is None
             generation, started, control = await store.begin()
             await store.write_base(TASK, generation, [(b"k", make_record(started, b"base", generation=generation))])
@@ -147,10 +147,10 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         rows = [Change((f"policy/{n}", "policy/*"), "shop", str(n)) for n in (1, 2, 3)]
         assert await store.applied("shop") == Applied()
-        await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
-        again = await store.apply(rows[:2], now=1.0, position=("shop", 0, 2))
+        await store.apply(rows[:2], now=1.0, advance=Advance("shop", 0, 2))
+        again = await store.apply(rows[:2], now=1.0, advance=Advance("shop", 0, 2))
         assert (again.raised, again.stamp.sequence) == ({}, 2)
-        overlap = await store.apply(rows[1:], now=1.0, position=("shop", 1, 3))
+        overlap = await store.apply(rows[1:], now=1.0, advance=Advance("shop", 1, 3))
         assert set(overlap.raised) == {"policy/3", "policy/*"}
         assert (await store.applied("shop")).position == 3
         assert (await store.applied("other")).position == 0
@@ -159,10 +159,10 @@ class StoreSuite(ABC):
     async def test_changes_after_a_position_that_was_lost_are_refused(self, tmp_path: Path) -> None:
         """A store that went back while an outbox was being polled passes over nothing: it is to be polled again."""
         store = self.open_store(tmp_path)
-        await store.apply([Change(("policy/1", "policy/*"), "shop", "1")], now=1.0, position=("shop", 0, 1))
+        await store.apply([Change(("policy/1", "policy/*"), "shop", "1")], now=1.0, advance=Advance("shop", 0, 1))
         before = await store.stamp()
         try:
-            await store.apply([Change(("policy/4", "policy/*"), "shop", "4")], now=1.0, position=("shop", 3, 4))
+            await store.apply([Change(("policy/4", "policy/*"), "shop", "4")], now=1.0, advance=Advance("shop", 3, 4))
         except StoreError as error:
             assert error.field == "store"
         else:
@@ -257,19 +257,19 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         assert await store.applied("shop") == Applied(0, "")
         rows = [Change((f"policy/{n}", "policy/*"), "shop", f"id-{n}" * 100) for n in (1, 2)]
-        await store.apply(rows, now=1.0, position=("shop", 0, 2))
+        await store.apply(rows, now=1.0, advance=Advance("shop", 0, 2))
         done = await store.applied("shop")
         assert done.position == 2
         assert done.event_id
         assert rows[1].id.startswith(done.event_id)
-        await store.apply(rows[:1], now=1.0, position=("shop", 0, 1))
+        await store.apply(rows[:1], now=1.0, advance=Advance("shop", 0, 1))
         assert await store.applied("shop") == done
         await store.close()
 
     async def test_a_source_is_rewound_in_one_step_with_its_tags(self, tmp_path: Path) -> None:
         """Its position is forgotten only together with everything that it tells of."""
         store = self.open_store(tmp_path)
-        await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, position=("shop", 0, 1))
+        await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, advance=Advance("shop", 0, 1))
         ack = await store.rewind("shop", ["policy", "policy/*"], now=1.0)
         assert ack.raised == {"policy": 2, "policy/*": 2}
         assert await store.applied("shop") == Applied(0, "")
@@ -280,9 +280,9 @@ class StoreSuite(ABC):
         store = self.open_store(tmp_path)
         events = [Parked("shop", n, "no tag", 1.0, b"\xff%d" % n) for n in (1, 2)]
         changes = [Change(("policy", "policy/*"), "shop", "", parked) for parked in events]
-        await store.apply(changes, now=1.0, position=("shop", 0, 2))
+        await store.apply(changes, now=1.0, advance=Advance("shop", 0, 2))
         assert await store.unpark("shop", 2)
-        await store.apply(changes, now=1.0, position=("shop", 0, 2))
+        await store.apply(changes, now=1.0, advance=Advance("shop", 0, 2))
         (kept,) = await store.parked(10)
         assert (kept.source, kept.position, kept.reason, kept.at, kept.event) == ("shop", 1, "no tag", 1.0, b"\xff1")
         assert (await store.applied("shop")).position == 2

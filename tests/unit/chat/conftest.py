@@ -6,7 +6,7 @@ import shutil
 import httpx
 import pytest
 
-import parbake as pb
+from parbake.ports.models import Embedder
 from parbake.testing import FakeClock
 from retail_assistant import compose
 from retail_assistant.live import LiveShop
@@ -21,9 +21,9 @@ CHAT = "/v1/chat/completions"
 async def prepare(folder, embedder):
     """Compute every first generation."""
     app = compose.build(Settings(folder), clock=FakeClock(NOW))
-    app.resources[pb.Embedder] = embedder
+    app.settings.resources[Embedder] = embedder
     await app.drain()
-    await app.run_due(only_missing=True)
+    await app.ops.run_due(only_missing=True)
     await app.close()
 
 
@@ -66,7 +66,7 @@ async def desk(prepared, tmp_path, embedder, monkeypatch):
     """Return the assistant over a fresh copy of the shop."""
     folder = tmp_path / "data"
     shutil.copytree(prepared, folder)
-    monkeypatch.setattr(pb, "MiniLm", lambda **_: embedder)
+    monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
     http = compose.http_app(Settings(folder), clock=FakeClock(NOW))
     found = Desk(folder, http)
     app = http.app

@@ -147,7 +147,7 @@ async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplo
         looks.append(None)
         if len(looks) == 2:
             raise KeyboardInterrupt
-        raise pb.StoreError("gone")
+        raise pb.errors.StoreError("gone")
 
     monkeypatch.setattr(follower, "step", step)
     with pytest.raises(KeyboardInterrupt):

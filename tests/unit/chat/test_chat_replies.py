@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 import parbake as pb
+from parbake.ports.models import Delta
 from retail_assistant import compose
 from retail_assistant.chat import generation
 from retail_assistant.chat.guardrails import Checked
@@ -168,7 +169,7 @@ class Inventor:
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
         for piece in ("You have 99 days ", "for that. Write to boss@shop", ".example. It costs {{price:NOPE}}."):
-            yield pb.Delta(piece)
+            yield Delta(piece)
 
 
 async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(desk, monkeypatch):
@@ -227,8 +228,8 @@ class Down:
     name = "down"
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield pb.Delta("")
-        raise pb.ProviderError("the provider is down", field="openai")
+        yield Delta("")
+        raise pb.errors.ProviderError("the provider is down", field="openai")
 
 
 async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(desk, monkeypatch):

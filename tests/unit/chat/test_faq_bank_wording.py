@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 import parbake as pb
+from parbake.ports.models import Delta, Embedder
 from parbake.testing import FakeClock
 from retail_assistant import compose
 from retail_assistant.faq.tasks import faq_answers, faq_bank
@@ -26,7 +27,7 @@ class Dreamer:
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
         self.asked += 1
-        yield pb.Delta(NONSENSE)
+        yield Delta(NONSENSE)
 
 
 class Owner:
@@ -56,7 +57,7 @@ def shop(prepared, tmp_path, embedder):
     async def opened(**gate):
         shutil.copytree(prepared, tmp_path / "data")
         app = compose.build(Settings(tmp_path / "data", llm="llama"), clock=FakeClock(NOW), **gate)
-        app.resources[pb.Embedder] = embedder
+        app.settings.resources[Embedder] = embedder
         await app.drain()
         yield app
         await app.close()
@@ -115,7 +116,7 @@ async def test_a_gate_that_fails_fails_the_run_and_changes_no_answer(shop, dream
             raise OSError("the list of accepted answers is gone")
 
     async with shop(answer_gate=Broken()) as app:
-        with pytest.raises(pb.ComputeFailed, match="the list of accepted answers is gone"):
+        with pytest.raises(pb.errors.ComputeFailed, match="the list of accepted answers is gone"):
             await app.materialize(faq_bank)
         answers, sections = await bank(app)
     assert answers == {name: block.text for name, block in sections.items()}

@@ -188,7 +188,7 @@ async def test_another_language_is_not_answered_from_an_english_bank(desk):
 async def notebook(desk):
     """Return a notebook over the desk's shop."""
     connections = writers(desk.folder / "shop.db")
-    yield Notebook(connections, desk.http.app.clock)
+    yield Notebook(connections, desk.http.app.settings.clock)
     connections.close()
 
 
@@ -269,7 +269,7 @@ async def test_a_full_disk_loses_a_note_and_no_reply(desk, caplog):
     def full():
         raise sqlite3.OperationalError("database or disk is full")
 
-    notebook = Notebook(PerThread(full), desk.http.app.clock)
+    notebook = Notebook(PerThread(full), desk.http.app.settings.clock)
     notebook.explored("u00001", "may a novel come back", ANSWER)
     await notebook.settle()
     assert "disk is full" in caplog.text

@@ -120,7 +120,7 @@ class Gone:
         """Break what raises tags."""
 
         async def fail():
-            raise pb.StoreError("it does not answer")
+            raise pb.errors.StoreError("it does not answer")
 
         self._patch = monkeypatch
         monkeypatch.setattr(app, "drain", fail)
@@ -191,7 +191,7 @@ async def test_a_key_belongs_to_one_request_for_a_day(desk, monkeypatch):
         refused = await desk.client.post(path, json=other, headers=key)
         assert (refused.status_code, refused.json()["field"]) == (422, "idempotency-key")
     assert bought(desk) == before
-    monkeypatch.setattr(desk.http.app.clock, "now", lambda: NOW + KEPT_S + 1)
+    monkeypatch.setattr(desk.http.app.settings.clock, "now", lambda: NOW + KEPT_S + 1)
     assert (await desk.client.post("/shop/purchases", json=body, headers=key)).status_code == 201
     assert bought(desk) == (before[0] + 1, before[1] - 1)
 
@@ -266,7 +266,7 @@ async def test_a_file_that_was_moved_and_put_back_is_written_again(desk):
     """Meanwhile a write is refused and told to come back; no restart is needed."""
     body = {"shopper": SHOPPER, "asin": desk.product().asin}
     before, place, aside = bought(desk), desk.folder / "shop.db", desk.folder / "moved.db"
-    desk.http.app.resources[PerThread].close()  # as in a thread that writes for the first time
+    desk.http.app.settings.resources[PerThread].close()  # as in a thread that writes for the first time
     place.rename(aside)
     refused = await desk.client.post("/shop/purchases", json=body)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")

@@ -2,7 +2,8 @@
 
 import pytest
 
-import parbake as pb
+from parbake.generators.extractive import Extractive
+from parbake.ports.models import Delta
 from retail_assistant.faq.wording import BankWording, with_slots
 from retail_assistant.knowledge.blocks import Block
 
@@ -24,7 +25,7 @@ class Writer:
         """Stream the pieces."""
         self.prompt = prompt
         for piece in self.pieces:
-            yield pb.Delta(piece)
+            yield Delta(piece)
 
 
 class Gate:
@@ -63,7 +64,7 @@ async def test_a_sentence_that_the_section_does_not_state_is_left_out():
 
 async def test_a_generator_that_only_quotes_leaves_the_section_as_it_is():
     """Nothing is gained by quoting a quotation."""
-    assert await OPEN.answer("how long", BLOCK, pb.Extractive()) == TEXT
+    assert await OPEN.answer("how long", BLOCK, Extractive()) == TEXT
 
 
 def test_a_value_that_two_slots_hold_stays_as_it_is():

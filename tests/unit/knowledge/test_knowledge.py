@@ -6,6 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import parbake as pb
+from parbake.ports.models import Embedder
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.tasks import canonical
 from retail_assistant.knowledge import tasks as knowledge
@@ -60,7 +62,7 @@ class Tags:
 @pytest.fixture
 def read(built):
     """Return a function that reads through a view and says which tags it noted."""
-    source = pb.SqliteSource(built, families=FAMILIES, views=VIEWS)
+    source = SqliteSource(built, families=FAMILIES, views=VIEWS)
 
     def through(view, use):
         tags = Tags()
@@ -164,8 +166,8 @@ def test_views_note_what_was_read(read):
 @pytest.fixture
 async def app(conn, tmp_path, embedder, clock):
     """Return an app of the knowledge tasks over the copy."""
-    source = pb.SqliteSource(tmp_path / "shop.db", families=FAMILIES, views=VIEWS)
-    resources = {pb.Embedder: embedder, knowledge.WallClock: knowledge.WallClock(clock)}
+    source = SqliteSource(tmp_path / "shop.db", families=FAMILIES, views=VIEWS)
+    resources = {Embedder: embedder, knowledge.WallClock: knowledge.WallClock(clock)}
     opened = pb.App(knowledge.tasks, sources=[source], resources=resources, clock=clock)
     await opened.drain()
     yield opened

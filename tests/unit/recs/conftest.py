@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import factors, reranker, tasks, trending
 from retail_assistant.recs.views import History
@@ -38,7 +39,7 @@ class Quiet:
 
 def read_log(path):
     """Return the whole log of a shop file."""
-    source = pb.SqliteSource(path, families=FAMILIES, views=(History,))
+    source = SqliteSource(path, families=FAMILIES, views=(History,))
     with contextlib.closing(source), source.open(History, Quiet()) as view:
         return view.log()
 
@@ -74,15 +75,14 @@ class Floor:
 def make_app(folder):
     """Return an app over a folder's shop and store, with its shelf."""
     shelf = LiveShelf(folder / "shop.db")
-    source = pb.SqliteSource(folder / "shop.db", families=FAMILIES, views=(History,))
+    source = SqliteSource(folder / "shop.db", families=FAMILIES, views=(History,))
     app = pb.App(
         tasks,
         store=f"lmdb://{folder}/store",
         sources=[source],
         open=["session"],
         resources={LiveShelf: shelf},
-        journal=folder / "rollbacks.jsonl",
-        replayable=True,
+        durability=pb.Durability(journal=folder / "rollbacks.jsonl", replayable=True),
     )
     return app, shelf
 

@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-import parbake as pb
+from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs import als, views
 from retail_assistant.recs.log import confidence
 from retail_assistant.recs.tasks import candidates, preferences
@@ -33,7 +33,7 @@ class Counting(Quiet):
 @contextlib.contextmanager
 def history(path, tracker=None):
     """Open the history of a shop file."""
-    source = pb.SqliteSource(path, families=FAMILIES, views=(History,))
+    source = SqliteSource(path, families=FAMILIES, views=(History,))
     with contextlib.closing(source), source.open(History, tracker or Quiet()) as view:
         yield view
 

@@ -96,15 +96,15 @@ async def test_factors_that_are_no_numbers_are_not_promoted(floor, monkeypatch):
         return msgspec.structs.replace(model, factors=memoryview(broken.tobytes()))
 
     monkeypatch.setattr(als, "train", diverged)
-    with pytest.raises(pb.GateFailed, match="factors: factors are not finite; the previous generation stays"):
+    with pytest.raises(pb.errors.GateFailed, match="factors: factors are not finite; the previous generation stays"):
         await floor.app.materialize(factors)
     assert await listed_for(floor, floor.keen()) == before
-    assert "not finite" in (await floor.app.runs(factors)).ended[0].outcome
+    assert "not finite" in (await floor.app.ops.runs(factors)).ended[0].outcome
 
 
 async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeypatch):
     """Its training judges it on shoppers it was not trained on; what loses against the base order stays away."""
-    generation = await floor.app.generation(reranker)
+    generation = await floor.app.ops.generation(reranker)
     train = rerank.train
 
     def inverted(log):
@@ -112,9 +112,9 @@ async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeyp
         return msgspec.structs.replace(model, weights=[-w for w in model.weights])
 
     monkeypatch.setattr(rerank, "train", inverted)
-    with pytest.raises(pb.GateFailed, match="the linear scorer orders worse than the candidates' own order"):
+    with pytest.raises(pb.errors.GateFailed, match="the linear scorer orders worse than the candidates' own order"):
         await floor.app.materialize(reranker)
-    assert await floor.app.generation(reranker) == generation
+    assert await floor.app.ops.generation(reranker) == generation
 
 
 async def test_unknown_shopper_gets_trending(floor):

@@ -54,13 +54,13 @@ class Answers:
 
     async def from_evidence(self, turn: Turn, question: str) -> Draft:
         """Retrieve, then word an answer from what was found."""
-        found = (await self._app.serve(retrieval, text=question, attempt=turn.attempt)).unwrap()
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
         evidence, blocks = grounded_evidence(question, found.policies, self._shop)
         if not evidence:
             named = product_of(turn, self._shop)
             return await self.search(turn, question) if named else Draft(NOT_STATED)
         prompt = build_prompt(turn, question, evidence)
-        served = await self._app.serve(response_generation, prompt=prompt, attempt=turn.attempt)
+        served = await self._app.serve(response_generation, prompt=prompt)
         return Draft(
             stream=texts(served.unwrap()),
             sources=tuple(dict.fromkeys(b.source for b in blocks)),
@@ -82,7 +82,7 @@ class Answers:
 
     async def search(self, turn: Turn, question: str) -> Draft:
         """Products by meaning and by words."""
-        found = (await self._app.serve(retrieval, text=question, attempt=turn.attempt)).unwrap()
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
         asins = self._buyable(h.block.source.partition("/")[2] for h in found.products)[:SHOWN]
         named = product_of(turn, self._shop)
         if named is not None:  # who asks for it hears of it, also when it is sold out
@@ -190,7 +190,7 @@ class Answers:
 
     async def decline(self, turn: Turn, question: str) -> Draft:
         """Off topic, unless evidence says otherwise."""
-        found = (await self._app.serve(retrieval, text=question, attempt=turn.attempt)).unwrap()
+        found = (await self._app.serve(retrieval, text=question)).unwrap()
         if found.policies and found.policies[0].cosine >= 0.55:  # noqa: PLR2004  # surely about a policy
             return await self.from_evidence(turn, question)
         return Draft(

@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 import parbake as pb
+from parbake.ports.models import Embedder
 
 tasks = pb.Registry()
 
 
 @tasks.live(why="Each query is unique")
-async def query_embedding(text: pb.Live[str], *, embedder: pb.Resource[pb.Embedder] = pb.GIVEN) -> Any:
+async def query_embedding(text: pb.Live[str], *, embedder: pb.Resource[Embedder] = pb.GIVEN) -> Any:
     """The float32 unit vector of a question made self-contained."""
     return (await asyncio.to_thread(embedder.embed, [text]))[0]

@@ -8,9 +8,12 @@ import msgspec
 
 import parbake as pb
 from retail_assistant.chat.answers import Answers
+from retail_assistant.chat.generation import response_generation
+from retail_assistant.chat.guardrails import guardrails
 from retail_assistant.chat.intent import Intent, by_words, intent
 from retail_assistant.chat.products import card, named_product
 from retail_assistant.chat.release import Release
+from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.chat.routing import corrected, follows
 from retail_assistant.chat.turn import Draft, Reply, Turn
 from retail_assistant.chat.wording import normalize
@@ -32,6 +35,13 @@ OUTDATED = "outdated"
 FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
 
 
+class FromBank(msgspec.Struct, frozen=True):
+    """What the bank has for a turn: a draft, or the reasons why it has none."""
+
+    draft: Draft | None
+    refusals: tuple[str, ...] = ()
+
+
 class Assistant:
     """Answers turns."""
 
@@ -41,59 +51,75 @@ class Assistant:
         self._shop = shop
         self._answers = Answers(app, shop)
         self._release = Release(app)
-        self._notebook = Notebook(writers, app.clock)
+        self._notebook = Notebook(writers, app.settings.clock)
 
-    async def reply(self, turn: Turn, reply: Reply) -> AsyncIterator[str]:
-        """Stream the checked sentences of an answer; ``reply`` is filled on the way."""
-        draft = await self._draft(turn, reply)
+    async def reply(self, turn: Turn, request: pb.Request) -> Reply:
+        """Answer a turn within a request's scope."""
+        async for said in self.stream(turn, request):
+            if isinstance(said, Reply):
+                return said
+        raise AssertionError("a stream ends with the reply")
+
+    async def stream(self, turn: Turn, request: pb.Request) -> AsyncIterator[str | Reply]:
+        """Answer a turn within a request's scope: each checked sentence as it is ready, and at last the reply."""
+        draft, retries = await self._draft(turn), 0
         while await self._release.is_outdated(draft, turn):
-            if not reply.faq and turn.attempt >= MOST_RETRIES:
-                draft = Draft() if draft.stream else draft  # the rest of an answer without its main sentence misleads
+            if not draft.faq and retries >= MOST_RETRIES:
+                if draft.stream:  # the rest of an answer without its main sentence misleads
+                    draft = Draft(intent=draft.intent, refusals=draft.refusals)
                 break
             # What it was made of changed between reading and checking: again, from what holds now.
-            turn = msgspec.structs.replace(turn, attempt=turn.attempt + 1)
-            draft = await self._again(turn, reply)
-        reply.lane, reply.sources = draft.lane, draft.sources
-        async for sentence in self._release.checked(draft, turn, reply):
-            reply.text += sentence
+            retries += 1
+            request.again(retrieval, response_generation, guardrails)
+            draft = await self._again(turn, draft)
+        text = ""
+        async for sentence in self._release.checked(draft, turn):
+            text += sentence
             yield sentence
-        reply.text = reply.text.strip()
-        reply.cards = [c for c in (card(a, self._shop) for a in draft.asins) if c is not None]
+        cards = tuple(c for c in (card(a, self._shop) for a in draft.asins) if c is not None)
+        refusals = tuple(draft.refusals)
+        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, refusals, cards, text.strip())
 
-    async def _again(self, turn: Turn, reply: Reply) -> Draft:
+    async def _again(self, turn: Turn, outdated: Draft) -> Draft:
         """A second draft; where an answer of the bank did not hold, one without the bank."""
-        if reply.faq:
-            reply.faq = ""
-            reply.refusals.append(OUTDATED)
-        if OUTDATED in reply.refusals:
-            return await self._answers.from_evidence(turn, normalize(turn.message))
-        return await self._draft(turn, reply)
+        refusals = [*outdated.refusals, OUTDATED] if outdated.faq else outdated.refusals
+        if OUTDATED in refusals:
+            draft = await self._answers.from_evidence(turn, normalize(turn.message))
+            draft.intent = outdated.intent
+        else:
+            draft = await self._draft(turn)
+        draft.refusals = [*refusals, *draft.refusals]
+        return draft
 
-    async def _draft(self, turn: Turn, reply: Reply) -> Draft:
+    async def _draft(self, turn: Turn) -> Draft:
         is_follow_up = follows(turn)
         question = normalize(turn.message)
         if is_follow_up:
             question = _joined(turn, question, 1)
         known = None if is_follow_up else await self._match(faq_known, question, turn)
+        refusals: list[str] = []
         if known is not None:  # to the letter: neither an embedding nor its intent is needed
-            compiled = await self._from_bank(turn, known, reply, is_known=True)
-            if compiled is not None:
-                return compiled
+            asked = await self._from_bank(turn, known, known.refusal, intent="")
+            if asked.draft is not None:
+                return asked.draft
+            refusals += asked.refusals
         found = await self._intent(question)
-        reply.intent = corrected(turn, found.name, self._shop)
+        intent = corrected(turn, found.name, self._shop)
         match = await self._match(faq_match, question, turn) if known is None else None
         if match is not None:
-            compiled = await self._from_bank(turn, match, reply)
-            if compiled is not None:
-                return compiled
-        if CONVERSATION in reply.refusals and _is_looked_up_together(turn, known or match):
+            asked = await self._from_bank(turn, match, match.refusal or _unlike(intent, match), intent=intent)
+            if asked.draft is not None:
+                return asked.draft
+            refusals += asked.refusals
+        if CONVERSATION in refusals and _is_looked_up_together(turn, known or match):
             question = _joined(turn, question, TURNS_JOINED)
-        if found.probability < UNSURE_INTENT and not is_follow_up and reply.intent == found.name:
+        if found.probability < UNSURE_INTENT and not is_follow_up and intent == found.name:
             draft = await self._answers.from_evidence(turn, question)
         else:
-            draft = await self._answers.handler(reply.intent)(turn, question)
+            draft = await self._answers.handler(intent)(turn, question)
         if match is not None and _is_proven(match, draft):
             self._notebook.explored(turn.shopper, turn.message, match.answer)
+        draft.intent, draft.refusals = intent, refusals
         return draft
 
     async def _intent(self, question: str) -> Intent:
@@ -112,31 +138,25 @@ class Assistant:
             return None
         return served.value
 
-    async def _from_bank(self, turn: Turn, match: FaqMatch, reply: Reply, *, is_known: bool = False) -> Draft | None:
-        """The precompiled answer, or ``None`` with the reason noted."""
-        refusal = match.refusal or ("" if is_known else _unlike(reply.intent, match))
+    async def _from_bank(self, turn: Turn, match: FaqMatch, refusal: str, *, intent: str) -> FromBank:
+        """The precompiled answer, unless something refuses it; ``intent`` is what was asked for, as far as known."""
         if refusal:
-            if reply.intent == "faq" or match.score >= SURE_SCORE:
-                reply.refusals.append(refusal)
-            return None
+            is_told = intent == "faq" or match.score >= SURE_SCORE
+            return FromBank(None, (refusal,) if is_told else ())
         if self._shop.has_complained(turn.shopper, match.answer):
-            reply.refusals.append("complained")
-            return None
+            return FromBank(None, ("complained",))
         served = await self._app.serve(faq_answers, match.answer)
         if served.value is None:
-            reply.refusals.append(f"stale: {served.reason}")
-            return None
+            return FromBank(None, (f"stale: {served.reason}",))
         kind = pb.guard.expected_kind(turn.message)
         answer = served.value
         text = self._shop_text(answer.text)
         if (names := match.names - spoken(text)) and names - self._books(turn):
-            reply.refusals.append(CONVERSATION)
-            return None
+            return FromBank(None, (CONVERSATION,))
         if kind and not pb.guard.states(kind, text):
-            reply.refusals.append(f"does_not_state_{kind}")
-            return None
-        reply.intent, reply.faq = "faq", match.answer
-        return Draft(answer.text, sources=(answer.source,), lane=served.lane)
+            return FromBank(None, (f"does_not_state_{kind}",))
+        draft = Draft(answer.text, sources=(answer.source,), lane=served.lane, intent="faq", faq=match.answer)
+        return FromBank(draft)
 
     def _books(self, turn: Turn) -> set[str]:
         """The words of the titles that earlier turns name: what a policy states does not depend on a book's name."""

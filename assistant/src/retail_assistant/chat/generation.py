@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 import parbake as pb
+from parbake.ports.models import Delta, Generator, Prompt
 from retail_assistant.chat.retrieval import Hit
 from retail_assistant.chat.turn import Turn
 from retail_assistant.knowledge.blocks import Block
@@ -22,11 +23,10 @@ MAX_TOKENS, TIMEOUT_S = 160, 20.0
 
 @tasks.live(why="Needs conversation context and retrieved data")
 async def response_generation(
-    prompt: pb.Live[pb.Prompt],
-    attempt: pb.Live[int] = 0,  # noqa: ARG001  # a second draft is worded anew: the first one's stream is spent
+    prompt: pb.Live[Prompt],
     *,
-    generator: pb.Resource[pb.Generator] = pb.GIVEN,
-) -> AsyncIterator[pb.Delta]:
+    generator: pb.Resource[Generator] = pb.GIVEN,
+) -> AsyncIterator[Delta]:
     """Stream a reply; what comes out is checked sentence by sentence before it is shown."""
     return generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=min(TIMEOUT_S, pb.remaining_s()))
 
@@ -58,12 +58,12 @@ def _answers(question: str, kind: str, title: str, text: str) -> bool:
     )
 
 
-def build_prompt(turn: Turn, question: str, evidence: Sequence[str]) -> pb.Prompt:
+def build_prompt(turn: Turn, question: str, evidence: Sequence[str]) -> Prompt:
     """Stable first: the rules, then the evidence in a fixed order, the conversation, and the question last."""
-    return pb.Prompt(SYSTEM, tuple(evidence), turn.history[-6:], question)
+    return Prompt(SYSTEM, tuple(evidence), turn.history[-6:], question)
 
 
-async def texts(deltas: AsyncIterator[pb.Delta]) -> AsyncIterator[str]:
+async def texts(deltas: AsyncIterator[Delta]) -> AsyncIterator[str]:
     """The text of a stream of deltas."""
     async for delta in deltas:
         if delta.text:

@@ -27,7 +27,6 @@ async def guardrails(
     sentence: pb.Live[str],
     sources: pb.Live[tuple[str, ...]],
     shopper: pb.Live[str],
-    attempt: pb.Live[int] = 0,  # noqa: ARG001  # a second draft is checked anew, not remembered from the first
     *,
     shop: pb.Resource[LiveShop] = pb.GIVEN,
 ) -> Checked:

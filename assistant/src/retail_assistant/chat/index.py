@@ -63,14 +63,14 @@ class IndexFollower:
 
     async def step(self) -> None:
         """Look once at what has changed."""
-        generation = await self._app.generation(self._task)
+        generation = await self._app.ops.generation(self._task)
         if generation != self._generation:
             self._stamp = await self._app.stamp()
             stored = {key: value async for key, value in self._app.stored(self._task)}
             self._index.replace(stored)
             self._generation = generation
             return
-        for entry in await self._app.raised_since(self._stamp):
+        for entry in await self._app.ops.raised_since(self._stamp):
             for tag in entry.tags:
                 family, _, asin = tag.partition("/")
                 if family == "product" and asin not in ("", "*"):

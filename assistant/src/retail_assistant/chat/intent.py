@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 import parbake as pb
+from parbake.ports.models import Embedder
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.chat.wording import key_words, normalize
 from retail_assistant.knowledge.views import LoggedQuery, QueryLog
@@ -44,7 +45,7 @@ class Intent(msgspec.Struct, frozen=True):
     owner="support",
     why="What people ask for changes slowly",
 )
-def intent_head(*, log: pb.Source[QueryLog], embedder: pb.Resource[pb.Embedder]) -> Head:
+def intent_head(*, log: pb.Source[QueryLog], embedder: pb.Resource[Embedder]) -> Head:
     """Train the head on distinct wordings, balanced over the classes."""
     texts, labels = _sample(log.wordings())
     return train(texts, labels, embedder)
@@ -88,7 +89,7 @@ def by_words(text: str) -> Intent:
     return Intent(next((name for name, known in _RULES if words & set(known)), "faq"), 1.0)
 
 
-def train(texts: Sequence[str], labels: Sequence[str], embedder: pb.Embedder) -> Head:
+def train(texts: Sequence[str], labels: Sequence[str], embedder: Embedder) -> Head:
     """Fit a balanced multinomial logistic regression; an empty head when there is nothing to tell apart."""
     from sklearn.linear_model import LogisticRegression
 

@@ -8,7 +8,7 @@ import logging
 
 import parbake as pb
 from retail_assistant.chat.flow import TIMEOUT, Assistant
-from retail_assistant.chat.turn import Reply, Turn
+from retail_assistant.chat.turn import Turn
 from retail_assistant.recs.tasks import reranker
 from retail_assistant.shop.voices import ANONYMOUS
 
@@ -37,8 +37,7 @@ async def rehearse(app: pb.App, assistant: Assistant, *, may_generate: bool) -> 
         await asyncio.to_thread(lambda: model.trees)
     for message in (*MESSAGES, *([GENERATED] if may_generate else ())):
         try:
-            async with app.request(TIMEOUT):
-                async for _ in assistant.reply(Turn(message, ANONYMOUS), Reply()):
-                    pass
+            async with app.request(TIMEOUT) as request:
+                await assistant.reply(Turn(message, ANONYMOUS), request)
         except pb.ParbakeError as error:  # a customer who asks the same is told so
             _log.warning("%r could not be rehearsed: %s", message, error)

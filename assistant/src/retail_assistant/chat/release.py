@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import parbake as pb
 from retail_assistant.chat.guardrails import UNGROUNDED, Checked, guardrails
-from retail_assistant.chat.turn import Draft, Reply, Turn
+from retail_assistant.chat.turn import Draft, Turn
 
 MOST_VIOLATIONS = 3
 
@@ -18,7 +18,7 @@ class Release:
         """Keep what checks."""
         self._app = app
 
-    async def checked(self, draft: Draft, turn: Turn, reply: Reply) -> AsyncIterator[str]:
+    async def checked(self, draft: Draft, turn: Turn) -> AsyncIterator[str]:
         """Release sentence by sentence; what fails the check is left out, and the evidence stands in for it once."""
         shown: set[str] = set()
         violations = 0
@@ -26,7 +26,7 @@ class Release:
             checked = await self._check(sentence, draft, turn)
             if checked.violation:
                 violations += 1
-                reply.refusals.append(f"guard: {checked.violation}")
+                draft.refusals.append(f"guard: {checked.violation}")
             if violations == MOST_VIOLATIONS or checked.text in shown:
                 break  # a generator that goes on like this has nothing more to say
             if checked.text:
@@ -57,8 +57,6 @@ class Release:
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
         """Check a sentence of a draft, once."""
         if sentence not in draft.checks:
-            served = await self._app.serve(
-                guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper, attempt=turn.attempt
-            )
+            served = await self._app.serve(guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper)
             draft.checks[sentence] = served.unwrap()
         return draft.checks[sentence]

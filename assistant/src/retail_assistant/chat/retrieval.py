@@ -42,7 +42,6 @@ class Retrieved(msgspec.Struct, frozen=True):
 @tasks.live(why="Depends on the query embedding")
 async def retrieval(
     text: pb.Live[str],
-    attempt: pb.Live[int] = 0,  # noqa: ARG001  # a second draft is made of what holds then, not of what was found first
     *,
     vector: Any = pb.Input(query_embedding),
     blocks: Blocks = pb.Input(evidence),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -15,8 +14,7 @@ from retail_assistant.chat.guardrails import Checked
 class Turn(msgspec.Struct, frozen=True):
     """One message with what surrounds it.
 
-    ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``;
-    ``attempt`` counts drafts that were outdated before they were shown, so that nothing they read is remembered.
+    ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``.
     """
 
     message: str
@@ -24,7 +22,6 @@ class Turn(msgspec.Struct, frozen=True):
     page: str | None = None
     history: tuple[tuple[str, str], ...] = ()
     locale: str = "en"
-    attempt: int = 0
 
     @property
     def earlier_questions(self) -> list[str]:
@@ -33,7 +30,7 @@ class Turn(msgspec.Struct, frozen=True):
 
 
 class Card(msgspec.Struct, frozen=True):
-    """A product as the page shows it; money in cents, live at the time of the reply."""
+    """A product as the page shows it; its price and stock are live at the time of the reply."""
 
     asin: str
     title: str
@@ -48,7 +45,8 @@ class Draft:
     """An answer before it is checked.
 
     ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes, and
-    ``told`` the texts a generator was given, best first.
+    ``told`` the texts a generator was given, best first. ``intent`` is what was asked for, ``faq`` names the answer of
+    the bank that it is, and ``refusals`` say what was not used, and why.
     """
 
     text: str = ""
@@ -58,6 +56,9 @@ class Draft:
     asins: tuple[str, ...] = ()
     told: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
+    intent: str = ""
+    faq: str = ""
+    refusals: list[str] = field(default_factory=list)
     checks: dict[str, Checked] = field(default_factory=dict)
     _main: str = ""
     _rest: AsyncIterator[str] | None = None
@@ -96,19 +97,17 @@ class Draft:
             yield held
 
 
-@dataclass
-class Reply:
-    """What is known of a reply once it is out.
+class Reply(msgspec.Struct, frozen=True):
+    """A reply that is out.
 
-    ``answer_id`` is all that it takes to complain of it, so nobody may guess it; ``faq`` names the answer of the bank
-    that it was, and ``sources`` are the entities it states.
+    ``text`` is what was shown; ``faq`` names the answer of the bank that it was, ``sources`` are the entities it
+    states, and ``refusals`` say what was left out, and why.
     """
 
-    answer_id: str = field(default_factory=lambda: secrets.token_hex(16))
-    intent: str = ""
-    lane: str = "realtime"
-    faq: str = ""
-    sources: tuple[str, ...] = ()
-    refusals: list[str] = field(default_factory=list)
-    cards: list[Card] = field(default_factory=list)
-    text: str = ""
+    intent: str
+    lane: str
+    faq: str
+    sources: tuple[str, ...]
+    refusals: tuple[str, ...]
+    cards: tuple[Card, ...]
+    text: str

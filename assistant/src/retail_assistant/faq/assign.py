@@ -20,6 +20,7 @@ import msgspec
 import numpy as np
 
 import parbake as pb
+from parbake.ports.models import Embedder
 from retail_assistant.knowledge.views import LoggedQuery
 
 LEAST_MARGIN = 0.02
@@ -39,7 +40,7 @@ class Section(msgspec.Struct, frozen=True):
 
 
 def assign(
-    wordings: Sequence[LoggedQuery], vectors: Any, sections: Sequence[Section], embedder: pb.Embedder
+    wordings: Sequence[LoggedQuery], vectors: Any, sections: Sequence[Section], embedder: Embedder
 ) -> dict[str, str]:
     """The section of each tag that has one; ``vectors`` (wordings, dimensions). The wordings of a tag vote."""
     if not wordings or not sections:
@@ -79,7 +80,7 @@ def _lead(scores: Any) -> Any:
     return np.where(scores == best, scores - second, scores - best)
 
 
-def _nearness(vectors: Any, sections: Sequence[Section], embedder: pb.Embedder) -> Any:
+def _nearness(vectors: Any, sections: Sequence[Section], embedder: Embedder) -> Any:
     """Mean of the cosine to the whole section and to its nearest sentence: shape (wordings, sections)."""
     whole = embedder.embed([f"{s.policy} - {s.title}: {s.text}" for s in sections])
     pieces = [(i, f"{s.title}: {piece}") for i, s in enumerate(sections) for piece in pb.guard.sentences(s.text)]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import parbake as pb
+from parbake.ports.models import Embedder
 from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.assign import Section, assign
 from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
@@ -47,7 +48,7 @@ def compile_faq(
     log: Sequence[LoggedQuery],
     explored: Iterable[Exploration],
     policies: Iterable[Policy],
-    embedder: pb.Embedder,
+    embedder: Embedder,
 ) -> pb.semantic.BankSnapshot:
     """Build and calibrate the bank of the 50 most asked sections; the first wording of each is its canonical one."""
     sections = sections_of(policies)
@@ -81,7 +82,7 @@ def _calibrated(
     aliases: Mapping[str, Sequence[str]],
     refused: Mapping[str, Sequence[str]],
     known: dict[str, Any],
-    embedder: pb.Embedder,
+    embedder: Embedder,
 ) -> pb.semantic.BankSnapshot:
     """Fit a bank that answers ``aliases`` and knows ``refused``; ``known`` are embeddings that were made already."""
     entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}

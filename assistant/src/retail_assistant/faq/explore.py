@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 
-import parbake as pb
+from parbake.ports.clock import Clock
 from retail_assistant.faq.compile import is_shareable
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.shop.errors import ShopError
@@ -24,7 +24,7 @@ class Notebook:
     rather than waited for.
     """
 
-    def __init__(self, writers: PerThread, clock: pb.Clock) -> None:
+    def __init__(self, writers: PerThread, clock: Clock) -> None:
         """Nothing is opened until the first note."""
         self._writers = writers
         self._clock = clock

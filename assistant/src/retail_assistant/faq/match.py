@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 import parbake as pb
+from parbake.ports.models import Embedder
 from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.tasks import faq_bank
@@ -65,7 +66,7 @@ class _Desks:
     def __init__(self) -> None:
         self._ready: Desk | None = None
 
-    def of(self, snapshot: pb.semantic.BankSnapshot, embedder: pb.Embedder) -> Desk:
+    def of(self, snapshot: pb.semantic.BankSnapshot, embedder: Embedder) -> Desk:
         ready = self._ready
         if ready is None or ready.snapshot is not snapshot:
             bank = pb.semantic.QuestionBank(embedder)
@@ -84,7 +85,7 @@ async def faq_known(
     locale: pb.Live[str],
     said: pb.Live[Conversation],
     *,
-    embedder: pb.Resource[pb.Embedder] = pb.GIVEN,
+    embedder: pb.Resource[Embedder] = pb.GIVEN,
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The answer of a wording that the bank holds to the letter, without any embedding."""
@@ -101,7 +102,7 @@ async def faq_match(
     said: pb.Live[Conversation],
     *,
     vector: Any = pb.Input(query_embedding),
-    embedder: pb.Resource[pb.Embedder] = pb.GIVEN,
+    embedder: pb.Resource[Embedder] = pb.GIVEN,
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
     """The bank's nearest answer, and whether it may be served for this message."""

@@ -6,6 +6,7 @@ import asyncio
 from urllib.parse import quote
 
 import parbake as pb
+from parbake.ports.alerts import Alert
 from retail_assistant.faq.tasks import faq_answers
 from retail_assistant.shop.complaints import Complaint
 
@@ -28,14 +29,14 @@ class OnCall:
 
     def hear(self, complaint: Complaint, answer: str) -> None:
         """Tell, soon, what is new of an answer."""
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
         if not complaint.news or (complaint.news == "held_back" and now < self._quiet_until):
             return
         if complaint.news == "held_back":
             self._quiet_until = now + QUIET_S
         message = _MESSAGES[complaint.news].format(answer=answer, path=quote(answer, safe=""))
-        alert = pb.Alert(complaint.news, faq_answers.name, faq_answers.contract.owner, message, now)
-        task = asyncio.create_task(self._app.alert(alert))
+        alert = Alert(complaint.news, faq_answers.name, faq_answers.contract.owner, message, now)
+        task = asyncio.create_task(self._app.ops.alert(alert))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake as pb
+from parbake.ports.models import Embedder, Generator
 from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.faq.compile import compile_faq
 from retail_assistant.faq.wording import BankWording
@@ -48,7 +49,7 @@ def faq_bank(
     log: pb.Source[QueryLog],
     feedback: pb.Source[Feedback],
     policies: pb.Source[Policies],
-    embedder: pb.Resource[pb.Embedder],
+    embedder: pb.Resource[Embedder],
 ) -> pb.semantic.BankSnapshot:
     """The top 50 questions of the query log with their wordings, and how sure a match must be."""
     return compile_faq(log.wordings(), feedback.explorations(), policies.all(), embedder)
@@ -77,7 +78,7 @@ async def faq_answers(
     blocks: pb.Reader[str, list[Block]] = pb.Input(evidence),
     feedback: pb.Source[Feedback],
     wording: pb.Resource[BankWording] = pb.GIVEN,
-    generator: pb.Resource[pb.Generator] = pb.GIVEN,
+    generator: pb.Resource[Generator] = pb.GIVEN,
 ) -> Answer | pb.Absent:
     """The answer of one bank question: what the section states as it stands now, numbers as slots."""
     if feedback.is_withdrawn(section):

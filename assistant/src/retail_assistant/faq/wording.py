@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import parbake as pb
+from parbake.generators.extractive import Extractive
+from parbake.ports.models import Generator, Prompt
 from retail_assistant.knowledge.blocks import Block
 
 SYSTEM = (
@@ -45,7 +47,7 @@ class BankWording:
 
     gate: AnswerGate | None = None
 
-    async def answer(self, question: str, block: Block, generator: pb.Generator) -> str:
+    async def answer(self, question: str, block: Block, generator: Generator) -> str:
         """Return the answer to a question: the section's text with its slots, or a model's that the gate accepts.
 
         A generator that only quotes has nothing to add to the section's own words. What a model writes is shown to the
@@ -56,7 +58,7 @@ class BankWording:
             block: The section that answers it.
             generator: Who may write, where there is a gate.
         """
-        if self.gate is None or generator.name == pb.Extractive.name:
+        if self.gate is None or generator.name == Extractive.name:
             return block.text
         written = await _written(question, block, generator)
         if written and await asyncio.to_thread(self.gate.accepts, question, block.plain, written) is True:
@@ -64,9 +66,9 @@ class BankWording:
         return block.text
 
 
-async def _written(question: str, block: Block, generator: pb.Generator) -> str:
+async def _written(question: str, block: Block, generator: Generator) -> str:
     """What a model writes from a section, but the sentences that claim more than the section does."""
-    prompt = pb.Prompt(SYSTEM, (block.plain,), (), question)
+    prompt = Prompt(SYSTEM, (block.plain,), (), question)
     stream = generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=TIMEOUT_S)
     written = "".join([delta.text async for delta in stream])
     return " ".join(s for s in pb.guard.sentences(written) if _is_grounded(s, block))

@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 import parbake as pb
+from parbake.http import Response, json_response
 
 CHANGES = "/shop/changes/{position}"
 """Where a client asks whether a committed change is acknowledged."""
@@ -14,7 +15,7 @@ WRITTEN, WRITTEN_NEW = (200, 202), (201, 202)
 _log = logging.getLogger("retail_assistant.http")
 
 
-async def acknowledged(app: pb.App, position: int | None, status: int = 200, **members: Any) -> pb.Response:
+async def acknowledged(app: pb.App, position: int | None, status: int = 200, **members: Any) -> Response:
     """Raise the tags of all that is committed up to an outbox position, then answer; ``None`` raised none.
 
     A change that is committed is never answered with an error: its client would make it again. Where its tags cannot be
@@ -23,7 +24,7 @@ async def acknowledged(app: pb.App, position: int | None, status: int = 200, **m
     try:
         if position is None:
             stamp = (await app.stamp()).sequence
-            return pb.json_response({"acked": None, "position": None, "stamp": stamp, **members}, status)
+            return json_response({"acked": None, "position": None, "stamp": stamp, **members}, status)
         await app.drain()
         ack = await app.acknowledgement(position)
     except pb.ParbakeError as error:
@@ -31,14 +32,14 @@ async def acknowledged(app: pb.App, position: int | None, status: int = 200, **m
         return _committed(position, members)
     sequence = ack.stamp.sequence
     told = {"acked": sequence, "position": position, "stamp": sequence, "ticket": ack.ticket, **members}
-    return pb.json_response(told, status)
+    return json_response(told, status)
 
 
-def _committed(position: int | None, members: dict[str, Any]) -> pb.Response:
+def _committed(position: int | None, members: dict[str, Any]) -> Response:
     told = {"acked": None, "position": position, "stamp": None, **members}
     if position is None:
-        return pb.json_response(told, 202)
+        return json_response(told, 202)
     where = CHANGES.format(position=position)
-    response = pb.json_response({**told, "ask": where}, 202)
+    response = json_response({**told, "ask": where}, 202)
     response.headers = (("location", where), ("retry-after", "1"))
     return response

@@ -10,6 +10,9 @@ from typing import Any
 import msgspec
 
 import parbake as pb
+from parbake.http import HttpRequest, Response, error_for_client, json_response
+from parbake.ledger.answer_table import Answer, new_id
+from parbake.ports.models import Usage
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Reply, Turn
 from retail_assistant.chat.wording import has_control_characters
@@ -74,49 +77,53 @@ class ChatRoutes:
         self._assistant = assistant
         self._shop = shop
 
-    async def complete(self, _request: pb.HttpRequest, *, body: ChatBody) -> pb.Response:
+    async def complete(self, _request: HttpRequest, *, body: ChatBody) -> Response:
         """Answer a conversation's last message."""
         turn = self._turn(body)
         if body.stream:
-            return pb.Response(content_type=EVENT_STREAM, stream=self._stream(turn))
-        reply, started = Reply(), time.perf_counter()
+            return Response(content_type=EVENT_STREAM, stream=self._stream(turn))
+        answer_id, started = new_id(), time.perf_counter()
         async with self._app.request(TIMEOUT) as scope:
-            async for _ in self._assistant.reply(turn, reply):
-                pass
+            reply = await self._assistant.reply(turn, scope)
         choice = {
             "index": 0,
             "message": {"role": "assistant", "content": reply.text, "refusal": None},
             "finish_reason": "stop",
             "logprobs": None,
         }
-        document = _envelope("chat.completion", reply.answer_id, [choice])
-        answer = self._noted(reply, scope)
+        document = _envelope("chat.completion", answer_id, [choice])
+        answer = self._noted(answer_id, reply, scope)
         document["usage"] = _usage(answer.usage)
         document["parbake"] = _made_of(reply, answer, time.perf_counter() - started)
-        return pb.json_response(document)
+        return json_response(document)
 
     async def _stream(self, turn: Turn) -> AsyncIterator[bytes]:
-        reply, started = Reply(), time.perf_counter()
-        yield _chunk(reply.answer_id, {"role": "assistant", "content": ""})
+        answer_id, started, reply = new_id(), time.perf_counter(), None
+        yield _chunk(answer_id, {"role": "assistant", "content": ""})
         async with self._app.request(TIMEOUT) as scope:
             try:
-                async for sentence in self._assistant.reply(turn, reply):
-                    yield _chunk(reply.answer_id, {"content": sentence})
+                async for said in self._assistant.stream(turn, scope):
+                    if isinstance(said, Reply):
+                        reply = said
+                    else:
+                        yield _chunk(answer_id, {"content": said})
             except pb.ParbakeError as raised:
-                error = pb.told(raised, during=f"POST {PATH}")
+                error = error_for_client(raised, during=f"POST {PATH}")
                 failure = {"message": str(error), "type": type(error).__name__, "param": error.field, "code": None}
                 yield b"data: " + msgspec.json.encode({"error": failure}) + b"\n\n"
                 return
-        answer = self._noted(reply, scope)
+        if reply is None:
+            raise AssertionError("a stream ends with the reply")
+        answer = self._noted(answer_id, reply, scope)
         made_of = _made_of(reply, answer, time.perf_counter() - started)
-        yield _chunk(reply.answer_id, {}, finish="stop", usage=_usage(answer.usage), parbake=made_of)
+        yield _chunk(answer_id, {}, finish="stop", usage=_usage(answer.usage), parbake=made_of)
         yield b"data: [DONE]\n\n"
 
-    def _noted(self, reply: Reply, scope: pb.Request) -> pb.Answer:
+    def _noted(self, answer_id: str, reply: Reply, scope: pb.Request) -> Answer:
         """Keep what a reply was made of, under the id that its client has."""
         return self._app.answers.note(
             scope,
-            answer_id=reply.answer_id,
+            answer_id=answer_id,
             lane=reply.lane,
             subject=reply.faq,
             sources=reply.sources,
@@ -134,7 +141,7 @@ class ChatRoutes:
             raise pb.BadInput("user must have 1 to 200 printable characters", field="user")
         page = body.metadata.page if body.metadata else None
         if page and self._shop.product(page) is None:
-            raise pb.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
+            raise pb.errors.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
         spoken = [m for m in body.messages[:-1] if m.role in ("user", "assistant")][-MAX_HISTORY:]
         history = tuple((m.role, m.text) for m in spoken)
         return Turn(body.messages[-1].text, user, page or None, history, _language(body.metadata))
@@ -176,7 +183,7 @@ def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, 
     return b"data: " + msgspec.json.encode({**document, **members}) + b"\n\n"
 
 
-def _usage(tokens: pb.Usage | None) -> dict[str, int] | None:
+def _usage(tokens: Usage | None) -> dict[str, int] | None:
     """Tokens by OpenAI's names; ``None`` where they are not known."""
     if tokens is None or tokens.input_tokens is None or tokens.output_tokens is None:
         return None
@@ -184,9 +191,9 @@ def _usage(tokens: pb.Usage | None) -> dict[str, int] | None:
     return {"prompt_tokens": sent, "completion_tokens": made, "total_tokens": sent + made}
 
 
-def _made_of(reply: Reply, answer: pb.Answer, seconds: float) -> dict[str, Any]:
+def _made_of(reply: Reply, answer: Answer, seconds: float) -> dict[str, Any]:
     return {
-        "answer_id": reply.answer_id,
+        "answer_id": answer.id,
         "intent": reply.intent,
         "lane": reply.lane,
         "faq": reply.faq or None,
@@ -198,7 +205,7 @@ def _made_of(reply: Reply, answer: pb.Answer, seconds: float) -> dict[str, Any]:
     }
 
 
-def error_members(request: pb.HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:
+def error_members(request: HttpRequest, error: pb.ParbakeError) -> dict[str, Any]:
     """OpenAI's ``error`` member beside the problem document, for the chat endpoint."""
     if request.path != PATH:
         return {}

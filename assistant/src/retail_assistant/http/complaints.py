@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 import parbake as pb
+from parbake.http import HttpRequest, Response, Route, json_response
 from retail_assistant.faq.on_call import OnCall
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.http.acknowledged import WRITTEN, WRITTEN_NEW, acknowledged
@@ -33,28 +34,28 @@ class ComplaintRoutes:
         self._app, self._connections, self._rules = app, connections, rules
         self._on_call = OnCall(app)
 
-    def routes(self) -> list[pb.Route]:
+    def routes(self) -> list[Route]:
         """Shoppers complain; what they complained of is for operators."""
         return [
-            pb.Route("GET", "/shop/complaints", self.list, "operators"),
-            pb.Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
-            pb.Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators", statuses=WRITTEN),
+            Route("GET", "/shop/complaints", self.list, "operators"),
+            Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
+            Route("DELETE", "/shop/complaints/{answer}", self.restore, "operators", statuses=WRITTEN),
         ]
 
-    async def list(self, _: pb.HttpRequest) -> pb.Response:
+    async def list(self, _: HttpRequest) -> Response:
         """What owners have to look at."""
-        return pb.json_response({"complaints": await self._connections.read(complaints.list_open)})
+        return json_response({"complaints": await self._connections.read(complaints.list_open)})
 
-    async def complain(self, request: pb.HttpRequest, *, body: ComplaintBody) -> pb.Response:
+    async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> Response:
         """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked.
 
         Only an operator can vouch for a shopper's name; whoever else names one is a stranger.
         """
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
         if not request.is_operator:
             await self._check_given(body)
         if body.answer not in (await self._app.model(faq_bank)).answered:
-            raise pb.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
+            raise pb.errors.UnknownResource(f"the bank has no answer {body.answer[:80]!r}", field="answer")
 
         async def heard() -> complaints.Complaint:
             made = await self._connections.write(
@@ -81,9 +82,9 @@ class ComplaintRoutes:
         if (await self._app.answers.find(body.answer_id)).subject != body.answer:
             raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
 
-    async def restore(self, request: pb.HttpRequest) -> pb.Response:
+    async def restore(self, request: HttpRequest) -> Response:
         """Serve an answer again; for its owner."""
-        answer, now = request.parameters["answer"], self._app.clock.now()
+        answer, now = request.parameters["answer"], self._app.settings.clock.now()
         return await acknowledged(
             self._app, await self._connections.write(lambda c: complaints.restore(c, answer, now=now))
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-import parbake as pb
+from parbake.http import HttpRequest, Response, Route
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -14,29 +14,29 @@ POLICY = (
 _TYPES = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
 
 
-def _file(name: str) -> pb.Response:
+def _file(name: str) -> Response:
     text = resources.files("retail_assistant.http").joinpath(name).read_bytes()
     headers = (("content-security-policy", POLICY), ("cache-control", "no-cache"))
-    return pb.Response(text, content_type=f"{_TYPES[name]}; charset=utf-8", headers=headers)
+    return Response(text, content_type=f"{_TYPES[name]}; charset=utf-8", headers=headers)
 
 
-async def page(_: pb.HttpRequest) -> pb.Response:
+async def page(_: HttpRequest) -> Response:
     """Chat, product cards, what the answer was made of, and a panel to change the shop."""
     return _file("page.html")
 
 
-async def style(_: pb.HttpRequest) -> pb.Response:
+async def style(_: HttpRequest) -> Response:
     """How the page looks."""
     return _file("page.css")
 
 
-async def script(_: pb.HttpRequest) -> pb.Response:
+async def script(_: HttpRequest) -> Response:
     """What the page does."""
     return _file("page.js")
 
 
 ROUTES = [
-    pb.Route("GET", "/", page, produces=("text/html",)),
-    pb.Route("GET", "/page.css", style, produces=("text/css",)),
-    pb.Route("GET", "/page.js", script, produces=("text/javascript",)),
+    Route("GET", "/", page, produces=("text/html",)),
+    Route("GET", "/page.css", style, produces=("text/css",)),
+    Route("GET", "/page.js", script, produces=("text/javascript",)),
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import parbake as pb
+from parbake.http import Route
 from retail_assistant.chat.flow import Assistant
 from retail_assistant.http.chat import EVENT_STREAM, PATH, ChatRoutes, error_members
 from retail_assistant.http.complaints import ComplaintRoutes
@@ -15,11 +16,11 @@ from retail_assistant.shop.connections import PerThread
 __all__ = ["all_routes", "error_members"]
 
 
-def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[pb.Route]:
+def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
     """Chat, shop, complaints and page; ``rules`` are those of complaints. What changes the shop is for operators."""
-    live: LiveShop = app.resources[LiveShop]
-    writers: PerThread = app.resources[PerThread]
+    live: LiveShop = app.settings.resources[LiveShop]
+    writers: PerThread = app.settings.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
-    complete = pb.Route("POST", PATH, chat.complete, produces=("application/json", EVENT_STREAM))
+    complete = Route("POST", PATH, chat.complete, produces=("application/json", EVENT_STREAM))
     return [*PAGE, complete, *shop.routes(), *complaints.routes()]

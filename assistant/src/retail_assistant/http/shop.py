@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 import parbake as pb
+from parbake.http import Handler, HttpRequest, Response, Route, json_response
 from retail_assistant.http.acknowledged import CHANGES, WRITTEN, WRITTEN_NEW, acknowledged
 from retail_assistant.shop import queries, records
 from retail_assistant.shop.connections import PerThread
@@ -112,9 +113,9 @@ class ShopRoutes:
         self._app = app
         self._connections = connections
 
-    def routes(self) -> list[pb.Route]:
+    def routes(self) -> list[Route]:
         """Everybody reads; what is written is for operators."""
-        reads: list[tuple[str, pb.Handler]] = [
+        reads: list[tuple[str, Handler]] = [
             ("/shop/policies", self.list_policies),
             ("/shop/policies/{id}", self.get_policy),
             ("/shop/products/{asin}", self.get_product),
@@ -123,7 +124,7 @@ class ShopRoutes:
             ("/shop/carts/{user}", self.get_cart),
             (CHANGES, self.change),
         ]
-        writes: list[tuple[str, str, pb.Handler, tuple[int, ...]]] = [
+        writes: list[tuple[str, str, Handler, tuple[int, ...]]] = [
             ("PUT", "/shop/policies/{id}", self.put_policy, WRITTEN),
             ("DELETE", "/shop/policies/{id}", self.delete_policy, WRITTEN),
             ("PUT", "/shop/products/{asin}", self.put_product, WRITTEN),
@@ -138,26 +139,26 @@ class ShopRoutes:
             ("POST", "/shop/reviews", self.review, WRITTEN_NEW),
         ]
         return [
-            *(pb.Route("GET", path, handler) for path, handler in reads),
+            *(Route("GET", path, handler) for path, handler in reads),
             *(
-                pb.Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
+                Route(method, path, handler, "operators", statuses=statuses, headers=ONCE)
                 for method, path, handler, statuses in writes
             ),
-            pb.Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
+            Route("POST", "/shop/sessions", self.start_session, "operators", statuses=(202,)),
         ]
 
-    async def list_policies(self, _: pb.HttpRequest) -> pb.Response:
+    async def list_policies(self, _: HttpRequest) -> Response:
         """All policies."""
-        return pb.json_response({"policies": await self._read(queries.list_policies)})
+        return json_response({"policies": await self._read(queries.list_policies)})
 
-    async def get_policy(self, request: pb.HttpRequest) -> pb.Response:
+    async def get_policy(self, request: HttpRequest) -> Response:
         """One policy, with its prose as customers read it."""
         policy = await self._read(lambda c: queries.get_policy(c, request.parameters["id"]))
-        return pb.json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
+        return json_response({**msgspec.to_builtins(policy), "sections": render_policy(policy)})
 
-    async def put_policy(self, request: pb.HttpRequest, *, body: PolicyBody, arguments: PolicyArguments) -> pb.Response:
+    async def put_policy(self, request: HttpRequest, *, body: PolicyBody, arguments: PolicyArguments) -> Response:
         """Change a policy, or add one with ``?create=true``; returns once the change is acknowledged."""
-        name, now = request.parameters["id"], self._app.clock.now()
+        name, now = request.parameters["id"], self._app.settings.clock.now()
 
         def write(conn: Conn) -> int:
             return records.put_policy(
@@ -166,12 +167,12 @@ class ShopRoutes:
 
         return await self._write(request, write)
 
-    async def delete_policy(self, request: pb.HttpRequest) -> pb.Response:
+    async def delete_policy(self, request: HttpRequest) -> Response:
         """Remove a policy."""
-        name, now = request.parameters["id"], self._app.clock.now()
+        name, now = request.parameters["id"], self._app.settings.clock.now()
         return await self._write(request, lambda c: records.delete_policy(c, name, now=now))
 
-    async def get_product(self, request: pb.HttpRequest) -> pb.Response:
+    async def get_product(self, request: HttpRequest) -> Response:
         """One product with its live price and stock."""
         asin = request.parameters["asin"]
 
@@ -180,11 +181,11 @@ class ShopRoutes:
             live = {"cents": queries.get_price(conn, asin).cents, "quantity": queries.get_stock(conn, asin).quantity}
             return {**msgspec.to_builtins(product), **live}
 
-        return pb.json_response(await self._read(read))
+        return json_response(await self._read(read))
 
-    async def put_product(self, request: pb.HttpRequest, *, body: ProductBody) -> pb.Response:
+    async def put_product(self, request: HttpRequest, *, body: ProductBody) -> Response:
         """Add or change a product; a body of prices or stock only raises no tag."""
-        asin, now = request.parameters["asin"], self._app.clock.now()
+        asin, now = request.parameters["asin"], self._app.settings.clock.now()
         fields = _given(body, leave_out=("cents", "quantity"))
 
         def write(conn: Conn) -> int | None:
@@ -195,67 +196,67 @@ class ShopRoutes:
 
         return await self._write(request, write)
 
-    async def delist(self, request: pb.HttpRequest) -> pb.Response:
+    async def delist(self, request: HttpRequest) -> Response:
         """Take a product off sale."""
-        asin, now = request.parameters["asin"], self._app.clock.now()
+        asin, now = request.parameters["asin"], self._app.settings.clock.now()
         return await self._write(request, lambda c: records.delist(c, asin, now=now))
 
-    async def put_price(self, request: pb.HttpRequest, *, body: PriceBody) -> pb.Response:
+    async def put_price(self, request: HttpRequest, *, body: PriceBody) -> Response:
         """Set a price: live, so it raises no tag."""
-        asin, now = request.parameters["asin"], self._app.clock.now()
+        asin, now = request.parameters["asin"], self._app.settings.clock.now()
         return await self._write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
-    async def get_inventory(self, request: pb.HttpRequest) -> pb.Response:
+    async def get_inventory(self, request: HttpRequest) -> Response:
         """Stock now."""
-        return pb.json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
+        return json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
 
-    async def put_inventory(self, request: pb.HttpRequest, *, body: InventoryBody) -> pb.Response:
+    async def put_inventory(self, request: HttpRequest, *, body: InventoryBody) -> Response:
         """Set stock: live, so it raises no tag."""
         asin = request.parameters["asin"]
         return await self._write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
-    async def list_promotions(self, _: pb.HttpRequest) -> pb.Response:
+    async def list_promotions(self, _: HttpRequest) -> Response:
         """The promotions that run now."""
-        now = self._app.clock.now()
-        return pb.json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
+        now = self._app.settings.clock.now()
+        return json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
 
-    async def put_promotion(self, request: pb.HttpRequest, *, body: PromotionBody) -> pb.Response:
+    async def put_promotion(self, request: HttpRequest, *, body: PromotionBody) -> Response:
         """Add or change a promotion."""
         fields, name = _given(body), request.parameters["id"]
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
         return await self._write(request, lambda c: records.put_promotion(c, name, now=now, **fields))
 
-    async def delete_promotion(self, request: pb.HttpRequest) -> pb.Response:
+    async def delete_promotion(self, request: HttpRequest) -> Response:
         """Remove a promotion."""
-        name, now = request.parameters["id"], self._app.clock.now()
+        name, now = request.parameters["id"], self._app.settings.clock.now()
         return await self._write(request, lambda c: records.delete_promotion(c, name, now=now))
 
-    async def get_cart(self, request: pb.HttpRequest) -> pb.Response:
+    async def get_cart(self, request: HttpRequest) -> Response:
         """A shopper's cart."""
-        return pb.json_response(await self._read(lambda c: queries.get_cart(c, request.parameters["user"])))
+        return json_response(await self._read(lambda c: queries.get_cart(c, request.parameters["user"])))
 
-    async def put_cart(self, request: pb.HttpRequest, *, body: CartBody) -> pb.Response:
+    async def put_cart(self, request: HttpRequest, *, body: CartBody) -> Response:
         """Replace a shopper's cart: live, so it raises no tag."""
-        user, now = request.parameters["user"], self._app.clock.now()
+        user, now = request.parameters["user"], self._app.settings.clock.now()
         return await self._write(request, lambda c: records.set_cart(c, user, body.lines, now=now))
 
-    async def purchase(self, request: pb.HttpRequest, *, body: ActionBody) -> pb.Response:
+    async def purchase(self, request: HttpRequest, *, body: ActionBody) -> Response:
         """Buy one copy."""
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
         return await self._write(
             request, lambda c: records.add_purchase(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def view(self, request: pb.HttpRequest, *, body: ActionBody) -> pb.Response:
+    async def view(self, request: HttpRequest, *, body: ActionBody) -> Response:
         """Note that a product page was looked at; raises no tag."""
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
         return await self._write(
             request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
         )
 
-    async def review(self, request: pb.HttpRequest, *, body: ReviewBody) -> pb.Response:
+    async def review(self, request: HttpRequest, *, body: ReviewBody) -> Response:
         """Add a review."""
-        now = self._app.clock.now()
+        now = self._app.settings.clock.now()
 
         def write(conn: Conn) -> int:
             return records.add_review(
@@ -264,30 +265,28 @@ class ShopRoutes:
 
         return await self._write(request, write, 201)
 
-    async def start_session(self, _: pb.HttpRequest, *, body: SessionBody) -> pb.Response:
+    async def start_session(self, _: HttpRequest, *, body: SessionBody) -> Response:
         """Tell that a shopper has arrived: what they will be shown is made ahead, unless it is there."""
         shopper = body.shopper
         if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
         ack = await self._app.touch(f"session/{quote(shopper, safe='')}")
-        return pb.json_response({"stamp": ack.stamp.sequence}, 202)
+        return json_response({"stamp": ack.stamp.sequence}, 202)
 
-    async def change(self, request: pb.HttpRequest) -> pb.Response:
+    async def change(self, request: HttpRequest) -> Response:
         """Whether a committed change is acknowledged: nothing older than it is served then."""
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
             raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
-        source = self._app.sources[0]
+        source = self._app.settings.sources[0]
         if int(text) > (await asyncio.to_thread(source.extent)).last:
-            raise pb.UnknownResource(f"no change has the position {text}", field="position")
-        applied = (await self._app.applied())[source.name]
-        return pb.json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
+            raise pb.errors.UnknownResource(f"no change has the position {text}", field="position")
+        applied = (await self._app.ops.applied())[source.name]
+        return json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
 
-    async def _write(
-        self, request: pb.HttpRequest, write: Callable[[Conn], int | None], status: int = 200
-    ) -> pb.Response:
+    async def _write(self, request: HttpRequest, write: Callable[[Conn], int | None], status: int = 200) -> Response:
         """Commit, once for each ``Idempotency-Key``, then raise the tags."""
-        key, now = request.headers.get("idempotency-key"), self._app.clock.now()
+        key, now = request.headers.get("idempotency-key"), self._app.settings.clock.now()
         sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
 
         def commit(conn: Conn) -> int | None:

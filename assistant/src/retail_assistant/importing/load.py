@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 import parbake as pb
+from parbake.sources.sqlite import emit
 from retail_assistant.importing import read
 from retail_assistant.importing.schema import (
     TABLES,
@@ -102,7 +103,7 @@ def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
             _check_products(report)
             meta = {"now": repr(time.time()), "currency": currency, "off": json.dumps(report.off)}
             conn.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", list(meta.items()))
-            pb.emit(conn, "product", "shop.bulk")
+            emit(conn, "product", "shop.bulk")
         conn.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     except BaseException:
         conn.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 import parbake as pb
+from parbake.ports.models import Embedder
 from retail_assistant.shop.policies import Policy, Section, format_fact, render_policy
 from retail_assistant.shop.queries import Product
 
@@ -24,7 +25,7 @@ class Block(msgspec.Struct, frozen=True):
     vector: bytes = b""
 
 
-def policy_blocks(policy: Policy, embedder: pb.Embedder) -> list[Block]:
+def policy_blocks(policy: Policy, embedder: Embedder) -> list[Block]:
     """One block a section; sentences that instruct an agent rather than inform a customer are left out."""
     slotted = {s.id: s.text for s in customer_sections(policy, slots=True)}
     plain = {s.id: (s.title, s.text) for s in customer_sections(policy)}

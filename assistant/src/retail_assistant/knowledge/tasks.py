@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 import parbake as pb
+from parbake.ports.clock import Clock
+from parbake.ports.models import Embedder
 from retail_assistant.knowledge.blocks import Block, policy_blocks, product_blocks, product_text
 from retail_assistant.knowledge.reviews import Summary, summarize
 from retail_assistant.knowledge.views import Catalog, Policies, Promotions, Reviews
@@ -20,7 +22,7 @@ tasks = pb.Registry()
 class WallClock:
     """The clock as a resource: tasks that depend on the time say so."""
 
-    def __init__(self, clock: pb.Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         """Wall time unless a clock is given."""
         self.now = clock.now if clock else time.time
 
@@ -47,7 +49,7 @@ def evidence(
     *,
     policies: pb.Source[Policies],
     catalog: pb.Source[Catalog],
-    embedder: pb.Resource[pb.Embedder],
+    embedder: pb.Resource[Embedder],
 ) -> list[Block] | pb.Absent:
     """The evidence blocks of ``policy/<id>`` or ``product/<asin>``."""
     family, _, name = entity.partition("/")
@@ -69,7 +71,7 @@ def evidence(
     why="Product data changes infrequently; one product is embedded again on its event",
 )
 def product_embeddings(
-    asins: pb.Keys[str], *, catalog: pb.Source[Catalog], embedder: pb.Resource[pb.Embedder]
+    asins: pb.Keys[str], *, catalog: pb.Source[Catalog], embedder: pb.Resource[Embedder]
 ) -> dict[str, bytes | pb.Absent]:
     """The float32 unit vector of each product's text."""
     found = catalog.many(asins)

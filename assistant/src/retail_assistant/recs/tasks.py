@@ -135,7 +135,7 @@ def reranker(*, shop: pb.Source[History]) -> RerankerModel:
     log = shop.log()
     model = rerank.train(log)
     if objection := evaluate.reranker_usable(model, log):
-        raise pb.GateFailed(f"reranker: {objection}", field="reranker")
+        raise pb.errors.GateFailed(f"reranker: {objection}", field="reranker")
     return model
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 import msgspec
 
-import parbake as pb
+from parbake.sources.sqlite import emit
 from retail_assistant.shop import checks
 from retail_assistant.shop.errors import NotFound, TooManyComplaints
 from retail_assistant.shop.schema import transaction
@@ -106,7 +106,7 @@ def complain(
             return Complaint(None, "shopper", "complained" if is_first else "")
         if _is_tripped(conn, speaker, now - DAY_S, rules or Rules()):
             return Complaint(None, "shopper", "held_back")
-        position = pb.emit(conn, f"faq/{answer}", "faq.changed", now=now)
+        position = emit(conn, f"faq/{answer}", "faq.changed", now=now)
         conn.execute(
             "UPDATE complaints SET withdrew_at = ?, position = ?, is_known = ?"
             " WHERE answer = ? AND shopper = ? AND closed_at IS NULL",
@@ -128,7 +128,7 @@ def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int | None:
         )
         if not closed.rowcount:
             raise NotFound(f"nobody has complained of {answer[:80]!r}", field="answer")
-        return pb.emit(conn, f"faq/{answer}", "faq.changed", now=now) if was_withdrawn else None
+        return emit(conn, f"faq/{answer}", "faq.changed", now=now) if was_withdrawn else None
 
 
 def has_complained(conn: sqlite3.Connection, shopper: str, answer: str) -> bool:

@@ -13,7 +13,7 @@ from typing import TypedDict, Unpack
 
 import msgspec
 
-import parbake as pb
+from parbake.sources.sqlite import emit
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import BadValue, OutOfStock, UnknownProduct
 from retail_assistant.shop.policies import Fact, Policy, check_body, check_facts, placeholders
@@ -75,7 +75,7 @@ def put_policy(
             (policy_id, policy.title, policy.body, json.dumps(policy.facts), policy.updated_at),
         )
         index.replace(conn, "policy", policy_id, index.policy_documents(policy))
-        return pb.emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now=now)
+        return emit(conn, f"policy/{policy_id}", "policy.changed" if known else "policy.created", now=now)
 
 
 def delete_policy(conn: sqlite3.Connection, policy_id: str, *, now: float) -> int:
@@ -84,7 +84,7 @@ def delete_policy(conn: sqlite3.Connection, policy_id: str, *, now: float) -> in
         get_policy(conn, policy_id)
         conn.execute("DELETE FROM policies WHERE id = ?", (policy_id,))
         index.replace(conn, "policy", policy_id, [])
-        return pb.emit(conn, f"policy/{policy_id}", "policy.deleted", now=now)
+        return emit(conn, f"policy/{policy_id}", "policy.deleted", now=now)
 
 
 def _merge_policy(
@@ -137,7 +137,7 @@ def put_product(
             _store_price(conn, asin, cents, now)
         if old is None or quantity is not None:
             _store_quantity(conn, asin, quantity or 0)
-        return pb.emit(conn, f"product/{asin}", _product_event(old, product), now=now)
+        return emit(conn, f"product/{asin}", _product_event(old, product), now=now)
 
 
 def _product_event(old: tuple[int] | None, new: Product) -> str:
@@ -197,7 +197,7 @@ def delist(conn: sqlite3.Connection, asin: str, *, now: float) -> int:
     with transaction(conn):
         product = msgspec.structs.replace(get_product(conn, asin), listed=False)
         _store_product(conn, product)
-        return pb.emit(conn, f"product/{asin}", "product.deleted", now=checks.moment(now, "now"))
+        return emit(conn, f"product/{asin}", "product.deleted", now=checks.moment(now, "now"))
 
 
 def put_promotion(
@@ -217,7 +217,7 @@ def put_promotion(
             "INSERT OR REPLACE INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)",
             (p.id, p.title, p.category, p.segment, p.percent, p.starts_at, p.ends_at),
         )
-        return pb.emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now=now)
+        return emit(conn, f"promotion/{promotion_id}", f"promotion.{'changed' if known else 'created'}", now=now)
 
 
 def _merge_promotion(old: Promotion | None, promotion_id: str, fields: PromotionFields) -> Promotion:
@@ -254,7 +254,7 @@ def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float)
     with transaction(conn):
         get_promotion(conn, promotion_id)
         conn.execute("DELETE FROM promotions WHERE id = ?", (promotion_id,))
-        return pb.emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now=now)
+        return emit(conn, f"promotion/{promotion_id}", "promotion.deleted", now=now)
 
 
 def set_live(
@@ -314,7 +314,7 @@ def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: floa
             raise OutOfStock(f"{asin} is out of stock; try another format or come back later", field="asin")
         conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
         conn.execute("INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)", (shopper, asin, now, paid))
-        return pb.emit(conn, f"user/{shopper}", "user.changed", now=now)
+        return emit(conn, f"user/{shopper}", "user.changed", now=now)
 
 
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
@@ -336,7 +336,7 @@ def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int
             "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
             (asin, shopper, rating, body, now),
         )
-        return pb.emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
+        return emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
 
 
 def _ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:

@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import parbake as pb
+from parbake.sources.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
 SCHEMA_VERSION = "5"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
 
-TABLES = f"""{pb.OUTBOX_DDL};
+TABLES = f"""{OUTBOX_DDL};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS products (
     asin TEXT PRIMARY KEY,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from parbake.errors import BadInput
-from parbake.numeric.statistics import percentile
+from parbake.values.statistics import percentile
 
 Outcome = Literal["fresh", "behind", "violation", "nothing", "failed"]
 RULE_OF_THREE = 3.0

@@ -12,7 +12,7 @@ import msgspec
 _NOTHING = object()
 
 
-class KnownSince(msgspec.Struct, frozen=True):
+class CurrentValue(msgspec.Struct, frozen=True):
     """What a recompute may return when it knows since when the value is as it is (epoch seconds).
 
     Any object with these two attributes will do.

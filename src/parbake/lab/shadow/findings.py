@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from parbake.numeric.statistics import percentile, wilson
+from parbake.values.statistics import percentile, wilson
 
 Outcome = Literal["missing", "undecodable", "failed", "unsettled", "equal", "different"]
 EXAMPLES = 5

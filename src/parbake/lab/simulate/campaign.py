@@ -15,9 +15,9 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 import msgspec
 
+from parbake.lab.simulate.catalogue import applied
 from parbake.lab.simulate.history import History, play
-from parbake.lab.simulate.judge.oracle import Tally
-from parbake.lab.simulate.mutants.catalogue import applied
+from parbake.lab.simulate.processes.oracle import Tally
 from parbake.lab.simulate.world.world_state import StoreModel
 
 MODELS: dict[str, tuple[StoreModel, ...]] = {"atomic": ("embedded", "snapshot"), "single": ("single",)}

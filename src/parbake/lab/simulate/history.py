@@ -10,7 +10,7 @@ from unittest import mock
 
 import msgspec
 
-from parbake.lab.simulate.judge.oracle import Tally
+from parbake.lab.simulate.processes.oracle import Tally
 from parbake.lab.simulate.timeline import Timeline
 from parbake.lab.simulate.world.virtual_loop import run
 from parbake.lab.simulate.world.world_state import StoreModel, World

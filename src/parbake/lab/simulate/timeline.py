@@ -8,15 +8,15 @@ from typing import Any
 import msgspec
 
 from parbake.errors import ParbakeError
-from parbake.lab.simulate.acts.cache_clients import CacheClients
-from parbake.lab.simulate.acts.damage import Damage
-from parbake.lab.simulate.acts.faults import Faults
-from parbake.lab.simulate.acts.sim_clients import Clients
-from parbake.lab.simulate.judge.oracle import Oracle
+from parbake.lab.simulate.cache_clients import CacheClients
+from parbake.lab.simulate.damage import Damage
+from parbake.lab.simulate.faults import Faults
+from parbake.lab.simulate.processes.oracle import Oracle
 from parbake.lab.simulate.processes.sim_process import Process
-from parbake.lab.simulate.program.limits import HEARTBEAT_S, SILENCE_S
-from parbake.lab.simulate.program.sim_tasks import FENCED, SERVED
-from parbake.lab.simulate.program.system_of_record import OFFERS
+from parbake.lab.simulate.sim_clients import Clients
+from parbake.lab.simulate.world.limits import HEARTBEAT_S, SILENCE_S
+from parbake.lab.simulate.world.sim_tasks import FENCED, SERVED
+from parbake.lab.simulate.world.system_of_record import OFFERS
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 from parbake.lanes.worker.schedule import TICK_S

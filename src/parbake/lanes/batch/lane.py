@@ -30,7 +30,7 @@ from parbake.lanes.batch.fingerprint import code_of
 from parbake.lanes.batch.keys import CHUNKS, SINGLE, KeyList
 from parbake.lanes.batch.load import LoadBoard
 from parbake.lanes.batch.off_peak import RunSlot
-from parbake.lanes.batch.open_run import Opening, OpenRun
+from parbake.lanes.batch.open_run import OpenRun, RunOpening
 from parbake.lanes.batch.partition import PartitionWorker, key_bytes
 from parbake.lanes.batch.runs import PROMOTED, Ended, Runs
 from parbake.lanes.batch.throttle import Pacer
@@ -109,7 +109,7 @@ class BatchLane:
         self._clock = clock
         self.runs = Runs(store)
         self._adopted = adopted or Adoptions(store, clock, None)
-        self._opening = Opening(store, self.runs, clock)
+        self._opening = RunOpening(store, self.runs, clock)
         self.worker = PartitionWorker(store, computer)
         self._board = board
         self._breathe = breathe

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 
 from parbake.lanes.batch.load import ENOUGH, LoadBoard, Serving
-from parbake.metrics.counters import Counters
-from parbake.values.redaction import one_line
+from parbake.process.counters import Counters
+from parbake.process.loops import forever
 
 EVERY_S = 1.0
 WEIGHT = 0.1
@@ -45,9 +44,4 @@ class LoadReports:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
-            try:
-                await self.step()
-            except Exception as error:  # noqa: BLE001 - of a server that ends to tell, batch work thinks that it idles
-                _log.error("the load could not be told and is told again: %s", one_line(error))
-            await asyncio.sleep(EVERY_S)
+        await forever(self.step, EVERY_S, what="the report of this server's load", log=_log)

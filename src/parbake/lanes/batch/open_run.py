@@ -40,7 +40,7 @@ class OpenRun:
     is_urgent: bool = False
 
 
-class Opening:
+class RunOpening:
     """Opens runs, one process at a time."""
 
     def __init__(self, store: Store, runs: Runs, clock: Clock) -> None:

@@ -17,13 +17,13 @@ from parbake.fence.record import Meta, Stamp, Tags, bond, unpack_stamp
 from parbake.fence.tags import check_tag, family, raised_by
 from parbake.lanes.event.parking import everything, parked_change
 from parbake.lanes.event.recovery import Recovery
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.cloudevents import CloudEvent, read_time
-from parbake.ports.event_log import Ack, Applied, Change
+from parbake.ports.event_log import Ack, Advance, Applied, Change
 from parbake.ports.hooks import Hook
 from parbake.ports.sources import EventSource, Extent, SourceEvent, Topic
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.process.threads import aside
 from parbake.serving.tickets import Tickets
 
@@ -31,6 +31,18 @@ PAGE = 1000
 SKEW_S = 5.0
 """An event from so far in the future was told by a clock that is wrong."""
 _log = logging.getLogger("parbake.ingest")
+
+
+class Drained(msgspec.Struct, frozen=True):
+    """What draining a source came to; ``is_heard`` says that a commit carried its heartbeat."""
+
+    acks: list[Ack]
+    is_heard: bool = False
+
+    @property
+    def clock_skew(self) -> bool:
+        """Whether the heartbeat that was replaced came from the future."""
+        return any(ack.clock_skew for ack in self.acks)
 
 
 class Ingest:
@@ -109,13 +121,16 @@ class Ingest:
         for source in self._sources:
             before = self._clock.now()
             try:
-                for part in await _parts(source):
-                    acks += await self._drain_one(part)
+                drained = await self._drain_parts(source, before)
             except SourceError as error:
                 self._counters.source_failures[source.name] += 1
                 failed = failed or error
                 continue
-            if not await self._store.beat(source.name, before):
+            acks += drained.acks
+            is_sane = not drained.clock_skew
+            if not drained.is_heard:
+                is_sane = await self._store.beat(source.name, before)
+            if not is_sane:
                 self._counters.clock_skew += 1
                 _log.warning("the heartbeat of %s came from the future: check the clocks", source.name)
         if failed is not None:
@@ -195,16 +210,36 @@ class Ingest:
             )
         self._recognised.add(source.name)
 
-    async def _drain_one(self, source: EventSource) -> list[Ack]:
+    async def _drain_parts(self, source: EventSource | Topic, before: float) -> Drained:
+        """Drain a source. A topic is heard only once all its logs were, so that none of them carries its heartbeat."""
+        parts = await _parts(source)
+        if parts[:1] == [source]:
+            return await self._drain_one(parts[0], before)
+        acks: list[Ack] = []
+        for part in parts:
+            acks += (await self._drain_one(part, None)).acks
+        return Drained(acks)
+
+    async def _drain_one(self, source: EventSource, heard_at: float | None) -> Drained:
         try:
-            return await self._drain_all(source)
+            return await self._drain_all(source, heard_at)
         except ParbakeError:
             raise
         except Exception as error:
             raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
 
-    async def _drain_all(self, source: EventSource) -> list[Ack]:
+    async def _drain_all(self, source: EventSource, heard_at: float | None) -> Drained:
+        """Apply a log to the end that it had when this began, or beyond.
+
+        The last commit carries the heartbeat, so that an event costs one synced commit. It counts only with an event at
+        or past the last position that was given before the poll; otherwise the caller beats in a commit of its own.
+
+        Args:
+            source: The log.
+            heard_at: When this began, in epoch seconds, for the heartbeat; ``None`` where no commit may carry it.
+        """
         done, acks = await self._store.applied(source.name), list[Ack]()
+        is_heard = False
         after = done.position
         extent, rows = await aside(lambda: (source.extent(), source.poll(after, PAGE)))
         await self._recognise(source, done, extent)
@@ -217,13 +252,14 @@ class Ingest:
             for run in _runs(rows) if source.is_gapless else [rows]:
                 if source.is_gapless and run[0].position > after + 1:
                     acks.append(await self._bridge(source, after, run[0].position - 1))
-                position = (source.name, after, run[-1].position)
-                acks.append(await self._apply([self._change(source, row) for row in run], position))
+                is_heard = heard_at is not None and _reaches_end(run[-1], extent)
+                advance = Advance(source.name, after, run[-1].position, heard_at if is_heard else None)
+                acks.append(await self._apply([self._change(source, row) for row in run], advance))
                 after = run[-1].position
-            rows = await aside(source.poll, after, PAGE)
+            rows = [] if after >= extent.last else await aside(source.poll, after, PAGE)
         if source.is_gapless and extent.last > after:  # given before the poll, and not there
             acks.append(await self._bridge(source, after, extent.last))
-        return acks
+        return Drained(acks, is_heard=is_heard)
 
     async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
         """What lost events told is not known: all families of the source are raised, as one step with the position."""
@@ -232,7 +268,7 @@ class Ingest:
             said = "source %s: the events after position %d up to %d are gone; raising all its families"
             _log.error(said, source.name, after, upto)
         change = Change(everything(source.families), source.name)
-        return await self._apply([change], (source.name, after, upto))
+        return await self._apply([change], Advance(source.name, after, upto))
 
     def _change(self, source: EventSource, row: SourceEvent) -> Change:
         """An event that is not understood must not block those behind it: it is parked, and raises all families."""
@@ -246,9 +282,9 @@ class Ingest:
         _log.error("%s, position %d: %s; parked, raising all its families", source.name, row.position, problem)
         return parked_change(source, row, problem, self._clock.now())
 
-    async def _apply(self, changes: Sequence[Change], position: tuple[str, int, int] | None) -> Ack:
+    async def _apply(self, changes: Sequence[Change], advance: Advance | None) -> Ack:
         started = time.perf_counter()
-        ack = await self._store.apply(changes, now=self._clock.now(), position=position)
+        ack = await self._store.apply(changes, now=self._clock.now(), advance=advance)
         took = time.perf_counter() - started
         for hook in self._hooks:
             hook.event(ack.raised, duplicates=ack.duplicates, seconds=took)
@@ -281,6 +317,11 @@ async def _tells(source: EventSource, done: Applied) -> bool:
     """Whether the event at the applied position is the one that was applied, as far as either can tell."""
     rows = await aside(source.poll, done.position - 1, 1) if done.event_id else []
     return not rows or rows[0].position != done.position or rows[0].id.startswith(done.event_id)
+
+
+def _reaches_end(last: SourceEvent, extent: Extent) -> bool:
+    """Whether nothing that was given before the extent was read can lie behind an event."""
+    return last.position >= extent.last
 
 
 def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from parbake.errors import ForeignSource, ParbakeError
 from parbake.values.redaction import one_line
@@ -49,15 +47,3 @@ class Polling:
         """Begin after one pause, for a run that may outlast the silence limit in a process that does nothing else."""
         await asyncio.sleep(self._every_s)
         await self.run()
-
-
-@contextlib.asynccontextmanager
-async def beside(*works: Any) -> AsyncIterator[None]:
-    """Run coroutines beside the body and end them with it."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

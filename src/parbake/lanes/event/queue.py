@@ -17,16 +17,16 @@ from parbake.fence.record import Stamp, unpack_stamp
 from parbake.fence.tags import family, key_from_tag
 from parbake.lanes.event.refresh import Heat, Refreshing
 from parbake.lanes.event.work_claims import WorkClaims
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.event_log import Raised
 from parbake.ports.records import Lookup
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
+from parbake.process.loops import forever
 from parbake.process.system_clock import monotonic
 from parbake.serving.bound import BoundTask
 from parbake.serving.on_demand import OnDemand
 from parbake.serving.strays import Strays
-from parbake.values.redaction import one_line
 
 CURSOR = "event-lane"
 PAGE = 500
@@ -64,17 +64,15 @@ class EventLane:
     async def run(self) -> None:
         """Work until cancelled."""
         is_placed = False
-        while True:
-            try:
-                if not is_placed:
-                    await self._place()
-                    is_placed = True
-                worked = await self.step()
-            except Exception as error:  # noqa: BLE001 - a lane that ends refreshes nothing any more
-                _log.error("the event lane could not take a step and goes on: %s", one_line(error))
-                worked = False
-            if not worked:
-                await asyncio.sleep(IDLE_S)
+
+        async def step() -> bool:
+            nonlocal is_placed
+            if not is_placed:
+                await self._place()
+                is_placed = True
+            return await self.step()
+
+        await forever(step, IDLE_S, what="a step of the event lane", log=_log)
 
     async def step(self) -> bool:
         """Read new log entries and refresh what is due; ``False`` when there was nothing to do."""

@@ -14,9 +14,9 @@ from typing import Any
 from parbake.fence.check import is_pending, killed_by
 from parbake.fence.record import Stamp
 from parbake.lanes.event.work_claims import KeyPart, WorkClaims, part_of
-from parbake.metrics.counters import Counters
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.process.signals import is_ours
 from parbake.process.system_clock import monotonic
 from parbake.serving.bind import Context

@@ -19,6 +19,7 @@ from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.identity import is_gone
 from parbake.process.identity import name as holder_name
+from parbake.process.loops import forever
 from parbake.process.system_clock import monotonic
 from parbake.values.redaction import one_line
 
@@ -136,12 +137,7 @@ class WorkerBoard:
     async def run(self) -> None:
         """Beat until cancelled, and leave then."""
         try:
-            while True:
-                try:
-                    await self.beat()
-                except Exception as error:  # noqa: BLE001 - a worker that stops to report looks like a dead one
-                    _log.error("this worker could not report and tries again: %s", one_line(error))
-                await asyncio.sleep(BEAT_S)
+            await forever(self.beat, BEAT_S, what="this worker's report that it is alive", log=_log)
         finally:
             try:
                 async with asyncio.timeout(LEAVE_S):

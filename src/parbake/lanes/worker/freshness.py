@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from parbake.fence.check import is_pending, killed_by
 from parbake.fence.record import unpack_stamp
 from parbake.lanes.batch.fingerprint import is_of_other_code
-from parbake.numeric.statistics import percentile
+from parbake.values.statistics import percentile
 
 if TYPE_CHECKING:
     from parbake.fence.control import Control
@@ -31,7 +31,7 @@ class Parts:
 async def report(engine: Any) -> list[dict[str, Any]]:
     """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
     control = await engine.schedule.look()
-    return [await _row(engine, plan, control) for plan in engine.plans.values()]
+    return [await _row(engine, plan, control) for plan in engine.tasks.values()]
 
 
 async def _row(engine: Any, plan: BoundTask, control: Control) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable
 
@@ -11,8 +10,8 @@ from parbake.fence.control import Control
 from parbake.fence.record import Stamp
 from parbake.ports.clock import Clock
 from parbake.ports.store import Store
+from parbake.process.loops import forever
 from parbake.serving.bound import BoundTask
-from parbake.values.redaction import one_line
 
 EVERY_S = 3600.0
 MARGIN_S = 600.0
@@ -74,12 +73,7 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Look every hour until cancelled."""
-        while True:
-            try:
-                await self.step()
-            except Exception as error:  # noqa: BLE001 - a sweep that ends lets the store grow
-                _log.error("the sweep failed and is tried again: %s", one_line(error))
-            await asyncio.sleep(EVERY_S)
+        await forever(self.step, EVERY_S, what="the sweep", log=_log)
 
 
 def _longest(contract: Contract) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -15,15 +14,16 @@ from parbake.lanes.batch.fingerprint import is_of_other_code
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.off_peak import OffPeak, RunSlot
 from parbake.lanes.batch.runs import PROMOTED
-from parbake.numeric.statistics import percentile
 from parbake.ports.alerts import Alert, AlertSink
 from parbake.ports.clock import Clock
 from parbake.ports.hooks import Progress
 from parbake.ports.store import Store
+from parbake.process.loops import forever
 from parbake.process.signals import is_ours
 from parbake.serving.bound import BoundTask
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
+from parbake.values.statistics import percentile
 
 TICK_S = 1.0
 RETRY_AFTER_S = 30.0
@@ -136,13 +136,12 @@ class Schedule:
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
         """Work until cancelled; ``promoted`` hears of each run."""
-        while True:
-            try:
-                for run in await self.run_due():
-                    await promoted(run)
-            except Exception as error:  # noqa: BLE001 - a worker that ends runs nothing any more
-                _log.error("the schedule could not look and goes on: %s", one_line(error))
-            await asyncio.sleep(TICK_S)
+
+        async def step() -> None:
+            for run in await self.run_due():
+                await promoted(run)
+
+        await forever(step, TICK_S, what="the look for due runs", log=_log)
 
 
 class SlaWatch:
@@ -183,9 +182,4 @@ class SlaWatch:
 
     async def run(self) -> None:
         """Check every second until cancelled."""
-        while True:
-            try:
-                await self.check()
-            except Exception as error:  # noqa: BLE001 - a watch that ends tells nobody any more
-                _log.error("the watch could not look and goes on: %s", one_line(error))
-            await asyncio.sleep(TICK_S)
+        await forever(self.check, TICK_S, what="the look for late tasks", log=_log)

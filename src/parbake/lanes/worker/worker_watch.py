@@ -11,11 +11,11 @@ import msgspec
 
 from parbake.lanes.worker.board import SILENT_S, Pulse, WorkerBoard
 from parbake.lanes.worker.schedule import Notifier
-from parbake.metrics.counters import Counters
 from parbake.ports.alerts import Alert
 from parbake.ports.clock import Clock
 from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
+from parbake.process.counters import Counters
 from parbake.values.duration import humanize
 from parbake.values.redaction import one_line
 

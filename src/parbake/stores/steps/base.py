@@ -10,7 +10,7 @@ import msgspec
 
 from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.fence.record import Record, Stamp, encode
-from parbake.ports.event_log import Ack, Applied, Change, Parked, Raised
+from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
 from parbake.ports.records import Lookup
 from parbake.stores.steps import engine, events
 
@@ -76,31 +76,31 @@ class EngineStore(ABC):
 
     async def begin(self) -> tuple[int, Stamp, Control]:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.begin_run(txn, self._parsed))
+        return await self._step(lambda txn: engine.begin(txn, self._parsed))
 
     async def promote(self, promotion: Promotion) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.promote_run(txn, self._parsed, promotion))
+        return await self._step(lambda txn: engine.promote(txn, self._parsed, promotion))
 
     async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.roll_back(txn, self._parsed, task, now, built_with))
+        return await self._step(lambda txn: engine.rollback(txn, self._parsed, task, now, built_with))
 
     async def withdraw(self, generations: Collection[int]) -> None:
         """See :class:`parbake.ports.store.Store`."""
-        await self._step(lambda txn: engine.withdraw_again(txn, self._parsed, generations))
+        await self._step(lambda txn: engine.withdraw(txn, self._parsed, generations))
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.set_quarantine(txn, self._parsed, task, entry))
+        return await self._step(lambda txn: engine.quarantine(txn, self._parsed, task, entry))
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         """See :class:`parbake.ports.store.Store`."""
-        return await self._step(lambda txn: engine.bless_store(txn, self._parsed, seen, raise_floor=raise_floor))
+        return await self._step(lambda txn: engine.bless(txn, self._parsed, seen, raise_floor=raise_floor))
 
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         """See :class:`parbake.ports.store.Store`."""
-        kept = await self._step(lambda txn: engine.abandon_runs(txn, self._parsed, abandoned, retired))
+        kept = await self._step(lambda txn: engine.abandon(txn, self._parsed, abandoned, retired))
         removed = 0
         async for page in self._pages(engine.BASE):
             doomed = [name for name, _ in page if int.from_bytes(name[1:9], "big") not in kept]
@@ -111,7 +111,7 @@ class EngineStore(ABC):
     async def raise_floor(self, to: Stamp) -> int:
         """See :class:`parbake.ports.store.Store`: the floor first, then each item below it, looked at again."""
         floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
-        await self._step(lambda txn: engine.raise_the_floor(txn, self._parsed, floor))
+        await self._step(lambda txn: engine.raise_floor(txn, self._parsed, floor))
         for prefix in (engine.MARK, engine.OVERLAY):
             async for page in self._pages(prefix):
                 doomed = [name for name, raw in page if engine.is_below(name, raw, floor)]
@@ -122,13 +122,13 @@ class EngineStore(ABC):
     async def _drop(self, names: Sequence[bytes]) -> int:
         return await self._step(lambda txn: engine.drop_below(txn, self._parsed, names))
 
-    async def apply(self, changes: Sequence[Change], *, now: float, position: events.Position | None = None) -> Ack:
+    async def apply(self, changes: Sequence[Change], *, now: float, advance: Advance | None = None) -> Ack:
         """See :class:`parbake.ports.store.Store`."""
-        parts = events.split(changes, position, self.commit_limit - engine.COMMON_ITEMS)
+        parts = events.split(changes, advance, self.commit_limit - engine.COMMON_ITEMS)
         return Ack.together([await self._apply(part, now, at) for part, at in parts]) or Ack(Stamp(0, 0), {})
 
-    async def _apply(self, changes: Sequence[Change], now: float, position: events.Position | None) -> Ack:
-        return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, position))
+    async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+        return await self._step(lambda txn: events.apply(txn, self._parsed, changes, now, advance))
 
     async def applied(self, source: str) -> Applied:
         """See :class:`parbake.ports.store.Store`."""

@@ -1,7 +1,7 @@
 """What all stores share: the protocol's steps, each over one transaction on a map from byte names to byte values.
 
 A driver gives transactions with ``get``, ``peek``, ``put`` and ``delete``; the steps below are the same code for a
-file, for memory and for a server, so that all keep the same guarantee. Events have their steps in ``_events``.
+file, for memory and for a server, so that all keep the same guarantee. The steps of events are in ``events``.
 """
 
 from __future__ import annotations
@@ -14,28 +14,12 @@ from typing import Protocol
 
 import msgspec
 
-from parbake.declare.contract import FUTURE_S
 from parbake.errors import DamagedRecord, ForeignStore, StoreError
+from parbake.fence import control as rules
 from parbake.fence.check import killed_by, may_replace, newness
-from parbake.fence.control import (
-    Control,
-    Number,
-    Promotion,
-    Quarantine,
-    abandon,
-    adopt,
-    begin,
-    bless,
-    has_lived_through,
-    promote,
-    quarantine,
-    raise_floor,
-    rollback,
-    start,
-    withdraw,
-)
-from parbake.fence.record import FORMAT, STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
-from parbake.ports.records import Lookup, Snapshot
+from parbake.fence.control import Control, Number, Promotion, Quarantine
+from parbake.fence.record import FORMAT, FUTURE_S, STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
+from parbake.ports.records import Lookup, RecordSnapshot
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
@@ -43,8 +27,8 @@ RING = b"k"
 """Where it is written which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 TASKS_KEPT = 1024
-COMMON_ITEMS = 4
-"""Items that every application of events touches: counter, control record, position, and how many were parked."""
+COMMON_ITEMS = 5
+"""Items that any application of events may touch: counter, control record, position, heartbeats, number of parked."""
 NUMBERS_SPREAD = 1 << 20
 _UNHEARD: Mapping[str, float] = {}
 
@@ -192,7 +176,7 @@ def numbers(now_us: Callable[[], int] = _now_us, random: Callable[[], float] = r
 
 def initialise(txn: Txn, incarnation: int, host: str = "") -> None:
     """Write an empty store's control record and counter."""
-    save_control(txn, start(incarnation, host))
+    save_control(txn, rules.start(incarnation, host))
     txn.put(SEQUENCE, (0).to_bytes(8, "big"))
 
 
@@ -202,7 +186,7 @@ def settle(txn: Txn, parsed: Parsed, host: str, number: Number) -> Control:
         initialise(txn, number(0), host)
     control = parsed.control(txn.get(CONTROL) or b"")
     if control.host != host:
-        control = adopt(control, host, number)
+        control = rules.adopt(control, host, number)
         save_control(txn, control)
     return control
 
@@ -216,7 +200,7 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
     return Lookup(control, records, marks_of(get, records), parsed.beats(get(BEATS)), damaged)
 
 
-def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> Snapshot | None:
+def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> RecordSnapshot | None:
     """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
     _, control, beats = common
     try:
@@ -237,7 +221,7 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
         mark = get(name)
         if mark is not None:
             marks[tag] = mark
-    return Snapshot(control, header, payload, marks, beats)
+    return RecordSnapshot(control, header, payload, marks, beats)
 
 
 def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: Record) -> Lookup:
@@ -288,7 +272,7 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
     control = parsed.control(txn.peek(CONTROL) or b"")
     if not control.is_trusted:  # what is not served now may be again once the incarnation is blessed
         control = msgspec.structs.replace(control, blessed=control.incarnation)
-    if not has_lived_through(control, record.stamp):
+    if not rules.has_lived_through(control, record.stamp):
         return False
     current = control.pointer(task)
     base = txn.peek(base_key(current, key)) if current else None
@@ -314,41 +298,41 @@ def save_control(txn: Txn, control: Control) -> None:
     txn.put(CONTROL, msgspec.msgpack.encode(control))
 
 
-def begin_run(txn: Txn, parsed: Parsed) -> tuple[int, Stamp, Control]:
+def begin(txn: Txn, parsed: Parsed) -> tuple[int, Stamp, Control]:
     """Allocate a generation and read what it starts from."""
     at, control = stamp(txn, parsed)
-    updated, generation = begin(control)
+    updated, generation = rules.begin(control)
     save_control(txn, updated)
     return generation, at, updated
 
 
-def promote_run(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
+def promote(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
     """Move pointers, or raise."""
-    updated = promote(stamp(txn, parsed)[1], promotion)
+    updated = rules.promote(stamp(txn, parsed)[1], promotion)
     save_control(txn, updated)
     return updated
 
 
-def roll_back(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
+def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
     """Withdraw the current generation; a step of the counter dates the withdrawal."""
     at, control = step(txn, parsed)
-    updated, generation = rollback(control, task, now, at.pack(), built_with)
+    updated, generation = rules.rollback(control, task, now, at.pack(), built_with)
     save_control(txn, updated)
     return generation
 
 
-def set_quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
+def quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
     """Put a task in quarantine or clear it; a step of the counter dates it."""
     at, control = step(txn, parsed)
-    updated = quarantine(control, task, entry, at.pack())
+    updated = rules.quarantine(control, task, entry, at.pack())
     save_control(txn, updated)
     return updated
 
 
-def withdraw_again(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:
+def withdraw(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:
     """Withdraw generations by number."""
     at, control = step(txn, parsed)
-    save_control(txn, withdraw(control, generations, at.pack()))
+    save_control(txn, rules.withdraw(control, generations, at.pack()))
 
 
 def step(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
@@ -359,24 +343,24 @@ def step(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
     return at, control
 
 
-def bless_store(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:
+def bless(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:
     """Trust an incarnation."""
-    control = bless(stamp(txn, parsed)[1], seen, raise_floor=raise_floor)
+    control = rules.bless(stamp(txn, parsed)[1], seen, raise_floor=raise_floor)
     save_control(txn, control)
     return control
 
 
-def raise_the_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
+def raise_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
     """Declare what is below a stamp dead. Raises :class:`StoreError` for a stamp of an incarnation that was lost."""
     control = stamp(txn, parsed)[1]
-    if not has_lived_through(control, to):  # its number may be above everything that is stamped here
+    if not rules.has_lived_through(control, to):  # its number may be above everything that is stamped here
         raise StoreError("the store has lost the writes that this floor was taken from; try again", field="store")
-    save_control(txn, raise_floor(control, to))
+    save_control(txn, rules.raise_floor(control, to))
 
 
-def abandon_runs(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
+def abandon(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
     """Forget runs that will promote nothing, and retired places; returns the generations whose rows must stay."""
-    control = abandon(stamp(txn, parsed)[1], abandoned, retired)
+    control = rules.abandon(stamp(txn, parsed)[1], abandoned, retired)
     save_control(txn, control)
     return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
 

@@ -10,7 +10,7 @@ import msgspec
 from parbake.errors import StoreError
 from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
 from parbake.fence.record import Stamp
-from parbake.ports.event_log import Ack, Applied, Change, Parked, Raised
+from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
 from parbake.stores.steps import engine
 from parbake.stores.steps.engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
 
@@ -24,15 +24,16 @@ SKEW_S = 5.0
 """A heartbeat so much later than the next one came from a clock that is wrong."""
 ID_KEPT = 64
 """So much of the id of the last applied event is kept, to know its log by."""
-Position = tuple[str, int, int]
-"""A source's name, the applied position that some changes were polled after, and the last position they reach."""
 
 
-def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
-    """Raise tags: one step of the counter per change, all in one transaction with the source's position."""
+def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
+    """Raise tags: one step of the counter per change, in one transaction with the source's position and heartbeat."""
     at, control = engine.stamp(txn, parsed)
-    if position is not None:
-        changes = _unapplied(txn, changes, position)
+    is_sane = True
+    if advance is not None:
+        changes = _unapplied(txn, changes, advance)
+        if advance.heard_at is not None:
+            is_sane = beat(txn, parsed, advance.source, advance.heard_at)
     if at.sequence + len(changes) >= SEQUENCE_LIMIT:
         at, control = _next_incarnation(txn, control)
     sequence, raised, duplicates = at.sequence, {}, 0
@@ -51,7 +52,8 @@ def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, posit
             txn.delete(LOG + Stamp(control.incarnation, sequence - SEEN_LIMIT).pack())
     if changes:
         txn.put(SEQUENCE, sequence.to_bytes(8, "big"))
-    return Ack(Stamp(control.incarnation, sequence), raised, duplicates, trusted=control.is_trusted)
+    at = Stamp(control.incarnation, sequence)
+    return Ack(at, raised, duplicates, trusted=control.is_trusted, clock_skew=not is_sane)
 
 
 def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
@@ -61,12 +63,12 @@ def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
     return Stamp(control.incarnation, 0), control
 
 
-def _unapplied(txn: Txn, changes: Sequence[Change], position: Position) -> Sequence[Change]:
+def _unapplied(txn: Txn, changes: Sequence[Change], advance: Advance) -> Sequence[Change]:
     """Drop the changes another process applied first; the applied position ends a contiguous prefix.
 
     Raises :class:`StoreError` when the store has gone back to before what these changes follow.
     """
-    source, after, last = position
+    source, after, last = advance.source, advance.after, advance.last
     done = applied(txn, source).position
     if done >= last:
         return ()
@@ -150,8 +152,8 @@ def _forget(txn: Txn, old: bytes) -> None:
 
 
 def split(
-    changes: Sequence[Change], position: Position | None, limit: int
-) -> Iterator[tuple[Sequence[Change], Position | None]]:
+    changes: Sequence[Change], advance: Advance | None, limit: int
+) -> Iterator[tuple[Sequence[Change], Advance | None]]:
     """Cut changes into commits of at most ``limit`` items, in order.
 
     A cut within positions without gaps keeps each part's own; otherwise only the last part moves the position, so that
@@ -161,16 +163,17 @@ def split(
     for n, change in enumerate(changes):
         more = len(change.tags) + ITEMS_PER_CHANGE + (ITEMS_PER_PARKED if change.parked else 0)
         if n > start and weight + more > limit:
-            yield changes[start:n], _part(changes, position, start, n)
+            yield changes[start:n], _part(changes, advance, start, n)
             start, weight = n, 0
         weight += more
-    yield changes[start:], _part(changes, position, start, len(changes)) or position
+    last = _part(changes, advance, start, len(changes))
+    yield changes[start:], msgspec.structs.replace(last, heard_at=advance.heard_at) if advance and last else advance
 
 
-def _part(changes: Sequence[Change], position: Position | None, start: int, end: int) -> Position | None:
-    if position is None or len(changes) != position[2] - position[1]:
+def _part(changes: Sequence[Change], advance: Advance | None, start: int, end: int) -> Advance | None:
+    if advance is None or len(changes) != advance.last - advance.after:
         return None
-    return position[0], position[1] + start, position[1] + end
+    return Advance(advance.source, advance.after + start, advance.after + end)
 
 
 def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> bool:

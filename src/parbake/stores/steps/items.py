@@ -1,6 +1,6 @@
 """What a networked store's driver gives the protocol: single items, ordered ranges, one conditional commit.
 
-The protocol's steps (``_engine``) then run on it through ``_optimistic``: a step reads items, decides, and commits
+The protocol's steps (``engine``) then run on it through ``optimistic``: a step reads items, decides, and commits
 its writes on condition that what it read has not changed. So every store runs the same code, and a driver is small.
 """
 

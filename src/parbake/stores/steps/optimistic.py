@@ -1,4 +1,4 @@
-"""The protocol on a server that offers single items and one conditional commit (see ``_items``).
+"""The protocol on a server that offers single items and one conditional commit (:mod:`parbake.stores.steps.items`).
 
 A step runs on what has been fetched so far. Where it asks for more it is given nothing, and is run again once that has
 been fetched; a run that asked for nothing new is committed on condition that what it read still holds. A read fetches a
@@ -16,13 +16,12 @@ from typing import TypeVar
 from parbake.errors import StoreError
 from parbake.fence.control import Control, Number
 from parbake.fence.record import Record
-from parbake.ports.event_log import Ack, Change
+from parbake.ports.event_log import Ack, Advance, Change
 from parbake.ports.records import Lookup
 from parbake.process import forks
 from parbake.process.loops import PerLoop
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
-from parbake.stores.steps.events import Position
 from parbake.stores.steps.items import Commit, Items
 
 T = TypeVar("T")
@@ -175,10 +174,10 @@ class OptimisticStore(EngineStore, forks.Forkable):
     async def _step(self, step: Callable[[engine.Txn], T]) -> T:
         return await self._run(step)
 
-    async def _apply(self, changes: Sequence[Change], now: float, position: Position | None) -> Ack:
+    async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
         """One at a time on an event loop: they would all contend for the counter."""
         async with self._applying.here():
-            return await super()._apply(changes, now, position)
+            return await super()._apply(changes, now, advance)
 
     async def _run(self, step: Callable[[_Attempt], T], *, settled: bool = True) -> T:
         for n in range(TRIES):

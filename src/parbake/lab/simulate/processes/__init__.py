@@ -1,1 +1,1 @@
-"""The simulated servers and workers: the product's app, with simulated stores, sources and caches."""
+"""The simulated servers and workers, which run the product's app, and the oracle that judges what they serve."""

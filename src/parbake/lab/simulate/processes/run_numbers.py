@@ -9,10 +9,10 @@ from parbake.app import App
 from parbake.declare.gates import Profile
 from parbake.fence.control import Control
 from parbake.fence.record import Stamp
-from parbake.lab.simulate.judge.oracle import Oracle
+from parbake.lab.simulate.processes.oracle import Oracle
 from parbake.lab.simulate.processes.sim_stores import SimStore
-from parbake.lab.simulate.program.limits import LEASE_S
-from parbake.lab.simulate.program.sim_tasks import current_run
+from parbake.lab.simulate.world.limits import LEASE_S
+from parbake.lab.simulate.world.sim_tasks import current_run
 from parbake.lab.simulate.world.world_state import World
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.open_run import OpenRun

@@ -9,7 +9,7 @@ from parbake.app import App
 from parbake.errors import ParbakeError
 from parbake.fence.cause import Reason
 from parbake.fence.record import Record
-from parbake.lab.simulate.program.sim_tasks import FENCED, SERVED
+from parbake.lab.simulate.world.sim_tasks import FENCED, SERVED
 
 if TYPE_CHECKING:
     from parbake.semantic.cache.semantic_cache import Reply, SemanticCache

@@ -8,20 +8,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from parbake.app import App
 from parbake.errors import ParbakeError
-from parbake.lab.simulate.judge.oracle import Oracle
-from parbake.lab.simulate.judge.oracle_hook import OracleHook
+from parbake.lab.simulate.processes.oracle import Oracle
+from parbake.lab.simulate.processes.oracle_hook import OracleHook
 from parbake.lab.simulate.processes.run_numbers import NumberedOptimisticStore, NumberedSimStore, number_runs
 from parbake.lab.simulate.processes.sim_cache import cache_for
 from parbake.lab.simulate.processes.sim_sources import SimSource
 from parbake.lab.simulate.processes.sim_stores import SimItems
-from parbake.lab.simulate.program.later_program import later_tasks
-from parbake.lab.simulate.program.limits import HEARTBEAT_S, SILENCE_S
-from parbake.lab.simulate.program.sim_tasks import Pace, tasks
-from parbake.lab.simulate.program.sim_views import Memos, Offers, Policies, Products, Tastes
+from parbake.lab.simulate.world.later_program import later_tasks
+from parbake.lab.simulate.world.limits import HEARTBEAT_S, SILENCE_S
 from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.sim_tasks import Pace, tasks
+from parbake.lab.simulate.world.sim_views import Memos, Offers, Policies, Products, Tastes
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 from parbake.ports.event_log import Ack
+from parbake.settings import Batch, Durability
 
 if TYPE_CHECKING:
     from parbake.semantic.cache.semantic_cache import SemanticCache
@@ -54,15 +55,15 @@ class Process(ProcessState):
         self.cache: SemanticCache[str] | None = None
 
     def now(self) -> float:
-        """See :class:`parbake.lab.simulate.program.sim_tasks.Pace`."""
+        """See :class:`parbake.lab.simulate.world.sim_tasks.Pace`."""
         return asyncio.get_running_loop().time()
 
     def computing(self, task: str, key: str) -> None:
-        """See :class:`parbake.lab.simulate.program.sim_tasks.Pace`."""
+        """See :class:`parbake.lab.simulate.world.sim_tasks.Pace`."""
         self.oracle.computing(self, task, key)
 
     async def breathe(self) -> None:
-        """See :class:`parbake.lab.simulate.program.sim_tasks.Pace`."""
+        """See :class:`parbake.lab.simulate.world.sim_tasks.Pace`."""
         delay = self.rng.random() * self.world.slowness_s
         await sleep(delay)
         await self.wait_while_paused()
@@ -123,9 +124,9 @@ class Process(ProcessState):
             hooks=[OracleHook(self.oracle, self)],
             silence_limit=f"{SILENCE_S}s",
             heartbeat=f"{HEARTBEAT_S}s",
-            journal=self.world.journal,
-            throttle=None,  # a throttle looks at the clock and the load of the machine that runs the simulation
-            replayable=self.world.replayable,
+            # A throttle looks at the clock and the load of the machine that runs the simulation.
+            batch=Batch(throttle=None),
+            durability=Durability(journal=self.world.journal, replayable=self.world.replayable),
         )
         app.oracle = self.oracle
         number_runs(app, self.world, self.oracle)

@@ -6,12 +6,12 @@ import contextlib
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from parbake.declare.views import View
 from parbake.errors import SourceError
 from parbake.fence.recording import Tracker
-from parbake.lab.simulate.program.system_of_record import SourceSnapshot, SystemOfRecord
 from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.system_of_record import SourceSnapshot, SystemOfRecord
 from parbake.ports.sources import Extent, SourceEvent
+from parbake.ports.views import View
 
 
 class SimSource:

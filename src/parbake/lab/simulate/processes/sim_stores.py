@@ -9,7 +9,7 @@ from parbake.fence.record import Record
 from parbake.lab.simulate.world.disk import Disk
 from parbake.lab.simulate.world.process_state import ProcessState
 from parbake.lab.simulate.world.virtual_loop import sleep
-from parbake.ports.records import Lookup, Snapshot
+from parbake.ports.records import Lookup, RecordSnapshot
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
 from parbake.stores.steps.items import Commit
@@ -122,7 +122,7 @@ class SimStore(EngineStore):
         """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
 
-    def glimpse(self, task: str, key: bytes) -> Snapshot | None:
+    def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
         """See :class:`parbake.ports.records.Snapshots`; sometimes ``None``, as of a store that cannot answer."""
         if not self._answers_at_once():
             return None
@@ -130,7 +130,7 @@ class SimStore(EngineStore):
         return engine.glimpse(get, self._parsed.common(get, self._disk.items.version), task, key)
 
     def review(self, record: Record) -> Lookup | None:
-        """See :class:`parbake.ports.records.Snapshots`."""
+        """See :class:`parbake.ports.records.RecordSnapshots`."""
         if not self._answers_at_once():
             return None
         get = self._disk.get

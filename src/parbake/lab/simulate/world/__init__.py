@@ -1,1 +1,1 @@
-"""The state of one history: virtual time, the store's disk, the systems of record, and what processes are."""
+"""The state of one history: virtual time, the store's disk, the systems of record, and the tasks of the program."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from parbake.lab.simulate.program.limits import CLOCK_ERROR_S
+from parbake.lab.simulate.world.limits import CLOCK_ERROR_S
 
 KINDS = ("crash", "pause", "cut_store", "cut_sources", "feed_down", "fail_over")
 

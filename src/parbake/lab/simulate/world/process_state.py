@@ -10,8 +10,8 @@ from typing import Literal
 
 from parbake.app import App
 from parbake.errors import StoreError
-from parbake.lab.simulate.program.limits import TIMEOUT_S
-from parbake.lab.simulate.program.sim_tasks import EPOCH, tasks
+from parbake.lab.simulate.world.limits import TIMEOUT_S
+from parbake.lab.simulate.world.sim_tasks import EPOCH, tasks
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 from parbake.stores.steps.engine import numbers

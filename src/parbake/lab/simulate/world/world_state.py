@@ -7,10 +7,10 @@ import random
 from importlib.util import find_spec
 from typing import Literal
 
-from parbake.lab.simulate.program.sim_tasks import EPOCH, KEYS
-from parbake.lab.simulate.program.system_of_record import OFFERS, SystemOfRecord
 from parbake.lab.simulate.world.disk import Disk
 from parbake.lab.simulate.world.fault_selection import FaultSelection
+from parbake.lab.simulate.world.sim_tasks import EPOCH, KEYS
+from parbake.lab.simulate.world.system_of_record import OFFERS, SystemOfRecord
 
 StoreModel = Literal["embedded", "snapshot", "single"]
 BUSY = 0.06

@@ -17,13 +17,13 @@ from parbake.declare.served import Served
 from parbake.declare.tasks import Stored
 from parbake.fence.cause import Cause, Reason
 from parbake.fence.control import Control
-from parbake.lab.simulate.judge import invariants
-from parbake.lab.simulate.judge.single_flight import SingleFlightInvariant
-from parbake.lab.simulate.program.later_program import made_by
-from parbake.lab.simulate.program.limits import DEADLINE_S, SILENCE_S
-from parbake.lab.simulate.program.sim_tasks import FENCED, SimValue
-from parbake.lab.simulate.program.system_of_record import OutboxRow
+from parbake.lab.simulate.processes import invariants
+from parbake.lab.simulate.processes.single_flight import SingleFlightInvariant
+from parbake.lab.simulate.world.later_program import made_by
+from parbake.lab.simulate.world.limits import DEADLINE_S, SILENCE_S
 from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.sim_tasks import FENCED, SimValue
+from parbake.lab.simulate.world.system_of_record import OutboxRow
 from parbake.lab.simulate.world.world_state import World
 
 RECENT_STEPS = 10

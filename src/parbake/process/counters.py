@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from parbake.fence.cause import Cause, Reason
-from parbake.numeric.statistics import percentile
+from parbake.values.statistics import percentile
 
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

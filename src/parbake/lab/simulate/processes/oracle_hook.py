@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from parbake.fence.cause import Reason
-from parbake.lab.simulate.judge.oracle import Oracle, reading
+from parbake.lab.simulate.processes.oracle import Oracle, reading
 from parbake.lab.simulate.world.process_state import ProcessState
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from parbake.lab.simulate.mutants import byte_mutants, contract_mutants, serving_mutants, store_mutants
-from parbake.lab.simulate.mutants.patches import mutants_by_name
+from parbake.lab.simulate import byte_mutants, contract_mutants, serving_mutants, store_mutants
+from parbake.lab.simulate.patches import mutants_by_name
 
 __all__ = [
     "applied", "byte_mutants", "contract_mutants", "names", "serving_mutants", "store_mutants", "what_is_wrong",

@@ -15,13 +15,13 @@ from parbake.declare.contract import Contract, Judgement, Verdict
 from parbake.fence import check, tags
 from parbake.fence.record import Tags
 from parbake.fence.recording import Recording
-from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
+from parbake.lab.simulate.patches import everywhere, method, mutant
 from parbake.lab.simulate.processes.sim_sources import SimSource
-from parbake.lab.simulate.program.system_of_record import SourceSnapshot
+from parbake.lab.simulate.world.system_of_record import SourceSnapshot
+from parbake.process.flight import Flights
 from parbake.serving import compute, revalidate
 from parbake.serving import read as resolve
 from parbake.serving.compute import Computed, Computer
-from parbake.serving.flight import Flights
 from parbake.serving.lease import Held, Lease
 from parbake.serving.on_demand import OnDemand, flight_of
 from parbake.serving.read import Resolver
@@ -268,9 +268,9 @@ def hash_revives_withdrawn(stack: ExitStack) -> None:
         del withdrawn
         return may_be_kept(old, plan, (), now)
 
-    def forgetful(old: Any, plan: Any, key: Any, recording: Recording, run: Any) -> Any:
+    def forgetful(old: Any, plan: Any, key: Any, recording: Recording, **when: Any) -> Any:
         bare = changed(old, meta=changed(old.meta, generation=0, tags=changed(old.meta.tags, built_from=())))
-        return renewed(bare, plan, key, recording, run)
+        return renewed(bare, plan, key, recording, **when)
 
     renewed = revalidate._renewed
     everywhere(stack, may_be_kept, forgiving)

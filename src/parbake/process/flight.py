@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from contextvars import Context, copy_context
 from typing import Any, Generic, TypeVar
-
-from parbake.serving import request as scope
 
 T = TypeVar("T")
 
@@ -19,8 +18,14 @@ T = TypeVar("T")
 class Flights(Generic[T]):
     """Computations in the air. A flight outlives the caller that started it, so a cancelled leader strands nobody."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, context: Callable[[], Context] = copy_context) -> None:
+        """Start with none.
+
+        Args:
+            context: Makes the context variables that a flight runs with. A flight should not have the deadline of the
+                caller that started it, since others may wait for it.
+        """
+        self._context = context
         self._flights: dict[Any, asyncio.Task[T]] = {}
 
     async def join(self, key: Any, start: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
@@ -33,8 +38,7 @@ class Flights(Generic[T]):
         flight, leads = self._flights.get(place), False
         if flight is None or flight.done():  # one that has ended, though the loop has not said so yet, is of the past
             leads = True
-            # A context of its own: the leader's deadline must not end a computation that others wait for.
-            flight = asyncio.create_task(_as_coroutine(start), context=scope.detached())
+            flight = asyncio.create_task(_as_coroutine(start), context=self._context())
             self._flights[place] = flight
             flight.add_done_callback(lambda done: self._land(place, done))
         return await asyncio.shield(flight), leads

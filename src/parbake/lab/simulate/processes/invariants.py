@@ -14,8 +14,8 @@ import msgspec
 from parbake.fence.check import killed_by, newness
 from parbake.fence.control import Control
 from parbake.fence.record import decode
-from parbake.lab.simulate.program.sim_tasks import ranked, weights
 from parbake.lab.simulate.world.disk import is_as_written
+from parbake.lab.simulate.world.sim_tasks import ranked, weights
 from parbake.lab.simulate.world.world_state import World
 from parbake.stores.steps import engine
 

@@ -16,11 +16,10 @@ from parbake.declare.contract import Recompute, ServeStale, every, fence, ignore
 from parbake.declare.gates import Gates
 from parbake.declare.registry import Input, Model, Registry
 from parbake.declare.roles import Resource, Source
-from parbake.declare.served import Absent, Served, Value
-from parbake.declare.tasks import Reader
-from parbake.lab.simulate.program.limits import LEASE_S
-from parbake.lab.simulate.program.sim_views import Memos, Offers, Policies, Products, Tastes
-from parbake.lab.simulate.program.system_of_record import OFFERS, VALID_S
+from parbake.declare.served import Absent, Reader, Served, Value
+from parbake.lab.simulate.world.limits import LEASE_S
+from parbake.lab.simulate.world.sim_views import Memos, Offers, Policies, Products, Tastes
+from parbake.lab.simulate.world.system_of_record import OFFERS, VALID_S
 
 EPOCH = 1_800_000_000.0
 """The time on a correct clock at virtual second 0."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from parbake.declare.views import View
-from parbake.lab.simulate.program.system_of_record import OFFERS, Fact
+from parbake.lab.simulate.world.system_of_record import OFFERS, Fact
+from parbake.ports.views import View
 
 
 class SimFacts(View):

@@ -1,4 +1,4 @@
-"""What a client is told of an error."""
+"""Which error a client gets to see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from parbake.values.redaction import one_line
 _log = logging.getLogger("parbake.http")
 
 
-def told(error: Exception, *, during: str) -> ParbakeError:
+def error_for_client(error: Exception, *, during: str) -> ParbakeError:
     """The error that a client may see in place of another.
 
     Our own errors say what to do, and are told as they are. What a task or a handler raised may quote anything, such as

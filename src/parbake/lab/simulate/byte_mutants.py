@@ -12,7 +12,7 @@ from parbake.declare.tasks import Stored
 from parbake.errors import DamagedRecord
 from parbake.fence import record as artifact
 from parbake.fence.record import Header
-from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
+from parbake.lab.simulate.patches import everywhere, method, mutant
 from parbake.serving.bonds import Bonds
 
 

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 
-from parbake.lab.simulate.judge.oracle import Oracle
+from parbake.lab.simulate.processes.oracle import Oracle
 from parbake.lab.simulate.processes.sim_process import Process
-from parbake.lab.simulate.program.system_of_record import SystemOfRecord
+from parbake.lab.simulate.world.system_of_record import SystemOfRecord
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 

@@ -14,15 +14,15 @@ from parbake.declare.contract import Recompute, fence
 from parbake.declare.registry import Registry
 from parbake.declare.roles import Resource, Source
 from parbake.declare.served import Served
-from parbake.lab.simulate.program import sim_tasks as first
-from parbake.lab.simulate.program.sim_tasks import Pace, SimValue, read_memos, tasks
-from parbake.lab.simulate.program.sim_views import Memos
+from parbake.lab.simulate.world import sim_tasks as first
+from parbake.lab.simulate.world.sim_tasks import Pace, SimValue, read_memos, tasks
+from parbake.lab.simulate.world.sim_views import Memos
 
 _own = Registry()
 
 
 class Told(msgspec.Struct, frozen=True):
-    """The same provenance as in :class:`parbake.lab.simulate.program.sim_tasks.SimValue`, in a renamed field."""
+    """The same provenance as in :class:`parbake.lab.simulate.world.sim_tasks.SimValue`, in a renamed field."""
 
     seen: dict[str, int] = {}
 

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from parbake.declare.tasks import Artifact
-from parbake.lab.simulate.program.sim_tasks import tasks
 from parbake.lab.simulate.world.process_state import ProcessState
+from parbake.lab.simulate.world.sim_tasks import tasks
 from parbake.lab.simulate.world.world_state import World
 from parbake.serving.lease import NAME, Held, lease_name
 from parbake.stores.steps import engine

@@ -12,13 +12,13 @@ import msgspec
 from parbake.declare.tasks import Artifact
 from parbake.errors import ParbakeError
 from parbake.fence.acks import NO_ACKS, Acks
-from parbake.lab.simulate.acts.sim_clients import Clients
-from parbake.lab.simulate.judge.oracle import Oracle
+from parbake.lab.simulate.processes.oracle import Oracle
 from parbake.lab.simulate.processes.sim_cache import TOPICS, WORDINGS, ask
 from parbake.lab.simulate.processes.sim_process import Process
-from parbake.lab.simulate.program.later_program import made_by
-from parbake.lab.simulate.program.limits import DEADLINE_S
-from parbake.lab.simulate.program.sim_tasks import FENCED
+from parbake.lab.simulate.sim_clients import Clients
+from parbake.lab.simulate.world.later_program import made_by
+from parbake.lab.simulate.world.limits import DEADLINE_S
+from parbake.lab.simulate.world.sim_tasks import FENCED
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 from parbake.serving import request as scope

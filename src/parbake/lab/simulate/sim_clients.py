@@ -9,12 +9,12 @@ from typing import Any
 from parbake.declare.tasks import Artifact, Stored
 from parbake.errors import DeadlineExceeded, ParbakeError, RunInProgress
 from parbake.fence.acks import NO_ACKS, Acks
-from parbake.lab.simulate.acts.faults import Faults
-from parbake.lab.simulate.judge.oracle import Oracle, reading
+from parbake.lab.simulate.faults import Faults
+from parbake.lab.simulate.processes.oracle import Oracle, reading
 from parbake.lab.simulate.processes.sim_process import Process
-from parbake.lab.simulate.program.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
-from parbake.lab.simulate.program.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
-from parbake.lab.simulate.program.system_of_record import OFFERS, OutboxRow
+from parbake.lab.simulate.world.limits import DEADLINE_S, HEARTBEAT_S, LEASE_S, SILENCE_S
+from parbake.lab.simulate.world.sim_tasks import KEYS, SERVED, model_run, rows_run, tasks
+from parbake.lab.simulate.world.system_of_record import OFFERS, OutboxRow
 from parbake.lab.simulate.world.virtual_loop import sleep
 from parbake.lab.simulate.world.world_state import World
 from parbake.ports.cloudevents import CloudEvent
@@ -221,7 +221,7 @@ class Clients:
         mark = model_run if name == "weights" else rows_run
         try:
             _, before = await app.engine.store.stamp()
-            await app.rollback(task)
+            await app.ops.rollback(task)
         except ParbakeError as error:
             self.world.say(f"{process.name} rollback of {name} failed: {error}")
             return

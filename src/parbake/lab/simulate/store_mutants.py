@@ -11,11 +11,13 @@ from msgspec.structs import replace as changed
 from parbake.fence import control as generations
 from parbake.fence.control import Control, Number, Promotion
 from parbake.fence.record import Stamp
-from parbake.lab.simulate.mutants.patches import everywhere, method, mutant
+from parbake.lab.simulate.patches import everywhere, method, mutant
+from parbake.lab.simulate.processes.sim_sources import SimSource
 from parbake.lab.simulate.processes.sim_stores import SimItems
 from parbake.lab.simulate.world.world_state import SimJournal
-from parbake.lanes.event.ingest import Ingest
-from parbake.ports.event_log import Ack, Change
+from parbake.lanes.event import ingest
+from parbake.lanes.event.ingest import Drained, Ingest
+from parbake.ports.event_log import Ack, Advance, Change
 from parbake.serving.read import Resolver
 from parbake.stores.steps import engine
 from parbake.stores.steps.base import EngineStore
@@ -175,7 +177,9 @@ def applied_maximum_not_prefix(stack: ExitStack) -> None:
         for event in published:
             source, _, position = event.id.partition("-")
             done = (await self._store.applied(source)).position
-            await self._store.apply([Change(event.tags)], now=self._clock.now(), position=(source, done, int(position)))
+            await self._store.apply(
+                [Change(event.tags)], now=self._clock.now(), advance=Advance(source, done, int(position))
+            )
         return ack
 
     method(stack, Ingest, "publish", jumping)
@@ -194,16 +198,28 @@ def heartbeat_time_after_poll(stack: ExitStack) -> None:
     beat = EngineStore.beat
     polled: dict[int, float] = {}
 
-    async def timed(self: Any, source: Any) -> list[Ack]:
-        last = await drain_one(self, source)
+    async def timed(self: Any, source: Any, _: float | None) -> Drained:
+        drained = await drain_one(self, source, None)
         polled[id(self._store)] = self._clock.now()
-        return last
+        return drained
 
     async def late(self: Any, source: str, at: float) -> bool:
         return await beat(self, source, polled.get(id(self), at))
 
     method(stack, Ingest, "_drain_one", timed)
     method(stack, EngineStore, "beat", late)
+
+
+@mutant
+def heartbeat_before_end(stack: ExitStack) -> None:
+    """A heartbeat moves with the first event of a poll, and not with the last."""
+    poll = SimSource.poll
+
+    def one_by_one(self: Any, after: int, limit: int) -> Any:
+        return poll(self, after, min(limit, 1))
+
+    method(stack, SimSource, "poll", one_by_one)
+    everywhere(stack, ingest._reaches_end, lambda *_: True)
 
 
 @mutant

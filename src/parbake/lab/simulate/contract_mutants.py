@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from parbake.declare.contract import Contract
 from parbake.fence.recording import Recording
 from parbake.fence.tags import family
-from parbake.lab.simulate.mutants.patches import method, mutant
+from parbake.lab.simulate.patches import method, mutant
 
 
 @mutant

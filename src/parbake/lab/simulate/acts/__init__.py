@@ -1,1 +1,0 @@
-"""What happens in a history: clients and operators act, faults strike, and the disk damages records."""

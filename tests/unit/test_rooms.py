@@ -1,0 +1,98 @@
+"""The tree shows the design: rooms are few and small, import each other in one direction, and have their own names."""
+
+import ast
+import collections
+
+import pytest
+from tests.unit.import_graph import circles, graph, modules, room_graph
+
+import parbake as pb
+
+LOOSE, ROOMS, ARROWS, FRONT_DOOR, METHODS = 8, 47, 244, 50, 20
+FILES_IN_A_ROOM = 16
+ADAPTERS = ("stores", "sources", "brokers", "executors", "generators", "embedders", "alerts", "metrics", "codecs")
+MAY_SHARE_NAMES = (*ADAPTERS, "cli", "testing")
+
+
+@pytest.fixture(scope="module")
+def found(root):
+    """Return the modules of the product with their files, by dotted name."""
+    return modules(root / "src", "parbake")
+
+
+@pytest.fixture(scope="module")
+def classes(found):
+    """Return the modules that define each public class, by its name."""
+    places = collections.defaultdict(list)
+    for module, path in found.items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(module)
+    return places
+
+
+def test_few_modules_stand_loose(found):
+    """Eight modules lie in the package itself; every other one lies in a room."""
+    loose = [path for path in found.values() if path.parent.name == "parbake"]
+    assert len(loose) <= LOOSE
+
+
+def test_no_room_is_crowded(found):
+    """A room has at most sixteen files, and the command line, with a file for each command, twenty."""
+    sizes = collections.Counter(path.parent for path in found.values())
+    crowded = [
+        f"{room}: {size}" for room, size in sizes.items() if size > (20 if room.name == "cli" else FILES_IN_A_ROOM)
+    ]
+    assert crowded == []
+
+
+def test_rooms_say_what_they_are_for(found):
+    """The first line of a room is a sentence of its own."""
+    said = {
+        path.parent.name: ast.get_docstring(ast.parse(path.read_text()))
+        for path in found.values()
+        if path.stem == "__init__"
+    }
+    assert [room for room, words in said.items() if not words] == []
+
+
+def test_nothing_imports_itself_by_way_of_others(found):
+    """Neither modules nor rooms do, and an import for a type checker counts as well."""
+    edges = graph(found, for_types=True)
+    within = {module: targets - {"parbake"} for module, targets in edges.items() if module != "parbake"}
+    assert circles(within) == []
+    assert circles(room_graph(found)) == []
+
+
+def test_the_graph_of_rooms_does_not_grow(found):
+    """What ADR 17 counted is a limit; a new arrow between rooms is a decision."""
+    rooms = room_graph(found)
+    assert len(rooms) <= ROOMS
+    assert sum(map(len, rooms.values())) <= ARROWS
+
+
+def test_no_public_class_has_anothers_name(classes):
+    """A name stands for one thing."""
+    assert {name: places for name, places in classes.items() if len(places) > 1} == {}
+
+
+def test_no_module_has_anothers_name(found):
+    """Adapters are named after their schemes, commands after their verbs; every other name is used once."""
+    places = collections.defaultdict(list)
+    for module in found:
+        room, _, name = module.removeprefix("parbake.").rpartition(".")
+        if name and room.partition(".")[0] not in MAY_SHARE_NAMES and module.rpartition(".")[2] not in MAY_SHARE_NAMES:
+            places[name].append(module)
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+def test_the_front_door_is_narrow():
+    """At most fifty names; each can be had, and none is listed twice."""
+    assert len(pb.__all__) == len(set(pb.__all__)) <= FRONT_DOOR
+    assert all(getattr(pb, name) is not None or name == "GIVEN" for name in pb.__all__)
+
+
+def test_an_app_has_few_methods():
+    """What operators do is in ``app.ops``."""
+    public = [name for name in vars(pb.App) if not name.startswith("_")]
+    assert len(public) <= METHODS, public
