@@ -11,7 +11,7 @@ FIRST = ("simulation", "acceptance", "servers", "browser")
 """The tiers that take longest, longest first."""
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in a hook of its own
 def pytest_collection_modifyitems(items):
     """Group tests for two processes: tiers that share a prepared shop or servers stay together, the rest by file.
 
