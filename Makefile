@@ -10,7 +10,8 @@ CLEAN_ENV := env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u PORT
 TEST_ENV := $(CLEAN_ENV) OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 COMPILE := $(RUN) uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --only-binary :all: \
 	--no-emit-index-url --no-emit-find-links --no-annotate --no-header
-EXTRAS := --extra assistant --extra llama --extra openai --extra postgresql --extra redis
+EXTRAS := --extra http --extra embeddings --extra llama --extra openai --extra postgresql --extra redis
+PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray --extra usearch
 
@@ -53,8 +54,8 @@ mutants: setup  ## apply every mutant of the protocol; each must be found (ARGS=
 	@$(CLEAN_ENV) .venv/bin/parbake simulate --mutant all --start 0 $(or $(ARGS),--seeds 3000 --jobs 2)
 
 lock: setup  ## resolve the lock files anew (ARGS=--upgrade for newer versions)
-	@$(COMPILE) $(ARGS) pyproject.toml $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
-	@$(COMPILE) $(ARGS) pyproject.toml $(DEV_EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+	@$(COMPILE) $(ARGS) $(PROJECTS) $(EXTRAS) requirements/runtime.in -o requirements/runtime.txt
+	@$(COMPILE) $(ARGS) $(PROJECTS) $(DEV_EXTRAS) requirements/runtime.in requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
 	@$(COMPILE) $(ARGS) --no-deps requirements/models.in -o src/parbake/ports/model_files.txt
 	@$(COMPILE) $(ARGS) requirements/bench.in -o requirements/bench.txt
 

@@ -36,7 +36,6 @@ DYNAMODB = f"dynamodb://eu-west-1/t?endpoint=http://{CLOSED}&timeout_s=1"
 OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1')"
 
 PROBES = {
-    "assistant": ("import implicit, lightgbm, sklearn, pyarrow; print('used')", "used"),
     "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
     "embeddings": ("import parbake as pb; MiniLm()", "run: parbake models fetch minilm"),
     "llama": (GENERATES.format(generator="LlamaGenerator()"), "run: parbake models fetch smollm2"),

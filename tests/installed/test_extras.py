@@ -34,9 +34,9 @@ app = pb.App(tasks, store=f"lmdb://{HERE}/store")
 HEAVY = ("ray", "dynamodb")
 EXTRAS = list(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 LIGHT = ["", *(extra for extra in EXTRAS if extra not in HEAVY)]
-PLANS = {"assistant", "embeddings", "plan", "plots", "semantic", "usearch"}
+PLANS = {"embeddings", "plan", "plots", "semantic", "usearch"}
 """Extras that bring numpy."""
-SERVES = {"http", "assistant"}
+SERVES = {"http"}
 
 
 @pytest.fixture
