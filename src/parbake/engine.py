@@ -146,7 +146,7 @@ class Engine:
             clock=settings.clock,
             counters=self.counters,
             hooks=self.hooks,
-            plans=self.tasks,
+            bound_tasks=self.tasks,
             silence_limit_s=settings.silence_limit_s,
             spend=self.ledger.spent if self.ledger else None,
         )
@@ -250,11 +250,11 @@ class Engine:
 
     def bound_task(self, task: Stored) -> BoundTask:
         """Return a compiled task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
-        plan = self.tasks.get(task.name)
-        if plan is None or plan.task is not task:
-            why = "is not among this app's tasks" if plan is None else "is not the one that this app was opened with"
+        bound = self.tasks.get(task.name)
+        if bound is None or bound.task is not task:
+            why = "is not among this app's tasks" if bound is None else "is not the one that this app was opened with"
             raise UnknownTask(f"{task.name} {why}; make the app after its tasks", field="task")
-        return plan
+        return bound
 
     async def _heat(self, ref: str) -> Mapping[bytes, int]:
         if self.ledger is None:

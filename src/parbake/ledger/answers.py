@@ -59,7 +59,7 @@ class Answers:
         self,
         table: AnswerTable | None,
         clock: Clock,
-        plans: Mapping[str, BoundTask],
+        bound_tasks: Mapping[str, BoundTask],
         known: Collection[str],
         *,
         book: CostBook,
@@ -69,7 +69,7 @@ class Answers:
         """``table`` is ``None`` for an app without a ledger, which keeps no answers."""
         self._table = table
         self._clock = clock
-        self._plans = plans
+        self._bound_tasks = bound_tasks
         self._known = known
         self._book = book
         self._touch = touch
@@ -141,7 +141,7 @@ class Answers:
 
     async def _complained(self, table: AnswerTable, answer: Answer, reason: str) -> AnswerComplaint:
         now = self._clock.now()
-        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._plans)) or (NO_TASK,)
+        tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._bound_tasks)) or (NO_TASK,)
         standing = await in_ledger_thread(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
         if standing == "unknown":
             raise UnknownResource("no answer with this id is kept", field="answer_id")
@@ -201,7 +201,7 @@ class Answers:
 
     async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float) -> None:
         for task in tasks:
-            owner = self._plans[task].contract.owner if task in self._plans else NOBODY
+            owner = self._bound_tasks[task].contract.owner if task in self._bound_tasks else NOBODY
             await self._send(Alert(kind, task, owner, message, now))
 
     def _cost(self, request: Request, now: float) -> float | None:

@@ -166,7 +166,7 @@ class Reversals:
 
     def __init__(
         self,
-        plans: Mapping[str, BoundTask],
+        bound_tasks: Mapping[str, BoundTask],
         adopted: Adoptions,
         clock: Clock,
         ledger: Watched | None,
@@ -174,8 +174,8 @@ class Reversals:
         is_throttled: bool,
         notifier: Notifier,
     ) -> None:
-        """``plans`` are the app's, by task; without a ``ledger`` only complaints and prices are watched."""
-        self._plans, self._adopted, self._clock, self._ledger = plans, adopted, clock, ledger
+        """``bound_tasks`` are the app's, by task; without a ``ledger`` only complaints and prices are watched."""
+        self._bound_tasks, self._adopted, self._clock, self._ledger = bound_tasks, adopted, clock, ledger
         self._is_throttled, self._notifier = is_throttled, notifier
 
     async def proposals(
@@ -189,10 +189,10 @@ class Reversals:
     ) -> list[Proposal]:
         """What is proposed now; nothing that a task's adopted plan does already."""
         for name in prices:
-            if name not in self._plans:
+            if name not in self._bound_tasks:
                 raise UnknownTask(f"prices: {name!r} is not among this app's tasks", field="prices")
         now = self._clock.now()
-        follows = {name: await self._adopted.current(plan) for name, plan in self._plans.items()}
+        follows = {name: await self._adopted.current(bound) for name, bound in self._bound_tasks.items()}
         found = complaints(held)
         found += changed_prices({n: p for n, p in follows.items() if p.strategy != REAL_TIME}, prices, now)
         if self._ledger is not None:
@@ -200,7 +200,7 @@ class Reversals:
             found += await asyncio.to_thread(low_hits, ledger, kept, now, floor=floor)
             ahead = {name: follows[name].adopted_at for name in kept if self._is_ahead(name, follows[name])}
             dear = await asyncio.to_thread(dear_batches, ledger, book, ahead, now, switching=switching)
-            found += [p if self._plans[p.task].is_planned else replace(p, action=BY_HAND) for p in dear]
+            found += [p if self._bound_tasks[p.task].is_planned else replace(p, action=BY_HAND) for p in dear]
             found += await asyncio.to_thread(peak_harm, ledger, now, is_throttled=self._is_throttled)
         return found
 
@@ -208,23 +208,23 @@ class Reversals:
         """Apply what is proposed for tasks that are declared with ``reverses``; their owners hear of it."""
         done = []
         for proposal in await self.proposals(held, book=book):
-            plan = self._plans.get(proposal.task)
-            schedule = plan.task.schedule if plan else None
-            if plan is None or schedule is None or not schedule.reverses or proposal.action != REAL_TIME_ACTION:
+            bound = self._bound_tasks.get(proposal.task)
+            schedule = bound.task.schedule if bound else None
+            if bound is None or schedule is None or not schedule.reverses or proposal.action != REAL_TIME_ACTION:
                 continue
             done.append(await self.apply(proposal))
-            message = f"{plan.name} is computed on request from here on: {proposal.reason}"
-            await self._notifier.send(Alert("reversed", plan.name, plan.contract.owner, message, self._clock.now()))
+            message = f"{bound.name} is computed on request from here on: {proposal.reason}"
+            await self._notifier.send(Alert("reversed", bound.name, bound.contract.owner, message, self._clock.now()))
         return done
 
     def _kept(self, follows: Mapping[str, AdoptedPlan]) -> list[str]:
         """Tasks whose values are kept for later requests."""
-        plans = self._plans.items()
-        return [n for n, p in plans if isinstance(p.task, Artifact) and follows[n].strategy != REAL_TIME]
+        bound_tasks = self._bound_tasks.items()
+        return [n for n, p in bound_tasks if isinstance(p.task, Artifact) and follows[n].strategy != REAL_TIME]
 
     def _is_ahead(self, name: str, follows: AdoptedPlan) -> bool:
-        plan = self._plans[name]
-        return plan.task.schedule is not None and (follows.is_ahead or not plan.is_planned)
+        bound = self._bound_tasks[name]
+        return bound.task.schedule is not None and (follows.is_ahead or not bound.is_planned)
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
         """Follow a real-time plan from here on; what follows one already is left as it is.
@@ -233,9 +233,9 @@ class Reversals:
         """
         if proposal.action != REAL_TIME_ACTION:
             raise BadInput(f"{proposal.action!r} is for a person to do", field="action")
-        plan = self._plans[proposal.task]
-        before = await self._adopted.current(plan)
+        bound = self._bound_tasks[proposal.task]
+        before = await self._adopted.current(bound)
         if before.strategy == REAL_TIME:
             return before
         adopted = AdoptedPlan(REAL_TIME, self._clock.now(), proposal.reason, before.prices, dict(proposal.evidence))
-        return await self._adopted.follow(plan, adopted)
+        return await self._adopted.follow(bound, adopted)

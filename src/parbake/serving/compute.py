@@ -63,17 +63,17 @@ class Computer:
         self._strays = Strays(store)
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
-    async def compute(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute some keys of an artifact (or the one value of a model, key ``""``).
 
         Inputs are read under this task's strengths as well as its consumers'. Raises :class:`ComputeFailed` with the
         cause chained; parbake's own errors pass through.
         """
-        context = replace(context, also_fenced=context.also_fenced | plan.fenced_families)
+        context = replace(context, also_fenced=context.also_fenced | bound.fenced_families)
         with listening(None):  # whoever listens hears of the result, which carries all that it is bound by
-            if plan.batched:
-                return await self._group(plan, keys, context)
-            return [await self._single(plan, key, context) for key in keys]
+            if bound.batched:
+                return await self._group(bound, keys, context)
+            return [await self._single(bound, key, context) for key in keys]
 
     async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
         """Run a task that keeps nothing (live, refine, a key lister) and return its value."""
@@ -85,59 +85,61 @@ class Computer:
             if (heard := listener()) is not None:
                 heard.join(recording)
 
-    async def _single(self, plan: BoundTask, key: Any, context: Context) -> Computed:
+    async def _single(self, bound: BoundTask, key: Any, context: Context) -> Computed:
         stamp, control = await self._store.stamp()
-        if plan.revalidates:
+        if bound.revalidates:
             probe = Recording(stamp, trace=Trace())
-            kept = await self._revalidation.kept(plan, key, Reading(probe, control, context), self._inputs())
+            kept = await self._revalidation.kept(bound, key, Reading(probe, control, context), self._inputs())
             if kept is not None:
-                return Computed(key, kept, None if kept.absent else plan.decode(kept.payload))
-        trace = Trace() if plan.revalidates else None
+                return Computed(key, kept, None if kept.absent else bound.decode(kept.payload))
+        trace = Trace() if bound.revalidates else None
         recording, started = Recording(stamp, origin=self._store, trace=trace), self._clock.now()
         before = time.perf_counter()
-        arguments = () if isinstance(plan.task, ModelTask) else (key,)
-        result = await self._invoke(plan.task, arguments, Reading(recording, control, context), {})
+        arguments = () if isinstance(bound.task, ModelTask) else (key,)
+        result = await self._invoke(bound.task, arguments, Reading(recording, control, context), {})
         cost = time.perf_counter() - before
-        named = from_templates(plan.contract, plan.names(key)) if recording.direct else ()
-        await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
+        named = from_templates(bound.contract, bound.names(key)) if recording.direct else ()
+        await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
         return _seal(
-            plan, key, result, _Call(plan, recording, plan.reach, started=started, cost=cost, lane=context.lane)
+            bound, key, result, _Call(bound, recording, bound.reach, started=started, cost=cost, lane=context.lane)
         )
 
-    async def _group(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def _group(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         stamp, control = await self._store.stamp()
         recording, started = Recording(stamp, origin=self._store), self._clock.now()
         before = time.perf_counter()
         asked = list(keys)  # the function's own, which it may change
-        results = await self._invoke(plan.task, (asked,), Reading(recording, control, context), {})
+        results = await self._invoke(bound.task, (asked,), Reading(recording, control, context), {})
         if not isinstance(results, Mapping):
-            raise ComputeFailed(f"{plan.name} returned {type(results).__name__}, not a mapping by key", field=plan.name)
+            raise ComputeFailed(
+                f"{bound.name} returned {type(results).__name__}, not a mapping by key", field=bound.name
+            )
         if unasked := results.keys() - set(keys):
             raise ComputeFailed(
-                f"{plan.name} returned a value for {next(iter(unasked))!r}, a key that it was not asked for; return "
+                f"{bound.name} returned a value for {next(iter(unasked))!r}, a key that it was not asked for; return "
                 "the keys that it was given, as they were given",
-                field=plan.name,
+                field=bound.name,
             )
         cost = (time.perf_counter() - before) / max(1, len(keys))
         absent = Absent("no row computed")
         read = keys if recording.direct else ()  # where views recorded nothing, there is nothing to tell apart
-        named = {tag for key in read for tag in from_templates(plan.contract, plan.names(key))}
-        await self._strays.note(plan.ref, stray_families(plan.contract, recording, named))
-        self._warn_of_shared(plan, len(keys), recording, named)
-        reach = replace(plan.reach, siblings=named)
-        made = _Call(plan, recording, reach, started=started, cost=cost, lane=context.lane)
-        return [_seal(plan, key, results.get(key, absent), made) for key in keys]
+        named = {tag for key in read for tag in from_templates(bound.contract, bound.names(key))}
+        await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
+        self._warn_of_shared(bound, len(keys), recording, named)
+        reach = replace(bound.reach, siblings=named)
+        made = _Call(bound, recording, reach, started=started, cost=cost, lane=context.lane)
+        return [_seal(bound, key, results.get(key, absent), made) for key in keys]
 
-    def _warn_of_shared(self, plan: BoundTask, keys: int, recording: Recording, named: set[str]) -> None:
+    def _warn_of_shared(self, bound: BoundTask, keys: int, recording: Recording, named: set[str]) -> None:
         """Say once what was read for many keys together, so that one change outdates all of them."""
-        shared = {family(tag) for tag in recording.bound(plan.contract) if tag not in named}
-        new = sorted(shared - self._warned[plan.ref])
+        shared = {family(tag) for tag in recording.bound(bound.contract) if tag not in named}
+        new = sorted(shared - self._warned[bound.ref])
         if new and keys >= MANY_KEYS:
-            self._warned[plan.ref].update(new)
+            self._warned[bound.ref].update(new)
             _log.warning(
                 "%s: what it read of %s binds all %d keys of a call, so that one change outdates them together; "
                 "name what a key depends on by a template, or ignore the family with pb.ignore()",
-                plan.name, ", ".join(new), keys,
+                bound.name, ", ".join(new), keys,
             )  # fmt: skip
 
     async def _invoke(
@@ -204,36 +206,36 @@ class _Call:
     """What the results of one call have in common; ``cost`` is in seconds per key."""
 
     def __init__(
-        self, plan: BoundTask, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
+        self, bound: BoundTask, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
     ) -> None:
         """Everything has been read by now."""
         self.recording, self.started, self.cost, self.lane = recording, started, cost, lane
         self.stamp = recording.stamp.pack()
         self.trace = recording.trace.encode() if recording.trace else b""
-        self._plan, self._reach = plan, reach
+        self._bound, self._reach = bound, reach
         self._tags: Tags | None = None
 
     def tags(self, key: Any, extra: tuple[str, ...]) -> Tags:
         """What binds one key's record: where no tag depends on the key, the same for all of them."""
-        contract = self._plan.contract
+        contract = self._bound.contract
         if extra or contract.names_keys:
-            return self.recording.seal(contract, self._plan.names(key), extra, self._reach)
+            return self.recording.seal(contract, self._bound.names(key), extra, self._reach)
         if self._tags is None:
             self._tags = self.recording.seal(contract, {}, (), self._reach)
         return self._tags
 
 
-def _seal(plan: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
+def _seal(bound: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
     """Turn a function's result into a record bound by what was read."""
     try:
-        return _sealed(plan, key, result, made)
+        return _sealed(bound, key, result, made)
     except DeclarationError as error:
-        raise DeclarationError(f"{plan.name}: {error}", field=error.field) from error
+        raise DeclarationError(f"{bound.name}: {error}", field=error.field) from error
     except Exception as error:
-        raise _failed(plan.task, error) from error
+        raise _failed(bound.task, error) from error
 
 
-def _sealed(plan: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
+def _sealed(bound: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
     recording = made.recording
     extra: tuple[str, ...] = ()
     valid_until = recording.valid_until
@@ -242,12 +244,12 @@ def _sealed(plan: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
         valid_until = min(valid_until, result.valid_until or float("inf"))
         result = result.value
     absent = isinstance(result, Absent)
-    payload = msgspec.msgpack.encode(result.reason) if absent else plan.encode(result)
+    payload = msgspec.msgpack.encode(result.reason) if absent else bound.encode(result)
     meta = Meta(
         tags=made.tags(key, extra),
-        version=plan.task.version,
+        version=bound.task.version,
         cost_s=made.cost,
-        key=plan.keys.spell_out(key),
+        key=bound.keys.spell_out(key),
         inputs_age_s=recording.inputs_age_s,
         trace=made.trace,
     )

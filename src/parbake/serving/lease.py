@@ -97,33 +97,33 @@ class Turns:
         self._outcomes = counters.leases
 
     @contextlib.asynccontextmanager
-    async def now(self, plan: BoundTask, raw: bytes) -> AsyncIterator[bool]:
+    async def now(self, bound: BoundTask, raw: bytes) -> AsyncIterator[bool]:
         """Say whether it is this process's turn, without waiting; always, for a task without a lease."""
-        if plan.lease_s is None:
+        if bound.lease_s is None:
             yield True
             return
-        lease = self._lease(plan, raw, plan.lease_s)
+        lease = self._lease(bound, raw, bound.lease_s)
         try:
             yield await lease.acquire()
         finally:
             await lease.release()
 
     @contextlib.asynccontextmanager
-    async def wait(self, plan: BoundTask, raw: bytes, is_there: Callable[[], Awaitable[bool]]) -> AsyncIterator[bool]:
+    async def wait(self, bound: BoundTask, raw: bytes, is_there: Callable[[], Awaitable[bool]]) -> AsyncIterator[bool]:
         """Wait for the turn; say ``False`` when ``is_there``: another process has stored what may be served."""
-        if plan.lease_s is None:
+        if bound.lease_s is None:
             yield True
             return
-        lease = self._lease(plan, raw, plan.lease_s)
+        lease = self._lease(bound, raw, bound.lease_s)
         try:
-            outcome = await _outcome(lease, PATIENCE * plan.lease_s, is_there)
-            self._outcomes[plan.name, outcome] += 1
+            outcome = await _outcome(lease, PATIENCE * bound.lease_s, is_there)
+            self._outcomes[bound.name, outcome] += 1
             yield outcome != "shared"
         finally:
             await lease.release()
 
-    def _lease(self, plan: BoundTask, raw: bytes, term_s: float) -> Lease:
-        return Lease(self._store, self._clock, lease_name(plan.ref, raw), term_s)
+    def _lease(self, bound: BoundTask, raw: bytes, term_s: float) -> Lease:
+        return Lease(self._store, self._clock, lease_name(bound.ref, raw), term_s)
 
 
 async def _outcome(lease: Lease, patience_s: float, is_there: Callable[[], Awaitable[bool]]) -> str:

@@ -57,69 +57,71 @@ class ModelReads:
         """
         self._folder = folder
 
-    async def read(self, plan: BoundTask, control: Control, recording: Recording, context: Context) -> Any:
+    async def read(self, bound: BoundTask, control: Control, recording: Recording, context: Context) -> Any:
         """Return the model that this computation must use, and note its generation.
 
         A run reads its own unpromoted generation. Raises :class:`NotMaterialized` when no generation was promoted, or
         the current one is beyond what its contract allows.
         """
-        generation = context.pointers.get(plan.ref) or control.pointer(plan.ref)
+        generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:
-            raise NotMaterialized(f"{plan.name} has no promoted generation; run its batch lane first", field=plan.name)
-        lookup = self._reviewed(plan, generation)
+            raise NotMaterialized(
+                f"{bound.name} has no promoted generation; run its batch lane first", field=bound.name
+            )
+        lookup = self._reviewed(bound, generation)
         if lookup is None:
-            lookup = await self._store.read(plan.ref, plan.keys.encode(""), generation=generation)
+            lookup = await self._store.read(bound.ref, bound.keys.encode(""), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is None:
-            raise await self._lost(plan, generation, is_damaged=bool(lookup.damaged))
-        judgement, is_tolerated = self._judge(plan, record, lookup, context)
+            raise await self._lost(bound, generation, is_damaged=bool(lookup.damaged))
+        judgement, is_tolerated = self._judge(bound, record, lookup, context)
         if judgement.verdict in (Verdict.STALE, Verdict.UNKNOWN) and not is_tolerated:
-            raise NotMaterialized(f"{plan.name}: {judgement.reason}", field=plan.name)
-        recording.artifact(plan.ref, record, now=self._clock.now())
-        recording.model(plan.ref, generation)
-        return self._decoded(plan, generation, record, lookup.control.incarnation)
+            raise NotMaterialized(f"{bound.name}: {judgement.reason}", field=bound.name)
+        recording.artifact(bound.ref, record, now=self._clock.now())
+        recording.model(bound.ref, generation)
+        return self._decoded(bound, generation, record, lookup.control.incarnation)
 
-    async def _lost(self, plan: BoundTask, generation: int, *, is_damaged: bool) -> NotMaterialized:
+    async def _lost(self, bound: BoundTask, generation: int, *, is_damaged: bool) -> NotMaterialized:
         """Have a worker build another generation, and say what is the matter with this one."""
-        place, told = lost_model(plan.ref), str(generation).encode()
+        place, told = lost_model(bound.ref), str(generation).encode()
         before = await self._store.get(place)
         if before != told:
             await self._store.swap(place, before, told)
         what = "damaged" if is_damaged else "gone"
         return NotMaterialized(
-            f"{plan.name}: generation {generation} is {what}; a worker builds another", field=plan.name
+            f"{bound.name}: generation {generation} is {what}; a worker builds another", field=bound.name
         )
 
-    def _reviewed(self, plan: BoundTask, generation: int) -> Lookup | None:
+    def _reviewed(self, bound: BoundTask, generation: int) -> Lookup | None:
         """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
-        kept = self._kept.get((plan.ref, generation))
+        kept = self._kept.get((bound.ref, generation))
         if kept is None or self._review is None:
             return None
         lookup = self._review(kept.record)
         is_same = lookup is not None and lookup.control.incarnation == kept.incarnation
         return lookup if is_same else None
 
-    def _decoded(self, plan: BoundTask, generation: int, record: Record, incarnation: int) -> Any:
-        kept = self._kept.get((plan.ref, generation))
+    def _decoded(self, bound: BoundTask, generation: int, record: Record, incarnation: int) -> Any:
+        kept = self._kept.get((bound.ref, generation))
         if kept is None or kept.record.stamp != record.stamp:  # a store that lost everything numbers anew
             try:
-                model = plan.decode(self._payload(plan, generation, record))
+                model = bound.decode(self._payload(bound, generation, record))
             except msgspec.DecodeError as error:
                 raise NotMaterialized(
-                    f"{plan.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
-                    field=plan.name,
+                    f"{bound.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
+                    field=bound.name,
                 ) from error
             bare = msgspec.structs.replace(record, payload=b"")
-            kept = self._kept[plan.ref, generation] = Kept(bare, incarnation, model)
-            older = sorted(g for ref, g in list(self._kept) if ref == plan.ref)[:-KEPT]
+            kept = self._kept[bound.ref, generation] = Kept(bare, incarnation, model)
+            older = sorted(g for ref, g in list(self._kept) if ref == bound.ref)[:-KEPT]
             for old in older:
-                self._kept.pop((plan.ref, old), None)
+                self._kept.pop((bound.ref, old), None)
         return kept.model
 
-    def _payload(self, plan: BoundTask, generation: int, record: Record) -> Any:
+    def _payload(self, bound: BoundTask, generation: int, record: Record) -> Any:
         if self._folder is None:
             return record.payload
-        path = self._folder / f"{plan.name}-{generation}-{record.stamp.hex()}"
+        path = self._folder / f"{bound.name}-{generation}-{record.stamp.hex()}"
         if not path.exists():
             aside = path.with_suffix(f".{os.getpid()}")
             aside.write_bytes(record.payload)

@@ -42,88 +42,90 @@ class OnDemand:
         self._flights: Flights[Computed | None] = Flights(scope.detached)
         self.turns = turns
 
-    async def get(self, plan: BoundTask, key: Any, context: Context) -> Computed | Judged:
+    async def get(self, bound: BoundTask, key: Any, context: Context) -> Computed | Judged:
         """Compute a key now, or return what was stored while another computed it.
 
         A follower joined a flight that began before it did, so it takes the stored result only if that passes the
         fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
         result is the follower's own.
         """
-        raw = plan.keys.encode(key)
-        flight, began_later = flight_of(plan, raw, context), False
+        raw = bound.keys.encode(key)
+        flight, began_later = flight_of(bound, raw, context), False
         while True:
-            computed, leads = await self._flights.join(flight, lambda: self._in_turn(plan, key, raw, context))
+            computed, leads = await self._flights.join(flight, lambda: self._in_turn(bound, key, raw, context))
             if computed is not None and (leads or began_later):
                 return computed
-            stored = await self._look(plan, raw, context)
+            stored = await self._look(bound, raw, context)
             if stored is not None:
                 return stored
             began_later = True
 
-    async def is_there(self, plan: BoundTask, raw: bytes) -> bool:
+    async def is_there(self, bound: BoundTask, raw: bytes) -> bool:
         """Whether something is stored of a key that may be served to anybody now."""
-        return await self._look(plan, raw, NO_CONTEXT) is not None
+        return await self._look(bound, raw, NO_CONTEXT) is not None
 
     async def close(self) -> None:
         """End what is being computed, so that no lease stays behind."""
         await self._flights.end()
 
-    async def _in_turn(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> Computed | None:
+    async def _in_turn(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> Computed | None:
         """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
 
         async def is_there() -> bool:
-            return await self._look(plan, raw, context) is not None
+            return await self._look(bound, raw, context) is not None
 
-        async with self.turns.wait(plan, raw, is_there) as is_left_to_do:
+        async with self.turns.wait(bound, raw, is_there) as is_left_to_do:
             if not is_left_to_do:
                 return None
-            (computed,) = await self.refresh(plan, [key], context)
+            (computed,) = await self.refresh(bound, [key], context)
             return computed
 
-    async def refresh(self, plan: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
+    async def refresh(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
         """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
             with metering() as spent:
-                results = await self._computer.compute(plan, keys, context)
+                results = await self._computer.compute(bound, keys, context)
             cpu_s = spent.cpu_s / max(1, len(keys))
             outcome = "rejected"
             for computed in results:
-                _check_type(plan, computed)
+                _check_type(bound, computed)
                 if computed.storable and not context.pointers:
-                    written = await self._written(plan, computed, context)
+                    written = await self._written(bound, computed, context)
                     outcome = outcome if outcome == "stored" else written
         finally:
             took = (perf_counter() - started) / max(1, len(keys))
             for key in keys:
                 for hook in self._hooks:
-                    hook.computed(plan.name, plan.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
+                    hook.computed(bound.name, bound.keys.encode(key), context.lane, took, outcome=outcome, cpu_s=cpu_s)
         return results
 
-    async def _written(self, plan: BoundTask, computed: Computed, context: Context) -> str:
+    async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:
         """Write a result; the outcome. What a request has computed is served, also where there is no room for it."""
         try:
-            raw = plan.keys.encode(computed.key)
-            is_stored = await self._store.write(plan.ref, raw, computed.record, now=self._clock.now())
+            raw = bound.keys.encode(computed.key)
+            is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
         except StoreFull as error:
             if context.lane != "realtime":
                 raise
-            _log.warning("%s: served without being stored, so the next request computes it again: %s", plan.name, error)
+            _log.warning(
+                "%s: served without being stored, so the next request computes it again: %s", bound.name, error
+            )
             return "unstored"
         return "stored" if is_stored else "rejected"
 
 
-def flight_of(plan: BoundTask, raw: bytes, context: Context) -> Hashable:
+def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
     """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements.
 
     Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
     """
-    binding = plan.fenced_throughout | context.also_fenced
-    acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if plan.task.inputs else ()
-    return plan.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
+    binding = bound.fenced_throughout | context.also_fenced
+    acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if bound.task.inputs else ()
+    return bound.ref, raw, context.also_fenced, tuple(context.pointers.items()), acks
 
 
-def _check_type(plan: BoundTask, computed: Computed) -> None:
+def _check_type(bound: BoundTask, computed: Computed) -> None:
     """What is stored must read back as the task's type; else every later read would fail on it."""
-    if problem := plan.unreadable(computed.record):
-        raise ComputeFailed(f"{plan.name}: the value of {computed.key!r}: {problem}", field=plan.name)
+    if problem := bound.unreadable(computed.record):
+        raise ComputeFailed(f"{bound.name}: the value of {computed.key!r}: {problem}", field=bound.name)

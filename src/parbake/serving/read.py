@@ -61,11 +61,11 @@ class Resolver:
         clock: Clock,
         counters: Counters,
         hooks: Sequence[Hook],
-        plans: Mapping[str, BoundTask],
+        bound_tasks: Mapping[str, BoundTask],
         silence_limit_s: float,
         spend: Spend | None = None,
     ) -> None:
-        """``plans`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted.
+        """``bound_tasks`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted.
 
         ``spend`` hears of the tokens that generators use.
         """
@@ -75,7 +75,7 @@ class Resolver:
         self._counters, self._reads = counters, counters.reads
         self._watchers = tuple(hooks)
         self._hooks: tuple[Hook, ...] = (counters, *hooks)
-        self._plans = plans
+        self._bound_tasks = bound_tasks
         self._silence_limit_s = silence_limit_s
         self._sources = binder.heard
         self.models = ModelReads(store, clock, self._judge_model)
@@ -83,7 +83,7 @@ class Resolver:
         turns = Turns(store, clock, counters)
         self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 
-    def serve_now(self, plan: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
+    def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
         """Serve a key from a record that may be served as it is, if the store gives it at once.
 
         Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
@@ -91,28 +91,28 @@ class Resolver:
         if self._glimpse is None or LISTENER.get() is not None:
             return None
         started = perf_counter()
-        raw = plan.keys.place(key)
-        found = self._glimpse(plan.ref, raw)
+        raw = bound.keys.place(key)
+        found = self._glimpse(bound.ref, raw)
         if found is None or found.header.absent:
             return None
         now = self._clock.now()
-        judgement = self._judge(plan, found.header, found, Context(acks=acks) if acks else NO_CONTEXT, now)
+        judgement = self._judge(bound, found.header, found, Context(acks=acks) if acks else NO_CONTEXT, now)
         if judgement.verdict not in SERVABLE:
             return None
         try:
-            value = plan.decode(found.payload)
+            value = bound.decode(found.payload)
         except msgspec.DecodeError:
             return None
-        served = as_served(plan, found.header, value, judgement, now)
-        self._count(plan, raw, served, started)
+        served = as_served(bound, found.header, value, judgement, now)
+        self._count(bound, raw, served, started)
         return served
 
-    async def serve(self, plan: BoundTask, key: Any, context: Context = NO_CONTEXT) -> ReadResult:
+    async def serve(self, bound: BoundTask, key: Any, context: Context = NO_CONTEXT) -> ReadResult:
         """Resolve a checked key of an artifact; the caller's deadline applies."""
         started = perf_counter()
-        raw = plan.keys.encode(key)
-        found = await self._resolve(plan, key, raw, context)
-        self._count(plan, raw, found.served, started)
+        raw = bound.keys.encode(key)
+        found = await self._resolve(bound, key, raw, context)
+        self._count(bound, raw, found.served, started)
         if (heard := listener()) is not None:
             self._note(found, heard)
         return found
@@ -126,36 +126,36 @@ class Resolver:
         for ref, record in found.bound:
             recording.artifact(ref, record, now=self._clock.now())
 
-    def _count(self, plan: BoundTask, raw: bytes, served: Served[Any], started: float) -> None:
+    def _count(self, bound: BoundTask, raw: bytes, served: Served[Any], started: float) -> None:
         verdict = _FRESH if served.verdict is Verdict.FRESH else str(served.verdict)  # nearly every read
         took = perf_counter() - started
-        self._reads[plan.name].add(raw, verdict, served.lane, took)
+        self._reads[bound.name].add(raw, verdict, served.lane, took)
         for hook in self._watchers:
-            hook.served(plan.name, raw, verdict, served.lane, took)
+            hook.served(bound.name, raw, verdict, served.lane, took)
 
-    async def _resolve(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
+    async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():
-            return await self._look_and_judge(plan, key, raw, context)
-        async with Deadline(plan.name):  # a store that does not answer has no more time than a computation
-            return await self._look_and_judge(plan, key, raw, context)
+            return await self._look_and_judge(bound, key, raw, context)
+        async with Deadline(bound.name):  # a store that does not answer has no more time than a computation
+            return await self._look_and_judge(bound, key, raw, context)
 
-    async def _look_and_judge(self, plan: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
-        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
+    async def _look_and_judge(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
+        lookup = await self._store.read(bound.ref, raw, generation=context.pointers.get(bound.ref, 0))
         if lookup.damaged:
-            self._counters.damaged[plan.name] += lookup.damaged
-        record, judgement = self._best(plan, lookup, context)
+            self._counters.damaged[bound.name] += lookup.damaged
+        record, judgement = self._best(bound, lookup, context)
         if record is not None and judgement.verdict in SERVABLE:
-            return await self._from_record(plan, key, record, judgement, context)
+            return await self._from_record(bound, key, record, judgement, context)
         why = judgement.reason or _NEVER_COMPUTED
         for hook in self._hooks:
-            hook.missed(plan.name, raw, judgement.verdict.value, why)
-        return await self._fall_back(plan, key, record, judgement, context)
+            hook.missed(bound.name, raw, judgement.verdict.value, why)
+        return await self._fall_back(bound, key, record, judgement, context)
 
-    def _best(self, plan: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
+    def _best(self, bound: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
         """The record that passes with the highest stamp, or else the reason why the newest does not."""
         now, best, why = self._clock.now(), None, _DAMAGED if lookup.damaged else _MISSING
         for record in lookup.records:
-            judgement = self._judge(plan, record, lookup, context, now)
+            judgement = self._judge(bound, record, lookup, context, now)
             if judgement.verdict in SERVABLE:
                 if best is None or newness(record) > newness(best[0]):
                     best = (record, judgement)
@@ -166,18 +166,18 @@ class Resolver:
         return (lookup.records[0] if lookup.records else None), why
 
     def _judge(
-        self, plan: BoundTask, record: Header, seen: Lookup | RecordSnapshot, context: Context, now: float
+        self, bound: BoundTask, record: Header, seen: Lookup | RecordSnapshot, context: Context, now: float
     ) -> Judgement:
         """Judge a record by what was seen with it in one snapshot: the only judge, whichever way it was read.
 
         Args:
-            plan: The record's task.
+            bound: The record's task.
             record: Its header.
             seen: The control record, the watermarks and the heartbeats.
             context: What the reader fences besides, what it was told, and the run it is part of.
             now: Epoch seconds.
         """
-        if seen.control.quarantined and (reason := _quarantined(plan, record, seen.control)):
+        if seen.control.quarantined and (reason := _quarantined(bound, record, seen.control)):
             return Judgement(Verdict.STALE, 0.0, reason)
         marks = joined(seen.marks, context.acks) if context.acks else seen.marks
         killed = killed_by(
@@ -192,7 +192,7 @@ class Resolver:
         meta = record.meta
         awaits_refresh = bool(meta.tags.refreshes) and is_pending(record, marks)
         age = now - record.computed_at + meta.inputs_age_s
-        return judge(plan.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
+        return judge(bound.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
 
     def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
         """The families whose source was not heard for too long."""
@@ -200,112 +200,112 @@ class Resolver:
         return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
 
     async def _from_record(
-        self, plan: BoundTask, key: Any, record: Record, judgement: Judgement, context: Context
+        self, bound: BoundTask, key: Any, record: Record, judgement: Judgement, context: Context
     ) -> ReadResult:
         if record.absent:
-            return await self._absent(plan, key, record, context)
+            return await self._absent(bound, key, record, context)
         try:
-            value = plan.decode(record.payload)
+            value = bound.decode(record.payload)
         except msgspec.DecodeError:  # stored when the task had another type: as good as none
-            return await self._on_demand(plan, key, context)
-        return ReadResult(as_served(plan, record, value, judgement, self._clock.now()), ((plan.ref, record),))
+            return await self._on_demand(bound, key, context)
+        return ReadResult(as_served(bound, record, value, judgement, self._clock.now()), ((bound.ref, record),))
 
     async def _fall_back(
-        self, plan: BoundTask, key: Any, record: Record | None, judgement: Judgement, context: Context
+        self, bound: BoundTask, key: Any, record: Record | None, judgement: Judgement, context: Context
     ) -> ReadResult:
         """Do what the contract declares for a value that may not be served as it is."""
-        fallback = plan.contract.fallback_if_stale
-        if plan.off:
-            judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{plan.name} is off: {plan.off}"))
+        fallback = bound.contract.fallback_if_stale
+        if bound.off:
+            judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{bound.name} is off: {bound.off}"))
             if not isinstance(fallback, Use):
-                return await self._refused(plan, judgement)
-            return await self._use(plan, key, fallback, judgement, context)
+                return await self._refused(bound, judgement)
+            return await self._use(bound, key, fallback, judgement, context)
         if judgement.verdict is Verdict.MISSING and isinstance(fallback, Use):
             try:
-                return await self._on_demand(plan, key, context)
+                return await self._on_demand(bound, key, context)
             except (ComputeFailed, NotMaterialized) as error:
                 _log.warning(
-                    "%s could not be computed, so %s is used: %s", plan.name, fallback.task.name, one_line(error)
+                    "%s could not be computed, so %s is used: %s", bound.name, fallback.task.name, one_line(error)
                 )
-                about = f"{plan.name} could not be computed"  # why stands in the log: it may quote anything
+                about = f"{bound.name} could not be computed"  # why stands in the log: it may quote anything
                 failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, about))
-                return await self._use(plan, key, fallback, failed, context)
+                return await self._use(bound, key, fallback, failed, context)
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
-            return await self._on_demand(plan, key, context)
+            return await self._on_demand(bound, key, context)
         if isinstance(fallback, ServeStale):
-            if record is not None and self._overdue_within(plan, record, judgement):
+            if record is not None and self._overdue_within(bound, record, judgement):
                 late = Judgement(Verdict.DEGRADED, judgement.confidence, judgement.reason)
-                return await self._from_record(plan, key, record, late, context)
-            return await self._on_demand(plan, key, context)
+                return await self._from_record(bound, key, record, late, context)
+            return await self._on_demand(bound, key, context)
         if isinstance(fallback, Use):
-            return await self._use(plan, key, fallback, judgement, context)
-        return await self._refused(plan, judgement)
+            return await self._use(bound, key, fallback, judgement, context)
+        return await self._refused(bound, judgement)
 
-    def _overdue_within(self, plan: BoundTask, record: Record, judgement: Judgement) -> bool:
+    def _overdue_within(self, bound: BoundTask, record: Record, judgement: Judgement) -> bool:
         """Whether a stale record is only late, not killed, and within the contract's extra time."""
-        fallback = plan.contract.fallback_if_stale
+        fallback = bound.contract.fallback_if_stale
         if not judgement.is_overdue or not isinstance(fallback, ServeStale):
             return False
         age = self._clock.now() - record.computed_at + record.meta.inputs_age_s
-        return age <= plan.contract.freshness_sla_s + fallback.within_s
+        return age <= bound.contract.freshness_sla_s + fallback.within_s
 
-    async def _on_demand(self, plan: BoundTask, key: Any, context: Context) -> ReadResult:
+    async def _on_demand(self, bound: BoundTask, key: Any, context: Context) -> ReadResult:
         """Compute now, or take what was stored while another computed."""
-        made = await self.demand.get(plan, key, context)
+        made = await self.demand.get(bound, key, context)
         if not isinstance(made, Computed):
-            return await self._from_record(plan, key, *made, context)
+            return await self._from_record(bound, key, *made, context)
         if made.record.absent:
-            return await self._absent(plan, key, made.record, context)
-        confidence = plan.contract.confidence.c0 if plan.contract.confidence else 1.0
-        served = as_served(plan, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
-        return ReadResult(served, ((plan.ref, made.record),) if made.storable else ())
+            return await self._absent(bound, key, made.record, context)
+        confidence = bound.contract.confidence.c0 if bound.contract.confidence else 1.0
+        served = as_served(bound, made.record, made.value, Judgement(Verdict.FRESH, confidence), self._clock.now())
+        return ReadResult(served, ((bound.ref, made.record),) if made.storable else ())
 
-    async def _look(self, plan: BoundTask, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
+    async def _look(self, bound: BoundTask, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
         """What is stored of a key, may be served now, and reads as the task's type."""
-        lookup = await self._store.read(plan.ref, raw, generation=context.pointers.get(plan.ref, 0))
-        record, judgement = self._best(plan, lookup, context)
-        if record is None or judgement.verdict not in SERVABLE or plan.unreadable(record):
+        lookup = await self._store.read(bound.ref, raw, generation=context.pointers.get(bound.ref, 0))
+        record, judgement = self._best(bound, lookup, context)
+        if record is None or judgement.verdict not in SERVABLE or bound.unreadable(record):
             return None
         return record, judgement
 
-    async def stored(self, plan: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
+    async def stored(self, bound: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
         """Keys and values of what is stored and may be served now; absences are left out."""
-        async for raw, lookup in self._store.scan(plan.ref):
-            record, judgement = self._best(plan, lookup, NO_CONTEXT)
+        async for raw, lookup in self._store.scan(bound.ref):
+            record, judgement = self._best(bound, lookup, NO_CONTEXT)
             if record is None or record.absent or judgement.verdict not in SERVABLE:
                 continue
-            yield plan.keys.decode(raw, record.meta.key), plan.decode(record.payload)
+            yield bound.keys.decode(raw, record.meta.key), bound.decode(record.payload)
 
-    async def _absent(self, plan: BoundTask, key: Any, record: Record, context: Context) -> ReadResult:
+    async def _absent(self, bound: BoundTask, key: Any, record: Record, context: Context) -> ReadResult:
         """There is none, and that is known: the declared substitute, or nothing with the reason."""
         reason = _decode_reason(record.payload)
-        fallback = plan.contract.fallback_if_stale
+        fallback = bound.contract.fallback_if_stale
         judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
         if isinstance(fallback, Use):
-            used = await self._use(plan, key, fallback, judgement, context)
-            return ReadResult(used.served, (*used.bound, (plan.ref, record)) if used.bound else ())
-        return ReadResult(as_served(plan, record, None, judgement, self._clock.now()), ((plan.ref, record),))
+            used = await self._use(bound, key, fallback, judgement, context)
+            return ReadResult(used.served, (*used.bound, (bound.ref, record)) if used.bound else ())
+        return ReadResult(as_served(bound, record, None, judgement, self._clock.now()), ((bound.ref, record),))
 
     async def _use(
-        self, plan: BoundTask, key: Any, fallback: Use, judgement: Judgement, context: Context
+        self, bound: BoundTask, key: Any, fallback: Use, judgement: Judgement, context: Context
     ) -> ReadResult:
         """Serve another task's value under this one's name, saying why."""
         if not isinstance(fallback.task, Artifact):
-            return await self._refused(plan, judgement, f"use {fallback.task.name}: ")
-        other = self._plans[fallback.task.name]
+            return await self._refused(bound, judgement, f"use {fallback.task.name}: ")
+        other = self._bound_tasks[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
         verdict = Verdict.DEGRADED if found.served.has_value else judgement.verdict
         reason, cause = _said(judgement)
-        served = msgspec.structs.replace(found.served, task=plan.name, verdict=verdict, reason=reason, cause=cause)
+        served = msgspec.structs.replace(found.served, task=bound.name, verdict=verdict, reason=reason, cause=cause)
         return ReadResult(served, found.bound)
 
-    async def _refused(self, plan: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
+    async def _refused(self, bound: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
         """Nothing may be served; the stamp says as of when. ``prefix`` stands before the reason's sentence."""
         stamp, _ = await self._store.stamp()
         reason, cause = _said(judgement)
         served: Served[Any] = Served(
-            plan.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
+            bound.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
             cause=cause,
         )  # fmt: skip
         return ReadResult(served)
@@ -314,34 +314,36 @@ class Resolver:
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
     ) -> Served[Any]:
         """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
-        plan = self._plans[task.name]
-        found = await self.serve(plan, plan.keys.check(key), context)
+        bound = self._bound_tasks[task.name]
+        found = await self.serve(bound, bound.keys.check(key), context)
         if recording.trace is not None:
-            recording.trace.take(plan.ref, key, [record.payload for _, record in found.bound])
+            recording.trace.take(bound.ref, key, [record.payload for _, record in found.bound])
         self._note(found, recording)
         return found.served
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
         """Return a model's current generation and note it; see :meth:`parbake.serving.model_reads.ModelReads.read`."""
-        return await self.models.read(self._plans[task.name], control, recording, context)
+        return await self.models.read(self._bound_tasks[task.name], control, recording, context)
 
-    def _judge_model(self, plan: BoundTask, record: Record, lookup: Lookup, context: Context) -> tuple[Judgement, bool]:
-        judgement = self._judge(plan, record, lookup, context, self._clock.now())
-        return judgement, self._overdue_within(plan, record, judgement)
+    def _judge_model(
+        self, bound: BoundTask, record: Record, lookup: Lookup, context: Context
+    ) -> tuple[Judgement, bool]:
+        judgement = self._judge(bound, record, lookup, context, self._clock.now())
+        return judgement, self._overdue_within(bound, record, judgement)
 
 
-def _quarantined(plan: BoundTask, record: Header, control: Control) -> Reason | None:
+def _quarantined(bound: BoundTask, record: Header, control: Control) -> Reason | None:
     """Why a record may not be served after a complaint of its task, or ``None``."""
-    entry = control.quarantined.get(plan.name)
+    entry = control.quarantined.get(bound.name)
     return None if entry is None else entry.kills(record.stamp)
 
 
-def as_served(plan: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
+def as_served(bound: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
     """What a read returns of a record; ``now`` in epoch seconds."""
     age, meta = now - record.computed_at, record.meta
     reason, cause = _said(judgement) if judgement.reason is not None else _NOTHING_SAID
     return Served(
-        plan.name,
+        bound.name,
         value,
         judgement.verdict,
         record.lane,

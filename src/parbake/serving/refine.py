@@ -36,24 +36,24 @@ class Realtime:
     """Runs the tasks that keep nothing."""
 
     def __init__(
-        self, resolver: Resolver, store: Store, plans: Mapping[str, BoundTask], tell: Used | None = None
+        self, resolver: Resolver, store: Store, bound_tasks: Mapping[str, BoundTask], tell: Used | None = None
     ) -> None:
         """Share the resolver's computer and plans; ``tell`` hears what each computation used."""
         self._tell = tell
         self._resolver = resolver
         self._computer: Computer = resolver.computer
         self._store = store
-        self._plans = plans
+        self._bound_tasks = bound_tasks
 
     async def refine(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
         """Serve the base, then refine it within its budget; past the budget the base itself, marked degraded."""
         check_live(task, live)
-        plan = self._plans[task.base.name]
+        bound = self._bound_tasks[task.base.name]
         arguments = live_arguments(task, live)
         context = asked_within(scope.current())
-        base = self._resolver.serve_now(plan, key, context.acks)
+        base = self._resolver.serve_now(bound, key, context.acks)
         if base is None:
-            base = (await self._resolver.serve(plan, plan.keys.check(key), context)).served
+            base = (await self._resolver.serve(bound, bound.keys.check(key), context)).served
         if not base.has_value:
             return msgspec.structs.replace(base, task=task.name)
         started = time.perf_counter()

@@ -48,34 +48,34 @@ class Revalidation:
         self._binder = binder
         self._clock = clock
 
-    async def kept(self, plan: BoundTask, key: Any, reading: Reading, inputs: Inputs) -> Record | None:
+    async def kept(self, bound: BoundTask, key: Any, reading: Reading, inputs: Inputs) -> Record | None:
         """The old record under the recording's stamp, or ``None`` when something has changed.
 
         The recording's stamp was read before, and everything is read again after it, through the fence. A store that
         is not trusted may have lost what was withdrawn: then nothing is kept.
         """
         recording, context = reading.recording, reading.context
-        lookup = await self._store.read(plan.ref, plan.keys.encode(key))
+        lookup = await self._store.read(bound.ref, bound.keys.encode(key))
         now = self._clock.now()
         for old in lookup.records if lookup.control.is_trusted else ():
-            if not may_be_kept(old, plan, lookup.control.withdrawn, now):
+            if not may_be_kept(old, bound, lookup.control.withdrawn, now):
                 continue
             trace = decode(old.meta.trace)
-            if await self._is_unchanged(plan, trace, reading, inputs):
-                return _renewed(old, plan, key, recording, lane=context.lane, now=now)
+            if await self._is_unchanged(bound, trace, reading, inputs):
+                return _renewed(old, bound, key, recording, lane=context.lane, now=now)
             return None
         return None
 
-    async def _is_unchanged(self, plan: BoundTask, trace: Trace, reading: Reading, inputs: Inputs) -> bool:
+    async def _is_unchanged(self, bound: BoundTask, trace: Trace, reading: Reading, inputs: Inputs) -> bool:
         recording, control, context = reading.recording, reading.control, reading.context
-        models = {t.ref: t for t in plan.task.inputs if isinstance(t, ModelTask)}
+        models = {t.ref: t for t in bound.task.inputs if isinstance(t, ModelTask)}
         for ref, generation in trace.models:
             if ref not in models or not same_model(control, context.pointers, ref, generation):
                 return False
             await inputs.read_model(models[ref], control, recording, context)
-        if not await aside(self._queries_agree, plan, trace, recording):
+        if not await aside(self._queries_agree, bound, trace, recording):
             return False
-        artifacts = {t.ref: t for t in plan.task.inputs if isinstance(t, Artifact)}
+        artifacts = {t.ref: t for t in bound.task.inputs if isinstance(t, Artifact)}
         for taken in trace.taken:
             if taken.task not in artifacts:
                 return False
@@ -84,12 +84,12 @@ class Revalidation:
                 return False
         return True
 
-    def _queries_agree(self, plan: BoundTask, trace: Trace, recording: Recording) -> bool:
+    def _queries_agree(self, bound: BoundTask, trace: Trace, recording: Recording) -> bool:
         """Ask every query again, in transactions begun now; blocking."""
         probe = Recording(recording.stamp, trace=Trace())
         with ExitStack() as stack:
             views: dict[str, Any] = {}
-            for parameter in plan.task.of(Role.SOURCE):
+            for parameter in bound.task.of(Role.SOURCE):
                 view = self._binder.open_view(parameter, stack, probe)
                 views[type(view).__qualname__] = view
             for asked in trace.queried:
@@ -101,13 +101,13 @@ class Revalidation:
         return True
 
 
-def may_be_kept(old: Record, plan: BoundTask, withdrawn: Collection[int], now: float) -> bool:
+def may_be_kept(old: Record, bound: BoundTask, withdrawn: Collection[int], now: float) -> bool:
     """Whether a record knows what it was made of, by this version of the task, and nothing of it was withdrawn."""
     meta = old.meta
     generations = {meta.generation, *(b.generation for b in meta.tags.built_from if not b.is_model)}
     return (
         bool(meta.trace)
-        and meta.version == plan.task.version
+        and meta.version == bound.task.version
         and old.valid_until > now
         and len(meta.tags.named) <= MAX_TAGS
         and generations.isdisjoint(withdrawn)
@@ -119,7 +119,7 @@ def same_model(control: Control, pointers: Mapping[str, int], ref: str, generati
     return (pointers.get(ref) or control.pointer(ref)) == generation
 
 
-def _renewed(old: Record, plan: BoundTask, key: Any, recording: Recording, *, lane: str, now: float) -> Record:
+def _renewed(old: Record, bound: BoundTask, key: Any, recording: Recording, *, lane: str, now: float) -> Record:
     """The old value, bound by the old tags and by what its inputs are bound by now."""
     meta = old.meta
     recording.direct.update(dict.fromkeys(tag for tag, _ in meta.tags.named))
@@ -127,8 +127,8 @@ def _renewed(old: Record, plan: BoundTask, key: Any, recording: Recording, *, la
         if not built.is_model:
             recording.built_from.setdefault((built.task, built.generation), built)
     if meta.generation:  # what came out of a batch run falls with it
-        recording.built_from[plan.ref, meta.generation] = Built(plan.ref, meta.generation, is_model=False)
-    tags = recording.seal(plan.contract, plan.names(key), (), plan.reach)
+        recording.built_from[bound.ref, meta.generation] = Built(bound.ref, meta.generation, is_model=False)
+    tags = recording.seal(bound.contract, bound.names(key), (), bound.reach)
     renewed = msgspec.structs.replace(meta, tags=tags, generation=0, inputs_age_s=recording.inputs_age_s)
     valid_until = min(old.valid_until, recording.valid_until)
     return Record(recording.stamp.pack(), now, valid_until, cast("Lane", lane), old.absent, renewed, old.payload)

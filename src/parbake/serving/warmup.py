@@ -25,12 +25,12 @@ _log = logging.getLogger("parbake.warm")
 class Warmup:
     """Builds the lazy resources and decodes the models, once; afterwards it decodes what newer runs promote."""
 
-    def __init__(self, store: Store, binder: Binder, resolver: Resolver, plans: Iterable[BoundTask]) -> None:
+    def __init__(self, store: Store, binder: Binder, resolver: Resolver, bound_tasks: Iterable[BoundTask]) -> None:
         """Load nothing yet; a process that never runs it lacks nothing."""
         self._store = store
         self._binder = binder
         self._resolver = resolver
-        self._models = [(p.task, p.ref) for p in plans if isinstance(p.task, ModelTask) and not p.off]
+        self._models = [(p.task, p.ref) for p in bound_tasks if isinstance(p.task, ModelTask) and not p.off]
         self.lacking: list[str] = []
         """What is not loaded yet, and why; empty once all is."""
 

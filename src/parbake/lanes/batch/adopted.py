@@ -86,17 +86,17 @@ class Adoptions:
         self._clock = clock
         self._log = log
 
-    async def history(self, plan: BoundTask) -> tuple[AdoptedPlan, ...]:
+    async def history(self, bound: BoundTask) -> tuple[AdoptedPlan, ...]:
         """The plans of a task that were adopted and not rolled back; empty before the first."""
-        return await self._kept(plan).read()
+        return await self._kept(bound).read()
 
-    async def current(self, plan: BoundTask) -> AdoptedPlan:
+    async def current(self, bound: BoundTask) -> AdoptedPlan:
         """The plan that a task follows."""
-        found = await self.history(plan)
+        found = await self.history(bound)
         return found[0] if found else NO_PLAN
 
     async def make(
-        self, plan: BoundTask, prices: Prices, *, hits: float | None = None, listed: int | None = None
+        self, bound: BoundTask, prices: Prices, *, hits: float | None = None, listed: int | None = None
     ) -> Decision:
         """Plan a task anew from its own requests; nothing is adopted.
 
@@ -104,46 +104,46 @@ class Adoptions:
 
         Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
         """
-        return await asyncio.to_thread(self._made, plan, prices, hits, listed)
+        return await asyncio.to_thread(self._made, bound, prices, hits, listed)
 
-    async def adopt(self, plan: BoundTask, decision: Decision) -> AdoptedPlan:
+    async def adopt(self, bound: BoundTask, decision: Decision) -> AdoptedPlan:
         """Follow a decision from the next run on; raises :class:`BadInput` for one that keeps no promise of hits."""
         if not decision.keeps_hits:
             raise BadInput(
-                f"{plan.name}: nothing keeps {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
+                f"{bound.name}: nothing keeps {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
             )
-        return await self.follow(plan, adoption(decision, self._clock.now()))
+        return await self.follow(bound, adoption(decision, self._clock.now()))
 
-    async def follow(self, plan: BoundTask, adopted: AdoptedPlan) -> AdoptedPlan:
+    async def follow(self, bound: BoundTask, adopted: AdoptedPlan) -> AdoptedPlan:
         """Follow a plan from the next run on."""
-        _must_be_planned(plan)
-        await self._kept(plan).change(lambda kept: (adopted, *kept)[:KEPT])
+        _must_be_planned(bound)
+        await self._kept(bound).change(lambda kept: (adopted, *kept)[:KEPT])
         return adopted
 
-    async def rollback(self, plan: BoundTask) -> AdoptedPlan:
+    async def rollback(self, bound: BoundTask) -> AdoptedPlan:
         """Return to the plan before; raises :class:`UnknownResource` where none was adopted."""
 
         def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
             if not kept:
-                raise UnknownResource(f"{plan.name} follows no adopted plan", field="task")
+                raise UnknownResource(f"{bound.name} follows no adopted plan", field="task")
             # It begins anew: days from before the rollback do not speak against it a second time.
             return tuple(msgspec.structs.replace(one, adopted_at=self._clock.now()) for one in kept[1:2]) + kept[2:]
 
-        found = await self._kept(plan).change(earlier)
+        found = await self._kept(bound).change(earlier)
         return found[0] if found else NO_PLAN
 
-    async def picked(self, plan: BoundTask) -> Pick:
+    async def picked(self, bound: BoundTask) -> Pick:
         """What to compute ahead now."""
-        adopted = await self.current(plan)
+        adopted = await self.current(bound)
         if adopted.strategy == ALL:
             return Pick(ALL, None)
-        return await asyncio.to_thread(self._picked, plan, adopted) if adopted.is_ahead else Pick(adopted.strategy, ())
+        return await asyncio.to_thread(self._picked, bound, adopted) if adopted.is_ahead else Pick(adopted.strategy, ())
 
-    def _picked(self, plan: BoundTask, adopted: AdoptedPlan) -> Pick:
+    def _picked(self, bound: BoundTask, adopted: AdoptedPlan) -> Pick:
         from parbake.planner.next_window import picks
 
-        log = self._requests(plan, adopted.evidence.get(LISTED))
-        prices, sla_s = Prices(**adopted.prices), plan.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
+        log = self._requests(bound, adopted.evidence.get(LISTED))
+        prices, sla_s = Prices(**adopted.prices), bound.contract.freshness_sla_s  # type: ignore[arg-type]  # as adopted
         prices = replace(prices, second=prices.second + adopted.evidence.get(SECOND_FOR_HITS, 0.0))
         chosen, p_hat = picks(log, prices, sla_s=sla_s, now=self._clock.now())
         named = len(log.names)
@@ -154,24 +154,24 @@ class Adoptions:
         asked: set[Any] = set(log.names)
         return Pick(adopted.strategy, None, asked - keys, p_hat, prices.theta())
 
-    def _made(self, plan: BoundTask, prices: Prices, hits: float | None, listed: int | None) -> Decision:
-        log = self._requests(plan, listed)
+    def _made(self, bound: BoundTask, prices: Prices, hits: float | None, listed: int | None) -> Decision:
+        log = self._requests(bound, listed)
         from parbake.planner.plan import make
 
-        return make(log, prices, sla_s=plan.contract.freshness_sla_s, with_front=False, hits=hits)
+        return make(log, prices, sla_s=bound.contract.freshness_sla_s, with_front=False, hits=hits)
 
-    def _requests(self, plan: BoundTask, listed: float | None) -> RequestLog:
+    def _requests(self, bound: BoundTask, listed: float | None) -> RequestLog:
         if self._log is None:
-            raise BadInput(f"{plan.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
+            raise BadInput(f"{bound.name}: planning needs App(ledger=...), where requests are counted", field="ledger")
         try:
             from parbake.planner.next_window import from_minutes
         except ImportError as missing:
             raise MissingDependency.of("planning", "plan", field="numpy") from missing
-        rows = self._log.requests(plan.name, days=DAYS)
+        rows = self._log.requests(bound.name, days=DAYS)
         return from_minutes(rows, now=self._clock.now(), population=None if listed is None else int(listed))
 
-    def _kept(self, plan: BoundTask) -> NamedValue[tuple[AdoptedPlan, ...]]:
-        return NamedValue(self._store, f"plans/{plan.ref}", tuple[AdoptedPlan, ...], ())
+    def _kept(self, bound: BoundTask) -> NamedValue[tuple[AdoptedPlan, ...]]:
+        return NamedValue(self._store, f"plans/{bound.ref}", tuple[AdoptedPlan, ...], ())
 
 
 def adoption(decision: Decision, now: float) -> AdoptedPlan:
@@ -191,6 +191,6 @@ def adoption(decision: Decision, now: float) -> AdoptedPlan:
     return AdoptedPlan(decision.recommended, now, decision.reason, asdict(decision.prices), evidence)
 
 
-def _must_be_planned(plan: BoundTask) -> None:
-    if not plan.is_planned:
-        raise BadInput(f"{plan.name} is not declared refresh=planned(); it follows its own schedule", field="task")
+def _must_be_planned(bound: BoundTask) -> None:
+    if not bound.is_planned:
+        raise BadInput(f"{bound.name} is not declared refresh=planned(); it follows its own schedule", field="task")

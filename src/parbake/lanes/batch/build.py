@@ -77,38 +77,38 @@ class Builder:
         self._breathe: Breathe = breathe or _at_once
 
     async def build(
-        self, run: OpenRun, plan: BoundTask, keys: KeyList, pointers: Mapping[str, int], progress: Progress
+        self, run: OpenRun, bound: BoundTask, keys: KeyList, pointers: Mapping[str, int], progress: Progress
     ) -> Finished:
         """Compute what is missing of a task's generation; all of it is durable when this returns.
 
         Raises :class:`KeysChanged` for a continued run that has finished what is not listed any more.
         """
-        if run.finished.get(plan.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
+        if run.finished.get(bound.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
             raise KeysChanged
-        began, kept = time.perf_counter(), run.finished.get(plan.ref, {})
-        found = Finished(run.profiles.get(plan.ref) or Profile())
+        began, kept = time.perf_counter(), run.finished.get(bound.ref, {})
+        found = Finished(run.profiles.get(bound.ref) or Profile())
         for partition in keys.partitions:
             if partition.digest in kept:
                 found.add(kept[partition.digest])
         found.kept = found.partitions
         done = sum(p.keys for p in keys.partitions if p.digest in kept)
         missing = [p for p in keys.partitions if p.digest not in kept]
-        bar = _Bar(progress, plan.name, done, keys.total)
+        bar = _Bar(progress, bound.name, done, keys.total)
         breathe = _at_once if run.is_urgent else self._breathe
 
         async def one(partition: Partition) -> None:
             work = PartitionWork(
-                plan.name, run.generations[plan.ref], dict(pointers), keys.keys(partition), run.is_urgent
+                bound.name, run.generations[bound.ref], dict(pointers), keys.keys(partition), run.is_urgent
             )
-            made = await self._perform(plan, work, bar, breathe)
+            made = await self._perform(bound, work, bar, breathe)
             part = Part(made.profile.rows, made.profile.absent, made.profile.size_bytes)
-            await self._runs.finish(plan.ref, run.holder, partition.digest, (part, made.profile))
+            await self._runs.finish(bound.ref, run.holder, partition.digest, (part, made.profile))
             found.add(part)
             found.profile = found.profile.merged(made.profile)
             found.cpu_s += made.cpu_s
             _log.info(
                 "%s: partition %d of %d, %d keys in %.1f s",
-                plan.name, found.partitions, len(keys.partitions), partition.keys, made.took_s,
+                bound.name, found.partitions, len(keys.partitions), partition.keys, made.took_s,
             )  # fmt: skip
 
         await _several(map(one, missing), self._executor.width if self._executor else 1)
@@ -116,24 +116,24 @@ class Builder:
         found.took_s = time.perf_counter() - began
         return found
 
-    async def _perform(self, plan: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
+    async def _perform(self, bound: BoundTask, work: PartitionWork, bar: _Bar, breathe: Breathe) -> PartitionDone:
         if self._executor is None:
 
             async def moved(keys: int, took_s: float) -> None:
                 bar.move(keys)
                 await breathe(took_s)
 
-            return await self._worker.perform(plan, work, moved)
+            return await self._worker.perform(bound, work, moved)
         answer = await self._executor.run(msgspec.msgpack.encode(work))
         bar.move(len(work.keys))
         return msgspec.msgpack.decode(answer, type=PartitionAnswer).unwrap()
 
 
-def warn_of_nothing(plan: BoundTask, generation: int, found: Finished) -> None:
+def warn_of_nothing(bound: BoundTask, generation: int, found: Finished) -> None:
     """Say that a generation is promoted without a row; no gate does where there was none before it."""
     if not found.rows:
         why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
-        _log.warning("%s: generation %d has no row: %s", plan.name, generation, why)
+        _log.warning("%s: generation %d has no row: %s", bound.name, generation, why)
 
 
 class _Bar:
@@ -189,7 +189,7 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
 def filling(
     lister: Task,
     keys: KeyList,
-    plan: BoundTask,
+    bound: BoundTask,
     wants: Callable[[bytes], bool] | None = None,
     pause: Pause | None = None,
 ) -> Task:
@@ -202,22 +202,22 @@ def filling(
 
     def is_wanted(key: Any) -> bool:
         try:
-            return wants is None or wants(plan.keys.place(key))
+            return wants is None or wants(bound.keys.place(key))
         except BadInput:
             return True  # the list says what is wrong with it
 
     def take(found: Iterable[Any], *, paces: bool) -> None:
         if isinstance(found, str | bytes):
             raise BadInput(
-                f"{plan.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
+                f"{bound.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
             )
         if pause is not None and paces:
             found = _paced(found, pause)
-        keys.fill(found if wants is None else filter(is_wanted, found), lambda key: key_bytes(plan, key))
+        keys.fill(found if wants is None else filter(is_wanted, found), lambda key: key_bytes(bound, key))
         if keys.repeated:
             _log.warning(
                 "%s: keys= lists keys more than once (%d too many); each is computed and counted once",
-                plan.name, keys.repeated,
+                bound.name, keys.repeated,
             )  # fmt: skip
 
     async def fill_here(**named: Any) -> None:
@@ -238,6 +238,6 @@ def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
             before = time.perf_counter()
 
 
-def spread(keys: KeyList, plan: BoundTask, size: int) -> list[Any]:
+def spread(keys: KeyList, bound: BoundTask, size: int) -> list[Any]:
     """Some keys from all over a run, at most ``size``."""
-    return [plan.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]
+    return [bound.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]

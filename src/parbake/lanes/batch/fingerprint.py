@@ -41,10 +41,10 @@ def code_of(task: Task) -> bytes:
     return fingerprint((task.fn,))
 
 
-def is_of_other_code(plan: BoundTask, control: Control) -> bool:
+def is_of_other_code(bound: BoundTask, control: Control) -> bool:
     """Whether a task's current generation was built by other code than the one that runs here."""
-    pointer = control.pointers.get(plan.ref)
-    return pointer is not None and bool(pointer.code) and pointer.code != code_of(plan.task)
+    pointer = control.pointers.get(bound.ref)
+    return pointer is not None and bool(pointer.code) and pointer.code != code_of(bound.task)
 
 
 def _shape(kind: Any, codecs: Sequence[Codec]) -> str:

@@ -19,29 +19,29 @@ SAMPLE = 200
 
 
 async def check(
-    plan: BoundTask, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
+    bound: BoundTask, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
 ) -> None:
     """Raise :class:`GateFailed` when a gate objects; ``sample`` are keys spread over the run.
 
     A gate that raises has not passed.
     """
-    gates = plan.task.gates
-    pointer = control.pointers.get(plan.ref)
-    made = (await Runs(store).state(plan.ref)).of_generation(pointer.generation) if pointer else None
+    gates = bound.task.gates
+    pointer = control.pointers.get(bound.ref)
+    made = (await Runs(store).state(bound.ref)).of_generation(pointer.generation) if pointer else None
     previous = made.profile if made else None
-    rows_before = pointer.rows if pointer and not plan.is_planned else 0  # how many there are is the plan's decision
+    rows_before = pointer.rows if pointer and not bound.is_planned else 0  # how many there are is the plan's decision
     objection = gates.objection(profile, rows_before, previous)
     if not objection and gates.quality is not None:
-        values = await _values(plan, generation, store, sample)
-        shown = Generation(plan.name, generation, profile, previous, values)
+        values = await _values(bound, generation, store, sample)
+        shown = Generation(bound.name, generation, profile, previous, values)
         try:
             said = await aside(gates.quality, shown)
         except Exception as error:
             why = str(error) if isinstance(error, Escaped) else described(error)
-            raise _failed(plan, f"its quality gate raised {why}") from error
+            raise _failed(bound, f"its quality gate raised {why}") from error
         objection = _reason(gates.quality, said)
     if objection:
-        raise _failed(plan, objection)
+        raise _failed(bound, objection)
 
 
 def _reason(gate: QualityGate, said: Any) -> str:
@@ -61,16 +61,16 @@ def _shown(said: Any) -> str:
         return f"an object of type {type(said).__name__}"
 
 
-def _failed(plan: BoundTask, why: str) -> GateFailed:
-    return GateFailed(f"{plan.name}: {why}; the previous generation stays", field=plan.name)
+def _failed(bound: BoundTask, why: str) -> GateFailed:
+    return GateFailed(f"{bound.name}: {why}; the previous generation stays", field=bound.name)
 
 
-async def _values(plan: BoundTask, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
+async def _values(bound: BoundTask, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
     """What the store holds of some keys of an unpromoted generation; absent ones are left out."""
     found = []
     for key in sample:
-        lookup = await store.read(plan.ref, plan.keys.encode(key), generation=generation)
+        lookup = await store.read(bound.ref, bound.keys.encode(key), generation=generation)
         record = next((r for r in lookup.records if r.meta.generation == generation), None)
         if record is not None and not record.absent:
-            found.append((key, plan.decode(record.payload)))
+            found.append((key, bound.decode(record.payload)))
     return found

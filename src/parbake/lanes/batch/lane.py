@@ -89,7 +89,7 @@ class BatchLane:
         self,
         store: Store,
         computer: Computer,
-        plans: Iterable[BoundTask],
+        bound_tasks: Iterable[BoundTask],
         clock: Clock,
         *,
         executor: Executor | None = None,
@@ -105,7 +105,7 @@ class BatchLane:
         """
         self._store = store
         self._computer = computer
-        self._plans = list(plans)
+        self._bound_tasks = list(bound_tasks)
         self._clock = clock
         self.runs = Runs(store)
         self._adopted = adopted or Adoptions(store, clock, None)
@@ -115,10 +115,10 @@ class BatchLane:
         self._breathe = breathe
         self._builder = Builder(self.worker, self.runs, executor, breathe)
 
-    def chain(self, plan: BoundTask) -> list[BoundTask]:
+    def chain(self, bound: BoundTask) -> list[BoundTask]:
         """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
-        chain = [plan]
-        for other in self._plans:
+        chain = [bound]
+        for other in self._bound_tasks:
             models = [p.task for p in chain if isinstance(p.task, ModelTask)]
             if (
                 other not in chain
@@ -129,9 +129,9 @@ class BatchLane:
                 chain.append(other)
         return chain
 
-    async def lost(self, plan: BoundTask) -> int:
+    async def lost(self, bound: BoundTask) -> int:
         """The generation of a model that some reader could not read, 0 when none was told of."""
-        return int(await self._store.get(lost_model(plan.ref)) or 0)
+        return int(await self._store.get(lost_model(bound.ref)) or 0)
 
     async def control(self) -> Control:
         """The control record as it is now."""
@@ -139,7 +139,7 @@ class BatchLane:
 
     async def materialize(
         self,
-        plan: BoundTask,
+        bound: BoundTask,
         *,
         keys: Sequence[Any] | None = None,
         trigger: str = "manual",
@@ -152,15 +152,15 @@ class BatchLane:
         ``slot`` says why now.
         Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
         """
-        chain = self.chain(plan)
-        if keys is not None and isinstance(plan.task, ModelTask):
-            raise BadInput(f"{plan.name} is a model: it has no keys to choose from", field="keys")
-        if keys is None and await self.is_idle(plan):
+        chain = self.chain(bound)
+        if keys is not None and isinstance(bound.task, ModelTask):
+            raise BadInput(f"{bound.name} is a model: it has no keys to choose from", field="keys")
+        if keys is None and await self.is_idle(bound):
             raise BadInput(
-                f"{plan.name}: the plan that it follows computes nothing ahead; adopt another, or name the keys",
+                f"{bound.name}: the plan that it follows computes nothing ahead; adopt another, or name the keys",
                 field="keys",
             )
-        chosen = None if keys is None else [key_bytes(plan, key) for key in keys]
+        chosen = None if keys is None else [key_bytes(bound, key) for key in keys]
         selection = b"" if chosen is None else blake2b(b"".join(chosen), digest_size=8).digest()
         before = time.perf_counter()
         run = await self._opening.open(chain, selection, anew=anew)
@@ -171,7 +171,7 @@ class BatchLane:
         except KeysChanged:
             for member in chain:
                 await self.runs.release(member.ref, run.holder, "")
-            return await self.materialize(plan, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True)
+            return await self.materialize(bound, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True)
         except BaseException as error:
             await self._give_up(run, error, trigger, slot.why)
             raise
@@ -207,17 +207,17 @@ class BatchLane:
         await self._store.promote(Promotion(pointers, dict(run.expected), run.incarnation, retain))
         return tuple(built)
 
-    async def _retained(self, plan: BoundTask, made: BuiltTask, control: Control) -> int:
+    async def _retained(self, bound: BoundTask, made: BuiltTask, control: Control) -> int:
         """How many generations of a task stay once this one is promoted."""
-        state, pointer = await self.runs.state(plan.ref), control.pointers.get(plan.ref)
+        state, pointer = await self.runs.state(bound.ref), control.pointers.get(bound.ref)
         known = [state.of_generation(generation) for generation in (pointer.history if pointer else ())]
         sizes = [made.size_bytes, *(ended.profile.size_bytes if ended else 0 for ended in known)]
-        return plan.task.retention.kept(sizes)
+        return bound.task.retention.kept(sizes)
 
     @contextlib.asynccontextmanager
     async def _keys(
         self,
-        plan: BoundTask,
+        bound: BoundTask,
         chosen: Sequence[bytes] | None,
         pick: Pick | None,
         context: Context,
@@ -225,18 +225,18 @@ class BatchLane:
         gives_way: bool = False,
     ) -> AsyncIterator[KeyList]:
         """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
-        listed = KeyList(_usual_size(plan))
+        listed = KeyList(_usual_size(bound))
         with contextlib.closing(listed):
             if chosen is not None:
                 listed.fill(chosen, lambda raw: raw)
-            elif isinstance(plan.task, ModelTask):
+            elif isinstance(bound.task, ModelTask):
                 listed.fill([""], msgspec.msgpack.encode)
-            elif isinstance(plan.task, Artifact) and plan.task.list_keys is not None:
+            elif isinstance(bound.task, Artifact) and bound.task.list_keys is not None:
                 async with self._pause(gives_way=gives_way) as pause:
-                    lister = filling(plan.task.list_keys, listed, plan, pick.wants if pick else None, pause)
+                    lister = filling(bound.task.list_keys, listed, bound, pick.wants if pick else None, pause)
                     await self._computer.run(lister, (), context, {})
             else:
-                raise BadInput(f"{plan.name} declares no keys=; name the keys to materialize", field="keys")
+                raise BadInput(f"{bound.name} declares no keys=; name the keys to materialize", field="keys")
             yield listed
 
     def _pause(self, *, gives_way: bool) -> AbstractAsyncContextManager[Pause | None]:
@@ -244,19 +244,19 @@ class BatchLane:
             return contextlib.nullcontext()
         return self._breathe.listing()
 
-    async def listed(self, plan: BoundTask) -> int | None:
+    async def listed(self, bound: BoundTask) -> int | None:
         """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""
-        if not isinstance(plan.task, Artifact) or plan.task.list_keys is None:
+        if not isinstance(bound.task, Artifact) or bound.task.list_keys is None:
             return None
-        async with self._keys(plan, None, None, Context(lane="batch")) as keys:
+        async with self._keys(bound, None, None, Context(lane="batch")) as keys:
             return keys.total
 
-    async def is_idle(self, plan: BoundTask) -> bool:
+    async def is_idle(self, bound: BoundTask) -> bool:
         """Whether the plan that a task follows computes nothing ahead."""
-        return plan.is_planned and not (await self._adopted.current(plan)).is_ahead
+        return bound.is_planned and not (await self._adopted.current(bound)).is_ahead
 
-    async def _picked(self, plan: BoundTask) -> Pick | None:
-        return await self._adopted.picked(plan) if plan.is_planned and isinstance(plan.task, Artifact) else None
+    async def _picked(self, bound: BoundTask) -> Pick | None:
+        return await self._adopted.picked(bound) if bound.is_planned and isinstance(bound.task, Artifact) else None
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
@@ -268,8 +268,8 @@ class BatchLane:
             while True:
                 await asyncio.sleep(self.runs.lease_s / 3)
                 try:
-                    for plan in run.chain:
-                        await self.runs.hold(plan.ref, run.holder, self._clock.now() + self.runs.lease_s)
+                    for bound in run.chain:
+                        await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
                 except StoreError:
                     continue  # a store that does not answer ends the run by itself, or answers again
                 except ParbakeError as error:
@@ -298,8 +298,8 @@ class BatchLane:
         if not isinstance(error, GateFailed | PromotionConflict | NotMaterialized | StoreFull):
             failure = one_line(error) if isinstance(error, Exception) else ""
             with contextlib.suppress(ParbakeError):
-                for plan in run.chain:
-                    await self.runs.release(plan.ref, run.holder, failure)
+                for bound in run.chain:
+                    await self.runs.release(bound.ref, run.holder, failure)
             return
         with contextlib.suppress(ParbakeError):
             await self._store.sweep(run.generations.values())
@@ -308,22 +308,22 @@ class BatchLane:
 
     async def _note(self, run: OpenRun, built: Sequence[BuiltTask], outcome: str, trigger: str, why: str) -> None:
         made = {part.task: part for part in built}
-        for plan in run.chain:
-            generation = run.generations[plan.ref]
-            part = made.get(plan.name) or BuiltTask(plan.name, generation, 0, 0, 0.0)
+        for bound in run.chain:
+            generation = run.generations[bound.ref]
+            part = made.get(bound.name) or BuiltTask(bound.name, generation, 0, 0, 0.0)
             ended = Ended(
                 run.id, generation, outcome, trigger, why, run.started_at, self._clock.now(),
-                part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(plan.ref) or Profile(),
+                part.rows, part.absent, part.partitions, part.kept_partitions, run.profiles.get(bound.ref) or Profile(),
             )  # fmt: skip
-            await self.runs.end(plan.ref, ended)
+            await self.runs.end(bound.ref, ended)
 
 
-def _usual_size(plan: BoundTask) -> int:
-    return CHUNKS * plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else SINGLE
+def _usual_size(bound: BoundTask) -> int:
+    return CHUNKS * bound.task.chunk if isinstance(bound.task, Artifact) and bound.batched else SINGLE
 
 
-def _built(plan: BoundTask, generation: int, found: Finished, pick: Pick | None) -> BuiltTask:
+def _built(bound: BoundTask, generation: int, found: Finished, pick: Pick | None) -> BuiltTask:
     return BuiltTask(
-        plan.name, generation, found.rows, found.absent, found.took_s,
+        bound.name, generation, found.rows, found.absent, found.took_s,
         found.size_bytes, found.partitions, found.kept, found.cpu_s, pick,
     )  # fmt: skip

@@ -55,16 +55,16 @@ class OffPeak:
         self._learned_at = now
         self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
 
-    def slot(self, plan: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
+    def slot(self, bound: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
         """The slot of a task's next run; ``took_s`` is how long runs take (the 95th percentile, 0 when unknown).
 
         A run may start before its period is over by as much as its SLA lets it start after.
         """
-        schedule = plan.task.schedule or Every(float("inf"), 0.0)
+        schedule = bound.task.schedule or Every(float("inf"), 0.0)
         if pointer is None:
             return RunSlot(0.0, "the first run", is_urgent=True)
         due, runtime = pointer.started_at + schedule.period_s, max(MARGIN * took_s, schedule.budget_s)
-        latest = pointer.started_at + plan.contract.freshness_sla_s - runtime
+        latest = pointer.started_at + bound.contract.freshness_sla_s - runtime
         if self._clock.now() > latest:
             return RunSlot(latest, "overdue: it would breach its SLA", is_urgent=True)
         if not schedule.off_peak:
@@ -72,6 +72,6 @@ class OffPeak:
         slack = max(0.0, latest - due)
         gap = (schedule.period_s - slack, schedule.period_s + slack)
         given = (self._load, pointer.started_at, gap, runtime)
-        if self._found.get(plan.ref, (None, 0.0))[0] != given:
-            self._found[plan.ref] = given, cheapest(self._load, pointer.started_at, gap, runtime, due)
-        return RunSlot(self._found[plan.ref][1], "off-peak: the least traffic that its SLA leaves")
+        if self._found.get(bound.ref, (None, 0.0))[0] != given:
+            self._found[bound.ref] = given, cheapest(self._load, pointer.started_at, gap, runtime, due)
+        return RunSlot(self._found[bound.ref][1], "off-peak: the least traffic that its SLA leaves")

@@ -55,9 +55,9 @@ class RunOpening:
         ``selection`` identifies the keys that were chosen, empty for all. Raises :class:`RunInProgress`.
         """
         now, states = self._clock.now(), []
-        for plan in chain:
-            states.append(await self._runs.state(plan.ref))
-            self._runs.refuse_if_held(states[-1], plan.ref, now)
+        for bound in chain:
+            states.append(await self._runs.state(bound.ref))
+            self._runs.refuse_if_held(states[-1], bound.ref, now)
         _, control = await self._store.stamp()
         found = [state.under_way for state in states if state.under_way is not None]
         if len(found) == len(chain) and not anew and self._can_continue(found, chain, control, selection):
@@ -70,8 +70,8 @@ class RunOpening:
         self, found: Sequence[UnderWay], chain: Sequence[BoundTask], control: Control, selection: bytes
     ) -> bool:
         """Whether what an interrupted run left behind is all there, still promotable, and young enough to be of use."""
-        first, refs, now, code = found[0], tuple(plan.ref for plan in chain), self._clock.now(), _code(chain)
-        half_the_sla = min(plan.contract.freshness_sla_s for plan in chain) / 2
+        first, refs, now, code = found[0], tuple(bound.ref for bound in chain), self._clock.now(), _code(chain)
+        half_the_sla = min(bound.contract.freshness_sla_s for bound in chain) / 2
         return (
             all(one.run == first.run and one.chain == refs and one.selection == selection for one in found)
             and all(one.code == code for one in found)
@@ -85,8 +85,8 @@ class RunOpening:
 
     async def _continue(self, chain: Sequence[BoundTask], found: Sequence[UnderWay]) -> OpenRun:
         first, holder = found[0], holder_name()
-        for plan, one in zip(chain, found, strict=True):
-            await self._claim(plan, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
+        for bound, one in zip(chain, found, strict=True):
+            await self._claim(bound, one, msgspec.structs.replace(one, holder=holder, until=self._lease(), failure=""))
         return OpenRun(
             first.run,
             holder,
@@ -95,9 +95,9 @@ class RunOpening:
             unpack_stamp(first.stamp),
             first.incarnation,
             first.expected,
-            {plan.ref: one.generation for plan, one in zip(chain, found, strict=True)},
-            {plan.ref: one.finished for plan, one in zip(chain, found, strict=True)},
-            {plan.ref: one.profile for plan, one in zip(chain, found, strict=True)},
+            {bound.ref: one.generation for bound, one in zip(chain, found, strict=True)},
+            {bound.ref: one.finished for bound, one in zip(chain, found, strict=True)},
+            {bound.ref: one.profile for bound, one in zip(chain, found, strict=True)},
             is_continued=True,
         )
 
@@ -105,45 +105,45 @@ class RunOpening:
         started, run, holder = self._clock.now(), uuid.uuid4().hex, holder_name()
         generations: dict[str, int] = {}
         generations[chain[0].ref], stamp, control = await self._store.begin()
-        for plan in chain[1:]:
-            generations[plan.ref], _, _ = await self._store.begin()
+        for bound in chain[1:]:
+            generations[bound.ref], _, _ = await self._store.begin()
         expected = {ref: control.pointer(ref) for ref in (*generations, *_models_read(chain))}
         refs = tuple(generations)
         try:
-            for plan in chain:
+            for bound in chain:
                 new = UnderWay(
-                    run, holder, self._lease(), generations[plan.ref], started, stamp.pack(), control.incarnation,
+                    run, holder, self._lease(), generations[bound.ref], started, stamp.pack(), control.incarnation,
                     expected, refs, selection, code=_code(chain),
                 )  # fmt: skip
-                await self._claim(plan, None, new)
+                await self._claim(bound, None, new)
         except RunInProgress:
             with contextlib.suppress(StoreError):
                 await self._store.sweep(generations.values())
             raise
         return OpenRun(run, holder, chain, started, stamp, control.incarnation, expected, generations)
 
-    async def _claim(self, plan: BoundTask, seen: UnderWay | None, new: UnderWay) -> None:
+    async def _claim(self, bound: BoundTask, seen: UnderWay | None, new: UnderWay) -> None:
         """Take a task's run, unless somebody took it since it was looked at."""
         now = self._clock.now()
 
         def taken(state: State) -> State:
-            self._runs.refuse_if_held(state, plan.ref, now)
+            self._runs.refuse_if_held(state, bound.ref, now)
             if seen is not None and state.under_way != seen:
-                raise RunInProgress(f"{plan.name}: another process continues this run", field=plan.name)
+                raise RunInProgress(f"{bound.name}: another process continues this run", field=bound.name)
             return msgspec.structs.replace(state, under_way=new)
 
-        await self._runs.change(plan.ref, taken)
+        await self._runs.change(bound.ref, taken)
 
     def _lease(self) -> float:
         return self._clock.now() + self._runs.lease_s
 
 
 def _code(chain: Sequence[BoundTask]) -> bytes:
-    stored = [plan.task for plan in chain]
+    stored = [bound.task for bound in chain]
     return fingerprint((task.fn for task in stored), ((task.value_type, task.codecs) for task in stored))
 
 
 def _models_read(chain: Sequence[BoundTask]) -> list[str]:
     """The models a chain reads but does not replace: they must not move before the promotion."""
-    own = {plan.task for plan in chain}
-    return [t.ref for plan in chain for t in plan.task.inputs if isinstance(t, ModelTask) and t not in own]
+    own = {bound.task for bound in chain}
+    return [t.ref for bound in chain for t in bound.task.inputs if isinstance(t, ModelTask) and t not in own]

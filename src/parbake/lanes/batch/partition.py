@@ -74,21 +74,21 @@ class PartitionWorker:
     store: Store
     computer: Computer
 
-    async def perform(self, plan: BoundTask, work: PartitionWork, moved: Moved) -> PartitionDone:
+    async def perform(self, bound: BoundTask, work: PartitionWork, moved: Moved) -> PartitionDone:
         """Compute and write all keys of a partition. Raises :class:`ComputeFailed` and :class:`GateFailed`."""
         began, cpu = time.perf_counter(), time.process_time()
-        keys = [_key(plan, raw) for raw in work.keys]
-        chunk = plan.task.chunk if isinstance(plan.task, Artifact) and plan.batched else 1
+        keys = [_key(bound, raw) for raw in work.keys]
+        chunk = bound.task.chunk if isinstance(bound.task, Artifact) and bound.batched else 1
         context = Context(pointers=work.pointers, lane="batch")
         profile = Profile()
-        rows = _Rows(self.store, plan.ref, work.generation)
+        rows = _Rows(self.store, bound.ref, work.generation)
         try:
             for start in range(0, len(keys), chunk):
                 before, some = time.perf_counter(), keys[start : start + chunk]
-                for computed in await self.computer.compute(plan, some, context):
-                    _check(plan, computed)
+                for computed in await self.computer.compute(bound, some, context):
+                    _check(bound, computed)
                     profile.note(computed.record.payload, absent=computed.record.absent)
-                    rows.add(plan.keys.encode(computed.key), computed.record)
+                    rows.add(bound.keys.encode(computed.key), computed.record)
                 await rows.flush_when_full()
                 await moved(len(some), time.perf_counter() - before)
             await rows.flush()
@@ -146,21 +146,21 @@ class _Rows:
             self._pending, self._size = [], 0
 
 
-def key_bytes(plan: BoundTask, key: Any) -> bytes:
+def key_bytes(bound: BoundTask, key: Any) -> bytes:
     """A key as a partition carries it; raises :class:`BadInput` for what is none, naming it and who lists it."""
     try:
-        return msgspec.msgpack.encode(plan.keys.check(key))
+        return msgspec.msgpack.encode(bound.keys.check(key))
     except (BadInput, TypeError, ValueError, OverflowError) as error:
-        raise BadInput(f"{plan.name}: keys= lists {repr(key)[:80]}, which is no key: {error}", field="keys") from error
+        raise BadInput(f"{bound.name}: keys= lists {repr(key)[:80]}, which is no key: {error}", field="keys") from error
 
 
-def _key(plan: BoundTask, raw: bytes) -> Any:
-    return "" if isinstance(plan.task, ModelTask) else plan.keys.check(msgspec.msgpack.decode(raw))
+def _key(bound: BoundTask, raw: bytes) -> Any:
+    return "" if isinstance(bound.task, ModelTask) else bound.keys.check(msgspec.msgpack.decode(raw))
 
 
-def _check(plan: BoundTask, computed: Computed) -> None:
+def _check(bound: BoundTask, computed: Computed) -> None:
     """What was computed is whole, and reads back as the task's type."""
     if not computed.storable:
-        raise ComputeFailed(f"{plan.name}: an input of {computed.key!r} refused to answer", field=plan.name)
-    if problem := plan.unreadable(computed.record):
-        raise GateFailed(f"{plan.name}: the value of {computed.key!r} does not decode ({problem})", field=plan.name)
+        raise ComputeFailed(f"{bound.name}: an input of {computed.key!r} refused to answer", field=bound.name)
+    if problem := bound.unreadable(computed.record):
+        raise GateFailed(f"{bound.name}: the value of {computed.key!r} does not decode ({problem})", field=bound.name)

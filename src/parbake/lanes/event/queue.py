@@ -42,7 +42,7 @@ class EventLane:
         self,
         store: Store,
         demand: OnDemand,
-        plans: Iterable[BoundTask],
+        bound_tasks: Iterable[BoundTask],
         clock: Clock,
         heat: Heat,
         *,
@@ -51,10 +51,10 @@ class EventLane:
     ) -> None:
         """``heat`` returns how often each key of a task was served lately; ``claims`` keep several workers apart."""
         self._store = store
-        artifacts = [p for p in plans if isinstance(p.task, Artifact)]
+        artifacts = [p for p in bound_tasks if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
         self._wishes = {p.ref: p.task.prefetch for p in artifacts if isinstance(p.task, Artifact) and not p.off}
-        self._plans = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
+        self._bound_tasks = [p for p in artifacts if self._bound[p.ref] or self._wishes.get(p.ref)]
         self._refreshing = Refreshing(store, demand, clock, heat, counters=counters or Counters(), claims=claims)
         self._strays = Strays(store)
         self._read_to = Stamp(0, 0)
@@ -119,31 +119,31 @@ class EventLane:
         stamps = {tag: entry.stamp for entry in entries for tag in entry.tags}
         raised_at = {entry.stamp: entry.at for entry in entries}
         families = {family(tag) for tag in stamps}
-        for plan in self._plans:
-            for item in self._bound[plan.ref]:
+        for bound in self._bound_tasks:
+            for item in self._bound[bound.ref]:
                 if item.family not in families:
                     continue
                 touched = {t: s for t, s in stamps.items() if family(t) == item.family}
-                async for key, stamp in self._targets(plan, item, touched):
-                    self._refreshing.outdated(plan, key, (stamp, raised_at[stamp]), item.debounce_s)
+                async for key, stamp in self._targets(bound, item, touched):
+                    self._refreshing.outdated(bound, key, (stamp, raised_at[stamp]), item.debounce_s)
                 await asyncio.sleep(0)
-            for item in self._wishes.get(plan.ref, ()):
+            for item in self._wishes.get(bound.ref, ()):
                 touched = {t: s for t, s in stamps.items() if family(t) == item.family}
-                for key, stamp in _named(plan, item, touched):
-                    self._refreshing.wished(plan, key, (stamp, raised_at[stamp]))
+                for key, stamp in _named(bound, item, touched):
+                    self._refreshing.wished(bound, key, (stamp, raised_at[stamp]))
 
     async def _targets(
-        self, plan: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]
+        self, bound: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]
     ) -> AsyncIterator[tuple[Any, Stamp]]:
         """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
-        if item.is_template and item.family not in touched and not await self._strays.has(plan.ref, item.family):
-            for named in _named(plan, item, touched):
+        if item.is_template and item.family not in touched and not await self._strays.has(bound.ref, item.family):
+            for named in _named(bound, item, touched):
                 yield named
             return
-        async for raw, lookup in self._store.scan(plan.ref):
+        async for raw, lookup in self._store.scan(bound.ref):
             hit = max((touched[t] for t in _tags(lookup) if t in touched), default=None)
             if hit and lookup.records:
-                yield plan.keys.decode(raw, lookup.records[0].meta.key), hit
+                yield bound.keys.decode(raw, lookup.records[0].meta.key), hit
 
 
 def bound_by(task: Stored) -> list[Invalidation]:
@@ -157,11 +157,11 @@ def bound_by(task: Stored) -> list[Invalidation]:
     return items
 
 
-def _named(plan: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
+def _named(bound: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
     """The keys that some raised tags spell out."""
     for tag, stamp in touched.items():
         word = key_from_tag(item.template, tag)
-        key = None if word is None else plan.keys.from_word(word)
+        key = None if word is None else bound.keys.from_word(word)
         if key is not None:
             yield key, stamp
 

@@ -44,7 +44,7 @@ class Due:
     It ``is_outdated`` by an event, or ``is_wished`` for by one that outdates nothing, or both.
     """
 
-    plan: BoundTask
+    bound: BoundTask
     key: Any
     at: float
     stamp: Stamp
@@ -56,7 +56,7 @@ class Due:
     @property
     def name(self) -> Name:
         """What it is queued under."""
-        return self.plan.ref, self.plan.keys.encode(self.key)
+        return self.bound.ref, self.bound.keys.encode(self.key)
 
 
 class Refreshing:
@@ -87,19 +87,19 @@ class Refreshing:
         """Whether nothing waits."""
         return not self._due
 
-    def outdated(self, plan: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
+    def outdated(self, bound: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
         """Queue a key whose value is older than an event (its stamp, and when it was raised)."""
         stamp, raised_at = event
-        due = Due(plan, key, monotonic(), stamp, raised_at)
+        due = Due(bound, key, monotonic(), stamp, raised_at)
         due.at = max(due.at, self._last_run.get(due.name, 0.0) + debounce_s)
         before = self._due.get(due.name)
         if before is not None:
             due.raised_at, due.is_wished = before.raised_at, before.is_wished
         self._due[due.name] = due
 
-    def wished(self, plan: BoundTask, key: Any, event: tuple[Stamp, float]) -> None:
+    def wished(self, bound: BoundTask, key: Any, event: tuple[Stamp, float]) -> None:
         """Queue a key that somebody will ask for soon, by an event that outdates nothing."""
-        due = Due(plan, key, monotonic(), *event, is_outdated=False)
+        due = Due(bound, key, monotonic(), *event, is_outdated=False)
         self._due.setdefault(due.name, due).is_wished = True
 
     async def work(self) -> bool:
@@ -149,24 +149,24 @@ class Refreshing:
         """What is computed in one call: keys of functions that take many at once, some at a time; the others alone."""
         together: dict[str, list[Name]] = {}
         for name in ready:
-            plan = self._due[name].plan
-            if not plan.batched or plan.lease_s is not None:
+            bound = self._due[name].bound
+            if not bound.batched or bound.lease_s is not None:
                 yield [name]
                 continue
-            group = together.setdefault(plan.ref, [])
+            group = together.setdefault(bound.ref, [])
             group.append(name)
             if len(group) == GROUP:
-                yield together.pop(plan.ref)
+                yield together.pop(bound.ref)
         yield from together.values()
 
     async def _refresh_together(self, group: list[Due]) -> None:
-        plan = group[0].plan
+        bound = group[0].bound
         try:
             needed = [due for due in group if await self._needs(due)]
             if not needed:
                 return
             self._note_run(needed)
-            await self._demand.refresh(plan, [due.key for due in needed], Context(lane="event"))
+            await self._demand.refresh(bound, [due.key for due in needed], Context(lane="event"))
         except BaseException as error:
             if is_ours(error):
                 raise
@@ -174,7 +174,7 @@ class Refreshing:
                 await self._refresh(due)
             return
         for due in needed:
-            self._counters.refreshed(plan.name, self._clock.now() - due.raised_at)
+            self._counters.refreshed(bound.name, self._clock.now() - due.raised_at)
 
     def _note_run(self, group: Iterable[Due]) -> None:
         self._last_run.update(dict.fromkeys((due.name for due in group), monotonic()))
@@ -184,7 +184,7 @@ class Refreshing:
     async def _refresh(self, due: Due) -> None:
         name = due.name
         try:
-            async with self._demand.turns.now(due.plan, name[1]) as is_mine:
+            async with self._demand.turns.now(due.bound, name[1]) as is_mine:
                 if is_mine:
                     await self._refresh_now(due)
                 else:  # another process computes it; whether that is new enough shows when it has
@@ -199,18 +199,18 @@ class Refreshing:
         if not await self._needs(due):
             return
         self._note_run([due])
-        await self._demand.refresh(due.plan, [due.key], Context(lane="event"))
-        self._counters.refreshed(due.plan.name, self._clock.now() - due.raised_at)
+        await self._demand.refresh(due.bound, [due.key], Context(lane="event"))
+        self._counters.refreshed(due.bound.name, self._clock.now() - due.raised_at)
 
     async def _needs(self, due: Due) -> bool:
         """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""
-        if due.is_wished and not await self._demand.is_there(due.plan, due.name[1]):
+        if due.is_wished and not await self._demand.is_there(due.bound, due.name[1]):
             return True
         if not due.is_outdated:
             return False
         lookup = await self._store.read(*due.name)
         if not lookup.records:
-            return due.plan.task.schedule is not None
+            return due.bound.task.schedule is not None
         now = self._clock.now()
         for record in lookup.records:
             is_new = record.as_of >= due.stamp and not is_pending(record, lookup.marks)
@@ -221,9 +221,9 @@ class Refreshing:
     def _retry(self, due: Due, why: str) -> None:
         """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
         if due.attempts >= len(RETRY_S):
-            _log.error("%s: refresh given up after %d attempts: %s", due.plan.name, due.attempts, why)
+            _log.error("%s: refresh given up after %d attempts: %s", due.bound.name, due.attempts, why)
             return
         due.at = monotonic() + RETRY_S[due.attempts]
         due.attempts += 1
         self._due.setdefault(due.name, due)
-        _log.warning("%s: refresh failed, will retry: %s", due.plan.name, why)
+        _log.warning("%s: refresh failed, will retry: %s", due.bound.name, why)

@@ -24,26 +24,26 @@ class Parts:
 
     store: Store
     clock: Clock
-    plans: dict[str, BoundTask]
+    bound_tasks: dict[str, BoundTask]
     schedule: Schedule
 
 
 async def report(engine: Any) -> list[dict[str, Any]]:
     """One row per stored task; ages in seconds, from at most 20,000 of its keys."""
     control = await engine.schedule.look()
-    return [await _row(engine, plan, control) for plan in engine.tasks.values()]
+    return [await _row(engine, bound, control) for bound in engine.tasks.values()]
 
 
-async def _row(engine: Any, plan: BoundTask, control: Control) -> dict[str, Any]:
+async def _row(engine: Any, bound: BoundTask, control: Control) -> dict[str, Any]:
     now = engine.clock.now()
-    ages, stale, lag = await _scan(engine.store, plan, now)
-    pointer = control.pointers.get(plan.ref)
-    slot = engine.schedule.next_run(control, plan) if plan.task.schedule else None
-    breached = pointer is not None and now - pointer.started_at > plan.contract.freshness_sla_s
+    ages, stale, lag = await _scan(engine.store, bound, now)
+    pointer = control.pointers.get(bound.ref)
+    slot = engine.schedule.next_run(control, bound) if bound.task.schedule else None
+    breached = pointer is not None and now - pointer.started_at > bound.contract.freshness_sla_s
     return {
-        "task": plan.name,
-        "owner": plan.contract.owner,
-        "freshness_sla_s": plan.contract.freshness_sla_s,
+        "task": bound.name,
+        "owner": bound.contract.owner,
+        "freshness_sla_s": bound.contract.freshness_sla_s,
         "keys": len(ages),
         "age_p50_s": percentile(ages, 50),
         "age_p99_s": percentile(ages, 99),
@@ -51,26 +51,26 @@ async def _row(engine: Any, plan: BoundTask, control: Control) -> dict[str, Any]
         "stale_share": stale / len(ages) if ages else 0.0,
         "watermark_lag": lag,
         "generation": pointer.generation if pointer else None,
-        "other_code": is_of_other_code(plan, control),
+        "other_code": is_of_other_code(bound, control),
         "last_run": pointer.started_at if pointer else None,
         "next_run": slot.at if slot else None,
         "next_run_why": slot.why if slot else None,
-        "breached_since": pointer.started_at + plan.contract.freshness_sla_s if pointer and breached else None,
+        "breached_since": pointer.started_at + bound.contract.freshness_sla_s if pointer and breached else None,
     }
 
 
-async def _scan(store: Store, plan: BoundTask, now: float) -> tuple[list[float], int, int]:
+async def _scan(store: Store, bound: BoundTask, now: float) -> tuple[list[float], int, int]:
     """Sorted ages, how many keys have no servable record, and how many tag raises the worst one is behind."""
     ages: list[float] = []
     stale = lag = 0
-    async for _, lookup in store.scan(plan.ref):
+    async for _, lookup in store.scan(bound.ref):
         if not lookup.records:  # damaged
             continue
         alive = [r for r in lookup.records if killed_by(r, lookup.control, lookup.marks, now=now) is None]
         newest = max(alive or lookup.records, key=lambda r: r.stamp)
         age = now - newest.computed_at
         ages.append(age)
-        stale += not alive or age > plan.contract.freshness_sla_s
+        stale += not alive or age > bound.contract.freshness_sla_s
         if not alive or is_pending(newest, lookup.marks):
             behind = max((unpack_stamp(m).sequence for m in lookup.marks.values()), default=0)
             lag = max(lag, behind - newest.as_of.sequence)

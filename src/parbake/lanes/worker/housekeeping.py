@@ -25,13 +25,13 @@ _log = logging.getLogger("parbake.housekeeping")
 class Housekeeping:
     """Raises the floor behind the longest age that any contract allows, and sweeps what lies below it."""
 
-    def __init__(self, store: Store, plans: Iterable[BoundTask], clock: Clock) -> None:
+    def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock) -> None:
         """The floor lags the longest SLA with what a fallback adds to it."""
         self._store = store
         self._clock = clock
-        known = list(plans)
-        self._refs = {plan.ref for plan in known}
-        self._longest_s = max((_longest(plan.contract) for plan in known), default=0.0) + MARGIN_S
+        known = list(bound_tasks)
+        self._refs = {bound.ref for bound in known}
+        self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0) + MARGIN_S
 
     async def step(self) -> int:
         """Retire places that no program uses any more, and raise the floor as far as it may be.

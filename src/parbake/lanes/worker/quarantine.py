@@ -36,40 +36,40 @@ class Quarantines:
         self._clock = clock
         self._notifier = notifier
 
-    async def complain(self, plan: BoundTask, reason: str, *, age_s: float | None = None) -> Quarantine:
+    async def complain(self, bound: BoundTask, reason: str, *, age_s: float | None = None) -> Quarantine:
         """Serve nothing stored of a task from now on; durable when this returns.
 
         ``age_s`` is how old the answer was that led to the complaint. Raises :class:`BadInput` for a model.
         """
-        if isinstance(plan.task, ModelTask):
+        if isinstance(bound.task, ModelTask):
             raise BadInput(
-                f"{plan.name} is a model: what is built with it needs it; roll it back instead", field="task"
+                f"{bound.name} is a model: what is built with it needs it; roll it back instead", field="task"
             )
         said = visible(reason, LONGEST_REASON) or "a complaint"
-        sla_s = plan.contract.freshness_sla_s
+        sla_s = bound.contract.freshness_sla_s
         shorter = max(LEAST_SLA_S, TIGHTENED * min(sla_s, sla_s if age_s is None else age_s))
         now = self._clock.now()
-        control = await self._store.quarantine(plan.name, Quarantine(now, said, shorter))
-        entry = control.quarantined[plan.name]
+        control = await self._store.quarantine(bound.name, Quarantine(now, said, shorter))
+        entry = control.quarantined[bound.name]
         try:
-            await self._recovery.note_quarantine(plan.name, entry)
+            await self._recovery.note_quarantine(bound.name, entry)
         finally:  # it holds by now, so the owner hears of it whatever becomes of the journal
             if (entry.at, entry.reason) == (now, said):  # the first complaint
                 message = (
-                    f"{plan.name} is served in real time until it is cleared: {said}; "
+                    f"{bound.name} is served in real time until it is cleared: {said}; "
                     f"consider an SLA of {shorter:.0f} s"
                 )
-                await self._notifier.send(Alert("quarantined", plan.name, plan.contract.owner, message, now))
+                await self._notifier.send(Alert("quarantined", bound.name, bound.contract.owner, message, now))
         return entry
 
-    async def clear(self, plan: BoundTask) -> None:
+    async def clear(self, bound: BoundTask) -> None:
         """Serve what is stored of a task from now on. What was stored before stays dead: it was complained of.
 
         Raises :class:`parbake.errors.UnknownResource` where the task is not in quarantine.
         """
-        if plan.name in await self.all():  # the journal first: where it cannot be written, clearing can be tried again
-            await self._recovery.note_quarantine(plan.name, None)
-        await self._store.quarantine(plan.name, None)
+        if bound.name in await self.all():  # the journal first: where it cannot be written, clearing can be tried again
+            await self._recovery.note_quarantine(bound.name, None)
+        await self._store.quarantine(bound.name, None)
 
     async def all(self) -> Mapping[str, Quarantine]:
         """What is in quarantine, by task."""

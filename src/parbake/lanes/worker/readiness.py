@@ -30,11 +30,11 @@ class Readiness:
     """Asks every part that a request depends on."""
 
     def __init__(
-        self, store: Store, plans: Iterable[BoundTask], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
+        self, store: Store, bound_tasks: Iterable[BoundTask], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
     ) -> None:
         """Look at nothing yet."""
         self._store = store
-        self._scheduled = [p for p in plans if p.task.schedule and not (p.is_planned or p.off)]
+        self._scheduled = [p for p in bound_tasks if p.task.schedule and not (p.is_planned or p.off)]
         self._ingest = ingest
         self._warmup = warmup
         self._workers = workers
@@ -43,7 +43,7 @@ class Readiness:
         """Return what is lacking and what is degraded now; a source that cannot be heard is lacking."""
         try:
             control = (await self._store.stamp())[1]
-            lacking = [plan.name for plan in self._scheduled if not control.pointer(plan.ref)]
+            lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
             lacking += self._warmup.lacking
             await self._ingest.drain()
             return await self._with_workers(lacking)

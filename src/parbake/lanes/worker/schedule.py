@@ -52,11 +52,11 @@ class Schedule:
     """Runs what is due, inputs first."""
 
     def __init__(
-        self, batch: BatchLane, plans: Iterable[BoundTask], clock: Clock, notifier: Notifier, off_peak: OffPeak
+        self, batch: BatchLane, bound_tasks: Iterable[BoundTask], clock: Clock, notifier: Notifier, off_peak: OffPeak
     ) -> None:
         """Only plans with a schedule take part."""
         self._batch = batch
-        self._plans = [p for p in plans if p.task.schedule and not p.off]
+        self._bound_tasks = [p for p in bound_tasks if p.task.schedule and not p.off]
         self._clock = clock
         self._notifier = notifier
         self._off_peak = off_peak
@@ -66,28 +66,28 @@ class Schedule:
         self._since = clock.now()
         self._lost: dict[str, int] = {}
 
-    def next_run(self, control: Control, plan: BoundTask) -> RunSlot:
+    def next_run(self, control: Control, bound: BoundTask) -> RunSlot:
         """When a plan's next run starts, and why then.
 
         A run because of other code follows only what was promoted before this process began. Two programs that share a
         store would otherwise take turns and never stop rebuilding.
         """
-        pointer = control.pointers.get(plan.ref)
-        if pointer is not None and self._lost.get(plan.ref) == pointer.generation:
+        pointer = control.pointers.get(bound.ref)
+        if pointer is not None and self._lost.get(bound.ref) == pointer.generation:
             return RunSlot(self._clock.now(), "the current generation cannot be read", is_urgent=True)
         if (
-            plan.task.on_code_change == "recompute"
+            bound.task.on_code_change == "recompute"
             and pointer is not None
             and pointer.promoted_at <= self._since
-            and is_of_other_code(plan, control)
+            and is_of_other_code(bound, control)
         ):
             return RunSlot(self._since, "the code has changed", is_urgent=True)
-        return self._off_peak.slot(plan, control.pointers.get(plan.ref), self._took_s.get(plan.ref, 0.0))
+        return self._off_peak.slot(bound, control.pointers.get(bound.ref), self._took_s.get(bound.ref, 0.0))
 
     def due(self, control: Control) -> list[tuple[BoundTask, RunSlot]]:
         """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
         now = self._clock.now()
-        waiting = [p for p in self._plans if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
+        waiting = [p for p in self._bound_tasks if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
         slots = [(p, self.next_run(control, p)) for p in waiting]
         late = [(p, slot) for p, slot in slots if slot.at <= now]
         covered = {c.ref for p, _ in late if isinstance(p.task, ModelTask) for c in self._batch.chain(p)[1:]}
@@ -96,43 +96,43 @@ class Schedule:
     async def look(self) -> Control:
         """Learn how long runs take, when traffic is low, and which plans run nothing; returns the control record."""
         await self._off_peak.look()
-        self._idle = {plan.ref for plan in self._plans if await self._batch.is_idle(plan)}
-        for plan in self._plans:
-            if isinstance(plan.task, ModelTask):
-                self._lost[plan.ref] = await self._batch.lost(plan)
-            if plan.ref not in self._took_s:
-                ended = (await self._batch.runs.state(plan.ref)).ended
+        self._idle = {bound.ref for bound in self._bound_tasks if await self._batch.is_idle(bound)}
+        for bound in self._bound_tasks:
+            if isinstance(bound.task, ModelTask):
+                self._lost[bound.ref] = await self._batch.lost(bound)
+            if bound.ref not in self._took_s:
+                ended = (await self._batch.runs.state(bound.ref)).ended
                 took = [run.ended_at - run.started_at for run in ended if run.outcome == PROMOTED]
-                self._took_s[plan.ref] = percentile(took, 95) or 0.0
+                self._took_s[bound.ref] = percentile(took, 95) or 0.0
         return await self._batch.control()
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
         """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
         runs = []
         control = await self.look()
-        for plan, slot in self.due(control):
-            if only_missing and control.pointer(plan.ref):
+        for bound, slot in self.due(control):
+            if only_missing and control.pointer(bound.ref):
                 continue
             try:
-                runs.append(await self._batch.materialize(plan, trigger="schedule", slot=slot, progress=progress))
-                _log.info("%s: run promoted (%s)", plan.name, slot.why)
-                self._took_s.pop(plan.ref, None)
+                runs.append(await self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress))
+                _log.info("%s: run promoted (%s)", bound.name, slot.why)
+                self._took_s.pop(bound.ref, None)
             except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
-                self._not_before[plan.ref] = self._clock.now() + LOOK_AGAIN_S
+                self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
                 _log.info("%s", error)
             except BaseException as error:  # whatever it is, the other tasks go on
                 if is_ours(error):
                     raise
-                await self._failed(plan, error)
+                await self._failed(bound, error)
         return runs
 
-    async def _failed(self, plan: BoundTask, error: BaseException) -> None:
-        self._not_before[plan.ref] = self._clock.now() + RETRY_AFTER_S
+    async def _failed(self, bound: BoundTask, error: BaseException) -> None:
+        self._not_before[bound.ref] = self._clock.now() + RETRY_AFTER_S
         why = one_line(error)
-        _log.error("%s: run failed: %s", plan.name, why)
-        _log.debug("%s: run failed", plan.name, exc_info=error)
+        _log.error("%s: run failed: %s", bound.name, why)
+        _log.debug("%s: run failed", bound.name, exc_info=error)
         kind = "gate_failed" if isinstance(error, GateFailed) else "run_failed"
-        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, why, self._clock.now()))
+        await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, why, self._clock.now()))
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
         """Work until cancelled; ``promoted`` hears of each run."""
@@ -150,35 +150,35 @@ class SlaWatch:
     The state lies in the store, so that several processes watching do not tell it several times.
     """
 
-    def __init__(self, store: Store, plans: Iterable[BoundTask], clock: Clock, notifier: Notifier) -> None:
+    def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock, notifier: Notifier) -> None:
         """Watches what the batch lane keeps: its age is the age of the current generation."""
         self._store = store
-        self._plans = [p for p in plans if p.task.schedule and not p.off]
+        self._bound_tasks = [p for p in bound_tasks if p.task.schedule and not p.off]
         self._clock = clock
         self._notifier = notifier
 
     async def check(self) -> None:
         """Compare each task's age with its SLA and send what changed."""
         _, control = await self._store.stamp()
-        for plan in self._plans:
-            pointer = control.pointers.get(plan.ref)
-            if pointer is None or plan.is_planned:
+        for bound in self._bound_tasks:
+            pointer = control.pointers.get(bound.ref)
+            if pointer is None or bound.is_planned:
                 continue  # what a plan leaves to requests is not late
             age = self._clock.now() - pointer.started_at
-            await self._note(plan, age, is_stale=age > plan.contract.freshness_sla_s)
+            await self._note(bound, age, is_stale=age > bound.contract.freshness_sla_s)
 
-    async def _note(self, plan: BoundTask, age_s: float, *, is_stale: bool) -> None:
-        name = f"alert/{plan.ref}"
+    async def _note(self, bound: BoundTask, age_s: float, *, is_stale: bool) -> None:
+        name = f"alert/{bound.ref}"
         kept = await self._store.get(name)
         if (kept is not None and kept != b"") == is_stale:
             return
         now = self._clock.now()
         if not await self._store.swap(name, kept, msgspec.json.encode(now) if is_stale else b""):
             return
-        sla = humanize(plan.contract.freshness_sla_s)
+        sla = humanize(bound.contract.freshness_sla_s)
         said = f"is {humanize(age_s)} old, past its SLA of {sla}" if is_stale else f"is within its SLA of {sla} again"
         kind = "stale" if is_stale else "recovered"
-        await self._notifier.send(Alert(kind, plan.name, plan.contract.owner, f"{plan.name} {said}", now))
+        await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, f"{bound.name} {said}", now))
 
     async def run(self) -> None:
         """Check every second until cancelled."""
