@@ -18,12 +18,13 @@ from tests.unit.import_graph import circles, modules, room_graph  # noqa: E402  
 def main() -> None:
     """Print the figures, and with ``--arrows`` which room imports which."""
     found = modules(ROOT / "src", "parbake")
-    rooms = room_graph(found)
     if "--arrows" in sys.argv:
-        for room, targets in sorted(rooms.items()):
+        for room, targets in sorted(room_graph(found).items()):
             print(f"{room}: {', '.join(sorted(targets)) or '-'}")
-    arrows = sum(map(len, rooms.values()))
-    print(f"{len(rooms)} rooms, {arrows} arrows, {len(circles(rooms))} circles of rooms")
+    for name, folded in (("rooms", True), ("rooms with those within them", False)):
+        rooms = room_graph(found, folded=folded)
+        arrows = sum(map(len, rooms.values()))
+        print(f"{len(rooms)} {name}, {arrows} arrows, {len(circles(rooms))} circles")
 
 
 if __name__ == "__main__":

@@ -53,13 +53,21 @@ def room_of(module, found):
     return module.rpartition(".")[0]
 
 
-def room_graph(found):
-    """Return for each room the rooms that it imports, for type checkers too; the front door imports them all."""
-    rooms = {room_of(module, found): set() for module in found}
+def room_graph(found, *, folded=False):
+    """Return for each room the rooms that it imports, for type checkers too; the front door imports them all.
+
+    With ``folded`` a room and the rooms within it count as one.
+    """
+
+    def place(module):
+        room = room_of(module, found)
+        return ".".join(room.split(".")[:2]) if folded else room
+
+    rooms = {place(module): set() for module in found}
     for module, targets in graph(found, for_types=True).items():
         if "." in module:
-            here = room_of(module, found)
-            rooms[here] |= {room_of(target, found) for target in targets if "." in target} - {here}
+            here = place(module)
+            rooms[here] |= {place(target) for target in targets if "." in target} - {here}
     return rooms
 
 

@@ -8,7 +8,9 @@ from tests.unit.import_graph import circles, graph, modules, room_graph
 
 import parbake as pb
 
-LOOSE, ROOMS, ARROWS, FRONT_DOOR, METHODS = 8, 47, 244, 50, 20
+LOOSE, FRONT_DOOR, METHODS = 8, 50, 20
+ROOMS, ARROWS = 42, 215
+"""At most, where a room and the rooms within it count as one."""
 FILES_IN_A_ROOM = 16
 ADAPTERS = ("stores", "sources", "brokers", "executors", "generators", "embedders", "alerts", "metrics", "codecs")
 MAY_SHARE_NAMES = (*ADAPTERS, "cli", "testing")
@@ -61,12 +63,12 @@ def test_nothing_imports_itself_by_way_of_others(found):
     edges = graph(found, for_types=True)
     within = {module: targets - {"parbake"} for module, targets in edges.items() if module != "parbake"}
     assert circles(within) == []
-    assert circles(room_graph(found)) == []
+    assert circles(room_graph(found)) == circles(room_graph(found, folded=True)) == []
 
 
 def test_the_graph_of_rooms_does_not_grow(found):
-    """What ADR 17 counted is a limit; a new arrow between rooms is a decision."""
-    rooms = room_graph(found)
+    """A new room, or an arrow between rooms, is a decision: there are few of both."""
+    rooms = room_graph(found, folded=True)
     assert len(rooms) <= ROOMS
     assert sum(map(len, rooms.values())) <= ARROWS
 
