@@ -148,3 +148,21 @@ def test_what_a_closed_loop_had_is_forgotten():
     assert first[0] is first[1]
     assert first[0] is not second[0]
     assert len(things._made) == 1
+
+
+def test_synchronous_code_reaches_operations_and_iterates():
+    """``run`` awaits whatever the app offers, ``iterate`` goes through what an ``async for`` would, item by item."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{name}")], fallback_if_stale=pb.Recompute()))
+    def fact(name: str) -> str:
+        return name.upper()
+
+    app = pb.App(tasks)
+    for name in "ab":
+        app.sync.serve(fact, name)
+    assert sorted(app.sync.iterate(app.stored(fact))) == [("a", "A"), ("b", "B")]
+    assert app.sync.run(app.ops.quarantined()) == {}
+    app.sync.run(app.ops.complain(fact, "it was wrong"))
+    assert list(app.sync.iterate(app.stored(fact))) == []
+    app.sync.close()
