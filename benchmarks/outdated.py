@@ -17,7 +17,7 @@ import parbake as pb
 from parbake.fence.tags import raised_by
 from retail_assistant import compose
 from retail_assistant.settings import Settings
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
 PRODUCTS, SHOPPERS, MESSAGES = 200, 300, 300

@@ -34,7 +34,7 @@ from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import candidates, factors, recommendations, reranker, tasks, trending
 from retail_assistant.recs.views import History
 from retail_assistant.recs.words import NO_WISHES
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 READS, WARM = 5_000, 500
 NOW = 1_790_000_000.0

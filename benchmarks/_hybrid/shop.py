@@ -10,7 +10,7 @@ from pathlib import Path
 from parbake.sources.sqlite import SqliteSource
 from retail_assistant.recs.log import Log
 from retail_assistant.recs.views import History
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 from .data import Data, make_data
 

@@ -178,7 +178,7 @@ def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatc
     monkeypatch.setenv("RETAIL_PRODUCTS", "20")
     monkeypatch.setenv("RETAIL_SHOPPERS", "12")
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
-    monkeypatch.setattr("retail_assistant.shop.world.generate", small(main_generate()))
+    monkeypatch.setattr("retail_assistant.world.generate", small(main_generate()))
     main.main(["prepare"])
     assert "generating a shop of 12 shoppers" in capsys.readouterr().out
     main.main(["prepare"])
@@ -187,7 +187,7 @@ def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatc
 
 def main_generate():
     """Return the real generator of shops."""
-    from retail_assistant.shop.world import generate
+    from retail_assistant.world import generate
 
     return generate
 

@@ -126,7 +126,7 @@ def prepare(settings: Settings) -> None:
 
 def _generate(settings: Settings, shop: Path, bars: Any) -> None:
     from retail_assistant.shop.schema import connect
-    from retail_assistant.shop.world import estimate_size, generate
+    from retail_assistant.world import estimate_size, generate
 
     sizes: dict[str, Any] = {"products": settings.products, "shoppers": settings.shoppers}
     size = estimate_size(days=90, **sizes)

@@ -12,7 +12,7 @@ from retail_assistant import compose
 from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import schema
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
 CHAT = "/v1/chat/completions"

@@ -7,7 +7,7 @@ import pytest
 from parbake.testing import FakeClock
 from retail_assistant.live import LiveShop
 from retail_assistant.shop import schema
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
 

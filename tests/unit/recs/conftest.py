@@ -15,7 +15,7 @@ from retail_assistant.recs.shelf import LiveShelf
 from retail_assistant.recs.tasks import factors, reranker, tasks, trending
 from retail_assistant.recs.views import History
 from retail_assistant.shop import records, schema
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
 FAMILIES = ("user", "product", "policy", "promotion", "reviews")

@@ -9,7 +9,7 @@ import pytest
 from retail_assistant.recs import evaluate, rerank
 from retail_assistant.recs.features import FEATURES
 from retail_assistant.recs.log import make_log
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 from .conftest import NOW, read_log
 

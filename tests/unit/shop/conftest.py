@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from retail_assistant.shop import schema
-from retail_assistant.shop.world import generate
+from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
 

@@ -9,10 +9,10 @@ import pytest
 
 from retail_assistant.shop import queries
 from retail_assistant.shop.errors import BadValue
-from retail_assistant.shop.world import QUESTIONS, estimate_size, generate
-from retail_assistant.shop.world.__main__ import main
-from retail_assistant.shop.world.chatter import CHATTER, SHARES
-from retail_assistant.shop.world.grammar import expand_all
+from retail_assistant.world import QUESTIONS, estimate_size, generate
+from retail_assistant.world.__main__ import main
+from retail_assistant.world.chatter import CHATTER, SHARES
+from retail_assistant.world.grammar import expand_all
 
 RESERVED = """
 What is your return window?

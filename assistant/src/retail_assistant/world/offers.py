@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from retail_assistant.shop.world import draws
-from retail_assistant.shop.world.draws import DAY
+from retail_assistant.world import draws
+from retail_assistant.world.draws import DAY
 
 _PAST, _CURRENT, _FUTURE = 13, 15, 12
 _NAMES = ("{genre} week", "{genre} days", "Spotlight on {genre}", "{genre} favourites", "{genre} weekend")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.shop.world import draws
-from retail_assistant.shop.world.catalog import Catalog
-from retail_assistant.shop.world.draws import DAY, Flags, Floats, Ints
-from retail_assistant.shop.world.shoppers import Group, Market, choose_lines
+from retail_assistant.world import draws
+from retail_assistant.world.catalog import Catalog
+from retail_assistant.world.draws import DAY, Flags, Floats, Ints
+from retail_assistant.world.shoppers import Group, Market, choose_lines
 
 _READ_ON = 0.66
 _MID_SERIES = 0.3

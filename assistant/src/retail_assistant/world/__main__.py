@@ -1,4 +1,4 @@
-"""``python -m retail_assistant.shop.world --out PATH``: write a generated shop to a file."""
+"""``python -m retail_assistant.world --out PATH``: write a generated shop to a file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from retail_assistant.shop.errors import ShopError
-from retail_assistant.shop.world import estimate_size, generate
+from retail_assistant.world import estimate_size, generate
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m retail_assistant.shop.world", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m retail_assistant.world", description=__doc__)
     parser.add_argument("--out", required=True, help="the file to write; one that is there is replaced")
     parser.add_argument("--seed", type=int, default=7, help="the same seed, time and sizes give the same rows (7)")
     parser.add_argument("--shoppers", type=int, default=10_000, help="how many shoppers (10000)")

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from retail_assistant.shop.world import draws
-from retail_assistant.shop.world import review_texts as texts
-from retail_assistant.shop.world.activity import Events, Frame
-from retail_assistant.shop.world.draws import DAY
-from retail_assistant.shop.world.themes import GENRES, THEMES
+from retail_assistant.world import draws
+from retail_assistant.world import review_texts as texts
+from retail_assistant.world.activity import Events, Frame
+from retail_assistant.world.draws import DAY
+from retail_assistant.world.themes import GENRES, THEMES
 
 _SHARE = 0.11
 

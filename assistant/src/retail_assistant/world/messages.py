@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from retail_assistant.shop.world import (
+from retail_assistant.world import (
     chatter,
     draws,
     questions_account,
     questions_delivery,
     questions_orders,
 )
-from retail_assistant.shop.world.catalog import Catalog
-from retail_assistant.shop.world.draws import DAY
-from retail_assistant.shop.world.grammar import Question, expand, wordings
-from retail_assistant.shop.world.themes import THEMES
+from retail_assistant.world.catalog import Catalog
+from retail_assistant.world.draws import DAY
+from retail_assistant.world.grammar import Question, expand, wordings
+from retail_assistant.world.themes import THEMES
 
 QUESTIONS: tuple[Question, ...] = (
     *questions_orders.QUESTIONS,

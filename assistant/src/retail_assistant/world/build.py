@@ -14,14 +14,14 @@ import numpy as np
 from retail_assistant.shop import index, schema
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
-from retail_assistant.shop.world import draws
-from retail_assistant.shop.world.activity import Frame, make_frame, make_purchases, make_views, paid_cents
-from retail_assistant.shop.world.catalog import Catalog, make_catalog
-from retail_assistant.shop.world.messages import make_messages
-from retail_assistant.shop.world.offers import make_promotions
-from retail_assistant.shop.world.policy_texts import POLICIES
-from retail_assistant.shop.world.reviewing import make_reviews
-from retail_assistant.shop.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
+from retail_assistant.world import draws
+from retail_assistant.world.activity import Frame, make_frame, make_purchases, make_views, paid_cents
+from retail_assistant.world.catalog import Catalog, make_catalog
+from retail_assistant.world.messages import make_messages
+from retail_assistant.world.offers import make_promotions
+from retail_assistant.world.policy_texts import POLICIES
+from retail_assistant.world.reviewing import make_reviews
+from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage's name, how much of it is done, and how much there is."""
