@@ -1,5 +1,5 @@
 """The demo shop's system of record: one SQLite file with a transactional outbox.
 
 ``schema`` opens the file, ``queries`` reads it, ``records`` writes it, ``policies`` renders policy text,
-``world`` fills a new file with a generated shop.
+:mod:`retail_assistant.world` fills a new file with a generated shop.
 """
