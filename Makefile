@@ -15,7 +15,7 @@ PROJECTS := pyproject.toml assistant/pyproject.toml --no-emit-package parbake
 # `make demo` does without these; the client of DynamoDB alone weighs 34 MB.
 DEV_EXTRAS := $(EXTRAS) --extra dynamodb --extra kafka --extra ray --extra usearch
 
-.PHONY: help setup demo test installed test-fast check bench mutants lock clean
+.PHONY: help setup demo test installed test-fast check reference bench mutants lock clean
 
 help:  ## list the verbs
 	@sed -nE 's/^([a-z-]+):.*## (.*)$$/\1|\2/p' Makefile | awk -F'|' '{ printf "make %-10s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ check: setup  ## formatting, lint, types, layers
 	@$(RUN) mypy
 	@.venv/bin/pyright
 	@.venv/bin/lint-imports --no-logo
+
+reference: setup  ## write docs/reference from the code
+	@.venv/bin/python scripts/reference.py
 
 bench: setup  ## measure one claim (NAME=read)
 	@test -n "$(NAME)" || { echo "which one? NAME= is one of:" $$(ls benchmarks | sed -n 's/^\([a-z]\w*\)\.py$$/\1/p'); exit 1; }

@@ -1,0 +1,310 @@
+"""Write docs/reference from the code: python scripts/reference.py [--check].
+
+With ``--check`` nothing is written, and a file that differs from what the code says ends it with status 1.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
+
+import reference_texts as texts  # noqa: E402  # found by the line above
+from reference_api import described, methods, node_of, prose  # noqa: E402  # (the same)
+
+PLACE = ROOT / "docs/reference"
+HEAD = "<!-- Written by scripts/reference.py; `make reference` writes it again. -->\n\n"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*lines, *("| " + " | ".join(map(_cell, row)) + " |" for row in rows)]) + "\n"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", r"\|").strip()
+
+
+def _public() -> dict[str, str]:
+    """The front door's names with the module that defines each."""
+    import parbake as pb
+
+    imported: dict[str, str] = {}
+    for node in ast.walk(ast.parse((ROOT / "src/parbake/__init__.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            imported.update({alias.asname or alias.name: node.module for alias in node.names})
+    return {name: imported[name] for name in pb.__all__}
+
+
+def api() -> str:
+    """The front door, operators, synchronous code, ports and adapters."""
+    parts = ["# Python API\n", texts.API, "## The front door\n", "`import parbake as pb`, and then `pb.<name>`.\n"]
+    notes = texts.NOTES
+    parts += [
+        described(module, name, shown=f"pb.{name}", note=notes.get(name, "")) for name, module in _public().items()
+    ]
+    for title, module, note in texts.API_PACKAGES:
+        parts += [f"## {title}\n", note + "\n"]
+        parts += [described(*_home(module, name), shown=name, with_methods=False) for name in _exported(module)]
+    for title, module, name, note in texts.API_OBJECTS:
+        parts += [f"## {title}\n", note + "\n", _calls(module, name)]
+    parts += ["## Ports\n", texts.PORTS]
+    parts += [described(module, name, shown=f"{module}.{name}") for module, name in _protocols()]
+    parts += ["## Adapters\n", texts.ADAPTERS]
+    parts += [described(module, name, shown=f"{module}.{name}", with_methods=False) for module, name in texts.ADAPTED]
+    return "\n".join(parts)
+
+
+def _calls(module: str, name: str) -> str:
+    node = node_of(module, name)
+    assert isinstance(node, ast.ClassDef)  # noqa: S101 - as texts says
+    return "\n".join(f"```py\n{calls}\n```\n\n{prose(text)}\n" for calls, text in methods(node))
+
+
+def _exported(module: str) -> list[str]:
+    tree = ast.parse(_file(module).read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return []
+
+
+def _home(module: str, name: str) -> tuple[str, str]:
+    """The module that defines what a package exports, and its name there."""
+    for node in ast.walk(ast.parse(_file(module).read_text())):
+        for alias in node.names if isinstance(node, ast.ImportFrom) else ():
+            if (alias.asname or alias.name) == name:
+                return node.module or module, alias.name  # type: ignore[union-attr]
+    return module, name
+
+
+def _file(module: str) -> Path:
+    place = ROOT / "src" / module.replace(".", "/")
+    return place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
+
+
+def _protocols() -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for path in [*sorted((ROOT / "src/parbake/ports").glob("*.py")), ROOT / "src/parbake/stores/steps/items.py"]:
+        module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        found += [(module, node.name) for node in classes if any("Protocol" in ast.unparse(b) for b in node.bases)]
+    return found
+
+
+def cli() -> str:
+    """Every command with its arguments and options."""
+    import typer
+
+    from parbake.cli.main import cli as application
+
+    root: Any = typer.main.get_command(application)
+    parts = ["# Command line\n", texts.CLI, _options(root)]
+    for name, command in sorted(root.commands.items()):
+        if not hasattr(command, "commands"):
+            parts.append(_command(name, command))
+            continue
+        parts.append(f"## `parbake {name}`\n\n{command.help}\n")
+        parts += [_command(f"{name} {sub}", one, "###") for sub, one in sorted(command.commands.items())]
+    return "\n".join(parts)
+
+
+def _command(name: str, command: Any, level: str = "##") -> str:
+    words = [
+        _word(p) if p.required or "[" in _word(p) else f"[{_word(p)}]"
+        for p in command.params
+        if p.param_type_name == "argument"
+    ]
+    text = f"{level} `parbake {name}`\n\n{command.help}\n\n```\nparbake {' '.join([name, *words, '[OPTIONS]'])}\n```\n"
+    examples = (command.epilog or "").partition(": ")[2].split("; ")
+    shown = "\n".join(f"- `{example}`" for example in examples if example)
+    return f"{text}\n{_options(command)}\n{shown}\n"
+
+
+def _word(argument: Any) -> str:
+    return str(argument.metavar or argument.name.upper())
+
+
+def _options(command: Any) -> str:
+    rows = []
+    for one in command.params:
+        if one.name == "help":
+            continue
+        named = [_word(one)] if one.param_type_name == "argument" else [*one.opts, *one.secondary_opts]
+        rows.append((", ".join(f"`{word}`" for word in named), _default(one), one.help or ""))
+    return _table(("", "default", ""), rows) if rows else ""
+
+
+def _default(option: Any) -> str:
+    if option.required:
+        return "required"
+    if option.is_flag if option.param_type_name == "option" else False:
+        return ""
+    value = getattr(option.default, "value", option.default)  # an enumeration's own word
+    return "" if value in (None, "", ()) or callable(value) else f"`{value}`"
+
+
+def http() -> str:
+    """The routes, from the OpenAPI document; and the errors."""
+    import parbake as pb
+    from parbake.http import HttpApp
+    from parbake.http.openapi import document
+
+    made = document(HttpApp(pb.App(pb.Registry()), token="x" * 16)._router.endpoints)  # noqa: SLF001 - what it serves as its own document
+    rows = []
+    for path, operations in made["paths"].items():
+        for method, one in operations.items():
+            who = "operators" if "security" in one else "everybody"
+            statuses = ", ".join(code for code in one["responses"] if code != "default")
+            rows.append((f"`{method.upper()} {path}`", who, statuses, prose(one["summary"])))
+    parts = ["# HTTP\n", texts.HTTP, _table(("route", "who", "status", ""), rows), "\n## Bodies and arguments\n"]
+    parts += [
+        _taken(path, method, one, made)
+        for path, operations in made["paths"].items()
+        for method, one in operations.items()
+    ]
+    parts += [f"## Problems\n\n{texts.PROBLEMS}", _table(("status", "`type`", "title", ""), _problems())]
+    return "\n".join(part for part in parts if part)
+
+
+def _taken(path: str, method: str, operation: dict[str, Any], made: dict[str, Any]) -> str:
+    rows = [
+        (f"`{p['name']}`", p["in"], _kind(p["schema"]), _shown(p["schema"].get("default")))
+        for p in operation["parameters"]
+        if p["in"] == "query"
+    ]
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        name = content["schema"].get("$ref", "").rpartition("/")[2]
+        schema = made["components"]["schemas"].get(name, {})
+        for member, kind in schema.get("properties", {}).items():
+            default = "required" if member in schema.get("required", ()) else _shown(kind.get("default"))
+            rows.append((f"`{member}`", "body", _kind(kind), default))
+        break
+    return f"`{method.upper()} {path}`\n\n{_table(('', 'in', 'type', 'default'), rows)}" if rows else ""
+
+
+def _shown(default: Any) -> str:
+    return "" if default in (None, "", {}) else f"`{default}`"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    if "anyOf" in schema:
+        return " or ".join(_kind(one) for one in schema["anyOf"])
+    return str(schema.get("type", "any"))
+
+
+def _problems() -> list[tuple[str, ...]]:
+    from parbake import errors
+    from parbake.http import refusals
+
+    found = {}
+    for module in (errors, refusals):
+        for name, kind in vars(module).items():
+            if isinstance(kind, type) and issubclass(kind, errors.ParbakeError):
+                urn = "-".join(re.findall(r"[A-Z][a-z]*", name)).lower()
+                found[name] = (
+                    str(kind.status),
+                    f"`urn:parbake:{urn}`",
+                    kind.title,
+                    prose(kind.__doc__).partition("\n\n")[0],
+                )
+    return sorted(found.values())
+
+
+def settings() -> str:
+    """Environment variables, App and its groups, and the URLs of stores and brokers."""
+    found = variables()
+    rows = [
+        (f"`{name}`", ", ".join(f"`{place}`" for place in sorted(found[name])), texts.VARIABLES[name])
+        for name in sorted(found)
+    ]
+    parts = ["# Settings\n", texts.SETTINGS, "## Environment variables\n", _table(("variable", "read in", ""), rows)]
+    parts.append("\n## `pb.App`\n")
+    parts += [described("parbake.app", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
+    for module, name in texts.GROUPS:
+        parts.append(described(module, name, shown=f"pb.{name}", with_methods=False, level=2))
+    parts.append("## URLs\n")
+    for module in texts.URLS:
+        told = prose(ast.get_docstring(ast.parse(_file(module).read_text())))
+        parts.append(f"### `{module}`\n\n{told}\n")
+    return "\n".join(parts)
+
+
+def variables() -> dict[str, set[str]]:
+    """The environment variables that the code names, with the files that do."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((ROOT / "src/parbake").rglob("*.py")):
+        if path.is_relative_to(ROOT / "src/parbake/testing"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and re.fullmatch(texts.VARIABLE, node.value)
+            ):
+                found.setdefault(node.value, set()).add(str(path.relative_to(ROOT / "src/parbake")))
+    return found
+
+
+def metrics() -> str:
+    """What ``GET /metrics`` shows."""
+    from parbake.metrics.counters import Counters
+    from parbake.metrics.prometheus import _Collector
+
+    counters = Counters()
+    counters.workers = 0
+    rows = []
+    for family in _Collector(counters).collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(f"`{label}`" for label in family._labelnames)  # noqa: SLF001 - the client offers no other way
+        rows.append((f"`{name}`", family.type, labels, f"{family.documentation} {texts.METRIC_NOTES.get(name, '')}"))
+    labels = [(f"`{name}`", meaning) for name, meaning in texts.LABELS.items()]
+    return "\n".join(
+        [
+            "# Metrics\n",
+            texts.METRICS,
+            _table(("metric", "type", "labels", ""), rows),
+            "\n## Labels\n",
+            _table(("label", ""), labels),
+        ]
+    )
+
+
+def causes() -> str:
+    """Why a value is not served, or not as fresh."""
+    from parbake.fence.cause import OVERDUE, UNTRUSTED, Cause, Reason
+
+    rows = []
+    for cause in Cause:
+        kind = "only old" if cause in OVERDUE else "in doubt" if cause in UNTRUSTED else ""
+        rows.append((f"`{cause.value}`", str(Reason(cause, "…")), kind, texts.CAUSES[cause.value]))
+    return "\n".join(["# Causes\n", texts.CAUSE, _table(("cause", "sentence", "", "what it means"), rows)])
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "api": api, "cli": cli, "http": http, "settings": settings, "metrics": metrics, "causes": causes
+}  # fmt: skip
+
+
+def main() -> None:
+    """Write the pages, or compare them."""
+    wrong = []
+    for name, make in PAGES.items():
+        path, text = PLACE / f"{name}.md", HEAD + re.sub(r"\n{3,}", "\n\n", make()).rstrip() + "\n"
+        if "--check" not in sys.argv:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        elif not path.is_file() or path.read_text() != text:
+            wrong.append(str(path.relative_to(ROOT)))
+    if wrong:
+        sys.exit(f"{', '.join(wrong)}: the code says something else by now; run: make reference")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What the pages of docs/reference say besides what stands in the code."""
+
+from __future__ import annotations
+
+API = """Signatures are shown as they are written in the code. `await f(...)` marks a coroutine. The errors are listed
+on [the page about HTTP](http.md#problems) with the status that each answers with.
+"""
+NOTES = {
+    "GIVEN": "The default of a `Source` or `Resource` parameter of a live or refine task. parbake passes the value, so "
+    "callers leave it out.",
+    "Keys": "Annotates the first parameter of an artifact that computes many keys in one call.",
+    "Live": "Annotates a parameter that exists only at request time.",
+    "Resource": "Annotates a parameter that `App(resources=...)` provides: a client that holds no state of a request.",
+    "Source": "Annotates a parameter that is a view of a source. What is read through it is recorded.",
+    "WorkerSetting": "`App(worker=...)`: see [a guide](../howto/sources.md#run-it).",
+}
+API_PACKAGES = [
+    ("`parbake.semantic`", "parbake.semantic",
+     "Question banks and semantic caches. It needs the extra `semantic`. See [the guide](../howto/semantic-cache.md)."),
+    ("`parbake.guard`", "parbake.guard", "What may leave in a generated reply."),
+    ("`parbake.http`", "parbake.http", "An ASGI application. See [the guide](../howto/http.md)."),
+    ("`parbake.testing`", "parbake.testing",
+     "Clocks for tests, and a conformance suite for each port. See [the guide](../howto/testing.md)."),
+]  # fmt: skip
+API_OBJECTS = [
+    ("`app.ops`", "parbake.operations", "Operations", "What operators and schedulers do. Every app has it."),
+    ("`app.sync`", "parbake.sync", "SyncApp", "The same for synchronous code: see [a guide](../howto/processes.md)."),
+]  # fmt: skip
+PORTS = """The protocols that adapters implement. Whoever writes an adapter imports them from the module that is named
+here; [a store](../howto/write-a-store.md) and [a provider](../howto/write-a-provider.md) are described in guides.
+"""
+ADAPTERS = """Each adapter is imported from its own module. A store and a broker can also be named by a URL; the
+options of each stand on [the page about settings](settings.md#urls).
+"""
+ADAPTED = [
+    ("parbake.stores.memory", "MemoryStore"),
+    ("parbake.stores.lmdb", "LmdbStore"),
+    ("parbake.stores.redis", "RedisItems"),
+    ("parbake.stores.dynamodb", "DynamoItems"),
+    ("parbake.stores.steps.optimistic", "OptimisticStore"),
+    ("parbake.sources.sqlite", "SqliteSource"),
+    ("parbake.sources.sqlite", "emit"),
+    ("parbake.sources.sqlite", "prune"),
+    ("parbake.sources.postgresql", "PostgresqlSource"),
+    ("parbake.sources.postgresql", "emit"),
+    ("parbake.sources.postgresql", "prune"),
+    ("parbake.brokers.kafka", "KafkaTopic"),
+    ("parbake.executors.local", "LocalExecutor"),
+    ("parbake.executors.ray", "RayExecutor"),
+    ("parbake.generators.extractive", "Extractive"),
+    ("parbake.generators.llama", "LlamaGenerator"),
+    ("parbake.generators.openai", "OpenAIGenerator"),
+    ("parbake.embedders.minilm", "MiniLm"),
+    ("parbake.alerts.log", "LogSink"),
+    ("parbake.alerts.webhook", "WebhookSink"),
+]
+CLI = """`APP` is `module:attribute`, such as `shop:app`, found from the current folder. Every command has `--help`.
+An error is one line on standard error and exit status 1. Status 2 means that the command line itself is wrong, 130
+that the command was interrupted, and 143 that it was terminated before its work was done.
+"""
+HTTP = """What `parbake serve` and `parbake.http.HttpApp` answer. `GET /v1/openapi.json` has the same as an OpenAPI
+3.1 document, with your own routes. `GET` routes answer `HEAD` too. Routes for `operators` ask for the operator token
+once one is set; see [the guide](../howto/http.md#operators). Each request may carry tickets in the header
+`parbake-after`.
+"""
+PROBLEMS = """An error is a problem document (RFC 9457) with `type`, `title`, `status`, `detail` and `field`. The
+table also holds the errors that only code sees; they have a status in case one reaches a client.
+"""
+SETTINGS = """An app takes its settings as arguments of `pb.App`. The environment holds secrets, and what belongs to a
+process rather than to an app.
+"""
+VARIABLE = r"PARBAKE_[A-Z_]+|OPENAI_[A-Z_]+"
+VARIABLES = {
+    "PARBAKE_TOKEN": "The token of operators, at least 16 characters. Without it every program on the machine is one.",
+    "PARBAKE_TOKEN_FILE": "A file that holds the token. Set this or `PARBAKE_TOKEN`.",
+    "PARBAKE_REDIS_PASSWORD": "The password of the Redis or Valkey server, where it stands not in the store's URL.",
+    "PARBAKE_TASK_THREADS": "How many `def` tasks run at once in a process, for each height of the graph of tasks. "
+    "By default four more than the machine has cores, 32 at most.",
+    "OPENAI_API_KEY": "The key of the endpoint, for `OpenAIGenerator.from_environment`.",
+    "OPENAI_API_KEY_FILE": "A file that holds the key.",
+    "OPENAI_BASE_URL": "The address of the endpoint; by default OpenAI's.",
+    "OPENAI_MODEL": "The model's name at the endpoint.",
+}
+GROUPS = [
+    ("parbake.settings", "Batch"),
+    ("parbake.settings", "Durability"),
+    ("parbake.lanes.batch.throttle", "Throttle"),
+    ("parbake.declare.retention", "Retention"),
+    ("parbake.declare.gates", "Gates"),
+]
+URLS = [
+    "parbake.stores.memory", "parbake.stores.lmdb", "parbake.stores.redis", "parbake.stores.dynamodb",
+    "parbake.brokers.kafka",
+]  # fmt: skip
+METRICS = """`GET /metrics` of a server, and `parbake worker APP --metrics-port PORT` on loopback, answer in the text
+format of Prometheus. A histogram has `_bucket`, `_sum` and `_count`; all times are in seconds.
+"""
+METRIC_NOTES = {
+    "parbake_misses_total": "The causes are those of [the page about causes](causes.md).",
+    "parbake_workers": "A process that watches no worker does not show it.",
+    "parbake_worker_silence_seconds": "A process that watches no worker does not show it.",
+}
+LABELS = {
+    "task": "The name of the task.",
+    "verdict": "`fresh`, `degraded`, `stale`, `missing` or `unknown`: see [the glossary](glossary.md).",
+    "lane": "`batch`, `event` or `realtime`: where the value was computed.",
+    "outcome": "How a computation ended; for leases `held`, `shared` or `unleased`.",
+    "cause": "Why the read fell back.",
+    "batch": "`on` while a batch run was under way, else `off`.",
+    "source": "The name of the source, or of a topic's partition.",
+    "family": "The part of the tag before the slash.",
+}
+CAUSE = """Why a value was not served, or was served with less than full confidence. `Served.cause` and the label
+`cause` of `parbake_misses_total` hold the word in the first column; `Served.reason` and HTTP answers hold the
+sentence. `…` stands for what the sentence is about. *Only old* means that no change has killed the value, so
+`ServeStale` may serve it for a while. *In doubt* means that nobody can tell at the moment whether the value is right.
+"""
+CAUSES = {
+    "never_computed": "The store has no record of this key.",
+    "damaged": "The record is not as it was written. It is computed again.",
+    "absent": "The task said that there is no value for this key; the sentence is the task's.",
+    "off": "The task cannot run here: `App(off=...)` names it, with the reason.",
+    "compute_failed": "The task's function raised; the sentence names the error.",
+    "tag_changed": "A tag that fences the value was raised after the value was computed.",
+    "source_silent": "The source of a family was not polled to its end for longer than `silence_limit`.",
+    "store_untrusted": "The store may have lost its last writes, and its outboxes are not replayed yet.",
+    "below_floor": "The value is older than what a recovery or a sweep of the store vouches for.",
+    "incarnation_lost": "The value was computed in a state of the store that was lost later.",
+    "valid_until_passed": "The task said until when the value holds, and that time is over.",
+    "generation_withdrawn": "Somebody rolled back the run that made it.",
+    "input_withdrawn": "It was computed from a run that somebody rolled back.",
+    "model_replaced": "It was computed with a model that is not the current one.",
+    "quarantined": "Somebody complained of the task, and nobody has cleared it yet.",
+    "before_clearing": "It was stored before the quarantine of its task was cleared.",
+    "from_the_future": "It says that it was computed more than a minute from now: some clock is wrong.",
+    "past_sla": "It is older than `freshness_sla`.",
+    "confidence_too_low": "By the declared curve its confidence has fallen below the floor.",
+    "confidence_fallen": "By the declared curve its confidence has fallen, and is still above the floor. It is served.",
+    "refresh_pending": "A tag of strength `refresh` was raised, and the value is served until it is computed again.",
+    "budget_exceeded": "A refine did not end within its budget, so that its base was served.",
+    "input_missing": "Something that the task reads has no value that may be served.",
+}
