@@ -16,7 +16,7 @@ README = Path(__file__).parents[2] / "README.md"
 SHOWN = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize(("code", "shown"), SHOWN[:2], ids=["cache", "function"])
+@pytest.mark.parametrize(("code", "shown"), SHOWN[:2], ids=["function", "cache"])
 def test_a_first_example_prints_what_is_shown(code: str, shown: str) -> None:
     """Each Python block, run as a file of its own, prints exactly the block that follows it."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANGS_S, check=False)

@@ -1,0 +1,37 @@
+"""The map of docs/explanation/layout.md names files and names that exist."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/explanation/layout.md").read_text()
+TABLE = TEXT.partition("## I want to change")[2].partition("\n## ")[0]
+ROWS = [row for row in re.findall(r"^\| (.+?) \| (.+) \|$", TABLE, re.MULTILINE) if "`" in row[1]]
+PLACE = re.compile(r"`((?:[\w/]+/)?\w*\.py|[\w/]+/)`((?:(?:, | )`[A-Za-z_]\w*`)*)( \(new\))?")
+
+
+def test_each_place_exists():
+    """A path is a file or a folder, and what stands beside it is a name in that file."""
+    wrong = []
+    for change, places in ROWS:
+        for path, names, is_new in PLACE.findall(places):
+            found = ROOT / "src/parbake" / path
+            if found.exists() == (bool(is_new) and path.endswith(".py")):
+                wrong.append((change, path))
+            elif found.is_file():
+                text = found.read_text()
+                wrong += [(change, path, n) for n in re.findall(r"\w+", names) if not re.search(rf"\b{n}\b", text)]
+    assert wrong == []
+
+
+def test_the_map_is_large_enough_to_be_of_use():
+    """Every row names a place, and there are many rows."""
+    assert len(ROWS) >= 25
+    assert all(PLACE.search(places) for _, places in ROWS)
+
+
+def test_every_folder_has_its_question():
+    """No room of the package is left out of the first table."""
+    rooms = {path.name for path in (ROOT / "src/parbake").iterdir() if (path / "__init__.py").is_file()}
+    named = set(re.findall(r"`(\w+)/(?:\w+/)?`", TEXT.partition("## I want")[0]))
+    assert rooms - named == set()
