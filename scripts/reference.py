@@ -225,6 +225,8 @@ def settings() -> str:
         for name in sorted(found)
     ]
     parts = ["# Settings\n", texts.SETTINGS, "## Environment variables\n", _table(("variable", "read in", ""), rows)]
+    demo = ((f"`{name}`", texts.DEMO[name]) for name in _demo_variables())
+    parts += ["\nThe demo, `make demo`, reads these besides:\n", _table(("variable", ""), demo)]
     parts.append("\n## `pb.App`\n")
     parts += [described("parbake.app", "App", shown="pb.App", with_methods=False).split("\n", 2)[2]]
     for module, name in texts.GROUPS:
@@ -250,6 +252,13 @@ def variables() -> dict[str, set[str]]:
             ):
                 found.setdefault(node.value, set()).add(str(path.relative_to(ROOT / "src/parbake")))
     return found
+
+
+def _demo_variables() -> list[str]:
+    """The environment variables of the demo, in the order of its settings."""
+    tree = ast.parse((ROOT / "assistant/src/retail_assistant/settings.py").read_text())
+    texts_of = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return sorted({text for text in texts_of if re.fullmatch(r"[A-Z][A-Z_]{2,}", text)})
 
 
 def metrics() -> str:

@@ -81,6 +81,18 @@ VARIABLES = {
     "OPENAI_BASE_URL": "The address of the endpoint; by default OpenAI's.",
     "OPENAI_MODEL": "The model's name at the endpoint.",
 }
+DEMO = {
+    "RETAIL_HOME": "The folder of the shop, its ledger, and its store unless `STORE` is set; `data` by default.",
+    "RETAIL_SEED": "What the generated shop is drawn from; 7 by default.",
+    "RETAIL_SHOPPERS": "How many shoppers are generated; 10,000 by default.",
+    "RETAIL_PRODUCTS": "How many products are generated; 2,000 by default.",
+    "RETAIL_COMPLAINTS_STRANGERS": "How many shoppers unknown to the shop must complain of an answer to withdraw it; 3 by default.",
+    "RETAIL_COMPLAINTS_ANSWERS": "How many answers complaints may withdraw within a day; 10 by default.",
+    "STORE": "The URL of the store.",
+    "LLM": "Who words replies: `extractive` (default), `llama` or `openai`.",
+    "ENCODER": "How questions are embedded: `int8` (default) or `float32`.",
+    "ALERT_WEBHOOK": "The address that alerts are sent to.",
+}
 GROUPS = [
     ("parbake.settings", "Batch"),
     ("parbake.settings", "Durability"),

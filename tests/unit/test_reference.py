@@ -24,6 +24,7 @@ def test_a_page_that_differs_is_named(tmp_path):
     """A page that says something else fails the check, by its name, and is left as it is."""
     for name in ("scripts", "src", "docs"):
         (tmp_path / name).mkdir()
+    (tmp_path / "assistant").symlink_to(ROOT / "assistant")
     for path in (ROOT / "scripts").glob("reference*.py"):
         (tmp_path / "scripts" / path.name).write_text(path.read_text())
     (tmp_path / "src/parbake").symlink_to(ROOT / "src/parbake")
