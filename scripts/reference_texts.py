@@ -86,7 +86,7 @@ DEMO = {
     "RETAIL_SEED": "What the generated shop is drawn from; 7 by default.",
     "RETAIL_SHOPPERS": "How many shoppers are generated; 10,000 by default.",
     "RETAIL_PRODUCTS": "How many products are generated; 2,000 by default.",
-    "RETAIL_COMPLAINTS_STRANGERS": "How many shoppers unknown to the shop must complain of an answer to withdraw it; 3 by default.",
+    "RETAIL_COMPLAINTS_STRANGERS": "How many unknown shoppers must complain of an answer to withdraw it; 3 by default.",
     "RETAIL_COMPLAINTS_ANSWERS": "How many answers complaints may withdraw within a day; 10 by default.",
     "STORE": "The URL of the store.",
     "LLM": "Who words replies: `extractive` (default), `llama` or `openai`.",
