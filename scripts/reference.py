@@ -263,8 +263,8 @@ def _demo_variables() -> list[str]:
 
 def metrics() -> str:
     """What ``GET /metrics`` shows."""
-    from parbake.metrics.counters import Counters
     from parbake.metrics.prometheus import _Collector
+    from parbake.process.counters import Counters
 
     counters = Counters()
     counters.workers = 0
