@@ -31,9 +31,15 @@ def check_call(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
 def live_values(
     task: Refine[Any, Any, Any] | LiveTask[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return live values by name, those that were given by position too.
+    """Return the live values of a call by name, those given by position included.
 
-    Raises :class:`BadInput` for more positional values than the task has live inputs, and for one given twice.
+    Args:
+        task: The task that is called.
+        args: The values given by position.
+        kwargs: The values given by name.
+
+    Raises:
+        BadInput: More values were given by position than the task has live inputs, or one was given twice.
     """
     names = [p.name for p in task.parameters if p.role is Role.LIVE]
     if len(args) > len(names):

@@ -237,10 +237,13 @@ class Every:
 
 
 def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = False) -> Every:
-    """Run the batch lane once per ``period``; ``budget`` defaults to an eighth of it.
+    """Run the batch lane once per period.
 
-    With ``off_peak`` a run starts where traffic is lowest between as long before the end of the period as the freshness
-    SLA lets it start after, and that.
+    Args:
+        period: The time between the starts of two runs.
+        budget: How long a run may take; by default an eighth of the period.
+        off_peak: Whether a run may start earlier, when traffic is lowest. It may start as long before the end of the
+            period as the freshness SLA would let it start after.
     """
     check_flag(off_peak, field="refresh.off_peak", error=ContractError)
     period_s = seconds(period, field="refresh.period")
@@ -254,11 +257,16 @@ def planned(
     off_peak: bool = True,
     reverses: bool = False,
 ) -> Every:
-    """Compute ahead what the adopted plan picks, once per ``period``; without a plan all is left to requests.
+    """Compute ahead what the adopted plan picks; without a plan, everything is left to requests.
 
-    By default a period and its budget fill the freshness SLA. Plans are made from the task's own requests, and adopted
-    or rolled back, by ``parbake planned``. With ``reverses`` a worker applies, hour by hour, what ``parbake triggers``
-    would with ``--apply``; without it, a person does.
+    Plans are made from the task's own requests, and are adopted or rolled back with ``parbake planned``.
+
+    Args:
+        period: The time between the starts of two runs; by default period and budget fill the freshness SLA.
+        budget: How long a run may take.
+        off_peak: Whether a run may start earlier, when traffic is lowest.
+        reverses: Whether a worker applies hour by hour what ``parbake triggers`` proposes. Otherwise a person does,
+            with ``--apply``.
     """
     check_flag(reverses, field="refresh.reverses", error=ContractError)
     if period is None:
@@ -300,9 +308,14 @@ _FALLEN = Reason(Cause.CONFIDENCE_FALLEN)
 def judge(contract: Contract, *, age_s: float, killed_by: Reason | None, pending: bool) -> Judgement:
     """Judge a record that was found.
 
-    ``killed_by`` is the fence's reason not to serve (``None`` when it passed); ``pending`` says that a
-    refresh-strength tag was raised after the stamp.
-    How old a record from the future is, nobody can say: beyond :data:`FUTURE_S` its clock counts as wrong.
+    Args:
+        contract: The contract of the record's task.
+        age_s: The record's age in seconds. Below ``-FUTURE_S`` the clock that dated it counts as wrong.
+        killed_by: The fence's reason not to serve it; ``None`` when it passed.
+        pending: Whether a tag that only refreshes was raised after the record's stamp.
+
+    Returns:
+        The verdict, the confidence that is left, and the reason unless it is fresh.
     """
     if killed_by is not None:
         verdict = Verdict.UNKNOWN if killed_by.cause in UNTRUSTED else Verdict.STALE

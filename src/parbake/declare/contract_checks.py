@@ -36,7 +36,19 @@ def make_contract(
     confidence: Curve | None,
     schedule: Every | None,
 ) -> Contract:
-    """Build a contract and lint it; raises :class:`ContractError` naming the field at fault."""
+    """Build a contract and check it.
+
+    Args:
+        freshness_sla: The greatest age at which a value is fresh.
+        invalidated_by: What outdates a value besides its age.
+        fallback_if_stale: What to do with a value that may not be served.
+        owner: Who is told.
+        confidence: How confidence falls with age, if it does.
+        schedule: When the batch lane runs, if it does.
+
+    Raises:
+        ContractError: A field cannot be meant, or two contradict each other; the error names the field.
+    """
     _check_types(invalidated_by, fallback_if_stale, owner, confidence, schedule)
     contract = Contract(
         seconds(freshness_sla, field="freshness_sla"), tuple(invalidated_by), fallback_if_stale, owner, confidence

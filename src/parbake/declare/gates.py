@@ -147,7 +147,16 @@ class Gates:
             _check_quality(self.quality)
 
     def objection(self, found: Profile, rows_before: int, before: Profile | None) -> str:
-        """Why these rows must not be promoted, by their counts; empty when nothing speaks against it."""
+        """Say by their counts why rows must not be promoted.
+
+        Args:
+            found: The profile of the new rows.
+            rows_before: How many rows the current generation has.
+            before: The profile of the current generation, if it is known.
+
+        Returns:
+            The reason; empty when nothing speaks against a promotion.
+        """
         if found.rows < self.rows * rows_before:
             return f"{found.rows} rows, fewer than {self.rows:.0%} of the previous {rows_before}"
         if found.not_finite > self.not_finite * found.rows:

@@ -155,40 +155,40 @@ class Registry:
     ) -> _ArtifactDecorator:
         """Declare a precomputable task: one value per key.
 
-        ``keys`` lists the keys of a batch run (a function over sources, which may yield them); a batched function gets
-        ``chunk`` at once; ``gates`` are what a run must pass, ``retention`` is how many generations can be returned to.
-        With ``revalidate`` the function is not called where all that it read through views, inputs and models reads
-        the same again: the old value is kept under the new stamp. It must depend on nothing else.
-        With a ``lease`` one process at a time computes a key outside of runs and the others serve its result; a holder
-        that died is succeeded after that time. It costs two small writes to the store.
-        ``prefetch`` are tag templates (``session/{user}``): once such a tag is raised, the event lane computes the key
-        unless what is stored may be served. It binds nothing.
-        With ``on_code_change="recompute"`` a worker that starts with other code builds and promotes another generation.
+        Args:
+            freshness_sla: The greatest age at which a value is fresh, such as ``"8h"``.
+            invalidated_by: What outdates a value besides its age: ``pb.fence``, ``pb.refresh`` and ``pb.ignore``.
+            fallback_if_stale: What to do with a value that may not be served.
+            owner: Who is told when the contract is broken.
+            refresh: When the batch lane runs; by default never.
+            confidence: How confidence falls with age; by default it does not.
+            version: Raise it to have everything computed again; a new version is built before it takes over.
+            keys: Lists the keys of a batch run: a function over sources, which may yield them.
+            chunk: How many keys a batched function gets at once.
+            gates: What a run must pass before it is promoted.
+            retention: How many generations are kept to return to.
+            revalidate: Whether to keep an old value if all that the function read, and nothing else, reads as before.
+            lease: Lets one process at a time compute a key outside of runs; the others wait for its result. A holder
+                that died is succeeded after this time. A computation costs two small writes more.
+            prefetch: Tag templates such as ``session/{user}``: raising such a tag has the event lane compute the key.
+            on_code_change: ``"recompute"`` has a worker that starts with other code build another generation.
+            mode: The word for the table of tasks, where it is not the usual one.
+            why: The rationale for the table of tasks.
         """
         check_schedule(refresh)
         check_code_change(on_code_change, refresh)
         contract = make_contract(
-            freshness_sla=freshness_sla,
-            invalidated_by=invalidated_by,
-            fallback_if_stale=fallback_if_stale,
-            owner=owner,
-            confidence=confidence,
+            freshness_sla=freshness_sla, invalidated_by=invalidated_by, fallback_if_stale=fallback_if_stale,
+            owner=owner, confidence=confidence,
             schedule=(schedule := fitted(refresh, seconds(freshness_sla, field="freshness_sla"))),
-        )
+        )  # fmt: skip
 
         def declare(fn: Callable[..., Any]) -> Artifact[Any, Any]:
-            parameters, returned, key_type, batched = _keyed(fn)
-            task: Artifact[Any, Any] = Artifact(
-                name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn),
-                value_type=_value_type(fn, returned, batched=batched), key_type=key_type, batched=batched,
-                contract=contract, schedule=schedule, version=version, gates=gates, retention=retention,
-                list_keys=_lister(fn.__name__, keys), chunk=chunk, served_as=mode, revalidates=revalidate,
-                lease_s=None if lease is None else seconds(lease, field="lease"),
-                prefetch=wishes(fn.__name__, prefetch, parameters[0].name), codecs=self.codecs,
-                on_code_change=on_code_change,
+            task = _artifact(
+                fn, keys=keys, lease=lease, prefetch=prefetch, why=why, contract=contract, schedule=schedule,
+                version=version, gates=gates, retention=retention, chunk=chunk, served_as=mode,
+                revalidates=revalidate, codecs=self.codecs, on_code_change=on_code_change,
             )  # fmt: skip
-            check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
-            _check_artifact(task)
             return typing.cast("Artifact[Any, Any]", self._add(task))
 
         return typing.cast("_ArtifactDecorator", declare)
@@ -207,9 +207,19 @@ class Registry:
         on_code_change: OnCodeChange = "keep",
         why: str = "",
     ) -> _ModelDecorator:
-        """Declare a trained model: produced by the batch lane, promoted together with what is built from it.
+        """Declare a trained model: made by the batch lane, and promoted together with what is built from it.
 
-        ``gates``, ``retention`` and ``on_code_change`` are as for :meth:`artifact`.
+        Args:
+            freshness_sla: The greatest age at which the model is fresh.
+            invalidated_by: What outdates it besides its age.
+            fallback_if_stale: What to do with a model that is not fresh.
+            owner: Who is told when the contract is broken.
+            refresh: When it is trained.
+            version: Raise it to have it trained again.
+            gates: What a model must pass before it is promoted.
+            retention: How many generations are kept to return to.
+            on_code_change: ``"recompute"`` has a worker that starts with other code train another generation.
+            why: The rationale for the table of tasks.
         """
         check_schedule(refresh)
         check_code_change(on_code_change, refresh)
@@ -227,19 +237,10 @@ class Registry:
         def declare(fn: Callable[..., Any]) -> ModelTask[Any]:
             parameters, returned = inspect_roles(fn, first=None)
             task: ModelTask[Any] = ModelTask(
-                name=fn.__name__,
-                fn=fn,
-                parameters=parameters,
-                value_type=returned,
-                why=why or _first_line(fn),
-                contract=contract,
-                schedule=refresh,
-                version=version,
-                gates=gates,
-                retention=retention,
-                codecs=self.codecs,
-                on_code_change=on_code_change,
-            )
+                name=fn.__name__, fn=fn, parameters=parameters, value_type=returned, why=why or _first_line(fn),
+                contract=contract, schedule=refresh, version=version, gates=gates, retention=retention,
+                codecs=self.codecs, on_code_change=on_code_change,
+            )  # fmt: skip
             _check_kinds(task)
             check_templates(task.name, contract.invalidated_by, "key")
             return typing.cast("ModelTask[Any]", self._add(task))
@@ -249,7 +250,13 @@ class Registry:
     def refine(
         self, base: Artifact[K, B], *, budget: Duration, why: str = ""
     ) -> Callable[[Callable[Concatenate[Served[B], P], Awaitable[V]]], Refine[K, P, V]]:
-        """Declare a near-real-time pass over ``base``, bounded by ``budget``; past it the base itself is served."""
+        """Declare a near-real-time pass over an artifact.
+
+        Args:
+            base: The artifact whose value is refined.
+            budget: How long the pass may take; after it the base itself is served, marked degraded.
+            why: The rationale for the table of tasks.
+        """
 
         def declare(fn: Callable[Concatenate[Served[B], P], Awaitable[V]]) -> Refine[K, P, V]:
             parameters, returned = inspect_roles(fn, first=Role.BASE)
@@ -292,6 +299,22 @@ class Registry:
         self._tasks.pop(task.name, None)  # what is declared again comes last, too
         self._tasks[task.name] = task
         return task
+
+
+def _artifact(
+    fn: Callable[..., Any], *, keys: Any, lease: Duration | None, prefetch: Any, why: str, chunk: int, **settings: Any
+) -> Artifact[Any, Any]:
+    """The artifact that a function declares, checked."""
+    parameters, returned, key_type, batched = _keyed(fn)
+    task: Artifact[Any, Any] = Artifact(
+        name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn), key_type=key_type, batched=batched,
+        value_type=_value_type(fn, returned, batched=batched), list_keys=_lister(fn.__name__, keys), chunk=chunk,
+        lease_s=None if lease is None else seconds(lease, field="lease"),
+        prefetch=wishes(fn.__name__, prefetch, parameters[0].name), **settings,
+    )  # fmt: skip
+    check_whole(chunk, field="chunk", error=ContractError, of=f"{task.name}: ")
+    _check_artifact(task)
+    return task
 
 
 def _checked(codecs: Sequence[Codec]) -> tuple[Codec, ...]:

@@ -17,13 +17,31 @@ _FAMILY = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str) -> None:
-    """Raise :class:`ContractError` for an item that fills to no tag; ``key`` is the name of the task's key."""
+    """Check that each item of ``invalidated_by`` can be filled to a tag.
+
+    Args:
+        task: The task's name, for the error.
+        invalidated_by: The items.
+        key: The name of the task's key parameter, which templates may name.
+
+    Raises:
+        ContractError: An item is not a family, and not a template over the key.
+    """
     for item in invalidated_by:
         _check(task, "invalidated_by", item.template, key)
 
 
 def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
-    """What ``prefetch=`` wishes for; raises :class:`ContractError` for what can never name a key."""
+    """Return what ``prefetch=`` asks for.
+
+    Args:
+        task: The task's name, for the error.
+        prefetch: The tag templates.
+        key: The name of the task's key parameter.
+
+    Raises:
+        ContractError: A template can never name a key.
+    """
     if isinstance(prefetch, str) or not isinstance(prefetch, Sequence):
         raise ContractError(
             f"{task}: prefetch={prefetch!r} is no list of tag templates; {_instead(prefetch, key)}", field="prefetch"

@@ -11,9 +11,14 @@ from parbake.values.redaction import without_credentials
 
 
 def adapter(package: str, url: str, *, setting: str, example: str, error: type[ParbakeError]) -> ModuleType:
-    """The module of a package that is named like a URL's scheme.
+    """Return the module of a package that is named like the scheme of a URL.
 
-    Raises ``error`` naming ``setting``, without what stands before an ``@``: it may be a password.
+    Args:
+        package: The package that holds one module per scheme, such as ``parbake.stores``.
+        url: The URL. What stands before an ``@`` may be a password and is never shown.
+        setting: The name of the setting that holds the URL, for the error.
+        example: A URL that would be right, for the error.
+        error: The class of error to raise for a URL without an adapter.
     """
     shown = without_credentials(url)
     scheme, separator, _ = url.partition("://")

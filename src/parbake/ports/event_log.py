@@ -161,7 +161,13 @@ class EventLog(Protocol):
         ...
 
     async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
-        """Forget how far a source was applied and raise tags, as one step: it will be heard from its beginning."""
+        """Forget how far a source was applied and raise tags, in one step: it will be read from its beginning.
+
+        Args:
+            source: The source's name.
+            tags: What to raise, since what the source lost is not known.
+            now: Epoch seconds, for the event log.
+        """
         ...
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:

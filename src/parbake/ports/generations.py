@@ -21,7 +21,16 @@ class Generations(Protocol):
         ...
 
     async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
-        """Withdraw the current generation and return what was built with it too; returns the one now current."""
+        """Withdraw the current generation of a task, and return to the one before.
+
+        Args:
+            task: The ref of the task.
+            now: Epoch seconds.
+            built_with: The refs of the tasks that were promoted together with it; they return as well.
+
+        Returns:
+            The number of the generation that is current now.
+        """
         ...
 
     async def withdraw(self, generations: Collection[int]) -> None:

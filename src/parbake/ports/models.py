@@ -38,7 +38,19 @@ class Generator(Protocol):
     name: str
 
     def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; raises :class:`parbake.errors.ProviderError`."""
+        """Stream a reply.
+
+        Args:
+            prompt: What to answer, and from what.
+            max_tokens: The length at which the reply is cut off.
+            timeout_s: The seconds after which the request fails.
+
+        Returns:
+            The pieces of the reply in order; the last ones may carry the tokens used.
+
+        Raises:
+            ProviderError: The provider did not answer, or refused.
+        """
         ...
 
 

@@ -22,7 +22,16 @@ class NamedValues(Protocol):
         ...
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
-        """Replace a small named value, or delete it, if it is still what it was; ``None`` stands for none."""
+        """Replace or delete a small named value, if it is still what the caller has seen.
+
+        Args:
+            name: Its name.
+            expected: What the caller has seen; ``None`` if there was no value.
+            new: What to store; ``None`` deletes it.
+
+        Returns:
+            Whether the value was replaced; ``False`` when another process has changed it.
+        """
         ...
 
 

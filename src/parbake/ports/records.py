@@ -39,7 +39,14 @@ class Records(Protocol):
     """Reads and writes records, each read in one snapshot with its watermarks."""
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """Read a key's records in one snapshot. ``generation`` overrides the pointer (a run reading its own output)."""
+        """Read a key's records and what they are judged by in one snapshot.
+
+        Args:
+            task: The ref of the task.
+            key: The key's bytes.
+            generation: The generation to read instead of the current one, for a run that reads its own output; 0
+                reads the current one.
+        """
         ...
 
     async def stamp(self) -> tuple[Stamp, Control]:
@@ -47,11 +54,27 @@ class Records(Protocol):
         ...
 
     async def write(self, task: str, key: bytes, record: Record, *, now: float) -> bool:
-        """Write an event or on-demand result under the write rule; ``False`` when a better one is stored."""
+        """Write an event or on-demand result under the write rule.
+
+        Args:
+            task: The ref of the task.
+            key: The key's bytes.
+            record: The result.
+            now: Epoch seconds.
+
+        Returns:
+            Whether it was written; ``False`` when a better one is stored.
+        """
         ...
 
     async def write_base(self, task: str, generation: int, rows: Sequence[tuple[bytes, Record]]) -> None:
-        """Write rows of an unpromoted generation."""
+        """Write rows of a generation that is not promoted yet.
+
+        Args:
+            task: The ref of the task.
+            generation: The number of the generation.
+            rows: Each key's bytes with its record.
+        """
         ...
 
     async def look_again(self, record: Record) -> Lookup:

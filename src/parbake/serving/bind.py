@@ -127,7 +127,13 @@ class Binder:
             return found
 
     def open_view(self, parameter: Parameter, stack: ExitStack, recording: Recording) -> Any:
-        """Open a source view for the length of a computation."""
+        """Open a source view for the length of a computation.
+
+        Args:
+            parameter: The parameter that takes the view.
+            stack: Closes the view when the computation ends.
+            recording: Where the view records what is read through it.
+        """
         source = next(s for s in self.sources if s.provides(parameter.type))
         return stack.enter_context(source.open(parameter.type, recording))
 

@@ -69,9 +69,16 @@ class Bonds:
                 )
 
     def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
-        """A record bound by what was recorded and by further tags.
+        """Make a record without a value, bound by what was recorded.
 
-        ``None`` where something was read that nothing can bind: an input that refused, or rows that no tag names.
+        Args:
+            recording: What was read.
+            tags: Further tags that bind it.
+            started: When the value's computation began, in epoch seconds.
+
+        Returns:
+            The record, or ``None`` where something was read that nothing can bind: an input that refused, or rows
+            without a tag.
         """
         families = {family(tag) for tag in (*recording.direct, *tags)}
         contract = Contract(0.0, tuple(map(fence, sorted(families))), Refuse(), owner="")

@@ -64,10 +64,17 @@ class Computer:
         self._warned: defaultdict[str, set[str]] = defaultdict(set)
 
     async def compute(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
-        """Compute some keys of an artifact (or the one value of a model, key ``""``).
+        """Compute some keys of an artifact, or the one value of a model.
 
-        Inputs are read under this task's strengths as well as its consumers'. Raises :class:`ComputeFailed` with the
-        cause chained; parbake's own errors pass through.
+        Inputs are read under the strengths of this task as well as its consumers'.
+
+        Args:
+            bound: The task.
+            keys: The keys; ``[""]`` for a model.
+            context: What the computation was asked within.
+
+        Raises:
+            ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
         """
         context = replace(context, also_fenced=context.also_fenced | bound.fenced_families)
         with listening(None):  # whoever listens hears of the result, which carries all that it is bound by
@@ -76,7 +83,17 @@ class Computer:
             return [await self._single(bound, key, context) for key in keys]
 
     async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
-        """Run a task that keeps nothing (live, refine, a key lister) and return its value."""
+        """Run a task whose value is not kept: a live task, a refine, or a lister of keys.
+
+        Args:
+            task: The task.
+            arguments: Its arguments by position: the base of a refine.
+            context: What it was asked within.
+            live: Its live values by name.
+
+        Returns:
+            What the function returned.
+        """
         stamp, control = await self._store.stamp()
         recording = Recording(stamp, origin=self._store)
         try:

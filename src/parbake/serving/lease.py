@@ -110,7 +110,16 @@ class Turns:
 
     @contextlib.asynccontextmanager
     async def wait(self, bound: BoundTask, raw: bytes, is_there: Callable[[], Awaitable[bool]]) -> AsyncIterator[bool]:
-        """Wait for the turn; say ``False`` when ``is_there``: another process has stored what may be served."""
+        """Wait for the lease on a key.
+
+        Args:
+            bound: The key's task.
+            raw: The key's bytes.
+            is_there: Looks whether a value that may be served is stored.
+
+        Returns:
+            Whether this process holds the lease; ``False`` when another has stored a value that may be served.
+        """
         if bound.lease_s is None:
             yield True
             return

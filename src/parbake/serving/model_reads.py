@@ -58,10 +58,16 @@ class ModelReads:
         self._folder = folder
 
     async def read(self, bound: BoundTask, control: Control, recording: Recording, context: Context) -> Any:
-        """Return the model that this computation must use, and note its generation.
+        """Return the model that a computation must use, and record its generation.
 
-        A run reads its own unpromoted generation. Raises :class:`NotMaterialized` when no generation was promoted, or
-        the current one is beyond what its contract allows.
+        Args:
+            bound: The model's task.
+            control: The control record that the computation began with.
+            recording: Where the generation is recorded.
+            context: What the computation was asked within; a run reads its own unpromoted generation.
+
+        Raises:
+            NotMaterialized: No generation was promoted, or the current one is beyond what its contract allows.
         """
         generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:

@@ -43,11 +43,15 @@ class OnDemand:
         self.turns = turns
 
     async def get(self, bound: BoundTask, key: Any, context: Context) -> Computed | Judged:
-        """Compute a key now, or return what was stored while another computed it.
+        """Compute a key now, or return what was stored while another caller computed it.
 
-        A follower joined a flight that began before it did, so it takes the stored result only if that passes the
-        fence now. Otherwise it joins or starts another: that one's stamp was read after the follower began, so its
-        result is the follower's own.
+        A follower joins a flight that began before it did, so it takes the stored result only if that passes the
+        fence now. Otherwise it joins or starts another flight, whose stamp was read after the follower began.
+
+        Args:
+            bound: The task.
+            key: The key, checked.
+            context: What it was asked within.
         """
         raw = bound.keys.encode(key)
         flight, began_later = flight_of(bound, raw, context), False
@@ -81,7 +85,13 @@ class OnDemand:
             return computed
 
     async def refresh(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
-        """Compute keys and write them back under the write rule (on demand, or for the event lane)."""
+        """Compute keys and write them back under the write rule, on demand or for the event lane.
+
+        Args:
+            bound: The task.
+            keys: The keys, checked.
+            context: What they were asked within; its lane is stored with the records.
+        """
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
             with metering() as spent:
@@ -116,9 +126,14 @@ class OnDemand:
 
 
 def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
-    """What is the same flight: a key, asked for under the same strengths, pointers and acknowledgements.
+    """Return what identifies a flight: equal keys share one computation.
 
-    Of those only what can bind the inputs that the task derives its value from: sources are read anew by every flight.
+    A flight reads its sources itself, so only what binds its inputs tells flights apart.
+
+    Args:
+        bound: The task.
+        raw: The key's bytes.
+        context: The strengths, pointers and acknowledgements that the key was asked for under.
     """
     binding = bound.fenced_throughout | context.also_fenced
     acks = tuple(ack for ack in context.acks.items() if family(ack[0]) in binding) if bound.task.inputs else ()

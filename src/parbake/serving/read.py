@@ -84,9 +84,15 @@ class Resolver:
         self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
-        """Serve a key from a record that may be served as it is, if the store gives it at once.
+        """Serve a key at once, where the store gives its record without waiting and the record may be served as it is.
 
-        Whatever else there is to do, ``None`` leaves it to :meth:`serve`, which goes by the same rules.
+        Args:
+            bound: The task.
+            key: The key, not checked yet.
+            acks: What the caller was told has happened.
+
+        Returns:
+            The value, or ``None`` where there is more to do: :meth:`serve` does it by the same rules.
         """
         if self._glimpse is None or LISTENER.get() is not None:
             return None
@@ -108,7 +114,16 @@ class Resolver:
         return served
 
     async def serve(self, bound: BoundTask, key: Any, context: Context = NO_CONTEXT) -> ReadResult:
-        """Resolve a checked key of an artifact; the caller's deadline applies."""
+        """Serve a key of an artifact, by its fallback if need be, within the caller's deadline.
+
+        Args:
+            bound: The task.
+            key: The key, checked.
+            context: What it was asked within.
+
+        Returns:
+            What is served, with the records that bind it.
+        """
         started = perf_counter()
         raw = bound.keys.encode(key)
         found = await self._resolve(bound, key, raw, context)
@@ -313,7 +328,14 @@ class Resolver:
     async def read_input(
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
     ) -> Served[Any]:
-        """Resolve a derived input under the consumer's own strengths, and note what it was bound by."""
+        """Serve an input of a computation under the consumer's own strengths, and record what binds it.
+
+        Args:
+            task: The input.
+            key: The key.
+            recording: Where the consumer's reads are recorded.
+            context: What the consumer was asked within.
+        """
         bound = self._bound_tasks[task.name]
         found = await self.serve(bound, bound.keys.check(key), context)
         if recording.trace is not None:
@@ -322,7 +344,17 @@ class Resolver:
         return found.served
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
-        """Return a model's current generation and note it; see :meth:`parbake.serving.model_reads.ModelReads.read`."""
+        """Return a model's current generation and record it.
+
+        Args:
+            task: The model.
+            control: The control record that the consumer began with.
+            recording: Where the consumer's reads are recorded.
+            context: What the consumer was asked within.
+
+        Raises:
+            NotMaterialized: There is no generation that may be used.
+        """
         return await self.models.read(self._bound_tasks[task.name], control, recording, context)
 
     def _judge_model(
@@ -339,7 +371,15 @@ def _quarantined(bound: BoundTask, record: Header, control: Control) -> Reason |
 
 
 def as_served(bound: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
-    """What a read returns of a record; ``now`` in epoch seconds."""
+    """Return what a read of a record returns.
+
+    Args:
+        bound: The record's task.
+        record: The header of the record.
+        value: Its value, decoded.
+        judgement: What the contract says of it.
+        now: Epoch seconds, for the age.
+    """
     age, meta = now - record.computed_at, record.meta
     reason, cause = _said(judgement) if judgement.reason is not None else _NOTHING_SAID
     return Served(

@@ -46,7 +46,13 @@ class Realtime:
         self._bound_tasks = bound_tasks
 
     async def refine(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
-        """Serve the base, then refine it within its budget; past the budget the base itself, marked degraded."""
+        """Serve the base and refine it within the budget; after the budget serve the base itself, marked degraded.
+
+        Args:
+            task: The refine task.
+            key: The key of its base.
+            live: The live values by name, those of its live inputs included.
+        """
         check_live(task, live)
         bound = self._bound_tasks[task.base.name]
         arguments = live_arguments(task, live)

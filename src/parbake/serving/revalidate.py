@@ -31,11 +31,25 @@ class Inputs(Protocol):
     async def read_input(
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
     ) -> Served[Any]:
-        """Another artifact's value, noted in the recording."""
+        """Return another artifact's value, recorded as read.
+
+        Args:
+            task: The artifact.
+            key: The key.
+            recording: Where the reads are recorded.
+            context: What the reader was asked within.
+        """
         ...
 
     async def read_model(self, task: ModelTask[Any], control: Control, recording: Recording, context: Context) -> Any:
-        """A trained model, noted in the recording."""
+        """Return a trained model, recorded as read.
+
+        Args:
+            task: The model.
+            control: The control record that the reader began with.
+            recording: Where the reads are recorded.
+            context: What the reader was asked within.
+        """
         ...
 
 
@@ -49,10 +63,19 @@ class Revalidation:
         self._clock = clock
 
     async def kept(self, bound: BoundTask, key: Any, reading: Reading, inputs: Inputs) -> Record | None:
-        """The old record under the recording's stamp, or ``None`` when something has changed.
+        """Return the old record under a new stamp, if all that it was made of reads the same again.
 
         The recording's stamp was read before, and everything is read again after it, through the fence. A store that
-        is not trusted may have lost what was withdrawn: then nothing is kept.
+        is not trusted may have lost what was withdrawn, so nothing is kept then.
+
+        Args:
+            bound: The task.
+            key: The key.
+            reading: The recording with the new stamp, and what the computation was asked within.
+            inputs: Reads inputs and models.
+
+        Returns:
+            The record, or ``None`` when something has changed.
         """
         recording, context = reading.recording, reading.context
         lookup = await self._store.read(bound.ref, bound.keys.encode(key))
@@ -102,7 +125,14 @@ class Revalidation:
 
 
 def may_be_kept(old: Record, bound: BoundTask, withdrawn: Collection[int], now: float) -> bool:
-    """Whether a record knows what it was made of, by this version of the task, and nothing of it was withdrawn."""
+    """Say whether a record knows what it was made of, by this version of the task, and none of that was withdrawn.
+
+    Args:
+        old: The record.
+        bound: Its task.
+        withdrawn: The generations that were withdrawn.
+        now: Epoch seconds.
+    """
     meta = old.meta
     generations = {meta.generation, *(b.generation for b in meta.tags.built_from if not b.is_model)}
     return (
@@ -115,7 +145,14 @@ def may_be_kept(old: Record, bound: BoundTask, withdrawn: Collection[int], now: 
 
 
 def same_model(control: Control, pointers: Mapping[str, int], ref: str, generation: int) -> bool:
-    """Whether a model is still the one that a value was made with; a batch run uses its own, not yet promoted."""
+    """Say whether a model is still the one that a value was made with.
+
+    Args:
+        control: The control record now.
+        pointers: The generations of the run that asks, which uses its own before they are promoted.
+        ref: The model's ref.
+        generation: The generation that the value was made with.
+    """
     return (pointers.get(ref) or control.pointer(ref)) == generation
 
 

@@ -98,11 +98,16 @@ class Adoptions:
     async def make(
         self, bound: BoundTask, prices: Prices, *, hits: float | None = None, listed: int | None = None
     ) -> Decision:
-        """Plan a task anew from its own requests; nothing is adopted.
+        """Plan a task from its own requests, without adopting the plan.
 
-        ``hits`` is the share that must be fresh, ``listed`` how many keys there are, those that never asked included.
+        Args:
+            bound: The task.
+            prices: What computing, storing and waiting cost, in US dollars.
+            hits: The share of requests, 0 to 1, that must find a fresh result.
+            listed: How many keys there are, those that were never asked for included.
 
-        Raises :class:`BadInput` where nobody asked for it yet, and without a ledger.
+        Raises:
+            BadInput: Nobody has asked for the task yet, or there is no ledger.
         """
         return await asyncio.to_thread(self._made, bound, prices, hits, listed)
 

@@ -81,7 +81,15 @@ class Builder:
     ) -> Finished:
         """Compute what is missing of a task's generation; all of it is durable when this returns.
 
-        Raises :class:`KeysChanged` for a continued run that has finished what is not listed any more.
+        Args:
+            run: The run.
+            bound: The task.
+            keys: The keys to compute.
+            pointers: The generations of the run by task ref, for what is built from another task's output.
+            progress: Called with the task's name, the rows done, and the rows in all.
+
+        Raises:
+            KeysChanged: A continued run has finished keys that are not listed any more.
         """
         if run.finished.get(bound.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
             raise KeysChanged
@@ -130,7 +138,13 @@ class Builder:
 
 
 def warn_of_nothing(bound: BoundTask, generation: int, found: Finished) -> None:
-    """Say that a generation is promoted without a row; no gate does where there was none before it."""
+    """Warn of a generation that is promoted without a row, which no gate stops where there was none before.
+
+    Args:
+        bound: The task.
+        generation: The number of the generation.
+        found: What the run has computed.
+    """
     if not found.rows:
         why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
         _log.warning("%s: generation %d has no row: %s", bound.name, generation, why)
@@ -193,10 +207,14 @@ def filling(
     wants: Callable[[bytes], bool] | None = None,
     pause: Pause | None = None,
 ) -> Task:
-    """A key lister that fills the list while its views are open, so that it may return an iterator.
+    """Return a lister of keys that fills a list while its views are open, so that it may return an iterator.
 
-    ``wants`` says of a key's store bytes whether it is wanted; all are by default. A ``def`` lister runs in a thread,
-    where ``pause`` is called now and then.
+    Args:
+        lister: The task's own lister.
+        keys: The list to fill.
+        bound: The task whose keys are listed.
+        wants: Says of a key's bytes whether it is wanted; all keys are by default.
+        pause: Called now and then by a ``def`` lister, which runs in a thread, so that it gives way to requests.
     """
     fn = lister.fn
 
@@ -239,5 +257,11 @@ def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
 
 
 def spread(keys: KeyList, bound: BoundTask, size: int) -> list[Any]:
-    """Some keys from all over a run, at most ``size``."""
+    """Return some keys from all over a run.
+
+    Args:
+        keys: The keys of the run.
+        bound: The task.
+        size: How many keys to return at most.
+    """
     return [bound.keys.check(msgspec.msgpack.decode(raw)) for raw in keys.sample(size)]

@@ -21,9 +21,18 @@ SAMPLE = 200
 async def check(
     bound: BoundTask, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
 ) -> None:
-    """Raise :class:`GateFailed` when a gate objects; ``sample`` are keys spread over the run.
+    """Hold a generation against the gates of its task.
 
-    A gate that raises has not passed.
+    Args:
+        bound: The task.
+        generation: The number of the generation.
+        profile: The counts of its rows.
+        control: The control record, which has the generation before.
+        store: Where the rows are.
+        sample: Keys spread over the run, for a gate of the application's.
+
+    Raises:
+        GateFailed: A gate objects, or raised something itself.
     """
     gates = bound.task.gates
     pointer = control.pointers.get(bound.ref)

@@ -147,10 +147,19 @@ class BatchLane:
         progress: Progress | None = None,
         anew: bool = False,
     ) -> Run:
-        """Run a task's chain and promote it, or (unless ``anew``) continue one that was interrupted.
+        """Run a task with what is promoted with it, or continue a run that was interrupted.
 
-        ``slot`` says why now.
-        Raises :class:`GateFailed` (the previous generation stays) and :class:`parbake.errors.RunInProgress`.
+        Args:
+            bound: The task.
+            keys: The keys to compute; by default those that the task lists.
+            trigger: What started the run, for the ledger.
+            slot: Why the run starts now, for the report.
+            progress: Called with the task's name, the rows done, and the rows in all.
+            anew: Whether to begin a new run even where one could be continued.
+
+        Raises:
+            GateFailed: A gate objects; the generation before stays current.
+            RunInProgress: Another process works on a run of the task.
         """
         chain = self.chain(bound)
         if keys is not None and isinstance(bound.task, ModelTask):

@@ -56,9 +56,14 @@ class OffPeak:
         self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
 
     def slot(self, bound: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
-        """The slot of a task's next run; ``took_s`` is how long runs take (the 95th percentile, 0 when unknown).
+        """Return when the next run of a task starts, and why then.
 
         A run may start before its period is over by as much as its SLA lets it start after.
+
+        Args:
+            bound: The task.
+            pointer: The task's current generation; ``None`` before the first.
+            took_s: How long runs take, in seconds: the 95th percentile, 0 when that is unknown.
         """
         schedule = bound.task.schedule or Every(float("inf"), 0.0)
         if pointer is None:

@@ -50,9 +50,15 @@ class RunOpening:
         self._clock = clock
 
     async def open(self, chain: Sequence[BoundTask], selection: bytes, *, anew: bool = False) -> OpenRun:
-        """Continue the chain's interrupted run where that is possible and not declined by ``anew``, else begin one.
+        """Continue the interrupted run of a chain of tasks where that is possible, else begin one.
 
-        ``selection`` identifies the keys that were chosen, empty for all. Raises :class:`RunInProgress`.
+        Args:
+            chain: The tasks that are promoted together, the first one first.
+            selection: Identifies the keys that were chosen; empty for all keys.
+            anew: Whether to begin a new run in any case.
+
+        Raises:
+            RunInProgress: Another process works on the run.
         """
         now, states = self._clock.now(), []
         for bound in chain:

@@ -75,7 +75,17 @@ class PartitionWorker:
     computer: Computer
 
     async def perform(self, bound: BoundTask, work: PartitionWork, moved: Moved) -> PartitionDone:
-        """Compute and write all keys of a partition. Raises :class:`ComputeFailed` and :class:`GateFailed`."""
+        """Compute and write all keys of a partition.
+
+        Args:
+            bound: The task.
+            work: The partition: its keys, and the generations of the run.
+            moved: Called after each chunk with the rows done.
+
+        Raises:
+            ComputeFailed: The task's function failed.
+            GateFailed: Too few rows can pass the gates, whatever else is computed.
+        """
         began, cpu = time.perf_counter(), time.process_time()
         keys = [_key(bound, raw) for raw in work.keys]
         chunk = bound.task.chunk if isinstance(bound.task, Artifact) and bound.batched else 1

@@ -111,7 +111,16 @@ class Runs:
         return NamedValue(self.store, f"runs/{ref}", State, State())
 
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
-        """Raise :class:`RunInProgress` while some process works on a task's run."""
+        """Refuse to begin while a process works on a task's run.
+
+        Args:
+            state: What the store knows of the task's runs.
+            ref: The task's ref, for the error.
+            now: Epoch seconds.
+
+        Raises:
+            RunInProgress: The lease of a process has not ended.
+        """
         held = state.under_way
         if held is None or not now < held.until <= now + 2 * self.lease_s:  # beyond that, a clock was wrong
             return
@@ -120,11 +129,30 @@ class Runs:
             raise RunInProgress(f"{name}: a run is under way since {now - held.started_at:.0f} s", field=name)
 
     async def hold(self, ref: str, holder: str, until: float) -> None:
-        """Renew a lease; raises :class:`RunInProgress` when another process has taken the run over."""
+        """Renew the lease on a run.
+
+        Args:
+            ref: The task's ref.
+            holder: The process that holds it.
+            until: When the lease ends, in epoch seconds.
+
+        Raises:
+            RunInProgress: Another process has taken the run over.
+        """
         await self.change(ref, lambda state: _held(state, ref, holder, until=until))
 
     async def finish(self, ref: str, holder: str, digest: bytes, done: tuple[Part, Profile]) -> None:
-        """Note a partition whose rows lie in the store; raises as :meth:`hold` does."""
+        """Record a partition whose rows are in the store.
+
+        Args:
+            ref: The task's ref.
+            holder: The process that holds the run's lease.
+            digest: Identifies the keys of the partition.
+            done: The partition with the profile of its rows.
+
+        Raises:
+            RunInProgress: Another process has taken the run over.
+        """
         part, profile = done
 
         def noted(state: State) -> State:
@@ -145,12 +173,27 @@ class Runs:
         await self.change(ref, moved)
 
     async def release(self, ref: str, holder: str, failure: str) -> None:
-        """End a lease before its time, and say why if something failed: whoever comes next may continue at once."""
+        """End a lease before its time, so that the next process may continue at once.
+
+        Args:
+            ref: The task's ref.
+            holder: The process that holds it.
+            failure: What failed; empty where nothing did.
+        """
         await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, failure=failure))
 
 
 def under_way(state: State, ref: str, holder: str) -> UnderWay:
-    """The run that a process works on; raises :class:`RunInProgress` when it is no longer its own."""
+    """Return the run that a process works on.
+
+    Args:
+        state: What the store knows of the task's runs.
+        ref: The task's ref, for the error.
+        holder: The process.
+
+    Raises:
+        RunInProgress: Another process has taken the run over.
+    """
     held = state.under_way
     if held is None or held.holder != holder:
         raise RunInProgress(f"{ref}: another process has taken this run over", field=ref.partition("@")[0])

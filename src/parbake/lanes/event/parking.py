@@ -34,7 +34,14 @@ def everything(families: Collection[str]) -> tuple[str, ...]:
 
 
 def parked_change(source: EventSource, row: SourceEvent, problem: str, now: float) -> Change:
-    """An event that is not understood, as the store applies it."""
+    """Return how the store applies an event that is not understood: it is parked, and raises all families.
+
+    Args:
+        source: Where the event comes from.
+        row: The event.
+        problem: Why it is not understood.
+        now: Epoch seconds.
+    """
     parked = Parked(source.name, row.position, problem[:REASON_KEPT], now, _raw(source, row)[:RAW_KEPT])
     return Change(everything(source.families), row.source or source.name, _text(row.id), parked)
 

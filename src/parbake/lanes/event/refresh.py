@@ -88,7 +88,14 @@ class Refreshing:
         return not self._due
 
     def outdated(self, bound: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
-        """Queue a key whose value is older than an event (its stamp, and when it was raised)."""
+        """Queue a key whose value is older than an event.
+
+        Args:
+            bound: The task.
+            key: The key.
+            event: The event's stamp, and when it was raised by the loop's clock.
+            debounce_s: How long to wait for further events, in seconds.
+        """
         stamp, raised_at = event
         due = Due(bound, key, monotonic(), stamp, raised_at)
         due.at = max(due.at, self._last_run.get(due.name, 0.0) + debounce_s)
@@ -98,7 +105,13 @@ class Refreshing:
         self._due[due.name] = due
 
     def wished(self, bound: BoundTask, key: Any, event: tuple[Stamp, float]) -> None:
-        """Queue a key that somebody will ask for soon, by an event that outdates nothing."""
+        """Queue a key that will be asked for soon, by an event that outdates nothing.
+
+        Args:
+            bound: The task.
+            key: The key.
+            event: The event's stamp, and when it was raised by the loop's clock.
+        """
         due = Due(bound, key, monotonic(), *event, is_outdated=False)
         self._due.setdefault(due.name, due).is_wished = True
 

@@ -37,9 +37,15 @@ class Quarantines:
         self._notifier = notifier
 
     async def complain(self, bound: BoundTask, reason: str, *, age_s: float | None = None) -> Quarantine:
-        """Serve nothing stored of a task from now on; durable when this returns.
+        """Put a task in quarantine: nothing stored of it is served from now on. It is durable when this returns.
 
-        ``age_s`` is how old the answer was that led to the complaint. Raises :class:`BadInput` for a model.
+        Args:
+            bound: The task.
+            reason: What was wrong, for its owner.
+            age_s: How old the answer was that led to the complaint, in seconds, if that is known.
+
+        Raises:
+            BadInput: The task is a model.
         """
         if isinstance(bound.task, ModelTask):
             raise BadInput(
