@@ -1,1 +1,1 @@
-"""What to run when, and what it is worth. Pure: logs and prices come in, decisions go out."""
+"""Decide what to run when, and what it is worth. Pure code: logs and prices come in, decisions go out."""

@@ -1,4 +1,4 @@
-"""When computing ahead pays: a task's prices, the break-even volume, the threshold per key, the price that flips it."""
+"""When computing ahead pays: a task's prices, the break-even volume, the threshold per key and the flip price."""
 
 from __future__ import annotations
 
@@ -18,13 +18,22 @@ DAY = 86_400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prices:
-    """What one unit of a task's work costs, in US dollars, and what waiting and being wrong cost.
+    """What one unit of a task's work costs in US dollars, and what waiting and wrong answers cost.
 
-    ``on_demand`` computes at request time, ``batch`` ahead, ``near_line`` on an event; ``serve`` reads what is stored,
-    ``write`` stores it for one freshness window. ``job`` is a batch run's fixed cost. ``second`` is what a second of a
-    user's wait is worth, ``quality`` what an answer computed at request time is worth less (negative: more) than a
-    stored one, ``stale_serve`` what it costs to serve a value whose inputs have changed since, which happens
-    ``changes_a_day`` times. ``on_demand_s`` and ``serve_s`` are latencies.
+    Attributes:
+        on_demand: Computing one result at request time.
+        serve: Reading one stored result.
+        batch: Computing one result ahead, in a batch run.
+        write: Storing one result for one freshness window.
+        near_line: Computing one result when an event arrives; ``None`` if the task has no event lane.
+        job: The fixed cost of one batch run.
+        second: The value of one second of a user's waiting time.
+        quality: How much less an answer computed at request time is worth than a stored one; negative if it is worth
+            more.
+        stale_serve: The cost of serving a value whose inputs have changed since it was computed.
+        changes_a_day: How many times a day the inputs change.
+        on_demand_s: Latency of a computation at request time, in seconds.
+        serve_s: Latency of serving a stored value, in seconds.
     """
 
     on_demand: float
@@ -41,74 +50,93 @@ class Prices:
     serve_s: float = 0.005
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be a price."""
+        """Reject values that cannot be prices."""
         for part in fields(self):
             value = getattr(self, part.name)
             signed = part.name == "quality"
             if value is not None and not (math.isfinite(value) and (value >= 0 or signed)):
-                raise BadInput(f"{part.name}={value}: a price must not be negative", field=part.name)
+                raise BadInput(
+                    f"{part.name}={value}: a price must be a finite number and not negative", field=part.name
+                )
         if self.request <= self.stored:
             raise BadInput(
-                f"on_demand={self.on_demand}: computing costs no more than serving ({self.serve}); nothing to plan",
+                f"on_demand={self.on_demand}: with the wait it must exceed serve={self.serve}",
                 field="on_demand",
             )
 
     @property
     def request(self) -> float:
-        """A request that computes, the wait included."""
+        """Cost of a request that is computed, including the wait."""
         return self.on_demand + self.second * self.on_demand_s + self.quality
 
     @property
     def stored(self) -> float:
-        """A request that is served from the store, the wait included."""
+        """Cost of a request that is served from the store, including the wait."""
         return self.serve + self.second * self.serve_s
 
     @property
     def ahead(self) -> float:
-        """One artifact computed in batch and kept for a window."""
+        """Cost of one artifact computed in batch and stored for one window."""
         return self.batch + self.write
 
     @property
     def miss(self) -> float:
-        """What a request that finds nothing costs more than one that is served; its result is stored."""
+        """Extra cost of a request that misses, compared with one that is served. Its result is stored."""
         return self.request - self.stored + self.write
 
     def stale_share(self, window_s: float) -> float:
-        """Expected share of serves that are stale when ages spread evenly over a window: ``1 - (1 - e^-DW)/(DW)``."""
+        """Expected share of stale serves if ages are spread evenly over a window: ``1 - (1 - e^-DW)/(DW)``."""
         changed = self.changes_a_day / DAY * window_s
         return 1 + math.expm1(-changed) / changed if changed > 0 else 0.0
 
     def theta(self, *, stale_serves: float = 0.0) -> float:
-        """The least probability of a request that makes computing ahead pay.
+        """The lowest request probability at which computing ahead pays.
 
-        ``(batch + write + E[stale serves] x stale_serve) / (on_demand - serve + write + latency + quality)``: what one
-        unit costs over what it spares if needed, the critical ratio of the newsvendor (Arrow, Harris & Marschak 1951).
+        ``(batch + write + E[stale serves] x stale_serve) / (on_demand - serve + write + latency + quality)``: the cost
+        of one unit divided by what it saves if it is needed. This is the critical ratio of the newsvendor problem
+        (Arrow, Harris & Marschak 1951).
         """
         return (self.ahead + stale_serves * self.stale_serve) / self.miss
 
 
 STORY = Prices(on_demand=0.012, serve=0.0001, batch=2_400 / 20e6, write=200 / 20e6, near_line=10 * 2_400 / 20e6)
-"""The example of the design: 20 million artifacts a day for $2,400, stored for $200, against $0.012 a request.
-It states no price for an event lane; ten times batch is assumed."""
+"""The example from the design: 20 million artifacts a day for $2,400, stored for $200, against $0.012 a request.
+The example has no price for an event lane; ten times the batch price is assumed."""
 STORY_LOW = replace(STORY, on_demand=0.006)
-"""The same at the price that its monthly table implies: real-time wins there."""
+"""The same example at the request price that its monthly table implies: real-time wins there."""
 
 
 def break_even_volume(*, batch: float, storage: float, on_demand: float, serve: float) -> float:
-    """Requests a day from which computing everything ahead is cheaper than computing on request.
+    """Compute the requests per day above which computing everything ahead is cheaper than computing on request.
 
-    ``(batch + storage) / (on_demand - serve)``; ``batch`` and ``storage`` in dollars a day. Infinite when serving costs
-    as much as computing.
+    Args:
+        batch: Cost of the batch runs, in US dollars a day.
+        storage: Cost of storing the results, in US dollars a day.
+        on_demand: Cost of computing one request, in US dollars.
+        serve: Cost of serving one stored result, in US dollars.
+
+    Returns:
+        ``(batch + storage) / (on_demand - serve)``, or infinity if serving costs as much as computing.
     """
     return (batch + storage) / (on_demand - serve) if on_demand > serve else math.inf
 
 
 def flip_factor(prices: Prices, *, fixed: float, computed: float, served: float, requests: float) -> float:
-    """How many times cheaper a request-time computation must become before real-time is the cheapest.
+    """Compute how many times cheaper request-time computing must become before real-time is the cheapest strategy.
 
-    A strategy that computes ``computed`` of its ``requests`` on request, serves ``served`` and pays ``fixed`` besides
-    equals real-time at ``on_demand = (fixed + served x serve) / (requests - computed)``, all else unchanged. Below 1:
-    real-time is cheaper already. Infinite when the strategy costs nothing but its computations.
+    The strategy costs as much as real-time at ``on_demand = (fixed + served x serve) / (requests - computed)``, if
+    nothing else changes.
+
+    Args:
+        prices: The task's prices.
+        fixed: What the strategy costs besides requests, in US dollars.
+        computed: Number of requests that the strategy computes on request.
+        served: Number of requests that it serves from the store.
+        requests: Number of all requests.
+
+    Returns:
+        The factor. Below 1, real-time is already cheaper. Infinite if the strategy costs nothing except its
+        computations.
     """
     replaced = requests - computed
     if replaced <= 0:
@@ -119,7 +147,7 @@ def flip_factor(prices: Prices, *, fixed: float, computed: float, served: float,
 
 
 class CallUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What one call to a model uses, for prices that come from a book."""
+    """What one call to a model uses; the price comes from a price book."""
 
     provider: str
     model: str
@@ -129,7 +157,7 @@ class CallUsage(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A task's prices as a file states them: outright, or by ``usage`` and a ``book``."""
+    """A task's prices as a file states them: directly, or as ``usage`` and a ``book``."""
 
     as_of: dt.date
     serve: float
@@ -150,10 +178,10 @@ class PriceFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 def read_prices(path: Path, *, today: dt.date) -> Prices:
-    """Read a task's prices.
+    """Read a task's prices from a file.
 
     Raises:
-        BadInput: the file cannot be read, is from the future, or lacks a price.
+        BadInput: The file cannot be read, is dated in the future, or lacks a price.
     """
     stated = decoded(path, PriceFile)
     if stated.as_of > today:
@@ -168,6 +196,8 @@ def read_prices(path: Path, *, today: dt.date) -> Prices:
         batch = call_cost(rate, usage.tokens, processing=usage.ahead) if batch is None else batch
     for name, value in (("on_demand", on_demand), ("batch", batch)):
         if value is None:
-            raise BadInput(f"--prices {path}: {name} is missing, and no usage and book to derive it from", field=name)
+            raise BadInput(
+                f"--prices {path}: {name} is missing; give it, or give usage and book to derive it from", field=name
+            )
     given = {part.name: getattr(stated, part.name) for part in fields(Prices) if hasattr(stated, part.name)}
     return Prices(**{**given, "on_demand": on_demand, "batch": batch})

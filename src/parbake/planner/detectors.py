@@ -1,4 +1,4 @@
-"""When a decision should be reversed: five watches, each of which proposes and none of which acts."""
+"""When a decision should be reversed: five detectors. Each proposes a change; none of them acts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,17 @@ FEWEST_PAIRS = 7
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """What to change and why. ``saving`` in dollars a day, or none; ``at`` in epoch seconds."""
+    """A proposed change and the reason for it.
+
+    Attributes:
+        trigger: Which detector made the proposal.
+        task: The task's name.
+        at: Time of the proposal, in epoch seconds.
+        reason: Why the change is proposed, for people.
+        action: What to do, for people.
+        evidence: The measured values behind the proposal, by name.
+        saving: Expected saving in US dollars a day; ``None`` if it is not known.
+    """
 
     trigger: str
     task: str
@@ -37,11 +47,12 @@ class Proposal:
 
 @dataclass(slots=True)
 class HitRate:
-    """Watches one hit rate: an exponentially weighted mean, three standard errors, and a dwell between changes.
+    """Monitor one hit rate: an exponentially weighted mean, three standard errors, and a dwell time between changes.
 
-    A rate moves with the hour of the day, so an hourly check flips all the time, and a CUSUM adds the daily swing up.
-    The mean over a day with its standard error (Roberts 1959) does neither. It is low when surely below ``floor`` and
-    clears when above ``floor + clear``; between two changes lie at least ``dwell_s``.
+    A hit rate moves with the hour of the day. An hourly check would therefore flip all the time, and a CUSUM would add
+    up the daily swing. The mean over a day with its standard error (Roberts 1959) does neither. The rate becomes low
+    when it is below ``floor`` by more than the error, and clears above ``floor + clear``. At least ``dwell_s`` seconds
+    pass between two changes.
     """
 
     task: str
@@ -61,9 +72,21 @@ class HitRate:
     _changed: float = -math.inf
 
     def observe(self, at: float, *, requests: int, hits: int) -> Proposal | None:
-        """Take in what happened since the last call, until ``at``; a proposal when the rate has become low."""
+        """Record the requests since the last call, and propose a change if the rate has just become low.
+
+        Args:
+            at: End of the observed interval, in epoch seconds.
+            requests: Number of requests since the last call.
+            hits: Number of those requests that were hits.
+
+        Returns:
+            A proposal, or ``None`` if the rate is not low or was low before.
+
+        Raises:
+            BadInput: ``hits`` is negative or greater than ``requests``.
+        """
         if not 0 <= hits <= requests:
-            raise BadInput(f"hits={hits} of requests={requests}", field="hits")
+            raise BadInput(f"hits={hits} must be between 0 and requests={requests}", field="hits")
         self._first = at if math.isnan(self._first) else self._first
         fade = 1.0 if math.isnan(self._last) else math.exp(-max(0.0, at - self._last) / self.memory_s)
         self._last = at
@@ -81,12 +104,12 @@ class HitRate:
 
     @property
     def rate(self) -> float:
-        """The weighted mean."""
+        """The weighted mean of the hit rate; not a number before the first request."""
         return self._hits / self._weight if self._weight else math.nan
 
     @property
     def error(self) -> float:
-        """Its standard error: that of a proportion over the effective number of requests."""
+        """The standard error of the mean: that of a proportion over the effective number of requests."""
         if not self._weight:
             return math.inf
         effective = self._weight**2 / self._squares
@@ -101,13 +124,23 @@ class HitRate:
 
 @dataclass(slots=True)
 class Complaints:
-    """One complaint about a stale answer is enough: its class goes to real-time until the owner clears it."""
+    """Quarantine a task after one complaint about a stale answer: it runs in real-time until its owner clears it."""
 
     tightened: float = 0.5
     quarantined: dict[str, float] = field(default_factory=dict)
 
     def complain(self, task: str, at: float, *, sla_s: float, age_s: float | None = None) -> Proposal:
-        """A proposal at once, without statistics; the new SLA is below half the old one and the answer's age."""
+        """Quarantine a task and propose a shorter SLA, at once and without statistics.
+
+        Args:
+            task: The task's name.
+            at: Time of the complaint, in epoch seconds.
+            sla_s: The task's current SLA, in seconds.
+            age_s: Age of the answer complained about, in seconds; ``None`` if it is not known.
+
+        Returns:
+            A proposal. The proposed SLA is half of ``sla_s`` or half of ``age_s``, whichever is shorter.
+        """
         self.quarantined.setdefault(task, at)
         shorter = self.tightened * min(sla_s, sla_s if age_s is None else age_s)
         evidence = {"sla_s": sla_s, "proposed_sla_s": shorter} | ({} if age_s is None else {"age_s": age_s})
@@ -115,7 +148,11 @@ class Complaints:
         return Proposal("stale complaint", task, at, "a stale answer led to a complaint", action, evidence)
 
     def clear(self, task: str) -> None:
-        """The owner has looked; raises :class:`BadInput` for a task that is not in quarantine."""
+        """Release a task from quarantine, after its owner has looked at it.
+
+        Raises:
+            BadInput: The task is not in quarantine.
+        """
         if self.quarantined.pop(task, None) is None:
             raise BadInput(f"{task} is not in quarantine", field="task")
 
@@ -124,13 +161,25 @@ def batch_dearer(
     task: str, at: float, *, batch: Sequence[float], real_time: Sequence[float], windows_a_day: float,
     switching: float, horizon_days: float = 30.0,
 ) -> Proposal | None:  # fmt: skip
-    """Propose real-time when batch surely costs more, and the saving within the horizon outweighs the switch.
+    """Propose real-time if batch costs more with 95 % confidence and the saving within the horizon exceeds the switch.
 
-    ``batch`` and ``real_time`` are dollars in the same windows. The bound is one-sided, from paired differences
-    (Student 1908); differences of one day are added first, as windows of a day resemble each other.
+    The bound is one-sided, from paired differences (Student 1908). Differences within one day are summed first, because
+    windows of the same day resemble each other.
+
+    Args:
+        task: The task's name.
+        at: Time of the check, in epoch seconds.
+        batch: Cost of the batch lane in each window, in US dollars.
+        real_time: Cost of computing on request in the same windows, in US dollars.
+        windows_a_day: Number of windows in a day.
+        switching: One-time cost of switching, in US dollars.
+        horizon_days: The days within which the saving must exceed ``switching``.
+
+    Returns:
+        A proposal, or ``None`` if the saving is not certain or too small.
     """
     if len(batch) != len(real_time):
-        raise BadInput("batch and real_time must have the same windows", field="batch")
+        raise BadInput("batch and real_time must have one value for each of the same windows", field="batch")
     each = max(1, round(windows_a_day))
     differences = [b - r for b, r in zip(batch, real_time, strict=True)]
     days = [sum(differences[n : n + each]) for n in range(0, len(differences) - each + 1, each)]
@@ -138,16 +187,25 @@ def batch_dearer(
     if not saving > 0 or saving * horizon_days <= switching:
         return None
     evidence = {"days": float(len(days)), "mean_a_day": fmean(days), "surely_a_day": saving, "switching": switching}
-    reason = f"batch costs surely ${saving:.4g} a day more than computing on request"
+    reason = f"batch costs at least ${saving:.4g} a day more than computing on request (95 % confidence)"
     return Proposal("batch dearer", task, at, reason, "compute on request", evidence, saving)
 
 
 def price_changed(
     task: str, at: float, *, before: Prices, after: Prices, flip: float, replanned: float | None = None
 ) -> Proposal | None:
-    """Propose a new plan on any change of price; ``flip`` is the factor at which real-time wins, from the plan.
+    """Propose a new plan after any change of price.
 
-    ``replanned`` is what planning anew saves, in dollars a day, where that is known.
+    Args:
+        task: The task's name.
+        at: Time of the check, in epoch seconds.
+        before: The prices that the current plan was made with.
+        after: The prices that hold now.
+        flip: How many times cheaper request-time computing must become for real-time to win, from the current plan.
+        replanned: What a new plan saves, in US dollars a day; ``None`` if it is not known.
+
+    Returns:
+        A proposal, or ``None`` if no price has changed.
     """
     if before == after:
         return None
@@ -163,7 +221,10 @@ def price_changed(
 
 @dataclass(slots=True)
 class PeakHarm:
-    """Watches what the batch lane does to requests: p95 and CPU pressure with it on and off, at equal times of day."""
+    """Detect whether the batch lane slows requests down: compares p95 and CPU pressure with and without it.
+
+    The compared values are from equal times of day.
+    """
 
     task: str
     tolerated: float = 0.05
@@ -173,9 +234,19 @@ class PeakHarm:
         self, at: float, *, p95_on: Sequence[float], p95_off: Sequence[float], pressure_on: Sequence[float] = (),
         pressure_off: Sequence[float] = (),
     ) -> Proposal | None:  # fmt: skip
-        """Compare pairs of the same time of day; throttling is proposed first, and moving when that did not help.
+        """Compare pairs of measurements from the same time of day.
 
-        ``p95`` in seconds; ``pressure`` the share of time in which work waits for a CPU, 0 to 1.
+        The first proposal is to throttle. If throttling did not help, the proposal is to move the batch runs.
+
+        Args:
+            at: Time of the check, in epoch seconds.
+            p95_on: p95 latencies while the batch lane runs, in seconds, shape (pairs,).
+            p95_off: p95 latencies at the same times without it, in seconds, shape (pairs,).
+            pressure_on: Share of time (0 to 1) in which work waits for a CPU while the batch lane runs, shape (pairs,).
+            pressure_off: The same share without the batch lane, shape (pairs,).
+
+        Returns:
+            A proposal, or ``None`` if no harm is certain.
         """
         slower = lower_bound([math.log(on / off) for on, off in zip(p95_on, p95_off, strict=True)])
         squeezed = lower_bound([on - off for on, off in zip(pressure_on, pressure_off, strict=True)])
@@ -192,7 +263,7 @@ class PeakHarm:
 
 
 def lower_bound(differences: Sequence[float], *, confidence: float = CONFIDENCE) -> float:
-    """The one-sided lower bound of a mean; minus infinity for fewer than seven values, which prove nothing."""
+    """The one-sided lower bound of a mean; minus infinity for fewer than seven values, which are too few."""
     count = len(differences)
     if count < FEWEST_PAIRS:
         return -math.inf

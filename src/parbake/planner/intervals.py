@@ -1,4 +1,4 @@
-"""Confidence intervals from resampled users: users are independent of each other, their requests are not."""
+"""Confidence intervals from resampled users. Users are independent of each other; their requests are not."""
 
 from __future__ import annotations
 
@@ -24,27 +24,26 @@ class Interval:
 
 
 class Resampler:
-    """Draws users again and again, the same ones for each strategy, so that differences are paired.
+    """Resample users, with the same draws for every strategy, so that differences are paired.
 
-    More users than ``groups`` are dealt into as many groups of equal size by chance; sums over groups are as
+    More users than ``groups`` are assigned at random to that many groups of equal size. Sums over groups are as
     independent as users are, and have the same variance.
     """
 
     def __init__(self, users: int, *, groups: int = GROUPS, draws: int = DRAWS, seed: int = 0) -> None:
-        """Prepare for so many users."""
         self._rng_seed, self._draws = seed, draws
         self._count = min(users, groups)
         rng = np.random.default_rng(seed)
         self._group = None if users <= groups else (rng.permutation(users) % groups).astype(np.int32)
 
     def sums(self, values: Floats) -> Floats:
-        """Sums of resampled users, (draws,)."""
+        """Sums over resampled users, shape (draws,)."""
         grouped = values if self._group is None else np.bincount(self._group, values, minlength=self._count)
         rng = np.random.default_rng(self._rng_seed + 1)
         return np.asarray([grouped[rng.integers(0, self._count, self._count)].sum() for _ in range(self._draws)])
 
     def total(self, values: Floats, *, scale: float = 1.0) -> Interval:
-        """The sum over users, times ``scale``."""
+        """The sum over users, multiplied by ``scale``."""
         return _interval(float(values.sum()) * scale, self.sums(values) * scale)
 
     def ratio(self, above: Floats, below: Floats) -> Interval:

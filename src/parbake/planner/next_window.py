@@ -1,4 +1,4 @@
-"""The window that is about to begin: which keys a plan computes ahead for it."""
+"""The next window: which keys a plan computes ahead for it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ MINUTE = 60.0
 
 
 def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, population: int | None = None) -> RequestLog:
-    """Make a request log from counts; the requests of a minute are spread evenly over it.
+    """Make a request log from counts per minute. The requests of a minute are spread evenly over it.
 
     Args:
-        rows: Of each minute and key: the minute since the epoch, the key's name, and the number of requests.
-        now: The time at which the log ends, in seconds since the epoch.
-        population: The number of keys that exist; keys that were requested count in any case.
+        rows: One entry per minute and key: the minute since the epoch, the key's name, and the number of requests.
+        now: The time at which the log ends, in epoch seconds.
+        population: The number of keys that exist. Requested keys always count.
 
     Returns:
-        The log, with keys numbered in the order in which they first stand in ``rows``.
+        The log. Keys are numbered in the order of their first appearance in ``rows``.
 
     Raises:
         BadInput: There was no request.
@@ -47,12 +47,12 @@ def from_minutes(rows: Iterable[tuple[int, bytes, int]], *, now: float, populati
 
 
 def until(log: RequestLog, width: float, now: float) -> Windows:
-    """Cut a log into windows of which the last ends now, so that the next is the one to plan for.
+    """Cut a log into windows so that the last one ends now and the next one is the window to plan for.
 
     Args:
         log: The requests.
         width: The length of a window, in seconds.
-        now: The end of the last window, in seconds since the epoch.
+        now: The end of the last window, in epoch seconds.
     """
     count = max(1, math.ceil((now - log.time[0]) / width))
     edges = now - width * np.arange(count, -1, -1.0)
@@ -74,14 +74,14 @@ def picks(
 
     Args:
         log: The requests until now.
-        prices: What computing, storing and missing a result cost.
+        prices: What it costs to compute, store and miss a result.
         sla_s: How long a result may be served, in seconds.
-        now: The time, in seconds since the epoch.
-        predictor: How likely each key is requested; :class:`HabitPredictor` by default.
+        now: The current time, in epoch seconds.
+        predictor: Predicts how likely each key is to be requested; :class:`HabitPredictor` by default.
 
     Returns:
-        The keys, as positions in ``log.names``, and the mean of their probabilities of being requested, which is
-        ``None`` where no key is worth it.
+        The keys, as positions in ``log.names``, and the mean of their request probabilities (``None`` if no key is
+        worth computing).
     """
     windows = until(log, sla_s, now)
     policy = PerKey(Activity(log, windows), prices, predictor or HabitPredictor(), (windows.count,))

@@ -1,7 +1,7 @@
-"""Cost against hit rate against latency: what more hits cost, and which strategies nothing beats.
+"""Cost against hit rate against latency: what more hits cost, and which strategies are on the Pareto front.
 
-Sweeping the value of a second of waiting moves the threshold per key and traces the front; "p95 <= 150 ms" is then the
-constraint "hit >= 0.95".
+A sweep over the value of a second of waiting moves the threshold per key and traces the front. "p95 <= 150 ms" is then
+the constraint "hit >= 0.95".
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from parbake.planner.breakeven import Prices
 from parbake.planner.replay import Outcome
 
 SECONDS_WORTH = (0.0, 0.005, 0.02, 0.06, 0.2, 1.0)
-"""Dollars for a second of waiting less, from nothing to more than any batch price."""
+"""Values of one second of waiting to try, in US dollars: from 0 to more than any batch price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One way to run a task: dollars a day, the shares of hits that are fresh and accepted, p95 in seconds."""
+    """One way to run a task: US dollars a day, shares of fresh and accepted hits (0 to 1), and p95 in seconds."""
 
     name: str
     per_day: float
@@ -29,7 +29,14 @@ class Point:
 
 
 def point(outcome: Outcome, prices: Prices, *, name: str = "", per_day: float | None = None) -> Point:
-    """Where a replayed strategy stands."""
+    """Compute where a replayed strategy stands.
+
+    Args:
+        outcome: The replayed strategy.
+        prices: The task's prices.
+        name: The name to show; the strategy's own by default.
+        per_day: The cost to show, in US dollars a day; the replayed cost by default.
+    """
     fresh = outcome.share(outcome.fresh_hits)
     return Point(
         name or outcome.name, outcome.per_day if per_day is None else per_day, fresh,
@@ -38,13 +45,22 @@ def point(outcome: Outcome, prices: Prices, *, name: str = "", per_day: float | 
 
 
 def efficient(points: Iterable[Point]) -> list[Point]:
-    """The points in order of cost, marked where no other is as cheap, as accepted and as fast, and better in one."""
+    """Sort points by cost, and mark those that no other point beats in cost, accepted hits and latency."""
     ordered = sorted(points, key=lambda p: (p.per_day, -p.accepted, p.p95_s))
     return [replace(p, efficient=not any(_beats(other, p) for other in ordered)) for p in ordered]
 
 
 def sweep(run: Callable[[Prices], Outcome], prices: Prices, worth: Sequence[float] = SECONDS_WORTH) -> list[Point]:
-    """Points of the strategy per key, as a second of waiting is worth more and more; the cost shown leaves that out."""
+    """Compute points of the strategy per key at rising values of a second of waiting.
+
+    Args:
+        run: Replays the strategy at given prices.
+        prices: The task's prices.
+        worth: The values of a second to try, in US dollars.
+
+    Returns:
+        One point per value. The cost shown does not include the value of waiting.
+    """
     found = []
     for value in worth:
         priced = replace(prices, second=prices.second + value)

@@ -1,4 +1,4 @@
-"""Compute ahead for the keys that are likely enough to be asked for."""
+"""Compute ahead for the keys that are likely enough to be requested."""
 
 from __future__ import annotations
 
@@ -32,10 +32,11 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class EventCoverage:
-    """What an event lane can do about a key that is not computed ahead.
+    """What an event lane can do for a key that is not computed ahead.
 
-    ``coverage`` is the share of computations that a signal precedes, ``precision`` the share of signals that a request
-    follows.
+    Attributes:
+        coverage: Share of computations that a signal precedes (0 to 1).
+        precision: Share of signals that a request follows (0 to 1).
     """
 
     coverage: float
@@ -46,14 +47,20 @@ class EventCoverage:
         return self.near_line(prices) < prices.miss
 
     def near_line(self, prices: Prices) -> float:
-        """Dollars for one computation on a signal that a request follows, the others paid for with it."""
+        """US dollars per near-line computation that a request follows; it also pays for those without a request."""
         if prices.near_line is None or self.precision <= 0:
             return math.inf
         return (prices.near_line + prices.write) / self.precision
 
 
 def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventCoverage:
-    """Coverage and precision of the signals in a log's windows before ``until``: signals ahead of a first request."""
+    """Measure coverage and precision of a log's signals, for signals ahead of a first request in a window.
+
+    Args:
+        log: The log with its signals.
+        windows: The log's windows.
+        until: The number of the first window that must not be used.
+    """
     ahead = signalled = asked = 0
     for window in range(until):
         rows = slice(windows.bounds[window], windows.bounds[window + 1])
@@ -67,11 +74,20 @@ def measured_lane(log: RequestLog, windows: Windows, until: int) -> EventCoverag
 
 
 def worth(prices: Prices, chance: Floats, width: float, events: EventCoverage | None = None) -> Floats:
-    """Dollars saved by computing each key ahead, (keys,); ``chance`` is the probability that it is computed anyway.
+    """Compute the US dollars saved by computing each key ahead.
 
-    ``P x miss - (batch + write) - E[stale serves] x stale_serve``. With an event lane, what is spared is the mean of
-    the two ways that are left: ``coverage (near_line + write) / precision + (1 - coverage) miss``, where that is
-    cheaper than waiting for the request.
+    ``P x miss - (batch + write) - E[stale serves] x stale_serve``. With an event lane, the cost that is avoided is the
+    mean of the two remaining ways: ``coverage (near_line + write) / precision + (1 - coverage) miss``. This applies
+    only if it is cheaper than waiting for the request.
+
+    Args:
+        prices: The task's prices.
+        chance: The probability that each key is computed anyway, shape (keys,).
+        width: The length of a window, in seconds.
+        events: The event lane beside it; ``None`` if there is none.
+
+    Returns:
+        The saving per key; negative if computing ahead costs more than it saves, shape (keys,).
     """
     spared = prices.miss
     if events is not None and events.pays(prices):
@@ -84,7 +100,10 @@ def worth(prices: Prices, chance: Floats, width: float, events: EventCoverage | 
 
 @dataclass(slots=True)
 class PerKey:
-    """The policy: predicted probability against the threshold, a window at a time; learns anew from time to time."""
+    """The policy per key.
+
+    Compares predicted probability and threshold, window by window, and refits from time to time.
+    """
 
     past: Activity
     prices: Prices
@@ -98,7 +117,7 @@ class PerKey:
 
     @property
     def uses_events(self) -> bool:
-        """Whether signals compute."""
+        """Whether signals trigger computations."""
         return self.events is not None
 
     def chance(self, keys: Codes, window: int) -> Floats:
@@ -109,38 +128,65 @@ class PerKey:
         return self._demand.p(keys, window)
 
     def picks(self, window: int, valid_until: Floats) -> Codes:
-        """The keys that are worth it; none when together they do not pay for the run."""
+        """The keys that are worth computing ahead; empty if together they do not pay for the run."""
         windows = self.past.windows
         keys = np.flatnonzero(windows.known <= window).astype(np.int32)
         chance = uncovered(self.predicted(window).astype(np.float64), valid_until[keys], windows, window)
         return chosen(keys, worth(self.prices, chance, windows.width, self.events), self.prices)
 
     def predicted(self, window: int) -> NDArray[np.float32]:
-        """The predicted probability of each key that is known when a window begins; kept for the next who asks."""
+        """The predicted probability of each key that is known when a window begins. The result is cached."""
         if window not in self._cache:
             keys = np.flatnonzero(self.past.windows.known <= window).astype(np.int32)
             self._cache[window] = self.chance(keys, window).astype(np.float32)
         return self._cache[window]
 
     def sharing(self, prices: Prices, *, events: EventCoverage | None = None, name: str = "per key") -> PerKey:
-        """The same predictions for the same windows, at other prices or with an event lane beside them."""
+        """Copy the policy with the same cached predictions, at other prices or with an event lane.
+
+        Args:
+            prices: The prices to use instead.
+            events: The event lane beside it; ``None`` if there is none.
+            name: The name of the new policy.
+        """
         return PerKey(self.past, prices, self.predictor, self.refits, events, name, self._cache)
 
 
 def uncovered(chance: Floats, valid_until: Floats, windows: Windows, window: int) -> Floats:
-    """The probability of a request in the part of a window that no stored result covers, requests coming evenly."""
+    """Compute the request probability for the part of a window that no stored result covers.
+
+    Requests are assumed to be evenly spread.
+
+    Args:
+        chance: The probability of a request in the whole window, shape (keys,).
+        valid_until: When each stored result expires, in epoch seconds, shape (keys,).
+        windows: The windows.
+        window: The number of the window.
+
+    Returns:
+        The probability per key, shape (keys,).
+    """
     begin = windows.begin(window)
     open_share = 1.0 - np.clip((valid_until - begin) / windows.width, 0.0, 1.0)
     return -np.expm1(np.log1p(-np.minimum(chance, 1 - 1e-12)) * open_share)
 
 
 def chosen(keys: Codes, gain: Floats, prices: Prices) -> Codes:
-    """The keys with a gain, if together they are worth the run's fixed cost."""
+    """Select the keys with a positive gain, if together they are worth the run's fixed cost.
+
+    Args:
+        keys: The candidates, as positions, shape (keys,).
+        gain: What computing each of them ahead saves, in US dollars, shape (keys,).
+        prices: The task's prices.
+
+    Returns:
+        The selected keys; empty if the run does not pay.
+    """
     gains = gain > 0
     return keys[gains] if float(gain[gains].sum()) > prices.job else keys[:0]
 
 
 def refit_times(evaluated: range, *, times: int = REFITS) -> tuple[int, ...]:
-    """When to learn anew: at the beginning, and evenly after it."""
+    """The windows at which to refit: the first one, and then at equal distances."""
     step = max(1, len(evaluated) // times)
     return tuple(evaluated[n] for n in range(0, len(evaluated), step))

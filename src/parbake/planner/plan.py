@@ -1,4 +1,7 @@
-"""The decision: replay every strategy, and leave the simple rules only for what surely beats the best of them."""
+"""The decision: replay every strategy, and leave the simple rules only for a strategy that beats the best of them.
+
+"Beats" means with 95 % confidence.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +24,21 @@ from parbake.planner.strategies import ALL, LAZY, PER_KEY, PER_KEY_EVENTS, REAL_
 from parbake.planner.target import check_share, kept, worth_of_a_second
 
 FEWEST_PAST, FEWEST_EVALUATED = 6, 4
-"""Usable windows that must have passed, and that must be left to judge by."""
+"""Least number of usable windows before the judged ones, and of judged ones."""
 MOST_WINDOWS = 50_000
-"""So many take a minute or two to replay."""
+"""Replaying this many windows takes a minute or two."""
 LEAST_GAIN = 0.002
-"""What choosing keys one by one must surely save to be worth the trouble, as a share of the cost."""
+"""The least certain saving, as a share of the cost, for which a plan per key is worth its complexity."""
 EVALUATED = 0.5
-"""The part of the log, its newest, on which strategies are judged."""
+"""The newest part of the log, on which strategies are judged, as a share."""
 SIMPLE = (REAL_TIME, ALL, LAZY)
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
+"""Called with what is being done, how much of it is done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Whether a strategy may replace the best simple rule. ``ratio`` is its cost over that rule's."""
+    """Whether a strategy may replace the best simple rule. ``ratio`` is its cost divided by that rule's cost."""
 
     candidate: str
     against: str
@@ -45,12 +48,28 @@ class Gate:
 
 @dataclass(slots=True)
 class Decision:
-    """What was found. ``assumed`` names strategies that rest on an assumption: shown, never recommended.
+    """The result of planning a task.
 
-    ``bound`` is what no policy can undercut, ``break_even`` the requests a day from which precomputing all beats
-    real-time, ``flip`` how many times cheaper request-time computing must become to beat what is recommended. ``hits``
-    is the share that was asked for, and ``second`` what a second is taken to be worth for it, beside its price.
-    ``population`` says that ``keys`` counts those that never asked.
+    Attributes:
+        prices: The task's prices.
+        outcomes: The replayed strategies, by name.
+        intervals: Their cost a day in US dollars with confidence intervals, by name.
+        bound: US dollars a day that no policy can undercut.
+        best_simple: The cheapest strategy that needs no prediction.
+        recommended: The recommended strategy.
+        reason: Why it is recommended, for people.
+        gates: How each strategy compares with the best simple rule.
+        requests_a_day: Requests a day.
+        break_even: Requests a day above which precomputing everything beats real-time.
+        flip: How many times cheaper request-time computing must become to beat the recommended strategy.
+        keys: Number of keys.
+        width: Length of a freshness window, in seconds.
+        notes: Remarks on the log, for people.
+        assumed: Strategies that rest on an assumption: they are shown but never recommended.
+        front: The Pareto front of cost, hits and latency.
+        hits: The share of hits that was asked for (0 to 1); ``None`` if none was.
+        second: The extra value of a second of waiting that keeps ``hits``, in US dollars, in addition to its price.
+        population: Whether ``keys`` also counts keys that were never requested.
     """
 
     prices: Prices
@@ -75,18 +94,18 @@ class Decision:
 
     @property
     def theta(self) -> float:
-        """The chance from which a key is computed ahead, with what a second is taken to be worth for the hits."""
+        """The probability above which a key is computed ahead, with the extra value of a second for ``hits``."""
         return replace(self.prices, second=self.prices.second + self.second).theta()
 
     @property
     def keeps_hits(self) -> bool:
-        """Whether what is recommended keeps the share of hits that was asked for."""
+        """Whether the recommended strategy keeps the share of hits that was asked for."""
         return self.hits is None or kept(self.outcomes[self.recommended], self.hits)
 
 
 @dataclass(slots=True)
 class Study:
-    """A log, cut and priced, with the windows to judge by; ``is_blind`` where too few of them are whole."""
+    """A log with windows and prices, and the windows to judge by. ``is_blind`` if too few of them are usable."""
 
     log: RequestLog
     windows: Windows
@@ -96,7 +115,7 @@ class Study:
     is_blind: bool = False
 
     def simple(self) -> dict[str, Outcome]:
-        """Replay the three rules that need no prediction."""
+        """Replay the three strategies that need no prediction."""
         found = {REAL_TIME: real_time(self.log, self.windows, self.prices, self.judged)}
         for policy in (Everything(self.windows), LazyPolicy()):
             found[policy.name] = replay(
@@ -109,14 +128,20 @@ class Study:
         return PerKey(Activity(self.log, self.windows), self.prices, predictor, refit_times(self.judged))
 
     def per_key(self, policy: PerKey, *, second: float = 0.0) -> Outcome:
-        """Replay it; with ``second`` it chooses as if one of waiting were worth so much more than it costs."""
+        """Replay the strategy per key.
+
+        For its choices only, ``second`` adds to the value of a second, in US dollars.
+        """
         bar, prices = self._bar(policy.name), policy.prices
         if second:
             policy = policy.sharing(replace(prices, second=prices.second + second))
         return replay(self.log, self.windows, prices, policy, self.judged, progress=bar)
 
     def with_events(self, policy: PerKey, assumed: EventCoverage | None) -> Outcome | None:
-        """Replay it beside an event lane: on the log's own signals, else on assumed ones; none if that cannot pay."""
+        """Replay the strategy with an event lane, on the log's own or on assumed signals.
+
+        ``None`` if that cannot pay.
+        """
         if self.log.signal.any():
             lane, log, precision = measured_lane(self.log, self.windows, self.judged.start), self.log, 1.0
         elif assumed is not None:
@@ -132,7 +157,7 @@ class Study:
         return replay(log, windows, self.prices, beside, self.judged, precision=precision, progress=bar)
 
     def front(self, policy: PerKey | None, outcomes: dict[str, Outcome]) -> list[Point]:
-        """Cost, hits and latency of all strategies, and of the one per key as waiting costs more."""
+        """Cost, hits and latency of all strategies, and of the strategy per key at rising values of waiting."""
         points = [point(outcome, self.prices) for outcome in outcomes.values()]
         if policy is not None:
             points += sweep(lambda prices: self.per_key(policy.sharing(prices)), self.prices)
@@ -144,7 +169,13 @@ class Study:
 
 
 def gate(candidate: Outcome, simple: Outcome, resampler: Resampler) -> Gate:
-    """Adopt only if the one-sided 95 % bound of the cost ratio is surely below 1, by users resampled in pairs."""
+    """Adopt a strategy only if the one-sided 95 % bound of its cost ratio is below 1, for users resampled in pairs.
+
+    Args:
+        candidate: The strategy that may replace the simple rule.
+        simple: The best simple rule.
+        resampler: Resamples the users.
+    """
     ratio = resampler.ratio(candidate.cost, simple.cost)
     return Gate(candidate.name, simple.name, ratio, max(ratio.value, ratio.upper) < 1.0 - LEAST_GAIN)
 
@@ -154,11 +185,19 @@ def make(
     events: EventCoverage | None = None, with_front: bool = True, judged: range | None = None,
     progress: Progress | None = None, hits: float | None = None,
 ) -> Decision:  # fmt: skip
-    """Plan a task whose results hold for ``sla_s`` seconds.
+    """Plan a task.
 
-    ``events`` assumes an event lane where the log has no signals; with signals in the log, the lane is replayed as it
-    would have been. ``judged`` names the windows to judge by, by default the newest half. ``hits`` is the share of
-    requests that must find a fresh result: the cheapest strategy that keeps it is recommended.
+    Args:
+        log: The requests.
+        prices: The task's prices.
+        sla_s: How long a result may be served, in seconds.
+        predictor: Predicts the probability of a request; :class:`HabitPredictor` by default.
+        events: Assumed event lane, for a log without signals. A log's own signals are replayed instead.
+        with_front: Whether to compute the Pareto front, which takes more replays.
+        judged: The windows to judge by; the newest half by default.
+        progress: Called with what is being done, how much of it is done, and the total.
+        hits: Share of requests that must find a fresh result (0 to 1). The cheapest strategy that keeps it is
+            recommended.
     """
     check_share(hits)
     study, doubts = prepare(log, prices, sla_s=sla_s, judged=judged, progress=progress)
@@ -180,16 +219,27 @@ def make(
 def prepare(
     log: RequestLog, prices: Prices, *, sla_s: float, judged: range | None = None, progress: Progress | None = None
 ) -> tuple[Study, tuple[str, ...]]:
-    """Cut a log and choose the windows to judge by; and why nothing can be learned from it, if so.
+    """Cut a log into windows and choose the windows to judge by.
 
-    Raises :class:`BadInput` for an SLA so short that there would be too many windows.
+    Args:
+        log: The requests.
+        prices: The task's prices.
+        sla_s: How long a result may be served, in seconds.
+        judged: The windows to judge by; the newest half by default.
+        progress: Called with what is being done, how much of it is done, and the total.
+
+    Returns:
+        The study, and the reasons why nothing can be learned from the log (empty if there are none).
+
+    Raises:
+        BadInput: The SLA is so short that there would be too many windows.
     """
     spans = log.days * DAY / sla_s
     if spans > MOST_WINDOWS:
         least = log.days * DAY / MOST_WINDOWS
         raise BadInput(
             f"sla={sla_s:g} s cuts a log of {log.days:.0f} days into {spans:,.0f} windows; at most {MOST_WINDOWS:,} "
-            f"are replayed: give a shorter log, or an SLA of at least {least:.0f} s",
+            f"are replayed; give a shorter log, or an SLA of at least {least:.0f} s",
             field="sla",
         )
     windows = cut(log, sla_s)
@@ -207,7 +257,14 @@ def prepare(
 def decided(
     study: Study, outcomes: dict[str, Outcome], doubts: Sequence[str], *, hits: float | None = None
 ) -> Decision:
-    """Choose among replayed strategies, or among those that keep a promise of ``hits``, if any does."""
+    """Choose the cheapest of the replayed strategies, or the cheapest that keeps ``hits`` if any does.
+
+    Args:
+        study: The log, windows and prices.
+        outcomes: The replayed strategies, by name.
+        doubts: Why a plan per key cannot be trusted; empty if it can.
+        hits: Share of requests that must find a fresh result (0 to 1); ``None`` if nothing was promised.
+    """
     resampler = Resampler(study.log.keys)
     able = [name for name, outcome in outcomes.items() if hits is None or kept(outcome, hits)] or list(outcomes)
     simple = [name for name in SIMPLE if name in able] or [*SIMPLE]
@@ -271,7 +328,7 @@ def _break_even(everything: Outcome, prices: Prices) -> float:
 
 
 def _flip(outcome: Outcome, prices: Prices) -> float:
-    """How many times cheaper computing on request must become to beat a strategy, its choices unchanged."""
+    """How many times cheaper request-time computing must become to beat a strategy whose choices stay the same."""
     if outcome.name == REAL_TIME:
         return math.nan
     on_request = outcome.computed * prices.request

@@ -1,6 +1,7 @@
 """What a call costs: a dated book of provider prices with overrides, and a task's prices as a file states them.
 
-The multipliers for batch, flex and cached tokens differ by model and date, so they stand in the book, not in code.
+The multipliers for batch, flex and cached tokens differ by model and date. They are therefore in the book, not in the
+code.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ _AMOUNTS = ("input", "output", *MULTIPLIERS)
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model's prices from a day on: US dollars per million tokens, and multipliers of them (``None``: not offered).
+    """One model's prices from a date on: US dollars per million tokens, and multipliers (``None`` if not offered).
 
-    ``batch`` and ``flex`` multiply every token's price, the ``cache_`` ones that of an input token. ``context`` names
-    the price tier, such as ``long``.
+    ``batch`` and ``flex`` multiply every token's price. The ``cache_`` multipliers apply to the price of an input
+    token. ``context`` names the price tier, such as ``long``.
     """
 
     provider: str
@@ -43,12 +44,12 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     @property
     def name(self) -> tuple[str, str, str]:
-        """What identifies the price beside its date."""
+        """What identifies the price, apart from its date."""
         return self.provider, self.model, self.context
 
 
 class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The tokens of one call. ``input`` are those that are neither read from a cache nor written to one."""
+    """The tokens of one call. ``input`` counts those that are neither read from a cache nor written to one."""
 
     input: int = 0
     output: int = 0
@@ -57,17 +58,23 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All prices known on a day, with where they come from."""
+    """All prices known on a date, and their source."""
 
     as_of: dt.date
     rates: tuple[Rate, ...]
     source: str = ""
 
     def rate(self, provider: str, model: str, *, on: dt.date, context: str = "standard") -> Rate:
-        """The price in force on a day; never another context's: a long prompt at the standard price is a wrong price.
+        """Find the price in force on a date. A long prompt never gets the standard context's price.
+
+        Args:
+            provider: The provider's name.
+            model: The model's name.
+            on: The date.
+            context: The price tier.
 
         Raises:
-            BadInput: nothing is known for the model, the context, or so early a day.
+            BadInput: The book has no price for the model, the context, or a date that early.
         """
         of_model = [r for r in self.rates if (r.provider, r.model) == (provider, model)]
         if not of_model:
@@ -85,14 +92,14 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return max(in_force, key=lambda r: r.since)
 
     def overridden(self, rates: Sequence[Rate]) -> Book:
-        """This book, in which ``rates`` replace what has the same provider, model, context and date."""
+        """Copy this book with ``rates`` in place of those of the same provider, model, context and date."""
         replaced = {(*r.name, r.since) for r in rates}
         kept = [r for r in self.rates if (*r.name, r.since) not in replaced]
         return msgspec.structs.replace(self, rates=(*kept, *rates))
 
 
 class PriceChange(msgspec.Struct, frozen=True):
-    """One amount that differs between two dates; ``None`` where there was, or is, no such price."""
+    """One amount that differs between two dates; ``None`` if there was, or is, no such price."""
 
     provider: str
     model: str
@@ -103,28 +110,28 @@ class PriceChange(msgspec.Struct, frozen=True):
 
     @property
     def times_cheaper(self) -> float:
-        """Before over after; infinite when it became free, not a number when there is nothing to compare."""
+        """Price before divided by price after: infinite if it became free, not a number if nothing can be compared."""
         if self.before is None or self.after is None:
             return math.nan
         return self.before / self.after if self.after else math.inf
 
 
 def checked(book: Book, *, today: dt.date) -> Book:
-    """Return the book if it can be right.
+    """Return the book if it is valid.
 
     Raises:
-        BadInput: it is from the future, or a price is negative or not finite, dated after the book, given twice, or
-            a batch or flex price is not below the standard one.
+        BadInput: The book is dated in the future; or a price is negative, not finite, dated after the book or given
+            twice; or a batch or flex price is not below the standard one.
     """
     if book.as_of > today:
-        raise BadInput(f"as_of={book.as_of}: the price book is from the future (today is {today})", field="as_of")
+        raise BadInput(f"as_of={book.as_of}: the price book is dated in the future (today is {today})", field="as_of")
     seen = set()
     for rate in book.rates:
         where = f"{rate.provider} {rate.model} ({rate.context}, {rate.since})"
         if rate.since > book.as_of:
-            raise BadInput(f"{where}: later than the book, which is of {book.as_of}", field="since")
+            raise BadInput(f"{where}: must not be later than the book's as_of={book.as_of}", field="since")
         if (*rate.name, rate.since) in seen:
-            raise BadInput(f"{where}: given twice", field="rates")
+            raise BadInput(f"{where}: given twice; remove one of the two", field="rates")
         seen.add((*rate.name, rate.since))
         for name in _AMOUNTS:
             value = getattr(rate, name)
@@ -138,10 +145,15 @@ def checked(book: Book, *, today: dt.date) -> Book:
 
 
 def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard") -> float:
-    """US dollars of one call.
+    """Compute the price of one call, in US dollars.
+
+    Args:
+        rate: The model's prices.
+        tokens: The tokens of the call.
+        processing: How the tokens are bought: ``standard``, ``batch`` or ``flex``.
 
     Raises:
-        BadInput: the model is not offered with that processing or caching.
+        BadInput: The model is not offered with that processing or caching.
     """
     reads = _multiplier(rate, "cache_read") * tokens.cache_read if tokens.cache_read else 0.0
     writes = _multiplier(rate, "cache_write") * tokens.cache_write if tokens.cache_write else 0.0
@@ -150,18 +162,24 @@ def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard"
 
 
 def calls_until_cache_pays(write: float, read: float) -> int:
-    """From which call on caching a prompt is cheaper than sending it each time.
+    """The number of calls from which caching a prompt is cheaper than sending it each time.
 
     ``write`` and ``read`` are multipliers of the input price: ``n`` calls cost ``write + (n - 1) read`` instead of
-    ``n``. A write at 1.25 with reads at 0.1 pays from the 2nd call, one at 2 from the 3rd.
+    ``n``. A write at 1.25 with reads at 0.1 pays from the 2nd call, a write at 2 from the 3rd.
     """
     if not 0 <= read < 1:
-        raise BadInput(f"read={read}: a cached token must be cheaper than a sent one", field="read")
+        raise BadInput(f"read={read}: must be below 1, as a cached token must be cheaper than a sent one", field="read")
     return max(1, math.floor((write - read) / (1 - read)) + 1)
 
 
 def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[PriceChange]:
-    """What differs between the prices in force on two dates."""
+    """List what differs between the prices in force on two dates.
+
+    Args:
+        book: The price book.
+        before: The earlier date.
+        after: The later date.
+    """
     for provider, model, context in sorted({rate.name for rate in book.rates}):
         old, new = (_in_force(book, (provider, model, context), day) for day in (before, after))
         for what in _AMOUNTS:
@@ -171,12 +189,12 @@ def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[PriceChange
 
 
 def read_book(path: Path, *, today: dt.date) -> Book:
-    """Read and check a book; raises :class:`BadInput` naming the field at fault."""
+    """Read and check a price book; raises :class:`BadInput` that names the invalid field."""
     return checked(decoded(path, Book), today=today)
 
 
 def decoded(path: Path, kind: type[T]) -> T:
-    """Read a JSON file of a known form; raises :class:`BadInput` with what is wrong with it."""
+    """Read a JSON file into a struct; raises :class:`BadInput` that says what is wrong with it."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:

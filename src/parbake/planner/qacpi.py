@@ -21,14 +21,14 @@ WEIGHT = 12.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What was measured of one way to answer: ``quality`` in any unit that is better when higher."""
+    """Measurements of one way to answer. ``quality`` is in any unit that is better when higher."""
 
     quality: float
     cost: float
     latency_s: float
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be compared."""
+        """Reject values that cannot be compared."""
         for name in ("quality", "cost", "latency_s"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value > 0):
@@ -36,7 +36,19 @@ class Measured:
 
 
 def qacpi(found: Measured, baseline: Measured, *, weight: float = WEIGHT) -> float:
-    """The index of one way against a baseline, without unit."""
+    """Compute the index of one way against a baseline.
+
+    Args:
+        found: The way to judge.
+        baseline: The way to compare with.
+        weight: How strongly quality counts; 0 ignores it.
+
+    Returns:
+        The index, without unit; above 1 is better than the baseline.
+
+    Raises:
+        BadInput: ``weight`` is negative.
+    """
     if not (math.isfinite(weight) and weight >= 0):
         raise BadInput(f"weight={weight}: must not be negative", field="weight")
     saved = (baseline.cost / found.cost) * (baseline.latency_s / found.latency_s)
@@ -44,7 +56,7 @@ def qacpi(found: Measured, baseline: Measured, *, weight: float = WEIGHT) -> flo
 
 
 def even_weight(one: Measured, other: Measured) -> float:
-    """The weight of quality at which two ways have the same index, whatever the baseline; infinite where none does."""
+    """The weight of quality at which two ways have the same index, whatever the baseline; infinite if there is none."""
     quality = math.log(one.quality / other.quality)
     rest = math.log(other.cost / one.cost * other.latency_s / one.latency_s) / 2
     return -rest / quality if quality else math.inf

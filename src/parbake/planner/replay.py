@@ -1,7 +1,7 @@
-"""Counterfactual replay: what each strategy would have cost on a log that happened.
+"""Counterfactual replay: what each strategy would have cost on a recorded log.
 
-A log of requests says everything that a strategy needs to be judged: who asked, and when. A result is stored for one
-freshness window whatever made it, so in any window a key is computed on request at most once.
+A request log is enough to judge a strategy: it says which keys were requested, and when. A result is stored for one
+freshness window, whichever lane computed it. Within a window, a key is therefore computed on request at most once.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ Progress = Callable[[int, int], None]
 
 
 class ReplayPolicy(Protocol):
-    """Which keys to compute ahead."""
+    """Chooses the keys to compute ahead."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The policy's name."""
         ...
 
     @property
     def uses_events(self) -> bool:
-        """Whether signals compute."""
+        """Whether signals trigger computations."""
         ...
 
     def picks(self, window: int, valid_until: Floats) -> Codes:
-        """The keys to compute when a window begins; ``valid_until`` (keys,) says until when what is stored holds."""
+        """The keys to compute when a window begins; ``valid_until``, shape (keys,), is when stored results expire."""
         ...
 
 
@@ -48,7 +48,7 @@ class LazyPolicy:
     uses_events: bool = False
 
     def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - nothing, whatever there is
-        """Nothing."""
+        """Compute nothing ahead."""
         return np.empty(0, dtype=np.int32)
 
 
@@ -61,17 +61,28 @@ class Everything:
     uses_events: bool = False
 
     def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - all, whatever there is
-        """All that are known by then."""
+        """All keys that are known when the window begins."""
         return np.flatnonzero(self.windows.known <= window).astype(np.int32)
 
 
 @dataclass(slots=True)
 class Outcome:
-    """What a strategy did. ``cost`` (keys,) in dollars, over the evaluated ``windows``; ``days`` is how long they are.
+    """The result of a replay over the evaluated ``windows``.
 
-    ``key_hits`` found a stored result, right or not, ``fresh_hits`` one within its window, ``stale`` is how many of
-    these are expected to be outdated at the declared rate of change; the rest of them is accepted. ``wasted`` were
-    computed ahead and never read.
+    Attributes:
+        name: The strategy's name.
+        cost: Cost per key, in US dollars, shape (keys,).
+        days: Length of the evaluated windows, in days.
+        requests: Number of requests.
+        key_hits: Requests that found a stored result, expired or not.
+        fresh_hits: Requests that found a result within its window.
+        stale: Expected number of fresh hits that are outdated, at the declared rate of change; the others are accepted.
+        computed: Results computed on request.
+        near_line: Results computed on a signal.
+        ahead: Results computed ahead.
+        read_ahead: Results computed ahead and read within the window.
+        windows: The evaluated windows.
+        by_window: Cost of each of them, in US dollars.
     """
 
     name: str
@@ -90,25 +101,32 @@ class Outcome:
 
     @property
     def per_day(self) -> float:
-        """Dollars a day."""
+        """Cost in US dollars a day."""
         return float(self.cost.sum()) / self.days if self.days else math.nan
 
     @property
     def wasted(self) -> int:
-        """Computed ahead and never read within the window."""
+        """Results computed ahead and never read within the window."""
         return self.ahead - self.read_ahead
 
     def share(self, count: float) -> float:
-        """Of all requests."""
+        """Share of a count among all requests (0 to 1)."""
         return count / self.requests if self.requests else math.nan
 
     def p95_s(self, prices: Prices) -> float:
-        """The 95th percentile of latency in seconds; a hit takes one time, a computation another."""
+        """The 95th percentile of latency in seconds. Hits have one latency, computations another."""
         return prices.serve_s if self.share(self.fresh_hits) >= 0.95 else prices.on_demand_s  # noqa: PLR2004 - the 95 of p95
 
 
 def real_time(log: RequestLog, windows: Windows, prices: Prices, evaluated: range) -> Outcome:
-    """Compute each request, store nothing."""
+    """Replay real-time: compute every request and store nothing.
+
+    Args:
+        log: The requests.
+        windows: The log's windows.
+        prices: The task's prices.
+        evaluated: The windows to evaluate.
+    """
     found = Outcome("real-time", np.zeros(log.keys))
     for window in _usable(windows, evaluated):
         rows = slice(windows.bounds[window], windows.bounds[window + 1])
@@ -130,10 +148,19 @@ def replay(
     precision: float = 1.0,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Play a policy over the evaluated windows; the window before them fills the store, free of charge.
+    """Replay a policy over the evaluated windows. The window before them fills the store at no cost.
 
-    With a policy that uses events, a signal computes near-line what is not valid; ``precision`` is the share of
-    signals that a request follows, where the log holds only those (each then pays for the others, too).
+    With a policy that uses events, a signal computes the value near-line if there is no valid one.
+
+    Args:
+        log: The requests and signals.
+        windows: The log's windows.
+        prices: The task's prices.
+        policy: Chooses the keys to compute ahead.
+        evaluated: The windows to evaluate.
+        precision: Share of signals that a request follows (0 to 1), for a log that has only those signals. Each of them
+            then also pays for the signals that are not in the log.
+        progress: Called with the windows done and their total.
     """
     found = Outcome(policy.name, np.zeros(log.keys))
     valid_until = np.full(log.keys, -np.inf)
@@ -153,11 +180,19 @@ def replay(
 
 
 def clairvoyant(log: RequestLog, lazy: Outcome, prices: Prices) -> float:
-    """Dollars a day that no policy can undercut, on the windows that ``lazy`` was replayed on.
+    """Compute a lower bound of the cost that no policy can undercut, on the windows of a lazy replay.
 
-    Any computation serves at most the requests of one window's length, and computing on the first uncovered request
-    covers them with the fewest computations (the greedy cover of points by intervals); each costs at least the
-    cheapest way to compute, and each request at least a serve.
+    One computation serves at most the requests of one window's length. Computing at the first uncovered request needs
+    the fewest computations (the greedy cover of points by intervals). Each of them costs at least the cheapest way to
+    compute, and each request at least a serve.
+
+    Args:
+        log: The requests.
+        lazy: The replayed lazy strategy.
+        prices: The task's prices.
+
+    Returns:
+        US dollars a day.
     """
     cheapest = min(prices.ahead, prices.miss)
     if prices.near_line is not None:
@@ -167,10 +202,16 @@ def clairvoyant(log: RequestLog, lazy: Outcome, prices: Prices) -> float:
 
 
 def with_session_starts(log: RequestLog, *, coverage: float, idle_s: float = 1800.0, seed: int = 0) -> RequestLog:
-    """A log to which a share of the sessions announce themselves: what an event lane could see, as an assumption.
+    """Copy a log and add a signal before a share of the sessions, as an assumption of what an event lane could see.
 
-    A session starts with a request after ``idle_s`` without one; its signal comes just before it. Signals that no
-    request follows are not in it: charge for them by ``precision``.
+    A session starts with a request after ``idle_s`` seconds without one, and its signal comes just before it. Signals
+    without a request are not added; account for them with ``precision``.
+
+    Args:
+        log: The requests.
+        coverage: Share of sessions with a signal (0 to 1).
+        idle_s: Seconds without a request after which a new session starts.
+        seed: Seed of the random choice of sessions.
     """
     order = np.lexsort((log.time, log.key))
     key, time = log.key[order], log.time[order]
@@ -196,7 +237,7 @@ class _Store:
 
 @dataclass(slots=True)
 class _Played:
-    """One window: request keys, which were hits, ages of hits, and who was computed how."""
+    """One window: request keys, which were hits, ages of the hits, and which keys were computed in which way."""
 
     keys: Codes
     fresh: Flags

@@ -1,6 +1,6 @@
-"""When traffic is low: learned from the request log, or declared. Pure: times come in as epoch seconds.
+"""When traffic is low: learned from the request log, or declared. Pure code: times come in as epoch seconds.
 
-A window that is written down once is wrong for some shop and some season; where there is a log, it is learned.
+A window that is declared once is wrong for some shop and some season. If there is a log, the window is learned from it.
 """
 
 from __future__ import annotations
@@ -18,41 +18,41 @@ from parbake.errors import BadInput
 
 HOUR, DAY = 3600, 86_400
 DAYS_FOR_HOURS, DAYS_FOR_WEEKDAYS = 2, 14
-"""So many days of log tell the hours of a day apart, and those of a week."""
+"""Days of log that are needed to learn the hours of a day, and those of a week."""
 SLOT_S = 300
 SLOTS, MOST_SLOTS, HORIZON_S = 48, 1000, 2 * DAY
-"""Starts to choose from for one run, for all, and how far to look ahead."""
+"""Candidate starts for one run and for all runs, and how far to look ahead in seconds."""
 _WINDOW = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 _MONDAY = 4 * DAY
 """The epoch began on a Thursday."""
 
 
 class Load(Protocol):
-    """How much real-time work is expected."""
+    """Expected real-time load."""
 
     def at(self, when: float) -> float:
-        """Expected traffic at a time, in any unit; only comparisons are made."""
+        """Expected traffic at a time, in any unit; values are only compared."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """Nothing is known: one time is as good as another."""
+    """The same load at all times, for when nothing is known."""
 
     def at(self, when: float) -> float:  # noqa: ARG002 - one is as good as another
-        """Always the same."""
+        """The constant 0."""
         return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """Windows of the local day in which work is wanted, as (begin, end) in minutes after midnight."""
+    """Windows of the local day for batch work, as (begin, end) in minutes after midnight."""
 
     windows: tuple[tuple[int, int], ...]
     zone: ZoneInfo
 
     def at(self, when: float) -> float:
-        """0 inside a window, 1 outside."""
+        """Return 0 inside a window and 1 outside."""
         local = dt.datetime.fromtimestamp(when, self.zone)
         minute = local.hour * 60 + local.minute
         inside = any(b <= minute < e if b < e else minute >= b or minute < e for b, e in self.windows)
@@ -66,7 +66,7 @@ class Learned:
     hours: tuple[float, ...]
 
     def at(self, when: float) -> float:
-        """What such an hour had, between the middles of two hours in proportion."""
+        """The load of this hour, interpolated between the middles of two hours."""
         count = len(self.hours)
         place = ((when - _MONDAY) / HOUR - 0.5) % count
         before = int(place)
@@ -75,28 +75,32 @@ class Learned:
 
 
 def declared(windows: str | Sequence[str], zone: str) -> Declared:
-    """One or more windows such as ``"22:00-06:00"`` in a time zone; raises :class:`BadInput` naming what is none."""
+    """Parse one or more windows such as ``"22:00-06:00"`` in a time zone.
+
+    Raises:
+        BadInput: A window or the time zone is invalid.
+    """
     if not isinstance(windows, Iterable):
         raise BadInput(f"off_peak={windows!r}: expected windows such as ['22:00-06:00']", field="off_peak")
     try:
         place = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, TypeError, AttributeError) as error:
-        raise BadInput(f"zone={zone!r} is no time zone such as Europe/Berlin", field="zone") from error
+        raise BadInput(f"zone={zone!r} is not a time zone such as Europe/Berlin", field="zone") from error
     found = []
     for text in (windows,) if isinstance(windows, str) else windows:
         match = _WINDOW.fullmatch(text) if isinstance(text, str) else None
         if match is None or match[0][:5] == match[0][6:]:
-            raise BadInput(f"off_peak={text!r} is no window such as 22:00-06:00", field="off_peak")
+            raise BadInput(f"off_peak={text!r} is not a window such as 22:00-06:00", field="off_peak")
         begin_h, begin_m, end_h, end_m = map(int, match.groups())
         found.append((begin_h * 60 + begin_m, end_h * 60 + end_m))
     return Declared(tuple(found), place)
 
 
 def learn(requests: Mapping[int, int], now: float) -> Load:
-    """Learn from requests per minute since the epoch.
+    """Learn the load from requests per minute since the epoch.
 
-    Whole hours only, the median over the days (or weeks), so that one sale or one outage does not make a window; an
-    hour without a row had no requests. A log of under two days says nothing.
+    Only whole hours count. Each value is the median over the days (or weeks), so that one sale or one outage does not
+    create a window. An hour without a row had no requests. A log of less than two days gives :class:`Flat`.
     """
     if not requests:
         return Flat()
@@ -115,11 +119,20 @@ def learn(requests: Mapping[int, int], now: float) -> Load:
 
 
 def cheapest(load: Load, previous: float, gap: tuple[float, float], duration_s: float, nominal: float) -> float:
-    """When to start the next run of work that recurs, so that the runs to come meet the least load together.
+    """Choose when to start the next run of recurring work, so that the coming runs together meet the least load.
 
-    ``gap`` is the least and the greatest time from one start to the next, in seconds; ``previous`` the last start and
-    ``nominal`` the one to take of equals, both epoch seconds. The runs of the next two days are chosen together, by
-    dynamic programming over a grid of starts: the slot that is cheapest now may leave only dear ones to the next run.
+    The runs of the next two days are chosen together, by dynamic programming over a grid of starts. The slot that is
+    cheapest now may leave only expensive ones for the next run.
+
+    Args:
+        load: The expected load.
+        previous: Start of the last run, in epoch seconds.
+        gap: The least and the greatest time between two starts, in seconds.
+        duration_s: Expected duration of a run, in seconds.
+        nominal: The start to prefer among equals, in epoch seconds.
+
+    Returns:
+        The start, in epoch seconds.
     """
     earliest, latest = previous + gap[0], previous + gap[1]
     if latest <= earliest:

@@ -167,5 +167,5 @@ def test_what_makes_a_plan_careful():
 
 def test_a_population_below_what_the_log_names_is_refused():
     """There cannot be fewer keys than asked."""
-    with pytest.raises(BadInput, match="the log alone names 50"):
+    with pytest.raises(BadInput, match="is less than the 50 keys"):
         checked(*steady(), keys=50, now=NOW, population=49)

@@ -157,7 +157,7 @@ def test_your_prices_are_used(log, tmp_path):
         (["LOG", "--coverage", "0.5", "--precision", "0"], "--precision 0"),
         (["LOG", "--precision", "0.5"], "which --coverage assumes"),
         (["LOG", "--sla", "1s"], "an SLA of at least 36 s"),
-        (["LOG", "--keys", "10"], "the log alone names"),
+        (["LOG", "--keys", "10"], "is less than the"),
         (["LOG", "--prices", "absent.json"], "absent.json"),
         (["LOG", "--picture", "front.gif"], ".svg or .png"),
         (["LOG", "--json", "LOG"], "the log itself"),

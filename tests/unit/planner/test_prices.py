@@ -102,7 +102,7 @@ def test_a_price_that_cannot_be_right_is_refused(changed, field):
 
 def test_a_book_from_the_future_or_with_a_price_twice_is_refused():
     """Its clock, or its author, was wrong."""
-    with pytest.raises(BadInput, match="from the future"):
+    with pytest.raises(BadInput, match="dated in the future"):
         checked(book(), today=TODAY - dt.timedelta(days=1))
     with pytest.raises(BadInput, match="given twice"):
         checked(book(rate(), rate()), today=TODAY)

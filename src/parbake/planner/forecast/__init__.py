@@ -1,1 +1,1 @@
-"""What will be asked: the log of requests, what is learned from it, and the probability of a request."""
+"""Forecast demand: the request log, what is learned from it, and the probability of a request."""

@@ -1,4 +1,4 @@
-"""What is remembered of each key: when it was last active, how often, and at which times of the day and week."""
+"""Features per key: when it was last active, how often, and at which times of the day and week."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from parbake.planner.forecast.windows import Windows
 
 Column = NDArray[np.float32]
 HALF_LIVES = (4.0, 16.0, 64.0)
-"""In windows: a day, four and sixteen of them where a window is six hours."""
+"""Half-lives in windows: one, four and sixteen days if a window is six hours."""
 PRIOR = 0.5
-"""Windows' worth of the overall rate that a key's own rate is drawn towards."""
+"""Weight, in windows, of the overall rate towards which a key's own rate is shrunk."""
 SLOT_PRIOR = 4.0
 FEW = 3
 MOST_SLOTS = 24
@@ -22,10 +22,9 @@ MONDAY = 4 * DAY
 
 
 class Habits:
-    """A state per key that touches only the keys that were active; 5M keys take about 300 MB."""
+    """State per key that updates only the active keys; 5 million keys take about 300 MB."""
 
     def __init__(self, windows: Windows) -> None:
-        """Nothing has been observed."""
         keys = len(windows.known)
         self._windows, self.next_window = windows, 0
         width = windows.width / DAY
@@ -41,7 +40,7 @@ class Habits:
         self._seen = np.zeros(2)
 
     def observe(self, window: int, active: Codes) -> None:
-        """Take in a window that has passed."""
+        """Update the state with the keys that were active in a past window."""
         slot, day = self._place(window)
         since = np.minimum(window - self._last[active], 10_000).astype(np.float32)
         for row, decay in zip(self._recent, self._decay, strict=True):
@@ -56,12 +55,18 @@ class Habits:
         self.next_window = window + 1
 
     def strangers(self, keys: Codes) -> NDArray[np.bool_]:
-        """Which keys have never come though they were known from the beginning: they all look the same."""
+        """Mark the keys that were known from the beginning and have never been active.
+
+        All of them have the same features.
+        """
         found: NDArray[np.bool_] = (self._total[keys] == 0) & (self._windows.known[keys] == 0)
         return found
 
     def columns(self, keys: Codes, window: int) -> Column:
-        """Predictors of a window (keys, columns): mostly logarithms of rates, so that the model is one of rates."""
+        """Compute the features of keys for a window, shape (keys, columns).
+
+        Most of them are logarithms of rates, so that the model is one of rates.
+        """
         slot, day = self._place(window)
         base = max(float(self._seen[0]), 0.5) / max(float(self._seen[1]), 1.0)
         first = np.maximum(self._windows.known[keys] - 1, 0)
@@ -85,14 +90,17 @@ class Habits:
         return np.stack(found, axis=1).astype(np.float32)
 
     def _this_week(self, window: int, rate: Column, since: Column) -> list[Column]:
-        """Whether a key has come since Monday, and how much silence says if not: some come in some weeks only."""
+        """Whether a key has come since Monday, and how much its silence tells if not.
+
+        Some keys come only in some weeks.
+        """
         passed = (self._windows.begin(window) - MONDAY) % (7 * DAY) / self._windows.width
         came = (since <= passed).astype(np.float32)
         silent = (1 - came) * np.log1p(rate * passed)
         return [came, silent, silent**2, came * np.log(rate)]
 
     def _usual(self, slot: int, day: int) -> float:
-        """The share of known keys that are active at such a time."""
+        """The share of known keys that are active at this time of the week."""
         base = max(float(self._seen[0]), 0.5) / max(float(self._seen[1]), 1.0)
         of_slot = self._share[slot].sum(axis=0)
         weight = float(self._seen[1]) / max(1.0, self.next_window) * 2

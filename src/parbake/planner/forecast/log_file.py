@@ -1,4 +1,4 @@
-"""Reads request logs from CSV and Parquet: ``key,timestamp[,signal]``."""
+"""Read request logs from CSV and Parquet files: ``key,timestamp[,signal]``."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from parbake.planner.forecast.request_log import RequestLog, checked
 
 KEY, TIMESTAMP, SIGNAL = "key", "timestamp", "signal"
 MILLISECONDS = 1e11
-"""Epoch seconds of the year 5138: a greater number counts milliseconds."""
+"""Epoch seconds of the year 5138; a greater number is in milliseconds."""
 NO = frozenset(("", "0", "false", "no", "request"))
 REPORT_EVERY = 100_000
 Progress = Callable[[int, int], None]
-"""Called with what is done, and of how much."""
+"""Called with the bytes that are done and their total."""
 
 
 @dataclass
 class _Rows:
-    """Rows as they are read: key positions, epoch seconds, signals."""
+    """Rows as they are read: key positions, epoch seconds and signals."""
 
     codes: dict[str, int] = field(default_factory=dict)
     key: array[int] = field(default_factory=lambda: array("i"))
@@ -36,13 +36,23 @@ class _Rows:
 
 
 def read(path: Path, *, now: float, population: int | None = None, progress: Progress | None = None) -> RequestLog:
-    """Read a log; ``.parquet`` by its name, else CSV with a header.
+    """Read a log: Parquet if the name ends in ``.parquet``, otherwise CSV with a header.
 
-    Times are epoch seconds or milliseconds, or ISO 8601, all with an offset or all without (then UTC).
+    Times are epoch seconds, epoch milliseconds or ISO 8601. Either all ISO times have a UTC offset, or none has (they
+    are UTC then).
+
+    Args:
+        path: The file.
+        now: The current time, in epoch seconds; later timestamps are rejected.
+        population: Number of keys that exist, active or not; ``None`` if it is not known.
+        progress: Called with the bytes that are done and their total.
+
+    Returns:
+        The log, ordered by time.
 
     Raises:
-        BadInput: it cannot be read, lacks a column, has a row that is none, or mixes times with and without offset.
-        MissingDependency: a Parquet file, and no ``pyarrow``.
+        BadInput: The file cannot be read, lacks a column, has an invalid row, or mixes times with and without offset.
+        MissingDependency: The file is Parquet and ``pyarrow`` is not installed.
     """
     if path.suffix.lower() in (".parquet", ".pq"):
         return _parquet(path, now=now, population=population)
@@ -53,7 +63,7 @@ def read(path: Path, *, now: float, population: int | None = None, progress: Pro
     except OSError as error:
         raise BadInput(f"{path}: {error.strerror or error}", field="log") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path}: no CSV in UTF-8 ({error})", field="log") from error
+        raise BadInput(f"{path}: not a CSV file in UTF-8 ({error})", field="log") from error
     return checked(
         np.frombuffer(rows.key, dtype=np.int32) if rows.key else np.empty(0, np.int32),
         np.frombuffer(rows.time, dtype=np.float64) if rows.time else np.empty(0),
@@ -114,7 +124,7 @@ def _note(zones: set[str], kind: str, path: Path, number: int) -> None:
     zones.add(kind)
     if len(zones) > 1 and zones & {"none", "number"}:
         raise BadInput(
-            f"{path}, line {number}: times with and without a time zone are mixed; what they mean is a guess",
+            f"{path}, line {number}: times with and without a time zone are mixed; give all or none an offset",
             field="timestamp",
         )
 

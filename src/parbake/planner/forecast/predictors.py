@@ -1,6 +1,6 @@
-"""How likely each key is asked for in a window: a predictor's port, and the default, a calibrated logistic regression.
+"""How likely each key is to be requested in a window: the port, and a calibrated logistic regression as the default.
 
-A decision per key loses at most ``cost x sum |P_hat - P|``, so calibration is what counts here, not ranking.
+A decision per key loses at most ``cost x sum |P_hat - P|``. Calibration is therefore what counts here, not ranking.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 ROWS = 200_000
 RIDGE, ENOUGH = 3.0, 1e-4
 LEARN_FROM, FEWEST_WINDOWS, HELD_BACK = 0.8, 8, 0.25
-"""A model learns from the newest fifth of the past, as habits drift, but from eight windows at least. The newest
+"""A model learns from the newest fifth of the past, as habits drift, but from at least eight windows. The newest
 quarter of those calibrates it."""
 FEWEST = 30
 """The least number of pairs of a window and a key requested in it that a model learns from."""
@@ -28,12 +28,12 @@ BLOCK = 500_000
 
 
 class Past(Protocol):
-    """The requests that are known: which keys were active in each window."""
+    """The known requests: which keys were active in each window."""
 
     windows: Windows
 
     def active(self, window: int) -> Codes:
-        """The keys with a request in a window."""
+        """The keys with at least one request in a window."""
         ...
 
 
@@ -41,11 +41,11 @@ class Forecast(Protocol):
     """A fitted predictor."""
 
     def p(self, keys: Codes, window: int) -> Floats:
-        """Predict how likely keys are requested in a window.
+        """Predict how likely keys are to be requested in a window.
 
         Args:
             keys: The keys, as positions, shape (keys,).
-            window: The number of the window, not lower than in the call before.
+            window: The number of the window, not lower than in the previous call.
 
         Returns:
             The probability of at least one request, shape (keys,).
@@ -54,26 +54,26 @@ class Forecast(Protocol):
 
 
 class Predictor(Protocol):
-    """Learns from the windows before ``until``, and from nothing else."""
+    """Learn from the windows before ``until``, and from nothing else."""
 
     def fit(self, past: Past, until: int) -> Forecast:
         """Fit a model.
 
         Args:
             past: Which keys were active in each window.
-            until: The number of the first window that must not be looked at.
+            until: The number of the first window that must not be used.
 
         Returns:
-            A predictor of the windows from ``until`` on.
+            A predictor for the windows from ``until`` on.
         """
         ...
 
 
 def fit_demand(columns: NDArray[np.float32], hit: NDArray[np.bool_]) -> Logistic:
-    """Fit a model of demand, from the overall rate on, as requests are rare.
+    """Fit a demand model that starts from the overall rate, because requests are rare.
 
     Args:
-        columns: What is known of a key before a window, shape (rows, columns).
+        columns: Features of a key before a window, shape (rows, columns).
         hit: Whether the key was requested in the window, shape (rows,).
 
     Returns:
@@ -85,15 +85,15 @@ def fit_demand(columns: NDArray[np.float32], hit: NDArray[np.bool_]) -> Logistic
 
 
 def calibration_error(chance: Floats, hit: NDArray[np.bool_], *, bins: int = 20) -> float:
-    """The expected calibration error in bins of equal counts (Naeini et al. 2015): the mean of |predicted - observed|.
+    """Compute the expected calibration error in bins of equal counts (Naeini et al. 2015).
 
     Args:
         chance: The predicted probabilities, shape (rows,).
-        hit: What came, shape (rows,).
+        hit: Whether the request came, shape (rows,).
         bins: The number of bins.
 
     Returns:
-        The error, a probability.
+        The mean of |predicted - observed|, a probability (0 to 1).
     """
     parts = np.array_split(np.argsort(chance, kind="stable"), bins)
     gaps = [abs(float(chance[part].mean() - hit[part].mean())) * len(part) for part in parts if len(part)]
@@ -128,15 +128,15 @@ class HabitPredictor:
 
 
 def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDArray[np.int32]) -> Logistic:
-    """Fit on all windows, with level and spread of the log odds learned on newer windows than a first fit (Platt 1999).
+    """Fit on all windows; level and spread of the log odds come from windows newer than a first fit (Platt 1999).
 
     Args:
-        columns: What is known of a key before a window, shape (rows, columns).
+        columns: Features of a key before a window, shape (rows, columns).
         hit: Whether the key was requested in the window, shape (rows,).
         when: The number of the window, shape (rows,).
 
     Returns:
-        The model; without the correction where older or newer windows have too few requests.
+        The model. It has no such correction if the older or the newer windows have too few requests.
     """
     cut = np.quantile(when, 1 - HELD_BACK)
     older, newer = when < cut, when >= cut
@@ -147,11 +147,11 @@ def _calibrated(columns: NDArray[np.float32], hit: NDArray[np.bool_], when: NDAr
 
 
 def _toward_identity(log_odds: Floats, hit: NDArray[np.bool_]) -> tuple[float, float]:
-    """Fit shift and stretch of log odds, held near 0 and 1 by a penalty, since a small sample would tilt them.
+    """Fit shift and stretch of log odds. A penalty holds them near 0 and 1, because a small sample would tilt them.
 
     Args:
-        log_odds: What was predicted, shape (rows,).
-        hit: What came, shape (rows,).
+        log_odds: The predictions, shape (rows,).
+        hit: Whether the request came, shape (rows,).
 
     Returns:
         Shift and stretch.
@@ -163,9 +163,9 @@ def _toward_identity(log_odds: Floats, hit: NDArray[np.bool_]) -> tuple[float, f
 
 
 class _Sample:
-    """Rows to learn from: some of the known keys of each chosen window, and whether they were active in it.
+    """Rows to learn from: a sample of the known keys of each chosen window, and whether they were active in it.
 
-    ``per_window`` is the most keys that are drawn from a window.
+    At most ``per_window`` keys are sampled from a window.
     """
 
     def __init__(self, past: Past, rng: np.random.Generator, per_window: int) -> None:
@@ -175,10 +175,10 @@ class _Sample:
         self._when: list[NDArray[np.int32]] = []
 
     def take(self, habits: Habits, window: int) -> None:
-        """Draw rows from a window.
+        """Sample rows from a window.
 
         Args:
-            habits: What was seen before the window.
+            habits: The state before the window.
             window: The number of the window.
         """
         keys = np.flatnonzero(self._past.windows.known <= window).astype(np.int32)
@@ -198,15 +198,19 @@ class _Sample:
 
 
 class FittedModel:
-    """A fitted model with the habits it looks at; it learns the windows that have passed before it predicts one."""
+    """A fitted model and the features it uses.
+
+    Before it predicts a window, it observes the windows that have passed.
+    """
 
     def __init__(self, past: Past, habits: Habits, model: Logistic | None, rate: float) -> None:
-        """Keep a model.
+        """Create the predictor.
 
         Args:
             past: Which keys were active in each window.
-            habits: What the model looks at, up to the window where its learning ended.
-            model: The fitted model; ``None`` where too little was seen, and ``rate`` is predicted for every key then.
+            habits: The features, up to the window where the fit ended.
+            model: The fitted model; ``None`` if there was too little data, and ``rate`` is then predicted for every
+                key.
             rate: The overall share of keys with a request in a window.
         """
         self._past, self._habits, self._model, self._rate = past, habits, model, rate

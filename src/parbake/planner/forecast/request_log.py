@@ -1,7 +1,7 @@
-"""A request log in memory: which key was asked for when, in twelve bytes a row; and what is wrong with it.
+"""A request log in memory: which key was requested when, in twelve bytes a row, and what is wrong with it.
 
-What cannot be right is refused. What can be right but proves little is kept, left out or merged, and said in ``notes``;
-what makes a plan per key unsafe is said in ``doubts``.
+Impossible values are rejected. What is possible but proves little is kept, left out or merged, and listed in ``notes``.
+What makes a plan per key unsafe is listed in ``doubts``.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from parbake.errors import BadInput
 HOUR, DAY = 3600.0, 86_400.0
 ENOUGH_DAYS = 7.0
 LONELY_SHARE = 0.5
-"""A key with more of the requests than this says nothing about the others."""
+"""A key with a greater share of the requests than this says nothing about the other keys."""
 GAP_S, GAP_EXPECTED = 6 * HOUR, 50.0
-"""A gap is as long as this, and so many requests were to be expected in it at a tenth of the usual rate."""
+"""Least length of a gap in seconds, and the requests that must be expected in it at a tenth of the usual rate."""
 JUMP_S, LONGEST_JUMP_S, IN_ORDER = 300.0, DAY, 0.99
-"""In a log that is otherwise in order, a step back of so much is a clock that was set; a longer one, parts joined."""
+"""In an otherwise ordered log, a step back of up to this is a clock that was set; a longer one means joined parts."""
 EARLIEST = 631_152_000.0
-"""1990: before it, a number is no epoch time but something else."""
+"""The year 1990: a lower number is not an epoch time."""
 LATE_S = DAY
 Codes = NDArray[np.int32]
 Times = NDArray[np.float64]
@@ -32,11 +32,19 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class RequestLog:
-    """Requests, and signals that one is likely to follow, in order of time.
+    """Requests, and signals that a request is likely to follow, ordered by time.
 
-    ``key`` (rows,) are positions in ``names``, ``time`` (rows,) epoch seconds, ``signal`` (rows,) true for a signal.
-    ``keys`` is how many keys there are, ``population`` whether that counts keys that never asked. ``left_out``
-    (spans, 2) are stretches of time that prove nothing: gaps and clock jumps.
+    Attributes:
+        key: Positions in ``names``, shape (rows,).
+        time: Epoch seconds, shape (rows,).
+        signal: True for a signal, shape (rows,).
+        keys: Number of keys.
+        names: The keys' names.
+        population: Whether ``keys`` also counts keys that were never requested.
+        left_out: Begin and end of time spans that prove nothing (gaps and clock jumps), in epoch seconds, shape (spans,
+            2).
+        notes: What was left out or merged, for people.
+        doubts: What makes a plan per key unsafe, for people.
     """
 
     key: Codes
@@ -51,12 +59,12 @@ class RequestLog:
 
     @property
     def requests(self) -> int:
-        """How many requests there are, signals not counted."""
+        """Number of requests, without signals."""
         return int(len(self.signal) - np.count_nonzero(self.signal))
 
     @property
     def days(self) -> float:
-        """From the first row to the last."""
+        """Days from the first row to the last."""
         return float(self.time[-1] - self.time[0]) / DAY if len(self.time) else 0.0
 
 
@@ -64,18 +72,26 @@ def checked(
     key: Codes, time: Times, signal: Flags | None = None, *, keys: int, names: Any = (), now: float,
     population: int | None = None, notes: tuple[str, ...] = (),
 ) -> RequestLog:  # fmt: skip
-    """Order a log and judge it.
+    """Sort a log by time and validate it.
 
-    ``keys`` is how many keys occur, ``population`` how many there are; ``now`` is the epoch time of today.
+    Args:
+        key: Positions in ``names``, shape (rows,).
+        time: Epoch seconds, shape (rows,).
+        signal: True for a signal, shape (rows,); ``None`` if there are no signals.
+        keys: Number of keys that occur in the log.
+        names: The keys' names, by position.
+        now: The current time, in epoch seconds; later timestamps are rejected.
+        population: Number of keys that exist; ``None`` if it is not known.
+        notes: What the reader of the log has already noted.
 
     Raises:
-        BadInput: it has no request, a time that is none, or more keys than the population.
+        BadInput: The log has no request, an invalid time, or more keys than the population.
     """
     flags = np.zeros(len(key), dtype=np.bool_) if signal is None else signal
     if not len(key) or bool(flags.all()):
-        raise BadInput("the log holds no request: nothing to plan from", field="log")
+        raise BadInput("the log has no request; there is nothing to plan from", field="log")
     if population is not None and population < keys:
-        raise BadInput(f"keys={population}: the log alone names {keys}", field="keys")
+        raise BadInput(f"keys={population} is less than the {keys} keys that occur in the log", field="keys")
     _refuse_impossible(time, now)
     jumps, said = _jumps(time)
     order = np.argsort(time, kind="stable")
@@ -101,7 +117,7 @@ def _refuse_impossible(time: Times, now: float) -> None:
 
 
 def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Stretches that a clock passed twice; none in a log that simply is not in order."""
+    """Time spans that a clock passed twice; none in a log that is simply unordered."""
     steps = np.diff(time)
     if len(steps) and np.mean(steps >= 0) < IN_ORDER:
         return np.empty((0, 2)), ("the rows were not in order of time and have been ordered",)
@@ -119,7 +135,7 @@ def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
 
 
 def _without_duplicates(key: Codes, time: Times, signal: Flags) -> tuple[Codes, Times, Flags, tuple[str, ...]]:
-    """Drop rows that repeat another one; fewer requests make precomputing look worse, never better."""
+    """Drop rows that repeat another row. Fewer requests make precomputing look worse, never better."""
     order = np.lexsort((signal, key, time))
     again = np.zeros(len(key), dtype=np.bool_)
     first, second = order[:-1], order[1:]

@@ -1,4 +1,4 @@
-"""Freshness windows: the time of a request log, cut into the spans that one result is stored for."""
+"""Freshness windows: the time of a request log, cut into the spans for which one result is stored."""
 
 from __future__ import annotations
 
@@ -13,10 +13,14 @@ from parbake.planner.forecast.request_log import DAY, Flags, RequestLog
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """Time cut into freshness windows of ``width`` seconds; ``bounds`` (count + 1,) are rows of the log.
+    """Time cut into freshness windows.
 
-    ``usable`` (count,) is false where the log has a gap, a clock jump, or only a part of the window. ``known`` is, per
-    key, the first window that begins after the key is known (0 for all when the population is).
+    Attributes:
+        start: Begin of the first window, in epoch seconds.
+        width: Length of a window, in seconds.
+        bounds: Row of the log at which each window begins, and the end of the last one, shape (count + 1,).
+        usable: False for a window with a gap or a clock jump, or one that the log covers only in part, shape (count,).
+        known: Per key, the first window that begins after the key is known (0 for all if the population is known).
     """
 
     start: float
@@ -27,16 +31,16 @@ class Windows:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """Number of windows."""
         return len(self.usable)
 
     def begin(self, window: int) -> float:
-        """When a window begins, epoch seconds."""
+        """Begin of a window, in epoch seconds."""
         return self.start + window * self.width
 
 
 def cut(log: RequestLog, width: float) -> Windows:
-    """Cut a log into windows, from the UTC day (or the multiple of ``width``, if that is shorter) it begins in."""
+    """Cut a log into windows, from the begin of its first UTC day or, if ``width`` is shorter, a multiple of it."""
     grid = min(width, DAY)
     start = math.floor(log.time[0] / grid) * grid
     count = int((log.time[-1] - start) // width) + 1
