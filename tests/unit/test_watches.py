@@ -144,7 +144,7 @@ async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_
     past(app, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     (one,) = await app.ops.triggers(book=DEAR)
     assert "refresh=planned()" in one.action
-    with pytest.raises(pb.BadInput, match="for a person"):
+    with pytest.raises(pb.BadInput, match="a person has to do it"):
         await app.ops.apply(one)
     await app.close()
 
@@ -220,7 +220,7 @@ async def test_a_complaint_is_proposed_until_it_is_cleared(shop):
     await shop.ops.complain(shop.liked, "told yesterday's", age_s=100.0)
     (one,) = await shop.ops.triggers()
     assert (one.trigger, one.evidence) == ("stale complaint", {"proposed_sla_s": 50.0})
-    with pytest.raises(pb.BadInput, match="for a person"):
+    with pytest.raises(pb.BadInput, match="a person has to do it"):
         await shop.ops.apply(one)
     await shop.ops.clear(shop.liked)
     assert await shop.ops.triggers() == []

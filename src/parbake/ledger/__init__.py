@@ -1,1 +1,1 @@
-"""What everything cost: rows of what was computed, missed, spent and wasted, and their sums by the hour."""
+"""What everything cost: rows for computations, misses, tokens and waste, and their hourly sums."""

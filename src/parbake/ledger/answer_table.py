@@ -1,7 +1,7 @@
-"""The answers that were given out: what each was made of, for as long as the ledger keeps it, and who complained of it.
+"""The table of answers: what each answer was made of, as long as the ledger keeps it, and complaints about it.
 
-An answer's id is all that it takes to look it up or to complain of it, so it must be hard to guess: 128 random bits.
-Nothing of what was asked or told is kept.
+An answer's id is enough to look the answer up or to complain about it. It must therefore be hard to guess: 128 random
+bits. The texts of question and answer are not stored.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ ID_BYTES = 16
 SHORTEST_ID, LONGEST_ID = 16, 64
 AN_HOUR_S = 3600.0
 SETTLE_S = 1.0
-"""Seconds in which the ledger must be writable."""
+"""Seconds to wait for another writer of the ledger."""
 Standing = Literal["first", "repeated", "one too many", "unknown"]
 
 
 class LedgerBusy(StoreError):
-    """Another program keeps the ledger locked."""
+    """Another program holds the lock of the ledger's file."""
 
     headers = (("retry-after", "1"),)
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of an answer: where each part came from, and what it cost.
+    """What is stored about an answer: where each part came from, and what it cost.
 
     Attributes:
-        id: What the client was given.
-        at: When, in epoch seconds.
-        lane: Where its main part came from.
-        subject: What was answered, where the application has a name for it.
+        id: The id that the client received.
+        at: Time of the answer, in epoch seconds.
+        lane: The lane of its main part.
+        subject: What the answer is about, if the application has a name for it.
         steps: The tasks that were served for it, with verdicts, lanes, ages and stamps.
-        sources: The tags of what it states.
-        refusals: Why nearer answers were not given.
-        usage: The tokens of all generators together; ``None`` where one has not reported them.
-        cost_usd: At the app's prices; ``None`` where something that it used has none.
+        sources: The tags of what the answer states.
+        refusals: Why closer matches were not served.
+        usage: The tokens of all generators together; ``None`` if one of them has not reported its tokens.
+        cost_usd: Cost in US dollars at the app's prices; ``None`` if something that it used has no price.
     """
 
     id: str
@@ -60,39 +60,38 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def new_id() -> str:
-    """An id that nobody guesses."""
+    """Create an answer id that cannot be guessed."""
     return secrets.token_hex(ID_BYTES)
 
 
 class AnswerTable:
-    """The answers in a ledger's file; all methods but :meth:`keep` block."""
+    """The answers in a ledger's file. All methods except :meth:`keep` block."""
 
     def __init__(self, ledger: Ledger) -> None:
-        """Answers are written by the ledger's thread."""
         self._ledger = ledger
 
     def keep(self, answer: Answer) -> None:
-        """Have an answer written, soon."""
+        """Queue an answer; the ledger's thread writes it shortly after."""
         self._ledger.answered(answer.id, answer.at, msgspec.json.encode(answer))
 
     def find(self, answer_id: str) -> Answer | None:
-        """What is kept of an answer, ``None`` for an id that was not given out or is too old."""
+        """Look up an answer; ``None`` if the id was never given out or the answer is too old."""
         with self._opened() as connection:
             row = connection.execute("SELECT document FROM answers WHERE id = ?", (answer_id,)).fetchone()
         return None if row is None else msgspec.json.decode(row[0], type=Answer)
 
     def complain(self, answer: Answer, tasks: Collection[str], *, now: float, an_hour: int) -> Standing:
-        """Note a complaint of an answer, durably.
+        """Record a complaint about an answer, durably.
 
         Args:
-            answer: Which.
-            tasks: Whom the complaint is counted against.
-            now: Epoch seconds.
-            an_hour: How many complaints of a task count within an hour.
+            answer: The answer.
+            tasks: The tasks that the complaint counts against.
+            now: The current time, in epoch seconds.
+            an_hour: How many complaints about a task have an effect within an hour.
 
         Returns:
-            Whether this is the ``first`` complaint of the answer, a ``repeated`` one, or ``one too many`` of a task;
-            ``unknown`` where the answer was forgotten meanwhile.
+            ``first`` for the first complaint about the answer, ``repeated`` for a later one, ``one too many`` if a task
+            is over its limit, ``unknown`` if the answer has been deleted in the meantime.
         """
         with self._opened() as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -114,22 +113,22 @@ class AnswerTable:
         return "first"
 
     def take_back(self, answer: Answer) -> None:
-        """Forget a complaint that has had no effect, so that it can be made again."""
+        """Delete a complaint that had no effect, so that it can be made again."""
         with self._opened() as connection, connection:
             connection.execute("UPDATE answers SET complained_at = NULL WHERE id = ?", (answer.id,))
             connection.execute("DELETE FROM complaints WHERE answer = ?", (answer.id,))
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[sqlite3.Connection]:
-        """A connection to the file, in which all that was kept before stands."""
+        """A connection to the file, after all queued rows have been written."""
         if not self._ledger.settle(timeout_s=SETTLE_S):
-            raise LedgerBusy("the ledger cannot be written now; try again", field="ledger")
+            raise LedgerBusy("the ledger is locked by another program; try again", field="ledger")
         with self._ledger.connected(timeout_s=SETTLE_S) as connection:
             yield connection
 
 
 def checked_id(answer_id: str) -> str:
-    """Return an id that can be one; raises :class:`BadInput`."""
+    """Return the id if it is well-formed; otherwise raise :class:`BadInput`."""
     is_text = isinstance(answer_id, str) and answer_id.isascii() and answer_id.isalnum()
     if not is_text or not SHORTEST_ID <= len(answer_id) <= LONGEST_ID:
         raise BadInput(

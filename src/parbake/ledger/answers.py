@@ -1,8 +1,9 @@
-"""What became of an answer: kept under the id that the client was given, looked up by it, and complained of by it.
+"""What became of an answer.
 
-A complaint of one answer does not stop a task, as an operator's does (:mod:`parbake.lanes.worker.quarantine`):
-whoever has an
-answer could then stop everybody's. It has what the answer states computed again, and its owners look.
+Recorded under the id that the client received, looked up by it, and complained about by it. A complaint about one
+answer does not stop a task, unlike an operator's quarantine (:mod:`parbake.lanes.worker.quarantine`). Otherwise one
+client with one answer could stop the task for all clients. The complaint has the answer's sources computed again, and
+notifies the owners.
 """
 
 from __future__ import annotations
@@ -28,22 +29,22 @@ from parbake.serving.request import Request
 from parbake.values.redaction import visible
 
 COMPLAINTS_AN_HOUR = 10
-"""How many complaints of a task's answers have an effect within an hour."""
+"""How many complaints about a task's answers have an effect within an hour."""
 NO_TASK = ""
-"""What complaints of answers are counted against that no task with an owner had a part in."""
+"""The name that complaints count against if no task with an owner took part in the answer."""
 Effect = Literal["computed again", "noted", "complained of before", "too many complaints"]
 
 
 class AnswerComplaint(msgspec.Struct, frozen=True):
-    """What a complaint of an answer did.
+    """The effect of a complaint about an answer.
 
     Attributes:
-        answer_id: Which answer.
-        effect: ``computed again`` where what the answer states was touched; ``noted`` where it states nothing that can
-            be; nothing more was done for an answer that was ``complained of before``, and where its task has had
-            ``too many complaints`` within the hour.
-        touched: The tags that were raised: nothing made of them before is served.
-        ticket: Sent as ``parbake-after``, it makes the next read see that.
+        answer_id: The answer's id.
+        effect: ``computed again`` if the answer's sources were touched; ``noted`` if it has no sources to touch;
+            ``complained of before`` if this is a repeated complaint; ``too many complaints`` if the task is over its
+            hourly limit.
+        touched: The tags that were raised. Nothing computed from them before is served any more.
+        ticket: Send it as ``parbake-after``, and the next read sees the effect.
     """
 
     answer_id: str
@@ -53,7 +54,7 @@ class AnswerComplaint(msgspec.Struct, frozen=True):
 
 
 class Answers:
-    """Keeps what is known of answers, and takes complaints of them."""
+    """Records answers and takes complaints about them."""
 
     def __init__(
         self,
@@ -66,7 +67,17 @@ class Answers:
         touch: Callable[[Sequence[str]], Awaitable[Ack]],
         send: Callable[[Alert], Awaitable[None]],
     ) -> None:
-        """``table`` is ``None`` for an app without a ledger, which keeps no answers."""
+        """Create the recorder.
+
+        Args:
+            table: Stores the answers; ``None`` for an app without a ledger, which records no answers.
+            clock: The clock.
+            plans: The app's tasks with their plans, by name.
+            known: The tag families that the app knows.
+            book: Prices for the cost of an answer.
+            touch: Raises tags.
+            send: Sends an alert.
+        """
         self._table = table
         self._clock = clock
         self._bound_tasks = bound_tasks
@@ -86,21 +97,21 @@ class Answers:
         sources: Iterable[str] = (),
         refusals: Iterable[str] = (),
     ) -> Answer:
-        """Keep what an answer was made of, at the end of the request that made it.
+        """Record what an answer was made of, at the end of the request that made it.
 
         Args:
-            request: The scope in which it was made.
-            answer_id: What the client is given; a new one by default. Make it hard to guess.
-            lane: Where its main part came from.
-            subject: What was answered, where the application has a name for it. No text of a customer's.
-            sources: The tags of what it states.
-            refusals: Why nearer answers were not given.
+            request: The request scope in which the answer was made.
+            answer_id: The id that the client receives; a new one by default. It must be hard to guess.
+            lane: The lane of its main part.
+            subject: What the answer is about, if the application has a name for it. Never the customer's text.
+            sources: The tags of what the answer states.
+            refusals: Why closer matches were not served.
 
         Returns:
-            The answer with its tokens and its cost. Without a ledger nothing is measured: both are ``None`` then.
+            The answer with its tokens and its cost. Without a ledger nothing is measured, and both are ``None``.
 
         Raises:
-            BadInput: A source is not a tag of a family that the app knows, or this cannot be an id.
+            BadInput: A source is not a tag of a family that the app knows, or the id is not well-formed.
         """
         now, tags = self._clock.now(), self._checked(sources)
         answer = Answer(
@@ -119,24 +130,24 @@ class Answers:
         return answer
 
     async def find(self, answer_id: str) -> Answer:
-        """What is kept of an answer.
+        """Look up an answer.
 
         Raises:
-            BadInput: This cannot be an id.
-            UnknownResource: It was not given out, or is too old, or this app has no ledger to keep answers in.
+            BadInput: The id is not well-formed.
+            UnknownResource: The id was never given out, the answer is too old, or the app has no ledger.
         """
         return await self._find(self._kept(), checked_id(answer_id))
 
     async def complain(self, answer_id: str, reason: str) -> AnswerComplaint:
-        """Have what an answer states computed again, once for each answer, and tell the owners of its tasks.
+        """Have the sources of an answer computed again, once per answer, and notify the owners of its tasks.
 
         Raises:
-            BadInput: This cannot be an id.
-            UnknownResource: See :meth:`find`.
+            BadInput: The id is not well-formed.
+            UnknownResource: The answer is not stored; see :meth:`find`.
         """
         table = self._kept()
         answer = await self._find(table, checked_id(answer_id))
-        # A client that leaves takes nothing back: what is noted has its effect, too.
+        # Shielded: if the client disconnects, the recorded complaint must still have its effect.
         return await asyncio.shield(self._complained(table, answer, visible(reason, LONGEST_REASON)))
 
     async def _complained(self, table: AnswerTable, answer: Answer, reason: str) -> AnswerComplaint:
@@ -144,7 +155,7 @@ class Answers:
         tasks = tuple(dict.fromkeys(step.task for step in answer.steps if step.task in self._bound_tasks)) or (NO_TASK,)
         standing = await in_ledger_thread(table.complain, answer, tasks, now=now, an_hour=COMPLAINTS_AN_HOUR)
         if standing == "unknown":
-            raise UnknownResource("no answer with this id is kept", field="answer_id")
+            raise UnknownResource("no answer with this id is stored; it may be too old", field="answer_id")
         if standing == "repeated":
             return AnswerComplaint(answer.id, "complained of before")
         if standing == "one too many":
@@ -152,7 +163,7 @@ class Answers:
             return AnswerComplaint(answer.id, "too many complaints")
         tags = tuple(
             tag for tag in answer.sources if family(tag) in self._known
-        )  # another version of the app knew more
+        )  # written by another version of the app, which has more tasks
         try:
             ack = await self._touch(tags) if tags else None
         except ParbakeError:
@@ -166,7 +177,7 @@ class Answers:
         return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
 
     def _checked(self, sources: Iterable[str]) -> tuple[str, ...]:
-        """The sources, each a tag that can be touched."""
+        """Check that each source is a tag that can be touched, and return the sources."""
         if isinstance(sources, str):
             raise BadInput(f"sources={sources!r}: expected a list of tags, such as [{sources!r}]", field="sources")
         tags = tuple(sources)
@@ -181,18 +192,20 @@ class Answers:
 
     def _kept(self) -> AnswerTable:
         if self._table is None:
-            raise UnknownResource("this app keeps no answers: give it a ledger", field="answer_id")
+            raise UnknownResource(
+                "this app stores no answers, because it has no ledger; give it one", field="answer_id"
+            )
         return self._table
 
     @staticmethod
     async def _find(table: AnswerTable, answer_id: str) -> Answer:
         found = await in_ledger_thread(table.find, answer_id)
         if found is None:
-            raise UnknownResource("no answer with this id is kept", field="answer_id")
+            raise UnknownResource("no answer with this id is stored; it may be too old", field="answer_id")
         return found
 
     async def _tell_of_many(self, tasks: Iterable[str], now: float) -> None:
-        """Say once an hour that complaints of a task have no more effect."""
+        """Alert, once an hour, that further complaints about a task have no effect."""
         new = [task for task in tasks if self._told_until.get(task, 0.0) <= now]
         self._told_until.update(dict.fromkeys(new, now + AN_HOUR_S))
         if new:
@@ -210,7 +223,7 @@ class Answers:
 
 
 def _tokens(request: Request) -> Usage | None:
-    """The tokens of all generators together, ``None`` where one has not reported them."""
+    """The tokens of all generators together; ``None`` if one of them has not reported its tokens."""
     sent = made = cached = 0
     for call in request.generations:
         if call.usage.input_tokens is None or call.usage.output_tokens is None:

@@ -1,7 +1,7 @@
-"""What the ledger's hours cost: measured CPU seconds, tokens and serves at dated prices, by task, lane, owner and plan.
+"""What the ledger's hours cost: CPU seconds, tokens and serves at dated prices, by task, lane, owner and plan.
 
-Prices are applied when somebody looks, so that a new book prices the past as well. What is measured and has no price is
-named and never left out: every row has a task, an owner and a lane.
+Prices are applied when costs are read, so a new price book also prices the past. Usage without a price is listed as
+such and never left out: every row has a task, an owner and a lane.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ NOBODY = "nobody"
 BY = ("task", "lane", "owner", "plan")
 USED = ("calls", "seconds", "cpu_s", "rows", "bytes", "input", "output", "cached")
 OF_A_LANE = ("compute", "tokens", "waste")
-"""Kinds whose rows name the lane; a miss and an expiry are told as such."""
+"""Kinds whose rows have a lane; for misses and expiries the kind stands in its place."""
 BATCH = "batch"
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which entry of the book a generator's tokens are priced by.
+    """The entry of the price book that prices a generator's tokens.
 
-    ``processing`` maps a lane to how its tokens are bought, such as ``{"batch": "batch"}`` where the batch lane's
-    generator uses the provider's batch interface; what it does not name is ``standard``.
+    ``processing`` maps a lane to how its tokens are bought, such as ``{"batch": "batch"}`` if the batch lane's
+    generator uses the provider's batch interface. Lanes that are not in it are ``standard``.
     """
 
     provider: str
@@ -43,8 +43,13 @@ class Offer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class CostBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Dated prices in US dollars.
 
-    ``cpu_hour`` is an hour of one core, ``serve`` one serve from the store; ``rates`` are prices of tokens, and
-    ``generators`` maps a generator's name to one of them.
+    Attributes:
+        as_of: Date of the prices.
+        cpu_hour: One hour of one core.
+        serve: One serve from the store.
+        rates: Prices of tokens.
+        generators: Maps a generator's name to one of the ``rates``.
+        source: Where the prices come from.
     """
 
     as_of: dt.date
@@ -56,15 +61,14 @@ class CostBook(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 EXAMPLE = CostBook(as_of=dt.date(2026, 11, 1), cpu_hour=0.04, source="an example: a core of a rented machine")
-"""What is used where no book is given: CPU only, tokens unpriced."""
+"""The default book: it prices CPU only, not tokens."""
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What one task used in one lane, and what that cost in US dollars; ``unpriced`` says what has no price.
+    """What one task used in one lane, and its cost in US dollars. ``unpriced`` lists what has no price.
 
-    ``wasted`` counts the rows of batch runs that were replaced by a later run and out of which nobody was served, in
-    the hour in which they were replaced; ``wasted_usd`` is what as many rows of that task cost. What the current run
-    made is not judged yet.
+    ``wasted`` counts rows of batch runs that a later run replaced before they were served, in the hour of the
+    replacement. ``wasted_usd`` is what that many rows of the task cost. The current run is not judged yet.
     """
 
     task: str
@@ -87,7 +91,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 class Hours(Protocol):
-    """What was used; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+    """Usage sums; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
 
     def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
         """Sums by hour, kind, task, lane and model."""
@@ -107,9 +111,9 @@ class Called(Protocol):
 
 
 class Line(msgspec.Struct, frozen=True):
-    """What one task used in one hour and lane, of one kind and generator, in US dollars.
+    """What one task used in one hour, of one lane, kind and generator, and its cost in US dollars.
 
-    ``list_usd`` is what it would have been at standard processing; ``unpriced`` says what has no price.
+    ``list_usd`` is the cost at standard processing. ``unpriced`` lists what has no price.
     """
 
     hour: int
@@ -124,19 +128,19 @@ class Line(msgspec.Struct, frozen=True):
 
     @property
     def is_waste(self) -> bool:
-        """Whether it only says what came to nothing; the cost is that of the lines that made it."""
+        """Whether the line only reports waste; its cost is in the lines of the computations."""
         return self.kind == "waste"
 
 
 class Owned(msgspec.Struct, frozen=True):
-    """Whose a task is, and which plan it follows."""
+    """A task's owner and the plan it follows."""
 
     owner: str
     plan: str = ""
 
 
 def read_book(path: Path, *, today: dt.date) -> CostBook:
-    """Read a cost book; raises :class:`BadInput` naming the field at fault."""
+    """Read a cost book; raises :class:`BadInput` that names the invalid field."""
     book = decoded(path, CostBook)
     checked(Book(as_of=book.as_of, rates=book.rates, source=book.source), today=today)
     for name in ("cpu_hour", "serve"):
@@ -151,7 +155,13 @@ def read_book(path: Path, *, today: dt.date) -> CostBook:
 
 
 def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line]:
-    """What was used since a moment (epoch seconds), hour by hour, at the prices of that day; blocking."""
+    """Price usage hour by hour, at the prices of that day; blocking.
+
+    Args:
+        ledger: The usage sums.
+        book: The prices.
+        since: Begin, in epoch seconds; the whole hour counts.
+    """
     for hour, kind, task, lane, model, *numbers in ledger.hourly(since=since):
         used: dict[str, float] = dict(zip(USED, numbers, strict=True))
         if kind == "tokens":
@@ -163,7 +173,14 @@ def lines(ledger: Hours, book: CostBook, *, since: float = 0.0) -> Iterator[Line
 
 
 def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0) -> list[Cost]:
-    """Sum and price what was used since a moment (epoch seconds), dearest first; blocking."""
+    """Sum and price usage by task and lane, most expensive first; blocking.
+
+    Args:
+        ledger: The usage sums.
+        book: The prices.
+        owners: Owner and plan of each task, by name.
+        since: Begin, in epoch seconds; the whole hour counts.
+    """
     sums: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
     unpriced: dict[tuple[str, str], set[str]] = defaultdict(set)
     for line in lines(ledger, book, since=since):
@@ -187,7 +204,7 @@ def costs(ledger: Hours, book: CostBook, owners: Mapping[str, Owned], *, since: 
 
 
 def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
-    """What a row of each task cost in the batch lane, over all that the ledger remembers."""
+    """The cost of one row of each task in the batch lane, over everything in the ledger."""
     usd: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     for line in lines(ledger, book):
@@ -198,14 +215,17 @@ def _usd_a_row(ledger: Hours, book: CostBook) -> dict[str, float]:
 
 
 def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations: Sequence[Called]) -> float | None:
-    """What one answer cost in US dollars, ``None`` where some of what it used has no price.
+    """Compute what one answer cost, in US dollars.
 
     Args:
         book: The prices.
-        at: When, in epoch seconds.
-        cpu_s: CPU seconds of what was computed for it.
-        serves: How many values came from the store.
-        generations: The calls of generators that it took.
+        at: Time of the answer, in epoch seconds.
+        cpu_s: CPU seconds of its computations.
+        serves: Number of values served from the store.
+        generations: The generator calls that it took.
+
+    Returns:
+        The cost; ``None`` if something that it used has no price.
     """
     usd = cpu_s / HOUR * book.cpu_hour + serves * book.serve
     for one in generations:
@@ -222,9 +242,9 @@ def cost_of(book: CostBook, *, at: float, cpu_s: float, serves: int, generations
 
 
 def summed(rows: Sequence[Cost], by: str) -> list[Cost]:
-    """Rows added up by ``task``, ``lane``, ``owner`` or ``plan``; the others are told by ``*``."""
+    """Sum rows by ``task``, ``lane``, ``owner`` or ``plan``; the other columns become ``*``."""
     if by not in BY:
-        raise BadInput(f"by={by!r}: one of {', '.join(BY)}", field="by")
+        raise BadInput(f"by={by!r} must be one of {', '.join(BY)}", field="by")
     found: dict[str, Cost] = {}
     for row in rows:
         name = getattr(row, by)
@@ -245,7 +265,7 @@ def _added(one: Cost, other: Cost) -> Cost:
 
 
 def _tokens(book: CostBook, model: str, hour: int, lane: str, used: Mapping[str, float]) -> tuple[float, float, str]:
-    """What some tokens of a generator cost, and would at standard processing, or why that is not known."""
+    """The cost of a generator's tokens and their cost at standard processing, or the reason why it is not known."""
     offer = book.generators.get(model)
     if offer is None:
         return 0.0, 0.0, f"tokens of {model}"

@@ -1,6 +1,6 @@
-"""Costs by the hour in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
+"""Hourly costs in the columns of FOCUS 1.2, the FinOps Open Cost and Usage Specification.
 
-All its mandatory columns are there; what it has no name for begins with ``x_``, as it asks.
+All its mandatory columns are there. Columns that FOCUS does not define begin with ``x_``, as it requires.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 class Sold(NamedTuple):
-    """How much of what was used, in which unit, and who sells it."""
+    """What was used: unit, quantity and provider."""
 
     unit: str
     quantity: float
@@ -35,19 +35,23 @@ class Sold(NamedTuple):
 
 
 class ServedHours(Hours, Protocol):
-    """What was used, and served by the hour; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+    """Usage sums and hourly serves; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
-        """(hour, serves, of which computed first) of a task."""
+        """Rows of (hour, serves, serves that had to be computed first) for a task."""
         ...
 
 
 def charges(
     ledger: ServedHours, book: CostBook, owners: Mapping[str, Owned], *, since: float = 0.0
 ) -> Iterator[Charge]:
-    """A row per hour, task, lane and generator since a moment (epoch seconds), the sum of which is all that was spent.
+    """Make one row per hour, task, lane and generator; their sum is the total cost. Blocking.
 
-    Blocking.
+    Args:
+        ledger: The usage sums.
+        book: The prices.
+        owners: Owner and plan of each task, by name.
+        since: Begin, in epoch seconds; the whole hour counts.
     """
     for line in lines(ledger, book, since=since):
         if not line.is_waste and (line.used["cpu_s"] or line.kind == "tokens"):
@@ -60,7 +64,7 @@ def charges(
 
 
 def as_csv(rows: Sequence[Charge]) -> bytes:
-    """The rows as CSV, with a header."""
+    """Format rows as CSV with a header."""
     text = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(text, COLUMNS)
     writer.writeheader()

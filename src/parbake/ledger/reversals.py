@@ -1,4 +1,4 @@
-"""The reversal triggers over what the ledger, the plans and the complaints say: each proposes, and none acts."""
+"""Reversal triggers from the ledger, the plans and the complaints. Each of them proposes; none of them acts."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from parbake.serving.bound import BoundTask
 
 DAYS = 14
 ON_REQUEST = "realtime"
-"""The lane of what a request computed."""
+"""The lane of computations at request time."""
 DAY_S = 86_400.0
 REAL_TIME_ACTION = "compute on request"
-"""The action that can be applied to a planned task: it follows a real-time plan then."""
+"""The action that can be applied to a planned task: the task then follows a real-time plan."""
 BY_HAND = "compute on request: in its declaration, by refresh=planned() or no refresh= at all"
 FLOOR = 0.6
-"""The least hit rate."""
+"""The lowest acceptable hit rate."""
 NO_PRICES: Mapping[str, Prices] = {}
 FEWEST_SAMPLES = 30
-"""So many seconds with requests an hour needs, to tell how fast they were."""
+"""An hour needs this many seconds with requests before its latency counts."""
 
 
 class Watched(Hours, Protocol):
-    """What was served and used; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+    """Serves and usage; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
-        """(hour, serves, of which computed first) of a task."""
+        """Rows of (hour, serves, serves that had to be computed first) for a task."""
         ...
 
     def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
-        """(hour, whether a batch run was under way, seconds with requests, mean of their p95 in seconds)."""
+        """Rows of (hour, whether a batch run was active, seconds with requests, mean of their p95 in seconds)."""
         ...
 
 
 def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
-    """What is in quarantine waits for its owner."""
+    """Propose, for each task in quarantine, that its owner looks at it."""
     return [
         Proposal(
             "stale complaint", task, entry.at, f"served in real time since a complaint: {entry.reason}",
@@ -60,7 +60,14 @@ def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
 
 
 def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float) -> list[Proposal]:
-    """Tasks whose reads are surely computed too often, by the hours of the last two weeks; blocking."""
+    """Propose changes for tasks whose hit rate is too low, from the hours of the last two weeks; blocking.
+
+    Args:
+        ledger: Serves and usage.
+        tasks: The tasks to check.
+        now: The current time, in epoch seconds.
+        floor: The lowest acceptable hit rate (0 to 1).
+    """
     found = []
     for task in tasks:
         watch, last = HitRate(task, "key", floor=floor), None
@@ -74,10 +81,17 @@ def low_hits(ledger: Watched, tasks: Sequence[str], now: float, *, floor: float)
 def dear_batches(
     ledger: Watched, book: CostBook, since: Mapping[str, float], now: float, *, switching: float
 ) -> list[Proposal]:
-    """Tasks whose batch runs surely cost more than their requests would have, by whole days; blocking.
+    """Propose real-time for tasks whose batch runs cost more than their requests would have, by whole days; blocking.
 
-    ``since`` says from when on each task was computed as it is now (epoch seconds). What a request would have cost is
-    the mean of those that were computed on request. Where none was, or something has no price, nothing is known.
+    The cost of a request is the mean of the requests that were computed. If there were none, or something has no price,
+    the task is left out.
+
+    Args:
+        ledger: Serves and usage.
+        book: The prices.
+        since: Since when each task has been computed the way it is now, in epoch seconds.
+        now: The current time, in epoch seconds.
+        switching: One-time cost of switching a task, in US dollars.
     """
     spent = _Spent(ledger, book, now)
     found = []
@@ -98,7 +112,7 @@ def dear_batches(
 
 
 class _Spent:
-    """Dollars of the last two weeks: the batch lane's by task and day, and those of requests by task."""
+    """US dollars of the last two weeks: the batch lane's by task and day, and the requests' by task."""
 
     def __init__(self, ledger: Hours, book: CostBook, now: float) -> None:
         self.begin = now - DAYS * DAY_S
@@ -117,7 +131,7 @@ class _Spent:
                 self._computed[line.task] += int(line.used["rows"])
 
     def on_request(self, task: str) -> float | None:
-        """The mean cost of a request that was computed; ``None`` where none was, or its price is not known."""
+        """The mean cost of a computed request in US dollars; ``None`` if there was none or it has no price."""
         known = self._computed[task] and task not in self._unpriced
         return self._requests[task] / self._computed[task] if known else None
 
@@ -127,7 +141,13 @@ def _day(hour: int) -> int:
 
 
 def peak_harm(ledger: Watched, now: float, *, is_throttled: bool) -> list[Proposal]:
-    """Whether requests were surely slower while batch runs were under way than at the same time of day without."""
+    """Check whether requests were slower during batch runs than at the same time of day without them; blocking.
+
+    Args:
+        ledger: Serves and usage.
+        now: The current time, in epoch seconds.
+        is_throttled: Whether the batch lane is throttled already.
+    """
     paces: dict[bool, dict[int, float]] = {True: {}, False: {}}
     for hour, is_on, samples, p95_s in ledger.pace(since=now - DAYS * DAY_S):
         if samples >= FEWEST_SAMPLES and p95_s > 0:
@@ -147,13 +167,19 @@ def peak_harm(ledger: Watched, now: float, *, is_throttled: bool) -> list[Propos
 
 
 def changed_prices(plans: Mapping[str, AdoptedPlan], prices: Mapping[str, Prices], now: float) -> list[Proposal]:
-    """Tasks whose adopted plan was made at other prices than those that hold now."""
+    """Propose new plans for tasks whose adopted plan was made at other prices than today's.
+
+    Args:
+        plans: The adopted plans, by task.
+        prices: Today's prices, by task.
+        now: The current time, in epoch seconds.
+    """
     found = []
     for task, after in prices.items():
         plan = plans.get(task)
         if plan is None or not plan.prices:
             continue
-        before = Prices(**plan.prices)  # type: ignore[arg-type]  # as they were adopted
+        before = Prices(**plan.prices)  # type: ignore[arg-type]  # the prices at adoption
         proposal = price_changed(
             task, now, before=before, after=after, flip=plan.evidence.get("flip_factor", float("inf"))
         )
@@ -162,7 +188,7 @@ def changed_prices(plans: Mapping[str, AdoptedPlan], prices: Mapping[str, Prices
 
 
 class Reversals:
-    """What speaks for reversing an app's decisions, and the one that can be reversed from here."""
+    """Collects the proposals for an app, and applies the one kind that can be applied automatically."""
 
     def __init__(
         self,
@@ -174,7 +200,16 @@ class Reversals:
         is_throttled: bool,
         notifier: Notifier,
     ) -> None:
-        """``bound_tasks`` are the app's, by task; without a ``ledger`` only complaints and prices are watched."""
+        """Create the collector.
+
+        Args:
+            bound_tasks: The app's tasks with their plans, by name.
+            adopted: The adopted plans.
+            clock: The clock.
+            ledger: Serves and usage; without one, only complaints and prices are checked.
+            is_throttled: Whether the batch lane is throttled.
+            notifier: Notifies owners.
+        """
         self._bound_tasks, self._adopted, self._clock, self._ledger = bound_tasks, adopted, clock, ledger
         self._is_throttled, self._notifier = is_throttled, notifier
 
@@ -187,7 +222,18 @@ class Reversals:
         floor: float = FLOOR,
         switching: float = 0.0,
     ) -> list[Proposal]:
-        """What is proposed now; nothing that a task's adopted plan does already."""
+        """Collect what is proposed now, without what a task's adopted plan already does.
+
+        Args:
+            held: The tasks in quarantine, by name.
+            book: The prices of usage.
+            prices: Today's planning prices, by task.
+            floor: The lowest acceptable hit rate (0 to 1).
+            switching: One-time cost of switching a task, in US dollars.
+
+        Raises:
+            UnknownTask: ``prices`` names a task that the app does not have.
+        """
         for name in prices:
             if name not in self._bound_tasks:
                 raise UnknownTask(f"prices: {name!r} is not among this app's tasks", field="prices")
@@ -205,7 +251,7 @@ class Reversals:
         return found
 
     async def act(self, held: Mapping[str, Quarantine], *, book: CostBook) -> list[AdoptedPlan]:
-        """Apply what is proposed for tasks that are declared with ``reverses``; their owners hear of it."""
+        """Apply the proposals for tasks declared with ``reverses``, and notify their owners."""
         done = []
         for proposal in await self.proposals(held, book=book):
             bound = self._bound_tasks.get(proposal.task)
@@ -218,7 +264,7 @@ class Reversals:
         return done
 
     def _kept(self, follows: Mapping[str, AdoptedPlan]) -> list[str]:
-        """Tasks whose values are kept for later requests."""
+        """Tasks whose values are stored for later requests."""
         bound_tasks = self._bound_tasks.items()
         return [n for n, p in bound_tasks if isinstance(p.task, Artifact) and follows[n].strategy != REAL_TIME]
 
@@ -227,12 +273,15 @@ class Reversals:
         return bound.task.schedule is not None and (follows.is_ahead or not bound.is_planned)
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
-        """Follow a real-time plan from here on; what follows one already is left as it is.
+        """Adopt a real-time plan for the proposal's task; a task that follows one already stays as it is.
 
-        Raises :class:`BadInput` for an action that is a person's to take.
+        Raises:
+            BadInput: Only a person can take the proposed action.
         """
         if proposal.action != REAL_TIME_ACTION:
-            raise BadInput(f"{proposal.action!r} is for a person to do", field="action")
+            raise BadInput(
+                f"action={proposal.action!r} cannot be applied automatically; a person has to do it", field="action"
+            )
         bound = self._bound_tasks[proposal.task]
         before = await self._adopted.current(bound)
         if before.strategy == REAL_TIME:

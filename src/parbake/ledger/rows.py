@@ -1,4 +1,4 @@
-"""What the ledger keeps in SQLite: a row per thing that happened, their sums by the hour, and serves by the minute."""
+"""The ledger's SQLite tables: one row per event, hourly sums, and serves per minute."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ANSWERS_KEPT, ANSWERS_DAYS_KEPT = 200_000, 7
 MINUTES_A_DAY = 1440
 _SUMMED = "calls, seconds, cpu_s, rows, bytes, input, output, cached"
 _UNSUMMED = frozenset({"event", "serve"})
-"""Kinds that are no use of anybody's: events are nobody's, and serves are counted apart; their rows are a sample."""
+"""Kinds that are not summed as usage: events have no task, and serves are counted separately (rows are samples)."""
 _COLUMNS = {
     "spending": {
         "ts": "REAL", "kind": "TEXT", "task": "TEXT", "key": "BLOB", "lane": "TEXT", "outcome": "TEXT",
@@ -63,13 +63,27 @@ _RUN = "kind = 'compute' AND lane = 'batch'"
 
 
 class LedgerEntry(NamedTuple):
-    """One row: what happened when (epoch seconds), to what, and what it used.
+    """One row: what happened, when, to which task, and what it used.
 
-    ``kind`` is ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste`` or ``serve``. ``key`` is a hash of
-    the key; ``model`` the generator's name, ``input`` its tokens that were not ``cached``. ``rows`` of a ``serve`` are
-    the serves it stands for, of a ``waste`` what a run made and nobody was served. A run's row says what it was begun
-    by, the strategy of the plan that it followed, the mean chance ``p_hat`` that its keys were asked for, and the
-    chance ``theta`` from which it computed ahead.
+    Attributes:
+        ts: Time, in epoch seconds.
+        kind: ``compute``, ``tokens``, ``miss``, ``expire``, ``event``, ``waste`` or ``serve``.
+        task: The task's name.
+        key: Hash of the key.
+        lane: The lane.
+        outcome: How a computation ended.
+        seconds: Duration, in seconds.
+        cpu_s: CPU seconds.
+        rows: Number of rows; for a ``serve``, the serves that it represents; for ``waste``, the rows never served.
+        bytes: Size of the values, in bytes.
+        model: The generator's name.
+        input: Input tokens that were not ``cached``.
+        output: Output tokens.
+        cached: Input tokens read from a cache.
+        trigger: What started a batch run.
+        plan: The strategy of the plan that a run followed.
+        p_hat: Mean predicted probability that the run's keys are requested.
+        theta: The probability above which the run computed ahead.
     """
 
     ts: float
@@ -93,18 +107,20 @@ class LedgerEntry(NamedTuple):
 
     @property
     def is_run(self) -> bool:
-        """Whether it is a task's part of a batch run."""
+        """Whether the row is a task's part of a batch run."""
         return (self.kind, self.lane) == ("compute", "batch")
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables, or add to an older file's what it has not yet."""
+    """Create the tables, or add the columns that an older file lacks."""
     for table, columns in _COLUMNS.items():
         named = ", ".join(f"{name} {kind}" for name, kind in columns.items())
         key = f", PRIMARY KEY({_KEYS[table]})) WITHOUT ROWID" if table in _KEYS else ")"
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({named}{key}")
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if known == set(list(columns)[: len(known)]):  # an earlier version of ours; another's table is left as it is
+        if known == set(
+            list(columns)[: len(known)]
+        ):  # only tables of an earlier parbake; a foreign table is left as it is
             for name in list(columns)[len(known) :]:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
     for statement in _INDEXES:
@@ -113,11 +129,14 @@ def prepare(connection: sqlite3.Connection) -> None:
 
 @dataclass
 class Pending:
-    """What was noted and is not written yet.
+    """Entries that have been recorded but not written yet.
 
-    ``heat`` counts serves by minute, task and key, and how many of them a batch run had made ready; ``paces`` are
-    seconds that requests took, with and without a batch run under way; ``live`` is what live tasks used: calls,
-    seconds, CPU seconds; ``answers`` are an id, when it was given (epoch seconds), and all that is kept of it.
+    Attributes:
+        rows: The rows.
+        heat: Serves by minute, task and key, and how many of them a batch run had prepared.
+        paces: p95 latencies in seconds, with and without an active batch run.
+        live: Usage of live tasks: calls, seconds and CPU seconds.
+        answers: Answers: id, time in epoch seconds, and document.
     """
 
     rows: list[LedgerEntry] = field(default_factory=list)
@@ -131,7 +150,7 @@ class Pending:
         return bool(self.rows or self.heat or self.paces or self.live or self.answers)
 
     def forget(self) -> None:
-        """Where nothing can be written for long, the oldest goes."""
+        """Drop the oldest entries if writing has failed for long."""
         del self.rows[: max(0, len(self.rows) - MOST_PENDING)]
         del self.answers[: max(0, len(self.answers) - ANSWERS_KEPT)]
         for key in list(self.heat)[: max(0, len(self.heat) - MOST_PENDING)]:
@@ -139,7 +158,13 @@ class Pending:
 
 
 def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
-    """Add rows, their sums, and the serves by minute."""
+    """Write rows, their sums, and the serves by minute.
+
+    Args:
+        connection: The ledger's database, in a transaction.
+        pending: What to write.
+        now: The current time, in epoch seconds.
+    """
     hour = int(now // 3600)
     connection.executemany(_PACE, [(hour, is_on, len(took), sum(took)) for is_on, took in pending.paces.items()])
     connection.executemany(_COUNT, [(*place, *counts) for place, counts in pending.heat.items()])
@@ -155,7 +180,7 @@ def write(connection: sqlite3.Connection, pending: Pending, now: float) -> None:
 
 
 def trim(connection: sqlite3.Connection, now: float) -> None:
-    """Forget the oldest rows beyond those that are kept, and what is too old; runs are kept for their time."""
+    """Delete rows beyond the limit and rows that are too old; rows of runs are kept for their own time."""
     oldest = now - DAYS_KEPT * MINUTES_A_DAY * 60
     connection.execute(
         f"DELETE FROM spending WHERE rowid <= (SELECT MAX(rowid) FROM spending) - ? AND NOT ({_RUN})",  # noqa: S608 - of ours
@@ -171,7 +196,7 @@ def trim(connection: sqlite3.Connection, now: float) -> None:
 
 
 def _ended(connection: sqlite3.Connection, run: LedgerEntry) -> LedgerEntry | None:
-    """The waste of the run that this one replaces: its rows less the keys that were served out of it."""
+    """The waste of the run that this one replaces: its rows minus the keys that were served from it."""
     before = connection.execute(
         f"SELECT ts, rows, trigger, plan FROM spending WHERE task = ? AND {_RUN} AND ts <= ? ORDER BY ts DESC LIMIT 1",  # noqa: S608 - of ours
         (run.task, run.ts),

@@ -1,8 +1,8 @@
-"""The ledger: what each compute, miss, expiry, event and token took, in an SQLite file that a thread writes.
+"""The ledger: what each computation, miss, expiry, event and token cost, in an SQLite file written by a thread.
 
 Serves are counted per task, key and minute; a row per serve would cost more than the serve. Nothing here is on the
 request path: the hooks append to a queue, and the thread drains it twice a second. Rows are summed by the hour as they
-come, so that the newest of them are all that has to be kept.
+arrive, so that only the newest rows have to be kept.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from parbake.process.counters import Counters
 T = TypeVar("T")
 FLUSH_S = 0.5
 TRIM_EVERY, TRIM_AT = 1_000, 1
-"""So many flushes, or minutes at the usual load, lie between two looks at what is too old."""
+"""Number of flushes between two deletions of old rows; at the usual load, the same number of minutes."""
 _OF_THE_FILE = frozenset({sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR})
-"""What SQLite answers of a file that is no database, is a damaged one, or has tables of another shape."""
+"""SQLite's error codes for a file that is not a database, is damaged, or has other tables."""
 _log = logging.getLogger("parbake.ledger")
 
 
@@ -40,7 +40,7 @@ class Ledger(forks.Forkable):
     """Records costs; a :class:`parbake.ports.hooks.Hook`."""
 
     def __init__(self, path: Path, counters: Counters, clock: Clock) -> None:
-        """Write to ``path``; key heat comes from ``counters``."""
+        """Open a ledger; its thread writes to ``path``. Serves by key come from ``counters``."""
         self._path = path
         self._counters = counters
         self._clock = clock
@@ -61,34 +61,71 @@ class Ledger(forks.Forkable):
         self._thread.start()
 
     def before_fork(self) -> None:
-        """Wait for who reads or writes, and disconnect: no process may inherit a connection."""
+        """Wait for readers and the writer, and disconnect, because a child must not inherit a connection."""
         self._using.acquire()
         self._disconnect()
 
     def after_fork_in_parent(self) -> None:
-        """Go on; the next rows connect again."""
+        """Resume; the next rows connect again."""
         self._using.release()
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
-        """Serves are counted by the counters."""
+        """Do nothing: serves come from the counters.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the served value.
+            lane: The lane that computed it.
+            seconds: Duration of the serve, in seconds.
+        """
 
     def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str, cpu_s: float = 0.0) -> None:
-        """A row per computation."""
+        """Record a computation.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            lane: The lane that computed.
+            seconds: Duration, in seconds.
+            outcome: How the computation ended.
+            cpu_s: CPU seconds.
+        """
         self._note("compute", task, _hashed(key), lane, outcome, seconds, cpu_s, 1)
 
     def spent(self, task: str, lane: str, model: str, usage: Usage) -> None:
-        """A row per generation that told its tokens."""
+        """Record the tokens of a generation, if the generator reported them.
+
+        Args:
+            task: The task's name.
+            lane: The lane that computed.
+            model: The generator's name.
+            usage: The tokens.
+        """
         cached = usage.cached_tokens or 0
         sent = max(0, (usage.input_tokens or 0) - cached)
         self._note("tokens", task, b"", lane, "", 0.0, 0.0, 0, 0, model, sent, usage.output_tokens or 0, cached)
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
-        """A row per miss; a value past its SLA is an expiry."""
+        """Record a miss; a value past its SLA counts as an expiry.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the stored value.
+            reason: Why it was not served.
+        """
         kind = "expire" if reason.cause in OVERDUE else "miss"
         self._note(kind, task, _hashed(key), verdict, str(reason))
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
-        """A row per acknowledged event."""
+        """Record an acknowledged event.
+
+        Args:
+            tags: The tags that the event raised.
+            duplicates: How many of its changes were known already.
+            seconds: Duration until the acknowledgement, in seconds.
+        """
         self._note("event", " ".join(tags)[:200], b"", "", f"duplicates={duplicates}", seconds)
 
     def run(
@@ -102,28 +139,50 @@ class Ledger(forks.Forkable):
         trigger: str = "",
         pick: Pick | None = None,
     ) -> None:
-        """A row per task of a batch run, and one for what nobody was served of the run that it replaces."""
+        """Record a task's part of a batch run, and the waste of the run that it replaces.
+
+        Args:
+            task: The task's name.
+            rows: Number of results.
+            seconds: Duration, in seconds.
+            cpu_s: CPU seconds.
+            size_bytes: Size of the results, in bytes.
+            trigger: What started the run.
+            pick: How a plan chose the keys; ``None`` without a plan.
+        """
         chosen = (pick.strategy, pick.p_hat, pick.theta) if pick else ("", None, None)
         used = (seconds, cpu_s, rows, size_bytes, "", 0, 0, 0)
         self._note("compute", task, b"", "batch", "promoted", *used, trigger, *chosen)
 
     def paced(self, is_batch_on: bool, p95_s: float) -> None:  # noqa: FBT001 - a callback's own order
-        """How slow the requests of the last seconds were, and whether a batch run was under way."""
+        """Record the p95 latency of the last seconds' requests, in seconds, and whether a batch run was active."""
         self._paces.put((is_batch_on, p95_s))
 
     def live(self, task: str, seconds: float, cpu_s: float) -> None:
-        """Add up what live tasks and refines use: a row for each would cost as much as some of them."""
+        """Add to the usage of live tasks and refines. A row for each would cost as much as some of them.
+
+        Args:
+            task: The task's name.
+            seconds: Duration, in seconds.
+            cpu_s: CPU seconds.
+        """
         self._live.put((task, seconds, cpu_s))
 
     def answered(self, answer_id: str, at: float, document: bytes) -> None:
-        """Keep what is known of an answer, for some days."""
+        """Queue an answer; it is stored for some days.
+
+        Args:
+            answer_id: The answer's id.
+            at: Time of the answer, in epoch seconds.
+            document: The encoded answer.
+        """
         self._answers.put((answer_id, at, document))
 
     def settle(self, *, timeout_s: float = 10.0) -> bool:
-        """Wait until what was noted before this call is written, and say whether it is; blocking."""
+        """Wait until everything recorded before this call is written, and return whether it is; blocking."""
         until = time.monotonic() + timeout_s
         with self._written:
-            enough = self._flushes + 2  # one that is under way may have begun before the last note
+            enough = self._flushes + 2  # the current flush may have begun before the last entry
             while self._flushes < enough and not self._stop.is_set():
                 self._asked.set()
                 if not self._written.wait(max(0.0, until - time.monotonic())):
@@ -131,7 +190,7 @@ class Ledger(forks.Forkable):
             return self._is_written
 
     def close(self) -> None:
-        """Write what is left and stop."""
+        """Write the remaining entries and stop the thread."""
         self._stop.set()
         self._asked.set()
         self._thread.join(timeout=10)
@@ -140,38 +199,45 @@ class Ledger(forks.Forkable):
         self._queue.put(LedgerEntry(self._clock.now(), *what))
 
     def heat(self, task: str, *, minutes: int = 60) -> dict[bytes, int]:
-        """How often each key of a task was served in the last minutes; blocking. Unknown is none."""
+        """Count the serves of each key of a task in the last minutes; blocking. Empty if nothing is recorded."""
         since = int(self._clock.now() // 60) - minutes
         statement = "SELECT key, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY key"
         return dict(self._read_or_nothing(statement, (task, since)))
 
     def requests(self, task: str, *, days: int) -> list[tuple[int, bytes, int]]:
-        """(minute since the epoch, key, count) of the last days, in order of time; blocking."""
+        """Rows of (minute since the epoch, key, count) for the last days, ordered by time; blocking."""
         since = int(self._clock.now() // 60) - days * 1440
         statement = "SELECT minute, key, count FROM serves WHERE task = ? AND minute >= ? ORDER BY minute"
         return self._read(statement, (task, since))
 
     def traffic(self, *, days: int) -> dict[int, int]:
-        """Requests per minute since the epoch, of the last days, all tasks together; blocking. Unknown is none."""
+        """Requests of all tasks per minute since the epoch, for the last days; blocking.
+
+        Empty if nothing is recorded.
+        """
         since = int(self._clock.now() // 60) - days * 1440
         statement = "SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute"
         return dict(self._read_or_nothing(statement, (since,)))
 
     def hourly(self, *, since: float = 0.0) -> list[tuple[Any, ...]]:
-        """(hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes, input, output, cached).
+        """Sum usage by hour, kind, task, lane and model, from the hour of ``since`` (epoch seconds) on; blocking.
 
-        From the hour of ``since`` (epoch seconds) on; events, which are nobody's, are left out. Blocking.
+        Events are left out, because they have no task.
+
+        Returns:
+            Rows of (hour since the epoch, kind, task, lane, model, calls, seconds, cpu_s, rows, bytes, input, output,
+            cached).
         """
         statement = "SELECT * FROM hourly WHERE hour >= ? ORDER BY hour"
         return self._read(statement, (int(since // 3600),))
 
     def serves(self, *, since: float = 0.0) -> dict[str, int]:
-        """How often each task was served, from the hour of ``since`` on as all sums are; blocking."""
+        """Count the serves of each task, from the whole hour of ``since`` (epoch seconds) on; blocking."""
         statement = "SELECT task, SUM(count) FROM serves WHERE minute >= ? GROUP BY task"
         return dict(self._read(statement, (int(since // 3600) * 60,)))
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
-        """(hour since the epoch, serves, of which computed first) of a task; blocking."""
+        """Rows of (hour since the epoch, serves, serves that had to be computed first) for a task; blocking."""
         served = dict(
             self._read(
                 "SELECT minute / 60, SUM(count) FROM serves WHERE task = ? AND minute >= ? GROUP BY minute / 60",
@@ -186,20 +252,23 @@ class Ledger(forks.Forkable):
         return [(hour, count, min(count, missed.get(hour, 0))) for hour, count in sorted(served.items())]
 
     def pace(self, *, since: float) -> list[tuple[int, int, int, float]]:
-        """(hour, whether a batch run was under way, seconds with requests, mean of their p95 in seconds); blocking."""
+        """Rows of (hour, whether a batch run was active, seconds with requests, mean of their p95 in seconds).
+
+        Blocking.
+        """
         statement = "SELECT hour, batch, samples, seconds / samples FROM pace WHERE hour >= ? ORDER BY hour"
         return self._read(statement, (int(since // 3600),))
 
     def _read(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
-        """Raises :class:`StoreError`: what cannot be read is not nothing."""
+        """Run a query. Raises :class:`StoreError` if it fails, so that an error is not mistaken for an empty result."""
         with self.connected() as connection:
             return connection.execute(statement, parameters).fetchall()
 
     @contextlib.contextmanager
     def connected(self, *, timeout_s: float = 10.0) -> Iterator[sqlite3.Connection]:
-        """A connection that no child inherits; blocking. Raises :class:`StoreError` for what SQLite raises inside."""
+        """Open a connection that no child process inherits; blocking. SQLite's errors become :class:`StoreError`."""
         try:
-            place = f"{self._path.resolve().as_uri()}?mode=rw"  # creates no file: the writing thread makes a new ledger
+            place = f"{self._path.resolve().as_uri()}?mode=rw"  # must not create the file
             with self._using, contextlib.closing(sqlite3.connect(place, uri=True, timeout=timeout_s)) as connection:
                 yield connection
         except sqlite3.Error as error:
@@ -209,7 +278,7 @@ class Ledger(forks.Forkable):
         try:
             return self._read(statement, parameters)
         except StoreError as error:
-            _log.error("%s; batch and event lane go on without it", error)
+            _log.error("%s; the batch and event lanes continue without the ledger", error)
             return []
 
     def _open(self) -> sqlite3.Connection:
@@ -227,7 +296,7 @@ class Ledger(forks.Forkable):
         return connection
 
     def _refused(self, error: OSError | sqlite3.DatabaseError) -> StoreError:
-        """What is said of the file itself, and what of the disk or of who else uses it."""
+        """Make an error that tells a problem of the file from a problem of the disk or of another user of the file."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _OF_THE_FILE:
             return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
@@ -247,9 +316,9 @@ class Ledger(forks.Forkable):
                 with self._using:
                     self._flush()
             except (sqlite3.OperationalError, StoreError) as error:
-                _log.error("the ledger could not be written and is tried again: %s", error)
+                _log.error("the ledger could not be written; it will be retried: %s", error)
             except Exception:  # noqa: BLE001 - a row that no table can hold must not end the recording of the others
-                _log.exception("some rows cannot be kept by the ledger and are left out")
+                _log.exception("the ledger cannot store some rows; they are dropped")
                 self._pending = Pending()
             with self._written:
                 self._is_written = not self._pending
@@ -271,14 +340,14 @@ class Ledger(forks.Forkable):
             return
         now = self._clock.now()
         if self._connection is not None and not self._path.exists():
-            _log.error("the ledger %s is gone, and a new one is begun", self._path)
+            _log.error("the ledger %s is gone; a new one is created", self._path)
             self._disconnect()
         connection = self._connection = self._connection or self._open()
         with connection:
             write(connection, self._pending, now)
             if self._flushes % TRIM_EVERY == TRIM_AT:
                 trim(connection, now)
-        self._pending = Pending()  # it is written: until then it is kept
+        self._pending = Pending()  # removed only after it has been written
 
     def _gather(self) -> None:
         pending, at = self._pending, self._clock.now()
@@ -299,11 +368,11 @@ class Ledger(forks.Forkable):
 
 
 def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:
-    """What waits in a queue now."""
+    """Drain a queue."""
     while not waiting.empty():
         yield waiting.get()
 
 
 def _hashed(key: bytes) -> bytes:
-    """A row says which computations were of one key, and not of whom."""
+    """Hash a key. The hash tells which rows have the same key, but not which key it is."""
     return blake2b(key, digest_size=8).digest()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def open_store(url: str) -> Store:
-    """Open a store by URL; the scheme is the name of the module here that answers for it (``rediss`` is ``redis``)."""
+    """Open a store by URL. The scheme is the name of the module here that implements it (``rediss`` is ``redis``)."""
     plain = re.sub("^rediss:", "redis:", url)
     module = adapter(__name__, plain, setting="store", example="lmdb:///var/lib/shop", error=StoreError)
     return cast("Store", module.open_url(url))

@@ -1,7 +1,7 @@
-"""One DynamoDB table, asked with consistent reads. Everything here blocks, and is called from threads.
+"""One DynamoDB table with consistent reads. Everything here blocks and is called from threads.
 
-The client repeats a request that got no answer. That is harmless for reads and for writes of fixed values, and a
-transaction carries a token by which the server knows that it has been made.
+The client repeats a request that got no answer. This is harmless for reads and for writes of fixed values. A
+transaction carries a token by which the server recognises a repetition.
 """
 
 from __future__ import annotations
@@ -41,7 +41,10 @@ _BUSY = {_CONFLICT, "ProvisionedThroughputExceeded", "ThrottlingError"}
 
 
 class TableAddress(msgspec.Struct, frozen=True):
-    """Where a table is; ``endpoint`` is empty for the region's own."""
+    """Where a table is.
+
+    ``endpoint`` is empty for the region's own endpoint; ``timeout_s`` bounds a request, in seconds.
+    """
 
     region: str
     table: str
@@ -50,23 +53,23 @@ class TableAddress(msgspec.Struct, frozen=True):
 
     @property
     def shown(self) -> str:
-        """The address as a URL, which holds no secret."""
+        """The address as a URL for messages; it contains no secret."""
         return f"dynamodb://{self.region}/{self.table}"
 
 
 class Missing(StoreError):
-    """There is no such table."""
+    """The table does not exist."""
 
 
 class Exists(StoreError):
-    """There is such a table already, or will be soon."""
+    """The table exists already, or is being created."""
 
 
 class Table:
     """A table and its client, which threads may share."""
 
     def __init__(self, address: TableAddress, threads: int) -> None:
-        """Connect to nothing yet."""
+        """Create the client, without connecting yet; ``threads`` is the number of connections."""
         self.address = address
         config = Config(
             connect_timeout=min(CONNECT_S, address.timeout_s),
@@ -76,20 +79,20 @@ class Table:
         )
         self._client: Any = self._guarded(
             "CreateClient",
-            # A session of its own: making clients from the shared one is not safe in threads.
+            # Use a separate session: creating clients from the shared one is not thread-safe.
             lambda: Session().client(
                 "dynamodb", region_name=address.region, endpoint_url=address.endpoint or None, config=config
             ),
         )
 
     def describe(self) -> str:
-        """Which table this is: a restored one is another. Raises when it is missing or is not the store's."""
+        """Return the identity of the table, which a restore changes. Raises if it is missing or not a store's table."""
         found = self._ask("describe_table", TableName=self.address.table)["Table"]
         keys = {entry["KeyType"]: entry["AttributeName"] for entry in found["KeySchema"]}
         types = {entry["AttributeName"]: entry["AttributeType"] for entry in found["AttributeDefinitions"]}
         if keys != {"HASH": "p", "RANGE": "k"} or types.get("p") != "B" or types.get("k") != "B":
             raise ForeignStore(
-                f"{self.address.shown} has other keys than p and k, both binary: parbake did not make it; name "
+                f"{self.address.shown} must have the binary keys p and k; parbake did not create it, so name "
                 "another table",
                 field="store",
             )
@@ -98,7 +101,7 @@ class Table:
         return str(found.get("TableId") or f"{found['TableArn']}@{found['CreationDateTime']}")
 
     def exists(self) -> bool:
-        """Whether there is a table of that name, ready or not."""
+        """Whether a table of that name exists, active or not."""
         try:
             self._ask("describe_table", TableName=self.address.table)
         except Missing:
@@ -106,7 +109,7 @@ class Table:
         return True
 
     def create(self) -> None:
-        """Ask for the table, billed per request; one that exists is left alone."""
+        """Create the table, billed per request; an existing table is left alone."""
         with contextlib.suppress(Exists):
             self._ask(
                 "create_table",
@@ -117,7 +120,7 @@ class Table:
             )
 
     def wait(self) -> None:
-        """Wait until the table, which somebody is creating, is active."""
+        """Wait until a table that is being created is active."""
         deadline = time.monotonic() + ACTIVE_S
         while self._ask("describe_table", TableName=self.address.table)["Table"]["TableStatus"] == "CREATING":
             if time.monotonic() > deadline:
@@ -125,7 +128,7 @@ class Table:
             time.sleep(0.5)
 
     def get(self, places: Sequence[Place], *, is_value_wanted: bool = True) -> dict[Place, StoredItem]:
-        """What lies at up to 100 different places; an absent item is left out."""
+        """Read up to 100 different places; an absent item is left out."""
         wanted = {} if is_value_wanted else {"ProjectionExpression": "p, k, m"}
         if len(places) == 1:
             key = key_of(places[0])
@@ -144,7 +147,7 @@ class Table:
         return found
 
     def write(self, items: Mapping[Place, bytes | Manifest | None]) -> None:
-        """Put, or delete with None, up to 25 items without conditions."""
+        """Put up to 25 items without conditions; ``None`` deletes an item."""
         requests: Any = [
             {"DeleteRequest": {"Key": key_of(place)}}
             if value is None
@@ -159,13 +162,14 @@ class Table:
             pause()
 
     def transact(self, changes: Sequence[ItemChange]) -> bool:
-        """Make all changes or none; False when a check failed, or when others are at these items all the time."""
+        """Make all changes or none; ``False`` if a check failed or other writers kept the items busy."""
         if len(changes) > MAX_ITEMS:
             raise StoreError(
-                f"{self.address.shown} takes {MAX_ITEMS} items in one step, not {len(changes)}; split it", field="store"
+                f"{self.address.shown} takes at most {MAX_ITEMS} items in one step, got {len(changes)}; split the step",
+                field="store",
             )
         actions = [action_of(self.address.table, change) for change in changes]
-        # One token for every repetition of what may have been made: to the server they are one transaction.
+        # The same token for every repetition: the server then treats all of them as one transaction.
         token, refused = secrets.token_hex(16), set[str]()
         for attempt in range(_CONFLICTS):
             try:
@@ -185,7 +189,13 @@ class Table:
         return False
 
     def query(self, group: bytes, between: tuple[bytes, bytes], limit: int) -> list[StoredItem]:
-        """At most ``limit`` items of one partition in order, of sort keys between two, both included."""
+        """Read items of one partition in order.
+
+        Args:
+            group: The partition.
+            between: The first and the last sort key, both included.
+            limit: The greatest number of items.
+        """
         found: list[StoredItem] = []
         asked: dict[str, Any] = {
             "KeyConditionExpression": "p = :p AND k BETWEEN :least AND :most",
@@ -198,7 +208,7 @@ class Table:
         return found[:limit]
 
     def scan(self, between: tuple[bytes, bytes]) -> Iterator[Place]:
-        """Every place whose partition lies between two, both included, in no order; reads the whole table."""
+        """Read the whole table and yield every place whose partition lies between two, both included, in no order."""
         asked = {
             "FilterExpression": "p BETWEEN :least AND :most",
             "ExpressionAttributeValues": {":least": {"B": between[0]}, ":most": {"B": between[1]}},
@@ -221,10 +231,13 @@ class Table:
             further = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
     def _pauses(self, operation: str) -> Iterator[Callable[[], None]]:
-        """One pause for each time that the server may leave a part of a batch undone, then the error."""
+        """Yield one pause for each repetition of a partly done batch, then raise the error."""
         for attempt in range(_ATTEMPTS):
             yield functools.partial(_pause, attempt)
-        raise StoreError(f"{self.address.shown} is throttled: {operation} was left undone in part", field="store")
+        raise StoreError(
+            f"{self.address.shown} is throttled: {operation} was done only in part; try again",
+            field="store",
+        )
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
         name = "".join(word.title() for word in operation.split("_"))
@@ -234,7 +247,7 @@ class Table:
         try:
             return call()
         except (ClientError, BotoCoreError, ValueError) as error:
-            raise self._failure(operation, error) from None  # its text may quote what the request was signed with
+            raise self._failure(operation, error) from None  # drop the cause: its text may contain credentials
 
     def _failure(self, operation: str, error: Exception) -> StoreError:
         shown, code = self.address.shown, _code(error)
@@ -258,10 +271,10 @@ def _code(error: Exception) -> str:
 
 
 def _cancellations(error: Exception) -> set[str]:
-    """Why a transaction was certainly not made; nothing when that is not certain."""
+    """The reasons why a transaction was certainly not made; empty if that is not certain."""
     reasons = error.response.get("CancellationReasons", ()) if isinstance(error, ClientError) else ()
     return {str(reason.get("Code")) for reason in reasons} - {"None"}
 
 
 def _pause(attempt: int) -> None:
-    time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # spreads retries, guards nothing
+    time.sleep(random.uniform(0.5, 1.0) * 0.02 * 2**attempt)  # noqa: S311  # spreads retries; not security-relevant

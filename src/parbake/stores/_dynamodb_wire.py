@@ -1,4 +1,4 @@
-"""Items, and the actions of a transaction, in the form in which DynamoDB is asked and answers."""
+"""Items and transaction actions in DynamoDB's wire format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from parbake.stores._dynamodb_layout import Manifest, Place
 
 
 class StoredItem(msgspec.Struct, frozen=True):
-    """An item: its value, or the manifest of a large one."""
+    """An item: its value, or the manifest of a large value."""
 
     place: Place
     value: bytes | None
@@ -19,14 +19,14 @@ class StoredItem(msgspec.Struct, frozen=True):
 
 
 class Check(msgspec.Struct, frozen=True):
-    """What an item must be: absent, of a value, or of a manifest."""
+    """The expected state of an item: absent, a value, or a manifest."""
 
     value: bytes | None = None
     manifest: Manifest | None = None
 
 
 class ItemChange(msgspec.Struct, frozen=True):
-    """One item of a transaction: what it must be (nothing in particular without), and what it becomes."""
+    """One item of a transaction: its expected state (any if there is no check), and what is written."""
 
     place: Place
     check: Check | None = None
@@ -48,7 +48,7 @@ def item_of(place: Place, value: bytes | Manifest) -> dict[str, Any]:
 
 
 def found_in(item: Mapping[str, Any]) -> StoredItem:
-    """An item as it was answered with."""
+    """Decode an item from an answer."""
     manifest = msgspec.msgpack.decode(bytes(item["m"]["B"]), type=Manifest) if "m" in item else None
     value = bytes(item["v"]["B"]) if "v" in item else None
     return StoredItem(Place(bytes(item["p"]["B"]), bytes(item["k"]["B"])), value, manifest)

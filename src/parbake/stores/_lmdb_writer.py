@@ -1,7 +1,7 @@
 """The one thread of a process that writes to an LMDB file.
 
-A commit waits for the disk. The steps that arrive meanwhile are committed by the next one together: each in a child
-transaction of its own, so that one which raises takes nothing of the others with it.
+A commit waits for the disk. The steps that arrive in the meantime are committed together by the next commit. Each runs
+in a child transaction of its own, so that a step that raises does not undo the others.
 """
 
 from __future__ import annotations
@@ -24,18 +24,17 @@ from parbake.errors import StoreError, StoreFull
 
 T = TypeVar("T")
 TOGETHER = 64
-"""At most so many steps share a commit: who came first need not wait for all who came after."""
+"""At most this many steps share a commit, so that the first step does not wait for all later ones."""
 LEAST_LEFT = 1 << 20
-"""A disk with fewer bytes left is full."""
+"""A disk with fewer free bytes counts as full."""
 
 
 class LmdbTxn:
-    """The protocol's transaction over an LMDB one, which nothing can change before it commits."""
+    """The protocol's transaction over an LMDB transaction. No other writer can change its data before it commits."""
 
     __slots__ = ("cursor", "delete", "get", "peek", "put")
 
     def __init__(self, txn: lmdb.Transaction[bytes]) -> None:
-        """Wrap one."""
         self.get = self.peek = txn.get
         self.put = txn.put
         self.delete = txn.delete
@@ -49,39 +48,39 @@ Outcome: TypeAlias = tuple[Any, BaseException | None]
 
 
 class Writer:
-    """Commits steps in the order in which they came; durable when they return."""
+    """Commits steps in the order in which they arrive. They are durable when the call returns."""
 
     def __init__(self, env: Callable[[], lmdb.Environment], path: Path) -> None:
-        """``env`` is asked for before each commit; ``path`` is for messages."""
+        """Start the thread. ``env`` is called before each commit; ``path`` is for messages."""
         self._env = env
         self._path = path
         self._turn = threading.Lock()
-        # LMDB has one writer at a time anyway: one thread keeps waiting writers off the default pool.
+        # LMDB has one writer at a time. With one thread, waiting writers do not block the default pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parbake-lmdb")
         self._waiting: deque[Waiting] = deque()
         self._is_open, self._process = True, os.getpid()
 
     async def run(self, step: Callable[[LmdbTxn], T]) -> T:
-        """Run a step and commit it, alone or with others; it may be run twice and must have no other effect."""
+        """Run and commit a step, alone or with others. It may run twice and must have no other effect."""
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._must_be_open()
         self._waiting.append((step, future))
-        self._thread.submit(self._commit)  # one for each step: it finds nothing to do if an earlier one took the step
+        self._thread.submit(self._commit)  # one call per step; it has nothing to do if an earlier call took the step
         return await future
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """In the order of their names, so that neighbours are written to the same page while it is at hand."""
+        """Write rows, sorted by name, so that neighbouring rows are written to the same page together."""
 
         def put(txn: LmdbTxn) -> None:
             with txn.cursor() as cursor:
                 cursor.putmulti(sorted(rows, key=itemgetter(0)))
 
         self._must_be_open()
-        # Not with others, who would be undone with it if it does not fit.
+        # In a commit of its own: if the rows do not fit, other steps must not be undone with them.
         await asyncio.get_running_loop().run_in_executor(self._thread, self._alone, put)
 
     def pause(self) -> None:
-        """Wait for the commit that is under way, and begin no other before :meth:`go_on`."""
+        """Wait for the current commit, and start no other before :meth:`go_on`."""
         self._turn.acquire()
 
     def go_on(self) -> None:
@@ -89,7 +88,7 @@ class Writer:
         self._turn.release()
 
     def close(self) -> None:
-        """Commit what waits, and end."""
+        """Commit the waiting steps and stop."""
         self._is_open = False
         self._thread.shutdown()
 
@@ -111,7 +110,7 @@ class Writer:
             _tell([(future, _outcome(partial(self._alone, step)))])
 
     def _together(self, steps: Sequence[Step]) -> list[Outcome] | None:
-        """What came of each step, committed by one sync; ``None`` when LMDB failed, and nothing was written."""
+        """Run steps and commit them with one sync; ``None`` if LMDB failed and nothing was written."""
         try:
             with self._turn, self._env().begin(write=True) as txn:
                 return [self._within(txn, step) for step in steps]
@@ -119,13 +118,16 @@ class Writer:
             return None
 
     def _within(self, parent: lmdb.Transaction[bytes], step: Step) -> Outcome:
-        """An error of LMDB's own need not be the fault of the step that met it: it ends the whole commit."""
+        """Run a step in a child transaction.
+
+        An error of LMDB itself may not be the step's fault, so it ends the whole commit.
+        """
         try:
             with self._env().begin(parent=parent, write=True) as txn:
                 return step(LmdbTxn(txn)), None
         except lmdb.Error:
             raise
-        except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for it
+        except BaseException as error:  # noqa: BLE001  # any error: the caller is waiting for the outcome
             return None, error
 
     def _alone(self, step: Callable[[LmdbTxn], T]) -> T:
@@ -143,15 +145,15 @@ class Writer:
             left = _left(self._path)
             if left < LEAST_LEFT:
                 raise StoreFull(
-                    f"the disk of {self._path} is full ({left} bytes left); nothing was written. Free some, or move "
-                    "the store",
+                    f"the disk of {self._path} is full ({left} bytes left); nothing was written. Free some space, "
+                    "or move the store",
                     field="store",
                 ) from error
             raise StoreError(f"{self._path}: {error}", field="store") from error
 
 
 def _left(path: object) -> int:
-    """Bytes that may still be written to a path's disk."""
+    """Free bytes on a path's disk."""
     try:
         found = os.statvfs(str(path))
     except OSError:
@@ -162,12 +164,12 @@ def _left(path: object) -> int:
 def _outcome(run: Callable[[], Any]) -> Outcome:
     try:
         return run(), None
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the caller waits for it
+    except BaseException as error:  # noqa: BLE001  # any error: the caller is waiting for the outcome
         return None, error
 
 
 def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
-    """Wake those who wait, with one call for all on the same loop; a loop that was closed has nobody left."""
+    """Wake the waiting callers, with one call per event loop. A closed loop has no callers left."""
     by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Outcome]]] = {}
     for future, outcome in outcomes:
         by_loop.setdefault(future.get_loop(), []).append((future, outcome))
@@ -178,7 +180,7 @@ def _tell(outcomes: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
 
 def _settle(told: Sequence[tuple[asyncio.Future[Any], Outcome]]) -> None:
     for future, (result, error) in told:
-        if future.done():  # cancelled meanwhile
+        if future.done():  # cancelled in the meantime
             continue
         if error is None:
             future.set_result(result)

@@ -1,7 +1,7 @@
-"""The functions that run inside the server, so that a check and the writes that depend on it are one step.
+"""The functions that run inside the server, so that a check and the writes that depend on it are one atomic step.
 
-A name that is listed (``P``, ``D``) is also kept in a sorted set, where the server finds it by prefix. Whatever an
-older parbake calls must go on working here: one server may be asked by two versions during an upgrade.
+A name that is listed (``P``, ``D``) is also stored in a sorted set, where the server finds it by prefix. Functions that
+an older parbake calls must keep working: during an upgrade, two versions use one server.
 """
 
 VERSION = 1

@@ -1,7 +1,7 @@
-"""Connections to one Redis or Valkey server, each of which is checked before anything is read or written on it.
+"""Connections to one Redis or Valkey server. Each connection is checked before anything is read or written on it.
 
-A command is sent once. Only the opening of a connection is tried again, and a read whose connection broke: a write
-whose answer was lost may have been made, and that is for the caller to find out.
+A command is sent once. Only opening a connection is retried, and a read whose connection broke. A write whose answer
+was lost may have been made; the caller has to find out.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ _SETTINGS = ("appendonly", "appendfsync", "no-appendfsync-on-rewrite")
 
 
 class ServerAddress(msgspec.Struct, frozen=True):
-    """Where a server is and what is expected of it; ``connect`` may hold a password, ``shown`` never does."""
+    """Where a server is and what is expected of it. ``connect`` may contain a password, ``shown`` never does.
+
+    ``timeout_s`` bounds each call, in seconds.
+    """
 
     shown: str
     connect: Mapping[str, Any]
@@ -47,44 +50,44 @@ class ServerAddress(msgspec.Struct, frozen=True):
 
 
 class Broken(StoreError):
-    """The connection ended before the answer came: what was asked for may or may not have been done."""
+    """The connection ended before the answer came. The command may or may not have been executed."""
 
 
 class UnknownFunction(StoreError):
-    """The server does not know the function that was called; nothing was done."""
+    """The server does not have the function that was called; nothing was done."""
 
 
 class Elsewhere(StoreError):
-    """The server is not the one that was meant; nothing was sent to it."""
+    """The server is not the expected one; nothing was sent to it."""
 
 
 class _Pool:
-    """The connections of one event loop, which cannot be used on another."""
+    """The connections of one event loop; they cannot be used on another loop."""
 
     def __init__(self, address: ServerAddress, greet: Callable[[AbstractConnection], Awaitable[None]]) -> None:
-        """Connect to nothing yet; ``greet`` is called with each new connection."""
-        # RESP2: nothing here needs RESP3, and a connection in it may be moved by messages of the server.
-        self.making: Any = ConnectionPool(  # the client types it in part only
+        """Create an empty pool; ``greet`` is called with each new connection."""
+        # RESP2: nothing here needs RESP3, in which the server may redirect a connection.
+        self.making: Any = ConnectionPool(  # the client library has incomplete types here
             max_connections=MAX_CONNECTIONS,
             redis_connect_func=greet,
             protocol=2,
-            socket_timeout=None,  # every call has a deadline of its own
+            socket_timeout=None,  # every call has its own deadline
             socket_connect_timeout=min(CONNECT_S, address.timeout_s),
             **address.connect,
         )
-        # The client's pool makes connections; between calls they wait here. Through it a read took a fifth longer.
+        # The client's pool only creates connections. Idle ones are held here: its own pool makes a read 20 % slower.
         self.free = asyncio.Semaphore(MAX_CONNECTIONS)
         self.idle: list[AbstractConnection] = []
 
     async def give_back(self, connection: AbstractConnection) -> None:
-        """Keep a connection for the next call, if it still stands."""
+        """Return a connection to the pool if it is still usable."""
         if connection.is_connected:
             self.idle.append(connection)
         else:
             await self.making.release(connection)
 
     async def drop(self, connection: AbstractConnection) -> None:
-        """End a connection."""
+        """Close a connection."""
         await connection.disconnect(nowait=True)
         await self.making.release(connection)
 
@@ -94,14 +97,13 @@ class _Pool:
 
 
 class Link(forks.Forkable):
-    """Bounded pools of connections, one for each event loop that asks.
+    """Bounded connection pools, one per event loop.
 
-    ``host`` is the run id of the server that the newest connection of them all reached: what a loop reads over an older
-    one, to another server, is of the past.
+    ``host`` is the run id of the server that the newest connection reached. What a loop reads over an older connection
+    to another server is outdated.
     """
 
     def __init__(self, address: ServerAddress) -> None:
-        """Connect to nothing yet."""
         self.address = address
         self._begin()
         forks.watch(self)
@@ -111,19 +113,22 @@ class Link(forks.Forkable):
         self._pools = PerLoop(lambda: _Pool(self.address, self._greet))
 
     def after_fork_in_child(self) -> None:
-        """Make connections of this process's own: the inherited ones are the parent's, who goes on to use them."""
+        """Start with empty pools. The parent still uses the inherited connections."""
         forks.abandon(self._pools)
         self._begin()
 
     async def read(self, *command: bytes | str | int) -> Any:
-        """Ask once more if the connection broke; the answer comes from the server that ``host`` names."""
+        """Send a read, and retry it once if the connection broke.
+
+        The answer comes from the server that ``host`` names.
+        """
         try:
             return (await self.call([command]))[0]
         except Broken:
             return (await self.call([command]))[0]
 
     async def call(self, commands: Sequence[Command], *, host: str = "") -> list[Any]:
-        """Send commands together, once, and to no other server than ``host`` when it is given.
+        """Send commands together, once, and only to the server ``host`` if it is given.
 
         Raises :class:`StoreError` within ``timeout_s`` seconds.
         """
@@ -143,22 +148,22 @@ class Link(forks.Forkable):
                 f"{self.address.shown} did not answer within {self.address.timeout_s:g} s", field="store"
             ) from None
         except (exceptions.RedisError, OSError) as error:
-            raise self._failure(error) from None  # its text may quote the password
+            raise self._failure(error) from None  # drop the cause: its text may contain the password
         refused = next((a for a in answers if isinstance(a, exceptions.RedisError)), None)
         if refused is not None:
             raise self._failure(refused) from None
         return answers
 
     async def close(self) -> None:
-        """Close the connections of the running loop now, and of each other loop when that one gets to it.
+        """Close the connections of the running loop now, and those of each other loop when that loop runs next.
 
-        It may be that it never does, or waits for the caller: so nobody waits for it.
+        Another loop may never run again or may be waiting for the caller, so this call does not wait for it.
         """
         for loop, pool in self._pools.clear():
             if loop is asyncio.get_running_loop():
                 await pool.close()
             else:
-                with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+                with contextlib.suppress(RuntimeError):  # the loop was closed in the meantime
                     loop.call_soon_threadsafe(_begin, pool.close)
 
     async def _obtain(self, pool: _Pool) -> AbstractConnection:
@@ -174,12 +179,14 @@ class Link(forks.Forkable):
                 continue
             if _host_of(connection) == self.host:
                 return connection
-            # Another was opened meanwhile, to another server: whatever this one's says is of the past.
+            # A newer connection reached another server; what this connection's server says is outdated.
             await pool.drop(connection)
-        raise StoreError(f"{self.address.shown} leads to several servers by turns", field="store")
+        raise StoreError(
+            f"{self.address.shown} reaches several servers in turn; point the store at one primary", field="store"
+        )
 
     async def _connected(self, pool: _Pool) -> AbstractConnection:
-        """One that is at hand, still stands and reaches the server of now; or a new one."""
+        """Return an idle connection that is still usable and reaches the current server, or a new one."""
         while pool.idle:
             connection = pool.idle.pop()
             if _host_of(connection) == self.host and await _stands(connection):
@@ -190,10 +197,12 @@ class Link(forks.Forkable):
 
     def _must_still_be(self, connection: AbstractConnection) -> None:
         if _host_of(connection) != self.host:
-            raise Broken(f"{self.address.shown} was replaced by another server while it was asked", field="store")
+            raise Broken(
+                f"{self.address.shown} was replaced by another server during the call; try again", field="store"
+            )
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Log in, find out which server this is, and refuse one that is not fit; runs on each new connection."""
+        """Log in, identify the server, and reject an unfit one; runs on each new connection."""
         try:
             await connection.on_connect()
             asked = _pack(("INFO",)) + _pack(("CONFIG", "GET", *_SETTINGS))
@@ -211,7 +220,7 @@ class Link(forks.Forkable):
     def _must_be_fit(self, info: Mapping[str, str], settings: Mapping[str, str] | None) -> None:
         shown = self.address.shown
         if untold := [name for name in _TOLD if name not in info]:
-            raise StoreError(f"{shown} does not tell its {', '.join(untold)} by INFO", field="store")
+            raise StoreError(f"{shown} does not report {', '.join(untold)} in INFO", field="store")
         if int(info["redis_version"].partition(".")[0]) < OLDEST:
             raise StoreError(
                 f"{shown} is version {info['redis_version']}; the store needs Redis {OLDEST} or later, or Valkey",
@@ -263,18 +272,18 @@ class Link(forks.Forkable):
 
 _HOST = "parbake_host"
 _closing: set[asyncio.Task[None]] = set()
-"""The loop itself keeps its tasks weakly."""
+"""Strong references, because the event loop holds its tasks only weakly."""
 
 
 def _begin(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Begin a coroutine on the running loop."""
+    """Start a coroutine on the running loop."""
     task = asyncio.get_running_loop().create_task(work())
     _closing.add(task)
     task.add_done_callback(_closing.discard)
 
 
 def parse_url(url: str) -> dict[str, Any]:
-    """What a connection is opened with, by a URL without options."""
+    """Parse a URL without options into connection parameters."""
     return dict(_parse_url(url))
 
 
@@ -284,7 +293,7 @@ def _host_of(connection: AbstractConnection) -> str:
 
 
 async def _stands(connection: AbstractConnection) -> bool:
-    """Whether nothing has come on an idle connection, neither its end nor an answer that nobody waits for."""
+    """Whether an idle connection is still usable: it has not ended, and no unexpected answer has arrived on it."""
     try:
         return connection.is_connected and not await connection.can_read()
     except exceptions.ConnectionError:
@@ -292,7 +301,7 @@ async def _stands(connection: AbstractConnection) -> bool:
 
 
 def _pack(command: Command) -> bytes:
-    packed: bytes = pack_command(cast("Any", tuple(command)))  # its stub allows one word only
+    packed: bytes = pack_command(cast("Any", tuple(command)))  # the library's stub allows only one word
     return packed
 
 
@@ -302,13 +311,13 @@ async def _ask(connection: AbstractConnection, commands: Sequence[Command]) -> l
         await connection.send_packed_command(packed, check_health=False)
         return [await _answer(connection) for _ in commands]
     except BaseException:
-        # Half an answer must not become the next command's.
+        # A partial answer must not be read as the next command's answer.
         await connection.disconnect(nowait=True)
         raise
 
 
 async def _answer(connection: AbstractConnection) -> Any:
-    """One answer; an error that the server answers with is returned, for others may follow it on the wire."""
+    """Read one answer. An error is returned, not raised, because more answers may follow it on the connection."""
     try:
         return await connection.read_response()
     except exceptions.ResponseError as error:

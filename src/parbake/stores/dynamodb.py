@@ -1,12 +1,12 @@
 """``dynamodb://region/table?create=true``: a store in a DynamoDB table with consistent reads and transactional writes.
 
-Options: ``create=true`` makes a missing table (billed per request), ``endpoint=http://127.0.0.1:8000`` asks another
-server than the region's, ``timeout_s`` bounds each request (seconds, default 5; a request is made three times at
-most). Credentials come from the usual environment of AWS only.
+Options: ``create=true`` creates a missing table (billed per request). ``endpoint=http://127.0.0.1:8000`` uses another
+server than the region's. ``timeout_s`` bounds each request (seconds, default 5; a request is made at most three times).
+Credentials come from AWS's usual environment only.
 
-One fetch is not one moment: items of a fetch may be read before and after somebody's commit. A step takes at most
-:data:`MAX_ITEMS` items and 4 MB, beside values over 350 kB, which lie in parts of their own. A range over a prefix of
-several partitions reads the whole table, which sweeps alone do.
+A fetch is not one snapshot: its items may be read before and after another writer's commit. A step takes at most
+:data:`MAX_ITEMS` items and 4 MB, without values over 350 kB, which are stored in separate parts. A range over a prefix
+of several partitions reads the whole table; only sweeps do that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _URL = re.compile(r"[a-z0-9-]+/[A-Za-z0-9_.-]{3,255}")
 
 
 def open_url(url: str) -> OptimisticStore:
-    """The store at a URL, not connected yet; raises :class:`StoreError` when the URL cannot be meant."""
+    """Create the store for a URL, without connecting yet; raises :class:`StoreError` if the URL is invalid."""
     return OptimisticStore(DynamoItems.from_url(url))
 
 
@@ -49,7 +49,7 @@ class DynamoItems(forks.Forkable):
     commit_limit = MAX_ITEMS
 
     def __init__(self, address: TableAddress, *, is_created: bool = False) -> None:
-        """``is_created`` makes the table if it is missing."""
+        """Create the driver; ``is_created`` creates the table if it is missing."""
         self._address, self._is_created = address, is_created
         self._begin()
         forks.watch(self)
@@ -61,38 +61,40 @@ class DynamoItems(forks.Forkable):
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="parbake-dynamodb")
 
     def after_fork_in_child(self) -> None:
-        """Start threads and make connections of this process's own at the next use."""
+        """Start new threads and connections for this process at the next use."""
         forks.abandon(self._table, self._threads)
         self._begin()
 
     @classmethod
     def from_url(cls, url: str) -> DynamoItems:
-        """See the module."""
+        """Parse a URL; see the module."""
         parts = urlsplit(url)
         where = parts.netloc + parts.path
         if not _URL.fullmatch(where):
-            raise StoreError("the store is not a URL such as dynamodb://eu-central-1/shop", field="store")
+            raise StoreError("store must be a URL such as dynamodb://eu-central-1/shop", field="store")
         options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if not options.keys() <= _OPTIONS:
             unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-            raise StoreError(f"{unknown}: no such option; there are {', '.join(sorted(_OPTIONS))}", field="store")
+            raise StoreError(
+                f"{unknown} is not an option; the options are {', '.join(sorted(_OPTIONS))}", field="store"
+            )
         endpoint = options.get("endpoint", "")
         if endpoint and not re.fullmatch(r"https?://[^@?#]+", endpoint):
-            raise StoreError("endpoint is not a URL such as http://127.0.0.1:8000", field="store.endpoint")
+            raise StoreError("endpoint must be a URL such as http://127.0.0.1:8000", field="store.endpoint")
         region, _, table = where.partition("/")
         return cls(TableAddress(region, table, endpoint, _timeout(options)), is_created=options.get("create") == "true")
 
     @property
     def host(self) -> str:
-        """The identity of the table, which a restore changes; read at ``open``, and again after any failed call."""
+        """The identity of the table, which a restore changes. It is read at ``open`` and after any failed call."""
         return self._host
 
     async def open(self) -> None:
-        """Find or create the table, and refuse one with other keys."""
+        """Find or create the table, and reject one with other keys."""
         await self._in_thread(self._find_or_create)
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """Consistent reads of up to 100 items each, at different moments."""
+        """Read consistently, up to 100 items per request; requests happen at different moments."""
         if not names:
             return []
         places = {name: place_of(name) for name in names}
@@ -101,7 +103,10 @@ class DynamoItems(forks.Forkable):
         return [values.get(places[name]) for name in names]
 
     async def commit(self, commit: Commit) -> bool:
-        """One transaction; parts of large values are written before it, and those it replaced removed after it."""
+        """Commit in one transaction.
+
+        Parts of large values are written before it, and replaced parts are removed after it.
+        """
         heads = await self._heads_of_large(commit.expected)
         if heads is None:
             return False
@@ -116,19 +121,25 @@ class DynamoItems(forks.Forkable):
         return is_made
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Writes of 25 items each. Parts of a large value that this overwrites stay behind, unread."""
+        """Write 25 items per request. Parts of a large value that this overwrites remain in the table, unread."""
         wanted: dict[Place, bytes | None] = {place_of(name): value for name, value in rows}
         await self._write({**wanted, **await self._write_parts(wanted)})
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """Deletes of 25 items each, and then of their parts."""
+        """Delete 25 items per request, and then their parts."""
         places = list(dict.fromkeys(map(place_of, names)))
         found = await self._read(places, is_value_wanted=False)
         await self._write(dict.fromkeys(places))
         await self._remove_parts([item.manifest for item in found.values() if item.manifest is not None])
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """A query of each partition that the prefix names; a scan of the table when it names none."""
+        """List items: queries each partition of the prefix, or scans the table if there are too many.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items.
+        """
         rows: list[tuple[bytes, bytes]] = []
         least = max(prefix, start)
         while len(rows) < limit and least.startswith(prefix):
@@ -138,12 +149,12 @@ class DynamoItems(forks.Forkable):
             rows += [(layout.name_of(place), value) for place, value in values.items()]
             if len(items) < wanted:
                 break
-            # Some may have been deleted while they were read: fewer than the limit must mean that there are no more.
+            # Items may have been deleted during the read, but fewer than the limit must mean that there are no more.
             least = layout.name_of(items[-1].place) + b"\0"
         return rows
 
     async def close(self) -> None:
-        """Let calls under way end, then disconnect."""
+        """Wait for running calls, then disconnect."""
         await asyncio.to_thread(self._threads.shutdown)
         if self._table is not None:
             self._table.close()
@@ -154,7 +165,7 @@ class DynamoItems(forks.Forkable):
         return not changes or self._opened().transact(changes)
 
     async def _list(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
-        """The first items with a prefix from a name on, in the order of their names."""
+        """The first items with a prefix, from a name on, ordered by name."""
         groups = layout.groups_of(prefix)
         if groups is None:
             return await self._list_by_scan(prefix, least, limit)
@@ -164,7 +175,7 @@ class DynamoItems(forks.Forkable):
         return [found[name] for name in sorted(found) if name.startswith(prefix)][:limit]
 
     async def _list_by_scan(self, prefix: bytes, least: bytes, limit: int) -> list[StoredItem]:
-        """Names first and values after, so that no more than ``limit`` of either are held."""
+        """Scan for names first and read values after, so that at most ``limit`` of either are in memory."""
 
         def find() -> list[Place]:
             between = (prefix, layout.behind(prefix))
@@ -177,7 +188,7 @@ class DynamoItems(forks.Forkable):
         return [found.get(place, StoredItem(place, None, None)) for place in places]
 
     async def _values(self, items: Iterable[StoredItem]) -> dict[Place, bytes]:
-        """The values of items, large ones put together; an item that has gone meanwhile is left out."""
+        """The values of items, with large ones reassembled; an item that was deleted in the meantime is left out."""
         values: dict[Place, bytes] = {}
         for item in items:
             value = item.value if item.manifest is None else await self._assemble(item.place, item.manifest)
@@ -190,7 +201,7 @@ class DynamoItems(forks.Forkable):
             parts = await self._read(manifest.places())
             if len(parts) == manifest.parts:
                 return b"".join(parts[part].value or b"" for part in manifest.places())
-            # Parts go only after their item was replaced: look again.
+            # Parts are removed only after their item was replaced: read again.
             head = (await self._read([place])).get(place)
             if head is None or head.manifest is None:
                 return None if head is None else head.value
@@ -200,7 +211,7 @@ class DynamoItems(forks.Forkable):
         raise StoreError(f"{self._address.shown}: parts of a large value are missing", field="store")
 
     async def _heads_of_large(self, expected: Mapping[bytes, bytes | None]) -> dict[Place, Manifest] | None:
-        """The manifests of the large values that are expected; None when one is not there."""
+        """The manifests of the expected large values; ``None`` if one of them is missing."""
         digests = {place_of(n): layout.digest_of(v) for n, v in expected.items() if v is not None and _is_large(v)}
         found = await self._read(list(digests), is_value_wanted=False)
         heads = {place: item.manifest for place, item in found.items() if item.manifest is not None}
@@ -208,7 +219,7 @@ class DynamoItems(forks.Forkable):
         return heads if is_as_expected else None
 
     async def _write_parts(self, values: Mapping[Place, bytes | None]) -> dict[Place, Manifest]:
-        """Write the parts of the large ones among some values, one value after the other."""
+        """Write the parts of the large values, one value after the other."""
         written: dict[Place, Manifest] = {}
         for place, value in values.items():
             if value is not None and _is_large(value):
@@ -218,7 +229,7 @@ class DynamoItems(forks.Forkable):
         return written
 
     async def _remove_parts(self, manifests: Iterable[Manifest]) -> None:
-        """Nothing refers to these any more, so failing to remove them costs space and nothing else."""
+        """Remove parts that no item refers to any more. A failure wastes space and has no other effect."""
         places = [place for manifest in manifests for place in manifest.places()]
         try:
             await self._write(dict.fromkeys(places))
@@ -244,7 +255,7 @@ class DynamoItems(forks.Forkable):
             await asyncio.gather(*(self._call(write, chunk) for chunk in chunks))
 
     async def _call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run in a thread; after a failure the table may be another, so that is found out before the next call."""
+        """Run in a thread. After a failure the table may be another one, so the next call checks it first."""
 
         def run() -> T:
             if not self._is_known:
@@ -298,6 +309,6 @@ def _timeout(options: Mapping[str, str]) -> float:
         seconds = float(options.get("timeout_s", "5"))
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds <= 60:  # noqa: PLR2004  # a bound, named in the message
-        raise StoreError("timeout_s is not a number of seconds, more than 0 and up to 60", field="store.timeout_s")
+    if not 0 < seconds <= 60:  # noqa: PLR2004  # the bound in the message
+        raise StoreError("timeout_s must be a number of seconds above 0 and at most 60", field="store.timeout_s")
     return seconds

@@ -1,10 +1,10 @@
 """``lmdb:///path?map_size=4GiB``: the embedded store. One file, several processes, every commit synced.
 
-One environment per process and path (a second open of the same file in one process corrupts its locks); one main
-database with prefixed keys. Reads are a single read transaction, without copying the file into memory first.
+There is one environment per process and path, because opening the same file twice in a process corrupts its locks. One
+main database holds prefixed keys. A read is one read transaction, without copying the file into memory first.
 
-An environment must not be inherited: what a child does with it changes the places that its parent's readers have in the
-lock file. So it is closed for the length of a fork, and each of the two processes opens its own at the next use.
+An environment must not be inherited: a child that uses it changes the slots of its parent's readers in the lock file.
+It is therefore closed during a fork, and each of the two processes opens its own at the next use.
 """
 
 from __future__ import annotations
@@ -39,26 +39,26 @@ _MAGIC = (b"m", b"parbake-store-2")
 _open: dict[Path, LmdbStore] = {}
 _open_lock = threading.Lock()
 LOOK_S, PATIENCE_S = 0.0005, 5.0
-"""How often it is looked whether reads have ended before a fork, and for how long."""
+"""Interval and limit, in seconds, of the wait for reads to end before a fork."""
 
 
 @forks.in_child
 def _unlock() -> None:
-    global _open_lock  # noqa: PLW0603  # a thread of the parent may have held it
+    global _open_lock  # noqa: PLW0603  # a thread of the parent may have held the lock
     _open_lock = threading.Lock()
 
 
 def open_url(url: str) -> LmdbStore:
-    """Open the store at a URL; the same file opened twice in one process is the same object.
+    """Open the store at a URL; opening the same file twice in one process gives the same object.
 
-    Raises :class:`StoreError` when the URL cannot be meant.
+    Raises :class:`StoreError` if the URL is invalid.
     """
     parts = urlsplit(url)
     options = parse_qs(parts.query)
     if unknown := ", ".join(sorted(options.keys() - {"map_size"})):
-        raise StoreError(f"{unknown}: no such option; there is map_size", field="store")
+        raise StoreError(f"{unknown} is not an option; the only option is map_size", field="store")
     if not parts.netloc + parts.path.strip("/"):
-        raise StoreError(f"{url} names no folder: lmdb:///var/lib/shop, or lmdb://folder", field="store")
+        raise StoreError(f"{url} must name a folder, as in lmdb:///var/lib/shop or lmdb://folder", field="store")
     path = Path(unquote(parts.netloc + parts.path)).resolve()
     size = size_bytes(options.get("map_size", [str(DEFAULT_MAP)])[0], field="store.map_size", error=StoreError)
     with _open_lock:
@@ -73,7 +73,7 @@ class LmdbStore(EngineStore, forks.Forkable):
     """A store in one LMDB file."""
 
     def __init__(self, path: Path, *, map_size: int = DEFAULT_MAP) -> None:
-        """Open or create the store; raises :class:`ForeignStore` when the file is something else."""
+        """Open or create the store; raises :class:`ForeignStore` if the file is not a store."""
         super().__init__()
         self.path = path
         self.users = 0
@@ -87,7 +87,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         forks.watch(self)
 
     def _opened(self) -> lmdb.Environment:
-        """The environment, which a fork may have closed."""
+        """The environment, reopened if a fork closed it."""
         env = self._env
         if env is None:
             with self._changing:
@@ -105,7 +105,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         return self._begin()
 
     def before_fork(self) -> None:
-        """Close the environment, once those who use it have ended; who comes now waits until the fork is over."""
+        """Close the environment once its current users have finished. New users wait until the fork is over."""
         self._writer.pause()
         self._changing.acquire()
         env, begin = self._env, self._begin
@@ -120,13 +120,13 @@ class LmdbStore(EngineStore, forks.Forkable):
             self._env, self._begin = env, begin
 
     def after_fork_in_parent(self) -> None:
-        """Let those go on who wait."""
+        """Let the waiting users continue."""
         self._changing.release()
         self._writer.go_on()
 
     def after_fork_in_child(self) -> None:
         """Open the file at the next use."""
-        if self._env is not None:  # it could not be closed before: LMDB opens no file a second time
+        if self._env is not None:  # it could not be closed before, and LMDB must not open a file twice
             self._env.close()
             self._env, self._begin = None, self._begin_again
         forks.abandon(self._writer)
@@ -174,7 +174,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def close(self) -> None:
-        """Close the file once every user of it has."""
+        """Close the file when its last user has closed it."""
         with _open_lock:
             self.users -= 1
             if self.users > 0:
@@ -199,9 +199,10 @@ class LmdbStore(EngineStore, forks.Forkable):
         return await self._writer.run(step)
 
     def _must_be_in_place(self) -> None:
-        """Raise :class:`StoreError`, now and for every read that follows, where the file is another one by now.
+        """Raise :class:`StoreError`, now and at every later read, if the path is now another file.
 
-        Reads alone do not look, since a look takes as long as a third of one; polling does, once per heartbeat.
+        Reads themselves do not check, because the check takes a third of a read's time. Polling checks once per
+        heartbeat.
         """
         self._opened()
         try:
@@ -242,7 +243,7 @@ _WAITS = LmdbStore._begin_again.__code__  # noqa: SLF001  # (the same)
 
 
 def _have_ended() -> bool:
-    """Wait until no other thread reads; false where one has not ended in time."""
+    """Wait until no other thread reads; ``False`` if a read has not ended in time."""
     ends = time.monotonic() + PATIENCE_S
     while any(_reads(frame) for frame in _other_threads()):
         if time.monotonic() > ends:
@@ -252,16 +253,16 @@ def _have_ended() -> bool:
 
 
 def _other_threads() -> Iterator[FrameType]:
-    """Where every other thread is."""
-    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # made for looks of this kind
+    """The current frame of every other thread."""
+    for thread, frame in sys._current_frames().items():  # noqa: SLF001  # documented for this kind of use
         if thread != threading.get_ident():
             yield frame
 
 
 def _reads(frame: FrameType | None) -> bool:
-    """Whether a thread is within a read, and does not wait for a fork to end before it begins one.
+    """Whether a thread is inside a read, and is not waiting for a fork to end before it starts one.
 
-    So that reads need not be counted, which would cost each of them more than it may.
+    This avoids counting reads, which would slow each of them down too much.
     """
     while frame is not None and frame.f_code is not _WAITS:
         if frame.f_code in _READS:
@@ -306,7 +307,10 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
 
 
 def _check_writable(path: Path, error: Exception) -> None:
-    """What may not be written is not damaged; LMDB says which by the system's own words only."""
+    """Tell a file without write permission from a damaged one.
+
+    LMDB reports the difference only in the system's message.
+    """
     reasons = [os.strerror(code) for code in (errno.EACCES, errno.EPERM, errno.EROFS)]
     if isinstance(error, lmdb.ReadonlyError | PermissionError) or any(reason in str(error) for reason in reasons):
         raise StoreError(
@@ -316,7 +320,7 @@ def _check_writable(path: Path, error: Exception) -> None:
 
 
 def _check_size(env: lmdb.Environment, path: Path) -> None:
-    """A file shorter than its own last page would end the process at the first read of what is missing."""
+    """Reject a file shorter than its own last page. Reading the missing part would kill the process."""
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
     found = (path / "data.mdb").stat().st_size
     if found < needed:
@@ -326,7 +330,7 @@ def _check_size(env: lmdb.Environment, path: Path) -> None:
 
 
 def _claim(txn: Any, path: Path) -> None:
-    """Mark a new file as ours; refuse one that holds anything else."""
+    """Mark a new file as a store; reject a file with any other content."""
     found = txn.get(_MAGIC[0])
     if found == _MAGIC[1]:
         msgspec.msgpack.decode(txn.get(engine.CONTROL) or b"", type=Control)
@@ -342,5 +346,5 @@ def _claim(txn: Any, path: Path) -> None:
 
 
 def _host(path: Path) -> str:
-    """The file itself: a copy that was put in its place is another one, and may be older than what was acknowledged."""
+    """The identity of the file. A copy in its place is another file, and may be older than what was acknowledged."""
     return f"inode {(path / 'data.mdb').stat().st_ino}"

@@ -1,6 +1,6 @@
-"""``memory://``: one process, nothing durable. For examples and tests; same protocol steps as every other store.
+"""``memory://``: one process, nothing durable. For examples and tests; the protocol steps are those of every store.
 
-A process that is forked has a copy: what one of them writes from then on, the others do not see.
+A forked process has a copy: neither process sees what the other writes after the fork.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ def open_url(url: str) -> MemoryStore:  # noqa: ARG001 - every adapter's entry p
 
 
 class ByteMap:
-    """An ordered byte map; its own transaction, for whoever holds the lock."""
+    """An ordered byte map. It is also its own transaction, for the holder of the lock."""
 
     def __init__(self) -> None:
-        """Start empty."""
         self.values: dict[bytes, bytes] = {}
         self._order: list[bytes] = []
         self.version = 0
@@ -42,13 +41,19 @@ class ByteMap:
         self.values[key] = value
 
     def delete(self, key: bytes) -> None:
-        """Remove one item, if it is there."""
+        """Remove one item if it exists."""
         self.version += 1
         if self.values.pop(key, None) is not None:
             del self._order[bisect.bisect_left(self._order, key)]
 
     def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most ``limit`` items with a prefix in order, from ``start`` on."""
+        """List items with a prefix in byte order.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items.
+        """
         found: list[tuple[bytes, bytes]] = []
         at = bisect.bisect_left(self._order, max(prefix, start))
         for key in self._order[at : at + limit]:
@@ -62,7 +67,7 @@ class MemoryStore(EngineStore, forks.Forkable):
     """A store in this process's memory."""
 
     def __init__(self) -> None:
-        """Start empty, in an incarnation of its own."""
+        """Create an empty store with its own incarnation."""
         super().__init__()
         self._map = ByteMap()
         self._lock = threading.Lock()
@@ -70,15 +75,15 @@ class MemoryStore(EngineStore, forks.Forkable):
         forks.watch(self)
 
     def before_fork(self) -> None:
-        """Let a step that is under way in another thread end: half a step must not be copied."""
+        """Wait for a step in another thread to end, because a half-done step must not be copied."""
         self._lock.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """Release the lock."""
         self._lock.release()
 
     def after_fork_in_child(self) -> None:
-        """Go on with the copy."""
+        """Release the lock of the copy."""
         self._lock = threading.Lock()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
@@ -99,7 +104,7 @@ class MemoryStore(EngineStore, forks.Forkable):
             return engine.review(get, self._parsed.common(get, self._map.version), record)
 
     async def close(self) -> None:
-        """Forget nothing: the object may still be read."""
+        """Do nothing, so that the object can still be read."""
 
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
         with self._lock:

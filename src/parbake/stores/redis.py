@@ -1,10 +1,10 @@
 """``redis://[user[:password]@]host[:port][/db]?prefix=parbake``: a store on a Redis or Valkey server.
 
-A read is one MGET, which the server answers from one moment; a write is one call of a function inside the server.
-Options: ``prefix`` keeps several stores on one server apart, ``timeout_s`` bounds every call (seconds, default 5),
-and ``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may
-stand in the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` speaks TLS, and
-``unix:///path?db=0`` a local socket. Each event loop of a process has connections of its own, 32 at most.
+A read is one MGET, which the server answers from one snapshot. A write is one call of a function inside the server.
+Options: ``prefix`` separates several stores on one server. ``timeout_s`` bounds every call (seconds, default 5).
+``durability=server`` accepts a server that does not sync each write to disk before it answers. The password may be in
+the environment variable ``PARBAKE_REDIS_PASSWORD`` instead of the URL. ``rediss://`` uses TLS, and
+``unix:///path?db=0`` a local socket. Each event loop of a process has its own connections, 32 at most.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from parbake.stores.steps.optimistic import OptimisticStore
 PASSWORD_VARIABLE = "PARBAKE_REDIS_PASSWORD"  # noqa: S105  # the name of the variable
 CHUNK_ROWS, CHUNK_BYTES = 1000, 4 << 20
 COMMIT_ITEMS = 5000
-"""Names in one commit, for which the server stands still about 5 ms."""
+"""Names in one commit; the server is blocked for about 5 ms by this many."""
 _FORMAT = b"parbake-items-1"
 _OPTIONS = {"prefix", "timeout_s", "durability", "db"}
 _PREFIX = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 def open_url(url: str) -> OptimisticStore:
-    """The store at a URL, not connected yet; raises :class:`StoreError` when the URL cannot be meant."""
+    """Create the store for a URL, without connecting yet; raises :class:`StoreError` if the URL is invalid."""
     return OptimisticStore(RedisItems.from_url(url))
 
 
@@ -43,35 +43,38 @@ class RedisItems:
     commit_limit = COMMIT_ITEMS
 
     def __init__(self, address: ServerAddress, prefix: str = "parbake") -> None:
-        """Keep every key under ``{prefix}``, in braces so that a cluster keeps them on one server."""
+        """Create the driver.
+
+        Every key begins with ``{prefix}``, in braces, so that a cluster stores all keys on one server.
+        """
         self._link = Link(address)
         self._key = b"{%s}:" % prefix.encode()
-        # Neither begins with what every item's key begins with.
+        # Neither begins like an item's key.
         self._index = b"{%s}.listed" % prefix.encode()
         self._mark = b"{%s}.format" % prefix.encode()
 
     @classmethod
     def from_url(cls, url: str) -> RedisItems:
-        """See the module."""
+        """Parse a URL; see the module."""
         options = {name: values[-1] for name, values in parse_qs(_split(url).query).items()}
         if not options.keys() <= _OPTIONS:
             unknown = ", ".join(sorted(options.keys() - _OPTIONS))
             raise StoreError(f"{unknown}: no such option; there are {', '.join(sorted(_OPTIONS))}", field="store")
         prefix = options.get("prefix", "parbake")
         if not _PREFIX.fullmatch(prefix):
-            raise StoreError(f"prefix={prefix!r} is not 1 to 64 letters, digits, _, . or -", field="store.prefix")
+            raise StoreError(f"prefix={prefix!r} must be 1 to 64 letters, digits, _, . or -", field="store.prefix")
         durability = options.get("durability", "always")
         if durability not in {"always", "server"}:
-            raise StoreError(f"durability={durability!r} is neither always nor server", field="store.durability")
+            raise StoreError(f"durability={durability!r} must be always or server", field="store.durability")
         return cls(_address(url, options), prefix)
 
     @property
     def host(self) -> str:
-        """The run id of the server: it changes with every restart, and with a failover."""
+        """The run id of the server; it changes with every restart and with a failover."""
         return self._link.host
 
     async def open(self) -> None:
-        """Connect, refuse an unfit server, claim the prefix, and give the server the functions it lacks."""
+        """Connect, reject an unfit server, claim the prefix, and install missing functions on the server."""
         found = await self._link.read("SET", self._mark, _FORMAT, "NX", "GET")
         if found not in {None, _FORMAT}:
             raise ForeignStore(
@@ -87,7 +90,7 @@ class RedisItems:
             await self._load()
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """One MGET: one round trip, one moment."""
+        """Read with one MGET: one round trip and one snapshot."""
         if not names:
             return []
         key = self._key
@@ -95,7 +98,10 @@ class RedisItems:
         return found
 
     async def commit(self, commit: Commit) -> bool:
-        """One call of a function. When its answer is lost it raises, and whether it wrote is unknown."""
+        """Commit with one function call.
+
+        If its answer is lost, the call raises, and it is not known whether it wrote.
+        """
         keys = [self._index]
         arguments: list[bytes | int] = [len(commit.expected), len(self._key)]
         for name, expected in commit.expected.items():
@@ -111,19 +117,25 @@ class RedisItems:
             return False
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """At most 1,000 rows, and about 4 MiB, at a time."""
+        """Write at most 1,000 rows and about 4 MiB per request."""
         for chunk in _chunks(rows):
             await self.commit(Commit({}, dict(chunk)))
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """At most 1,000 names at a time; works on a server that is full, too."""
+        """Delete at most 1,000 names per request; works on a full server, too."""
         ordered = list(names)
         for at in range(0, len(ordered), CHUNK_ROWS):
             keys = [self._index, *(self._key + name for name in ordered[at : at + CHUNK_ROWS])]
             await self._function("parbake_remove", keys, [len(self._key)])
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """Names from the index, then their values; a name that is deleted in between is passed over."""
+        """List names from the index and then read their values; a name that is deleted in between is left out.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items.
+        """
         rows: list[tuple[bytes, bytes]] = []
         least, end = b"[" + max(prefix, start), _end(prefix)
         while len(rows) < limit:
@@ -146,7 +158,7 @@ class RedisItems:
         command: Command = ["FCALL", name, len(keys), *keys, *arguments]
         try:
             return (await self._link.call([command], host=host))[0]
-        except UnknownFunction:  # somebody flushed the functions, or a failover reached a server without them
+        except UnknownFunction:  # the functions were flushed, or a failover reached a server without them
             await self._load()
             return (await self._link.call([command], host=host))[0]
 
@@ -159,7 +171,7 @@ def _split(url: str) -> Any:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
-        # What was taken for a port or a host may be a part of a password, so nothing of it is quoted.
+        # The message quotes nothing: a supposed host or port may be a part of a password.
         raise StoreError(
             "the store's URL cannot be read; write redis://user:password@host:port/db, and percent-encode what a "
             "URL does not allow in a password",
@@ -172,7 +184,7 @@ def _address(url: str, options: dict[str, str]) -> ServerAddress:
     parts = _split(url)
     database = options.get("db") or parts.path.strip("/") if parts.scheme != "unix" else options.get("db", "0")
     if not re.fullmatch(r"\d{0,9}", database):
-        raise StoreError("the store's database is not a number, as in redis://host:6379/0", field="store")
+        raise StoreError("the store's database must be a number, as in redis://host:6379/0", field="store")
     try:
         timeout_s = float(options.get("timeout_s", "5"))
     except ValueError:
@@ -189,7 +201,7 @@ def _address(url: str, options: dict[str, str]) -> ServerAddress:
 
 
 def _end(prefix: bytes) -> bytes:
-    """The bound of ZRANGE that lies right behind every name with a prefix."""
+    """The bound for ZRANGE just after every name with a prefix."""
     kept = prefix.rstrip(b"\xff")
     return b"(" + kept[:-1] + bytes([kept[-1] + 1]) if kept else b"+"
 

@@ -144,7 +144,7 @@ def written(folder, **changed):
         ({"batch": "left out"}, "batch is missing"),
         ({"on_demand": "cheap"}, "on_demand"),
         ({"as_of": "2027-01-01"}, "in the future"),
-        ({"serve": 0.02}, "nothing to plan"),
+        ({"serve": 0.02}, "must exceed serve"),
         ({"prise": 1}, "prise"),
     ],
 )

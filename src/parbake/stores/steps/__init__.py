@@ -1,1 +1,1 @@
-"""The steps of a store, written once for every driver."""
+"""The steps of a store, written once for all drivers."""

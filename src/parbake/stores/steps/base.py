@@ -1,4 +1,4 @@
-"""A store made of the protocol's steps: a driver adds how one transaction runs, and how items are listed."""
+"""A store made of the protocol's steps; a driver adds how a transaction runs and how items are listed."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ PAGE = 500
 
 
 class EngineStore(ABC):
-    """Implements :class:`parbake.ports.store.Store` on transactions; subclasses implement those and :meth:`read`."""
+    """Implements :class:`parbake.ports.store.Store` on transactions.
+
+    Subclasses implement transactions and :meth:`read`.
+    """
 
     commit_limit = 1_000_000
     """How many items one commit can write."""
 
     def __init__(self) -> None:
-        """Start with nothing parsed."""
         self._parsed = engine.Parsed()
 
     @abstractmethod
@@ -38,11 +40,11 @@ class EngineStore(ABC):
 
     @abstractmethod
     async def _look(self, step: Callable[[engine.ReadTxn], T]) -> T:
-        """Run a step that only reads."""
+        """Run a read-only step."""
 
     @abstractmethod
     async def _step(self, step: Callable[[engine.Txn], T]) -> T:
-        """Run a step and commit it; durable when it returns. It may be run again and must have no other effect."""
+        """Run and commit a step; durable when it returns. The step may run again and must have no other effect."""
 
     @abstractmethod
     async def _range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
@@ -50,11 +52,11 @@ class EngineStore(ABC):
 
     @abstractmethod
     async def _put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write many items, durably, not necessarily as one step."""
+        """Write many items, durably but not necessarily atomically."""
 
     @abstractmethod
     async def _remove(self, names: Collection[bytes]) -> None:
-        """Delete many items, not necessarily as one step."""
+        """Delete many items, not necessarily atomically."""
 
     async def stamp(self) -> tuple[Stamp, Control]:
         """See :class:`parbake.ports.store.Store`."""
@@ -109,7 +111,7 @@ class EngineStore(ABC):
         return removed
 
     async def raise_floor(self, to: Stamp) -> int:
-        """See :class:`parbake.ports.store.Store`: the floor first, then each item below it, looked at again."""
+        """See :class:`parbake.ports.store.Store`. Raises the floor first, then rechecks each item below it."""
         floor, size, removed = to.pack(), max(1, min(PAGE, self.commit_limit // 2)), 0
         await self._step(lambda txn: engine.raise_floor(txn, self._parsed, floor))
         for prefix in (engine.MARK, engine.OVERLAY):
@@ -182,9 +184,9 @@ class EngineStore(ABC):
         return await self._look(lambda txn: engine.look_again(txn, self._parsed, record))
 
     async def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
-        """See :class:`parbake.ports.store.Store`; overlay and current base come together, a page of keys at a time.
+        """See :class:`parbake.ports.store.Store`. Yields overlay and current base together, one page of keys at a time.
 
-        Keys are found under the control record as it is when the scan begins, and judged under a later one.
+        Keys are found under the control record at the begin of the scan, and judged under a later one.
         """
         _, control = await self.stamp()
         current = control.pointer(task)
@@ -197,7 +199,7 @@ class EngineStore(ABC):
                     yield found
 
     async def _lookups(self, task: str, keys: Sequence[bytes], current: int) -> list[tuple[bytes, Lookup]]:
-        """Read some keys as they are now."""
+        """Read the current state of some keys."""
         names = [n for k in keys for n in (engine.overlay_key(task, k), engine.base_key(current, k))]
         raws = await self._several([engine.BEATS, *names])
         beats = self._parsed.beats(raws.pop(engine.BEATS, None))
@@ -216,7 +218,7 @@ class EngineStore(ABC):
         return found
 
     async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
-        """Those of some items that are there."""
+        """The existing ones among some items."""
         return await self._look(lambda txn: {name: raw for name in names if (raw := txn.get(name)) is not None})
 
     async def _pages(self, prefix: bytes) -> AsyncIterator[list[tuple[bytes, bytes]]]:

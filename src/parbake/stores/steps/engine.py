@@ -1,7 +1,7 @@
-"""What all stores share: the protocol's steps, each over one transaction on a map from byte names to byte values.
+"""What all stores share: the protocol's steps, each as one transaction on a map from byte names to byte values.
 
-A driver gives transactions with ``get``, ``peek``, ``put`` and ``delete``; the steps below are the same code for a
-file, for memory and for a server, so that all keep the same guarantee. The steps of events are in ``events``.
+A driver provides transactions with ``get``, ``peek``, ``put`` and ``delete``. The steps below are the same code for a
+file, for memory and for a server, so that all stores give the same guarantee. The steps for events are in ``events``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from parbake.ports.records import Lookup, RecordSnapshot
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
 RING = b"k"
-"""Where it is written which event was parked as the n-th."""
+"""Prefix of the ring that records which event was parked as the n-th."""
 LISTED = (OVERLAY, BASE, LOG, MARK, PARKED)
 TASKS_KEPT = 1024
 COMMON_ITEMS = 5
-"""Items that any application of events may touch: counter, control record, position, heartbeats, number of parked."""
+"""Items that every application of events may write: counter, control record, position, heartbeats, parked count."""
 NUMBERS_SPREAD = 1 << 20
 _UNHEARD: Mapping[str, float] = {}
 
@@ -41,7 +41,7 @@ def _now_us() -> int:
 
 
 class ReadTxn(Protocol):
-    """What a read of one key needs of a transaction; a driver's own object will do, without a wrapper."""
+    """What reading one key needs from a transaction. A driver's own object can implement it without a wrapper."""
 
     def get(self, key: bytes, /) -> bytes | None:
         """Read one item."""
@@ -49,10 +49,10 @@ class ReadTxn(Protocol):
 
 
 class Txn(ReadTxn, Protocol):
-    """A transaction. What is read by ``get`` must still hold when it commits."""
+    """A transaction. What ``get`` reads must still hold at the commit."""
 
     def peek(self, key: bytes, /) -> bytes | None:
-        """Read one item that may have changed by the time of the commit: safety does not rest on it."""
+        """Read one item that may change before the commit; safety must not depend on it."""
         ...
 
     def put(self, key: bytes, value: bytes, /) -> object:
@@ -65,10 +65,9 @@ class Txn(ReadTxn, Protocol):
 
 
 class Parsed:
-    """Decodes the control record and heartbeats only when their bytes change."""
+    """Caches the control record and the heartbeats, and decodes them only when their bytes change."""
 
     def __init__(self) -> None:
-        """Start with nothing parsed."""
         self._common: tuple[int, Control, Mapping[str, float]] | None = None
         self._control: tuple[bytes, Control] | None = None
         self._beats: tuple[bytes, dict[str, float]] | None = None
@@ -76,21 +75,21 @@ class Parsed:
         self._as_beats = msgspec.msgpack.Decoder(dict[str, float]).decode
 
     def common(self, get: Get, snapshot: int) -> tuple[int, Control, Mapping[str, float]]:
-        """The control record and the heartbeats of a snapshot; those with the same number are the same."""
+        """The control record and the heartbeats of a snapshot; the same snapshot number means the same values."""
         kept = self._common
         if kept is None or kept[0] != snapshot:
             kept = self._common = (snapshot, self.control(get(CONTROL) or b""), self.beats(get(BEATS)))
         return kept
 
     def control(self, raw: bytes) -> Control:
-        """The control record; raises :class:`ForeignStore` for a store of another format."""
+        """Decode the control record; raises :class:`ForeignStore` for a store of another format."""
         kept = self._control
         if kept is None or kept[0] != raw:
             kept = self._control = (raw, self._as_control(of_this_format(raw)))
         return kept[1]
 
     def beats(self, raw: bytes | None) -> Mapping[str, float]:
-        """The heartbeats."""
+        """Decode the heartbeats."""
         if raw is None:
             return _UNHEARD
         kept = self._beats
@@ -100,7 +99,7 @@ class Parsed:
 
 
 class _Format(msgspec.Struct):
-    """What a control record says of the store's records; the first format was not noted."""
+    """The format number in a control record. The first format did not record one."""
 
     format: int = 1
 
@@ -109,19 +108,19 @@ _as_format = msgspec.msgpack.Decoder(_Format).decode
 
 
 def of_this_format(raw: bytes) -> bytes:
-    """Return a stored control record, unless the store's records are of another format."""
+    """Return a stored control record if the store's records have this version's format."""
     found = _as_format(raw).format
     if found != FORMAT:
         raise ForeignStore(
-            f"this store was begun by another version of parbake: its records are of format {found}, and this "
-            f"version writes {FORMAT}; name another place in store=, or delete this one, and it is computed again",
+            f"this store was created by another version of parbake: its records have format {found}, and this "
+            f"version uses {FORMAT}; choose another store=, or delete this one to have everything computed again",
             field="store",
         )
     return raw
 
 
 def whole(raws: Iterable[bytes | None]) -> tuple[tuple[Record, ...], int]:
-    """Those of some stored records that are as they were written, and how many are damaged."""
+    """Return the undamaged ones among some stored records, and the number of damaged ones."""
     records: list[Record] = []
     damaged = 0
     for raw in raws:
@@ -135,53 +134,68 @@ def whole(raws: Iterable[bytes | None]) -> tuple[tuple[Record, ...], int]:
 
 
 def is_listed(name: bytes) -> bool:
-    """Whether an item, or a prefix, is one of those that are ever listed in order."""
+    """Whether an item, or a prefix, is one of those that are listed in order."""
     return name[:1] in LISTED
 
 
 @lru_cache(TASKS_KEPT)
 def overlay_of(task: str) -> bytes:
-    """How the names of a task's event and on-demand results begin."""
+    """The prefix of the names of a task's event and on-demand results."""
     return OVERLAY + task.encode() + b"\0"
 
 
 def overlay_key(task: str, key: bytes) -> bytes:
-    """Where an event or on-demand result lies."""
+    """The name of an event or on-demand result."""
     return overlay_of(task) + key
 
 
 @lru_cache(TASKS_KEPT)
 def base_of(generation: int) -> bytes:
-    """How the names of a generation's batch results begin."""
+    """The prefix of the names of a generation's batch results."""
     return BASE + generation.to_bytes(8, "big")
 
 
 def base_key(generation: int, key: bytes) -> bytes:
-    """Where a batch result lies."""
+    """The name of a batch result."""
     return base_of(generation) + key
 
 
 def mark_key(tag: str) -> bytes:
-    """Where a tag's watermark lies."""
+    """The name of a tag's watermark."""
     return MARK + tag.encode()
 
 
 def numbers(now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random) -> Number:
-    """Numbers for incarnations and generations: by the time, and spread, since those who draw may have slow clocks.
+    """Create numbers for incarnations and generations from the time and a random part, because clocks may be slow.
 
-    ``now_us`` gives microseconds since the epoch, ``random`` 0 to 1.
+    Args:
+        now_us: Returns the current time in microseconds since the epoch.
+        random: Returns a number from 0 to 1.
     """
     return lambda above: max(above, now_us()) + 1 + int(random() * NUMBERS_SPREAD)
 
 
 def initialise(txn: Txn, incarnation: int, host: str = "") -> None:
-    """Write an empty store's control record and counter."""
+    """Write the control record and the counter of an empty store.
+
+    Args:
+        txn: The transaction.
+        incarnation: The number of the store's first incarnation.
+        host: The copy of the data, as the driver identifies it.
+    """
     save_control(txn, rules.start(incarnation, host))
     txn.put(SEQUENCE, (0).to_bytes(8, "big"))
 
 
 def settle(txn: Txn, parsed: Parsed, host: str, number: Number) -> Control:
-    """Start the store at its first use; start a new incarnation when it turned up on another host."""
+    """Start the store at its first use, or start a new incarnation if its data is now on another host.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        host: The copy of the data, as the driver identifies it.
+        number: Creates numbers for incarnations.
+    """
     if txn.get(CONTROL) is None:
         initialise(txn, number(0), host)
     control = parsed.control(txn.get(CONTROL) or b"")
@@ -192,7 +206,15 @@ def settle(txn: Txn, parsed: Parsed, host: str, number: Number) -> Control:
 
 
 def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -> Lookup:
-    """One snapshot of a key: records, watermarks, control, heartbeats."""
+    """Read one snapshot of a key: records, watermarks, control record and heartbeats.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        task: The task's name.
+        key: The encoded key.
+        generation: The generation to read instead of the current one; 0 for the current one.
+    """
     get = txn.get
     control = parsed.control(get(CONTROL) or b"")
     current = generation or control.pointer(task)
@@ -201,7 +223,17 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
 
 
 def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> RecordSnapshot | None:
-    """The newest record of a key in one snapshot: the one to serve, if it may be served at all."""
+    """Read the newest record of a key in one snapshot. It is the one to serve, if any may be served.
+
+    Args:
+        get: Reads one item.
+        common: Number, control record and heartbeats of the snapshot.
+        task: The task's name.
+        key: The encoded key.
+
+    Returns:
+        The record; ``None`` if a full :func:`read` is needed.
+    """
     _, control, beats = common
     try:
         raw = get(overlay_of(task) + key)
@@ -211,7 +243,7 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
             base = split(raw)
             if found is None or newness(base[0]) > newness(found[0]):
                 found = base
-    except DamagedRecord:  # a read in full sees what is left, and counts it
+    except DamagedRecord:  # a full read finds the undamaged records, and counts the damaged ones
         return None
     if found is None:
         return None
@@ -225,25 +257,37 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
 
 
 def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: Record) -> Lookup:
-    """A record that was read before, with what it is judged by in a snapshot."""
+    """Look up what an already read record is judged by, in one snapshot.
+
+    Args:
+        get: Reads one item.
+        common: Number, control record and heartbeats of the snapshot.
+        record: The record.
+    """
     _, control, beats = common
     return Lookup(control, (record,), marks_of(get, (record,)), beats)
 
 
 def look_again(txn: ReadTxn, parsed: Parsed, record: Record) -> Lookup:
-    """The same where no snapshot has a number."""
+    """Look up what an already read record is judged by, for a store whose snapshots have no number.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        record: The record.
+    """
     marks = marks_of(txn.get, (record,))
     beats = parsed.beats(txn.get(BEATS))
     return Lookup(parsed.control(txn.get(CONTROL) or b""), (record,), marks, beats)
 
 
 def tags_of(records: Sequence[Header]) -> dict[str, None]:
-    """All tags that bind some records, each once."""
+    """All tags of some records, without duplicates."""
     return {tag: None for record in records for tag, _ in record.meta.tags.named}
 
 
 def marks_of(get: Get, records: Sequence[Header]) -> dict[str, bytes]:
-    """The watermarks of all tags of some records; a tag never raised is absent."""
+    """The watermarks of all tags of some records; a tag that was never raised is absent."""
     marks: dict[str, bytes] = {}
     for record in records:
         for tag, name in record.meta.tags.named:
@@ -260,17 +304,30 @@ def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
 
 
 def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
-    """A conditional write: a live record is never replaced by one with a lower or equal stamp.
+    """Write a record conditionally: a live record is never replaced by one with a lower or equal stamp.
 
-    Nor is anything by what was stamped in an incarnation whose end was lost: whatever its number, it says nothing here.
-    Only the record that is replaced must still be the one that was judged. A judgement that an event has overtaken
-    keeps a dead record, which nobody is served; one that a rollback has overtaken may replace a record that is alive
-    again by then, and the next read computes it.
+    A record stamped in an incarnation whose last writes were lost never replaces anything, whatever its number. Only
+    the replaced record must be unchanged at the commit. If an event overtakes the judgement, a dead record remains,
+    which is never served. If a rollback overtakes it, a record that has become live again may be replaced, and the next
+    read computes it.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        task: The task's name.
+        key: The encoded key.
+        record: The record to write.
+        now: The current time, in epoch seconds.
+
+    Returns:
+        Whether the record was written.
     """
     name = overlay_key(task, key)
-    overlay = txn.get(name)  # before the control record: one from before it could take what is newer for dead
+    overlay = txn.get(
+        name
+    )  # read before the control record: an older control record could make a newer record look dead
     control = parsed.control(txn.peek(CONTROL) or b"")
-    if not control.is_trusted:  # what is not served now may be again once the incarnation is blessed
+    if not control.is_trusted:  # a record that is not served now may be served again once the incarnation is blessed
         control = msgspec.structs.replace(control, blessed=control.incarnation)
     if not rules.has_lived_through(control, record.stamp):
         return False
@@ -299,7 +356,7 @@ def save_control(txn: Txn, control: Control) -> None:
 
 
 def begin(txn: Txn, parsed: Parsed) -> tuple[int, Stamp, Control]:
-    """Allocate a generation and read what it starts from."""
+    """Allocate a generation, and read the stamp and the control record that it starts from."""
     at, control = stamp(txn, parsed)
     updated, generation = rules.begin(control)
     save_control(txn, updated)
@@ -307,14 +364,31 @@ def begin(txn: Txn, parsed: Parsed) -> tuple[int, Stamp, Control]:
 
 
 def promote(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
-    """Move pointers, or raise."""
+    """Make generations current, or raise if that is not possible.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        promotion: Which generations become current.
+    """
     updated = rules.promote(stamp(txn, parsed)[1], promotion)
     save_control(txn, updated)
     return updated
 
 
 def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
-    """Withdraw the current generation; a step of the counter dates the withdrawal."""
+    """Withdraw a task's current generation. The counter is advanced, so that the withdrawal has a stamp.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        task: The task's name.
+        now: The current time, in epoch seconds.
+        built_with: Tasks of the same run, which are withdrawn with it.
+
+    Returns:
+        The generation that is current now.
+    """
     at, control = step(txn, parsed)
     updated, generation = rules.rollback(control, task, now, at.pack(), built_with)
     save_control(txn, updated)
@@ -322,7 +396,14 @@ def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequen
 
 
 def quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
-    """Put a task in quarantine or clear it; a step of the counter dates it."""
+    """Put a task in quarantine, or release it. The counter is advanced, so that the change has a stamp.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        task: The task's name.
+        entry: The quarantine; ``None`` releases the task.
+    """
     at, control = step(txn, parsed)
     updated = rules.quarantine(control, task, entry, at.pack())
     save_control(txn, updated)
@@ -330,7 +411,13 @@ def quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) ->
 
 
 def withdraw(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:
-    """Withdraw generations by number."""
+    """Withdraw generations by number.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        generations: Their numbers.
+    """
     at, control = step(txn, parsed)
     save_control(txn, rules.withdraw(control, generations, at.pack()))
 
@@ -344,31 +431,65 @@ def step(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
 
 
 def bless(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:
-    """Trust an incarnation."""
+    """Trust an incarnation, so that its values may be served.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        seen: The number of the incarnation that was checked.
+        raise_floor: Whether everything from before it is declared dead.
+    """
     control = rules.bless(stamp(txn, parsed)[1], seen, raise_floor=raise_floor)
     save_control(txn, control)
     return control
 
 
 def raise_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
-    """Declare what is below a stamp dead. Raises :class:`StoreError` for a stamp of an incarnation that was lost."""
+    """Declare everything below a stamp dead.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        to: The stamp.
+
+    Raises:
+        StoreError: The stamp is from an incarnation that was lost.
+    """
     control = stamp(txn, parsed)[1]
-    if not rules.has_lived_through(control, to):  # its number may be above everything that is stamped here
-        raise StoreError("the store has lost the writes that this floor was taken from; try again", field="store")
+    if not rules.has_lived_through(control, to):  # its number may be above all stamps of this incarnation
+        raise StoreError("the store has lost the writes that this floor is based on; try again", field="store")
     save_control(txn, rules.raise_floor(control, to))
 
 
 def abandon(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
-    """Forget runs that will promote nothing, and retired places; returns the generations whose rows must stay."""
+    """Delete the generations of runs that will not be promoted, and those of retired tasks.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        abandoned: Generations of runs that will not be promoted.
+        retired: Names of tasks that no longer exist.
+
+    Returns:
+        The generations whose rows must stay.
+    """
     control = rules.abandon(stamp(txn, parsed)[1], abandoned, retired)
     save_control(txn, control)
     return {g for p in control.pointers.values() for g in (p.generation, *p.history)} | set(control.running)
 
 
 def drop_below(txn: Txn, parsed: Parsed, names: Sequence[bytes]) -> int:
-    """Delete those of some watermarks and overlay records that are still at or below, or below, the floor.
+    """Delete watermarks at or below the floor, and overlay records below it.
 
-    The floor as it is now: a loss may have taken back the one that they were listed under.
+    Uses the current floor, because a loss may have reverted the floor under which the items were listed.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        names: The names of the candidates.
+
+    Returns:
+        The number of deleted items.
     """
     floor, dropped = parsed.control(txn.get(CONTROL) or b"").floor, 0
     for name in names:
@@ -380,12 +501,28 @@ def drop_below(txn: Txn, parsed: Parsed, names: Sequence[bytes]) -> int:
 
 
 def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
-    """Whether the floor makes an item needless: a watermark at or below it, a record below it."""
+    """Whether the floor makes an item unnecessary: a watermark at or below it, or a record below it.
+
+    Args:
+        name: The item's name.
+        raw: The item's value.
+        floor: The floor, as an encoded stamp.
+    """
     return raw <= floor if name[:1] == MARK else raw[STAMP_AT] < floor
 
 
 def swap(txn: Txn, name: str, expected: bytes | None, new: bytes | None) -> bool:
-    """Compare and swap a small named value; ``None`` stands for none."""
+    """Compare and swap a small named value.
+
+    Args:
+        txn: The transaction.
+        name: The name.
+        expected: The expected value; ``None`` if it must be absent.
+        new: The new value; ``None`` deletes it.
+
+    Returns:
+        Whether the value was as expected and has been replaced.
+    """
     item = NAMED + name.encode()
     if txn.get(item) != expected:
         return False

@@ -1,4 +1,4 @@
-"""The steps that events take in a store: tags are raised, the log grows, positions and heartbeats move, some park."""
+"""The steps for events: raise tags, append to the log, move positions and heartbeats, and park events."""
 
 from __future__ import annotations
 
@@ -16,18 +16,26 @@ from parbake.stores.steps.engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN,
 
 SEEN_LIMIT = 100_000
 ITEMS_PER_CHANGE = 6
-"""At most so many items of a commit belong to a change besides its tags: the log's two and the memory's four."""
+"""Most items that a change needs in a commit besides its tags: two of the log and four of the duplicate check."""
 ITEMS_PER_PARKED = 3
-"""What parking adds to that: the event, its place in the ring, and the one that goes."""
+"""Items that parking adds: the event, its place in the ring, and the event that it displaces."""
 PARKED_LIMIT = 10_000
 SKEW_S = 5.0
-"""A heartbeat so much later than the next one came from a clock that is wrong."""
+"""A heartbeat this many seconds later than the next one came from a wrong clock."""
 ID_KEPT = 64
-"""So much of the id of the last applied event is kept, to know its log by."""
+"""Length of the stored prefix of the last applied event's id, which identifies its log."""
 
 
 def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
-    """Raise tags: one step of the counter per change, in one transaction with the source's position and heartbeat."""
+    """Raise tags: one step of the counter per change, in one transaction with the source's position and heartbeat.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        changes: The changes with their tags.
+        now: The current time, in epoch seconds.
+        advance: The source's new position; ``None`` if it stays.
+    """
     at, control = engine.stamp(txn, parsed)
     is_sane = True
     if advance is not None:
@@ -57,16 +65,17 @@ def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, advan
 
 
 def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
-    """The counter is at its limit: it starts again in the next incarnation, whose stamps are all higher."""
+    """Start the next incarnation with a new counter, because the counter is at its limit. All its stamps are higher."""
     control = renumber(control)
     engine.save_control(txn, control)
     return Stamp(control.incarnation, 0), control
 
 
 def _unapplied(txn: Txn, changes: Sequence[Change], advance: Advance) -> Sequence[Change]:
-    """Drop the changes another process applied first; the applied position ends a contiguous prefix.
+    """Drop the changes that another process applied first.
 
-    Raises :class:`StoreError` when the store has gone back to before what these changes follow.
+    The applied position ends a contiguous prefix of the changes. Raises :class:`StoreError` if the store has lost the
+    changes that these follow.
     """
     source, after, last = advance.source, advance.after, advance.last
     done = applied(txn, source).position
@@ -83,19 +92,27 @@ def _unapplied(txn: Txn, changes: Sequence[Change], advance: Advance) -> Sequenc
 
 
 def applied(txn: ReadTxn, source: str) -> Applied:
-    """The last applied position of a source, and how the id of the event there begins."""
+    """The last applied position of a source, and the begin of that event's id."""
     raw = txn.get(APPLIED + source.encode()) or b""
     return Applied(int.from_bytes(raw[:8], "big"), raw[8:].decode("utf-8", "surrogatepass"))
 
 
 def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: float) -> Ack:
-    """Forget a source's applied position; what it may tell that is not known here is covered by raising the tags."""
+    """Forget a source's applied position, and raise tags to cover what the source may replay.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        source: The source's name.
+        tags: The tags to raise.
+        now: The current time, in epoch seconds.
+    """
     txn.delete(APPLIED + source.encode())
     return apply(txn, parsed, [Change(tuple(tags))], now, None)
 
 
 def park(txn: Txn, parked: Parked) -> None:
-    """Keep an event that was not understood. The one that was parked 10,000 events earlier goes."""
+    """Store an event that could not be understood. The event parked 10,000 events earlier is dropped."""
     name = parked_key(parked.source, parked.position)
     kept = txn.get(name)
     if kept is not None:
@@ -108,7 +125,7 @@ def park(txn: Txn, parked: Parked) -> None:
 
 
 def _displace(txn: Txn, place: bytes, name: bytes, number: int) -> None:
-    """Take a place in the ring; the event that had it goes, unless it was parked once more since."""
+    """Take a place in the ring and drop its previous event, unless that event was parked again since."""
     old = txn.peek(place)
     raw = txn.peek(old) if old is not None else None
     if old is not None and raw is not None and msgspec.msgpack.decode(raw, type=Parked).number == number:
@@ -117,7 +134,16 @@ def _displace(txn: Txn, place: bytes, name: bytes, number: int) -> None:
 
 
 def unpark(txn: Txn, source: str, position: int) -> bool:
-    """Forget a parked event."""
+    """Forget a parked event.
+
+    Args:
+        txn: The transaction.
+        source: The source's name.
+        position: The event's position in the source.
+
+    Returns:
+        Whether it was parked.
+    """
     name = parked_key(source, position)
     if txn.get(name) is None:
         return False
@@ -126,12 +152,15 @@ def unpark(txn: Txn, source: str, position: int) -> bool:
 
 
 def parked_key(source: str, position: int) -> bytes:
-    """Where a parked event lies."""
+    """The name of a parked event."""
     return PARKED + source.encode() + b"\0" + position.to_bytes(8, "big")
 
 
 def _seen(txn: Txn, change: Change, sequence: int) -> int:
-    """Count a repeated (source, id). Only the count depends on this memory: its tags are raised again either way."""
+    """Record a (source, id) and count it if it is repeated.
+
+    Only this count depends on it: tags are raised either way.
+    """
     if not change.id:
         return 0
     name = SEEN + blake2b(msgspec.msgpack.encode((change.source, change.id)), digest_size=16).digest()
@@ -156,8 +185,13 @@ def split(
 ) -> Iterator[tuple[Sequence[Change], Advance | None]]:
     """Cut changes into commits of at most ``limit`` items, in order.
 
-    A cut within positions without gaps keeps each part's own; otherwise only the last part moves the position, so that
-    what is interrupted is applied again.
+    Within positions without gaps, each part gets its own position. Otherwise only the last part moves the position, so
+    that an interrupted sequence is applied again.
+
+    Args:
+        changes: The changes with their tags.
+        advance: The source's new position; ``None`` if it stays.
+        limit: The greatest number of items in a commit.
     """
     start = weight = 0
     for n, change in enumerate(changes):
@@ -177,7 +211,17 @@ def _part(changes: Sequence[Change], advance: Advance | None, start: int, end: i
 
 
 def beat(txn: Txn, parsed: Parsed, source: str, at: float) -> bool:
-    """Keep the newest heartbeat of a source; one from the future gives way, since it would hide a silence."""
+    """Store the newest heartbeat of a source. A heartbeat from the future is replaced, because it would hide silence.
+
+    Args:
+        txn: The transaction.
+        parsed: The cache of decoded records.
+        source: The source's name.
+        at: Time of the heartbeat, in epoch seconds.
+
+    Returns:
+        ``False`` if the replaced heartbeat came from the future.
+    """
     beats = dict(parsed.beats(txn.get(BEATS)))
     known = beats.get(source, 0.0)
     is_sane = known <= at + SKEW_S

@@ -1,7 +1,7 @@
-"""What a networked store's driver gives the protocol: single items, ordered ranges, one conditional commit.
+"""What a networked store's driver provides: single items, ordered ranges, and one conditional commit.
 
-The protocol's steps (``engine``) then run on it through ``optimistic``: a step reads items, decides, and commits
-its writes on condition that what it read has not changed. So every store runs the same code, and a driver is small.
+The protocol's steps (``engine``) run on it through ``optimistic``: a step reads items, decides, and commits its writes
+on the condition that what it read has not changed. Every store therefore runs the same code, and a driver stays small.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import msgspec
 
 
 class Commit(msgspec.Struct, frozen=True):
-    """Writes that are made all together, and only if every item of ``expected`` still has that value.
+    """Writes that are made atomically, and only if every item of ``expected`` still has that value.
 
-    ``None`` means "is absent" in ``expected`` and "delete" in ``writes``. On another copy of the data than ``host``
-    (when it is named) nothing is written: what was read may never have been true there.
+    ``None`` means "is absent" in ``expected`` and "delete" in ``writes``. If ``host`` is given, nothing is written on
+    another copy of the data, because what was read may never have been true there.
     """
 
     expected: Mapping[bytes, bytes | None]
@@ -27,48 +27,54 @@ class Commit(msgspec.Struct, frozen=True):
 class Items(Protocol):
     """A map from byte names to byte values on a server. Writes are durable when they return.
 
-    Every method raises :class:`parbake.errors.StoreError` when the server cannot answer, within seconds.
+    Every method raises :class:`parbake.errors.StoreError` within seconds if the server cannot answer.
     """
 
     is_snapshot: bool
-    """Whether one ``fetch`` sees all its items at one moment."""
+    """Whether one ``fetch`` reads all its items from one snapshot."""
 
     commit_limit: int
-    """How many items one commit may name."""
+    """The greatest number of items in one commit."""
 
     @property
     def host(self) -> str:
         """Which copy of the data the newest connection reached.
 
-        It changes whenever acknowledged writes may have been lost: a restart without proof of durability, a failover,
-        a restore. Known after :meth:`open`; a driver that reconnects learns it before anything is read.
+        It changes whenever acknowledged writes may have been lost: after a restart without proof of durability, a
+        failover or a restore. It is known after :meth:`open`. A driver that reconnects learns it before anything is
+        read.
         """
         ...
 
     async def open(self) -> None:
-        """Connect, check that the data is parbake's (or empty) and the server fit to hold it; idempotent."""
+        """Connect, and check that the data is parbake's (or empty) and that the server is suitable; idempotent."""
         ...
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """The values of some items, in order; names may repeat. Never stale: read from the primary."""
+        """Read items, in order; names may repeat. Reads go to the primary and are never stale."""
         ...
 
     async def commit(self, commit: Commit) -> bool:
-        """Check and write in one atomic step; ``False`` when an expectation failed and nothing was written."""
+        """Check and write in one atomic step; ``False`` if an expectation failed and nothing was written."""
         ...
 
     async def put(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
-        """Write many items without conditions and not as one step."""
+        """Write many items without conditions and not atomically."""
         ...
 
     async def remove(self, names: Collection[bytes]) -> None:
-        """Delete many items, not as one step."""
+        """Delete many items, not atomically."""
         ...
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """At most ``limit`` items in byte order whose names have a prefix and are not before ``start``.
+        """List items with a prefix in byte order.
 
-        Asked only for prefixes that :func:`parbake.stores.steps.engine.is_listed` says are listed.
+        It is called only with prefixes for which :func:`parbake.stores.steps.engine.is_listed` is true.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of items; fewer items mean that there are no more.
         """
         ...
 

@@ -1,9 +1,9 @@
-"""The protocol on a server that offers single items and one conditional commit (:mod:`parbake.stores.steps.items`).
+"""The protocol on a server with single items and one conditional commit (:mod:`parbake.stores.steps.items`).
 
-A step runs on what has been fetched so far. Where it asks for more it is given nothing, and is run again once that has
-been fetched; a run that asked for nothing new is committed on condition that what it read still holds. A read fetches a
-key's records and the watermarks it was bound by last time together; only on a store whose fetch is not one snapshot,
-the control record is read once more, last.
+A step runs on what has been fetched so far. If it asks for more, it gets nothing and is run again after that has been
+fetched. A run that asked for nothing new is committed on the condition that what it read still holds. A read fetches a
+key's records together with the watermarks that bound it last time. Only if the store's fetch is not a snapshot, the
+control record is read once more at the end.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TRIES = 60
 READ_TRIES = 12
 BACK_OFF_S = 0.002
 HEARD_S = 0.5
-"""So old may the heartbeats be that are read before what they are held against."""
+"""Greatest age, in seconds, of heartbeats that were read before the records they apply to."""
 REMEMBERED = 100_000
 _FIRST = (engine.CONTROL, engine.SEQUENCE)
 _COMMON = (engine.CONTROL, engine.BEATS)
 
 
 class _Attempt:
-    """One run of a step: what it read, what it wants and has not got, what it would write."""
+    """One run of a step: what it read, what it still needs, and what it would write."""
 
     def __init__(self, fetched: Mapping[bytes, bytes | None]) -> None:
         self._fetched = fetched
@@ -64,14 +64,17 @@ class _Attempt:
 
 
 class OptimisticStore(EngineStore, forks.Forkable):
-    """A store over a driver's items."""
+    """A store on a driver's items."""
 
     def __init__(
         self, items: Items, *, number: Number | None = None, random: Callable[[], float] = random.random
     ) -> None:
-        """Nothing is connected before the first use.
+        """Create the store; it connects at the first use.
 
-        ``number`` numbers new incarnations; ``random`` (0 to 1) spreads those who contend for one item.
+        Args:
+            items: The driver.
+            number: Creates numbers for new incarnations.
+            random: Returns a number from 0 to 1; spreads the retries of writers that contend for one item.
         """
         self._random = random
         super().__init__()
@@ -90,7 +93,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         self._heard_at = float("-inf")
 
     def after_fork_in_child(self) -> None:
-        """Connect at the next use; the driver has forgotten the parent's connections by itself."""
+        """Reconnect at the next use; the driver drops the parent's connections itself."""
         self._begin()
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
@@ -111,10 +114,10 @@ class OptimisticStore(EngineStore, forks.Forkable):
         raise StoreError("the store changed too often while one key was read; try again", field="store")
 
     async def _fetch_between(self, names: Sequence[bytes]) -> tuple[dict[bytes, bytes | None], bytes | None]:
-        """Some items and the control record, with heartbeats that are no newer than any of them.
+        """Fetch items and the control record, with heartbeats that are no newer than any of them.
 
-        Where a fetch is no snapshot, the control record is read last, and the heartbeats are those from before: that a
-        source was heard says nothing about a watermark which was read earlier.
+        If a fetch is not a snapshot, the control record is read last, and the heartbeats come from before. A heartbeat
+        says nothing about a watermark that was read before it.
         """
         if self.items.is_snapshot:
             got = await self._fetch([*_COMMON, *names])
@@ -130,7 +133,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         return got, before
 
     async def _accept(self, raw: bytes | None) -> Control | None:
-        """The control record as it was fetched; ``None`` when it had to be settled first."""
+        """Decode the fetched control record; ``None`` if the store had to be settled first."""
         control = None if raw is None else self._parsed.control(raw)
         if control is None or control.host != self.items.host:
             await self._settle()
@@ -142,7 +145,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
     def _marks(
         self, name: bytes, records: Sequence[Record], got: Mapping[bytes, bytes | None]
     ) -> dict[str, bytes] | None:
-        """The watermarks of the records' tags; ``None`` when not all were fetched: next time they are."""
+        """The watermarks of the records' tags; ``None`` if some were not fetched. The next fetch then includes them."""
         tags = {place: tag for record in records for tag, place in record.meta.tags.named}
         if not tags.keys() <= got.keys():
             if len(self._bound_by) >= REMEMBERED:
@@ -156,10 +159,10 @@ class OptimisticStore(EngineStore, forks.Forkable):
         await self.items.close()
 
     async def _settle(self) -> Control:
-        """Connect, start an empty store, notice that the data is on another host."""
+        """Connect, start an empty store, and detect that the data is on another host."""
         await self.items.open()
 
-        def number(above: int) -> int:  # of a store that was wiped this process may know more than it does itself
+        def number(above: int) -> int:  # if the store was wiped, this process may know more than the store
             return self._number(max(above, self._highest))
 
         self._known = await self._run(
@@ -175,7 +178,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         return await self._run(step)
 
     async def _apply(self, changes: Sequence[Change], now: float, advance: Advance | None) -> Ack:
-        """One at a time on an event loop: they would all contend for the counter."""
+        """Apply one at a time per event loop, because all of them would contend for the counter."""
         async with self._applying.here():
             return await super()._apply(changes, now, advance)
 
@@ -188,10 +191,10 @@ class OptimisticStore(EngineStore, forks.Forkable):
             if await self.items.commit(Commit(attempt.expected, attempt.writes, host)):
                 return result
             await asyncio.sleep(BACK_OFF_S * min(n + 1, 10) * self._random())
-        raise StoreError(f"a write met a newer one {TRIES} times in a row; try again", field="store")
+        raise StoreError(f"a write conflicted with a newer one {TRIES} times in a row; try again", field="store")
 
     async def _attempt(self, step: Callable[[_Attempt], T], *, settled: bool) -> tuple[_Attempt, T]:
-        """Run a step until everything it asks for has been fetched."""
+        """Run a step until everything that it needs has been fetched."""
         fetched: dict[bytes, bytes | None] = {}
         if settled and self.items.is_snapshot and self._known is not None:
             fetched = await self._fetch(_FIRST)
@@ -209,16 +212,16 @@ class OptimisticStore(EngineStore, forks.Forkable):
             else:
                 if not attempt.wanted:
                     return attempt, result
-            if self.items.is_snapshot:  # all anew, so that what the step sees is of one moment
+            if self.items.is_snapshot:  # fetch everything again, so that the step sees one snapshot
                 fetched = await self._fetch(list({**fetched, **attempt.wanted}))
-            else:  # in the order in which the step asks
+            else:  # in the order of the step's requests
                 fetched |= await self._fetch(list(attempt.wanted)[:1])
 
     async def _fetch(self, names: Sequence[bytes]) -> dict[bytes, bytes | None]:
         return dict(zip(names, await self.items.fetch(names), strict=True))
 
     async def _several(self, names: Collection[bytes]) -> dict[bytes, bytes]:
-        """In one fetch, on every kind of store: no item says which other to read."""
+        """Read with one fetch, on every kind of store: no item depends on another."""
         if self._known is None:
             await self._settle()
         found = await self._fetch(list(names)) if names else {}
@@ -239,7 +242,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
 
 
 def _is_same(known: Control, control: Control, task: str, *, whole: bool) -> bool:
-    """Whether keys chosen under one control record are the right ones under another."""
+    """Whether keys that were chosen under one control record are still valid under another."""
     if control is known:
         return True
     if known.pointer(task) != control.pointer(task):
