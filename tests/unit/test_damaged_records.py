@@ -179,7 +179,7 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
     control = msgspec.msgpack.decode((await app.engine.store._several([engine.CONTROL]))[engine.CONTROL])
     del control["format"]
     await app.engine.store._put([(engine.CONTROL, msgspec.msgpack.encode(control))])
-    with pytest.raises(pb.errors.ForeignStore, match="records are of format 1, and this version writes 2") as caught:
+    with pytest.raises(pb.errors.ForeignStore, match="records have format 1, and this version uses 2") as caught:
         await app.serve(fact, "a")
     assert caught.value.field == "store"
     assert calls == []

@@ -1,4 +1,4 @@
-"""Semantic matching: a bank of questions, a cache that fills as it is asked, and when a match may be served."""
+"""Semantic matching: a question bank, a cache that fills with use, and rules for when a match may be served."""
 
 from importlib.util import find_spec
 

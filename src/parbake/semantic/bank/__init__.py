@@ -1,1 +1,1 @@
-"""The question bank: compiled answers, found by meaning under a promised bound of errors."""
+"""The question bank: compiled answers, found by meaning, with a bound on the share of errors."""

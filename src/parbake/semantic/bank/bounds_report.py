@@ -1,4 +1,4 @@
-"""What a bank would answer under other bounds."""
+"""How many questions a bank would answer under other error bounds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ from parbake.semantic.text.arrays import Floats
 
 @dataclass(frozen=True)
 class Outlook:
-    """Calibrations under several errors, and along all thresholds (n,) the share of questions answered and wrong.
+    """Calibrations for several error bounds, and the shares of answered and of wrong questions along all thresholds.
 
-    ``wrong`` is the share of served answers that were wrong, ``limit`` its upper limit with 95 % confidence.
+    Attributes:
+        prior: The share of questions that the bank has no answer to (0 to 1).
+        calibrations: One calibration per error bound.
+        answered: The share of questions that are answered (0 to 1), shape (n,).
+        wrong: The share of served answers that are wrong (0 to 1), shape (n,).
+        limit: The upper limit of ``wrong`` with 95 % confidence, shape (n,).
     """
 
     prior: float
@@ -30,10 +35,19 @@ class Outlook:
 
 
 def outlook(snapshot: BankSnapshot, errors: Sequence[float], prior: float) -> Outlook:
-    """Calibrate a bank anew under each of some errors; raises :class:`BadInput` for one that is empty."""
+    """Calibrate a bank for each of several error bounds.
+
+    Args:
+        snapshot: The bank.
+        errors: The allowed shares of wrong answers (0 to 1).
+        prior: The share of questions that the bank has no answer to (0 to 1).
+
+    Raises:
+        BadInput: The bank has fewer than two answers.
+    """
     bank = snapshot.bank
     if len(bank.answers) < 2:  # noqa: PLR2004 - one alone is told apart from nothing
-        raise BadInput("the bank has fewer than two answers; there is nothing to calibrate", field="bank")
+        raise BadInput("the bank must have at least two answers to be calibrated", field="bank")
     vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1)
     aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]
     found = trials(compile_with_head(bank.model_hash, aliases, vectors)[1])

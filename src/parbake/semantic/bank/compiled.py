@@ -1,4 +1,4 @@
-"""A compiled question bank: aliases of answers as unit vectors with the weights of their head, and its lookup."""
+"""A compiled question bank: aliases as unit vectors with the weights of their head, and the lookup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from parbake.semantic.policies.ridge import GAIN, MAX_ALIASES, Head, fit
 from parbake.semantic.text.arrays import Places, Vectors, unit_rows
 from parbake.semantic.text.normalize import normalize
 
-_SQUARED_NORM = 0.05  # how far the square of a unit vector's length may be off
+_SQUARED_NORM = 0.05  # tolerance for the square of a unit vector's length
 
 
 class Bank(msgspec.Struct, frozen=True):
@@ -31,14 +31,14 @@ class Bank(msgspec.Struct, frozen=True):
     shares: tuple[float, ...]
 
     def places(self, answers: Collection[str]) -> list[int]:
-        """The places of some answers, those that it has."""
+        """The positions of those of the given answers that the bank has."""
         return [place for place, answer in enumerate(self.answers) if answer in answers]
 
     @property
     def texts(self) -> dict[str, int]:
-        """Aliases in their normal form, each with its place: the exact-text fast path.
+        """The position of each normalized alias, for the exact-text fast path.
 
-        A text that stands for two answers is left out; it says nothing.
+        A text that belongs to two answers is left out, because it is ambiguous.
         """
         found: dict[str, int] = {}
         for i, alias in enumerate(self.aliases):
@@ -50,19 +50,32 @@ class Bank(msgspec.Struct, frozen=True):
 
 
 def compile_bank(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> Bank:
-    """Fit the head on (answer, alias) pairs with their unit vectors, at most 60 aliases per answer.
+    """Fit the head on (answer, alias) pairs, with at most 60 aliases per answer.
+
+    Args:
+        model_hash: Identifies the embedding model.
+        aliases: Pairs of answer and alias.
+        vectors: The aliases' unit vectors, shape (aliases, dimensions).
 
     Raises:
-        BadInput: the vectors cannot be used (:func:`parbake.semantic.text.arrays.unit_rows`), or are not one per alias.
+        BadInput: The vectors cannot be used (:func:`parbake.semantic.text.arrays.unit_rows`), or are not one per alias.
     """
     return compile_with_head(model_hash, aliases, vectors)[0]
 
 
 def compile_with_head(model_hash: str, aliases: Sequence[tuple[str, str]], vectors: Any) -> tuple[Bank, Head]:
-    """The same, with the head, which :func:`parbake.semantic.policies.calibrate.calibrate` needs."""
+    """Like :func:`compile_bank`, and also return the head for :func:`parbake.semantic.policies.calibrate.calibrate`.
+
+    Args:
+        model_hash: Identifies the embedding model.
+        aliases: Pairs of answer and alias.
+        vectors: The aliases' unit vectors, shape (aliases, dimensions).
+    """
     unit = unit_rows(vectors) if len(aliases) else np.zeros((0, 0), np.float32)
     if len(unit) != len(aliases):
-        raise BadInput(f"{len(unit)} vectors for {len(aliases)} aliases", field="vectors")
+        raise BadInput(
+            f"there must be one vector per alias; got {len(unit)} for {len(aliases)} aliases", field="vectors"
+        )
     kept = _at_most(aliases)
     answers = tuple(dict.fromkeys(aliases[i][0] for i in kept))
     place = {name: i for i, name in enumerate(answers)}
@@ -82,19 +95,19 @@ def compile_with_head(model_hash: str, aliases: Sequence[tuple[str, str]], vecto
 
 
 class Matcher:
-    """A bank ready to be asked; it does not change, so threads may share one."""
+    """A bank prepared for lookups. It is immutable, so threads may share it."""
 
     def __init__(self, bank: Bank) -> None:
-        """Lay the bank's arrays out for lookups: aliases grouped by answer, weights by answer.
+        """Prepare the bank's arrays for lookups: aliases and weights grouped by answer.
 
         Raises:
-            BadInput: the arrays do not fit each other, or hold what no compiled bank does.
+            BadInput: The arrays do not fit each other, or contain invalid values.
         """
         self.bank = bank
         vectors, weights = _arrays(bank)
         order = np.argsort(np.array(bank.owner_of, np.intp), kind="stable")
         self._aliases = [bank.aliases[i] for i in order]
-        self._columns = np.ascontiguousarray(vectors[order].T)  # a product reads them faster than rows
+        self._columns = np.ascontiguousarray(vectors[order].T)  # columns make the product faster than rows
         self._weights = np.ascontiguousarray(weights[order].T)
         self._shares = np.array(bank.shares, np.float32)
         sizes = np.bincount(bank.owner_of, minlength=len(bank.answers)) if bank.aliases else np.zeros(0, np.intp)
@@ -104,11 +117,11 @@ class Matcher:
 
     @property
     def dimensions(self) -> int:
-        """Of its vectors; 0 for an empty bank."""
+        """Dimensions of the vectors; 0 for an empty bank."""
         return int(self._columns.shape[0])
 
     def exact(self, text: str) -> Match | None:
-        """The answer of a known wording, without any vector."""
+        """The answer to a known wording, found without a vector."""
         at = self._texts.get(normalize(text))
         if at is None:
             return None
@@ -116,17 +129,25 @@ class Matcher:
         return Match(bank.answers[bank.owner_of[at]], 1.0, 1.0, 1.0, bank.aliases[at], is_exact=True)
 
     def match(self, text: str, vector: Any, ranking: Ranking = "head") -> Match | None:
-        """The best answer for a question and its unit vector (dimensions,); ``None`` from an empty bank.
+        """Find the best answer to a question.
+
+        Args:
+            text: The question.
+            vector: Its unit vector, shape (dimensions,).
+            ranking: Ranks answers by the head or by the nearest alias.
+
+        Returns:
+            The best answer; ``None`` if the bank is empty.
 
         Raises:
-            BadInput: the vector has another length, or is not a unit vector of finite numbers.
+            BadInput: The vector has another length, or is not a unit vector of finite numbers.
         """
         if not self._aliases:
             return None
         return self.exact(text) or self.nearest(vector, ranking)
 
     def nearest(self, vector: Any, ranking: Ranking = "head") -> Match:
-        """The best answer of a bank that is not empty for a unit vector; raises as :meth:`match`."""
+        """The best answer of a non-empty bank for a unit vector; raises like :meth:`match`."""
         cosines = self._checked(vector) @ self._columns
         by_answer = np.maximum.reduceat(cosines, self._starts)
         shifted = cosines - 1.0
@@ -143,7 +164,7 @@ class Matcher:
         alias = self._aliases[first + int(cosines[first : first + size].argmax())]
         return Match(
             self.bank.answers[best],
-            # One answer alone has nothing to be told apart from: then only nearness counts.
+            # With a single answer there is nothing to distinguish it from, so only the cosine counts.
             score if scores else cosine,
             score - max(scores) if scores else 1.0,
             cosine,
@@ -154,7 +175,7 @@ class Matcher:
         )
 
     def wordings_near(self, vector: Any, count: int) -> list[tuple[str, str, float]]:
-        """The nearest aliases of a unit vector: (answer, alias, cosine), nearest first; raises as :meth:`match`."""
+        """The nearest aliases of a unit vector as (answer, alias, cosine), nearest first; raises like :meth:`match`."""
         cosines = self._checked(vector) @ self._columns
         owners = np.repeat(np.arange(len(self._sizes)), self._sizes)
         nearest = np.argsort(-cosines, kind="stable")[:count]
@@ -164,19 +185,19 @@ class Matcher:
         try:
             found: Vectors = np.asarray(vector, np.float32)
         except (TypeError, ValueError) as error:
-            raise BadInput(f"the embedding is no vector of numbers: {error}", field="vector") from error
+            raise BadInput(f"the embedding is not a vector of numbers: {error}", field="vector") from error
         if found.shape != self._columns.shape[:1]:
             raise BadInput(
                 f"the embedding has the shape {found.shape}, the bank's have {self._columns.shape[:1]}",
                 field="vector",
             )
-        if not abs(float(found @ found) - 1.0) <= _SQUARED_NORM:  # NaN is not within it either
-            raise BadInput("the embedding is not a unit vector of finite numbers", field="vector")
+        if not abs(float(found @ found) - 1.0) <= _SQUARED_NORM:  # false for NaN, too
+            raise BadInput("the embedding must be a unit vector of finite numbers", field="vector")
         return found
 
 
 def _arrays(bank: Bank) -> tuple[Vectors, Vectors]:
-    """The vectors and weights of a bank, checked: it may come from bytes that were cut or changed."""
+    """Decode and check the vectors and weights of a bank; its bytes may have been truncated or changed."""
     count, answers = len(bank.aliases), len(bank.answers)
     if len(bank.owner_of) != count or set(bank.owner_of) != set(range(answers)) or len(bank.shares) != answers:
         raise BadInput("the bank's aliases, answers and shares do not fit each other", field="bank")
@@ -184,9 +205,9 @@ def _arrays(bank: Bank) -> tuple[Vectors, Vectors]:
         vectors = np.frombuffer(bank.vectors, np.float32).reshape(count, -1 if count else 0)
         weights = np.frombuffer(bank.weights, np.float32).reshape(count, answers)
     except ValueError as error:
-        raise BadInput(f"the bank's arrays have no shape: {error}", field="bank") from error
+        raise BadInput(f"the bank's arrays do not have the right size: {error}", field="bank") from error
     if not (np.isfinite(weights).all() and np.isfinite(bank.shares).all()):
-        raise BadInput("the bank's weights hold a value that is not a finite number", field="bank")
+        raise BadInput("the bank's weights must be finite numbers", field="bank")
     return (unit_rows(vectors, field="bank") if count else vectors), weights
 
 

@@ -1,4 +1,4 @@
-"""Which questions may become aliases: asked by enough shoppers, by none too often, and telling of nobody."""
+"""Which questions may become aliases: asked by enough shoppers, not dominated by one, and without personal data."""
 
 from __future__ import annotations
 
@@ -14,24 +14,31 @@ _MOST_WAITING = 10_000
 
 
 class Explorations:
-    """Questions whose match was right, waiting until ``fewest`` different shoppers have asked them.
+    """Questions whose match was right and that wait until ``fewest`` different shoppers have asked them.
 
-    One shopper can bring at most ``most_per_shopper`` questions, so that nobody fills a bank alone. Shoppers are
-    kept as hashes. Safe to share between threads.
+    One shopper can contribute at most ``most_per_shopper`` questions, so that nobody can fill a bank alone. Shoppers
+    are stored as hashes. Thread-safe.
     """
 
     def __init__(self, fewest: int = FEWEST_SHOPPERS, most_per_shopper: int = MOST_PER_SHOPPER) -> None:
-        """Begin without any."""
         self.fewest, self.most_per_shopper = fewest, most_per_shopper
         self._asked: dict[tuple[str, str], set[bytes]] = {}
         self._brought: dict[bytes, int] = {}
         self._lock = threading.Lock()
 
     def note(self, question: str, answer: str, shopper: str) -> bool:
-        """Note that a shopper's question has that answer; whether it has been asked by enough, once.
+        """Record that a shopper asked a question that has this answer.
 
-        What is personal, vetoed by itself or told by a shopper without a name does not count; names that a reader
-        could take for each other are one shopper.
+        Personal questions, questions that a veto rejects, and shoppers without a name do not count. Names that look
+        alike to a reader count as one shopper.
+
+        Args:
+            question: The question.
+            answer: The answer's name.
+            shopper: The shopper's name.
+
+        Returns:
+            ``True`` once, when enough shoppers have asked the question.
         """
         name = normalize(shopper)
         if not name or is_personal(question) or veto(question, question):
@@ -42,7 +49,7 @@ class Explorations:
             shoppers = self._asked.get(key)
             if shoppers is None:
                 if len(self._asked) >= _MOST_WAITING:
-                    del self._asked[next(iter(self._asked))]  # the one that has waited longest
+                    del self._asked[next(iter(self._asked))]  # drop the one that has waited longest
                 shoppers = self._asked[key] = set()
             if who not in shoppers:
                 if self._brought.get(who, 0) >= self.most_per_shopper:

@@ -1,4 +1,4 @@
-"""A bank of questions with known answers: compiled, calibrated, asked, audited, and corrected by complaints."""
+"""A bank of questions with known answers: it is compiled, calibrated, asked, audited and corrected by complaints."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ DIGEST = 16
 
 
 class QuestionBank:
-    """The questions of one scope. Asking is safe from several threads; changes are for one at a time.
+    """The questions of one scope. Asking is thread-safe; changes must come from one thread at a time.
 
     Args:
-        embedder: makes the vectors; a bank that was made with another model refuses until it is recalibrated.
-        bound: what share of wrong answers the owner allows.
-        scope: for whom the answers hold; asked for another scope it refuses.
-        policy: in place of the calibrated one, for example ``fixed(0.92)``.
-        vetoes: hard refusals, see :mod:`parbake.semantic.text.veto`.
-        verifier: a second opinion before an answer is served; it fails closed.
-        audits: the share of answers that is withheld, so that the application finds its own and compares.
+        embedder: Makes the vectors. A bank made with another model refuses every question until it is recalibrated.
+        bound: The share of wrong answers that the owner allows.
+        scope: For whom the answers hold; questions from another scope are refused.
+        policy: Replaces the calibrated policy, for example ``fixed(0.92)``.
+        vetoes: Hard refusals, see :mod:`parbake.semantic.text.veto`.
+        verifier: A second check before an answer is served. If it fails, the answer is not served.
+        audits: The share of answers (0 to 1) that is withheld, so that the application answers itself and compares.
     """
 
     def __init__(
@@ -55,72 +55,87 @@ class QuestionBank:
         audits: float = AUDITS,
         seed: int = 0,
     ) -> None:
-        """Begin empty."""
         self.bound, self.scope = bound or Bound(), scope or Scope()
         self.explorations = Explorations()
         self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, vetoes, verifier
-        self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # draws audits, guards nothing
+        self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # chooses audits; not security-relevant
         self._aliases: list[tuple[str, str]] = []
         self._vectors: list[Any] = []
         self._demoted: set[str] = set()
         self._unanswered: set[str] = set()
         self._lock = threading.Lock()
-        self._model = embedder.model_hash  # that the vectors were made with
+        self._model = embedder.model_hash  # the model that made the vectors
         self._current = self._compiled()
 
     @property
     def calibration(self) -> Calibration | None:
-        """Of the bank as it is asked now; ``None`` before the first."""
+        """The current calibration; ``None`` before the first one."""
         return self._current[1]
 
     @property
     def aliases(self) -> list[tuple[str, str]]:
-        """(answer, wording) pairs, with those that were added since the last calibration."""
+        """Pairs of (answer, wording), including those added since the last calibration."""
         return list(self._aliases)
 
     def add(self, answer: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
-        """Add wordings of an answer; they count from the next :meth:`calibrate`.
+        """Add wordings of an answer. They count from the next :meth:`calibrate` on.
 
-        ``vectors`` are their embeddings (wordings, dimensions), where the caller has them already.
+        Args:
+            answer: The answer's name.
+            wordings: The wordings.
+            vectors: Their embeddings, if the caller has them already, shape (wordings, dimensions).
 
         Raises:
-            BadInput: a text that can be no question, or an embedding that cannot be used. Then none is added.
+            BadInput: A text cannot be a question, or an embedding cannot be used. Then no wording is added.
         """
         if answer in self._unanswered:
             raise BadInput(
-                f"{answer!r} is known as a question without an answer; remove its wordings first", field="answer"
+                f"{answer!r} was added by refuse() as a question without an answer; remove its wordings first",
+                field="answer",
             )
         self._add(answer, wordings, vectors)
 
     def _add(self, answer: str, wordings: Iterable[str], vectors: Any) -> None:
         _check_name(answer)
         if isinstance(wordings, str):
-            raise BadInput(f"wordings={wordings[:60]!r}: expected a list of texts, not one", field="wordings")
+            raise BadInput(f"wordings must be a list of texts; got the text {wordings[:60]!r}", field="wordings")
         texts = list(wordings)
         for text in texts:
             if reason := unusable(text):
-                raise BadInput(f"{text[:60]!r} can be no question: {reason}", field="wordings")
+                raise BadInput(f"wordings: {text[:60]!r} cannot be a question: {reason}", field="wordings")
         made = self._embed(texts) if vectors is None else unit_rows(vectors, dimensions=self._embedder.dimensions)
         if len(made) != len(texts):
-            raise BadInput(f"{len(made)} vectors for {len(texts)} wordings", field="vectors")
+            raise BadInput(
+                f"there must be one vector per wording; got {len(made)} for {len(texts)} wordings", field="vectors"
+            )
         self._refresh()
         with self._lock:
             self._aliases += [(answer, text) for text in texts]
             self._vectors += list(made)
 
     def refuse(self, question: str, wordings: Iterable[str], *, vectors: Any = None) -> None:
-        """Add wordings of a question that the bank is to know and has no answer to.
+        """Add wordings of a question that the bank should recognise but has no answer to.
 
-        It is refused as ``unanswered``, and so is what lies nearer to it than to an answer; otherwise as :meth:`add`.
-        When its last wording is removed it is known no more.
+        The question is refused as ``unanswered``, and so is every question that is closer to it than to an answer.
+        Removing its last wording removes the question.
+
+        Args:
+            question: The question's name.
+            wordings: The wordings.
+            vectors: Their embeddings, if the caller has them already, shape (wordings, dimensions).
+
+        Raises:
+            BadInput: See :meth:`add`.
         """
         if any(answer == question for answer, _ in self._aliases) and question not in self._unanswered:
-            raise BadInput(f"{question!r} has wordings as an answer; remove them first", field="question")
+            raise BadInput(
+                f"question={question!r} already has wordings as an answer; remove them first", field="question"
+            )
         self._add(question, wordings, vectors)
         self._unanswered |= {question} & {answer for answer, _ in self._aliases}
 
     def remove(self, wording: str) -> int:
-        """Remove a wording wherever it stands, at once; returns how many were removed."""
+        """Remove a wording from all answers, at once, and return how many were removed."""
         text = normalize(wording)
         with self._lock:
             kept = [i for i, (_, alias) in enumerate(self._aliases) if normalize(alias) != text]
@@ -133,22 +148,27 @@ class QuestionBank:
         return removed
 
     def calibrate(self) -> Calibration:
-        """Compile the bank as it is, and learn its threshold; also after the embedding model has changed."""
+        """Compile the bank and learn its threshold. Needed also after the embedding model has changed."""
         self._refresh()
         self._current = self._compiled(learn=True)
         calibration = self._current[1]
-        assert calibration is not None  # noqa: S101  # it was learned in the line above
+        assert calibration is not None  # noqa: S101  # it was set in the line above
         return calibration
 
     def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> BankReply:
-        """What may be served for a question; ``vector`` is its embedding, where the caller has it already.
+        """Decide what may be served for a question.
 
-        It never raises: where a veto or a policy does, the reason is ``bank_failed``.
+        It never raises: if a veto or a policy raises, the reason is ``bank_failed``.
+
+        Args:
+            question: The question.
+            scope: Who asks.
+            vector: The question's embedding, if the caller has it already, shape (dimensions,).
         """
         try:
             return self._asked(question, scope, vector)
         except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
-            _log.exception("the bank could not be asked")
+            _log.exception("the question bank failed; the question is not answered from it")
             return BankReply(None, "bank_failed")
 
     def _asked(self, question: str, scope: Scope | None, vector: Any) -> BankReply:
@@ -164,12 +184,12 @@ class QuestionBank:
             except BadInput:
                 return BankReply(None, "bad_embedding")
             except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered elsewhere
-                _log.exception("the embedder failed; the bank answers known wordings only")
+                _log.exception("the embedder failed; the question bank answers only known wordings")
                 return BankReply(None, "embedder_failed")
         return BankReply(None, "empty_bank") if match is None else self._verdict(question, match, policy)
 
     def recall(self, question: str, *, scope: Scope | None = None) -> BankReply | None:
-        """The same for a known wording, which needs no embedding; ``None`` for every other question."""
+        """Like :meth:`ask`, for a known wording and without an embedding; ``None`` for every other question."""
         ready = self._ready(question, scope)
         if isinstance(ready, BankReply):
             return None
@@ -178,7 +198,13 @@ class QuestionBank:
         return None if match is None else self._verdict(question, match, policy)
 
     def explain(self, question: str, *, scope: Scope | None = None, count: int = 5) -> Explanation:
-        """Why a question is answered or not: the verdict, what it was judged by, and the nearest wordings."""
+        """Explain why a question is answered or not: the verdict, its basis, and the nearest wordings.
+
+        Args:
+            question: The question.
+            scope: Who asks.
+            count: How many of the nearest wordings to list.
+        """
         matcher, calibration = self._current
         verdict = self.ask(question, scope=scope)
         if verdict.match is None or verdict.match.is_exact:
@@ -187,19 +213,28 @@ class QuestionBank:
         return Explanation(question, verdict, calibration, tuple(Near(*near) for near in nearest))
 
     def complain(self, answer: str) -> None:
-        """Serve an answer no more, at once, until :meth:`restore`."""
+        """Stop serving an answer, at once, until :meth:`restore`."""
         _check_name(answer)
         self._demoted.add(answer)
 
     def restore(self, answer: str) -> None:
-        """Serve an answer again."""
+        """Serve an answer again after :meth:`complain`."""
         self._demoted.discard(answer)
 
     def explored(self, question: str, verdict: BankReply, *, right: bool, shopper: str) -> bool:
-        """Note how a fresh answer compares with the one that was not served; whether the question became an alias.
+        """Record how a fresh answer compares with the answer that was not served.
 
-        It becomes one once enough shoppers asked it (see :class:`parbake.semantic.bank.explorations.Explorations`), and
-        counts from the next :meth:`calibrate`.
+        The question becomes an alias once enough shoppers have asked it (see
+        :class:`parbake.semantic.bank.explorations.Explorations`), and counts from the next :meth:`calibrate` on.
+
+        Args:
+            question: The question.
+            verdict: The bank's reply.
+            right: Whether the answer that was not served would have been right.
+            shopper: The shopper's name.
+
+        Returns:
+            Whether the question has become an alias.
         """
         match = verdict.match
         if match is None:
@@ -213,12 +248,12 @@ class QuestionBank:
         try:
             self.add(match.answer, [question])
         except Exception:  # noqa: BLE001 - what cannot be embedded now may be asked again
-            _log.exception("a question could not become a wording")
+            _log.exception("a question could not be added to the question bank as a wording")
             return False
         return True
 
     def snapshot(self) -> BankSnapshot:
-        """The bank as it was last compiled; shoppers' explorations are not part of it."""
+        """The bank as it was last compiled, without the shoppers' explorations."""
         matcher, calibration = self._current
         unanswered = self._unanswered & set(matcher.bank.answers)
         return BankSnapshot(
@@ -226,28 +261,28 @@ class QuestionBank:
         )
 
     def to_bytes(self) -> bytes:
-        """The same in msgpack, behind the digest by which :meth:`load` knows damaged bytes."""
+        """The snapshot in msgpack, after a digest by which :meth:`load` detects damage."""
         packed = msgspec.msgpack.encode(self.snapshot())
         return _digest(packed) + packed
 
     def load(self, data: bytes) -> None:
-        """Take over what :meth:`to_bytes` wrote, scope and bound with it.
+        """Replace the bank, its scope and its bound by what :meth:`to_bytes` wrote.
 
         Raises:
-            BadInput: the bytes are none of it; the bank stays as it was.
+            BadInput: The bytes are not a question bank. The bank stays as it was.
         """
         if not isinstance(data, bytes | bytearray) or data[:DIGEST] != _digest(data[DIGEST:]):
-            raise BadInput("this is no question bank, or it was cut or changed", field="data")
+            raise BadInput("data is not a question bank, or it was truncated or changed", field="data")
         try:
             self.take(msgspec.msgpack.decode(data[DIGEST:], type=BankSnapshot))
         except (msgspec.DecodeError, ValueError) as error:
-            raise BadInput(f"this is no question bank: {error}", field="data") from error
+            raise BadInput(f"data is not a question bank: {error}", field="data") from error
 
     def take(self, found: BankSnapshot) -> None:
-        """Be what a snapshot shows, scope and bound with it.
+        """Replace the bank, its scope and its bound by a snapshot.
 
         Raises:
-            BadInput: its arrays do not fit each other, or the embedder; the bank stays as it was.
+            BadInput: The arrays do not fit each other or the embedder. The bank stays as it was.
         """
         bank, matcher = found.bank, Matcher(found.bank)
         made_here = bank.model_hash == self._embedder.model_hash
@@ -270,7 +305,7 @@ class QuestionBank:
         self._current = (matcher, found.calibration)
 
     def _ready(self, question: str, scope: Scope | None) -> BankReply | tuple[Matcher, Policy]:
-        """What a question is matched and judged with, or the refusal that needs no match."""
+        """The matcher and policy for a question, or a refusal that needs no match."""
         matcher, calibration = self._current
         if (scope or Scope()) != self.scope:
             return BankReply(None, "scope_differs")
@@ -299,7 +334,7 @@ class QuestionBank:
         return reason or verified(self._verifier, question, match.alias)
 
     def _refresh(self) -> None:
-        """Embed everything anew when the model has changed."""
+        """Compute all embeddings again if the model has changed."""
         if self._model != self._embedder.model_hash:
             vectors = self._embed([text for _, text in self._aliases])
             with self._lock:
@@ -328,4 +363,4 @@ def _digest(packed: bytes) -> bytes:
 
 def _check_name(answer: str) -> None:
     if not isinstance(answer, str) or not answer or not answer.isprintable():
-        raise BadInput(f"answer={answer!r}: expected its name, a text that can be printed", field="answer")
+        raise BadInput(f"answer={answer!r} must be a name of printable characters", field="answer")

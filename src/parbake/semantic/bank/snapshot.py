@@ -1,4 +1,4 @@
-"""What a question bank says of a question, why, and what a bank is as bytes."""
+"""The bank's replies and explanations, and the bank as bytes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from parbake.semantic.text.audience import Scope
 
 
 class BankReply(msgspec.Struct, frozen=True):
-    """What the bank says of a question: an ``answer`` that may be served, or the reason code why none may.
+    """The bank's reply: an ``answer`` that may be served, or the reason code why none may be.
 
-    ``match`` is the nearest answer either way, where there was one; ``chance`` that it is right, where that is known.
+    ``match`` is the nearest answer in either case, if there is one. ``chance`` is the probability that it is right, if
+    known.
     """
 
     answer: str | None
@@ -23,7 +24,7 @@ class BankReply(msgspec.Struct, frozen=True):
 
 
 class Near(msgspec.Struct, frozen=True):
-    """A wording near a question, with its answer and the cosine between them."""
+    """A wording near a question, with its answer and their cosine."""
 
     answer: str
     alias: str
@@ -31,7 +32,7 @@ class Near(msgspec.Struct, frozen=True):
 
 
 class Explanation(msgspec.Struct, frozen=True):
-    """A verdict with what it was reached by; ``nearest`` is empty where no embedding was needed."""
+    """A verdict and its basis; ``nearest`` is empty if no embedding was needed."""
 
     question: str
     verdict: BankReply
@@ -40,9 +41,9 @@ class Explanation(msgspec.Struct, frozen=True):
 
 
 class BankSnapshot(msgspec.Struct, frozen=True):
-    """A bank with all that is known of it: what a model task returns, and what bytes keep (msgpack).
+    """The complete state of a bank: the result of a model task, and the content of the stored bytes (msgpack).
 
-    ``demoted`` answers were complained of; ``unanswered`` are questions that the bank knows and has no answer to.
+    ``demoted`` answers have had complaints. ``unanswered`` are questions that the bank recognises but has no answer to.
     """
 
     scope: Scope

@@ -1,1 +1,1 @@
-"""The semantic cache: answers kept as they are given, each bound to what it was made of."""
+"""The semantic cache: it stores answers as they are given, each bound to what it was made of."""

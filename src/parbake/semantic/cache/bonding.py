@@ -1,4 +1,4 @@
-"""What binds a cached answer: the changes of what it was made of, where the cache knows an app, and its age."""
+"""What invalidates a cached answer: its age and, if the cache has an app, changes of what it was made of."""
 
 from __future__ import annotations
 
@@ -20,43 +20,49 @@ from parbake.values.duration import Duration, humanize, seconds
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Judge = Callable[[Record], Reason | None]
-"""Says why an answer holds no more; ``None`` while it does. Called from a thread that may wait."""
+"""Returns why an answer is no longer valid, or ``None`` if it is. Called from a thread that may block."""
 
 
 class AppBonds(Protocol):
-    """What an app offers for values that are kept outside its store."""
+    """What an app offers for values stored outside its store."""
 
     async def begin(self) -> Recording:
         """Read the stamp before anything else is read."""
         ...
 
     def listening(self, recording: Recording) -> AbstractContextManager[None]:
-        """Note what is read through the app inside."""
+        """Record what is read through the app inside the context."""
         ...
 
     def check(self, tags: Sequence[str]) -> None:
-        """Refuse tags that are never raised."""
+        """Reject tags that are never raised."""
         ...
 
     def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
-        """Make a record of what was noted."""
+        """Make a record of what was read.
+
+        Args:
+            recording: What was read.
+            tags: Further tags that the value depends on.
+            started: When the computation started, in epoch seconds.
+        """
         ...
 
     def tell(self, record: Record | None) -> None:
-        """Have a task that asks bound by an answer."""
+        """Bind the running task, if any, by an answer that it received."""
         ...
 
     def now(self) -> float:
-        """Seconds since the epoch."""
+        """The current time, in epoch seconds."""
         ...
 
     @property
     def is_immediate(self) -> bool:
-        """Whether records can be judged at once."""
+        """Whether records can be judged without waiting."""
         ...
 
     def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
-        """Judge a record at once."""
+        """Judge a record without waiting."""
         ...
 
     async def reason(self, record: Record, sla_s: float) -> Reason | None:
@@ -68,12 +74,12 @@ class Runner(Protocol):
     """Runs an app's coroutines for synchronous code."""
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Wait for one."""
+        """Run a coroutine and wait for it."""
         ...
 
 
 class Fenced(Protocol):
-    """An app, as far as a cache needs it."""
+    """The part of an app that a cache needs."""
 
     @property
     def bonds(self) -> AppBonds:
@@ -87,21 +93,20 @@ class Fenced(Protocol):
 
 
 class NewAnswer:
-    """What became of one answer: ``bond`` is ``None`` where nothing can bind it, so that it is not kept."""
+    """A new answer and its bond; ``bond`` is ``None`` if nothing could invalidate it, and it is then not stored."""
 
     def __init__(self) -> None:
-        """Nothing is known before the answer is there."""
         self.bond: Record | None = None
 
 
 class Bonding:
-    """Binds answers by an app's fence and by age, or by age alone where there is no app."""
+    """Binds answers by an app's fence and by age, or by age alone if there is no app."""
 
     def __init__(self, app: Fenced | None, freshness_sla: Duration | None, clock: Clock | None = None) -> None:
-        """Raises :class:`BadInput` where neither an app nor an age would ever end an answer."""
+        """Create the binding. Raises :class:`BadInput` if neither an app nor an age would ever invalidate an answer."""
         if app is None and freshness_sla is None:
             raise BadInput(
-                "a cache without app= serves an answer whatever has changed since: give it your app, or "
+                "a cache without app= does not notice changes: give it your app, or "
                 "freshness_sla='1h' with the age at which an answer is asked for again",
                 field="freshness_sla",
             )
@@ -112,16 +117,16 @@ class Bonding:
         self._has_warned = False
 
     def check(self, tags: Sequence[str]) -> None:
-        """Raise :class:`BadInput` for tags that would protect nothing."""
+        """Raise :class:`BadInput` for tags that would have no effect."""
         if not tags:
             return
         if self._app is None:
-            raise BadInput("tags= needs app=, which hears of their changes", field="tags")
+            raise BadInput("tags= needs app=, which is notified of their changes", field="tags")
         self._app.bonds.check(tags)
 
     @contextlib.contextmanager
     def recorded(self, tags: Sequence[str]) -> Iterator[NewAnswer]:
-        """Note what is read through the app while an answer is made inside."""
+        """Record what is read through the app while an answer is computed inside the context."""
         app = self._app
         recording = None if app is None else app.sync.run(_or_none(app.bonds.begin()))
         with self._noted(recording, tags) as made:
@@ -129,7 +134,7 @@ class Bonding:
 
     @contextlib.asynccontextmanager
     async def recorded_async(self, tags: Sequence[str]) -> AsyncIterator[NewAnswer]:
-        """The same on the app's event loop."""
+        """Like :meth:`recorded`, on the app's event loop."""
         recording = None if self._app is None else await _or_none(self._app.bonds.begin())
         with self._noted(recording, tags) as made:
             yield made
@@ -147,7 +152,7 @@ class Bonding:
         self._bind(made, app.bonds, recording, (tags, started))
 
     def judge(self, loop: asyncio.AbstractEventLoop | None = None) -> Judge:
-        """What judges answers from a thread; ``loop`` is the app's where it runs on one."""
+        """A judge of answers for use in a thread; ``loop`` is the app's event loop, if it runs on one."""
         app = self._app
         if app is None:
             return self._too_old
@@ -166,14 +171,14 @@ class Bonding:
         return Reason(Cause.PAST_SLA, humanize(self.sla_s)) if is_late else None
 
     def tell(self, record: Record) -> None:
-        """A task that asks the cache is bound by the answer that it gets."""
+        """Bind the task that asks the cache, if any, by the answer that it receives."""
         if self._app is not None:
             self._app.bonds.tell(record)
 
     def _bind(
         self, made: NewAnswer, bonds: AppBonds, recording: Recording | None, with_what: tuple[Sequence[str], float]
     ) -> None:
-        """Bind a fresh answer, and whoever asked for it; nothing is kept that nothing could ever end."""
+        """Bind a fresh answer and the task that asked for it. An answer that nothing could invalidate is not stored."""
         tags, started = with_what
         record = None if recording is None else bonds.seal(recording, tags, started)
         bonds.tell(record)
@@ -182,7 +187,7 @@ class Bonding:
         elif not self._has_warned:
             self._has_warned = True
             _log.warning(
-                "an answer read nothing through the app and has no tags=, so no change could ever end it: it is not "
+                "an answer read nothing through the app and has no tags=, so no change could invalidate it: it is not "
                 "kept; name what it depends on, or give the cache a freshness_sla="
             )
 
@@ -191,5 +196,5 @@ async def _or_none(begin: Coroutine[Any, Any, Recording]) -> Recording | None:
     try:
         return await begin
     except StoreError:
-        _log.exception("the store does not answer; this answer is given and not kept")
+        _log.exception("the store does not respond; this answer is returned but not stored")
         return None

@@ -1,8 +1,8 @@
-"""The head fitted to a question's nearest stored questions only: nothing to refit when one is added.
+"""The head fitted only to a question's nearest stored questions, so that nothing is refitted when one is added.
 
 Kernel ridge regression on the 64 nearest (local learning; Bottou & Vapnik, Local learning algorithms, Neural
-Computation 4, 1992): with k the kernel of the question to them and K theirs, ``w = (K + l I)^-1 k`` and the score of an
-answer is ``sum_{i of the answer} w_i + p (1 - sum w)``, p its share of all that is stored.
+Computation 4, 1992). With k the kernel between the question and them, and K their own kernel, ``w = (K + l I)^-1 k``.
+The score of an answer is ``sum_{i of the answer} w_i + p (1 - sum w)``, where p is its share of all stored questions.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ NEIGHBOURS = 64
 
 
 class Neighbours:
-    """Stored questions with the answer of each, and the match of a new one. Not safe to share between threads."""
+    """Stored questions with their answers, and the match for a new question. Not thread-safe."""
 
     def __init__(self, dimensions: int, most: int | None = MAX_ALIASES, *, exact_up_to: int = EXACT_UP_TO) -> None:
-        """Begin empty, with room for ``most`` questions per answer.
+        """Create an empty store.
 
-        Beyond ``exact_up_to`` questions the nearest are found by a graph (see :mod:`parbake.semantic.cache.index`).
+        Args:
+            dimensions: Dimensions of the vectors.
+            most: The greatest number of questions per answer; ``None`` for no limit.
+            exact_up_to: Beyond this number of questions, a graph finds the nearest (see
+                :mod:`parbake.semantic.cache.index`).
         """
         self._most = most
         self._index = Nearest(dimensions, exact_up_to)
@@ -37,14 +41,14 @@ class Neighbours:
         self._counts: dict[int, int] = {}
 
     def __len__(self) -> int:
-        """How many questions are stored."""
+        """Number of stored questions."""
         return len(self._owner)
 
     def checked(self, vector: object) -> Vectors:
-        """The vector as a row of unit length; raises :class:`parbake.BadInput` when it cannot be used."""
+        """The vector as a row of unit length; raises :class:`parbake.BadInput` if it cannot be used."""
         rows = unit_rows(vector, dimensions=self._index.dimensions, field="vector")
         if len(rows) != 1:
-            raise BadInput(f"one vector is expected, not {len(rows)}", field="vector")
+            raise BadInput(f"vector must be a single vector; got {len(rows)}", field="vector")
         row: Vectors = rows[0]
         return row
 
@@ -53,7 +57,16 @@ class Neighbours:
         return self._owner[row]
 
     def add(self, vector: Vectors, answer: int, alias: str) -> int | None:
-        """Store a question; returns its row, or ``None`` where the answer has as many questions as it may."""
+        """Store a question.
+
+        Args:
+            vector: Its unit vector, shape (dimensions,).
+            answer: The number of its answer.
+            alias: Its text.
+
+        Returns:
+            The row; ``None`` if the answer already has the greatest number of questions.
+        """
         if self._most is not None and self._counts.get(answer, 0) >= self._most:
             return None
         self._index.add(vector)
@@ -63,17 +76,17 @@ class Neighbours:
         return len(self._owner) - 1
 
     def give(self, row: int, answer: int) -> None:
-        """Give a stored question another answer."""
+        """Assign a stored question to another answer."""
         self._counts[self._owner[row]] -= 1
         self._owner[row] = answer
         self._counts[answer] = self._counts.get(answer, 0) + 1
 
     def count(self, answer: int) -> int:
-        """How many questions have an answer."""
+        """Number of stored questions of an answer."""
         return self._counts.get(answer, 0)
 
     def match(self, vector: Vectors, ranking: Ranking = "head") -> Match | None:
-        """The best answer (its number, as text) for a unit vector; ``None`` while nothing is stored."""
+        """The best answer (its number, as text) for a unit vector; ``None`` if nothing is stored."""
         if not self._owner:
             return None
         places, cosines, near = self._index.nearest(vector, NEIGHBOURS)

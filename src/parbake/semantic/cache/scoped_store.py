@@ -1,4 +1,4 @@
-"""What a semantic cache has stored for one scope: answers, the questions they were given to, and what was withdrawn."""
+"""What a semantic cache stores for one scope: answers, their questions, and withdrawn answers."""
 
 from __future__ import annotations
 
@@ -17,47 +17,47 @@ T = TypeVar("T")
 
 
 class CachedAnswer(Generic[T]):
-    """An answer as it was given. ``is_demoted`` turns true once somebody complained; it is served no more then.
+    """A stored answer. ``is_demoted`` becomes true after a complaint, and the answer is then no longer served.
 
-    ``bond`` is what ends it: its age, and the changes of what it was made of.
+    ``bond`` is what invalidates it: its age, and changes of what it was made of.
     """
 
     def __init__(self, value: T, bond: Record) -> None:
-        """Take the value; it is handed out as it is."""
+        """Store the value; it is returned without copying."""
         self.value = value
         self.bond = bond
         self.is_demoted = False
         self.place: int | None = None
 
     def is_bound_like(self, other: CachedAnswer[T]) -> bool:
-        """Whether the same changes end both."""
+        """Whether the same changes invalidate both answers."""
         return self.bond.meta.tags == other.bond.meta.tags
 
     @property
     def said(self) -> Hashable:
-        """What makes two answers one: their value with its type, and what they are bound by."""
+        """The identity of an answer: its value with its type, and its bond."""
         return (type(self.value), self.value, self.bond.meta.tags)
 
 
 class ScopedStore(Generic[T]):
-    """The answers of one scope with their questions; not safe to share between threads."""
+    """The answers of one scope with their questions. Not thread-safe."""
 
     def __init__(self, policy: Policy, dimensions: int, capacity: int) -> None:
-        """Begin empty, with the policy that judges this scope's matches."""
+        """Create an empty store, with the policy that judges matches in this scope."""
         self.policy, self._capacity = policy, capacity
         self.questions = Neighbours(dimensions, MAX_ALIASES if policy.adds_aliases else None)
         self._answers: list[CachedAnswer[T] | None] = []
-        self._places: dict[Hashable, int] = {}  # of values that can be hashed
-        self._rows: dict[str, int] = {}  # of exact texts
+        self._places: dict[Hashable, int] = {}  # for hashable values
+        self._rows: dict[str, int] = {}  # for exact texts
 
     def at(self, place: int) -> CachedAnswer[T]:
-        """The answer at a place that some question has."""
+        """The answer at a position that at least one question refers to."""
         found = self._answers[place]
-        assert found is not None  # noqa: S101  # it goes with its last question
+        assert found is not None  # noqa: S101  # it is removed with its last question
         return found
 
     def exact(self, question: str) -> int | None:
-        """The place of the answer that this very text got; ``None`` for a new text, or after a complaint."""
+        """The position of the answer to exactly this text; ``None`` for a new text, or after a complaint."""
         row = self._rows.get(normalize(question))
         if row is None:
             return None
@@ -65,7 +65,10 @@ class ScopedStore(Generic[T]):
         return None if self.at(place).is_demoted else place
 
     def place_of(self, answer: CachedAnswer[T], holds: Callable[[CachedAnswer[T]], bool]) -> int:
-        """Where an answer lies; one that is equal, bound by the same and still ``holds`` (or was withdrawn) is it."""
+        """The position of an answer.
+
+        It is shared with an equal answer with the same bond that still ``holds`` (or is withdrawn).
+        """
         if answer.place is not None:
             return answer.place
         known = self._equal(answer)
@@ -73,15 +76,22 @@ class ScopedStore(Generic[T]):
             return known.place
         answer.place = len(self._answers)
         self._answers.append(answer)
-        with contextlib.suppress(TypeError):  # not hashable: equal to no other
+        with contextlib.suppress(TypeError):  # not hashable: treated as unequal to all others
             self._places[answer.said] = answer.place
         return answer.place
 
     def store(self, question: str, vector: Vectors | None, place: int) -> CachedAnswer[T] | None:
-        """Keep a question with the answer at a place; ``None`` when the shelf is full.
+        """Store a question with the answer at a position.
 
-        A text that is known already, since its answer was withdrawn or has changed, gets the new answer in place of the
-        old one. Only a new text needs a vector.
+        A known text whose answer was withdrawn or has changed gets the new answer instead.
+
+        Args:
+            question: The question.
+            vector: Its unit vector, shape (dimensions,); needed only for a new text.
+            place: The position of the answer.
+
+        Returns:
+            The stored answer; ``None`` if the store is full.
         """
         text = normalize(question)
         row = self._rows.get(text)
@@ -96,13 +106,13 @@ class ScopedStore(Generic[T]):
         return self.at(place)
 
     def _give(self, row: int, place: int) -> None:
-        """Give a question another answer; one that no question has any more is let go."""
+        """Assign a question to another answer, and remove an answer without questions."""
         before = self.questions.answer_of(row)
         self.questions.give(row, place)
         if before == place or self.questions.count(before):
             return
         gone, self._answers[before] = self.at(before), None
-        with contextlib.suppress(TypeError):  # not hashable, so never noted
+        with contextlib.suppress(TypeError):  # not hashable, so it was never indexed
             if self._places.get(gone.said) == before:
                 del self._places[gone.said]
 

@@ -1,4 +1,4 @@
-"""A semantic cache for any application that asks a model: it fills as it is used, and keeps a bound on errors."""
+"""A semantic cache for any application that calls a model: it fills with use and keeps a bound on errors."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EVERYONE = Scope()
 
 
 def equal(known: object, fresh: object) -> bool:
-    """Whether two answers are equal and of one type: ``1`` says another thing than ``True``."""
+    """Whether two answers are equal and of the same type, because ``1`` and ``True`` say different things."""
     return type(known) is type(fresh) and bool(known == fresh)
 
 
 class Reply(msgspec.Struct, Generic[T], frozen=True):
-    """A value with where it came from: ``reason`` says why it was not the cache, and is empty for a hit.
+    """A value and its origin. ``reason`` says why it does not come from the cache, and is empty for a hit.
 
-    ``match`` is the nearest stored question, if there was one; ``stored`` the answer itself where the cache keeps it.
+    ``match`` is the nearest stored question, if there is one. ``stored`` is the stored answer, if the cache stores it.
     """
 
     value: T
@@ -46,16 +46,23 @@ class Reply(msgspec.Struct, Generic[T], frozen=True):
 
     @property
     def is_hit(self) -> bool:
-        """Whether the cache answered."""
+        """Whether the value comes from the cache."""
         return not self.reason
 
 
 class _Look(msgspec.Struct, Generic[T], frozen=True):
-    """What a lookup found.
+    """The result of a lookup.
 
-    ``answer`` is the one that a fresh one is compared with; ``vector`` is ``None`` for what must not be stored, unless
-    the text ``is_known``; the policy ``learns`` from what it refused itself. ``renews`` is the stored question that
-    would have been served if its answer were not out of date: it gets the fresh one, too.
+    Attributes:
+        reason: Why the cache does not answer; empty for a hit.
+        shelf: The store of the scope.
+        answer: The answer that a fresh one is compared with.
+        match: The nearest stored question.
+        vector: The question's vector; ``None`` if the question must not be stored (unless ``is_known``).
+        learns: Whether the policy itself refused the match and therefore learns from the comparison.
+        is_known: Whether the text is stored already.
+        renews: The stored question whose answer would have been served if it were not outdated. It gets the fresh
+            answer, too.
     """
 
     reason: str
@@ -69,24 +76,26 @@ class _Look(msgspec.Struct, Generic[T], frozen=True):
 
 
 class SemanticCache(Generic[T]):
-    """Answers a question as one of the same meaning was answered before; safe to share between threads.
+    """Answers a question with the stored answer to a question of the same meaning. Thread-safe.
 
-    With an app an answer keeps the app's promise: once a change of anything that it was made of is acknowledged, it is
-    not served again. What the answering function reads through the app (``app.serve``, or its tasks) binds the answer,
-    and ``tags=`` adds what only the caller knows.
+    With an app, an answer keeps the app's promise: once a change of anything that it was made of is acknowledged, it is
+    not served again. What the answering function reads through the app (``app.serve``, or its tasks) binds the answer.
+    ``tags=`` adds what only the caller knows.
 
-    Values are kept and handed out as they are: treat them as immutable. When the embedder's ``model_hash`` changes,
-    everything begins anew. What fails beside the answer itself (embedding, ``same``) is logged and costs a hit only.
+    Values are stored and returned without copying: treat them as immutable. When the embedder's ``model_hash`` changes,
+    the cache starts empty again. A failure of anything but the answer itself (embedding, ``same``) is logged and only
+    costs a hit.
 
     Args:
-        embedder: makes unit vectors (see :class:`parbake.ports.models.Embedder`).
-        app: whose changes end answers; without one ``freshness_sla`` is required.
-        freshness_sla: how old an answer may be; unlimited by default where there is an app.
-        policy: makes the policy of each scope; by default at most 1 % of requests get a wrong answer.
-        same: whether two answers say the same, which is how the cache learns; equality by default, a judge in earnest.
-        vetoes: hard refusals, see :mod:`parbake.semantic.text.veto`.
-        verifier: a second opinion before a hit is served; it fails closed.
-        capacity: questions per scope; once full, nothing more is stored.
+        embedder: Makes unit vectors (see :class:`parbake.ports.models.Embedder`).
+        app: The app whose changes invalidate answers; without one, ``freshness_sla`` is required.
+        freshness_sla: The greatest age of an answer; unlimited by default if there is an app.
+        policy: Makes the policy of each scope; by default at most 1 % of requests get a wrong answer.
+        same: Whether two answers say the same, which is how the cache learns. Equality by default; use a judge in
+            production.
+        vetoes: Hard refusals, see :mod:`parbake.semantic.text.veto`.
+        verifier: A second check before a hit is served. If it fails, the hit is not served.
+        capacity: Questions per scope; when it is reached, nothing more is stored.
     """
 
     def __init__(
@@ -101,20 +110,23 @@ class SemanticCache(Generic[T]):
         verifier: Verifier | None = None,
         capacity: int = CAPACITY,
     ) -> None:
-        """Begin empty."""
         self._embedder, self._policy, self._same = embedder, policy, same
         self._bonding = Bonding(app, freshness_sla)
         self._vetoes, self._verifier, self._capacity = vetoes, verifier, capacity
         self._shelves: dict[Scope, ScopedStore[T]] = {}
-        self._model = embedder.model_hash  # that the shelves' vectors were made with
+        self._model = embedder.model_hash  # the model that made the shelves' vectors
         self._lock = threading.Lock()
 
     def ask(
         self, question: str, answer: Callable[[str], T], *, tags: Sequence[str] = (), scope: Scope = EVERYONE
     ) -> Reply[T]:
-        """Return what is stored, or ``answer(question)``; errors of ``answer`` pass through and store nothing.
+        """Return the stored answer or ``answer(question)``. Errors of ``answer`` are raised, and nothing is stored.
 
-        ``tags`` name what a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+        Args:
+            question: The question.
+            answer: Computes a fresh answer.
+            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            scope: Who asks.
         """
         self._bonding.check(tags)
         judge = self._bonding.judge()
@@ -135,7 +147,14 @@ class SemanticCache(Generic[T]):
         tags: Sequence[str] = (),
         scope: Scope = EVERYONE,
     ) -> Reply[T]:
-        """The same for a coroutine function; the embedding, the lookup and ``same`` run in a thread."""
+        """Like :meth:`ask`, for a coroutine function. Embedding, lookup and ``same`` run in a thread.
+
+        Args:
+            question: The question.
+            answer: Computes a fresh answer.
+            tags: What a fresh answer depends on besides what it reads through the app, such as ``policy/returns``.
+            scope: Who asks.
+        """
         self._bonding.check(tags)
         judge = self._bonding.judge(asyncio.get_running_loop())
         look = await asyncio.to_thread(self._looked, question, scope, judge)
@@ -148,9 +167,9 @@ class SemanticCache(Generic[T]):
         return await asyncio.to_thread(self._learned, question, look, (value, made.bond), judge)
 
     def demote(self, reply: Reply[T]) -> None:
-        """After a complaint: the answer in this reply is served no more, whatever is asked.
+        """Stop serving the answer in this reply after a complaint, for all questions.
 
-        That holds for a hit and for a fresh answer alike. What was not stored cannot come again: nothing is done.
+        This holds for a hit and for a fresh answer. For an answer that was not stored, nothing has to be done.
         """
         if reply.stored is not None:
             reply.stored.is_demoted = True
@@ -167,11 +186,11 @@ class SemanticCache(Generic[T]):
             look = self._look(question, scope)
             return look if look.answer is None else _if_it_holds(look, look.answer, judge)
         except Exception:  # noqa: BLE001 - a veto, a policy, an embedder, a store: the question can still be answered
-            _log.exception("the cache could not be asked; the question is answered afresh")
+            _log.exception("the semantic cache failed; a fresh answer is computed")
             return _Look("cache_failed")
 
     def _look(self, question: str, scope: Scope) -> _Look[T]:
-        # A question that is vetoed against its own wording can be matched with none.
+        # A question that is vetoed against its own wording cannot match any other.
         reason = veto(question, question, self._vetoes) or ("personal" if is_personal(question) else None)
         if reason:
             return _Look(reason)
@@ -186,7 +205,7 @@ class SemanticCache(Generic[T]):
         except BadInput:
             return _Look("bad_embedding")
         except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered
-            _log.exception("the embedder failed; the question is answered afresh")
+            _log.exception("the embedder failed; a fresh answer is computed")
             return _Look("embedder_failed")
         with self._lock:
             match = shelf.questions.match(vector, shelf.policy.ranking)
@@ -214,13 +233,13 @@ class SemanticCache(Generic[T]):
         try:
             return self._learn(question, look, CachedAnswer(value, bond), judge)
         except Exception:  # noqa: BLE001 - whatever the answer's own comparison or a policy raises, there is an answer
-            _log.exception("an answer could not be stored; it is given all the same")
+            _log.exception("an answer could not be stored; it is returned anyway")
             return Reply(value, look.reason, look.match)
 
     def _learn(self, question: str, look: _Look[T], fresh: CachedAnswer[T], judge: Judge) -> Reply[T]:
         """Compare a fresh answer with the one that was not served, and store the question."""
         shelf, known = look.shelf, look.answer
-        assert shelf is not None  # noqa: S101  # the caller has looked
+        assert shelf is not None  # noqa: S101  # checked by the caller
         right = None if known is None else self._compared(known.value, fresh.value)
         if look.learns and look.match is not None and right is not None:
             shelf.policy.observe(look.match, right=right)
@@ -228,7 +247,7 @@ class SemanticCache(Generic[T]):
             return Reply(fresh.value, look.reason, look.match, known)
         with self._lock:
             place = known.place if right and known is not None and known.is_bound_like(fresh) else None
-            if place is None:  # what says the same of other facts ends with those
+            if place is None:  # an answer from other facts is invalidated with those facts
                 place = shelf.place_of(fresh, lambda equal: judge(equal.bond) is None)
             stored = shelf.store(question, look.vector, place)
             if look.renews:
@@ -239,12 +258,12 @@ class SemanticCache(Generic[T]):
         try:
             return bool(self._same(known, fresh))
         except Exception:  # noqa: BLE001 - a judge that fails must not cost the answer it was to judge
-            _log.exception("same= failed on two answers (arrays need same=numpy.array_equal); nothing is learned")
+            _log.exception("same= raised on two answers (arrays need same=numpy.array_equal); nothing is learned")
             return None
 
 
 def _if_it_holds(look: _Look[T], answer: CachedAnswer[T], judge: Judge) -> _Look[T]:
-    """The same look, or one that serves and compares nothing since the answer is out of date."""
+    """The same lookup; or, if the answer is outdated, one that neither serves nor compares it."""
     reason = judge(answer.bond)
     if reason is None:
         return look
@@ -256,7 +275,7 @@ def _if_it_holds(look: _Look[T], answer: CachedAnswer[T], judge: Judge) -> _Look
 
 
 class _Hit(msgspec.Struct, Generic[T], frozen=True):
-    """A reply from the cache, and what binds it."""
+    """A reply from the cache and its bond."""
 
     reply: Reply[T]
     bond: Record

@@ -1,1 +1,1 @@
-"""When is a match good enough? Thresholds with a bound on the share of wrong answers."""
+"""When a match is good enough: thresholds with a bound on the share of wrong answers."""

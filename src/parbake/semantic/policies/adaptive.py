@@ -1,10 +1,10 @@
-"""The calibrated policy of a cache that fills as it is asked: it learns from what it did not serve, and from audits.
+"""The calibrated policy of a cache that fills with use: it learns from matches that it did not serve, and from audits.
 
-Requests that are answered afresh show whether the match would have been right. What is served shows nothing, so that a
-few are explored all the same, the likelier the less sure they are. Since that depends on the features only, a model of
-being right given the features stays unbiased (data missing at random). The threshold is the lowest one at which the
-last requests would have held the bound of :mod:`parbake.semantic.policies.risk`; what was served counts with
-its probability of being wrong.
+A fresh answer shows whether the match would have been right. A served match shows nothing. A few matches are therefore
+explored instead of served; less certain ones are explored more often. Because the choice depends only on the features,
+a model of being right given the features stays unbiased (data missing at random). The threshold is the lowest one at
+which the last requests would have held the bound of :mod:`parbake.semantic.policies.risk`. Served matches count with
+their probability of being wrong.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ from parbake.semantic.policies.risk import lowest_threshold
 AUDITS = 0.02
 WINDOW = 4_000
 _FIRST, _EVERY = 200, 250
-_DOUBT = 2.0  # how much likelier an audit becomes per chance of being wrong
+_DOUBT = 2.0  # how much more likely an audit becomes per probability of being wrong
 _MOST_AUDITS = 0.5
 
 Row = tuple[tuple[float, ...], float | None, str]
-"""Features, whether it was wrong (``None``: it was served, nobody knows), and the answer."""
+"""Features, whether the match was wrong (``None`` if it was served), and the answer."""
 
 
 class AdaptivePolicy:
-    """Keep the share of wrong answers within a bound; see the module. Safe to share between threads."""
+    """Keeps the share of wrong answers within a bound; see the module. Thread-safe."""
 
     ranking: Ranking = "head"
     adds_aliases = True
 
     def __init__(self, bound: Bound | None = None, *, audits: float = AUDITS, seed: int = 0) -> None:
-        """Begin without observations.
+        """Create a policy without observations.
 
         Args:
-            bound: The share of wrong answers that is allowed; 1 % of all requests by default.
-            audits: About the share of would-be hits that is explored, in (0, 1].
-            seed: The seed of the draw of what is explored.
+            bound: The allowed share of wrong answers; 1 % of all requests by default.
+            audits: The approximate share of would-be hits that is explored, in (0, 1].
+            seed: Seed of the random choice of explored matches.
 
         Raises:
-            BadInput: ``audits`` lies outside its range.
+            BadInput: ``audits`` is outside its range.
         """
         if not 0.0 < audits <= 1.0:
-            raise BadInput(f"audits must lie above 0 and be at most 1, not {audits}", field="audits")
+            raise BadInput(f"audits must be above 0 and at most 1; got {audits}", field="audits")
         self.bound = bound or Bound(0.01, per="request")
         self.audits = audits
-        self._random = random.Random(seed)  # noqa: S311  # decides what is explored, not what is secret
+        self._random = random.Random(seed)  # noqa: S311  # chooses what is explored; not security-relevant
         self._known: deque[Row] = deque(maxlen=WINDOW)
         self._last: deque[Row] = deque(maxlen=WINDOW)
         self._model: tuple[Quadratic, float | None] | None = None
@@ -61,7 +61,7 @@ class AdaptivePolicy:
         self._lock = threading.Lock()
 
     def refusal(self, match: Match) -> str | None:
-        """``learning`` at first, ``bank_too_small``, ``unsure``, ``audit``, or ``None`` when it may be served."""
+        """Return ``learning``, ``bank_too_small``, ``unsure`` or ``audit``, or ``None`` if the match may be served."""
         if self._model is None:
             return "learning"
         model, least = self._model
@@ -78,7 +78,7 @@ class AdaptivePolicy:
         return None
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Learn how a match that was not served compares with the fresh answer; the model is fitted every 250th time.
+        """Learn how a match that was not served compares with the fresh answer. Every 250th call refits the model.
 
         Args:
             match: The match.
@@ -114,4 +114,4 @@ def _learned(known: list[Row], last: list[Row], bound: Bound) -> tuple[Quadratic
         per=bound.per,
         fixed=False,  # new answers keep coming
     )
-    return model, None if least is None else max(0.0, least)  # never what is rather wrong than right
+    return model, None if least is None else max(0.0, least)  # never serve what is more likely wrong than right

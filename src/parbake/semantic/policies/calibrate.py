@@ -1,11 +1,10 @@
-"""Calibration without production labels: how sure a match must be, learned from the aliases themselves.
+"""Calibration without production labels: the required certainty of a match, learned from the aliases themselves.
 
-Each alias is asked twice of the head that has not seen it: without itself, which stands for a question the bank can
-answer, and without its whole answer, which stands for one it cannot. A logistic regression on the features of both
-gives the odds of being right; the threshold comes from odds that were predicted by models which had not seen the answer
-(ten folds), under the clustered bound of :mod:`parbake.semantic.policies.risk`. Folds of aliases in place of answers
-would let a model see how the other wordings of an answer went. Those go wrong together, so that thresholds would come
-out too low.
+Each alias is matched twice by a head that has not seen it: without itself (a question that the bank can answer), and
+without its whole answer (a question that it cannot answer). A logistic regression on the features of both gives the
+odds of being right. The threshold comes from odds predicted by models that have not seen the answer (ten folds), under
+the clustered bound of :mod:`parbake.semantic.policies.risk`. With folds of aliases instead of answers, a model would
+see the other wordings of an answer. Those go wrong together, so the thresholds would be too low.
 """
 
 from __future__ import annotations
@@ -33,12 +32,12 @@ class Bound(msgspec.Struct, frozen=True):
     """The share of wrong answers that the owner allows, with 95 % confidence.
 
     Attributes:
-        error: The largest share of wrong answers, in (0, 1).
-        per: Whether that is a share of the answers that are served, or of all requests.
+        error: The greatest share of wrong answers, in (0, 1).
+        per: Whether it is a share of the served answers or of all requests.
         prior: The share of questions that the bank has no answer to, in [0, 1).
 
     Raises:
-        BadInput: A value lies outside its range.
+        BadInput: A value is outside its range.
     """
 
     error: float = 0.02
@@ -48,23 +47,23 @@ class Bound(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         """Check the ranges."""
         if not 0.0 < self.error < 1.0:
-            raise BadInput(f"error must lie between 0 and 1, not {self.error}", field="error")
+            raise BadInput(f"error must be between 0 and 1; got {self.error}", field="error")
         if not 0.0 <= self.prior < 1.0:
-            raise BadInput(f"prior must be at least 0 and below 1, not {self.prior}", field="prior")
+            raise BadInput(f"prior must be at least 0 and below 1; got {self.prior}", field="prior")
         if self.per not in ("served", "request"):
-            raise BadInput(f"per must be 'served' or 'request', not {self.per!r}", field="per")
+            raise BadInput(f"per must be 'served' or 'request'; got {self.per!r}", field="per")
 
 
 class Calibration(msgspec.Struct, frozen=True):
     """A fitted model of being right, and the lowest log odds at which a match may be served.
 
     Attributes:
-        model_hash: The embedding model that the calibration holds for.
-        bound: The share of wrong answers that it keeps to.
-        model: The log odds of being right, of the features of a match; ``None`` where the bank has too few answers.
-        least: The lowest log odds at which a match may be served; ``None`` where no threshold holds the bound.
+        model_hash: The embedding model that the calibration is valid for.
+        bound: The allowed share of wrong answers.
+        model: The log odds of being right, given a match's features; ``None`` if the bank has too few answers.
+        least: The lowest log odds at which a match may be served; ``None`` if no threshold holds the bound.
         expected: The share of traffic that should be served, in [0, 1].
-        rows: How many trials it was learned from.
+        rows: Number of trials it was learned from.
     """
 
     model_hash: str
@@ -76,7 +75,7 @@ class Calibration(msgspec.Struct, frozen=True):
 
     @property
     def chance(self) -> float:
-        """How sure an answer must be, between 0 and 1; 1 where the bank is too small."""
+        """The required probability of being right, between 0 and 1; 1 if the bank is too small."""
         return 1.0 if self.least is None else float(sigmoid(self.least))
 
 
@@ -88,9 +87,9 @@ class Trials:
         columns: The features, shape (t, 6).
         wrong: Whether the match was wrong, shape (t,).
         outside: Whether the alias's whole answer was left out, in which case every match is wrong; shape (t,).
-        alias: The alias that was asked, as a number, shape (t,).
-        cluster: The answer of the alias, as a number, shape (t,).
-        winner: The answer that was matched, as a number, shape (t,).
+        alias: The number of the alias that was matched, shape (t,).
+        cluster: The number of the alias's answer, shape (t,).
+        winner: The number of the matched answer, shape (t,).
     """
 
     columns: Floats
@@ -101,12 +100,12 @@ class Trials:
     winner: Places
 
     def weighted(self, prior: float) -> tuple[Trials, Floats]:
-        """The trials that count when a share ``prior`` of questions has no answer, and their weights."""
+        """The trials with a positive weight if a share ``prior`` of questions has no answer, and their weights."""
         kept = self if prior > 0.0 else self.of(~self.outside)
         return kept, np.where(kept.outside, prior, 1.0 - prior)
 
     def of(self, rows: Flags) -> Trials:
-        """Some of the trials."""
+        """A subset of the trials."""
         return Trials(
             self.columns[rows], self.wrong[rows], self.outside[rows],
             self.alias[rows], self.cluster[rows], self.winner[rows],
@@ -116,12 +115,12 @@ class Trials:
         """Predict the log odds of being right by models that have not seen the answer of the trial.
 
         Args:
-            weights: What each trial counts for, shape (t,).
+            weights: The weight of each trial, shape (t,).
             unanswered: Numbers of answers that are known and never served.
-            seed: The seed of the draw of the folds.
+            seed: Seed of the random folds.
 
         Returns:
-            Log odds, shape (t,); minus infinity where an ``unanswered`` answer was matched.
+            Log odds, shape (t,); minus infinity if an ``unanswered`` answer was matched.
         """
         found = cross_fitted(self, weights, seed)
         found[np.isin(self.winner, list(unanswered))] = -np.inf
@@ -131,17 +130,17 @@ class Trials:
 def calibrate(
     head: Head, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
 ) -> Calibration:
-    """Learn how sure a match must be. It takes about as long as the fit of the head.
+    """Learn the required certainty of a match. It takes about as long as fitting the head.
 
     Args:
         head: The head of the bank.
-        bound: The share of wrong answers that is allowed.
-        model_hash: The embedding model that the head's vectors are from.
-        seed: The seed of the draw of the folds.
+        bound: The allowed share of wrong answers.
+        model_hash: The embedding model that made the head's vectors.
+        seed: Seed of the random folds.
         unanswered: Numbers of answers that are known and never served.
 
     Returns:
-        The calibration, without a threshold where the bank has fewer than two answers or nothing holds the bound.
+        The calibration, without a threshold if the bank has fewer than two answers or no threshold holds the bound.
     """
     if head.answers < _FEWEST_ANSWERS:
         return Calibration(model_hash, bound, None, None, 0.0, 0)
@@ -151,17 +150,17 @@ def calibrate(
 def learn(
     found: Trials, bound: Bound, *, model_hash: str, seed: int = 0, unanswered: Collection[int] = ()
 ) -> Calibration:
-    """Learn how sure a match must be from trials that were made before.
+    """Learn the required certainty of a match from given trials.
 
     Args:
         found: The trials.
-        bound: The share of wrong answers that is allowed.
+        bound: The allowed share of wrong answers.
         model_hash: The embedding model that the trials were made with.
-        seed: The seed of the draw of the folds.
+        seed: Seed of the random folds.
         unanswered: Numbers of answers that are known and never served.
 
     Returns:
-        The calibration, without a threshold where nothing holds the bound.
+        The calibration, without a threshold if none holds the bound.
     """
     kept, weights = found.weighted(bound.prior)
     odds = kept.odds(weights, unanswered, seed=seed)
@@ -173,7 +172,7 @@ def learn(
         error=bound.error,
         per=bound.per,
     )
-    least = None if least is None else max(0.0, least)  # what is rather wrong than right is not served for the average
+    least = None if least is None else max(0.0, least)  # never serve what is more likely wrong than right
     served = odds >= least if least is not None else np.zeros(len(odds), np.bool_)
     expected = float(weights[served].sum() / weights.sum())
     model = Logistic.fit(kept.columns, ~kept.wrong, weights, ridge=PENALTY)
@@ -181,7 +180,7 @@ def learn(
 
 
 def trials(head: Head) -> Trials:
-    """Ask each alias without itself, and without its answer."""
+    """Match each alias without itself, and without its answer."""
     count, owner = len(head.owner), head.owner
     cosines = head.vectors.astype(np.float64) @ head.vectors.T.astype(np.float64)
     alone = cosines.copy()
@@ -206,8 +205,8 @@ def cross_fitted(found: Trials, weights: Floats, seed: int) -> Floats:
 
     Args:
         found: The trials, t of them.
-        weights: What each trial counts for, shape (t,).
-        seed: The seed of the draw of the folds.
+        weights: The weight of each trial, shape (t,).
+        seed: Seed of the random folds.
 
     Returns:
         Log odds, shape (t,).

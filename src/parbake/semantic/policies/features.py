@@ -1,7 +1,7 @@
-"""Six features of a match, which say how sure it is; the same for questions and for aliases that were left out.
+"""Six features of a match that tell its certainty; the same for questions and for aliases that were left out.
 
-Only the answers whose nearest alias is among the eight nearest are scored: the others hardly ever win, and a lookup
-need not read their weights. Calibration makes the same cut.
+Only the answers whose nearest alias is among the eight nearest are scored. The others hardly ever win, and a lookup
+then need not read their weights. Calibration makes the same cut.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ SHARPNESS = 20.0
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of q questions and m answers.
+    """What is known about q questions and m answers.
 
-    ``scores`` (q, m) the head's; ``nearest`` (q, m) the cosine to each answer's nearest alias, -inf where it has none;
-    ``mass`` (q, m) the sum of ``exp(20 (cosine - 1))`` over its aliases; ``counts`` (m,) how many the bank has.
+    ``scores`` (q, m) are the head's. ``nearest`` (q, m) is the cosine to each answer's nearest alias, -inf if it has
+    none. ``mass`` (q, m) is the sum of ``exp(20 (cosine - 1))`` over its aliases. ``counts`` (m,) is the number of its
+    aliases in the bank.
 
-    Masked aliases count there all the same: a count that is lower by one would tell which trial left its own alias out,
-    that is which one is likely to be right.
+    ``counts`` includes masked aliases. A count that is lower by one would reveal which trial left its own alias out,
+    and so which one is likely to be right.
     """
 
     scores: Floats
@@ -35,7 +36,14 @@ class Evidence:
 
 
 def gather(cosines: Floats, owner: Places, answers: int, scores: Floats) -> Evidence:
-    """Evidence from cosines (q, n) to aliases grouped by answer; masked aliases have a cosine of -inf."""
+    """Collect evidence for questions.
+
+    Args:
+        cosines: Cosines to the aliases, grouped by answer; -inf for a masked alias, shape (q, n).
+        owner: The number of each alias's answer, shape (n,).
+        answers: Number of answers, m.
+        scores: The head's scores, shape (q, m).
+    """
     starts = np.searchsorted(owner, np.arange(answers))
     return Evidence(
         scores,
@@ -48,7 +56,7 @@ def gather(cosines: Floats, owner: Places, answers: int, scores: Floats) -> Evid
 def features(evidence: Evidence) -> tuple[Places, Floats]:
     """The winner of each question (q,), and its features (q, 6).
 
-    With one answer alone the margins are 1: there is nothing to confuse it with.
+    With a single answer the margins are 1, because there is nothing to confuse it with.
     """
     rows = np.arange(len(evidence.scores))
     scored = _eight_nearest(evidence)

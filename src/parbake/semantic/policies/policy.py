@@ -17,9 +17,10 @@ Ranking = Literal["head", "cosine"]
 class Match(msgspec.Struct, frozen=True):
     """The best answer for a query.
 
-    ``score`` is the head's, near 1 for a sure match; ``margin`` is to the second answer; ``cosine`` to the winner's
-    nearest alias, which is ``alias``. ``cosine_margin`` is to the nearest alias of any other answer, ``share`` the
-    winner's part of ``softmax(20 cosine)``, ``log_aliases`` the logarithm of how many aliases it has.
+    ``score`` is the head's, near 1 for a certain match. ``margin`` is the distance to the second answer's score.
+    ``cosine`` is to the winner's nearest alias, ``alias``. ``cosine_margin`` is the distance to the nearest alias of
+    any other answer, ``share`` the winner's part of ``softmax(20 cosine)``, and ``log_aliases`` the logarithm of its
+    number of aliases.
     """
 
     answer: str
@@ -34,7 +35,7 @@ class Match(msgspec.Struct, frozen=True):
 
     @property
     def features(self) -> tuple[float, ...]:
-        """In the order of :data:`parbake.semantic.policies.features.FEATURES`."""
+        """The features in the order of :data:`parbake.semantic.policies.features.FEATURES`."""
         return (self.score, self.margin, self.cosine, self.cosine_margin, self.share, self.log_aliases)
 
 
@@ -42,21 +43,21 @@ class Policy(Protocol):
     """Decides whether a match may be served.
 
     ``ranking`` says which answer it judges: the head's best, or the one with the nearest alias. ``adds_aliases`` says
-    whether a question whose match turned out to be right is stored beside it, as one more wording of the answer.
+    whether a question whose match was right is stored as one more wording of the answer.
     """
 
     @property
     def ranking(self) -> Ranking:
-        """What it ranks answers by."""
+        """How it ranks answers."""
         ...
 
     @property
     def adds_aliases(self) -> bool:
-        """Whether it wants confirmed questions to be stored."""
+        """Whether confirmed questions should be stored."""
         ...
 
     def refusal(self, match: Match) -> str | None:
-        """A reason code, or ``None`` when the match may be served."""
+        """Return a reason code, or ``None`` if the match may be served."""
         ...
 
     def observe(self, match: Match, *, right: bool) -> None:
@@ -65,7 +66,7 @@ class Policy(Protocol):
 
 
 class FixedPolicy(msgspec.Struct, frozen=True):
-    """Serve a match at or above fixed thresholds: the head's score, its margin, and the nearest alias's cosine."""
+    """Serve a match at or above fixed thresholds for the head's score, its margin, and the nearest alias's cosine."""
 
     score: float
     margin: float = 0.0
@@ -74,7 +75,7 @@ class FixedPolicy(msgspec.Struct, frozen=True):
     adds_aliases: bool = True
 
     def refusal(self, match: Match) -> str | None:
-        """A reason code, or ``None`` when the match may be served."""
+        """Return a reason code, or ``None`` if the match may be served."""
         if not match.score >= self.score:
             return "score_below_threshold"
         if not match.margin >= self.margin:
@@ -82,32 +83,31 @@ class FixedPolicy(msgspec.Struct, frozen=True):
         return None if match.cosine >= self.cosine else "cosine_below_threshold"
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Nothing is learned."""
+        """Do nothing."""
 
 
 def fixed(cosine: float) -> FixedPolicy:
-    """The usual rule: serve the answer of the nearest stored question when its cosine is high enough."""
+    """The usual rule: serve the answer of the nearest stored question if its cosine is high enough."""
     if not -1.0 <= cosine <= 1.0:
-        raise BadInput(f"a cosine lies between -1 and 1, not {cosine}", field="cosine")
+        raise BadInput(f"cosine must be between -1 and 1; got {cosine}", field="cosine")
     return FixedPolicy(score=float("-inf"), margin=float("-inf"), cosine=cosine, ranking="cosine")
 
 
 class CalibratedPolicy:
-    """Serve what is likely enough to be right under the bound that a calibration was made for."""
+    """Serve what is likely enough to be right, under the bound of a calibration."""
 
     ranking: Ranking = "head"
     adds_aliases = True
 
     def __init__(self, calibration: Calibration) -> None:
-        """Take a calibration."""
         self.calibration = calibration
 
     def chance(self, match: Match) -> float:
-        """The chance of being right; 1 for a known wording, 0 where nothing was learned."""
+        """The probability of being right; 1 for a known wording, 0 if nothing was learned."""
         return 1.0 if match.is_exact else float(sigmoid(self._log_odds(match)))
 
     def refusal(self, match: Match) -> str | None:
-        """``bank_too_small`` when no threshold holds the bound, ``unsure`` below it, ``None`` when it may be served."""
+        """Return ``bank_too_small`` if no threshold holds the bound, ``unsure`` below it, else ``None``."""
         if match.is_exact:
             return None
         if self.calibration.least is None:
@@ -115,7 +115,7 @@ class CalibratedPolicy:
         return None if self._log_odds(match) >= self.calibration.least else "unsure"
 
     def observe(self, match: Match, *, right: bool) -> None:
-        """Nothing is learned between calibrations."""
+        """Do nothing; the policy learns by calibration."""
 
     def _log_odds(self, match: Match) -> float:
         model = self.calibration.model

@@ -9,13 +9,13 @@ from parbake.numeric.logistic import Logistic, standard
 from parbake.semantic.text.arrays import Flags, Floats
 
 PENALTY = 1.0
-"""The penalty of each coefficient of every model in this folder."""
+"""The penalty on each coefficient, for every model in this folder."""
 
 
 class Quadratic(msgspec.Struct, frozen=True):
     """A logistic model of ``c`` features, their squares and their products.
 
-    Features are cut to the range of the rows that the model was fitted on, since a parabola says nothing sensible
+    Features are clipped to the range of the rows that the model was fitted on, because a parabola says nothing sensible
     beyond it, and then standardized.
 
     Attributes:
@@ -39,7 +39,7 @@ class Quadratic(msgspec.Struct, frozen=True):
         Args:
             columns: The features, shape (n, c).
             outcomes: Whether each row came true, shape (n,).
-            weights: What each row counts for, shape (n,); 1 by default.
+            weights: The weight of each row, shape (n,); 1 by default.
 
         Returns:
             The model on the raw features.

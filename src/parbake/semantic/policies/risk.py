@@ -1,12 +1,12 @@
-"""The lowest threshold at which the share of wrong answers stays within what the owner allows, with 95 % confidence.
+"""The lowest threshold at which the share of wrong answers stays within the allowed bound, with 95 % confidence.
 
 With y the weight of the errors above a threshold, v its variance and m the largest weight, the upper limit is that of a
-gamma variable with matched mean and variance, ``(y + m)`` and ``(v + m^2)``: the limit of a weighted sum of Poisson
-counts (Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997).
+gamma variable with matched mean and variance, ``(y + m)`` and ``(v + m^2)``. This is the limit of a weighted sum of
+Poisson counts (Fay & Feuer, Confidence intervals for directly standardized rates, Statistics in Medicine 16, 1997).
 
-Wordings of one answer go wrong together, so that v is the variance of a sum over answers with errors e_c: of a fixed
-number C of them ``C / (C - 1) sum (e_c - y / C)^2`` (Cochran, Sampling techniques, 3rd ed., sec. 9.2), and
-``sum e_c^2`` where their number is left to chance as well. It is never less than if each error were one by itself.
+Wordings of one answer go wrong together, so v is the variance of a sum over answers with errors e_c. For a fixed number
+C of answers it is ``C / (C - 1) sum (e_c - y / C)^2`` (Cochran, Sampling techniques, 3rd ed., sec. 9.2). If their
+number is random as well, it is ``sum e_c^2``. It is never less than for independent errors.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from parbake.semantic.text.arrays import Flags, Floats, Places
 
 CONFIDENCE = 0.95
 Per = Literal["served", "request"]
-"""What the share of errors is of: answers that are served, or all requests."""
+"""What the share of errors refers to: served answers, or all requests."""
 
 
 def lowest_threshold(
@@ -35,16 +35,16 @@ def lowest_threshold(
     """Find the lowest rank down to which answers may be served.
 
     Args:
-        ranks: How sure the match of each row is, shape (n,); any scale on which more is surer.
+        ranks: The certainty of each row's match, shape (n,); any scale on which higher is more certain.
         wrong: Whether each row is wrong, or the probability that it is, shape (n,).
-        weights: What each row counts for, above 0, shape (n,).
-        clusters: The answer that each row belongs to, as a number, shape (n,).
-        error: The largest share of errors that is allowed, in (0, 1).
-        per: What the share of errors is of.
-        fixed: Whether the number of answers is given beforehand; if not, it is itself random.
+        weights: The weight of each row, above 0, shape (n,).
+        clusters: The number of the answer that each row belongs to, shape (n,).
+        error: The allowed share of errors, in (0, 1).
+        per: What the share of errors refers to.
+        fixed: Whether the number of answers is fixed; otherwise it is random.
 
     Returns:
-        A value of ``ranks``, or ``None`` when no threshold holds the bound.
+        A value of ``ranks``, or ``None`` if no threshold holds the bound.
     """
     if not len(ranks):
         return None
@@ -59,14 +59,14 @@ def lowest_threshold(
 def upper_limits(
     wrong: Flags | Floats, weights: Floats, clusters: Places, *, per: Per = "served", fixed: bool = True
 ) -> Floats:
-    """Bound the share of errors from above, at 95 % confidence, when the first 1, 2, ... n rows are served.
+    """Compute the upper 95 % confidence limit of the share of errors, if the first 1, 2, ... n rows are served.
 
     Args:
         wrong: Whether each row is wrong, or the probability that it is, shape (n,).
-        weights: What each row counts for, above 0, shape (n,).
-        clusters: The answer that each row belongs to, as a number, shape (n,).
-        per: What the share of errors is of.
-        fixed: Whether the number of answers is given beforehand; if not, it is itself random.
+        weights: The weight of each row, above 0, shape (n,).
+        clusters: The number of the answer that each row belongs to, shape (n,).
+        per: What the share of errors refers to.
+        fixed: Whether the number of answers is fixed; otherwise it is random.
 
     Returns:
         The upper limits, shape (n,).
@@ -78,7 +78,7 @@ def upper_limits(
     y = np.cumsum(errors)
     m = float(weights.max())
     variance = np.cumsum(_squares(errors, clusters))
-    if fixed and (count := len(np.unique(clusters))) > 1:  # one alone does not show how they differ
+    if fixed and (count := len(np.unique(clusters))) > 1:  # a single cluster does not show a variance
         variance = (variance - y**2 / count) * count / (count - 1)
     mean, variance = y + m, np.maximum(variance, np.cumsum(weights * errors)) + m * m
     found: Floats = gammaincinv(mean**2 / variance, CONFIDENCE) * variance / mean / total
@@ -86,7 +86,7 @@ def upper_limits(
 
 
 def _squares(errors: Floats, clusters: Places) -> Floats:
-    """What each row adds to the sum over clusters of their squared errors."""
+    """What each row adds to the sum of squared errors over clusters."""
     order = np.argsort(clusters, kind="stable")
     running = np.cumsum(errors[order])
     starts = np.searchsorted(clusters[order], clusters[order])

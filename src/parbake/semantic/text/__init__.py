@@ -1,1 +1,1 @@
-"""What a question says: normalized text, what must not be served from a cache, and whom an answer is for."""
+"""Rules on a question's text: normal form, vetoes against cached answers, and the audience of an answer."""

@@ -1,4 +1,4 @@
-"""For whom an answer holds, and what may be asked of a second opinion before it is served."""
+"""Whom an answer is for, and the second check before it is served."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import msgspec
 _log = logging.getLogger(__name__)
 
 Verifier = Callable[[str, str], bool]
-"""Whether a question asks the same as the matched wording: a cross-encoder, a model, a rule of the application."""
+"""Whether a question means the same as the matched wording: a cross-encoder, a model, or the application's rule."""
 
 
 class Scope(msgspec.Struct, frozen=True):
-    """What a stored answer is for, as part of its key: nothing of one scope is ever seen in another.
+    """For whom a stored answer holds. It is a part of the key: nothing of one scope is ever visible in another.
 
-    ``extra`` holds whatever else changes answers: the hash of the system prompt, the stamp of the sources.
+    ``extra`` is for everything else that changes answers: the hash of the system prompt, the stamp of the sources.
     """
 
     tenant: str = ""
@@ -27,12 +27,21 @@ class Scope(msgspec.Struct, frozen=True):
 
 
 def verified(verifier: Verifier | None, question: str, alias: str) -> str | None:
-    """A reason code unless the verifier says yes. It fails closed: an error, or anything but ``True``, is a no."""
+    """Ask the verifier for a second check. If it raises or returns anything but ``True``, the match is refused.
+
+    Args:
+        verifier: The verifier; ``None`` accepts every match.
+        question: The question.
+        alias: The matched wording.
+
+    Returns:
+        A reason code, or ``None`` if the verifier agrees.
+    """
     if verifier is None:
         return None
     try:
         answer = verifier(question, alias)
-    except Exception:  # noqa: BLE001  # whatever it is: no second opinion, no answer
-        _log.exception("the verifier failed; the question is answered afresh")
+    except Exception:  # noqa: BLE001  # any error: without a second check there is no answer
+        _log.exception("the verifier failed; a fresh answer is computed")
         return "verifier_failed"
     return None if answer is True else "verifier_refused"

@@ -1,4 +1,4 @@
-"""What makes two wordings ask for different things although they lie near: numbers, ids, dates, polarity, opposites."""
+"""Why two similar wordings can mean different things: numbers, ids, dates, polarity, opposites."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DATES = frozenset(
     " tonight weekend weekends weekday weekdays christmas easter".split()
 )
 _SIGNS = frozenset({"Sm", "No"})
-"""Unicode categories of signs that make another number of one: a square, a half, a minus, a comparison."""
+"""Unicode categories of signs that change a number: a square, a half, a minus, a comparison."""
 _UNITS = re.compile(r"(\d)\s*(?:st|nd|rd|th)?[\s-]*(?:percent|per cent|%|euros?|dollars?|pounds?|usd|eur|gbp)\b")
 _NEGATION = re.compile(
     r"\b(?:not|no|never|none|nothing|nobody|neither|nor|without|cannot|unable|fail(?:s|ed)?|except|"
@@ -114,7 +114,7 @@ def words(text: str) -> list[str]:
 
 
 def quantities(text: str) -> set[str]:
-    """Numbers, in digits or words, ids and dates that a text in lower case names."""
+    """Numbers (in digits or words), ids and dates in a lower-case text."""
     found = set(_DIGITS.findall(_UNITS.sub(r"\1", text)))
     if not text.isascii() or any(c in text for c in "+<>=*^|~"):
         found |= {c for c in text if unicodedata.category(c) in _SIGNS or c in "*^\u2030"}
@@ -129,12 +129,12 @@ def quantities(text: str) -> set[str]:
 
 
 def negations(text: str) -> int:
-    """How many negations a text in lower case has."""
+    """Number of negations in a lower-case text."""
     return len(_NEGATION.findall(text))
 
 
 def opposed(one: str, other: str) -> bool:
-    """Whether a word of one text has its opposite in the other, which has not the word itself."""
+    """Whether a word of one text has its opposite in the other, and the other does not contain the word itself."""
     left, right = set(_WORD.findall(one)), set(_WORD.findall(other))
     only_left, only_right = left - right, right - left
     if any(_OPPOSITE.get(word, frozenset()) & only_right for word in only_left):
@@ -143,6 +143,6 @@ def opposed(one: str, other: str) -> bool:
 
 
 def _negated(plain: set[str], other: set[str]) -> bool:
-    """Whether ``other`` has a word of ``plain`` with a prefix that negates it ("unopened")."""
+    """Whether ``other`` contains a word of ``plain`` with a negating prefix ("unopened")."""
     stems = {_PREFIX.sub("", word) for word in other if _PREFIX.match(word)}
     return any(len(word) >= _LEAST_STEM and word in stems for word in plain)

@@ -1,4 +1,4 @@
-"""What a question's letters say before any model reads it: its normal form, its scripts, its length."""
+"""What a question's characters tell before any model reads it: its normal form, scripts and length."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BEFORE, _AFTER = " ¿¡", " .,;:?"
 _PUNCTUATION = " .,;:!?\"'()[]¿¡"
 _LOUD = re.compile(r"[^\W\d_]{3}[?!. ]*!$")
 _APOSTROPHES = str.maketrans(dict.fromkeys("\u2018\u2019\u02bc\uff07\u00b4`", "'"))
-# Letters and marks that Unicode lets a reader see nothing of (Default_Ignorable_Code_Point), beside category Cf.
+# Invisible letters and marks (Default_Ignorable_Code_Point) outside category Cf.
 _INVISIBLE = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0))
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
@@ -23,9 +23,9 @@ _COMBINED = {"HIRAGANA", "KATAKANA", "CJK", "HANGUL"}  # written together in one
 
 
 def visible(text: str) -> str:
-    """What a reader sees of a text: NFKC, case folded, no invisible characters, single spaces.
+    """A text as a reader sees it: NFKC, case folded, no invisible characters, single spaces.
 
-    Rules on wording look at this form, so that neither full-width letters nor zero-width characters pass them by.
+    Rules on wording use this form, so that full-width letters and zero-width characters cannot bypass them.
     """
     if not text.isascii():
         text = "".join(_seen(c) for c in "".join(map(_compatible, unicodedata.normalize("NFC", text))))
@@ -35,9 +35,9 @@ def visible(text: str) -> str:
 
 
 def normalize(text: str) -> str:
-    """The form in which texts are compared exactly: what is visible, without the punctuation that ends a sentence.
+    """The form in which texts are compared exactly: the visible form, without the punctuation that ends a sentence.
 
-    Signs that change what is asked stay: ``.5`` is not ``5``, nor is ``5!``, and five feet are no five inches.
+    Signs that change the meaning stay: ``.5`` is not ``5``, ``5!`` is not ``5``, and five feet are not five inches.
     """
     plain = visible(text).lstrip(_BEFORE)
     plain = plain.rstrip(_AFTER)
@@ -47,7 +47,7 @@ def normalize(text: str) -> str:
 
 
 def _compatible(character: str) -> str:
-    """NFKC of one character, but for what stands higher, lower or in a fraction: a square is no second digit."""
+    """NFKC of one character, except superscripts, subscripts and fractions: a square is not a second digit."""
     if unicodedata.decomposition(character).startswith(_RAISED):
         return character
     return unicodedata.normalize("NFKC", character)
@@ -89,7 +89,7 @@ def mixes_scripts(text: str) -> bool:
 
 
 def unusable(text: str) -> str | None:
-    """The reason code why a text can be no question, or ``None``."""
+    """The reason code why a text cannot be a question, or ``None``."""
     if len(text) > MOST_LETTERS:
         return "too_long"
     plain = normalize(text)

@@ -1,4 +1,4 @@
-"""Hard vetoes: questions that no precompiled answer may meet, however near it lies. Each has a reason code."""
+"""Hard vetoes: questions that must never get a precompiled answer, however similar they are. Each has a reason code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from parbake.semantic.text.contradictions import negations, opposed, quantities
 from parbake.semantic.text.normalize import main_script, normalize, unusable, visible
 
 Veto = tuple[str, Callable[[str, str], bool]]
-"""A reason code, and whether it holds for a question and the matched wording, both as visible text in lower case."""
+"""A reason code, and its rule for a question and the matched wording, both as visible text in lower case."""
 
 _CONTEXT = re.compile(
     r"^(?:and|but|or|so|then|also|what about|how about|same for|in that case|why|really)\b"
@@ -27,7 +27,7 @@ _STATE = re.compile(
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
     r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
-# What only this customer's record says; how to change it is a question for everybody.
+# What only this customer's record says; how to change it is a question that all customers ask.
 _RECORD = (
     r"(?:balance|address|e-?mail|phone|number|name|plan|subscription|points|bills?|orders?|purchases?|cart|basket"
     r"|history|invoices?|payments?|limit|salary|appointments?|data|password)"
@@ -72,7 +72,7 @@ def polarity_differs(question: str, alias: str) -> bool:
 
 
 def depends_on_context(question: str, alias: str) -> bool:  # noqa: ARG001 - every veto has one signature
-    """Whether it means something only after what was said before."""
+    """Whether it is meaningful only after what was said before."""
     return bool(_CONTEXT.search(question)) and not _OWN_ANTECEDENT.search(question)
 
 
@@ -82,12 +82,12 @@ def asks_for_own_state(question: str, alias: str) -> bool:  # noqa: ARG001 - as 
 
 
 def asks_for_live_data(question: str, alias: str) -> bool:
-    """Whether it names price, stock or promotions, which the matched wording does not."""
+    """Whether it mentions price, stock or promotions and the matched wording does not."""
     return bool(_LIVE.search(question)) and not _LIVE.search(alias)
 
 
 def asks_several_things(question: str, alias: str) -> bool:
-    """Whether it holds more than one question."""
+    """Whether it contains more than one question."""
     return question.count("?") > 1 or (bool(_SEVERAL.search(question)) and not _SEVERAL.search(alias))
 
 
@@ -97,7 +97,7 @@ def looks_injected(question: str, alias: str) -> bool:  # noqa: ARG001 - as abov
 
 
 def is_one_word(question: str, alias: str) -> bool:
-    """Whether it is a single word, which could ask anything, and not the matched wording itself."""
+    """Whether it is a single word, which could mean anything, and not the matched wording itself."""
     plain = normalize(question)
     return " " not in plain and main_script(plain) == "LATIN" and plain != normalize(alias)
 
@@ -108,9 +108,9 @@ def scripts_differ(question: str, alias: str) -> bool:
 
 
 def is_personal(text: str) -> bool:
-    """Whether a text tells of one person: an address, a long number, the state of their own order.
+    """Whether a text is about one person: an address, a long number, the state of their own order.
 
-    Such a text never enters a bank that others are answered from.
+    Such a text is never added to a bank from which others are answered.
     """
     plain = visible(text)
     return bool(_PERSONAL.search(plain) or _STATE.search(plain) or _OWN_RECORD.search(plain))
@@ -130,9 +130,14 @@ VETOES: tuple[Veto, ...] = (
 
 
 def veto(question: str, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | None:
-    """The first reason code why a match may not be served, or ``None``.
+    """Return the first reason code why a match may not be served, or ``None``.
 
-    An application adds its own with ``vetoes=(*VETOES, ("other_product", differs))``.
+    An application adds its own vetoes with ``vetoes=(*VETOES, ("other_product", differs))``.
+
+    Args:
+        question: The question.
+        alias: The matched wording.
+        vetoes: The vetoes to apply.
     """
     return _usual(question, alias) if vetoes is VETOES else _first(question, alias, vetoes)
 
@@ -145,6 +150,6 @@ def _first(question: str, alias: str, vetoes: Sequence[Veto]) -> str | None:
     return next((code for code, applies in vetoes if applies(asked, known)), None)
 
 
-@lru_cache(4_096)  # one question is judged several times on its way, and the same ones return
+@lru_cache(4_096)  # a question is judged several times, and the same questions return
 def _usual(question: str, alias: str) -> str | None:
     return _first(question, alias, VETOES)

@@ -384,7 +384,8 @@ def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequen
         parsed: The cache of decoded records.
         task: The task's name.
         now: The current time, in epoch seconds.
-        built_with: Tasks of the same run, which are withdrawn with it.
+        built_with: Tasks promoted together with it. Each returns to its newest generation from before the withdrawn
+            one.
 
     Returns:
         The generation that is current now.
@@ -462,13 +463,13 @@ def raise_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
 
 
 def abandon(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
-    """Delete the generations of runs that will not be promoted, and those of retired tasks.
+    """Remove the generations of abandoned runs and of retired tasks from the control record.
 
     Args:
         txn: The transaction.
         parsed: The cache of decoded records.
-        abandoned: Generations of runs that will not be promoted.
-        retired: Names of tasks that no longer exist.
+        abandoned: Generations of runs that have ended without a promotion.
+        retired: Tasks that no program uses any more.
 
     Returns:
         The generations whose rows must stay.
