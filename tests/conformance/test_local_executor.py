@@ -34,7 +34,7 @@ class TestLocalExecutor(ExecutorSuite):
         await asyncio.sleep(0.2)  # until its first partitions are under way
         async with asyncio.timeout(HANGS_S):
             await app.settings.batch.executor.close()
-            with pytest.raises(pb.errors.ComputeFailed, match="closed while it computed"):
+            with pytest.raises(pb.errors.ComputeFailed, match="closed during the computation"):
                 await running
 
     async def test_its_processes_give_way_to_other_sessions(self, app):

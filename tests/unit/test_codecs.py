@@ -207,7 +207,7 @@ def test_a_model_that_holds_what_pydantic_does_not_store_is_refused():
         model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
         vector: np.ndarray
 
-    with pytest.raises(TypeError, match="ndarray in a model of pydantic cannot be stored"):
+    with pytest.raises(TypeError, match="ndarray in a pydantic model cannot be stored"):
         again(Loose, Loose(vector=np.zeros(2)))
 
 

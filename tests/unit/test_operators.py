@@ -123,7 +123,7 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
     assert token_of_environment({}) is None
     assert token_of_environment({"PARBAKE_TOKEN": ""}) == "", "which is then refused: somebody meant a token"
     assert token_of_environment({"PARBAKE_TOKEN_FILE": str(kept)}) == TOKEN
-    with pytest.raises(pb.BadInput, match="both set: keep one"):
+    with pytest.raises(pb.BadInput, match="both set; remove one"):
         token_of_environment({"PARBAKE_TOKEN": "another", "PARBAKE_TOKEN_FILE": str(kept)})
     with pytest.raises(pb.BadInput, match="missing") as caught:
         token_of_environment({"PARBAKE_TOKEN_FILE": str(tmp_path / "missing")})

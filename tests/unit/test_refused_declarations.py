@@ -180,7 +180,7 @@ UNSTORABLE = [
     (complex, f"row returns complex, which parbake cannot store: {FORM}"),
     (np.ma.MaskedArray, f"row returns MaskedArray, which parbake cannot store: {FORM}"),
     (typing.OrderedDict[str, int], f"row returns OrderedDict[str, int], and parbake cannot store OrderedDict: {FORM}"),
-    (NDArray[np.object_], "an array of object cannot be stored: make it one of numbers"),
+    (NDArray[np.object_], "an array of object cannot be stored: use an array of numbers"),
     (One | Two, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
     (Left | Right, "; tag the members, class A(msgspec.Struct, tag=True), or put them into one struct"),
     (list[Forgetful], "the field 'kept' of Forgetful has exclude=True"),
@@ -250,9 +250,9 @@ class Mute(Cards):
     ("codecs", "says"),
     [
         (Cards(), "expected a list, such as [MyCodec()]"),
-        ([Cards], "codecs holds the class Cards: write Cards()"),
-        ([Card()], "which has no handles: a codec has handles, to_plain, from_plain, shape"),
-        (["cards"], "codecs holds 'cards', which has no handles"),
+        ([Cards], "codecs contains the class Cards; write Cards()"),
+        ([Card()], "which has no handles; a codec must have handles, to_plain, from_plain, shape"),
+        (["cards"], "codecs contains 'cards', which has no handles"),
     ],
 )
 def test_what_cannot_be_a_codec_is_refused(codecs, says):
@@ -269,7 +269,7 @@ def test_a_codec_that_says_nothing_of_the_shape_is_refused():
     def row(key: str) -> Card: ...
 
     with pytest.raises(
-        pb.errors.DeclarationError, match=r"row returns Card, which cannot be stored: Mute\.shape returns no text"
+        pb.errors.DeclarationError, match=r"row returns Card, which cannot be stored: Mute\.shape must return a text"
     ):
         pb.Registry(codecs=[Mute()]).artifact(**contract())(row)
 

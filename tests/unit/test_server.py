@@ -46,7 +46,7 @@ async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, ca
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
         for _ in range(2):
             await client.get("/healthz")
-    assert caplog.text.count("no lifespan: nobody polls this app's sources here") == 1
+    assert caplog.text.count("the lifespan was not started, so this app's sources are not polled") == 1
     caplog.clear()
     async with (
         served.lifespan(),

@@ -1,4 +1,4 @@
-"""Codecs: how values of types are stored that msgspec does not know. Two are built in, for pydantic and numpy."""
+"""Codecs: how values of types that msgspec does not know are stored. Two are built in, for pydantic and numpy."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 
 class Codec(Protocol):
-    """Stores values of some types as what msgspec can encode. Give it to a registry: ``pb.Registry(codecs=[...])``.
+    """Converts values of some types to what msgspec can encode. Register it with ``pb.Registry(codecs=[...])``.
 
-    It is asked only for types that msgspec does not store by itself, wherever they stand in a task's value type. It may
-    have a method ``to_json(value)``, too, which returns what is shown of a value over HTTP; else the plain form is.
+    It is used only for types that msgspec cannot store itself, at any depth of a task's value type. It may also have a
+    method ``to_json(value)``, which returns the form shown over HTTP; by default that is the plain form.
     """
 
     def handles(self, kind: Any, /) -> bool:
@@ -19,37 +19,37 @@ class Codec(Protocol):
         ...
 
     def to_plain(self, value: Any, /) -> Any:
-        """What stands for a value in the store: anything that msgspec encodes. Raises for a value it cannot store."""
+        """Convert a value to anything that msgspec encodes; raises for a value that it cannot store."""
         ...
 
     def from_plain(self, kind: Any, plain: Any, /) -> Any:
-        """The value again; ``kind`` is its type as it was annotated. Raises for what does not fit."""
+        """Convert a plain form back to a value; ``kind`` is the annotated type. Raises for a form that does not fit."""
         ...
 
     def shape(self, kind: Any, /) -> str:
-        """What the plain form of a type looks like; a value that was stored under another text is computed again.
+        """Describe the plain form of a type. A value that was stored under another description is computed again.
 
-        Raises :class:`TypeError` for a type that it handles but cannot store after all, such as an array of objects.
+        Raises :class:`TypeError` for a type that it handles but cannot store, such as an array of objects.
         """
         ...
 
 
 @runtime_checkable
 class ShowsJson(Protocol):
-    """A codec that shows its values over HTTP otherwise than it stores them."""
+    """A codec with a different form of its values over HTTP."""
 
     def to_json(self, value: Any, /) -> Any:
-        """What is shown of a value: anything that msgspec encodes as JSON."""
+        """Convert a value to anything that msgspec encodes as JSON."""
         ...
 
 
 def codec_for(cls: Any, codecs: Iterable[Codec] = ()) -> Codec | None:
-    """The codec of a class: the first of the given ones that handles it, or else a built-in one."""
+    """The codec for a class: the first given one that handles it, otherwise a built-in one."""
     return next((codec for codec in (*codecs, *_built_in()) if codec.handles(cls)), None)
 
 
 def _built_in() -> list[Codec]:
-    """Those of the libraries that the program has loaded: a type of another one cannot have been declared."""
+    """The codecs of the libraries that are imported already; a type of another library cannot have been declared."""
     found: list[Codec] = []
     if "pydantic" in sys.modules:
         from parbake.codecs.pydantic import PydanticCodec

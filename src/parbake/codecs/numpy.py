@@ -1,7 +1,7 @@
-"""Arrays and numbers of numpy, bit by bit.
+"""Arrays and numbers of numpy, stored bit by bit.
 
-An array is a msgpack extension: its type, its sides and a line feed, then its elements in C order. A number is one of
-msgpack.
+An array is a msgpack extension: its type, its shape and a line feed, then its elements in C order. A number is a
+msgpack number.
 """
 
 from __future__ import annotations
@@ -15,24 +15,30 @@ from typing import TYPE_CHECKING, Any
 from msgspec.msgpack import Ext
 
 ARRAY = 78
-"""The code of the msgpack extension that holds an array."""
+"""The code of the msgpack extension for arrays."""
 
 if TYPE_CHECKING:
     import numpy as np
 
 _HEAD = re.compile(rb"([<>|][a-zA-Z]\d+(?:\[\w+\])?)((?: \d+)*)\n")
 _STORED = "biufcmMSU"
-"""The kinds of elements that are their bytes, as numpy names them: no objects, no records."""
+"""numpy's kinds of elements that are stored as their bytes; objects and records are excluded."""
 _NUMBERS = {"b": (bool,), "i": (int,), "u": (int,), "f": (int, float)}
 _MAX_NUMBER = 8
-"""Bytes of the longest number that is stored; what is longer has no plain form."""
+"""Size of the longest number that can be stored, in bytes; longer ones have no plain form."""
 
 
 class NumpyCodec:
-    """The codec of ``ndarray``, and of numbers such as ``numpy.float32``. Arrays that were stored are read-only."""
+    """The codec for ``ndarray`` and for numbers such as ``numpy.float32``.
+
+    Stored arrays are read-only when read back.
+    """
 
     def handles(self, kind: Any, /) -> bool:
-        """Arrays, and numbers of up to eight bytes; not a class made of one, which holds more than its elements."""
+        """Whether it is the array class or a number of up to eight bytes.
+
+        Subclasses of arrays contain more than elements.
+        """
         import numpy as np
 
         if not isinstance(kind, type):
@@ -40,19 +46,22 @@ class NumpyCodec:
         return kind is np.ndarray or (kind in np.sctypeDict.values() and _is_number(np.dtype(kind)))
 
     def to_plain(self, value: Any, /) -> Any:
-        """An array's bytes behind what they mean, or a plain number; raises :class:`TypeError` for other arrays."""
+        """Convert an array to a header and its bytes, or a number to a plain number.
+
+        Raises :class:`TypeError` for other arrays.
+        """
         import numpy as np
 
         if isinstance(value, np.generic):
             return value.item()
         _check(value.dtype)
         if hasattr(value, "mask"):
-            raise TypeError("a masked array cannot be stored: fill it, or store the mask beside it")
+            raise TypeError("a masked array cannot be stored: fill it, or store the mask separately")
         head = " ".join([value.dtype.str, *map(str, value.shape)])
         return Ext(ARRAY, head.encode() + b"\n" + value.tobytes())
 
     def from_plain(self, kind: Any, plain: Any, /) -> Any:
-        """The array (C order, read-only) or the number; raises for what does not have the annotated type."""
+        """Convert back to an array (C order, read-only) or a number; raises if it does not have the annotated type."""
         import numpy as np
 
         if isinstance(kind, type) and issubclass(kind, np.generic):
@@ -65,7 +74,7 @@ class NumpyCodec:
         return array
 
     def shape(self, kind: Any, /) -> str:
-        """``ndarray``, with the type of its elements where the annotation says it; or a number's type, as in ``f4``."""
+        """``ndarray``, with the element type if it is annotated; or a number's type, such as ``f4``."""
         import numpy as np
 
         if isinstance(kind, type) and issubclass(kind, np.generic):
@@ -79,12 +88,12 @@ class NumpyCodec:
         return f"ndarray {_short(np.dtype(wanted))}"
 
     def to_json(self, value: Any, /) -> Any:
-        """Numbers as numbers, in lists as deep as the array; times and complex numbers as text."""
+        """Numbers as numbers, in lists nested like the array; times and complex numbers as text."""
         return (value.astype(str) if value.dtype.kind in "cmM" else value).tolist()
 
 
 def read_array(data: bytes) -> Any:
-    """The array of an extension's bytes, in memory of its own; raises :class:`ValueError` for other bytes."""
+    """Decode an extension's bytes into an array that owns its memory; raises :class:`ValueError` for other bytes."""
     import numpy as np
 
     head = _HEAD.match(data)
@@ -99,7 +108,7 @@ def read_array(data: bytes) -> Any:
 
 
 def numbers(data: bytes, most: int) -> list[float]:
-    """Up to ``most`` numbers of a stored array, and before them one that is not finite, if there is any."""
+    """Up to ``most`` numbers of a stored array, preceded by one that is not finite, if there is any."""
     if "numpy" not in sys.modules:
         return []
     import numpy as np
@@ -119,12 +128,12 @@ def numbers(data: bytes, most: int) -> list[float]:
 def _check(dtype: np.dtype[Any]) -> None:
     if dtype.kind not in _STORED:
         raise TypeError(
-            f"an array of {dtype.name} cannot be stored: make it one of numbers, times or text of a fixed length"
+            f"an array of {dtype.name} cannot be stored: use an array of numbers, times or text of a fixed length"
         )
 
 
 def _element(kind: Any) -> type[np.generic] | None:
-    """The type of the elements that an annotation such as ``NDArray[np.float32]`` names."""
+    """The element type in an annotation such as ``NDArray[np.float32]``."""
     import numpy as np
 
     given = typing.get_args(kind)
@@ -134,7 +143,7 @@ def _element(kind: Any) -> type[np.generic] | None:
 
 
 def _is_of(dtype: np.dtype[Any], wanted: type[np.generic]) -> bool:
-    """Whether it is what was annotated; two names of one number, such as ``longlong``, are the same."""
+    """Whether the type is the annotated one; two names of one number type, such as ``longlong``, are the same."""
     import numpy as np
 
     if issubclass(dtype.type, wanted):
@@ -147,7 +156,7 @@ def _is_number(dtype: np.dtype[Any]) -> bool:
 
 
 def _short(dtype: np.dtype[Any]) -> str:
-    """Kind and size: ``f4``, ``i8``; times and texts have no size of their own in an annotation."""
+    """Kind and size, such as ``f4`` or ``i8``; times and texts have no size of their own in an annotation."""
     return f"{dtype.kind}{dtype.itemsize}" if dtype.kind in "biufc" else dtype.kind
 
 

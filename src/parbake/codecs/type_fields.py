@@ -1,4 +1,4 @@
-"""The fields of a type as msgspec stores them: names, types with type variables filled in, what may be absent. Pure."""
+"""The fields of a type as msgspec stores them: names, types with type variables filled in, optional fields. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _EMPTY = (list, dict, set)
 
 
 class Field(NamedTuple):
-    """One field. ``shown`` is the text of its default, where the stored bytes leave the default out."""
+    """One field. ``shown`` is the text of its default, if the stored bytes leave out the default."""
 
     name: str
     required: bool
@@ -24,7 +24,7 @@ class Field(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """The fields of a type in their order, whether they are stored as an array, and the tag that goes with them."""
+    """The fields of a type in order, whether they are stored as an array, and the type's tag."""
 
     fields: list[Field]
     is_array: bool = False
@@ -41,7 +41,7 @@ def has_fields(cls: Any) -> bool:
 
 
 def fields_of(kind: Any) -> Fields:
-    """The fields of a type that has some; raises :class:`NameError` where an annotation names what does not exist."""
+    """The fields of a type that has fields; raises :class:`NameError` for an annotation with an unknown name."""
     cls = typing.get_origin(kind) or kind
     if issubclass(cls, msgspec.Struct):
         return _struct(kind, cls)
@@ -61,7 +61,7 @@ def _struct(kind: Any, cls: type[msgspec.Struct]) -> Fields:
 
 
 def _shown(one: msgspec.structs.FieldInfo) -> str:
-    """The default that a struct with ``omit_defaults`` leaves out: a value, or what makes an empty collection."""
+    """The default that a struct with ``omit_defaults`` leaves out: a value, or the factory of an empty collection."""
     if one.default_factory is not msgspec.NODEFAULT:
         return f"{one.default_factory.__name__}()" if one.default_factory in _EMPTY else ""
     if one.default is msgspec.NODEFAULT or one.default is msgspec.UNSET:
@@ -72,7 +72,7 @@ def _shown(one: msgspec.structs.FieldInfo) -> str:
 def _typed_dict(kind: Any, cls: Any) -> list[Field]:
     found = []
     for name, of in hints(kind).items():
-        # Under `from __future__ import annotations` the class itself takes every key for a required one.
+        # With `from __future__ import annotations`, the class itself treats every key as required.
         wrapper = typing.get_origin(of)
         required = wrapper is typing.Required or (wrapper is not typing.NotRequired and name in cls.__required_keys__)
         found.append(Field(name, required, of))
@@ -98,13 +98,13 @@ def _named_tuple(kind: Any, cls: Any) -> list[Field]:
 
 
 def hints(kind: Any) -> dict[str, Any]:
-    """The annotations of a class and its bases; what a generic one is made for stands in place of its variables."""
+    """The annotations of a class and its bases, with a generic class's type arguments in place of its variables."""
     cls = typing.get_origin(kind) or kind
     scopes: dict[type, dict[Any, Any]] = {}
     for base, scope in _scopes(kind, {}):
         if scope or base not in scopes:
             scopes[base] = scope
-    if issubclass(cls, dict):  # a TypedDict forgets which of its bases a key comes from
+    if issubclass(cls, dict):  # a TypedDict does not record which base a key comes from
         merged = {variable: value for scope in reversed(scopes.values()) for variable, value in scope.items()}
         scopes = {cls: merged}
     found = {}
@@ -115,7 +115,7 @@ def hints(kind: Any) -> dict[str, Any]:
 
 
 def _scopes(kind: Any, outer: dict[Any, Any]) -> Iterator[tuple[type, dict[Any, Any]]]:
-    """For each class among the bases of a type, what its type variables stand for."""
+    """The values of the type variables, for each class among the bases of a type."""
     cls = typing.get_origin(kind) or kind
     variables = getattr(cls, "__parameters__", ())
     scope = dict(zip(variables, (filled(given, outer) for given in typing.get_args(kind)), strict=False))
@@ -127,7 +127,7 @@ def _scopes(kind: Any, outer: dict[Any, Any]) -> Iterator[tuple[type, dict[Any, 
 
 
 def filled(hint: Any, scope: dict[Any, Any]) -> Any:
-    """An annotation with values in place of the type variables that have one."""
+    """An annotation with type variables replaced by their values."""
     if isinstance(hint, TypeVar):
         return scope.get(hint, hint)
     variables = getattr(hint, "__parameters__", ())

@@ -1,8 +1,8 @@
-"""Types as texts: what values of a type look like when they are stored, whatever the classes are called. Pure.
+"""Types as texts: the stored form of a type's values, independent of class names. Pure.
 
-The text of a type goes by the names, types and order of its fields, by tags and by which values are allowed. A type
-with fields is written out where it is first met; after that it is ``#n``, the n-th that was written out (from 0). So a
-type may hold itself. The members of a union are sorted by their own texts.
+The text of a type contains the names, types and order of its fields, tags, and allowed values. A type with fields is
+written out at its first occurrence; later occurrences are ``#n``, the n-th type that was written out (from 0). A type
+may therefore contain itself. The members of a union are sorted by their own texts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from parbake.codecs.type_fields import Field, Fields, fields_of, has_fields
 LIMITS = (
     "gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "max_digits", "decimal_places", "pattern", "tz",
 )  # fmt: skip
-"""What ``Annotated`` may say of the values that are allowed: attributes of ``msgspec.Meta`` and of its like."""
+"""Limits on values in ``Annotated``: attributes of ``msgspec.Meta`` and similar classes."""
 SCALARS: dict[Any, str] = {
     Any: "any", None: "none", types.NoneType: "none", bool: "bool", int: "int", float: "float", str: "str",
     bytes: "bytes", bytearray: "bytes", memoryview: "bytes", dt.datetime: "datetime", dt.date: "date",
@@ -43,19 +43,19 @@ _CONSTANTS = (str, int, float, types.NoneType)
 WRAPPERS = frozenset(
     getattr(typing, name, Final) for name in ("Final", "ClassVar", "Required", "NotRequired", "ReadOnly")
 )
-"""What may stand around the type of a field and says nothing about its values."""
+"""Wrappers around the type of a field that say nothing about its values."""
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A type with fields, by its place among those that a walk has met."""
+    """A type with fields, by its number among those that a walk has found."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """A union; the order of its members means nothing."""
+    """A union; the order of its members is irrelevant."""
 
     members: tuple[Part, ...]
 
@@ -64,10 +64,10 @@ Part: TypeAlias = "str | Named | Either | tuple[Part, ...]"
 
 
 class Walk:
-    """Reads a type and all that it holds."""
+    """Reads a type and all types inside it."""
 
     def __init__(self, other: Callable[[Any, Walk], Part]) -> None:
-        """``other`` reads each type that is neither plain nor stored by its fields."""
+        """Create a walk; ``other`` reads each type that is neither plain nor stored by its fields."""
         self._other = other
         self._bodies: list[Part] = []
         self._met: dict[Hashable, tuple[Named, Any]] = {}
@@ -78,7 +78,7 @@ class Walk:
         return _written(self.part(kind), self._bodies)
 
     def part(self, kind: Any) -> Part:
-        """A type, as a part of the text of another."""
+        """A type as a part of another type's text."""
         kind, metadata, aliases = unwrapped(kind)
         if any(alias in self._open for alias in aliases):
             return "recursive"
@@ -89,10 +89,10 @@ class Walk:
         return (found, f"({limits})") if limits else found
 
     def named(self, kind: Any, body: Callable[[], Part]) -> Named:
-        """A type that may hold itself: its body is read once, however often the type is met."""
+        """A type that may contain itself. Its body is read once, however often it occurs."""
         try:
             key: Hashable = (hash(kind), kind)
-        except TypeError:  # made for what has no hash; it is kept beside, so that its id stays its own
+        except TypeError:  # for unhashable types; a reference is kept, so that the id stays unique
             key = id(kind)
         if key not in self._met:
             self._met[key] = (Named(len(self._bodies)), kind)
@@ -101,7 +101,7 @@ class Walk:
         return self._met[key][0]
 
     def fields(self, found: Fields) -> Part:
-        """The fields of a type, in their order."""
+        """The fields of a type, in order."""
         tag = () if found.tag is None else (f"tag {_value(found.tag[0])}={_value(found.tag[1])}",)
         parts = [*tag, *map(self._field, found.fields)]
         return ("array{" if found.is_array else "map{", _separated(parts), "}")
@@ -111,7 +111,7 @@ class Walk:
         return (_value(field.name), ":" if field.required else "?:", self.part(field.kind), ending)
 
     def _plain(self, kind: Any) -> Part:
-        """A type that nothing stands around."""
+        """A type without wrappers."""
         if isinstance(kind, TypeVar):
             return "any" if kind.__bound__ is None else self.part(kind.__bound__)
         origin, given = typing.get_origin(kind) or kind, typing.get_args(kind)
@@ -140,7 +140,7 @@ class Walk:
         return self.generic("tuple", given)
 
     def generic(self, name: str, given: Iterable[Any]) -> Part:
-        """A name, and types in brackets behind it."""
+        """A name, followed by types in brackets."""
         return (name, "[", _separated([self.part(one) for one in given]), "]")
 
 
@@ -157,7 +157,7 @@ def others(kind: Any) -> list[Any]:
 
 
 def unwrapped(kind: Any) -> tuple[Any, list[Any], list[Any]]:
-    """The type itself, what ``Annotated`` says of it, and the aliases that it was written as."""
+    """The type itself, its metadata from ``Annotated``, and the aliases that it was written as."""
     metadata: list[Any] = []
     aliases: list[Any] = []
     while True:
@@ -180,7 +180,7 @@ def unwrapped(kind: Any) -> tuple[Any, list[Any], list[Any]]:
 
 
 def _is_alias(kind: Any) -> bool:
-    """Whether it was written ``type Name = ...``, which Python has known since 3.12 and other packages before."""
+    """Whether it was written as ``type Name = ...``, which Python has since 3.12 and other packages had before."""
     return type(kind).__name__ == "TypeAliasType"
 
 
@@ -193,7 +193,7 @@ def _limits(metadata: Iterable[Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _enum(kind: type[enum.Enum]) -> str:
-    """The values of an enumeration; where they are numbers, with the names that say what they mean."""
+    """The values of an enumeration; numbers come with their names, which give them a meaning."""
     members = kind.__members__.items()
     is_named = not all(isinstance(member.value, str) for _, member in members)
     texts = sorted({f"{name}={_value(member)}" if is_named else _value(member) for name, member in members})
@@ -201,7 +201,7 @@ def _enum(kind: type[enum.Enum]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A constant's text."""
+    """The text of a constant."""
     if isinstance(value, enum.Enum):
         value = value.value
     return msgspec.json.encode(value).decode() if isinstance(value, _CONSTANTS) else type(value).__qualname__
@@ -212,7 +212,7 @@ def _separated(parts: Iterable[Part]) -> Part:
 
 
 def _written(root: Part, bodies: list[Part]) -> str:
-    """The whole text: each type with fields where it is first met, numbered from there on."""
+    """The whole text: each type with fields at its first occurrence, numbered in that order."""
     signs, numbers = _signs(bodies), dict[str, int]()
 
     def name(place: int) -> str:
@@ -225,9 +225,9 @@ def _written(root: Part, bodies: list[Part]) -> str:
 
 
 def _signs(bodies: list[Part]) -> list[str]:
-    """A digest for each type with fields, the same for two that look alike however deep one looks.
+    """A digest for each type with fields; equal for two types that look alike at every depth.
 
-    Each round looks one step deeper, until that tells no more of them apart (partition refinement; Hopcroft 1971).
+    Each round looks one level deeper, until no more types can be told apart (partition refinement; Hopcroft 1971).
     """
     signs, apart = [""] * len(bodies), 1
     while True:
@@ -243,7 +243,7 @@ def _digest(text: str) -> str:
 
 
 def _text(part: Part, name: Callable[[int], str], sign: Callable[[int], str]) -> str:
-    """A part as text: ``name`` says how a type with fields is written, ``sign`` what it is sorted by in a union."""
+    """A part as text: ``name`` returns the text for a type with fields, ``sign`` its sort key in a union."""
     if isinstance(part, str):
         return part
     if isinstance(part, Named):

@@ -1,4 +1,7 @@
-"""How values of a type are stored: by msgspec, and by codecs where the type holds what msgspec does not know."""
+"""How values of a type are stored.
+
+By msgspec, and by codecs if the type contains classes that msgspec does not know.
+"""
 
 from __future__ import annotations
 
@@ -15,22 +18,21 @@ from parbake.values.redaction import described
 
 METHODS = ("handles", "to_plain", "from_plain", "shape")
 _READ = (type(None), bool, int, float, str, bytes, list, dict)
-"""What msgpack itself reads; a type such as ``object`` or ``Iterable`` that takes one of them needs no codec."""
+"""Types that msgpack itself reads. A type such as ``object`` that accepts one of them needs no codec."""
 _PATH = re.compile(r"(?:[\w<>]+\.)+")
 
 
 class Form(NamedTuple):
-    """Encodes and decodes values of a type. What does not fit raises :class:`msgspec.DecodeError`."""
+    """Encodes and decodes values of a type. Bytes that do not fit raise :class:`msgspec.DecodeError`."""
 
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
 
 
 class UnknownClass(TypeError):
-    """A class that neither msgspec nor any codec stores."""
+    """A class that neither msgspec nor any codec can store."""
 
     def __init__(self, cls: type) -> None:
-        """Keep the class."""
         super().__init__(f"{shown(cls)} is of no known type")
         self.cls = cls
 
@@ -48,10 +50,10 @@ def form_of(kind: Any, codecs: Iterable[Codec] = ()) -> Form:
 
 
 class _Hooks:
-    """What msgspec asks for values of classes that it does not know."""
+    """The hooks that msgspec calls for values of unknown classes."""
 
     def __init__(self, found: dict[type, Codec]) -> None:
-        """``found`` are the classes that stand in the type; no other class is stored."""
+        """Create the hooks. ``found`` are the classes in the type and their codecs; no other class is stored."""
         self._found = found
 
     def to_plain(self, value: Any) -> Any:
@@ -64,23 +66,23 @@ class _Hooks:
 
     def from_plain(self, kind: Any, plain: Any) -> Any:
         codec = self._found.get(typing.get_origin(kind) or kind)
-        if codec is None:  # a class that takes what msgpack reads
+        if codec is None:  # a class that accepts what msgpack reads
             return plain
         try:
             return codec.from_plain(kind, plain)
         except (TypeError, ValueError):
-            raise  # msgspec makes its own error of these
+            raise  # msgspec converts these to its own error
         except Exception as error:
             raise ValueError(described(error)) from error
 
 
 def json_hook(codecs: Iterable[Codec] = ()) -> Callable[[Any], Any]:
-    """What msgspec asks for values that it cannot show as JSON."""
+    """Make the hook that msgspec calls for values that it cannot encode as JSON."""
     known: dict[type, Callable[[Any], Any]] = {}
 
     def show(value: Any) -> Any:
         if type(value) not in known:
-            asked = tuple(codecs)  # most answers hold no such value, and look at none
+            asked = tuple(codecs)  # most answers contain no such value and never call the hook
             found = (codec_for(cls, asked) for cls in type(value).__mro__)
             codec = next((codec for codec in found if codec is not None), None)
             if codec is None:
@@ -92,14 +94,20 @@ def json_hook(codecs: Iterable[Codec] = ()) -> Callable[[Any], Any]:
 
 
 def check_value_type(task: str, kind: Any, codecs: Iterable[Codec] = ()) -> None:
-    """Raise :class:`DeclarationError` naming ``return`` for a task whose values cannot be stored."""
+    """Raise :class:`DeclarationError` that names ``return`` for a task whose values cannot be stored.
+
+    Args:
+        task: The task's name.
+        kind: The annotated type of its values.
+        codecs: The registry's codecs.
+    """
     returns = f"{task} returns {shown(kind)}"
     try:
         form_of(kind, codecs)
         for part in _annotated(kind):
             codec = codec_for(typing.get_origin(part) or part, codecs)
             if codec is not None and not isinstance(codec.shape(part), str):
-                raise TypeError(f"{type(codec).__name__}.shape returns no text")  # noqa: TRY301  # said as the others
+                raise TypeError(f"{type(codec).__name__}.shape must return a text")  # noqa: TRY301  # reported like the others
     except UnknownClass as unknown:
         which = (
             "which parbake cannot store" if unknown.cls is kind else f"and parbake cannot store {shown(unknown.cls)}"
@@ -117,23 +125,25 @@ def check_value_type(task: str, kind: Any, codecs: Iterable[Codec] = ()) -> None
 
 
 def check_codecs(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
-    """The codecs of a registry; raises :class:`DeclarationError` for what cannot be one."""
+    """Return a registry's codecs; raises :class:`DeclarationError` for an invalid codec."""
     if not isinstance(codecs, list | tuple):
-        raise DeclarationError(f"codecs={repr(codecs)[:80]}: expected a list, such as [MyCodec()]", field="codecs")
+        raise DeclarationError(f"codecs={repr(codecs)[:80]} must be a list, such as [MyCodec()]", field="codecs")
     for codec in codecs:
         if isinstance(codec, type):
-            raise DeclarationError(f"codecs holds the class {codec.__name__}: write {codec.__name__}()", field="codecs")
+            raise DeclarationError(
+                f"codecs contains the class {codec.__name__}; write {codec.__name__}()", field="codecs"
+            )
         lacking = [name for name in METHODS if not callable(getattr(codec, name, None))]
         if lacking:
             raise DeclarationError(
-                f"codecs holds {repr(codec)[:80]}, which has no {lacking[0]}: a codec has {', '.join(METHODS)}",
+                f"codecs contains {repr(codec)[:80]}, which has no {lacking[0]}; a codec must have {', '.join(METHODS)}",
                 field="codecs",
             )
     return tuple(codecs)
 
 
 def shown(kind: Any) -> str:
-    """A type as its author wrote it, without the paths of modules."""
+    """A type as its author wrote it, without module paths."""
     return kind.__name__ if isinstance(kind, type) else _PATH.sub("", str(kind))
 
 
@@ -164,8 +174,8 @@ def _classes(kind: Any) -> Iterator[type]:
 
 
 def _annotated(kind: Any) -> list[Any]:
-    """The annotations that codecs are asked about; none where only msgspec can read the type."""
-    from parbake.codecs.type_text import others  # with the many modules it needs, where a type is first looked at
+    """The annotations that codecs are asked about; none if only msgspec can read the type."""
+    from parbake.codecs.type_text import others  # imported here because of its many modules
 
     try:
         return others(kind)
@@ -174,15 +184,15 @@ def _annotated(kind: Any) -> list[Any]:
 
 
 def _is_read(cls: type) -> bool:
-    """Whether a value is of the class as msgpack reads it."""
+    """Whether msgpack reads values as instances of the class."""
     try:
         return any(issubclass(read, cls) for read in _READ)
-    except TypeError:  # a protocol that cannot be asked
+    except TypeError:  # a protocol that cannot be checked at run time
         return False
 
 
 def _unsupported(value: Any) -> TypeError:
-    """What msgspec says without a hook."""
+    """The error that msgspec raises without a hook."""
     return TypeError(f"Encoding objects of type {type(value).__module__}.{type(value).__qualname__} is unsupported")
 
 

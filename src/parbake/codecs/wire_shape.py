@@ -1,7 +1,7 @@
-"""The shape of a stored value: eight bytes that say what the bytes of a type look like. Pure.
+"""The shape of a stored value: eight bytes that describe the stored form of its type. Pure.
 
-Values that were stored under one shape are read only by a type of the same shape. Otherwise a field that was renamed
-would be read as its default, and nobody would notice.
+Values stored under one shape are read only by a type of the same shape. Otherwise a renamed field would silently be
+read as its default.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ SHAPE_BYTES = 8
 
 
 def wire_shape(kind: Any, codecs: Iterable[Codec] = ()) -> bytes:
-    """The shape of a type, 8 bytes: the digest of :func:`wire_text`. ``codecs`` are those of the task."""
+    """The shape of a type, 8 bytes: the digest of :func:`wire_text`. ``codecs`` are the task's."""
     return blake2b(wire_text(kind, codecs).encode(), digest_size=SHAPE_BYTES).digest()
 
 
 def wire_text(kind: Any, codecs: Iterable[Codec] = ()) -> str:
-    """What the stored values of a type look like: names, types and order of fields, tags, allowed values.
+    """Describe the stored form of a type: names, types and order of fields, tags, allowed values.
 
-    Neither the names of classes nor their texts nor default values are in it, but for one kind of default: what a
-    struct with ``omit_defaults`` leaves out of the bytes is read as the default of today. The same on every Python.
+    It contains neither class names nor docstrings nor default values, with one exception: a default that a struct with
+    ``omit_defaults`` leaves out of the bytes, because it is read back as today's default. The text is the same on every
+    Python.
     """
 
     def other(part: Any, walk: Walk) -> Part:
@@ -43,5 +44,5 @@ def wire_text(kind: Any, codecs: Iterable[Codec] = ()) -> str:
 
     try:
         return Walk(other).text(kind)
-    except Exception:  # noqa: BLE001  # whatever cannot be read of it: the shape only spares reading what no longer fits
+    except Exception:  # noqa: BLE001  # any error: the shape only avoids reading values that no longer fit
         return f"unread {getattr(kind, '__qualname__', kind)}"

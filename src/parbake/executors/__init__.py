@@ -1,1 +1,1 @@
-"""Executors: where the partitions of a batch run are computed, when not in the process of the run itself."""
+"""Executors: where the partitions of a batch run are computed, if not in the process of the run itself."""

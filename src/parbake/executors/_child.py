@@ -1,4 +1,4 @@
-"""What runs in an executor's process: finds the function that computes a partition by its name, and calls it."""
+"""Code that runs in an executor's process: finds the function that computes a partition by its name, and calls it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,24 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 ENTRY = "parbake.cli.partition:perform"
-"""What an executor calls, by name: it opens the app, which no executor knows."""
+"""The function that an executor calls, by name. It opens the app, which the executor itself does not import."""
 GROUPED, GROUP = Path("/proc/sys/kernel/sched_autogroup_enabled"), Path("/proc/self/autogroup")
 TRIES = 10
 BLAS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 def call(entry: str, app: str, models: str, job: bytes) -> bytes:
-    """Compute one partition of an app; ``models`` is a folder that the processes of one machine share, or empty."""
+    """Compute one partition of an app.
+
+    Args:
+        entry: The function that computes it, as ``module:attribute``.
+        app: The app, as ``module:attribute``.
+        models: A folder for models that the processes of one machine share, or empty.
+        job: The encoded partition.
+
+    Returns:
+        The encoded result.
+    """
     module, _, name = entry.partition(":")
     answer = getattr(importlib.import_module(module), name)(app, models, job)
     assert isinstance(answer, bytes)  # noqa: S101 - what the entry promises
@@ -32,11 +42,13 @@ def call(entry: str, app: str, models: str, job: bytes) -> bytes:
 
 
 def settle(nice: int, lifeline: Connection) -> None:
-    """Take one thread for linear algebra, give way to real-time work, and leave it to the parent when to end.
+    """Prepare a process: one thread for linear algebra, low priority, and an end that the parent decides.
 
-    The ``lifeline`` is closed by a parent that does not wait for what is computed; one that was killed closes it, too.
+    The ``lifeline`` is closed when the parent does not wait for the computation any more, or was killed.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal interrupts all processes, of which one has to answer
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal interrupts all processes, but only the parent should react
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with, args=[lifeline], name="parbake-parent-watch", daemon=True).start()
     os.environ.update(dict.fromkeys(BLAS, "1"))
@@ -48,7 +60,7 @@ def settle(nice: int, lifeline: Connection) -> None:
 
 
 def has_groups() -> bool:
-    """Whether the kernel divides processors between sessions first, so that niceness counts within a session only."""
+    """Whether the kernel divides processors between sessions first, so that niceness counts only within a session."""
     try:
         return GROUPED.read_text().strip() == "1"
     except OSError:
@@ -56,21 +68,21 @@ def has_groups() -> bool:
 
 
 def _lower_the_group(nice: int) -> None:
-    """Leave the parent's session for one of its own, and make that one nice: see ``sched(7)``, autogrouping."""
+    """Start a new session and make it nice: see ``sched(7)``, autogrouping."""
     with contextlib.suppress(OSError):
         os.setsid()
         for _ in range(TRIES):
             try:
                 GROUP.write_text(str(nice))
-            except BlockingIOError:  # an unprivileged user may ask ten times a second, all processes together
-                time.sleep(0.1 + random.random() / 10)  # noqa: S311  # spreads those that were started together
+            except BlockingIOError:  # an unprivileged user may do this ten times a second, for all processes together
+                time.sleep(0.1 + random.random() / 10)  # noqa: S311  # spreads processes that were started together
             else:
                 return
 
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """While the body starts processes: they are born with interruptions held back, until they have settled."""
+    """Block interrupts while the body starts processes; they inherit this until :func:`settle`."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -79,7 +91,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _end_with(lifeline: Connection) -> None:
-    """A parent that was killed closes nothing else: its processes would wait for work for ever."""
+    """End with the parent. After a parent was killed, its processes would otherwise wait for work forever."""
     parent = multiprocessing.parent_process()
     multiprocessing.connection.wait([lifeline] if parent is None else [lifeline, parent.sentinel])
     os._exit(1)

@@ -1,4 +1,7 @@
-"""A folder for what processes share for as long as a run's process lives, and no longer, however that one ends."""
+"""A folder that processes share as long as a run's process lives.
+
+It is removed afterwards, however the process ended.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,21 @@ from typing import IO
 
 PREFIX, LOCK = "parbake-models-", "lock"
 UNLOCKED_S = 60.0
-"""How old a folder without a lock must be to be taken for one whose owner died before it made one."""
+"""Age in seconds at which a folder without a lock counts as abandoned by an owner that died before locking it."""
 _log = logging.getLogger("parbake.executors.local")
 
 
 class Scratch:
-    """A folder of this process, in the system's folder for temporary files.
+    """A folder of this process inside the system's folder for temporary files.
 
-    Its owner holds a lock in it, which ends with the process: a number of a process may be given out anew.
+    Its owner holds a lock in it, which ends with the process. A process id would not suffice, because ids are reused.
     """
 
     def __init__(self) -> None:
-        """Remove what dead processes left, and make the folder."""
+        """Remove the folders of dead processes, and create a new one."""
         remove_left_over()
         self._lock: IO[bytes] | None = None
-        while self._lock is None:  # another process may look into a folder before it is locked, and remove it
+        while self._lock is None:  # another process may find the folder before it is locked, and remove it
             self.path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
             with contextlib.suppress(FileNotFoundError):
                 self._lock = _locked(self.path / LOCK, "xb")
@@ -43,7 +46,7 @@ class Scratch:
 def remove_left_over() -> None:
     """Remove the folders of this user whose owners have died."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # it is another user's, or somebody else removes it just now
+        with contextlib.suppress(OSError):  # it belongs to another user, or is being removed by another process
             about = folder.lstat()
             if about.st_uid == os.getuid():
                 _remove_if_dead(folder, is_old=time.time() - about.st_mtime > UNLOCKED_S)
@@ -52,7 +55,7 @@ def remove_left_over() -> None:
 def _remove_if_dead(folder: Path, *, is_old: bool) -> None:
     if not (folder / LOCK).exists():
         if is_old:
-            folder.rmdir()  # and nothing of it if it holds anything
+            folder.rmdir()  # removes only an empty folder
         return
     lock = _locked(folder / LOCK, "rb")
     if lock is not None:
@@ -62,7 +65,7 @@ def _remove_if_dead(folder: Path, *, is_old: bool) -> None:
 
 
 def _locked(path: Path, mode: str) -> IO[bytes] | None:
-    """The open file, locked for as long as it is open; ``None`` while another process holds it."""
+    """The open file, locked as long as it is open; ``None`` if another process holds the lock."""
     file: IO[bytes] = path.open(mode)
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

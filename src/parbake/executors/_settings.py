@@ -1,4 +1,4 @@
-"""What every executor is told, checked when it is made and not by the processes of its first run."""
+"""Settings that all executors share, checked when the executor is created and not in the processes of its first run."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from parbake.values.checks import check_whole
 
 
 def check(app: Any, processes: Any) -> None:
-    """Raise :class:`BadInput` for what names no app, or is no number of processes."""
+    """Raise :class:`BadInput` for an invalid app name or number of processes."""
     module, _, attribute = app.partition(":") if isinstance(app, str) else ("", "", "")
     if not module or not attribute or module.startswith("."):
-        raise BadInput(f"app={app!r}: expected module:attribute, such as 'shop:app'", field="app")
+        raise BadInput(f"app={app!r} must be module:attribute, such as 'shop:app'", field="app")
     check_whole(processes, field="processes", error=BadInput)

@@ -1,4 +1,4 @@
-"""Several processes on this machine, which give way to everything else that runs there."""
+"""Several processes on this machine, with lower priority than everything else that runs there."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ _log = logging.getLogger("parbake.executors.local")
 class LocalExecutor(forks.Forkable):
     """Computes partitions in a pool of processes; see :class:`parbake.ports.executors.Executor`.
 
-    The processes load the app by its name, read and write its store themselves, and share one mapped file per model.
-    The store must be one that several processes can open.
+    The processes import the app by its name, use its store directly, and share one memory-mapped file per model. The
+    store must allow several processes.
     """
 
     def __init__(self, app: str, *, processes: int = 2, nice: int = NICE) -> None:
-        """``app`` is ``module:attribute``, as for ``parbake worker``; nothing is started yet.
+        """Create the executor; processes start with the first partition.
 
-        ``nice`` is what is added to the processes' niceness (0 to 19). Raises :class:`BadInput`
-        for what cannot be meant.
+        Args:
+            app: The app as ``module:attribute``, as for ``parbake worker``.
+            processes: Number of processes.
+            nice: How much is added to the processes' niceness (0 to 19).
+
+        Raises:
+            BadInput: An argument is invalid.
         """
         _settings.check(app, processes)
         check_whole(nice, field="nice", error=BadInput, least=0, most=MOST_NICE)
@@ -44,21 +49,21 @@ class LocalExecutor(forks.Forkable):
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
-        """Start processes of this process's own; the parent's, and the folder that they share, stay as they are."""
+        """Start new processes at the next use; the parent's processes and their shared folder are left alone."""
         forks.abandon(self._models, self._pool)
         self._models = self._pool = None
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`~parbake.ports.executors.Executor`; a killed process is replaced, and its partition repeated."""
+        """See :class:`~parbake.ports.executors.Executor`. A killed process is replaced, and its partition repeated."""
         for _ in range(TRIES):
             pool, models = self._opened()
             try:
                 return await pool.call(_child.ENTRY, self._app, str(models.path), job)
             except BrokenProcessPool:
                 if pool.is_closed:
-                    raise ComputeFailed("the executor was closed while it computed", field="executor") from None
-                _log.warning("a process of the run ended; its partitions are computed again")
-                if self._pool is pool:  # the first that notices; the others find the new one
+                    raise ComputeFailed("the executor was closed during the computation", field="executor") from None
+                _log.warning("a process of the run ended; its partitions will be computed again")
+                if self._pool is pool:  # only the first caller that notices replaces it; the others use the new pool
                     self._pool = None
                     pool.leave()
         raise ComputeFailed(
@@ -68,7 +73,7 @@ class LocalExecutor(forks.Forkable):
         )
 
     async def close(self) -> None:
-        """End the processes; what nobody waits for any more is not computed to its end."""
+        """End the processes; abandoned computations are not finished."""
         pool, self._pool = self._pool, None
         models, self._models = self._models, None
         if pool is not None:
@@ -77,10 +82,10 @@ class LocalExecutor(forks.Forkable):
             await asyncio.to_thread(models.close)
 
     def _opened(self) -> tuple[_Pool, Scratch]:
-        if self._models is not None and not self._models.path.is_dir():  # cleared away, as old files are
+        if self._models is not None and not self._models.path.is_dir():  # removed by a cleanup of old temporary files
             self._models.close()
             self._models = None
-            if self._pool is not None:  # its processes know the folder that is gone
+            if self._pool is not None:  # its processes use the folder that is gone
                 self._pool.leave()
                 self._pool = None
         if self._models is None:
@@ -96,19 +101,19 @@ def _made() -> Scratch:
     except OSError as error:
         raise ComputeFailed(
             f"no folder for what the processes share can be made in {tempfile.gettempdir()} ({error.strerror}); make "
-            "that folder, or set TMPDIR to one that is there",
+            "that folder, or set TMPDIR to one that exists",
             field="TMPDIR",
         ) from error
 
 
 class _Pool:
-    """Processes that can be ended in the middle of their work."""
+    """Processes that can be ended during their work."""
 
     def __init__(self, width: int, nice: int) -> None:
         context = multiprocessing.get_context("spawn")
         theirs, self._lifeline = context.Pipe(duplex=False)
         self._pool = ProcessPoolExecutor(width, mp_context=context, initializer=_child.settle, initargs=(nice, theirs))
-        self._theirs = theirs  # is handed to each process that is started
+        self._theirs = theirs  # is passed to each new process
         self._calls: set[Future[bytes]] = set()
         self.is_closed = False
 
@@ -121,11 +126,11 @@ class _Pool:
         return await asyncio.wrap_future(call)
 
     def leave(self) -> None:
-        """Let what is broken end by itself."""
+        """Let a broken pool end by itself."""
         self._pool.shutdown(wait=False)
 
     def close(self) -> None:
-        """End the processes and wait for that: at once those that still compute, in order those that do not."""
+        """End the processes and wait for them: busy ones are killed, idle ones shut down."""
         self.is_closed = True
         if self._calls:
             self._lifeline.close()

@@ -1,6 +1,7 @@
-"""A Ray cluster: one that exists, or one on this machine for as long as the app lives. Needs the extra ``ray``.
+"""A Ray cluster: an existing one, or one on this machine as long as the app lives. Needs the extra ``ray``.
 
-Partitions are Ray tasks and not rows of a Ray data set: a run must know which of them are durable to be continued.
+Partitions are Ray tasks and not rows of a Ray data set, because a run must know which partitions are durable to be
+resumed.
 """
 
 from __future__ import annotations
@@ -23,17 +24,23 @@ TRIES = 3
 class RayExecutor:
     """Computes partitions as Ray tasks; see :class:`parbake.ports.executors.Executor`.
 
-    Every machine of the cluster needs the app's code, and reaches its store under the same URL.
+    Every machine of the cluster needs the app's code, and must reach its store under the same URL.
     """
 
     def __init__(self, app: str, *, processes: int = 2, address: str = "") -> None:
-        """``app`` is ``module:attribute``; ``address`` that of a cluster, such as ``ray://head:10001``.
+        """Create the executor. Without an address, Ray is started on this machine, on loopback, and ends on close.
 
-        Without an address Ray is started on this machine with as many processes, bound to loopback, and ends on close.
+        Args:
+            app: The app as ``module:attribute``.
+            processes: Number of processes.
+            address: The address of a cluster, such as ``ray://head:10001``.
+
+        Raises:
+            BadInput: An argument is invalid.
         """
         _settings.check(app, processes)
         if not isinstance(address, str):
-            raise BadInput(f"address={address!r}: expected a text such as 'ray://head:10001'", field="address")
+            raise BadInput(f"address={address!r} must be a text such as 'ray://head:10001'", field="address")
         self.width = processes
         self._app = app
         self._address = address
@@ -41,7 +48,7 @@ class RayExecutor:
         self._starting = PerLoop(asyncio.Lock)
 
     async def run(self, job: bytes) -> bytes:
-        """See :class:`parbake.ports.executors.Executor`; Ray repeats what it loses with a worker."""
+        """See :class:`parbake.ports.executors.Executor`. Ray repeats partitions that it loses with a worker."""
         async with self._starting.here():
             if self._remote is None:
                 self._remote = await asyncio.to_thread(self._start)
@@ -60,7 +67,7 @@ class RayExecutor:
         return answer
 
     async def close(self) -> None:
-        """Leave the cluster; one that was started here ends."""
+        """Disconnect from the cluster; a cluster that was started here ends."""
         if self._remote is not None:
             self._remote = None
             await asyncio.to_thread(_ray().shutdown)

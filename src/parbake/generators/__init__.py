@@ -1,1 +1,1 @@
-"""Reply generators, one file per engine; all answer to :class:`parbake.ports.models.Generator`."""
+"""Reply generators, one module per engine; all implement :class:`parbake.ports.models.Generator`."""

@@ -1,4 +1,4 @@
-"""Shared by the engines that speak the OpenAI chat protocol: prompts out, deltas in."""
+"""Shared by engines with the OpenAI chat protocol: prompts out, deltas in."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ def messages(prompt: Prompt) -> list[dict[str, str]]:
 
 
 def usage_of(reported: Any) -> Usage:
-    """Read the token counts that an engine reported; a count that is missing or not a whole number is ``None``."""
+    """Read the token counts that an engine reported; a missing or invalid count is ``None``."""
     bill = _mapping(reported)
     details = _mapping(bill.get("prompt_tokens_details"))
     return Usage(*map(_count, (bill.get("prompt_tokens"), bill.get("completion_tokens"), details.get("cached_tokens"))))
 
 
 class StreamReply:
-    """Reads one streamed reply chunk by chunk, and trusts no chunk's shape.
+    """Reads one streamed reply chunk by chunk, and validates the shape of each chunk.
 
-    ``usage`` is what was reported so far.
+    ``usage`` is what has been reported so far.
     """
 
     def __init__(self, who: str, *, field: str) -> None:
-        """Read nothing yet.
+        """Create the reader.
 
         Args:
-            who: Who writes the reply, as the errors say it.
-            field: The setting that the errors name.
+            who: The name of the generator, for errors.
+            field: The setting to name in errors.
         """
         self.usage = Usage()
         self._who, self._field = who, field
         self._is_whole = False
 
     def texts(self, chunk: Any) -> list[str]:
-        """Return the pieces of text in a chunk; one without choices has none.
+        """Return the pieces of text in a chunk; a chunk without choices has none.
 
         Raises :class:`ProviderError` for a malformed chunk. The error does not quote the chunk.
         """
@@ -56,9 +56,9 @@ class StreamReply:
         return [text for choice in choices if (text := self._text(self._object(choice, "a choice")))]
 
     def check_whole(self) -> None:
-        """Raise :class:`ProviderError` where the stream has ended and the reply has not."""
+        """Raise :class:`ProviderError` if the stream ended before the reply did."""
         if not self._is_whole:
-            raise ProviderError(f"{self._who} broke off before its reply was finished", field=self._field)
+            raise ProviderError(f"{self._who} ended the stream before its reply was finished", field=self._field)
 
     def _text(self, choice: Mapping[str, Any]) -> str:
         self._is_whole = self._is_whole or bool(choice.get("finish_reason"))

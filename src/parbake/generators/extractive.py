@@ -1,4 +1,4 @@
-"""No model: quotes the evidence it was given, the sentences that share the most words with the question."""
+"""No model: quotes the sentences of the evidence that share the most words with the question."""
 
 from __future__ import annotations
 
@@ -12,23 +12,32 @@ _SENTENCE = re.compile(r"(?<!\bVol\.)(?<=[.!?])\s+(?=[A-Z0-9\"'€$\u201c{])")
 
 
 class Extractive:
-    """Quotes evidence verbatim, so it can state nothing that the evidence does not."""
+    """Quotes evidence verbatim, so it can state nothing that is not in the evidence."""
 
     name = "extractive"
 
     def __init__(self, *, sentences: int = 2, nothing: str = "I could not find that in our information.") -> None:
-        """``sentences`` is how many are quoted at most; ``nothing`` is said when there is no evidence."""
+        """Create the generator.
+
+        It quotes at most ``sentences`` sentences, and says ``nothing`` if there is no evidence.
+        """
         self._sentences = sentences
         self._nothing = nothing
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:  # noqa: ARG002 - the port's signature; quoting needs neither
-        """Stream the quoted sentences one by one."""
+        """Stream the quoted sentences one by one.
+
+        Args:
+            prompt: The question and the evidence.
+            max_tokens: Ignored.
+            timeout_s: Ignored.
+        """
         for sentence in self.quote(prompt):
             yield Delta(sentence + " ")
         yield Delta("", Usage(0, 0, 0))
 
     def quote(self, prompt: Prompt) -> list[str]:
-        """The sentences to quote, in the order of the evidence; evidence that comes first counts for more."""
+        """The sentences to quote, in the order of the evidence; earlier evidence counts more."""
         wanted = set(content_words(prompt.question)) | {w for _, text in prompt.turns[-1:] for w in content_words(text)}
         scored: list[tuple[float, int, str]] = []
         for rank, text in enumerate(prompt.evidence):

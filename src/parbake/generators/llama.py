@@ -1,12 +1,12 @@
 """A local model in this process: llama.cpp through ``xllamacpp``, by default SmolLM2-135M.
 
-A model this small invents facts freely; what it writes is checked sentence by sentence like any other reply. The
-stable prefix of the last prompt stays in the engine's slot, so a second request in a row with the same evidence skips
-most of the work.
+A model this small invents facts, so its output is checked sentence by sentence like any other reply. The stable prefix
+of the last prompt stays in the engine's slot, so that a second request in a row with the same evidence skips most of
+the work.
 
-The model is a guest in this process. It takes one core, its memory does not grow with the number of conversations, and
-no other process can use it: the engine always listens somewhere, so it is given a socket whose name is deleted once the
-model is loaded, and a random key.
+The model takes one core, its memory does not grow with the number of conversations, and no other process can use it.
+The engine always listens on a socket or port; it therefore gets a socket whose name is deleted once the model is
+loaded, and a random key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from parbake.ports.models import Delta, Prompt
 CONTEXT = 4096
 LOOPBACK = "127.0.0.1"
 _LONGEST_SOCKET = 100
-"""Bytes of a socket's path; systems take 104 or 108."""
+"""Limit of a socket's path in bytes; systems allow 104 or 108."""
 
 
 class LlamaGenerator:
@@ -39,13 +39,13 @@ class LlamaGenerator:
     name = "llama"
 
     def __init__(self, path: str | Path | None = None, *, threads: int = 1, context: int = CONTEXT) -> None:
-        """Load nothing yet.
+        """Create the generator; the model is loaded later.
 
         Args:
-            path: A GGUF file; without one the packaged model is used.
-            threads: How many cores the model may take. Threads wait for each other at every token, so on a machine
-                whose cores are busy two are slower than one.
-            context: The most tokens that a prompt and its reply may have together.
+            path: A GGUF file; the packaged model by default.
+            threads: How many cores the model may use. Threads wait for each other at every token, so on a machine with
+                busy cores two are slower than one.
+            context: The greatest number of tokens of a prompt and its reply together.
         """
         self._path = None if path is None else Path(path)
         self._threads = threads
@@ -54,15 +54,15 @@ class LlamaGenerator:
         self._lock = threading.Lock()
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; the last delta carries the usage with ``cached_tokens`` as the engine reports them.
+        """Stream a reply. The last delta carries the usage with ``cached_tokens`` as the engine reports them.
 
         Args:
-            prompt: What to answer, and from what.
-            max_tokens: The longest reply.
-            timeout_s: How long the whole reply may take.
+            prompt: The question and the evidence.
+            max_tokens: The greatest length of the reply.
+            timeout_s: Time limit for the whole reply, in seconds.
 
         Raises:
-            ProviderError: The model failed, was too slow, or sent what cannot be read.
+            ProviderError: The model failed, was too slow, or sent malformed output.
             MissingDependency: The engine or the model's file is not installed.
         """
         body = {
@@ -112,32 +112,32 @@ class LlamaGenerator:
         params.n_ctx, params.n_parallel, params.verbosity = self._context, 1, -1
         params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
         params.warmup = False
-        params.cache_ram_mib = 0  # copies of old prompts, 4.5 MB a conversation; the slot's own prefix stays
-        params.api_keys = [secrets.token_urlsafe(32)]  # kept nowhere else: calls in this process need none
+        params.cache_ram_mib = 0  # no copies of old prompts (4.5 MB a conversation); the slot's own prefix stays
+        params.api_keys = [secrets.token_urlsafe(32)]  # not stored: calls in this process need no key
         with tempfile.TemporaryDirectory(prefix="parbake-") as folder:
             params.hostnames = [listening_at(folder)]
             return xllamacpp.Server(params)
 
 
 def listening_at(folder: str, system: str = os.name) -> str:
-    """Where the engine listens: at a socket in a folder, or at a free loopback port where that is impossible.
+    """Choose where the engine listens: a socket in a folder, or a free loopback port if that is impossible.
 
     Args:
-        folder: Where the socket may lie.
-        system: The kind of operating system, as :data:`os.name` has it.
+        folder: The folder for the socket.
+        system: The kind of operating system, as in :data:`os.name`.
 
     Returns:
-        The path of a Unix socket; the loopback address where the system has none or the path is too long for one.
+        The path of a Unix socket, or the loopback address if the system has none or the path is too long.
     """
     path = f"{folder}/engine.sock"
     return path if system == "posix" and len(os.fsencode(path)) <= _LONGEST_SOCKET else LOOPBACK
 
 
 class _End:
-    """The engine has returned or raised; nothing comes after it."""
+    """The engine has returned or raised; no more output follows."""
 
     def __init__(self, done: asyncio.Task[None]) -> None:
-        """Take the task's exception, so that one which nobody waits for any more is not reported as forgotten."""
+        """Retrieve the task's exception, so that it is not reported as never retrieved."""
         self.error = asyncio.CancelledError() if done.cancelled() else done.exception()
 
 
@@ -146,7 +146,7 @@ async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
     while not isinstance(chunk := await queue.get(), _End):
         for part in chunk if isinstance(chunk, list) else [chunk]:
             if isinstance(part, dict) and "error" in part:
-                raise ProviderError(f"the local model refused: {_said(part['error'])}", field="llama")
+                raise ProviderError(f"the local model returned an error: {_said(part['error'])}", field="llama")
             for text in reply.texts(part):
                 yield Delta(text)
     if chunk.error is not None:
@@ -156,12 +156,12 @@ async def _deltas(queue: asyncio.Queue[Any]) -> AsyncIterator[Delta]:
 
 
 def _said(error: Any) -> Any:
-    """What an error that the engine reports says: its message where it has one."""
+    """The message of an error that the engine reports."""
     return (error.get("message") if isinstance(error, dict) else None) or error
 
 
 def check_cpu() -> None:
-    """Refuse by name a processor the prebuilt engine cannot run on (it needs AVX2 on x86_64)."""
+    """Raise :class:`MissingDependency` on a processor without AVX2, which the prebuilt engine needs on x86_64."""
     info = Path("/proc/cpuinfo")
     if platform.machine() == "x86_64" and info.is_file() and " avx2" not in info.read_text():
         raise MissingDependency("this processor has no AVX2, which the local model engine needs", field="cpu")

@@ -18,24 +18,24 @@ CONNECT_S = 1.0
 
 
 class OpenAIGenerator:
-    """Generates through the official client; connects within 1 s and never retries inside a request more than once."""
+    """Generates through the official client; connects within 1 s and retries at most once inside a request."""
 
     name = "openai"
 
     def __init__(self, *, model: str, api_key: str, base_url: str | None = None) -> None:
-        """Open no connection yet.
+        """Create the generator, without connecting yet.
 
         Args:
             model: The model's name at the provider.
-            api_key: The key, which must be printable ASCII as every HTTP header must.
-            base_url: Where the endpoint is; without one it is OpenAI's own.
+            api_key: The key, in printable ASCII like every HTTP header.
+            base_url: The endpoint's URL; OpenAI's own by default.
 
         Raises:
             ProviderError: The key cannot be sent.
         """
         if not (api_key.isascii() and api_key.isprintable()):
             raise ProviderError(
-                "OPENAI_API_KEY has a line break or a character outside ASCII; set it to the key alone",
+                "OPENAI_API_KEY must not have a line break or a character outside ASCII; set it to the key alone",
                 field="OPENAI_API_KEY",
             )
         self._model = model
@@ -51,7 +51,7 @@ class OpenAIGenerator:
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> OpenAIGenerator:
         """Read ``OPENAI_API_KEY`` (or ``OPENAI_API_KEY_FILE``), ``OPENAI_BASE_URL`` and ``OPENAI_MODEL``.
 
-        Raises :class:`ProviderError` naming the variable that is missing.
+        Raises :class:`ProviderError` that names the missing variable.
         """
         env = os.environ if environment is None else environment
         key = env.get("OPENAI_API_KEY", "").strip()
@@ -62,15 +62,15 @@ class OpenAIGenerator:
         return cls(model=env.get("OPENAI_MODEL") or "gpt-4o-mini", api_key=key, base_url=env.get("OPENAI_BASE_URL"))
 
     async def stream(self, prompt: Prompt, *, max_tokens: int, timeout_s: float) -> AsyncIterator[Delta]:
-        """Stream a reply; the last delta carries the usage as the provider reports it.
+        """Stream a reply. The last delta carries the usage as the provider reports it.
 
         Args:
-            prompt: What to answer, and from what.
-            max_tokens: The longest reply.
-            timeout_s: How long the provider may be silent.
+            prompt: The question and the evidence.
+            max_tokens: The greatest length of the reply.
+            timeout_s: How long the provider may be silent, in seconds.
 
         Raises:
-            ProviderError: The provider refused, failed, broke off, or sent what cannot be read.
+            ProviderError: The provider rejected the request, failed, ended early, or sent malformed output.
             MissingDependency: The client is not installed.
         """
         sdk, reply = _sdk(), StreamReply("the provider", field="openai")
@@ -85,7 +85,7 @@ class OpenAIGenerator:
             reply.check_whole()
         except ParbakeError:
             raise
-        except Exception as error:  # noqa: BLE001  # raised below, without the error itself: it may hold the key
+        except Exception as error:  # noqa: BLE001  # raised below, without the original error, which may contain the key
             failed = self._failure(sdk, error)
         else:
             yield Delta("", reply.usage)
@@ -93,7 +93,7 @@ class OpenAIGenerator:
         raise failed
 
     def _failure(self, sdk: Any, error: Exception) -> ProviderError:
-        """Say what went wrong, the key in it starred."""
+        """Describe what went wrong, with the key masked."""
         if isinstance(error, sdk.AuthenticationError):
             return ProviderError("the provider rejected OPENAI_API_KEY", field="OPENAI_API_KEY")
         said = self._hide(str(error)) or type(error).__name__
@@ -115,7 +115,7 @@ class OpenAIGenerator:
 
 
 def _document(chunk: Any) -> Any:
-    """Return the chunk as plain data; a malformed one is returned unchanged, as the client does."""
+    """Return the chunk as plain data; a malformed one is returned unchanged, like the client does."""
     return chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk
 
 

@@ -1,4 +1,4 @@
-"""What may leave: typed slots filled at release, claims checked against evidence, sentence by sentence."""
+"""Checks before a reply is sent: typed slots filled at release, and claims checked against evidence, per sentence."""
 
 from parbake.guard.claims import Claim, claims, expected_kind, states, ungrounded
 from parbake.guard.injection import is_for_agents, speaks_to_agent, strip_instructions

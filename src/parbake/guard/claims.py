@@ -1,6 +1,6 @@
-"""Claims that can be wrong: amounts of money, durations, percentages and dates, read out of a text.
+"""Claims that can be wrong: amounts of money, durations, percentages and dates, extracted from a text.
 
-A claim in a reply that the evidence does not make is a violation, whoever wrote the reply.
+A claim in a reply that is not in the evidence is a violation, whoever wrote the reply.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Claim(msgspec.Struct, frozen=True):
     value: str
 
 
-@lru_cache(4_096)  # a reply is checked against the same few policies again and again
+@lru_cache(4_096)  # cached, because replies are checked against the same few policies
 def claims(text: str) -> frozenset[Claim]:
-    """The claims of a text; a range such as "2 to 4 days" claims both ends."""
+    """The claims of a text; a range such as "2 to 4 days" counts as two claims."""
     found = {Claim("money", _money(before or after, unit)) for before, after, unit in _MONEY.findall(text)}
     found |= {Claim("percent", f"{_decimal(n):.10g}") for n in _PERCENT.findall(text)}
     for low, high, unit in _DURATION.findall(text):
@@ -63,7 +63,7 @@ def claims(text: str) -> frozenset[Claim]:
 
 
 def ungrounded(text: str, evidence: Iterable[str]) -> frozenset[Claim]:
-    """The claims of a text that no piece of evidence makes."""
+    """The claims of a text that no piece of evidence contains."""
     made: set[Claim] = set()
     for piece in evidence:
         made |= claims(piece)
@@ -85,12 +85,12 @@ _SATISFIED_BY = {"money": {"money"}, "duration": {"duration", "date"}}
 
 
 def expected_kind(question: str) -> str | None:
-    """The kind of claim that an answer must make: ``duration`` for "how long ...", ``money`` for "how much ..."."""
+    """The kind of claim that an answer must contain: ``duration`` for "how long ...", ``money`` for "how much ..."."""
     return next((kind for kind, pattern in _ASKS if pattern.search(question)), None)
 
 
 def states(kind: str, text: str) -> bool:
-    """Whether a text makes a claim of the kind that was asked for ("it is free" states a price)."""
+    """Whether a text contains a claim of the requested kind ("it is free" states a price)."""
     if kind == "money" and re.search(r"\bfree\b|\bno (?:extra )?(?:cost|charge|fee)", text, re.IGNORECASE):
         return True
     return any(claim.kind in _SATISFIED_BY[kind] for claim in claims(text))
@@ -107,7 +107,7 @@ def _money(text: str, unit: str) -> str:
 
 
 def _decimal(text: str) -> float:
-    """A number with a point or comma before its decimals; what groups thousands is dropped."""
+    """Parse a number with a point or comma before its decimals; separators of thousands are dropped."""
     if re.fullmatch(_GROUPED, text):
         grouping = "," if text.find(",") < text.find(".") or "." not in text else "."
         text = text.replace(grouping, "")

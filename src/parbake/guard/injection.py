@@ -1,6 +1,7 @@
-"""Text that talks to the assistant instead of the customer: found when evidence is built, and never quoted.
+"""Text that addresses the assistant instead of the customer: detected when evidence is built, and never quoted.
 
-Two cases: a page written for agents, on which "you" is the agent, and one planted sentence in a page for customers.
+There are two cases: a page written for agents, on which "you" is the agent, and a single planted sentence in a page for
+customers.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _AGENT_PAGE = 3
 
 
 def is_for_agents(page: str) -> bool:
-    """Whether a whole page instructs an agent: then "you" in it is the agent, not the customer."""
+    """Whether a whole page instructs an agent, so that "you" in it is the agent and not the customer."""
     return len(_TO_AN_AGENT.findall(page)) >= _AGENT_PAGE
 
 

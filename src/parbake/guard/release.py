@@ -1,4 +1,4 @@
-"""Sentence-level release: buffer to the sentence's end, check, release. What was shown is never retracted."""
+"""Sentence-level release: buffer up to the end of the sentence, check, release. Released text is never retracted."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ Check = Callable[[str], str | None]
 
 
 async def release(pieces: AsyncIterator[str], check: Check, *, longest: int = 1000) -> AsyncIterator[str]:
-    """Pass a stream on by whole sentences.
+    """Pass a stream on in whole sentences, each after a check.
 
-    ``check`` returns what may be shown instead of each, or ``None`` for nothing. A run of ``longest`` characters
-    without a sentence end is checked as one.
+    Args:
+        pieces: The stream of text.
+        check: Returns the text to release instead of a sentence, or ``None`` for nothing.
+        longest: A run of this many characters without a sentence end is checked as one sentence.
     """
     held = ""
     async for piece in pieces:
@@ -33,5 +35,5 @@ async def release(pieces: AsyncIterator[str], check: Check, *, longest: int = 10
 
 
 def sentences(text: str) -> list[str]:
-    """A text cut at its sentence ends."""
+    """Split a text at its sentence ends."""
     return [s.strip() for s in _END.split(text) if s.strip()]

@@ -1,6 +1,6 @@
 """Typed slots: artifacts and models write ``{{price:B000001}}``; the value is looked up when the reply is released.
 
-So a stale number cannot exist in a precompiled text: it never held the number.
+A precompiled text therefore never contains a number that could become outdated.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Lookup = Callable[[str, str], str | None]
 
 
 class UnfilledSlot(ParbakeError):
-    """A slot names something that does not exist (any more); the sentence must not be released."""
+    """A slot refers to something that does not exist or no longer exists; the sentence must not be released."""
 
     title = "Unfilled slot"
 
 
 class Slot(msgspec.Struct, frozen=True):
-    """One slot: what kind of value, and of what."""
+    """One slot: the kind of value and the name of its object."""
 
     kind: str
     name: str
@@ -35,12 +35,12 @@ def slots(text: str) -> list[Slot]:
 
 
 def fill(text: str, lookup: Lookup) -> str:
-    """Fill every slot; raises :class:`UnfilledSlot` naming the first that ``lookup`` knows nothing of."""
+    """Fill every slot; raises :class:`UnfilledSlot` for the first one that ``lookup`` has no value for."""
 
     def one(match: re.Match[str]) -> str:
         value = lookup(match[1], match[2])
         if value is None:
-            raise UnfilledSlot(f"nothing fills {{{{{match[1]}:{match[2]}}}}}", field=match[1])
+            raise UnfilledSlot(f"there is no value for {{{{{match[1]}:{match[2]}}}}}", field=match[1])
         return value
 
     return _SLOT.sub(one, text)

@@ -1,4 +1,4 @@
-"""What a text is about, crudely: its words that carry meaning, cut to six letters as a stem."""
+"""The topic of a text, roughly: its meaningful words, cut to six letters as a stem."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _COMMON = frozenset(
 
 
 def content_words(text: str) -> list[str]:
-    """The stems of a text's words, common ones left out."""
+    """The stems of a text's words, without common words."""
     return [w[:6] for w in _WORD.findall(text.lower()) if w not in _COMMON]
 
 
 def shares_topic(question: str, text: str) -> bool:
-    """Whether a text holds any word of a question that carries meaning."""
+    """Whether a text contains any meaningful word of a question."""
     return bool(set(content_words(question)) & set(content_words(text)))

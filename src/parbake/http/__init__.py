@@ -1,4 +1,4 @@
-"""How is it reached over HTTP? An ASGI application with the engine's own routes, and the parts of further routes."""
+"""HTTP: an ASGI application with the engine's own routes, and the building blocks for further routes."""
 
 from parbake.http.asgi import HttpApp
 from parbake.http.client_errors import error_for_client

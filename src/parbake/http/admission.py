@@ -1,8 +1,8 @@
-"""Which requests are let in: by the host they name, where a browser says they come from, and their body's type.
+"""Which requests are admitted: by their host, their origin in a browser, and their body's type.
 
-A page of any site can send requests to a server on its visitor's machine, and a page whose name is pointed at that
-machine ("DNS rebinding") reads the answers too. Browsers say what is going on in ``Host``, in ``Sec-Fetch-Site``
-(W3C, Fetch Metadata Request Headers) and in ``Origin`` (RFC 6454). Programs send neither of the last two.
+A page of any site can send requests to a server on its visitor's machine. A page whose name resolves to that machine
+("DNS rebinding") can also read the answers. Browsers report this in ``Host``, in ``Sec-Fetch-Site`` (W3C, Fetch
+Metadata Request Headers) and in ``Origin`` (RFC 6454). Other programs send neither of the last two.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from parbake.errors import BadInput
 from parbake.http.refusals import JSON_TYPES, CrossSiteWrite, UnknownHost, UnsupportedType
 
 OPEN_TO_ALL = frozenset({"/healthz", "/readyz"})
-"""Probes name whatever address they reach, and learn nothing that a stranger could use."""
+"""Paths without a host check: probes use any address, and the answers contain nothing sensitive."""
 _HOST = re.compile(r"(?:\[(?P<address>[0-9a-f:.]+)\]|(?P<name>[^\s:\[\]@/,*]+))(?::[0-9]{1,5})?")
 _READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OWN_SITES = frozenset({"same-origin", "none"})
-"""A page of this server, or somebody who typed the address."""
+"""From a page of this server, or typed into the address bar."""
 
 
 class Admission:
-    """Lets requests in, or says why not."""
+    """Admits requests, or rejects them with the reason."""
 
     def __init__(self, hosts: Iterable[str] = ()) -> None:
-        """``hosts`` are names that the server answers for besides loopback's; raises :class:`BadInput`."""
+        """Create the check. ``hosts`` are the server's names besides loopback's; raises :class:`BadInput`."""
         self._hosts: set[str] = set()
         self._admitted = lru_cache(256)(self._answers_for)
         self.allow(hosts)
 
     def allow(self, hosts: Iterable[str]) -> None:
-        """Answer for more names."""
+        """Accept further host names."""
         if isinstance(hosts, str):
-            raise BadInput(f"hosts={hosts!r}: give a list of names, such as [{hosts!r}]", field="hosts")
+            raise BadInput(f"hosts must be a list of names, such as [{hosts!r}]; got {hosts!r}", field="hosts")
         for host in hosts:
             name = name_of(host) if isinstance(host, str) else ""
             if not name:
-                raise BadInput(f"hosts: {host!r} is not a host name, such as 'shop.example'", field="hosts")
+                raise BadInput(f"hosts must be host names, such as 'shop.example'; got {host!r}", field="hosts")
             self._hosts.add(name)
         self._admitted.cache_clear()
 
@@ -49,12 +49,17 @@ class Admission:
         return name in self._hosts or is_loopback(name)
 
     def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
-        """Raise a refusal for a request that is not let in; ``headers`` by their names in lower case."""
+        """Raise an error for a request that is not admitted.
+
+        Args:
+            method: The HTTP method.
+            path: The path.
+            headers: The headers, by lower-case name.
+        """
         host = headers.get("host", "")
         if not self._admitted(host) and path not in OPEN_TO_ALL:
             raise UnknownHost(
-                f"this server does not answer for the host {host[:100]!r}; if it should, name it in hosts= or "
-                "--allow-host",
+                f"this server does not serve the host {host[:100]!r}; if it should, add it to hosts= or --allow-host",
                 field="host",
             )
         if method not in _READS:
@@ -66,7 +71,7 @@ def _check_site(host: str, headers: Mapping[str, str]) -> None:
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
         is_own = site in _OWN_SITES
-    else:  # an older browser, or one that reached this server without TLS under a name that is not loopback's
+    else:  # an older browser, or one that used this server without TLS under a name other than loopback's
         is_own = origin is None or origin.partition("://")[2].lower() == host.lower()
     if not is_own:
         who = "a page of another site" if origin is None else f"a page of {origin[:100]}"
@@ -74,25 +79,26 @@ def _check_site(host: str, headers: Mapping[str, str]) -> None:
 
 
 def _check_type(headers: Mapping[str, str]) -> None:
-    """Refuse what an HTML form can send; a browser asks first before it sends JSON or a ``ce-`` header elsewhere."""
+    """Reject body types that an HTML form can send. For JSON or a ``ce-`` header, a browser first asks the server."""
     has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
     found = headers.get("content-type", "")
     if has_body and "ce-id" not in headers and found.partition(";")[0].strip().lower() not in JSON_TYPES:
         raise UnsupportedType(
-            f"the body's type is {found[:100] or 'missing'}; send content-type: {JSON_TYPES[0]}", field="content-type"
+            f"the body's content-type is {found[:100] or 'missing'}; send content-type: {JSON_TYPES[0]}",
+            field="content-type",
         )
 
 
 @lru_cache(256)
 def name_of(host: str) -> str:
-    """The name or address in a ``Host`` header, without its port and brackets; empty for what is neither."""
+    """The name or address in a ``Host`` header, without port and brackets; empty if it is invalid."""
     found = _HOST.fullmatch(host.strip().lower())
     return "" if found is None else (found["address"] or found["name"]).removesuffix(".")
 
 
 @lru_cache(256)
 def is_loopback(name: str) -> bool:
-    """Whether a name can only be this machine's (RFC 6761, 6.3)."""
+    """Whether a name can only mean this machine (RFC 6761, 6.3)."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:

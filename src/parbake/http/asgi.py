@@ -1,4 +1,4 @@
-"""The ASGI application: routing, body limit, errors as problem documents, lifespan."""
+"""The ASGI application: routing, body limit, errors as problem documents, and lifespan."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ if TYPE_CHECKING:
 ErrorMembers = Callable[[HttpRequest, ParbakeError], dict[str, Any]]
 Send = Callable[[Message], Awaitable[None]]
 UNCOUNTED = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Probes and scrapes are left out: their times say nothing about how long people wait."""
+"""Probes and scrapes are not measured: their durations say nothing about how long users wait."""
 _log = logging.getLogger("parbake.http")
 _NOTHING = contextlib.nullcontext()
 _UNSENDABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class HttpApp:
-    """Serves an app's API and what is added to it. ``GET`` routes answer ``HEAD`` too."""
+    """Serves an app's API and additional routes. ``GET`` routes also answer ``HEAD``."""
 
     def __init__(
         self,
@@ -61,12 +61,17 @@ class HttpApp:
         hosts: Sequence[str] = (),
         token: str | None = None,
     ) -> None:
-        """``extra`` are routes, or (method, path, handler); a path may hold ``{name}`` segments.
+        """Create the application.
 
-        ``error_members`` adds members to problem documents; ``beside`` runs for as long as the server does;
-        ``warm`` is called at the start, and the server is ready after it. ``hosts`` are the names that clients reach
-        the server by, besides those of loopback; a request for another host is refused. ``token`` is the operator
-        token: by default that of ``PARBAKE_TOKEN`` or of the file ``PARBAKE_TOKEN_FILE``.
+        Args:
+            app: The app to serve.
+            extra: Additional routes, or tuples of (method, path, handler). A path may contain ``{name}`` segments.
+            error_members: Adds members to problem documents.
+            beside: Run as long as the server runs.
+            warm: Called at the start; the server is ready after they return.
+            hosts: Names under which clients reach the server, besides loopback's. Requests for other hosts are
+                rejected.
+            token: The operator token; by default ``PARBAKE_TOKEN`` or the content of the file ``PARBAKE_TOKEN_FILE``.
         """
         self.app = app
         self.admission = Admission(hosts)
@@ -104,17 +109,17 @@ class HttpApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: object = None) -> AsyncIterator[None]:
-        """Keep the app open and its sources polled inside; close it at the end.
+        """Open the app and poll its sources inside the context; close it at the end.
 
-        A server does it by itself. An application that mounts this one does it in its own lifespan, since servers tell
-        only the outermost: ``FastAPI(lifespan=served.lifespan)``.
+        A server does this itself. An application that mounts this one must do it in its own lifespan, because servers
+        call only the outermost lifespan: ``FastAPI(lifespan=served.lifespan)``.
 
         Raises:
             ParbakeError: The app cannot be opened, for example because its store cannot be used.
         """
         self._has_lifespan = True
         try:
-            await self.app.stamp()  # a store that cannot be used must stop the start
+            await self.app.stamp()  # an unusable store must abort the start
             async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
                 yield
         finally:
@@ -123,7 +128,7 @@ class HttpApp:
     async def _openapi(self, request: HttpRequest) -> Response:
         """This document."""
         made = self._documents.get(request.root)
-        if made is None:  # it says the same each time, and takes some milliseconds
+        if made is None:  # cached: it never changes, and takes some milliseconds
             made = json_response(document(self._router.endpoints, root=request.root)).body
             self._documents = {request.root: made}
         return Response(made)
@@ -133,7 +138,7 @@ class HttpApp:
             self._warn_of_no_lifespan()
         method = "GET" if scope["method"] == "HEAD" else scope["method"]
         path = scope["path"]
-        if root := scope.get("root_path", ""):  # mounted in another application, under a path that is not ours
+        if root := scope.get("root_path", ""):  # mounted in another application under its path
             path = path.removeprefix(root) or "/"
         request = HttpRequest(method, path, {}, b"", scope["query_string"].decode("latin-1"), root=root)
         began = time.perf_counter()
@@ -146,7 +151,7 @@ class HttpApp:
             return
         leaving = Leaving(receive)
         try:
-            with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it flows
+            with carried(acks) if acks else _NOTHING:  # until the last chunk: a stream reads while it is sent
                 await _send(await self._answer(request, receive, leaving), scope, send)
         except asyncio.CancelledError:
             if leaving.has_left and not _is_cancelled_again():
@@ -159,7 +164,7 @@ class HttpApp:
             self.app.counters.requests.add(time.perf_counter() - began)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
-        """Answer a request that our own server has cut off at its end; others cancel for reasons of theirs."""
+        """Answer a request that our own server cancelled at its shutdown. Other servers cancel for other reasons."""
         is_ours = WHOLE in scope.get("extensions", {})
         if is_ours:
             error = ServerEnds("the server ends before this request is answered; send it again", field="server")
@@ -169,7 +174,7 @@ class HttpApp:
     def _warn_of_no_lifespan(self) -> None:
         self._has_lifespan = True
         if self.app.settings.sources:
-            _log.warning("no lifespan: nobody polls this app's sources here; see HttpApp.lifespan")
+            _log.warning("the lifespan was not started, so this app's sources are not polled; see HttpApp.lifespan")
 
     async def _answer(self, request: HttpRequest, receive: Receive, leaving: Leaving) -> Response:
         try:
@@ -180,7 +185,9 @@ class HttpApp:
             request.body = await read_body(request.headers, receive)
             leaving.look()
             response = await endpoint.answer(request)
-            _lines(response.content_type, response.headers)  # that it can be sent, while an error still can be
+            _lines(
+                response.content_type, response.headers
+            )  # check that it can be sent, while an error can still be sent instead
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
             return self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
         return response
@@ -191,7 +198,7 @@ class HttpApp:
 
 
 def _is_cancelled_again() -> bool:
-    """Take one cancellation back; whether there was another, which is not about the client."""
+    """Undo one cancellation, and return whether there was another, which is not caused by the client."""
     task = asyncio.current_task()
     return task is not None and task.uncancel() > 0
 
@@ -212,7 +219,7 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
         try:
             async for chunk in response.stream:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        finally:  # in the task that began it, also when its client has left
+        finally:  # in the task that started it, even if the client has disconnected
             if isinstance(response.stream, AsyncGenerator):
                 await response.stream.aclose()
     await send({"type": "http.response.body", "body": b"" if is_head or response.stream else response.body})
@@ -220,7 +227,7 @@ async def _send(response: Response, scope: Message, send: Send) -> None:
 
 @lru_cache(256)
 def _headers(content_type: str, own: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
-    """A response's headers with those that protect it, the response's own first."""
+    """A response's headers and the protective ones; the response's own come first."""
     lowered = [(name.lower(), value) for name, value in own]
     given = {name for name, _ in lowered}
     named = [("content-type", content_type), *lowered, *(pair for pair in PROTECTION if pair[0] not in given)]
@@ -229,8 +236,8 @@ def _headers(content_type: str, own: tuple[tuple[str, str], ...]) -> tuple[tuple
 
 @lru_cache(256)
 def _lines(content_type: str, own: tuple[tuple[str, str], ...]) -> bytes:
-    """The same as they are sent; raises :class:`ValueError` for a name or value that would begin another line."""
+    """The headers as sent; raises :class:`ValueError` for a name or value that contains a line break."""
     pairs = _headers(content_type, own)
     if any(_UNSENDABLE.search(text) for pair in pairs for text in pair):
-        raise ValueError("a header holds a control character")
+        raise ValueError("a header must not contain a control character")
     return b"".join(b"%s: %s\r\n" % pair for pair in pairs)

@@ -1,4 +1,4 @@
-"""Which error a client gets to see."""
+"""Which errors clients may see."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _log = logging.getLogger("parbake.http")
 
 
 def error_for_client(error: Exception, *, during: str) -> ParbakeError:
-    """The error that a client may see in place of another.
+    """Return the error that a client may see instead of the original one.
 
-    Our own errors say what to do, and are told as they are. What a task or a handler raised may quote anything, such as
-    an address with a password. The client is told a number, and the log has the error's words, masked, under it.
+    parbake's own errors say what to do and are sent unchanged. An error that a task or a handler raised may contain
+    anything, such as an address with a password. The client then receives a number, and the log contains the masked
+    error text under that number.
 
     Args:
         error: What was raised.
-        during: What failed, for the log; a method and a path.
+        during: What failed, for the log: a method and a path.
     """
     if isinstance(error, ParbakeError) and not isinstance(error, ComputeFailed):
         return error

@@ -1,7 +1,7 @@
-"""One client's connection to the server, with limits on what it sends and on how long that takes.
+"""One client's connection to the server, with limits on what it sends and how long that takes.
 
-uvicorn bounds neither the headers nor the time that a request takes to arrive, and has no settings for it; this is its
-protocol class with both. It is imported only where uvicorn serves.
+uvicorn limits neither the headers nor the time in which a request must arrive, and has no settings for it. This is its
+protocol class with both limits. It is imported only if uvicorn serves.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from parbake.http.reading import MAX_HEAD, MAX_HEADERS, READ_ANYWAY, headers_too
 from parbake.http.refusals import Malformed, TooSlow
 
 HEAD_S = 10.0
-"""Seconds for a request's line and headers, from the connection's beginning or the end of the answer before."""
+"""Seconds for a request's line and headers, from the start of the connection or the end of the previous answer."""
 BODY_S = 30.0
 """Seconds for a request's body."""
 UNREAD_S = 30.0
-"""Seconds in which a client that has fallen behind has to read on."""
+"""Seconds within which a slow client must continue to read."""
 LINGER_S = 2.0
-"""Seconds in which what a refused client still sends is thrown away: it would not see the answer otherwise."""
+"""Seconds for which data of a rejected client is discarded. Without this, the client would not see the answer."""
 ENDING_S = 1.0
-"""Seconds in which a server that ends still answers what is on its way to it."""
+"""Seconds for which a server that shuts down still answers requests that are being received."""
 LAST_S = 0.05
-"""Seconds after that until the connection is looked at once more, and closed if it is idle."""
+"""Seconds after that until the connection is checked again, and closed if it is idle."""
 Phase = Literal["idle", "head", "body"]
 _UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade(?=[ \t]*:)")
 _PROTECTED = "".join(f"{name}: {value}\r\n" for name, value in PROTECTION).encode()
 
 
 class Connection(HttpToolsProtocol):
-    """Refuses requests whose headers are too many or too long, and those that do not arrive in time."""
+    """Rejects requests whose headers are too many or too long, and requests that do not arrive in time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """See uvicorn's class; nothing has been read."""
+        """Create the protocol; see uvicorn's class."""
         super().__init__(*args, **kwargs)
         self._phase: Phase = "idle"
         self._timer: asyncio.TimerHandle | None = None
@@ -52,12 +52,12 @@ class Connection(HttpToolsProtocol):
         self._unanswered: list[Any] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Expect a first request."""
+        """Wait for the first request."""
         super().connection_made(transport)
         self._expect()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer, and have every answer that is on its way end; uvicorn tells the last request only."""
+        """Cancel the timer and end all answers in progress; uvicorn itself notifies only the last request."""
         self._forget_timer()
         self._forget_unread()
         for cycle in self._unanswered:
@@ -66,24 +66,24 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count and parse; what follows a refusal is thrown away."""
+        """Count and parse; data after a rejection is discarded."""
         self._read_since += len(data)
         if self._is_refused:
             if self._read_since > READ_ANYWAY:
                 self.transport.abort()
             return
         if self._phase == "head" and self._read_since > 2 * MAX_HEAD:
-            self._refuse(headers_too_large())  # one header without an end is not told of before its end
+            self._refuse(headers_too_large())  # the parser does not report an unfinished header
             return
         if self._phase != "body" and b"pgrade" in data.lower():
-            # A server may ignore a wish for another protocol (RFC 9110, 7.8); this parser takes no body after one.
+            # A server may ignore a protocol upgrade (RFC 9110, 7.8); this parser accepts no body after one.
             data = _UPGRADE.sub(b"ignored", data)
         super().data_received(data)
         if not self._is_refused and not self.transport.is_closing():
             self._expect()
 
     def on_message_begin(self) -> None:
-        """Begin to count."""
+        """Start to count."""
         self._phase, self._head_bytes, self._read_since = "head", 0, 0
         super().on_message_begin()
 
@@ -93,7 +93,7 @@ class Connection(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Count a header. A field of a trailer, after the body, is none (RFC 9110, 6.5.1)."""
+        """Count a header. A field of a trailer, after the body, does not count (RFC 9110, 6.5.1)."""
         if self._phase == "body":
             return
         self._head_bytes += len(name) + len(value)
@@ -103,8 +103,10 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer, unless the headers were refused."""
-        if self.parser is not None and self.parser.should_upgrade():  # in two parts, so it was not seen in time
+        """Start the answer, unless the headers were rejected."""
+        if (
+            self.parser is not None and self.parser.should_upgrade()
+        ):  # it came in two parts and was therefore not seen in time
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
         self._phase = "body"
         if not self._is_refused:
@@ -116,32 +118,32 @@ class Connection(HttpToolsProtocol):
             self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Receive a part of the body."""
         if not self._is_refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request is here."""
+        """The request is complete."""
         self._phase = "idle"
         if not self._is_refused:
             super().on_message_complete()
 
     def shutdown(self) -> None:
-        """End once what is being answered is answered, and what a client has sent in the same moment, too."""
+        """Close after the current requests are answered, including one that the client has just sent."""
         self._is_ending = True
         if self._is_answering:
             super().shutdown()
-        # Where a turn of the event loop was long, a timer comes before what has arrived meanwhile: that is read first.
+        # After a long turn of the event loop, a timer fires before received data is handled: read that first.
         self.loop.call_later(ENDING_S, self.loop.call_later, LAST_S, self._end_if_idle)
 
     def pause_writing(self) -> None:
-        """The client reads more slowly than it is answered: it has some time to go on."""
+        """The client reads too slowly: start a timer."""
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """It has read on."""
+        """The client reads again: stop the timer."""
         super().resume_writing()
         self._forget_unread()
 
@@ -151,12 +153,12 @@ class Connection(HttpToolsProtocol):
             self._unread = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser does not understand."""
+        """Answer a request that the parser does not understand."""
         self._refuse(Malformed(msg, field="request"))
 
     def _end_if_idle(self) -> None:
         if self._phase == "body" and self._is_answering:
-            self._late()  # the rest of the body has not come
+            self._late()  # the rest of the body has not arrived
         elif not self._is_answering:
             self.transport.close()
 
@@ -165,7 +167,7 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _expect(self) -> None:
-        """Have a timer run for what has to arrive next, if anything has."""
+        """Start a timer for what has to arrive next, if anything."""
         if self._phase == "idle" and (self._is_answering or self.timeout_keep_alive_task is not None):
             self._forget_timer()
         elif self._timer is None or (self._timed == "body") != (self._phase == "body"):
@@ -186,7 +188,7 @@ class Connection(HttpToolsProtocol):
             self._timer = None
 
     def _refuse(self, error: ParbakeError) -> None:
-        """Answer with a problem document, where no other answer is on its way, and end the connection."""
+        """Answer with a problem document, if no other answer is being sent, and close the connection."""
         if self._is_refused:
             return
         self._is_refused = True
@@ -196,11 +198,11 @@ class Connection(HttpToolsProtocol):
         earlier = [cycle for cycle in self._unanswered if cycle is not own and not cycle.response_complete]
         if (
             earlier
-        ):  # a refusal would be taken for the answer to one of them: they are answered, then the connection ends
+        ):  # the rejection would be taken for the answer to one of them: answer them first, then close the connection
             earlier[-1].keep_alive = False
             return
         if self._is_answering and (own is None or own.response_started):
-            self.transport.close()  # a refusal would stand within that answer
+            self.transport.close()  # the rejection would become a part of that answer
             return
         response = problem(error)
         head = [STATUS_LINE[response.status], b"content-type: ", response.content_type.encode(), b"\r\n", _PROTECTED]
@@ -214,16 +216,16 @@ class Connection(HttpToolsProtocol):
 
 
 async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: bytes) -> bool:
-    """Send an answer of one part in one write, where uvicorn makes two and looks at each header by itself.
+    """Send an answer in one write. uvicorn makes two writes and checks each header separately.
 
     Args:
-        send: What the application was given to send with.
+        send: The application's ``send``.
         status: The answer's status.
-        head: The lines of its headers, each with its end and each checked before.
-        body: Sent after them; empty for an answer to ``HEAD``.
+        head: The header lines, each with its line end and already checked.
+        body: The body; empty for an answer to ``HEAD``.
 
     Returns:
-        Whether that was done. It is not where a middleware wraps ``send``: the caller then sends in the ordinary way.
+        Whether it was sent. It is not if a middleware wraps ``send``; the caller then sends in the ordinary way.
     """
     cycle = getattr(send, "__self__", None)
     if not isinstance(cycle, RequestResponseCycle):
@@ -231,11 +233,11 @@ async def _send_whole(send: Callable[..., Any], status: int, head: bytes, body: 
     if cycle.flow.write_paused and not cycle.disconnected:
         try:
             await cycle.flow.drain()
-        except asyncio.CancelledError:  # a server that ends does not wait for a client that reads nothing
+        except asyncio.CancelledError:  # a server that shuts down does not wait for a client that does not read
             cycle.transport.abort()
             raise
     if cycle.disconnected or cycle.response_started or cycle.transport.is_closing():
-        return True  # nobody reads it, or it would stand within another answer
+        return True  # the client does not read it, or it would become a part of another answer
     if b"\r\nconnection: close\r\n" in head:
         cycle.keep_alive = False
         ends = b"\r\n"

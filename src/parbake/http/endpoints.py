@@ -1,7 +1,7 @@
-"""A route with what its handler declares to take: the body and the query string as types, read from its signature.
+"""A route and what its handler declares: the types of the body and the query string, read from its signature.
 
-What a handler is given and what the OpenAPI document says of it are one declaration. What could not work is refused
-when the route is added: a mistyped access would otherwise let everybody in.
+The handler's arguments and the OpenAPI document come from one declaration. An invalid route is rejected when it is
+added; otherwise, for example, a misspelt access would admit all requests.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _PATH = re.compile(r"/|(?:/(?:[^/{}\s]+|\{[a-z_]\w*\}))+")
 
 
 class Endpoint:
-    """One route; its handler takes the request and, by name, ``body`` and ``arguments`` if it declares them."""
+    """One route. Its handler takes the request and, by name, ``body`` and ``arguments`` if it declares them."""
 
     def __init__(self, route: Route) -> None:
-        """Read the signature; raises :class:`DeclarationError` naming what of the route cannot work."""
+        """Read the signature; raises :class:`DeclarationError` that names the invalid part of the route."""
         self.route = route
         self._check_route()
         declared = self._declared()
@@ -40,15 +40,15 @@ class Endpoint:
 
     @property
     def consumes(self) -> Mapping[str, Any]:
-        """The types that a body may have, by media type; empty where none is read."""
+        """The types that a body may have, by media type; empty if no body is read."""
         return self.route.consumes or ({} if self.body is None else {JSON: self.body})
 
     async def answer(self, request: HttpRequest) -> Response:
         """Call the handler.
 
         Raises:
-            BadInput: The body or the query string is of another type.
-            TypeError: The handler has returned no response.
+            BadInput: The body or the query string does not have the declared type.
+            TypeError: The handler did not return a response.
         """
         given: dict[str, Any] = {}
         if self.arguments is not None:
@@ -57,50 +57,54 @@ class Endpoint:
             given[BODY] = request.json(self.body)
         response = await self.route.handler(request, **given)
         if not isinstance(response, Response) or not isinstance(response.body, bytes):
-            raise TypeError("a handler returns a Response, whose body is bytes; json_response() makes one of a value")
+            raise TypeError(
+                "a handler must return a Response, whose body is bytes; json_response() makes one from a value"
+            )
         return response
 
     def _check_route(self) -> None:
         method, path, access = self.route.method, self.route.path, self.route.access
         if method not in METHODS:
-            raise self._wrong(f"the method is one of {', '.join(METHODS)}", "method")
+            raise self._wrong(f"the method must be one of {', '.join(METHODS)}", "method")
         if not isinstance(path, str) or not _PATH.fullmatch(path):
             raise self._wrong(
-                "a path is such as /orders/{id}: names, or one placeholder in braces, after slashes", "path"
+                "a path must be like /orders/{id}: names, or one placeholder in braces, after slashes", "path"
             )
         placeholders = re.findall(r"\{(\w+)\}", path)
         if len(placeholders) != len(set(placeholders)):
-            raise self._wrong("each placeholder of a path has a name of its own", "path")
+            raise self._wrong("each placeholder of a path must have a unique name", "path")
         if access not in get_args(Access):
-            raise self._wrong(f"access={access!r}: expected one of {', '.join(get_args(Access))}", "access")
+            raise self._wrong(f"access must be one of {', '.join(get_args(Access))}; got {access!r}", "access")
 
     def _declared(self) -> list[str]:
-        """What the handler takes besides the request."""
+        """The parameters of the handler besides the request."""
         handler: Callable[..., Any] = self.route.handler
         if not callable(handler) or not inspect.iscoroutinefunction(_function_of(handler)):
-            raise self._wrong("the handler is an 'async def' function", "handler")
+            raise self._wrong("the handler must be an 'async def' function", "handler")
         first, *others = [*inspect.signature(handler).parameters.values(), _NOTHING]
         needed = [p.name for p in others if p.default is p.empty and p.kind in _NAMED]
         unknown = [name for name in needed if name not in (BODY, ARGUMENTS)]
         if first is _NOTHING or first.kind not in _POSITIONAL or unknown:
             what = f"and cannot be given {', '.join(unknown)}" if unknown else "first of all"
-            raise self._wrong(f"the handler takes the request, then {BODY} and {ARGUMENTS} by name, {what}", "handler")
+            raise self._wrong(
+                f"the handler must take the request, then {BODY} and {ARGUMENTS} by name, {what}", "handler"
+            )
         return [p.name for p in others if p.name in (BODY, ARGUMENTS)]
 
     def _hints(self) -> dict[str, Any]:
-        """What the handler annotates, with the limits that stand in the annotations."""
+        """The handler's annotations, including the limits in them."""
         try:
             return get_type_hints(_function_of(self.route.handler), include_extras=True)
         except (NameError, TypeError) as error:
             raise self._wrong(f"its annotations cannot be read where it is defined ({error})", "handler") from error
 
     def _check_types(self) -> None:
-        """What no document could tell of, and no decoder read."""
+        """Reject types that the document cannot describe or the decoder cannot read."""
         if self.arguments is not None and not (
             isinstance(self.arguments, type) and issubclass(self.arguments, msgspec.Struct)
         ):
             raise self._wrong(
-                f"{ARGUMENTS} is annotated with a msgspec.Struct, one field for each parameter", ARGUMENTS
+                f"{ARGUMENTS} must be annotated with a msgspec.Struct with one field per parameter", ARGUMENTS
             )
         for kind in [*self.consumes.values(), *([self.arguments] if self.arguments is not None else [])]:
             try:
@@ -122,7 +126,7 @@ _POSITIONAL = (
 
 
 def _function_of(handler: Any) -> Any:
-    """The function that is called in the end: of a ``functools.partial``, and of an object that can be called."""
+    """The function that is called in the end, for a ``functools.partial`` or a callable object."""
     while isinstance(handler, functools.partial):
         handler = handler.func
     return handler if inspect.isroutine(handler) else handler.__call__

@@ -1,4 +1,4 @@
-"""Ending a request whose client has left: nobody would read its answer."""
+"""Ending a request whose client has disconnected, because the answer cannot be delivered."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from weakref import WeakKeyDictionary
 from parbake.http.reading import Receive
 
 LOOK_AFTER_S = 0.05
-"""Most requests are over by then, and cost nobody a look."""
+"""Most requests are done by then and need no check."""
 
 
 class Leaving:
-    """Cancels the task that answers a request when the connection is closed from the other side (ASGI's disconnect).
+    """Cancels the task that answers a request when the client closes the connection (ASGI's disconnect).
 
-    What is being computed of a stored task goes on: it is kept for whoever asks next.
+    A stored task's computation continues: its result is stored for later requests.
     """
 
     __slots__ = ("_answering", "_is_over", "_looking", "_receive", "has_left")
 
     def __init__(self, receive: Receive) -> None:
-        """Nothing is looked at before :meth:`look`; the body has to be read by then."""
+        """Create the watcher. It starts with :meth:`look`, after the body has been read."""
         self._receive = receive
         self._answering: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
@@ -29,7 +29,7 @@ class Leaving:
         self.has_left = False
 
     def look(self) -> None:
-        """Begin, for the task that calls this, unless it is over in a moment."""
+        """Start watching, for the calling task, unless the request is done within a moment."""
         self._answering = asyncio.current_task()
         loop = asyncio.get_running_loop()
         rounds = _rounds.get(loop)
@@ -38,13 +38,13 @@ class Leaving:
         rounds.add(self, loop)
 
     def end(self) -> None:
-        """Look no more: the request is answered, or given up."""
+        """Stop watching: the request is answered or abandoned."""
         self._is_over = True
         if self._looking is not None:
             self._looking.cancel()
 
     def begin(self) -> None:
-        """Look from now on, unless the request is over."""
+        """Watch from now on, unless the request is done."""
         if not self._is_over:
             self._looking = asyncio.get_running_loop().create_task(self._look())
 
@@ -57,7 +57,7 @@ class Leaving:
 
 
 class _Rounds:
-    """Has requests looked after that take long: one timer for all of a loop's, where one for each would cost more."""
+    """Starts the watchers of slow requests with one timer per loop, because one timer per request would cost more."""
 
     def __init__(self) -> None:
         self._waiting: deque[tuple[float, Leaving]] = deque()

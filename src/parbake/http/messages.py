@@ -19,9 +19,9 @@ from parbake.values.redaction import field_of
 T = TypeVar("T")
 MAX_BODY = 64 * 1024
 WHOLE = "parbake.whole"
-"""The ASGI extension by which our own server takes an answer of one part at once: its status, head and body."""
+"""The ASGI extension with which our own server sends a one-part answer at once: status, headers and body."""
 AFTER = "parbake-after"
-"""The header in which a client sends the tickets of events that were acknowledged to it."""
+"""The header in which a client sends the tickets of its acknowledged events."""
 PROTECTION = (
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
     ("x-content-type-options", "nosniff"),
@@ -29,17 +29,17 @@ PROTECTION = (
     ("cross-origin-resource-policy", "same-origin"),
     ("cache-control", "no-store"),
 )
-"""What every answer tells a browser, unless a handler's own header of that name says otherwise."""
+"""Headers of every answer, unless a handler sets a header of that name itself."""
 JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
 @dataclass(slots=True)
 class HttpRequest:
-    """One request with its body read.
+    """One request, with its body read.
 
-    ``parameters`` are the path's placeholders; ``is_operator`` says whether it came with the operator token, and
-    ``root`` is the path under which another application has mounted this one.
+    ``parameters`` are the path's placeholders. ``is_operator`` says whether it carries the operator token. ``root`` is
+    the path under which another application has mounted this one.
     """
 
     method: str
@@ -57,8 +57,8 @@ class HttpRequest:
         return dict(parse_qsl(self.query))
 
     def query_as(self, kind: type[T]) -> T:
-        """The query string's parameters as a type; raises :class:`BadInput` naming the parameter at fault."""
-        many = {f.encode_name for f in fields(kind) if _is_many(f.type)}  # type: ignore[arg-type]  # endpoints take structs only
+        """The query string's parameters as a type; raises :class:`BadInput` that names the invalid parameter."""
+        many = {f.encode_name for f in fields(kind) if _is_many(f.type)}  # type: ignore[arg-type]  # endpoints accept only structs
         given: dict[str, Any] = {}
         for name, value in parse_qsl(self.query, keep_blank_values=True):
             if name in many:
@@ -73,7 +73,7 @@ class HttpRequest:
             raise BadInput(str(error), field=field_of(error)) from error
 
     def json(self, kind: type[T]) -> T:
-        """The body as a type; raises :class:`BadInput` naming the field at fault."""
+        """The body as a type; raises :class:`BadInput` that names the invalid field."""
         try:
             return msgspec.json.decode(self.body, type=kind)
         except msgspec.ValidationError as error:
@@ -85,7 +85,7 @@ class HttpRequest:
 
 
 def _is_many(kind: Any) -> bool:
-    """Whether a type is a list, or may be one."""
+    """Whether a type is or includes a list."""
     if get_origin(kind) is Annotated:
         return _is_many(get_args(kind)[0])
     if get_origin(kind) in (Union, UnionType):
@@ -105,21 +105,25 @@ class Response:
 
 
 Handler = Callable[..., Awaitable[Response]]
-"""Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the types it annotates."""
+"""Takes a request and, by name, its JSON ``body`` and its query string's ``arguments`` as the annotated types."""
 Access = Literal["anybody", "operators"]
-"""``operators`` is everybody while no operator token is set."""
+"""``operators`` admits all requests as long as no operator token is set."""
 
 
 class Route(NamedTuple):
-    """A method, a path that may hold ``{name}`` segments, what answers, and for whom.
+    """A method, a path (with ``{name}`` segments, if any), a handler, and who has access.
 
-    The rest is for the OpenAPI document.
+    The other attributes are for the OpenAPI document.
 
     Attributes:
-        statuses: With which a request that is in order may be answered.
+        method: The HTTP method.
+        path: The path.
+        handler: Answers the request.
+        access: Who has access.
+        statuses: The statuses of answers to valid requests.
         produces: The media types of those answers.
         consumes: The types of bodies by media type, for a handler that reads the body itself.
-        headers: Request headers that it looks at, with what they are for.
+        headers: Request headers that the handler reads, with their purposes.
     """
 
     method: str
@@ -133,12 +137,18 @@ class Route(NamedTuple):
 
 
 def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()) -> Response:
-    """Any value that msgspec encodes as JSON; models of pydantic, arrays, and what the codecs know, too."""
+    """Encode a value as JSON: any type that msgspec encodes, pydantic models, arrays, and the codecs' types.
+
+    Args:
+        value: The value.
+        status: The status.
+        codecs: Codecs for further types.
+    """
     return Response(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
 
 
 def problem(error: ParbakeError, /, **members: Any) -> Response:
-    """An error as a problem document; ``members`` are added to it."""
+    """An error as a problem document, with additional ``members``."""
     kind = "".join("-" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("-")
     document = {
         "type": f"urn:parbake:{kind}",
@@ -152,5 +162,5 @@ def problem(error: ParbakeError, /, **members: Any) -> Response:
 
 
 def too_large() -> BodyTooLarge:
-    """The error for a body over the limit."""
+    """Make the error for a body over the limit."""
     return BodyTooLarge(f"the body is larger than {MAX_BODY // 1024} KiB", field="body")

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, from the routes themselves and the types that their handlers take."""
+"""The OpenAPI 3.1 document, made from the routes and the types of their handlers."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _AFTER = "Tickets of events that were acknowledged to the caller, separated by c
 
 
 def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str = "") -> dict[str, Any]:
-    """Describe endpoints, with the types that their handlers take; a handler's docstring is its summary.
+    """Describe endpoints, with the types of their handlers. A handler's docstring is its summary.
 
     Args:
-        endpoints: What is described.
-        title: What the whole is called.
+        endpoints: The endpoints.
+        title: The title of the API.
         root: The path under which another application has mounted it.
     """
     found = list(endpoints)
@@ -49,7 +49,7 @@ def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str
 
 
 def _properties(by_type: Mapping[str, Any], schemas: Mapping[str, Any], kind: Any) -> Mapping[str, Any]:
-    """The schema of a struct that stands among the components."""
+    """The schema of a struct that is among the components."""
     found: Mapping[str, Any] = schemas[by_type[repr(kind)]["$ref"].rpartition("/")[2]]
     return found
 

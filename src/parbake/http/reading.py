@@ -1,4 +1,4 @@
-"""Reading a request: its headers and its body, within their limits."""
+"""Reading a request's headers and body within their limits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from parbake.http.messages import MAX_BODY, too_large
 from parbake.http.refusals import BodyNotRead, ClientLeft, HeadersTooLarge
 
 MAX_HEAD = 64 * 1024
-"""Bytes of all headers together."""
+"""Limit of all headers together, in bytes."""
 MAX_HEADERS = 100
 READ_ANYWAY = 16 * 1024 * 1024
-"""A body up to this is read to its end before it is refused: a client that still sends does not see the answer."""
+"""A too large body is still read up to this size, because a client that is still sending does not see the answer."""
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by name; what is sent several times is one list (RFC 9110, 5.3). Raises :class:`HeadersTooLarge`."""
+    """Headers by name. Repeated headers become one list (RFC 9110, 5.3). Raises :class:`HeadersTooLarge`."""
     size = 0
     headers: dict[str, str] = {}
     for before, (raw_name, raw_value) in enumerate(pairs):
@@ -32,23 +32,23 @@ def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def headers_too_large() -> HeadersTooLarge:
-    """The error for headers over the limit."""
+    """Make the error for headers over the limit."""
     return HeadersTooLarge(
         f"a request has at most {MAX_HEADERS} headers of {MAX_HEAD // 1024} KiB together", field="headers"
     )
 
 
 async def read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
-    """The whole body.
+    """Read the whole body.
 
     Raises:
         BadInput: The declared length is not a number.
-        BodyTooLarge: It is over the limit.
+        BodyTooLarge: The body is over the limit.
         ClientLeft: The client closed the connection before the end.
     """
     declared = headers.get("content-length", "0")
     if not (declared.isascii() and declared.isdigit() and len(declared) < 20):  # noqa: PLR2004 - as many as 2**64 has
-        raise BadInput("content-length is not a number", field="content-length")
+        raise BadInput("content-length must be a number", field="content-length")
     if int(declared) > READ_ANYWAY or (int(declared) > MAX_BODY and "expect" in headers):
         raise _not_read()
     body = b""

@@ -1,4 +1,4 @@
-"""What the server itself refuses, before any handler has seen the request."""
+"""Errors that the server itself raises before a handler sees the request."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ JSON_TYPES = ("application/json", "application/cloudevents+json", "application/c
 
 
 class InternalError(ParbakeError):
-    """What a client hears of an error nobody foresaw: nothing that could leak."""
+    """The error that a client receives for an unforeseen error; it contains nothing that could leak."""
 
 
 class Malformed(RequestError):
-    """What came is not a request of HTTP/1.1 (RFC 9110, 15.5.1)."""
+    """The request is not valid HTTP/1.1 (RFC 9110, 15.5.1)."""
 
     status = 400
     title = "Malformed"
 
 
 class UnknownHost(RequestError):
-    """The request names a host that this server does not answer for (RFC 9110, 15.5.20)."""
+    """The request names a host that this server does not serve (RFC 9110, 15.5.20)."""
 
     status = 421
     title = "Unknown host"
@@ -36,7 +36,7 @@ class CrossSiteWrite(RequestError):
 
 
 class NotAuthorized(RequestError):
-    """What was asked for is for operators, and the request does not show that it is one's (RFC 6750, 3)."""
+    """The request is for operators only and does not carry the operator token (RFC 6750, 3)."""
 
     status = 401
     title = "Not authorized"
@@ -44,7 +44,7 @@ class NotAuthorized(RequestError):
 
 
 class UnsupportedType(RequestError):
-    """The body is not JSON by its own account."""
+    """The body's declared type is not JSON."""
 
     status = 415
     title = "Unsupported media type"
@@ -52,7 +52,7 @@ class UnsupportedType(RequestError):
 
 
 class HeadersTooLarge(RequestError):
-    """There are more headers, or longer ones, than anybody needs (RFC 6585, 5)."""
+    """The headers are too many or too long (RFC 6585, 5)."""
 
     status = 431
     title = "Headers too large"
@@ -66,19 +66,19 @@ class TooSlow(RequestError):
 
 
 class BodyNotRead(BodyTooLarge):
-    """A body so large that its end is not waited for: the connection ends with the answer."""
+    """The body is too large to be read to its end; the connection is closed after the answer."""
 
     headers = (("connection", "close"),)
 
 
 class MethodNotAllowed(RequestError):
-    """The path exists, the method on it does not."""
+    """The path exists, but not with this method."""
 
     status = 405
     title = "Method not allowed"
 
     def __init__(self, path: str, methods: Iterable[str]) -> None:
-        """``methods`` are those that the path answers."""
+        """Create the error; ``methods`` are those that the path supports."""
         known = set(methods) | ({"HEAD"} if "GET" in methods else set())
         allowed = ", ".join(sorted(known))
         super().__init__(f"{path} answers {allowed}", field="method")
@@ -86,7 +86,7 @@ class MethodNotAllowed(RequestError):
 
 
 class ServerEnds(ParbakeError):
-    """The server was told to end, and the time for what was under way is over; another one answers."""
+    """The server is shutting down and the time for running requests is over; another server can answer."""
 
     status = 503
     title = "Server ends"
@@ -94,7 +94,7 @@ class ServerEnds(ParbakeError):
 
 
 class ClientLeft(ParbakeError):
-    """The client closed the connection before its request was complete; nobody reads the answer."""
+    """The client closed the connection before its request was complete."""
 
     status = 499
     title = "Client left"

@@ -30,10 +30,10 @@ MAX_PARKED = 1000
 EVENT_SHOWN = 2000
 FRESHNESS_S = 2.0
 LONGEST_KEY = 1000
-"""Characters of a key as JSON; what is stored of a key is larger than the key."""
+"""Limit of a key as JSON, in characters; a stored key takes more space than this form."""
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 EVENTS = {JSON: CloudEvent, STRUCTURED: CloudEvent, BATCH: list[CloudEvent]}
-"""What a request's events come as; an event in binary mode is in its headers."""
+"""The types of a request with events; in binary mode, the event is in the headers."""
 
 
 class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -45,16 +45,16 @@ class ServeBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class RetryBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /v1/events/parked/retry``: one event, or none for all."""
+    """The body of ``POST /v1/events/parked/retry``: one event, or empty for all."""
 
     source: str = ""
     position: Annotated[int, msgspec.Meta(ge=0, le=1 << 62)] = 0
 
 
 class FeedbackBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of ``POST /v1/feedback``: what was wrong, with one answer or (for operators) with all of a task.
+    """The body of ``POST /v1/feedback``: what was wrong with one answer, or (operators only) with a whole task.
 
-    ``age_s`` is how old what a task told was, in seconds.
+    ``age_s`` is the age in seconds of the value that the task served.
     """
 
     answer_id: str = ""
@@ -70,16 +70,15 @@ class CostsArguments(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ParkedArguments(msgspec.Struct, forbid_unknown_fields=True):
-    """The query string of ``GET /v1/events/parked``: how many at most."""
+    """The query string of ``GET /v1/events/parked``: the greatest number of events."""
 
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_PARKED)] = 100
 
 
 class EngineRoutes:
-    """Handlers over one app."""
+    """The handlers for one app."""
 
     def __init__(self, app: App) -> None:
-        """Keep the app."""
         self._app = app
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
@@ -128,7 +127,7 @@ class EngineRoutes:
         if isinstance(task, LiveTask):
             return await self._app.serve(task, **live)
         kind = "a model" if isinstance(task, ModelTask) else "not served"
-        raise UnknownTask(f"{task.name} is {kind}: tasks read it, requests do not", field="task")
+        raise UnknownTask(f"{task.name} is {kind}: only tasks can read it, requests cannot", field="task")
 
     async def events(self, request: HttpRequest) -> Response:
         """Publish CloudEvents; 202 only once their tags are durably raised."""
@@ -150,7 +149,7 @@ class EngineRoutes:
     async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
         """Read parked events again, one or all: what is understood is raised and forgotten, the rest is kept."""
         if bool(body.source) != bool(body.position):
-            raise BadInput("name a source and a position, or neither for all", field="position")
+            raise BadInput("give both source and position, or neither to retry all events", field="position")
         done = await self._app.ops.retry_parked(body.source, body.position)
         kept = [_parked(one) for one in done.kept[:MAX_PARKED]]
         return json_response({"understood": done.understood, "acked": done.raised, "kept": kept})
@@ -184,13 +183,13 @@ class EngineRoutes:
     async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
         """Take a complaint of an answer, by its id; or of a whole task, which operators alone may take out of use."""
         if bool(body.task) == bool(body.answer_id):
-            raise BadInput("name the answer_id of a reply, or a task", field="answer_id")
+            raise BadInput("give the answer_id of a reply, or a task", field="answer_id")
         if body.answer_id:
             return json_response(await self._app.answers.complain(body.answer_id, body.reason), 202)
         if not request.is_operator:
             raise NotAuthorized(
-                f"only operators may complain of a whole task: send {TOKEN} as authorization: Bearer, or the answer_id "
-                "of a reply instead of a task",
+                f"only operators may complain about a whole task: send {TOKEN} as authorization: Bearer, or give the "
+                "answer_id of a reply instead of a task",
                 field="authorization",
             )
         task = self._app.tasks[body.task]
@@ -228,13 +227,13 @@ class EngineRoutes:
 
     async def metrics(self, _: HttpRequest) -> Response:
         """Prometheus exposition."""
-        from parbake.metrics.prometheus import render  # loads the client at the first scrape
+        from parbake.metrics.prometheus import render  # imports the client at the first scrape
 
         return Response(render(self._app.counters), content_type=METRICS)
 
 
 def for_app(app: App) -> list[Route]:
-    """The engine's routes."""
+    """The engine's routes for an app."""
     handlers = EngineRoutes(app)
     return [
         Route("GET", "/healthz", handlers.healthz),
@@ -257,13 +256,13 @@ def for_app(app: App) -> list[Route]:
 
 
 def _parked(one: Parked) -> dict[str, Any]:
-    """A parked event as JSON; it may hold any bytes."""
+    """A parked event as JSON. The event may contain any bytes."""
     text = one.event[:EVENT_SHOWN].decode(errors="replace")
     return {"source": one.source, "position": one.position, "reason": one.reason, "at": one.at, "event": text}
 
 
 def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
-    """How far a run is, and why it failed if it did; its partitions' digests are nobody's business."""
+    """The progress of a run, and the reason if it failed. The partitions' digests are left out."""
     if run is None:
         return None
     done = run.finished.values()
@@ -273,7 +272,7 @@ def _under_way(run: UnderWay | None, now: float) -> dict[str, Any] | None:
 
 
 class _Codecs:
-    """The codecs of a task's values, its own first: what it falls back to may be another registry's."""
+    """The codecs for a task's values: its own first, then those of the app's registry."""
 
     __slots__ = ("_app", "_task")
 
@@ -290,7 +289,7 @@ def _key(body: ServeBody) -> Any:
     if body.key is None:
         raise BadInput("key is required for this task", field="key")
     if len(msgspec.json.encode(body.key)) > LONGEST_KEY:
-        raise BadInput(f"the key is longer than {LONGEST_KEY} characters", field="key")
+        raise BadInput(f"the key must have at most {LONGEST_KEY} characters", field="key")
     return body.key
 
 

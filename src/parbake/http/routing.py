@@ -1,4 +1,4 @@
-"""Which handler answers a method and a path."""
+"""Finds the handler for a method and a path."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from parbake.http.refusals import MethodNotAllowed
 
 
 class Router:
-    """A table of routes. Whole paths come before those with ``{name}`` segments."""
+    """A table of routes. Fixed paths take precedence over those with ``{name}`` segments."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        """Sort the routes; raises :class:`DeclarationError` for two that answer the same."""
+        """Sort the routes; raises :class:`DeclarationError` for two routes with the same method and path."""
         self.endpoints = [Endpoint(route) for route in routes]
         seen = set[tuple[str, str]]()
         for one in self.endpoints:
             place = (one.route.method, re.sub(r"\{\w+\}", "{}", one.route.path))
             if place in seen:
-                raise DeclarationError(f"two routes answer {one.route.method} {one.route.path}: keep one", field="path")
+                raise DeclarationError(
+                    f"two routes have the same {one.route.method} {one.route.path}; remove one of them", field="path"
+                )
             seen.add(place)
         own = [(one.route, one) for one in self.endpoints]
         self._exact = {(route.method, route.path): one for route, one in own if "{" not in route.path}
         self._patterns = [(route.path.strip("/").split("/"), one) for route, one in own if "{" in route.path]
 
     def find(self, request: HttpRequest) -> Endpoint:
-        """The endpoint, once the path's parameters stand in the request.
+        """Find the endpoint, and put the path's parameters into the request.
 
         Raises:
-            MethodNotAllowed: The path answers other methods.
-            UnknownResource: Nothing answers at the path.
+            MethodNotAllowed: The path supports other methods only.
+            UnknownResource: There is no such path.
         """
         exact = self._exact.get((request.method, request.path))
         if exact is not None:

@@ -1,4 +1,4 @@
-"""Running an ASGI application under uvicorn, on loopback unless told otherwise."""
+"""Running an ASGI application under uvicorn, on loopback by default."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 TAKING_S = 3.0
-"""Seconds in which a server that is told to end still takes connections that were made before, at most."""
+"""Seconds for which a server that shuts down still accepts connections that are already waiting."""
 DRAIN_S = 25.0
-"""Seconds that requests under way have once the server is told to end; orchestrators kill after thirty."""
+"""Seconds that running requests have after the server is told to end; orchestrators kill after thirty."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Bind before anything slow starts; raises :class:`PortTaken` in plain words."""
+    """Bind the socket before anything slow starts; raises :class:`PortTaken`."""
     server = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -39,7 +39,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def check_installed() -> None:
-    """Raise :class:`MissingDependency` where the HTTP server is not installed."""
+    """Raise :class:`MissingDependency` if the HTTP server is not installed."""
     _uvicorn()
 
 
@@ -54,23 +54,23 @@ def run(
     """Serve until interrupted.
 
     Args:
-        application: What answers.
-        bound: The socket that :func:`listen` returned; the app answers for its address.
+        application: The application.
+        bound: The socket from :func:`listen`; the app accepts its address as a host.
         started: Called once the app has started and requests are answered.
-        insecure: Serve other machines without an operator token, so that whoever reaches the server may write.
-        drain_s: Seconds that requests under way have once the server is told to end.
+        insecure: Serve other machines without an operator token, so that every client may write.
+        drain_s: Seconds that running requests have after the server is told to end.
 
     Raises:
-        BadInput: Other machines reach the socket, there is no operator token, and nobody said ``insecure``.
+        BadInput: Other machines can reach the socket, there is no operator token, and ``insecure`` is not set.
         ParbakeError: The app could not start, for example because its store cannot be opened.
     """
     _check_reach(application, bound, insecure=insecure)
     uvicorn = _uvicorn()
-    from parbake.http.connection import Connection  # loads uvicorn
+    from parbake.http.connection import Connection  # imports uvicorn
 
     application.on_started = started
     application.admission.allow(_reached_by(bound))
-    # What keeps the app from starting is raised below, and need not be logged as well.
+    # A failure of the start is raised below and need not be logged as well.
     logging.getLogger("uvicorn.error").addFilter(lambda _: application.startup_failure is None)
     config = uvicorn.Config(
         application, http=Connection, ws="none", log_level="warning", access_log=False, lifespan="on",
@@ -85,20 +85,20 @@ def run(
 
 
 def _server_of(uvicorn: Any) -> Any:
-    class Server(uvicorn.Server):  # type: ignore[misc]  # uvicorn is loaded by whoever serves
+    class Server(uvicorn.Server):  # type: ignore[misc]  # import uvicorn only to serve
         """A server that takes what waits for it before it closes its socket, which would reset those clients."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             until = time.monotonic() + TAKING_S
-            while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # nobody tells
-                await asyncio.sleep(0)  # each turn of the event loop takes one connection
+            while sockets and _have_waiting(sockets) and time.monotonic() < until:  # noqa: ASYNC110  # not reported by uvicorn
+                await asyncio.sleep(0)  # each turn of the event loop accepts one connection
             await super().shutdown(sockets)
 
     return Server
 
 
 def _have_waiting(listening: list[socket.socket]) -> bool:
-    """Whether somebody has connected to one of the sockets and was not taken yet."""
+    """Whether a connection on one of the sockets has not been accepted yet."""
     waiting = select.poll()
     for one in listening:
         waiting.register(one, select.POLLIN)
@@ -109,14 +109,14 @@ def _check_reach(application: HttpApp, bound: socket.socket, *, insecure: bool) 
     address = bound.getsockname()[0]
     if not (application.operators.are_known or insecure or ip_address(address).is_loopback):
         raise BadInput(
-            f"other machines reach {address}, and could write: set {TOKEN} (or {TOKEN_FILE}) to a token that operators "
-            "send, or say --insecure",
+            f"other machines can reach {address} and could write: set {TOKEN} (or {TOKEN_FILE}) to a token that "
+            "operators send, or use --insecure",
             field=TOKEN,
         )
 
 
 def _reached_by(bound: socket.socket) -> list[str]:
-    """The address of a socket as a host name; none where it takes what comes to any address."""
+    """The address of a socket as a host name; empty if it accepts connections to any address."""
     return [] if ip_address(bound.getsockname()[0]).is_unspecified else [_host_of(bound)]
 
 
@@ -126,7 +126,7 @@ def _host_of(bound: socket.socket) -> str:
 
 
 def address_of(bound: socket.socket) -> str:
-    """Where a browser on this machine finds a socket."""
+    """The URL of a socket for a browser on this machine."""
     host = "".join(_reached_by(bound)) or "localhost"
     return f"http://{host}:{bound.getsockname()[1]}"
 

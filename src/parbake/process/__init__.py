@@ -1,1 +1,1 @@
-"""What one process shares: its forks, event loops, threads, signals and name."""
+"""What belongs to one process: its forks, event loops, threads, signals and name."""

@@ -1,4 +1,4 @@
-"""What is counted: cheap on the hot path, drained by the ledger and read by the metrics exporter."""
+"""Counters: cheap on the hot path, drained by the ledger and read by the metrics exporter."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from parbake.values.statistics import percentile
 LATENCY_BUCKETS_S = (2e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5)
 FRESH_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 MAX_KEYS = 200_000
-"""Keys of a task whose reads are counted; where no ledger drains them, the counting starts anew past that."""
+"""Keys of a task whose reads are counted. If no ledger drains the counts, they are reset beyond this number."""
 NOTED = 256
-"""Reads that are noted before they are counted; one of them is kept as a sample."""
+"""Reads that are buffered before they are counted; one of them is kept as a sample."""
 SAMPLES = 1_000
 """Samples of a task between two drains."""
 BATCH = "batch"
 Read = tuple[bytes, str, str, float]
 """Key, verdict, lane and seconds of a read."""
 MAX_FAMILIES = 50
-"""So many unknown families are counted by name, the rest together: a publisher can invent any number."""
+"""Unknown families that are counted by name; further ones are counted together, as a publisher can send any number."""
 RECENT, RECENT_S = 2000, 3.0
-"""So many requests, and so many seconds of them, are what is called recent."""
+"""Number of requests, and seconds of them, that count as recent."""
 
 
 class Histogram:
-    """Counts per bucket and the sum, in seconds."""
+    """Counts per bucket, and the sum in seconds."""
 
     __slots__ = ("bounds", "counts", "total_s")
 
     def __init__(self, bounds: tuple[float, ...] = LATENCY_BUCKETS_S) -> None:
-        """Start at zero."""
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.total_s = 0.0
@@ -52,12 +51,11 @@ class Histogram:
 
 
 class Reads:
-    """What was served of one task. A read is only noted; a few hundred notes are counted together, in half the time."""
+    """The reads of one task. A read is only buffered; counting a few hundred together takes half the time."""
 
     __slots__ = ("_ahead", "_heat", "_latency", "_lock", "_noted", "_outcomes", "_samples")
 
     def __init__(self) -> None:
-        """Start at zero."""
         self._noted: list[Read] = []
         self._lock = threading.Lock()
         self._outcomes: Counter[tuple[str, str]] = Counter()
@@ -67,7 +65,14 @@ class Reads:
         self._samples: list[tuple[Read, int]] = []
 
     def add(self, key: bytes, verdict: str, lane: str, seconds: float) -> None:
-        """Note a read of a key."""
+        """Record a read of a key.
+
+        Args:
+            key: The encoded key.
+            verdict: The verdict on the served value.
+            lane: The lane that computed it.
+            seconds: Duration of the read, in seconds.
+        """
         noted = self._noted
         noted.append((key, verdict, lane, seconds))
         if len(noted) >= NOTED:
@@ -75,18 +80,18 @@ class Reads:
 
     @property
     def outcomes(self) -> dict[tuple[str, str], int]:
-        """Reads by verdict and lane."""
+        """Number of reads by verdict and lane."""
         self._count()
         return dict(self._outcomes)
 
     @property
     def latency(self) -> Histogram:
-        """How long they took."""
+        """Histogram of the durations."""
         self._count()
         return self._latency
 
     def drain_heat(self) -> dict[bytes, tuple[int, int]]:
-        """Take the reads per key since the last drain, and how many of them a batch run had made ready."""
+        """Take the reads per key since the last drain, and how many of them a batch run had prepared."""
         self._count()
         with self._lock:
             heat, self._heat = self._heat, Counter()
@@ -94,14 +99,14 @@ class Reads:
         return {key: (count, ahead[key]) for key, count in heat.items()}
 
     def drain_samples(self) -> list[tuple[Read, int]]:
-        """Take a sample of the reads since the last drain, each with how many it stands for."""
+        """Take a sample of the reads since the last drain, each with the number of reads that it represents."""
         self._count()
         with self._lock:
             taken, self._samples = self._samples, []
         return taken
 
     def _count(self) -> None:
-        """Count what was noted; another thread may ask for it, while this one's goes on noting."""
+        """Count the buffered reads. Another thread may call this while this thread keeps recording."""
         with self._lock:
             count = len(self._noted)
             if not count:
@@ -121,35 +126,33 @@ class Reads:
 
 
 class Requests:
-    """How long whole requests took, apart for times in which a batch run was under way and others."""
+    """Durations of whole requests, separately for times with and without an active batch run."""
 
     def __init__(self) -> None:
-        """Start at zero."""
         self.by_batch = {False: Histogram(), True: Histogram()}
         self.is_batch_on = False
         self._recent: deque[tuple[float, float]] = deque(maxlen=RECENT)
 
     def add(self, seconds: float) -> None:
-        """Count a request that has been answered."""
+        """Record an answered request and its duration in seconds."""
         self.by_batch[self.is_batch_on].add(seconds)
         self._recent.append((time.monotonic(), seconds))
 
     def recent(self) -> tuple[int, float]:
-        """How many requests the last seconds had, and their 95th percentile in seconds (0 without any)."""
+        """Number of requests in the last seconds, and their 95th percentile in seconds (0 if there are none)."""
         since = time.monotonic() - RECENT_S
         took = [seconds for at, seconds in list(self._recent) if at >= since]
         return len(took), percentile(took, 95) or 0.0
 
 
 class Counters:
-    """What was served, computed, missed and raised since the start (see :class:`parbake.ports.hooks.Hook`)."""
+    """Counts serves, computations, misses and events since the start (see :class:`parbake.ports.hooks.Hook`)."""
 
     def __init__(self) -> None:
-        """Start at zero."""
         self.restart()
 
     def restart(self) -> None:
-        """Start at zero again: in a process that was forked."""
+        """Reset to zero, in a forked process."""
         self.reads: defaultdict[str, Reads] = defaultdict(Reads)
         self.computes: Counter[tuple[str, str, str]] = Counter()
         self.compute_s: Counter[tuple[str, str]] = Counter()
@@ -171,7 +174,15 @@ class Counters:
         self.worker_silence_s = 0.0
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
-        """Count a read and its key's heat."""
+        """Count a read, and the key's serves.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the served value.
+            lane: The lane that computed it.
+            seconds: Duration of the read, in seconds.
+        """
         self.reads[task].add(key, verdict, lane, seconds)
 
     def computed(
@@ -184,18 +195,40 @@ class Counters:
         outcome: str,
         cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
     ) -> None:
-        """Count a computation."""
+        """Count a computation.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            lane: The lane that computed.
+            seconds: Duration, in seconds.
+            outcome: How the computation ended.
+            cpu_s: CPU seconds.
+        """
         self.computes[task, lane, outcome] += 1
-        self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub knows only int
+        self.compute_s[task, lane] += seconds  # type: ignore[assignment]  # Counter's stub allows only int
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:  # noqa: ARG002 - the hook's signature
-        """Count a miss by its cause, and a clock that must be wrong."""
+        """Count a miss by its cause, and detect a clock that must be wrong.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the stored value.
+            reason: Why it was not served.
+        """
         self.misses[task, verdict, reason.cause.value] += 1
         if reason.cause is Cause.FROM_THE_FUTURE:
             self.clock_skew += 1
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
-        """Count an acknowledged event."""
+        """Count an acknowledged event.
+
+        Args:
+            tags: The tags that the event raised.
+            duplicates: How many of its changes were known already.
+            seconds: Duration until the acknowledgement, in seconds.
+        """
         self.events += 1
         self.duplicates += duplicates
         self.event_latency.add(seconds)
@@ -203,27 +236,27 @@ class Counters:
             self.tags_raised[tag.partition("/")[0]] += 1
 
     def refreshed(self, task: str, seconds: float) -> None:
-        """Count a key that the event lane has made anew, by the time since its event was raised."""
+        """Count a key that the event lane has recomputed; ``seconds`` is the time since its event was raised."""
         self.time_to_fresh.setdefault(task, Histogram(FRESH_BUCKETS_S)).add(max(0.0, seconds))
 
     def unknown(self, families: Iterable[str]) -> None:
-        """Count families that no task and no source knows."""
+        """Count families that no task and no source declares."""
         for family in families:
             known = family in self.unknown_families or len(self.unknown_families) < MAX_FAMILIES
             self.unknown_families[family if known else "other"] += 1
 
     @property
     def serves(self) -> dict[tuple[str, str, str], int]:
-        """Reads by task, verdict and lane."""
+        """Number of reads by task, verdict and lane."""
         tasks = list(self.reads.items())
         return {(task, *outcome): count for task, reads in tasks for outcome, count in reads.outcomes.items()}
 
     def drain_heat(self) -> dict[tuple[str, bytes], tuple[int, int]]:
-        """Take the reads per task and key since the last drain, and how many of them a batch run had made ready."""
+        """Take the reads per task and key since the last drain, and how many of them a batch run had prepared."""
         tasks = list(self.reads.items())
         return {(task, key): counts for task, reads in tasks for key, counts in reads.drain_heat().items()}
 
     def drain_samples(self) -> list[tuple[str, Read, int]]:
-        """Take a sample of the reads since the last drain: task, read, and how many it stands for."""
+        """Take a sample of the reads since the last drain: task, read, and the number of reads that it represents."""
         tasks = list(self.reads.items())
         return [(task, *sample) for task, reads in tasks for sample in reads.drain_samples()]

@@ -1,4 +1,4 @@
-"""Who holds a lease, so that a process that died on this machine is succeeded at once and not when its lease ends."""
+"""The holder of a lease. If a holder on this machine has died, its lease is taken over at once and not at its end."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import uuid
 
 
 def name() -> str:
-    """A name for this process that no other holder has: its machine, its number there, and something random."""
+    """A unique name for this process: its machine, its process id, and a random part."""
     return f"{socket.gethostname()}/{os.getpid()}/{uuid.uuid4().hex}"
 
 
 def is_gone(holder: str) -> bool:
-    """Whether a holder is a process of this machine that has ended. Of others, and where in doubt, nobody can tell.
+    """Whether a holder is a process of this machine that has ended; ``False`` for other machines and if in doubt.
 
-    Where two machines share a name this errs, and a run is computed twice; what is promoted is safe all the same.
+    If two machines have the same name this may be wrong, and a run is computed twice. What is promoted is still safe.
     """
     host, _, rest = holder.partition("/")
     number = rest.partition("/")[0]

@@ -1,7 +1,7 @@
-"""Event loops: the one loop of a process that keeps going, and what belongs to one event loop of several.
+"""Event loops: steps that a process repeats forever, and objects that exist once per event loop.
 
-Connections, locks and futures of asyncio work on the loop that they were made on, and on no other. An object that is
-used from ``await`` and from ``app.sync`` therefore keeps one of each per loop.
+Connections, locks and futures of asyncio work only on the loop that created them. An object that is used from ``await``
+and from ``app.sync`` therefore keeps one of each per loop.
 """
 
 from __future__ import annotations
@@ -18,28 +18,28 @@ T = TypeVar("T")
 
 
 async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what: str, log: logging.Logger) -> NoReturn:
-    """Call a step again and again until cancelled; a step that fails is logged and tried again.
+    """Call a step again and again until cancelled. A step that fails is logged and retried.
 
     Args:
-        step: Called at once, and then after each pause. One that returns ``True`` has more to do, and is called again
+        step: Called at once, and then after each pause. If it returns ``True`` it has more to do and is called again
             without a pause.
         every_s: The pause between two calls, in seconds.
         what: What the step does, for the log: "the sweep".
-        log: Where a failure is logged, as an error in one line.
+        log: Receives one error line per failure.
     """
     while True:
         has_more: object = False
         try:
             has_more = await step()
         except Exception as error:  # noqa: BLE001 - whatever it is, the process must keep doing this
-            log.error("%s failed and is tried again: %s", what, one_line(error))  # noqa: TRY400 - no secrets: one masked line
+            log.error("%s failed and will be retried: %s", what, one_line(error))  # noqa: TRY400 - no secrets: one masked line
         if has_more is not True:
             await asyncio.sleep(every_s)
 
 
 @contextlib.asynccontextmanager
 async def beside(*works: Any) -> AsyncIterator[None]:
-    """Run coroutines beside the body and end them with it."""
+    """Run coroutines while the body runs, and cancel them at its end."""
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
@@ -50,15 +50,15 @@ async def beside(*works: Any) -> AsyncIterator[None]:
 
 
 class PerLoop(Generic[T]):
-    """One thing for each event loop that asks for it."""
+    """One object for each event loop that uses it."""
 
     def __init__(self, make: Callable[[], T]) -> None:
-        """``make`` is called on the loop that the new thing is for."""
+        """Create the container; ``make`` is called on the loop that the new object is for."""
         self._make = make
         self._made: dict[asyncio.AbstractEventLoop, T] = {}
 
     def here(self) -> T:
-        """The running loop's."""
+        """The running loop's object."""
         loop = asyncio.get_running_loop()
         found = self._made.get(loop)
         if found is None:
@@ -67,7 +67,7 @@ class PerLoop(Generic[T]):
         return found
 
     def clear(self) -> list[tuple[asyncio.AbstractEventLoop, T]]:
-        """Forget every loop's; returns what was made for loops that are not closed."""
+        """Drop all objects, and return those whose loops are not closed."""
         made, self._made = self._made, {}
         return [(loop, thing) for loop, thing in made.items() if not loop.is_closed()]
 

@@ -1,4 +1,4 @@
-"""A thin bridge from synchronous code to one event loop in a thread of its own."""
+"""A thin bridge from synchronous code to one event loop in its own thread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Portal(forks.Forkable):
     """Runs coroutines on its own loop and waits for them."""
 
     def __init__(self) -> None:
-        """Start nothing before the first call; the thread ends with the interpreter at the latest."""
+        """Create the portal; the thread starts at the first call and ends with the interpreter at the latest."""
         self.is_closed = False
         self._forget()
         forks.watch(self)
@@ -27,14 +27,14 @@ class Portal(forks.Forkable):
         self._thread: threading.Thread | None = None
 
     def after_fork_in_child(self) -> None:
-        """The thread is missing here, so the next call starts another, with a loop of its own."""
+        """Drop the inherited loop, whose thread does not exist here. The next call starts a new one."""
         forks.abandon(self._loop, self._thread)
         self._forget()
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine on the portal's loop, within the caller's context variables, and return its result.
+        """Run a coroutine on the portal's loop, with the caller's context variables, and return its result.
 
-        Raises ``RuntimeError`` on the portal's own loop, which would wait for itself, and once it is closed.
+        Raises ``RuntimeError`` on the portal's own loop, which would wait for itself, and after it was closed.
         """
         if self.is_closed or threading.current_thread() is self._thread:
             work.close()

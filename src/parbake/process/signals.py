@@ -1,4 +1,4 @@
-"""Whose an exit is: a task that calls ``sys.exit`` has failed, a process that was told to end has not."""
+"""Who caused an exit: a task that calls ``sys.exit`` has failed; a process that was told to end has not."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def is_of_a_signal(error: BaseException) -> bool:
-    """Whether a handler of a signal raised this, and not the code that it interrupted; asked where it was raised.
+    """Whether a signal handler raised this, and not the code that it interrupted; call it where it was raised.
 
-    Python runs handlers in the main thread. Of a ``KeyboardInterrupt`` under Python's own handler nobody can tell, and
-    it is taken for the user's.
+    Python runs handlers in the main thread. With Python's own handler, the origin of a ``KeyboardInterrupt`` cannot be
+    determined, and it counts as the user's.
     """
     if threading.current_thread() is not threading.main_thread():
         return False
@@ -24,9 +24,9 @@ def is_of_a_signal(error: BaseException) -> bool:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether whoever called a task is to end with this, asked in the event loop's task that called it.
+    """Whether the caller of a task should end with this error; call it in the event loop's task that called it.
 
-    A cancellation that nobody asked for is not: something in the call raised it.
+    A cancellation that nobody requested was raised inside the call, so the caller should not end with it.
     """
     if isinstance(error, asyncio.CancelledError):
         current = asyncio.current_task()
@@ -35,6 +35,6 @@ def is_ours(error: BaseException) -> bool:
 
 
 def _code(handler: Any) -> Any:
-    """The code of a function, a method, or either with arguments bound, as the event loop's own handler is."""
+    """The code object of a function, a method, or either with bound arguments, like the event loop's own handler."""
     function = getattr(handler, "func", handler)
     return getattr(getattr(function, "__func__", function), "__code__", None)

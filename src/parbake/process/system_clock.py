@@ -13,5 +13,5 @@ class SystemClock:
 
 
 def monotonic() -> float:
-    """The running event loop's clock, in seconds: it never goes back, and a simulation can turn it."""
+    """The running event loop's clock, in seconds. It never goes back, and a simulation can control it."""
     return asyncio.get_running_loop().time()

@@ -1,9 +1,9 @@
-"""Worker threads for ``def`` tasks: a pool for each height of the graph of tasks.
+"""Worker threads for ``def`` tasks: one pool per height in the graph of tasks.
 
-A task that reads another waits in its thread until that one is computed. With one pool for all, as many readers as it
-has threads would wait for ever for a thread to compute what they read. A task only ever waits for lower ones, so each
-height has threads of its own. What a process polls has a pool as well, which neither tasks nor requests can fill: a
-server that hears nothing for want of a thread would stop trusting what it has stored.
+A task that reads another task blocks its thread until that one is computed. With a single pool, enough readers to fill
+it would wait forever for a thread to compute what they read. A task only waits for tasks of lower height, so each
+height has its own threads. Polling has a pool, too, which neither tasks nor requests can fill: a server that cannot
+poll for lack of a thread would stop trusting its stored values.
 """
 
 from __future__ import annotations
@@ -22,24 +22,31 @@ from parbake.values.redaction import described
 
 T = TypeVar("T")
 THREADS = min(32, (os.cpu_count() or 1) + 4)
-"""In each pool, as in the event loop's own, unless ``PARBAKE_TASK_THREADS`` says otherwise for those of tasks."""
+"""Threads per pool, as in the event loop's default pool; ``PARBAKE_TASK_THREADS`` overrides it for task pools."""
 TASK_THREADS = "PARBAKE_TASK_THREADS"
 MOST_THREADS = 1000
 _ASIDE, _LEDGER = -1, -2
-"""The pool that polls sources, and the pool that reads the ledger; tasks use neither."""
+"""The pool for polling sources and the pool for the ledger; tasks use neither."""
 
 
 class Escaped(Exception):
-    """What was raised in a thread and can be handed on by no future and no coroutine; it is the cause.
+    """Carries an error that was raised in a thread and that no future or coroutine can carry. The error is the cause.
 
-    A future never finishes with a ``StopIteration``; an exit or a cancellation would be taken for the caller's own.
+    A future never finishes with a ``StopIteration``. An exit or a cancellation would be mistaken for the caller's own.
     """
 
 
 async def in_thread(level: int, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function in a thread of the pool of a level, within the caller's context variables.
+    """Call a function in a thread of a level's pool, with the caller's context variables.
 
-    Raises :class:`Escaped` for what would otherwise end, or never end, the caller.
+    Args:
+        level: The height of the task in the graph of tasks, or the number of another pool.
+        fn: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        Escaped: The function raised something that would end the caller, or make it wait forever.
     """
     context = contextvars.copy_context()
 
@@ -50,18 +57,24 @@ async def in_thread(level: int, fn: Callable[..., Any], *args: Any, **kwargs: An
 
 
 async def aside(fn: Callable[..., T], *args: Any) -> T:
-    """Call what is not a task's function, such as a poll, in a thread that no task and no request can take.
+    """Call a function that is not a task's, such as a poll, in a thread that neither tasks nor requests can use.
 
-    Raises :class:`Escaped`, too.
+    Raises :class:`Escaped` like :func:`in_thread`.
     """
     call = partial(contextvars.copy_context().run, _contained, fn, *args)
     return await asyncio.get_running_loop().run_in_executor(_pool(_ASIDE), call)
 
 
 async def in_ledger_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-    """Read or write the ledger in a pool of its own, so that a slow ledger delays only those who use it.
+    """Use the ledger in a separate pool, so that a slow ledger delays only its users.
 
-    Raises :class:`Escaped`, too.
+    Args:
+        fn: The function.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Raises:
+        Escaped: See :func:`in_thread`.
     """
     context = contextvars.copy_context()
 
@@ -72,13 +85,13 @@ async def in_ledger_thread(fn: Callable[..., T], *args: Any, **kwargs: Any) -> T
 
 
 def task_threads(environment: Mapping[str, str] = os.environ) -> int:
-    """How many ``def`` tasks of one height run at once; raises :class:`BadInput` for what is not such a number."""
+    """How many ``def`` tasks of one height run at once; raises :class:`BadInput` if the setting is invalid."""
     text = environment.get(TASK_THREADS)
     if text is None:
         return THREADS
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MOST_THREADS):
         raise BadInput(
-            f"{TASK_THREADS}={text[:40]!r}: expected a whole number from 1 to {MOST_THREADS}", field=TASK_THREADS
+            f"{TASK_THREADS}={text[:40]!r} must be a whole number from 1 to {MOST_THREADS}", field=TASK_THREADS
         )
     return int(text)
 
@@ -89,7 +102,7 @@ def _contained(fn: Callable[..., T], *args: Any) -> T:
     except BaseException as error:
         if isinstance(error, Exception) and not isinstance(error, StopIteration | CancelledError):
             raise
-        raise Escaped(described(error)) from error  # no signal raises in a thread: the function did
+        raise Escaped(described(error)) from error  # signals do not raise in a thread, so the function raised it
 
 
 _NAMES = {_ASIDE: "aside", _LEDGER: "ledger"}
@@ -99,7 +112,7 @@ _pools: dict[int, ThreadPoolExecutor] = {}
 def _pool(level: int) -> ThreadPoolExecutor:
     pool = _pools.get(level)
     if pool is None:
-        # Of two threads that make one at once, one uses the other's: a pool has no thread before its first call.
+        # If two threads create a pool at once, one of them is used. A pool has no threads before its first call.
         what = _NAMES.get(level, f"tasks-{level}")
         threads = THREADS if level in _NAMES else task_threads()
         made = ThreadPoolExecutor(threads, thread_name_prefix=f"parbake-{what}")

@@ -1,1 +1,1 @@
-"""Systems of record, one file per kind of database."""
+"""Systems of record, one module per kind of database."""

@@ -1,13 +1,13 @@
 """A PostgreSQL database as a source: views on read transactions of the primary, and the transactional outbox.
 
-Positions must be in commit order: a poll that has seen position 8 never asks for 7 again. A sequence alone does not
-give that (a slow transaction draws 7 and commits after 8), so the outbox's trigger takes a lock of the transaction
-before it draws the position, and the lock is released only after the commit is visible. It holds for every writer,
-in whatever language it inserts. The price: transactions that emit queue up from the insert to the commit, so emit
-last, which also keeps two of them from deadlocking over rows. Needs PostgreSQL 14 or later.
+Positions must be in commit order, because a poll that has seen position 8 never asks for 7 again. A sequence alone does
+not guarantee this: a slow transaction may take 7 and commit after 8. The outbox's trigger therefore takes a lock before
+it takes the position, and the lock is released only after the commit is visible. This holds for every writer, in any
+language. The cost is that transactions that emit wait for each other from the insert to the commit. Therefore emit
+last, which also avoids deadlocks on rows. Needs PostgreSQL 14 or later.
 
-A sequence gives nothing back: a transaction that is rolled back leaves a hole which means nothing. That a row was
-deleted is therefore not seen from a hole but noted by another trigger, whoever deletes it.
+A sequence does not take numbers back: a transaction that is rolled back leaves a gap that means nothing. Deleted rows
+are therefore not detected by gaps but recorded by another trigger, whichever client deletes them.
 """
 
 from __future__ import annotations
@@ -76,8 +76,13 @@ _TOKEN = re.compile(
 def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, now: float | None = None) -> int:
     """Write an outbox row in the caller's open transaction; returns its position.
 
-    ``subject`` is the tag (``policy/returns``); ``event_type`` ends in .changed, .created, .deleted or .bulk. Emit
-    last: other transactions that emit wait until this one ends.
+    Emit last: other transactions that emit wait until this one ends.
+
+    Args:
+        connection: The connection with the open transaction.
+        subject: The tag, such as ``policy/returns``.
+        event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+        now: Time of the change, in epoch seconds; the current time by default.
     """
     raised_by(subject, event_type)
     cursor = connection.execute(
@@ -91,8 +96,8 @@ def emit(connection: psycopg.Connection[Any], subject: str, event_type: str, *, 
 def prune(connection: psycopg.Connection[Any], upto: int) -> int:
     """Delete outbox rows up to a position in the caller's open transaction; returns how many.
 
-    Only what every store has applied may go (``await app.ops.applied()``): the loss of an unread row kills all that the
-    source's families fence.
+    Delete only rows that every store has applied (``await app.ops.applied()``). Losing an unread row invalidates
+    everything that the source's families fence.
     """
     deleted = connection.execute("DELETE FROM parbake_outbox WHERE position <= %s", (upto,)).rowcount
     connection.execute("DELETE FROM parbake_outbox_gone WHERE upto < (SELECT max(upto) FROM parbake_outbox_gone)")
@@ -100,7 +105,7 @@ def prune(connection: psycopg.Connection[Any], upto: int) -> int:
 
 
 def translate(statement: str, names: Collection[str]) -> str:
-    """Rewrite ``:name`` parameters to psycopg's ``%(name)s``; literals, comments and casts stay what they are."""
+    """Rewrite ``:name`` parameters to psycopg's ``%(name)s``; literals, comments and casts are not changed."""
 
     def rewrite(match: re.Match[str]) -> str:
         name = match[2]
@@ -125,7 +130,14 @@ class PostgresqlSource(forks.Forkable):
     def __init__(
         self, conninfo: str, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
     ) -> None:
-        """``conninfo`` is a libpq URL or string; ``families`` are the tag families whose changes the outbox tells."""
+        """Create the source, without connecting yet.
+
+        Args:
+            conninfo: A libpq URL or string.
+            families: The tag families whose changes the outbox reports.
+            views: The views that the source provides.
+            name: The source's name.
+        """
         self.name = name
         self.families = family_names(families, of=f"source {name!r}")
         self._conninfo = conninfo
@@ -135,7 +147,7 @@ class PostgresqlSource(forks.Forkable):
         forks.watch(self)
 
     def after_fork_in_child(self) -> None:
-        """Connect at the next use; closing the parent's connections here would end its sessions."""
+        """Reconnect at the next use. Closing the parent's connections here would end its sessions."""
         forks.abandon(self._idle)
         self._idle = queue.SimpleQueue()
 
@@ -145,7 +157,7 @@ class PostgresqlSource(forks.Forkable):
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` when the database cannot be read."""
+        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` if the database cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             try:
@@ -154,7 +166,10 @@ class PostgresqlSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.sources.EventSource`. An outbox made by an earlier version notes no deletions."""
+        """See :class:`parbake.ports.sources.EventSource`.
+
+        An outbox from an earlier version does not record deletions.
+        """
         with self._connection() as connection:
             if not self._notes_gone:
                 (table,) = connection.execute("SELECT to_regclass('parbake_outbox_gone')").fetchone() or (None,)
@@ -188,7 +203,7 @@ class PostgresqlSource(forks.Forkable):
             yield connection
         except psycopg.Error as error:
             connection.close()
-            self.close()  # after a restart of the server every idle connection is as broken
+            self.close()  # after a restart of the server, all idle connections are broken
             raise SourceError(f"source {self.name!r}: {error}", field=self.name) from error
         except BaseException:
             connection.close()
@@ -196,7 +211,7 @@ class PostgresqlSource(forks.Forkable):
         self._idle.put(connection)
 
     def _connect(self, client: Any) -> psycopg.Connection[Any]:
-        """Only the primary will do: a replica may lag behind an acknowledged event."""
+        """Connect to the primary; a replica may lag behind an acknowledged event."""
         try:
             connection = client.connect(
                 self._conninfo, autocommit=True, connect_timeout=TIMEOUT_S, target_session_attrs="primary"

@@ -1,7 +1,7 @@
-"""A SQLite database as a source: views on read transactions, and the transactional outbox.
+"""An SQLite database as a source: views on read transactions, and the transactional outbox.
 
-The outbox row is written in the transaction of the change it tells of (:func:`emit`). SQLite has one writer at a
-time, so positions are given in commit order without gaps that could fill later.
+The outbox row is written in the transaction of the change that it reports (:func:`emit`). SQLite has one writer at a
+time, so positions are in commit order, without gaps that could be filled later.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from parbake.process import forks
 
 ViewT = TypeVar("ViewT")
 LOOK_S, PATIENCE_S = 0.0005, 0.25
-"""How often it is looked whether reads have ended before a fork, and for how long."""
+"""Interval and limit, in seconds, of the wait for reads to end before a fork."""
 OUTBOX_DDL = """
 CREATE TABLE IF NOT EXISTS parbake_outbox(
   position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -40,7 +40,11 @@ CREATE TABLE IF NOT EXISTS parbake_outbox(
 def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: float | None = None) -> int:
     """Write an outbox row in the caller's open transaction; returns its position.
 
-    ``subject`` is the tag (``policy/returns``); ``event_type`` ends in .changed, .created, .deleted or .bulk.
+    Args:
+        connection: The connection with the open transaction.
+        subject: The tag, such as ``policy/returns``.
+        event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+        now: Time of the change, in epoch seconds; the current time by default.
     """
     raised_by(subject, event_type)
     cursor = connection.execute(
@@ -53,8 +57,8 @@ def emit(connection: sqlite3.Connection, subject: str, event_type: str, *, now: 
 def prune(connection: sqlite3.Connection, upto: int) -> int:
     """Delete outbox rows up to a position in the caller's open transaction; returns how many.
 
-    Only what every store has applied may go (``await app.ops.applied()``): the loss of an unread row kills all that the
-    source's families fence.
+    Delete only rows that every store has applied (``await app.ops.applied()``). Losing an unread row invalidates
+    everything that the source's families fence.
     """
     return connection.execute("DELETE FROM parbake_outbox WHERE position <= ?", (upto,)).rowcount
 
@@ -84,10 +88,10 @@ class _Session:
 class SqliteSource(forks.Forkable):
     """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.Source`).
 
-    A position is taken back with its transaction, so none is ever left out: a row that is missing was deleted.
+    A position is rolled back with its transaction, so there are no gaps: a missing row was deleted.
 
-    Keep the file in WAL mode (``PRAGMA journal_mode=WAL``): otherwise a view that is open for the length of a
-    computation holds up the writers.
+    Keep the file in WAL mode (``PRAGMA journal_mode=WAL``). Otherwise a view that is open during a computation blocks
+    the writers.
     """
 
     is_gapless = True
@@ -96,7 +100,14 @@ class SqliteSource(forks.Forkable):
     def __init__(
         self, path: str | Path, *, families: Collection[str], views: Collection[type[View]], name: str = "shop"
     ) -> None:
-        """``families`` are the tag families whose changes this database's outbox tells."""
+        """Create the source, without connecting yet.
+
+        Args:
+            path: The file.
+            families: The tag families whose changes the outbox reports.
+            views: The views that the source provides.
+            name: The source's name.
+        """
         self.name = name
         self.families = family_names(families, of=f"source {name!r}")
         self._path = Path(path)
@@ -107,9 +118,9 @@ class SqliteSource(forks.Forkable):
         forks.watch(self)
 
     def before_fork(self) -> None:
-        """Wait a moment until nobody reads, and close every connection.
+        """Wait briefly until there are no readers, and close every connection.
 
-        A process that inherits one counts its locks among its own, and so reads without any.
+        A process that inherits a connection counts its locks as its own, and would read without locks.
         """
         ends = time.monotonic() + PATIENCE_S
         self._counting.acquire()
@@ -122,11 +133,11 @@ class SqliteSource(forks.Forkable):
                 self._idle.get_nowait().close()
 
     def after_fork_in_parent(self) -> None:
-        """Let those connect who wait."""
+        """Let the waiting readers connect."""
         self._counting.release()
 
     def after_fork_in_child(self) -> None:
-        """Connect at the next use, unless somebody was reading."""
+        """Reconnect at the next use, unless a reader was active during the fork."""
         forks.abandon(self._idle)
         self._idle, self._counting = queue.SimpleQueue(), threading.Lock()
         self._has_inherited, self._in_use = self._has_inherited or self._in_use > 0, 0
@@ -137,7 +148,7 @@ class SqliteSource(forks.Forkable):
 
     @contextlib.contextmanager
     def open(self, view: type[ViewT], tracker: Tracker) -> Iterator[ViewT]:
-        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` when the file cannot be read."""
+        """See :class:`parbake.ports.sources.Source`. Raises :class:`SourceError` if the file cannot be read."""
         with self._connection() as connection:
             connection.execute("BEGIN")
             try:
@@ -146,7 +157,10 @@ class SqliteSource(forks.Forkable):
                 connection.execute("ROLLBACK")
 
     def extent(self) -> Extent:
-        """See :class:`parbake.ports.sources.EventSource`. SQLite remembers the last position, whatever was deleted."""
+        """See :class:`parbake.ports.sources.EventSource`.
+
+        SQLite remembers the last position even if rows were deleted.
+        """
         last = "SELECT seq FROM sqlite_sequence WHERE name = 'parbake_outbox'"
         with self._connection() as connection:
             given = connection.execute(last).fetchone()
@@ -156,7 +170,7 @@ class SqliteSource(forks.Forkable):
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
         """See :class:`parbake.ports.sources.EventSource`."""
-        # As bytes: SQLite columns hold whatever was put there, and one odd row must not make a page unreadable.
+        # As bytes: SQLite columns accept any value, and one invalid row must not make a page unreadable.
         statement = (
             "SELECT position, CAST(id AS BLOB), CAST(subject AS BLOB), CAST(type AS BLOB) FROM parbake_outbox "
             "WHERE position > ? ORDER BY position LIMIT ?"
@@ -200,7 +214,7 @@ class SqliteSource(forks.Forkable):
         self._give_back(connection)
 
     def _give_back(self, connection: sqlite3.Connection) -> None:
-        """Keep a connection for the next reader; a reader that outlives the source closes its own."""
+        """Keep a connection for the next reader, or close it if the source is closed."""
         if self._is_closed:
             connection.close()
         else:

@@ -1,1 +1,1 @@
-"""What a value that somebody gives looks like: durations, sizes, checked settings, and text that may be shown."""
+"""Values that users give: durations, sizes, checked settings, and text that is safe to show."""

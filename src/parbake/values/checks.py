@@ -1,4 +1,4 @@
-"""Numbers as settings: one that cannot be meant is refused where it is written, by its name and value."""
+"""Checks for settings: an invalid value is rejected where it is given, with its name and value."""
 
 from __future__ import annotations
 
@@ -11,29 +11,60 @@ from parbake.errors import ParbakeError
 def check_whole(
     value: Any, *, field: str, error: type[ParbakeError], least: int = 1, most: int | None = None, of: str = ""
 ) -> None:
-    """Raise ``error`` unless a value is a whole number from ``least`` to ``most``; ``of`` says whose setting it is."""
+    """Raise ``error`` unless a value is a whole number in a range.
+
+    Args:
+        value: The value.
+        field: The setting's name.
+        error: The error to raise.
+        least: The lowest valid number.
+        most: The highest valid number; ``None`` for no limit.
+        of: Prefix of the message that says whose setting it is.
+    """
     expected = f"a whole number of at least {least}" if most is None else f"a whole number from {least} to {most}"
     is_whole = isinstance(value, int) and not isinstance(value, bool)
     if not is_whole or value < least or (most is not None and value > most):
-        raise error(f"{of}{field}={value!r}: expected {expected}", field=field)
+        raise error(f"{of}{field}={value!r} must be {expected}", field=field)
 
 
 def check_flag(value: Any, *, field: str, error: type[ParbakeError]) -> None:
-    """Raise ``error`` unless a value is ``True`` or ``False``: of anything else one reads what it does not mean."""
+    """Raise ``error`` unless a value is ``True`` or ``False``; any other value would count as its truth value.
+
+    Args:
+        value: The value.
+        field: The setting's name.
+        error: The error to raise.
+    """
     if not isinstance(value, bool):
-        raise error(f"{field}={value!r}: expected True or False", field=field)
+        raise error(f"{field}={value!r} must be True or False", field=field)
 
 
 def check_object(value: Any, *methods: str, field: str, error: type[ParbakeError], expected: str) -> None:
-    """Raise ``error``, saying what was ``expected``, unless a value is an object (and no class) with these methods."""
+    """Raise ``error`` unless a value is an object (not a class) with the given methods.
+
+    Args:
+        value: The value.
+        methods: The names of the methods.
+        field: The setting's name.
+        error: The error to raise.
+        expected: What a valid value is, for the message.
+    """
     if isinstance(value, type) or not all(callable(getattr(value, name, None)) for name in methods):
-        raise error(f"{field}={value!r}: expected {expected}", field=field)
+        raise error(f"{field}={value!r} must be {expected}", field=field)
 
 
 def check_number(
     value: Any, *, field: str, error: type[ParbakeError], expected: str, fits: Callable[[float], bool]
 ) -> None:
-    """Raise ``error``, saying what was ``expected``, unless a value is a finite number that ``fits``."""
+    """Raise ``error`` unless a value is a finite number that passes a test.
+
+    Args:
+        value: The value.
+        field: The setting's name.
+        error: The error to raise.
+        expected: What a valid value is, for the message.
+        fits: Whether a number is valid.
+    """
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not float("-inf") < value < float("inf") or not fits(value):
-        raise error(f"{field}={value!r}: expected {expected}", field=field)
+        raise error(f"{field}={value!r} must be {expected}", field=field)

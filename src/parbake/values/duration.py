@@ -16,7 +16,10 @@ Duration = str | float | dt.timedelta
 
 
 def seconds(value: Duration, *, field: str) -> float:
-    """Return a duration in seconds; ``field`` is the setting to name when it is malformed or not positive."""
+    """Return a duration in seconds.
+
+    ``field`` is the setting to name in the error if it is malformed or not positive.
+    """
     if isinstance(value, dt.timedelta):
         result = value.total_seconds()
     elif isinstance(value, str):
@@ -30,7 +33,7 @@ def seconds(value: Duration, *, field: str) -> float:
     return result
 
 
-@lru_cache(1024)  # a confidence curve asks at every read
+@lru_cache(1024)  # cached, because a confidence curve calls it at every read
 def _parse(text: str, field: str) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

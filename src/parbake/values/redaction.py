@@ -1,4 +1,4 @@
-"""What error messages may show: the place in a document where msgspec found fault, an address without its password."""
+"""What error messages may show: the path of an invalid member of a document, an address without its password."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from parbake.errors import ParbakeError
 
 REASON = 500
-"""Characters of a reason that is kept."""
+"""Greatest length of a stored reason, in characters."""
 _ADDRESS = re.compile(r"//\S*@")
 _NAMED = re.compile(
     r"(?i)((?:password|passwd|pwd|secret|cookie|session|token|api[_-]?key|authorization)[\w-]*[\"']?\s*[:=]\s*)"
@@ -19,12 +19,12 @@ _SCHEME = re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]{8,}")
 
 
 def without_credentials(url: str) -> str:
-    """An address as it may be shown: what stands before an ``@`` may be a password, however it is spelled."""
+    """An address that is safe to show. Everything before an ``@`` is removed, because it may contain a password."""
     return re.sub("//.*@", "//***@", url)
 
 
 def described(error: BaseException) -> str:
-    """The class of an error and what it says, also where it cannot say it."""
+    """The class of an error and its text, even if the text cannot be produced."""
     try:
         return f"{type(error).__name__}: {error}"
     except Exception as unsaid:  # noqa: BLE001 - whatever it is: the first error is the one to tell of
@@ -32,9 +32,9 @@ def described(error: BaseException) -> str:
 
 
 def one_line(error: BaseException) -> str:
-    """What an error says, as it may be kept and shown: one line of at most 500 printable characters, secrets masked.
+    """An error's text in a form that can be stored and shown: one line of at most 500 printable characters.
 
-    Masked is what looks like one: credentials in an address, the value after a name such as ``password=``.
+    What looks like a secret is masked: credentials in an address, the value after a name such as ``password=``.
     """
     text = str(error) if isinstance(error, ParbakeError) else described(error)
     words = ("".join(filter(str.isprintable, word)) for word in text[: 4 * REASON].split())
@@ -45,12 +45,12 @@ def one_line(error: BaseException) -> str:
 
 
 def visible(text: str, longest: int) -> str:
-    """A text of anybody's as it may be shown in a terminal: printable, in one line, of so many characters at most."""
+    """Untrusted text in a form that is safe for a terminal: printable, one line, at most ``longest`` characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:longest]
 
 
 def field_of(error: msgspec.ValidationError) -> str:
-    """The path of the member at fault (``live.page``, ``[0].subject``), or ``body`` for the whole document."""
+    """The path of the invalid member (``live.page``, ``[0].subject``), or ``body`` for the whole document."""
     text = str(error)
     quoted = text.split("`")[1::2]
     path = next((p for p in reversed(quoted) if p.startswith("$")), "$")

@@ -11,8 +11,14 @@ _UNITS = {None: 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 4
 
 
 def size_bytes(text: str | int, *, field: str, error: type[ParbakeError]) -> int:
-    """Return a size in bytes, at least 1; raises ``error`` naming ``field`` for what is none."""
+    """Parse a size in bytes, at least 1.
+
+    Args:
+        text: The size, such as ``4GiB``, or a number of bytes.
+        field: The setting's name.
+        error: The error to raise if the size is invalid.
+    """
     match = _SIZE.fullmatch(str(text)) if isinstance(text, str | int) else None
     if not match or int(match[1]) == 0:
-        raise error(f"{field.rpartition('.')[2]}={text!r} is not a size such as 4GiB", field=field)
+        raise error(f"{field.rpartition('.')[2]}={text!r} must be a size such as 4GiB", field=field)
     return int(match[1]) * _UNITS[match[2]]

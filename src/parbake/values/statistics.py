@@ -1,4 +1,4 @@
-"""The few statistics that reports are made of."""
+"""The statistics that reports use."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import math
 from collections.abc import Sequence
 
 Z95 = 1.959963984540054
-"""The standard normal's 97.5th percentile: of a 95 % interval, both sides."""
+"""The 97.5th percentile of the standard normal, for a two-sided 95 % interval."""
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """The nearest-rank percentile, ``share`` in 0..100; ``None`` of no values."""
+    """The nearest-rank percentile, with ``share`` from 0 to 100; ``None`` if there are no values."""
     ordered = sorted(values)
     return ordered[max(0, math.ceil(len(ordered) * share / 100) - 1)] if ordered else None
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """The 95 % Wilson interval of a share, 0 to 1; of nothing, everything is possible."""
+    """The 95 % Wilson interval of a share (0 to 1); without observations, the whole range."""
     if of == 0:
         return 0.0, 1.0
     share, scale = hits / of, 1 + Z95**2 / of

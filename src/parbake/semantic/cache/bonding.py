@@ -188,7 +188,7 @@ class Bonding:
             self._has_warned = True
             _log.warning(
                 "an answer read nothing through the app and has no tags=, so no change could invalidate it: it is not "
-                "kept; name what it depends on, or give the cache a freshness_sla="
+                "stored; name what it depends on, or give the cache a freshness_sla="
             )
 
 
