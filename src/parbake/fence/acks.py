@@ -1,10 +1,10 @@
 """A caller's own acknowledgements, carried to its later reads.
 
-What a caller was told has happened counts for that caller even where a store has forgotten it: its acknowledgements
-join the watermarks that its reads are judged by. After the tickets of FlightTracker, which carry a user's own writes to
-the reads that follow, whatever replica answers them.
+A change that was acknowledged to a caller counts for that caller even if a store has forgotten it: its acknowledgements
+are added to the watermarks that its reads are judged by. This follows the tickets of FlightTracker, which carry a
+user's own writes to later reads, whichever replica answers them.
 
-As text they travel through the hands of strangers. A ticket is therefore signed with a key of the store.
+As text, acknowledgements pass through untrusted clients. A ticket is therefore signed with a key of the store.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ Acks = Mapping[str, bytes]
 """Packed stamps by tag."""
 NO_ACKS: Acks = {}
 MAX_TAGS, MAX_BYTES = 64, 4096
-"""Tags of one ticket, and their bytes; what is more is told by families."""
+"""Limits of one ticket: tags, and their bytes. Beyond them, a ticket names whole families."""
 MAX_TICKET = 65_536
 MAC_BYTES = 16
-"""The signature of a ticket; what it tells follows."""
+"""Length of a ticket's signature in bytes; its content follows."""
 _PURPOSE = b"parbake ticket 1"
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
 
 
 class Seal(msgspec.Struct, frozen=True, dict=True):
-    """Signs tickets, and knows those that it has signed.
+    """Signs tickets, and verifies its own signatures.
 
-    Its key is not a field. It is therefore not shown, not compared and not encoded: a seal that has left its process
-    signs nothing.
+    The key is not a field. It is therefore not shown, not compared and not encoded: a seal that was sent to another
+    process cannot sign.
     """
 
     @classmethod
     def of(cls, key: bytes) -> Seal:
-        """The seal of a key, which is 1 to 64 bytes."""
+        """Create a seal from a key of 1 to 64 bytes."""
         seal = cls()
         vars(seal)["key"] = key
         return seal
 
     @property
     def key(self) -> bytes:
-        """The key; empty for a seal that has left its process."""
+        """The key; empty for a seal that was sent to another process."""
         found: bytes = vars(self).get("key", b"")
         return found
 
     def mac(self, told: bytes) -> bytes:
-        """The signature of what a ticket tells."""
+        """The signature of a ticket's content."""
         return blake2b(told, key=self.key, digest_size=MAC_BYTES, person=_PURPOSE).digest()
 
 
 def joined(marks: Mapping[str, bytes], acks: Acks) -> Mapping[str, bytes]:
-    """Watermarks as the caller knows them: of each tag the later of what the store says and what it was told."""
+    """Merge watermarks and acknowledgements: for each tag the later of the two."""
     later = {tag: stamp for tag, stamp in acks.items() if stamp > marks.get(tag, b"")}
     return {**marks, **later} if later else marks
 
 
 def merged(several: Iterable[Acks]) -> Acks:
-    """Of each tag the latest."""
+    """Merge acknowledgements: for each tag the latest."""
     found: dict[str, bytes] = {}
     for acks in several:
         for tag, stamp in acks.items():
@@ -71,7 +71,7 @@ def merged(several: Iterable[Acks]) -> Acks:
 
 
 def ticket(acks: Acks, seal: Seal | None) -> str:
-    """Acknowledgements as signed text that fits into a header; empty for none.
+    """Acknowledgements as signed text that fits into a header; empty if there are none.
 
     Raises :class:`BadInput` without a seal that can sign.
     """
@@ -89,9 +89,18 @@ def ticket(acks: Acks, seal: Seal | None) -> str:
 
 
 def read_tickets(text: str, seal: Seal | None, *, field: str = "after") -> Acks | None:
-    """The acknowledgements in tickets, separated by commas; ``None`` unless the seal has signed every one of them.
+    """Read the acknowledgements in tickets.
 
-    Raises :class:`BadInput` naming ``field`` for a text that is too long.
+    Args:
+        text: The tickets, separated by commas.
+        seal: The store's seal; ``None`` if it has none.
+        field: The name to use in messages.
+
+    Returns:
+        The acknowledgements; ``None`` unless the seal has signed every ticket.
+
+    Raises:
+        BadInput: The text is too long.
     """
     if len(text) > MAX_TICKET:
         raise BadInput(f"{field} is longer than {MAX_TICKET} characters; send fewer tickets", field=field)
@@ -101,12 +110,12 @@ def read_tickets(text: str, seal: Seal | None, *, field: str = "after") -> Acks 
             told = _told(part, seal)
             if told is None:
                 return None
-            found.append(_decode(told))  # only this store's processes have written it
+            found.append(_decode(told))  # signed, so written by this store's processes
     return merged(found)
 
 
 def _told(text: str, seal: Seal | None) -> bytes | None:
-    """What a ticket tells, if the seal has signed it and nothing in its text was changed."""
+    """A ticket's content, if the seal has signed it and its text is unchanged."""
     if seal is None or not seal.key:
         return None
     from hmac import compare_digest
@@ -116,7 +125,7 @@ def _told(text: str, seal: Seal | None) -> bytes | None:
     except ValueError:
         return None
     mac, told = raw[:MAC_BYTES], raw[MAC_BYTES:]
-    # Some texts differ only in bits that base64 leaves out.
+    # Different texts can decode to the same bytes, because base64 ignores some bits.
     return told if compare_digest(mac, seal.mac(told)) and _as_text(raw) == text else None
 
 
@@ -125,7 +134,7 @@ def _as_text(raw: bytes) -> str:
 
 
 def _by_family(acks: Acks) -> Acks:
-    """The same told of whole families: of every value that read anything of one, so none is missed."""
+    """Replace tags by their families. This affects every value that read anything of a family, so none is missed."""
     found: dict[str, bytes] = {}
     for tag, stamp in acks.items():
         for whole in (family(tag), f"{family(tag)}/*"):

@@ -1,6 +1,6 @@
-"""Why a value is not served, or is served with less than full confidence: a cause, and what it is about.
+"""Why a value is not served, or not with full confidence: a cause and its subject.
 
-Whatever decides looks at the cause. The sentence for people is made from it where it leaves, and nothing reads it.
+Code decides by the cause. The sentence for people is made from it only for output, and no code reads it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import msgspec
 
 
 class Cause(StrEnum):
-    """What keeps a record from being served as fresh."""
+    """The reason code why a record is not served as fresh."""
 
     NEVER_COMPUTED = "never_computed"
     DAMAGED = "damaged"
@@ -39,9 +39,9 @@ class Cause(StrEnum):
 
 
 UNTRUSTED = frozenset({Cause.SOURCE_SILENT, Cause.STORE_UNTRUSTED})
-"""Nobody can tell now whether the record is still right."""
+"""Causes for which it is not known whether the record is still right."""
 OVERDUE = frozenset({Cause.PAST_SLA, Cause.CONFIDENCE_TOO_LOW})
-"""The record is only old: no change has killed it, so ``ServeStale`` may serve it for a while."""
+"""Causes for which the record is only old: no change has killed it, so ``ServeStale`` may serve it for a while."""
 _SENTENCES = {
     Cause.NEVER_COMPUTED: "never computed",
     Cause.DAMAGED: "the stored record is damaged",
@@ -70,9 +70,9 @@ _SENTENCES = {
 
 
 class Reason(msgspec.Struct, frozen=True, gc=False):
-    """A cause, and the tag, family, task, figure or words that it is about.
+    """A cause, and the tag, family, task, number or text that it is about.
 
-    ``str()`` makes the sentence that a person reads.
+    ``str()`` makes the sentence for people.
     """
 
     cause: Cause

@@ -1,8 +1,8 @@
-"""The check that every read passes through, and the rule for conditional writes.
+"""The check of every read, and the rule for conditional writes.
 
-``killed_by`` is the whole guarantee in one function: a record is served only if its stamp reaches every tag it is
-fenced by, nothing it was built from is withdrawn, its models are the current ones, it has not run out by the clock,
-and the store's incarnation is blessed and descends from the stamp's.
+``killed_by`` is the whole guarantee in one function. A record is served only if its stamp reaches every tag that it is
+fenced by, nothing that it was built from is withdrawn, its models are current, it has not expired, and the store's
+incarnation is blessed and descends from the stamp's.
 """
 
 from __future__ import annotations
@@ -31,18 +31,23 @@ def killed_by(
     also_fenced: Collection[str] = _NO_FAMILIES,
     pointers: Mapping[str, int] | None = None,
 ) -> Reason | None:
-    """Say why a record may not be served, or ``None``.
+    """Return why a record may not be served, or ``None`` if it may be.
 
-    ``marks`` holds the watermark of each of the record's tags that was ever raised; ``silent`` the families whose
-    source has not been heard; ``also_fenced`` the families that the *consumer* fences, whatever this record's own
-    contract tolerates; ``pointers`` the unpromoted generations of a run that reads its own output.
+    Args:
+        record: The record's header.
+        control: The store's control record.
+        marks: The watermark of each of the record's tags that was ever raised.
+        now: The current time, in epoch seconds.
+        silent: The families whose source has not been heard recently.
+        also_fenced: The families that the *consumer* fences, even if the record's own contract tolerates them.
+        pointers: The unpromoted generations of a run that reads its own output, by task.
     """
     if control.blessed != control.incarnation:
         return _STORE_UNTRUSTED
     stamp, tags, floor = record.stamp, record.meta.tags, control.floor
     if stamp < floor:
         return _BELOW_FLOOR
-    ancestry = control.ancestry  # has_lived_through, without a call: every read passes here
+    ancestry = control.ancestry  # has_lived_through, inlined because every read runs it
     if ancestry and stamp[:INCARNATION_BYTES] not in ancestry:
         return _INCARNATION_LOST
     for tag in tags.fences if marks or silent else ():
@@ -61,7 +66,7 @@ def killed_by(
 def _for_a_consumer(
     record: Header, floor: bytes, marks: Marks, silent: Collection[str], also_fenced: Collection[str]
 ) -> Reason | None:
-    """What the record's own contract tolerates, and its consumer does not."""
+    """The reason why a consumer must not use what the record's own contract tolerates."""
     tags = record.meta.tags
     for tag, seen in (*tags.refreshes, *tags.tolerated):
         if family(tag) in also_fenced and seen < marks.get(tag, floor):
@@ -87,19 +92,25 @@ def _lineage(record: Header, control: Control, now: float, pointers: Mapping[str
 
 
 def is_pending(record: Header, marks: Marks) -> bool:
-    """Whether a refresh-strength tag was raised after the stamp it was read at."""
+    """Whether a refresh tag was raised after the stamp at which it was read."""
     return any(seen < marks.get(tag, b"") for tag, seen in record.meta.tags.refreshes)
 
 
 def may_replace(stored: Header, new: Header, *, stored_is_alive: bool) -> bool:
-    """The write rule: a dead record may always be replaced; a live one only by a newer one."""
+    """The write rule: a dead record may always be replaced, a live one only by a newer one.
+
+    Args:
+        stored: The stored record's header.
+        new: The new record's header.
+        stored_is_alive: Whether the stored record may be served.
+    """
     return not stored_is_alive or newness(new) > newness(stored)
 
 
 def newness(record: Header) -> tuple[bytes, float]:
-    """What records are ordered by: the stamp, and at one stamp the time of the computation.
+    """The order of records: by stamp, and for equal stamps by the time of the computation.
 
-    The fence needs the stamp only. Without the time a record past its SLA could not be replaced before some event
-    moves the counter, and every request would compute it again.
+    The fence needs only the stamp. Without the time, a record past its SLA could not be replaced before some event
+    advances the counter, and every request would compute it again.
     """
     return record.stamp, record.computed_at

@@ -17,13 +17,13 @@ ANCESTRY_LIMIT = 64
 NOTHING = bytes(16)
 """The stamp below every other, packed."""
 Number = Callable[[int], int]
-"""Draws a number above another that nobody else draws, whatever the data on which it is drawn forgets of it."""
+"""Allocates a number higher than a given one and any used before, even if the store was restored from an old copy."""
 
 
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
-    """The current generation of one task; times are epoch seconds, ``history`` is newest first.
+    """The current generation of one task. Times are epoch seconds; ``history`` is newest first.
 
-    ``code`` is the fingerprint of the code that built it; empty where nobody noted it.
+    ``code`` is the fingerprint of the code that built it; empty if it was not recorded.
     """
 
     generation: int
@@ -35,9 +35,9 @@ class Pointer(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Quarantine(msgspec.Struct, frozen=True, array_like=True):
-    """Why nothing stored of a task is served: since when (epoch seconds), and the SLA in seconds it should get.
+    """Why no stored value of a task is served: since when (epoch seconds), and the SLA in seconds that it should get.
 
-    ``cleared`` is the packed stamp at which its owner cleared it: what is older stays dead. Empty while it lasts.
+    ``cleared`` is the packed stamp at which its owner released the task; older records stay dead. Empty while it lasts.
     """
 
     at: float
@@ -53,13 +53,20 @@ class Quarantine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Control(msgspec.Struct, frozen=True):
-    """Everything a reader needs besides the record and its watermarks. Tasks are named ``name@version``.
+    """What a reader needs besides the record and its watermarks. Tasks are named ``name@version``.
 
-    ``floor`` is a packed stamp: an absent watermark means "not raised since the floor", and records below it are dead.
-    ``host`` is the copy of the data that the incarnation lives on. ``withdrawn`` maps a generation to the packed stamp
-    at which it was withdrawn. ``ancestry`` are the incarnations that this data has lived through since the floor, its
-    own last, as stamps begin; empty where that was never noted. ``quarantined`` names tasks (without version) that were
-    complained of, cleared ones too. ``format`` is that of the store's records.
+    Attributes:
+        incarnation: The current incarnation.
+        blessed: The newest incarnation that is trusted.
+        floor: A packed stamp. An absent watermark means "not raised since the floor", and records below it are dead.
+        next_generation: The next number to allocate.
+        pointers: The current generations, by task.
+        withdrawn: The packed stamp at which each withdrawn generation was withdrawn.
+        running: The generations that are being built.
+        host: The copy of the data that the incarnation lives on.
+        ancestry: The incarnations of this data since the floor, in packed form, its own last; empty if not recorded.
+        quarantined: Tasks (without version) with complaints, including released ones.
+        format: The format of the store's records.
     """
 
     incarnation: int
@@ -75,21 +82,21 @@ class Control(msgspec.Struct, frozen=True):
     format: int = FORMAT
 
     def pointer(self, task: str) -> int:
-        """The current generation of a task, 0 when it has none."""
+        """The current generation of a task; 0 if it has none."""
         found = self.pointers.get(task)
         return found.generation if found else 0
 
     @property
     def is_trusted(self) -> bool:
-        """Whether its watermarks and pointers may be believed."""
+        """Whether watermarks and pointers can be trusted."""
         return self.blessed == self.incarnation
 
 
 class Promotion(msgspec.Struct, frozen=True):
     """A joint promotion: the new pointers, and the pointers (replaced or read) that must not have moved since.
 
-    ``incarnation`` is the one the run began in: rows written in an earlier one may have been lost. ``retain`` says how
-    many generations of a task are kept, this one included.
+    ``incarnation`` is the one in which the run began, because rows written in an earlier one may have been lost.
+    ``retain`` is how many generations of each task are kept, including this one.
     """
 
     pointers: dict[str, Pointer]
@@ -99,29 +106,34 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 def start(incarnation: int, host: str = "") -> Control:
-    """The control record of an empty store: a new incarnation has lost nothing, so it is blessed.
+    """Create the control record of an empty store. A new incarnation has lost nothing, so it is blessed.
 
-    Its floor is its beginning: a store that was wiped may still be written to by computations from before.
+    Its floor is its own begin, because computations from before a wipe may still write to the store.
     """
     floor = Stamp(incarnation, 0).pack()
     return Control(incarnation, incarnation, floor, host=host, ancestry=(_beginning(incarnation),))
 
 
 def adopt(control: Control, host: str, number: Number) -> Control:
-    """The data turned up on another host: start an incarnation in which nothing is trusted until it is blessed.
+    """Start a new incarnation after the data has moved to another host. Nothing is trusted until it is blessed.
 
-    Its number must be no other incarnation's, and its generations must not take numbers that runs of one whose end was
-    lost still write to. A lost incarnation's number may be the higher one (clocks differ): that is why a store knows
-    its ancestry, and believes no stamp from outside of it.
+    Its number must differ from all other incarnations, and its generations must not use numbers that runs of a lost
+    incarnation still write to. A lost incarnation's number may be the higher one, because clocks differ. A store
+    therefore records its ancestry, and trusts no stamp from outside of it.
+
+    Args:
+        control: The control record of the data.
+        host: The copy of the data that is in use now.
+        number: Creates numbers for incarnations.
     """
-    if not control.host:  # a store from before hosts were noted, or one that nobody has used
+    if not control.host:  # a store from before hosts were recorded, or an unused one
         return msgspec.structs.replace(control, host=host)
     moved = msgspec.structs.replace(control, host=host, next_generation=number(control.next_generation), running=())
     return _followed_by(moved, number(control.incarnation))
 
 
 def _followed_by(control: Control, incarnation: int) -> Control:
-    """The next incarnation of the same data. What is older than the many that are remembered is dead."""
+    """Start the next incarnation of the same data. Records from before the remembered incarnations are dead."""
     lived = control.ancestry or (_beginning(control.incarnation),)
     ancestry = (*lived, _beginning(incarnation))[-ANCESTRY_LIMIT:]
     floor = control.floor if ancestry[0] == lived[0] else max(control.floor, ancestry[0] + bytes(8))
@@ -129,7 +141,7 @@ def _followed_by(control: Control, incarnation: int) -> Control:
 
 
 def _beginning(incarnation: int) -> bytes:
-    """How the stamps of an incarnation begin."""
+    """The packed prefix of an incarnation's stamps."""
     return Stamp(incarnation, 0).pack()[:INCARNATION_BYTES]
 
 
@@ -139,15 +151,21 @@ def _since(floor: bytes, ancestry: Sequence[bytes]) -> tuple[bytes, ...]:
 
 
 def has_lived_through(control: Control, stamp: bytes) -> bool:
-    """Whether a packed stamp was read in an incarnation of this data, and not in one whose end was lost."""
+    """Whether a packed stamp is from an incarnation of this data, and not from one whose last writes were lost."""
     return not control.ancestry or stamp[:INCARNATION_BYTES] in control.ancestry
 
 
 def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
-    """Trust an incarnation again. ``seen`` is the one that was current before its outboxes were replayed.
+    """Trust an incarnation again.
 
-    With ``raise_floor`` everything from before the incarnation is dead and no pointer is kept: for stores that may
-    have lost events which no outbox can tell again. Raises :class:`BlessingConflict` when the incarnation has moved.
+    Args:
+        control: The control record.
+        seen: The incarnation that was current before its outboxes were replayed.
+        raise_floor: Declare everything from before the incarnation dead and keep no pointer. For stores that may have
+            lost events that no outbox can replay.
+
+    Raises:
+        BlessingConflict: The store is in another incarnation by now.
     """
     if control.incarnation != seen:
         raise BlessingConflict(
@@ -165,13 +183,16 @@ def bless(control: Control, seen: int, *, raise_floor: bool) -> Control:
 
 
 def renumber(control: Control) -> Control:
-    """The next incarnation of a store that has lost nothing, for when the counter is at its limit."""
+    """Start the next incarnation of a store that has lost nothing, because its counter is at its limit."""
     renumbered = _followed_by(control, control.incarnation + 1)
     return msgspec.structs.replace(renumbered, blessed=renumbered.incarnation) if control.is_trusted else renumbered
 
 
 def raise_floor(control: Control, to: bytes) -> Control:
-    """Declare everything below a stamp dead. Withdrawals from before it have no record left to forbid."""
+    """Declare everything below a stamp dead.
+
+    Withdrawals from before it are dropped, because their records are dead, too.
+    """
     floor = max(to, control.floor)
     withdrawn = {g: at for g, at in control.withdrawn.items() if at > floor}
     ancestry = _since(floor, control.ancestry)
@@ -179,7 +200,13 @@ def raise_floor(control: Control, to: bytes) -> Control:
 
 
 def withdraw(control: Control, generations: Collection[int], at: bytes) -> Control:
-    """Mark generations withdrawn at a stamp, and move pointers off them to the newest retained ones, if any."""
+    """Withdraw generations at a stamp, and move pointers from them to the newest retained ones, if any.
+
+    Args:
+        control: The control record.
+        generations: The generations.
+        at: The packed stamp of the withdrawal.
+    """
     withdrawn = {**dict.fromkeys(generations, at), **control.withdrawn}
     control = msgspec.structs.replace(control, withdrawn=withdrawn)
     pointers = {}
@@ -193,9 +220,16 @@ def withdraw(control: Control, generations: Collection[int], at: bytes) -> Contr
 
 
 def quarantine(control: Control, task: str, entry: Quarantine | None, at: bytes) -> Control:
-    """Put a task in quarantine, or clear it at a packed stamp; one that is in it keeps its first reason.
+    """Put a task in quarantine, or release it. A task that is in quarantine already keeps its first reason.
 
-    Raises :class:`UnknownResource` when there is nothing to clear.
+    Args:
+        control: The control record.
+        task: The task's name, without version.
+        entry: The quarantine; ``None`` releases the task.
+        at: The packed stamp of the change.
+
+    Raises:
+        UnknownResource: The task to release is not in quarantine.
     """
     old = control.quarantined.get(task)
     held = old if old is not None and not old.cleared else None
@@ -216,17 +250,23 @@ def begin(control: Control) -> tuple[Control, int]:
 
 
 def abandon(control: Control, generations: Collection[int], retired: Collection[str] = ()) -> Control:
-    """Forget runs that will promote nothing, and the generations of places that no program uses any more."""
+    """Remove abandoned runs, and the generations of retired tasks.
+
+    Args:
+        control: The control record.
+        generations: Generations of runs that have ended without a promotion.
+        retired: Tasks that no program uses any more.
+    """
     running = tuple(g for g in control.running if g not in generations)
     pointers = {task: pointer for task, pointer in control.pointers.items() if task not in retired}
     return msgspec.structs.replace(control, running=running, pointers=pointers)
 
 
 def promote(control: Control, promotion: Promotion) -> Control:
-    """Move all pointers of a promotion at once, or raise :class:`PromotionConflict` naming the one that moved.
+    """Move all pointers of a promotion at once, or raise :class:`PromotionConflict` that names the one that moved.
 
-    A generation that is neither running nor retained was given up by somebody, and its rows may be gone: it conflicts.
-    Promoting a generation that was withdrawn takes the mark off it.
+    A generation that is neither running nor retained was abandoned and its rows may be gone, so it conflicts. Promoting
+    a withdrawn generation ends its withdrawal.
     """
     if control.incarnation != promotion.incarnation or not control.is_trusted:
         raise PromotionConflict("the store may have lost rows of this run; it starts anew", field="store")
@@ -246,11 +286,24 @@ def promote(control: Control, promotion: Promotion) -> Control:
 
 
 def rollback(control: Control, task: str, now: float, at: bytes, built_with: Sequence[str] = ()) -> tuple[Control, int]:
-    """Withdraw a task's current generation at a stamp and point to the newest retained one; returns that one's number.
+    """Withdraw a task's current generation, and point to the newest retained one.
 
-    ``built_with`` are the tasks that are promoted together with it: each returns to its newest generation from before
-    the withdrawn one. Where none is retained the pointer stays, and what was built with the withdrawn generation is
-    dead by its own lineage. Raises :class:`UnknownResource` when the task itself has nothing to return to.
+    If a task in ``built_with`` has no retained generation, its pointer stays. Its records are dead anyway, because they
+    were built with the withdrawn generation.
+
+    Args:
+        control: The control record.
+        task: The task's name.
+        now: The current time, in epoch seconds.
+        at: The packed stamp of the withdrawal.
+        built_with: Tasks promoted together with it. Each returns to its newest generation from before the withdrawn
+            one.
+
+    Returns:
+        The new control record, and the task's current generation.
+
+    Raises:
+        UnknownResource: The task has no earlier generation to return to.
     """
     current = control.pointers.get(task)
     if current is None:
@@ -269,5 +322,5 @@ def rollback(control: Control, task: str, now: float, at: bytes, built_with: Seq
 
 
 def _alive(pointer: Pointer, control: Control, *, before: int) -> tuple[int, ...]:
-    """A task's retained generations from before another one, newest first, without the withdrawn."""
+    """A task's retained generations from before another one, newest first, without the withdrawn ones."""
     return tuple(g for g in pointer.history if g < before and g not in control.withdrawn)

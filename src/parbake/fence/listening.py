@@ -1,7 +1,7 @@
-"""Hearing what is read by calling the app: it is noted in the recording of the task or the cached answer being made.
+"""Recording what is read by calling the app, for the task or the cached answer that is being computed.
 
-What a task is handed notes its own reads. Code that calls the app or a cache itself is handed nothing, so the recording
-is kept in a context variable.
+The objects passed to a task record their own reads. Code that calls the app or a cache directly gets no such object, so
+the recording is in a context variable.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ LISTENER: ContextVar[Recording | None] = ContextVar("parbake_listener", default=
 
 
 def listener() -> Recording | None:
-    """Who wants to hear of reads here, if anybody."""
+    """The recording that reads should be added to, if any."""
     return LISTENER.get()
 
 
 @contextlib.contextmanager
 def listening(recording: Recording | None) -> Iterator[None]:
-    """Have reads inside noted in a recording; with ``None`` nobody hears of them."""
+    """Add reads inside the context to a recording; with ``None`` they are not recorded."""
     token = LISTENER.set(recording)
     try:
         yield

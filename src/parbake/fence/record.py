@@ -1,12 +1,12 @@
-"""The stored form of an artifact: a record header, then the value as msgpack, then a checksum of both.
+"""The stored form of an artifact: a record header, the value as msgpack, and a checksum of both.
 
-Layout (big-endian): a fixed part of 40 bytes, so that a stamp compares as bytes without decoding anything, then the
+Layout (big-endian): a fixed part of 40 bytes, so that stamps can be compared as bytes without decoding, then the
 header's variable part (msgpack), then the value (msgpack)::
 
     format u8 | lane u8 | flags u16 | incarnation u64 | sequence u64 | computed_at f64 | valid_until f64 | length u32
 
-The checksum is a CRC-32 (ISO 3309), little-endian at the end. The CRC-32 of data that ends with its own CRC-32 is a
-constant, so that one call over the whole record checks it. What does not fit counts as missing.
+The checksum is a CRC-32 (ISO 3309), little-endian, at the end. The CRC-32 of data that ends with its own CRC-32 is a
+constant, so one call over the whole record verifies it. A damaged record counts as missing.
 """
 
 from __future__ import annotations
@@ -21,45 +21,45 @@ import msgspec
 from parbake.errors import DamagedRecord
 
 FORMAT = 2
-"""The format of records; a store keeps the one that it was begun with, and is refused under another."""
+"""The format of records. A store keeps the format that it was created with, and is rejected by other versions."""
 _CHECKSUM = struct.Struct("<I")
 _CHECKED = 0x2144DF1C
 """The CRC-32 of anything that ends with its own CRC-32."""
 _FIXED = struct.Struct(">BBHQQddI")
 _FIXED_SIZE = _FIXED.size
 _PACKED = struct.Struct(">BBH16sddI")
-"""The same with the stamp as it is: packed already."""
+"""The same, with the stamp as packed bytes."""
 _pack = _PACKED.pack
 _LENGTH = struct.Struct(">I")
 _unpack_length = _LENGTH.unpack_from
 _LENGTH_AT = _FIXED_SIZE - _LENGTH.size
 _STAMP = struct.Struct(">QQ")
 STAMP_AT = slice(4, 20)
-"""Where an encoded record has its stamp."""
+"""The position of the stamp in an encoded record."""
 
 INCARNATION_BYTES = 8
-"""So many bytes at the beginning of a packed stamp are its incarnation."""
+"""Length in bytes of the incarnation at the begin of a packed stamp."""
 
 Lane = Literal["batch", "event", "realtime"]
 LANES: tuple[Lane, ...] = ("batch", "event", "realtime")
 _NUMBER_OF = {lane: number for number, lane in enumerate(LANES)}
 ABSENT_FLAG = 1
 FUTURE_S = 60.0
-"""How far in the future a record may say it was computed: clocks differ."""
+"""How many seconds in the future a record's time may be, because clocks differ."""
 WATERMARK = b"w"
-"""How the name of a watermark begins in a store; the tag follows."""
+"""Prefix of a watermark's name in a store; the tag follows."""
 HEADERS_KEPT = 16_384
-"""Decoded headers that are kept, about 1 KB each: they stay the same from read to read. Values are never kept."""
+"""Number of cached decoded headers, about 1 KB each. They do not change between reads. Values are never cached."""
 
 
 class Stamp(NamedTuple):
-    """The store's counter, read before a computation's first input; compared incarnation first."""
+    """The value of the store's counter before a computation's first input was read; compared by incarnation first."""
 
     incarnation: int
     sequence: int
 
     def pack(self) -> bytes:
-        """Sixteen bytes that compare like the stamp itself."""
+        """Sixteen bytes that compare like the stamp."""
         return _STAMP.pack(self.incarnation, self.sequence)
 
 
@@ -69,7 +69,7 @@ def unpack_stamp(raw: bytes) -> Stamp:
 
 
 class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One generation that a value was built from. A model must still be the current one; a batch only not withdrawn."""
+    """One generation that a value was built from. A model must still be current; a batch must only not be withdrawn."""
 
     task: str
     generation: int
@@ -77,9 +77,9 @@ class Built(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Tags(msgspec.Struct, frozen=True, array_like=True, dict=True):
-    """What a record is bound by: fence tags at the record's own stamp, refresh tags each with theirs.
+    """What binds a record: fence tags at the record's own stamp, and refresh tags each at their own stamp.
 
-    ``tolerated`` tags were read but do not bind the record itself: a task that reads it may fence them.
+    ``tolerated`` tags were read but do not bind the record itself; a task that reads it may fence them.
     """
 
     fences: tuple[str, ...] = ()
@@ -89,14 +89,14 @@ class Tags(msgspec.Struct, frozen=True, array_like=True, dict=True):
 
     @cached_property
     def named(self) -> tuple[tuple[str, bytes], ...]:
-        """Every tag once, whatever its strength, and where its watermark lies in a store."""
+        """Every tag once, whatever its strength, with the name of its watermark in a store."""
         tags = dict.fromkeys(self.fences)
         tags.update(dict.fromkeys(tag for tag, _ in (*self.refreshes, *self.tolerated)))
         return tuple((tag, WATERMARK + tag.encode()) for tag in tags)
 
 
 class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The header's variable part. ``generation`` is 0 for event and on-demand results; ``trace`` is what it read."""
+    """The header's variable part. ``generation`` is 0 for event and on-demand results; ``trace`` is what was read."""
 
     tags: Tags
     generation: int = 0
@@ -109,7 +109,7 @@ class Meta(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Header(msgspec.Struct, frozen=True, dict=True):
-    """All of a record but its value. Times are seconds since the epoch; ``valid_until`` may be infinite."""
+    """A record without its value. Times are epoch seconds; ``valid_until`` may be infinite."""
 
     stamp: bytes
     computed_at: float
@@ -120,29 +120,36 @@ class Header(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def as_of(self) -> Stamp:
-        """The stamp, unpacked once for all reads that find the same header."""
+        """The stamp, unpacked once for all reads of the same header."""
         return unpack_stamp(self.stamp)
 
 
 class Record(Header, frozen=True):
-    """A record with its value still encoded."""
+    """A record with its value, still encoded."""
 
     payload: bytes
 
 
 def bond(stamp: bytes, made_at: float, meta: Meta, *, valid_until: float = float("inf")) -> Record:
-    """A record without a value, for what is kept elsewhere; times in epoch seconds, ``stamp`` packed."""
+    """Create a record without a value, for a value that is stored elsewhere.
+
+    Args:
+        stamp: The packed stamp.
+        made_at: Time of the computation, in epoch seconds.
+        meta: The header's variable part.
+        valid_until: When the value expires, in epoch seconds.
+    """
     return Record(stamp, made_at, valid_until, "realtime", absent=False, meta=meta, payload=b"")
 
 
 _encode_meta = msgspec.msgpack.Encoder().encode
 _decode_meta = msgspec.msgpack.Decoder(Meta).decode
 _kept_headers: dict[bytes, Header] = {}
-"""A dictionary, emptied when it is full, since it answers in half the time of an LRU cache."""
+"""A dictionary that is cleared when it is full; it takes half the time of an LRU cache."""
 
 
 def encode(record: Record) -> bytes:
-    """Return the record as stored."""
+    """Encode a record for storage."""
     meta = _encode_meta(record.meta)
     fixed = _pack(
         FORMAT,
@@ -158,13 +165,13 @@ def encode(record: Record) -> bytes:
 
 
 def decode(raw: bytes) -> Record:
-    """Parse a stored record; raises :class:`DamagedRecord` when its bytes are not those that were written."""
+    """Decode a stored record; raises :class:`DamagedRecord` if its bytes have changed."""
     h, payload = split(raw)
     return Record(h.stamp, h.computed_at, h.valid_until, h.lane, h.absent, h.meta, payload)
 
 
 def split(raw: bytes) -> tuple[Header, bytes]:
-    """A stored record's header and its value, still encoded; raises as :func:`decode` does."""
+    """Split a stored record into its header and its encoded value; raises like :func:`decode`."""
     if crc32(raw) != _CHECKED:
         raise DamagedRecord("the bytes of a stored record have changed")
     try:
@@ -176,7 +183,7 @@ def split(raw: bytes) -> tuple[Header, bytes]:
 
 
 def _decode_header(raw: bytes) -> Header:
-    """Parse a header, and keep it for the next read."""
+    """Decode a header, and cache it for the next read."""
     form, lane, flags, _, _, computed_at, valid_until, _ = _FIXED.unpack_from(raw)
     if form != FORMAT:
         raise DamagedRecord(f"a record of format {form} is not one of format {FORMAT}")

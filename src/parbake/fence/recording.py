@@ -1,7 +1,8 @@
-"""What a computation read, gathered while it reads, and sealed into the tags of its record.
+"""What a computation reads, collected during the computation and then converted to the tags of its record.
 
-Views record the entities and sets they are read through; derived inputs hand down their record. Strengths are the
-*consumer's*: a family it fences is fenced through the whole chain, a family it ignores is only noted for its readers.
+Views record the entities and sets that they read; derived inputs pass on what is in their records. Strengths are the
+*consumer's*: a family that it fences is fenced through the whole chain, and a family that it ignores is recorded only
+for its readers.
 """
 
 from __future__ import annotations
@@ -19,31 +20,38 @@ MAX_TAGS = 8
 
 
 class Tracker(Protocol):
-    """Where a view notes what it reads."""
+    """Receives what a view reads."""
 
     def entity(self, tag: str) -> None:
-        """One entity was read, or looked for and not found."""
+        """Record that an entity was read, or looked up and not found."""
         ...
 
     def whole_set(self, name: str) -> None:
-        """The result depends on every member of a family."""
+        """Record that the result depends on every member of a family."""
         ...
 
     def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
-        """A query was asked through a view, and found these rows."""
+        """Record a query through a view.
+
+        Args:
+            view: The view.
+            statement: The statement.
+            parameters: Its parameters, by name.
+            rows: The rows that it returned.
+        """
         ...
 
     def unnamed(self, view: type[Any], method: str) -> None:
-        """A method of a view returned rows and named neither an entity nor a set that they belong to."""
+        """Record that a view's method returned rows without naming their entity or set."""
         ...
 
 
 class Item(Protocol):
-    """One item of ``invalidated_by``, as a recording reads it."""
+    """One item of ``invalidated_by``, as a recording uses it."""
 
     @property
     def template(self) -> str:
-        """The tag, or a template of tags over the key."""
+        """The tag, or a tag template with names of the key's parts."""
         ...
 
     @property
@@ -53,12 +61,12 @@ class Item(Protocol):
 
     @property
     def is_template(self) -> bool:
-        """Whether the tag is spelled out per key."""
+        """Whether the tag depends on the key."""
         ...
 
 
 class Terms(Protocol):
-    """What a contract says of tag families."""
+    """What a contract says about tag families."""
 
     @property
     def binding(self) -> Sequence[Item]:
@@ -66,7 +74,7 @@ class Terms(Protocol):
         ...
 
     def strength(self, family: str, /) -> str | None:
-        """How strongly a family binds: ``"fence"``, ``"refresh"``, or not at all."""
+        """How strongly a family binds: ``"fence"``, ``"refresh"``, or ``None`` if it does not bind."""
         ...
 
     def accounts_for(self, family: str, /) -> bool:
@@ -76,14 +84,14 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What is known of a task besides its contract when a record of it is sealed.
+    """What else is known about a task when its record is sealed, besides its contract.
 
     Attributes:
-        watched: The families that some reader of this task fences. What was read of them is noted even where the
-            task itself ignores them.
-        viewed: The families that the task's views record. Of the others nothing is recorded.
-        siblings: In a batched task, the tags that templates name for the keys of one call. Such a tag binds the keys
-            whose own template names it, and no other.
+        watched: The families that some reader of this task fences. Reads of them are recorded even if the task itself
+            ignores them.
+        viewed: The families that the task's views record. Nothing is recorded of other families.
+        siblings: In a batched task, the tags that templates name for the keys of one call. Such a tag binds only the
+            keys whose own template names it.
     """
 
     watched: Collection[str] = frozenset()
@@ -93,10 +101,10 @@ class Reach:
 
 @dataclass(slots=True)
 class Recording:
-    """One computation's reads. ``stamp`` was read before the first of them, in the store that is its ``origin``.
+    """One computation's reads. ``stamp`` was read before the first of them, in the store ``origin``.
 
-    ``complete`` is false when an input refused to answer: what it would have said is bound by nothing, so the result
-    may answer its own caller but is not kept.
+    ``complete`` is false if an input refused to answer. What it would have returned is not bound by any tag, so the
+    result may be returned to the caller but is not stored.
     """
 
     stamp: Stamp
@@ -113,26 +121,39 @@ class Recording:
     trace: Trace | None = None
 
     def entity(self, tag: str) -> None:
-        """Note that one entity was read, or looked for and not found."""
+        """Record that an entity was read, or looked up and not found."""
         self.direct.update(dict.fromkeys(read_entity(tag)))
 
     def whole_set(self, name: str) -> None:
-        """Note that the result depends on every member of a family."""
+        """Record that the result depends on every member of a family."""
         self.direct.update(dict.fromkeys(read_set(name)))
 
     def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
-        """Note a query, where what is computed may be kept when it reads the same again."""
+        """Record a query in the trace, if the value may later be kept because the same query returns the same rows.
+
+        Args:
+            view: The view.
+            statement: The statement.
+            parameters: Its parameters, by name.
+            rows: The rows that it returned.
+        """
         if self.trace is not None:
             self.trace.query(view, statement, parameters, rows)
 
     def model(self, task: str, generation: int) -> None:
-        """Note the generation of a model that was used."""
+        """Record the generation of a model that was used."""
         if self.trace is not None:
             self.trace.models.append((task, generation))
         self.built_from[task, generation] = Built(task, generation, is_model=True)
 
     def artifact(self, task: str, record: Record, *, now: float) -> None:
-        """Inherit what a derived input was bound by; it passed the fence after this computation's stamp was read."""
+        """Inherit what binds a derived input, which passed the fence after this computation's stamp was read.
+
+        Args:
+            task: The input's task.
+            record: The input's record.
+            now: The current time, in epoch seconds.
+        """
         meta = record.meta
         self.inherited.update(dict.fromkeys(meta.tags.fences))
         for tag, seen in meta.tags.refreshes:
@@ -148,9 +169,9 @@ class Recording:
             self.inputs_age_s = max(self.inputs_age_s, now - record.computed_at + meta.inputs_age_s)
 
     def join(self, other: Recording) -> None:
-        """Take over what another recording noted; the older stamp counts for both.
+        """Add what another recording contains; the older stamp counts for both.
 
-        What was read of another store is bound by nothing here.
+        Reads from another store are not bound by this store's tags.
         """
         if other.origin is not self.origin:
             self.complete = False
@@ -171,15 +192,22 @@ class Recording:
         self.complete = self.complete and other.complete
 
     def unnamed(self, view: type[Any], method: str) -> None:
-        """Note that a view returned rows without a word on what they belong to."""
+        """Record that a view returned rows without naming their entity or set."""
         self.unnamed_reads.setdefault(view, method)
 
     def seal(
         self, contract: Terms, names: Mapping[str, str], extra: Iterable[str] = (), reach: Reach | None = None
     ) -> Tags:
-        """The tags of one key's record; ``names`` fills the contract's templates, ``extra`` the task returned.
+        """Compute the tags of one key's record.
 
-        Raises :class:`DeclarationError` for what was read or returned and the contract does not account for.
+        Args:
+            contract: The task's contract.
+            names: Values for the contract's tag templates.
+            extra: Tags that the task returned itself.
+            reach: What else is known about the task.
+
+        Raises:
+            DeclarationError: Something was read or returned that the contract does not account for.
         """
         reach = reach or Reach()
         self._check_named(contract)
@@ -202,7 +230,7 @@ class Recording:
         return Tags(tuple(fences), kept, tuple(self.built_from.values()), tolerated)
 
     def bound(self, contract: Terms) -> list[str]:
-        """Those of the tags that views recorded which the contract fences or refreshes on."""
+        """The recorded tags that the contract fences or refreshes on."""
         return [t for t in self.direct if contract.strength(family(t)) is not None]
 
     def _check_named(self, contract: Terms) -> None:
@@ -230,13 +258,13 @@ class Recording:
         return tuple((t, s) for t, s in tolerated.items() if t not in fences)
 
     def _unrecorded(self, contract: Terms, read: Iterable[str], viewed: Collection[str]) -> list[str]:
-        """A declared family that no view could have recorded binds as a whole: the function reads it without views."""
+        """Bind the whole of each declared family that no view records, because the function reads it without views."""
         known = {family(t) for t in (*read, *self.inherited, *self.inherited_refreshes)}.union(viewed)
         return [t for item in contract.binding if item.family not in known for t in read_set(item.family)]
 
 
 def _returned(contract: Terms, tags: Iterable[str]) -> list[str]:
-    """The tags that a task returned itself, as they bind it."""
+    """The tags that a task returned itself, expanded to the tags that bind its value."""
     bound = [tag for returned in tags for tag in named(returned)]
     for tag in bound:
         if contract.strength(family(tag)) is None:
@@ -259,7 +287,7 @@ def from_templates(contract: Terms, names: Mapping[str, str]) -> list[str]:
 
 
 def _collapse(tags: list[str]) -> list[str]:
-    """At most eight directly read tags: past that, the largest families fall together into ``family/*``."""
+    """At most eight directly read tags; beyond that, the largest families are replaced by ``family/*``."""
     kept = list(dict.fromkeys(tags))
     while len(kept) > MAX_TAGS:
         counts: dict[str, int] = {}

@@ -1,7 +1,8 @@
 """Tags: ``family/entity``, the any-change tag ``family/*`` and the bulk tag ``family``.
 
-Changing one entity raises its own tag and ``family/*``; a bulk load raises ``family`` and ``family/*``. A value that
-read one entity is bound by the entity's tag and ``family``; a value that depends on the whole set by ``family/*``.
+A change of one entity raises its own tag and ``family/*``. A bulk load raises ``family`` and ``family/*``. A value that
+read one entity is bound by the entity's tag and ``family``. A value that depends on the whole set is bound by
+``family/*``.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ def family(tag: str) -> str:
 
 
 def is_family(name: object) -> bool:
-    """Whether something is the name of a tag family."""
+    """Whether a value is a valid name of a tag family."""
     return isinstance(name, str) and _TAG.fullmatch(name) is not None and "/" not in name and len(name) <= MAX_FAMILY
 
 
 def family_names(names: Iterable[str], *, of: str) -> tuple[str, ...]:
-    """The families of a source; raises :class:`DeclarationError` for what is not a list of them."""
+    """The families of a source; raises :class:`DeclarationError` if they are not a list of family names."""
     found = (names,) if isinstance(names, str) else tuple(names)
     if isinstance(names, str) or not all(map(is_family, found)):
         raise DeclarationError(
@@ -40,7 +41,7 @@ def family_names(names: Iterable[str], *, of: str) -> tuple[str, ...]:
 
 
 def check_tag(tag: str, *, field: str = "tag") -> str:
-    """Return the tag, or raise :class:`BadInput` naming ``field``."""
+    """Return the tag, or raise :class:`BadInput` that names ``field``."""
     if (
         not isinstance(tag, str)
         or not _TAG.fullmatch(tag)
@@ -70,24 +71,27 @@ def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
 
 
 def read_entity(tag: str) -> tuple[str, ...]:
-    """The tags that bind a value which read one entity."""
+    """The tags that bind a value that read one entity."""
     return (tag, family(tag))
 
 
 def read_set(name: str) -> tuple[str, ...]:
-    """The tags that bind a value which depends on a whole family."""
+    """The tags that bind a value that depends on a whole family."""
     return (f"{name}/*",)
 
 
 def named(tag: str) -> tuple[str, ...]:
-    """The tags that bind a value whose task named a tag itself: an entity, or a family and so all of it."""
+    """The tags that bind a value whose task named a tag itself: an entity, or a family and therefore all of it."""
     check_tag(tag)
     name = family(tag)
     return read_entity(tag) if tag not in (name, f"{name}/*") else read_set(name)
 
 
 def placeholders(template: str) -> list[str]:
-    """The names in a tag template: ``user/{user}`` -> ``["user"]``; raises :class:`ContractError` when malformed."""
+    """The names in a tag template: ``user/{user}`` -> ``["user"]``.
+
+    Raises :class:`ContractError` if it is malformed.
+    """
     try:
         return [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     except ValueError as error:
@@ -97,7 +101,7 @@ def placeholders(template: str) -> list[str]:
 
 
 def key_from_tag(template: str, tag: str) -> str | None:
-    """The key that a raised tag names, for a template with one placeholder at its end; ``None`` when it names none."""
+    """The key in a raised tag, for a template with one placeholder at its end; ``None`` if the tag does not match."""
     prefix, brace, _ = template.partition("{")
     if not brace or not tag.startswith(prefix) or tag.endswith("/*"):
         return None

@@ -1,6 +1,7 @@
-"""What a computation was made of, as digests: if it reads the same again, its value is the same again.
+"""The inputs of a computation as digests: if it reads the same again, its value is the same again.
 
-After Salsa's red-green revalidation: a change of the stamp is cheap to notice, an unchanged input cheap to confirm.
+This follows Salsa's red-green revalidation: a change of the stamp is cheap to detect, and an unchanged input is cheap
+to confirm.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ DIGEST_BYTES = 16
 
 
 class Queried(msgspec.Struct, frozen=True, array_like=True):
-    """One query through a source view: which view, the statement, its parameters (msgpack), a digest of the rows."""
+    """One query through a source view: the view, the statement, its parameters (msgpack), and a digest of the rows."""
 
     view: str
     statement: str
@@ -24,7 +25,10 @@ class Queried(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """One derived input: the task's ref, the key (msgpack), a digest of the value or of the reason for its absence."""
+    """One derived input.
+
+    The task's ref, the key (msgpack), and a digest of the value or of the reason for its absence.
+    """
 
     task: str
     key: bytes
@@ -32,28 +36,41 @@ class Taken(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Trace(msgspec.Struct, array_like=True):
-    """Everything that one computation read, in order; ``models`` are (task ref, generation)."""
+    """Everything that one computation read, in order; ``models`` are pairs of task ref and generation."""
 
     queried: list[Queried] = []
     taken: list[Taken] = []
     models: list[tuple[str, int]] = []
 
     def query(self, view: type[Any], statement: str, parameters: Mapping[str, Any], rows: Sequence[Any]) -> None:
-        """Note a query and what it found."""
+        """Record a query and its result.
+
+        Args:
+            view: The view.
+            statement: The statement.
+            parameters: Its parameters, by name.
+            rows: The rows that it returned.
+        """
         packed = msgspec.msgpack.encode(parameters, enc_hook=str)
         self.queried.append(Queried(view.__qualname__, statement, packed, digest(rows)))
 
     def take(self, task: str, key: Any, payloads: Sequence[bytes]) -> None:
-        """Note a derived input."""
+        """Record a derived input.
+
+        Args:
+            task: The input's task.
+            key: The input's key.
+            payloads: The encoded value, or the encoded reason for its absence.
+        """
         self.taken.append(Taken(task, msgspec.msgpack.encode(key), digest(payloads)))
 
     def encode(self) -> bytes:
-        """As a record's header keeps it."""
+        """Encode the trace for a record's header."""
         return msgspec.msgpack.encode(self)
 
 
 def digest(content: Any) -> bytes:
-    """A digest of anything that msgpack can hold; other values count by their text."""
+    """A digest of anything that msgpack can encode; other values are represented by their text."""
     return blake2b(msgspec.msgpack.encode(content, enc_hook=str), digest_size=DIGEST_BYTES).digest()
 
 

@@ -1,1 +1,1 @@
-"""Does it keep its word? What looks at the product from outside; nothing of the product imports it."""
+"""Tools that check the product's promises from outside. The product itself does not import them."""

@@ -1,4 +1,4 @@
-"""Holds running servers to the promise, from outside: after each acknowledged change every server is read."""
+"""Audits running servers from outside: after each acknowledged change, every server is read."""
 
 from parbake.lab.audit.read_judge import Expectation
 

@@ -1,4 +1,7 @@
-"""One server as a client sees it: its connection is kept, so that a read costs a read."""
+"""One server, as a client sees it.
+
+The connection is kept open, so that the duration of a read is that of a read only.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +28,22 @@ class NotAcceptedError(Exception):
 
 
 class Client:
-    """Requests to one server, one after the other; blocking. For one thread at a time."""
+    """Blocking requests to one server, one after the other. Not thread-safe."""
 
     def __init__(self, url: str, timeout_s: float) -> None:
-        """Raises :class:`BadInput` for an address that is none."""
+        """Create a client. Raises :class:`BadInput` for an invalid address."""
         shown = without_credentials(url)
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise BadInput(f"SERVER={shown!r}: is no address such as http://host:port", field="SERVER") from None
+            raise BadInput(f"SERVER={shown!r} is not an address such as http://host:port", field="SERVER") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise BadInput(f"SERVER={shown!r}: begins with http:// or https://", field="SERVER")
+            raise BadInput(f"SERVER={shown!r} must begin with http:// or https://", field="SERVER")
         if "@" in parts.netloc:
-            raise BadInput(f"SERVER={shown!r}: a user or password in the address is not sent", field="SERVER")
+            raise BadInput(
+                f"SERVER={shown!r}: remove the user or password from the address; it would not be sent", field="SERVER"
+            )
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.url = url.rstrip("/")
         self._base = parts.path.rstrip("/")
@@ -55,7 +60,7 @@ class Client:
         return ServerAnswer(found.get("value"), found.get("verdict", ""), _stamp(found), found.get("task", ""))
 
     def publish(self, tag: str) -> tuple[int, int]:
-        """Publish that something has changed; returns the stamp. Raises :class:`NotAcceptedError`."""
+        """Publish that a tag has changed, and return the stamp. Raises :class:`NotAcceptedError`."""
         event = {
             "specversion": "1.0", "id": uuid.uuid4().hex, "source": "parbake-audit", "subject": tag,
             "type": "audit.changed",
@@ -83,7 +88,7 @@ class Client:
                 return response.status, msgspec.json.decode(response.read(), type=dict[str, Any])
             except (ConnectionError, http.client.BadStatusLine):
                 self._connection.close()
-                if is_last or not was_open:  # a kept connection may have been closed by the server meanwhile
+                if is_last or not was_open:  # the server may have closed the kept connection in the meantime
                     raise
             except BaseException:
                 self._connection.close()
@@ -96,14 +101,14 @@ def _stamp(found: Mapping[str, Any]) -> tuple[int, int]:
 
 
 class Publisher:
-    """Changes nothing but says that it did: publishes an event per tag, to one server after the other."""
+    """Publishes an event per tag, to one server after the other, without changing any data."""
 
     def __init__(self, clients: list[Client], task: str, key: Any, tags: list[str]) -> None:
-        """``clients`` are used by this only."""
+        """Create the publisher; the ``clients`` must not be used elsewhere."""
         self._clients, self._task, self._key, self._tags = clients, task, key, tags
 
     def __call__(self, n: int) -> list[Expectation]:
-        """Publish change ``n``; the last tag's stamp is the highest, and covers the others."""
+        """Publish change ``n``. The last tag's stamp is the highest and covers the others."""
         client = self._clients[n % len(self._clients)]
         stamp, last = (0, 0), ""
         for tag in self._tags:
@@ -112,7 +117,7 @@ class Publisher:
 
 
 def wait_for(client: Client, timeout_s: float) -> None:
-    """Raises :class:`BadInput` unless a server can be reached in time."""
+    """Raise :class:`BadInput` unless the server can be reached in time."""
     deadline = time.monotonic() + timeout_s
     while True:
         with contextlib.suppress(*_UNREACHABLE):

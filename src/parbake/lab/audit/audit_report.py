@@ -13,7 +13,7 @@ BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 
 
 
 def tables(summary: AuditSummary) -> Iterator[Table]:
-    """The result, then examples of what was broken and of what was not answered."""
+    """The result, then examples of violations and of reads without an answer."""
     table = Table("audit", "", title_justify="left")
     table.add_row("acknowledged changes", f"{summary.changes} ({summary.unacknowledged} more were not acknowledged)")
     table.add_row("reads", f"{summary.reads}, {summary.answered} of them returned a value")
@@ -50,7 +50,7 @@ def _times(summary: AuditSummary) -> str:
 
 
 def as_json(summary: AuditSummary) -> bytes:
-    """Everything, for machines."""
+    """The whole summary as JSON."""
     return msgspec.json.format(msgspec.json.encode(summary), indent=1) + b"\n"
 
 
@@ -68,5 +68,5 @@ def open_metrics(summary: AuditSummary, fresh_s: list[float]) -> bytes:
     )  # fmt: skip
     for value in fresh_s:
         seconds.observe(value)
-    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]  # this one function has no types
+    text: bytes = generate_latest(registry)  # type: ignore[no-untyped-call]  # this function of the library has no types
     return text

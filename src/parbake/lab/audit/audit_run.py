@@ -1,4 +1,4 @@
-"""Changes one thing after the other, and after each acknowledgement reads every server until all show it."""
+"""Makes one change after the other, and after each acknowledgement reads every server until all show it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PAUSE_S, LONGEST_PAUSE_S = 0.002, 0.1
 
 
 class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """Changes, changes a second, seconds that a server may take to show one, and seconds in all."""
+    """The number of changes, changes per second, seconds until a server must show a change, and seconds in total."""
 
     count: int = 1000
     rate: float = 20.0
@@ -32,7 +32,14 @@ class AuditLimits(msgspec.Struct, frozen=True, kw_only=True):
 async def audit(
     clients: Sequence[Client], write: Write, limits: AuditLimits, *, progress: Progress | None = None
 ) -> AuditTally:
-    """Write and read until the count is reached or the time is up. Raises what a write raises."""
+    """Write and read until the number of changes is reached or the time is up. Errors of a write are raised.
+
+    Args:
+        clients: The servers.
+        write: Makes a change, and returns what reads must show.
+        limits: How much to do.
+        progress: Called with the number of changes done.
+    """
     with ThreadPoolExecutor(len(clients) + 1, "parbake-audit") as threads:
         run = _Run(clients, limits, threads)
         with contextlib.suppress(TimeoutError):
@@ -42,14 +49,14 @@ async def audit(
 
 
 class _Run:
-    """One audit under way."""
+    """One running audit."""
 
     def __init__(self, clients: Sequence[Client], limits: AuditLimits, threads: Executor) -> None:
         self._clients, self._limits, self._threads = clients, limits, threads
         self.tally = AuditTally()
 
     async def changes(self, write: Write, progress: Progress | None) -> None:
-        """One change after the other, each followed until every server shows it."""
+        """Make one change after the other, and follow each until every server shows it."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         for n in range(self._limits.count):

@@ -1,4 +1,4 @@
-"""What a read proves, and what many reads amount to. Pure: no clock, no I/O."""
+"""What a read proves, and the summary of many reads. Pure: no clock, no I/O."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _GONE = object()
 class Expectation(msgspec.Struct, frozen=True, kw_only=True):
     """What every read of a key must show once a change was acknowledged.
 
-    Either ``at_least``, found in the value at ``path`` (dots between names and positions; empty for the value itself),
-    or ``shows``, a function of the value that is true of this change *and of every later one*. With neither the
-    value is judged by the stamp ``stamp`` (incarnation, sequence) that the acknowledgement gave.
+    Give either ``at_least``, compared with the value at ``path`` (dots between names and positions; empty for the value
+    itself), or ``shows``, a function of the value that is true for this change *and for every later one*. With neither,
+    the value is judged by the stamp ``stamp`` (incarnation, sequence) of the acknowledgement.
     """
 
     task: str
@@ -35,7 +35,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> str:
-        """What is expected, in words."""
+        """The expectation in words."""
         if self.shows is not None:
             return f"a value of which {getattr(self.shows, '__name__', 'the function')} is true"
         if self.at_least is not None:
@@ -44,7 +44,7 @@ class Expectation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerAnswer(msgspec.Struct, frozen=True):
-    """What a server answered; ``failed`` says why there is no answer."""
+    """A server's answer; ``failed`` says why there is none."""
 
     value: Any = None
     verdict: str = ""
@@ -54,7 +54,7 @@ class ServerAnswer(msgspec.Struct, frozen=True):
 
 
 class AuditRead(msgspec.Struct, frozen=True):
-    """One read: when it began and ended after the acknowledgement (seconds), and what it proved."""
+    """One read: its begin and end in seconds after the acknowledgement, and what it proved."""
 
     server: str
     began_s: float
@@ -65,9 +65,16 @@ class AuditRead(msgspec.Struct, frozen=True):
 
 
 def judge(expected: Expectation, answer: ServerAnswer, *, allow_degraded: bool = False) -> tuple[Outcome, str]:
-    """What an answer proves, and what was seen.
+    """Judge an answer.
 
-    ``allow_degraded``: an older value that is marked so is within the contract (tags that are refreshed, not fenced).
+    Args:
+        expected: What the read must show.
+        answer: The server's answer.
+        allow_degraded: Whether an older value that is marked as degraded is accepted (for tags that are refreshed, not
+            fenced).
+
+    Returns:
+        The outcome, and what was seen.
     """
     if answer.failed:
         return "failed", answer.failed
@@ -99,7 +106,7 @@ def _shown(expected: Expectation, answer: ServerAnswer) -> tuple[bool, str]:
 
 
 def at(value: Any, path: str) -> Any:
-    """What lies at a path in plain data: names of members and positions in lists, with dots between them."""
+    """The value at a path in plain data: names of members and positions in lists, separated by dots."""
     for name in path.split(".") if path else ():
         if isinstance(value, Mapping) and name in value:
             value = value[name]
@@ -111,7 +118,7 @@ def at(value: Any, path: str) -> Any:
 
 
 class AuditSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """What an audit came to. ``nines`` is a lower bound when there was no violation (``is_bound``)."""
+    """The result of an audit. ``nines`` is a lower bound if there was no violation (``is_bound``)."""
 
     changes: int
     unacknowledged: int
@@ -130,7 +137,7 @@ class AuditSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def hint(self) -> str:
-        """What to look at first when a result is more likely a mistake in how the audit was called; empty when not."""
+        """What to check first if the result looks like a mistake in how the audit was called; otherwise empty."""
         if not self.answered or self.violations < self.answered:
             return ""
         return (
@@ -152,7 +159,7 @@ def nines(violations: int, answered: int) -> tuple[float | None, bool]:
 
 
 def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """Nearest-rank percentiles by name; none of nothing."""
+    """Nearest-rank percentiles by name; empty if there are no values."""
     ranks = {"p50": 50, "p95": 95, "p99": 99, "max": 100}
     return {name: found for name, share in ranks.items() if (found := percentile(values, share)) is not None}
 
@@ -161,7 +168,6 @@ class AuditTally:
     """Collects an audit's reads."""
 
     def __init__(self) -> None:
-        """Nothing has happened."""
         self.changes = 0
         self.unacknowledged = 0
         self.never_fresh = 0
@@ -179,7 +185,7 @@ class AuditTally:
             self.unanswered.setdefault((read.server, read.seen), read)
 
     def summary(self) -> AuditSummary:
-        """What it comes to."""
+        """Summarise the reads."""
         reads = sum(self.counts.values())
         answered = sum(self.counts[name] for name in ("fresh", "behind", "violation"))
         value, is_bound = nines(self.counts["violation"], answered)
@@ -202,10 +208,10 @@ class AuditTally:
 
 
 def checked(found: Any) -> list[Expectation]:
-    """What a ``--write`` function returned, as a list; raises :class:`BadInput` when it is something else."""
+    """The result of a ``--write`` function as a list; raises :class:`BadInput` if it is anything else."""
     several: Sequence[Any] = found if isinstance(found, list | tuple) else [found]
     if not several or not all(isinstance(one, Expectation) for one in several):
         raise BadInput(
-            f"--write returned {type(found).__name__}: parbake.lab.audit.Expectation, or a list", field="write"
+            f"--write must return parbake.lab.audit.Expectation, or a list; got {type(found).__name__}", field="write"
         )
     return list(several)

@@ -1,4 +1,4 @@
-"""Measures a cache that is already there: how much of what it holds is not true any more. Reads it and nothing else."""
+"""Measures an existing cache: how much of what it contains is outdated. It only reads."""
 
 from parbake.lab.shadow.compare import CurrentValue
 

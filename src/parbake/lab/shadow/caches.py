@@ -1,4 +1,4 @@
-"""What a cache that is looked at has to give, and how its bytes become values."""
+"""What a cache under test must provide, and how its bytes become values."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ DECODERS: Mapping[str, Decode] = {
 
 
 class UndecodableError(Exception):
-    """An entry is there but cannot be read as what it should be; the message says why, without its value."""
+    """An entry exists but cannot be decoded; the message says why, without the value."""
 
 
 class CacheEntry(msgspec.Struct, frozen=True):
-    """A cache's value for a key with the evidence for its age, in seconds (``None`` when there is none)."""
+    """A cache's value for a key, and evidence of its age in seconds (``None`` if there is none)."""
 
     value: Any
     age_s: float | None = None
@@ -28,17 +28,17 @@ class CacheEntry(msgspec.Struct, frozen=True):
 
 
 class Cache(Protocol):
-    """A cache, read only. One key at a time; calls come from threads."""
+    """A cache, read-only. One key at a time; calls come from threads."""
 
     def sample(self, count: int, *, until: float) -> list[str]:
-        """Up to ``count`` keys at random; stops looking at ``until`` (monotonic seconds).
+        """Up to ``count`` random keys; stops at ``until`` (monotonic seconds).
 
-        Raises :class:`parbake.errors.BadInput` naming ``CACHE`` when the cache cannot be reached.
+        Raises :class:`parbake.errors.BadInput` that names ``CACHE`` if the cache cannot be reached.
         """
         ...
 
     def read(self, key: str) -> CacheEntry | None:
-        """A key's entry, ``None`` when there is none; raises :class:`UndecodableError`."""
+        """A key's entry; ``None`` if there is none. Raises :class:`UndecodableError`."""
         ...
 
     def close(self) -> None:
@@ -47,7 +47,7 @@ class Cache(Protocol):
 
 
 def decoded(decode: Decode, raw: bytes) -> Any:
-    """Decode, or raise :class:`UndecodableError` with the kind of fault."""
+    """Decode bytes, or raise :class:`UndecodableError` with the kind of error."""
     try:
         return decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""What "the same value" means, and how sure a share is. No I/O, no clock."""
+"""When two values are the same, and how certain a share is. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NOTHING = object()
 
 
 class CurrentValue(msgspec.Struct, frozen=True):
-    """What a recompute may return when it knows since when the value is as it is (epoch seconds).
+    """What a recompute may return if it knows since when the value is current (epoch seconds).
 
-    Any object with these two attributes will do.
+    Any object with these two attributes is accepted.
     """
 
     value: Any
@@ -23,10 +23,10 @@ class CurrentValue(msgspec.Struct, frozen=True):
 
 
 def normal(value: Any, *, keep_bytes: bool = False) -> Any:
-    """Return a recomputed value as a decoder would have: structs and dataclasses as mappings, sets as lists.
+    """Convert a recomputed value to the form that a decoder returns.
 
-    ``keep_bytes`` leaves bytes as they are, as msgpack does. Raises :class:`TypeError` for a type that has no
-    plain form.
+    Structs and dataclasses as mappings, sets as lists. ``keep_bytes`` leaves bytes unchanged, like msgpack does. Raises
+    :class:`TypeError` for a type without a plain form.
     """
     if isinstance(value, set | frozenset):  # in the order in which a reader lists a set's elements
         return sorted((normal(element, keep_bytes=keep_bytes) for element in value), key=repr)
@@ -34,9 +34,18 @@ def normal(value: Any, *, keep_bytes: bool = False) -> Any:
 
 
 def difference(cached: Any, truth: Any, *, tolerance: float = 0.0, path: str = "$") -> str | None:
-    """Return where two plain values first differ (``$.offers[2].price``), or ``None`` when they are the same.
+    """Find where two plain values first differ.
 
-    Numbers are the same when they differ by at most ``tolerance``, absolute or relative, whichever is wider.
+    Numbers are equal if they differ by at most ``tolerance``, absolute or relative, whichever allows more.
+
+    Args:
+        cached: The cached value.
+        truth: The recomputed value.
+        tolerance: The allowed difference of numbers.
+        path: The path of the values in the whole.
+
+    Returns:
+        The path, such as ``$.offers[2].price``, with the two values; ``None`` if they are equal.
     """
     if _is_number(cached) and _is_number(truth):
         return None if _close(cached, truth, tolerance) else path

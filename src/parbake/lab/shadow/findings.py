@@ -1,4 +1,4 @@
-"""What was found, key by key and in sum. No I/O, no clock."""
+"""The findings, per key and in total. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ EXAMPLES = 5
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One key. Times in seconds, ``None`` when there is no evidence.
+    """The finding for one key. Times are in seconds, ``None`` if there is no evidence.
 
-    ``age_s`` is how long the entry has been in the cache, ``idle_s`` how long nobody had read it (so it is at least
-    that old), ``wrong_for_s`` how long the truth has been another. ``detail`` says where the values differ, or why
-    one could not be had; ``cached`` and ``truth`` are kept of a key that differs, when values may be shown.
+    ``age_s`` is how long the entry has been in the cache. ``idle_s`` is how long it was not read, so it is at least
+    that old. ``wrong_for_s`` is how long the truth has been different. ``detail`` says where the values differ, or why
+    one is missing. ``cached`` and ``truth`` are recorded for a differing key if values may be shown.
     """
 
     key: str
@@ -35,7 +35,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Problem(msgspec.Struct, frozen=True):
-    """One kind of fault: how often, and the first key with what was said about it."""
+    """One kind of problem: how often it occurred, and the first key with its message."""
 
     what: str
     count: int
@@ -44,7 +44,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Spread(msgspec.Struct, frozen=True):
-    """How some times are distributed, in seconds; ``count`` says how many there were."""
+    """The distribution of some times in seconds; ``count`` is their number."""
 
     count: int
     p50: float | None
@@ -53,14 +53,14 @@ class Spread(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What one recompute and one stale answer cost, in a currency of your own; ``None`` when you did not say."""
+    """The cost of one recompute and of one stale answer, in any currency; ``None`` if unknown."""
 
     recompute: float | None = None
     stale: float | None = None
 
 
 class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole run. Shares are 0 to 1; ``stale_share`` is of the keys that could be compared."""
+    """The whole run. Shares are 0 to 1; ``stale_share`` is relative to the keys that could be compared."""
 
     sampled: int
     outcomes: dict[str, int]
@@ -83,13 +83,13 @@ class ShadowSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def spread(values: Sequence[float | None]) -> Spread:
-    """The distribution of the times that are known."""
+    """The distribution of the known times."""
     known = [value for value in values if value is not None]
     return Spread(len(known), percentile(known, 50), percentile(known, 95), max(known, default=None))
 
 
 def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
-    """Add up a run."""
+    """Summarise a run."""
     outcomes = Counter(f.outcome for f in findings)
     stale = [f for f in findings if f.outcome == "different"]
     compared = outcomes["equal"] + len(stale)
@@ -97,7 +97,7 @@ def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
     took = [f.recompute_s for f in findings if f.recompute_s is not None]
     return ShadowSummary(
         sampled=len(findings),
-        outcomes={outcome: count for outcome, count in outcomes.items()},  # noqa: C416  # wider keys than the counter's
+        outcomes={outcome: count for outcome, count in outcomes.items()},  # noqa: C416  # the type's keys are wider than the counter's
         compared=compared,
         stale_share=_share(len(stale), compared),
         stale_low=low,
@@ -118,7 +118,7 @@ def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
 
 
 def _problems(findings: Sequence[Finding]) -> list[Problem]:
-    """Faults by kind, the most frequent first."""
+    """Problems by kind, the most frequent first."""
     kinds: dict[str, list[Finding]] = {}
     for finding in findings:
         if finding.outcome in ("undecodable", "failed"):

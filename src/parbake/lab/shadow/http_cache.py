@@ -1,4 +1,4 @@
-"""A cache behind HTTP as the one that is looked at: GET, and nothing else."""
+"""A cache behind HTTP as the cache under test. It sends only GET."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from parbake.values.redaction import without_credentials
 TIMEOUT_S = 5.0
 BODY_AT_MOST = 8 << 20
 ABSENT = (404, 410, 504)
-"""Not there; 504 is how a proxy says that it would have to fetch what it was told to have."""
-_HEADERS = {"User-Agent": "parbake-shadow", "Cache-Control": "only-if-cached"}  # a look must not fill the cache
+"""Statuses for "not cached"; a proxy answers 504 if it would have to fetch the value from its origin."""
+_HEADERS = {"User-Agent": "parbake-shadow", "Cache-Control": "only-if-cached"}  # the check must not fill the cache
 _UNREACHABLE = (OSError, http.client.HTTPException)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect leads out of the cache: it is an answer, not a way."""
+    """Does not follow redirects, because they lead away from the cache."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow none."""
+        """Follow no redirect."""
         return
 
 
@@ -37,18 +37,18 @@ class HttpCache:
     """Values under ``http://host/path/{key}``, for keys that the caller lists."""
 
     def __init__(self, template: str, keys: Sequence[str], decode: Decode, *, seed: int | None = None) -> None:
-        """Raises :class:`BadInput` when the address has no ``{key}``."""
+        """Create the cache. Raises :class:`BadInput` if the address has no ``{key}``."""
         shown = without_credentials(template)
         if "{key}" not in template:
-            raise BadInput(f"CACHE={shown!r}: an HTTP cache's address has {{key}} in it", field="CACHE")
-        if "@" in urllib.parse.urlsplit(template).netloc:  # the client would ask the resolver for all of it
+            raise BadInput(f"CACHE={shown!r} must contain {{key}}, because it is an HTTP cache", field="CACHE")
+        if "@" in urllib.parse.urlsplit(template).netloc:  # the client would send all of it to the resolver
             raise BadInput(f"CACHE={shown!r}: a user or password in the address is not sent", field="CACHE")
         self._template, self._keys, self._decode = template, list(dict.fromkeys(keys)), decode
         self._random = random.Random(seed)  # noqa: S311 - a sample needs no secret
         self._opener = urllib.request.build_opener(_NoRedirect)
 
     def sample(self, count: int, *, until: float) -> list[str]:  # noqa: ARG002 - the keys are known: nothing takes time
-        """See :class:`parbake.lab.shadow.caches.Cache`; asks for one key, to know that somebody answers."""
+        """See :class:`parbake.lab.shadow.caches.Cache`. Requests one key, to check that the cache can be reached."""
         keys = self._random.sample(self._keys, min(count, len(self._keys)))
         try:
             if keys:
@@ -83,11 +83,11 @@ class HttpCache:
             return response.read(BODY_AT_MOST + 1), response.headers
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no connection is kept open."""
 
 
 def _age_s(headers: email.message.Message, now: float) -> float | None:
-    """The age that the headers state: ``Age``, or else the time since ``Date``."""
+    """The age in seconds from the headers: ``Age``, or else the time since ``Date``."""
     try:
         if "Age" in headers:
             return max(0.0, float(headers["Age"]))

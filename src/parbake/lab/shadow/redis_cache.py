@@ -1,4 +1,4 @@
-"""A Redis or Valkey server as the cache that is looked at. What it may be sent is a fixed list."""
+"""A Redis or Valkey server as the cache under test. Only a fixed list of commands is ever sent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from parbake.errors import BadInput, MissingDependency
 from parbake.lab.shadow.caches import CacheEntry, Decode, UndecodableError, decoded
 from parbake.values.redaction import without_credentials
 
-# The last line is the handshake of a connection: who asks, which database, and that asking does not count as use.
+# The last line is a connection's handshake: user, database, and that reads do not count as use.
 ALLOWED = frozenset({
     "GET", "HGETALL", "HLEN", "LLEN", "LRANGE", "OBJECT IDLETIME", "PTTL", "SCAN", "SCARD",
     "SMEMBERS", "TYPE", "ZCARD", "ZRANGE",
     "AUTH", "HELLO", "SELECT", "CLIENT SETINFO", "CLIENT NO-TOUCH",
 })  # fmt: skip
-"""Every command that is ever sent; none of them writes, blocks or runs a script."""
+"""All commands that may be sent; none of them writes, blocks or runs a script."""
 _CONTAINERS = {"OBJECT", "CLIENT"}
 ELEMENTS_AT_MOST = 10_000
 KEYS_SEEN_AT_MOST = 200_000
@@ -26,11 +26,11 @@ TIMEOUT_S = 5.0
 
 
 class ForbiddenCommandError(RuntimeError):
-    """A command outside the list was about to be sent; it was not."""
+    """A command outside the list was rejected before it was sent."""
 
 
 def check(*words: Any) -> None:
-    """Raise :class:`ForbiddenCommandError` unless a command is on the list."""
+    """Raise :class:`ForbiddenCommandError` unless the command is on the list."""
     name = " ".join(word.decode() if isinstance(word, bytes) else str(word) for word in words[:2]).upper().split()
     command = " ".join(name[:2] if name and name[0] in _CONTAINERS else name[:1])
     if command not in ALLOWED:
@@ -38,28 +38,36 @@ def check(*words: Any) -> None:
 
 
 class Guarded:
-    """A connection that sends what is on the list and nothing else; mixed into the client's own connection class."""
+    """A connection that sends only commands on the list; mixed into the client's own connection class."""
 
     def send_command(self, *args: Any, **kwargs: Any) -> Any:
-        """Send one command that is allowed."""
+        """Send one allowed command."""
         check(*args)
-        return super().send_command(*args, **kwargs)  # type: ignore[misc]  # the client's connection comes next
+        return super().send_command(*args, **kwargs)  # type: ignore[misc]  # the client's connection is next in the class order
 
     def pack_commands(self, commands: Any) -> Any:  # noqa: ARG002  # the client's own signature
-        """Pipelines are not used, and so not let through."""
+        """Reject pipelines, which are not used."""
         raise ForbiddenCommandError("a pipeline is not sent to a cache under test")
 
 
 class RedisCache:
-    """Keys of one database that match a pattern."""
+    """The keys of one database that match a pattern."""
 
     def __init__(
         self, url: str, decode: Decode, *, pattern: str = "*", ttl_s: float | None = None, seed: int | None = None
     ) -> None:
-        """``ttl_s`` is the TTL that entries are stored with: with it, what is left of it tells their age.
+        """Create the cache, without connecting yet.
 
-        Nothing is sent yet. Raises :class:`BadInput` for an address that cannot be one and
-        :class:`MissingDependency` when the client is not installed.
+        Args:
+            url: The server's address.
+            decode: Converts bytes to a value.
+            pattern: The pattern of the keys.
+            ttl_s: The TTL that entries are stored with, in seconds. The remaining TTL then gives their age.
+            seed: Seed of the random sample.
+
+        Raises:
+            BadInput: The address is invalid.
+            MissingDependency: The client is not installed.
         """
         self._decode, self._pattern, self._ttl_s = decode, pattern, ttl_s
         self._random = random.Random(seed)  # noqa: S311 - a sample needs no secret
@@ -68,7 +76,7 @@ class RedisCache:
         self._is_quiet = False
 
     def sample(self, count: int, *, until: float) -> list[str]:
-        """See :class:`parbake.lab.shadow.caches.Cache`. Scan, and draw from the keys seen (at most 200,000)."""
+        """See :class:`parbake.lab.shadow.caches.Cache`. Scans, and samples from the keys found (at most 200,000)."""
         try:
             seen = self._scan(until)
         except self._errors.ConnectionError as error:
@@ -101,7 +109,7 @@ class RedisCache:
         return CacheEntry(value, self._age_s(left_ms), None if idle is None else float(idle))
 
     def _age_s(self, left_ms: int | None) -> float | None:
-        """What has passed of the TTL; no evidence from an entry without one, or with a longer one than stated."""
+        """The elapsed part of the TTL; ``None`` for an entry without a TTL or with a longer one than given."""
         if self._ttl_s is None or left_ms is None or left_ms < 0 or left_ms > self._ttl_s * 1000:
             return None
         return self._ttl_s - left_ms / 1000
@@ -125,7 +133,7 @@ class RedisCache:
         return True, read(self._ask, self._decode, name)
 
     def _evidence(self, *words: Any) -> int | None:
-        """A number that the server may refuse to tell: its policy or the user's rights may not allow it."""
+        """A number from the server; ``None`` if its policy or the user's rights do not allow it."""
         try:
             found: int | None = self._ask(*words)
         except self._errors.ResponseError:
@@ -140,7 +148,7 @@ class RedisCache:
             return self._send(*words)
 
     def _be_quiet(self) -> None:
-        """Where the server can, do not let this look count as use of the keys."""
+        """Ask the server, if it can, not to count these reads as use of the keys."""
         try:
             self._send("CLIENT", "NO-TOUCH", "ON")
         except self._errors.ResponseError:  # older than 7.2, or not allowed
@@ -157,7 +165,7 @@ class RedisCache:
 
 
 def _connect(url: str) -> tuple[Any, Any]:
-    """A guarded connection of the client's own kind for a URL (not opened yet), and the module that has its errors."""
+    """A guarded connection of the client's class for a URL (not opened yet), and the module with its errors."""
     try:
         import redis
     except ModuleNotFoundError as error:
@@ -166,9 +174,9 @@ def _connect(url: str) -> tuple[Any, Any]:
         pool = redis.ConnectionPool.from_url(url, protocol=2, socket_timeout=TIMEOUT_S)
         kind = type("GuardedConnection", (Guarded, pool.connection_class), {})
         return kind(**pool.connection_kwargs), redis
-    except (ValueError, TypeError):  # what they say may quote the password
+    except (ValueError, TypeError):  # drop the cause: its text may contain the password
         shown = without_credentials(url)
-        raise BadInput(f"CACHE={shown!r}: is no address such as redis://host:port/0", field="CACHE") from None
+        raise BadInput(f"CACHE={shown!r} is not an address such as redis://host:port/0", field="CACHE") from None
 
 
 Ask = Callable[..., Any]
@@ -199,4 +207,4 @@ _READERS: Mapping[str, tuple[str, Callable[[Ask, Decode, bytes], Any]]] = {
     "set": ("SCARD", _set),
     "zset": ("ZCARD", _sorted_set),
 }
-"""How an entry that is no plain string is read: the command that tells its length, then the one that reads it."""
+"""How an entry that is not a plain string is read: the command for its length, and the command that reads it."""

@@ -1,4 +1,4 @@
-"""A run as a table for people and as JSON for machines."""
+"""A run as a table for people and as JSON."""
 
 from __future__ import annotations
 
@@ -75,7 +75,13 @@ def _examples(examples: Sequence[Finding]) -> Table:
 
 
 def as_json(summary: ShadowSummary, *, cache: str, keys: int) -> bytes:
-    """The same as one JSON object; ``cache`` is its address without credentials."""
+    """The summary as one JSON object.
+
+    Args:
+        summary: The summary.
+        cache: The cache's address without credentials.
+        keys: Number of sampled keys.
+    """
     document = {"cache": cache, "keys_drawn": keys, **msgspec.to_builtins(summary)}
     return msgspec.json.format(msgspec.json.encode(document)) + b"\n"
 
@@ -87,7 +93,7 @@ def short(text: str, limit: int = KEY_AT_MOST) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A time as people say it."""
+    """A duration in words."""
     if value is None:
         return "not known"
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):

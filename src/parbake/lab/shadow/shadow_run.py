@@ -1,4 +1,4 @@
-"""Looks at a sample of a cache's keys, one recompute each, within a rate and a time."""
+"""Checks a sample of a cache's keys with one recompute each, within limits of rate and time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHOWN_AT_MOST = 200
 
 
 class ShadowLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run may cost: keys, recomputes per second and at once, and seconds in all."""
+    """Limits of a run: keys, recomputes per second, parallel recomputes, and seconds in total."""
 
     sample: int = 500
     rate: float = 50.0
@@ -32,7 +32,7 @@ class ShadowLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Style(msgspec.Struct, frozen=True, kw_only=True):
-    """How values are compared and whether they may be shown; ``keep_bytes`` where the cache's format knows bytes."""
+    """How values are compared and whether they may be shown; ``keep_bytes`` if the cache's format has bytes."""
 
     tolerance: float = 0.0
     keep_bytes: bool = False
@@ -40,7 +40,7 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShadowRun(msgspec.Struct, frozen=True):
-    """What was found, of how many keys that were drawn; fewer findings than keys: the time was up."""
+    """The findings, and the number of sampled keys. There are fewer findings than keys if the time was up."""
 
     keys: int
     findings: list[Finding]
@@ -49,7 +49,15 @@ class ShadowRun(msgspec.Struct, frozen=True):
 async def shadow(
     cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style, *, progress: Progress | None = None
 ) -> ShadowRun:
-    """Draw keys and look at each. The failure of one recompute is a finding; raises only what sampling does."""
+    """Sample keys and check each. A failed recompute is a finding; only errors of the sampling are raised.
+
+    Args:
+        cache: The cache under test.
+        recompute: Computes the current value for a key.
+        limits: Limits of the run.
+        style: How values are compared.
+        progress: Called with the keys done and their total.
+    """
     until = time.monotonic() + limits.timeout_s
     keys = await asyncio.to_thread(cache.sample, limits.sample, until=until)
     findings: list[Finding] = []
@@ -71,10 +79,10 @@ async def shadow(
 
 
 class RequestPace:
-    """Lets pass ``rate`` a second, evenly, and gives nobody credit for having waited."""
+    """Allows ``rate`` requests per second, evenly spaced; unused time does not accumulate."""
 
     def __init__(self, rate: float) -> None:
-        """``rate`` is positive."""
+        """Create the limiter; ``rate`` must be positive."""
         self._every_s, self._next = 1 / rate, 0.0
 
     async def turn(self) -> None:
@@ -130,7 +138,7 @@ def _judge(key: str, entry: CacheEntry, result: Any, style: Style) -> Finding:
 
 
 async def _has_moved(cache: Cache, key: str, entry: CacheEntry) -> bool:
-    """Whether the cache itself changed while the truth was computed: then nothing is known about either."""
+    """Whether the cache changed while the truth was computed; the comparison then proves nothing."""
     try:
         again = await asyncio.to_thread(cache.read, key)
     except UndecodableError:
@@ -146,7 +154,7 @@ async def _call(recompute: Recompute, key: str) -> Any:
 
 
 async def _in_thread(recompute: Recompute, key: str) -> Any:
-    """Call a plain function in a thread that cannot keep the process alive: a hung one must not outlive the run."""
+    """Call a function in a daemon thread, so that a hung call does not outlive the run."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[tuple[BaseException | None, Any]] = loop.create_future()
 
@@ -160,7 +168,7 @@ async def _in_thread(recompute: Recompute, key: str) -> Any:
             result = recompute(key)
         except BaseException as raised:  # noqa: BLE001 - it is raised again where the run waits for it
             error = raised
-        with contextlib.suppress(RuntimeError):  # the loop has been closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # the loop was closed, so there is no waiter any more
             loop.call_soon_threadsafe(settle, error, result)
 
     threading.Thread(target=run, name="parbake-shadow", daemon=True).start()
@@ -176,5 +184,5 @@ def _shown(value: Any) -> str:
 
 
 def lines_of(text: str) -> Iterator[str]:
-    """The keys in a text: one a line, blank lines left out."""
+    """The keys in a text: one per line, without blank lines."""
     return (line.strip() for line in text.splitlines() if line.strip())
