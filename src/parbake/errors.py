@@ -45,7 +45,6 @@ class ParbakeError(Exception):
     headers: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, message: str, *, field: str = "") -> None:
-        """Keep the message and the name of the field at fault."""
         super().__init__(message)
         self.field = field
 
@@ -122,7 +121,7 @@ class ForeignStore(StoreError):
 
 
 class DamagedRecord(StoreError):
-    """The bytes of a stored record are not those that were written: it counts as missing."""
+    """The bytes of a stored record have changed; it counts as missing."""
 
     title = "Damaged record"
 
@@ -149,13 +148,13 @@ class SourceError(ParbakeError):
 
 
 class ForeignSource(SourceError):
-    """The store was built from another outbox than the source's: what it holds says nothing about this source."""
+    """The store was built from another outbox than the source's, so its content says nothing about this source."""
 
     title = "Foreign source"
 
 
 class NotAcknowledged(ParbakeError):
-    """The source committed the change, but its tags are not raised yet; the outbox will heal it."""
+    """The source committed the change, but its tags are not raised yet; the outbox will raise them later."""
 
     status = 503
     title = "Committed, not acknowledged"
@@ -176,7 +175,7 @@ class ComputeFailed(ParbakeError):
 
 
 class DeadlineExceeded(ParbakeError):
-    """The read's deadline passed before a value that the contract allows was there."""
+    """The read's deadline passed before there was a value that the contract allows."""
 
     status = 504
     title = "Deadline exceeded"
@@ -196,13 +195,20 @@ class RunInProgress(ParbakeError):
 
 
 class PortTaken(ParbakeError):
-    """Another process listens there."""
+    """Another process listens on the port."""
 
     title = "Port taken"
 
     @classmethod
     def at(cls, host: str, port: int, error: Exception, *, field: str) -> PortTaken:
-        """Say why a port cannot be had."""
+        """Make the error for a port that cannot be bound.
+
+        Args:
+            host: The address.
+            port: The port.
+            error: Why it could not be bound.
+            field: The setting to name.
+        """
         why = getattr(error, "strerror", None) or error
         return cls(f"port {port} on {host} cannot be used ({why}); choose another", field=field)
 
@@ -221,11 +227,11 @@ class MissingDependency(ParbakeError):
 
     @classmethod
     def of(cls, what: str, extra: str, *, field: str) -> MissingDependency:
-        """Say which extra brings a missing package.
+        """Make the error that says which extra contains a missing package.
 
         Args:
             what: What needs the package, as a singular subject, such as ``"planning"``.
-            extra: The extra of parbake's distribution that has the package.
+            extra: The extra of parbake's distribution that contains the package.
             field: The name of the missing package.
         """
         return cls(

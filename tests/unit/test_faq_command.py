@@ -105,10 +105,10 @@ def test_inspect_names_wordings_that_do_not_count_yet(where):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["inspect", "bank_app:tasks"], "neither an App nor a QuestionBank"),
+        (["inspect", "bank_app:tasks"], "must be an App or a QuestionBank"),
         (["inspect", "bank_app:app", "--task", "nothing"], "this app has: questions"),
         (["calibrate", "bank_app:app", "--picture", "x.gif"], ".svg or .png"),
-        (["calibrate", "bank_app:app", "--picture", "nowhere/x.svg"], "there is no folder nowhere"),
+        (["calibrate", "bank_app:app", "--picture", "nowhere/x.svg"], "the folder nowhere does not exist"),
         (["calibrate", "bank_app:empty"], "fewer than two answers"),
         (["explain", "nowhere:app", "x"], "cannot import"),
     ],

@@ -1,1 +1,1 @@
-"""Where alerts go, one file per URL scheme."""
+"""Where alerts are sent, one module per URL scheme."""

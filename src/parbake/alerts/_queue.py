@@ -1,4 +1,4 @@
-"""Alerts that wait to be delivered, in an SQLite file that several processes may share."""
+"""Alerts that wait for delivery, in an SQLite file that several processes may share."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import NamedTuple
 from parbake.process import forks
 
 KEPT_S = 86_400.0
-"""An alert that nobody took for a day is given up."""
+"""Seconds (one day) after which an undelivered alert is dropped."""
 MOST = 10_000
 FIRST_S, LONGEST_S = 1.0, 300.0
-"""Between two tries; the pause doubles from one try to the next."""
+"""Shortest and longest pause between two attempts, in seconds; the pause doubles after each attempt."""
 CLAIMED_S = 20.0
-"""A process that has taken an alert for delivery keeps it from the others for this long."""
+"""Seconds for which a process that delivers an alert has it to itself."""
 _TABLE = (
     "CREATE TABLE IF NOT EXISTS alerts"
     " (id TEXT PRIMARY KEY, body BLOB NOT NULL, at REAL NOT NULL, tries INTEGER NOT NULL, next_at REAL NOT NULL)"
@@ -27,7 +27,7 @@ _TABLE = (
 
 
 class Waiting(NamedTuple):
-    """One alert: its id, its body, and how often its delivery was tried before."""
+    """One alert: its id, its body, and the number of earlier delivery attempts."""
 
     id: str
     body: bytes
@@ -35,28 +35,28 @@ class Waiting(NamedTuple):
 
 
 class AlertQueue(forks.Forkable):
-    """Alerts in the order in which they are to be tried; every method blocks, and raises ``sqlite3.Error``."""
+    """Alerts in the order of their next attempts; every method blocks, and raises ``sqlite3.Error``."""
 
     def __init__(self, path: Path) -> None:
-        """The file is made with the first alert."""
+        """Create the queue; the file is created with the first alert."""
         self._path = path
         self._using = threading.Lock()
         forks.watch(self)
 
     def before_fork(self) -> None:
-        """Wait for who uses the file: no process may inherit a connection to it."""
+        """Wait for users of the file, because a child must not inherit a connection."""
         self._using.acquire()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
+        """Resume."""
         self._using.release()
 
     def after_fork_in_child(self) -> None:
-        """The lock is held by a thread that is missing here."""
+        """Replace the lock, which a thread may hold that does not exist here."""
         self._using = threading.Lock()
 
     def add(self, body: bytes) -> Waiting:
-        """Keep an alert, durably, and take it for a first delivery; of too many the oldest go."""
+        """Store an alert durably and claim it for a first attempt; if there are too many, the oldest are dropped."""
         now, alert = time.time(), Waiting(uuid.uuid4().hex, body, 0)
         with self._opened() as connection:
             connection.execute("INSERT INTO alerts VALUES (?, ?, ?, 1, ?)", (alert.id, body, now, now + CLAIMED_S))
@@ -66,7 +66,7 @@ class AlertQueue(forks.Forkable):
         return alert
 
     def claim(self) -> Waiting | None:
-        """Take the alert whose turn it is, ``None`` if it is nobody's now."""
+        """Claim the next alert to deliver; ``None`` if there is none now."""
         now = time.time()
         with self._opened() as connection:
             row = connection.execute(
@@ -77,12 +77,12 @@ class AlertQueue(forks.Forkable):
         return None if row is None else Waiting(*row)
 
     def delivered(self, alert: Waiting) -> None:
-        """Forget an alert that was taken."""
+        """Delete a delivered alert."""
         with self._opened() as connection:
             connection.execute("DELETE FROM alerts WHERE id = ?", (alert.id,))
 
     def failed(self, alert: Waiting) -> bool:
-        """Try an alert later; ``False`` where it has waited too long and is given up."""
+        """Schedule another attempt; ``False`` if the alert has waited too long and is dropped."""
         now, pause = time.time(), min(LONGEST_S, FIRST_S * 2.0**alert.tries)
         with self._opened() as connection:
             connection.execute("UPDATE alerts SET next_at = ? WHERE id = ?", (now + pause, alert.id))
@@ -90,7 +90,7 @@ class AlertQueue(forks.Forkable):
         return not given_up.rowcount
 
     def pause_s(self) -> float | None:
-        """Seconds until the next alert is to be tried, ``None`` if none waits."""
+        """Seconds until the next attempt; ``None`` if there are no alerts."""
         if not self._path.exists():
             return None
         with self._opened() as connection:

@@ -20,31 +20,31 @@ from parbake.process import forks
 
 TIMEOUT_S = 5.0
 LOOK_AGAIN_S = 10.0
-"""Another process may have added an alert and ended before it was taken."""
+"""Interval in seconds of checks for alerts that another process added before it ended."""
 _log = logging.getLogger("parbake.alerts")
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Takes a redirect for a failure: it could lead to an address that only this machine reaches."""
+    """Treats a redirect as a failure, because it could lead to an address that only this machine can reach."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
-        """Follow nothing."""
+        """Follow no redirect."""
 
 
 _opener = urllib.request.build_opener(_NoRedirects)
 
 
 class WebhookSink(forks.Forkable):
-    """Posts alerts to a URL, and with a ``queue`` posts again what was not taken."""
+    """Posts alerts to a URL, and with a ``queue`` retries failed deliveries."""
 
     def __init__(self, url: str, *, queue: str | Path | None = None) -> None:
-        """Only http and https URLs are posted to.
+        """Create the sink. Only http and https URLs are accepted.
 
         Args:
-            url: Where alerts go.
-            queue: An SQLite file of this webhook alone, in which alerts wait until they are taken, for a day at most.
-                It outlives the process, and the processes of one machine may share it. Each alert carries an
-                ``idempotency-key``, since one may arrive twice. Without a queue an alert is posted once.
+            url: Where alerts are posted.
+            queue: An SQLite file, for this webhook only, in which alerts wait until they are delivered, for at most a
+                day. It outlives the process, and the processes of one machine may share it. Each alert carries an
+                ``idempotency-key``, because it may arrive twice. Without a queue an alert is posted once.
         """
         if not isinstance(url, str) or not url.startswith(("http://", "https://")):
             raise ParbakeError("the alert webhook must be an http or https URL", field="alerts.webhook")
@@ -62,16 +62,16 @@ class WebhookSink(forks.Forkable):
             self._start()
 
     def after_fork_in_child(self) -> None:
-        """No thread delivers yet; in a child the parent's is missing."""
+        """Start a new delivery thread when needed; the parent's does not exist here."""
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._added = threading.Event()
 
     async def send(self, alert: Alert) -> None:
-        """Post one alert; with a queue it is kept until it is taken, and posted again. Redirects are not followed.
+        """Post one alert. With a queue it is stored until it is delivered, and retried. Redirects are not followed.
 
         Raises:
-            OSError: Without a queue: it was not taken within five seconds.
+            OSError: Without a queue: it was not delivered within five seconds.
             sqlite3.Error: The queue cannot be written.
         """
         body = msgspec.json.encode(alert)
@@ -84,7 +84,7 @@ class WebhookSink(forks.Forkable):
         self._added.set()
 
     def _start(self) -> None:
-        """Have one thread deliver what waits, of this process and of others that have ended."""
+        """Start one thread that delivers the waiting alerts, including those of processes that have ended."""
         with self._starting:
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._deliver_all, name="parbake-webhook", daemon=True)
@@ -99,7 +99,7 @@ class WebhookSink(forks.Forkable):
                     self._deliver(queue, alert)
                 pause_s = queue.pause_s()
             except sqlite3.Error as error:
-                _log.error("the queue of alerts cannot be used, and is tried again: %s", error)
+                _log.error("the queue of alerts cannot be used; it will be retried: %s", error)
                 pause_s = None
             self._added.wait(LOOK_AGAIN_S if pause_s is None else min(pause_s, LOOK_AGAIN_S))
 
@@ -125,7 +125,7 @@ class WebhookSink(forks.Forkable):
             raise
 
     def _post_in_time(self, body: bytes, *, key: str) -> None:
-        """Post; raises ``TimeoutError`` also for an answer that comes byte by byte, each of them in time."""
+        """Post with a total time limit; raises ``TimeoutError`` also for an answer that arrives byte by byte."""
         failed: list[BaseException] = []
 
         def post() -> None:

@@ -1,4 +1,4 @@
-"""Event sources that are not databases, one file per URL scheme."""
+"""Event sources that are not databases, one module per URL scheme."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ EXAMPLE = "kafka://127.0.0.1:9092/changes?families=policy"
 
 
 def open_events(url: str) -> EventSource | Topic:
-    """Open an event source by URL; the scheme is the name of the module here that answers for it.
+    """Open an event source by URL. The scheme is the name of the module here that implements it.
 
-    Nothing is connected before the first use.
+    It connects at the first use.
     """
     module = adapter(__name__, url, setting="events", example=EXAMPLE, error=SourceError)
     return cast("EventSource | Topic", module.open_url(url))

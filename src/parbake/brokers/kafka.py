@@ -1,11 +1,12 @@
 """``kafka://host:port,host:port/topic?families=policy,product``: CloudEvents from a Kafka topic.
 
-No consumer group is used: how far a partition was applied is kept in parbake's store, in the same commit as the tags
-that were raised, so that reading resumes exactly there. Each partition is an ordered log of its own, named
-``kafka:topic/0``; a message's position is its offset + 1. The topic is heard once every partition was read to its end.
+No consumer group is used. The applied position of each partition is stored in parbake's store, in the same commit as
+the raised tags, so that reading resumes exactly there. Each partition is a separate ordered log, named
+``kafka:topic/0``; a message's position is its offset + 1. The topic counts as heard once every partition has been read
+to its end.
 
-Offsets may be left out (by the markers of transactions, or by compaction), so a jump means nothing; what the broker's
-retention removed before it was read is seen from the earliest offset that it still has.
+Offsets may be skipped (by transaction markers or compaction), so a gap means nothing. Messages that the broker's
+retention removed before they were read are detected by the earliest offset that it still has.
 """
 
 from __future__ import annotations
@@ -28,17 +29,17 @@ from parbake.process.portal import Portal
 
 T = TypeVar("T")
 REQUEST_S = 3.0
-"""How long the broker may take for one answer."""
+"""Time limit for one answer of the broker, in seconds."""
 CALL_S = 6.0
-"""How long any use may take, connecting included."""
+"""Time limit for any use, including connecting, in seconds."""
 FETCH_WAIT_MS = 10
-"""Fetches are only made where there is something to fetch: one that finds nothing must not hold up the next request."""
+"""Wait of a fetch without data: fetches are made only if there is data, and must not delay the next request."""
 _PREFIX = "ce_"
 _OPTIONS = {"families", "name"}
 
 
 def open_url(url: str) -> KafkaTopic:
-    """The topic at a URL; ``families`` are the tag families whose changes it tells, all separated by commas."""
+    """The topic at a URL; ``families`` are the tag families whose changes it reports, separated by commas."""
     parts = urlsplit(url)
     options = parse_qs(parts.query)
     topic = parts.path.strip("/")
@@ -54,11 +55,11 @@ def open_url(url: str) -> KafkaTopic:
 class KafkaTopic(forks.Forkable):
     """One topic (see :class:`parbake.ports.sources.Topic`).
 
-    The client runs on a loop of its own, so that the topic can be used from any thread, as outboxes are.
+    The client runs on its own loop, so that the topic can be used from any thread, like an outbox.
     """
 
     def __init__(self, brokers: str, topic: str, *, families: Collection[str], name: str = "") -> None:
-        """``brokers`` are ``host:port``, separated by commas. Nothing is connected before the first use."""
+        """Create the topic, without connecting yet. ``brokers`` are ``host:port``, separated by commas."""
         self.topic = topic
         self.name = name or f"kafka:{topic}"
         self.families = family_names(families, of=f"topic {topic!r}")
@@ -73,12 +74,12 @@ class KafkaTopic(forks.Forkable):
         self._turn: asyncio.Lock | None = None
 
     def after_fork_in_child(self) -> None:
-        """Connect at the next use, with a client of this process's own."""
+        """Connect with a new client at the next use."""
         forks.abandon(self._portal, self._consumer)
         self._begin()
 
     def parts(self) -> Sequence[KafkaPartition]:
-        """See :class:`parbake.ports.sources.Topic`: the partitions as the broker knows them now."""
+        """See :class:`parbake.ports.sources.Topic`: the partitions as the broker reports them now."""
 
         async def ask(consumer: Any) -> list[int]:
             await consumer._client.force_metadata_update()  # noqa: SLF001 - the client has no public way to ask anew
@@ -98,7 +99,7 @@ class KafkaTopic(forks.Forkable):
             portal.close()
 
     def call(self, use: Callable[[Any], Awaitable[T]]) -> T:
-        """Use the connected client, one caller at a time; any failure is a :class:`SourceError`."""
+        """Use the connected client, one caller at a time; any failure becomes a :class:`SourceError`."""
         with self._starting:
             if self._portal is None:
                 self._portal, self._turn = Portal(), asyncio.Lock()
@@ -147,7 +148,7 @@ class KafkaPartition:
     is_gapless = False
 
     def __init__(self, topic: KafkaTopic, number: int) -> None:
-        """Use the topic's connection."""
+        """Create a partition that uses the topic's connection."""
         self.name = f"{topic.name}/{number}"
         self.families = topic.families
         self._topic = topic
@@ -164,7 +165,7 @@ class KafkaPartition:
         return self._topic.call(ask)
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """See :class:`parbake.ports.sources.EventSource`: what is committed up to the end as of now."""
+        """See :class:`parbake.ports.sources.EventSource`: returns what is committed up to the current end."""
 
         async def ask(consumer: Any) -> Sequence[Any]:
             place = self._place()
@@ -174,7 +175,7 @@ class KafkaPartition:
             consumer.assign([place])
             try:
                 consumer.seek(place, after)
-                # Markers of transactions take offsets too: an empty answer is the end only where the end is.
+                # Transaction markers have offsets, too, so an empty answer is the end only at the end offset.
                 while await consumer.position(place) < end:
                     wait = int(REQUEST_S * 1000)
                     found = await consumer.getmany(place, timeout_ms=wait, max_records=limit)
@@ -187,14 +188,14 @@ class KafkaPartition:
         return [read(record) for record in self._topic.call(ask)]
 
     def close(self) -> None:
-        """The connection is the topic's."""
+        """Do nothing: the connection belongs to the topic."""
 
     def _place(self) -> Any:
         return _client().TopicPartition(self._topic.topic, self._number)
 
 
 def read(record: Any) -> SourceEvent:
-    """A message as an event; one that is no CloudEvent comes with its problem."""
+    """Convert a message to an event; a message that is not a CloudEvent carries its problem."""
     position, value = record.offset + 1, record.value or b""
     attributes = {
         name.removeprefix(_PREFIX): (raw or b"").decode(errors="backslashreplace")
@@ -211,7 +212,7 @@ def read(record: Any) -> SourceEvent:
 
 
 def _event(attributes: Mapping[str, str] | None, value: bytes) -> CloudEvent:
-    """In binary mode the data is not ours to read, so its size does not matter."""
+    """Decode an event. In binary mode the data is not read, so its size does not matter."""
     if attributes is not None:
         return from_attributes(attributes)
     if len(value) > MAX_EVENT:

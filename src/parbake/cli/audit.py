@@ -25,7 +25,7 @@ from parbake.lab.audit.read_judge import AuditTally, Expectation, checked
 
 EPILOG = "Example: parbake audit http://127.0.0.1:8001 http://127.0.0.1:8002 --task note --key a --touch fact/a"
 BROKEN, UNJUDGED = 1, 2
-"""Exit statuses: a violation was seen; not one read returned a value that could be judged."""
+"""Exit statuses: a violation was seen; no read returned a value that could be judged."""
 REQUEST_S = 5.0
 Servers = Annotated[list[str], typer.Argument(metavar="SERVER...", help="every server's address, http://host:port")]
 
@@ -72,20 +72,22 @@ def audit(
 
 
 def _check_way(write: str, path: str, given: dict[str, object]) -> None:
-    """Changes are made by a function, or said to be made by events."""
+    """Check that changes come either from a function or from published events."""
     if write and given["touch"]:
-        raise BadInput("--touch publishes events; --write does that itself", field="touch")
+        raise BadInput(
+            "--touch publishes events, and --write makes its own changes; give one of the two", field="touch"
+        )
     if path and not write:
-        raise BadInput("--value-path is for --write: events are judged by their stamps", field="value-path")
+        raise BadInput("--value-path needs --write; with --touch, reads are judged by their stamps", field="value-path")
     for name, value in given.items():
         if not write and not value:
-            raise BadInput(f"--{name} is missing (or name a function with --write)", field=name)
+            raise BadInput(f"--{name} is missing; give it, or a function with --write", field=name)
 
 
 def _from_function(where: str, path: str) -> Write:
     function = find(where, field="write")
     if not callable(function):
-        raise BadInput(f"write={where!r} is not a function", field="write")
+        raise BadInput(f"write={where!r} must be a function", field="write")
 
     def change(n: int) -> list[Expectation]:
         found = function(n)
@@ -98,7 +100,9 @@ def _from_function(where: str, path: str) -> Write:
 
 def _placed(one: Expectation, path: str) -> Expectation:
     if one.at_least is None and one.shows is None and not one.stamp[1]:
-        raise BadInput("--write returned an Expectation that expects nothing: at_least, shows or stamp", field="write")
+        raise BadInput(
+            "--write returned an Expectation without at_least, shows and stamp; set one of them", field="write"
+        )
     return msgspec.structs.replace(one, path=one.path or path)
 
 

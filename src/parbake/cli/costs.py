@@ -1,4 +1,4 @@
-"""``parbake costs``: what each task and lane cost, whose it is, and what was computed for nobody."""
+"""``parbake costs``: what each task and lane cost, its owner, and what was wasted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def costs(
     must_be_writable(csv=csv, parquet=parquet, focus=focus)
     application = load(app).app
     if application.settings.ledger is None:
-        raise BadInput(f"{app} keeps no ledger, so nothing is known: give it App(ledger=...)", field="APP")
+        raise BadInput(f"{app} has no ledger, so its costs are not known; give it App(ledger=...)", field="APP")
     book = application.settings.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
 
     async def look() -> tuple[list[Cost], list[dict[str, Any]]]:
@@ -53,7 +53,7 @@ def costs(
 
     rows, hours = asyncio.run(look())
     rows = summed(rows, by) if by else rows
-    as_parquet = None if parquet is None else _as_parquet(rows)  # what may be refused comes before the first file
+    as_parquet = None if parquet is None else _as_parquet(rows)  # check the options before the first file is written
     if csv is not None:
         write("csv", csv, _as_csv(rows))
     if focus is not None:
@@ -108,5 +108,7 @@ def _as_parquet(rows: list[Cost]) -> bytes:
     pq.write_table(pa.Table.from_pylist([msgspec.structs.asdict(row) for row in rows]), target)
     found: bytes = target.getvalue()
     if not rows:
-        raise BadInput("there is nothing to write: no row in this time", field="since")
+        raise BadInput(
+            "there are no rows in this time, so there is nothing to write; choose a longer --since", field="since"
+        )
     return found

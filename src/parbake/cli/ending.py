@@ -1,4 +1,4 @@
-"""Ending a command when it is told to, and in time: a thread cannot be ended, so a busy one is left behind."""
+"""Ending a command in time when it is told to. A thread cannot be ended, so a busy one is abandoned."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ import typer
 T = TypeVar("T")
 INTERRUPTED = 128 + signal.SIGINT
 TERMINATED = 128 + signal.SIGTERM
-"""The exit statuses that shells give what these signals ended."""
+"""The exit statuses that shells report for processes ended by these signals."""
 
 
 class _Unwaited(ThreadPoolExecutor):
-    """A pool that is left as it is: the event loop would wait for its threads as long as they are busy."""
+    """A thread pool that is not shut down; the event loop would wait for its busy threads."""
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - as inherited
         super().shutdown(wait=False, cancel_futures=True)
@@ -30,16 +30,17 @@ class _Unwaited(ThreadPoolExecutor):
 
 @contextmanager
 def handling_signals(undone: str = "") -> Iterator[None]:
-    """While the body runs, SIGINT and SIGTERM end this process, whatever it was started with.
+    """While the body runs, SIGINT and SIGTERM end this process, however it was started.
 
-    A script starts a command behind ``&`` with SIGINT ignored, and Python leaves it so; one who sends the signal all
-    the same means it. ``undone`` says what a signal leaves undone. Without it nothing is, and SIGTERM ends in success.
+    A script starts a command behind ``&`` with SIGINT ignored, and Python keeps that; a user who sends the signal
+    anyway wants the process to end. ``undone`` says what a signal leaves unfinished. If it is empty, SIGTERM ends in
+    success.
     """
-    if threading.current_thread() is not threading.main_thread():  # signals are none of its business
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may handle signals
         yield
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # the one that asyncio puts its own in place of
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the handler that asyncio replaces by its own
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
@@ -61,9 +62,9 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, or until interrupted: then once what is asynchronous has cleaned up, however busy a thread is.
+    """Run to the end or until interrupted, and then until asynchronous code has cleaned up, even if threads are busy.
 
-    Raises what a signal's handler does. Python itself waits for threads at its end, so :func:`leave` has to follow.
+    Raises what a signal handler raises. Python itself waits for threads at its end, so :func:`leave` must follow.
     """
     with asyncio.Runner() as runner:
         runner.get_loop().set_default_executor(_Unwaited(thread_name_prefix="asyncio"))
@@ -71,13 +72,13 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def leave(status: int, said: str = "") -> NoReturn:
-    """End this process now, without its threads; what was ``said`` is written first."""
+    """End this process now, without waiting for threads; ``said`` is written first."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # it ends already
+        signal.signal(number, signal.SIG_IGN)  # already ending
     if said:
         typer.echo(f"parbake: {said}", err=True)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads it any more
+        with suppress(OSError, ValueError):  # the reader has closed the pipe
             stream.flush()
     os._exit(status)

@@ -1,4 +1,4 @@
-"""``parbake events``: publish one, look at those that were not understood, hear a source anew."""
+"""``parbake events``: publish an event, look at parked ones, and read a source from its beginning again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def publish(
     kind: Annotated[str, typer.Option("--type", help="ends in .changed, .created, .deleted or .bulk")] = "cli.changed",
     event_id: Annotated[str, typer.Option("--id", help="dedupe id; a repeated one is counted")] = "",
 ) -> None:
-    """Raise the tags of an event; returns once that is durable."""
+    """Raise the tags of an event; returns once they are durable."""
     event = CloudEvent(event_id or uuid.uuid4().hex, "parbake-cli", kind, subject)
 
     async def published(application: App) -> Ack:
@@ -44,7 +44,7 @@ def publish(
 
 @events.command(epilog="Example: parbake events parked shop:app")
 def parked(app: AppName, limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50) -> None:
-    """Show the events that were not understood, and why."""
+    """Show the events that could not be understood, and why."""
     found = _with(app, lambda application: application.ops.parked(limit))
     _show(found)
     if not found:
@@ -59,9 +59,9 @@ def retry(
     *,
     every: Annotated[bool, typer.Option("--all", help="all that are parked")] = False,
 ) -> None:
-    """Read parked events again with the code of today: what is understood is raised and forgotten."""
+    """Read parked events again with today's code: the tags of those that are understood are raised."""
     if every == bool(source) or bool(source) != bool(position):
-        raise BadInput("name a source and a position, or say --all", field="SOURCE")
+        raise BadInput("give a source and a position, or --all", field="SOURCE")
     done = _with(app, lambda application: application.ops.retry_parked(source, position))
     typer.echo(f"{done.understood} understood, {len(done.kept)} kept")
     _show(done.kept)
@@ -71,7 +71,7 @@ def retry(
 def restart(
     app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]
 ) -> None:
-    """Hear a source from its beginning again, after raising all its families: for one that was made anew."""
+    """Read a source from its beginning again, after raising all its families; needed after it was created anew."""
     _acknowledge(_with(app, lambda application: application.ops.restart(source)))
 
 
@@ -100,7 +100,7 @@ def _show(found: list[Parked]) -> None:
     table = Table("source", "position", "parked at", "reason", "event")
     for one in found:
         at = datetime.fromtimestamp(one.at, UTC).isoformat(timespec="seconds")
-        # Without control characters: what is shown came from outside.
+        # Remove control characters, because the text came from outside.
         text = "".join(c if c.isprintable() else "." for c in one.event.decode(errors="replace")[:SHOWN])
         table.add_row(*(escape(cell) for cell in (one.source, str(one.position), at, one.reason, text)))
     Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,4 +1,4 @@
-"""``parbake faq``: look into a question bank, ask it why, and see what its bound allows."""
+"""``parbake faq``: inspect a question bank, explain its answers, and see what its bound allows."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ WIDTH = 140
 
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
 def inspect(app: Where, task: TaskName = "") -> None:
-    """Show the answers of a bank with their wordings, and how sure it has to be."""
+    """Show the answers of a bank with their wordings, and the certainty that it requires."""
     found = _bank(app, task)
     snapshot = found.snapshot()
     bank, table = snapshot.bank, Table("answer", "wordings", "such as", "state")
@@ -59,7 +59,7 @@ def explain(
     question: Annotated[str, typer.Argument(help="as a shopper would type it")],
     task: TaskName = "",
 ) -> None:
-    """Say why a question is answered from the bank, or is not."""
+    """Say why a question is answered from the bank, or why it is not."""
     bank = _bank(app, task, audits=0.0)
     found = bank.explain(question, scope=bank.scope)
     verdict, match = found.verdict, found.verdict.match
@@ -130,7 +130,7 @@ def _threshold(snapshot: BankSnapshot) -> str:
 
 
 def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
-    """The bank at ``module:attribute``: itself, or what an app's model task last returned."""
+    """The bank at ``module:attribute``: the bank itself, or the last result of an app's model task."""
     from parbake.semantic import QuestionBank
 
     found = found_at(where)
@@ -138,7 +138,7 @@ def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
         return found
     application = found.app if isinstance(found, HttpApp) else found
     if not isinstance(application, App):
-        raise BadInput(f"APP={where!r} is neither an App nor a QuestionBank", field="APP")
+        raise BadInput(f"APP={where!r} must be an App or a QuestionBank", field="APP")
     bank = QuestionBank(_embedder(application), audits=audits)
     bank.take(asyncio.run(_current(application, task)))
     return bank
@@ -151,7 +151,7 @@ async def _current(application: App, name: str) -> BankSnapshot:
     chosen = [t for t in banks if t.name == name] if name else banks
     if len(chosen) != 1:
         names = ", ".join(t.name for t in banks) or "none"
-        raise BadInput(f"--task {name!r}: name the task that returns the bank; this app has: {names}", field="task")
+        raise BadInput(f"--task {name!r} must be the task that returns the bank; this app has: {names}", field="task")
     try:
         model: BankSnapshot = await application.model(chosen[0])
         return model
@@ -162,7 +162,7 @@ async def _current(application: App, name: str) -> BankSnapshot:
 def _embedder(application: App) -> Any:
     found = application.settings.resources.get(Embedder)
     if found is None:
-        raise BadInput("this app has no resource of type Embedder to read a question with", field="APP")
+        raise BadInput("this app must have a resource of type Embedder to read a question", field="APP")
     return found.build() if isinstance(found, Lazy) else found
 
 

@@ -8,7 +8,7 @@ from parbake.errors import BadInput
 
 
 def must_be_writable(**files: Path | None) -> None:
-    """Say it now, not after the work; raises :class:`BadInput` naming the option. Leaves no new file behind."""
+    """Check files before the work starts; raises :class:`BadInput` that names the option. Leaves no new file behind."""
     for name, path in files.items():
         if path is None:
             continue
@@ -22,7 +22,16 @@ def must_be_writable(**files: Path | None) -> None:
 
 
 def write(name: str, path: Path, content: bytes) -> None:
-    """Write a result; raises :class:`BadInput` naming the option."""
+    """Write a result.
+
+    Args:
+        name: The option that names the file.
+        path: The file.
+        content: The result.
+
+    Raises:
+        BadInput: The file cannot be written; the error names the option.
+    """
     try:
         path.write_bytes(content)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From ``module:attribute`` on the command line to an app, or to whatever it names."""
+"""Find the app or object that ``module:attribute`` names on the command line."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of
 
 
 def find(where: str, *, field: str) -> Any:
-    """Return what is at ``module:attribute``; raises :class:`BadInput` naming ``field``."""
+    """Return the object at ``module:attribute``; raises :class:`BadInput` that names ``field``."""
     module_name, separator, attribute = where.partition(":")
     if not separator or not module_name or module_name.startswith("."):
-        raise BadInput(f"{field}={where!r}: expected module:attribute, such as shop:{field.lower()}", field=field)
+        raise BadInput(f"{field}={where!r} must be module:attribute, such as shop:{field.lower()}", field=field)
     sys.path.insert(0, str(Path.cwd()))
     with _explained(where, field, f"importing {module_name}", f"python -c 'import {module_name}'"):
         found: Any = importlib.import_module(module_name)
@@ -39,9 +39,9 @@ def find(where: str, *, field: str) -> Any:
 
 @contextlib.contextmanager
 def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
-    """Whatever a user's module or function raises, said as one error that names the setting.
+    """Convert anything that a user's module or function raises to one error that names the setting.
 
-    What parbake itself refuses, such as a wrong declaration, says so already.
+    parbake's own errors, such as an invalid declaration, name the setting already.
     """
     try:
         yield
@@ -51,7 +51,7 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
         advice = "name a module that is in this folder or on PYTHONPATH, or install it"
         raise BadInput(f"{field}={where!r}: cannot import {error.name!r}; {advice}", field=field) from error
     except (Exception, SystemExit) as error:
-        if is_of_a_signal(error):  # the process was told to end meanwhile
+        if is_of_a_signal(error):  # the process was told to end in the meantime
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"
@@ -61,14 +61,16 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
 
 
 def stored(task: Task) -> Stored:
-    """Return a task that keeps something; raises :class:`BadInput` for one that does not."""
+    """Return a task whose values are stored; raises :class:`BadInput` for any other task."""
     if not isinstance(task, Stored):
-        raise BadInput(f"{task.name} is computed at request time; it keeps nothing to run ahead", field="TASK")
+        raise BadInput(
+            f"{task.name} is computed at request time; it stores nothing that could be computed ahead", field="TASK"
+        )
     return task
 
 
 def found_at(where: str) -> Any:
-    """Return what is at ``module:attribute``; a function without arguments is called first."""
+    """Return the object at ``module:attribute``; a function without arguments is called first."""
     found = find(where, field="APP")
     if callable(found) and not isinstance(found, App | HttpApp):
         module, _, name = where.partition(":")
@@ -93,5 +95,5 @@ def load(where: str) -> HttpApp:
     if isinstance(found, App):
         return HttpApp(found)
     if not isinstance(found, HttpApp):
-        raise BadInput(f"APP={where!r} is neither an App nor an HttpApp", field="APP")
+        raise BadInput(f"APP={where!r} must be an App or an HttpApp", field="APP")
     return found

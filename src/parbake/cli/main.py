@@ -128,15 +128,15 @@ def worker(
         if (executor := chosen_executor(app, processes, ray)) is not None:
             application.ops.use_executor(executor)
         if metrics_port:
-            from parbake.metrics.prometheus import exposed  # loads the client only where it is asked for
+            from parbake.metrics.prometheus import exposed  # imports the client only if needed
 
             stack.enter_context(exposed(application.counters, metrics_port))
         ending.run(_work(application, parent))
-        ending.leave(0)  # its parent has ended
+        ending.leave(0)  # the parent has ended
 
 
 async def _work(application: App, parent: int) -> None:
-    await application.stamp()  # a store that cannot be used must stop the start
+    await application.stamp()  # an unusable store must abort the start
     lanes = asyncio.create_task(application.work())
     try:
         await (_outlived(parent, lanes) if parent else lanes)
@@ -188,10 +188,10 @@ def rollback(app: AppName, task: TaskName) -> None:
 
 
 def main() -> None:
-    """The console script: errors in one plain line, exit status 1."""
+    """The console script: errors are printed as one plain line, with exit status 1."""
     try:
         cli()
     except ParbakeError as error:
-        quotes = isinstance(error, ComputeFailed | GateFailed)  # what a task or a gate said
+        quotes = isinstance(error, ComputeFailed | GateFailed)  # the text of a task or a gate
         typer.echo(f"parbake: {one_line(error) if quotes else error}", err=True)
         sys.exit(1)

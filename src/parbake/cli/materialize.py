@@ -1,4 +1,4 @@
-"""``parbake materialize`` and ``parbake runs``: run the batch lane now, and look at the runs that were."""
+"""``parbake materialize`` and ``parbake runs``: run the batch lane now, and show earlier runs."""
 
 from __future__ import annotations
 
@@ -55,7 +55,16 @@ RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
 
 def chosen_executor(app: str, processes: int, ray: str) -> Executor | None:
-    """The executor that two options ask for; none to compute in the process of the run."""
+    """Create the executor that the options select.
+
+    Args:
+        app: The app as ``module:attribute``.
+        processes: Number of processes; 0 for none.
+        ray: The address of a Ray cluster, or empty.
+
+    Returns:
+        The executor; ``None`` to compute in the process of the run.
+    """
     if ray:
         return RayExecutor(app, processes=processes or 2, address="" if ray == "local" else ray)
     return LocalExecutor(app, processes=processes) if processes else None
@@ -86,7 +95,9 @@ def materialize(
         try:
             run = ending.run(_run(application, found, keys, anew=anew))
         except (KeyboardInterrupt, SystemExit):
-            if (executor := application.settings.batch.executor) is not None:  # a second signal may precede its end
+            if (
+                executor := application.settings.batch.executor
+            ) is not None:  # a second signal may come before it has ended
                 asyncio.run(executor.close())
             raise
     if run.is_continued:
@@ -102,7 +113,7 @@ def materialize(
 
 
 def _key(application: App, task: Stored, text: str) -> Any:
-    """A key as it is written on the command line: a plain word or number, or JSON for a key of several parts."""
+    """Parse a key from the command line: a plain word or number, or JSON for a key of several parts."""
     keys = application.engine.bound_task(task).keys
     found = keys.from_text(text)
     if found is None:
@@ -111,7 +122,7 @@ def _key(application: App, task: Stored, text: str) -> Any:
 
 
 async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, anew: bool) -> Run:
-    """Run it with a bar for each of what is built."""
+    """Run a task with a progress bar for each artifact."""
     with _bars() as bars:
         ids: dict[str, Any] = {}
 
@@ -128,7 +139,7 @@ async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, an
 
 
 def runs(app: AppName, task: TaskName) -> None:
-    """Show the last runs of a task: what came of each, and why."""
+    """Show the last runs of a task with their outcomes and reasons."""
     application = load(app).app
     found = stored(application.tasks[task])
 
@@ -161,7 +172,7 @@ def _moment(at: float) -> str:
 
 
 class _Rate(ProgressColumn):
-    """Keys per second of this process; what an earlier one left does not count."""
+    """Keys per second of this process, without the keys of an earlier, interrupted run."""
 
     def render(self, task: Bar) -> Text:
         done = task.completed - task.fields.get("first", 0)

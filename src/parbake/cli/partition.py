@@ -1,4 +1,4 @@
-"""The entry of an executor's process: opens the app once, and computes the partitions that it is sent."""
+"""The entry point of an executor's process: opens the app once, and computes the partitions that it receives."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("parbake.batch")
 
 @dataclass
 class _Process:
-    """The app of this process, with the event loop that it lives on."""
+    """The app of this process and its event loop."""
 
     name: str = ""
     app: App | None = None
@@ -32,9 +32,15 @@ _process = _Process()
 
 
 def perform(name: str, models: str, job: bytes) -> bytes:
-    """Compute one partition of the app ``module:attribute`` and return what came of it, encoded.
+    """Compute one partition of an app.
 
-    ``models`` is where decoded models are kept for all processes of the machine, empty for nowhere.
+    Args:
+        name: The app as ``module:attribute``.
+        models: Folder for decoded models that all processes of the machine share; empty for none.
+        job: The encoded partition.
+
+    Returns:
+        The encoded result.
     """
     work = msgspec.msgpack.decode(job, type=PartitionWork)
     try:
@@ -56,12 +62,12 @@ async def _perform(work: PartitionWork) -> PartitionDone:
     try:
         return await engine.batch.worker.perform(plan, work, moved_in(engine, work))
     finally:
-        if engine.ledger is not None:  # this process may end with its run, and what it spent was spent
+        if engine.ledger is not None:  # this process may end with its run, but its costs must be recorded
             await asyncio.to_thread(engine.ledger.settle)
 
 
 def moved_in(engine: Engine, work: PartitionWork) -> Moved:
-    """After each chunk this process gives way itself; the process of the run counts whole partitions."""
+    """Import and open an app for one partition. This process throttles itself after each chunk."""
 
     async def moved(_keys: int, took_s: float) -> None:
         if engine.breathe is not None and not work.is_urgent:

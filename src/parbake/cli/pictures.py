@@ -1,4 +1,4 @@
-"""Pictures for people, as SVG or PNG; matplotlib is loaded where one is drawn."""
+"""Pictures as SVG or PNG; matplotlib is imported only to draw one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 BLUE, ORANGE, BLACK = "#0072B2", "#D55E00", "#000000"
 DOLLARS = "US dollars a day"
 LABEL_SHARE, LABEL_TIMES = 0.06, 1.6
-"""How high a name is, in shares of hits, and about how wide, as a factor of cost."""
+"""Height of a label as a share of hits, and its approximate width as a factor of cost."""
 SUFFIXES = (".svg", ".png")
 _STYLE: Any = {"svg.hashsalt": "parbake", "svg.fonttype": "none", "font.size": 9, "axes.grid": True}
 
 
 def must_be_picture(path: Path) -> None:
-    """Raise :class:`BadInput` for another suffix or no folder, :class:`MissingDependency` where nothing can draw."""
+    """Raise :class:`BadInput` for another suffix or a missing folder, :class:`MissingDependency` without matplotlib."""
     if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"--picture {path}: ends with .svg or .png", field="picture")
+        raise BadInput(f"--picture {path} must end with .svg or .png", field="picture")
     if not path.parent.is_dir():
-        raise BadInput(f"--picture {path}: there is no folder {path.parent}", field="picture")
+        raise BadInput(f"--picture {path}: the folder {path.parent} does not exist", field="picture")
     try:
         import matplotlib  # noqa: ICN001, F401 - only whether it is there
     except ImportError as missing:
@@ -34,7 +34,7 @@ def must_be_picture(path: Path) -> None:
 
 
 def save(path: Path, draw: Callable[[Any], None]) -> None:
-    """Write a picture: ``draw`` is given the axis of a figure of 7.2 by 4.4 inches; equal data give an equal SVG."""
+    """Write a picture: ``draw`` receives the axis of a figure of 7.2 by 4.4 inches. Equal data give an equal SVG."""
     must_be_picture(path)
     import matplotlib as mpl
 
@@ -59,13 +59,13 @@ def in_dollars(axis: Any) -> None:
 
 
 def draw_front(path: Path, points: Sequence[Point], *, recommended: str = "", unit: str = DOLLARS) -> None:
-    """Draw cost against accepted hits; a filled point is efficient.
+    """Draw cost against accepted hits; efficient points are filled.
 
     Args:
-        path: Where the picture goes; its suffix says how.
+        path: The file; its suffix determines the format.
         points: The ways to run the task.
-        recommended: The name of the point that is marked; none where nothing is recommended.
-        unit: What cost is counted in.
+        recommended: The name of the point to mark; empty if none is recommended.
+        unit: The unit of cost.
     """
     save(path, partial(_plot_front, points, recommended, unit))
 
@@ -100,7 +100,7 @@ def _plot_front(points: Sequence[Point], recommended: str, unit: str, axis: Any)
 
 
 def _are_near(one: Point, other: Point) -> bool:
-    """Whether the names of two points would be written over each other."""
+    """Whether the labels of two points would overlap."""
     cheap, dear = sorted((one.per_day, other.per_day))
     return abs(one.accepted - other.accepted) < LABEL_SHARE and dear < LABEL_TIMES * cheap
 

@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from parbake.planner.plan import Decision
 
 MOST_KEYS = 100_000_000
-"""What the replay holds of each key fits into some gigabytes then."""
+"""With this many keys, the replay's state fits into a few gigabytes."""
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
 NEEDED = {
     "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
     "keys": "the number of keys, those that never asked included (add --keys N; the log names {keys:,})",
 }
-"""What a recommendation rests on beside the log, and the option that gives it."""
+"""What a recommendation needs besides the log, and the option that provides it."""
 PRECISION = 0.5
 Log = Annotated[Path, typer.Argument(metavar="LOG", help="CSV or Parquet: key,timestamp[,signal]")]
 
@@ -79,13 +79,13 @@ def plan(
 
     for name, path in (("json", json), ("picture", picture)):
         if path is not None and path.resolve() == log.resolve():
-            raise BadInput(f"--{name} {path}: this is the log itself", field=name)
+            raise BadInput(f"--{name} {path} is the log itself; choose another file", field=name)
     must_be_writable(json=json, picture=picture)
     if picture is not None:
         must_be_picture(picture)
     priced = _prices(prices)
     if coverage is not None and priced.near_line is None:
-        raise BadInput(f"--coverage {coverage}: the prices state no near_line, what computing on an event costs")
+        raise BadInput(f"--coverage {coverage}: the prices must have near_line, the cost of computing on an event")
     events = _lane(coverage, precision)
     found = _planned(log, priced, sla_s=seconds(sla, field="sla"), keys=keys, events=events, hits=hits)
     lacking = [name for name, given in (("prices", prices), ("keys", keys)) if given is None]
@@ -108,12 +108,12 @@ def _lane(coverage: float | None, precision: float | None) -> EventCoverage | No
 
     if coverage is None:
         if precision is not None:
-            raise BadInput(f"--precision {precision}: of an event lane, which --coverage assumes", field="precision")
+            raise BadInput(f"--precision {precision} needs --coverage, which assumes an event lane", field="precision")
         return None
     precision = PRECISION if precision is None else precision
     for name, value in (("coverage", coverage), ("precision", precision)):
         if not 0 < value <= 1:
-            raise BadInput(f"--{name} {value}: a share, above 0 and at most 1", field=name)
+            raise BadInput(f"--{name} {value} must be a share, above 0 and at most 1", field=name)
     return EventCoverage(coverage, precision)
 
 
@@ -142,11 +142,11 @@ def _read(path: Path, keys: int | None, progress: Any) -> RequestLog:
 
 
 def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
-    """Print a plan: every strategy in a row, and what it recommends in plain words.
+    """Print a plan: every strategy in a row, and the recommendation in words.
 
     Args:
-        plan: What was found.
-        missing: What of :data:`NEEDED` was not given; then nothing is recommended.
+        plan: The plan.
+        missing: The parts of :data:`NEEDED` that were not given; if there are any, nothing is recommended.
     """
     console = Console(width=None if sys.stdout.isatty() else 160)
     for note in plan.notes:
@@ -173,7 +173,7 @@ def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
 
 
 def index(plan: Decision, name: str) -> float:
-    """The QACPI of a strategy against computing each request: quality is the share of answers that are not outdated."""
+    """The QACPI of a strategy against computing each request; quality is the share of answers that are not outdated."""
     from parbake.planner.qacpi import Measured, qacpi
 
     def measured(which: str) -> Measured:
@@ -192,7 +192,7 @@ def unready(plan: Decision, missing: Sequence[str]) -> str:
 
 
 def assumed(plan: Decision) -> list[str]:
-    """What is said of strategies that rest on an assumption."""
+    """Remarks on strategies that rest on an assumption."""
     return [
         f"assumed: {name} rests on the event lane that you described, and is shown, not recommended"
         for name in plan.assumed
@@ -200,7 +200,7 @@ def assumed(plan: Decision) -> list[str]:
 
 
 def words(plan: Decision) -> list[str]:
-    """The recommendation in plain words."""
+    """The recommendation in words."""
     volume, here, ahead = plan.break_even, f"{plan.requests_a_day:,.0f}", _span(plan.width)
     everything, none = (_money(plan.outcomes[name].per_day) for name in (ALL, REAL_TIME))
     lines = [
@@ -220,7 +220,7 @@ def words(plan: Decision) -> list[str]:
 
 
 def as_json(plan: Decision, *, missing: Sequence[str] = ()) -> dict[str, Any]:
-    """The plan for machines; what is not a number is null, and so is what is not recommended yet."""
+    """The plan as JSON data; values that are not numbers or not recommended yet are null."""
     rows = {
         name: {
             "usd_per_day": outcome.per_day, "low": plan.intervals[name].low, "high": plan.intervals[name].high,

@@ -1,4 +1,4 @@
-"""``parbake planned``: the plan that a task follows, a new one from its own requests, adopting it and going back."""
+"""``parbake planned``: show a task's plan, make a new one from its own requests, adopt it, or roll back."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def planned(
 ) -> None:
     """Show which plan a refresh=planned() task follows and followed; make, adopt, or roll back one."""
     if adopt and prices is None:
-        raise BadInput("--adopt needs --prices, which the new plan is made at", field="prices")
+        raise BadInput("--adopt needs --prices, with which the new plan is made", field="prices")
     if hits is not None and prices is None:
-        raise BadInput("--hits needs --prices, which the new plan is made at", field="prices")
+        raise BadInput("--hits needs --prices, with which the new plan is made", field="prices")
     application = load(app).app
     if adopt or rollback:
         must_last(application)

@@ -1,4 +1,4 @@
-"""``parbake quarantine``: which classes of answers are served in real time after a complaint, and clearing them."""
+"""``parbake quarantine``: which tasks are served in real time after a complaint, and releasing them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def quarantine(
 ) -> None:
     """Show which tasks are in quarantine after a complaint; put one in, or clear one."""
     if clear and put:
-        raise BadInput("--put and --clear: one at a time", field="put")
+        raise BadInput("--put and --clear cannot be combined; give one of them", field="put")
     application = load(app).app
     if put or clear:
         must_last(application)

@@ -1,4 +1,4 @@
-"""``parbake shadow``: how much of a cache that you have today is stale, before anything is migrated."""
+"""``parbake shadow``: how much of an existing cache is stale, before anything is migrated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from parbake.values.redaction import without_credentials
 
 EPILOG = "Example: parbake shadow redis://127.0.0.1:6379/0 --recompute shop:recompute --pattern 'faq:*' --ttl 3600"
 STALE, UNKNOWN = 3, 2
-"""The exit status when ``--fail-over`` is exceeded, and when nothing was compared with it."""
+"""Exit statuses: ``--fail-over`` was exceeded; with it, nothing could be compared."""
 CacheUrl = Annotated[str, typer.Argument(metavar="CACHE", help="redis://host:port/db, or http://host/path/{key}")]
 
 
@@ -79,25 +79,37 @@ def open_cache(
     url: str, *, pattern: str = "*", keys: Path | None = None, decode: str = "json", ttl: float | None = None,
     seed: int | None = None,
 ) -> Cache:  # fmt: skip
-    """The reader for an address; raises :class:`BadInput` naming the option that does not fit it."""
+    """Create the reader for a cache's address.
+
+    Args:
+        url: The address.
+        pattern: Redis: the pattern of the keys.
+        keys: HTTP: a file with one key per line.
+        decode: How values are stored: ``json``, ``text`` or ``msgpack``.
+        ttl: Redis: the TTL that entries are stored with, in seconds.
+        seed: Seed of the random sample.
+
+    Raises:
+        BadInput: An option does not fit the address; the error names it.
+    """
     if decode not in DECODERS:
-        raise BadInput(f"--decode {decode!r}: one of {', '.join(DECODERS)}", field="decode")
+        raise BadInput(f"--decode {decode!r} must be one of {', '.join(DECODERS)}", field="decode")
     try:
         scheme = urlsplit(url).scheme
     except ValueError:
-        raise BadInput(f"CACHE={without_credentials(url)!r} is no address", field="CACHE") from None
+        raise BadInput(f"CACHE={without_credentials(url)!r} is not an address", field="CACHE") from None
     if scheme in ("redis", "rediss", "unix"):
         if keys is not None:
-            raise BadInput("--keys is for an HTTP cache; Redis lists its own: use --pattern", field="keys")
+            raise BadInput("--keys is only for an HTTP cache; for Redis, use --pattern", field="keys")
         return RedisCache(url, DECODERS[decode], pattern=pattern, ttl_s=ttl, seed=seed)
     if scheme in ("http", "https"):
         if keys is None:
             raise BadInput("--keys is missing: an HTTP cache cannot list its keys", field="keys")
         if pattern != "*":
-            raise BadInput("--pattern is for Redis; an HTTP cache's keys come from --keys", field="pattern")
+            raise BadInput("--pattern is only for Redis; for an HTTP cache, use --keys", field="pattern")
         return HttpCache(url, _read_keys(keys), DECODERS[decode], seed=seed)
     raise BadInput(
-        f"CACHE={without_credentials(url)!r}: begins with redis://, rediss://, unix://, http:// or https://",
+        f"CACHE={without_credentials(url)!r} must begin with redis://, rediss://, unix://, http:// or https://",
         field="CACHE",
     )
 
@@ -108,7 +120,7 @@ def _read_keys(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"--keys {path}: {error}", field="keys") from error
     if not found:
-        raise BadInput(f"--keys {path}: holds no key", field="keys")
+        raise BadInput(f"--keys {path} contains no key", field="keys")
     return found
 
 
@@ -126,13 +138,13 @@ def _check_optional(**options: float | None) -> None:
             raise BadInput(f"--{name.replace('_', '-')} {value}: must not be negative", field=name)
     share = options.get("fail_over")
     if share is not None and share > 1:
-        raise BadInput(f"--fail-over {share}: a share, 0 to 1", field="fail_over")
+        raise BadInput(f"--fail-over {share} must be a share, 0 to 1", field="fail_over")
 
 
 def _function(where: str) -> Recompute:
     found = find(where, field="recompute")
     if not callable(found):
-        raise BadInput(f"recompute={where!r} is not a function", field="recompute")
+        raise BadInput(f"recompute={where!r} must be a function", field="recompute")
     function: Callable[[str], Any] = found
     return function
 

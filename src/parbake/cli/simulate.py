@@ -47,7 +47,7 @@ def _simulate(seeds: int, start: int, jobs: int, store: str, *, mutant: str, rep
     kinds = _kinds(store)
     for option, value in (("seeds", seeds), ("jobs", jobs)):
         if not 1 <= value <= REASONABLE[option]:
-            raise BadInput(f"--{option} {value}: expected 1 to {REASONABLE[option]}", field=option)
+            raise BadInput(f"--{option} {value} must be 1 to {REASONABLE[option]}", field=option)
     must_be_writable(record=record)
     first = secrets.randbelow(FRESH) if start < 0 else start
     if mutant == "all":
@@ -58,13 +58,13 @@ def _simulate(seeds: int, start: int, jobs: int, store: str, *, mutant: str, rep
 
 def _kinds(store: str) -> list[str]:
     if store != "both" and store not in campaign.MODELS:
-        raise BadInput(f"--store {store}: expected atomic, single or both", field="store")
+        raise BadInput(f"--store {store} must be atomic, single or both", field="store")
     return list(campaign.MODELS) if store == "both" else [store]
 
 
 def _search(kinds: list[str], seeds: range, jobs: int, mutant: str, record: Path | None) -> None:
     if mutant and mutant not in names():
-        raise BadInput(f"--mutant {mutant}: expected all or one of {', '.join(names())}", field="mutant")
+        raise BadInput(f"--mutant {mutant} must be all or one of {', '.join(names())}", field="mutant")
     table = Table("store", "seeds", "reads", "hits", "recent", "computed", "violations", "seconds")
     failed: list[tuple[str, int, str]] = []
     for kind in kinds:
@@ -123,7 +123,7 @@ def _with_bar(kind: str, seeds: range, jobs: int, mutant: str) -> campaign.Campa
 
 
 def _show(failed: list[tuple[str, int, str]], mutant: str) -> None:
-    """Print the trace of the first failing seed, and how to see every other."""
+    """Print the trace of the first failing seed, and the commands that show the others."""
     model, seed, _ = failed[0]
     for model_name, number, violation in failed[:20]:
         typer.echo(f"{model_name}:{number}  {violation}")
@@ -136,14 +136,14 @@ def _replay(which: str) -> None:
     model, _, seed = which.partition(":")
     models = [m for kind in campaign.MODELS.values() for m in kind]
     if model not in models or not seed.isdecimal():
-        raise BadInput(f"--replay {which}: expected {', '.join(models)}, a colon and a seed", field="replay")
+        raise BadInput(f"--replay {which} must be {', '.join(models)}, a colon and a seed", field="replay")
     if _print_trace(model, int(seed), lines=None):
         raise typer.Exit(1)
 
 
 def _print_trace(model: str, seed: int, *, lines: int | None = TRACE_LINES) -> bool:
-    """Print a history, or what led to its first violation; returns whether there is one."""
-    history = play(seed, model, trace=True)  # type: ignore[arg-type]  # checked, or from a history
+    """Print a history, or the part before its first violation; returns whether there is one."""
+    history = play(seed, model, trace=True)  # type: ignore[arg-type]  # checked before, or from a history
     trace = history.trace
     at = next((n for n, line in enumerate(trace) if "VIOLATION" in line), None)
     if lines is not None and at is not None:

@@ -1,4 +1,4 @@
-"""``parbake tasks``: the classification table, and what a change of code changes in it."""
+"""``parbake tasks``: the classification table, and what a code change modifies in it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def tasks(
 
 
 def _described(app: App) -> list[TaskRow]:
-    """The table with what the store knows; without it where there is no store yet, or it does not answer."""
+    """The table with data from the store; without them if there is no store yet or it does not respond."""
     url = app.settings.store if isinstance(app.settings.store, str) else ""
     place = urlsplit(url)
     if place.scheme in ("", "memory") or (place.scheme == "lmdb" and not Path(place.netloc + place.path).exists()):
@@ -81,7 +81,7 @@ def _why(row: TaskRow) -> str:
 
 
 def words(value: Any) -> str:
-    """A value of a table as people read it."""
+    """A value of a table in words."""
     if isinstance(value, float):
         return f"{value:.3g}" if value < 1000 else f"{value:.0f}"  # noqa: PLR2004 - whole seconds read better
     if isinstance(value, list | tuple):
@@ -90,7 +90,7 @@ def words(value: Any) -> str:
 
 
 def _changes(before: Rows, after: Rows) -> Any:
-    """(task, what, before, now) of every difference; a task that came or went is one."""
+    """(task, what, before, now) for every difference; an added or removed task counts as one."""
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
             yield name, "task", before[name]["mode"], "gone"
@@ -104,15 +104,15 @@ def _changes(before: Rows, after: Rows) -> Any:
 
 
 def _flat(row: dict[str, Any]) -> dict[str, Any]:
-    """What a contract is made of; the reasons for it may be worded anew."""
+    """The parts of a contract, without the reasons, whose wording may change."""
     named = {name: row[name] for name in ("kind", "mode", "refresh", "legal_lanes")}
     return {**named, "legal_lanes": " ".join(row["legal_lanes"]), **row["contract"]}
 
 
 def _at(revision: str, app: str) -> Rows:
-    """The table as the code of a revision has it, computed by a process of its own in a copy of that code."""
-    if revision.startswith("-"):  # git would take it for an option, and some of those write files
-        raise BadInput(f"--diff {revision[:80]!r}: a revision does not begin with a dash", field="diff")
+    """The table of an older revision, computed by a separate process in a copy of that code."""
+    if revision.startswith("-"):  # git would treat it as an option, and some options write files
+        raise BadInput(f"--diff {revision[:80]!r}: a revision must not begin with a dash", field="diff")
     root = Path(_git("rev-parse", "--show-toplevel").decode().strip())
     packed = _git("archive", "--format=tar", revision, cwd=root)
     with tempfile.TemporaryDirectory(prefix="parbake-tasks-") as folder:

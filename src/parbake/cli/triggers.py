@@ -1,4 +1,4 @@
-"""``parbake triggers``: what speaks for reversing a decision, and doing it."""
+"""``parbake triggers``: reasons to reverse a decision, and applying the reversal."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def triggers(
 async def _apply(application: App, found: list[Proposal], task: str) -> None:
     proposed = [one for one in found if one.task == task]
     if not proposed:
-        raise BadInput(f"nothing is proposed for {task!r}", field="apply")
+        raise BadInput(f"there is no proposal for {task!r}", field="apply")
     ours = [one for one in proposed if one.action == REAL_TIME_ACTION]
     for one in proposed:
         if one not in ours:
             typer.echo(f"{task}: for a person to do: {one.action}")
     if not ours:
-        raise BadInput(f"nothing that is proposed for {task!r} can be done from here", field="apply")
+        raise BadInput(f"no proposal for {task!r} can be applied automatically", field="apply")
     adopted = await application.ops.apply(ours[0])
     typer.echo(f"{task} follows: {adopted.strategy}; back with: parbake planned APP {task} --rollback")
 
@@ -73,7 +73,7 @@ async def _apply(application: App, found: list[Proposal], task: str) -> None:
 def _stated(one: str, today: dt.date) -> tuple[str, Prices]:
     task, separator, path = one.partition("=")
     if not separator:
-        raise BadInput(f"--prices {one!r}: expected TASK=FILE", field="prices")
+        raise BadInput(f"--prices {one!r} must be TASK=FILE", field="prices")
     return task, read_prices(Path(path), today=today)
 
 

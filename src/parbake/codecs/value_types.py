@@ -136,7 +136,8 @@ def check_codecs(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
         lacking = [name for name in METHODS if not callable(getattr(codec, name, None))]
         if lacking:
             raise DeclarationError(
-                f"codecs contains {repr(codec)[:80]}, which has no {lacking[0]}; a codec must have {', '.join(METHODS)}",
+                f"codecs contains {repr(codec)[:80]}, which has no {lacking[0]}; a codec must have "
+                f"{', '.join(METHODS)}",
                 field="codecs",
             )
     return tuple(codecs)

@@ -1,1 +1,1 @@
-"""Sentence embedders, one file per model family."""
+"""Sentence embedders, one module per model family."""

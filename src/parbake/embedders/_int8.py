@@ -1,8 +1,8 @@
-"""A model whose weights are kept in int8 made to multiply in int8 too, without a library for ONNX files.
+"""Make a model with int8 weights multiply in int8, too, without a library for ONNX files.
 
-Such a file widens its weights before each product: ``MatMul(x, Cast(weights) * scale)``. Loaded as it is, it computes
-in float32. ``DynamicQuantizeMatMul`` of onnxruntime takes the same weights and scales, and quantizes ``x`` at run time.
-The file is a protocol buffer; the numbers below are those of its fields in ``onnx.proto``.
+Such a file converts its weights to float32 before each product: ``MatMul(x, Cast(weights) * scale)``.
+``DynamicQuantizeMatMul`` of onnxruntime takes the same weights and scales, and quantizes ``x`` at run time. The file is
+a protocol buffer; the numbers below are those of its fields in ``onnx.proto``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MICROSOFT = b"com.microsoft"
 
 
 class WireField(NamedTuple):
-    """One field: its number, its value (empty for a number), and how all of it is encoded."""
+    """One field: its number, its value (empty for a number), and its complete encoding."""
 
     number: int
     value: bytes
@@ -29,7 +29,7 @@ class WireField(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What is done to what."""
+    """One operation with its inputs and outputs."""
 
     operator: bytes
     inputs: tuple[bytes, ...]
@@ -37,7 +37,7 @@ class Node(NamedTuple):
 
 
 def multiply_in_int8(model: bytes) -> bytes:
-    """Return the model with every product that allows it in int8; raises :class:`ValueError` where none does."""
+    """Return the model with all suitable products in int8; raises :class:`ValueError` if there is none."""
     parts = list(_fields(model))
     graph = list(_fields(next(part.value for part in parts if part.number == _GRAPH)))
     nodes = [_node(part.value) for part in graph if part.number == _NODE]
@@ -52,7 +52,7 @@ def multiply_in_int8(model: bytes) -> bytes:
 
 
 def _in_int8(node: Node, made_by: dict[bytes, Node], kept: set[bytes]) -> Node | None:
-    """A product in int8, if its second factor is made of weights and a scale that the file keeps."""
+    """The product in int8, if its second factor is made from weights and a scale that are in the file."""
     scaled = made_by.get(node.inputs[1]) if node.operator == b"MatMul" else None
     if scaled is None or scaled.operator != b"Mul":
         return None
@@ -63,7 +63,7 @@ def _in_int8(node: Node, made_by: dict[bytes, Node], kept: set[bytes]) -> Node |
 
 
 def _changed(graph: list[WireField], products: dict[tuple[bytes, ...], Node]) -> Iterator[bytes]:
-    """The graph's fields with the products in their places; a scale of the shape (1, n) becomes one of (n)."""
+    """The graph's fields with replaced products; a scale of the shape (1, n) becomes one of (n)."""
     scales = {product.inputs[2] for product in products.values()}
     for part in graph:
         product = products.get(_node(part.value).outputs) if part.number == _NODE else None
@@ -97,7 +97,7 @@ def _name(initializer: bytes) -> bytes:
 
 
 def _fields(message: bytes) -> Iterator[WireField]:
-    """The fields of a message in their order."""
+    """The fields of a message, in order."""
     at = 0
     while at < len(message):
         begin = at
@@ -113,13 +113,13 @@ def _fields(message: bytes) -> Iterator[WireField]:
 
 
 def _read(message: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
+    """Decode a number of seven bits per byte, lowest first, and return it with the position after it."""
     number = shift = 0
     while True:
         byte = message[at]
         number |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
-        if byte < 128:  # noqa: PLR2004  # the eighth bit says that there are more
+        if byte < 128:  # noqa: PLR2004  # the eighth bit says that more bytes follow
             return number, at
 
 

@@ -21,20 +21,20 @@ _X86 = frozenset({"x86_64", "amd64", "i686"})
 
 
 class MiniLm:
-    """Embeds texts (see :class:`parbake.ports.models.Embedder`); safe to share between threads.
+    """Embeds texts (see :class:`parbake.ports.models.Embedder`). Thread-safe.
 
     Args:
-        threads: of one call.
-        max_tokens: where texts are cut.
-        int8: multiply in int8, in less than half the time. Cosines to the vectors of float32 are about .995, so what
-            was made with the one must be made anew with the other; ``model_hash`` tells them apart.
+        threads: Threads per call.
+        max_tokens: Where texts are truncated, in tokens.
+        int8: Multiply in int8, in less than half the time. Cosines to the float32 vectors are about 0.995, so
+            everything made with the one must be recomputed with the other; ``model_hash`` tells them apart.
     """
 
     model_hash = MINILM.sha256[:16]
     dimensions = 384
 
     def __init__(self, *, threads: int = 1, max_tokens: int = 64, int8: bool = False) -> None:
-        """Load the model (.2 to .5 s)."""
+        """Load the model (0.2 to 0.5 s)."""
         try:
             import numpy as np
             import onnxruntime
@@ -46,7 +46,7 @@ class MiniLm:
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         path, model = locate(MINILM), b""
-        # One activation's range is shared by a whole batch in int8: a text's vector must not depend on its neighbours.
+        # In int8, a whole batch shares one activation range, but a text's vector must not depend on its neighbours.
         self._batch = 1 if int8 else BATCH
         if int8:
             self.model_hash = f"{MINILM.sha256[:16]}-int8"
@@ -84,7 +84,10 @@ class MiniLm:
 
 
 def may_saturate() -> bool:
-    """Whether sums of int8 products overflow here: on x86 without VNNI, where onnxruntime has a slower exact way."""
+    """Whether sums of int8 products overflow on this processor: x86 without VNNI.
+
+    Onnxruntime then has a slower exact way.
+    """
     if platform.machine().lower() not in _X86:
         return False
     return not (CPU.is_file() and "_vnni" in CPU.read_text())

@@ -1,1 +1,1 @@
-"""How metrics leave the process."""
+"""Export of metrics."""

@@ -113,7 +113,7 @@ def render(counters: Counters) -> bytes:
 
 @contextlib.contextmanager
 def exposed(counters: Counters, port: int) -> Iterator[int]:
-    """Answer ``GET /metrics`` on loopback, for a process that serves nothing else; yields the port (0: a free one).
+    """Answer ``GET /metrics`` on loopback, for a process without another server; yields the port (0: a free one).
 
     Raises :class:`PortTaken`.
     """

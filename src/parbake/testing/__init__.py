@@ -1,6 +1,6 @@
-"""Test helpers for users: clocks that a test moves, and in modules of their own a conformance suite for each port.
+"""Test helpers for users: clocks that a test controls, and in separate modules a conformance suite for each port.
 
-Importing the clocks needs nothing but parbake. The suites are ``stores.StoreSuite``, ``items.ItemsSuite``,
+Importing the clocks needs only parbake. The suites are ``stores.StoreSuite``, ``items.ItemsSuite``,
 ``sources.SourceSuite``, ``events.EventSourceSuite`` and ``executors.ExecutorSuite``; running them needs the extra
 ``testing``.
 """

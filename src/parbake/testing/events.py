@@ -27,18 +27,18 @@ FAMILY = "fact"
 
 
 class EventBackend(Protocol):
-    """A log of the kind that the source reads, empty at first."""
+    """A log of the kind that the source reads; empty at first."""
 
     def source(self) -> EventSource:
-        """A reader of its own, which tells of the family ``fact``."""
+        """A new reader of the log, for the family ``fact``."""
         ...
 
     def tell(self, subject: str) -> None:
-        """Append an event of a change of a tag; durable when it returns."""
+        """Append an event for a change of a tag; durable when it returns."""
         ...
 
     def poison(self) -> None:
-        """Append what cannot be understood."""
+        """Append an event that cannot be understood."""
         ...
 
     def broken(self) -> EventSource:
@@ -199,11 +199,11 @@ class EventSourceSuite(ABC):
 
 
 def subjects(rows: list[SourceEvent]) -> list[str]:
-    """What some events are about."""
+    """The subjects of some events."""
     return [row.subject for row in rows]
 
 
 def over(source: EventSource, store: Store | None = None) -> tuple[App, Store]:
-    """An app without tasks that hears a source."""
+    """An app without tasks that reads a source."""
     kept = store or MemoryStore()
     return App(Registry(), store=kept, events=[source]), kept

@@ -39,18 +39,18 @@ class DictItems:
     commit_limit = 100
 
     def __init__(self, data: dict[bytes, bytes] | None = None, *, is_snapshot: bool = True, host: str = "dict") -> None:
-        """``host`` may be assigned to at any time, which is what a restart looks like."""
+        """Create the items. Assigning ``host`` later simulates a restart."""
         self.data = {} if data is None else data
         self.is_snapshot = is_snapshot
         self.host = host
         self.is_cut_off = False
 
     async def open(self) -> None:
-        """Nothing to connect to."""
+        """Do nothing: there is nothing to connect to."""
         self._must_be_reachable()
 
     async def fetch(self, names: Sequence[bytes]) -> list[bytes | None]:
-        """At one moment, or item by item."""
+        """Read at one moment, or item by item."""
         self._must_be_reachable()
         found: list[bytes | None] = []
         for name in names:
@@ -60,7 +60,7 @@ class DictItems:
         return found
 
     async def commit(self, commit: Commit) -> bool:
-        """Nothing else runs in between."""
+        """Commit atomically."""
         self._must_be_reachable()
         await asyncio.sleep(0)
         if len({*commit.expected, *commit.writes}) > self.commit_limit:
@@ -94,7 +94,7 @@ class DictItems:
         return [(name, self.data[name]) for name in names[:limit]]
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
     def _must_be_reachable(self) -> None:
         if self.is_cut_off:

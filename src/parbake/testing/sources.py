@@ -27,19 +27,25 @@ class Backend(Protocol):
     """A database of the kind that the source reads, empty at first."""
 
     def source(self, *, families: Collection[str], views: Collection[type[View]]) -> Source:
-        """A source over it."""
+        """A source for this database."""
         ...
 
     def transaction(self) -> AbstractContextManager[Any]:
-        """A connection with a transaction of its own, committed at the end and rolled back on an error."""
+        """A connection with a transaction, which is committed at the end and rolled back after an error."""
         ...
 
     def execute(self, connection: Any, statement: str) -> None:
-        """Run a statement within a transaction."""
+        """Execute a statement inside a transaction."""
         ...
 
     def emit(self, connection: Any, subject: str, event_type: str) -> object:
-        """Write an outbox row within a transaction."""
+        """Write an outbox row inside a transaction.
+
+        Args:
+            connection: The connection with the transaction.
+            subject: The tag, such as ``policy/returns``.
+            event_type: The type; it ends in .changed, .created, .deleted or .bulk.
+        """
         ...
 
     def broken(self, *, families: Collection[str], views: Collection[type[View]]) -> Source:
@@ -59,37 +65,43 @@ class Facts(View):
         return str(found[0][0]) if found else None
 
     def count(self) -> int:
-        """How many there are."""
+        """The number of facts."""
         self.whole_set("fact")
         return int(self.rows("SELECT COUNT(*) FROM fact")[0][0])
 
 
 class UnknownView(View):
-    """A view that no source of the suite opens."""
+    """A view that no source of the suite provides."""
 
     families = ()
 
 
 class Seen:
-    """A tracker that remembers."""
+    """A tracker that records what is read."""
 
     def __init__(self) -> None:
-        """Start with nothing."""
         self.tags: list[str] = []
 
     def entity(self, tag: str) -> None:
-        """Remember an entity."""
+        """Record an entity."""
         self.tags.append(tag)
 
     def whole_set(self, name: str) -> None:
-        """Remember a set."""
+        """Record a set."""
         self.tags.append(f"{name}/*")
 
     def query(self, view: object, statement: str, parameters: object, rows: object) -> None:
-        """A query was asked."""
+        """Do nothing.
+
+        Args:
+            view: The view.
+            statement: The statement.
+            parameters: Its parameters, by name.
+            rows: The rows that it returned.
+        """
 
     def unnamed(self, view: object, method: str) -> None:
-        """Nothing is bound here, so nothing need be named."""
+        """Do nothing, because nothing is bound here."""
 
 
 class SourceSuite(ABC):
@@ -205,7 +217,13 @@ class SourceSuite(ABC):
         raise SourceError("rolled back")
 
     def put(self, backend: Backend, name: str, value: str) -> None:
-        """Write a fact in one transaction with its outbox row."""
+        """Write a fact in one transaction with its outbox row.
+
+        Args:
+            backend: The database.
+            name: The fact's name.
+            value: Its value.
+        """
         with backend.transaction() as connection:
             backend.execute(connection, f"INSERT INTO fact(name, value) VALUES ('{name}', '{value}')")  # noqa: S608 - the suite's own words
             backend.emit(connection, f"fact/{name}", "fact.changed")

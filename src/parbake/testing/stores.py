@@ -35,7 +35,15 @@ def make_record(
     fences: tuple[str, ...] = ("policy/a", "policy"),
     computed_at: float = 1.0,
 ) -> Record:
-    """A record fenced by ``policy/a`` and ``policy``; times are seconds since the epoch."""
+    """Make a record that is fenced by ``policy/a`` and ``policy``.
+
+    Args:
+        stamp: The record's stamp.
+        payload: The encoded value.
+        generation: The generation; 0 for an event or on-demand result.
+        fences: The fence tags.
+        computed_at: Time of the computation, in epoch seconds.
+    """
     meta = Meta(Tags(fences, (("user/7", stamp.pack()),)), generation)
     return Record(stamp.pack(), computed_at, float("inf"), "batch", absent=False, meta=meta, payload=payload)
 

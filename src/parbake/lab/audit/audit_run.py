@@ -38,7 +38,7 @@ async def audit(
         clients: The servers.
         write: Makes a change, and returns what reads must show.
         limits: How much to do.
-        progress: Called with the number of changes done.
+        progress: Called with the changes done and their total.
     """
     with ThreadPoolExecutor(len(clients) + 1, "parbake-audit") as threads:
         run = _Run(clients, limits, threads)

@@ -45,7 +45,7 @@ def difference(cached: Any, truth: Any, *, tolerance: float = 0.0, path: str = "
         path: The path of the values in the whole.
 
     Returns:
-        The path, such as ``$.offers[2].price``, with the two values; ``None`` if they are equal.
+        The path, such as ``$.offers[2].price``; ``None`` if they are equal.
     """
     if _is_number(cached) and _is_number(truth):
         return None if _close(cached, truth, tolerance) else path

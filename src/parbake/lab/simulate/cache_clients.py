@@ -26,14 +26,14 @@ from parbake.serving import request as scope
 HOW_OFTEN = 0.4
 """The chance that a client asks a question in one step."""
 REFUSED = ""
-"""The answer when the app had no value to serve, or the value is absent for a reason that is no provenance."""
+"""The answer if the app had no value to serve, or the value is absent for a reason without provenance."""
 
 
 class CacheClients:
     """The clients of the caches in one history."""
 
     def __init__(self, world: World, oracle: Oracle, processes: Sequence[Process], clients: Clients) -> None:
-        """``clients`` change what the questions are about."""
+        """Create the clients; ``clients`` change what the questions are about."""
         self._world = world
         self._oracle = oracle
         self._processes = processes

@@ -59,9 +59,9 @@ def model_of(kind: str, seed: int) -> StoreModel:
 
 def _play_some(kind: str, seeds: Sequence[int], mutant: str) -> list[History]:
     was_collecting = gc.isenabled()
-    gc.disable()  # a history is short, and is collected as a whole when it ends
+    gc.disable()  # a history is short, and its objects are collected together when it ends
     gc.collect()
-    gc.freeze()  # objects from before are not searched after each history
+    gc.freeze()  # older objects are not searched after each history
     try:
         with applied(mutant):
             return [_play_alone(kind, seed) for seed in seeds]
@@ -86,7 +86,16 @@ def run(
     progress: Callable[[CampaignSummary], None] | None = None,
     stop_at_first: bool = False,
 ) -> CampaignSummary:
-    """Play seeds on one kind of store; call ``progress`` after every chunk."""
+    """Play seeds on one kind of store.
+
+    Args:
+        kind: The kind of store.
+        seeds: The seeds.
+        jobs: Number of processes.
+        mutant: The mutant to apply; empty for none.
+        progress: Called with the summary so far, after every chunk of seeds.
+        stop_at_first: Whether to stop at the first violation.
+    """
     summary = CampaignSummary()
     for histories in _chunks(kind, seeds, jobs, mutant):
         for history in histories:
@@ -99,7 +108,17 @@ def run(
 
 
 def first_kill(kind: str, seeds: Sequence[int], *, jobs: int, mutant: str) -> tuple[int, str]:
-    """The number of seeds, in order, until a mutant is found, and its violation; 0 when no seed finds it."""
+    """Find the first seed that detects a mutant.
+
+    Args:
+        kind: The kind of store.
+        seeds: The seeds, in the order in which they are played.
+        jobs: Number of processes.
+        mutant: The mutant.
+
+    Returns:
+        The number of seeds until the mutant was detected, and the violation; 0 if no seed detects it.
+    """
     found = run(kind, seeds, jobs=jobs, mutant=mutant, stop_at_first=True)
     if not found.failed:
         return 0, ""

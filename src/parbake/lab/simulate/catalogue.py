@@ -25,7 +25,7 @@ def what_is_wrong(name: str) -> str:
 
 @contextlib.contextmanager
 def applied(name: str) -> Iterator[None]:
-    """Apply a mutant meanwhile, or none if the name is empty; raise :class:`KeyError` when it does not exist."""
+    """Apply a mutant inside the context, or none if the name is empty; raise :class:`KeyError` for an unknown name."""
     with contextlib.ExitStack() as stack:
         if name:
             mutants_by_name[name](stack)

@@ -22,7 +22,7 @@ _ALL = 1 << 20
 
 
 class Damage:
-    """The damage in one history. It has random numbers of its own, so that all other draws are as without it."""
+    """The damage in one history. It has its own random numbers, so that all other draws are the same as without it."""
 
     def __init__(self, world: World) -> None:
         """Draw whether there is damage, and how often."""
@@ -41,9 +41,10 @@ class Damage:
             items.put(name, self._changed(name, raw))
 
     def _changed(self, name: bytes, raw: bytes) -> bytes:
-        """Change bytes of the stamp, of a version in the value, or anywhere, or cut the record.
+        """Change bytes of the stamp, of a version in the value, or anywhere, or truncate the record.
 
-        The trace names the places of the bytes, and not the bytes: real durations are among them, which differ.
+        The trace contains the positions of the bytes but not the bytes, because real durations are among them, which
+        differ between runs.
         """
         draw = self._rng
         kind = draw.choice(["stamp", "version", "anywhere", "cut"])
@@ -65,6 +66,6 @@ class Damage:
 
 
 def _versions_in(raw: bytes) -> list[int]:
-    """The places of the versions in a record's value, one behind each tag."""
+    """The positions of the versions in a record's value, one after each tag."""
     length = int.from_bytes(raw[_HEADER_BYTES - _LENGTH_BYTES : _HEADER_BYTES], "big")
     return [found.end() for found in _TAG.finditer(raw, _HEADER_BYTES + length) if found.end() < len(raw)]

@@ -1,4 +1,4 @@
-"""The faults of a history, as they strike."""
+"""The faults of a history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Faults:
     """The faults of one history."""
 
     def __init__(self, world: World, oracle: Oracle, processes: Sequence[Process]) -> None:
-        """The world has drawn which faults there are."""
+        """Create the faults that the world has drawn."""
         self.world = world
         self.oracle = oracle
         self.processes = processes
@@ -33,7 +33,7 @@ class Faults:
             process.clock_error_s = self.world.rng.uniform(-selected.clock_error_s, selected.clock_error_s)
 
     async def strike(self) -> None:
-        """Cause one fault, for a while."""
+        """Cause one fault for a while."""
         if not self.world.faults.kinds:
             return
         kind = self.world.rng.choice(self.world.faults.kinds)

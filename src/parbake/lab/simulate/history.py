@@ -43,7 +43,13 @@ def compressed_time() -> Iterator[None]:
 
 
 def play(seed: int, store_model: StoreModel, *, trace: bool = False) -> History:
-    """Play one history; the same seed plays the same way every time."""
+    """Play one history. The same seed always gives the same history.
+
+    Args:
+        seed: The seed.
+        store_model: The kind of store.
+        trace: Whether to record a trace.
+    """
     timelines: list[Timeline] = []
 
     async def main() -> None:

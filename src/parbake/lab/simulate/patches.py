@@ -19,7 +19,13 @@ def mutant(function: Mutant) -> Mutant:
 
 
 def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> None:
-    """Replace a function in every module of the product that holds it by name."""
+    """Replace a function in every module of the product that holds it by name.
+
+    Args:
+        stack: The stack that ends the patch.
+        original: The function.
+        replacement: Its replacement.
+    """
     for name, module in list(sys.modules.items()):
         if not name.startswith("parbake.") or name.startswith("parbake.testing"):
             continue
@@ -29,5 +35,12 @@ def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> 
 
 
 def method(stack: contextlib.ExitStack, owner: type, name: str, replacement: Any) -> None:
-    """Replace a method of a class."""
+    """Replace a method of a class.
+
+    Args:
+        stack: The stack that ends the patch.
+        owner: The class.
+        name: The name of the method.
+        replacement: Its replacement.
+    """
     stack.enter_context(mock.patch.object(owner, name, replacement))

@@ -35,7 +35,7 @@ class Clients:
     """The clients and operators of one history."""
 
     def __init__(self, world: World, oracle: Oracle, processes: Sequence[Process], faults: Faults) -> None:
-        """The oracle judges what clients read; a step of the clients can also be a fault."""
+        """Create the clients. The oracle judges what they read; a step of the clients can also be a fault."""
         self.world = world
         self.oracle = oracle
         self.processes = processes
@@ -95,7 +95,14 @@ class Clients:
         return row
 
     async def read(self, process: Process, task: str, key: str, acks: Acks = NO_ACKS) -> None:
-        """Read a key and have it judged; ``acks`` are the acknowledgements that this client has received."""
+        """Read a key and have it judged.
+
+        Args:
+            process: The process to read from.
+            task: The task's name.
+            key: The key.
+            acks: The acknowledgements that this client has received.
+        """
         assert process.app is not None
         read = self.oracle.begin(process, task, key)
         token = reading.set(read)
@@ -152,7 +159,10 @@ class Clients:
         return told
 
     async def _burst(self) -> None:
-        """Act on one entity at once: start a read, have a change acknowledged, perhaps fail over, and read again."""
+        """Act on one entity concurrently.
+
+        Start a read, have a change acknowledged, perhaps fail over, and read again.
+        """
         process = self._alive()
         if process is None:
             return
@@ -247,11 +257,11 @@ class Clients:
             await self.tell(process, self.commit(subject, "changed"))
             floor, _ = await store.stamp()
             self.world.say(f"{process.name} raises the floor to {floor}")
-            if self.world.rng.random() < 0.5:  # earlier values are invalidated by the floor, not by the mark
+            if self.world.rng.random() < 0.5:  # earlier values are invalidated by the floor, not by the watermark
                 meanwhile = [self._soon(lambda: self._read_one_of(subject)) for _ in range(12)]
                 with process.network.slowed(0):
                     await store.raise_floor(floor)
-            else:  # a mark that the sweep has listed is raised again
+            else:  # a watermark that the sweep has listed is raised again
                 await self._read_all_of(subject)
                 change = self.commit(subject, "changed")
                 meanwhile = [self._soon(lambda: self.tell(other, change))]

@@ -1,4 +1,7 @@
-"""The course of one history: processes start, clients act, faults strike, all heals, and liveness is checked."""
+"""The course of one history.
+
+Processes start, clients act, faults occur, everything recovers, and liveness is checked.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,10 @@ class Timeline:
     async def _check_key(self, task: str, key: str, *, must_hit: bool) -> None:
         process = self.world.rng.choice(self.processes)
         others = [] if must_hit else [p for p in self.processes if p.program is not process.program]
-        for reader in (process, *others[:1]):  # each version of the program finds what it has computed itself
+        for reader in (
+            process,
+            *others[:1],
+        ):  # each version of the program finds the values that it has computed itself
             await self._read_healed(reader, task, key, must_hit=must_hit)
 
     async def _drain(self, process: Process) -> None:

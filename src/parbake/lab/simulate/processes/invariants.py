@@ -28,9 +28,17 @@ _as_any = msgspec.msgpack.Decoder(dict[str, Any]).decode
 def broken_by(
     world: World, taken_back: Iterable[Control], name: bytes, before: bytes | None, after: bytes | None
 ) -> Iterator[tuple[str, str]]:
-    """The invariants that one changed item breaks: the name of each, and what happened.
+    """Find the invariants that one changed item breaks.
 
-    ``taken_back`` are the control records that a rollback has taken back since the item was last put.
+    Args:
+        world: The state of the history.
+        taken_back: The control records that a rollback has undone since the item was last put.
+        name: The item's name.
+        before: Its value before the commit; ``None`` if it was absent.
+        after: Its value after the commit; ``None`` if it was deleted.
+
+    Returns:
+        The name of each broken invariant, and what happened.
     """
     if before is None or after is None:
         return
@@ -78,7 +86,13 @@ def took_back(before: Control, after: Control) -> bool:
 
 
 def turned(name: bytes, before: bytes | None, after: bytes | None) -> bool:
-    """Whether a changed item is the control record, changed by a rollback."""
+    """Whether a changed item is the control record, and a rollback has changed it.
+
+    Args:
+        name: The item's name.
+        before: Its value before the commit; ``None`` if it was absent.
+        after: Its value after the commit; ``None`` if it was deleted.
+    """
     if name != engine.CONTROL or before is None or after is None:
         return False
     return took_back(as_control(before), as_control(after))
@@ -91,7 +105,16 @@ def current_model(world: World) -> int:
 
 
 def reads_of(world: World, task: str, key: bytes) -> set[str] | None:
-    """The tags that the stored values of a key were made of; ``None`` when that is not known."""
+    """Find the tags that the stored values of a key were made of.
+
+    Args:
+        world: The state of the history.
+        task: The task's name.
+        key: The encoded key.
+
+    Returns:
+        The tags; ``None`` if they are not known.
+    """
     control = world.disk.get(engine.CONTROL)
     if control is None:  # a failover has lost all data
         return None

@@ -48,7 +48,7 @@ class Read(msgspec.Struct):
 
 
 class Tally(msgspec.Struct):
-    """The counts of one history; caches were ``asked`` some questions, and had ``kept`` the answers to some of them."""
+    """The counts of one history. Caches were ``asked`` some questions, and had ``kept`` the answers to some of them."""
 
     reads: int = 0
     hits: int = 0
@@ -67,7 +67,7 @@ class Oracle:
     """Judges one history."""
 
     def __init__(self, world: World) -> None:
-        """Judge a world, whose disk reports every changed item from now on."""
+        """Create the oracle. The world's disk reports every changed item to it from now on."""
         self.world = world
         self.violations: list[str] = []
         self.tally = Tally()
@@ -85,12 +85,18 @@ class Oracle:
         world.disk.watch = self.stored
 
     def violate(self, invariant: str, what: str) -> None:
-        """Note a violation of an invariant."""
+        """Record a violation of an invariant."""
         self.world.say(f"VIOLATION {invariant}: {what}")
         self.violations.append(f"{invariant}: {what}")
 
     def stored(self, name: bytes, before: bytes | None, after: bytes | None) -> None:
-        """Check an item of the store that has changed."""
+        """Check a changed item of the store.
+
+        Args:
+            name: The item's name.
+            before: Its value before the commit; ``None`` if it was absent.
+            after: Its value after the commit; ``None`` if it was deleted.
+        """
         self.single_flight.stored(name, after)
         if invariants.turned(name, before, after):
             self.turn()
@@ -101,7 +107,7 @@ class Oracle:
         self._put[name] = self._commits
 
     def taken_back_since(self, name: bytes) -> Iterator[Control]:
-        """The control records that a rollback has taken back since an item was put.
+        """The control records that a rollback has undone since an item was put.
 
         A rollback can make a record valid again. A write that was judged before the rollback may still replace that
         record, because a server does not compare the control record at the commit. The next read computes the value.
@@ -111,7 +117,14 @@ class Oracle:
             yield from (invariants.as_control(raw) for at, raw in self._taken_back if at >= since)
 
     def missed(self, process: ProcessState, task: str, key: bytes, reason: Reason) -> None:
-        """I9: a change of one entity invalidates no value that was made of others only."""
+        """I9: a change of one entity must not invalidate values that were made only of others.
+
+        Args:
+            process: The process that missed.
+            task: The task's name.
+            key: The encoded key.
+            reason: Why the value was not served.
+        """
         tag = reason.about
         if reason.cause is not Cause.TAG_CHANGED or "/" not in tag:
             return
@@ -122,10 +135,10 @@ class Oracle:
             self.violate("I9 spurious kill", f"{task}({key[1:].decode()}) was killed by {tag}, made of {sorted(reads)}")
 
     def committed(self, row: OutboxRow) -> None:
-        """Note that a change was committed: from now on, a read of its tags is a read of a recent change."""
+        """Record that a change was committed. From now on, a read of its tags is a read of a recent change."""
         for tag in row.tags:
             self._versions[tag].add(row.version)
-            self.raised_at_step.pop(tag, None)  # so that the newest tags stand last
+            self.raised_at_step.pop(tag, None)  # so that the newest tags come last
             self.raised_at_step[tag] = self.world.step
 
     def position(self) -> dict[str, int]:
@@ -133,7 +146,7 @@ class Oracle:
         return {system.name: len(system.outbox) for system in self.world.systems}
 
     def drained(self, upto: dict[str, int]) -> None:
-        """Note that all events up to these positions are acknowledged."""
+        """Record that all events up to these positions are acknowledged."""
         acked_to = self.world.acked_to
         for system in self.world.systems:
             for row in system.outbox[acked_to[system.name] : upto[system.name]]:
@@ -141,27 +154,36 @@ class Oracle:
             acked_to[system.name] = max(acked_to[system.name], upto[system.name])
 
     def acknowledge(self, row: OutboxRow) -> None:
-        """Note that this change was acknowledged to a client."""
+        """Record that this change was acknowledged to a client."""
         for tag in row.tags:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
-        """Note that a run's model was promoted, as its caller knows. Models are ordered by the begin of their runs."""
+        """Record that a run's model was promoted, as its caller knows.
+
+        Models are ordered by the begin of their runs.
+        """
         began = self.world.began.get(run, 0)
-        if began <= invariants.current_model(self.world):  # the model may have been lost or taken back meanwhile
+        if began <= invariants.current_model(self.world):  # the model may have been lost or rolled back in the meantime
             self.model = max(self.model, began)
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
-        """Note that runs were withdrawn, as the caller knows."""
+        """Record that runs were withdrawn, as the caller knows."""
         self.withdrawn.update(withdrawn)
 
     def turn(self) -> None:
-        """Note that a rollback or a failover has undone promotions: an earlier model may be current again."""
+        """Record that a rollback or a failover has undone promotions: an earlier model may be current again."""
         self.model = 0
         self.turns += 1
 
     def computing(self, process: ProcessState, task: str, key: str) -> None:
-        """Note that a computation begins, and check the single flight invariant."""
+        """Record the begin of a computation, and check the single flight invariant.
+
+        Args:
+            process: The process that computes.
+            task: The task's name.
+            key: The key.
+        """
         self.tally.computed += 1
         self.computes[task, key] += 1
         if other := self.single_flight.begins(process, task, key):
@@ -171,7 +193,13 @@ class Oracle:
         self.world.say(f"{process.name} computes {task}({key})")
 
     def begin(self, process: ProcessState, task: str, key: str) -> Read:
-        """Begin a read, which must include every change that was acknowledged until now."""
+        """Begin a read, which must include every change that has been acknowledged until now.
+
+        Args:
+            process: The process that reads.
+            task: The task's name.
+            key: The key.
+        """
         now = asyncio.get_running_loop().time()
         due = self._due(now - SILENCE_S - 2 * self.world.faults.clock_error_s - 0.01)
         return Read(process, task, key, now, dict(self.acked), due, self.model, frozenset(self.withdrawn), self.turns)
@@ -204,7 +232,13 @@ class Oracle:
         self._check_made(read, made)
 
     def answered(self, read: Read, answer: str, *, is_hit: bool) -> None:
-        """Judge a cache's answer like the value of a read. A refusal is empty, and may not be kept."""
+        """Judge a cache's answer like the value of a read. A refusal is empty and must not be stored.
+
+        Args:
+            read: The read.
+            answer: The cache's answer.
+            is_hit: Whether it came from the cache.
+        """
         self.tally.asked += 1
         self.tally.kept += is_hit
         if answer:

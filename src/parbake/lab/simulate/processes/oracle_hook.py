@@ -13,12 +13,20 @@ class OracleHook:
     """Reports what one process's app computes and misses, and traces it."""
 
     def __init__(self, oracle: Oracle, process: ProcessState) -> None:
-        """Report to an oracle, on behalf of a process."""
+        """Create the hook of a process."""
         self._oracle = oracle
         self._process = process
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
-        """Do nothing: a read is counted when it returns."""
+        """Do nothing: a read is counted when it returns.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the served value.
+            lane: The lane that computed it.
+            seconds: Duration of the serve, in seconds.
+        """
 
     def computed(
         self,
@@ -30,13 +38,29 @@ class OracleHook:
         outcome: str,
         cpu_s: float = 0.0,  # noqa: ARG002 - the hook's signature
     ) -> None:
-        """Report that a computation has ended."""
+        """Report that a computation has ended.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            lane: The lane that computed.
+            seconds: Duration, in seconds.
+            outcome: How the computation ended.
+            cpu_s: CPU seconds.
+        """
         del lane, seconds
         self._oracle.single_flight.ends(self._process, task, key[1:].decode())
         self._say(f"{outcome} {task}({key[1:].decode()})")
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
-        """Note that the current read found no value to serve, and report why."""
+        """Record that the current read found no value to serve, and report why.
+
+        Args:
+            task: The task's name.
+            key: The encoded key.
+            verdict: The verdict on the stored value.
+            reason: Why it was not served.
+        """
         read = reading.get()
         if read is not None and (read.task, read.key) == (task, key[1:].decode()):
             read.missed = True
@@ -44,7 +68,13 @@ class OracleHook:
         self._say(f"misses {task}({key[1:].decode()}): {verdict} {reason}")
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
-        """Trace the tags that an event has raised."""
+        """Trace the tags that an event has raised.
+
+        Args:
+            tags: The tags.
+            duplicates: How many of its changes were known already.
+            seconds: Duration until the acknowledgement, in seconds.
+        """
         del duplicates, seconds
         if tags := list(tags):
             self._say(f"raised {' '.join(tags)}")

@@ -1,4 +1,4 @@
-"""Numbers for batch runs, so that the oracle knows which run a value came through."""
+"""Numbers for batch runs, by which the oracle knows the run of a value."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from parbake.stores.steps.optimistic import OptimisticStore
 
 
 class _Numbered(EngineStore):
-    """Notes which run each generation belongs to, also when the run is never promoted."""
+    """Records the run of each generation, even if the run is never promoted."""
 
     def __init__(self, world: World, *args: Any, **options: Any) -> None:
         self._world = world
@@ -37,28 +37,53 @@ class _Numbered(EngineStore):
 
 
 class NumberedSimStore(_Numbered, SimStore):
-    """An embedded store that notes runs."""
+    """An embedded store that records runs."""
 
 
 class NumberedOptimisticStore(_Numbered, OptimisticStore):
-    """A store on a server that notes runs."""
+    """A store on a server that records runs."""
 
 
 class _Unheld(Runs):
-    """Runs whose leases no other run honours: runs collide, and only the promotion keeps them apart."""
+    """Runs whose leases are ignored by other runs: runs collide, and only the promotion separates them."""
 
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
-        """Refuse no run."""
+        """Refuse no run.
+
+        Args:
+            state: The state of the run.
+            ref: The task's ref.
+            now: The current time, in epoch seconds.
+        """
 
     async def hold(self, ref: str, holder: str, until: float) -> None:
-        """Take no lease."""
+        """Take no lease.
+
+        Args:
+            ref: The task's ref.
+            holder: The holder of the lease.
+            until: End of the lease, in epoch seconds.
+        """
 
     async def finish(self, ref: str, holder: str, digest: bytes, done: tuple[Part, Profile]) -> None:
-        """Note no finished part: another run may own the note by now."""
+        """Record no finished part, because another run may own the record by now.
+
+        Args:
+            ref: The task's ref.
+            holder: The holder of the lease.
+            digest: The digest of the part.
+            done: The part and its profile.
+        """
 
 
 def number_runs(app: App, world: World, oracle: Oracle) -> None:
-    """Give every batch run of an app a number, and report the promoted runs to the oracle."""
+    """Give every batch run of an app a number, and report the promoted runs to the oracle.
+
+    Args:
+        app: The app.
+        world: The state of the history.
+        oracle: The oracle.
+    """
     batch = app.engine.batch
     if not world.honours_leases:
         batch.runs = batch._builder._runs = batch._opening._runs = _Unheld(app.engine.store)
@@ -79,11 +104,11 @@ def number_runs(app: App, world: World, oracle: Oracle) -> None:
             oracle.promoted(run)
         return done
 
-    batch.materialize = numbered  # type: ignore[method-assign]  # the schedule reaches it by this name too
+    batch.materialize = numbered  # type: ignore[method-assign]  # the schedule uses this name, too
 
 
 def _keep_numbers(batch: BatchLane, world: World) -> None:
-    """Let a run that is continued keep the number that its rows carry."""
+    """Let a resumed run keep the number that its rows carry."""
     begin = batch._opening.open if world.honours_leases else batch._opening._begin
 
     async def opened(chain: Sequence[BoundTask], selection: bytes, **_: bool) -> OpenRun:
@@ -92,4 +117,4 @@ def _keep_numbers(batch: BatchLane, world: World) -> None:
             current_run.set(world.run_of[min(run.generations.values())])
         return run
 
-    batch._opening.open = opened  # type: ignore[method-assign]  # what the lane calls
+    batch._opening.open = opened  # type: ignore[method-assign]  # the function that the lane calls

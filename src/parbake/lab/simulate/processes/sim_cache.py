@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SURE = 0.99
-"""The least cosine of a hit."""
+"""The lowest cosine of a hit."""
 WORDINGS = ("What does the {task} say about {key}?", "Tell me what the {task} says about {key}.")
 TOPICS = [(task, key) for task, keys in SERVED.items() if FENCED[task] for key in keys]
 _topic_of = {w.format(task=task, key=key): n for n, (task, key) in enumerate(TOPICS) for w in WORDINGS}
@@ -54,10 +54,16 @@ def cache_for(app: App) -> SemanticCache[str]:
 async def ask(
     cache: SemanticCache[str], app: App, question: str, answer: Callable[[str], Awaitable[str]]
 ) -> Reply[str]:
-    """Ask like ``ask_async``, whose thread waits for the loop when a record cannot be judged at once.
+    """Ask like ``ask_async``, whose thread waits for the loop if a record cannot be judged at once.
 
-    In the simulation the loop itself runs what threads run, and it cannot wait. Each step is therefore run again when
-    the record that it needs is judged.
+    In the simulation the loop itself runs what threads run, and it cannot wait. Each step is therefore run again after
+    the record that it needs has been judged.
+
+    Args:
+        cache: The cache.
+        app: The app.
+        question: The question.
+        answer: Computes a fresh answer.
     """
     if app.bonds.is_immediate:
         return await cache.ask_async(question, answer)

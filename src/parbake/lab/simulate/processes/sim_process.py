@@ -93,9 +93,9 @@ class Process(ProcessState):
         return task
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Run a client's request in this process and return its result, or ``None`` when the process crashed.
+        """Run a client's request in this process and return its result, or ``None`` if the process crashed.
 
-        The result is ``None``, too, after an error that the product does not declare; see :meth:`forget`.
+        The result is also ``None`` after an error that the product does not declare; see :meth:`forget`.
         """
         try:
             return await self.spawn(work)
@@ -140,7 +140,7 @@ class Process(ProcessState):
         return NumberedOptimisticStore(self.world, items, number=self.number, random=self.rng.random)
 
     async def _lead(self, app: SimApp) -> None:
-        """Serve, or work, until the process crashes; to end earlier is a violation."""
+        """Serve, or work, until the process crashes; ending earlier is a violation."""
         try:
             if self.is_worker:
                 await app.work()

@@ -20,7 +20,7 @@ class SimSource:
     is_gapless = True
 
     def __init__(self, system: SystemOfRecord, views: Collection[type[View]], process: ProcessState) -> None:
-        """Every use fails while the process is cut off from the system."""
+        """Create the connection. Every use fails while the process is cut off from the system."""
         self.name = system.name
         self.families: Collection[str] = tuple(system.told)
         self._system = system

@@ -27,7 +27,7 @@ class SimItems:
     commit_limit = 100
 
     def __init__(self, disk: Disk, process: ProcessState, *, is_snapshot: bool) -> None:
-        """Without ``is_snapshot`` a fetch reads every item at a different moment."""
+        """Create the connection. Without ``is_snapshot``, a fetch reads every item at a different moment."""
         self._disk = disk
         self._process = process
         self.is_snapshot = is_snapshot
@@ -98,7 +98,13 @@ class SimItems:
         await self._process.hear_store()
 
     async def range(self, prefix: bytes, start: bytes, limit: int) -> list[tuple[bytes, bytes]]:
-        """List the rows at one moment."""
+        """List the rows at one moment.
+
+        Args:
+            prefix: The prefix of the names.
+            start: The first name.
+            limit: The greatest number of rows.
+        """
         await self._process.reach_store()
         found = self._disk.items.range(prefix, start, limit)
         await self._process.hear_store()
@@ -123,7 +129,7 @@ class SimStore(EngineStore):
         return await self._look(lambda txn: engine.read(txn, self._parsed, task, key, generation))
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
-        """See :class:`parbake.ports.records.Snapshots`; sometimes ``None``, as of a store that cannot answer."""
+        """See :class:`parbake.ports.records.Snapshots`. Sometimes ``None``, like a store that cannot answer."""
         if not self._answers_at_once():
             return None
         get = self._disk.get

@@ -29,17 +29,16 @@ class LeaseHolder(msgspec.Struct, frozen=True):
 
 
 class SingleFlightInvariant:
-    """Knows which process holds which lease, and which process computes which key."""
+    """Tracks which process holds which lease, and which process computes which key."""
 
     def __init__(self, world: World) -> None:
-        """Start without leases and computations."""
         self._world = world
         self._holders: dict[bytes, LeaseHolder] = {}
         self._taken: Counter[tuple[Any, bytes]] = Counter()
         self._running: dict[tuple[str, str], list[Any]] = {}
 
     def stored(self, name: bytes, after: bytes | None) -> None:
-        """Note that the process whose task is running has taken or released a lease."""
+        """Record that the process whose task is running has taken or released a lease."""
         if not name.startswith(_IS_LEASE):
             return
         process = getattr(asyncio.current_task(), "owner", None)
@@ -53,15 +52,24 @@ class SingleFlightInvariant:
             self._taken[process.app, name] += 1
 
     def begins(self, process: ProcessState, task: str, key: str) -> str:
-        """Note that a computation begins; return the process that computes the same under a valid lease, or ``""``."""
+        """Record the begin of a computation.
+
+        Args:
+            process: The process that computes.
+            task: The task's name.
+            key: The key.
+
+        Returns:
+            The process that computes the same under a valid lease, or ``""``.
+        """
         stored = tasks[task]
         if not isinstance(stored, Artifact) or stored.lease_s is None or process.app is None:
             return ""
         running = self._running.setdefault((task, key), [])
         running.append(process.app)
         name = _item(stored, key)
-        # A process that took a lease may go on when the lease has expired, or was lost in a failover, and belongs to
-        # another process by now.
+        # A process that took a lease may continue after the lease has expired or was lost in a failover, and
+        # belongs to another process by now.
         may = self._taken[process.app, name] > 0 or process.app.counters.leases[task, "unleased"] > 0
         holder = self._holders.get(name)
         if holder is None or holder.process is process or may or holder.app not in running:
@@ -74,7 +82,13 @@ class SingleFlightInvariant:
         return holder.host == self._world.disk.host and self._world.true_now() < until
 
     def ends(self, process: ProcessState, task: str, key: str) -> None:
-        """Note that a computation has ended."""
+        """Record the end of a computation.
+
+        Args:
+            process: The process that computed.
+            task: The task's name.
+            key: The key.
+        """
         running = self._running.get((task, key), [])
         if process.app in running:
             running.remove(process.app)

@@ -1,4 +1,4 @@
-"""The simulated disk of the store, which keeps what it takes to undo the last commits."""
+"""The simulated disk of the store, which can undo the last commits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ class Disk:
     """The store's data. A failover goes to a copy that had not received the last commits yet, so they are undone."""
 
     def __init__(self) -> None:
-        """Start empty, on the first host."""
         self.items = ByteMap()
         self.watch: Callable[[bytes, bytes | None, bytes | None], None] = lambda *_: None
         """Called with every item that a commit changes: its name, and its value before and after."""

@@ -1,7 +1,7 @@
 """A later version of the simulated program: one task's value has renamed fields, and all of them have defaults.
 
-Bytes of one version can be decoded as the other version's type, and then hold no provenance. No other task reads this
-one, so that both versions share everything else.
+Bytes of one version can be decoded as the other version's type, and then contain no provenance. No other task reads
+this one, so both versions share everything else.
 """
 
 from __future__ import annotations
@@ -22,14 +22,20 @@ _own = Registry()
 
 
 class Told(msgspec.Struct, frozen=True):
-    """The same provenance as in :class:`parbake.lab.simulate.world.sim_tasks.SimValue`, in a renamed field."""
+    """The provenance of :class:`parbake.lab.simulate.world.sim_tasks.SimValue`, in a renamed field."""
 
     seen: dict[str, int] = {}
 
 
 @_own.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
 async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> Told:
-    """Read the same entities as in the first version."""
+    """Read the same entities as in the first version.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+    """
     return Told(await read_memos(key, shelf, pace))
 
 

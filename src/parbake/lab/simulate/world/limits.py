@@ -6,7 +6,7 @@ DEADLINE_S = 2.0
 """The deadline that every client sets for its read."""
 HEARTBEAT_S = 0.7
 LEASE_S = 1.2
-"""The term of a lease: longer than the clocks may differ, and shorter than a client waits."""
+"""The duration of a lease: longer than clocks may differ, and shorter than a client waits."""
 SILENCE_S = 2.0
 """A source that no process has heard from for this long is not trusted."""
 TIMEOUT_S = 0.3

@@ -21,7 +21,10 @@ SLOW = 0.4
 
 
 class Network:
-    """The network between one process and the store: virtual seconds, and the share of messages that are lost."""
+    """The network between one process and the store.
+
+    Latency in virtual seconds, and the share of messages that are lost.
+    """
 
     latency_s = 0.006
     lost_answers = 0.0
@@ -30,7 +33,7 @@ class Network:
 
     @contextlib.contextmanager
     def slowed(self, times: float) -> Iterator[None]:
-        """Multiply the latency by a factor meanwhile."""
+        """Multiply the latency by a factor inside the context."""
         self.slowdown = times
         try:
             yield
@@ -76,7 +79,9 @@ class ProcessState:
             await self.wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
-        lost: float = getattr(self.network, way)  # the share now: a process that wakes when all is healed loses nothing
+        lost: float = getattr(
+            self.network, way
+        )  # the current share: a process that wakes after all faults have ended loses nothing
         if self.is_cut_from_store or (lost and self.rng.random() < lost):
             await sleep(TIMEOUT_S)
             raise StoreError(problem, field="store")
@@ -84,5 +89,5 @@ class ProcessState:
     async def wait_while_paused(self) -> None:
         """Wait until the pause is over, as a stopped process does."""
         loop = asyncio.get_running_loop()
-        while self.paused_until > loop.time():  # a pause can be prolonged while it lasts
+        while self.paused_until > loop.time():  # a pause can be extended while it lasts
             await sleep(self.paused_until - loop.time())

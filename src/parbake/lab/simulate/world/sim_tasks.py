@@ -1,7 +1,7 @@
 """The tasks of the simulated application. A value consists of its own provenance: the versions it was made of.
 
 There are three levels of derived artifacts, a model with a batch built from it, negative results, and values that
-expire. These are all kinds of dependency that the protocol knows.
+expire. These are all kinds of dependency that the protocol has.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from parbake.lab.simulate.world.system_of_record import OFFERS, VALID_S
 EPOCH = 1_800_000_000.0
 """The time on a correct clock at virtual second 0."""
 KEYS = ("past", "unknown")
-"""Named like the first words of reasons, which must make no difference."""
+"""Named like the first words of reasons, which must not matter."""
 FOREVER = 1e12
 tasks = Registry()
 current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
@@ -32,7 +32,7 @@ current_run: ContextVar[int] = ContextVar("simulated_run", default=0)
 
 
 class SimValue(msgspec.Struct, frozen=True):
-    """A value: the version of each of its inputs, the runs that it came through, and until when it is valid.
+    """A value: the version of each of its inputs, the runs that it came through, and its expiry.
 
     ``model`` is the run that trained the model that the value was made with, or 0.
     """
@@ -63,12 +63,12 @@ def model_run(run: int) -> int:
 
 
 def rows_run(run: int) -> int:
-    """The number that marks a value made of a run's rows, which can be withdrawn while the run's model stays."""
+    """The number that marks a value made from a run's rows, which can be withdrawn while the run's model stays."""
     return 2 * run + 1
 
 
 def merged(parts: Iterable[SimValue], reads: dict[str, int] | None = None) -> SimValue:
-    """The provenance of a value made of others: the oldest version of each tag, and the earliest end."""
+    """The provenance of a value made from others: the oldest version of each tag, and the earliest expiry."""
     versions = dict(reads or {})
     runs: dict[int, None] = {}
     until, model = FOREVER, 0
@@ -86,7 +86,7 @@ def absent(made: SimValue) -> Absent:
 
 
 def made_by(served: Served[SimValue]) -> SimValue:
-    """The provenance in what was served: in the value, or in the reason why there is no value."""
+    """The provenance in what was served: in the value, or in the reason for its absence."""
     return served.value if served.value is not None else msgspec.json.decode(served.reason, type=SimValue)
 
 
@@ -104,7 +104,13 @@ def all_keys() -> list[str]:
     gates=Gates(rows=0),
 )
 async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue | Absent:
-    """Read one entity; the value is absent when the entity is deleted."""
+    """Read one entity; the value is absent if the entity is deleted.
+
+    Args:
+        key: The key.
+        records: The view of the entities.
+        pace: Spends time between two reads.
+    """
     pace.computing("note", key)
     await pace.breathe()
     fact = records.fact(f"policy/{key}")
@@ -122,7 +128,13 @@ async def note(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> 
     lease=LEASE_S,
 )
 async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -> SimValue:
-    """Read a whole family."""
+    """Read a whole family.
+
+    Args:
+        key: The key.
+        records: The view of the family.
+        pace: Spends time between two reads.
+    """
     pace.computing("digest", key)
     await pace.breathe()
     reads = {"policy/*": records.version_of_set("policy")}
@@ -132,7 +144,13 @@ async def digest(key: str, *, records: Source[Policies], pace: Resource[Pace]) -
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[refresh("product")], fallback_if_stale=Recompute(), owner="sim")
 async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
-    """Read an entity that this task only refreshes on."""
+    """Read an entity that this task only refreshes on.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+    """
     pace.computing("soft", key)
     fact = shelf.fact(f"product/{key}")
     await pace.breathe()
@@ -146,7 +164,13 @@ async def soft(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> Si
     owner="sim",
 )
 async def loose(key: str, *, shelf: Source[Products], pace: Resource[Pace]) -> SimValue:
-    """Read an entity whose changes this task ignores."""
+    """Read an entity whose changes this task ignores.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+    """
     pace.computing("loose", key)
     fact = shelf.fact(f"product/{key}")
     await pace.breathe()
@@ -168,7 +192,15 @@ async def strict(
     notes: Reader[str, SimValue] = Input(note),
     pace: Resource[Pace],
 ) -> SimValue:
-    """Fence what an input tolerates, and read a task that may have no value."""
+    """Fence what an input tolerates, and read a task that may have no value.
+
+    Args:
+        key: The key.
+        softs: The input that refreshes.
+        looses: The input that ignores changes.
+        notes: The input that may be absent.
+        pace: Spends time between two reads.
+    """
     pace.computing("strict", key)
     await pace.breathe()
     parts = [made_by(await softs.get(key)), made_by(await notes.get(key)), made_by(await looses.get(key))]
@@ -178,15 +210,26 @@ async def strict(
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence("memo/{key}")], fallback_if_stale=Recompute(), owner="sim")
 async def memo(key: str, *, shelf: Source[Memos], pace: Resource[Pace]) -> SimValue:
-    """Read entities whose changes reach the store by ``touch`` alone, where no outbox reports them.
+    """Read entities whose changes reach the store only by ``touch``, because no outbox reports them.
 
-    One entity is named by the template; the other is known from the view only.
+    One entity is named by the template; the other is known only from the view.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
     """
     return SimValue(await read_memos(key, shelf, pace))
 
 
 async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
-    """Read the versions of all entities that a memo is made of."""
+    """Read the versions of all entities that a memo is made of.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+    """
     pace.computing("memo", key)
     reads = {}
     for name in KEYS:
@@ -197,7 +240,13 @@ async def read_memos(key: str, shelf: Memos, pace: Pace) -> dict[str, int]:
 
 @tasks.artifact(freshness_sla="1h", invalidated_by=[fence(OFFERS)], fallback_if_stale=ServeStale("1h"), owner="sim")
 async def offer(key: str, *, shelf: Source[Offers], pace: Resource[Pace]) -> Value[SimValue]:
-    """Compute a value that is valid until the next full slot of time."""
+    """Compute a value that is valid until the next full slot of time.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+    """
     pace.computing("offer", key)
     until = (pace.now() // VALID_S + 1) * VALID_S
     fact = shelf.fact(f"{OFFERS}/{key}")
@@ -236,7 +285,14 @@ async def weights(*, shelf: Source[Tastes], pace: Resource[Pace]) -> SimValue:
 async def ranked(
     key: str, *, shelf: Source[Products], pace: Resource[Pace], trained: SimValue = Model(weights)
 ) -> SimValue | Absent:
-    """Compute a batch with a model, and again after events; the value of a deleted entity is absent."""
+    """Compute a batch with a model, and again after events; the value of a deleted entity is absent.
+
+    Args:
+        key: The key.
+        shelf: The view of the entities.
+        pace: Spends time between two reads.
+        trained: The model.
+    """
     pace.computing("ranked", key)
     await pace.breathe()
     fact = shelf.fact(f"product/{key}")
@@ -259,7 +315,16 @@ async def page(
     offers: Reader[str, SimValue] = Input(offer),
     pace: Resource[Pace],
 ) -> SimValue:
-    """Compute the third level, which is made of all the others."""
+    """Compute the third level, which is made of all the others.
+
+    Args:
+        key: The key.
+        stricts: The input that fences what its own inputs tolerate.
+        digests: The input that reads a whole family.
+        rankeds: The input from a batch.
+        offers: The input that expires.
+        pace: Spends time between two reads.
+    """
     pace.computing("page", key)
     parts = [made_by(await stricts.get(key)), made_by(await digests.get("all"))]
     await pace.breathe()

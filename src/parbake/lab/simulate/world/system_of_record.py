@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 OFFERS = "confidence"
-"""The family of values that expire. It is named like the first word of a reason, which must make no difference."""
+"""The family of values that expire. It is named like the first word of a reason, which must not matter."""
 VALID_S = 2.5
 """How long a version of an offer is valid, in virtual seconds."""
 
 
 class Fact(msgspec.Struct, frozen=True):
-    """One state of an entity; ``exists`` is false once the entity was deleted."""
+    """One state of an entity; ``exists`` is false after the entity was deleted."""
 
     version: int
     exists: bool
@@ -36,7 +36,10 @@ class SystemOfRecord:
     """One system of record. Versions count the commits of all systems, so that they can be compared."""
 
     def __init__(self, name: str, entities: Mapping[str, Sequence[str]], *, told: Collection[str]) -> None:
-        """``entities`` maps families to entities; ``told`` are the families whose changes the outbox reports."""
+        """Create the system.
+
+        ``entities`` maps families to entities; ``told`` are the families that the outbox reports.
+        """
         self.name = name
         self.entities = entities
         self.told = told
@@ -47,7 +50,14 @@ class SystemOfRecord:
         self.is_feed_down = False
 
     def commit(self, version: int, subject: str, kind: str, now: float) -> OutboxRow:
-        """Change one entity, or with kind ``bulk`` a whole family, in one transaction with the outbox row."""
+        """Change one entity, or with kind ``bulk`` a whole family, in one transaction with the outbox row.
+
+        Args:
+            version: The version of the change.
+            subject: The tag.
+            kind: The kind of change, as in an event's type.
+            now: Time of the change, in epoch seconds.
+        """
         family, _, entity = subject.partition("/")
         touched = (subject,) if entity else tuple(f"{family}/{e}" for e in self.entities[family])
         self.earlier.append((now, dict(self.facts), dict(self.sets)))
@@ -65,7 +75,7 @@ class SystemOfRecord:
         return [*self.facts, *(f"{family}/*" for family in self.sets)]
 
     def at(self, when: float) -> tuple[dict[str, Fact], dict[str, int]]:
-        """What a lagging replica shows: the state before the first commit after ``when``."""
+        """The state that a lagging replica shows: the one before the first commit after ``when``."""
         for at, facts, sets in self.earlier:
             if at > when:
                 return facts, sets
@@ -76,7 +86,7 @@ class SourceSnapshot:
     """A read transaction on a system of record: its data does not change while it is open."""
 
     def __init__(self, facts: Mapping[str, Fact], sets: Mapping[str, int]) -> None:
-        """Copy the state as it is now."""
+        """Copy the current state."""
         self._facts = dict(facts)
         self._sets = dict(sets)
 

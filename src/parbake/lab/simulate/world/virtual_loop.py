@@ -21,7 +21,7 @@ class Call:
     __slots__ = ("args", "callback", "context", "due", "is_cancelled")
 
     def __init__(self, due: float, callback: Any, args: tuple[Any, ...], context: Context | None) -> None:
-        """``due`` is the virtual second at which the callback is to be called."""
+        """Create the call; ``due`` is the virtual second at which the callback is called."""
         self.due = due
         self.callback = callback
         self.args = args
@@ -55,24 +55,44 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._due: deque[Call] = deque()
         self._timers: list[tuple[float, int, Call | asyncio.Future[None]]] = []
         self._numbers = itertools.count()
-        self.get_debug = bool  # type: ignore[method-assign]  # returns False: every future asks, so it must be fast
+        self.get_debug = bool  # type: ignore[method-assign]  # returns False; every future calls it, so it must be fast
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds since the loop was created."""
         return self.now
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call a function in the next turn."""
+    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base class ties the argument types to the callback
+        """Call a function in the next turn.
+
+        Args:
+            callback: The function.
+            args: Its arguments.
+            context: The context variables to call it with.
+        """
         call = Call(self.now, callback, args, context)
         self._due.append(call)
         return call
 
-    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call a function some virtual seconds from now."""
+    def call_later(self, delay: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base class ties the argument types to the callback
+        """Call a function some virtual seconds from now.
+
+        Args:
+            delay: The delay, in virtual seconds.
+            callback: The function.
+            args: Its arguments.
+            context: The context variables to call it with.
+        """
         return self.call_at(self.now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base ties the arguments to the callback
-        """Call a function at a virtual second; calls that are due at the same second keep their order."""
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Call:  # type: ignore[override]  # the base class ties the argument types to the callback
+        """Call a function at a virtual second; calls that are due at the same second keep their order.
+
+        Args:
+            when: The virtual second.
+            callback: The function.
+            args: Its arguments.
+            context: The context variables to call it with.
+        """
         call = Call(when, callback, args, context)
         heapq.heappush(self._timers, (when, next(self._numbers), call))
         return call
@@ -107,12 +127,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         while timers and isinstance(call := timers[0][2], Call) and call.is_cancelled:
             heapq.heappop(timers)
         if not timers:
-            raise RuntimeError("the simulation stands still: nothing is scheduled and something is awaited")
+            raise RuntimeError("the simulation is stuck: nothing is scheduled, but something is awaited")
         self.now = max(self.now, timers[0][0])
 
     def _asyncgen_finalizer_hook(self, agen: Any) -> None:
-        """Do not close a generator: a dead process cleans up nothing, and collection comes at a random time."""
-        self._asyncgens.discard(agen)  # type: ignore[attr-defined]  # the base's own
+        """Do not close a generator.
+
+        A dead process does not clean up, and garbage collection happens at a random time.
+        """
+        self._asyncgens.discard(agen)  # type: ignore[attr-defined]  # the base class's attribute
 
     def _process_events(self, event_list: Any) -> None:
         """Do nothing: this loop has no events of files or sockets."""
@@ -120,8 +143,14 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         """Do nothing: no thread needs to wake this loop."""
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # the base takes TypeVarTuple arguments  # noqa: ARG002
-        """Run a blocking function in the loop itself: with threads the order of events would be random."""
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]  # the base class takes TypeVarTuple arguments  # noqa: ARG002
+        """Run a blocking function in the loop itself; with threads, the order of events would be random.
+
+        Args:
+            executor: Ignored.
+            func: The function.
+            args: Its arguments.
+        """
         done: asyncio.Future[T] = self.create_future()
         context = contextvars.copy_context()
 
@@ -145,7 +174,7 @@ def _answer(tell: Callable[[Any], None], done: asyncio.Future[Any], answer: Any)
 
 
 class OwnedTask(asyncio.Task[Any]):
-    """A task that knows its simulated process, which is the process of the task that created it."""
+    """A task that has a simulated process: that of the task that created it."""
 
     owner: Any = None
 
@@ -161,15 +190,17 @@ def _owned(loop: asyncio.AbstractEventLoop, coro: Coroutine[Any, Any, Any], **op
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run a coroutine to its end in a loop of its own, and cancel the tasks that are left."""
+    """Run a coroutine to its end in a new loop, and cancel the remaining tasks."""
     loop = VirtualLoop()
-    loop.set_task_factory(_owned)  # type: ignore[arg-type]  # the protocol wants a generic task
+    loop.set_task_factory(_owned)  # type: ignore[arg-type]  # the protocol requires a generic task
     try:
         asyncio.set_event_loop(loop)
         try:
             return loop.run_until_complete(main())
         finally:
-            if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):  # an interruption ends at once
+            if not isinstance(
+                sys.exception(), KeyboardInterrupt | SystemExit
+            ):  # an interruption ends the program at once
                 left = asyncio.all_tasks(loop)
                 for task in left:
                     task.cancel()

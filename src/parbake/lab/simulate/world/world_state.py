@@ -16,7 +16,7 @@ StoreModel = Literal["embedded", "snapshot", "single"]
 BUSY = 0.06
 """The share of histories in which every key is read twice as often."""
 HONOURED = 0.8
-"""The share of histories in which a run's lease keeps other runs away. Leases save work; no promise depends on them."""
+"""The share of histories in which a run's lease excludes other runs. Leases save work; no promise depends on them."""
 TWO_PROGRAMS = 0.3
 """The share of histories in which each process runs either version of the program."""
 WITH_CACHES = 0.25 if find_spec("numpy") else 0.0
@@ -24,10 +24,9 @@ WITH_CACHES = 0.25 if find_spec("numpy") else 0.0
 
 
 class SimJournal:
-    """A journal of withdrawn generations that outlives every process and every store."""
+    """A journal of withdrawn generations that survives every process and every store."""
 
     def __init__(self) -> None:
-        """Start with no withdrawn generations."""
         self.generations: list[int] = []
 
     def append(self, generations: list[int]) -> None:
@@ -43,7 +42,7 @@ class World:
     """The random numbers, the trace, the systems of record, the disk, and what was drawn for the whole history."""
 
     def __init__(self, seed: int, store_model: StoreModel, *, trace: bool = False) -> None:
-        """Draw what this history is like. The order of the draws is part of what a seed means."""
+        """Draw the properties of this history. The order of the draws is part of the meaning of a seed."""
         self.seed = seed
         self.rng = random.Random(f"{store_model} {seed}")
         self.trace: list[str] | None = [] if trace else None
@@ -69,7 +68,7 @@ class World:
         self.has_caches = self._is_drawn("asking", WITH_CACHES)
 
     def _is_drawn(self, what: str, share: float) -> bool:
-        """Draw with random numbers of its own, so that all other draws are as they would be without it."""
+        """Draw with separate random numbers, so that all other draws are the same as without this one."""
         return random.Random(f"{what} {self.store_model} {self.seed}").random() < share
 
     def true_now(self) -> float:
@@ -82,7 +81,7 @@ class World:
             self.trace.append(f"{asyncio.get_running_loop().time():8.3f} #{self.step:<3} {what}")
 
     def begun(self, generation: int, run: int) -> None:
-        """Note that a run got a generation; its first generation tells when the run began."""
+        """Record that a run got a generation; its first generation marks the begin of the run."""
         self.run_of[generation] = run
         self.began.setdefault(run, generation)
 
