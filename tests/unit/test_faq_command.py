@@ -109,7 +109,7 @@ def test_inspect_names_wordings_that_do_not_count_yet(where):
         (["inspect", "bank_app:app", "--task", "nothing"], "this app has: questions"),
         (["calibrate", "bank_app:app", "--picture", "x.gif"], ".svg or .png"),
         (["calibrate", "bank_app:app", "--picture", "nowhere/x.svg"], "the folder nowhere does not exist"),
-        (["calibrate", "bank_app:empty"], "fewer than two answers"),
+        (["calibrate", "bank_app:empty"], "at least two answers"),
         (["explain", "nowhere:app", "x"], "cannot import"),
     ],
 )

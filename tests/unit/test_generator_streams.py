@@ -77,7 +77,7 @@ def test_a_chunk_that_the_local_model_may_not_send_is_a_provider_error(chunk):
 @pytest.mark.parametrize("error", ["too long", 5, ["too long"], None, {}, {"message": None}], ids=repr)
 def test_an_error_of_any_shape_that_the_local_model_reports_is_a_provider_error(error):
     """The engine's error may be a text, an object or anything else; the reply ends with it."""
-    with pytest.raises(pb.errors.ProviderError, match="the local model refused"):
+    with pytest.raises(pb.errors.ProviderError, match="the local model returned an error"):
         stream(local(said("a"), {"error": error}, END))
 
 
@@ -90,7 +90,7 @@ def test_whatever_the_engine_raises_is_a_provider_error(error):
 
 def test_a_local_reply_that_breaks_off_is_no_whole_reply():
     """An engine that returns without saying that the reply is finished has failed."""
-    with pytest.raises(pb.errors.ProviderError, match="the local model broke off"):
+    with pytest.raises(pb.errors.ProviderError, match="the local model ended the stream"):
         stream(local(said("a")))
 
 

@@ -120,8 +120,8 @@ def test_the_local_model_streams_and_reports_its_usage():
 @pytest.mark.parametrize(
     ("engine", "says"),
     [
-        (Engine({"error": {"message": "too long"}}), "refused: too long"),
-        (Engine({"error": {"code": 1}}), "refused: {'code': 1}"),
+        (Engine({"error": {"message": "too long"}}), "error: too long"),
+        (Engine({"error": {"code": 1}}), "error: {'code': 1}"),
         (Engine(error=RuntimeError("broken")), "failed: broken"),
     ],
 )

@@ -140,6 +140,6 @@ def test_other_machines_are_not_served_without_a_token(app):
     """The server says what to set before it serves anything."""
     with socket.socket() as bound:
         bound.bind(("0.0.0.0", 0))
-        with pytest.raises(pb.BadInput, match=r"set PARBAKE_TOKEN .* or say --insecure") as caught:
+        with pytest.raises(pb.BadInput, match=r"set PARBAKE_TOKEN .* or use --insecure") as caught:
             run(served(app), bound)
     assert caught.value.field == "PARBAKE_TOKEN"

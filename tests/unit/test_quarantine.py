@@ -142,7 +142,7 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
     put = run("--put", "answer", "--reason", "told [bold]twice")
     assert put.exit_code == 0, put.output
     assert "told [bold]twice" in put.output
-    assert "one at a time" in str(run("--put", "answer", "--clear", "answer").exception)
+    assert "cannot be combined" in str(run("--put", "answer", "--clear", "answer").exception)
     assert "nothing is in quarantine" in run("--clear", "answer").output
     assert "not in quarantine" in str(run("--clear", "answer").exception)
 

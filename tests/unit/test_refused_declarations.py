@@ -249,7 +249,7 @@ class Mute(Cards):
 @pytest.mark.parametrize(
     ("codecs", "says"),
     [
-        (Cards(), "expected a list, such as [MyCodec()]"),
+        (Cards(), "must be a list, such as [MyCodec()]"),
         ([Cards], "codecs contains the class Cards; write Cards()"),
         ([Card()], "which has no handles; a codec must have handles, to_plain, from_plain, shape"),
         (["cards"], "codecs contains 'cards', which has no handles"),

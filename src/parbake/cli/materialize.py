@@ -95,9 +95,8 @@ def materialize(
         try:
             run = ending.run(_run(application, found, keys, anew=anew))
         except (KeyboardInterrupt, SystemExit):
-            if (
-                executor := application.settings.batch.executor
-            ) is not None:  # a second signal may come before it has ended
+            # A second signal may come before it has ended.
+            if (executor := application.settings.batch.executor) is not None:
                 asyncio.run(executor.close())
             raise
     if run.is_continued:

@@ -46,9 +46,8 @@ def settle(nice: int, lifeline: Connection) -> None:
 
     The ``lifeline`` is closed when the parent does not wait for the computation any more, or was killed.
     """
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a terminal interrupts all processes, but only the parent should react
+    # A terminal interrupts all processes, but only the parent should react.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     threading.Thread(target=_end_with, args=[lifeline], name="parbake-parent-watch", daemon=True).start()
     os.environ.update(dict.fromkeys(BLAS, "1"))

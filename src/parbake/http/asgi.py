@@ -185,9 +185,8 @@ class HttpApp:
             request.body = await read_body(request.headers, receive)
             leaving.look()
             response = await endpoint.answer(request)
-            _lines(
-                response.content_type, response.headers
-            )  # check that it can be sent, while an error can still be sent instead
+            # Check that it can be sent, while an error can still be sent instead.
+            _lines(response.content_type, response.headers)
         except Exception as error:  # noqa: BLE001 - a request that fails must not end the server
             return self._problem(request, error_for_client(error, during=f"{request.method} {request.path}"))
         return response

@@ -104,9 +104,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Start the answer, unless the headers were rejected."""
-        if (
-            self.parser is not None and self.parser.should_upgrade()
-        ):  # it came in two parts and was therefore not seen in time
+        # It came in two parts and was therefore not seen in time.
+        if self.parser is not None and self.parser.should_upgrade():
             self._refuse(Malformed("this server speaks HTTP/1.1 only: leave out upgrade", field="upgrade"))
         self._phase = "body"
         if not self._is_refused:

@@ -118,9 +118,8 @@ def prepare(connection: sqlite3.Connection) -> None:
         key = f", PRIMARY KEY({_KEYS[table]})) WITHOUT ROWID" if table in _KEYS else ")"
         connection.execute(f"CREATE TABLE IF NOT EXISTS {table}({named}{key}")
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-        if known == set(
-            list(columns)[: len(known)]
-        ):  # only tables of an earlier parbake; a foreign table is left as it is
+        # Only tables of an earlier parbake; a foreign table is left as it is.
+        if known == set(list(columns)[: len(known)]):
             for name in list(columns)[len(known) :]:
                 connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
     for statement in _INDEXES:

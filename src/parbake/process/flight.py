@@ -39,9 +39,8 @@ class Flights(Generic[T]):
         """
         place = asyncio.get_running_loop(), key
         flight, leads = self._flights.get(place), False
-        if (
-            flight is None or flight.done()
-        ):  # an ended flight must not be joined, even if the loop has not called its callbacks yet
+        # An ended flight must not be joined, even if the loop has not called its callbacks yet.
+        if flight is None or flight.done():
             leads = True
             flight = asyncio.create_task(_as_coroutine(start), context=self._context())
             self._flights[place] = flight

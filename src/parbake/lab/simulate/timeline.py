@@ -87,10 +87,8 @@ class Timeline:
     async def _check_key(self, task: str, key: str, *, must_hit: bool) -> None:
         process = self.world.rng.choice(self.processes)
         others = [] if must_hit else [p for p in self.processes if p.program is not process.program]
-        for reader in (
-            process,
-            *others[:1],
-        ):  # each version of the program finds the values that it has computed itself
+        # Each version of the program finds the values that it has computed itself.
+        for reader in (process, *others[:1]):
             await self._read_healed(reader, task, key, must_hit=must_hit)
 
     async def _drain(self, process: Process) -> None:

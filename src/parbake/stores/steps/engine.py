@@ -1,7 +1,6 @@
 """What all stores share: the protocol's steps, each as one transaction on a map from byte names to byte values.
 
-A driver provides transactions with ``get``, ``peek``, ``put`` and ``delete``. The steps below are the same code for a
-file, for memory and for a server, so that all stores give the same guarantee. The steps for events are in ``events``.
+A driver provides transactions with ``get``, ``peek``, ``put`` and ``delete``. The steps for events are in ``events``.
 """
 
 from __future__ import annotations
@@ -120,7 +119,7 @@ def of_this_format(raw: bytes) -> bytes:
 
 
 def whole(raws: Iterable[bytes | None]) -> tuple[tuple[Record, ...], int]:
-    """Return the undamaged ones among some stored records, and the number of damaged ones."""
+    """The undamaged ones among some stored records, and the number of damaged ones."""
     records: list[Record] = []
     damaged = 0
     for raw in raws:
@@ -166,12 +165,7 @@ def mark_key(tag: str) -> bytes:
 
 
 def numbers(now_us: Callable[[], int] = _now_us, random: Callable[[], float] = random.random) -> Number:
-    """Create numbers for incarnations and generations from the time and a random part, because clocks may be slow.
-
-    Args:
-        now_us: Returns the current time in microseconds since the epoch.
-        random: Returns a number from 0 to 1.
-    """
+    """Create numbers from the time (``now_us``, microseconds) and a random part (0 to 1), as clocks may be slow."""
     return lambda above: max(above, now_us()) + 1 + int(random() * NUMBERS_SPREAD)
 
 
@@ -223,16 +217,13 @@ def read(txn: ReadTxn, parsed: Parsed, task: str, key: bytes, generation: int) -
 
 
 def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: str, key: bytes) -> RecordSnapshot | None:
-    """Read the newest record of a key in one snapshot. It is the one to serve, if any may be served.
+    """Read the newest record of a key in one snapshot; ``None`` if a full :func:`read` is needed.
 
     Args:
         get: Reads one item.
         common: Number, control record and heartbeats of the snapshot.
         task: The task's name.
         key: The encoded key.
-
-    Returns:
-        The record; ``None`` if a full :func:`read` is needed.
     """
     _, control, beats = common
     try:
@@ -257,7 +248,7 @@ def glimpse(get: Get, common: tuple[int, Control, Mapping[str, float]], task: st
 
 
 def review(get: Get, common: tuple[int, Control, Mapping[str, float]], record: Record) -> Lookup:
-    """Look up what an already read record is judged by, in one snapshot.
+    """Look up what a record that was read before is judged by, in one snapshot.
 
     Args:
         get: Reads one item.
@@ -304,12 +295,10 @@ def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
 
 
 def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
-    """Write a record conditionally: a live record is never replaced by one with a lower or equal stamp.
+    """Write a record, unless a live record has a higher or an equal stamp; returns whether it was written.
 
-    A record stamped in an incarnation whose last writes were lost never replaces anything, whatever its number. Only
-    the replaced record must be unchanged at the commit. If an event overtakes the judgement, a dead record remains,
-    which is never served. If a rollback overtakes it, a record that has become live again may be replaced, and the next
-    read computes it.
+    A record from an incarnation whose last writes were lost replaces nothing. Only the replaced record must be
+    unchanged at the commit: what an event or a rollback overtakes is never served, or computed again.
 
     Args:
         txn: The transaction.
@@ -318,14 +307,9 @@ def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, no
         key: The encoded key.
         record: The record to write.
         now: The current time, in epoch seconds.
-
-    Returns:
-        Whether the record was written.
     """
     name = overlay_key(task, key)
-    overlay = txn.get(
-        name
-    )  # read before the control record: an older control record could make a newer record look dead
+    overlay = txn.get(name)  # before the control record: an older one could make a newer record look dead
     control = parsed.control(txn.peek(CONTROL) or b"")
     if not control.is_trusted:  # a record that is not served now may be served again once the incarnation is blessed
         control = msgspec.structs.replace(control, blessed=control.incarnation)
@@ -377,18 +361,14 @@ def promote(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
 
 
 def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequence[str]) -> int:
-    """Withdraw a task's current generation. The counter is advanced, so that the withdrawal has a stamp.
+    """Withdraw a task's current generation at a new stamp, and return the generation that is current then.
 
     Args:
         txn: The transaction.
         parsed: The cache of decoded records.
         task: The task's name.
         now: The current time, in epoch seconds.
-        built_with: Tasks promoted together with it. Each returns to its newest generation from before the withdrawn
-            one.
-
-    Returns:
-        The generation that is current now.
+        built_with: Tasks promoted with it. Each returns to its newest generation from before the withdrawn one.
     """
     at, control = step(txn, parsed)
     updated, generation = rules.rollback(control, task, now, at.pack(), built_with)
@@ -397,7 +377,7 @@ def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequen
 
 
 def quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
-    """Put a task in quarantine, or release it. The counter is advanced, so that the change has a stamp.
+    """Put a task in quarantine at a new stamp, or release it.
 
     Args:
         txn: The transaction.
@@ -446,15 +426,12 @@ def bless(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:
 
 
 def raise_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
-    """Declare everything below a stamp dead.
+    """Declare everything below a stamp dead; raises :class:`StoreError` for a stamp from a lost incarnation.
 
     Args:
         txn: The transaction.
         parsed: The cache of decoded records.
         to: The stamp.
-
-    Raises:
-        StoreError: The stamp is from an incarnation that was lost.
     """
     control = stamp(txn, parsed)[1]
     if not rules.has_lived_through(control, to):  # its number may be above all stamps of this incarnation
@@ -463,16 +440,13 @@ def raise_floor(txn: Txn, parsed: Parsed, to: bytes) -> None:
 
 
 def abandon(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Collection[str]) -> set[int]:
-    """Remove the generations of abandoned runs and of retired tasks from the control record.
+    """Remove abandoned runs and retired tasks, and return the generations whose rows must stay.
 
     Args:
         txn: The transaction.
         parsed: The cache of decoded records.
         abandoned: Generations of runs that have ended without a promotion.
         retired: Tasks that no program uses any more.
-
-    Returns:
-        The generations whose rows must stay.
     """
     control = rules.abandon(stamp(txn, parsed)[1], abandoned, retired)
     save_control(txn, control)
@@ -480,17 +454,12 @@ def abandon(txn: Txn, parsed: Parsed, abandoned: Collection[int], retired: Colle
 
 
 def drop_below(txn: Txn, parsed: Parsed, names: Sequence[bytes]) -> int:
-    """Delete watermarks at or below the floor, and overlay records below it.
-
-    Uses the current floor, because a loss may have reverted the floor under which the items were listed.
+    """Delete watermarks at or below the current floor, and overlay records below it; returns how many.
 
     Args:
         txn: The transaction.
         parsed: The cache of decoded records.
-        names: The names of the candidates.
-
-    Returns:
-        The number of deleted items.
+        names: The candidates, listed under a floor that a loss may have reverted since.
     """
     floor, dropped = parsed.control(txn.get(CONTROL) or b"").floor, 0
     for name in names:
@@ -513,16 +482,13 @@ def is_below(name: bytes, raw: bytes, floor: bytes) -> bool:
 
 
 def swap(txn: Txn, name: str, expected: bytes | None, new: bytes | None) -> bool:
-    """Compare and swap a small named value.
+    """Compare and swap a small named value; returns whether the value was as expected.
 
     Args:
         txn: The transaction.
         name: The name.
         expected: The expected value; ``None`` if it must be absent.
         new: The new value; ``None`` deletes it.
-
-    Returns:
-        Whether the value was as expected and has been replaced.
     """
     item = NAMED + name.encode()
     if txn.get(item) != expected:

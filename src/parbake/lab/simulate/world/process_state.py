@@ -79,9 +79,8 @@ class ProcessState:
             await self.wait_while_paused()
         if not self.is_alive:
             raise asyncio.CancelledError
-        lost: float = getattr(
-            self.network, way
-        )  # the current share: a process that wakes after all faults have ended loses nothing
+        # The current share: a process that wakes after all faults have ended loses nothing.
+        lost: float = getattr(self.network, way)
         if self.is_cut_from_store or (lost and self.rng.random() < lost):
             await sleep(TIMEOUT_S)
             raise StoreError(problem, field="store")

@@ -198,9 +198,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
             return loop.run_until_complete(main())
         finally:
-            if not isinstance(
-                sys.exception(), KeyboardInterrupt | SystemExit
-            ):  # an interruption ends the program at once
+            # An interruption ends the program at once.
+            if not isinstance(sys.exception(), KeyboardInterrupt | SystemExit):
                 left = asyncio.all_tasks(loop)
                 for task in left:
                     task.cancel()
