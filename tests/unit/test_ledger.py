@@ -214,6 +214,6 @@ def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
     with contextlib.closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE spending(amount)")
     for name, says in (("text", "file is not a database"), ("other", "no such column")):
-        with pytest.raises(pb.errors.StoreError, match=f"{name} is no ledger \\({says}.*; move it away") as caught:
+        with pytest.raises(pb.errors.StoreError, match=f"{name} is not a ledger \\({says}.*; move it away") as caught:
             Ledger(tmp_path / name, Counters(), world.clock)
         assert caught.value.field == "ledger"

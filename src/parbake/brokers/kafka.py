@@ -82,7 +82,7 @@ class KafkaTopic(forks.Forkable):
         """See :class:`parbake.ports.sources.Topic`: the partitions as the broker reports them now."""
 
         async def ask(consumer: Any) -> list[int]:
-            await consumer._client.force_metadata_update()  # noqa: SLF001 - the client has no public way to ask anew
+            await consumer._client.force_metadata_update()  # noqa: SLF001 - the client has no public way to ask again
             return sorted(consumer.partitions_for_topic(self.topic) or ())
 
         found = self.call(ask)

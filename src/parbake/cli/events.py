@@ -71,7 +71,7 @@ def retry(
 def restart(
     app: AppName, source: Annotated[str, typer.Argument(help="the name of a source, or of one partition")]
 ) -> None:
-    """Read a source from its beginning again, after raising all its families; needed after it was created anew."""
+    """Read a source from its beginning again, after raising all its families; needed after it was recreated."""
     _acknowledge(_with(app, lambda application: application.ops.restart(source)))
 
 

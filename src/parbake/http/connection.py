@@ -195,9 +195,8 @@ class Connection(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         own = self.cycle if self._phase == "body" else None
         earlier = [cycle for cycle in self._unanswered if cycle is not own and not cycle.response_complete]
-        if (
-            earlier
-        ):  # the rejection would be taken for the answer to one of them: answer them first, then close the connection
+        # A rejection would be taken for the answer to one of them: answer them first, then close the connection.
+        if earlier:
             earlier[-1].keep_alive = False
             return
         if self._is_answering and (own is None or own.response_started):

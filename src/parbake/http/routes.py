@@ -89,7 +89,7 @@ class EngineRoutes:
         return json_response({"status": "alive"})
 
     async def readyz(self, _: HttpRequest) -> Response:
-        """Ready: what is computed ahead is there, every source was heard, all is loaded; says what is not."""
+        """Ready: models and batches are promoted, every source was heard, all is loaded; says what is not."""
         found = await self._app.ready()
         document = {"status": "ready" if found.is_ready else "not ready", **msgspec.structs.asdict(found)}
         return json_response(document, 200 if found.is_ready else 503)
@@ -143,11 +143,11 @@ class EngineRoutes:
         return json_response(told, 202)
 
     async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> Response:
-        """Events that were not understood, by source and position, with the reason."""
+        """Events that could not be understood, by source and position, with the reason."""
         return json_response({"parked": [_parked(one) for one in await self._app.ops.parked(arguments.limit)]})
 
     async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
-        """Read parked events again, one or all: what is understood is raised and forgotten, the rest is kept."""
+        """Read parked events again, one or all: the tags of understood ones are raised, the others stay parked."""
         if bool(body.source) != bool(body.position):
             raise BadInput("give both source and position, or neither to retry all events", field="position")
         done = await self._app.ops.retry_parked(body.source, body.position)
@@ -159,7 +159,7 @@ class EngineRoutes:
         return json_response({"tasks": await self._app.ops.describe()})
 
     async def freshness(self, _: HttpRequest) -> Response:
-        """Ages and SLAs per task; looked at every few seconds at most, since that reads many keys."""
+        """Ages and SLAs per task; recomputed at most every few seconds, because that reads many keys."""
         async with self._looking:
             if monotonic() >= self._look_again_at:
                 self._ages = await self._app.ops.freshness()
@@ -167,7 +167,7 @@ class EngineRoutes:
         return json_response({"tasks": self._ages})
 
     async def runs(self, request: HttpRequest) -> Response:
-        """The batch run of a task that is under way, and the last ones with their outcomes, the newest first."""
+        """The running batch run of a task, and the last runs with their outcomes, newest first."""
         task = self._app.tasks[request.parameters["task"]]
         if not isinstance(task, Stored):
             raise UnknownTask(f"{task.name} has no batch runs: it is computed at request time", field="task")
@@ -177,11 +177,11 @@ class EngineRoutes:
         )
 
     async def triggers(self, _: HttpRequest) -> Response:
-        """What speaks for reversing a decision, with its evidence; nothing is changed."""
+        """Proposals to reverse a decision, with their evidence; nothing is changed."""
         return json_response({"proposals": [asdict(one) for one in await self._app.ops.triggers()]})
 
     async def feedback(self, request: HttpRequest, *, body: FeedbackBody) -> Response:
-        """Take a complaint of an answer, by its id; or of a whole task, which operators alone may take out of use."""
+        """Take a complaint about an answer, by its id; or about a whole task, which only operators may quarantine."""
         if bool(body.task) == bool(body.answer_id):
             raise BadInput("give the answer_id of a reply, or a task", field="answer_id")
         if body.answer_id:
@@ -200,17 +200,17 @@ class EngineRoutes:
         return json_response(told, 202)
 
     async def answer(self, request: HttpRequest) -> Response:
-        """What an answer was made of: tasks, stamps, lanes, sources, refusals, cost; nothing that was said."""
+        """What an answer was made of: tasks, stamps, lanes, sources, refusals, cost; no texts."""
         return json_response(await self._app.answers.find(request.parameters["answer_id"]))
 
     async def quarantined(self, _: HttpRequest) -> Response:
-        """The tasks that complaints have taken out of the store's hands, with the reason of each."""
+        """The tasks in quarantine after complaints, each with its reason."""
         entries = await self._app.ops.quarantined()
         rows = [{"task": name, "since": e.at, "reason": e.reason} for name, e in entries.items()]
         return json_response({"quarantined": rows})
 
     async def clear(self, request: HttpRequest) -> Response:
-        """Serve a task from the store again: its owner has looked. What was stored until now stays dead."""
+        """Release a task from quarantine, after its owner has looked. Values stored before stay dead."""
         task = self._app.tasks[request.parameters["task"]]
         if not isinstance(task, Stored) or task.name not in await self._app.ops.quarantined():
             raise UnknownResource(f"{task.name} is not in quarantine", field="task")

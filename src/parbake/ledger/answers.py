@@ -161,9 +161,8 @@ class Answers:
         if standing == "one too many":
             await self._tell_of_many(tasks, now)
             return AnswerComplaint(answer.id, "too many complaints")
-        tags = tuple(
-            tag for tag in answer.sources if family(tag) in self._known
-        )  # written by another version of the app, which has more tasks
+        # Another version of the app may have recorded families that this one does not know.
+        tags = tuple(tag for tag in answer.sources if family(tag) in self._known)
         try:
             ack = await self._touch(tags) if tags else None
         except ParbakeError:

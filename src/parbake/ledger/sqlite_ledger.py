@@ -299,7 +299,7 @@ class Ledger(forks.Forkable):
         """Make an error that tells a problem of the file from a problem of the disk or of another user of the file."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _OF_THE_FILE:
-            return StoreError(f"{self._path} is no ledger ({error}); move it away", field="ledger")
+            return StoreError(f"{self._path} is not a ledger ({error}); move it away", field="ledger")
         why = error.strerror if isinstance(error, OSError) else error
         return StoreError(
             f"the ledger {self._path} cannot be written ({why}); make room for it, make the folder writable, or name "

@@ -31,7 +31,7 @@ async def forever(step: Callable[[], Awaitable[object]], every_s: float, *, what
         has_more: object = False
         try:
             has_more = await step()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the process must keep doing this
+        except Exception as error:  # noqa: BLE001 - any error: the process must continue
             log.error("%s failed and will be retried: %s", what, one_line(error))  # noqa: TRY400 - no secrets: one masked line
         if has_more is not True:
             await asyncio.sleep(every_s)

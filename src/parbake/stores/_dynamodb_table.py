@@ -253,7 +253,7 @@ class Table:
         shown, code = self.address.shown, _code(error)
         if code == "ResourceNotFoundException":
             return Missing(
-                f"{shown}: there is no such table; create it, or let parbake do it with ?create=true", field="store"
+                f"the table {shown} does not exist; create it, or let parbake do it with ?create=true", field="store"
             )
         if code == "ResourceInUseException":
             return Exists(f"{shown} is being made or changed", field="store")

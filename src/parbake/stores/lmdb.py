@@ -166,7 +166,7 @@ class LmdbStore(EngineStore, forks.Forkable):
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
     async def stamp(self) -> tuple[Stamp, Control]:
-        """See :class:`parbake.ports.store.Store`; read before every computation, so it looks at no file."""
+        """See :class:`parbake.ports.store.Store`. It is read before every computation, so the file is not checked."""
         try:
             with self._begin() as txn:
                 return engine.stamp(txn, self._parsed)

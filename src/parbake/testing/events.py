@@ -69,7 +69,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     def test_reading_resumes_from_any_position(self, tmp_path: Path) -> None:
-        """What comes after a position is the same whenever and however often it is asked for."""
+        """The events after a position are the same, whenever and however often they are read."""
         backend, source = self.opened(tmp_path)
         for name in "abc":
             backend.tell(f"fact/{name}")
@@ -94,7 +94,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     def test_the_end_is_an_empty_page(self, tmp_path: Path) -> None:
-        """An empty log has none, and neither has one that was read; its extent says how far it reaches."""
+        """An empty log and a fully read one return an empty page; the extent says where the log ends."""
         backend, source = self.opened(tmp_path)
         assert source.poll(0, 10) == []
         assert (source.extent().gone, source.extent().last) == (0, 0)
@@ -105,7 +105,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     def test_two_readers_are_independent(self, tmp_path: Path) -> None:
-        """Neither takes an event away from the other, nor moves its place."""
+        """No reader takes an event away from the other, or moves its position."""
         backend, one = self.opened(tmp_path)
         other = backend.source()
         for name in "ab":
@@ -118,7 +118,7 @@ class EventSourceSuite(ABC):
         other.close()
 
     def test_poison_is_delivered_and_blocks_nothing(self, tmp_path: Path) -> None:
-        """What cannot be understood has a position like any other, and those behind it come."""
+        """An event that cannot be understood has a position like any other, and later events are delivered."""
         backend, source = self.opened(tmp_path)
         backend.tell("fact/a")
         backend.poison()
@@ -129,7 +129,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     def test_out_of_reach_is_a_source_error(self, tmp_path: Path) -> None:
-        """Within seconds, and named."""
+        """The error comes within seconds and names the source."""
         self.backend(tmp_path)
         source = self.backend(tmp_path).broken()
         for use in (source.extent, lambda: source.poll(0, 1)):
@@ -163,7 +163,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     async def test_redelivery_is_harmless(self, tmp_path: Path) -> None:
-        """A store that has forgotten its position hears everything again, and counts it as known."""
+        """A store that has lost its position receives all events again, and counts them as duplicates."""
         backend, source = self.opened(tmp_path)
         app, _ = over(source)
         backend.tell("fact/a")
@@ -176,7 +176,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     async def test_two_processes_raise_each_event_once(self, tmp_path: Path) -> None:
-        """Whoever comes second finds the position moved, and goes on from there."""
+        """The second process finds the position moved, and continues from there."""
         backend, source = self.opened(tmp_path)
         app, store = over(source)
         other, _ = over(backend.source(), store)

@@ -130,7 +130,7 @@ class ItemsSuite(ABC):
             assert (items.host, other.host) == (host, host)
 
     async def test_fetch_answers_in_order(self, tmp_path: Path) -> None:
-        """Each name gets its value at its place, also when it is asked for twice, and None where nothing is."""
+        """Each name gets its value in order, even if it is requested twice, and ``None`` if it is absent."""
         async with self.opened(tmp_path) as items:
             await items.put([(b"ca", b"1"), (b"cb", b"2")])
             assert await items.fetch([b"cb", b"cx", b"ca", b"cb"]) == [b"2", None, b"1", b"2"]
@@ -147,7 +147,7 @@ class ItemsSuite(ABC):
             assert await items.fetch(names) == [expected.get(name) for name in names]
 
     async def test_a_commit_writes_all_or_nothing(self, tmp_path: Path) -> None:
-        """One expectation that fails, on an item that is written or only read, keeps every write back."""
+        """One failed expectation, on a written or a read item, prevents all writes."""
         async with self.opened(tmp_path) as items:
             await items.put([(b"ca", b"1"), (b"cb", b"2")])
             for wrong in ({b"ca": b"0"}, {b"ca": b"1", b"cb": b"0"}, {b"cz": b"0"}, {b"ca": b"1", b"cz": b""}):
@@ -158,7 +158,7 @@ class ItemsSuite(ABC):
             assert await items.fetch([b"ca", b"cb", b"cd"]) == [b"new", b"2", b"new"]
 
     async def test_absence_can_be_expected(self, tmp_path: Path) -> None:
-        """None means absent: it holds until the item is there, and an empty value is not absent."""
+        """``None`` means absent: it holds until the item exists, and an empty value is not absent."""
         async with self.opened(tmp_path) as items:
             assert await items.commit(Commit({b"ca": None, b"cb": None}, {b"ca": b""}))
             assert not await items.commit(Commit({b"ca": None}, {b"ca": b"2"}))
@@ -191,7 +191,7 @@ class ItemsSuite(ABC):
             assert await items.fetch([b"n0", b"e0"]) == [b"0", b"x"]
 
     async def test_a_commit_deletes(self, tmp_path: Path) -> None:
-        """None among the writes deletes, also what is not there, and takes the name out of the listing."""
+        """``None`` among the writes deletes, even an absent item, and removes the name from the listing."""
         async with self.opened(tmp_path) as items:
             await items.put([(b"ot\0a", b"1"), (b"ot\0b", b"2")])
             assert await items.commit(Commit({b"ot\0a": b"1"}, {b"ot\0a": None, b"ot\0x": None}))
@@ -266,7 +266,7 @@ class ItemsSuite(ABC):
             await items.put([])
 
     async def test_clients_see_each_others_writes_at_once(self, tmp_path: Path) -> None:
-        """What one client has written is what the other reads next."""
+        """What one client has written, the other reads next."""
         async with self.opened(tmp_path) as one, self.opened(tmp_path) as two:
             for n in range(20):
                 writer, reader = (one, two) if n % 2 else (two, one)
@@ -277,7 +277,7 @@ class ItemsSuite(ABC):
             assert await two.range(b"e", b"", 9) == [(b"e1", b"x")]
 
     async def test_a_server_that_is_gone_is_an_error_soon(self, tmp_path: Path) -> None:
-        """Every call raises a StoreError within seconds; none waits for ever and none answers with nothing."""
+        """Every call raises a StoreError within seconds; no call hangs, and none returns an empty answer."""
         async with self.opened(tmp_path) as items:
             await items.put([(b"e1", b"x")])
             await self.cut_off(items)

@@ -124,7 +124,7 @@ class SourceSuite(ABC):
         source.close()
 
     def test_only_its_own_views_are_provided(self, tmp_path: Path) -> None:
-        """A source says which views it opens and which families its outbox tells of."""
+        """A source says which views it provides and which families its outbox reports."""
         source = self.backend(tmp_path).source(families=["fact"], views=[Facts])
         assert source.provides(Facts)
         assert not source.provides(UnknownView)
@@ -161,7 +161,7 @@ class SourceSuite(ABC):
         source.close()
 
     def test_a_row_lives_and_dies_with_its_transaction(self, tmp_path: Path) -> None:
-        """What was rolled back was never told."""
+        """A rolled-back row is never delivered."""
         backend = self.backend(tmp_path)
         source = backend.source(families=["fact"], views=[Facts])
         with contextlib.suppress(SourceError), backend.transaction() as connection:
@@ -173,7 +173,7 @@ class SourceSuite(ABC):
         source.close()
 
     def test_a_malformed_event_is_refused_before_it_is_written(self, tmp_path: Path) -> None:
-        """A subject that is no tag, or a type that says nothing, is an error of whoever emits it."""
+        """A subject that is not a tag, or an unknown type, is an error of the caller."""
         backend = self.backend(tmp_path)
         for subject, event_type, field in (("No Tag", "fact.changed", "subject"), ("fact/a", "fact.seen", "type")):
             try:

@@ -205,7 +205,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_what_was_stamped_in_a_lost_incarnation_is_not_kept(self, tmp_path: Path) -> None:
-        """Whatever its number: the store has not lived through it, so its events are not known here."""
+        """Whatever its number: the store does not descend from that incarnation and does not know its events."""
         store = self.open_store(tmp_path)
         stamp, _ = await store.stamp()
         assert await store.write(TASK, b"k", make_record(stamp, b"ours"), now=1.0)
@@ -216,7 +216,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_floor_of_a_lost_incarnation_is_refused(self, tmp_path: Path) -> None:
-        """Its number may be above everything that is stamped here: nothing could live above it any more."""
+        """Its number may be above all stamps of this store; no record could be above it any more."""
         store = self.open_store(tmp_path)
         ack = await store.apply([Change(("policy/a",))], now=1.0)
         try:
@@ -252,7 +252,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_heartbeat_from_the_future_gives_way(self, tmp_path: Path) -> None:
-        """A clock that was wrong once must not hide a silence: the next beat replaces it, and says so."""
+        """A clock that was wrong once must not hide a silence: the next heartbeat replaces it and reports this."""
         store = self.open_store(tmp_path)
         assert await store.beat("shop", 1000.0)
         assert await store.beat("shop", 996.0)
@@ -261,7 +261,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_the_last_applied_event_is_known_by_its_id(self, tmp_path: Path) -> None:
-        """It tells another log from the one that was applied; a long id is known by its beginning."""
+        """It tells another log from the one that was applied; of a long id, only the begin is stored."""
         store = self.open_store(tmp_path)
         assert await store.applied("shop") == Applied(0, "")
         rows = [Change((f"policy/{n}", "policy/*"), "shop", f"id-{n}" * 100) for n in (1, 2)]
@@ -275,7 +275,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_source_is_rewound_in_one_step_with_its_tags(self, tmp_path: Path) -> None:
-        """Its position is forgotten only together with everything that it tells of."""
+        """Its position is forgotten only in one step with raising its tags."""
         store = self.open_store(tmp_path)
         await store.apply([Change(("policy/a",), "shop", "1")], now=1.0, advance=Advance("shop", 0, 1))
         ack = await store.rewind("shop", ["policy", "policy/*"], now=1.0)
@@ -297,7 +297,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_parked_events_are_listed_and_forgotten(self, tmp_path: Path) -> None:
-        """By source and position, page by page; a new reason replaces the old one; what is forgotten is gone."""
+        """By source and position, page by page; a new reason replaces the old one; a forgotten event is gone."""
         store = self.open_store(tmp_path)
         for source, position in (("b", 300), ("a", 2), ("b", 1)):
             await store.park(Parked(source, position, "why", 1.0, b"x"))
@@ -312,7 +312,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_generation_is_read_once_promoted(self, tmp_path: Path) -> None:
-        """Rows of a run are seen by the run itself, and by everybody once its pointer has moved."""
+        """Rows of a run are visible to the run itself, and to all readers once its pointer has moved."""
         store = self.open_store(tmp_path)
         generation, stamp, _ = await store.begin()
         row = make_record(stamp, generation=generation)
@@ -340,7 +340,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_rollback_withdraws_the_current_generation(self, tmp_path: Path) -> None:
-        """I8: what was built in or from it is dead at once, and the one before is current."""
+        """I8: everything built in or from it is dead at once, and the previous generation is current."""
         store = self.open_store(tmp_path)
         first = await self._generation(store, TASK)
         second = await self._generation(store, TASK)
@@ -372,7 +372,7 @@ class StoreSuite(ABC):
         await store.close()
 
     async def test_a_retired_place_keeps_nothing(self, tmp_path: Path) -> None:
-        """All generations of a retired task go, whatever is current or retained; those of others stay."""
+        """All generations of a retired task are deleted, even current or retained ones; those of others stay."""
         store = self.open_store(tmp_path)
         gone = [await self._generation(store, TASK) for _ in range(2)]
         kept = await self._generation(store, "other@1")

@@ -27,7 +27,7 @@ def described(error: BaseException) -> str:
     """The class of an error and its text, even if the text cannot be produced."""
     try:
         return f"{type(error).__name__}: {error}"
-    except Exception as unsaid:  # noqa: BLE001 - whatever it is: the first error is the one to tell of
+    except Exception as unsaid:  # noqa: BLE001 - any error: the first error is the one to report
         return f"{type(error).__name__} (its message cannot be read: {type(unsaid).__name__})"
 
 

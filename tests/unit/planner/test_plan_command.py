@@ -100,7 +100,7 @@ def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, 
     for name, joined in (("turned.csv", rows[half:] + rows[:half]), ("twice.csv", rows + rows)):
         (tmp_path / name).write_text("\n".join([header, *joined]))
         shown = plan(tmp_path / name, *options).output
-        assert "parts joined" in shown
+        assert "parts were joined" in shown
         assert shown.split("recommended:")[1] == right
 
 

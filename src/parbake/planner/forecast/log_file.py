@@ -112,7 +112,7 @@ def _iso(text: str, zones: set[str], path: Path, number: int) -> float:
     try:
         moment = dt.datetime.fromisoformat(text.strip())
     except ValueError:
-        message = f"{path}, line {number}: timestamp {text[:40]!r} is no epoch time and no ISO 8601"
+        message = f"{path}, line {number}: timestamp {text[:40]!r} must be an epoch time or ISO 8601"
         raise BadInput(message, field="timestamp") from None
     _note(zones, "none" if moment.tzinfo is None else str(moment.tzinfo), path, number)
     return (moment if moment.tzinfo else moment.replace(tzinfo=dt.UTC)).timestamp()

@@ -122,7 +122,7 @@ def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if len(steps) and np.mean(steps >= 0) < IN_ORDER:
         return np.empty((0, 2)), ("the rows were not in order of time and have been ordered",)
     joined = int(np.count_nonzero(steps < -LONGEST_JUMP_S))
-    notes = (f"the rows begin anew {joined} times, more than a day earlier: parts joined, and ordered",) * (joined > 0)
+    notes = (f"the time goes back by more than a day {joined} times: the parts were joined and sorted",) * (joined > 0)
     back = np.flatnonzero((steps < -JUMP_S) & (steps >= -LONGEST_JUMP_S))
     if not len(back):
         return np.empty((0, 2)), notes
@@ -169,7 +169,9 @@ def _doubts(log: RequestLog) -> tuple[str, ...]:
         found.append(f"the log covers {covered:.1f} days, and habits take at least {ENOUGH_DAYS:.0f} to show")
     most = int(np.bincount(log.key[~log.signal]).max())
     if most > LONELY_SHARE * log.requests and log.keys > 1:
-        found.append(f"one key makes {most / log.requests:.0%} of the requests, and it is no evidence about the others")
+        found.append(
+            f"one key makes {most / log.requests:.0%} of the requests, which says nothing about the other keys"
+        )
     return tuple(found)
 
 

@@ -46,7 +46,7 @@ def outlook(snapshot: BankSnapshot, errors: Sequence[float], prior: float) -> Ou
         BadInput: The bank has fewer than two answers.
     """
     bank = snapshot.bank
-    if len(bank.answers) < 2:  # noqa: PLR2004 - one alone is told apart from nothing
+    if len(bank.answers) < 2:  # noqa: PLR2004 - a single answer cannot be confused with another
         raise BadInput("the bank must have at least two answers to be calibrated", field="bank")
     vectors = np.frombuffer(bank.vectors, np.float32).reshape(len(bank.aliases), -1)
     aliases = [(bank.answers[o], a) for o, a in zip(bank.owner_of, bank.aliases, strict=True)]

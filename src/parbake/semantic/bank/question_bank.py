@@ -183,7 +183,7 @@ class QuestionBank:
                 match = matcher.match(question, found, policy.ranking)
             except BadInput:
                 return BankReply(None, "bad_embedding")
-            except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered elsewhere
+            except Exception:  # noqa: BLE001 - any error: the question can still be answered elsewhere
                 _log.exception("the embedder failed; the question bank answers only known wordings")
                 return BankReply(None, "embedder_failed")
         return BankReply(None, "empty_bank") if match is None else self._verdict(question, match, policy)

@@ -204,7 +204,7 @@ class SemanticCache(Generic[T]):
             vector = shelf.questions.checked(self._embedder.embed([question]))
         except BadInput:
             return _Look("bad_embedding")
-        except Exception:  # noqa: BLE001 - whatever it is: the question can still be answered
+        except Exception:  # noqa: BLE001 - any error: the question can still be answered
             _log.exception("the embedder failed; a fresh answer is computed")
             return _Look("embedder_failed")
         with self._lock:
