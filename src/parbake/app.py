@@ -162,10 +162,16 @@ class App:
     @overload
     async def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
     async def serve(self, task: Task, /, *args: Any, **kwargs: Any) -> Served[Any]:
-        """Serve a task: an artifact by key, a refine by key and live values, a live task by live values.
+        """Serve a task.
 
-        Raises :class:`parbake.errors.RequestError` for a bad key or live value and
-        :class:`parbake.errors.DeadlineExceeded` when the request's deadline passes.
+        Args:
+            task: An artifact, a refine or a live task.
+            args: The key of an artifact or a refine, and live values by position.
+            kwargs: Live values by name.
+
+        Raises:
+            RequestError: The key or a live value cannot be used.
+            DeadlineExceeded: The request's deadline has passed.
         """
         request = scope.current()
         started = 0.0 if request is None else time.perf_counter()
@@ -254,9 +260,15 @@ class App:
     async def materialize(
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None, anew: bool = False
     ) -> Run:
-        """Run the batch lane for a task and what is promoted with it; sources are polled until it ends.
+        """Run the batch lane for a task and what is promoted with it; sources are polled meanwhile.
 
-        A run that was interrupted is continued, unless its code has changed or ``anew`` asks for all of it.
+        A run that was interrupted is continued, unless its code has changed.
+
+        Args:
+            task: The task.
+            keys: The keys to compute; by default those that the task lists.
+            progress: Called with the task's name, the rows done, and the rows in all.
+            anew: Whether to begin a new run in any case.
         """
         async with beside(self._polling.later()):
             plan = self.engine.bound_task(task)

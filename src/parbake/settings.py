@@ -200,7 +200,16 @@ def checked_sources(sources: Any) -> tuple[Source, ...]:
 
 
 def checked_group(value: Any, kind: type[Any], *, field: str) -> Any:
-    """Return a group of settings; raises :class:`BadInput` for a value of another type."""
+    """Return a group of settings.
+
+    Args:
+        value: What was given.
+        kind: The class of the group.
+        field: The name of the setting, for the error.
+
+    Raises:
+        BadInput: The value has another type.
+    """
     if not isinstance(value, kind):
         raise BadInput(f"{field}={value!r}: expected pb.{kind.__name__}(...)", field=field)
     return value

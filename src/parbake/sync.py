@@ -52,7 +52,13 @@ class SyncApp:
     @overload
     def serve(self, task: LiveTask[P, V], /, *args: P.args, **kwargs: P.kwargs) -> Served[V]: ...
     def serve(self, task: Any, /, *args: Any, **kwargs: Any) -> Served[Any]:
-        """Serve a task; see :meth:`parbake.App.serve`."""
+        """Serve a task; see :meth:`parbake.App.serve`.
+
+        Args:
+            task: An artifact, a refine or a live task.
+            args: The key of an artifact or a refine, and live values by position.
+            kwargs: Live values by name.
+        """
         return self._portal.call(self._serve(task, *args, **kwargs))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

@@ -5,8 +5,6 @@ import re
 
 import pytest
 
-NOT_YET = ("declare", "lanes", "ports", "serving", "app.py", "settings.py", "sync.py")
-"""Rooms of ``src/parbake`` that are still to be done. Take a room out of the list when its functions are described."""
 FEWEST = 3
 """From this number of parameters on, a docstring describes each of them."""
 OVERRIDE = re.compile(r"See :(class|meth):")
@@ -87,12 +85,7 @@ def by_room(root):
 
 def test_every_parameter_is_described(by_room):
     """A function of three or more parameters has an ``Args:`` section that names each of them."""
-    assert {room: found for room, found in by_room.items() if found and room not in NOT_YET} == {}
-
-
-def test_rooms_that_are_done_are_not_excused(by_room):
-    """A room leaves the list in the commit that describes its last function."""
-    assert [room for room in NOT_YET if not by_room.get(room)] == []
+    assert {room: found for room, found in by_room.items() if found} == {}
 
 
 def test_a_section_names_what_it_describes():

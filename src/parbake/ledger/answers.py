@@ -72,7 +72,7 @@ class Answers:
         Args:
             table: Stores the answers; ``None`` for an app without a ledger, which records no answers.
             clock: The clock.
-            plans: The app's tasks with their plans, by name.
+            bound_tasks: The tasks of the app, compiled, by name.
             known: The tag families that the app knows.
             book: Prices for the cost of an answer.
             touch: Raises tags.

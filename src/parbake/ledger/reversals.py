@@ -203,7 +203,7 @@ class Reversals:
         """Create the collector.
 
         Args:
-            bound_tasks: The app's tasks with their plans, by name.
+            bound_tasks: The tasks of the app, compiled, by name.
             adopted: The adopted plans.
             clock: The clock.
             ledger: Serves and usage; without one, only complaints and prices are checked.

@@ -179,7 +179,13 @@ def _own_live_inputs(task: Task) -> tuple[str, ...]:
 
 
 async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
-    """Run a task's function: ``async def`` here, ``def`` in a worker thread."""
+    """Run a task's function: ``async def`` here, ``def`` in a worker thread.
+
+    Args:
+        task: The task.
+        args: The arguments of its function by position.
+        kwargs: The arguments of its function by name.
+    """
     if task.is_async:
         if not is_metered():
             return await task.fn(*args, **kwargs)

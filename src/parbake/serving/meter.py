@@ -60,7 +60,13 @@ def working() -> Iterator[None]:
 
 
 def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function and add the CPU time of its thread."""
+    """Call a function and add the CPU time of its thread to what is collected.
+
+    Args:
+        fn: The function.
+        args: Its arguments by position.
+        kwargs: Its arguments by name.
+    """
     with working():
         return fn(*args, **kwargs)
 
