@@ -161,7 +161,7 @@ class NotAcknowledged(ParbakeError):
 
 
 class NotMaterialized(ParbakeError):
-    """A model has no promoted generation yet."""
+    """There is no value to use: a model has no promoted generation yet, or an input has no row for the key."""
 
     status = 503
     title = "Not materialized"

@@ -75,12 +75,16 @@ def ignore(family: str, reason: str) -> Invalidation:
 
 @dataclass(frozen=True, slots=True)
 class Recompute:
-    """Compute at request time and write back."""
+    """Compute a value that may not be served at request time, and write it back."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServeStale:
-    """Serve a value that is past its SLA by at most ``within`` (seconds after construction); never past a fence."""
+    """Serve a value that is only past its SLA, by at most ``within``; compute at request time after that.
+
+    A value that a change has outdated is computed at request time, too. While an old value is served, nothing is
+    computed.
+    """
 
     within: Duration
 
@@ -106,7 +110,12 @@ class Substitute(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Answer with another task instead; ``key`` maps this task's key to that task's."""
+    """Serve another task's value in place of one that may not be served, or that could not be computed.
+
+    Attributes:
+        task: The other task, an artifact.
+        key: Maps this task's key to the other task's; by default they are equal.
+    """
 
     task: Substitute
     key: Callable[[Any], Any] | None = None
@@ -114,7 +123,10 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Answer nothing: ``Served.value`` is ``None`` and the reason says why."""
+    """Serve nothing in place of a value that may not be served: ``Served.value`` is ``None``, the reason says why.
+
+    A key that was never computed is computed at request time all the same.
+    """
 
 
 Fallback = Recompute | ServeStale | Use | Refuse

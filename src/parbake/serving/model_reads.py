@@ -72,7 +72,8 @@ class ModelReads:
         generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:
             raise NotMaterialized(
-                f"{bound.name} has no promoted generation; run its batch lane first", field=bound.name
+                f"{bound.name} has no promoted generation; a worker or 'parbake materialize APP {bound.name}' makes one",
+                field=bound.name,
             )
         lookup = self._reviewed(bound, generation)
         if lookup is None:
