@@ -71,9 +71,9 @@ class ModelReads:
         """
         generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:
+            name = bound.name
             raise NotMaterialized(
-                f"{bound.name} has no promoted generation; a worker or 'parbake materialize APP {bound.name}' makes one",
-                field=bound.name,
+                f"{name} has no promoted generation; a worker or 'parbake materialize APP {name}' makes one", field=name
             )
         lookup = self._reviewed(bound, generation)
         if lookup is None:
