@@ -145,7 +145,7 @@ def test_your_prices_are_used(log, tmp_path):
     assert "recommended: lazy" in done.output
     assert "the example's prices" not in done.output
     refused = plan(log, "--prices", tmp_path / "prices.json", "--coverage", 0.5)
-    assert "no near_line" in str(refused.exception)
+    assert "must have near_line" in str(refused.exception)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_your_prices_are_used(log, tmp_path):
         (["LOG", "--sla", "soon"], "sla='soon'"),
         (["LOG", "--coverage", "1.5"], "--coverage 1.5"),
         (["LOG", "--coverage", "0.5", "--precision", "0"], "--precision 0"),
-        (["LOG", "--precision", "0.5"], "which --coverage assumes"),
+        (["LOG", "--precision", "0.5"], "needs --coverage"),
         (["LOG", "--sla", "1s"], "an SLA of at least 36 s"),
         (["LOG", "--keys", "10"], "is less than the"),
         (["LOG", "--prices", "absent.json"], "absent.json"),
