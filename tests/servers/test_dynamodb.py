@@ -120,7 +120,7 @@ async def test_a_foreign_table_is_refused(opened, client):
         AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
         BillingMode="PAY_PER_REQUEST",
     )
-    with pytest.raises(ForeignStore, match="did not make it"):
+    with pytest.raises(ForeignStore, match="did not create it"):
         await opened(table)
     assert rows_of(client, table) == 0
 
@@ -132,7 +132,7 @@ async def test_a_table_that_was_replaced_is_another_host(opened, client):
     await items.put([(b"ca", b"1")])
     before = items.host
     client.delete_table(TableName=table)
-    with pytest.raises(StoreError, match="no such table"):
+    with pytest.raises(StoreError, match="does not exist"):
         await items.fetch([b"ca"])
     await asyncio.sleep(1.1)  # the creation time, which is the identity here, has seconds
     await opened(table)

@@ -271,7 +271,7 @@ async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, tol
 
 
 @pytest.mark.parametrize(
-    ("told", "match"), [({"redis_version": "6.2.14"}, "needs Redis 7"), ({"run_id": None}, "run_id by INFO")]
+    ("told", "match"), [({"redis_version": "6.2.14"}, "needs Redis 7"), ({"run_id": None}, "run_id in INFO")]
 )
 async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, monkeypatch, told, match):
     """Functions came with version 7, and without a run id a restart would go unnoticed."""
