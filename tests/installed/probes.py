@@ -37,7 +37,7 @@ OPENAI = f"OpenAIGenerator(model='m', api_key='k', base_url='http://{CLOSED}/v1'
 
 PROBES = {
     "semantic": ("import parbake as pb; print(pb.semantic.Bound(0.01))", "0.01"),
-    "embeddings": ("import parbake as pb; MiniLm()", "run: parbake models fetch minilm"),
+    "embeddings": ("from parbake.embedders.minilm import MiniLm; MiniLm()", "run: parbake models fetch minilm"),
     "llama": (GENERATES.format(generator="LlamaGenerator()"), "run: parbake models fetch smollm2"),
     "openai": (GENERATES.format(generator=OPENAI), "ProviderError"),
     "postgresql": (POSTGRESQL, "SourceError"),
