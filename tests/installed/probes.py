@@ -7,9 +7,7 @@ GENERATES = """
 import asyncio
 import parbake as pb
 from parbake.generators.llama import LlamaGenerator
-from parbake.embedders.minilm import MiniLm
 from parbake.generators.openai import OpenAIGenerator
-from parbake.sources.postgresql import PostgresqlSource
 from parbake.ports.models import Prompt
 
 async def main():

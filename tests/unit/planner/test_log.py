@@ -57,7 +57,7 @@ def test_times_with_and_without_a_zone_are_refused(tmp_path, other):
     [
         ((), "no request"),
         (("a,",), "line 2: timestamp ''"),
-        (("a,yesterday",), "no ISO 8601"),
+        (("a,yesterday",), "or ISO 8601"),
         (("a",), "line 2: 1 fields"),
         ((f",{BEGIN}",), "the key is empty"),
         (("a,nan",), "not a finite number"),
