@@ -102,7 +102,7 @@ class Settings:
 
 
 def check_kept(store: Any, ledger: Any) -> None:
-    """Raise :class:`BadInput` for a store or a ledger that is none."""
+    """Raise :class:`BadInput` if a value is not a store, or not the path of a ledger."""
     if not isinstance(store, str):
         check_object(
             store, "read", "stamp", field="store", error=BadInput,
@@ -113,7 +113,7 @@ def check_kept(store: Any, ledger: Any) -> None:
 
 
 def sinks(alerts: Any) -> tuple[AlertSink, ...]:
-    """The sinks of alerts; raises :class:`BadInput` for what is none."""
+    """Return the sinks of alerts; raises :class:`BadInput` if a value is not a sink."""
     expected = "a list of sinks, such as [parbake.alerts.log.LogSink()]"
     if not isinstance(alerts, Iterable) or isinstance(alerts, str | bytes):
         raise BadInput(f"alerts={alerts!r}: expected {expected}", field="alerts")
@@ -148,7 +148,7 @@ def worker_setting(value: Any) -> WorkerSetting:
 
 
 def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
-    """Raise :class:`BadInput` for an executor or a throttle that is none."""
+    """Raise :class:`BadInput` if a value is not an executor, or not a throttle."""
     if executor is not None and (isinstance(executor, type) or not isinstance(executor, Executor)):
         raise BadInput(
             f"executor={executor!r}: expected None or an executor, such as LocalExecutor('shop:app')", field="executor"
@@ -158,7 +158,11 @@ def _check_batch(executor: Executor | None, throttle: Throttle | None) -> None:
 
 
 def priced(book: Any) -> CostBook:
-    """A cost book, read if it is a path, the example where there is none; raises :class:`BadInput` for what is none."""
+    """Return a cost book: the one given, the one read from a path, or by default the example.
+
+    Raises:
+        BadInput: The value is not a cost book, a path or ``None``, or the file cannot be read.
+    """
     if book is None or isinstance(book, CostBook):
         return book or EXAMPLE
     if not isinstance(book, str | PathLike):

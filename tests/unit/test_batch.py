@@ -228,7 +228,7 @@ async def test_a_key_that_is_none_is_named_with_who_listed_it(world, wrong, why)
 
     app = world.app(tasks)
     for chosen in (None, ["a", wrong]):
-        with pytest.raises(pb.BadInput, match=f"^word: keys= lists .*, which is no key: .*{why}") as caught:
+        with pytest.raises(pb.BadInput, match=f"^word: keys= lists .*, which is not a key: .*{why}") as caught:
             await app.materialize(word, keys=chosen)
         assert caught.value.field == "keys"
         assert repr(wrong) in str(caught.value)

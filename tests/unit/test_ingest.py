@@ -18,6 +18,29 @@ async def test_an_outbox_is_applied_to_its_end_and_once(world):
     assert await app.stamp() == ack.stamp
 
 
+async def test_an_event_costs_one_commit_of_the_store(world, monkeypatch):
+    """The commit that applies it carries the heartbeat of its source; a poll without events writes that alone."""
+    app = world.app(pb.Registry())
+    world.put("a", "x")
+    await app.drain()
+    store, commits = app.engine.store, []
+    step = store._step
+
+    async def counted(work):
+        commits.append(work)
+        return await step(work)
+
+    monkeypatch.setattr(store, "_step", counted)
+    world.put("b", "x")
+    world.clock.advance(5)
+    await app.drain()
+    assert len(commits) == 1
+    seen = await store.read("any@1", b"")
+    assert seen.heartbeats == {"facts": world.clock.now()}
+    await app.drain()
+    assert len(commits) == 2
+
+
 async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch):
     """Over several pages, and several sources, none of what a drain raised is missing from what it returns."""
     monkeypatch.setattr("parbake.lanes.event.ingest.PAGE", 3)

@@ -70,7 +70,9 @@ async def test_its_owner_hears_of_it_once(counter):
     await counter.app.ops.complain(counter.value, "first", age_s=1000.0)
     entry = await counter.app.ops.complain(counter.value, "second", age_s=10.0)
     assert (entry.reason, entry.sla_s) == ("first", 5.0)
-    assert (await counter.app.ops.complain(counter.value, "new and wrong", age_s=0.0)).sla_s == 1.0, "none is no SLA"
+    assert (await counter.app.ops.complain(counter.value, "new and wrong", age_s=0.0)).sla_s == 1.0, (
+        "the shortest SLA is one second"
+    )
     assert [(a.kind, a.task) for a in counter.heard.alerts] == [("quarantined", "value")]
     assert list(await counter.app.ops.quarantined()) == ["value"]
     await counter.app.ops.clear(counter.value)

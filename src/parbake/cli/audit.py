@@ -45,7 +45,7 @@ def audit(
     patience: Annotated[float, typer.Option(help="seconds for a server to show a change, then on to the next")] = 5.0,
     timeout: Annotated[float, typer.Option(help="seconds for the whole run, at most")] = 300.0,
     allow_degraded: Annotated[
-        bool, typer.Option("--allow-degraded", help="an older value marked degraded is no violation (refresh tags)")
+        bool, typer.Option("--allow-degraded", help="accept an older value that is marked degraded (refresh tags)")
     ] = False,
     report_file: Annotated[Path | None, typer.Option("--report", help="write the result as JSON, too")] = None,
     metrics: Annotated[Path | None, typer.Option(help="write the result as OpenMetrics text, too")] = None,

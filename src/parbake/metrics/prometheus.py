@@ -68,7 +68,7 @@ class _Collector:
         acknowledged = HistogramMetricFamily("parbake_event_seconds", "Time to make an event durable.")
         acknowledged.add_metric([], _buckets(counters.event_latency), counters.event_latency.total_s)
         yield acknowledged
-        says = "From an event to its key made anew by the event lane."
+        says = "Seconds from an event until the event lane has refreshed a key."
         refreshed = HistogramMetricFamily("parbake_time_to_fresh_seconds", says, labels=["task"])
         for task, histogram in list(counters.time_to_fresh.items()):
             refreshed.add_metric([task], _buckets(histogram), histogram.total_s)

@@ -72,7 +72,7 @@ def stamp_without_incarnation(stack: ExitStack) -> None:
 
 @mutant
 def lost_incarnation_believed(stack: ExitStack) -> None:
-    """A stamp is accepted by its number, although its incarnation is no ancestor of the store's."""
+    """The store accepts a stamp by its number, although it does not descend from the stamp's incarnation."""
     adopt = generations.adopt
     everywhere(stack, adopt, lambda *args: changed(adopt(*args), ancestry=()))
 

@@ -157,11 +157,13 @@ class _Rows:
 
 
 def key_bytes(bound: BoundTask, key: Any) -> bytes:
-    """A key as a partition carries it; raises :class:`BadInput` for what is none, naming it and who lists it."""
+    """A key as a partition carries it; raises :class:`BadInput` naming a value that is not a key, and who lists it."""
     try:
         return msgspec.msgpack.encode(bound.keys.check(key))
     except (BadInput, TypeError, ValueError, OverflowError) as error:
-        raise BadInput(f"{bound.name}: keys= lists {repr(key)[:80]}, which is no key: {error}", field="keys") from error
+        raise BadInput(
+            f"{bound.name}: keys= lists {repr(key)[:80]}, which is not a key: {error}", field="keys"
+        ) from error
 
 
 def _key(bound: BoundTask, raw: bytes) -> Any:

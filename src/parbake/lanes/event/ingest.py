@@ -213,7 +213,7 @@ class Ingest:
     async def _drain_parts(self, source: EventSource | Topic, before: float) -> Drained:
         """Drain a source. A topic is heard only once all its logs were, so that none of them carries its heartbeat."""
         parts = await _parts(source)
-        if parts[:1] == [source]:
+        if len(parts) == 1 and parts[0] is source:
             return await self._drain_one(parts[0], before)
         acks: list[Ack] = []
         for part in parts:

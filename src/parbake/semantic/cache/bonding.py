@@ -20,7 +20,7 @@ from parbake.values.duration import Duration, humanize, seconds
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Judge = Callable[[Record], Reason | None]
-"""Returns why an answer is no longer valid, or ``None`` if it is. Called from a thread that may block."""
+"""Return the reason why an answer is not valid any more, or ``None``. It is called in a thread that may block."""
 
 
 class AppBonds(Protocol):
