@@ -179,7 +179,7 @@ def test_a_question_that_only_looks_like_it_is_let_through(code, question, alias
 
 def test_every_veto_code_is_tried_both_ways():
     """No veto is without its positive and its negative example here."""
-    codes = {code for code, _ in VETOES}
+    codes = {rule.code for rule in VETOES}
     assert {case[0] for case in VETOED} == codes
     assert {case[0] for case in ALLOWED} == codes
 

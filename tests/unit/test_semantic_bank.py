@@ -13,8 +13,10 @@ from parbake.semantic import (
     Match,
     QuestionBank,
     Scope,
+    Veto,
     fixed,
     is_personal,
+    screen,
 )
 
 FORMS = (
@@ -263,7 +265,21 @@ def test_a_veto_that_raises_is_a_refusal():
     def failing(_question, _alias):
         raise KeyError("rule")
 
-    assert filled(vetoes=[("mine", failing)]).ask("how does topicaa work").reason == "bank_failed"
+    assert filled(vetoes=[Veto("mine", failing)]).ask("how does topicaa work").reason == "bank_failed"
+
+
+def test_a_veto_that_is_not_a_veto_is_refused_where_it_is_given():
+    """A bare tuple would fail at each question; the bank says so when it is made."""
+    with pytest.raises(pb.BadInput, match="vetoes must contain"):
+        filled(vetoes=[("mine", lambda _question, _alias: True)])
+
+
+def test_a_veto_of_ones_own_screens_a_question_that_was_screened_without_it():
+    """A bank with vetoes of its own does not rely on a screening that did not know them."""
+    question = screen("how does topicaa work")
+    own = filled(vetoes=[Veto("mine", alone=lambda text: "topicaa" in text)])
+    assert (question.refusal, own.ask(question).reason, own.recall(question)) == ("", "mine", None)
+    assert filled().ask(question).answer == filled().ask(question.text).answer
 
 
 def test_an_embedder_that_fails_costs_unknown_wordings_only():

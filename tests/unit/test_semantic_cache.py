@@ -8,7 +8,7 @@ import pytest
 from tests.unit.embedders import TOPICS, Words
 
 from parbake.fence.record import Meta, Tags, bond
-from parbake.semantic import Scope, SemanticCache, fixed
+from parbake.semantic import Scope, SemanticCache, Veto, fixed
 from parbake.semantic.cache.scoped_store import CachedAnswer, ScopedStore
 
 
@@ -205,7 +205,13 @@ def failing(*_arguments):
 def test_whatever_fails_beside_the_answer_costs_no_answer():
     """A value that cannot be compared, a veto, a policy and a verifier that raise: the answer is given."""
     policy = fixed(0.8)
-    for options in ({}, {"vetoes": [("mine", failing)]}, {"policy": failing}, {"verifier": failing}, {"same": failing}):
+    for options in (
+        {},
+        {"vetoes": [Veto("mine", failing)]},
+        {"policy": failing},
+        {"verifier": failing},
+        {"same": failing},
+    ):
         cache = SemanticCache(Words(), **{"policy": lambda: policy, "freshness_sla": "1h", **options})
         for question in ("what is topicaa please", "what is topicaa please now"):
             value = Odd()

@@ -17,7 +17,7 @@ from parbake.semantic.policies.calibrate import Bound, Calibration, calibrate
 from parbake.semantic.policies.policy import CalibratedPolicy, FixedPolicy, Match, Policy, fixed
 from parbake.semantic.text.audience import Scope, Verifier
 from parbake.semantic.text.normalize import unusable
-from parbake.semantic.text.veto import VETOES, Veto, is_personal, veto
+from parbake.semantic.text.veto import VETOES, Screened, Veto, is_personal, screen, veto
 
 __all__ = [
     "VETOES",
@@ -37,6 +37,7 @@ __all__ = [
     "QuestionBank",
     "Reply",
     "Scope",
+    "Screened",
     "SemanticCache",
     "Verifier",
     "Veto",
@@ -44,6 +45,7 @@ __all__ = [
     "compile_bank",
     "fixed",
     "is_personal",
+    "screen",
     "unusable",
     "veto",
 ]  # fmt: skip

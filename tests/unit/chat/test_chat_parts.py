@@ -75,7 +75,7 @@ def test_tab_and_newline_are_the_only_control_characters_of_a_message(text, hold
 )
 def test_plain_words_give_an_intent(text, intent):
     """Without a trained head the words decide, and what none fits is a policy question."""
-    assert by_words(text).name == intent
+    assert by_words(pb.semantic.screen(text)).name == intent
 
 
 @pytest.mark.parametrize("classes", [2, 3])

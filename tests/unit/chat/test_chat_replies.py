@@ -8,6 +8,8 @@ import pytest
 
 import parbake as pb
 from parbake.ports.models import Delta
+from parbake.semantic.bank import question_bank
+from parbake.semantic.text import veto
 from retail_assistant import compose
 from retail_assistant.chat import generation
 from retail_assistant.chat.guardrails import Checked
@@ -29,6 +31,22 @@ async def test_a_recurring_question_is_answered_ahead(desk):
     assert "30 days" in text
     assert (made["intent"], made["lane"], made["refusals"]) == ("faq", "batch", [])
     assert "response_generation" not in tasks_of(made)
+
+
+@pytest.mark.parametrize("message", ["Hi, what is your return window?", "May I send a book back to you?"])
+async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeypatch):
+    """The message, and the question made from it, are judged by themselves once, however many steps ask."""
+    screened, screen = [], veto.screen
+
+    def counted(question, vetoes=veto.VETOES):
+        screened.append(question)
+        return screen(question, vetoes)
+
+    for room in (veto, question_bank, pb.semantic):
+        monkeypatch.setattr(room, "screen", counted)
+    await desk.ask(message)
+    assert message in screened
+    assert len(screened) == len(set(screened))
 
 
 async def test_a_changed_fact_is_in_the_next_reply(desk):

@@ -118,7 +118,7 @@ def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decid
     desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))
     verdict = pb.semantic.BankReply(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"
-    match = desk.judge(verdict, question, question, said)
+    match = desk.judge(verdict, question, pb.semantic.screen(question), said)
     is_open = not reason or reason in LEARNS
     assert match.refusal == (CONVERSATION if decides and is_open else reason)
     assert match.unsaid == ({"abroad"} if match.refusal in LEARNS else set())

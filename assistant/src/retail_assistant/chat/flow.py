@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import msgspec
 
@@ -96,16 +97,17 @@ class Assistant:
         question = normalize(turn.message)
         if is_follow_up:
             question = _joined(turn, question, 1)
-        known = None if is_follow_up else await self._match(faq_known, question, turn)
+        screened = _screened(turn, question)
+        known = None if is_follow_up else await self._match(faq_known, turn, question=screened)
         refusals: list[str] = []
         if known is not None:  # to the letter: neither an embedding nor its intent is needed
             asked = await self._from_bank(turn, known, known.refusal, intent="")
             if asked.draft is not None:
                 return asked.draft
             refusals += asked.refusals
-        found = await self._intent(question)
+        found = await self._intent(screened)
         intent = corrected(turn, found.name, self._shop)
-        match = await self._match(faq_match, question, turn) if known is None else None
+        match = await self._match(faq_match, turn, question=screened, text=question) if known is None else None
         if match is not None:
             asked = await self._from_bank(turn, match, match.refusal or _unlike(intent, match), intent=intent)
             if asked.draft is not None:
@@ -122,18 +124,18 @@ class Assistant:
         draft.intent, draft.refusals = intent, refusals
         return draft
 
-    async def _intent(self, question: str) -> Intent:
+    async def _intent(self, question: pb.semantic.Screened) -> Intent:
         """The trained head's word; plain words decide where there is none, or only one past its time."""
         try:
-            found: Intent = (await self._app.serve(intent, text=question)).unwrap()
+            found: Intent = (await self._app.serve(intent, text=question.text)).unwrap()
         except pb.NotMaterialized:
             return by_words(question)
         return found
 
-    async def _match(self, task: pb.LiveTask[..., FaqMatch | None], question: str, turn: Turn) -> FaqMatch | None:
-        said = _said(turn)
+    async def _match(self, task: pb.LiveTask[..., FaqMatch | None], turn: Turn, **question: Any) -> FaqMatch | None:
+        given = {"message": turn.screened, "locale": turn.locale, "said": _said(turn)}
         try:
-            served = await self._app.serve(task, text=question, message=turn.message, locale=turn.locale, said=said)
+            served = await self._app.serve(task, **question, **given)
         except pb.NotMaterialized:
             return None
         return served.value
@@ -172,6 +174,11 @@ class Assistant:
 
 def _said(turn: Turn) -> Conversation:
     return Conversation(tuple(turn.earlier_questions), turn.page is not None)
+
+
+def _screened(turn: Turn, question: str) -> pb.semantic.Screened:
+    """The question that was made from the message; only other words than the message's are screened again."""
+    return turn.screened if question == turn.message else pb.semantic.screen(question)
 
 
 def _is_looked_up_together(turn: Turn, match: FaqMatch | None) -> bool:

@@ -81,11 +81,11 @@ _RULES = (
 )
 
 
-def by_words(text: str) -> Intent:
+def by_words(question: pb.semantic.Screened) -> Intent:
     """The intent by plain words, for a shop without a query log to learn from; a policy question when none fits."""
-    if pb.semantic.veto(text, "") == "own_state":
+    if question.refusal == "own_state":
         return Intent("order_status", 1.0)
-    words = key_words(text)
+    words = key_words(question.text)
     return Intent(next((name for name, known in _RULES if words & set(known)), "faq"), 1.0)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import parbake as pb
 from retail_assistant.chat.products import named_product
 from retail_assistant.chat.turn import Turn
 from retail_assistant.chat.wording import named_format
@@ -26,7 +25,7 @@ _SHORT_WORDS = 8
 
 def follows(turn: Turn) -> bool:
     """Whether a message means something only after what was said before."""
-    return bool(turn.history) and pb.semantic.veto(turn.message, turn.message) == "context_dependent"
+    return bool(turn.history) and turn.screened.refusal == "context_dependent"
 
 
 def after_recommendation(turn: Turn) -> bool:

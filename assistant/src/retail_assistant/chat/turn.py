@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import msgspec
 
@@ -11,7 +12,7 @@ import parbake as pb
 from retail_assistant.chat.guardrails import Checked
 
 
-class Turn(msgspec.Struct, frozen=True):
+class Turn(msgspec.Struct, frozen=True, dict=True):
     """One message with what surrounds it.
 
     ``history`` holds (role, text), oldest first; ``page`` is a product; ``locale`` a language, such as ``en``.
@@ -22,6 +23,11 @@ class Turn(msgspec.Struct, frozen=True):
     page: str | None = None
     history: tuple[tuple[str, str], ...] = ()
     locale: str = "en"
+
+    @cached_property
+    def screened(self) -> pb.semantic.Screened:
+        """The message, judged by itself once."""
+        return pb.semantic.screen(self.message)
 
     @property
     def earlier_questions(self) -> list[str]:

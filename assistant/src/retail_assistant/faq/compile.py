@@ -103,7 +103,7 @@ def _usable(texts: Iterable[str]) -> list[str]:
 
 def is_shareable(text: str) -> bool:
     """Whether a question may stand in a bank that everybody shares: it tells of nobody, and orders nobody about."""
-    return not pb.semantic.is_personal(text) and pb.semantic.veto(text, text) not in NOT_SHARED
+    return not pb.semantic.is_personal(text) and pb.semantic.screen(text).refusal not in NOT_SHARED
 
 
 def _confirmed(

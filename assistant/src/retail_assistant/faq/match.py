@@ -45,9 +45,20 @@ class Desk(msgspec.Struct, frozen=True):
     vocabulary: Vocabulary
 
     def judge(
-        self, verdict: pb.semantic.BankReply, question: str, message: str, said: Conversation = ALONE
+        self,
+        verdict: pb.semantic.BankReply,
+        question: str,
+        message: pb.semantic.Screened,
+        said: Conversation = ALONE,
     ) -> FaqMatch | None:
-        """A verdict as the conversation uses it; the message as it was typed is vetoed too."""
+        """A verdict as the conversation uses it; the message as it was typed is vetoed too.
+
+        Args:
+            verdict: What the bank says to the question.
+            question: The question that the bank was asked.
+            message: The shopper's message, from which the question was made.
+            said: What was said before.
+        """
         match = verdict.match
         if match is None:
             return FaqMatch("", 0.0, verdict.reason) if verdict.reason else None
@@ -80,8 +91,8 @@ _desks = _Desks()
 
 @tasks.live(why="Each question is matched in its own wording")
 async def faq_known(
-    text: pb.Live[str],
-    message: pb.Live[str],
+    question: pb.Live[pb.semantic.Screened],
+    message: pb.Live[pb.semantic.Screened],
     locale: pb.Live[str],
     said: pb.Live[Conversation],
     *,
@@ -90,14 +101,14 @@ async def faq_known(
 ) -> FaqMatch | None:
     """The answer of a wording that the bank holds to the letter, without any embedding."""
     desk = _desks.of(bank, embedder)
-    verdict = desk.bank.recall(text, scope=pb.semantic.Scope(locale=locale))
-    return desk.judge(verdict, text, message, said) if verdict else None
+    verdict = desk.bank.recall(question, scope=pb.semantic.Scope(locale=locale))
+    return desk.judge(verdict, question.text, message, said) if verdict else None
 
 
 @tasks.live(why="Each question is matched in its own wording")
 async def faq_match(
-    text: pb.Live[str],
-    message: pb.Live[str],
+    question: pb.Live[pb.semantic.Screened],
+    message: pb.Live[pb.semantic.Screened],
     locale: pb.Live[str],
     said: pb.Live[Conversation],
     *,
@@ -107,5 +118,5 @@ async def faq_match(
 ) -> FaqMatch | None:
     """The bank's nearest answer, and whether it may be served for this message."""
     desk = _desks.of(bank, embedder)
-    verdict = desk.bank.ask(text, scope=pb.semantic.Scope(locale=locale), vector=vector)
-    return desk.judge(verdict, text, message, said)
+    verdict = desk.bank.ask(question, scope=pb.semantic.Scope(locale=locale), vector=vector)
+    return desk.judge(verdict, question.text, message, said)

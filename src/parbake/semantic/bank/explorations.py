@@ -6,7 +6,7 @@ import hashlib
 import threading
 
 from parbake.semantic.text.normalize import normalize
-from parbake.semantic.text.veto import is_personal, veto
+from parbake.semantic.text.veto import is_personal, screen
 
 FEWEST_SHOPPERS = 3
 MOST_PER_SHOPPER = 20
@@ -29,8 +29,8 @@ class Explorations:
     def note(self, question: str, answer: str, shopper: str) -> bool:
         """Record that a shopper asked a question that has this answer.
 
-        Personal questions, questions that a veto rejects, and shoppers without a name do not count. Names that look
-        alike to a reader count as one shopper.
+        Personal questions, questions that the screening refuses, and shoppers without a name do not count. Names that
+        look alike to a reader count as one shopper.
 
         Args:
             question: The question.
@@ -41,7 +41,7 @@ class Explorations:
             ``True`` once, when enough shoppers have asked the question.
         """
         name = normalize(shopper)
-        if not name or is_personal(question) or veto(question, question):
+        if not name or is_personal(question) or screen(question).refusal:
             return False
         who = hashlib.sha256(name.encode()).digest()[:16]
         key = (normalize(question), answer)

@@ -24,7 +24,7 @@ from parbake.semantic.policies.policy import CalibratedPolicy, Match, Policy
 from parbake.semantic.text.arrays import unit_rows
 from parbake.semantic.text.audience import Scope, Verifier, verified
 from parbake.semantic.text.normalize import normalize, unusable
-from parbake.semantic.text.veto import VETOES, Veto, veto
+from parbake.semantic.text.veto import VETOES, Screened, Veto, checked, screen, veto
 
 _log = logging.getLogger(__name__)
 DIGEST = 16
@@ -57,7 +57,7 @@ class QuestionBank:
     ) -> None:
         self.bound, self.scope = bound or Bound(), scope or Scope()
         self.explorations = Explorations()
-        self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, vetoes, verifier
+        self._embedder, self._fixed, self._vetoes, self._verifier = embedder, policy, checked(vetoes), verifier
         self._audits, self._random = audits, random.Random(seed)  # noqa: S311  # chooses audits; not security-relevant
         self._aliases: list[tuple[str, str]] = []
         self._vectors: list[Any] = []
@@ -155,32 +155,38 @@ class QuestionBank:
         assert calibration is not None  # noqa: S101  # it was set in the line above
         return calibration
 
-    def ask(self, question: str, *, scope: Scope | None = None, vector: Any = None) -> BankReply:
+    def ask(self, question: str | Screened, *, scope: Scope | None = None, vector: Any = None) -> BankReply:
         """Decide what may be served for a question.
 
         It never raises: if a veto or a policy raises, the reason is ``bank_failed``.
 
         Args:
-            question: The question.
+            question: The question; one that was screened already (:func:`parbake.semantic.screen`) is not screened
+                again, unless the bank has vetoes of its own.
             scope: Who asks.
             vector: The question's embedding, if the caller has it already, shape (dimensions,).
         """
         try:
-            return self._asked(question, scope, vector)
+            return self._asked(self._screened(question), scope, vector)
         except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
             _log.exception("the question bank failed; the question is not answered from it")
             return BankReply(None, "bank_failed")
 
-    def _asked(self, question: str, scope: Scope | None, vector: Any) -> BankReply:
+    def _screened(self, question: str | Screened) -> Screened:
+        if isinstance(question, Screened) and self._vetoes == VETOES:
+            return question
+        return screen(question if isinstance(question, str) else question.text, self._vetoes)
+
+    def _asked(self, question: Screened, scope: Scope | None, vector: Any) -> BankReply:
         ready = self._ready(question, scope)
         if isinstance(ready, BankReply):
             return ready
         matcher, policy = ready
-        match = matcher.exact(question)
+        match = matcher.exact(question.text)
         if match is None:
             try:
-                found = self._embedder.embed([question])[0] if vector is None else vector
-                match = matcher.match(question, found, policy.ranking)
+                found = self._embedder.embed([question.text])[0] if vector is None else vector
+                match = matcher.match(question.text, found, policy.ranking)
             except BadInput:
                 return BankReply(None, "bad_embedding")
             except Exception:  # noqa: BLE001 - any error: the question can still be answered elsewhere
@@ -188,14 +194,15 @@ class QuestionBank:
                 return BankReply(None, "embedder_failed")
         return BankReply(None, "empty_bank") if match is None else self._verdict(question, match, policy)
 
-    def recall(self, question: str, *, scope: Scope | None = None) -> BankReply | None:
+    def recall(self, question: str | Screened, *, scope: Scope | None = None) -> BankReply | None:
         """Like :meth:`ask`, for a known wording and without an embedding; ``None`` for every other question."""
-        ready = self._ready(question, scope)
+        asked = self._screened(question)
+        ready = self._ready(asked, scope)
         if isinstance(ready, BankReply):
             return None
         matcher, policy = ready
-        match = matcher.exact(question)
-        return None if match is None else self._verdict(question, match, policy)
+        match = matcher.exact(asked.text)
+        return None if match is None else self._verdict(asked, match, policy)
 
     def explain(self, question: str, *, scope: Scope | None = None, count: int = 5) -> Explanation:
         """Explain why a question is answered or not: the verdict, its basis, and the nearest wordings.
@@ -304,26 +311,25 @@ class QuestionBank:
         self.bound = found.calibration.bound if found.calibration else self.bound
         self._current = (matcher, found.calibration)
 
-    def _ready(self, question: str, scope: Scope | None) -> BankReply | tuple[Matcher, Policy]:
+    def _ready(self, question: Screened, scope: Scope | None) -> BankReply | tuple[Matcher, Policy]:
         """The matcher and policy for a question, or a refusal that needs no match."""
         matcher, calibration = self._current
         if (scope or Scope()) != self.scope:
             return BankReply(None, "scope_differs")
-        reason = veto(question, question, self._vetoes)
-        if reason:
-            return BankReply(None, reason)
+        if question.refusal:
+            return BankReply(None, question.refusal)
         if matcher.bank.model_hash != self._embedder.model_hash:
             return BankReply(None, "model_changed")
         fits = calibration is not None and calibration.model_hash == matcher.bank.model_hash
         policy = self._fixed or (CalibratedPolicy(calibration) if calibration and fits else None)
         return BankReply(None, "not_calibrated") if policy is None else (matcher, policy)
 
-    def _verdict(self, question: str, match: Match, policy: Policy) -> BankReply:
+    def _verdict(self, question: Screened, match: Match, policy: Policy) -> BankReply:
         chance = policy.chance(match) if isinstance(policy, CalibratedPolicy) else None
         reason = self._refusal(question, match, policy)
         return BankReply(None if reason else match.answer, reason or "", match, chance)
 
-    def _refusal(self, question: str, match: Match, policy: Policy) -> str | None:
+    def _refusal(self, question: Screened, match: Match, policy: Policy) -> str | None:
         if match.answer in self._unanswered:
             return "unanswered"
         if match.answer in self._demoted:
@@ -331,7 +337,7 @@ class QuestionBank:
         reason = veto(question, match.alias, self._vetoes) or policy.refusal(match)
         if reason is None and not match.is_exact and self._random.random() < self._audits:
             return "audit"
-        return reason or verified(self._verifier, question, match.alias)
+        return reason or verified(self._verifier, question.text, match.alias)
 
     def _refresh(self) -> None:
         """Compute all embeddings again if the model has changed."""

@@ -19,7 +19,7 @@ from parbake.semantic.policies.adaptive import AdaptivePolicy
 from parbake.semantic.policies.policy import Match, Policy
 from parbake.semantic.text.arrays import Vectors
 from parbake.semantic.text.audience import Scope, Verifier, verified
-from parbake.semantic.text.veto import VETOES, Veto, is_personal, veto
+from parbake.semantic.text.veto import VETOES, Screened, Veto, checked, is_personal, screen, veto
 from parbake.values.duration import Duration
 
 _log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ class SemanticCache(Generic[T]):
     ) -> None:
         self._embedder, self._policy, self._same = embedder, policy, same
         self._bonding = Bonding(app, freshness_sla)
-        self._vetoes, self._verifier, self._capacity = vetoes, verifier, capacity
+        self._vetoes, self._verifier, self._capacity = checked(vetoes), verifier, capacity
         self._shelves: dict[Scope, ScopedStore[T]] = {}
         self._model = embedder.model_hash  # the model that made the shelves' vectors
         self._lock = threading.Lock()
@@ -190,8 +190,8 @@ class SemanticCache(Generic[T]):
             return _Look("cache_failed")
 
     def _look(self, question: str, scope: Scope) -> _Look[T]:
-        # A question that is vetoed against its own wording cannot match any other.
-        reason = veto(question, question, self._vetoes) or ("personal" if is_personal(question) else None)
+        asked = screen(question, self._vetoes)
+        reason = asked.refusal or ("personal" if is_personal(question) else "")
         if reason:
             return _Look(reason)
         with self._lock:
@@ -209,9 +209,9 @@ class SemanticCache(Generic[T]):
             return _Look("embedder_failed")
         with self._lock:
             match = shelf.questions.match(vector, shelf.policy.ranking)
-            return self._judge(question, shelf, match, vector)
+            return self._judge(asked, shelf, match, vector)
 
-    def _judge(self, question: str, shelf: ScopedStore[T], match: Match | None, vector: Vectors) -> _Look[T]:
+    def _judge(self, question: Screened, shelf: ScopedStore[T], match: Match | None, vector: Vectors) -> _Look[T]:
         if match is None:
             return _Look("empty_cache", shelf, vector=vector)
         answer = shelf.at(int(match.answer))
@@ -223,7 +223,7 @@ class SemanticCache(Generic[T]):
         reason = shelf.policy.refusal(match)
         if reason:
             return _Look(reason, shelf, answer, match, vector, learns=True)
-        reason = verified(self._verifier, question, match.alias)
+        reason = verified(self._verifier, question.text, match.alias)
         return _Look(reason or "", shelf, answer, match, vector)
 
     def _learned(self, question: str, look: _Look[T], made: tuple[T, Record | None], judge: Judge) -> Reply[T]:

@@ -1,16 +1,47 @@
-"""Hard vetoes: questions that must never get a precompiled answer, however similar they are. Each has a reason code."""
+"""Hard vetoes: questions that must never get a precompiled answer, however similar they are. Each has a reason code.
+
+A question is screened once by itself. What passes is held against each wording that it is matched with.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
+import msgspec
+
+from parbake.errors import BadInput
 from parbake.semantic.text.contradictions import negations, opposed, quantities
 from parbake.semantic.text.normalize import main_script, normalize, unusable, visible
 
-Veto = tuple[str, Callable[[str, str], bool]]
-"""A reason code, and its rule for a question and the matched wording, both as visible text in lower case."""
+
+class Veto(msgspec.Struct, frozen=True):
+    """A reason code and its rule. A rule reads visible text in lower case (:func:`normalize.visible`).
+
+    Args:
+        code: The reason that a reply gives.
+        pair: Whether a question must not get the answer to a wording; called with the question and the wording.
+        alone: Whether a question must get no precompiled answer at all; called with the question.
+    """
+
+    code: str
+    pair: Callable[[str, str], bool] | None = None
+    alone: Callable[[str], bool] | None = None
+
+
+class Screened(msgspec.Struct, frozen=True):
+    """A question that was screened by itself (:func:`screen`).
+
+    Args:
+        text: The question as it was asked.
+        visible: The question as a reader sees it, in lower case.
+        refusal: The reason why it gets no precompiled answer; empty if it may get one.
+    """
+
+    text: str
+    visible: str
+    refusal: str = ""
+
 
 _CONTEXT = re.compile(
     r"^(?:and|but|or|so|then|also|what about|how about|same for|in that case|why|really)\b"
@@ -71,12 +102,12 @@ def polarity_differs(question: str, alias: str) -> bool:
     return negations(question) % 2 != negations(alias) % 2 or opposed(question, alias)
 
 
-def depends_on_context(question: str, alias: str) -> bool:  # noqa: ARG001 - every veto has one signature
+def depends_on_context(question: str) -> bool:
     """Whether it is meaningful only after what was said before."""
     return bool(_CONTEXT.search(question)) and not _OWN_ANTECEDENT.search(question)
 
 
-def asks_for_own_state(question: str, alias: str) -> bool:  # noqa: ARG001 - as above
+def asks_for_own_state(question: str) -> bool:
     """Whether it asks about this customer's own order, parcel, refund or account."""
     return bool(_STATE.search(question) or _OWN_RECORD.search(question))
 
@@ -86,12 +117,17 @@ def asks_for_live_data(question: str, alias: str) -> bool:
     return bool(_LIVE.search(question)) and not _LIVE.search(alias)
 
 
+def has_question_marks(question: str) -> bool:
+    """Whether it contains more than one question mark."""
+    return question.count("?") > 1
+
+
 def asks_several_things(question: str, alias: str) -> bool:
-    """Whether it contains more than one question."""
-    return question.count("?") > 1 or (bool(_SEVERAL.search(question)) and not _SEVERAL.search(alias))
+    """Whether it asks or orders a second thing, and the matched wording does not."""
+    return bool(_SEVERAL.search(question)) and not _SEVERAL.search(alias)
 
 
-def looks_injected(question: str, alias: str) -> bool:  # noqa: ARG001 - as above
+def looks_injected(question: str) -> bool:
     """Whether it tries to instruct the assistant rather than ask."""
     return bool(_INJECTION.search(question))
 
@@ -117,39 +153,51 @@ def is_personal(text: str) -> bool:
 
 
 VETOES: tuple[Veto, ...] = (
-    ("injection", looks_injected),
-    ("context_dependent", depends_on_context),
-    ("own_state", asks_for_own_state),
-    ("numbers_differ", numbers_differ),
-    ("polarity_differs", polarity_differs),
-    ("live_data", asks_for_live_data),
-    ("several_questions", asks_several_things),
-    ("one_word", is_one_word),
-    ("scripts_differ", scripts_differ),
+    Veto("injection", alone=looks_injected),
+    Veto("context_dependent", alone=depends_on_context),
+    Veto("own_state", alone=asks_for_own_state),
+    Veto("numbers_differ", numbers_differ),
+    Veto("polarity_differs", polarity_differs),
+    Veto("live_data", asks_for_live_data),
+    Veto("several_questions", asks_several_things, has_question_marks),
+    Veto("one_word", is_one_word),
+    Veto("scripts_differ", scripts_differ),
 )
 
 
-def veto(question: str, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | None:
-    """Return the first reason code why a match may not be served, or ``None``.
+def checked(vetoes: Sequence[Veto]) -> tuple[Veto, ...]:
+    """The vetoes as a tuple; raises :class:`BadInput` for anything but vetoes."""
+    found = tuple(vetoes)
+    for veto in found:
+        if not isinstance(veto, Veto):
+            raise BadInput(f"vetoes must contain parbake.semantic.Veto objects; got {veto!r}", field="vetoes")
+    return found
 
-    An application adds its own vetoes with ``vetoes=(*VETOES, ("other_product", differs))``.
+
+def screen(question: str, vetoes: Sequence[Veto] = VETOES) -> Screened:
+    """Judge a question by itself, before it is matched with anything.
 
     Args:
         question: The question.
+        vetoes: The vetoes to apply; only their ``alone`` rules are.
+    """
+    asked = visible(question)
+    reason = unusable(question) or next((v.code for v in vetoes if v.alone is not None and v.alone(asked)), "")
+    return Screened(question, asked, reason)
+
+
+def veto(question: str | Screened, alias: str, vetoes: Sequence[Veto] = VETOES) -> str | None:
+    """Return the first reason code why a match may not be served, or ``None``.
+
+    An application adds its own vetoes with ``vetoes=(*VETOES, Veto("other_product", differs))``.
+
+    Args:
+        question: The question; one that was screened already is not screened again.
         alias: The matched wording.
         vetoes: The vetoes to apply.
     """
-    return _usual(question, alias) if vetoes is VETOES else _first(question, alias, vetoes)
-
-
-def _first(question: str, alias: str, vetoes: Sequence[Veto]) -> str | None:
-    reason = unusable(question)
-    if reason:
-        return reason
-    asked, known = visible(question), visible(alias)
-    return next((code for code, applies in vetoes if applies(asked, known)), None)
-
-
-@lru_cache(4_096)  # a question is judged several times, and the same questions return
-def _usual(question: str, alias: str) -> str | None:
-    return _first(question, alias, VETOES)
+    asked = screen(question, vetoes) if isinstance(question, str) else question
+    if asked.refusal:
+        return asked.refusal
+    known = visible(alias)
+    return next((v.code for v in vetoes if v.pair is not None and v.pair(asked.visible, known)), None)
