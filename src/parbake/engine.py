@@ -40,7 +40,7 @@ from parbake.serving.bind import Binder
 from parbake.serving.bonds import Bonds
 from parbake.serving.bound import BoundTask, watched_families
 from parbake.serving.read import Resolver
-from parbake.serving.refine import Realtime
+from parbake.serving.realtime import Realtime
 from parbake.serving.tickets import Tickets
 from parbake.serving.warmup import Warmup
 from parbake.settings import Settings
@@ -153,7 +153,7 @@ class Engine:
         self.known = self.told.union(*map(_declared, settings.tasks))
         self.bonds = Bonds(self.store, settings.clock, self.known, self.resolver.silent)
         tell = self.ledger.live if self.ledger else None
-        self.realtime = Realtime(self.resolver, self.store, self.tasks, tell)
+        self.realtime = Realtime(self.resolver, self.tasks, tell)
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
 
     def _open_ingest(self, settings: Settings) -> None:

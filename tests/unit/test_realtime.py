@@ -74,6 +74,19 @@ async def test_without_a_base_there_is_nothing_to_refine(page):
     assert (served.value, served.reason) == (None, "nothing")
 
 
+async def test_a_live_task_reads_the_stamp_once(page, monkeypatch):
+    """The stamp that bounds its reads is the one in its answer, and the store is asked for it once."""
+    stamps, stamp = [], page.app.engine.store.stamp
+
+    async def counted():
+        stamps.append(await stamp())
+        return stamps[-1]
+
+    monkeypatch.setattr(page.app.engine.store, "stamp", counted)
+    served = await page.app.serve(page.embedding, "hello")
+    assert [read for read, _control in stamps] == [served.stamp]
+
+
 async def test_a_live_value_is_computed_once_per_request(page):
     """Whoever asks within a request shares it; another request does not."""
     async with page.app.request():

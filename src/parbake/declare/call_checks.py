@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from parbake.declare.roles import Role
-from parbake.declare.tasks import Artifact, LiveTask, Refine, Task
+from parbake.declare.tasks import Artifact, LiveTask, Parameter, Refine, Task
 from parbake.errors import BadInput
 
 
@@ -48,3 +49,36 @@ def live_values(
     for name in found.keys() & kwargs.keys():
         raise BadInput(f"{task.name}: {name} is given twice", field=f"live.{name}")
     return {**found, **kwargs}
+
+
+@lru_cache(1024)
+def live_inputs(task: Task) -> Mapping[str, Parameter]:
+    """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
+    found = {p.name: p for p in task.of(Role.LIVE)}
+    for other in task.inputs:
+        if isinstance(other, LiveTask):
+            for name, parameter in live_inputs(other).items():
+                if name not in found or found[name].optional:
+                    found[name] = parameter
+    return found
+
+
+def check_live(task: Task, values: Mapping[str, Any]) -> None:
+    """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
+    inputs = live_inputs(task)
+    if not values.keys() <= inputs.keys():
+        name = min(values.keys() - inputs.keys())[:80]
+        raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
+    for name, parameter in inputs.items():
+        if name not in values and not parameter.optional:
+            raise BadInput(f"{task.name} needs the live input {name!r}", field=f"live.{name}")
+
+
+def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the checked live values that a task takes itself."""
+    return {name: values[name] for name in _own_live_inputs(task) if name in values}
+
+
+@lru_cache(1024)
+def _own_live_inputs(task: Task) -> tuple[str, ...]:
+    return tuple(p.name for p in task.of(Role.LIVE))

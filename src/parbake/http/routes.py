@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 
 from parbake.codecs import Codec
+from parbake.declare.call_checks import check_live, live_inputs
 from parbake.declare.tasks import Artifact, LiveTask, ModelTask, Refine, Stored, Task
 from parbake.errors import BadInput, ContractError, UnknownResource, UnknownTask
 from parbake.http.messages import JSON, HttpRequest, Response, Route, json_response
@@ -19,7 +20,6 @@ from parbake.http.refusals import NotAuthorized
 from parbake.lanes.batch.runs import UnderWay
 from parbake.ports.cloudevents import BATCH, STRUCTURED, CloudEvent, parse
 from parbake.ports.event_log import Parked
-from parbake.serving.bind import check_live, live_inputs
 from parbake.values.duration import seconds
 from parbake.values.redaction import field_of
 

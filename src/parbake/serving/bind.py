@@ -7,20 +7,17 @@ import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from parbake.declare.roles import Role
 from parbake.declare.served import Served
-from parbake.declare.tasks import LiveTask, Parameter, Task
-from parbake.errors import BadInput, ComputeFailed, DeclarationError
+from parbake.declare.tasks import Parameter, Task
+from parbake.errors import DeclarationError
 from parbake.fence.acks import Acks
 from parbake.fence.control import Control
 from parbake.fence.recording import Recording
 from parbake.ports.sources import EventSource, Source, Topic
-from parbake.process.threads import Escaped, in_thread
 from parbake.serving import request as scope
-from parbake.serving.meter import is_metered, metered, working
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,7 @@ class Context:
 NO_CONTEXT = Context()
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a computation reads within: where its reads are recorded, the control record then, and who asked."""
 
     recording: Recording
@@ -143,58 +139,6 @@ class Lazy:
     """A resource that is built when a task first needs it."""
 
     build: Callable[[], Any]
-
-
-@lru_cache(1024)
-def live_inputs(task: Task) -> Mapping[str, Parameter]:
-    """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
-    found = {p.name: p for p in task.of(Role.LIVE)}
-    for other in task.inputs:
-        if isinstance(other, LiveTask):
-            for name, parameter in live_inputs(other).items():
-                if name not in found or found[name].optional:
-                    found[name] = parameter
-    return found
-
-
-def check_live(task: Task, values: Mapping[str, Any]) -> None:
-    """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
-    inputs = live_inputs(task)
-    if not values.keys() <= inputs.keys():
-        name = min(values.keys() - inputs.keys())[:80]
-        raise BadInput(f"{task.name} has no live input {name!r}", field=f"live.{name}")
-    for name, parameter in inputs.items():
-        if name not in values and not parameter.optional:
-            raise BadInput(f"{task.name} needs the live input {name!r}", field=f"live.{name}")
-
-
-def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the checked live values that a task takes itself."""
-    return {name: values[name] for name in _own_live_inputs(task) if name in values}
-
-
-@lru_cache(1024)
-def _own_live_inputs(task: Task) -> tuple[str, ...]:
-    return tuple(p.name for p in task.of(Role.LIVE))
-
-
-async def call(task: Task, *args: Any, **kwargs: Any) -> Any:
-    """Run a task's function: ``async def`` here, ``def`` in a worker thread.
-
-    Args:
-        task: The task.
-        args: The arguments of its function by position.
-        kwargs: The arguments of its function by name.
-    """
-    if task.is_async:
-        if not is_metered():
-            return await task.fn(*args, **kwargs)
-        with working():
-            return await task.fn(*args, **kwargs)
-    try:
-        return await in_thread(task.height, metered, task.fn, *args, **kwargs)
-    except Escaped as escaped:
-        raise ComputeFailed(f"{task.name}: {escaped}", field=task.name) from escaped.__cause__
 
 
 def _name(kind: Any) -> str:

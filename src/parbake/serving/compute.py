@@ -17,7 +17,7 @@ from parbake.declare.roles import Role
 from parbake.declare.served import Absent, Served, Value
 from parbake.declare.tasks import Artifact, ModelTask, Parameter, Refine, Task
 from parbake.errors import ComputeFailed, DeclarationError, ParbakeError
-from parbake.fence.listening import listener, listening
+from parbake.fence.listening import listening
 from parbake.fence.record import Lane, Meta, Record, Tags
 from parbake.fence.recording import Reach, Recording, from_templates
 from parbake.fence.tags import family
@@ -26,9 +26,10 @@ from parbake.ports.clock import Clock
 from parbake.ports.models import Generator
 from parbake.ports.store import Store
 from parbake.process.signals import is_of_a_signal, is_ours
-from parbake.serving.bind import Binder, Context, Reading, TaskReader, call
+from parbake.process.threads import Escaped, in_thread
+from parbake.serving.bind import Binder, Context, Reading, TaskReader
 from parbake.serving.bound import BoundTask
-from parbake.serving.meter import Metered, Spend
+from parbake.serving.meter import Metered, Spend, is_metered, metered, working
 from parbake.serving.revalidate import Inputs, Revalidation
 from parbake.serving.strays import Strays, stray_families
 from parbake.values.redaction import described
@@ -82,38 +83,27 @@ class Computer:
                 return await self._group(bound, keys, context)
             return [await self._single(bound, key, context) for key in keys]
 
-    async def run(self, task: Task, arguments: Sequence[Any], context: Context, live: Mapping[str, Any]) -> Any:
-        """Run a task whose value is not kept: a live task, a refine, or a lister of keys.
+    async def begin(self, context: Context, trace: Trace | None = None) -> Reading:
+        """Read the stamp and the control record, which comes before everything else that a computation reads.
 
         Args:
-            task: The task.
-            arguments: Its arguments by position: the base of a refine.
-            context: What it was asked within.
-            live: Its live values by name.
-
-        Returns:
-            What the function returned.
+            context: What the computation was asked within.
+            trace: Records its queries, if the value may later be kept because they return the same rows.
         """
         stamp, control = await self._store.stamp()
-        recording = Recording(stamp, origin=self._store)
-        try:
-            return await self._invoke(task, arguments, Reading(recording, control, context), live)
-        finally:
-            if (heard := listener()) is not None:
-                heard.join(recording)
+        return Reading(Recording(stamp, origin=self._store, trace=trace), control, context)
 
     async def _single(self, bound: BoundTask, key: Any, context: Context) -> Computed:
-        stamp, control = await self._store.stamp()
+        reading = await self.begin(context, Trace() if bound.revalidates else None)
+        recording = reading.recording
         if bound.revalidates:
-            probe = Recording(stamp, trace=Trace())
-            kept = await self._revalidation.kept(bound, key, Reading(probe, control, context), self._inputs())
+            probe = Recording(recording.stamp, trace=Trace())
+            kept = await self._revalidation.kept(bound, key, reading._replace(recording=probe), self._inputs())
             if kept is not None:
                 return Computed(key, kept, None if kept.absent else bound.decode(kept.payload))
-        trace = Trace() if bound.revalidates else None
-        recording, started = Recording(stamp, origin=self._store, trace=trace), self._clock.now()
-        before = time.perf_counter()
+        started, before = self._clock.now(), time.perf_counter()
         arguments = () if isinstance(bound.task, ModelTask) else (key,)
-        result = await self._invoke(bound.task, arguments, Reading(recording, control, context), {})
+        result = await self.invoke(bound.task, arguments, reading, {})
         cost = time.perf_counter() - before
         named = from_templates(bound.contract, bound.names(key)) if recording.direct else ()
         await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
@@ -122,11 +112,11 @@ class Computer:
         )
 
     async def _group(self, bound: BoundTask, keys: Sequence[Any], context: Context) -> list[Computed]:
-        stamp, control = await self._store.stamp()
-        recording, started = Recording(stamp, origin=self._store), self._clock.now()
-        before = time.perf_counter()
+        reading = await self.begin(context)
+        recording = reading.recording
+        started, before = self._clock.now(), time.perf_counter()
         asked = list(keys)  # the function's own, which it may change
-        results = await self._invoke(bound.task, (asked,), Reading(recording, control, context), {})
+        results = await self.invoke(bound.task, (asked,), reading, {})
         if not isinstance(results, Mapping):
             raise ComputeFailed(
                 f"{bound.name} returned {type(results).__name__}, not a mapping by key", field=bound.name
@@ -159,14 +149,21 @@ class Computer:
                 bound.name, ", ".join(new), keys,
             )  # fmt: skip
 
-    async def _invoke(
-        self,
-        task: Task,
-        arguments: Sequence[Any],
-        reading: Reading,
-        live: Mapping[str, Any],
-    ) -> Any:
-        """Bind a task's parameters and call it; views stay open exactly as long as the call."""
+    async def invoke(self, task: Task, arguments: Sequence[Any], reading: Reading, live: Mapping[str, Any]) -> Any:
+        """Bind a task's parameters and call it; views stay open exactly as long as the call.
+
+        Args:
+            task: The task.
+            arguments: Its arguments by position: a key, keys, or the base of a refine.
+            reading: What the computation reads within.
+            live: Its live values by name.
+
+        Returns:
+            What the function returned.
+
+        Raises:
+            ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
+        """
         recording, control, context = reading.recording, reading.control, reading.context
         with ExitStack() as stack:
             named = dict(live)
@@ -196,27 +193,32 @@ class Computer:
 
 
 async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Call a task; what it raises is its failure, and so is an exit that it asks for."""
+    """Call ``async def`` here and ``def`` in a worker thread; what it raises, even an exit, is its failure."""
     try:
-        return await call(task, *arguments, **named)
-    except ParbakeError:
-        raise
-    except Exception as error:
-        if isinstance(error, TimeoutError) and isinstance(task, Refine):
-            raise  # a refine that minds its own budget is treated as one that is cut off
-        raise _failed(task, error) from error
-    except (SystemExit, KeyboardInterrupt) as error:
-        if is_of_a_signal(error):  # what a function in a thread raises is no exit any more
-            raise
-        raise _failed(task, error) from error
+        if not task.is_async:
+            return await in_thread(task.height, metered, task.fn, *arguments, **named)
+        if not is_metered():
+            return await task.fn(*arguments, **named)
+        with working():
+            return await task.fn(*arguments, **named)
     except BaseException as error:
-        if is_ours(error):
+        if _passes(task, error):
             raise
-        raise _failed(task, error) from error
+        raise _failed(task, error) from (error.__cause__ if isinstance(error, Escaped) else error)
+
+
+def _passes(task: Task, error: BaseException) -> bool:
+    """Whether what a task raised is not its failure: our own errors, a signal, a cancellation, a refine's budget."""
+    if isinstance(error, SystemExit | KeyboardInterrupt):
+        return is_of_a_signal(error)  # an exit that a function asks for in a thread is not one any more
+    if isinstance(error, TimeoutError):
+        return isinstance(task, Refine)
+    return isinstance(error, ParbakeError) or (not isinstance(error, Exception) and is_ours(error))
 
 
 def _failed(task: Task, error: BaseException) -> ComputeFailed:
-    return ComputeFailed(f"{task.name}: {described(error)}", field=task.name)
+    what = str(error) if isinstance(error, Escaped) else described(error)
+    return ComputeFailed(f"{task.name}: {what}", field=task.name)
 
 
 class _Call:

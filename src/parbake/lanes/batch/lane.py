@@ -243,7 +243,7 @@ class BatchLane:
             elif isinstance(bound.task, Artifact) and bound.task.list_keys is not None:
                 async with self._pause(gives_way=gives_way) as pause:
                     lister = filling(bound.task.list_keys, listed, bound, pick.wants if pick else None, pause)
-                    await self._computer.run(lister, (), context, {})
+                    await self._computer.invoke(lister, (), await self._computer.begin(context), {})
             else:
                 raise BadInput(f"{bound.name} declares no keys=; name the keys to materialize", field="keys")
             yield listed
