@@ -11,6 +11,7 @@ from parbake.errors import NotMaterialized
 from parbake.fence.cause import Cause
 from parbake.fence.record import Lane, Stamp
 
+_WITH_VALUE = (Verdict.FRESH, Verdict.DEGRADED)
 V = TypeVar("V")
 KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 
@@ -39,7 +40,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
     @property
     def has_value(self) -> bool:
         """Whether ``value`` is what the task returned, which may be ``None``; otherwise nothing may be served."""
-        return self.verdict in (Verdict.FRESH, Verdict.DEGRADED)
+        return self.verdict in _WITH_VALUE
 
     def unwrap(self) -> V:
         """Return the value, or raise :class:`NotMaterialized` with the reason when there is none."""

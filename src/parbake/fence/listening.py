@@ -6,8 +6,6 @@ the recording is in a context variable.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from contextvars import ContextVar
 
 from parbake.fence.recording import Recording
@@ -20,11 +18,16 @@ def listener() -> Recording | None:
     return LISTENER.get()
 
 
-@contextlib.contextmanager
-def listening(recording: Recording | None) -> Iterator[None]:
+class listening:  # noqa: N801 - it is used like a function, and every computation opens one: a generator takes longer
     """Add reads inside the context to a recording; with ``None`` they are not recorded."""
-    token = LISTENER.set(recording)
-    try:
-        yield
-    finally:
-        LISTENER.reset(token)
+
+    __slots__ = ("_recording", "_token")
+
+    def __init__(self, recording: Recording | None) -> None:
+        self._recording = recording
+
+    def __enter__(self) -> None:
+        self._token = LISTENER.set(self._recording)
+
+    def __exit__(self, *_error: object) -> None:
+        LISTENER.reset(self._token)

@@ -165,7 +165,7 @@ class Computer:
             ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
         """
         recording, control, context = reading.recording, reading.control, reading.context
-        with ExitStack() as stack:
+        with ExitStack() as stack, listening(recording):  # to what the task reads by calling the app or a cache
             named = dict(live)
             for parameter in task.parameters:
                 if parameter.role is Role.SOURCE:
@@ -177,7 +177,6 @@ class Computer:
                     named[parameter.name] = await self._inputs().read_model(model, control, recording, context)
                 elif parameter.role is Role.INPUT and isinstance(parameter.task, Artifact):
                     named[parameter.name] = self._reader(parameter.task, recording, context)
-            stack.enter_context(listening(recording))  # to what it reads by calling the app or a cache
             return await _called(task, arguments, named)
 
     def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
