@@ -32,6 +32,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class ParbakeError(Exception):
     """Base of all parbake errors.
@@ -47,6 +49,11 @@ class ParbakeError(Exception):
     def __init__(self, message: str, *, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+    def __init_subclass__(cls) -> None:
+        """Make a title of the class's name, unless the class has a title of its own."""
+        if "title" not in vars(cls):
+            cls.title = re.sub(r"(?<=.)[A-Z]", lambda letter: f" {letter[0].lower()}", cls.__name__)
 
 
 class DeclarationError(ParbakeError):
@@ -78,7 +85,6 @@ class UnknownTask(RequestError):
     """No task of that name is registered."""
 
     status = 404
-    title = "Unknown task"
 
 
 class UnknownResource(RequestError):
@@ -92,13 +98,10 @@ class BodyTooLarge(RequestError):
     """The request body is over the limit."""
 
     status = 413
-    title = "Body too large"
 
 
 class BadInput(RequestError):
     """A field has the wrong type or an impossible value."""
-
-    title = "Bad input"
 
 
 class StoreError(ParbakeError):
@@ -111,33 +114,25 @@ class StoreError(ParbakeError):
 class StoreFull(StoreError):
     """The store has reached its configured size; the write was not made."""
 
-    title = "Store full"
-
 
 class ForeignStore(StoreError):
     """The store's file is corrupt, or was not written by parbake."""
 
-    title = "Foreign store"
-
 
 class DamagedRecord(StoreError):
     """The bytes of a stored record have changed; it counts as missing."""
-
-    title = "Damaged record"
 
 
 class PromotionConflict(StoreError):
     """Another run moved one of the pointers since this run read them."""
 
     status = 409
-    title = "Promotion conflict"
 
 
 class BlessingConflict(StoreError):
     """The store moved to another incarnation while the earlier one was being recovered."""
 
     status = 409
-    title = "Blessing conflict"
 
 
 class SourceError(ParbakeError):
@@ -149,8 +144,6 @@ class SourceError(ParbakeError):
 
 class ForeignSource(SourceError):
     """The store was built from another outbox than the source's, so its content says nothing about this source."""
-
-    title = "Foreign source"
 
 
 class NotAcknowledged(ParbakeError):
@@ -164,40 +157,32 @@ class NotMaterialized(ParbakeError):
     """There is no value to use: a model has no promoted generation yet, or an input has no row for the key."""
 
     status = 503
-    title = "Not materialized"
 
 
 class ComputeFailed(ParbakeError):
     """A task's function raised; the cause is chained."""
 
     status = 503
-    title = "Compute failed"
 
 
 class DeadlineExceeded(ParbakeError):
     """The read's deadline passed before there was a value that the contract allows."""
 
     status = 504
-    title = "Deadline exceeded"
 
 
 class GateFailed(ParbakeError):
     """A batch run did not pass its gates; the previous generation stays."""
-
-    title = "Gate failed"
 
 
 class RunInProgress(ParbakeError):
     """Another process works on a batch run of this task; wait for it, or for its lease to end."""
 
     status = 409
-    title = "Run in progress"
 
 
 class PortTaken(ParbakeError):
     """Another process listens on the port."""
-
-    title = "Port taken"
 
     @classmethod
     def at(cls, host: str, port: int, error: Exception, *, field: str) -> PortTaken:
@@ -217,13 +202,10 @@ class ProviderError(ParbakeError):
     """A model provider refused, failed, or broke off."""
 
     status = 502
-    title = "Provider error"
 
 
 class MissingDependency(ParbakeError):
     """An optional package is not installed; the message names the command that installs it."""
-
-    title = "Missing dependency"
 
     @classmethod
     def of(cls, what: str, extra: str, *, field: str) -> MissingDependency:

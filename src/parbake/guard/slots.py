@@ -19,8 +19,6 @@ Lookup = Callable[[str, str], str | None]
 class UnfilledSlot(ParbakeError):
     """A slot refers to something that does not exist or no longer exists; the sentence must not be released."""
 
-    title = "Unfilled slot"
-
 
 class Slot(msgspec.Struct, frozen=True):
     """One slot: the kind of value and the name of its object."""

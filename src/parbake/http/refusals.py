@@ -18,14 +18,12 @@ class Malformed(RequestError):
     """The request is not valid HTTP/1.1 (RFC 9110, 15.5.1)."""
 
     status = 400
-    title = "Malformed"
 
 
 class UnknownHost(RequestError):
     """The request names a host that this server does not serve (RFC 9110, 15.5.20)."""
 
     status = 421
-    title = "Unknown host"
 
 
 class CrossSiteWrite(RequestError):
@@ -39,7 +37,6 @@ class NotAuthorized(RequestError):
     """The request is for operators only and does not carry the operator token (RFC 6750, 3)."""
 
     status = 401
-    title = "Not authorized"
     headers = (("www-authenticate", 'Bearer realm="parbake"'),)
 
 
@@ -55,14 +52,12 @@ class HeadersTooLarge(RequestError):
     """The headers are too many or too long (RFC 6585, 5)."""
 
     status = 431
-    title = "Headers too large"
 
 
 class TooSlow(RequestError):
     """The request did not arrive in time (RFC 9110, 15.5.9)."""
 
     status = 408
-    title = "Too slow"
 
 
 class BodyNotRead(BodyTooLarge):
@@ -75,7 +70,6 @@ class MethodNotAllowed(RequestError):
     """The path exists, but not with this method."""
 
     status = 405
-    title = "Method not allowed"
 
     def __init__(self, path: str, methods: Iterable[str]) -> None:
         """Create the error; ``methods`` are those that the path supports."""
@@ -89,7 +83,6 @@ class ServerEnds(ParbakeError):
     """The server is shutting down and the time for running requests is over; another server can answer."""
 
     status = 503
-    title = "Server ends"
     headers = (("retry-after", "1"),)
 
 
@@ -97,4 +90,3 @@ class ClientLeft(ParbakeError):
     """The client closed the connection before its request was complete."""
 
     status = 499
-    title = "Client left"

@@ -30,59 +30,45 @@ class ShopError(ParbakeError):
 class BadValue(ShopError):
     """A value cannot be stored; nothing was written."""
 
-    title = "Bad value"
-
 
 class NotFound(ShopError):
     """No row has that id."""
 
     status = 404
-    title = "Not found"
 
 
 class UnknownProduct(NotFound):
     """No product has that asin, or it is no longer sold."""
 
-    title = "Unknown product"
-
 
 class UnknownPolicy(NotFound):
     """No policy has that id."""
 
-    title = "Unknown policy"
-
 
 class UnknownPromotion(NotFound):
     """No promotion has that id."""
-
-    title = "Unknown promotion"
 
 
 class OutOfStock(ShopError):
     """No copy is left to sell; nothing was bought."""
 
     status = 409
-    title = "Out of stock"
 
 
 class KeyReused(ShopError):
     """An idempotency key came with another request before; nothing was written."""
-
-    title = "Key reused"
 
 
 class TooManyComplaints(ShopError):
     """A shopper has complained of as many answers today as one may; nothing was noted."""
 
     status = 429
-    title = "Too many complaints"
 
 
 class ShopBusy(ShopError):
     """The shop's file is locked by another program, or cannot be used for a while; nothing was written."""
 
     status = 503
-    title = "Shop busy"
     headers = (("retry-after", "1"),)
 
 
