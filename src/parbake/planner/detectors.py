@@ -122,41 +122,6 @@ class HitRate:
         return Proposal(f"{self.kind} hit rate", self.task, at, reason, ACTIONS[self.kind], evidence)
 
 
-@dataclass(slots=True)
-class Complaints:
-    """Quarantine a task after one complaint about a stale answer: it runs in real-time until its owner clears it."""
-
-    tightened: float = 0.5
-    quarantined: dict[str, float] = field(default_factory=dict)
-
-    def complain(self, task: str, at: float, *, sla_s: float, age_s: float | None = None) -> Proposal:
-        """Quarantine a task and propose a shorter SLA, at once and without statistics.
-
-        Args:
-            task: The task's name.
-            at: Time of the complaint, in epoch seconds.
-            sla_s: The task's current SLA, in seconds.
-            age_s: Age of the answer complained about, in seconds; ``None`` if it is not known.
-
-        Returns:
-            A proposal. The proposed SLA is half of ``sla_s`` or half of ``age_s``, whichever is shorter.
-        """
-        self.quarantined.setdefault(task, at)
-        shorter = self.tightened * min(sla_s, sla_s if age_s is None else age_s)
-        evidence = {"sla_s": sla_s, "proposed_sla_s": shorter} | ({} if age_s is None else {"age_s": age_s})
-        action = f"serve the class in real-time until its owner clears it; then with an SLA of {shorter:.0f} s"
-        return Proposal("stale complaint", task, at, "a stale answer led to a complaint", action, evidence)
-
-    def clear(self, task: str) -> None:
-        """Release a task from quarantine, after its owner has looked at it.
-
-        Raises:
-            BadInput: The task is not in quarantine.
-        """
-        if self.quarantined.pop(task, None) is None:
-            raise BadInput(f"{task} is not in quarantine", field="task")
-
-
 def batch_dearer(
     task: str, at: float, *, batch: Sequence[float], real_time: Sequence[float], windows_a_day: float,
     switching: float, horizon_days: float = 30.0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -91,12 +91,6 @@ class Book(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise BadInput(f"{provider} {model} has no price on {on}: the first is of {first}", field="since")
         return max(in_force, key=lambda r: r.since)
 
-    def overridden(self, rates: Sequence[Rate]) -> Book:
-        """Copy this book with ``rates`` in place of those of the same provider, model, context and date."""
-        replaced = {(*r.name, r.since) for r in rates}
-        kept = [r for r in self.rates if (*r.name, r.since) not in replaced]
-        return msgspec.structs.replace(self, rates=(*kept, *rates))
-
 
 class PriceChange(msgspec.Struct, frozen=True):
     """One amount that differs between two dates; ``None`` if there was, or is, no such price."""
@@ -159,17 +153,6 @@ def call_cost(rate: Rate, tokens: Tokens, *, processing: Processing = "standard"
     writes = _multiplier(rate, "cache_write") * tokens.cache_write if tokens.cache_write else 0.0
     standard = rate.input * (tokens.input + reads + writes) + rate.output * tokens.output
     return standard / MILLION * (1.0 if processing == "standard" else _multiplier(rate, processing))
-
-
-def calls_until_cache_pays(write: float, read: float) -> int:
-    """The number of calls from which caching a prompt is cheaper than sending it each time.
-
-    ``write`` and ``read`` are multipliers of the input price: ``n`` calls cost ``write + (n - 1) read`` instead of
-    ``n``. A write at 1.25 with reads at 0.1 pays from the 2nd call, a write at 2 from the 3rd.
-    """
-    if not 0 <= read < 1:
-        raise BadInput(f"read={read}: must be below 1, as a cached token must be cheaper than a sent one", field="read")
-    return max(1, math.floor((write - read) / (1 - read)) + 1)
 
 
 def changes(book: Book, before: dt.date, after: dt.date) -> Iterator[PriceChange]:

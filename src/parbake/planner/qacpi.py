@@ -53,10 +53,3 @@ def qacpi(found: Measured, baseline: Measured, *, weight: float = WEIGHT) -> flo
         raise BadInput(f"weight={weight}: must not be negative", field="weight")
     saved = (baseline.cost / found.cost) * (baseline.latency_s / found.latency_s)
     return float((found.quality / baseline.quality) ** weight * math.sqrt(saved))
-
-
-def even_weight(one: Measured, other: Measured) -> float:
-    """The weight of quality at which two ways have the same index, whatever the baseline; infinite if there is none."""
-    quality = math.log(one.quality / other.quality)
-    rest = math.log(other.cost / one.cost * other.latency_s / one.latency_s) / 2
-    return -rest / quality if quality else math.inf

@@ -8,7 +8,7 @@ import pytest
 
 from parbake.errors import BadInput
 from parbake.planner.breakeven import STORY, STORY_LOW, Prices, break_even_volume, flip_factor, read_prices
-from parbake.planner.prices import Book, Rate, Tokens, call_cost, calls_until_cache_pays, changes, checked, read_book
+from parbake.planner.prices import Book, Rate, Tokens, call_cost, changes, checked, read_book
 
 TODAY = dt.date(2026, 11, 25)
 
@@ -109,23 +109,12 @@ def test_a_book_from_the_future_or_with_a_price_twice_is_refused():
 
 
 def test_two_dates_differ_by_what_changed_between_them():
-    """A cut and a new model show; what stayed does not. An override replaces its own date only."""
+    """A cut and a new model show; what stayed does not."""
     later = book(rate(), rate(since=dt.date(2026, 9, 1), input=0.2), rate(model="new", since=dt.date(2026, 9, 1)))
     found = list(changes(later, dt.date(2026, 5, 1), TODAY))
     assert [(c.model, c.what, c.before, c.after) for c in found if c.model == "small"] == [("small", "input", 1.0, 0.2)]
     assert found[-1].times_cheaper == pytest.approx(5.0)
     assert {c.what for c in found if c.model == "new"} >= {"input", "output", "batch"}
-    overridden = later.overridden([rate(since=dt.date(2026, 9, 1), input=0.1)])
-    assert overridden.rate("acme", "small", on=TODAY).input == 0.1
-    assert overridden.rate("acme", "small", on=dt.date(2026, 5, 1)).input == 1.0
-
-
-def test_when_a_prompt_cache_pays():
-    """A five-minute write from the second call, an hour's from the third."""
-    assert calls_until_cache_pays(1.25, 0.1) == 2
-    assert calls_until_cache_pays(2.0, 0.1) == 3
-    with pytest.raises(BadInput):
-        calls_until_cache_pays(1.25, 1.0)
 
 
 def written(folder, **changed):

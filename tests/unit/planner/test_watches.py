@@ -11,7 +11,6 @@ from parbake.planner.breakeven import STORY
 from parbake.planner.detectors import (
     DAY,
     HOUR,
-    Complaints,
     HitRate,
     PeakHarm,
     batch_dearer,
@@ -67,21 +66,6 @@ def test_few_requests_prove_nothing():
     assert watch.observe(HOUR, requests=10, hits=0) is None
     with pytest.raises(BadInput):
         watch.observe(2 * HOUR, requests=1, hits=2)
-
-
-def test_one_complaint_is_enough_until_the_owner_clears_it():
-    """No statistics: quarantine at once, and an SLA shorter than the answer was old."""
-    watch = Complaints()
-    proposal = watch.complain("faq", 5.0, sla_s=3600, age_s=600)
-    assert proposal.evidence["proposed_sla_s"] == 300
-    assert "real-time" in proposal.action
-    assert watch.quarantined == {"faq": 5.0}
-    watch.complain("faq", 9.0, sla_s=3600)
-    assert watch.quarantined == {"faq": 5.0}
-    watch.clear("faq")
-    assert watch.quarantined == {}
-    with pytest.raises(BadInput, match="not in quarantine"):
-        watch.clear("faq")
 
 
 def compared(seed, *, mean, days=30, switching=1.0):
