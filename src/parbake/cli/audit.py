@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from parbake.cli.files import must_be_writable
-from parbake.cli.files import write as write_file
 from parbake.cli.load import find
+from parbake.cli.output import console, must_be_writable, progress
+from parbake.cli.output import write as write_file
 from parbake.errors import BadInput
 from parbake.lab.audit import audit_report as report
 from parbake.lab.audit.audit_client import Client, Publisher, wait_for
@@ -113,8 +110,7 @@ def _check(**options: float) -> None:
 
 
 def _with_progress(clients: list[Client], change: Write, limits: AuditLimits) -> AuditTally:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress() as bars:
         bar = bars.add_task("changing and reading", total=limits.count)
 
         def show(done: int, total: int) -> None:
@@ -125,9 +121,9 @@ def _with_progress(clients: list[Client], change: Write, limits: AuditLimits) ->
 
 def _finish(tally: AuditTally, report_file: Path | None, metrics: Path | None) -> None:
     summary = tally.summary()
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    screen = console()
     for table in report.tables(summary):
-        console.print(table, markup=False)
+        screen.print(table, markup=False)
     if report_file is not None:
         write_file("report", report_file, report.as_json(summary))
     if metrics is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import datetime as dt
 import io
@@ -11,11 +10,10 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from parbake.cli.files import must_be_writable, write
-from parbake.cli.load import AppName, load
+from parbake.cli.load import AppName, load, once
+from parbake.cli.output import must_be_writable, print_table, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.ledger.costs import BY, EXAMPLE, Cost, read_book, summed
 from parbake.ledger.focus_export import as_csv
@@ -42,16 +40,13 @@ def costs(
     if application.settings.ledger is None:
         raise BadInput(f"{app} has no ledger, so its costs are not known; give it App(ledger=...)", field="APP")
     book = application.settings.book if prices is None else read_book(prices, today=dt.datetime.now(dt.UTC).date())
+    since_s = seconds(since, field="since")
 
     async def look() -> tuple[list[Cost], list[dict[str, Any]]]:
-        try:
-            since_s = seconds(since, field="since")
-            hours = await application.ops.charges(book, since_s=since_s) if focus is not None else []
-            return await application.ops.costs(book, since_s=since_s), hours
-        finally:
-            await application.close()
+        hours = await application.ops.charges(book, since_s=since_s) if focus is not None else []
+        return await application.ops.costs(book, since_s=since_s), hours
 
-    rows, hours = asyncio.run(look())
+    rows, hours = once(application, look())
     rows = summed(rows, by) if by else rows
     as_parquet = None if parquet is None else _as_parquet(rows)  # check the options before the first file is written
     if csv is not None:
@@ -66,27 +61,14 @@ def costs(
 
 
 def _show(rows: list[Cost]) -> None:
-    table = Table(
-        "task",
-        "lane",
-        "owner",
-        "plan",
-        "calls",
-        "rows",
-        "CPU s",
-        "tokens in/out",
-        "serves",
-        "USD",
-        "wasted",
-        "no price for",
-    )
+    table = Table(*"task,lane,owner,plan,calls,rows,CPU s,tokens in/out,serves,USD,wasted,no price for".split(","))
     for row in rows:
         tokens = f"{row.input + row.cached:,}/{row.output:,}" if row.output else "-"
         cells = (f"{row.calls:,}", f"{row.rows:,}", f"{row.cpu_s:,.2f}", tokens, f"{row.serves:,}", f"{row.usd:.6f}")
         waste = f"{row.wasted:,} rows" if row.wasted else "-"
         table.add_row(row.task, row.lane, row.owner, row.plan or "-", *cells, waste, row.unpriced or "-")
     total = sum(row.usd for row in rows)
-    Console(width=None if Console().is_terminal else 200).print(table)
+    print_table(table)
     typer.echo(f"in all: ${total:.6f}, of which ${sum(row.wasted_usd for row in rows):.6f} for what nobody asked for")
 
 

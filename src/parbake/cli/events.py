@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import uuid
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Annotated, TypeVar
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, must_last
+from parbake.cli.load import AppName, load, must_last, once
+from parbake.cli.output import print_table
 from parbake.errors import BadInput
 from parbake.ports.cloudevents import CloudEvent
 from parbake.ports.event_log import Ack, Parked
@@ -78,14 +76,7 @@ def restart(
 def _with(app: str, use: Callable[[App], Awaitable[T]]) -> T:
     """Use an app once and close it."""
     application = load(app).app
-
-    async def work() -> T:
-        try:
-            return await use(application)
-        finally:
-            await application.close()
-
-    return asyncio.run(work())
+    return once(application, use(application))
 
 
 def _acknowledge(ack: Ack) -> None:
@@ -103,4 +94,4 @@ def _show(found: list[Parked]) -> None:
         # Remove control characters, because the text came from outside.
         text = "".join(c if c.isprintable() else "." for c in one.event.decode(errors="replace")[:SHOWN])
         table.add_row(*(escape(cell) for cell in (one.source, str(one.position), at, one.reason, text)))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    print_table(table)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import found_at
+from parbake.cli.load import found_at, once
+from parbake.cli.output import console
 from parbake.declare.tasks import ModelTask
 from parbake.errors import BadInput
 from parbake.http.asgi import HttpApp
@@ -31,7 +30,6 @@ Where = Annotated[
 TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, where there are several")]
 Picture = Annotated[Path | None, typer.Option(help="draw errors against answers, as .svg or .png")]
 ERRORS = (0.01, 0.02, 0.05, 0.1)
-WIDTH = 140
 
 
 @faq.command(epilog="Example: parbake faq inspect retail_assistant.compose:served")
@@ -44,7 +42,7 @@ def inspect(app: Where, task: TaskName = "") -> None:
         wordings = [alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if owner == at]
         state = "unanswered" if answer in snapshot.unanswered else "demoted" if answer in snapshot.demoted else "served"
         table.add_row(answer, str(len(wordings)), wordings[0], state)
-    _console().print(table)
+    console().print(table)
     answers = len(bank.answers) - len(snapshot.unanswered)
     typer.echo(f"{answers} answers, {len(bank.aliases)} wordings, embedded by {bank.model_hash}")
     waiting = len(found.aliases) - len(bank.aliases)
@@ -66,7 +64,7 @@ def explain(
     typer.echo(f"answered with {verdict.answer}" if verdict.answer else f"not answered: {verdict.reason}")
     if match is None:
         return
-    _console().print(_features(found))
+    console().print(_features(found))
     if match.is_exact:
         typer.echo("this wording is known: no embedding is needed")
         return
@@ -74,7 +72,7 @@ def explain(
     table = Table("nearest wordings", "answer", "cosine")
     for near in found.nearest:
         table.add_row(near.alias, near.answer, f"{near.cosine:.3f}")
-    _console().print(table)
+    console().print(table)
 
 
 @faq.command(epilog="Example: parbake faq calibrate retail_assistant.compose:served --prior 0.2 --picture bound.svg")
@@ -98,7 +96,7 @@ def calibrate(
     for made in found.calibrations:
         least = "bank too small" if made.least is None else f"{made.chance:.1%} sure"
         table.add_row(f"{made.bound.error:.0%} of served", least, f"{made.expected:.1%}")
-    _console().print(table)
+    console().print(table)
     typer.echo(f"learned from {found.calibrations[0].rows} wordings left out, {found.prior:.0%} of them out of scope")
     if picture is not None:
         draw_bounds(picture, found)
@@ -140,7 +138,7 @@ def _bank(where: str, task: str, *, audits: float = 0.0) -> QuestionBank:
     if not isinstance(application, App):
         raise BadInput(f"APP={where!r} must be an App or a QuestionBank", field="APP")
     bank = QuestionBank(_embedder(application), audits=audits)
-    bank.take(asyncio.run(_current(application, task)))
+    bank.take(once(application, _current(application, task)))
     return bank
 
 
@@ -152,11 +150,8 @@ async def _current(application: App, name: str) -> BankSnapshot:
     if len(chosen) != 1:
         names = ", ".join(t.name for t in banks) or "none"
         raise BadInput(f"--task {name!r} must be the task that returns the bank; this app has: {names}", field="task")
-    try:
-        model: BankSnapshot = await application.model(chosen[0])
-        return model
-    finally:
-        await application.close()
+    model: BankSnapshot = await application.model(chosen[0])
+    return model
 
 
 def _embedder(application: App) -> Any:
@@ -164,7 +159,3 @@ def _embedder(application: App) -> Any:
     if found is None:
         raise BadInput("this app must have a resource of type Embedder to read a question", field="APP")
     return found.build() if isinstance(found, Lazy) else found
-
-
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else WIDTH)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
@@ -19,6 +20,7 @@ from parbake.http.asgi import HttpApp
 from parbake.process.signals import is_of_a_signal
 from parbake.values.redaction import one_line
 
+T = TypeVar("T")
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
 
@@ -97,3 +99,15 @@ def load(where: str) -> HttpApp:
     if not isinstance(found, HttpApp):
         raise BadInput(f"APP={where!r} must be an App or an HttpApp", field="APP")
     return found
+
+
+def once(app: App, work: Awaitable[T]) -> T:
+    """Run the one piece of work that a command does with an app, and close the app."""
+
+    async def done() -> T:
+        try:
+            return await work
+        finally:
+            await app.close()
+
+    return asyncio.run(done())

@@ -8,10 +8,9 @@ import importlib.metadata
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from parbake.cli import ending
@@ -21,10 +20,11 @@ from parbake.cli.costs import EPILOG as COSTS_EPILOG
 from parbake.cli.costs import costs
 from parbake.cli.events import events
 from parbake.cli.faq import faq
-from parbake.cli.load import AppName, load, must_last, stored
+from parbake.cli.load import AppName, load, must_last, once, stored
 from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
 from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
 from parbake.cli.models import models
+from parbake.cli.output import print_table
 from parbake.cli.plan import EPILOG as PLAN_EPILOG
 from parbake.cli.plan import plan
 from parbake.cli.planned import EPILOG as PLANNED_EPILOG
@@ -158,18 +158,11 @@ async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
 def freshness(app: AppName) -> None:
     """Show how old everything is against its SLA."""
     application = load(app).app
-
-    async def look() -> list[dict[str, Any]]:
-        try:
-            return await application.ops.freshness()
-        finally:
-            await application.close()
-
     table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
-    for row in asyncio.run(look()):
+    for row in once(application, application.ops.freshness()):
         names = ("task", "owner", "keys", "freshness_sla_s", "age_p50_s", "age_max_s", "stale_share", "watermark_lag")
         table.add_row(*(words(row[name]) for name in names))
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    print_table(table)
 
 
 @cli.command(epilog="Example: parbake rollback shop:app candidates")
@@ -177,14 +170,7 @@ def rollback(app: AppName, task: TaskName) -> None:
     """Withdraw a task's current generation and return to the one before."""
     application = load(app).app
     found = stored(application.tasks[task])
-
-    async def work() -> int:
-        try:
-            return await application.ops.rollback(found)
-        finally:
-            await application.close()
-
-    typer.echo(f"{task}: back to generation {asyncio.run(work())}")
+    typer.echo(f"{task}: back to generation {once(application, application.ops.rollback(found))}")
 
 
 def main() -> None:

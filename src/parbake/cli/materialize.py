@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import ProgressColumn
 from rich.progress import Task as Bar
 from rich.table import Table
 from rich.text import Text
 
 from parbake.cli import ending
-from parbake.cli.files import must_be_writable, write
-from parbake.cli.load import AppName, load, must_last, stored
+from parbake.cli.load import AppName, load, must_last, once, stored
+from parbake.cli.output import moment, must_be_writable, print_table, progress, write
 from parbake.errors import BadInput
 from parbake.executors.local import LocalExecutor
 from parbake.executors.ray import RayExecutor
@@ -37,7 +27,6 @@ if TYPE_CHECKING:
     from parbake.app import App
     from parbake.declare.tasks import Stored
     from parbake.lanes.batch.lane import Run
-    from parbake.lanes.batch.runs import State
     from parbake.ports.executors import Executor
 
 TaskName = Annotated[str, typer.Argument(metavar="TASK", help="the task's name")]
@@ -122,7 +111,7 @@ def _key(application: App, task: Stored, text: str) -> Any:
 
 async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, anew: bool) -> Run:
     """Run a task with a progress bar for each artifact."""
-    with _bars() as bars:
+    with progress(_Rate()) as bars:
         ids: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int) -> None:
@@ -140,15 +129,7 @@ async def _run(application: App, task: Stored, keys: Sequence[Any] | None, *, an
 def runs(app: AppName, task: TaskName) -> None:
     """Show the last runs of a task with their outcomes and reasons."""
     application = load(app).app
-    found = stored(application.tasks[task])
-
-    async def look() -> State:
-        try:
-            return await application.ops.runs(found)
-        finally:
-            await application.close()
-
-    state = asyncio.run(look())
+    state = once(application, application.ops.runs(stored(application.tasks[task])))
     table = Table("began", "took s", "trigger", "generation", "rows", "absent", "partitions", "kept", "outcome")
     if state.under_way is not None:
         held = state.under_way
@@ -157,17 +138,13 @@ def runs(app: AppName, task: TaskName) -> None:
         standing = held.standing(application.settings.clock.now())
         outcome = escape(f"{standing}: {held.failure}") if held.failure else standing
         cells = (held.generation, rows, absent, len(held.finished), "-", outcome)
-        table.add_row(_moment(held.started_at), "-", "-", *map(str, cells))
+        table.add_row(moment(held.started_at), "-", "-", *map(str, cells))
     for run in state.ended:
         took = f"{run.ended_at - run.started_at:.1f}"
         counts = (run.generation, run.rows, run.absent, run.partitions, run.kept_partitions)
         because = f"{run.trigger}: {run.why}" if run.why else run.trigger
-        table.add_row(_moment(run.started_at), took, because, *map(str, counts), escape(run.outcome))
-    Console(width=None if Console().is_terminal else 200).print(table)
-
-
-def _moment(at: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+        table.add_row(moment(run.started_at), took, because, *map(str, counts), escape(run.outcome))
+    print_table(table)
 
 
 class _Rate(ProgressColumn):
@@ -176,11 +153,3 @@ class _Rate(ProgressColumn):
     def render(self, task: Bar) -> Text:
         done = task.completed - task.fields.get("first", 0)
         return Text(f"{done / task.elapsed:,.0f}/s" if task.elapsed else "")
-
-
-def _bars() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn(),
-        TextColumn("left"), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )  # fmt: skip

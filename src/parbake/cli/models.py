@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from parbake.cli.output import print_table
 from parbake.errors import MissingDependency, UnknownResource
 from parbake.ports.model_files import LOCK, MODEL_FILES, MODELS, ModelFile, file_hash, files_of, installed
 
@@ -35,7 +35,7 @@ def show() -> None:
     for file in MODEL_FILES:
         is_there = "no" if installed(file) is None else "yes" if _is_right(file) else "damaged"
         table.add_row(file.model, file.name, file.distribution, str(file.size_mb), file.use, is_there)
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
+    print_table(table)
 
 
 @models.command(epilog="Example: parbake models fetch minilm")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from parbake.cli.files import must_be_writable, write
+from parbake.cli.output import console, must_be_writable, progress, write
 from parbake.errors import BadInput, MissingDependency
 from parbake.planner.strategies import ALL, REAL_TIME
 from parbake.values.duration import seconds
@@ -122,8 +119,7 @@ def _planned(
 ) -> Decision:
     from parbake.planner.plan import make
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress() as bars:
         ids: dict[str, Any] = {}
 
         def show(name: str, done: int, total: int) -> None:
@@ -148,7 +144,7 @@ def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
         plan: The plan.
         missing: The parts of :data:`NEEDED` that were not given; if there are any, nothing is recommended.
     """
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    screen = console()
     for note in plan.notes:
         typer.echo(f"note: {note}")
     if "prices" in missing:
@@ -167,7 +163,7 @@ def show(plan: Decision, *, missing: Sequence[str] = ()) -> None:
             f"{outcome.wasted / outcome.ahead:.1%}" if outcome.ahead else "-", f"{index(plan, name):.2f}",
         )  # fmt: skip
     table.add_row("nobody can do better than", _money(plan.bound), *[""] * 8)
-    console.print(table)
+    screen.print(table)
     for line in [unready(plan, missing), *assumed(plan)] if missing else words(plan):
         typer.echo(line)
 

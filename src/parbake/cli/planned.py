@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load, must_last, stored
+from parbake.cli.load import AppName, load, must_last, once, stored
 from parbake.cli.materialize import TaskName
+from parbake.cli.output import moment, print_table
 from parbake.cli.plan import show
 from parbake.declare.task_table import classify
 from parbake.declare.tasks import Stored
@@ -48,7 +46,8 @@ def planned(
     application = load(app).app
     if adopt or rollback:
         must_last(application)
-    asyncio.run(_work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback))
+    work = _work(application, stored(application.tasks[task]), prices, hits, adopt=adopt, rollback=rollback)
+    once(application, work)
 
 
 def _without_plan(task: Stored) -> str:
@@ -61,23 +60,19 @@ def _without_plan(task: Stored) -> str:
 async def _work(
     application: App, task: Stored, prices: Path | None, hits: float | None, *, adopt: bool, rollback: bool
 ) -> None:
-    try:
-        if rollback:
-            typer.echo(f"{task.name} follows: {(await application.ops.unadopt(task)).strategy}")
-        if prices is not None:
-            stated = read_prices(prices, today=dt.datetime.now(dt.UTC).date())
-            decision = await application.ops.replan(task, stated, hits=hits)
-            show(decision)
-            if adopt:
-                typer.echo(f"adopted: {(await application.ops.adopt(task, decision)).strategy}")
-        history = await application.ops.adopted(task)
-    finally:
-        await application.close()
+    if rollback:
+        typer.echo(f"{task.name} follows: {(await application.ops.unadopt(task)).strategy}")
+    if prices is not None:
+        stated = read_prices(prices, today=dt.datetime.now(dt.UTC).date())
+        decision = await application.ops.replan(task, stated, hits=hits)
+        show(decision)
+        if adopt:
+            typer.echo(f"adopted: {(await application.ops.adopt(task, decision)).strategy}")
+    history = await application.ops.adopted(task)
     if not history:
         typer.echo(f"{task.name} {_without_plan(task)}")
         return
     table = Table("since", "strategy", "why")
     for plan in history:
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(plan.adopted_at))
-        table.add_row(since, plan.strategy, escape(plan.reason))
-    Console(width=None if Console().is_terminal else 200).print(table)
+        table.add_row(moment(plan.adopted_at), plan.strategy, escape(plan.reason))
+    print_table(table)

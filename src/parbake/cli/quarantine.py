@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, load, must_last, stored
+from parbake.cli.load import AppName, load, must_last, once, stored
+from parbake.cli.output import moment, print_table
 from parbake.errors import BadInput
 from parbake.fence.control import Quarantine
 from parbake.values.duration import humanize
@@ -33,21 +31,17 @@ def quarantine(
         must_last(application)
 
     async def work() -> dict[str, Quarantine]:
-        try:
-            if clear:
-                await application.ops.clear(stored(application.tasks[clear]))
-            if put:
-                await application.ops.complain(stored(application.tasks[put]), reason)
-            return dict(await application.ops.quarantined())
-        finally:
-            await application.close()
+        if clear:
+            await application.ops.clear(stored(application.tasks[clear]))
+        if put:
+            await application.ops.complain(stored(application.tasks[put]), reason)
+        return dict(await application.ops.quarantined())
 
-    found = asyncio.run(work())
+    found = once(application, work())
     if not found:
         typer.echo("nothing is in quarantine")
         return
     table = Table("task", "since", "why", "proposed SLA")
     for name, entry in found.items():
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(entry.at))
-        table.add_row(name, since, escape(entry.reason), humanize(entry.sla_s))
-    Console(width=None if Console().is_terminal else 200).print(table)
+        table.add_row(name, moment(entry.at), escape(entry.reason), humanize(entry.sla_s))
+    print_table(table)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from parbake.cli.files import must_be_writable, write
 from parbake.cli.load import find
+from parbake.cli.output import console, must_be_writable, progress, write
 from parbake.errors import BadInput
 from parbake.lab.shadow import shadow_report as report
 from parbake.lab.shadow.caches import DECODERS, Cache
@@ -150,8 +147,7 @@ def _function(where: str) -> Recompute:
 
 
 def _with_progress(cache: Cache, recompute: Recompute, limits: ShadowLimits, style: Style) -> ShadowRun:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bars:
+    with progress() as bars:
         bar = bars.add_task("comparing", total=None)
 
         def show(done: int, total: int) -> None:
@@ -161,9 +157,9 @@ def _with_progress(cache: Cache, recompute: Recompute, limits: ShadowLimits, sty
 
 
 def _show(summary: ShadowSummary, run: ShadowRun, url: str, report_file: Path | None) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 140)
+    screen = console()
     for table in report.tables(summary, keys=run.keys):
-        console.print(table, markup=False)
+        screen.print(table, markup=False)
     if len(run.findings) < run.keys:
         typer.echo(f"the time was up after {len(run.findings)} of {run.keys} keys (--timeout)", err=True)
     if report_file is not None:

@@ -10,11 +10,10 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from parbake.cli import ending
-from parbake.cli.files import must_be_writable
+from parbake.cli.output import must_be_writable, progress
 from parbake.errors import BadInput
 from parbake.lab.simulate import campaign, play
 from parbake.lab.simulate.catalogue import names, what_is_wrong
@@ -109,10 +108,7 @@ def _append(record: Path, kind: str, seeds: range, found: campaign.CampaignSumma
 
 
 def _with_bar(kind: str, seeds: range, jobs: int, mutant: str) -> campaign.CampaignSummary:
-    with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(),
-        console=Console(stderr=True),
-    ) as bars:  # fmt: skip
+    with progress() as bars:
         bar = bars.add_task(kind, total=len(seeds))
 
         def show(summary: campaign.CampaignSummary) -> None:

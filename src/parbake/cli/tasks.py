@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import os
@@ -16,11 +15,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from parbake.app import App
-from parbake.cli.load import AppName, load
+from parbake.cli.load import AppName, load, once
+from parbake.cli.output import console
 from parbake.declare.task_table import TaskRow
 from parbake.errors import BadInput, StoreError
 
@@ -39,20 +38,20 @@ def tasks(
     """Show the classification table, or what the code changes in contracts since a revision."""
     application = load(app).app
     rows = application.classify() if diff else _described(application)
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    screen = console()
     if diff:
         before, after = _at(diff, app), {row.task: msgspec.to_builtins(row) for row in rows}
         changes = list(_changes(before, after))
         table = Table("task", "what", f"at {diff}", "now")
         for change in changes:
             table.add_row(*change)
-        console.print(table) if changes else typer.echo(f"no contract differs from {diff}")
+        screen.print(table) if changes else typer.echo(f"no contract differs from {diff}")
         return
     table = Table("task", "mode", "refresh", "lanes", "contract", "why")
     for row in rows:
         contract = ", ".join(f"{k}: {words(v)}" for k, v in row.contract.items() if v is not None)
         table.add_row(row.task, row.mode, row.refresh, " ".join(row.legal_lanes), contract, _why(row))
-    console.print(table)
+    screen.print(table)
 
 
 def _described(app: App) -> list[TaskRow]:
@@ -61,15 +60,8 @@ def _described(app: App) -> list[TaskRow]:
     place = urlsplit(url)
     if place.scheme in ("", "memory") or (place.scheme == "lmdb" and not Path(place.netloc + place.path).exists()):
         return app.classify()
-
-    async def look() -> list[TaskRow]:
-        try:
-            return await app.ops.describe()
-        finally:
-            await app.close()
-
     try:
-        return asyncio.run(look())
+        return once(app, app.ops.describe())
     except StoreError as error:
         typer.echo(f"what other code has built is not shown: {error}", err=True)
         return app.classify()

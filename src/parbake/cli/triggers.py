@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from parbake.cli.load import AppName, load, must_last
+from parbake.cli.load import AppName, load, must_last, once
+from parbake.cli.output import print_table
 from parbake.errors import BadInput
 from parbake.ledger.costs import read_book
 from parbake.ledger.reversals import REAL_TIME_ACTION
@@ -45,15 +44,12 @@ def triggers(
         must_last(application)
 
     async def work() -> list[Proposal]:
-        try:
-            found = await application.ops.triggers(book=book, prices=stated, floor=floor, switching=switching)
-            if apply:
-                await _apply(application, found, apply)
-            return found
-        finally:
-            await application.close()
+        found = await application.ops.triggers(book=book, prices=stated, floor=floor, switching=switching)
+        if apply:
+            await _apply(application, found, apply)
+        return found
 
-    _show(asyncio.run(work()))
+    _show(once(application, work()))
 
 
 async def _apply(application: App, found: list[Proposal], task: str) -> None:
@@ -86,4 +82,4 @@ def _show(found: list[Proposal]) -> None:
         evidence = ", ".join(f"{name} {value:.4g}" for name, value in one.evidence.items())
         saving = "-" if one.saving is None else f"${one.saving:.4g}"
         table.add_row(one.trigger, one.task, escape(one.reason), escape(one.action), saving, evidence)
-    Console(width=None if Console().is_terminal else 200).print(table)
+    print_table(table)
