@@ -13,32 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from parbake.cli import ending
-from parbake.cli.audit import EPILOG as AUDIT_EPILOG
-from parbake.cli.audit import audit
-from parbake.cli.costs import EPILOG as COSTS_EPILOG
-from parbake.cli.costs import costs
+from parbake.cli import audit, costs, ending, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers
 from parbake.cli.events import events
 from parbake.cli.faq import faq
 from parbake.cli.load import AppName, load, must_last, once, stored
-from parbake.cli.materialize import EPILOG as MATERIALIZE_EPILOG
-from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, materialize, runs
+from parbake.cli.materialize import RUNS_EPILOG, Processes, Ray, TaskName, chosen_executor, runs
 from parbake.cli.models import models
 from parbake.cli.output import print_table
-from parbake.cli.plan import EPILOG as PLAN_EPILOG
-from parbake.cli.plan import plan
-from parbake.cli.planned import EPILOG as PLANNED_EPILOG
-from parbake.cli.planned import planned
-from parbake.cli.quarantine import EPILOG as QUARANTINE_EPILOG
-from parbake.cli.quarantine import quarantine
-from parbake.cli.shadow import EPILOG as SHADOW_EPILOG
-from parbake.cli.shadow import shadow
-from parbake.cli.simulate import EPILOG as SIMULATE_EPILOG
-from parbake.cli.simulate import simulate
-from parbake.cli.tasks import EPILOG as TASKS_EPILOG
-from parbake.cli.tasks import tasks, words
-from parbake.cli.triggers import EPILOG as TRIGGERS_EPILOG
-from parbake.cli.triggers import triggers
+from parbake.cli.tasks import words
 from parbake.errors import ComputeFailed, GateFailed, ParbakeError
 from parbake.http.server import DRAIN_S, address_of, check_installed, listen, run
 from parbake.values.redaction import one_line
@@ -50,17 +32,10 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid infer
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
 cli.add_typer(models, name="models")
-cli.command(epilog=AUDIT_EPILOG)(audit)
-cli.command(epilog=COSTS_EPILOG)(costs)
-cli.command(epilog=MATERIALIZE_EPILOG)(materialize)
+for module in (audit, costs, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers):
+    command = vars(module)[module.__name__.rpartition(".")[2]]  # each of these modules has the command of its name
+    cli.command(epilog=module.EPILOG)(command)
 cli.command(epilog=RUNS_EPILOG)(runs)
-cli.command(epilog=PLAN_EPILOG)(plan)
-cli.command(epilog=PLANNED_EPILOG)(planned)
-cli.command(epilog=QUARANTINE_EPILOG)(quarantine)
-cli.command(epilog=SHADOW_EPILOG)(shadow)
-cli.command(epilog=SIMULATE_EPILOG)(simulate)
-cli.command(epilog=TASKS_EPILOG)(tasks)
-cli.command(epilog=TRIGGERS_EPILOG)(triggers)
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that typer calls

@@ -242,11 +242,11 @@ def quarantine(control: Control, task: str, entry: Quarantine | None, at: bytes)
     return msgspec.structs.replace(control, quarantined={**control.quarantined, task: entry})
 
 
-def begin(control: Control) -> tuple[Control, int]:
-    """Allocate a generation. It counts as running until it is promoted or abandoned, or 64 more have begun."""
+def begin(control: Control) -> Control:
+    """Allocate ``control.next_generation``. It counts as running until it is promoted or abandoned, or 64 more have."""
     generation = control.next_generation
     running = (*control.running, generation)[-RUNNING_LIMIT:]
-    return msgspec.structs.replace(control, next_generation=generation + 1, running=running), generation
+    return msgspec.structs.replace(control, next_generation=generation + 1, running=running)
 
 
 def abandon(control: Control, generations: Collection[int], retired: Collection[str] = ()) -> Control:
@@ -285,7 +285,7 @@ def promote(control: Control, promotion: Promotion) -> Control:
     return abandon(msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn), promoted)
 
 
-def rollback(control: Control, task: str, now: float, at: bytes, built_with: Sequence[str] = ()) -> tuple[Control, int]:
+def rollback(control: Control, task: str, now: float, at: bytes, built_with: Sequence[str] = ()) -> Control:
     """Withdraw a task's current generation, and point to the newest retained one.
 
     If a task in ``built_with`` has no retained generation, its pointer stays. Its records are dead anyway, because they
@@ -300,7 +300,7 @@ def rollback(control: Control, task: str, now: float, at: bytes, built_with: Seq
             one.
 
     Returns:
-        The new control record, and the task's current generation.
+        The new control record, in which the task's pointer names the generation that it returned to.
 
     Raises:
         UnknownResource: The task has no earlier generation to return to.
@@ -318,7 +318,7 @@ def rollback(control: Control, task: str, now: float, at: bytes, built_with: Seq
         if theirs and earlier:
             pointers[other] = Pointer(earlier[0], now, theirs.started_at, 0, earlier)
     withdrawn = {**control.withdrawn, current.generation: at}
-    return msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn), left[0]
+    return msgspec.structs.replace(control, pointers=pointers, withdrawn=withdrawn)
 
 
 def _alive(pointer: Pointer, control: Control, *, before: int) -> tuple[int, ...]:

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.fence.record import Stamp
 
 
+class NewGeneration(NamedTuple):
+    """A generation that was allocated, with the stamp and the control record that its run starts from."""
+
+    generation: int
+    stamp: Stamp
+    control: Control
+
+
 class Generations(Protocol):
     """Allocates, promotes and withdraws generations; every change of the control record is a compare-and-swap."""
 
-    async def begin(self) -> tuple[int, Stamp, Control]:
-        """Allocate a generation; returns it with the stamp and control record it starts from."""
+    async def begin(self) -> NewGeneration:
+        """Allocate a generation, and read in the same step what its run starts from."""
         ...
 
     async def promote(self, promotion: Promotion) -> Control:

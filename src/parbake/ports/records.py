@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -35,6 +35,13 @@ class RecordSnapshot(msgspec.Struct, frozen=True, gc=False):
     heartbeats: Mapping[str, float]
 
 
+class StoreState(NamedTuple):
+    """The counter and the control record, read in one snapshot."""
+
+    stamp: Stamp
+    control: Control
+
+
 class Records(Protocol):
     """Reads and writes records, each read in one snapshot with its watermarks."""
 
@@ -49,7 +56,7 @@ class Records(Protocol):
         """
         ...
 
-    async def stamp(self) -> tuple[Stamp, Control]:
+    async def stamp(self) -> StoreState:
         """Read the counter and the control record, before a computation's first input."""
         ...
 

@@ -25,8 +25,8 @@ import msgspec
 
 from parbake.errors import ForeignStore, StoreError
 from parbake.fence.control import Control
-from parbake.fence.record import Record, Stamp
-from parbake.ports.records import Lookup, RecordSnapshot
+from parbake.fence.record import Record
+from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 from parbake.process import forks
 from parbake.stores._lmdb_writer import LmdbTxn, Writer
 from parbake.stores.steps import engine
@@ -165,7 +165,7 @@ class LmdbStore(EngineStore, forks.Forkable):
         except lmdb.Error as error:
             raise StoreError(f"{self.path}: {error}", field="store") from error
 
-    async def stamp(self) -> tuple[Stamp, Control]:
+    async def stamp(self) -> StoreState:
         """See :class:`parbake.ports.store.Store`. It is read before every computation, so the file is not checked."""
         try:
             with self._begin() as txn:

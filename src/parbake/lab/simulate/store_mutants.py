@@ -126,9 +126,8 @@ def rollback_unfenced(stack: ExitStack) -> None:
     """A rollback moves the pointer, but marks no generation as withdrawn."""
     rollback = generations.rollback
 
-    def unmarked(control: Control, *args: Any, **options: Any) -> tuple[Control, int]:
-        updated, generation = rollback(control, *args, **options)
-        return changed(updated, withdrawn=control.withdrawn), generation
+    def unmarked(control: Control, *args: Any, **options: Any) -> Control:
+        return changed(rollback(control, *args, **options), withdrawn=control.withdrawn)
 
     everywhere(stack, rollback, unmarked)
 

@@ -11,7 +11,8 @@ import msgspec
 from parbake.fence.control import Control, Promotion, Quarantine
 from parbake.fence.record import Record, Stamp, encode
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
-from parbake.ports.records import Lookup
+from parbake.ports.generations import NewGeneration
+from parbake.ports.records import Lookup, StoreState
 from parbake.stores.steps import engine, events
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ class EngineStore(ABC):
     async def _remove(self, names: Collection[bytes]) -> None:
         """Delete many items, not necessarily atomically."""
 
-    async def stamp(self) -> tuple[Stamp, Control]:
+    async def stamp(self) -> StoreState:
         """See :class:`parbake.ports.store.Store`."""
         return await self._look(lambda txn: engine.stamp(txn, self._parsed))
 
@@ -76,7 +77,7 @@ class EngineStore(ABC):
         prefix = engine.base_key(generation, b"")
         await self._put([(prefix + key, encode(record)) for key, record in rows])
 
-    async def begin(self) -> tuple[int, Stamp, Control]:
+    async def begin(self) -> NewGeneration:
         """See :class:`parbake.ports.store.Store`."""
         return await self._step(lambda txn: engine.begin(txn, self._parsed))
 

@@ -18,7 +18,8 @@ from parbake.fence import control as rules
 from parbake.fence.check import killed_by, may_replace, newness
 from parbake.fence.control import Control, Number, Promotion, Quarantine
 from parbake.fence.record import FORMAT, FUTURE_S, STAMP_AT, WATERMARK, Header, Record, Stamp, decode, encode, split
-from parbake.ports.records import Lookup, RecordSnapshot
+from parbake.ports.generations import NewGeneration
+from parbake.ports.records import Lookup, RecordSnapshot, StoreState
 
 CONTROL, SEQUENCE, BEATS = b"c", b"q", b"h"
 MARK, OVERLAY, BASE, LOG, APPLIED, SEEN, NAMED, PARKED = WATERMARK, b"o", b"b", b"e", b"a", b"s", b"n", b"p"
@@ -288,10 +289,10 @@ def marks_of(get: Get, records: Sequence[Header]) -> dict[str, bytes]:
     return marks
 
 
-def stamp(txn: ReadTxn, parsed: Parsed) -> tuple[Stamp, Control]:
+def stamp(txn: ReadTxn, parsed: Parsed) -> StoreState:
     """The counter and the control record."""
     control = parsed.control(txn.get(CONTROL) or b"")
-    return Stamp(control.incarnation, int.from_bytes(txn.get(SEQUENCE) or b"", "big")), control
+    return StoreState(Stamp(control.incarnation, int.from_bytes(txn.get(SEQUENCE) or b"", "big")), control)
 
 
 def write(txn: Txn, parsed: Parsed, task: str, key: bytes, record: Record, *, now: float) -> bool:
@@ -339,12 +340,11 @@ def save_control(txn: Txn, control: Control) -> None:
     txn.put(CONTROL, msgspec.msgpack.encode(control))
 
 
-def begin(txn: Txn, parsed: Parsed) -> tuple[int, Stamp, Control]:
+def begin(txn: Txn, parsed: Parsed) -> NewGeneration:
     """Allocate a generation, and read the stamp and the control record that it starts from."""
     at, control = stamp(txn, parsed)
-    updated, generation = rules.begin(control)
-    save_control(txn, updated)
-    return generation, at, updated
+    save_control(txn, updated := rules.begin(control))
+    return NewGeneration(control.next_generation, at, updated)
 
 
 def promote(txn: Txn, parsed: Parsed, promotion: Promotion) -> Control:
@@ -371,9 +371,9 @@ def rollback(txn: Txn, parsed: Parsed, task: str, now: float, built_with: Sequen
         built_with: Tasks promoted with it. Each returns to its newest generation from before the withdrawn one.
     """
     at, control = step(txn, parsed)
-    updated, generation = rules.rollback(control, task, now, at.pack(), built_with)
+    updated = rules.rollback(control, task, now, at.pack(), built_with)
     save_control(txn, updated)
-    return generation
+    return updated.pointer(task)
 
 
 def quarantine(txn: Txn, parsed: Parsed, task: str, entry: Quarantine | None) -> Control:
@@ -403,12 +403,12 @@ def withdraw(txn: Txn, parsed: Parsed, generations: Collection[int]) -> None:
     save_control(txn, rules.withdraw(control, generations, at.pack()))
 
 
-def step(txn: Txn, parsed: Parsed) -> tuple[Stamp, Control]:
+def step(txn: Txn, parsed: Parsed) -> StoreState:
     """Advance the counter by one."""
     at, control = stamp(txn, parsed)
     at = Stamp(at.incarnation, at.sequence + 1)
     txn.put(SEQUENCE, at.sequence.to_bytes(8, "big"))
-    return at, control
+    return StoreState(at, control)
 
 
 def bless(txn: Txn, parsed: Parsed, seen: int, *, raise_floor: bool) -> Control:

@@ -11,6 +11,7 @@ from parbake.errors import StoreError
 from parbake.fence.control import SEQUENCE_LIMIT, Control, renumber
 from parbake.fence.record import Stamp
 from parbake.ports.event_log import Ack, Advance, Applied, Change, Parked, Raised
+from parbake.ports.records import StoreState
 from parbake.stores.steps import engine
 from parbake.stores.steps.engine import APPLIED, BEATS, LOG, PARKED, RING, SEEN, SEQUENCE, Parsed, ReadTxn, Txn
 
@@ -64,11 +65,11 @@ def apply(txn: Txn, parsed: Parsed, changes: Sequence[Change], now: float, advan
     return Ack(at, raised, duplicates, trusted=control.is_trusted, clock_skew=not is_sane)
 
 
-def _next_incarnation(txn: Txn, control: Control) -> tuple[Stamp, Control]:
+def _next_incarnation(txn: Txn, control: Control) -> StoreState:
     """Start the next incarnation with a new counter, because the counter is at its limit. All its stamps are higher."""
     control = renumber(control)
     engine.save_control(txn, control)
-    return Stamp(control.incarnation, 0), control
+    return StoreState(Stamp(control.incarnation, 0), control)
 
 
 def _unapplied(txn: Txn, changes: Sequence[Change], advance: Advance) -> Sequence[Change]:

@@ -7,8 +7,6 @@ from typing import Any
 
 from parbake.app import App
 from parbake.declare.gates import Profile
-from parbake.fence.control import Control
-from parbake.fence.record import Stamp
 from parbake.lab.simulate.processes.oracle import Oracle
 from parbake.lab.simulate.processes.sim_stores import SimStore
 from parbake.lab.simulate.world.limits import LEASE_S
@@ -17,6 +15,7 @@ from parbake.lab.simulate.world.world_state import World
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.open_run import OpenRun
 from parbake.lanes.batch.runs import Part, Runs, State
+from parbake.ports.generations import NewGeneration
 from parbake.serving.bound import BoundTask
 from parbake.stores.steps.base import EngineStore
 from parbake.stores.steps.optimistic import OptimisticStore
@@ -29,10 +28,10 @@ class _Numbered(EngineStore):
         self._world = world
         super().__init__(*args, **options)
 
-    async def begin(self) -> tuple[int, Stamp, Control]:
+    async def begin(self) -> NewGeneration:
         """See :class:`parbake.ports.store.Store`."""
         begun = await super().begin()
-        self._world.begun(begun[0], current_run.get())
+        self._world.begun(begun.generation, current_run.get())
         return begun
 
 
