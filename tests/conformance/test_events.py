@@ -189,7 +189,7 @@ async def test_an_older_copy_of_an_outbox_is_refused(app, outbox, tmp_path):
         await restored.drain()
     copy.tell("fact/other")
     copy.tell("fact/more")
-    with pytest.raises(pb.errors.ForeignSource, match="tells another event"):
+    with pytest.raises(pb.errors.ForeignSource, match="has another event"):
         await restored.drain()
     assert restored.counters.source_failures == {"shop": 2}
     restored.settings.sources[0].close()

@@ -298,7 +298,7 @@ async def test_what_binds_very_many_keys_at_once_is_warned_of_once(world, caplog
     with caplog.at_level(logging.WARNING, "parbake.compute"):
         for _ in range(2):
             await app.materialize(value, keys=[f"k{n}" for n in range(MANY_KEYS)], anew=True)
-    assert [r.getMessage()[:43] for r in caplog.records] == ["value: what it read of fact binds all 64 ke"]
+    assert [r.getMessage()[:43] for r in caplog.records] == ["value: its reads of fact bind all 64 keys o"]
 
 
 async def test_a_family_is_ignored_by_its_own_reads_only(world):

@@ -113,7 +113,7 @@ async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(worl
 
     gated = Gated(world, quality=looks_good)
     with pytest.raises(
-        pb.errors.GateFailed, match=r"its quality gate looks_good returned .*, neither a reason"
+        pb.errors.GateFailed, match=r"its quality gate looks_good returned .*; return None to promote"
     ) as caught:
         await gated.run([[1.0]])
     assert (repr(said) if said is not late else "coroutine object late") in str(caught.value)

@@ -176,7 +176,7 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
     await made.app.ops.adopt(made.liked, decision)
     (run,) = await made.due()
     assert run.built[0].rows < 300
-    with pytest.raises(pb.BadInput, match="nothing keeps"):
+    with pytest.raises(pb.BadInput, match="no plan reaches"):
         await made.app.ops.adopt(made.liked, replace(decision, hits=0.9999, recommended=strategies.LAZY))
     evidence = {"listed_keys": 2_000.0, "second_for_hits": 1_000.0}
     dear = AdoptedPlan(strategies.PER_KEY, made.world.clock.now(), "because", PRICES, evidence)

@@ -186,7 +186,7 @@ async def test_a_live_task_that_runs_out_of_time_names_itself(world):
     """Past the request's deadline the error says which task was under way."""
     slow = Slow(world)
     async with slow.app.request("50ms"):
-        with pytest.raises(pb.errors.DeadlineExceeded, match="slow: the read's deadline passed"):
+        with pytest.raises(pb.errors.DeadlineExceeded, match="slow: the deadline of the read has passed"):
             await slow.app.serve(slow.task, "m")
 
 

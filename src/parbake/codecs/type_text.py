@@ -48,7 +48,7 @@ WRAPPERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A type with fields, by its number among those that a walk has found."""
+    """A reference to a type with fields: its position, from 0, in the order in which a walk found such types."""
 
     number: int
 

@@ -50,7 +50,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
 
 
 class Value(msgspec.Struct, Generic[V], frozen=True):
-    """A task's result with what only the task can know: more tags, and until when it holds (epoch seconds)."""
+    """A task's result, with the further tags and the time of expiry (epoch seconds) that only the task knows."""
 
     value: V
     tags: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ class Queried(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Taken(msgspec.Struct, frozen=True, array_like=True):
-    """One derived input.
+    """Another task's value, or its absence, that a computation read.
 
     The task's ref, the key (msgpack), and a digest of the value or of the reason for its absence.
     """

@@ -1,1 +1,1 @@
-"""How tasks are run ahead of requests: ingestion of events, the event lane, the batch lane, its schedule, the watch."""
+"""Runs tasks ahead of requests: ingestion of events, the event lane, the batch lane, its schedule and the SLA watch."""

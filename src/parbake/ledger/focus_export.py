@@ -35,7 +35,7 @@ class Sold(NamedTuple):
 
 
 class ServedHours(Hours, Protocol):
-    """Usage sums and hourly serves; see :class:`parbake.ledger.sqlite_ledger.Ledger`."""
+    """What :func:`charges` reads from a ledger: the hourly sums of usage, and the serves of each hour."""
 
     def by_the_hour(self, task: str, *, since: float) -> list[tuple[int, int, int]]:
         """Rows of (hour, serves, serves that had to be computed first) for a task."""

@@ -211,9 +211,9 @@ class Ledger(forks.Forkable):
         return self._read(statement, (task, since))
 
     def traffic(self, *, days: int) -> dict[int, int]:
-        """Requests of all tasks per minute since the epoch, for the last days; blocking.
+        """Count the requests of all tasks in each minute of the last ``days`` days; blocking.
 
-        Empty if nothing is recorded.
+        The keys are minutes since the epoch. Minutes without a request are absent.
         """
         since = int(self._clock.now() // 60) - days * 1440
         statement = "SELECT minute, SUM(count) FROM serves WHERE minute >= ? GROUP BY minute"

@@ -180,11 +180,11 @@ def replay(
 
 
 def clairvoyant(log: RequestLog, lazy: Outcome, prices: Prices) -> float:
-    """Compute a lower bound of the cost that no policy can undercut, on the windows of a lazy replay.
+    """Compute a cost that no policy can undercut, over the windows that a lazy replay evaluated.
 
     One computation serves at most the requests of one window's length. Computing at the first uncovered request needs
-    the fewest computations (the greedy cover of points by intervals). Each of them costs at least the cheapest way to
-    compute, and each request at least a serve.
+    the fewest computations (the greedy cover of points by intervals). Each computation costs at least the price of the
+    cheapest way to compute, and each request at least one serve.
 
     Args:
         log: The requests.

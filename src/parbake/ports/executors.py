@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 class Executor(Protocol):
     """Computes partitions of batch runs in other processes, which write the rows to the store themselves.
 
-    Jobs and answers are bytes of names, keys and numbers; no object crosses.
+    Jobs and answers are bytes that hold names, keys and numbers; Python objects never pass between the processes.
     """
 
     width: int

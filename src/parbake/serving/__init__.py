@@ -1,1 +1,1 @@
-"""The one path that every request and every derived input takes."""
+"""Serving: the single path that every request and every derived input takes."""

@@ -1,4 +1,4 @@
-"""From roles to arguments: opens views, hands out resources, resolves models and other tasks' values."""
+"""Turns parameters into arguments: opens views, provides resources, resolves models and other tasks' values."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from parbake.serving import request as scope
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a computation was asked within.
+    """The context in which a computation was requested.
 
-    ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is
-    part of (task ref -> generation); ``acks`` what the caller was told has happened.
+    ``also_fenced`` are the families its consumers fence; ``pointers`` the unpromoted generations of the run it is part
+    of (task ref -> generation); ``acks`` the acknowledgements that the caller has received.
     """
 
     also_fenced: frozenset[str] = frozenset()
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
 
 
 def asked_within(request: scope.Request | None) -> Context:
-    """What a request's computations are asked within."""
+    """The context of the computations that a request causes."""
     return NO_CONTEXT if request is None or not request.acks else Context(acks=request.acks)
 
 
@@ -82,7 +82,7 @@ class Binder:
     def __init__(
         self, sources: Sequence[Source], resources: Mapping[Any, Any], events: Sequence[EventSource | Topic] = ()
     ) -> None:
-        """Keep the sources and the resources (by type); ``events`` are heard as sources are, but have no views."""
+        """Bind to ``sources`` and ``resources`` (by type); ``events`` are polled like sources, but have no views."""
         self.sources = tuple(sources)
         self.heard = (*self.sources, *events)
         self.resources = dict(resources)
@@ -116,7 +116,7 @@ class Binder:
             self._built(kind)
 
     def _built(self, kind: Any) -> Any:
-        with self._building:  # by a thread that builds ahead, and by who needs it meanwhile
+        with self._building:  # a thread that builds ahead and a task that needs it may both get here
             found = self.resources[kind]
             if isinstance(found, Lazy):
                 found = self.resources[kind] = found.build()

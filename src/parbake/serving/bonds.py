@@ -1,4 +1,4 @@
-"""Binding what is kept outside the store, such as an entry of a cache, by the same fence as stored records."""
+"""Binds values outside the store, such as the entries of a cache, to the same fence as stored records."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Silent = Callable[[Mapping[str, float], float], Collection[str]]
 
 
 class Bonds:
-    """Records without a value, made of what code read through an app, and the fence's word on them."""
+    """Makes records without a value from the reads of a computation, and checks them against the fence."""
 
     def __init__(self, store: Store, clock: Clock, known: Collection[str], silent: Silent) -> None:
-        """``known`` are the families that may be named; ``silent`` says which sources were not heard for too long."""
+        """``known`` are the families that tags may name; ``silent`` returns the families whose source is silent."""
         self._store, self._clock, self._known, self._silent = store, clock, frozenset(known), silent
         self._review = store.review if isinstance(store, RecordSnapshots) else None
 
     async def begin(self) -> Recording:
-        """Start to record: the stamp is read before anything else is.
+        """Start a recording. Its stamp is read before anything else.
 
-        What a task has read before it asks may be in the answer, so it binds it, too.
+        What the running task has read before may influence the answer, so these reads bind it, too.
         """
         stamp, _ = await self._store.stamp()
         recording = Recording(stamp, origin=self._store)
@@ -43,7 +43,7 @@ class Bonds:
         return recording
 
     def tell(self, record: Record | None) -> None:
-        """Have whoever listens bound by an answer; ``None`` is one that nothing can bind."""
+        """Add an answer's record to the recording that listens, if any; ``None`` for an answer that cannot be bound."""
         outer = listener()
         if outer is None:
             return
@@ -53,7 +53,7 @@ class Bonds:
             outer.artifact("", record, now=self._clock.now())
 
     def listening(self, recording: Recording) -> AbstractContextManager[None]:
-        """Note in the recording what is read through the app inside."""
+        """Record in ``recording`` all reads through the app within the block."""
         return listening(recording)
 
     def check(self, tags: Sequence[str]) -> None:
@@ -77,8 +77,7 @@ class Bonds:
             started: When the value's computation began, in epoch seconds.
 
         Returns:
-            The record, or ``None`` where something was read that nothing can bind: an input that refused, or rows
-            without a tag.
+            The record, or ``None`` if a read cannot be bound: an input that refused, or rows without a tag.
         """
         families = {family(tag) for tag in (*recording.direct, *tags)}
         contract = Contract(0.0, tuple(map(fence, sorted(families))), Refuse(), owner="")
@@ -101,12 +100,12 @@ class Bonds:
         return self._review is not None
 
     def reason_at_once(self, record: Record, sla_s: float) -> Reason | None:
-        """Why the record holds no more, ``None`` while it does; in an embedded store, from any thread."""
+        """Why the record is not valid any more; ``None`` while it is. Works in an embedded store, from any thread."""
         lookup = self._review(record) if self._review is not None else None
         return Reason(Cause.STORE_UNTRUSTED) if lookup is None else self._judged(record, lookup, sla_s)
 
     async def reason(self, record: Record, sla_s: float) -> Reason | None:
-        """The same for every store."""
+        """Do the same as :meth:`reason_at_once`, for every store."""
         return self._judged(record, await self._store.look_again(record), sla_s)
 
     def _judged(self, record: Record, lookup: Lookup, sla_s: float) -> Reason | None:

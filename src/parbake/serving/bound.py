@@ -1,4 +1,4 @@
-"""What a stored task compiles to at load, so that a read does no registry work."""
+"""The compiled form of a stored task, made once at load, so that a read needs no registry."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from parbake.ports.views import View
 MAX_KEY_BYTES = 300
 MAX_WORD = 200
 HASHED = "%h"
-"""How a long key begins in a tag; percent-encoding never yields it."""
+"""The prefix of a long key's digest in a tag; percent-encoding never produces it."""
 _SAFE = "/:@!$&'()+,;=~"
 
 
@@ -61,12 +61,12 @@ class KeyCodec:
         return self.check(value)
 
     def spell_out(self, key: Any) -> bytes:
-        """What the header keeps of a key that the store hashes; empty for the others."""
+        """The full bytes of a key that the store hashes, for the record's header; empty for shorter keys."""
         raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
         return raw if len(raw) > MAX_KEY_BYTES else b""
 
     def word(self, key: Any) -> str:
-        """The key as it stands in a tag."""
+        """The form that a key takes in a tag."""
         text = quote(str(key), safe=_SAFE)
         if len(text) <= MAX_WORD:
             return text
@@ -78,7 +78,7 @@ class KeyCodec:
         return str(getattr(self._plain, "__name__", self._plain))
 
     def from_text(self, text: str) -> Any:
-        """The key that a person wrote: a plain word or number, or JSON; ``None`` when it cannot be one."""
+        """Read a key that a person wrote as a word, a number or JSON; ``None`` if it does not fit the key type."""
         for read in (lambda: text, lambda: msgspec.json.decode(text)):
             try:
                 return msgspec.convert(read(), self._type, strict=False)
@@ -87,7 +87,7 @@ class KeyCodec:
         return None
 
     def from_word(self, word: str) -> Any:
-        """The key that a tag's entity names, or ``None`` when it cannot be one."""
+        """Read the key from the entity of a tag; ``None`` if the entity is a digest or does not fit the key type."""
         if word.startswith(HASHED):
             return None
         text = unquote(word)
@@ -105,12 +105,12 @@ def _plain(kind: Any) -> Any:
 
 
 class BoundTask:
-    """A stored task, ready to be served: codecs, contract, and the families whose changes it may not outlive."""
+    """A stored task, ready to be served: its codecs, its contract, and the families that outdate its values."""
 
     def __init__(self, task: Stored, *, off: str = "", watched: Collection[str] = ()) -> None:
-        """Compile; ``off`` says why the task cannot run here, empty when it can.
+        """Compile a task; ``off`` says why the task cannot run here, and is empty if it can.
 
-        ``watched`` are the families that tasks which read this one fence, directly or through others.
+        ``watched`` are the families fenced by the tasks that read this one, directly or through others.
         """
         self.task = task
         self.name = task.name
@@ -129,7 +129,7 @@ class BoundTask:
         self.key_names = _key_names(task)
 
     def unreadable(self, record: Record) -> str:
-        """Why a record's value does not read as the task's type; empty when it does, or is known to be absent."""
+        """Why a record's value does not decode as the task's type; empty if it does, or if it is known to be absent."""
         if record.absent:
             return ""
         try:
@@ -139,7 +139,7 @@ class BoundTask:
         return ""
 
     def names(self, key: Any) -> dict[str, str]:
-        """What fills the placeholders of the contract's tag templates for one key."""
+        """The values of the placeholders in the contract's tag templates, for one key."""
         word = self.keys.word(key)
         return dict.fromkeys(self.key_names, word)
 
@@ -176,10 +176,10 @@ def _fenced(task: Task) -> frozenset[str]:
 
 
 def _reads(task: Task) -> list[Stored]:
-    """The artifacts that a task's values may be made of; a declared substitute is one of them.
+    """The artifacts that a task's values may depend on, including a declared substitute.
 
-    Not its models: those bind by their generation and their own contract. Else any change of what a model was trained
-    on would keep everything made with it from being served until the next training.
+    Models are left out, because they bind by their generation and their own contract. Otherwise any change of the
+    training data would stop the serving of everything made with the model until the next training.
     """
     return [other for other in task.may_read if isinstance(other, Artifact)]
 

@@ -1,4 +1,4 @@
-"""Running a task's function: stamp first, then inputs, then seal what was read into the record."""
+"""Runs a task's function: it takes the stamp first, then reads the inputs, then seals the reads into the record."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from parbake.serving.strays import Strays, stray_families
 from parbake.values.redaction import described
 
 MANY_KEYS = 64
-"""A call for this many keys or more is warned of when one tag binds all of them."""
+"""From this number of keys in one call on, a warning is logged if one tag binds all of them."""
 _log = logging.getLogger("parbake.compute")
 
 
@@ -49,12 +49,12 @@ class Computed(msgspec.Struct, frozen=True):
 
 
 class Computer:
-    """Computes values for plans; stores nothing."""
+    """Computes the values of tasks, without storing them."""
 
     def __init__(
         self, store: Store, binder: Binder, clock: Clock, inputs: Callable[[], Inputs], spend: Spend | None = None
     ) -> None:
-        """``inputs`` returns the resolver, which in turn holds this computer; ``spend`` hears of tokens."""
+        """``inputs`` returns the resolver, which in turn holds this computer; ``spend`` is called with used tokens."""
         self._spend = spend
         self._store = store
         self._binder = binder
@@ -75,10 +75,10 @@ class Computer:
             context: What the computation was asked within.
 
         Raises:
-            ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
+            ComputeFailed: The function raised an exception, which is the cause; parbake's own errors pass through.
         """
         context = replace(context, also_fenced=context.also_fenced | bound.fenced_families)
-        with listening(None):  # whoever listens hears of the result, which carries all that it is bound by
+        with listening(None):  # a listening recording gets the result, with everything that binds it
             if bound.batched:
                 return await self._group(bound, keys, context)
             return [await self._single(bound, key, context) for key in keys]
@@ -123,13 +123,13 @@ class Computer:
             )
         if unasked := results.keys() - set(keys):
             raise ComputeFailed(
-                f"{bound.name} returned a value for {next(iter(unasked))!r}, a key that it was not asked for; return "
-                "the keys that it was given, as they were given",
+                f"{bound.name} returned a value for {next(iter(unasked))!r}, a key that it did not receive; return "
+                "values for the received keys only, and leave the keys unchanged",
                 field=bound.name,
             )
         cost = (time.perf_counter() - before) / max(1, len(keys))
         absent = Absent("no row computed")
-        read = keys if recording.direct else ()  # where views recorded nothing, there is nothing to tell apart
+        read = keys if recording.direct else ()  # without reads through views, all keys are bound alike
         named = {tag for key in read for tag in from_templates(bound.contract, bound.names(key))}
         await self._strays.note(bound.ref, stray_families(bound.contract, recording, named))
         self._warn_of_shared(bound, len(keys), recording, named)
@@ -138,13 +138,13 @@ class Computer:
         return [_seal(bound, key, results.get(key, absent), made) for key in keys]
 
     def _warn_of_shared(self, bound: BoundTask, keys: int, recording: Recording, named: set[str]) -> None:
-        """Say once what was read for many keys together, so that one change outdates all of them."""
+        """Log once if a tag was read for many keys together, because one change then outdates all of them."""
         shared = {family(tag) for tag in recording.bound(bound.contract) if tag not in named}
         new = sorted(shared - self._warned[bound.ref])
         if new and keys >= MANY_KEYS:
             self._warned[bound.ref].update(new)
             _log.warning(
-                "%s: what it read of %s binds all %d keys of a call, so that one change outdates them together; "
+                "%s: its reads of %s bind all %d keys of a call, so that one change outdates them together; "
                 "name what a key depends on by a template, or ignore the family with pb.ignore()",
                 bound.name, ", ".join(new), keys,
             )  # fmt: skip
@@ -180,7 +180,7 @@ class Computer:
             return await _called(task, arguments, named)
 
     def _metered(self, found: Any, parameter: Parameter, task: Task, context: Context) -> Any:
-        """A resource, or a generator whose tokens are told on."""
+        """A resource; a generator is wrapped so that its tokens are reported."""
         is_generator = self._spend is not None and parameter.type is Generator
         return Metered(found, task.name, context.lane, self._spend) if is_generator and self._spend else found
 
@@ -226,7 +226,7 @@ class _Call:
     def __init__(
         self, bound: BoundTask, recording: Recording, reach: Reach, *, started: float, cost: float, lane: str
     ) -> None:
-        """Everything has been read by now."""
+        """Create it after the call, when all reads are recorded."""
         self.recording, self.started, self.cost, self.lane = recording, started, cost, lane
         self.stamp = recording.stamp.pack()
         self.trace = recording.trace.encode() if recording.trace else b""
@@ -234,7 +234,7 @@ class _Call:
         self._tags: Tags | None = None
 
     def tags(self, key: Any, extra: tuple[str, ...]) -> Tags:
-        """What binds one key's record: where no tag depends on the key, the same for all of them."""
+        """The tags that bind one key's record; the same for all keys if no tag depends on the key."""
         contract = self._bound.contract
         if extra or contract.names_keys:
             return self.recording.seal(contract, self._bound.names(key), extra, self._reach)
@@ -244,7 +244,7 @@ class _Call:
 
 
 def _seal(bound: BoundTask, key: Any, result: Any, made: _Call) -> Computed:
-    """Turn a function's result into a record bound by what was read."""
+    """Turn a function's result into a record that is bound by the recorded reads."""
     try:
         return _sealed(bound, key, result, made)
     except DeclarationError as error:

@@ -1,7 +1,7 @@
-"""Whose turn it is to compute a costly key, across processes: a lease in the store, after the leases of memcache.
+"""Leases in the store, after those of memcache: they decide which process computes a costly key.
 
-A lease limits herds and nothing else: what may be served is for the fence to say. So nothing breaks where clocks
-disagree, where a store forgets a lease, or where two processes hold one: a key is then computed twice.
+A lease only limits herds; the fence decides what may be served. If clocks disagree, if the store loses a lease, or if
+two processes hold the same one, the only consequence is that a key is computed twice.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from parbake.process.counters import Counters
 from parbake.serving.bound import BoundTask
 
 PATIENCE = 3
-"""After so many terms a process that waits computes without a lease."""
+"""The number of terms after which a waiting process computes without a lease."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.1
 NAME = "lease/"
-"""How the name of a lease begins, among a store's named values."""
+"""The prefix of a lease's name among a store's named values."""
 
 
 class Held(msgspec.Struct, frozen=True, array_like=True):
-    """Who holds a lease (a token of its own), and until when (epoch seconds)."""
+    """The holder of a lease (by a random token), and the end of the lease (epoch seconds)."""
 
     token: bytes
     until: float
@@ -38,7 +38,7 @@ _as_held = msgspec.msgpack.Decoder(Held).decode
 
 
 def lease_name(ref: str, raw: bytes) -> str:
-    """Where the lease of a task's key lies, among the store's named values."""
+    """The name of the lease on a task's key, among the store's named values."""
     return f"{NAME}{ref}/{blake2b(raw, digest_size=16).hexdigest()}"
 
 
@@ -50,10 +50,10 @@ def _end_of(raw: bytes) -> float:
 
 
 class Lease:
-    """One process's wish to compute one key."""
+    """The lease on one key, as one process acquires, renews and releases it."""
 
     def __init__(self, store: Store, clock: Clock, name: str, term_s: float) -> None:
-        """``term_s`` is how long a holder has; one that died is succeeded after that."""
+        """``term_s`` is the term in seconds; after it another process may take over the lease of a dead holder."""
         self._store = store
         self._clock = clock
         self._name = name
@@ -61,10 +61,10 @@ class Lease:
         self._mine: bytes | None = None
 
     async def acquire(self) -> bool:
-        """Take the lease, unless another holds it."""
+        """Take the lease; ``False`` if another process holds it."""
         found = await self._store.get(self._name)
         now = self._clock.now()
-        if found and now < _end_of(found) <= now + self._term_s:  # a later end is of a wrong clock, or another term
+        if found and now < _end_of(found) <= now + self._term_s:  # a later end comes from a wrong clock or another term
             return False
         mine = msgspec.msgpack.encode(Held(secrets.token_bytes(8), now + self._term_s))
         if not await self._store.swap(self._name, found, mine):
@@ -73,7 +73,7 @@ class Lease:
         return True
 
     async def renew(self) -> None:
-        """Hold it for another term, unless somebody has taken it over."""
+        """Extend the lease by a term, unless another process has taken it over."""
         if self._mine is None:
             return
         later = msgspec.msgpack.encode(Held(secrets.token_bytes(8), self._clock.now() + self._term_s))
@@ -81,24 +81,24 @@ class Lease:
             self._mine = later
 
     async def release(self) -> None:
-        """Let the next one have it, unless somebody has taken it over; where the store fails, it runs out."""
+        """Give the lease up, unless another process has taken it over. If the store fails, the lease expires."""
         if self._mine is not None:
             with contextlib.suppress(StoreError):
                 await self._store.swap(self._name, self._mine, None)
 
 
 class Turns:
-    """The leases of one app. They lie in the store, so they hold for every process on it."""
+    """The leases of one app. They are in the store, and so apply to every process that uses it."""
 
     def __init__(self, store: Store, clock: Clock, counters: Counters) -> None:
-        """Nothing is held."""
+        """Hold no lease yet."""
         self._store = store
         self._clock = clock
         self._outcomes = counters.leases
 
     @contextlib.asynccontextmanager
     async def now(self, bound: BoundTask, raw: bytes) -> AsyncIterator[bool]:
-        """Say whether it is this process's turn, without waiting; always, for a task without a lease."""
+        """Yield whether this process got the lease, without waiting; always ``True`` for a task without leases."""
         if bound.lease_s is None:
             yield True
             return
@@ -115,7 +115,7 @@ class Turns:
         Args:
             bound: The key's task.
             raw: The key's bytes.
-            is_there: Looks whether a value that may be served is stored.
+            is_there: Returns whether the store has a value that may be served.
 
         Returns:
             Whether this process holds the lease; ``False`` when another has stored a value that may be served.
@@ -136,15 +136,15 @@ class Turns:
 
 
 async def _outcome(lease: Lease, patience_s: float, is_there: Callable[[], Awaitable[bool]]) -> str:
-    """``held``, ``shared`` when another process computed it meanwhile, ``unleased`` when patience is at its end."""
+    """``held``, ``shared`` if another process computed the key meanwhile, ``unleased`` if the patience is over."""
     loop = asyncio.get_running_loop()
     until, pause_s = loop.time() + patience_s, FIRST_PAUSE_S
     while True:
         try:
             is_held = await lease.acquire()
-        except StoreFull:  # no room for a lease: the herd is not limited, and everybody is answered
+        except StoreFull:  # no room for a lease: all processes compute at once, and every request gets an answer
             until, is_held = loop.time(), False
-        if await is_there():  # looked at with the lease in hand, too: the last holder may just have stored it
+        if await is_there():  # also look with the lease held: the last holder may just have stored it
             return "shared"
         if is_held:
             return "held"

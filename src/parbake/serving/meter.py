@@ -13,7 +13,7 @@ from parbake.ports.models import Delta, Generator, Prompt, Usage
 from parbake.serving import request as scope
 
 Spend = Callable[[str, str, str, Usage], None]
-"""Hears of a generation: the task, the lane, the generator's name, and its tokens."""
+"""Called for each generation, with the task, the lane, the generator's name, and its tokens."""
 
 
 @dataclass(slots=True)
@@ -28,9 +28,9 @@ _spent: ContextVar[Spent | None] = ContextVar("parbake_spent", default=None)
 
 @contextlib.contextmanager
 def metering() -> Iterator[Spent]:
-    """Collect what the functions called inside use; inputs that are computed inside collect for themselves.
+    """Add up the usage of the functions called within the block; inputs that are computed inside have their own sum.
 
-    The request within which this runs, if any, is charged with it.
+    The usage is also charged to the current request, if any.
     """
     found = Spent()
     token = _spent.set(found)
@@ -43,13 +43,13 @@ def metering() -> Iterator[Spent]:
 
 
 def is_metered() -> bool:
-    """Whether anybody collects here."""
+    """Whether a :func:`metering` block is active."""
     return _spent.get() is not None
 
 
 @contextlib.contextmanager
 def working() -> Iterator[None]:
-    """Add this thread's CPU time of the block. Where the event loop turns to others inside, theirs is in it."""
+    """Add the CPU time that this thread uses within the block. It includes other coroutines that run meanwhile."""
     before = time.thread_time()
     try:
         yield
@@ -60,7 +60,7 @@ def working() -> Iterator[None]:
 
 
 def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function and add the CPU time of its thread to what is collected.
+    """Call a function, and add the CPU time of its thread to the sum of the :func:`metering` block.
 
     Args:
         fn: The function.
@@ -72,7 +72,7 @@ def metered(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 class Metered:
-    """A generator whose tokens are told on."""
+    """Wraps a generator and reports its tokens."""
 
     def __init__(self, generator: Generator, task: str, lane: str, spend: Spend) -> None:
         """Wrap one for the time of a computation."""

@@ -26,7 +26,7 @@ JudgeRecord = Callable[[BoundTask, Record, Lookup, Context], tuple[Judgement, bo
 
 
 def lost_model(ref: str) -> str:
-    """Where the store keeps which generation of a model could not be read; its schedule looks there."""
+    """The named value that holds a model's unreadable generation; the schedule reads it."""
     return f"lost/{ref}"
 
 
@@ -39,10 +39,10 @@ class Kept(NamedTuple):
 
 
 class ModelReads:
-    """The current generation of each model, checked at every use and decoded only when the pointer moves."""
+    """Reads the current generation of each model: checks it at every use, decodes it only when the pointer moves."""
 
     def __init__(self, store: Store, clock: Clock, judge: JudgeRecord) -> None:
-        """``judge`` returns a record's judgement, and whether a stale one is still within its fallback."""
+        """``judge`` returns a record's judgement, and whether a stale record is still within its fallback."""
         self._store = store
         self._review = store.review if isinstance(store, RecordSnapshots) else None
         self._clock = clock
@@ -53,7 +53,7 @@ class ModelReads:
     def keep_in(self, folder: Path) -> None:
         """Decode models from files in a folder, mapped into memory: processes that share it hold each model once.
 
-        Fields of a model that are declared as ``memoryview`` are then parts of the file and not copies.
+        A model's fields of type ``memoryview`` are then parts of the mapped file, not copies.
         """
         self._folder = folder
 
@@ -67,7 +67,7 @@ class ModelReads:
             context: What the computation was asked within; a run reads its own unpromoted generation.
 
         Raises:
-            NotMaterialized: No generation was promoted, or the current one is beyond what its contract allows.
+            NotMaterialized: No generation was promoted, or the current one is older than its contract allows.
         """
         generation = context.pointers.get(bound.ref) or control.pointer(bound.ref)
         if not generation:
@@ -89,7 +89,7 @@ class ModelReads:
         return self._decoded(bound, generation, record, lookup.control.incarnation)
 
     async def _lost(self, bound: BoundTask, generation: int, *, is_damaged: bool) -> NotMaterialized:
-        """Have a worker build another generation, and say what is the matter with this one."""
+        """Ask a worker to build another generation, and return the error that says what is wrong with this one."""
         place, told = lost_model(bound.ref), str(generation).encode()
         before = await self._store.get(place)
         if before != told:
@@ -100,7 +100,7 @@ class ModelReads:
         )
 
     def _reviewed(self, bound: BoundTask, generation: int) -> Lookup | None:
-        """What a kept model is judged by now; ``None`` where it must be read, which copies all of it."""
+        """Read what a kept model is judged by now; ``None`` if the whole record must be read, which copies it."""
         kept = self._kept.get((bound.ref, generation))
         if kept is None or self._review is None:
             return None
@@ -110,12 +110,12 @@ class ModelReads:
 
     def _decoded(self, bound: BoundTask, generation: int, record: Record, incarnation: int) -> Any:
         kept = self._kept.get((bound.ref, generation))
-        if kept is None or kept.record.stamp != record.stamp:  # a store that lost everything numbers anew
+        if kept is None or kept.record.stamp != record.stamp:  # an emptied store numbers from 1 again
             try:
                 model = bound.decode(self._payload(bound, generation, record))
             except msgspec.DecodeError as error:
                 raise NotMaterialized(
-                    f"{bound.name}: what is stored is of another type ({error}); run its batch lane, or raise version=",
+                    f"{bound.name}: its value is of another type ({error}); run its batch lane, or raise version=",
                     field=bound.name,
                 ) from error
             bare = msgspec.structs.replace(record, payload=b"")

@@ -1,4 +1,4 @@
-"""Computing what is asked for and not there: one flight per key in a process, a lease per costly key across them."""
+"""Computes missing values on demand: one flight per key in a process, and one lease per costly key across processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class OnDemand:
     def __init__(
         self, store: Store, computer: Computer, clock: Clock, *, hooks: Sequence[Hook], turns: Turns, look: Look
     ) -> None:
-        """``look`` finds what is stored of a key and may be served in a context."""
+        """``look`` returns the stored record of a key if it may be served in a context."""
         self._store = store
         self._computer = computer
         self._clock = clock
@@ -43,7 +43,7 @@ class OnDemand:
         self.turns = turns
 
     async def get(self, bound: BoundTask, key: Any, context: Context) -> Computed | Judged:
-        """Compute a key now, or return what was stored while another caller computed it.
+        """Compute a key now, or return the record that was stored while another caller computed it.
 
         A follower joins a flight that began before it did, so it takes the stored result only if that passes the
         fence now. Otherwise it joins or starts another flight, whose stamp was read after the follower began.
@@ -65,15 +65,15 @@ class OnDemand:
             began_later = True
 
     async def is_there(self, bound: BoundTask, raw: bytes) -> bool:
-        """Whether something is stored of a key that may be served to anybody now."""
+        """Whether the store has a value for a key that may be served to any caller now."""
         return await self._look(bound, raw, NO_CONTEXT) is not None
 
     async def close(self) -> None:
-        """End what is being computed, so that no lease stays behind."""
+        """Cancel the running computations, so that no lease stays behind."""
         await self._flights.end()
 
     async def _in_turn(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> Computed | None:
-        """Compute once it is this process's turn; ``None`` when another has stored what may be served meanwhile."""
+        """Compute once this process has the lease; ``None`` if another process has stored a servable value."""
 
         async def is_there() -> bool:
             return await self._look(bound, raw, context) is not None
@@ -90,7 +90,7 @@ class OnDemand:
         Args:
             bound: The task.
             keys: The keys, checked.
-            context: What they were asked within; its lane is stored with the records.
+            context: The context of the request; its lane is stored with the records.
         """
         started, outcome, cpu_s = perf_counter(), "failed", 0.0
         try:
@@ -111,7 +111,7 @@ class OnDemand:
         return results
 
     async def _written(self, bound: BoundTask, computed: Computed, context: Context) -> str:
-        """Write a result; the outcome. What a request has computed is served, also where there is no room for it."""
+        """Write a result and return the outcome. In a full store, a value computed for a request is served unstored."""
         try:
             raw = bound.keys.encode(computed.key)
             is_stored = await self._store.write(bound.ref, raw, computed.record, now=self._clock.now())
@@ -128,7 +128,7 @@ class OnDemand:
 def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
     """Return what identifies a flight: equal keys share one computation.
 
-    A flight reads its sources itself, so only what binds its inputs tells flights apart.
+    A flight reads its sources itself. Flights therefore differ only in what decides which inputs may be used.
 
     Args:
         bound: The task.
@@ -141,6 +141,6 @@ def flight_of(bound: BoundTask, raw: bytes, context: Context) -> Hashable:
 
 
 def _check_type(bound: BoundTask, computed: Computed) -> None:
-    """What is stored must read back as the task's type; else every later read would fail on it."""
+    """Raise an error unless a record decodes as the task's type; otherwise every later read would fail on it."""
     if problem := bound.unreadable(computed.record):
         raise ComputeFailed(f"{bound.name}: the value of {computed.key!r}: {problem}", field=bound.name)

@@ -1,4 +1,4 @@
-"""resolve(): find, check, judge, fall back. Requests and derived inputs both come this way."""
+"""The resolver finds a record, judges it, and falls back if needed, for requests as well as derived inputs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _decode_reason = msgspec.msgpack.Decoder(str).decode
 
 
 class ReadResult(msgspec.Struct, frozen=True):
-    """What a read came to: the answer, and the records that bind it, by task ref (none when it was refused)."""
+    """The result of a read: the answer, and the records that bind it, by task ref (none if it was refused)."""
 
     served: Served[Any]
     bound: tuple[tuple[str, Record], ...] = ()
@@ -65,9 +65,9 @@ class Resolver:
         silence_limit_s: float,
         spend: Spend | None = None,
     ) -> None:
-        """``bound_tasks`` maps task names to plans; a source unheard for ``silence_limit_s`` is not trusted.
+        """``bound_tasks`` are by task name; a source without a heartbeat for ``silence_limit_s`` is not trusted.
 
-        ``spend`` hears of the tokens that generators use.
+        ``spend`` is called with the tokens that generators use.
         """
         self._store = store
         self._glimpse = store.glimpse if isinstance(store, RecordSnapshots) else None
@@ -84,7 +84,7 @@ class Resolver:
         self.demand = OnDemand(store, self.computer, clock, hooks=self._hooks, turns=turns, look=self._look)
 
     def serve_now(self, bound: BoundTask, key: Any, acks: Acks = NO_ACKS) -> Served[Any] | None:
-        """Serve a key at once, where the store gives its record without waiting and the record may be served as it is.
+        """Serve a key at once if the store returns its record without waiting and the record may be served as it is.
 
         Args:
             bound: The task.
@@ -92,7 +92,7 @@ class Resolver:
             acks: What the caller was told has happened.
 
         Returns:
-            The value, or ``None`` where there is more to do: :meth:`serve` does it by the same rules.
+            The value, or ``None`` if more work is needed. Then call :meth:`serve`, which follows the same rules.
         """
         if self._glimpse is None or LISTENER.get() is not None:
             return None
@@ -114,7 +114,7 @@ class Resolver:
         return served
 
     async def serve(self, bound: BoundTask, key: Any, context: Context = NO_CONTEXT) -> ReadResult:
-        """Serve a key of an artifact, by its fallback if need be, within the caller's deadline.
+        """Serve a key of an artifact within the caller's deadline, by its fallback if necessary.
 
         Args:
             bound: The task.
@@ -122,7 +122,7 @@ class Resolver:
             context: What it was asked within.
 
         Returns:
-            What is served, with the records that bind it.
+            The answer, with the records that bind it.
         """
         started = perf_counter()
         raw = bound.keys.encode(key)
@@ -133,7 +133,7 @@ class Resolver:
         return found
 
     def _note(self, found: ReadResult, recording: Recording) -> None:
-        """Have a reader bound by what it was served; one that keeps stamps of another store cannot be."""
+        """Record an answer in its reader's recording. One with stamps of another store becomes incomplete."""
         if recording.origin is not None and recording.origin is not self._store:
             recording.complete = False
             return
@@ -151,7 +151,7 @@ class Resolver:
     async def _resolve(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
         if not is_bounded():
             return await self._look_and_judge(bound, key, raw, context)
-        async with Deadline(bound.name):  # a store that does not answer has no more time than a computation
+        async with Deadline(bound.name):  # waiting for the store counts against the deadline, too
             return await self._look_and_judge(bound, key, raw, context)
 
     async def _look_and_judge(self, bound: BoundTask, key: Any, raw: bytes, context: Context) -> ReadResult:
@@ -167,7 +167,7 @@ class Resolver:
         return await self._fall_back(bound, key, record, judgement, context)
 
     def _best(self, bound: BoundTask, lookup: Lookup, context: Context) -> tuple[Record | None, Judgement]:
-        """The record that passes with the highest stamp, or else the reason why the newest does not."""
+        """The record with the highest stamp among those that pass, or else why the newest one does not pass."""
         now, best, why = self._clock.now(), None, _DAMAGED if lookup.damaged else _MISSING
         for record in lookup.records:
             judgement = self._judge(bound, record, lookup, context, now)
@@ -183,13 +183,13 @@ class Resolver:
     def _judge(
         self, bound: BoundTask, record: Header, seen: Lookup | RecordSnapshot, context: Context, now: float
     ) -> Judgement:
-        """Judge a record by what was seen with it in one snapshot: the only judge, whichever way it was read.
+        """Judge a record by the snapshot in which it was read. Every read is judged here, whichever way it was made.
 
         Args:
             bound: The record's task.
             record: Its header.
             seen: The control record, the watermarks and the heartbeats.
-            context: What the reader fences besides, what it was told, and the run it is part of.
+            context: The further families that the reader fences, its acknowledgements, and the run that it is part of.
             now: Epoch seconds.
         """
         if seen.control.quarantined and (reason := _quarantined(bound, record, seen.control)):
@@ -210,7 +210,7 @@ class Resolver:
         return judge(bound.contract, age_s=age, killed_by=killed, pending=awaits_refresh)
 
     def silent(self, heartbeats: Mapping[str, float], now: float) -> set[str]:
-        """The families whose source was not heard for too long."""
+        """The families whose source has had no heartbeat within the limit."""
         limit = self._silence_limit_s  # a heartbeat from the future says nothing about the present
         return {f for s in self._sources if abs(now - heartbeats.get(s.name, 0.0)) > limit for f in s.families}
 
@@ -221,14 +221,14 @@ class Resolver:
             return await self._absent(bound, key, record, context)
         try:
             value = bound.decode(record.payload)
-        except msgspec.DecodeError:  # stored when the task had another type: as good as none
+        except msgspec.DecodeError:  # stored when the task had another type; treated as missing
             return await self._on_demand(bound, key, context)
         return ReadResult(as_served(bound, record, value, judgement, self._clock.now()), ((bound.ref, record),))
 
     async def _fall_back(
         self, bound: BoundTask, key: Any, record: Record | None, judgement: Judgement, context: Context
     ) -> ReadResult:
-        """Do what the contract declares for a value that may not be served as it is."""
+        """Apply the contract's fallback to a value that may not be served as it is."""
         fallback = bound.contract.fallback_if_stale
         if bound.off:
             judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.OFF, f"{bound.name} is off: {bound.off}"))
@@ -242,7 +242,7 @@ class Resolver:
                 _log.warning(
                     "%s could not be computed, so %s is used: %s", bound.name, fallback.task.name, one_line(error)
                 )
-                about = f"{bound.name} could not be computed"  # why stands in the log: it may quote anything
+                about = f"{bound.name} could not be computed"  # the logged error may quote private values
                 failed = Judgement(Verdict.MISSING, 0.0, Reason(Cause.COMPUTE_FAILED, about))
                 return await self._use(bound, key, fallback, failed, context)
         if judgement.verdict is Verdict.MISSING or isinstance(fallback, Recompute):
@@ -257,7 +257,7 @@ class Resolver:
         return await self._refused(bound, judgement)
 
     def _overdue_within(self, bound: BoundTask, record: Record, judgement: Judgement) -> bool:
-        """Whether a stale record is only late, not killed, and within the contract's extra time."""
+        """Whether a stale record is only overdue, not killed, and still within the contract's extra time."""
         fallback = bound.contract.fallback_if_stale
         if not judgement.is_overdue or not isinstance(fallback, ServeStale):
             return False
@@ -265,7 +265,7 @@ class Resolver:
         return age <= bound.contract.freshness_sla_s + fallback.within_s
 
     async def _on_demand(self, bound: BoundTask, key: Any, context: Context) -> ReadResult:
-        """Compute now, or take what was stored while another computed."""
+        """Compute now, or serve the record that another caller stored meanwhile."""
         made = await self.demand.get(bound, key, context)
         if not isinstance(made, Computed):
             return await self._from_record(bound, key, *made, context)
@@ -276,7 +276,7 @@ class Resolver:
         return ReadResult(served, ((bound.ref, made.record),) if made.storable else ())
 
     async def _look(self, bound: BoundTask, raw: bytes, context: Context) -> tuple[Record, Judgement] | None:
-        """What is stored of a key, may be served now, and reads as the task's type."""
+        """Return a key's record if it may be served now and decodes as the task's type; otherwise ``None``."""
         lookup = await self._store.read(bound.ref, raw, generation=context.pointers.get(bound.ref, 0))
         record, judgement = self._best(bound, lookup, context)
         if record is None or judgement.verdict not in SERVABLE or bound.unreadable(record):
@@ -284,7 +284,7 @@ class Resolver:
         return record, judgement
 
     async def stored(self, bound: BoundTask) -> AsyncIterator[tuple[Any, Any]]:
-        """Keys and values of what is stored and may be served now; absences are left out."""
+        """Yield the keys and values that are stored and may be served now, without absences."""
         async for raw, lookup in self._store.scan(bound.ref):
             record, judgement = self._best(bound, lookup, NO_CONTEXT)
             if record is None or record.absent or judgement.verdict not in SERVABLE:
@@ -292,7 +292,7 @@ class Resolver:
             yield bound.keys.decode(raw, record.meta.key), bound.decode(record.payload)
 
     async def _absent(self, bound: BoundTask, key: Any, record: Record, context: Context) -> ReadResult:
-        """There is none, and that is known: the declared substitute, or nothing with the reason."""
+        """Serve a known absence: by the declared substitute, or as a missing value with the reason."""
         reason = _decode_reason(record.payload)
         fallback = bound.contract.fallback_if_stale
         judgement = Judgement(Verdict.MISSING, 0.0, Reason(Cause.ABSENT, reason))
@@ -304,7 +304,7 @@ class Resolver:
     async def _use(
         self, bound: BoundTask, key: Any, fallback: Use, judgement: Judgement, context: Context
     ) -> ReadResult:
-        """Serve another task's value under this one's name, saying why."""
+        """Serve another task's value under this task's name, with the reason."""
         if not isinstance(fallback.task, Artifact):
             return await self._refused(bound, judgement, f"use {fallback.task.name}: ")
         other = self._bound_tasks[fallback.task.name]
@@ -316,7 +316,7 @@ class Resolver:
         return ReadResult(served, found.bound)
 
     async def _refused(self, bound: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
-        """Nothing may be served; the stamp says as of when. ``prefix`` stands before the reason's sentence."""
+        """Return an answer without a value, with the present stamp. ``prefix`` is put before the reason's sentence."""
         stamp, _ = await self._store.stamp()
         reason, cause = _said(judgement)
         served: Served[Any] = Served(
@@ -353,7 +353,7 @@ class Resolver:
             context: What the consumer was asked within.
 
         Raises:
-            NotMaterialized: There is no generation that may be used.
+            NotMaterialized: The model has no generation that may be used.
         """
         return await self.models.read(self._bound_tasks[task.name], control, recording, context)
 
@@ -365,19 +365,19 @@ class Resolver:
 
 
 def _quarantined(bound: BoundTask, record: Header, control: Control) -> Reason | None:
-    """Why a record may not be served after a complaint of its task, or ``None``."""
+    """Why a complaint about its task forbids serving a record; ``None`` if it does not."""
     entry = control.quarantined.get(bound.name)
     return None if entry is None else entry.kills(record.stamp)
 
 
 def as_served(bound: BoundTask, record: Header, value: Any, judgement: Judgement, now: float) -> Served[Any]:
-    """Return what a read of a record returns.
+    """Build the answer to a read of a record.
 
     Args:
         bound: The record's task.
         record: The header of the record.
         value: Its value, decoded.
-        judgement: What the contract says of it.
+        judgement: The judgement of the record under its contract.
         now: Epoch seconds, for the age.
     """
     age, meta = now - record.computed_at, record.meta

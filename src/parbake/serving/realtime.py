@@ -1,4 +1,4 @@
-"""Refine and live tasks: what happens at request time, on a precomputed base or from scratch."""
+"""Refine and live tasks, which compute at request time, on a precomputed base or from scratch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from parbake.serving.meter import metering
 from parbake.serving.read import Resolver
 
 Used = Callable[[str, float, float], None]
-"""Hears of a computation at request time: the task, its seconds, and its CPU seconds."""
+"""Called for each computation at request time, with the task, its seconds, and its CPU seconds."""
 
 
 class LiveValue(NamedTuple):
@@ -37,7 +37,7 @@ class LiveValue(NamedTuple):
 
 
 class Realtime:
-    """Runs the tasks that keep nothing."""
+    """Runs the tasks whose values are not stored."""
 
     def __init__(self, resolver: Resolver, bound_tasks: Mapping[str, BoundTask], tell: Used | None = None) -> None:
         """Share the resolver's computer and plans; ``tell`` hears what each computation used."""
@@ -47,12 +47,12 @@ class Realtime:
         self._bound_tasks = bound_tasks
 
     async def refine(self, task: Refine[Any, Any, Any], key: Any, live: Mapping[str, Any]) -> Served[Any]:
-        """Serve the base and refine it within the budget; after the budget serve the base itself, marked degraded.
+        """Serve the base, refined within the budget. If the budget ends first, serve the base itself, marked degraded.
 
         Args:
             task: The refine task.
             key: The key of its base.
-            live: The live values by name, those of its live inputs included.
+            live: The live values by name, including those of its live inputs.
         """
         check_live(task, live)
         bound = self._bound_tasks[task.base.name]

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Step(msgspec.Struct, frozen=True):
-    """One task served within a request; times in seconds and milliseconds as named."""
+    """One task that was served within a request; the field names give the units of time."""
 
     task: str
     verdict: str
@@ -44,20 +44,20 @@ class GeneratorCall:
 
 
 class LiveCall(NamedTuple):
-    """A live task with what it is called with: two calls that are equal share their value within a request."""
+    """A live task and the values it is called with. Equal calls share one value within a request."""
 
     task: Task
     arguments: tuple[Any, ...]
 
 
 class Request:
-    """What the reads of one request share. Live values are computed once, whoever asks.
+    """The state that the reads of one request share. Each live value is computed once.
 
-    ``cpu_s`` and ``generations`` are what was computed for this request; an app measures them where it has a ledger.
+    ``cpu_s`` and ``generations`` sum up the computations for this request. An app measures them if it has a ledger.
     """
 
     def __init__(self, deadline: float | None = None, acks: Acks = NO_ACKS) -> None:
-        """``deadline`` is on the monotonic clock; ``acks`` are what the caller was told has happened."""
+        """``deadline`` is on the monotonic clock; ``acks`` are the acknowledgements that the caller has received."""
         self.deadline = deadline
         self.acks = acks
         self.memo: dict[LiveCall, asyncio.Future[Any]] = {}
@@ -67,21 +67,20 @@ class Request:
         self.generations: list[GeneratorCall] = []
 
     def again(self, *tasks: Task) -> None:
-        """Have live values computed again when they are next asked for.
+        """Drop live values, so that their next use computes them again.
 
-        For a result that turned out to be made of what does not hold any more.
+        Use it if a result turned out to rest on values that are not valid any more.
 
         Args:
-            tasks: The live tasks to forget, with every live task that reads one of them; all live tasks without any.
+            tasks: The live tasks whose values to drop, with every live task that reads one of them; by default all.
         """
         self.memo = {memo: value for memo, value in self.memo.items() if tasks and not _reaches(memo.task, tasks)}
 
     async def once(self, what: LiveCall, compute: Callable[[], Awaitable[T]]) -> T:
-        """Compute a value, or wait for whoever computes it already; when that one is cut off, it is computed again.
+        """Compute a value, or wait for the caller that already computes it; if that one is cut off, compute it again.
 
-        The first who asks computes it itself: a task of its own, and the turns of the loop that come with it, would
-        take longer than most live values. Who asks on another event loop does not wait for this one, which may be
-        waiting for what it asks for.
+        The first caller computes in its own coroutine, since a separate asyncio task would take longer than most live
+        values. A caller on another event loop does not wait, because this loop may be waiting for that caller.
         """
         while (found := self.memo.get(what)) is not None:
             if not found.done() and found.get_loop() is not asyncio.get_running_loop():
@@ -98,7 +97,7 @@ class Request:
             value = await compute()
         except Exception as error:
             future.set_exception(error)
-            future.exception()  # nobody may be left to look
+            future.exception()  # nobody may be waiting for it any more
             raise
         except BaseException:
             del self.memo[what]
@@ -124,17 +123,17 @@ _budget: ContextVar[float | None] = ContextVar("parbake_budget", default=None)
 
 
 def current() -> Request | None:
-    """The request this code runs in, if any."""
+    """The request that this code runs in; ``None`` outside a request."""
     return _current.get()
 
 
 def payer() -> Request | None:
-    """The request that is charged with what this code uses: its own, or the one for which a computation was begun."""
+    """The request that pays for this code: the current one, or the one for which the computation was started."""
     return _current.get() or _payer.get()
 
 
 def detached() -> Context:
-    """A context without the request's deadline and values, for what others may wait for; the request still pays."""
+    """A context without the request's deadline and values, for work that others may share; the request still pays."""
     context = Context()
     if (request := payer()) is not None:
         context.run(_payer.set, request)
@@ -160,20 +159,21 @@ def opened(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> Iterator[Req
 
 @contextlib.asynccontextmanager
 async def request(timeout_s: float | None = None, acks: Acks = NO_ACKS) -> AsyncIterator[Request]:
-    """Do the same for ``async with``."""
+    """Open a request scope like :func:`opened`, for ``async with``."""
     with opened(timeout_s, acks) as scope:
         yield scope
 
 
 def carried(acks: Acks) -> AbstractContextManager[Request | None]:
-    """Carry a caller's acknowledgements into every scope that is opened inside; without any, nothing is shared."""
+    """Carry a caller's acknowledgements into every scope opened within the block, without sharing live values."""
     return opened(acks=acks) if acks else contextlib.nullcontext()
 
 
 class Budget:
-    """Bounds what runs inside by some seconds and by the request's deadline, whichever is sooner.
+    """Limits the time of its block to some seconds or to the request's deadline, whichever ends first.
 
-    A class, and not a generator, since every refinement opens one. Raises :class:`TimeoutError` at its end.
+    Raises :class:`TimeoutError` when the time is up. It is a class and not a generator, for speed: every refinement
+    opens one.
     """
 
     __slots__ = ("_seconds", "_timeout", "_token")
@@ -183,7 +183,7 @@ class Budget:
         self._seconds = seconds
 
     async def __aenter__(self) -> None:
-        """Begin to count."""
+        """Start the timer."""
         now = monotonic()
         until, scope = now + self._seconds, _current.get()
         if scope is not None and scope.deadline is not None:
@@ -212,13 +212,13 @@ def remaining_s() -> float:
 
 
 def is_bounded() -> bool:
-    """Whether a budget or a deadline holds here."""
+    """Whether the running code has a time limit: a task's budget, or the deadline of its request."""
     scope = _current.get()
     return _budget.get() is not None or (scope is not None and scope.deadline is not None)
 
 
 class Deadline:
-    """Turns the passing of the request's deadline into :class:`DeadlineExceeded` naming the task.
+    """Raises :class:`DeadlineExceeded` that names the task when the request's deadline has passed.
 
     A class for the same reason as :class:`Budget`: every read within a request opens one.
     """
@@ -231,7 +231,7 @@ class Deadline:
         self._timeout: asyncio.Timeout | None = None
 
     async def __aenter__(self) -> None:
-        """Begin to count, where there is a deadline."""
+        """Start the timer, if there is a deadline."""
         left = remaining_s()
         if left != float("inf"):
             self._timeout = asyncio.timeout(max(0.0, left))
@@ -251,4 +251,4 @@ class Deadline:
             raise self._exceeded() from error
 
     def _exceeded(self) -> DeadlineExceeded:
-        return DeadlineExceeded(f"{self._task}: the read's deadline passed", field=self._task)
+        return DeadlineExceeded(f"{self._task}: the deadline of the read has passed", field=self._task)

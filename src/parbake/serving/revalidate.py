@@ -1,6 +1,6 @@
-"""Keeping an old value under a new stamp: where everything it was made of reads the same, it need not be made again.
+"""Keeps an old value under a new stamp if all its inputs read the same, so that it is not computed again.
 
-For tasks that are dear to run (an answer written by a model) and are outdated by events that often change nothing.
+For tasks that are expensive to run (an answer written by a model), and whose events often change no input.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from parbake.serving.bound import BoundTask
 
 
 class Inputs(Protocol):
-    """What a computation needs from the resolver: derived inputs and models, through the fence."""
+    """The part of the resolver that a computation uses: it reads derived inputs and models through the fence."""
 
     async def read_input(
         self, task: Artifact[Any, Any], key: Any, recording: Recording, context: Context
@@ -54,28 +54,28 @@ class Inputs(Protocol):
 
 
 class Revalidation:
-    """Looks whether a stored value may be kept."""
+    """Decides whether a stored value may be kept."""
 
     def __init__(self, store: Store, binder: Binder, clock: Clock) -> None:
-        """Reads what the old computation read; calls no task's function but those of its stale inputs."""
+        """Use ``binder`` to repeat the old reads. Only the functions of stale inputs are called."""
         self._store = store
         self._binder = binder
         self._clock = clock
 
     async def kept(self, bound: BoundTask, key: Any, reading: Reading, inputs: Inputs) -> Record | None:
-        """Return the old record under a new stamp, if all that it was made of reads the same again.
+        """Return the old record under a new stamp, if all its reads give the same results again.
 
-        The recording's stamp was read before, and everything is read again after it, through the fence. A store that
-        is not trusted may have lost what was withdrawn, so nothing is kept then.
+        All reads are repeated through the fence, after the recording's stamp. A store that is not trusted may have lost
+        withdrawals, so nothing is kept then.
 
         Args:
             bound: The task.
             key: The key.
-            reading: The recording with the new stamp, and what the computation was asked within.
+            reading: The recording with the new stamp, and the context of the computation.
             inputs: Reads inputs and models.
 
         Returns:
-            The record, or ``None`` when something has changed.
+            The record, or ``None`` if a read gave another result.
         """
         recording, context = reading.recording, reading.context
         lookup = await self._store.read(bound.ref, bound.keys.encode(key))
@@ -108,7 +108,7 @@ class Revalidation:
         return True
 
     def _queries_agree(self, bound: BoundTask, trace: Trace, recording: Recording) -> bool:
-        """Ask every query again, in transactions begun now; blocking."""
+        """Whether every query returns the same rows again, in transactions that begin now; blocking."""
         probe = Recording(recording.stamp, trace=Trace())
         with ExitStack() as stack:
             views: dict[str, Any] = {}
@@ -125,7 +125,7 @@ class Revalidation:
 
 
 def may_be_kept(old: Record, bound: BoundTask, withdrawn: Collection[int], now: float) -> bool:
-    """Say whether a record knows what it was made of, by this version of the task, and none of that was withdrawn.
+    """Whether a record has its trace, comes from this version of the task, and used no withdrawn generation.
 
     Args:
         old: The record.
@@ -145,11 +145,11 @@ def may_be_kept(old: Record, bound: BoundTask, withdrawn: Collection[int], now: 
 
 
 def same_model(control: Control, pointers: Mapping[str, int], ref: str, generation: int) -> bool:
-    """Say whether a model is still the one that a value was made with.
+    """Whether the generation of a model that a value was made with is still the current one.
 
     Args:
         control: The control record now.
-        pointers: The generations of the run that asks, which uses its own before they are promoted.
+        pointers: The generations of the present run, which uses its own before they are promoted.
         ref: The model's ref.
         generation: The generation that the value was made with.
     """
@@ -157,13 +157,13 @@ def same_model(control: Control, pointers: Mapping[str, int], ref: str, generati
 
 
 def _renewed(old: Record, bound: BoundTask, key: Any, recording: Recording, *, lane: str, now: float) -> Record:
-    """The old value, bound by the old tags and by what its inputs are bound by now."""
+    """The old value, bound by its old tags and by the present tags of its inputs."""
     meta = old.meta
     recording.direct.update(dict.fromkeys(tag for tag, _ in meta.tags.named))
     for built in meta.tags.built_from:
         if not built.is_model:
             recording.built_from.setdefault((built.task, built.generation), built)
-    if meta.generation:  # what came out of a batch run falls with it
+    if meta.generation:  # a value from a batch run is withdrawn together with the run
         recording.built_from[bound.ref, meta.generation] = Built(bound.ref, meta.generation, is_model=False)
     tags = recording.seal(bound.contract, bound.names(key), (), bound.reach)
     renewed = msgspec.structs.replace(meta, tags=tags, generation=0, inputs_age_s=recording.inputs_age_s)

@@ -1,7 +1,7 @@
 """Which tasks depend on entities that their tag templates do not name.
 
-The event lane asks a template which key an event outdates, and looks through nothing. Where a view records further
-entities of that family, only what is stored tells which keys they outdate; the lane must know that it has to look.
+The event lane derives from a template which key an event outdates, without a scan. If a view records further entities
+of that family, only the stored records show which keys they outdate. The lane must then know that it has to scan.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from parbake.ports.store import Store
 
 
 class Strays:
-    """Notes in the store, for good, the tasks and families of which a record had a tag beyond its template."""
+    """Records in the store, permanently, the tasks and families for which a record had a tag outside its template."""
 
     def __init__(self, store: Store) -> None:
-        """Nothing is known yet."""
+        """Read nothing until the first call."""
         self._store = store
         self._known: set[str] = set()
 
     async def note(self, ref: str, families: Iterable[str]) -> None:
-        """Remember families of a task, before the record that has the tags is written."""
+        """Record families of a task, before the record with the tags is written."""
         for name in families:
             place = _place(ref, name)
             if place not in self._known:
@@ -31,7 +31,7 @@ class Strays:
                 self._known.add(place)
 
     async def has(self, ref: str, name: str) -> bool:
-        """Whether some record of a task was ever bound to an entity of a family that its template does not name."""
+        """Whether any record of a task was ever bound to an entity of the family that its template does not name."""
         place = _place(ref, name)
         if place not in self._known and await self._store.get(place) is not None:
             self._known.add(place)
@@ -39,7 +39,7 @@ class Strays:
 
 
 def stray_families(contract: Contract, recording: Recording, named: Collection[str]) -> set[str]:
-    """The families of which a computation recorded tags besides those that templates name.
+    """The families for which a computation recorded tags that no template names.
 
     Args:
         contract: The task's.

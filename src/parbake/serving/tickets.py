@@ -1,6 +1,6 @@
-"""Tickets are signed with a key that lies in the store, so that each process on it takes those of every other.
+"""Tickets are signed with a key in the store, so that each process accepts the tickets of every other.
 
-Nobody outside can write one: a ticket with stamps that were never given out would have its tags computed by every read.
+Nobody else can write one. A forged ticket with stamps from the future would force every read of its tags to compute.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from parbake.serving import request as scope
 from parbake.serving.request import Deadline, Request
 
 NAME = "ticket/key"
-"""Where the key lies, among a store's named values."""
+"""The name of the key among a store's named values."""
 KEY_BYTES = 32
 LOOK_AGAIN_S = 0.2
-"""However many tickets do not fit, their key is read no sooner after the last time."""
+"""Seconds between two reads of the key, however many tickets do not match it."""
 SURE_S = 10.0
-"""A process signs for so long before it looks whether the store still has this key."""
+"""Seconds for which a process signs before it checks that the store still has this key."""
 TRIES = 5
 
 
@@ -35,7 +35,7 @@ class Tickets:
     """Signs and verifies the tickets of one store."""
 
     def __init__(self, store: Store) -> None:
-        """Nothing is read before the first ticket, or the first acknowledgement."""
+        """Read nothing from the store until the first ticket or acknowledgement."""
         self._store = store
         self._seal: Seal | None = None
         self._incarnation = 0
@@ -43,10 +43,11 @@ class Tickets:
         self._looks: Flights[None] = Flights(scope.detached)
 
     async def sealed(self, ack: Ack) -> Ack:
-        """The acknowledgement with the store's seal.
+        """Add the store's seal to an acknowledgement.
 
-        The first one of a store makes the key. A store in another incarnation than before may have lost it, and one
-        that has lost its last writes unnoticed too; so the key is looked at then, and every ten seconds.
+        The first acknowledgement of a store creates the key. A store in another incarnation may have lost it, and so
+        may a store that lost its last writes unnoticed. The key is therefore checked in a new incarnation, and every
+        ten seconds.
         """
         if not ack.raised:
             return ack
@@ -61,7 +62,7 @@ class Tickets:
         return replace(ack, seal=self._seal)
 
     async def read(self, text: str, *, field: str = "after") -> Acks:
-        """The acknowledgements in tickets, separated by commas.
+        """Verify tickets, separated by commas, and return their acknowledgements.
 
         Raises :class:`BadInput` naming ``field`` for a ticket that was not signed with the store's key.
         """
@@ -75,14 +76,14 @@ class Tickets:
                 found = read_tickets(text, self._seal, field=field)
         if found is None:
             raise BadInput(
-                f"{field} holds a ticket that was not given out by this store, or was changed on the way; drop it, or "
-                "send the event again and use the ticket of that answer",
+                f"{field} holds a ticket that this store did not issue, or that was changed in transit; drop it, or "
+                "send the event again and use the ticket in its answer",
                 field=field,
             )
         return found
 
     async def carry(self, request: Request, texts: Sequence[str]) -> None:
-        """Add tickets to what a request's caller was told, within the request's deadline."""
+        """Verify tickets and add their acknowledgements to a request, within its deadline."""
         async with Deadline("after"):
             request.acks = merged([request.acks, *[await self.read(text) for text in texts]])
 
@@ -90,13 +91,13 @@ class Tickets:
     async def carried_in(
         self, opened: AbstractAsyncContextManager[Request], texts: Sequence[str]
     ) -> AsyncIterator[Request]:
-        """Open a request's scope with tickets."""
+        """Open a request's scope and carry the acknowledgements of tickets into it."""
         async with opened as request:
             await self.carry(request, texts)
             yield request
 
     async def _look(self) -> None:
-        """Read the key from the store, once for all who ask meanwhile or soon after. Nothing is written."""
+        """Read the key from the store; concurrent and closely following calls share one read. Nothing is written."""
         if _now() >= self._look_from:
             await self._looks.join(NAME, self._found)
 
@@ -105,7 +106,7 @@ class Tickets:
         self._look_from = _now() + LOOK_AGAIN_S
 
     async def _settle(self) -> None:
-        """Use the key that the store has. One that has none is given this process's, or else a new one."""
+        """Use the key in the store. If it has none, write this process's key to it, or else a new one."""
         for _ in range(TRIES):
             raw = await self._store.get(NAME)
             if self._keep(raw):
@@ -114,10 +115,10 @@ class Tickets:
             if await self._store.swap(NAME, raw, mine):
                 self._keep(mine)
                 return
-        raise StoreError(f"{NAME} changes faster than it can be read; try again", field="store")
+        raise StoreError(f"{NAME} in the store changes faster than it can be read; try again", field="store")
 
     def _keep(self, raw: bytes | None) -> bool:
-        """Keep the store's key, unless it has none."""
+        """Keep the store's key and return ``True``; ``False`` if the store has none."""
         if raw is None or len(raw) != KEY_BYTES:
             return False
         if self._seal is None or self._seal.key != raw:
@@ -126,5 +127,5 @@ class Tickets:
 
 
 def _now() -> float:
-    """Seconds by the running loop's clock, which nobody sets."""
+    """Seconds by the running loop's monotonic clock."""
     return asyncio.get_running_loop().time()

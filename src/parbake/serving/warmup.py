@@ -1,4 +1,4 @@
-"""What a process loads before it is ready, so that the first request does not wait for it."""
+"""Loads resources and models before a process is ready, so that the first request does not wait for them."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ _log = logging.getLogger("parbake.warm")
 
 
 class Warmup:
-    """Builds the lazy resources and decodes the models, once; afterwards it decodes what newer runs promote."""
+    """Builds the lazy resources and decodes the models, once; afterwards it decodes newly promoted generations."""
 
     def __init__(self, store: Store, binder: Binder, resolver: Resolver, bound_tasks: Iterable[BoundTask]) -> None:
-        """Load nothing yet; a process that never runs it lacks nothing."""
+        """Load nothing yet. In a process that never calls :meth:`run`, ``lacking`` stays empty."""
         self._store = store
         self._binder = binder
         self._resolver = resolver
         self._models = [(p.task, p.ref) for p in bound_tasks if isinstance(p.task, ModelTask) and not p.off]
         self.lacking: list[str] = []
-        """What is not loaded yet, and why; empty once all is."""
+        """The parts that are not loaded yet, or the error of the last attempt; empty once all parts are loaded."""
 
     def run(self, steps: Iterable[Step] = ()) -> Coroutine[None, None, None]:
-        """Load until all is there, then keep the models in step, until cancelled.
+        """Load everything, then decode each newly promoted model, until cancelled.
 
         Args:
-            steps: What an application loads besides, called in order after the resources and models; one that
-                raises is called again.
+            steps: Further loaders of the application, called in order after the resources and models; one that raises
+                is called again.
         """
-        self.lacking = [LOADING]  # from now on, not from when the coroutine is first run
+        self.lacking = [LOADING]  # from this call on, not only once the coroutine runs
         return self._run(steps)
 
     async def _run(self, steps: Iterable[Step]) -> None:
@@ -51,7 +51,7 @@ class Warmup:
                 await pending[0]()
                 del pending[0]
                 self.lacking = [LOADING] if pending else []
-            except Exception as error:  # noqa: BLE001 - a server that cannot load says so, and tries again
+            except Exception as error:  # noqa: BLE001 - a server that cannot load reports it, and tries again
                 self.lacking = [one_line(error)]
                 _log.debug("a part could not be loaded yet", exc_info=error)
                 await asyncio.sleep(AGAIN_S)
@@ -59,16 +59,16 @@ class Warmup:
             await asyncio.sleep(AGAIN_S)
             try:
                 await self._decode()
-            except Exception as error:  # noqa: BLE001 - the request that needs the model hears it too
+            except Exception as error:  # noqa: BLE001 - the request that needs the model gets the error, too
                 _log.warning("a model could not be decoded ahead: %s", one_line(error))
 
     async def _decode(self) -> None:
-        """Decode the current generation of every model; what has none is decoded once it has."""
+        """Decode the current generation of every model that has one."""
         for task, ref in self._models:
             stamp, control = await self._store.stamp()
             if not control.pointer(ref):
                 continue
             try:
                 await self._resolver.read_model(task, control, Recording(stamp), NO_CONTEXT)
-            except NotMaterialized as error:  # past its time: its readers are told so too
+            except NotMaterialized as error:  # the generation is too old; its readers get the same error
                 _log.debug("%s", error)

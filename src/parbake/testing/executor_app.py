@@ -33,7 +33,7 @@ class Weights(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True):
-    """A value that shows what it was made of, and by which process."""
+    """A value that shows the numbers it was computed from, the process that computed it, and whether it was mapped."""
 
     value: float
     scale: int

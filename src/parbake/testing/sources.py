@@ -49,7 +49,7 @@ class Backend(Protocol):
         ...
 
     def broken(self, *, families: Collection[str], views: Collection[type[View]]) -> Source:
-        """A source whose database cannot be reached."""
+        """Create a source for these families and views whose database cannot be reached."""
         ...
 
 
@@ -112,7 +112,7 @@ class SourceSuite(ABC):
         """A database with an empty table ``fact(name, value)`` and an outbox."""
 
     def test_views_read_and_record(self, tmp_path: Path) -> None:
-        """A view reads with named parameters, and what it read, or looked for, is recorded."""
+        """A view reads with named parameters. Its statement, its parameters and its rows are recorded."""
         backend, seen = self.backend(tmp_path), Seen()
         self.put(backend, "a", "it''s: 100%")
         source = backend.source(families=["fact"], views=[Facts])

@@ -26,14 +26,14 @@ KEPT = 20
 LISTED = "listed_keys"
 """In a plan's evidence: how many keys were listed when it was made."""
 SECOND_FOR_HITS = "second_for_hits"
-"""In a plan's evidence: what a second is taken to be worth beside its price, so that enough requests are hits."""
+"""In a plan's evidence: US dollars added to the price of a second of waiting, so that enough requests are hits."""
 
 
 class AdoptedPlan(msgspec.Struct, frozen=True):
     """How a task is computed from ``adopted_at`` (epoch seconds) on, and why.
 
     ``strategy`` is one of :mod:`parbake.planner.strategies`, ``prices`` are those of
-    :class:`parbake.planner.breakeven.Prices` in US dollars, ``evidence`` what the plan was chosen by.
+    :class:`parbake.planner.breakeven.Prices` in US dollars, ``evidence`` the figures that the plan was chosen by.
     """
 
     strategy: str
@@ -49,10 +49,10 @@ class AdoptedPlan(msgspec.Struct, frozen=True):
 
 
 class Pick(msgspec.Struct, frozen=True):
-    """What a plan computes ahead in one run: the store bytes of its ``keys``, or all that are listed ``but`` some.
+    """The keys that a plan computes ahead in one run, as store bytes: ``keys``, or all listed keys except ``but``.
 
-    ``p_hat`` is the mean chance that the keys are asked for, ``theta`` the chance from which one is computed ahead;
-    both ``None`` where keys were not chosen one by one.
+    ``p_hat`` is the mean chance that the keys are requested. A key is computed ahead if its chance is at least
+    ``theta``. Both are ``None`` if the keys were not chosen one by one.
     """
 
     strategy: str
@@ -70,10 +70,10 @@ NO_PLAN = AdoptedPlan(LAZY, 0.0, "no plan was adopted yet")
 
 
 class RequestHistory(Protocol):
-    """Knows how often each key of a task was asked for."""
+    """The part of the ledger that records how often each key of a task was requested."""
 
     def requests(self, task: str, *, days: int) -> Iterable[tuple[int, bytes, int]]:
-        """(minute since the epoch, store bytes of the key, count) of the last days; blocking."""
+        """Rows of (minute since the epoch, store bytes of the key, count) for the last ``days`` days; blocking."""
         ...
 
 
@@ -81,7 +81,7 @@ class Adoptions:
     """Keeps adopted plans in the store, newest first, and picks keys by them."""
 
     def __init__(self, store: Store, clock: Clock, log: RequestHistory | None) -> None:
-        """Without a ``log`` of requests no key can be chosen by what is likely."""
+        """Without a ``log`` of requests a task cannot be planned, and :meth:`make` raises :class:`BadInput`."""
         self._store = store
         self._clock = clock
         self._log = log
@@ -91,7 +91,7 @@ class Adoptions:
         return await self._kept(bound).read()
 
     async def current(self, bound: BoundTask) -> AdoptedPlan:
-        """The plan that a task follows."""
+        """The plan that a task follows; ``NO_PLAN`` (lazy) if none was adopted."""
         found = await self.history(bound)
         return found[0] if found else NO_PLAN
 
@@ -104,7 +104,7 @@ class Adoptions:
             bound: The task.
             prices: What computing, storing and waiting cost, in US dollars.
             hits: The share of requests, 0 to 1, that must find a fresh result.
-            listed: How many keys there are, those that were never asked for included.
+            listed: How many keys there are, including those that were never requested.
 
         Raises:
             BadInput: Nobody has asked for the task yet, or there is no ledger.
@@ -112,10 +112,10 @@ class Adoptions:
         return await asyncio.to_thread(self._made, bound, prices, hits, listed)
 
     async def adopt(self, bound: BoundTask, decision: Decision) -> AdoptedPlan:
-        """Follow a decision from the next run on; raises :class:`BadInput` for one that keeps no promise of hits."""
+        """Follow a decision from the next run on; raises :class:`BadInput` if it misses the requested share of hits."""
         if not decision.keeps_hits:
             raise BadInput(
-                f"{bound.name}: nothing keeps {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
+                f"{bound.name}: no plan reaches {100 * (decision.hits or 0):g} % of hits; ask for fewer", field="hits"
             )
         return await self.follow(bound, adoption(decision, self._clock.now()))
 
@@ -126,19 +126,19 @@ class Adoptions:
         return adopted
 
     async def rollback(self, bound: BoundTask) -> AdoptedPlan:
-        """Return to the plan before; raises :class:`UnknownResource` where none was adopted."""
+        """Return to the previous plan; raises :class:`UnknownResource` if the task follows no adopted plan."""
 
         def earlier(kept: tuple[AdoptedPlan, ...]) -> tuple[AdoptedPlan, ...]:
             if not kept:
                 raise UnknownResource(f"{bound.name} follows no adopted plan", field="task")
-            # It begins anew: days from before the rollback do not speak against it a second time.
+            # It counts as adopted now, so that days before the rollback do not count against it a second time.
             return tuple(msgspec.structs.replace(one, adopted_at=self._clock.now()) for one in kept[1:2]) + kept[2:]
 
         found = await self._kept(bound).change(earlier)
         return found[0] if found else NO_PLAN
 
     async def picked(self, bound: BoundTask) -> Pick:
-        """What to compute ahead now."""
+        """Return the keys to compute ahead in a run that starts now, according to the plan that the task follows."""
         adopted = await self.current(bound)
         if adopted.strategy == ALL:
             return Pick(ALL, None)
@@ -155,7 +155,7 @@ class Adoptions:
         keys = {log.names[code] for code in chosen.tolist() if code < named}
         if len(keys) == len(chosen):
             return Pick(adopted.strategy, keys, (), p_hat, prices.theta())
-        # Keys that never asked all look alike: where they are worth it, so is every one that is listed.
+        # Keys without a request all have the same chance: if one of them is worth computing ahead, every listed key is.
         asked: set[Any] = set(log.names)
         return Pick(adopted.strategy, None, asked - keys, p_hat, prices.theta())
 
@@ -180,7 +180,7 @@ class Adoptions:
 
 
 def adoption(decision: Decision, now: float) -> AdoptedPlan:
-    """A decision as it is followed."""
+    """Turn a decision into the plan that a task follows from ``now`` on."""
     outcome, best = decision.outcomes[decision.recommended], decision.outcomes[decision.best_simple]
     evidence = {
         "usd_per_day": outcome.per_day,

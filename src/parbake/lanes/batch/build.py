@@ -1,4 +1,4 @@
-"""Builds one task's generation: its partitions, several at a time, without those that are finished already."""
+"""Builds one task's generation: several partitions at a time, skipping those that are already finished."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from parbake.values.redaction import one_line
 _log = logging.getLogger("parbake.batch")
 Breathe = Callable[[float], Awaitable[None]]
 Pause = Callable[[float], None]
-"""Both wait as long as real-time work needs the machine, and hear how many seconds the last piece of work took."""
+"""Both take the seconds that the last piece of work took, and wait as long as real-time work needs the machine."""
 PIECE = 4096
 """A run that lists keys pauses after this many of them."""
 
 
 @dataclass(slots=True)
 class Finished:
-    """What came of one task's part of a run; ``kept`` partitions had been left by an earlier process."""
+    """The result of one task's part of a run; ``kept`` counts the partitions that an earlier process had finished."""
 
     profile: Profile
     rows: int = 0
@@ -48,7 +48,7 @@ class Finished:
     cpu_s: float = 0.0
 
     def add(self, part: Part) -> None:
-        """Count a partition."""
+        """Add the counts of a partition that this process has finished."""
         self.rows += part.rows
         self.absent += part.absent
         self.size_bytes += part.size_bytes
@@ -56,20 +56,20 @@ class Finished:
 
 
 async def _at_once(_took_s: float) -> None:
-    """Nothing is waited for."""
+    """Return without waiting."""
 
 
 class KeysChanged(Exception):
-    """Keys of a finished partition are no longer listed as they were, so that its rows may be nobody's."""
+    """The list of keys has changed since a partition was finished; some of its rows may have lost their key."""
 
 
 class Builder:
     """Builds generations here, or in the processes of an executor."""
 
     def __init__(self, worker: PartitionWorker, runs: Runs, executor: Executor | None, breathe: Pacer | None) -> None:
-        """``executor`` computes elsewhere; ``breathe`` is waited for after each chunk that is computed here.
+        """``executor`` computes in other processes; ``breathe`` is awaited after each chunk computed in this one.
 
-        What computes elsewhere breathes there: after a whole partition it would be too late.
+        The processes of an executor pause by themselves, since a pause after a whole partition would come too late.
         """
         self._worker = worker
         self._runs = runs
@@ -79,17 +79,17 @@ class Builder:
     async def build(
         self, run: OpenRun, bound: BoundTask, keys: KeyList, pointers: Mapping[str, int], progress: Progress
     ) -> Finished:
-        """Compute what is missing of a task's generation; all of it is durable when this returns.
+        """Compute the partitions that a task's generation still lacks; the generation is durable when this returns.
 
         Args:
             run: The run.
             bound: The task.
             keys: The keys to compute.
-            pointers: The generations of the run by task ref, for what is built from another task's output.
+            pointers: The generations of the run by task ref, for tasks that read another task's output.
             progress: Called with the task's name, the rows done, and the rows in all.
 
         Raises:
-            KeysChanged: A continued run has finished keys that are not listed any more.
+            KeysChanged: A partition that an earlier process finished holds keys that are not listed any more.
         """
         if run.finished.get(bound.ref, {}).keys() - {partition.digest for partition in keys.partitions}:
             raise KeysChanged
@@ -138,12 +138,12 @@ class Builder:
 
 
 def warn_of_nothing(bound: BoundTask, generation: int, found: Finished) -> None:
-    """Warn of a generation that is promoted without a row, which no gate stops where there was none before.
+    """Log a warning if a generation without rows is promoted. The gates let it pass if there is no earlier generation.
 
     Args:
         bound: The task.
         generation: The number of the generation.
-        found: What the run has computed.
+        found: The counts of the rows that the run computed.
     """
     if not found.rows:
         why = f"none of its {found.absent} keys has a value" if found.absent else "keys= lists no key"
@@ -151,7 +151,7 @@ def warn_of_nothing(bound: BoundTask, generation: int, found: Finished) -> None:
 
 
 class _Bar:
-    """Says how far a task is."""
+    """Counts a task's finished keys and reports them to ``progress``."""
 
     def __init__(self, progress: Progress, name: str, done: int, total: int) -> None:
         self._progress, self._name, self._done, self._total = progress, name, done, total
@@ -163,7 +163,7 @@ class _Bar:
 
 
 async def _several(works: Iterator[Coroutine[Any, Any, None]], width: int) -> None:
-    """Run coroutines, at most ``width`` at once; the first that fails ends the others, whose failures are logged."""
+    """Run at most ``width`` coroutines at once; the first failure cancels the others, whose own failures are logged."""
     running: list[asyncio.Task[None]] = []
     failures: list[Exception] = []
 
@@ -190,13 +190,13 @@ async def _several(works: Iterator[Coroutine[Any, Any, None]], width: int) -> No
 
 
 def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
-    """What ended tasks failed with; one that cancelled itself has failed, too, and what ends a process is raised."""
+    """Yield the failures of ended tasks, self-cancellation included; exceptions that end a process are raised."""
     for task in tasks:
         try:
             task.result()
         except asyncio.CancelledError:
             yield ComputeFailed("a partition was cancelled by what it called")
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is raised or logged by the caller
+        except Exception as error:  # noqa: BLE001 - the caller raises or logs it
             yield error
 
 
@@ -207,14 +207,14 @@ def filling(
     wants: Callable[[bytes], bool] | None = None,
     pause: Pause | None = None,
 ) -> Task:
-    """Return a lister of keys that fills a list while its views are open, so that it may return an iterator.
+    """Wrap a task's lister so that it fills ``keys`` while its views are open; it may therefore return an iterator.
 
     Args:
         lister: The task's own lister.
         keys: The list to fill.
         bound: The task whose keys are listed.
-        wants: Says of a key's bytes whether it is wanted; all keys are by default.
-        pause: Called now and then by a ``def`` lister, which runs in a thread, so that it gives way to requests.
+        wants: Whether to take the key with these bytes; by default every key is taken.
+        pause: Called repeatedly while a ``def`` lister runs in its thread, so that the lister gives way to requests.
     """
     fn = lister.fn
 
@@ -227,7 +227,7 @@ def filling(
     def take(found: Iterable[Any], *, paces: bool) -> None:
         if isinstance(found, str | bytes):
             raise BadInput(
-                f"{bound.name}: keys= returned a text and not a list of keys; put it into a list", field="keys"
+                f"{bound.name}: keys= returned a string or bytes, not a list of keys; put it into a list", field="keys"
             )
         if pause is not None and paces:
             found = _paced(found, pause)
@@ -257,7 +257,7 @@ def _paced(found: Iterable[Any], pause: Pause) -> Iterator[Any]:
 
 
 def spread(keys: KeyList, bound: BoundTask, size: int) -> list[Any]:
-    """Return some keys from all over a run.
+    """Return at most ``size`` keys, spread evenly over the keys of a run.
 
     Args:
         keys: The keys of the run.

@@ -1,4 +1,4 @@
-"""A fingerprint of what computes a task, so that rows of changed code are not mixed with rows of the old."""
+"""A fingerprint of a task's code, so that one generation never mixes rows of old and changed code."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def fingerprint(functions: Iterable[Callable[..., Any]], types: Iterable[tuple[A
 
     Each type comes with the codecs that store its values.
 
-    What they call in turn is not looked into, nor is the data that they read. Another minor version of Python compiles
-    another fingerprint.
+    Functions that they call, and the data that they read, are not part of it. It differs between minor versions of
+    Python.
     """
     digest = blake2b(digest_size=8)
     for function in functions:
@@ -42,13 +42,13 @@ def code_of(task: Task) -> bytes:
 
 
 def is_of_other_code(bound: BoundTask, control: Control) -> bool:
-    """Whether a task's current generation was built by other code than the one that runs here."""
+    """Whether the code that built a task's current generation differs from the code of this process."""
     pointer = control.pointers.get(bound.ref)
     return pointer is not None and bool(pointer.code) and pointer.code != code_of(bound.task)
 
 
 def _shape(kind: Any, codecs: Sequence[Codec]) -> str:
-    """What values of a type look like: its JSON schema (JSON Schema 2020-12), or else the shape of what is stored."""
+    """Describe a type's values: its JSON schema (JSON Schema 2020-12) or, without one, the shape of the stored form."""
     try:
         return msgspec.json.encode(msgspec.json.schema(kind), order="sorted").decode()
     except (TypeError, ValueError, RecursionError):
@@ -69,7 +69,7 @@ def _of(function: Callable[..., Any]) -> Iterator[str]:
 
 
 def _instructions(code: CodeType) -> Iterator[str]:
-    """What it does, without where it stands: moving a function changes nothing."""
+    """Yield the instructions without their line numbers, so that moving a function in its file changes nothing."""
     yield code.co_code.hex()
     yield repr((code.co_names, code.co_varnames, code.co_freevars))
     for constant in code.co_consts:
@@ -80,7 +80,7 @@ def _instructions(code: CodeType) -> Iterator[str]:
 
 
 def _stable(constant: object) -> str:
-    """A constant's text; a set's order differs from process to process."""
+    """A constant's text, with sets sorted, because their order differs from process to process."""
     if isinstance(constant, frozenset):
         return repr(sorted(map(_stable, constant)))
     if isinstance(constant, tuple):

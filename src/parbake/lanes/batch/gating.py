@@ -1,4 +1,4 @@
-"""Puts a generation that is about to be promoted before its task's gates."""
+"""Checks a generation against its task's gates before it is promoted."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ SAMPLE = 200
 async def check(
     bound: BoundTask, generation: int, profile: Profile, *, control: Control, store: Store, sample: Sequence[Any]
 ) -> None:
-    """Hold a generation against the gates of its task.
+    """Check a generation against the gates of its task; return if none of them objects.
 
     Args:
         bound: The task.
         generation: The number of the generation.
         profile: The counts of its rows.
-        control: The control record, which has the generation before.
+        control: The control record, which names the previous generation.
         store: Where the rows are.
         sample: Keys spread over the run, for a gate of the application's.
 
     Raises:
-        GateFailed: A gate objects, or raised something itself.
+        GateFailed: A gate objects, or failed itself.
     """
     gates = bound.task.gates
     pointer = control.pointers.get(bound.ref)
     made = (await Runs(store).state(bound.ref)).of_generation(pointer.generation) if pointer else None
     previous = made.profile if made else None
-    rows_before = pointer.rows if pointer and not bound.is_planned else 0  # how many there are is the plan's decision
+    rows_before = pointer.rows if pointer and not bound.is_planned else 0  # the plan decides how many rows there are
     objection = gates.objection(profile, rows_before, previous)
     if not objection and gates.quality is not None:
         values = await _values(bound, generation, store, sample)
@@ -54,19 +54,19 @@ async def check(
 
 
 def _reason(gate: QualityGate, said: Any) -> str:
-    """What a gate said, empty when it does not object; what is neither is an objection to the gate itself."""
+    """The reason that a gate returned, empty if it does not object. Any other value counts as an objection."""
     if said is None or isinstance(said, str):
         return said or ""
     if inspect.iscoroutine(said):
         said.close()
     name = getattr(gate, "__name__", type(gate).__name__)
-    return f"its quality gate {name} returned {_shown(said)}, neither a reason not to promote (a text) nor None"
+    return f"its quality gate {name} returned {_shown(said)}; return None to promote, or a string that says why not"
 
 
 def _shown(said: Any) -> str:
     try:
         return repr(said)[:80]
-    except Exception:  # noqa: BLE001 - whatever its author made of it
+    except Exception:  # noqa: BLE001 - a ``__repr__`` of the application's may raise anything
         return f"an object of type {type(said).__name__}"
 
 
@@ -75,7 +75,7 @@ def _failed(bound: BoundTask, why: str) -> GateFailed:
 
 
 async def _values(bound: BoundTask, generation: int, store: Store, sample: Sequence[Any]) -> list[tuple[Any, Any]]:
-    """What the store holds of some keys of an unpromoted generation; absent ones are left out."""
+    """Read the values of some keys from an unpromoted generation; keys whose value is absent are left out."""
     found = []
     for key in sample:
         lookup = await store.read(bound.ref, bound.keys.encode(key), generation=generation)

@@ -1,7 +1,7 @@
 """The keys of a run, cut into partitions, on disk: a run over millions of keys needs no more memory than a small one.
 
-Where a partition ends is decided by its keys and not by how many stand before it, so that a key more or less changes
-one partition and leaves the others as they were: a continued run knows them again.
+The keys of a partition decide where it ends, not the number of keys before it. A key more or less therefore changes one
+partition and leaves the others as they were, and a continued run recognises those.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ import msgspec
 MEMORY = 1 << 20
 """The bytes of keys that are kept in memory before they are written to a file."""
 CHUNKS, SINGLE = 8, 64
-"""A partition's usual size: in chunks for functions that take many keys at once, in keys for those that take one."""
+"""A partition's usual size: in chunks if the function takes many keys at once, in keys if it takes one."""
 ROWS = 500
 """The keys that one statement inserts, below the 999 variables that every SQLite allows. Each statement releases
 Python's lock once, and waits for it when other threads are busy."""
 
 
 class Partition(msgspec.Struct, frozen=True):
-    """Keys that stand together.
+    """Consecutive keys of a run's list, which one process computes together.
 
     Attributes:
         digest: Identifies the keys and their order, 8 bytes.
         keys: The number of keys.
         start: Where they begin in the file, in bytes.
-        length: The bytes that they take there.
+        length: The number of bytes that they take there.
     """
 
     digest: bytes
@@ -49,7 +49,7 @@ class KeyList:
     Attributes:
         partitions: The partitions.
         total: The number of different keys.
-        repeated: How many keys of the list had stood in it before.
+        repeated: How many entries of the list repeated an earlier key.
     """
 
     def __init__(self, usual: int) -> None:
@@ -60,16 +60,16 @@ class KeyList:
         self.total = self.repeated = 0
 
     def fill(self, keys: Iterable[Any], encode: Callable[[Any], bytes]) -> None:
-        """Take all keys, once; blocking.
+        """Read all keys and cut them into partitions; blocking. Call it once.
 
-        The list is cut as it comes. Only where SQLite, which sorts the keys on disk, then finds one that is listed
-        again, the different keys are cut anew, in the order of their first places.
+        The list is cut in the order in which it comes. SQLite then looks for keys that are listed more than once. If
+        there are any, the different keys are cut again, in the order of their first occurrence.
 
         Args:
             keys: The keys, some of which may be listed again.
             encode: Checks a key and returns its bytes.
         """
-        with contextlib.closing(sqlite3.connect("", isolation_level=None)) as db:  # a file that has no name
+        with contextlib.closing(sqlite3.connect("", isolation_level=None)) as db:  # a temporary file without a name
             db.execute("PRAGMA journal_mode = OFF")
             db.execute("CREATE TABLE listed (number INTEGER PRIMARY KEY, raw BLOB)")
             db.execute("BEGIN")
@@ -107,10 +107,10 @@ class KeyList:
         return msgspec.msgpack.decode(self._file.read(partition.length), type=list[bytes])
 
     def sample(self, size: int) -> list[bytes]:
-        """At most ``size`` encoded keys, at equal distances from the first on."""
+        """At most ``size`` encoded keys, at equal distances in the list, beginning with the first."""
         step = max(1, -(-self.total // size))
         found: list[bytes] = []
-        ahead = 0  # how many keys stand before the next one that is wanted
+        ahead = 0  # the number of keys before the next one to take
         for part in self.partitions:
             if ahead < part.keys:
                 found += self.keys(part)[ahead::step]
@@ -118,12 +118,12 @@ class KeyList:
         return found
 
     def close(self) -> None:
-        """Forget the keys."""
+        """Close the file that holds the keys, which deletes it."""
         self._file.close()
 
 
 def _noted(db: sqlite3.Connection, keys: Iterator[bytes]) -> Iterator[bytes]:
-    """Pass keys on that are in the table."""
+    """Insert keys into the table, and yield each of them afterwards."""
     while rows := list(islice(keys, ROWS)):
         db.execute(f"INSERT INTO listed (raw) VALUES {','.join(['(?)'] * len(rows))}", rows)  # noqa: S608  # no text of a key
         yield from rows

@@ -1,7 +1,7 @@
 """The batch lane: one run computes a chain of tasks ahead, checks it, and promotes it all at once.
 
-A model and what is built with it are one chain: moving the model's pointer alone would make everything built with the
-earlier one stale, so their generations are promoted together, by one compare-and-swap.
+A model and the tasks that are built with it form one chain. Moving the model's pointer alone would make everything that
+was built with the earlier model stale. Their generations are therefore promoted together, by one compare-and-swap.
 
 A run is made of partitions. Each is durable once it is done, so that a run that was killed is continued by the next.
 """
@@ -50,7 +50,7 @@ AT_ONCE = RunSlot(0.0, "")
 class BuiltTask(msgspec.Struct, frozen=True):
     """One task's part of a run. Times in seconds; ``kept_partitions`` were left by an interrupted process.
 
-    ``pick`` is what the plan of a planned task chose.
+    ``pick`` holds the keys that the plan of a planned task chose.
     """
 
     task: str
@@ -79,11 +79,11 @@ class Run(msgspec.Struct, frozen=True):
 
 
 def _silent(_task: str, _done: int, _total: int) -> None:
-    """No progress is shown."""
+    """Ignore the progress."""
 
 
 class BatchLane:
-    """Materializes tasks."""
+    """Computes the values of tasks ahead of requests, and promotes them as generations."""
 
     def __init__(
         self,
@@ -97,11 +97,10 @@ class BatchLane:
         board: LoadBoard | None = None,
         adopted: Adoptions | None = None,
     ) -> None:
-        """Plans come in the order of declaration, so that inputs stand before what reads them.
+        """``bound_tasks`` come in the order of declaration, so that inputs stand before the tasks that read them.
 
-        Without an ``executor`` partitions are computed in this process. ``breathe`` is waited for between pieces of
-        work, and servers hear on the ``board`` that a run is under way. ``adopted`` are the plans that planned tasks
-        follow.
+        Without an ``executor`` partitions are computed in this process. ``breathe`` is awaited between pieces of work.
+        The ``board`` shows servers that a run is under way. ``adopted`` are the plans that planned tasks follow.
         """
         self._store = store
         self._computer = computer
@@ -116,7 +115,7 @@ class BatchLane:
         self._builder = Builder(self.worker, self.runs, executor, breathe)
 
     def chain(self, bound: BoundTask) -> list[BoundTask]:
-        """The plans that are promoted with one: for a model all scheduled tasks built with it, transitively."""
+        """The tasks that are promoted together with ``bound``: with a model all scheduled tasks that depend on it."""
         chain = [bound]
         for other in self._bound_tasks:
             models = [p.task for p in chain if isinstance(p.task, ModelTask)]
@@ -130,7 +129,7 @@ class BatchLane:
         return chain
 
     async def lost(self, bound: BoundTask) -> int:
-        """The generation of a model that some reader could not read, 0 when none was told of."""
+        """The generation of a model that a reader has reported as unreadable; 0 without a report."""
         return int(await self._store.get(lost_model(bound.ref)) or 0)
 
     async def control(self) -> Control:
@@ -147,7 +146,7 @@ class BatchLane:
         progress: Progress | None = None,
         anew: bool = False,
     ) -> Run:
-        """Run a task with what is promoted with it, or continue a run that was interrupted.
+        """Run a task and the tasks that are promoted with it, or continue an interrupted run.
 
         Args:
             bound: The task.
@@ -155,10 +154,10 @@ class BatchLane:
             trigger: What started the run, for the ledger.
             slot: Why the run starts now, for the report.
             progress: Called with the task's name, the rows done, and the rows in all.
-            anew: Whether to begin a new run even where one could be continued.
+            anew: Whether to begin a new run even if an interrupted one could be continued.
 
         Raises:
-            GateFailed: A gate objects; the generation before stays current.
+            GateFailed: A gate objects; the previous generation stays current.
             RunInProgress: Another process works on a run of the task.
         """
         chain = self.chain(bound)
@@ -190,7 +189,7 @@ class BatchLane:
         return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
 
     async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[BuiltTask, ...]:
-        """Build each member from the unpromoted output of those before it, then move all pointers at once."""
+        """Build each task of a chain from the unpromoted output of the earlier ones, then move all pointers at once."""
         _, control = await self._store.stamp()
         pointers: dict[str, Pointer] = {}
         built: list[BuiltTask] = []
@@ -233,7 +232,7 @@ class BatchLane:
         *,
         gives_way: bool = False,
     ) -> AsyncIterator[KeyList]:
-        """The keys of a run: what was chosen, or what ``keys=`` lists; a model has one, the empty key."""
+        """The keys of a run: the chosen ones, or those that ``keys=`` lists; a model has one, the empty key."""
         listed = KeyList(_usual_size(bound))
         with contextlib.closing(listed):
             if chosen is not None:
@@ -254,7 +253,7 @@ class BatchLane:
         return self._breathe.listing()
 
     async def listed(self, bound: BoundTask) -> int | None:
-        """How many different keys ``keys=`` of a task lists now; ``None`` where it has none."""
+        """How many different keys a task's ``keys=`` lists now; ``None`` for a task without ``keys=``."""
         if not isinstance(bound.task, Artifact) or bound.task.list_keys is None:
             return None
         async with self._keys(bound, None, None, Context(lane="batch")) as keys:
@@ -269,7 +268,7 @@ class BatchLane:
 
     @contextlib.asynccontextmanager
     async def _held(self, run: OpenRun) -> AsyncIterator[None]:
-        """Renew the run's lease while the body works; a run that is taken over ends."""
+        """Renew the run's lease while the body works; end the run if another process takes it over."""
         body = asyncio.current_task()
         lost: list[ParbakeError] = []
 
@@ -280,7 +279,7 @@ class BatchLane:
                     for bound in run.chain:
                         await self.runs.hold(bound.ref, run.holder, self._clock.now() + self.runs.lease_s)
                 except StoreError:
-                    continue  # a store that does not answer ends the run by itself, or answers again
+                    continue  # if the store does not answer, the run fails by itself or the next renewal succeeds
                 except ParbakeError as error:
                     lost.append(error)
                     if body is not None:
@@ -299,10 +298,10 @@ class BatchLane:
             await asyncio.gather(renewing, return_exceptions=True)
 
     async def _give_up(self, run: OpenRun, error: BaseException, trigger: str, why: str) -> None:
-        """What fails a gate, was overtaken, lost its model or found the store full is thrown away.
+        """Delete the rows of a run that failed a gate, was overtaken, lost its model or found the store full.
 
-        What else breaks off can be continued; the reason is kept, but for an interruption, which is no failure. Rows go
-        first: in a full store nothing can be noted until they have.
+        After any other failure the run can be continued, and the reason is kept; an interruption is not a failure and
+        leaves no reason. The rows are deleted first, because a full store cannot record anything until they are gone.
         """
         if not isinstance(error, GateFailed | PromotionConflict | NotMaterialized | StoreFull):
             failure = one_line(error) if isinstance(error, Exception) else ""

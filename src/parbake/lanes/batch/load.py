@@ -1,6 +1,7 @@
-"""What serving processes and batch runs tell each other through the store: how slow requests are, and who computes.
+"""Serving processes and batch runs report to each other through the store: how slow requests are, and who computes.
 
-One small named value, renewed once per second by those who have something to say; what is older is not believed.
+One small named value holds the reports. A process with requests or a run renews its own once per second; an older
+report is ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from parbake.ports.store import Store
 NAME = "load"
 OLD_S, TELL_EVERY_S = 5.0, 1.0
 ENOUGH = 20
-"""A server's percentile says nothing of fewer requests."""
+"""A server's percentile over fewer requests than this is ignored."""
 TRIES = 3
 
 
 class Serving(msgspec.Struct, frozen=True, array_like=True):
-    """One server's requests of the last seconds; seconds. ``idle_p95_s`` is that of times without a batch run."""
+    """One server's requests in the last seconds. ``idle_p95_s`` is the 95th percentile at times without a batch run."""
 
     at: float
     requests: int
@@ -45,7 +46,7 @@ class LoadState(msgspec.Struct, frozen=True):
         return any(abs(now - s.at) <= OLD_S for s in self.servers.values())
 
     def slowdown(self, now: float) -> float | None:
-        """How many times as slow as without batch the slowest server is; ``None`` when nobody can tell."""
+        """The slowdown of the slowest server, as a multiple of its time without batch; ``None`` if unknown."""
         ratios = [
             s.p95_s / s.idle_p95_s
             for s in self.servers.values()
@@ -54,24 +55,24 @@ class LoadState(msgspec.Struct, frozen=True):
         return max(ratios, default=None)
 
     def is_batch_on(self, now: float) -> bool:
-        """Whether a batch run is under way somewhere."""
+        """Whether any process has reported a batch run that is under way."""
         return now < self.batch_until <= now + 2 * OLD_S
 
 
 @dataclass(slots=True)
 class LoadBoard:
-    """Reads and writes what is known."""
+    """Reads the load state, and writes the reports of this process."""
 
     store: Store
     clock: Clock
     name: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
 
     async def read(self) -> LoadState:
-        """What is known now."""
+        """Read the load state; empty before the first report."""
         return _decoded(await self.store.get(NAME))
 
     async def serve(self, mine: Serving) -> LoadState:
-        """Tell of this server's requests; returns what is known besides."""
+        """Report this server's requests; returns the load state, without old reports."""
 
         def told(known: LoadState) -> LoadState:
             young = {n: s for n, s in known.servers.items() if abs(mine.at - s.at) <= OLD_S}
@@ -81,7 +82,7 @@ class LoadBoard:
 
     @contextlib.asynccontextmanager
     async def announced(self) -> AsyncIterator[None]:
-        """Tell all the time that a batch run is under way, however long its pieces take, until the body has ended."""
+        """Report every second, until the body ends, that a batch run is under way, however long its pieces take."""
         telling = asyncio.create_task(self._keep_telling())
         try:
             yield
@@ -91,18 +92,18 @@ class LoadBoard:
 
     async def _keep_telling(self) -> None:
         while True:
-            with contextlib.suppress(ParbakeError):  # the run itself will notice when the store does not answer
+            with contextlib.suppress(ParbakeError):  # if the store does not answer, the run itself notices
                 await self.compute()
             await asyncio.sleep(TELL_EVERY_S)
 
     async def compute(self) -> None:
-        """Tell that a batch run is under way for the next seconds."""
+        """Report that a batch run is under way; the report holds for the next seconds."""
         until = self.clock.now() + OLD_S
         await self._change(lambda known: msgspec.structs.replace(known, batch_until=until))
 
     async def _change(self, to: Callable[[LoadState], LoadState]) -> LoadState:
         known = LoadState()
-        for _ in range(TRIES):  # who loses against others every time tells it in a second
+        for _ in range(TRIES):  # a process that loses every time reports again a second later
             raw = await self.store.get(NAME)
             known = to(_decoded(raw))
             if await self.store.swap(NAME, raw, msgspec.msgpack.encode(known)):

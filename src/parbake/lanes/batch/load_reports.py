@@ -11,24 +11,24 @@ from parbake.process.loops import forever
 
 EVERY_S = 1.0
 WEIGHT = 0.1
-"""Of the newest second in what is usual without batch."""
+"""The weight of the newest second in the average of the p95 without batch."""
 _log = logging.getLogger("parbake.load")
 
 
 class LoadReports:
-    """Tells it once per second, while there are requests."""
+    """Reports the latency of this server's requests once per second, while there are requests."""
 
     def __init__(
         self, board: LoadBoard, counters: Counters, *, note: Callable[[bool, float], None] | None = None
     ) -> None:
-        """Nothing is usual yet. ``note`` is told of each second: whether batch was on, and the p95 in seconds."""
+        """``note`` is called for each second, with whether batch was on, and the p95 in seconds."""
         self._note = note
         self._board = board
         self._counters = counters
         self._idle_p95_s = 0.0
 
     async def step(self) -> None:
-        """Tell of the last requests, if there were any."""
+        """Report the last requests, if there were any."""
         requests = self._counters.requests
         count, p95_s = requests.recent()
         now = self._board.clock.now()

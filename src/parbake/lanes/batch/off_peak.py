@@ -1,4 +1,4 @@
-"""When a batch run should start: in the cheapest slot that its freshness SLA leaves, and overdue at once."""
+"""When a batch run should start: in the cheapest slot that its freshness SLA leaves, or at once if it is overdue."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from parbake.serving.bound import BoundTask
 LEARN_EVERY_S = 600.0
 DAYS = 28
 MARGIN = 1.25
-"""A run may take so much longer than nineteen of twenty before it."""
+"""How much longer a run may take than the 95th percentile of the earlier runs, as a factor."""
 
 
 class TrafficHistory(Protocol):
-    """Knows how many requests there were."""
+    """The part of the ledger that counts requests."""
 
     def traffic(self, *, days: int) -> Mapping[int, int]:
-        """Requests per minute since the epoch, of the last days; blocking."""
+        """The number of requests by minute since the epoch, for the last ``days`` days; blocking."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RunSlot:
-    """When a run starts, epoch seconds, and why then. ``is_urgent``: it must not give way to anything."""
+    """When a run starts (epoch seconds), and the reason. An urgent run does not give way to requests."""
 
     at: float
     why: str
@@ -37,10 +37,10 @@ class RunSlot:
 
 
 class OffPeak:
-    """Finds slots. The load is declared, or learned from the request log and looked at again now and then."""
+    """Finds slots. The load is declared, or learned from the request log every ten minutes."""
 
     def __init__(self, clock: Clock, declared: Load | None, log: TrafficHistory | None) -> None:
-        """Without either, one time is as good as another."""
+        """Without ``declared`` and ``log`` the load counts as equal at all times."""
         self._clock = clock
         self._load: Load = declared or Flat()
         self._log = None if declared else log
@@ -48,7 +48,7 @@ class OffPeak:
         self._found: dict[str, tuple[tuple[object, ...], float]] = {}
 
     async def look(self) -> None:
-        """Learn anew when it is time."""
+        """Learn the load from the request log, unless it is declared or was learned within the last ten minutes."""
         now = self._clock.now()
         if self._log is None or now < self._learned_at + LEARN_EVERY_S:
             return
@@ -56,7 +56,7 @@ class OffPeak:
         self._load = learn(await asyncio.to_thread(self._log.traffic, days=DAYS), now)
 
     def slot(self, bound: BoundTask, pointer: Pointer | None, took_s: float) -> RunSlot:
-        """Return when the next run of a task starts, and why then.
+        """Return when the next run of a task starts, and the reason.
 
         A run may start before its period is over by as much as its SLA lets it start after.
 

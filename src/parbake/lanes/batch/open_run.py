@@ -1,4 +1,4 @@
-"""How a run begins: anew, or where one that was interrupted stood."""
+"""How a run begins: as a new one, or where an interrupted one stopped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from parbake.serving.bound import BoundTask
 
 @dataclass(slots=True)
 class OpenRun:
-    """A run that this process holds. ``finished`` are the partitions that an earlier process left, by task ref."""
+    """A run that this process holds. ``finished`` are the partitions that an earlier process finished, by task ref."""
 
     id: str
     holder: str
@@ -44,13 +44,13 @@ class RunOpening:
     """Opens runs, one process at a time."""
 
     def __init__(self, store: Store, runs: Runs, clock: Clock) -> None:
-        """Keep the store, what it knows of runs, and the clock."""
+        """Use the store, its record of runs, and the clock."""
         self._store = store
         self._runs = runs
         self._clock = clock
 
     async def open(self, chain: Sequence[BoundTask], selection: bytes, *, anew: bool = False) -> OpenRun:
-        """Continue the interrupted run of a chain of tasks where that is possible, else begin one.
+        """Continue the interrupted run of a chain of tasks if that is possible; otherwise begin a new one.
 
         Args:
             chain: The tasks that are promoted together, the first one first.
@@ -75,7 +75,7 @@ class RunOpening:
     def _can_continue(
         self, found: Sequence[UnderWay], chain: Sequence[BoundTask], control: Control, selection: bytes
     ) -> bool:
-        """Whether what an interrupted run left behind is all there, still promotable, and young enough to be of use."""
+        """Whether an interrupted run is whole in the store, can still be promoted, and is younger than half the SLA."""
         first, refs, now, code = found[0], tuple(bound.ref for bound in chain), self._clock.now(), _code(chain)
         half_the_sla = min(bound.contract.freshness_sla_s for bound in chain) / 2
         return (
@@ -129,7 +129,7 @@ class RunOpening:
         return OpenRun(run, holder, chain, started, stamp, control.incarnation, expected, generations)
 
     async def _claim(self, bound: BoundTask, seen: UnderWay | None, new: UnderWay) -> None:
-        """Take a task's run, unless somebody took it since it was looked at."""
+        """Take a task's run; raises :class:`RunInProgress` if another process took it after ``seen`` was read."""
         now = self._clock.now()
 
         def taken(state: State) -> State:
@@ -150,6 +150,6 @@ def _code(chain: Sequence[BoundTask]) -> bytes:
 
 
 def _models_read(chain: Sequence[BoundTask]) -> list[str]:
-    """The models a chain reads but does not replace: they must not move before the promotion."""
+    """The models that a chain reads but does not replace. Their pointers must not move before the promotion."""
     own = {bound.task for bound in chain}
     return [t.ref for bound in chain for t in bound.task.inputs if isinstance(t, ModelTask) and t not in own]

@@ -1,4 +1,4 @@
-"""One partition of a run: compute its keys chunk by chunk, and write what is done while the next is computed."""
+"""One partition of a run: compute its keys chunk by chunk, and write one chunk while the next is computed."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from parbake.values.redaction import one_line
 
 _log = logging.getLogger("parbake.batch")
 FLUSH_ROWS, FLUSH_BYTES = 8192, 8 << 20
-"""What one commit of a run holds at most: so little that an event does not wait long for it."""
+"""The most that one commit of a run holds: little enough that an event does not wait long for it."""
 WORTH_ROWS, WORTH_BYTES = 1024, 1 << 20
-"""What is worth a commit of its own where no other is under way, so that little is left for the end to wait for."""
+"""The least that a commit holds while no other is under way, so that little is left to write at the end."""
 Moved = Callable[[int, float], Awaitable[None]]
-"""Hears how many keys more are done, and how many seconds they took."""
+"""Called with the number of keys just done, and the seconds that they took."""
 
 
 class PartitionWork(msgspec.Struct, frozen=True):
-    """What another process needs to know to compute a partition: names, numbers and keys, and no object.
+    """What another process needs in order to compute a partition: names, numbers and keys, without Python objects.
 
     ``is_urgent`` work gives way to nothing.
     """
@@ -45,7 +45,7 @@ class PartitionWork(msgspec.Struct, frozen=True):
 
 
 class PartitionDone(msgspec.Struct, frozen=True):
-    """What came of it; its rows lie in the store. ``cpu_s`` are CPU seconds of the process, ``took_s`` of the wall."""
+    """A computed partition, whose rows are in the store; ``cpu_s`` is CPU time of the process, ``took_s`` wall time."""
 
     profile: Profile
     took_s: float
@@ -53,7 +53,7 @@ class PartitionDone(msgspec.Struct, frozen=True):
 
 
 class PartitionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What another process says of a partition: what came of it, or the error by its class, message and field."""
+    """Another process's answer: the computed partition, or the error by its class, message and field."""
 
     done: PartitionDone | None = None
     kind: str = ""
@@ -61,7 +61,7 @@ class PartitionAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     field: str = ""
 
     def unwrap(self) -> PartitionDone:
-        """What came of the partition, or the error that was met there, raised again."""
+        """Return the computed partition, or raise the other process's error here."""
         if self.done is not None:
             return self.done
         raise getattr(errors, self.kind, ComputeFailed)(self.message, field=self.field)
@@ -83,8 +83,8 @@ class PartitionWorker:
             moved: Called after each chunk with the rows done.
 
         Raises:
-            ComputeFailed: The task's function failed.
-            GateFailed: Too few rows can pass the gates, whatever else is computed.
+            ComputeFailed: The task's function failed, or one of its inputs refused to answer.
+            GateFailed: A value does not decode as the task's type.
         """
         began, cpu = time.perf_counter(), time.process_time()
         keys = [_key(bound, raw) for raw in work.keys]
@@ -117,24 +117,24 @@ class _Rows:
         self._writing: asyncio.Task[None] | None = None
 
     def add(self, key: bytes, record: Record) -> None:
-        """Take a row."""
+        """Add a row to the next write."""
         meta = msgspec.structs.replace(record.meta, generation=self._generation)
         self._pending.append((key, msgspec.structs.replace(record, meta=meta)))
         self._size += len(record.payload)
 
     async def flush_when_full(self) -> None:
-        """Begin to write once there is enough for a commit, which is less where no other is under way."""
+        """Begin to write once there is enough for a commit; less is enough while no other write is under way."""
         is_worth_it = len(self._pending) >= WORTH_ROWS or self._size >= WORTH_BYTES
         if len(self._pending) >= FLUSH_ROWS or self._size >= FLUSH_BYTES or (is_worth_it and self._is_idle()):
             await self._begin()
 
     async def flush(self) -> None:
-        """Write all that is left; it is durable when this returns."""
+        """Write all remaining rows; they are durable when this returns."""
         await self._begin()
         await self._written()
 
     async def settle(self) -> None:
-        """Wait for a write that nobody waits for any more, because something else failed meanwhile."""
+        """Wait for a write that is still under way after the partition has failed, and log it if it fails, too."""
         if self._writing is not None:
             (error,) = await asyncio.gather(self._writing, return_exceptions=True)
             if isinstance(error, Exception):
@@ -157,7 +157,7 @@ class _Rows:
 
 
 def key_bytes(bound: BoundTask, key: Any) -> bytes:
-    """A key as a partition carries it; raises :class:`BadInput` naming a value that is not a key, and who lists it."""
+    """Encode a key for a partition; raises :class:`BadInput` that names the task and the value if it is not a key."""
     try:
         return msgspec.msgpack.encode(bound.keys.check(key))
     except (BadInput, TypeError, ValueError, OverflowError) as error:
@@ -171,7 +171,7 @@ def _key(bound: BoundTask, raw: bytes) -> Any:
 
 
 def _check(bound: BoundTask, computed: Computed) -> None:
-    """What was computed is whole, and reads back as the task's type."""
+    """Raise an error unless every input answered and the value decodes as the task's type."""
     if not computed.storable:
         raise ComputeFailed(f"{bound.name}: an input of {computed.key!r} refused to answer", field=bound.name)
     if problem := bound.unreadable(computed.record):

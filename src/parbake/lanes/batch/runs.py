@@ -1,9 +1,8 @@
-"""What the store keeps of a task's batch runs: the one under way, so that it can be continued, and the last ones.
+"""The store's record of a task's batch runs: the one under way, so that it can be continued, and the last ones.
 
-One process at a time works on a run. It says so with a lease that it renews; when it has died, the next run of the
-task continues where it stood, on the same machine at once and on another when the lease has ended. The lease saves work
-and nothing else: what two runs write is still promoted by compare-and-swap, and each row carries the stamp of its own
-inputs.
+One process at a time works on a run, and holds a lease that it renews. When it has died, the next run of the task
+continues where it stopped: at once on the same machine, and after the end of the lease on another. The lease only saves
+work. The rows of two runs are still promoted by compare-and-swap, and each row carries the stamp of its own inputs.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ class Part(msgspec.Struct, frozen=True, array_like=True):
 
 
 class UnderWay(msgspec.Struct, frozen=True):
-    """A run that was begun and neither promoted nor given up, as one of its tasks sees it.
+    """A run that was begun and is neither promoted nor given up, as recorded for one of its tasks.
 
     ``until`` is when the holder's lease ends, ``expected`` are the pointers that must not move until the promotion,
-    ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of what computed them.
-    ``failure`` is why the run broke off, empty while it goes on and where its process died or was interrupted. Times
-    are epoch seconds.
+    ``finished`` the partitions that lie in the store, by their digests, ``code`` the fingerprint of the code that
+    computed them. ``failure`` is why the run stopped. It is empty while the run goes on, and if its process died or was
+    interrupted. Times are epoch seconds.
     """
 
     run: str
@@ -65,7 +64,7 @@ class UnderWay(msgspec.Struct, frozen=True):
 
 
 class Ended(msgspec.Struct, frozen=True):
-    """What became of a run, for one of its tasks. ``outcome`` is ``promoted``, or why it was not."""
+    """An ended run, as recorded for one of its tasks. ``outcome`` is ``promoted``, or why it was not promoted."""
 
     run: str
     generation: int
@@ -82,36 +81,36 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """All that is kept of a task's runs; the newest ended one first."""
+    """The record of a task's runs; the newest ended run comes first."""
 
     under_way: UnderWay | None = None
     ended: tuple[Ended, ...] = ()
 
     def of_generation(self, generation: int) -> Ended | None:
-        """The run that made a generation, while it is remembered."""
+        """The ended run that built a generation; ``None`` if it is not recorded any more."""
         return next((e for e in self.ended if e.generation == generation and e.outcome == PROMOTED), None)
 
 
 @dataclass(slots=True)
 class Runs:
-    """Reads and changes what is kept. ``lease_s`` is the term of a lease, in seconds."""
+    """Reads and changes the record of runs. ``lease_s`` is the term of a lease, in seconds."""
 
     store: Store
     lease_s: float = LEASE_S
 
     async def state(self, ref: str) -> State:
-        """What is kept of a task's runs."""
+        """Read the record of a task's runs; empty before the first run."""
         return await self._kept(ref).read()
 
     async def change(self, ref: str, to: Callable[[State], State]) -> State:
-        """Replace the state by what ``to`` makes of it; see :meth:`parbake.ports.named_values.NamedValue.change`."""
+        """Replace the state by the result of ``to``; see :meth:`parbake.ports.named_values.NamedValue.change`."""
         return await self._kept(ref).change(to)
 
     def _kept(self, ref: str) -> NamedValue[State]:
         return NamedValue(self.store, f"runs/{ref}", State, State())
 
     def refuse_if_held(self, state: State, ref: str, now: float) -> None:
-        """Refuse to begin while a process works on a task's run.
+        """Raise an error while a process works on a task's run.
 
         Args:
             state: What the store knows of the task's runs.
@@ -122,7 +121,7 @@ class Runs:
             RunInProgress: The lease of a process has not ended.
         """
         held = state.under_way
-        if held is None or not now < held.until <= now + 2 * self.lease_s:  # beyond that, a clock was wrong
+        if held is None or not now < held.until <= now + 2 * self.lease_s:  # a later end: a wrong clock
             return
         if not is_gone(held.holder):
             name = ref.partition("@")[0]
@@ -164,7 +163,7 @@ class Runs:
         await self.change(ref, noted)
 
     async def end(self, ref: str, ended: Ended) -> None:
-        """Move a run to the ended ones."""
+        """Record that a run has ended, in place of the run under way."""
 
         def moved(state: State) -> State:
             is_own = state.under_way is not None and state.under_way.run == ended.run
@@ -178,7 +177,7 @@ class Runs:
         Args:
             ref: The task's ref.
             holder: The process that holds it.
-            failure: What failed; empty where nothing did.
+            failure: What failed; empty if nothing did.
         """
         await self.change(ref, lambda state: _held(state, ref, holder, until=0.0, failure=failure))
 
@@ -206,6 +205,6 @@ def _held(state: State, ref: str, holder: str, *, until: float, failure: str = "
 
 
 def _remembered(ended: Sequence[Ended]) -> tuple[Ended, ...]:
-    """The last runs, and of earlier ones the promoted: however many are refused, the next has one to compare with."""
+    """The last runs, and promoted ones from before them, so that the next run always has one to compare with."""
     older = [run for run in ended[HISTORY:] if run.outcome == PROMOTED]
     return (*ended[:HISTORY], *older[:MOST])

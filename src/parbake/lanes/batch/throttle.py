@@ -1,7 +1,7 @@
 """Batch work gives way to requests: additive increase, multiplicative decrease of its share of the time.
 
-Congestion control as in Chiu and Jain (1989): where requests are slower than without batch, or where everything waits
-for a processor, the share is halved; where they are not nearly so, it grows by a step.
+Congestion control as in Chiu and Jain (1989): if requests are too slow compared with times without batch, or too much
+waits for a processor, the share is halved. If both are well below their bounds, it grows by a step.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from parbake.values.checks import check_number
 LOOK_EVERY_S = 1.0
 STEP = 0.05
 HALF = 0.5 + 1e-9
-"""The share grows as long as half of the bound is free: one that always grew would stand at the bound itself."""
+"""The share grows only while less than half of the bound is used up; otherwise it would settle at the bound itself."""
 LONGEST_S = 30.0
 LEAST_OF_LISTING = 0.25
 PRESSURE = Path("/proc/pressure/cpu")
@@ -30,10 +30,10 @@ PRESSURE = Path("/proc/pressure/cpu")
 class Throttle:
     """How much batch may cost requests.
 
-    ``slowdown`` is the 95th percentile of requests that is still fine, in multiples of that without batch. Where there
-    are too few requests to tell, ``pressure`` is the share of the time in which something may wait for a processor of
-    the batch's machine, from 0 to 1 (Linux' ``/proc/pressure/cpu``). ``least`` is the share of the time that batch gets
-    in any case, so that it ends. Where nobody serves, nothing is throttled.
+    ``slowdown`` is the highest acceptable 95th percentile of requests, as a multiple of that without batch. If there
+    are too few requests for a percentile, ``pressure`` applies: the share of the time, from 0 to 1, in which something
+    may wait for a processor of the batch's machine (Linux' ``/proc/pressure/cpu``). ``least`` is the share of the time
+    that batch always gets, so that it ends. Without a server that has requests, nothing is throttled.
     """
 
     slowdown: float = 1.1
@@ -41,7 +41,7 @@ class Throttle:
     least: float = 0.05
 
     def __post_init__(self) -> None:
-        """Raise :class:`BadInput` for what cannot be meant."""
+        """Raise :class:`BadInput` for a bound or share outside its range."""
         check_number(
             self.slowdown,
             field="throttle.slowdown",
@@ -60,12 +60,12 @@ class Throttle:
 
 
 class Pacer:
-    """Waits between pieces of batch work as long as a throttle asks for; each process has a share of its own."""
+    """Waits between pieces of batch work, as the throttle demands; each process has a share of its own."""
 
     def __init__(
         self, throttle: Throttle, board: LoadBoard, *, pressure: Callable[[], float] = lambda: cpu_pressure(PRESSURE)
     ) -> None:
-        """Start with the whole time."""
+        """Start with a share of 1: no waiting."""
         self._throttle = throttle
         self._board = board
         self._pressure = pressure
@@ -79,9 +79,9 @@ class Pacer:
 
     @contextlib.asynccontextmanager
     async def listing(self) -> AsyncIterator[Callable[[float], None]]:
-        """While keys are listed in a thread: yields what that thread calls after some seconds of work, and waits in.
+        """Yield a function for a thread that lists keys: it calls it after some seconds of work, and waits in it.
 
-        The views that keys are read through stay open meanwhile, so that listing is never slowed down without end.
+        The views that the keys are read through stay open meanwhile. A listing therefore waits less than other work.
         """
         looking = asyncio.create_task(self._keep_looking())
         try:
@@ -103,7 +103,7 @@ class Pacer:
         try:
             known = await self._board.read()
         except ParbakeError:
-            return  # the run itself will notice when the store does not answer
+            return  # if the store does not answer, the run itself notices
         strain = self._strain(known, self._board.clock.now())
         if strain > 1.0:
             self.share = max(self._throttle.least, self.share / 2)
@@ -111,7 +111,7 @@ class Pacer:
             self.share = min(1.0, self.share + STEP)
 
     def _strain(self, known: LoadState, now: float) -> float:
-        """How much of what requests may be slowed down by is used up; above 1 it is too much."""
+        """The share of the acceptable slowdown that is used up; above 1 it is too much."""
         slowdown = known.slowdown(now)
         if slowdown is not None:
             return (slowdown - 1) / (self._throttle.slowdown - 1)
@@ -119,7 +119,7 @@ class Pacer:
 
 
 def cpu_pressure(path: Path) -> float:
-    """The share of the last ten seconds in which something waited for a processor; 0 where the system does not say.
+    """The share of the last ten seconds in which something waited for a processor; 0 if the system does not report it.
 
     The format is that of the kernel's ``Documentation/accounting/psi``.
     """

@@ -1,1 +1,1 @@
-"""Something changed: events are applied, acknowledged, and what they outdate is refreshed."""
+"""The event lane: events are applied and acknowledged, and the values that they outdate are refreshed."""

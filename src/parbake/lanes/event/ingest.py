@@ -1,6 +1,6 @@
-"""From an ordered log to raised tags: apply in commit order, acknowledge when durable, beat when at the end.
+"""Applies ordered logs of events: in commit order, acknowledged once durable, with a heartbeat at the end of the log.
 
-Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all come this way.
+Outboxes, partitions of a broker, CloudEvents over HTTP and ``touch`` all use this path.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from parbake.serving.tickets import Tickets
 
 PAGE = 1000
 SKEW_S = 5.0
-"""An event from so far in the future was told by a clock that is wrong."""
+"""An event whose time lies further in the future, in seconds, comes from a wrong clock."""
 _log = logging.getLogger("parbake.ingest")
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """What draining a source came to; ``is_heard`` says that a commit carried its heartbeat."""
+    """The acknowledgements from draining a source; ``is_heard`` says that a commit carried its heartbeat."""
 
     acks: list[Ack]
     is_heard: bool = False
@@ -46,7 +46,7 @@ class Drained(msgspec.Struct, frozen=True):
 
 
 class Ingest:
-    """Applies events to the store, whatever way they come."""
+    """Applies events to the store, whichever way they arrive."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Ingest:
         known: Collection[str],
         tickets: Tickets,
     ) -> None:
-        """Any process may ingest: positions already applied are skipped by the store.
+        """Any process may ingest, because the store skips positions that it has already applied.
 
         ``known`` are the families that some task or source knows; events of others count as unknown. ``tickets`` seals
-        what is acknowledged.
+        the acknowledgements.
 
         Raises :class:`DeclarationError` when two sources have one name, since they would share their positions.
         """
@@ -92,10 +92,10 @@ class Ingest:
     async def touch(self, tags: Sequence[str]) -> Ack:
         """Raise tags directly, after the caller's own commit.
 
-        Raises :class:`BadInput` for a tag that nothing declares: it would be acknowledged and outdate nothing.
+        Raises :class:`BadInput` for a tag whose family nobody declares, since it would outdate nothing.
         """
         if not tags:
-            raise BadInput("touch() names nothing: write touch('policy/returns')", field="tag")
+            raise BadInput("touch() was called without a tag: write touch('policy/returns')", field="tag")
         for tag in tags:
             check_tag(tag)
             if "{" in tag:
@@ -112,8 +112,8 @@ class Ingest:
     async def drain(self) -> Ack | None:
         """Poll every source to its end and apply it all; the heartbeat carries the time before the poll.
 
-        A source that fails does not keep the others from being heard; its error is raised once they were. A store that
-        may have lost data is trusted again once every source was heard.
+        If a source fails, the others are still polled, and its error is raised afterwards. A store that may have lost
+        data is trusted again after every source was polled.
         """
         acks: list[Ack] = []
         failed = None
@@ -132,7 +132,7 @@ class Ingest:
                 is_sane = await self._store.beat(source.name, before)
             if not is_sane:
                 self._counters.clock_skew += 1
-                _log.warning("the heartbeat of %s came from the future: check the clocks", source.name)
+                _log.warning("the heartbeat of %s is later than the present: check the clocks", source.name)
         if failed is not None:
             raise failed
         if doubted:
@@ -141,19 +141,19 @@ class Ingest:
         return Ack.together(acks)
 
     async def applied(self) -> dict[str, int]:
-        """How far each ordered log was applied, by name: an outbox may be pruned up to there."""
+        """The last applied position of each ordered log, by name; an outbox may be pruned up to it."""
         parts = [part for source in self._sources for part in await _parts(source)]
         return {part.name: (await self._store.applied(part.name)).position for part in parts}
 
     async def acknowledgement(self, position: int, name: str = "") -> Ack:
-        """The acknowledgement of one event of a source, also where another process has applied it.
+        """Return the acknowledgement of one event of a source, even if another process has applied it.
 
-        One event raises all its tags at one stamp. Where each of them was raised again since, the least of their
-        stamps stands for it: no value from before the event has reached that one either.
+        One event raises all its tags at one stamp. If all of them were raised again since, their least stamp is
+        returned instead; a value from before the event has not reached that one either.
 
         Args:
             position: Where the event stands in its source.
-            name: The source; may be left out where there is only one.
+            name: The source; may be left out if there is only one.
 
         Raises:
             NotAcknowledged: The event is not applied yet.
@@ -174,9 +174,9 @@ class Ingest:
         return await self._tickets.sealed(Ack(stamp, dict.fromkeys(tags, stamp.sequence)))
 
     async def restart(self, name: str) -> Ack:
-        """Hear a source from its beginning again, after raising all its families: what it lost is not known.
+        """Read a source from its beginning again, after raising all its families, because the lost events are unknown.
 
-        For a topic that was made anew, or an outbox that was replaced while what it tells of stayed the same.
+        Use it for a topic that was created again, or for an outbox that was replaced while the data it reports stayed.
         """
         for source in self._sources:
             parts = await _parts(source)
@@ -193,25 +193,25 @@ class Ingest:
         """Raise :class:`ForeignSource` unless the log is the one the store was built from.
 
         A source that was replaced, or restored from a copy older than what was applied, would otherwise look as if all
-        its new events were applied already. The store keeps the id of the last event it has applied, so that all
-        before it may be pruned; once that one is gone too, the log only has to reach as far.
+        its new events were already applied. The store keeps the id of the last applied event, so that all earlier ones
+        may be pruned. If that event is pruned, too, the log only has to reach its position.
         """
         after = done.position
         if extent.last >= after and (not after or source.name in self._recognised):
             return
         if extent.last < after or not await _tells(source, done):
             if await self._store.applied(source.name) != done:
-                return  # it was accepted as it is by somebody meanwhile (:meth:`restart`)
+                return  # another process has accepted the log meanwhile (:meth:`restart`)
             raise ForeignSource(
-                f"source {source.name!r} is not the one this store was built from (position {after} was applied, and "
-                f"it ends at {extent.last} or tells another event there); delete the store and let it be rebuilt, "
-                f"bring the source back, or let it begin anew with 'parbake events restart APP {source.name}'",
+                f"source {source.name!r} is not the one this store was built from (position {after} was applied, but "
+                f"it ends at {extent.last} or has another event there); delete the store so that it is rebuilt, "
+                f"restore the source, or read it from its beginning with 'parbake events restart APP {source.name}'",
                 field=source.name,
             )
         self._recognised.add(source.name)
 
     async def _drain_parts(self, source: EventSource | Topic, before: float) -> Drained:
-        """Drain a source. A topic is heard only once all its logs were, so that none of them carries its heartbeat."""
+        """Drain a source. None of a topic's logs carries its heartbeat, because all of them must be read first."""
         parts = await _parts(source)
         if len(parts) == 1 and parts[0] is source:
             return await self._drain_one(parts[0], before)
@@ -229,14 +229,16 @@ class Ingest:
             raise SourceError(f"source {source.name!r} cannot be polled: {error}", field=source.name) from error
 
     async def _drain_all(self, source: EventSource, heard_at: float | None) -> Drained:
-        """Apply a log to the end that it had when this began, or beyond.
+        """Apply a log at least up to the end that it had when this call began.
 
-        The last commit carries the heartbeat, so that an event costs one synced commit. It counts only with an event at
-        or past the last position that was given before the poll; otherwise the caller beats in a commit of its own.
+        The last commit carries the heartbeat, so that an event costs one synced commit. The heartbeat counts only if
+        the commit holds an event at or after the last position that existed before the poll. Otherwise the caller
+        writes it in a commit of its own.
 
         Args:
             source: The log.
-            heard_at: When this began, in epoch seconds, for the heartbeat; ``None`` where no commit may carry it.
+            heard_at: The time of the heartbeat, in epoch seconds: when the drain began. ``None`` if no commit may carry
+                it.
         """
         done, acks = await self._store.applied(source.name), list[Ack]()
         is_heard = False
@@ -257,13 +259,13 @@ class Ingest:
                 acks.append(await self._apply([self._change(source, row) for row in run], advance))
                 after = run[-1].position
             rows = [] if after >= extent.last else await aside(source.poll, after, PAGE)
-        if source.is_gapless and extent.last > after:  # given before the poll, and not there
+        if source.is_gapless and extent.last > after:  # a position given before the poll, without its event
             acks.append(await self._bridge(source, after, extent.last))
         return Drained(acks, is_heard=is_heard)
 
     async def _bridge(self, source: EventSource, after: int, upto: int) -> Ack:
-        """What lost events told is not known: all families of the source are raised, as one step with the position."""
-        if after:  # a store that was told nothing yet has missed nothing
+        """Skip lost events: advance the position and, in the same step, raise all families of the source."""
+        if after:  # a store without any event yet has missed none
             self._counters.gaps[source.name] += 1
             said = "source %s: the events after position %d up to %d are gone; raising all its families"
             _log.error(said, source.name, after, upto)
@@ -271,7 +273,7 @@ class Ingest:
         return await self._apply([change], Advance(source.name, after, upto))
 
     def _change(self, source: EventSource, row: SourceEvent) -> Change:
-        """An event that is not understood must not block those behind it: it is parked, and raises all families."""
+        """Turn an event into a change. An unreadable one is parked and raises all families; it never blocks others."""
         problem = row.problem
         if not problem:
             try:
@@ -301,7 +303,7 @@ class Ingest:
 
 
 async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
-    """A topic's logs as of now; anything else is one itself."""
+    """The present logs of a topic; any other source is a single log."""
     parts = getattr(source, "parts", None)
     if parts is None:
         return [cast("EventSource", source)]
@@ -314,18 +316,18 @@ async def _parts(source: EventSource | Topic) -> Sequence[EventSource]:
 
 
 async def _tells(source: EventSource, done: Applied) -> bool:
-    """Whether the event at the applied position is the one that was applied, as far as either can tell."""
+    """Whether the log still has the applied event at its position; also true if the id or the event is missing."""
     rows = await aside(source.poll, done.position - 1, 1) if done.event_id else []
     return not rows or rows[0].position != done.position or rows[0].id.startswith(done.event_id)
 
 
 def _reaches_end(last: SourceEvent, extent: Extent) -> bool:
-    """Whether nothing that was given before the extent was read can lie behind an event."""
+    """Whether an event is at or after the last position that was given before the extent was read."""
     return last.position >= extent.last
 
 
 def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
-    """Cut events where a position is missing."""
+    """Cut events into runs of consecutive positions."""
     start = 0
     for n in range(1, len(rows)):
         if rows[n].position != rows[n - 1].position + 1:
@@ -335,7 +337,7 @@ def _runs(rows: Sequence[SourceEvent]) -> Iterator[Sequence[SourceEvent]]:
 
 
 def _acknowledged(ack: Ack) -> Ack:
-    """An event counts only in an incarnation that is trusted: another loss could still take it."""
+    """Return an acknowledgement from a trusted incarnation; refuse any other, because a further loss could undo it."""
     if not ack.trusted:
         raise NotAcknowledged("the store is being recovered after a loss: the event is raised; publish it again soon")
     return ack

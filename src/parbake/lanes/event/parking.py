@@ -1,4 +1,4 @@
-"""Events that nobody understood: kept with the reason, all families of their source raised, tried again on demand."""
+"""Events that could not be read: all families of their source are raised, and they are kept for a later retry."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger("parbake.ingest")
 
 
 class Retried(msgspec.Struct, frozen=True):
-    """What a retry came to: how many were understood, the tags they raised, and those that stay."""
+    """The result of a retry: how many events could be read now, the tags that they raised, and the events that stay."""
 
     understood: int
     raised: dict[str, int]
@@ -29,17 +29,17 @@ class Retried(msgspec.Struct, frozen=True):
 
 
 def everything(families: Collection[str]) -> tuple[str, ...]:
-    """The tags that a change of anything in some families raises."""
+    """The tags to raise if anything in some families may have changed."""
     return tuple(tag for family in families for tag in raised_by(family, "any.bulk"))
 
 
 def parked_change(source: EventSource, row: SourceEvent, problem: str, now: float) -> Change:
-    """Return how the store applies an event that is not understood: it is parked, and raises all families.
+    """Return the change for an event that cannot be read: the store parks it and raises all families of its source.
 
     Args:
         source: Where the event comes from.
         row: The event.
-        problem: Why it is not understood.
+        problem: Why it cannot be read.
         now: Epoch seconds.
     """
     parked = Parked(source.name, row.position, problem[:REASON_KEPT], now, _raw(source, row)[:RAW_KEPT])
@@ -61,21 +61,21 @@ def _text(value: object) -> str:
 
 
 class Parking:
-    """Looks at parked events and tries them again."""
+    """Lists parked events and retries them."""
 
     def __init__(self, store: Store) -> None:
-        """Over one store."""
+        """Use the parked events of one store."""
         self._store = store
 
     async def look(self, limit: int = 100) -> list[Parked]:
-        """Parked events by source and position."""
+        """The first ``limit`` parked events, ordered by source and position."""
         return await self._store.parked(limit)
 
     async def retry(self, now: float, only: tuple[str, int] | None = None) -> Retried:
-        """Read parked events again with the code of today; what is understood is raised and forgotten.
+        """Read parked events again with the present code; if one can be read, raise its tags and drop it.
 
-        A tag may be raised twice if this is interrupted, which is harmless. Raises :class:`UnknownResource` when the
-        one that is named is not there.
+        If this is interrupted a tag may be raised twice, which is harmless. Raises :class:`UnknownResource` if ``only``
+        names an event that is not parked.
         """
         chosen = await self._chosen(only)
         raised: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Polls the outboxes for as long as a process runs: each poll that reaches the end is a heartbeat of its source."""
+"""Polls the outboxes while a process runs; each poll that reaches the end of a source is its heartbeat."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _log = logging.getLogger("parbake.app")
 
 
 class Polling:
-    """Drains at a steady pace.
+    """Drains the sources at regular intervals.
 
-    A source that cannot be polled gets no heartbeat: past the silence limit its families are not trusted.
+    A source that cannot be polled gets no heartbeat. After the silence limit its families are not trusted any more.
     """
 
     def __init__(self, drain: Callable[[], Awaitable[object]], every_s: float) -> None:
@@ -24,7 +24,7 @@ class Polling:
         self._every_s = every_s
 
     async def once(self) -> None:
-        """Poll now; raises :class:`ForeignSource` for a source that this store was not built from, and nothing else."""
+        """Poll now. Errors are logged; only :class:`ForeignSource` (the store was not built from it) is raised."""
         try:
             await self._drain()
         except ForeignSource:
@@ -39,11 +39,11 @@ class Polling:
         while True:
             try:
                 await self.once()
-            except ForeignSource as error:  # a start is refused; who runs goes on with what can be heard
+            except ForeignSource as error:  # it refuses a start; a running process goes on with its other sources
                 _log.error("%s", error)
             await asyncio.sleep(self._every_s)
 
     async def later(self) -> None:
-        """Begin after one pause, for a run that may outlast the silence limit in a process that does nothing else."""
+        """Poll until cancelled, after one pause: for a batch process whose run may outlast the silence limit."""
         await asyncio.sleep(self._every_s)
         await self.run()

@@ -1,7 +1,7 @@
-"""The event lane: fence first (the tags are raised by then), refresh afterwards.
+"""The event lane refreshes outdated values. Their tags are already raised, so the fence holds before the refresh.
 
-The lane tails the store's event log from a durable cursor, so that nothing acknowledged is forgotten when a worker
-dies. The first event on a key refreshes it at once; followers are debounced; the hottest key goes first.
+The lane tails the store's event log from a durable cursor, so that an acknowledged event is not lost when a worker
+dies. The first event on a key refreshes it at once, and later events are debounced. The hottest key comes first.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger("parbake.event_lane")
 
 
 class EventLane:
-    """Refreshes what events have outdated."""
+    """Refreshes the values that events have outdated."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class EventLane:
         counters: Counters | None = None,
         claims: WorkClaims | None = None,
     ) -> None:
-        """``heat`` returns how often each key of a task was served lately; ``claims`` keep several workers apart."""
+        """``heat`` returns how often each key of a task was served lately; ``claims`` share the keys among workers."""
         self._store = store
         artifacts = [p for p in bound_tasks if isinstance(p.task, Artifact)]
         self._bound = {p.ref: bound_by(p.task) for p in artifacts}
@@ -75,7 +75,7 @@ class EventLane:
         await forever(step, IDLE_S, what="a step of the event lane", log=_log)
 
     async def step(self) -> bool:
-        """Read new log entries and refresh what is due; ``False`` when there was nothing to do."""
+        """Read new log entries and refresh the keys that are due; ``False`` if there was nothing to do."""
         entries = await self._store.log(self._read_to, PAGE)
         if entries:
             await self._enqueue(entries)
@@ -88,14 +88,14 @@ class EventLane:
         return bool(entries) or has_worked
 
     async def _place(self) -> None:
-        """Begin where the store says that events were seen to, or at the beginning where that lies ahead of it."""
+        """Begin at the cursor in the store, or at the beginning of the log if the cursor is ahead of the store."""
         self._cursor = await self._store.get(CURSOR)
         at, _ = await self._store.stamp()
         read_to = unpack_stamp(self._cursor) if self._cursor else Stamp(0, 0)
         self._read_to = read_to if read_to <= at else Stamp(0, 0)
 
     async def _look_back(self) -> None:
-        """A store that lost its last writes may count on from below what was read of it: nothing would be new again."""
+        """Go back to the cursor if the store has lost its last writes, or else its new entries would seem old."""
         now = monotonic()
         if now < self._looked_back_at + LOOK_BACK_S:
             return
@@ -105,7 +105,7 @@ class EventLane:
             await self._place()
 
     async def revisit(self, after: Stamp) -> None:
-        """Look again at events since a stamp: a promotion may have replaced what they had refreshed."""
+        """Read the events after a stamp again, because a promotion may have replaced the values that they refreshed."""
         self._read_to = min(self._read_to, after)
 
     async def _save_cursor(self) -> None:
@@ -135,7 +135,7 @@ class EventLane:
     async def _targets(
         self, bound: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]
     ) -> AsyncIterator[tuple[Any, Stamp]]:
-        """The keys that some raised tags outdate: named by a template, or found by the tags of what is stored."""
+        """The keys that some raised tags outdate: named by a template, or found by the tags of the stored records."""
         if item.is_template and item.family not in touched and not await self._strays.has(bound.ref, item.family):
             for named in _named(bound, item, touched):
                 yield named
@@ -147,7 +147,7 @@ class EventLane:
 
 
 def bound_by(task: Stored) -> list[Invalidation]:
-    """What may outdate a task: what it declares, and the fences that it inherits through its inputs."""
+    """The invalidations of a task: those that it declares, and the fences that it inherits through its inputs."""
     items = list(task.contract.binding)
     for source in task.inputs:
         if isinstance(source, Stored):
@@ -158,7 +158,7 @@ def bound_by(task: Stored) -> list[Invalidation]:
 
 
 def _named(bound: BoundTask, item: Invalidation, touched: Mapping[str, Stamp]) -> Iterator[tuple[Any, Stamp]]:
-    """The keys that some raised tags spell out."""
+    """The keys that the entities of some raised tags name, each with its tag's stamp."""
     for tag, stamp in touched.items():
         word = key_from_tag(item.template, tag)
         key = None if word is None else bound.keys.from_word(word)

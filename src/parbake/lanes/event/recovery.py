@@ -1,8 +1,8 @@
-"""After a loss: what an outbox can tell again is told again, withdrawals are repeated, and then the store is trusted.
+"""Recovery after a loss: outboxes are replayed and withdrawals repeated, and then the store is trusted again.
 
-A store that turned up on another host (a restart, a failover, a restored copy) is in an incarnation that nobody
-believes. Recovery replays every outbox from the position that the store still knows, repeats the rollbacks that were
-logged outside it, and blesses the incarnation it saw before it began: if the store lost data once more meanwhile, the
+A store that is found on another host (a restart, a failover, a restored copy) is in an incarnation that is not trusted.
+Recovery replays every outbox from the position that the store still knows, repeats the rollbacks that were logged
+outside it, and blesses the incarnation that it saw at its start. If the store has lost data again meanwhile, the
 blessing is refused and recovery starts again.
 """
 
@@ -37,7 +37,7 @@ class FileJournal:
     """
 
     def __init__(self, path: str | Path) -> None:
-        """The file should lie where a restore of the store does not reach it."""
+        """Choose a file that a restore of the store does not touch."""
         if not str(path):
             raise BadInput("journal='': expected the path of a file", field="journal")
         self._path = Path(path)
@@ -47,7 +47,7 @@ class FileJournal:
         self._write(generations)
 
     def read(self) -> list[int]:
-        """Every generation ever added; blocking."""
+        """Return every generation that was ever added; blocking."""
         return [generation for line in self._lines() if isinstance(line, list) for generation in line]
 
     def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
@@ -55,14 +55,14 @@ class FileJournal:
         self._write(_Complaint(task, entry))
 
     def quarantines(self) -> dict[str, Quarantine]:
-        """What was put in quarantine and not cleared since, by task; blocking."""
+        """Return the quarantines that were not cleared since, by task; blocking."""
         last = {line.task: line.quarantine for line in self._lines() if isinstance(line, _Complaint)}
         return {task: entry for task, entry in last.items() if entry is not None}
 
     def _write(self, line: list[int] | _Complaint) -> None:
         try:
             with self._path.open("ab+") as file:
-                # What a crash has cut short gets an end of its own: the next line must not be glued to it.
+                # A line that a crash has cut short is ended first, so that the next line stays separate.
                 file.seek(-1 if file.tell() else 0, os.SEEK_END)
                 is_cut = file.read(1) not in (b"", b"\n")
                 file.write((b"\n" if is_cut else b"") + msgspec.json.encode(line) + b"\n")
@@ -72,7 +72,7 @@ class FileJournal:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
 
     def _lines(self) -> list[list[int] | _Complaint]:
-        """All lines that can be read; one that a crash cut short was never acknowledged."""
+        """Return all lines that can be read. A line that a crash cut short was never acknowledged."""
         try:
             lines = self._path.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
@@ -85,7 +85,7 @@ class FileJournal:
         try:
             return msgspec.json.decode(raw, type=list[int] | _Complaint)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            _log.error("journal %s, line %d cannot be read and is passed over: %s", self._path, number, error)
+            _log.error("journal %s, line %d cannot be read and is skipped: %s", self._path, number, error)
             return None
 
 
@@ -93,16 +93,16 @@ class Recovery:
     """Blesses an incarnation once its outboxes have been replayed."""
 
     def __init__(self, store: Store, journal: Journal | None, *, replayable: bool) -> None:
-        """``replayable``: every change is told by some outbox, so that a replay restores every lost event."""
+        """``replayable`` says that some outbox reports every change, so that a replay restores every lost event."""
         self._store = store
         self._journal = journal
         self._keeps = replayable and journal is not None
         self._looked_at = 0
 
     async def doubted(self) -> int:
-        """The incarnation that waits for its blessing, 0 when the store is trusted.
+        """The incarnation that waits for its blessing; 0 if the store is trusted.
 
-        Quarantines that it has forgotten are put in again first.
+        Quarantines that the store has lost are restored first.
         """
         control = await self.recalled()
         return 0 if control.is_trusted else control.incarnation
@@ -110,8 +110,8 @@ class Recovery:
     async def recalled(self) -> Control:
         """The store's control record, with the quarantines of the journal.
 
-        In an incarnation that is new to this process, those that the store knows nothing of are put in again: it may
-        have been emptied, or restored from a copy of before.
+        In an incarnation that is new to this process, quarantines that the store lacks are restored, because the store
+        may have been emptied, or restored from an older copy.
         """
         _, control = await self._store.stamp()
         if control.incarnation != self._looked_at and isinstance(self._journal, QuarantineJournal):
@@ -119,31 +119,31 @@ class Recovery:
             seen = control.incarnation
             for task, entry in noted.items():
                 known = control.quarantined.get(task)
-                if known is None or (known.cleared and known.at < entry.at):  # cleared was an earlier one
+                if known is None or (known.cleared and known.at < entry.at):  # an earlier one was cleared
                     control = await self._store.quarantine(task, entry)
-                    _log.warning("%s is in quarantine again: the store had forgotten it", task)
+                    _log.warning("%s is in quarantine again: the store had lost the quarantine", task)
             self._looked_at = seen
         return control
 
     async def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
-        """Log a quarantine, or its end, outside the store, before it is acknowledged."""
+        """Write a quarantine, or its end, to the journal outside the store, before it is acknowledged."""
         if isinstance(self._journal, QuarantineJournal):
             await asyncio.to_thread(self._journal.note_quarantine, task, entry)
 
     async def bless(self, seen: int) -> None:
-        """Trust an incarnation whose outboxes were replayed after it was seen.
+        """Trust an incarnation if its outboxes were replayed after it was seen.
 
-        What was stored before the loss lives on only if the replay restored everything: every change has an outbox
-        row, and rollbacks are logged outside the store.
+        Values from before the loss are kept only if the replay restored everything, that is if every change has an
+        outbox row and rollbacks are logged outside the store.
         """
         if self._keeps and self._journal is not None:
             await self._store.withdraw(await asyncio.to_thread(self._journal.read))
         await self._store.bless(seen, raise_floor=not self._keeps)
-        kept = "kept" if self._keeps else "discarded: an outbox may not tell every change, or no journal is kept"
-        _log.warning("incarnation %d is trusted again; what was stored before it is %s", seen, kept)
+        kept = "kept" if self._keeps else "discarded: an outbox may not report every change, or there is no journal"
+        _log.warning("incarnation %d is trusted again; the values from before it are %s", seen, kept)
 
     async def note_withdrawn(self) -> None:
-        """Log what is withdrawn outside the store, before a rollback is acknowledged."""
+        """Write the withdrawn generations to the journal outside the store, before a rollback is acknowledged."""
         if self._journal is not None:
             _, control = await self._store.stamp()
             await asyncio.to_thread(self._journal.append, list(control.withdrawn))

@@ -1,7 +1,7 @@
-"""Makes anew what events have outdated, and ahead what they wish for: at once, debounced, hottest first.
+"""Refreshes keys that events have outdated, and computes wished-for keys ahead: at once, debounced, hottest first.
 
-What is due stays queued until its turn, so that a failure loses nothing; what fails is tried again some times, and then
-left to the fence, which serves no old value meanwhile.
+A due key stays queued until its turn, so that a failure loses nothing. A failed refresh is retried a few times. After
+that the key is left to the fence, which serves no old value meanwhile.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from parbake.serving.on_demand import OnDemand
 from parbake.values.redaction import one_line
 
 GROUP = 32
-"""Keys that are refreshed by one call: what is hottest must not wait for too many others."""
+"""The most keys that one call refreshes, so that the hottest ones do not wait for too many others."""
 LEASED_S = 0.1
 CLAIMED_S = 0.25
 RETRY_S = (0.2, 1.0, 5.0, 30.0)
 REMEMBERED = 50_000
-"""Keys whose last refresh is remembered, for debouncing."""
+"""The most keys whose last refresh is remembered for debouncing."""
 _log = logging.getLogger("parbake.event_lane")
 Heat = Callable[[str], Awaitable[Mapping[bytes, int]]]
 Name = tuple[str, bytes]
@@ -41,7 +41,7 @@ Name = tuple[str, bytes]
 class Due:
     """One key that waits for its refresh; ``at`` is on the monotonic clock, ``raised_at`` on the wall's.
 
-    It ``is_outdated`` by an event, or ``is_wished`` for by one that outdates nothing, or both.
+    An event outdated it (``is_outdated``), or wished for it without outdating anything (``is_wished``), or both.
     """
 
     bound: BoundTask
@@ -55,12 +55,12 @@ class Due:
 
     @property
     def name(self) -> Name:
-        """What it is queued under."""
+        """The task's ref and the encoded key, under which it is queued."""
         return self.bound.ref, self.bound.keys.encode(self.key)
 
 
 class Refreshing:
-    """The keys that wait, and the work on them."""
+    """Queues the keys that wait for a refresh, and refreshes them."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Refreshing:
         counters: Counters,
         claims: WorkClaims | None = None,
     ) -> None:
-        """``heat`` returns how often each key of a task was served lately; without ``claims`` no worker is beside."""
+        """``heat`` returns how often each key of a task was served lately; leave out ``claims`` for a single worker."""
         self._store = store
         self._demand = demand
         self._clock = clock
@@ -84,7 +84,7 @@ class Refreshing:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits."""
+        """Whether no key waits for a refresh."""
         return not self._due
 
     def outdated(self, bound: BoundTask, key: Any, event: tuple[Stamp, float], debounce_s: float) -> None:
@@ -116,7 +116,7 @@ class Refreshing:
         self._due.setdefault(due.name, due).is_wished = True
 
     async def work(self) -> bool:
-        """Refresh what is due; whether anything was."""
+        """Refresh the keys that are due; ``False`` if there were none."""
         ready = await self._ready()
         if self._claims is not None and self._claims.are_needed:
             await self._work_beside_others(ready, self._claims)
@@ -127,11 +127,11 @@ class Refreshing:
     async def _work_alone(self, ready: list[Name]) -> None:
         for group in self._groups(ready):
             if self._claims is not None and self._claims.are_needed:
-                return  # another worker has come: what is left is shared with it
+                return  # another worker has started: the remaining keys are shared with it
             await self._refresh_group(group)
 
     async def _work_beside_others(self, ready: list[Name], claims: WorkClaims) -> None:
-        """Take part after part; the keys of one that another worker holds wait, and are then mostly done."""
+        """Lease and refresh part after part. The keys of a part that another worker holds wait; most are then fresh."""
         parts: dict[KeyPart, list[Name]] = {}
         for name in ready:
             parts.setdefault(part_of(*name), []).append(name)
@@ -151,7 +151,7 @@ class Refreshing:
             await self._refresh_together(taken)
 
     async def _ready(self) -> list[Name]:
-        """What is due, hottest first; it stays queued until its turn, so that a failure loses nothing."""
+        """The keys that are due, hottest first. They stay queued until their turn, so that a failure loses nothing."""
         now = monotonic()
         ready = [name for name, due in self._due.items() if due.at <= now]
         heat = {ref: await self._heat(ref) for ref in {name[0] for name in ready}}
@@ -159,7 +159,7 @@ class Refreshing:
         return ready
 
     def _groups(self, ready: list[Name]) -> Iterator[list[Name]]:
-        """What is computed in one call: keys of functions that take many at once, some at a time; the others alone."""
+        """Group the keys for one call each: several if the function takes many keys at once, otherwise one."""
         together: dict[str, list[Name]] = {}
         for name in ready:
             bound = self._due[name].bound
@@ -183,7 +183,7 @@ class Refreshing:
         except BaseException as error:
             if is_ours(error):
                 raise
-            for due in group:  # one that fails must not keep the others from being made
+            for due in group:  # a key that fails must not stop the others
                 await self._refresh(due)
             return
         for due in needed:
@@ -200,7 +200,7 @@ class Refreshing:
             async with self._demand.turns.now(due.bound, name[1]) as is_mine:
                 if is_mine:
                     await self._refresh_now(due)
-                else:  # another process computes it; whether that is new enough shows when it has
+                else:  # another process computes it; look again afterwards whether its value is new enough
                     due.at = monotonic() + LEASED_S
                     self._due.setdefault(name, due)
         except BaseException as error:
@@ -216,7 +216,7 @@ class Refreshing:
         self._counters.refreshed(due.bound.name, self._clock.now() - due.raised_at)
 
     async def _needs(self, due: Due) -> bool:
-        """Whether nothing stored is as new as the event; keys nobody ever computed wait for their first request."""
+        """Whether no stored value is as new as the event. A key that was never computed waits for its first request."""
         if due.is_wished and not await self._demand.is_there(due.bound, due.name[1]):
             return True
         if not due.is_outdated:
@@ -232,7 +232,7 @@ class Refreshing:
         return True
 
     def _retry(self, due: Due, why: str) -> None:
-        """Try again later; after the last attempt the key is left to the fence, which serves no old value meanwhile."""
+        """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
         if due.attempts >= len(RETRY_S):
             _log.error("%s: refresh given up after %d attempts: %s", due.bound.name, due.attempts, why)
             return

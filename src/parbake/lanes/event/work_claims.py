@@ -1,8 +1,8 @@
 """Which of several workers refreshes which keys, so that each key is computed once and not once per worker.
 
 The keys of a task are cut into parts, and a worker takes the lease of a part for as long as it works on its keys. A
-worker that is alone takes none. A lease keeps work apart and nothing else: where one is lost, or a worker dies with it,
-a key is computed twice or a little later, and the fence serves nothing old meanwhile.
+single worker takes no leases. A lease only avoids double work: if it is lost, or its worker dies, a key is computed
+twice or a little later, and the fence serves no old value meanwhile.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from parbake.serving.lease import NAME, Lease
 
 PARTS = 16
 TERM_S, RENEW_S = 10.0, 3.0
-"""A worker that died is succeeded after the term; one that lives renews its lease in time."""
+"""The lease of a dead worker passes on after this term; a living worker renews its own in time."""
 
 
 class OtherWorkers(Protocol):
-    """Who is at work."""
+    """Knows whether other workers are alive."""
 
     @property
     def has_others(self) -> bool:
@@ -33,7 +33,7 @@ class OtherWorkers(Protocol):
 
 
 class KeyPart(NamedTuple):
-    """Some keys of a task."""
+    """One of the parts into which a task's keys are divided."""
 
     ref: str
     number: int
@@ -48,7 +48,7 @@ class WorkClaims:
     """One worker's leases on parts of tasks."""
 
     def __init__(self, store: Store, clock: Clock, workers: OtherWorkers) -> None:
-        """Hold nothing yet."""
+        """Hold no lease until :meth:`take`."""
         self._store = store
         self._clock = clock
         self._workers = workers
@@ -60,7 +60,7 @@ class WorkClaims:
 
     @contextlib.asynccontextmanager
     async def take(self, part: KeyPart) -> AsyncIterator[bool]:
-        """Hold a part for the length of the block; say ``False`` where another worker holds it."""
+        """Lease a part for the length of the block; yield ``False`` if another worker holds it."""
         lease = Lease(self._store, self._clock, f"{NAME}refresh/{part.ref}/{part.number}", TERM_S)
         if not await lease.acquire():
             yield False
@@ -77,5 +77,5 @@ class WorkClaims:
 async def _renewed(lease: Lease) -> None:
     while True:
         await asyncio.sleep(RENEW_S)
-        with contextlib.suppress(StoreError):  # the next one may succeed, before the term is over
+        with contextlib.suppress(StoreError):  # the next renewal may succeed before the term is over
             await lease.renew()

@@ -1,1 +1,1 @@
-"""Who keeps it going? Schedules, alerts on late tasks, housekeeping, and who is at work."""
+"""What a worker does besides the lanes: schedules, alerts on late tasks, housekeeping, and the list of workers."""

@@ -1,7 +1,7 @@
-"""Which workers are alive: each adds to a count of its own in the store, and others watch whether the counts move.
+"""Which workers are alive: each increments a count of its own in the store, and others watch whether it moves.
 
-No clock is compared with another's. A count that has not moved for a while, by the clock of the process that looks, is
-of a worker that is silent, whatever the reason: it ended, hangs, or cannot reach the store.
+Clocks of different machines are never compared. A worker is silent if its count has not moved for a while by the clock
+of the observing process, whatever the reason: it ended, hangs, or cannot reach the store.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _log = logging.getLogger("parbake.workers")
 
 
 class Workers(msgspec.Struct, frozen=True):
-    """What the store knows: when a worker first reported (epoch seconds, 0 for never), and each worker's count."""
+    """The store's record: when a worker first reported (epoch seconds, 0 for never), and each worker's count."""
 
     first_at: float = 0.0
     beats: dict[str, int] = {}
@@ -40,7 +40,7 @@ class Workers(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class Pulse:
-    """Which counts have moved lately, as one process sees it; seconds are of the running loop's clock."""
+    """Which counts one process has seen moving lately; seconds are of the running loop's clock."""
 
     _seen: dict[str, tuple[int, float]] = field(default_factory=dict)
     _moved: set[str] = field(default_factory=set)
@@ -54,7 +54,7 @@ class Pulse:
         for name, count in beats.items():
             if name not in self._seen or self._seen[name][0] != count:
                 self._seen[name] = count, now
-                if not is_first_look:  # at first, nobody knows since when it is so
+                if not is_first_look:  # at the first look, the time of the last change is unknown
                     self._moved.add(name)
                     self._moved_at = now
         for name in self._seen.keys() - beats.keys():
@@ -62,7 +62,7 @@ class Pulse:
             self._moved.discard(name)
 
     def unmoved_s(self, name: str) -> float:
-        """For how long a worker's count has not moved since it was first looked at; 0 for one that is new."""
+        """The seconds for which this process has not seen a worker's count move; 0 for a new worker."""
         now = monotonic()
         return now - self._seen.get(name, (0, now))[1]
 
@@ -80,14 +80,14 @@ class Pulse:
         return self._moved_at is not None
 
     def silence_s(self) -> float:
-        """For how long no count has moved; at most for as long as this process has looked."""
+        """The seconds for which no count has moved, at most since this process began to look."""
         now = monotonic()
         began = self._since if self._moved_at is None else self._moved_at
         return 0.0 if began is None else now - began
 
 
 class WorkerBoard:
-    """One worker's own entry among the others', written about once per second."""
+    """One worker's entry in the store's list of workers, written about once per second."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         """Nothing is written before the first :meth:`beat`."""
@@ -98,15 +98,15 @@ class WorkerBoard:
 
     @property
     def has_others(self) -> bool:
-        """Whether another worker was alive at the last look."""
+        """Whether another worker was alive when the list was last read."""
         return any(name != self._name for name in self._pulse.maybe_alive())
 
     async def read(self) -> Workers:
-        """What the store knows now."""
+        """Read the counts of all workers."""
         return await self._noted.read()
 
     async def beat(self) -> None:
-        """Add one to this worker's count, drop those that are surely gone, and learn who else is alive."""
+        """Increment this worker's count, drop workers that have long been silent, and note which others are alive."""
 
         def beaten(known: Workers) -> Workers:
             kept = {name: count for name, count in known.beats.items() if not self._is_forgotten(name)}
@@ -116,10 +116,10 @@ class WorkerBoard:
         self._pulse.observe((await self._noted.change(beaten)).beats)
 
     async def join(self) -> None:
-        """Report for the first time, and where others are alive wait until they have seen it.
+        """Report for the first time; if other workers are alive, wait until they have seen this one.
 
-        From then on they share with this worker what is to be refreshed. A store that cannot be reached is tried again
-        by :meth:`run`.
+        From then on they share the keys to refresh with this worker. If the store cannot be reached, :meth:`run` tries
+        again.
         """
         try:
             await self.beat()
@@ -129,7 +129,7 @@ class WorkerBoard:
             await asyncio.sleep(2 * BEAT_S)
 
     async def leave(self) -> None:
-        """Remove this worker's count: it ends as it was asked to."""
+        """Remove this worker's count, so that nobody takes its orderly end for silence."""
         await self._noted.change(
             lambda known: Workers(known.first_at, {n: c for n, c in known.beats.items() if n != self._name})
         )
@@ -142,7 +142,7 @@ class WorkerBoard:
             try:
                 async with asyncio.timeout(LEAVE_S):
                     await self.leave()
-            except Exception as error:  # noqa: BLE001 - what cannot be removed is forgotten after a while
+            except Exception as error:  # noqa: BLE001 - an entry that stays is dropped after a while
                 _log.info("this worker could not sign off: %s", one_line(error))
 
     def _is_forgotten(self, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""The freshness report: per task its SLA, the ages of what is stored, what is stale, and when it runs next."""
+"""The freshness report: for each task its SLA, the ages of its values, the stale share, and the next run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SCANNED = 20_000
 
 
 class Parts:
-    """What the report needs of an engine."""
+    """The attributes of an engine that :func:`report` reads."""
 
     store: Store
     clock: Clock

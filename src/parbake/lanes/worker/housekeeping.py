@@ -1,4 +1,4 @@
-"""What the store need not keep: watermarks and records from so long ago that nothing of that age may be served."""
+"""Deletes watermarks and records that are so old that no contract allows serving them."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from parbake.serving.bound import BoundTask
 
 EVERY_S = 3600.0
 MARGIN_S = 600.0
-"""Clocks of several machines differ; a record's age is told by the clock of the one that computed it."""
+"""An allowance for clocks that differ: a record's time comes from the clock of the machine that computed it."""
 RETIRED_S = 30 * 86_400.0
-"""A place that no task of this program has, since its values are of another shape or version, is kept that long."""
+"""How long the rows of an unknown task ref are kept: one of another version, or with values of another shape."""
 PAGE = 500
 _log = logging.getLogger("parbake.housekeeping")
 
 
 class Housekeeping:
-    """Raises the floor behind the longest age that any contract allows, and sweeps what lies below it."""
+    """Raises the floor, at a distance of the longest age that any contract allows, and deletes the items below it."""
 
     def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock) -> None:
-        """The floor lags the longest SLA with what a fallback adds to it."""
+        """The floor lags by the longest SLA, including the time that a fallback adds."""
         self._store = store
         self._clock = clock
         known = list(bound_tasks)
@@ -34,7 +34,7 @@ class Housekeeping:
         self._longest_s = max((_longest(bound.contract) for bound in known), default=0.0) + MARGIN_S
 
     async def step(self) -> int:
-        """Retire places that no program uses any more, and raise the floor as far as it may be.
+        """Retire task refs that no program uses any more, and raise the floor as far as the contracts allow.
 
         Returns how many items were deleted.
         """
@@ -42,14 +42,14 @@ class Housekeeping:
         return await self._retire(control) + await self._raise(control)
 
     async def _retire(self, control: Control) -> int:
-        """Delete generations of places that a program before this one used, and none has promoted to for long."""
+        """Delete the generations of task refs that this program lacks, if no run was promoted to them for long."""
         since = self._clock.now() - max(RETIRED_S, self._longest_s)
         pointers = control.pointers.items()
         retired = [ref for ref, pointer in pointers if ref not in self._refs and pointer.promoted_at < since]
         if not retired or not control.is_trusted:
             return 0
         removed = await self._store.sweep((), retired)
-        _log.info("%s: no program has promoted to it for long; %d rows deleted", ", ".join(retired), removed)
+        _log.info("%s: no run was promoted to it for long; %d rows deleted", ", ".join(retired), removed)
         return removed
 
     async def _raise(self, control: Control) -> int:
@@ -62,7 +62,7 @@ class Housekeeping:
         return removed
 
     async def _newest_before(self, floor: Stamp, until: float) -> Stamp:
-        """The stamp of the last event that is older than ``until``: records from before it are older still."""
+        """The stamp of the last event before ``until``. Records from before that stamp are older still."""
         found = floor
         while entries := await self._store.log(found, PAGE):
             old = [entry for entry in entries if entry.at <= until]
@@ -72,7 +72,7 @@ class Housekeeping:
         return found
 
     async def run(self) -> None:
-        """Look every hour until cancelled."""
+        """Do a step every hour until cancelled."""
         await forever(self.step, EVERY_S, what="the sweep", log=_log)
 
 

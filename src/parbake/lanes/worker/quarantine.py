@@ -1,7 +1,7 @@
-"""Complaints: one is enough to serve a class of answers in real time, until its owner has looked.
+"""Complaints: a single one stops the serving of a task's stored answers until its owner clears it.
 
-The quarantine lies in the control record, which every read sees: once it is acknowledged no process serves what is
-stored. What the contract says to do then is done: compute, use another task, or refuse.
+The quarantine is in the control record, which every read checks. Once it is acknowledged, no process serves a stored
+value of the task. The contract's fallback applies instead: compute, use another task, or refuse.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from parbake.serving.bound import BoundTask
 from parbake.values.redaction import visible
 
 TIGHTENED = 0.5
-"""The SLA that is proposed is this share of the old one, or of the answer's age where that is less."""
+"""The proposed SLA is this share of the present one, or of the answer's age if that is less."""
 LEAST_SLA_S = 1.0
-"""No shorter one is proposed: an answer that was wrong when it was made is not too old."""
+"""The shortest SLA that is proposed, in seconds. An answer that was wrong from the start is not a matter of age."""
 LONGEST_REASON = 500
 
 
@@ -30,26 +30,26 @@ class Quarantines:
     """Puts tasks in quarantine and takes them out."""
 
     def __init__(self, store: Store, clock: Clock, notifier: Notifier, recovery: Recovery) -> None:
-        """Owners hear of it, and the journal of ``recovery`` keeps it."""
+        """``notifier`` alerts the owners; ``recovery`` writes each quarantine to its journal."""
         self._recovery = recovery
         self._store = store
         self._clock = clock
         self._notifier = notifier
 
     async def complain(self, bound: BoundTask, reason: str, *, age_s: float | None = None) -> Quarantine:
-        """Put a task in quarantine: nothing stored of it is served from now on. It is durable when this returns.
+        """Put a task in quarantine, so that its stored values are not served any more; durable when this returns.
 
         Args:
             bound: The task.
-            reason: What was wrong, for its owner.
-            age_s: How old the answer was that led to the complaint, in seconds, if that is known.
+            reason: What was wrong, for the task's owner.
+            age_s: The age of the answer that led to the complaint, in seconds, if known.
 
         Raises:
             BadInput: The task is a model.
         """
         if isinstance(bound.task, ModelTask):
             raise BadInput(
-                f"{bound.name} is a model: what is built with it needs it; roll it back instead", field="task"
+                f"{bound.name} is a model, and other tasks are built with it; roll it back instead", field="task"
             )
         said = visible(reason, LONGEST_REASON) or "a complaint"
         sla_s = bound.contract.freshness_sla_s
@@ -59,7 +59,7 @@ class Quarantines:
         entry = control.quarantined[bound.name]
         try:
             await self._recovery.note_quarantine(bound.name, entry)
-        finally:  # it holds by now, so the owner hears of it whatever becomes of the journal
+        finally:  # the quarantine is in force, so the owner is alerted even if the journal cannot be written
             if (entry.at, entry.reason) == (now, said):  # the first complaint
                 message = (
                     f"{bound.name} is served in real time until it is cleared: {said}; "
@@ -69,15 +69,15 @@ class Quarantines:
         return entry
 
     async def clear(self, bound: BoundTask) -> None:
-        """Serve what is stored of a task from now on. What was stored before stays dead: it was complained of.
+        """End a quarantine: values stored from now on are served. Older ones stay dead; the complaint covers them.
 
         Raises :class:`parbake.errors.UnknownResource` where the task is not in quarantine.
         """
-        if bound.name in await self.all():  # the journal first: where it cannot be written, clearing can be tried again
+        if bound.name in await self.all():  # the journal first: if it cannot be written, clearing can be tried again
             await self._recovery.note_quarantine(bound.name, None)
         await self._store.quarantine(bound.name, None)
 
     async def all(self) -> Mapping[str, Quarantine]:
-        """What is in quarantine, by task."""
+        """The tasks in quarantine, with the entry of each."""
         known = (await self._recovery.recalled()).quarantined
         return {name: entry for name, entry in known.items() if not entry.cleared}

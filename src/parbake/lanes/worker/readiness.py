@@ -1,4 +1,4 @@
-"""Whether a server may be sent requests, and what works less well than it should."""
+"""Whether a server is ready for requests, and which of its parts are degraded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from parbake.serving.warmup import Warmup
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What a server lacks before it may be sent requests, and what is ``degraded`` though it may."""
+    """Why a server is not ready for requests (``lacking``), and what is ``degraded`` without preventing them."""
 
     lacking: list[str]
     degraded: list[str]
@@ -32,7 +32,7 @@ class Readiness:
     def __init__(
         self, store: Store, bound_tasks: Iterable[BoundTask], ingest: Ingest, warmup: Warmup, workers: WorkerWatch
     ) -> None:
-        """Look at nothing yet."""
+        """Keep the parts that :meth:`look` asks."""
         self._store = store
         self._scheduled = [p for p in bound_tasks if p.task.schedule and not (p.is_planned or p.off)]
         self._ingest = ingest
@@ -40,7 +40,7 @@ class Readiness:
         self._workers = workers
 
     async def look(self) -> Ready:
-        """Return what is lacking and what is degraded now; a source that cannot be heard is lacking."""
+        """Return what is lacking and what is degraded now; a source that cannot be polled is lacking."""
         try:
             control = (await self._store.stamp())[1]
             lacking = [bound.name for bound in self._scheduled if not control.pointer(bound.ref)]
@@ -51,7 +51,7 @@ class Readiness:
             return Ready([str(error)], [])
 
     async def _with_workers(self, lacking: list[str]) -> Ready:
-        """Add what is known of the workers: only one that never reported can keep a server from being ready."""
+        """Add the state of the workers. A server is not ready before the first report; later silence degrades it."""
         if self._workers.setting == "none":
             return Ready(lacking, [])
         state = await self._workers.look()

@@ -1,4 +1,4 @@
-"""When batch runs are due, and who hears when an artifact is past its SLA."""
+"""When batch runs are due, and alerts to the owner of an artifact that is past its SLA."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Revisit = Callable[[int], Awaitable[None]]
 
 
 class Notifier:
-    """Sends alerts to every sink; a sink that fails is logged and the others still hear."""
+    """Sends alerts to every sink. If a sink fails, the failure is logged and the others still get the alert."""
 
     def __init__(self, sinks: Sequence[AlertSink]) -> None:
-        """Keep the sinks."""
+        """Send to ``sinks``, one after the other."""
         self._sinks = tuple(sinks)
 
     async def send(self, alert: Alert) -> None:
-        """Deliver to all."""
+        """Send an alert to all sinks; never raises an error of a sink."""
         for sink in self._sinks:
             try:
                 await sink.send(alert)
-            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must hear
+            except Exception:  # noqa: BLE001 - whatever a sink raises, the others must get the alert
                 _log.exception("alert sink %s failed", type(sink).__name__)
 
 
@@ -67,10 +67,10 @@ class Schedule:
         self._lost: dict[str, int] = {}
 
     def next_run(self, control: Control, bound: BoundTask) -> RunSlot:
-        """When a plan's next run starts, and why then.
+        """Tell when a plan's next run starts, and for which reason.
 
-        A run because of other code follows only what was promoted before this process began. Two programs that share a
-        store would otherwise take turns and never stop rebuilding.
+        Changed code causes a run only if the current generation was promoted before this process began. Two programs
+        with different code that share a store would otherwise rebuild each other's generations without end.
         """
         pointer = control.pointers.get(bound.ref)
         if pointer is not None and self._lost.get(bound.ref) == pointer.generation:
@@ -85,7 +85,7 @@ class Schedule:
         return self._off_peak.slot(bound, control.pointers.get(bound.ref), self._took_s.get(bound.ref, 0.0))
 
     def due(self, control: Control) -> list[tuple[BoundTask, RunSlot]]:
-        """Plans whose run is due, in order of declaration; what a due model's chain covers is left to it."""
+        """Tasks whose run is due, in order of declaration, without those that the run of a due model includes."""
         now = self._clock.now()
         waiting = [p for p in self._bound_tasks if p.ref not in self._idle and self._not_before.get(p.ref, 0) <= now]
         slots = [(p, self.next_run(control, p)) for p in waiting]
@@ -94,7 +94,7 @@ class Schedule:
         return [(p, slot) for p, slot in late if p.ref not in covered]
 
     async def look(self) -> Control:
-        """Learn how long runs take, when traffic is low, and which plans run nothing; returns the control record."""
+        """Learn how long runs take, when traffic is low, and which plans compute nothing; return the control record."""
         await self._off_peak.look()
         self._idle = {bound.ref for bound in self._bound_tasks if await self._batch.is_idle(bound)}
         for bound in self._bound_tasks:
@@ -117,10 +117,10 @@ class Schedule:
                 runs.append(await self._batch.materialize(bound, trigger="schedule", slot=slot, progress=progress))
                 _log.info("%s: run promoted (%s)", bound.name, slot.why)
                 self._took_s.pop(bound.ref, None)
-            except RunInProgress as error:  # by another worker, or by one that died and whose lease has not ended
+            except RunInProgress as error:  # another worker holds the run, or a dead one whose lease has not ended
                 self._not_before[bound.ref] = self._clock.now() + LOOK_AGAIN_S
                 _log.info("%s", error)
-            except BaseException as error:  # whatever it is, the other tasks go on
+            except BaseException as error:  # whatever failed, the other tasks go on
                 if is_ours(error):
                     raise
                 await self._failed(bound, error)
@@ -135,7 +135,7 @@ class Schedule:
         await self._notifier.send(Alert(kind, bound.name, bound.contract.owner, why, self._clock.now()))
 
     async def run(self, promoted: Callable[[Run], Awaitable[None]]) -> None:
-        """Work until cancelled; ``promoted`` hears of each run."""
+        """Run what is due until cancelled; ``promoted`` is called with each promoted run."""
 
         async def step() -> None:
             for run in await self.run_due():
@@ -147,11 +147,11 @@ class Schedule:
 class SlaWatch:
     """Tells a contract's owner when its artifact is past the SLA, once, and when it has recovered.
 
-    The state lies in the store, so that several processes watching do not tell it several times.
+    The state is in the store, so that several watching processes send each alert once.
     """
 
     def __init__(self, store: Store, bound_tasks: Iterable[BoundTask], clock: Clock, notifier: Notifier) -> None:
-        """Watches what the batch lane keeps: its age is the age of the current generation."""
+        """Watch the batch tasks. A task's age is the age of its current generation."""
         self._store = store
         self._bound_tasks = [p for p in bound_tasks if p.task.schedule and not p.off]
         self._clock = clock
@@ -163,7 +163,7 @@ class SlaWatch:
         for bound in self._bound_tasks:
             pointer = control.pointers.get(bound.ref)
             if pointer is None or bound.is_planned:
-                continue  # what a plan leaves to requests is not late
+                continue  # a task whose plan computes nothing ahead is never late
             age = self._clock.now() - pointer.started_at
             await self._note(bound, age, is_stale=age > bound.contract.freshness_sla_s)
 

@@ -1,4 +1,4 @@
-"""What a server says of the workers: without one, nothing is refreshed ahead or on events, and nobody would see it."""
+"""How a server watches the workers. Without one nothing is refreshed ahead or on events, and nobody would notice."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from parbake.values.redaction import one_line
 WorkerSetting = Literal["required", "expected", "none"]
 LOOK_S = 1.0
 FIRST_LOOK_S = 5.0
-"""A server that has just started shows a worker as silent after this; whoever lives reports every second."""
+"""The silence, in seconds, after which a server that has just started shows a worker as silent."""
 _log = logging.getLogger("parbake.workers")
 
 
 class WorkerState(msgspec.Struct, frozen=True):
-    """What is known of the workers of a store.
+    """The state of a store's workers, as this process has seen them.
 
-    ``has_reported`` says whether any ever has; ``heard`` how many this process hears now; ``silence_s`` for how many
-    seconds it has heard none, at most since it began to look; ``limit_s`` how long that may be.
+    ``has_reported`` says whether any worker ever reported, ``heard`` how many this process hears now. ``silence_s`` is
+    the time for which it has heard none, at most since it began to look, and ``limit_s`` the longest allowed silence.
     """
 
     has_reported: bool
@@ -40,7 +40,7 @@ class WorkerState(msgspec.Struct, frozen=True):
 
     @property
     def trouble(self) -> str:
-        """What is wrong, in one sentence; empty where nothing is."""
+        """What is wrong, as one sentence; empty if nothing is."""
         if not self.has_reported:
             return "no worker has reported"
         if self.silence_s > self.limit_s:
@@ -49,12 +49,12 @@ class WorkerState(msgspec.Struct, frozen=True):
 
     @property
     def is_silent(self) -> bool:
-        """Whether workers that were there have not been heard for long enough to alert somebody."""
+        """Whether workers that once reported have been silent long enough for an alert."""
         return self.has_reported and self.silence_s > SILENT_S
 
 
 class WorkerWatch:
-    """Looks at the workers of a store, for readiness, for metrics, and for the owners of what they keep fresh."""
+    """Watches the workers of a store, for readiness, for metrics, and to alert the owners of tasks."""
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class WorkerWatch:
         notifier: Notifier,
         owners: Iterable[str],
     ) -> None:
-        """``owners`` are told once when the workers fall silent, and once when one is heard again."""
+        """``owners`` get one alert when the workers fall silent, and one when a worker reports again."""
         self.setting = setting
         self._board = board
         self._counters = counters
@@ -78,7 +78,7 @@ class WorkerWatch:
         self._pulse = Pulse()
 
     async def look(self) -> WorkerState:
-        """Read the store, and note for the metrics what is there."""
+        """Read the workers' state from the store, and set the metrics."""
         known = await self._board.read()
         self._pulse.observe(known.beats)
         limit_s = SILENT_S if self._pulse.has_moved else FIRST_LOOK_S
@@ -88,10 +88,10 @@ class WorkerWatch:
         return state
 
     async def check(self) -> None:
-        """Look, and tell the owners what changed; of several servers one does."""
+        """Look, and alert the owners if the state changed; one of several servers sends the alert."""
         state = await self.look()
         is_silent = state.is_silent
-        is_news = is_silent or state.heard  # before one was heard or missed for long enough, nobody knows
+        is_news = is_silent or state.heard  # the state is unknown until a worker was heard, or missed for long enough
         if not is_news or await self._told.read() == is_silent or not await self._take_turn(is_silent=is_silent):
             return
         kind = "worker_silent" if is_silent else "worker_back"
@@ -102,10 +102,10 @@ class WorkerWatch:
             await self._notifier.send(Alert(kind, "", owner, message, self._clock.now()))
 
     async def _take_turn(self, *, is_silent: bool) -> bool:
-        """Note what is told now; ``False`` where another server has noted it in between."""
+        """Record that this server sends the alert; ``False`` if another server has recorded it first."""
         changed = False
 
-        def noted(before: bool) -> bool:  # noqa: FBT001 - the value that is kept
+        def noted(before: bool) -> bool:  # noqa: FBT001 - the recorded value
             nonlocal changed
             changed = before != is_silent
             return is_silent
@@ -118,6 +118,6 @@ class WorkerWatch:
         while self.setting != "none":
             try:
                 await self.check()
-            except Exception as error:  # noqa: BLE001 - a watch that ends tells nobody any more
+            except Exception as error:  # noqa: BLE001 - a watch that ends would never alert again
                 _log.error("the workers could not be looked at, and are again: %s", one_line(error))
             await asyncio.sleep(LOOK_S)

@@ -179,7 +179,7 @@ def screen(question: str, vetoes: Sequence[Veto] = VETOES) -> Screened:
 
     Args:
         question: The question.
-        vetoes: The vetoes to apply; only their ``alone`` rules are.
+        vetoes: The vetoes to apply. Only their ``alone`` rules are used.
     """
     asked = visible(question)
     reason = unusable(question) or next((v.code for v in vetoes if v.alone is not None and v.alone(asked)), "")

@@ -41,8 +41,8 @@ class Items(Protocol):
         """Which copy of the data the newest connection reached.
 
         It changes whenever acknowledged writes may have been lost: after a restart without proof of durability, a
-        failover or a restore. It is known after :meth:`open`. A driver that reconnects learns it before anything is
-        read.
+        failover or a restore. It is known after :meth:`open`. A driver that reconnects asks for the host before it
+        reads any item.
         """
         ...
 
