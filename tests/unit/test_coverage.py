@@ -158,7 +158,7 @@ async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world
 def test_a_family_that_nothing_tells_of_is_refused_with_those_that_are(families, known):
     """The message lists what the app hears of, so that a mistyped name is seen beside the right one."""
     tasks, _ = reading(Notes, Notes.get, pb.fence("note"))
-    with pytest.raises(pb.errors.ContractError, match=rf"\(they tell of {known}\)") as caught:
+    with pytest.raises(pb.errors.ContractError, match=rf"\(they report {known}\)") as caught:
         check_told(tasks, families)
     assert caught.value.field == "invalidated_by"
     check_told(tasks, (*families, "note"))

@@ -318,7 +318,7 @@ async def test_a_cell_that_is_run_again_replaces_its_task():
     ):
         await app.serve(second, "a")
     with pytest.raises(
-        pb.errors.DeclarationError, match="page reads word, which was declared again since: declare page ag"
+        pb.errors.DeclarationError, match="page reads word, which was declared again later: declare page ag"
     ):
         await pb.App(tasks).serve(second, "a")
     again = reader(second)

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.processes import are_gone, shop_in
 from tests.waiting import HANGS_S, eventually
 
-CONTINUED = "; the next run of row continues where this one stood"
+CONTINUED = "; the next run of row continues where this one stopped"
 INTERRUPTED = (130, ["parbake: interrupted"])
 ENDED = (0, [])
 INTERRUPTED_RUN = (130, [f"parbake: interrupted{CONTINUED}"])

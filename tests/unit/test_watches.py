@@ -261,7 +261,7 @@ def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch
     def run(*words):
         return invoke("calm_app", "triggers", "calm_app:app", *words)
 
-    assert "nothing speaks for a change" in run().output
+    assert "there is no reason for a change" in run().output
     assert "there is no proposal" in str(run("--apply", "value").exception)
     assert "must be TASK=FILE" in str(run("--prices", "prices.json").exception)
     with pytest.raises(pb.BadInput):

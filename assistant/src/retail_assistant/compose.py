@@ -71,12 +71,12 @@ def build(
     """Compose the app over one data folder; nothing is opened yet.
 
     Args:
-        settings: Where the shop lies, and what it uses.
-        clock: What tells the time; wall time unless a test says otherwise.
-        worker: What a server needs of a worker to be ready.
+        settings: The folder of the shop, and the services that it uses.
+        clock: The source of the time; wall time by default.
+        worker: Whether a server needs a worker to be ready.
         embedder_threads: How many threads the embedder computes with.
-        answer_gate: What accepts a model's wordings of the bank's answers. Without one each answer is the text of its
-            policy section, and no model is asked, whatever ``LLM`` is.
+        answer_gate: Accepts or rejects a model's wordings of the bank's answers. Without one each answer is the text of
+            its policy section, and no model is asked, whatever ``LLM`` is.
     """
     shop = settings.data / "shop.db"
     meta = shop_meta(shop)
@@ -98,7 +98,7 @@ def build(
         ALL,
         store=settings.store_url,
         sources=[SqliteSource(shop, families=FAMILIES, views=(*VIEWS, History))],
-        open=["session"],  # told by the page itself, when a shopper arrives
+        open=["session"],  # the page itself reports it when a shopper arrives
         resources=resources,
         clock=wall,
         ledger=settings.data / "ledger.db",
@@ -111,7 +111,7 @@ def build(
 
 
 def shop_meta(path: Path) -> dict[str, str]:
-    """What the shop file says about itself; empty when there is none yet."""
+    """The shop file's metadata, such as its seed and sizes; empty if there is no file yet."""
     if not path.is_file():
         return {}
     conn = connect(path)
@@ -132,7 +132,7 @@ def generator(settings: Settings) -> Generator:
 
 
 def check(settings: Settings) -> None:
-    """Raise :class:`~parbake.errors.ProviderError` naming what the chosen generator lacks, before anything slow."""
+    """Raise :class:`~parbake.errors.ProviderError` early if the chosen generator lacks something, and name it."""
     if settings.llm == "openai":
         generator(settings)
 
@@ -153,7 +153,7 @@ def http_app(
         clock: See :func:`build`.
         worker: See :func:`build`.
         answer_gate: See :func:`build`.
-        beside: What runs for as long as the server does; each is called with the app.
+        beside: Functions that run as long as the server does; each is called with the app.
         hosts: See :class:`parbake.HttpApp`.
     """
     check(settings)

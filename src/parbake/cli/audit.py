@@ -1,4 +1,4 @@
-"""``parbake audit``: whether running servers keep the promise, in nines."""
+"""``parbake audit``: measures how often running servers keep the freshness promise, in nines."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def audit(
     report_file: Annotated[Path | None, typer.Option("--report", help="write the result as JSON, too")] = None,
     metrics: Annotated[Path | None, typer.Option(help="write the result as OpenMetrics text, too")] = None,
 ) -> None:
-    """Change things and read every server right after each acknowledgement: is any value older than promised?"""
+    """Make changes, read every server right after each acknowledgement, and report values older than promised."""
     _check_way(write, value_path, {"task": task, "key": key, "touch": touch})
     _check(count=count, rate=rate, patience=patience, timeout=timeout)
     limits = AuditLimits(

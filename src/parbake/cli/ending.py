@@ -1,4 +1,4 @@
-"""Ending a command in time when it is told to. A thread cannot be ended, so a busy one is abandoned."""
+"""Ends a command soon after a signal. A thread cannot be ended, so a busy one is abandoned."""
 
 from __future__ import annotations
 

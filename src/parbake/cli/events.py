@@ -42,7 +42,7 @@ def publish(
 
 @events.command(epilog="Example: parbake events parked shop:app")
 def parked(app: AppName, limit: Annotated[int, typer.Option(min=1, help="how many to show")] = 50) -> None:
-    """Show the events that could not be understood, and why."""
+    """Show the parked events, with the reason why each could not be read."""
     found = _with(app, lambda application: application.ops.parked(limit))
     _show(found)
     if not found:
@@ -57,7 +57,7 @@ def retry(
     *,
     every: Annotated[bool, typer.Option("--all", help="all that are parked")] = False,
 ) -> None:
-    """Read parked events again with today's code: the tags of those that are understood are raised."""
+    """Read parked events again with the present code, and raise the tags of those that can be read."""
     if every == bool(source) or bool(source) != bool(position):
         raise BadInput("give a source and a position, or --all", field="SOURCE")
     done = _with(app, lambda application: application.ops.retry_parked(source, position))

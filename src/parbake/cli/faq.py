@@ -27,7 +27,7 @@ Where = Annotated[
         metavar="APP", help="module:attribute of an App with a task that returns a BankSnapshot, or of a QuestionBank"
     ),
 ]
-TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, where there are several")]
+TaskName = Annotated[str, typer.Option("--task", help="the task that returns the bank, if there are several")]
 Picture = Annotated[Path | None, typer.Option(help="draw errors against answers, as .svg or .png")]
 ERRORS = (0.01, 0.02, 0.05, 0.1)
 
@@ -120,7 +120,7 @@ def _features(found: Explanation) -> Table:
 def _threshold(snapshot: BankSnapshot) -> str:
     made = snapshot.calibration
     if made is None:
-        return "not calibrated: nothing is answered but known wordings, and those by a fixed policy only"
+        return "not calibrated: only known wordings are answered, and only under a fixed policy"
     allowed = f"at most {made.bound.error:.1%} wrong per {made.bound.per}, {made.bound.prior:.0%} out of scope"
     if made.least is None:
         return f"{allowed}: the bank is too small to promise that; only known wordings are answered"

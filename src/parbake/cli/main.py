@@ -67,7 +67,9 @@ def serve(
         list[str] | None,
         typer.Option(help="a name that clients reach the server by, besides the address bound and loopback's; repeat"),
     ] = None,
-    drain: Annotated[float, typer.Option(min=0, help="seconds for requests under way, once told to end")] = DRAIN_S,
+    drain: Annotated[
+        float, typer.Option(min=0, help="seconds that running requests have after the signal to end")
+    ] = DRAIN_S,
     insecure: Annotated[
         bool, typer.Option("--insecure", help="serve other machines although no operator token is set")
     ] = False,
@@ -131,7 +133,7 @@ async def _outlived(parent: int, lanes: asyncio.Task[None]) -> None:
 
 @cli.command(epilog="Example: parbake freshness shop:app")
 def freshness(app: AppName) -> None:
-    """Show how old everything is against its SLA."""
+    """Show the ages of each task's values beside its SLA."""
     application = load(app).app
     table = Table("task", "owner", "keys", "SLA s", "age p50 s", "age max s", "stale", "behind")
     for row in once(application, application.ops.freshness()):
@@ -142,7 +144,7 @@ def freshness(app: AppName) -> None:
 
 @cli.command(epilog="Example: parbake rollback shop:app candidates")
 def rollback(app: AppName, task: TaskName) -> None:
-    """Withdraw a task's current generation and return to the one before."""
+    """Withdraw a task's current generation and make the previous one current."""
     application = load(app).app
     found = stored(application.tasks[task])
     typer.echo(f"{task}: back to generation {once(application, application.ops.rollback(found))}")

@@ -70,11 +70,13 @@ def materialize(
         list[str] | None,
         typer.Option("--key", help="compute this key only (repeatable): the new generation holds no others"),
     ] = None,
-    anew: Annotated[bool, typer.Option("--anew", help="do not continue a run that was interrupted")] = False,
+    anew: Annotated[
+        bool, typer.Option("--anew", help="begin a new run instead of continuing an interrupted one")
+    ] = False,
 ) -> None:
-    """Run a task's batch lane now, with what is promoted together with it; continues a run that was interrupted."""
+    """Run a task's batch lane now, with the tasks promoted together with it; an interrupted run is continued."""
     must_be_writable(report=report)
-    with ending.handling_signals(f"; the next run of {task} continues where this one stood"):
+    with ending.handling_signals(f"; the next run of {task} continues where this one stopped"):
         application = load(app).app
         must_last(application)
         found = stored(application.tasks[task])

@@ -29,7 +29,7 @@ MOST_KEYS = 100_000_000
 EPILOG = "Example: parbake plan requests.csv --sla 6h --prices prices.json --keys 5000000 --picture front.svg"
 NEEDED = {
     "prices": "your prices (add --prices FILE, JSON as in docs/explanation/economics.md)",
-    "keys": "the number of keys, those that never asked included (add --keys N; the log names {keys:,})",
+    "keys": "the number of keys, including those without a request (add --keys N; the log names {keys:,})",
 }
 """What a recommendation needs besides the log, and the option that provides it."""
 PRECISION = 0.5
@@ -49,11 +49,11 @@ def plan(
         typer.Option(
             min=1,
             max=MOST_KEYS,
-            help="how many keys there are, those that never asked included; without, nothing is recommended",
+            help="how many keys there are, including those without a request; without, nothing is recommended",
         ),
     ] = None,
     coverage: Annotated[
-        float | None, typer.Option(help="assume an event lane: the share of sessions that announce themselves, 0 to 1")
+        float | None, typer.Option(help="assume an event lane: the share of sessions that a signal announces, 0 to 1")
     ] = None,
     precision: Annotated[
         float | None, typer.Option(help="with it: the share of signals that a request follows; .5 by default")
@@ -64,7 +64,7 @@ def plan(
     json: Annotated[Path | None, typer.Option("--json", help="write the plan to this file, as JSON")] = None,
     picture: Annotated[Path | None, typer.Option(help="draw cost against hits, as .svg or .png")] = None,
 ) -> None:
-    """Replay a request log under every strategy; say what to compute ahead, why, and what it would cost.
+    """Replay a request log under every strategy; recommend what to compute ahead, with the reason and the cost.
 
     Needs --prices and --keys to recommend anything.
     """
@@ -205,10 +205,10 @@ def words(plan: Decision) -> list[str]:
         f"break-even volume: {volume:,.0f} requests a day; here are {here}, "
         f"for which precompute all costs ${everything} a day and real-time ${none}"
         if plan.outcomes[ALL].ahead
-        else "break-even volume: not known, as no key was known before it was asked for",
+        else "break-even volume: not known, as no key was known before its first request",
         f"threshold: compute a key ahead if a request within {ahead} is likelier than {plan.theta:.2%}"
         if plan.theta < 1
-        else "threshold: no key is worth computing ahead at these prices, however likely it is asked for",
+        else "threshold: no key is worth computing ahead at these prices, however likely its request is",
     ]
     if math.isfinite(plan.flip):
         lines.append(f"price flip: were computing on request {plan.flip:.3g}x cheaper, real-time would win")

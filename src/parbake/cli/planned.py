@@ -28,7 +28,7 @@ def planned(
     task: TaskName,
     *,
     prices: Annotated[
-        Path | None, typer.Option(help="plan anew from the task's own requests, at these prices (JSON)")
+        Path | None, typer.Option(help="make a plan from the task's own requests, at these prices (JSON)")
     ] = None,
     hits: Annotated[
         float | None, typer.Option(help="with --prices: the share of requests that must find a fresh result")
@@ -36,13 +36,13 @@ def planned(
     adopt: Annotated[
         bool, typer.Option("--adopt", help="with --prices: follow the new plan from the next run on")
     ] = False,
-    rollback: Annotated[bool, typer.Option("--rollback", help="return to the plan before")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="return to the previous plan")] = False,
 ) -> None:
-    """Show which plan a refresh=planned() task follows and followed; make, adopt, or roll back one."""
+    """Show the plans that a refresh=planned() task follows and followed; make, adopt, or roll back one."""
     if adopt and prices is None:
-        raise BadInput("--adopt needs --prices, with which the new plan is made", field="prices")
+        raise BadInput("--adopt needs --prices, from which the new plan is made", field="prices")
     if hits is not None and prices is None:
-        raise BadInput("--hits needs --prices, with which the new plan is made", field="prices")
+        raise BadInput("--hits needs --prices, from which the new plan is made", field="prices")
     application = load(app).app
     if adopt or rollback:
         must_last(application)
@@ -53,7 +53,7 @@ def planned(
 def _without_plan(task: Stored) -> str:
     """When a task without an adopted plan is computed."""
     if task.schedule is not None and task.schedule.planned:
-        return "follows no plan: every value is computed when it is first asked for"
+        return "follows no plan: every value is computed at its first request"
     return f"is not declared refresh=planned(); it is computed: {classify([task])[0].refresh}"
 
 

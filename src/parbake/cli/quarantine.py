@@ -20,7 +20,7 @@ EPILOG = "Example: parbake quarantine shop:app --clear faq_answers"
 def quarantine(
     app: AppName,
     clear: Annotated[str, typer.Option(metavar="TASK", help="serve this task from the store again")] = "",
-    put: Annotated[str, typer.Option(metavar="TASK", help="serve nothing stored of this task")] = "",
+    put: Annotated[str, typer.Option(metavar="TASK", help="stop serving stored values of this task")] = "",
     reason: Annotated[str, typer.Option(help="with --put: what was wrong")] = "by its owner",
 ) -> None:
     """Show which tasks are in quarantine after a complaint; put one in, or clear one."""

@@ -27,10 +27,12 @@ REASONABLE = {"seeds": 10_000_000, "jobs": 256}
 def simulate(
     *,
     seeds: Annotated[int, typer.Option(help="histories per kind of store")] = 200,
-    start: Annotated[int, typer.Option(help="the first seed; by default one that nobody has tried")] = -1,
+    start: Annotated[int, typer.Option(help="the first seed; by default a random one")] = -1,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 1,
     store: Annotated[str, typer.Option(help="kind of store: atomic, single (item by item) or both")] = "both",
-    mutant: Annotated[str, typer.Option(help="plant a known fault, which must be found; 'all' plants each")] = "",
+    mutant: Annotated[
+        str, typer.Option(help="plant a known fault, which must be found; 'all' plants each in turn")
+    ] = "",
     replay: Annotated[str, typer.Option(help="play one history and print its trace: store model and seed")] = "",
     record: Annotated[Path | None, typer.Option(help="append the result to a file, as a line of JSON")] = None,
 ) -> None:
@@ -162,5 +164,5 @@ def _try_all(kinds: list[str], seeds: range, jobs: int) -> None:
     Console(width=180).print(table)
     typer.echo(f"seeds {seeds.start} to {seeds.stop - 1}; {len(names()) - len(survivors)} of {len(names())} killed")
     if survivors:
-        typer.echo(f"not killed: {', '.join(survivors)}: the judge is blind to them within so many seeds")
+        typer.echo(f"not killed: {', '.join(survivors)}: the judge did not notice them within these seeds")
         raise typer.Exit(1)

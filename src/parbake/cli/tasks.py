@@ -1,4 +1,4 @@
-"""``parbake tasks``: the classification table, and what a code change modifies in it."""
+"""``parbake tasks``: the classification table, and its differences from an earlier revision of the code."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _described(app: App) -> list[TaskRow]:
     try:
         return once(app, app.ops.describe())
     except StoreError as error:
-        typer.echo(f"what other code has built is not shown: {error}", err=True)
+        typer.echo(f"which generations other code has built is not known: {error}", err=True)
         return app.classify()
 
 
@@ -113,7 +113,7 @@ def _at(revision: str, app: str) -> Rows:
         places = [Path.cwd(), *(Path(entry) for entry in sys.path if entry)]
         inside = [Path(folder, place.relative_to(root)) for place in places if place.is_relative_to(root)]
         paths = [str(place) for place in dict.fromkeys(inside) if place.is_dir()]
-        done = subprocess.run(  # noqa: S603 - the code that the person names
+        done = subprocess.run(  # noqa: S603 - the user names this code
             [sys.executable, "-c", _TELL, app],
             cwd=paths[0] if paths else folder, env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             capture_output=True, text=True, check=False,
@@ -126,7 +126,7 @@ def _at(revision: str, app: str) -> Rows:
 
 def _git(*words_: str, cwd: Path | None = None) -> bytes:
     try:
-        done = subprocess.run(["git", *words_], cwd=cwd, capture_output=True, check=False)  # noqa: S603, S607 - git as the person has it
+        done = subprocess.run(["git", *words_], cwd=cwd, capture_output=True, check=False)  # noqa: S603, S607 - the user's own git
     except FileNotFoundError as error:
         raise BadInput("--diff needs git", field="diff") from error
     if done.returncode:

@@ -32,10 +32,10 @@ def triggers(
     ] = None,
     costs: Annotated[Path | None, typer.Option(help="a dated cost book, as JSON, for batch against real-time")] = None,
     floor: Annotated[float, typer.Option(min=0, max=1, help="the least hit rate")] = 0.6,
-    switching: Annotated[float, typer.Option(min=0, help="what a change costs, in US dollars")] = 0.0,
-    apply: Annotated[str, typer.Option(metavar="TASK", help="do what is proposed for this task")] = "",
+    switching: Annotated[float, typer.Option(min=0, help="the one-time cost of a change, in US dollars")] = 0.0,
+    apply: Annotated[str, typer.Option(metavar="TASK", help="apply the proposal for this task")] = "",
 ) -> None:
-    """Show what speaks for reversing a decision, with its evidence; nothing is changed without --apply."""
+    """Show reasons to reverse a decision, with their evidence; nothing is changed without --apply."""
     today = dt.datetime.now(dt.UTC).date()
     book = None if costs is None else read_book(costs, today=today)
     stated = dict(_stated(one, today) for one in prices or [])
@@ -75,7 +75,7 @@ def _stated(one: str, today: dt.date) -> tuple[str, Prices]:
 
 def _show(found: list[Proposal]) -> None:
     if not found:
-        typer.echo("nothing speaks for a change")
+        typer.echo("there is no reason for a change")
         return
     table = Table("trigger", "task", "why", "proposed", "saves a day", "evidence")
     for one in found:

@@ -1,1 +1,1 @@
-"""What is promised? Tasks, the roles of their parameters, and their contracts. Pure: no store, clock or client."""
+"""Declarations: tasks, the roles of their parameters, and their contracts. Pure: no store, clock or client."""

@@ -1,4 +1,4 @@
-"""What ``app.serve`` is called with, checked before anything is read."""
+"""Checks the arguments of ``app.serve`` before anything is read."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from parbake.errors import BadInput
 
 
 def check_call(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
-    """Raise :class:`BadInput` unless a task gets its key, and nothing that it does not take.
+    """Raise :class:`BadInput` if a call lacks the task's key, or has arguments that the task does not take.
 
     Args:
-        task: What is to be served: an artifact, a refine or a live task.
-        args: What stands after the task, the key first where it has one.
+        task: The task to serve: an artifact, a refine or a live task.
+        args: The arguments after the task; the key comes first if the task has one.
         kwargs: Live values by name.
     """
     if not isinstance(task, Task):
@@ -32,7 +32,7 @@ def check_call(task: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Non
 def live_values(
     task: Refine[Any, Any, Any] | LiveTask[Any, Any], args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the live values of a call by name, those given by position included.
+    """Return the live values of a call by name, including those given by position.
 
     Args:
         task: The task that is called.

@@ -1,4 +1,4 @@
-"""The freshness contract: how old a value may be, what kills it, what happens then, and who is told.
+"""The freshness contract: how old a value may be, what outdates it, what happens then, and who is alerted.
 
 Pure: no clock and no I/O. Ages and confidences come in as numbers; :func:`judge` turns them into a verdict.
 """
@@ -22,7 +22,7 @@ from parbake.values.duration import Duration, humanize, seconds
 
 
 class Verdict(StrEnum):
-    """What a read may do with what it found."""
+    """The judgement of a stored value; it decides whether a read may serve it."""
 
     FRESH = "fresh"
     DEGRADED = "degraded"
@@ -35,7 +35,7 @@ class Verdict(StrEnum):
 class Invalidation:
     """One item of ``invalidated_by``: a tag family or a tag template, and how strongly it binds.
 
-    An item that ignores a family binds nothing, and says why in ``reason``.
+    An item that ignores a family binds nothing, and gives the ``reason``.
     """
 
     template: str
@@ -50,7 +50,7 @@ class Invalidation:
 
     @property
     def is_template(self) -> bool:
-        """Whether the tag is spelled out per key (``user/{user}``) rather than recorded by the views read."""
+        """Whether the tag is filled in per key (``user/{user}``); otherwise the views record it as they are read."""
         return "/" in self.template
 
 
@@ -65,10 +65,10 @@ def refresh(tag: str, *, debounce: Duration = "200ms") -> Invalidation:
 
 
 def ignore(family: str, reason: str) -> Invalidation:
-    """Say that a change of what the task itself reads of ``family`` does not outdate its value, and why.
+    """State that the task's own reads of ``family`` do not outdate its value, and give the reason.
 
-    Only the task's own reads are ignored. What its inputs are fenced by fences this task too, and a task that reads
-    this one may still fence the family.
+    Only the task's own reads are ignored. The fences of its inputs fence this task, too, and a task that reads this one
+    may still fence the family.
     """
     return Invalidation(family, "ignore", reason=reason)
 
@@ -95,16 +95,16 @@ class ServeStale:
 
 
 class Substitute(Protocol):
-    """A task that answers in another's place, as its contract knows it."""
+    """The parts of a substitute task that the contract uses."""
 
     @property
     def name(self) -> str:
-        """The name it was declared by."""
+        """The name under which it was declared."""
         ...
 
     @property
     def may_read(self) -> Sequence[Substitute]:
-        """The tasks that its values may be made of."""
+        """The tasks whose values it may read."""
         ...
 
 
@@ -123,7 +123,7 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """Serve nothing in place of a value that may not be served: ``Served.value`` is ``None``, the reason says why.
+    """Serve no value if the stored one may not be served: ``Served.value`` is ``None``, and ``reason`` says why.
 
     A key that was never computed is computed at request time all the same.
     """
@@ -191,7 +191,7 @@ Curve = Exponential | Linear | Steps
 
 @dataclass(frozen=True)
 class Contract:
-    """What a stored artifact promises. Durations are seconds."""
+    """The promises of a stored artifact: age, invalidation, fallback and owner. Durations are seconds."""
 
     freshness_sla_s: float
     invalidated_by: tuple[Invalidation, ...]
@@ -201,7 +201,7 @@ class Contract:
 
     @property
     def binding(self) -> tuple[Invalidation, ...]:
-        """The fences and refreshes: what can outdate a value."""
+        """The fences and refreshes, which can outdate a value; without ignored families."""
         return self._binding
 
     @cached_property
@@ -210,12 +210,12 @@ class Contract:
 
     @cached_property
     def declared(self) -> frozenset[str]:
-        """Every family that the contract names, ignored ones included."""
+        """Every family that the contract names, including ignored ones."""
         return frozenset(item.family for item in self.invalidated_by)
 
     @cached_property
     def names_keys(self) -> bool:
-        """Whether some template names tags by the key, so that keys are bound by different ones."""
+        """Whether any template contains the key, so that different keys have different tags."""
         return any(item.is_template for item in self.binding)
 
     def strength(self, family: str) -> str | None:
@@ -224,12 +224,12 @@ class Contract:
 
     @cached_property
     def _strengths(self) -> dict[str, str]:
-        """By family; a fence is the stronger of two."""
+        """The strength by family; a fence outranks a refresh."""
         fences = {item.family: "fence" for item in self.binding if item.strength == "fence"}
         return {item.family: item.strength for item in self.binding} | fences
 
     def accounts_for(self, family: str) -> bool:
-        """Whether reads of a family need no tag of their own: it is ignored, or a template names what is read."""
+        """Whether reads of a family may go without a tag: the family is ignored, or a template names the tag."""
         return any(i.family == family and (i.strength == "ignore" or i.is_template) for i in self.invalidated_by)
 
 
@@ -237,8 +237,8 @@ class Contract:
 class Every:
     """A batch schedule. ``budget_s`` is how long a run may take; ``off_peak`` lets it look for the cheapest slot.
 
-    A ``planned`` one computes the keys that the task's adopted plan picks; one that ``reverses`` follows a real-time
-    plan as soon as a trigger surely speaks for it.
+    A ``planned`` one computes the keys that the task's adopted plan picks. One that ``reverses`` switches to a
+    real-time plan by itself when a reversal trigger is certain.
     """
 
     period_s: float
@@ -254,8 +254,8 @@ def every(period: Duration, *, budget: Duration | None = None, off_peak: bool = 
     Args:
         period: The time between the starts of two runs.
         budget: How long a run may take; by default an eighth of the period.
-        off_peak: Whether a run may start earlier, when traffic is lowest. It may start as long before the end of the
-            period as the freshness SLA would let it start after.
+        off_peak: Whether a run may start earlier, when traffic is lowest. It may start before the end of the period by
+            as much as the freshness SLA would let it start after.
     """
     check_flag(off_peak, field="refresh.off_peak", error=ContractError)
     period_s = seconds(period, field="refresh.period")
@@ -269,7 +269,7 @@ def planned(
     off_peak: bool = True,
     reverses: bool = False,
 ) -> Every:
-    """Compute ahead what the adopted plan picks; without a plan, everything is left to requests.
+    """Compute the keys ahead that the adopted plan picks; without a plan, values are computed on request.
 
     Plans are made from the task's own requests, and are adopted or rolled back with ``parbake planned``.
 
@@ -277,8 +277,8 @@ def planned(
         period: The time between the starts of two runs; by default period and budget fill the freshness SLA.
         budget: How long a run may take.
         off_peak: Whether a run may start earlier, when traffic is lowest.
-        reverses: Whether a worker applies hour by hour what ``parbake triggers`` proposes. Otherwise a person does,
-            with ``--apply``.
+        reverses: Whether a worker applies the proposals of ``parbake triggers`` every hour. Otherwise a person applies
+            them, with ``--apply``.
     """
     check_flag(reverses, field="refresh.reverses", error=ContractError)
     if period is None:
@@ -289,7 +289,7 @@ def planned(
 
 
 def fitted(schedule: Every | None, sla_s: float) -> Every | None:
-    """A schedule whose period, where it was left open, fills an SLA of so many seconds."""
+    """Return the schedule; if its period was left open, period and budget fill an SLA of ``sla_s`` seconds."""
     if schedule is None or schedule.period_s:
         return schedule
     period_s = sla_s * 8 / 9 if not schedule.budget_s else sla_s - schedule.budget_s
@@ -297,7 +297,7 @@ def fitted(schedule: Every | None, sla_s: float) -> Every | None:
 
 
 class Judgement(msgspec.Struct, frozen=True, gc=False):
-    """A verdict with the confidence left at that age (0 to 1) and, unless fresh, the reason."""
+    """A verdict, the confidence at the record's age (0 to 1) and, unless it is fresh, the reason."""
 
     verdict: Verdict
     confidence: float
@@ -305,7 +305,7 @@ class Judgement(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the record is only too old: no change has killed it."""
+        """Whether the record is only too old, and not killed by a change."""
         return self.verdict is Verdict.STALE and self.reason is not None and self.reason.cause in OVERDUE
 
 
@@ -318,7 +318,7 @@ _FALLEN = Reason(Cause.CONFIDENCE_FALLEN)
 
 
 def judge(contract: Contract, *, age_s: float, killed_by: Reason | None, pending: bool) -> Judgement:
-    """Judge a record that was found.
+    """Judge a stored record by its age, the fence and pending refreshes.
 
     Args:
         contract: The contract of the record's task.

@@ -1,4 +1,4 @@
-"""What a declaration states, checked where it is written: each message shows the form that was meant."""
+"""Checks declarations where they are written; each error message shows a correct form."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def make_contract(
         freshness_sla: The greatest age at which a value is fresh.
         invalidated_by: What outdates a value besides its age.
         fallback_if_stale: What to do with a value that may not be served.
-        owner: Who is told.
+        owner: Who is alerted.
         confidence: How confidence falls with age, if it does.
         schedule: When the batch lane runs, if it does.
 
     Raises:
-        ContractError: A field cannot be meant, or two contradict each other; the error names the field.
+        ContractError: A field is invalid, or two contradict each other; the error names the field.
     """
     _check_types(invalidated_by, fallback_if_stale, owner, confidence, schedule)
     contract = Contract(
@@ -75,7 +75,7 @@ def _lint_steps(curve: Steps) -> None:
         or not 0 <= levels[-1] <= levels[0] <= 1
     ):
         raise ContractError(
-            "the step table needs rising ages and confidences that fall, each from 0 to 1", field="confidence.table"
+            "the step table needs rising ages, and falling confidences from 0 to 1", field="confidence.table"
         )
 
 
@@ -104,7 +104,7 @@ def _lint_fields(contract: Contract) -> None:
 
 
 def _check_types(invalidated_by: Any, fallback_if_stale: Any, owner: Any, confidence: Any, schedule: Any) -> None:
-    """Raise :class:`ContractError` for a value of a type that says nothing here, with the form that does."""
+    """Raise :class:`ContractError` for a value of a wrong type; the message shows a correct form."""
     check_invalidations(invalidated_by)
     check_fallback(fallback_if_stale)
     if not isinstance(owner, str):
@@ -135,7 +135,7 @@ def check_invalidations(items: Any) -> None:
 
 
 def _check_ignored(item: Invalidation) -> None:
-    """A family is ignored as a whole, and for a reason that somebody can weigh later."""
+    """Raise :class:`ContractError` unless a whole family is ignored, with a reason."""
     if item.strength != "ignore":
         return
     form = f"pb.ignore({item.family!r}, 'why a change of it does not matter here')"
@@ -146,7 +146,7 @@ def _check_ignored(item: Invalidation) -> None:
 
 
 def _check_once(items: Sequence[Invalidation]) -> None:
-    """A family cannot be both ignored and minded."""
+    """Raise :class:`ContractError` if a family is both ignored and bound."""
     ignored = {item.family for item in items if item.strength == "ignore"}
     for item in items:
         if item.strength != "ignore" and item.family in ignored:
@@ -169,7 +169,7 @@ def check_fallback(fallback: Any) -> None:
 
 
 def check_code_change(value: Any, schedule: Every | None) -> None:
-    """Raise :class:`ContractError` for a word that says nothing, or where no run could follow a change of code."""
+    """Raise :class:`ContractError` for an unknown word, or for ``recompute`` without a schedule."""
     if value not in ("keep", "recompute"):
         raise ContractError(f"on_code_change={value!r}: expected 'keep' or 'recompute'", field="on_code_change")
     if value == "recompute" and schedule is None:

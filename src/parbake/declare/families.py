@@ -1,7 +1,7 @@
 """Whether contracts account for everything that tasks read, checked before an app opens.
 
-A family that a task reads and its contract leaves out would be served past every change, and so would one that is
-spelled as no source tells it. Neither can be seen at run time: such an app does not open.
+If a contract leaves out a family that its task reads, or misspells it, changes of the family would never outdate the
+task's values. Neither mistake shows at run time, so such an app does not open.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from parbake.fence.tags import is_family
 
 
 def check_views(task: Task) -> None:
-    """Raise unless each view that a task reads declares its families and the contract accounts for all of them.
+    """Raise an error unless each view that a task reads declares its families, and the contract accounts for them.
 
     Raises:
         DeclarationError: A view does not say which families it records.
@@ -30,7 +30,7 @@ def check_views(task: Task) -> None:
 
 
 def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
-    """Raise :class:`ContractError` for a family that a task is bound by and nothing ever tells of.
+    """Raise :class:`ContractError` if a task is bound by a family for which no events ever come.
 
     Args:
         tasks: The app's tasks.
@@ -40,15 +40,15 @@ def check_told(tasks: Iterable[Task], told: Collection[str]) -> None:
         for name in sorted(minded(task) - set(told)):
             known = ", ".join(sorted(told)) or "no family"
             raise ContractError(
-                f"{task.name} is bound by {name!r}, of which no source of this app tells (they tell of {known}): "
+                f"{task.name} is bound by {name!r}, which no source of this app reports (they report {known}): "
                 f"correct the name, add it to the families of a source, or write App(open=[{name!r}]) if events or "
-                "app.touch tell of it",
+                "app.touch report it",
                 field="invalidated_by",
             )
 
 
 def minded(task: Task) -> frozenset[str]:
-    """The families whose changes reach a task: its fences, its refreshes, and what it is computed ahead for."""
+    """The families whose changes affect a task: its fences, its refreshes, and those of ``prefetch``."""
     if not isinstance(task, Stored):
         return frozenset()
     wishes = task.prefetch if isinstance(task, Artifact) else ()

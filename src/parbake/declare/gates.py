@@ -1,6 +1,6 @@
-"""Promotion gates: what the output of a batch run must look like before anybody is served it. Pure.
+"""Promotion gates: what the output of a batch run must satisfy before it is served. Pure.
 
-A run that fails a gate is not promoted; the previous generation stays, and the contract's owner is told why.
+A run that fails a gate is not promoted; the previous generation stays, and the contract's owner gets the reason.
 """
 
 from __future__ import annotations
@@ -21,28 +21,30 @@ from parbake.errors import ContractError
 from parbake.values.checks import check_number
 
 DRIFT_ROWS = 100
-"""Fewer rows on either side say nothing about a distribution."""
+"""Drift is not measured with fewer rows than this on either side."""
 LEAVES = 50
-"""So many numbers of one value enter the distribution."""
+"""The most numbers of one value that enter the distribution."""
 SAMPLE_EVERY, SPARSE_EVERY, PLENTY = 4, 64, 2000
-"""Every fourth row's numbers enter it; once there are plenty, every 64th row's do. To decode a row is dear."""
+"""The numbers of every fourth row enter it, and of every 64th row once there are plenty, since decoding is slow."""
 FLOOR = 1e-4
-"""The share that an empty bucket counts as, so that the index stays finite."""
+"""The share assumed for an empty bucket, so that the index stays finite."""
 _DOUBLE = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")
 _FLOAT = re.compile(rb"\xca[\x7f\xff][\x80-\xff]")
-"""How numbers begin that may be infinite or none; what merely looks like one is decoded. Two patterns that begin with
-one byte each are found five times as fast as one that begins with either."""
+"""The first bytes of numbers that may be infinite or NaN; a value that contains them is decoded.
+
+Searching two patterns that begin with one byte each is five times as fast as searching one that begins with either.
+"""
 _EMPTY = frozenset({b"\xc0", b"\xa0", b"\x90", b"\x80", b"\xc4\x00"})
 """nil, and the empty string, array, map and bytes."""
 _LONGEST_EMPTY = max(map(len, _EMPTY))
 _CODE = re.escape(bytes([ARRAY]))
 _ARRAY = re.compile(_CODE + rb"[<>|][a-zA-Z]\d")
-"""How an array of numpy begins, behind its length; its numbers are not msgpack's, so that it is always decoded."""
+"""The first bytes of a numpy array after its length. Its numbers are not in msgpack, so it is always decoded."""
 _EMPTY_ARRAY = re.compile(rb"(?:[\xd4-\xd8]|\xc7.|\xc8.{2}|\xc9.{4})" + _CODE + rb"[^\n]+\n\Z", re.DOTALL)
 
 
 class Profile(msgspec.Struct):
-    """What some rows look like. ``sizes`` and ``numbers`` count rows and numbers by bucket, half an octave wide."""
+    """Statistics of some rows. ``sizes`` and ``numbers`` count rows and numbers by bucket, half an octave wide."""
 
     rows: int = 0
     absent: int = 0
@@ -53,7 +55,7 @@ class Profile(msgspec.Struct):
     numbers: dict[int, int] = {}
 
     def note(self, payload: bytes, *, absent: bool) -> None:
-        """Count one row: ``payload`` is its encoded value, or the reason when it is absent."""
+        """Count one row: ``payload`` is its encoded value, or the reason if the value is absent."""
         self.size_bytes += len(payload)
         if absent:
             self.absent += 1
@@ -65,7 +67,7 @@ class Profile(msgspec.Struct):
         is_suspect = bool(_DOUBLE.search(payload) or _FLOAT.search(payload) or _ARRAY.search(payload))
         if not is_suspect and not self._is_sampled():
             return
-        # All of a suspect one, where the last number may be the one at fault.
+        # Read all numbers of a suspect value, because the last one may be at fault.
         found = list(islice(_numbers(msgspec.msgpack.decode(payload)), None if is_suspect else LEAVES))
         self.not_finite += is_suspect and not all(map(math.isfinite, found))
         for number in found[:LEAVES]:
@@ -79,7 +81,7 @@ class Profile(msgspec.Struct):
         return self.rows % SPARSE_EVERY == 1 or sum(self.numbers.values()) < PLENTY
 
     def merged(self, other: Profile) -> Profile:
-        """The profile of both."""
+        """Return the profile of the rows of both."""
         return Profile(
             self.rows + other.rows,
             self.absent + other.absent,
@@ -91,9 +93,9 @@ class Profile(msgspec.Struct):
         )
 
     def drift_from(self, before: Profile) -> float:
-        """The greater population stability index of sizes and numbers; 0 where there are too few rows to tell.
+        """The greater population stability index of sizes and numbers; 0 if there are too few rows.
 
-        What chance alone is expected to add is taken off: see :func:`chance`.
+        The part that chance alone is expected to add is subtracted: see :func:`chance`.
         """
         if min(self.rows, before.rows) < DRIFT_ROWS:
             return 0.0
@@ -103,7 +105,7 @@ class Profile(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a task's own gate is shown: counts, and some of the values that are about to be promoted.
+    """The argument of a task's own gate: counts, and some of the values that are about to be promoted.
 
     ``values`` holds at most 200 (key, value) pairs spread over the run; for a model it is one pair with the key ``""``.
     ``previous`` is the profile of the current generation, ``None`` for the first.
@@ -123,11 +125,11 @@ QualityGate = Callable[[Generation], str | None]
 class Gates:
     """The gates of a task.
 
-    ``rows``: fewer than this share of the previous generation's rows is not promoted. ``not_finite``: the share of
-    rows that may hold a NaN or an infinity. ``empty``: the share of values that may be null or empty; not looked at by
-    default. ``drift``: the highest population stability index against the previous generation (.1 is some drift, .25
-    is much); not looked at by default, since a catalogue may change at once. ``quality``: a ``def`` function that
-    returns the reason not to promote, or ``None``; it runs in a thread.
+    ``rows``: the least number of rows, as a share of the previous generation's. ``not_finite``: the share of rows that
+    may hold a NaN or an infinity. ``empty``: the share of values that may be null or empty; not checked by default.
+    ``drift``: the highest population stability index against the previous generation (.1 is some drift, .25 is much);
+    not checked by default, since a catalogue may change at once. ``quality``: a ``def`` function that returns the
+    reason not to promote, or ``None``; it runs in a thread.
     """
 
     rows: float = 0.5
@@ -137,7 +139,7 @@ class Gates:
     quality: QualityGate | None = None
 
     def __post_init__(self) -> None:
-        """Raise :class:`ContractError` for what cannot be meant."""
+        """Raise :class:`ContractError` for a value outside its range, and for a gate that is not a ``def`` function."""
         for name in ("rows", "not_finite", "empty"):
             if name != "empty" or self.empty is not None:
                 _check(name, getattr(self, name), "a share, from 0 to 1", lambda share: 0 <= share <= 1)
@@ -147,7 +149,7 @@ class Gates:
             _check_quality(self.quality)
 
     def objection(self, found: Profile, rows_before: int, before: Profile | None) -> str:
-        """Say by their counts why rows must not be promoted.
+        """Return why rows must not be promoted, judged by their counts.
 
         Args:
             found: The profile of the new rows.
@@ -155,7 +157,7 @@ class Gates:
             before: The profile of the current generation, if it is known.
 
         Returns:
-            The reason; empty when nothing speaks against a promotion.
+            The reason; empty if the rows may be promoted.
         """
         if found.rows < self.rows * rows_before:
             return f"{found.rows} rows, fewer than {self.rows:.0%} of the previous {rows_before}"
@@ -177,13 +179,13 @@ def _check_quality(gate: Any) -> None:
     if not callable(gate):
         why = "expected a function that returns a reason not to promote, or None"
     elif any(map(inspect.iscoroutinefunction, (gate, type(gate).__call__))):
-        why = "a gate runs in a thread, where nothing awaits it; declare it with def"
+        why = "a gate runs in a thread and cannot be a coroutine; declare it with def"
     elif any(
         is_one(function)
         for is_one in (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
         for function in (gate, type(gate).__call__)
     ):
-        why = "a gate is called once, and what it yields is heard by nobody; let it return the reason"
+        why = "a gate is called once and cannot be a generator; let it return the reason"
     else:
         return
     raise ContractError(f"gates.quality={gate!r}: {why}", field="gates.quality")
@@ -220,9 +222,9 @@ def _is_empty(payload: bytes) -> bool:
 
 
 def _bucket(number: float) -> int:
-    """Half an octave of magnitude, negative for negative numbers; all below a millionth count as zero."""
+    """The number's bucket: half an octave of magnitude, negative for negative numbers, zero below a millionth."""
     size = abs(number)
-    if size < 1e-6:  # noqa: PLR2004 - said above
+    if size < 1e-6:  # noqa: PLR2004 - see above
         return 0
     place = int(2 * math.log2(size)) + 41
     return place if number > 0 else -place

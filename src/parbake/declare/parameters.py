@@ -24,7 +24,7 @@ def inspect_roles(fn: Callable[..., Any], *, first: Role | None) -> tuple[tuple[
         raise RoleError(f"{fn.__qualname__}: its annotations cannot be resolved at run time ({error})") from error
     if "return" not in hints:
         raise RoleError(
-            f"{fn.__qualname__}: annotate the return type; values are stored and checked by it", field="return"
+            f"{fn.__qualname__}: annotate the return type, by which values are stored and checked", field="return"
         )
     found = []
     for position, (name, parameter) in enumerate(inspect.signature(fn).parameters.items()):

@@ -1,4 +1,4 @@
-"""Declaring tasks: decorators, roles, and which lanes are legal. Declares only; does no I/O and holds no client."""
+"""Declares tasks: decorators, roles, and the legal lanes. A registry does no I/O and holds no client."""
 
 from __future__ import annotations
 
@@ -92,9 +92,10 @@ class Registry:
         """Start empty.
 
         Args:
-            codecs: They store values of types that neither msgspec nor a built-in codec knows.
-            replace: A task that is declared again takes the place of the one before, as in a notebook whose cell is run
-                twice. Otherwise that is an error. What reads it, and the app, have to be made again, too.
+            codecs: Codecs for values of types that neither msgspec nor a built-in codec can store.
+            replace: Whether a task that is declared again replaces the earlier one, as in a notebook whose cell is run
+                twice. Otherwise that is an error. Tasks that read it have to be declared again, too, and the app
+                created again.
         """
         self._tasks: dict[str, Task] = {}
         self._replace = replace
@@ -114,7 +115,7 @@ class Registry:
             ) from None
 
     def merge(self, *others: Registry) -> Registry:
-        """Return a new registry with the tasks of all, each with its own codecs; a name declared twice is an error."""
+        """Return a new registry with the tasks of all, each with its own codecs; a name may occur only once."""
         every = (self, *others)
         merged = Registry(codecs=[codec for registry in every for codec in registry.codecs])
         for registry in every:
@@ -123,13 +124,13 @@ class Registry:
         return merged
 
     def check_complete(self) -> None:
-        """Raise :class:`DeclarationError` when a task reads one that is not here."""
+        """Raise :class:`DeclarationError` if a task reads one that is not in this registry."""
         for task in self:
             for reached in _reached(task):
                 if self._tasks.get(reached.name) is not reached:
                     why = "is in another registry: merge it"
                     if self._replace and reached.name in self._tasks:
-                        why = f"was declared again since: declare {task.name} again, too"
+                        why = f"was declared again later: declare {task.name} again, too"
                     raise DeclarationError(f"{task.name} reads {reached.name}, which {why}", field=reached.name)
 
     def artifact(
@@ -159,20 +160,20 @@ class Registry:
             freshness_sla: The greatest age at which a value is fresh, such as ``"8h"``.
             invalidated_by: What outdates a value besides its age: ``pb.fence``, ``pb.refresh`` and ``pb.ignore``.
             fallback_if_stale: What to do with a value that may not be served.
-            owner: Who is told when the contract is broken.
+            owner: Who is alerted when the contract is broken.
             refresh: When the batch lane runs; by default never.
             confidence: How confidence falls with age; by default it does not.
-            version: Raise it to have everything computed again; a new version is built before it takes over.
+            version: Increase it to compute all values again; the new version is built before it replaces the old one.
             keys: Lists the keys of a batch run: a function over sources, which may yield them.
             chunk: How many keys a batched function gets at once.
-            gates: What a run must pass before it is promoted.
-            retention: How many generations are kept to return to.
-            revalidate: Whether to keep an old value if all that the function read, and nothing else, reads as before.
-            lease: Lets one process at a time compute a key outside of runs; the others wait for its result. A holder
-                that died is succeeded after this time. A computation costs two small writes more.
-            prefetch: Tag templates such as ``session/{user}``: raising such a tag has the event lane compute the key.
-            on_code_change: ``"recompute"`` has a worker that starts with other code build another generation.
-            mode: The word for the table of tasks, where it is not the usual one.
+            gates: The checks that a run must pass before it is promoted.
+            retention: How many generations are kept for a rollback.
+            revalidate: Whether to keep an old value if all reads of its computation give the same results again.
+            lease: Lets one process at a time compute a key outside of runs; the others wait for its result. It is the
+                time after which the lease of a dead holder expires. A computation costs two small writes more.
+            prefetch: Tag templates such as ``session/{user}``: a raised tag makes the event lane compute the key.
+            on_code_change: With ``"recompute"``, a worker that starts with changed code builds another generation.
+            mode: The mode shown in the table of tasks, if it is not the usual one.
             why: The rationale for the table of tasks.
         """
         check_schedule(refresh)
@@ -207,18 +208,18 @@ class Registry:
         on_code_change: OnCodeChange = "keep",
         why: str = "",
     ) -> _ModelDecorator:
-        """Declare a trained model: made by the batch lane, and promoted together with what is built from it.
+        """Declare a trained model: built by the batch lane, and promoted together with the tasks that use it.
 
         Args:
             freshness_sla: The greatest age at which the model is fresh.
             invalidated_by: What outdates it besides its age.
             fallback_if_stale: What to do with a model that is not fresh.
-            owner: Who is told when the contract is broken.
+            owner: Who is alerted when the contract is broken.
             refresh: When it is trained.
-            version: Raise it to have it trained again.
-            gates: What a model must pass before it is promoted.
-            retention: How many generations are kept to return to.
-            on_code_change: ``"recompute"`` has a worker that starts with other code train another generation.
+            version: Increase it to train the model again.
+            gates: The checks that a model must pass before it is promoted.
+            retention: How many generations are kept for a rollback.
+            on_code_change: With ``"recompute"``, a worker that starts with changed code trains another generation.
             why: The rationale for the table of tasks.
         """
         check_schedule(refresh)
@@ -290,13 +291,13 @@ class Registry:
         if task.name in self._tasks and not self._replace:
             raise DeclarationError(
                 f"a task named {task.name!r} is already declared; give it another name, or let the last "
-                "declaration hold, as in a notebook: pb.Registry(replace=True)",
+                "declaration replace it, as in a notebook: pb.Registry(replace=True)",
                 field="name",
             )
         _check_edges(task)
         if isinstance(task, Stored):
             _check_lane(task)
-        self._tasks.pop(task.name, None)  # what is declared again comes last, too
+        self._tasks.pop(task.name, None)  # a task that is declared again moves to the end
         self._tasks[task.name] = task
         return task
 
@@ -304,7 +305,7 @@ class Registry:
 def _artifact(
     fn: Callable[..., Any], *, keys: Any, lease: Duration | None, prefetch: Any, why: str, chunk: int, **settings: Any
 ) -> Artifact[Any, Any]:
-    """The artifact that a function declares, checked."""
+    """Build and check the artifact that a function declares."""
     parameters, returned, key_type, batched = _keyed(fn)
     task: Artifact[Any, Any] = Artifact(
         name=fn.__name__, fn=fn, parameters=parameters, why=why or _first_line(fn), key_type=key_type, batched=batched,
@@ -327,7 +328,7 @@ def _checked(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
 
 
 def _reached(task: Task) -> tuple[Task, ...]:
-    """The tasks that a task cannot do without: inputs, base, substitute."""
+    """The tasks that a task needs: inputs, base and substitute."""
     found = list(task.inputs)
     if isinstance(task, Refine):
         found.append(task.base)
@@ -337,7 +338,7 @@ def _reached(task: Task) -> tuple[Task, ...]:
 
 
 def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | None:
-    """The way from a task to a live input, directly or through other tasks, or ``None`` when there is none."""
+    """The path from a task to a live input, directly or through other tasks; ``None`` if it reaches no live input."""
     here = (*path, task.name)
     live = task.of(Role.LIVE)
     if live:
@@ -350,7 +351,7 @@ def live_reached(task: Task, path: tuple[str, ...] = ()) -> tuple[str, ...] | No
 
 
 def could_be_precomputed(task: Task) -> bool:
-    """Whether a real-time task reaches no live input: it could be an artifact, and says so in the table."""
+    """Whether a real-time task reaches no live input, so that it could be an artifact; the table of tasks notes it."""
     return isinstance(task, LiveTask) and live_reached(task) is None
 
 
@@ -362,7 +363,7 @@ def legal_lanes(task: Task) -> tuple[str, ...]:
 
 
 def _check_edges(task: Task) -> None:
-    """An input is an artifact, or for a real-time task a live one; a model is a model."""
+    """Raise an error unless inputs are artifacts, or live tasks for a real-time task, and models are model tasks."""
     for parameter in task.of(Role.INPUT, Role.MODEL):
         wanted: type[Task] | tuple[type[Task], ...] = (
             ModelTask if parameter.role is Role.MODEL else (Artifact, LiveTask)
@@ -414,7 +415,7 @@ def _check_artifact(task: Artifact[Any, Any]) -> None:
 
 
 def _check_kinds(task: Stored) -> None:
-    from parbake.codecs.value_types import check_value_type  # where a type is first looked at
+    from parbake.codecs.value_types import check_value_type  # the first use of the type
 
     check_value_type(task.name, task.value_type, task.codecs)
     for field, kind in (("gates", Gates), ("retention", Retention)):

@@ -17,26 +17,26 @@ MOST = 16
 class Retention:
     """Keep at most ``generations`` (the current one included), and of those at most ``size`` (``"2GiB"``) in total.
 
-    The current generation is kept whatever its size. Raises :class:`ContractError` for what cannot be meant.
+    The current generation is kept whatever its size. Raises :class:`ContractError` for an invalid number or size.
     """
 
     generations: int = 3
     size: str | int | None = None
 
     def __post_init__(self) -> None:
-        """Check both."""
+        """Raise :class:`ContractError` for an invalid number of generations or size."""
         check_whole(self.generations, field="retention.generations", error=ContractError, most=MOST)
         _ = self.limit_bytes
 
     @cached_property
     def limit_bytes(self) -> float:
-        """The bound on all that is kept, in bytes."""
+        """The limit on the total size of the kept generations, in bytes; infinite without ``size``."""
         if self.size is None:
             return float("inf")
         return size_bytes(self.size, field="retention.size", error=ContractError)
 
     def kept(self, sizes: Sequence[int]) -> int:
-        """How many of some generations to keep, by their sizes in bytes, newest first."""
+        """How many generations to keep, given the sizes of all of them in bytes, newest first."""
         total = 0
         for count, size in enumerate(sizes[: self.generations]):
             total += size

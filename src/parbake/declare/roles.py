@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Role(Enum):
-    """What a parameter is to its task."""
+    """The role of a parameter: what parbake passes for it, and when that is known."""
 
     KEY = "key"
     KEYS = "keys"

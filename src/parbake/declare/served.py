@@ -1,4 +1,4 @@
-"""What every read returns."""
+"""The result of every read, and the ways in which a task returns a value."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ KeyT_contra = TypeVar("KeyT_contra", contravariant=True)
 class Served(msgspec.Struct, Generic[V], frozen=True):
     """A value with the evidence for it.
 
-    ``age_s`` counts from the value's own computation; ``confidence`` is 0 to 1; ``stamp`` is the sequence that the
-    value is at least as new as; ``cost_s`` is the compute time that the value took, in seconds. What is not fresh has a
-    ``cause`` for programs and a ``reason`` for people; both are empty when it is fresh. ``value`` is ``None`` when the
+    ``age_s`` counts from the value's own computation; ``confidence`` is 0 to 1; ``stamp`` says that the value includes
+    all changes up to it; ``cost_s`` is the compute time that the value took, in seconds. An answer that is not fresh
+    has a ``cause`` for programs and a ``reason`` for people; a fresh one has neither. ``value`` is ``None`` when the
     contract allows nothing to be served; a task may also return ``None``, and ``has_value`` tells the two apart.
     """
 
@@ -43,7 +43,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
         return self.verdict in _WITH_VALUE
 
     def unwrap(self) -> V:
-        """Return the value, or raise :class:`NotMaterialized` with the reason when there is none."""
+        """Return the value; raises :class:`NotMaterialized` with the reason if there is none."""
         if not self.has_value:
             raise NotMaterialized(f"{self.task}: {self.reason or 'no value'}", field=self.task)
         return cast("V", self.value)
@@ -58,13 +58,13 @@ class Value(msgspec.Struct, Generic[V], frozen=True):
 
 
 class Absent(msgspec.Struct, frozen=True):
-    """A task's way to say "there is none, and that too is an answer": stored, fenced and served as a reason."""
+    """Returned by a task to say that there is no value. The absence is stored, fenced and served with its reason."""
 
     reason: str = "absent"
 
 
 class Reader(Protocol[KeyT_contra, V]):
-    """How a task reads another artifact: every read goes through the fence and is inherited."""
+    """How a task reads another artifact. Every read goes through the fence, and the task inherits its tags."""
 
     async def get(self, key: KeyT_contra, /) -> Served[V]:
         """Read one key on the event loop."""

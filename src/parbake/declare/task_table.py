@@ -14,7 +14,7 @@ from parbake.values.duration import humanize
 
 
 class TaskRow(msgspec.Struct, frozen=True):
-    """One row of the table, in words. ``other_code``: its current generation was built by other code than this."""
+    """One row of the table, in words. ``other_code``: other code than the present one built its current generation."""
 
     task: str
     kind: str
@@ -28,7 +28,7 @@ class TaskRow(msgspec.Struct, frozen=True):
 
 
 def classify(tasks: Iterable[Task], off: Mapping[str, str] | None = None) -> list[TaskRow]:
-    """Describe tasks in the order of declaration; ``off`` maps those that cannot run to the reason."""
+    """Describe tasks in the order of declaration; ``off`` maps tasks that cannot run to the reason."""
     reasons = off or {}
     return [_row(task, reasons.get(task.name, "")) for task in tasks]
 

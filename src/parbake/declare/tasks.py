@@ -1,4 +1,4 @@
-"""What a declaration becomes: one frozen description per task, with no store, clock or client in it."""
+"""The result of a declaration: one frozen description per task, without store, clock or client."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 P = ParamSpec("P")
 OnCodeChange = Literal["keep", "recompute"]
-"""What a worker does with a generation that other code has built: nothing, or it builds another one at once."""
+"""What a worker does if other code built the current generation: keep it, or build another one at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """The default value that marks an input or model parameter; ``task`` is where its value comes from."""
+    """The default value that marks an input or model parameter; ``task`` provides its value."""
 
     task: Task
     role: Role
@@ -42,7 +42,7 @@ class Parameter:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """A declared inference. Identity, not equality: two registries may hold tasks of one name."""
+    """A declared task. Tasks compare by identity, because two registries may have tasks of the same name."""
 
     name: str
     fn: Callable[..., Any]
@@ -51,7 +51,7 @@ class Task:
     why: str
 
     def of(self, *roles: Role) -> tuple[Parameter, ...]:
-        """The parameters in any of these roles."""
+        """The parameters that have one of these roles."""
         return tuple(p for p in self.parameters if p.role in roles)
 
     @cached_property
@@ -61,17 +61,17 @@ class Task:
 
     @cached_property
     def height(self) -> int:
-        """0 for a task that reads no other; else one more than the highest that it may read."""
+        """0 for a task that reads no other; otherwise one more than the greatest height of the tasks that it reads."""
         return 1 + max((other.height for other in self.may_read), default=-1)
 
     @cached_property
     def is_async(self) -> bool:
-        """Whether its function runs on the event loop, and not in a thread."""
+        """Whether its function runs on the event loop; otherwise it runs in a thread."""
         return inspect.iscoroutinefunction(self.fn)
 
     @property
     def may_read(self) -> tuple[Task, ...]:
-        """The tasks that its values may be made of."""
+        """The tasks whose values it may read."""
         return self.inputs
 
     @property
@@ -82,7 +82,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Stored(Task):
-    """A task whose value is kept: an artifact or a model. ``codecs`` are those of its registry."""
+    """A task whose values are stored: an artifact or a model. ``codecs`` are those of its registry."""
 
     contract: Contract
     schedule: Every | None
@@ -102,15 +102,15 @@ class Stored(Task):
     def ref(self) -> str:
         """The name under which its records and generations are kept: with its version and the shape of its values.
 
-        Values of another shape lie in another place, so that two versions of a program can share a store.
+        Values of another shape have another ref, so that two versions of a program can share a store.
         """
-        from parbake.codecs.wire_shape import wire_shape  # with what it needs, where a task is first kept
+        from parbake.codecs.wire_shape import wire_shape  # imported with its needs, once a task is first stored
 
         return f"{self.name}@{self.version}:{wire_shape(self.value_type, self.codecs).hex()}"
 
     @property
     def mode(self) -> str:
-        """Batch when a schedule runs it ahead; near-real-time when only events and requests do."""
+        """``batch`` with a schedule; ``near-real-time`` if only events and requests compute it."""
         return "batch" if self.schedule else "near-real-time"
 
 
@@ -129,7 +129,7 @@ class Artifact(Stored, Generic[K, V]):
 
     @property
     def mode(self) -> str:
-        """The declared mode when there is one (an artifact may be matched and refined at request time)."""
+        """The declared mode, if there is one (an artifact may be matched and refined at request time)."""
         return self.served_as or super().mode
 
 

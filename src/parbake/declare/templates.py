@@ -1,4 +1,4 @@
-"""The tag templates of a declaration: what each must look like for the lane that reads it."""
+"""Checks the tag templates of a declaration, so that the lanes can use them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from parbake.errors import BadInput, ContractError
 from parbake.fence.tags import check_tag, placeholders
 
 _NAMES_A_KEY = re.compile(r"[^{}/]+/[^{}]*\{\w+\}")
-"""Only at its end does a placeholder give back the key from a tag that was raised."""
+"""A template with the placeholder at its end; only there can the key be read back from a raised tag."""
 
 _FAMILY = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str) -> None:
-    """Check that each item of ``invalidated_by`` can be filled to a tag.
+    """Check that each item of ``invalidated_by`` is a family, or a template that the key fills.
 
     Args:
         task: The task's name, for the error.
@@ -32,7 +32,7 @@ def check_templates(task: str, invalidated_by: Sequence[Invalidation], key: str)
 
 
 def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
-    """Return what ``prefetch=`` asks for.
+    """Turn the templates of ``prefetch=`` into invalidations for the event lane.
 
     Args:
         task: The task's name, for the error.
@@ -44,13 +44,13 @@ def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
     """
     if isinstance(prefetch, str) or not isinstance(prefetch, Sequence):
         raise ContractError(
-            f"{task}: prefetch={prefetch!r} is no list of tag templates; {_instead(prefetch, key)}", field="prefetch"
+            f"{task}: prefetch={prefetch!r} is not a list of tag templates; {_instead(prefetch, key)}", field="prefetch"
         )
     for template in prefetch:
         instead = _instead(template, key)
         if not isinstance(template, str) or not _NAMES_A_KEY.fullmatch(template):
             raise ContractError(
-                f"{task}: prefetch={template!r} cannot name a key: the key stands at the end of such a tag; {instead}",
+                f"{task}: prefetch={template!r} cannot name a key: the key must be at the end of such a tag; {instead}",
                 field="prefetch",
             )
         _check(task, "prefetch", template, key, instead)
@@ -58,7 +58,7 @@ def wishes(task: str, prefetch: Any, key: str) -> tuple[Invalidation, ...]:
 
 
 def _instead(template: Any, key: str) -> str:
-    """The nearest thing that can be meant."""
+    """Suggest a valid template that is close to the given one."""
     family = template.partition("/")[0] if isinstance(template, str) else ""
     family = family if _FAMILY.fullmatch(family) else "session"
     return f"write prefetch=['{family}/{{{key.removesuffix('s')}}}']"
@@ -70,7 +70,7 @@ def _check(task: str, field: str, template: str, key: str, instead: str = "") ->
     try:
         check_tag(template.format_map(dict.fromkeys(names, "x")), field=field)
     except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
-        raise ContractError(f"{task}: {field}={template!r} is no tag template{advice}", field=field) from error
+        raise ContractError(f"{task}: {field}={template!r} is not a tag template{advice}", field=field) from error
     for name in names:
         if name not in (key, "key", key.removesuffix("s")):
             raise ContractError(

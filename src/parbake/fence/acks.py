@@ -1,8 +1,8 @@
 """A caller's own acknowledgements, carried to its later reads.
 
-A change that was acknowledged to a caller counts for that caller even if a store has forgotten it: its acknowledgements
-are added to the watermarks that its reads are judged by. This follows the tickets of FlightTracker, which carry a
-user's own writes to later reads, whichever replica answers them.
+A change that was acknowledged to a caller counts for that caller even if the store has lost it. The caller's
+acknowledgements are therefore added to the watermarks that judge its reads. This follows the tickets of FlightTracker,
+which carry a user's own writes to later reads, whichever replica answers them.
 
 As text, acknowledgements pass through untrusted clients. A ticket is therefore signed with a key of the store.
 """

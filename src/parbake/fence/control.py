@@ -63,7 +63,7 @@ class Control(msgspec.Struct, frozen=True):
         pointers: The current generations, by task.
         withdrawn: The packed stamp at which each withdrawn generation was withdrawn.
         running: The generations that are being built.
-        host: The copy of the data that the incarnation lives on.
+        host: The copy of the data to which the incarnation belongs.
         ancestry: The incarnations of this data since the floor, in packed form, its own last; empty if not recorded.
         quarantined: Tasks (without version) with complaints, including released ones.
         format: The format of the store's records.
@@ -269,7 +269,7 @@ def promote(control: Control, promotion: Promotion) -> Control:
     a withdrawn generation ends its withdrawal.
     """
     if control.incarnation != promotion.incarnation or not control.is_trusted:
-        raise PromotionConflict("the store may have lost rows of this run; it starts anew", field="store")
+        raise PromotionConflict("the store may have lost rows of this run; the next run begins again", field="store")
     for task, generation in promotion.expected.items():
         if control.pointer(task) != generation:
             raise PromotionConflict(f"{task} moved to generation {control.pointer(task)} during the run", field=task)

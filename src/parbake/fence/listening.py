@@ -1,4 +1,4 @@
-"""Recording what is read by calling the app, for the task or the cached answer that is being computed.
+"""Records reads through the app itself, for the task or the cached answer that is being computed.
 
 The objects passed to a task record their own reads. Code that calls the app or a cache directly gets no such object, so
 the recording is in a context variable.

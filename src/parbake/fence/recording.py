@@ -1,4 +1,4 @@
-"""What a computation reads, collected during the computation and then converted to the tags of its record.
+"""The reads of a computation, collected while it runs and then converted to the tags of its record.
 
 Views record the entities and sets that they read; derived inputs pass on what is in their records. Strengths are the
 *consumer's*: a family that it fences is fenced through the whole chain, and a family that it ignores is recorded only
@@ -103,8 +103,8 @@ class Reach:
 class Recording:
     """One computation's reads. ``stamp`` was read before the first of them, in the store ``origin``.
 
-    ``complete`` is false if an input refused to answer. What it would have returned is not bound by any tag, so the
-    result may be returned to the caller but is not stored.
+    ``complete`` is false if an input refused to answer. No tag stands for the refused value, so the result may be
+    returned to the caller but is not stored.
     """
 
     stamp: Stamp
@@ -147,7 +147,7 @@ class Recording:
         self.built_from[task, generation] = Built(task, generation, is_model=True)
 
     def artifact(self, task: str, record: Record, *, now: float) -> None:
-        """Inherit what binds a derived input, which passed the fence after this computation's stamp was read.
+        """Inherit the tags and generations that bind a derived input, which passed the fence after the stamp was read.
 
         Args:
             task: The input's task.
@@ -238,7 +238,7 @@ class Recording:
             for name in view.families:
                 if not contract.accounts_for(name):
                     raise DeclarationError(
-                        f"{view.__qualname__}.{method} returns rows and does not say of what: call "
+                        f"{view.__qualname__}.{method} returns rows without naming their tags: call "
                         f"self.entity('{name}/...') or self.whole_set({name!r}) in it, or account for {name!r} in "
                         f"invalidated_by by a template or pb.ignore({name!r}, reason)",
                         field="invalidated_by",

@@ -1,4 +1,4 @@
-"""The inputs of a computation as digests: if it reads the same again, its value is the same again.
+"""The inputs of a computation as digests. If all inputs are unchanged, the value is unchanged, too.
 
 This follows Salsa's red-green revalidation: a change of the stamp is cheap to detect, and an unchanged input is cheap
 to confirm.

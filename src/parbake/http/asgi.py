@@ -164,7 +164,7 @@ class HttpApp:
             self.app.counters.requests.add(time.perf_counter() - began)
 
     async def _is_told_of_end(self, request: HttpRequest, scope: Message, send: Send) -> bool:
-        """Answer a request that our own server cancelled at its shutdown. Other servers cancel for other reasons."""
+        """Answer a request that parbake's own server cancelled at its shutdown; ``False`` under any other server."""
         is_ours = WHOLE in scope.get("extensions", {})
         if is_ours:
             error = ServerEnds("the server ends before this request is answered; send it again", field="server")

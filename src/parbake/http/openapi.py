@@ -16,8 +16,8 @@ _PROBLEM = {
     "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
 }
 
-_OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator token, where the server has one."}
-_AFTER = "Tickets of events that were acknowledged to the caller, separated by commas: nothing older is served."
+_OPERATOR = {"type": "http", "scheme": "bearer", "description": "The operator token, if the server has one."}
+_AFTER = "Tickets of acknowledged events, separated by commas: no value from before these events is served."
 
 
 def document(endpoints: Iterable[Endpoint], *, title: str = "parbake", root: str = "") -> dict[str, Any]:

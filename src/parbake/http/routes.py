@@ -85,11 +85,11 @@ class EngineRoutes:
         self._ages: Any = None
 
     async def healthz(self, _: HttpRequest) -> Response:
-        """Alive."""
+        """Answer that the process is alive."""
         return json_response({"status": "alive"})
 
     async def readyz(self, _: HttpRequest) -> Response:
-        """Ready: models and batches are promoted, every source was heard, all is loaded; says what is not."""
+        """Whether models and batches are promoted, sources polled and all parts loaded; lists what is lacking."""
         found = await self._app.ready()
         document = {"status": "ready" if found.is_ready else "not ready", **msgspec.structs.asdict(found)}
         return json_response(document, 200 if found.is_ready else 503)
@@ -143,11 +143,11 @@ class EngineRoutes:
         return json_response(told, 202)
 
     async def parked(self, _: HttpRequest, *, arguments: ParkedArguments) -> Response:
-        """Events that could not be understood, by source and position, with the reason."""
+        """Parked events, by source and position, with the reason why each could not be read."""
         return json_response({"parked": [_parked(one) for one in await self._app.ops.parked(arguments.limit)]})
 
     async def retry(self, _: HttpRequest, *, body: RetryBody) -> Response:
-        """Read parked events again, one or all: the tags of understood ones are raised, the others stay parked."""
+        """Read parked events again, one or all. The tags of readable ones are raised; the others stay parked."""
         if bool(body.source) != bool(body.position):
             raise BadInput("give both source and position, or neither to retry all events", field="position")
         done = await self._app.ops.retry_parked(body.source, body.position)
@@ -155,11 +155,11 @@ class EngineRoutes:
         return json_response({"understood": done.understood, "acked": done.raised, "kept": kept})
 
     async def tasks(self, _: HttpRequest) -> Response:
-        """The classification table."""
+        """The table of tasks with their modes, contracts and legal lanes."""
         return json_response({"tasks": await self._app.ops.describe()})
 
     async def freshness(self, _: HttpRequest) -> Response:
-        """Ages and SLAs per task; recomputed at most every few seconds, because that reads many keys."""
+        """Ages and SLAs per task, computed at most once every few seconds, because that reads many keys."""
         async with self._looking:
             if monotonic() >= self._look_again_at:
                 self._ages = await self._app.ops.freshness()
@@ -200,7 +200,7 @@ class EngineRoutes:
         return json_response(told, 202)
 
     async def answer(self, request: HttpRequest) -> Response:
-        """What an answer was made of: tasks, stamps, lanes, sources, refusals, cost; no texts."""
+        """The origin of an answer: tasks, stamps, lanes, sources, refusals and cost, without its texts."""
         return json_response(await self._app.answers.find(request.parameters["answer_id"]))
 
     async def quarantined(self, _: HttpRequest) -> Response:
@@ -226,7 +226,7 @@ class EngineRoutes:
         return json_response({"costs": await self._app.ops.costs(since_s=since_s)})
 
     async def metrics(self, _: HttpRequest) -> Response:
-        """Prometheus exposition."""
+        """The counters in Prometheus' text format."""
         from parbake.metrics.prometheus import render  # imports the client at the first scrape
 
         return Response(render(self._app.counters), content_type=METRICS)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TAKING_S = 3.0
 """Seconds for which a server that shuts down still accepts connections that are already waiting."""
 DRAIN_S = 25.0
-"""Seconds that running requests have after the server is told to end; orchestrators kill after thirty."""
+"""Seconds that running requests have after the signal to end; orchestrators kill a process after thirty."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -58,7 +58,7 @@ def run(
         bound: The socket from :func:`listen`; the app accepts its address as a host.
         started: Called once the app has started and requests are answered.
         insecure: Serve other machines without an operator token, so that every client may write.
-        drain_s: Seconds that running requests have after the server is told to end.
+        drain_s: Seconds that running requests have after the signal to end.
 
     Raises:
         BadInput: Other machines can reach the socket, there is no operator token, and ``insecure`` is not set.
@@ -86,7 +86,7 @@ def run(
 
 def _server_of(uvicorn: Any) -> Any:
     class Server(uvicorn.Server):  # type: ignore[misc]  # import uvicorn only to serve
-        """A server that takes what waits for it before it closes its socket, which would reset those clients."""
+        """A server that accepts waiting connections before it closes its socket, because closing would reset them."""
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             until = time.monotonic() + TAKING_S

@@ -1,1 +1,1 @@
-"""What everything cost: rows for computations, misses, tokens and waste, and their hourly sums."""
+"""The ledger: rows for computations, misses, tokens and waste, their hourly sums, and their costs."""

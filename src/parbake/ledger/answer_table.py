@@ -1,4 +1,4 @@
-"""The table of answers: what each answer was made of, as long as the ledger keeps it, and complaints about it.
+"""The table of answers: the tasks, sources and costs of each answer while the ledger keeps it, and complaints.
 
 An answer's id is enough to look the answer up or to complain about it. It must therefore be hard to guess: 128 random
 bits. The texts of question and answer are not stored.
@@ -132,7 +132,7 @@ def checked_id(answer_id: str) -> str:
     is_text = isinstance(answer_id, str) and answer_id.isascii() and answer_id.isalnum()
     if not is_text or not SHORTEST_ID <= len(answer_id) <= LONGEST_ID:
         raise BadInput(
-            f"answer_id is what a client was given with its answer: {SHORTEST_ID} to {LONGEST_ID} letters and digits",
+            f"answer_id must be the id that came with an answer: {SHORTEST_ID} to {LONGEST_ID} letters and digits",
             field="answer_id",
         )
     return answer_id

@@ -1,9 +1,9 @@
-"""What became of an answer.
+"""Records answers, looks them up, and takes complaints about them.
 
-Recorded under the id that the client received, looked up by it, and complained about by it. A complaint about one
+An answer is recorded under the id that the client received, and that id identifies it later. A complaint about one
 answer does not stop a task, unlike an operator's quarantine (:mod:`parbake.lanes.worker.quarantine`). Otherwise one
-client with one answer could stop the task for all clients. The complaint has the answer's sources computed again, and
-notifies the owners.
+client with one answer could stop the task for all clients. A complaint makes the answer's sources be computed again,
+and notifies the owners.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Answers:
         sources: Iterable[str] = (),
         refusals: Iterable[str] = (),
     ) -> Answer:
-        """Record what an answer was made of, at the end of the request that made it.
+        """Record the tasks, sources and costs of an answer, at the end of the request that computed it.
 
         Args:
             request: The request scope in which the answer was made.
@@ -139,7 +139,7 @@ class Answers:
         return await self._find(self._kept(), checked_id(answer_id))
 
     async def complain(self, answer_id: str, reason: str) -> AnswerComplaint:
-        """Have the sources of an answer computed again, once per answer, and notify the owners of its tasks.
+        """Touch the sources of an answer, once per answer, so that they are computed again, and notify the owners.
 
         Raises:
             BadInput: The id is not well-formed.
@@ -169,8 +169,8 @@ class Answers:
             await in_ledger_thread(table.take_back, answer)
             raise
         message = (
-            f"answer {answer.id} was complained of ({reason or 'no reason given'}); it states "
-            f"{', '.join(tags) or 'nothing that can be computed again'}"
+            f"answer {answer.id} was complained of ({reason or 'no reason given'}); its sources: "
+            f"{', '.join(tags) or 'none that can be computed again'}"
         )
         await self._tell("complained", tasks, message, now)
         return AnswerComplaint(answer.id, "computed again" if ack else "noted", tags, ack.ticket if ack else "")
@@ -208,7 +208,7 @@ class Answers:
         new = [task for task in tasks if self._told_until.get(task, 0.0) <= now]
         self._told_until.update(dict.fromkeys(new, now + AN_HOUR_S))
         if new:
-            message = f"more than {COMPLAINTS_AN_HOUR} answers were complained of within an hour; the rest is not heard"
+            message = f"more than {COMPLAINTS_AN_HOUR} complaints within an hour; further ones have no effect"
             await self._tell("held_back", new, message, now)
 
     async def _tell(self, kind: str, tasks: Iterable[str], message: str, now: float) -> None:

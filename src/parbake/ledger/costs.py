@@ -1,4 +1,4 @@
-"""What the ledger's hours cost: CPU seconds, tokens and serves at dated prices, by task, lane, owner and plan.
+"""Costs of the ledger's hours: CPU seconds, tokens and serves at dated prices, by task, lane, owner and plan.
 
 Prices are applied when costs are read, so a new price book also prices the past. Usage without a price is listed as
 such and never left out: every row has a task, an owner and a lane.

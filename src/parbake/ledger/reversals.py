@@ -49,11 +49,11 @@ class Watched(Hours, Protocol):
 
 
 def complaints(held: Mapping[str, Quarantine]) -> list[Proposal]:
-    """Propose, for each task in quarantine, that its owner looks at it."""
+    """Propose, for each task in quarantine, that its owner checks and clears it."""
     return [
         Proposal(
             "stale complaint", task, entry.at, f"served in real time since a complaint: {entry.reason}",
-            f"look, tighten the SLA to {entry.sla_s:.0f} s, and clear it", {"proposed_sla_s": entry.sla_s},
+            f"check it, lower the SLA to {entry.sla_s:.0f} s, and clear it", {"proposed_sla_s": entry.sla_s},
         )
         for task, entry in held.items()
     ]  # fmt: skip
@@ -222,7 +222,7 @@ class Reversals:
         floor: float = FLOOR,
         switching: float = 0.0,
     ) -> list[Proposal]:
-        """Collect what is proposed now, without what a task's adopted plan already does.
+        """Collect the present proposals, without those that a task's adopted plan already fulfils.
 
         Args:
             held: The tasks in quarantine, by name.
@@ -259,7 +259,7 @@ class Reversals:
             if bound is None or schedule is None or not schedule.reverses or proposal.action != REAL_TIME_ACTION:
                 continue
             done.append(await self.apply(proposal))
-            message = f"{bound.name} is computed on request from here on: {proposal.reason}"
+            message = f"{bound.name} is computed on request from now on: {proposal.reason}"
             await self._notifier.send(Alert("reversed", bound.name, bound.contract.owner, message, self._clock.now()))
         return done
 

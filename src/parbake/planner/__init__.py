@@ -1,1 +1,1 @@
-"""Decide what to run when, and what it is worth. Pure code: logs and prices come in, decisions go out."""
+"""Decides which values to compute when, and what that saves. Pure code: logs and prices in, decisions out."""

@@ -118,7 +118,7 @@ class HitRate:
 
     def _proposal(self, at: float) -> Proposal:
         evidence = {"rate": self.rate, "standard_error": self.error, "floor": self.floor}
-        reason = f"the {self.kind} hit rate is {self.rate:.1%}, surely below {self.floor:.0%}"
+        reason = f"the {self.kind} hit rate is {self.rate:.1%}, below {self.floor:.0%} by more than the error"
         return Proposal(f"{self.kind} hit rate", self.task, at, reason, ACTIONS[self.kind], evidence)
 
 
@@ -165,7 +165,7 @@ def price_changed(
         task: The task's name.
         at: Time of the check, in epoch seconds.
         before: The prices that the current plan was made with.
-        after: The prices that hold now.
+        after: The present prices.
         flip: How many times cheaper request-time computing must become for real-time to win, from the current plan.
         replanned: What a new plan saves, in US dollars a day; ``None`` if it is not known.
 
@@ -223,7 +223,7 @@ class PeakHarm:
         evidence = {"p95_times_at_least": times, "pairs": float(len(p95_on))}
         if math.isfinite(squeezed):
             evidence["pressure_at_least"] = squeezed
-        reason = f"with the batch lane on, the real-time p95 is surely {times:.3g} times what it is without"
+        reason = f"with the batch lane on, the real-time p95 is {times:.3g} times as high as without (95 % confidence)"
         return Proposal("peak harm", self.task, at, reason, action, evidence)
 
 

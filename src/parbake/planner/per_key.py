@@ -1,4 +1,4 @@
-"""Compute ahead for the keys that are likely enough to be requested."""
+"""The policy per key: compute the keys ahead whose predicted probability of a request is high enough."""
 
 from __future__ import annotations
 

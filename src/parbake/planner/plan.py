@@ -1,4 +1,4 @@
-"""The decision: replay every strategy, and leave the simple rules only for a strategy that beats the best of them.
+"""The decision: replay every strategy, and recommend a complex one only if it beats the best simple rule.
 
 "Beats" means with 95 % confidence.
 """
@@ -33,7 +33,7 @@ EVALUATED = 0.5
 """The newest part of the log, on which strategies are judged, as a share."""
 SIMPLE = (REAL_TIME, ALL, LAZY)
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and the total."""
+"""Called with the name of the work, the amount done, and the total."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class Decision:
         notes: Remarks on the log, for people.
         assumed: Strategies that rest on an assumption: they are shown but never recommended.
         front: The Pareto front of cost, hits and latency.
-        hits: The share of hits that was asked for (0 to 1); ``None`` if none was.
+        hits: The requested share of hits (0 to 1); ``None`` if none was requested.
         second: The extra value of a second of waiting that keeps ``hits``, in US dollars, in addition to its price.
         population: Whether ``keys`` also counts keys that were never requested.
     """
@@ -99,7 +99,7 @@ class Decision:
 
     @property
     def keeps_hits(self) -> bool:
-        """Whether the recommended strategy keeps the share of hits that was asked for."""
+        """Whether the recommended strategy keeps the requested share of hits; true if none was requested."""
         return self.hits is None or kept(self.outcomes[self.recommended], self.hits)
 
 
@@ -157,7 +157,7 @@ class Study:
         return replay(log, windows, self.prices, beside, self.judged, precision=precision, progress=bar)
 
     def front(self, policy: PerKey | None, outcomes: dict[str, Outcome]) -> list[Point]:
-        """Cost, hits and latency of all strategies, and of the strategy per key at rising values of waiting."""
+        """Cost, hits and latency of all strategies, and of the strategy per key at rising values of waiting time."""
         points = [point(outcome, self.prices) for outcome in outcomes.values()]
         if policy is not None:
             points += sweep(lambda prices: self.per_key(policy.sharing(prices)), self.prices)
@@ -195,7 +195,7 @@ def make(
         events: Assumed event lane, for a log without signals. A log's own signals are replayed instead.
         with_front: Whether to compute the Pareto front, which takes more replays.
         judged: The windows to judge by; the newest half by default.
-        progress: Called with what is being done, how much of it is done, and the total.
+        progress: Called with the name of the work, the amount done, and the total.
         hits: Share of requests that must find a fresh result (0 to 1). The cheapest strategy that keeps it is
             recommended.
     """
@@ -226,7 +226,7 @@ def prepare(
         prices: The task's prices.
         sla_s: How long a result may be served, in seconds.
         judged: The windows to judge by; the newest half by default.
-        progress: Called with what is being done, how much of it is done, and the total.
+        progress: Called with the name of the work, the amount done, and the total.
 
     Returns:
         The study, and the reasons why nothing can be learned from the log (empty if there are none).
@@ -293,12 +293,12 @@ def _promised(outcome: Outcome, hits: float | None) -> str:
         return ""
     share, asked = f"{outcome.share(outcome.fresh_hits):.2%}", f"{100 * hits:g} %"
     if kept(outcome, hits):
-        return f"; only what keeps the {asked} of hits that were asked for is compared (it has {share})"
-    return f"; nothing keeps the {asked} of hits that were asked for (it has {share})"
+        return f"; only strategies that keep the requested {asked} of hits are compared (it has {share})"
+    return f"; no strategy keeps the requested {asked} of hits (it has {share})"
 
 
 def _blind(doubts: Sequence[str]) -> str:
-    return f"{LAZY} is what costs least to be wrong with, and nothing can be judged, because {'; and '.join(doubts)}"
+    return f"{LAZY} is the safest choice, and the strategies cannot be judged, because {'; and '.join(doubts)}"
 
 
 def _reason(chosen: str, gates: Sequence[Gate], doubts: Sequence[str]) -> str:
@@ -308,7 +308,7 @@ def _reason(chosen: str, gates: Sequence[Gate], doubts: Sequence[str]) -> str:
     if chosen in of:
         g = of[chosen]
         return (
-            f"{chosen} costs {g.ratio.value:.3g} of {g.against}, the best simple rule, and surely less than it: the "
+            f"{chosen} costs {g.ratio.value:.3g} of {g.against}, the best simple rule, and is surely cheaper: the "
             f"upper bound is {g.ratio.upper:.3g}"
         )
     if PER_KEY not in of:

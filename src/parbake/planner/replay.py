@@ -47,7 +47,7 @@ class LazyPolicy:
     name: str = "lazy"
     uses_events: bool = False
 
-    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - nothing, whatever there is
+    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - the port's signature; always nothing
         """Compute nothing ahead."""
         return np.empty(0, dtype=np.int32)
 
@@ -60,7 +60,7 @@ class Everything:
     name: str = "precompute all"
     uses_events: bool = False
 
-    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - all, whatever there is
+    def picks(self, window: int, valid_until: Floats) -> Codes:  # noqa: ARG002 - the port's signature; always all
         """All keys that are known when the window begins."""
         return np.flatnonzero(self.windows.known <= window).astype(np.int32)
 

@@ -1,6 +1,7 @@
 """When traffic is low: learned from the request log, or declared. Pure code: times come in as epoch seconds.
 
-A window that is declared once is wrong for some shop and some season. If there is a log, the window is learned from it.
+A window that is declared once does not fit every shop and every season. If there is a log, the window is learned from
+it.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ class Load(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """The same load at all times, for when nothing is known."""
+    """The same load at all times, used if no load is known."""
 
-    def at(self, when: float) -> float:  # noqa: ARG002 - one is as good as another
+    def at(self, when: float) -> float:  # noqa: ARG002 - the same at all times
         """The constant 0."""
         return 0.0
 

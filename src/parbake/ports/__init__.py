@@ -1,1 +1,1 @@
-"""What is asked of others: the protocols of stores, sources, models, executors, hooks and clocks."""
+"""The ports: the protocols of stores, sources, models, executors, hooks and clocks."""

@@ -1,4 +1,4 @@
-"""Adapters by URL: the scheme is the name of the module that answers for it."""
+"""Finds adapters by URL: the scheme is the name of the adapter's module."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from parbake.values.redaction import without_credentials
 
 
 def adapter(package: str, url: str, *, setting: str, example: str, error: type[ParbakeError]) -> ModuleType:
-    """Return the module of a package that is named like the scheme of a URL.
+    """Return the module of a package whose name is the scheme of a URL.
 
     Args:
         package: The package that holds one module per scheme, such as ``parbake.stores``.
-        url: The URL. What stands before an ``@`` may be a password and is never shown.
+        url: The URL. The part before an ``@`` may be a password and is never shown.
         setting: The name of the setting that holds the URL, for the error.
         example: A URL that would be right, for the error.
         error: The class of error to raise for a URL without an adapter.

@@ -1,4 +1,4 @@
-"""What is asked of those who deliver alerts."""
+"""The port for delivering alerts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import msgspec
 class Alert(msgspec.Struct, frozen=True):
     """A message to a contract's owner.
 
-    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``run_failed``, ``quarantined``, ``reversed``,
-    ``complained`` and ``held_back`` (of answers), ``worker_silent`` or ``worker_back``; the last two are of no
-    ``task``, and go to every owner once.
+    ``kind`` is ``stale``, ``recovered``, ``gate_failed``, ``run_failed``, ``quarantined``, ``reversed``, ``complained``
+    and ``held_back`` (of answers), ``worker_silent`` or ``worker_back``. The last two have no ``task``, and go to every
+    owner once.
     """
 
     kind: str
@@ -26,5 +26,5 @@ class AlertSink(Protocol):
     """Delivers alerts."""
 
     async def send(self, alert: Alert) -> None:
-        """Deliver one alert; a failure is logged by the caller, never fatal."""
+        """Deliver one alert. The caller logs a failure and goes on."""
         ...

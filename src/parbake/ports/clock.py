@@ -1,4 +1,4 @@
-"""What is asked of a clock."""
+"""The port of clocks."""
 
 from __future__ import annotations
 

@@ -19,13 +19,13 @@ from parbake.values.redaction import field_of
 
 MAX_BATCH = 1000
 MAX_EVENT = 64 * 1024
-"""How many bytes one event that comes by another way than HTTP may have."""
+"""The greatest size in bytes of an event that does not come over HTTP."""
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 
 
 class CloudEvent(msgspec.Struct, frozen=True):
-    """The attributes that matter here; ``source`` and ``id`` together identify an event."""
+    """The attributes that parbake uses; ``source`` and ``id`` together identify an event."""
 
     id: str
     source: str
@@ -63,7 +63,7 @@ def from_attributes(attributes: Mapping[str, str]) -> CloudEvent:
 
 
 def read_time(time: str | None) -> float:
-    """An event's time in epoch seconds, 0 when it has none that can be read: nothing depends on it."""
+    """An event's time in epoch seconds; 0 if it has no readable time. Nothing depends on it."""
     try:
         return datetime.fromisoformat(time).timestamp() if time else 0.0
     except (ValueError, OverflowError):
@@ -91,7 +91,7 @@ def _checked(events: list[CloudEvent]) -> list[CloudEvent]:
         raise BadInput(f"a batch holds 1 to {MAX_BATCH} events, not {len(events)}", field="body")
     for event in events:
         if event.specversion != "1.0":
-            raise BadInput(f"specversion={event.specversion[:20]!r}: only 1.0 is understood", field="specversion")
+            raise BadInput(f"specversion={event.specversion[:20]!r}: only 1.0 is supported", field="specversion")
         for name in ("id", "source"):
             value = getattr(event, name)
             if not value or len(value) > 1024:  # noqa: PLR2004 - the bound is named in the message

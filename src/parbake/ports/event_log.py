@@ -1,4 +1,4 @@
-"""What a store keeps of changes: raised tags, how far each source was applied, and events not understood."""
+"""The port of a store's event log: raised tags, the applied position of each source, and parked events."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from parbake.fence.record import Stamp
 
 
 class Parked(msgspec.Struct, frozen=True):
-    """An event that was passed without being understood: where it stood, why, when (epoch seconds), and its bytes.
+    """An event that could not be read: its source and position, the reason, the time (epoch seconds), and its bytes.
 
-    ``number`` counts the parked events of a store; it is the store's own.
+    ``number`` counts the parked events; the store assigns it.
     """
 
     source: str
@@ -28,7 +28,7 @@ class Parked(msgspec.Struct, frozen=True):
 class Change(msgspec.Struct, frozen=True):
     """One event as the store applies it: the tags it raises, and for dedupe the CloudEvent's (source, id).
 
-    An event that was not understood is ``parked`` in the same commit.
+    An event that cannot be read is ``parked`` in the same commit.
     """
 
     tags: tuple[str, ...]
@@ -38,15 +38,15 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Ack(msgspec.Struct, frozen=True):
-    """What was made durable.
+    """The acknowledgement of changes that a store has made durable.
 
     Attributes:
         stamp: The stamp of the last change.
         raised: Each tag with its new sequence.
-        duplicates: How many events the store had seen before.
+        duplicates: How many of the events the store had already applied.
         trusted: False while the store is being recovered: the tags are raised, but the event counts as acknowledged
             only once the incarnation is blessed.
-        unknown: The families that no task and no source of the app knows, mostly because of a typing error.
+        unknown: The families that no task and no source of the app declares, mostly because of a typing error.
         seal: Signs the ticket; an app adds it, a store does not.
         clock_skew: The heartbeat that was replaced in the same commit came from the future, so some clock is wrong.
     """
@@ -61,7 +61,7 @@ class Ack(msgspec.Struct, frozen=True):
 
     @classmethod
     def together(cls, acks: Iterable[Ack]) -> Ack | None:
-        """What some acknowledgements say, in their order; what an earlier incarnation raised says nothing now."""
+        """Merge acknowledgements, given in their order; those of an earlier incarnation are dropped."""
         last, raised, duplicates, trusted, unknown, seal = None, dict[str, int](), 0, True, set[str](), None
         for ack in acks:
             if last is not None and last.incarnation != ack.stamp.incarnation:
@@ -80,7 +80,7 @@ class Ack(msgspec.Struct, frozen=True):
 
     @property
     def ticket(self) -> str:
-        """The same as signed text, for a later read of this caller (``app.request(after=)``, header ``parbake-after``).
+        """The acknowledgement as signed text, for later reads by its caller (``request(after=)``, ``parbake-after``).
 
         Raises :class:`parbake.errors.BadInput` unless an app of this process has returned the acknowledgement.
         """
@@ -88,21 +88,21 @@ class Ack(msgspec.Struct, frozen=True):
 
 
 class Applied(msgspec.Struct, frozen=True):
-    """How far a source was applied: 0 at the start; ``event_id`` is how the id of the event there begins, if known."""
+    """The last applied position of a source, 0 at the start, and the beginning of that event's id, if known."""
 
     position: int = 0
     event_id: str = ""
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """How far some changes take a source.
+    """The step in a source's position that a commit of changes makes.
 
     Attributes:
         source: The source's name.
         after: The applied position that the changes were polled after.
         last: The position that they reach.
-        heard_at: When a poll that reached the end of the source began, in epoch seconds: its heartbeat, which is kept
-            in the same commit. ``None`` where the end was not reached.
+        heard_at: When a poll that reached the end of the source began, in epoch seconds: its heartbeat, written in the
+            same commit. ``None`` if the end was not reached.
     """
 
     source: str
@@ -112,7 +112,7 @@ class Advance(msgspec.Struct, frozen=True):
 
 
 class Raised(msgspec.Struct, frozen=True, array_like=True):
-    """One entry of the store's event log."""
+    """One entry of the store's event log: a change with its stamp, its tags and its time."""
 
     stamp: Stamp
     tags: tuple[str, ...]
@@ -126,50 +126,49 @@ class EventLog(Protocol):
         """Raise tags durably.
 
         Args:
-            changes: What to raise, in the order in which it took effect. What a source's position says is applied
-                already is skipped.
+            changes: The changes, in the order in which they took effect. Those up to the source's applied position are
+                skipped.
             now: Epoch seconds, for the event log.
             advance: How far the changes take their source, if they come from one.
 
         Raises:
-            StoreError: The store has gone back to before ``advance.after``, so that something between would be passed
-                over.
+            StoreError: The store has lost its position and is now before ``advance.after``; applying would skip events.
         """
         ...
 
     async def applied(self, source: str) -> Applied:
-        """How far a source was applied, with the event there: one reading, since both can go back together."""
+        """The last applied position of a source with its event, in one read, since a loss sets back both."""
         ...
 
     async def beat(self, source: str, at: float) -> bool:
         """Record that a source was polled to its end at a time read before the poll.
 
-        ``False`` when the heartbeat that it replaced came from the future: some clock is wrong.
+        Returns ``False`` if the replaced heartbeat came from the future, so that some clock is wrong.
         """
         ...
 
     async def park(self, parked: Parked) -> None:
-        """Keep an event that was not understood, or a new reason for one that is kept; the oldest of many go."""
+        """Keep an event that cannot be read, or a new reason for a parked one; the oldest of too many are dropped."""
         ...
 
     async def parked(self, limit: int, after: tuple[str, int] = ("", 0)) -> list[Parked]:
-        """Parked events by source and position, those after one."""
+        """At most ``limit`` parked events by source and position, beginning after ``after``."""
         ...
 
     async def unpark(self, source: str, position: int) -> bool:
-        """Forget a parked event; ``False`` when there was none."""
+        """Drop a parked event; ``False`` if it was not parked."""
         ...
 
     async def rewind(self, source: str, tags: Sequence[str], *, now: float) -> Ack:
-        """Forget how far a source was applied and raise tags, in one step: it will be read from its beginning.
+        """Reset the position of a source and raise tags, in one step; the source is then read from its beginning.
 
         Args:
             source: The source's name.
-            tags: What to raise, since what the source lost is not known.
+            tags: The tags to raise, because the lost events are unknown.
             now: Epoch seconds, for the event log.
         """
         ...
 
     async def log(self, after: Stamp, limit: int) -> list[Raised]:
-        """Entries of the event log after a stamp, oldest first."""
+        """At most ``limit`` entries of the event log after a stamp, oldest first."""
         ...

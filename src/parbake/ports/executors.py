@@ -1,4 +1,4 @@
-"""What is asked of those who compute partitions of a batch run in other processes."""
+"""The port for computing partitions of a batch run in other processes."""
 
 from __future__ import annotations
 

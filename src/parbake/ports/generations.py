@@ -1,4 +1,4 @@
-"""What a store keeps of batch runs: generations, their promotion and withdrawal, and quarantines."""
+"""The port of a store's generations: their allocation, promotion and withdrawal, and quarantines."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Generations(Protocol):
         ...
 
     async def rollback(self, task: str, now: float, built_with: Sequence[str] = ()) -> int:
-        """Withdraw the current generation of a task, and return to the one before.
+        """Withdraw the current generation of a task, and make the previous one current.
 
         Args:
             task: The ref of the task.
             now: Epoch seconds.
-            built_with: The refs of the tasks that were promoted together with it; they return as well.
+            built_with: The refs of the tasks that were promoted together with it; they are rolled back, too.
 
         Returns:
             The number of the generation that is current now.
@@ -42,25 +42,25 @@ class Generations(Protocol):
         ...
 
     async def withdraw(self, generations: Collection[int]) -> None:
-        """Mark generations withdrawn again that a lost tail had forgotten."""
+        """Withdraw generations again, after the store has lost their withdrawal."""
         ...
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
-        """Serve nothing stored of a task from now on, or again (``None``); returns the control record then.
+        """Put a task in quarantine, or with ``None`` take it out; returns the new control record.
 
-        Raises :class:`parbake.errors.UnknownResource` when there is nothing to take out.
+        Raises :class:`parbake.errors.UnknownResource` if the task to take out is not in quarantine.
         """
         ...
 
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
-        """Trust the incarnation ``seen``; raises :class:`parbake.errors.BlessingConflict` when it has moved on.
+        """Trust the incarnation ``seen``; raises :class:`parbake.errors.BlessingConflict` if there is a newer one.
 
-        With ``raise_floor`` what the store held before is dead: for losses that no outbox can tell again.
+        With ``raise_floor`` all earlier records are dead, for losses that no outbox can replay.
         """
         ...
 
     async def raise_floor(self, to: Stamp) -> int:
-        """Declare everything below a stamp dead, then delete it with the watermarks it no longer needs.
+        """Declare all records below a stamp dead, then delete them and the watermarks that are not needed any more.
 
         Returns the number of items deleted.
         """
@@ -69,16 +69,17 @@ class Generations(Protocol):
     async def sweep(self, abandoned: Collection[int], retired: Collection[str] = ()) -> int:
         """Delete generations that are neither current, retained nor still being built; returns the number of rows.
 
-        ``abandoned`` are those whose run has ended without a promotion, ``retired`` the tasks of which none is kept.
+        ``abandoned`` are generations whose run ended without a promotion; of ``retired`` tasks all generations are
+        deleted.
         """
         ...
 
 
 class Journal(Protocol):
-    """Keeps withdrawn generations outside the store, where what the store loses is not lost."""
+    """Keeps withdrawn generations outside the store, so that they survive a loss of the store."""
 
     def append(self, generations: list[int]) -> None:
-        """Add generations; durable when it returns; blocking."""
+        """Add withdrawn generations; durable when this returns; blocking."""
         ...
 
     def read(self) -> list[int]:
@@ -88,12 +89,12 @@ class Journal(Protocol):
 
 @runtime_checkable
 class QuarantineJournal(Protocol):
-    """What a journal may offer besides: quarantines, which a store that is emptied would forget."""
+    """An optional part of a journal: quarantines, which an emptied store would lose."""
 
     def note_quarantine(self, task: str, entry: Quarantine | None) -> None:
-        """A task was put in quarantine, or cleared (``None``); durable when it returns; blocking."""
+        """Record that a task was put in quarantine, or cleared (``None``); durable when this returns; blocking."""
         ...
 
     def quarantines(self) -> dict[str, Quarantine]:
-        """What is in quarantine, by task; blocking."""
+        """The recorded quarantines that were not cleared, by task; blocking."""
         ...

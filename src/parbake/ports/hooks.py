@@ -1,4 +1,4 @@
-"""What sees the engine at work."""
+"""The port of hooks, which observe the engine."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from parbake.fence.cause import Reason
 
 
 class Hook(Protocol):
-    """Sees what the engine does; called on the hot path, so it only counts."""
+    """Observes the engine. Its methods run on the hot path, so they should only count."""
 
     def served(self, task: str, key: bytes, verdict: str, lane: str, seconds: float) -> None:
-        """A read ended.
+        """Observe the end of a read.
 
         Args:
             task: The task's name.
@@ -24,7 +24,7 @@ class Hook(Protocol):
         ...
 
     def computed(self, task: str, key: bytes, lane: str, seconds: float, *, outcome: str, cpu_s: float = 0.0) -> None:
-        """A computation ended.
+        """Observe the end of a computation.
 
         Args:
             task: The task's name.
@@ -37,26 +37,26 @@ class Hook(Protocol):
         ...
 
     def missed(self, task: str, key: bytes, verdict: str, reason: Reason) -> None:
-        """A read found nothing that the contract allows.
+        """Observe a read that found no value that the contract allows.
 
         Args:
             task: The task's name.
             key: The key's bytes in the store.
             verdict: ``stale``, ``missing`` or ``unknown``.
-            reason: Why, as data.
+            reason: Why, with a cause for programs.
         """
         ...
 
     def event(self, tags: Iterable[str], *, duplicates: int, seconds: float) -> None:
-        """Tags were raised and acknowledged.
+        """Observe that tags were raised and acknowledged.
 
         Args:
             tags: The tags.
-            duplicates: How many of the events the store had seen before.
+            duplicates: How many of the events the store had already applied.
             seconds: How long the commit took.
         """
         ...
 
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is."""
+"""Called with the name of the work, the amount done, and the total."""

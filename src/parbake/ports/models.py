@@ -1,4 +1,4 @@
-"""The ports of models: what parbake asks of text generators and of embedders."""
+"""The ports of models: text generators and embedders."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Generator(Protocol):
         """Stream a reply.
 
         Args:
-            prompt: What to answer, and from what.
+            prompt: The question, and the evidence to answer it from.
             max_tokens: The length at which the reply is cut off.
             timeout_s: The seconds after which the request fails.
 

@@ -1,4 +1,4 @@
-"""What lanes keep in the store under a name: read as a type, and changed only by who has seen what was there."""
+"""Small values that lanes keep in the store under a name, typed, and changed only by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TRIES = 20
 
 
 class NamedValues(Protocol):
-    """Small values under a name, each replaced only by one who has seen what was there."""
+    """The port of small named values, which are replaced only by compare-and-swap."""
 
     async def get(self, name: str) -> bytes | None:
-        """Read a small named value (a cursor, an alert's state)."""
+        """Read a small named value, such as a cursor; ``None`` if there is none."""
         ...
 
     async def swap(self, name: str, expected: bytes | None, new: bytes | None) -> bool:
@@ -37,7 +37,7 @@ class NamedValues(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class NamedValue(Generic[T]):
-    """One named value in msgpack; ``empty`` is what is there before anything was written."""
+    """One named value in msgpack; ``empty`` is its value before the first write."""
 
     store: NamedValues
     name: str
@@ -45,20 +45,20 @@ class NamedValue(Generic[T]):
     empty: T
 
     async def read(self) -> T:
-        """What is there now."""
+        """Read the value; ``empty`` before the first write."""
         return self._decoded(await self.store.get(self.name))
 
     async def change(self, to: Callable[[T], T]) -> T:
-        """Replace it by what ``to`` makes of it; ``to`` may be called again and may raise.
+        """Replace the value by ``to(value)`` and return it; ``to`` may be called several times and may raise.
 
-        Raises :class:`StoreError` where others change it every time in between.
+        Raises :class:`StoreError` if other processes change the value during every attempt.
         """
         for _ in range(TRIES):
             raw = await self.store.get(self.name)
             new = to(self._decoded(raw))
             if await self.store.swap(self.name, raw, msgspec.msgpack.encode(new)):
                 return new
-        raise StoreError(f"{self.name} changes faster than it can be noted; try again", field="store")
+        raise StoreError(f"{self.name} changes faster than it can be updated; try again", field="store")
 
     def _decoded(self, raw: bytes | None) -> T:
         if raw is None:

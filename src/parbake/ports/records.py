@@ -1,4 +1,4 @@
-"""What a store keeps of results: records, read with what they are judged by."""
+"""The port of a store's records, which are read together with the data that they are judged by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
     """One consistent read: the records of a key (overlay first), the watermarks of their tags, and the control record.
 
     ``heartbeats`` maps a source's name to the time (epoch seconds) before the last poll that was applied to its end.
-    ``damaged`` counts records of the key that are not as they were written; they are not among the others.
+    ``damaged`` counts records of the key whose checksum is wrong; ``records`` does not contain them.
     """
 
     control: Control
@@ -26,7 +26,7 @@ class Lookup(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordSnapshot(msgspec.Struct, frozen=True, gc=False):
-    """A key's newest record, not made into one, with what it is judged by; see :class:`Lookup`."""
+    """A key's newest record, not decoded yet, with the data that it is judged by; see :class:`Lookup`."""
 
     control: Control
     header: Header
@@ -46,7 +46,7 @@ class Records(Protocol):
     """Reads and writes records, each read in one snapshot with its watermarks."""
 
     async def read(self, task: str, key: bytes, *, generation: int = 0) -> Lookup:
-        """Read a key's records and what they are judged by in one snapshot.
+        """Read a key's records, and the data that they are judged by, in one snapshot.
 
         Args:
             task: The ref of the task.
@@ -70,7 +70,7 @@ class Records(Protocol):
             now: Epoch seconds.
 
         Returns:
-            Whether it was written; ``False`` when a better one is stored.
+            Whether it was written; ``False`` if a better one is stored.
         """
         ...
 
@@ -85,22 +85,22 @@ class Records(Protocol):
         ...
 
     async def look_again(self, record: Record) -> Lookup:
-        """A record that was made or read before, with what it is judged by in one snapshot as of now."""
+        """Return a record that was made or read before, with a new snapshot of the data that it is judged by."""
         ...
 
     def scan(self, task: str) -> AsyncIterator[tuple[bytes, Lookup]]:
-        """Go through a task's keys, each with its records and watermarks, without the values being decoded."""
+        """Iterate over a task's keys, each with its records and watermarks, without decoding the values."""
         ...
 
 
 @runtime_checkable
 class RecordSnapshots(Protocol):
-    """What a store may offer besides: embedded ones do, whose reads wait for nothing."""
+    """Optional methods of an embedded store, whose reads return at once."""
 
     def glimpse(self, task: str, key: bytes) -> RecordSnapshot | None:
-        """The newest record of a key in one snapshot, at once; ``None`` when there is none."""
+        """The newest record of a key in one snapshot, at once; ``None`` if the key has none."""
         ...
 
     def review(self, record: Record) -> Lookup | None:
-        """A record that was read before, with what it is judged by in one snapshot as of now; ``None`` to read it."""
+        """A record that was read before, with a new snapshot of the data it is judged by; ``None``: read it again."""
         ...

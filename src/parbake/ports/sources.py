@@ -1,4 +1,4 @@
-"""What is asked of systems of record and of topics: an ordered log of events, and versioned views."""
+"""The ports of systems of record and of topics: an ordered log of events, and versioned views."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ViewT = TypeVar("ViewT")
 class SourceEvent(msgspec.Struct, frozen=True):
     """One event of an ordered log, such as a row of an outbox.
 
-    ``source`` and ``at`` (epoch seconds, 0 when unknown) are the event's own, where it has them. An event that could
-    not be read at all says why in ``problem``; ``raw`` is what was there, kept so that it can be tried again.
+    ``source`` and ``at`` (epoch seconds, 0 if unknown) are the event's own attributes, if it has them. If an event
+    could not be read, ``problem`` says why, and ``raw`` holds its bytes for a later retry.
     """
 
     position: int
@@ -31,7 +31,7 @@ class SourceEvent(msgspec.Struct, frozen=True):
 
 
 class Extent(msgspec.Struct, frozen=True):
-    """How far an ordered log reaches: the last position that is gone from it, and the last that was ever given."""
+    """The extent of an ordered log: the last position that was removed, and the last one that was ever assigned."""
 
     gone: int
     last: int
@@ -40,8 +40,8 @@ class Extent(msgspec.Struct, frozen=True):
 class EventSource(Protocol):
     """An ordered log of events: an outbox, or one partition of a topic.
 
-    Positions begin at 1 and rise in the order in which the events took effect: once one was seen, none below it ever
-    appears. ``is_gapless`` says that each position is used, so that a missing one is a lost event.
+    Positions begin at 1 and rise in the order in which the events took effect: once a position was seen, no lower one
+    appears later. With ``is_gapless`` every position is used, so that a missing one means a lost event.
     """
 
     name: str
@@ -49,15 +49,15 @@ class EventSource(Protocol):
 
     @property
     def families(self) -> Collection[str]:
-        """The tag families whose changes it tells."""
+        """The tag families whose changes it reports."""
         ...
 
     def extent(self) -> Extent:
-        """How far it reaches now; blocking. Raises :class:`parbake.errors.SourceError`."""
+        """Its present extent; blocking. Raises :class:`parbake.errors.SourceError`."""
         ...
 
     def poll(self, after: int, limit: int) -> list[SourceEvent]:
-        """Events after a position in order, none when it is the end; blocking.
+        """The first ``limit`` events after a position, in order; empty at the end of the log; blocking.
 
         An event that cannot be read is returned with its problem. Raises :class:`parbake.errors.SourceError`.
         """
@@ -69,13 +69,13 @@ class EventSource(Protocol):
 
 
 class Topic(Protocol):
-    """Several event sources that are told of by one name: its families are heard once all of them were."""
+    """Several event sources under one name. Its families have a heartbeat only if all its sources were polled."""
 
     name: str
 
     @property
     def families(self) -> Collection[str]:
-        """The tag families whose changes it tells."""
+        """The tag families whose changes it reports."""
         ...
 
     def parts(self) -> Sequence[EventSource]:
@@ -88,12 +88,12 @@ class Topic(Protocol):
 
 
 class Source(EventSource, Protocol):
-    """A system of record: versioned views that record what they are read through, and an ordered outbox."""
+    """A system of record: versioned views that record their reads, and an ordered outbox."""
 
     def provides(self, view: type[Any]) -> bool:
         """Whether this source opens that view."""
         ...
 
     def open(self, view: type[ViewT], tracker: Tracker) -> AbstractContextManager[ViewT]:
-        """Open a view on a transaction of the primary begun now; blocking."""
+        """Open a view on a transaction of the primary that begins now; blocking."""
         ...

@@ -1,4 +1,4 @@
-"""The store: what the rooms ask of it, put together. Adapters import only the ports and what is below them."""
+"""The store port, composed of its parts. Adapters import only the ports and the packages below them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versioned views: how tasks read a source, and how what they read becomes the tags of their result."""
+"""Versioned views: tasks read a source through them, and their reads become the tags of the result."""
 
 from __future__ import annotations
 
@@ -22,29 +22,30 @@ class Session(Protocol):
 
 
 class View:
-    """Base of a source's views. A subclass declares its ``families``, reads through ``rows`` and says what it read.
+    """Base of a source's views. A subclass declares its ``families``, reads through ``rows`` and names its reads.
 
-    ``entity`` binds the result to one entity (also when it was not found); ``whole_set`` to every member of a family.
-    Each method that asks ``rows`` says so itself; where it does not, the task's contract must name what is read by a
-    template or ignore the view's families, or the computation fails.
-    A view leaves out what is live: price, stock and cart are not versioned and must not be read through one.
+    ``entity`` binds the result to one entity (even if it was not found), ``whole_set`` to every member of a family.
+    Each method that calls ``rows`` names its own reads. If it does not, the task's contract must name the tags by a
+    template or ignore the view's families; otherwise the computation fails.
+
+    Live data such as price, stock and cart is not versioned, and must not be read through a view.
 
     Attributes:
-        families: The tag families whose changes outdate what is read here. A view of data that no event tells of
-            declares none: ``families = ()``.
+        families: The tag families whose changes outdate the view's rows. A view of data without events declares none:
+            ``families = ()``.
     """
 
     families: ClassVar[Sequence[str]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Have each public method note whether it said what it read."""
+        """Wrap each public method, to check that it names its reads."""
         super().__init_subclass__(**kwargs)
         for name, method in list(vars(cls).items()):
             if inspect.isfunction(method) and not name.startswith("_") and name not in _NOTES:
                 setattr(cls, name, _noted(method))
 
     def __init__(self, session: Session, tracker: Tracker) -> None:
-        """Opened by the source for the length of one computation."""
+        """Create the view; the source does that for each computation."""
         self._session = session
         self._tracker = tracker
         self._reads = _Reads(type(self), tracker)
@@ -57,13 +58,13 @@ class View:
         return found
 
     def entity(self, tag: str) -> None:
-        """Note that ``family/entity`` was read, or looked for."""
+        """Bind the result to ``family/entity``, which was read or looked up in vain."""
         self._check_declared(family_of(tag))
         self._reads.name()
         self._tracker.entity(tag)
 
     def whole_set(self, family: str) -> None:
-        """Note that the result depends on the whole family."""
+        """Bind the result to every member of a family."""
         self._check_declared(family)
         self._reads.name()
         self._tracker.whole_set(family)
@@ -83,7 +84,7 @@ _NOTES = ("rows", "entity", "whole_set")
 
 
 class _Method:
-    """What one call of a view's method did: whether it asked for rows, and whether it said of what."""
+    """One call of a view's method: whether it called ``rows``, and whether it named its reads."""
 
     __slots__ = ("asked", "named")
 
@@ -93,7 +94,7 @@ class _Method:
 
 
 class _Reads:
-    """What a view has read, method by method; rows that nothing named are told to the tracker."""
+    """Follows a view's reads method by method, and reports rows without a tag to the tracker."""
 
     def __init__(self, view: type[View], tracker: Tracker) -> None:
         self._view, self._tracker = view, tracker
@@ -101,7 +102,7 @@ class _Reads:
 
     @property
     def is_within(self) -> bool:
-        """Whether a method of the view is being run."""
+        """Whether a method of the view is running."""
         return self._current is not self._outside
 
     def name(self) -> None:
@@ -109,7 +110,7 @@ class _Reads:
 
     def ask(self) -> None:
         self._current.asked = True
-        if not self.is_within and not self._outside.named:  # called by the task itself: nothing comes after
+        if not self.is_within and not self._outside.named:  # the task itself called it, so no tag can follow
             self._tracker.unnamed(self._view, "rows")
 
     @contextlib.contextmanager
@@ -126,9 +127,9 @@ class _Reads:
 
 
 def _noted(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the method; when it ends, it tells the tracker of rows that it did not name.
+    """Wrap a method so that it reports rows without a tag to the tracker when it ends.
 
-    A method that calls others is judged together with them, a generator by itself.
+    A method is judged together with the methods that it calls; a generator is judged by itself.
     """
     if inspect.isgeneratorfunction(method):
 

@@ -1,4 +1,4 @@
-"""Where a name is stored in a DynamoDB table: names that are listed together share a partition and are sorted there.
+"""The layout of a DynamoDB table: names that are listed together share a partition, in which they are sorted.
 
 One partition for all watermarks would be too slow, because a partition takes about 1,000 writes a second. Watermarks
 are therefore spread over sixteen partitions. A value that is too large for an item is stored in parts; its item then

@@ -240,7 +240,7 @@ class Link(forks.Forkable):
     def _must_be_durable(self, settings: Mapping[str, str] | None) -> None:
         wanted = dict(zip(_SETTINGS, ("yes", "always", "no"), strict=True))
         if settings is None:
-            found = "does not let this user see with CONFIG GET whether it syncs every write to disk"
+            found = "does not let this user check with CONFIG GET that it syncs every write to disk"
         else:
             wrong = [f"{name} {settings.get(name, 'unset')}" for name in wanted if settings.get(name) != wanted[name]]
             if not wrong:
@@ -248,8 +248,8 @@ class Link(forks.Forkable):
             found = f"can lose an acknowledged event in a crash ({', '.join(wrong)})"
         needed = ", ".join(f"{name} {value}" for name, value in wanted.items())
         raise StoreError(
-            f"{self.address.shown} {found}. Set {needed}; or accept with ?durability=server that acknowledged means "
-            "what the server's own settings make of it (a loss is still noticed, and the store rebuilt)",
+            f"{self.address.shown} {found}. Set {needed}; or accept with ?durability=server that an "
+            "acknowledgement is only as safe as these settings (a loss is still noticed, and the store rebuilt)",
             field="store.durability",
         )
 

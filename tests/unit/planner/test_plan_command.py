@@ -89,7 +89,7 @@ def test_a_break_even_volume_needs_keys_that_are_known(tmp_path):
     """A task whose keys are not listed is planned from its requests alone: no volume is made up for it."""
     (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
     found = make(read(tmp_path / "one.csv", now=BEGIN + DAY), STORY, sla_s=3600.0)
-    assert "break-even volume: not known, as no key was known before it was asked for" in words(found)
+    assert "break-even volume: not known, as no key was known before its first request" in words(found)
 
 
 def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, tmp_path):
@@ -100,7 +100,7 @@ def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, 
     for name, joined in (("turned.csv", rows[half:] + rows[:half]), ("twice.csv", rows + rows)):
         (tmp_path / name).write_text("\n".join([header, *joined]))
         shown = plan(tmp_path / name, *options).output
-        assert "parts were joined" in shown
+        assert "joined parts, now sorted" in shown
         assert shown.split("recommended:")[1] == right
 
 

@@ -271,14 +271,14 @@ def test_a_promise_of_hits_is_kept_at_the_least_cost(hits):
     assert fewer < hits <= share < 1.0
     assert (bound.recommended, bound.second > 0) == (PER_KEY, True)
     assert free.outcomes[PER_KEY].per_day < bound.outcomes[PER_KEY].per_day < bound.outcomes[ALL].per_day
-    assert f"what keeps the {100 * hits:g} % of hits" in bound.reason
+    assert f"requested {100 * hits:g} % of hits" in bound.reason
     assert bound.theta < free.theta
 
 
 def test_a_promise_that_nothing_keeps_is_told():
     """The cheapest is recommended all the same, and the reason says that it falls short."""
     found = make(shop(keys=3_000, days=21, population=False), TWENTY, sla_s=WIDTH, with_front=False, hits=0.9999)
-    assert "nothing keeps" in found.reason
+    assert "no strategy keeps" in found.reason
     with pytest.raises(BadInput, match="above 0 and below 1"):
         make(shop(), TWENTY, sla_s=WIDTH, hits=84.0)
 

@@ -1,11 +1,11 @@
-"""From the query log to a bank: which recurring questions a policy section answers, and in which wordings they come.
+"""Compiles the query log into a bank: the recurring questions that a policy section answers, with their wordings.
 
-Support tags a share of the log with the question it was. All wordings of a tag vote for the section that answers it
-(:mod:`retail_assistant.faq.assign`). Where there is no log, the sections' own words seed the bank.
+Support staff tag a share of the log with the question that was asked. All wordings of a tag vote for the section that
+answers it (:mod:`retail_assistant.faq.assign`). Without a log, the sections' own words seed the bank.
 
-A tag without a section, or past the 50 most asked, is in the bank all the same, as a question that it must not answer:
-its wordings are refused, and what lies nearer to them than to an answer is refused with them. So is the title of every
-section that no tag has.
+A tag without a section, or beyond the 50 most frequent, is also in the bank, as a question that must not be answered.
+Its wordings are refused, and so is every question that is nearer to them than to an answer. The title of every section
+without a tag is refused in the same way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from retail_assistant.shop.policies import Policy
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
 BOUND = pb.semantic.Bound(error=0.05, prior=0.2)
-"""At most 5 % of what the bank answers may be wrong, where a fifth of the questions has no answer in it."""
+"""At most 5 % of the bank's answers may be wrong, if a fifth of the questions has no answer in it."""
 _NUMBER = re.compile(r"\d")
 SCOPE = pb.semantic.Scope(locale="en")
 NOT_SHARED = frozenset({"own_state", "injection", "context_dependent"})
@@ -50,7 +50,7 @@ def compile_faq(
     policies: Iterable[Policy],
     embedder: Embedder,
 ) -> pb.semantic.BankSnapshot:
-    """Build and calibrate the bank of the 50 most asked sections; the first wording of each is its canonical one."""
+    """Build and calibrate the bank of the 50 most requested sections; each one's first wording is the canonical one."""
     sections = sections_of(policies)
     wordings = _merge(q for q in log if q.question)[:MAX_WORDINGS]
     vectors = embedder.embed([w.text for w in wordings])
@@ -67,7 +67,7 @@ def compile_faq(
 
 
 def _asked(wordings: Iterable[LoggedQuery], sections: Mapping[str, str]) -> dict[str, list[str]]:
-    """Wordings by section, or by tag where it has none; what is asked most comes first."""
+    """Wordings by section, or by tag for tags without a section; the most frequent come first."""
     traffic: dict[str, int] = defaultdict(int)
     texts: dict[str, list[str]] = defaultdict(list)
     for wording in wordings:
@@ -84,7 +84,7 @@ def _calibrated(
     known: dict[str, Any],
     embedder: Embedder,
 ) -> pb.semantic.BankSnapshot:
-    """Fit a bank that answers ``aliases`` and knows ``refused``; ``known`` are embeddings that were made already."""
+    """Fit a bank that answers ``aliases`` and refuses ``refused``; ``known`` are embeddings that exist already."""
     entries = {name: found for name, texts in {**aliases, **refused}.items() if (found := _usable(texts))}
     new = list(dict.fromkeys(text for texts in entries.values() for text in texts if text not in known))
     known |= dict(zip(new, embedder.embed(new), strict=True))
@@ -97,21 +97,21 @@ def _calibrated(
 
 
 def _usable(texts: Iterable[str]) -> list[str]:
-    """Texts that can be questions, each once; what the policy seeds is no question of a shopper, and may be long."""
+    """The texts that can be questions, each once. Wordings from a policy may be too long for a question."""
     return [t for t in dict.fromkeys(texts) if pb.semantic.unusable(t) is None]
 
 
 def is_shareable(text: str) -> bool:
-    """Whether a question may stand in a bank that everybody shares: it tells of nobody, and orders nobody about."""
+    """Whether a question may enter the shared bank: it has no personal data and no instruction to the assistant."""
     return not pb.semantic.is_personal(text) and pb.semantic.screen(text).refusal not in NOT_SHARED
 
 
 def _confirmed(
     explored: Iterable[Exploration], sections: Iterable[Section], tagged: Mapping[str, Sequence[str]]
 ) -> dict[str, list[str]]:
-    """The questions that enough shoppers asked and whose words prove that they have that answer, by answer.
+    """The questions, by answer, that enough shoppers asked and whose words show that the answer fits.
 
-    That retrieval agreed with the bank proves little: both read the same vectors.
+    Agreement between retrieval and bank is weak evidence, because both use the same vectors.
     """
     stated = {s.id: [s.title, s.text, *tagged.get(s.id, ())] for s in sections}
     waiting, found = pb.semantic.Explorations(), defaultdict(list)
@@ -135,7 +135,7 @@ def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
 
 
 def _seeds(section: Section) -> list[str]:
-    """Wordings that the policy itself suggests; a question that does not name a number is not one that states it."""
+    """Wordings that the policy itself suggests: its title, and its sentences without claims and numbers."""
     title = section.title.lower()
     stated = [s for s in pb.guard.sentences(section.text) if not pb.guard.claims(s) and not _NUMBER.search(s)]
     return [title, f"what is the {title}", f"{section.policy.lower()} {title}", *stated]

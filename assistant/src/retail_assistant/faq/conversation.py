@@ -1,7 +1,7 @@
-"""What was said before a question, as far as it can change the answer of the bank.
+"""The earlier turns of a conversation, as far as they can change the bank's answer.
 
-A question may stand by itself and mean something else after "I live in Japan" or "a box set that I have opened". A
-topic that merely changed leaves the bank its word.
+A question that is complete in itself can mean something else after "I live in Japan" or "a box set that I have opened".
+After a mere change of topic the bank may still answer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Conversation(msgspec.Struct, frozen=True):
     has_page: bool = False
 
     def decides(self, question: str, answer: str, vocabulary: Vocabulary) -> bool:
-        """Whether it takes the conversation to know what a question means, or whether that answer holds."""
+        """Whether the meaning of a question, or the validity of that answer, depends on the earlier turns."""
         if _POINTS.search(question.lower()) and (self.has_page or self.earlier):
             return True
         return any(vocabulary.names_another(turn, answer) for turn in self.earlier)
@@ -44,7 +44,7 @@ class Conversation(msgspec.Struct, frozen=True):
 
     @property
     def has_place(self) -> bool:
-        """Whether an earlier turn names a place: what is looked up then has to be looked up for it."""
+        """Whether an earlier turn names a place, so that any answer has to be looked up for that place."""
         named = (word for turn in self.earlier for word in _PLACED.findall(turn) if word[0].isupper())
         return any(_WHEREABOUTS.search(turn.lower()) for turn in self.earlier) or any(named)
 
@@ -55,7 +55,7 @@ def spoken(text: str) -> set[str]:
 
 
 def _names(turn: str) -> Iterator[str]:
-    """Capitalised words that begin no sentence, and where somebody says to be; shouting tells nothing."""
+    """Capitalised words inside a sentence, and places in which somebody says to be; texts in capitals are ignored."""
     yield from _WHEREABOUTS.findall(turn.lower())
     if turn.isupper():
         return

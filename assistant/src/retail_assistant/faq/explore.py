@@ -1,4 +1,4 @@
-"""Noting what the bank can learn from, beside the reply and never in its way."""
+"""Records questions that the bank can learn from, in the background, so that the reply never waits."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _log = logging.getLogger("retail_assistant.faq")
 
 
 class Notebook:
-    """Writes questions that were answered well without the bank; they may become wordings of its next generation.
+    """Writes questions that were answered well without the bank, and that may become wordings of its next generation.
 
-    What tells of a shopper, and what was asked by somebody whom the shop does not know, is not written. Notes are lost
-    rather than waited for.
+    Personal questions, and questions of somebody whom the shop does not know, are not written. If writing is too slow,
+    notes are dropped.
     """
 
     def __init__(self, writers: PerThread, clock: Clock) -> None:
-        """Nothing is opened until the first note."""
+        """Open no file until the first note."""
         self._writers = writers
         self._clock = clock
         self._writing: set[asyncio.Task[None]] = set()
 
     def explored(self, shopper: str, text: str, answer: str) -> None:
-        """Note, soon, that a question turned out to have an answer of the bank."""
+        """Queue a note that a question turned out to have an answer of the bank."""
         if shopper == ANONYMOUS or not is_shareable(text) or len(self._writing) >= _MOST_WAITING:
             return
         task = asyncio.create_task(self._write(shopper, text, answer))
@@ -39,7 +39,7 @@ class Notebook:
         task.add_done_callback(self._writing.discard)
 
     async def settle(self) -> None:
-        """Wait for the notes that are being written."""
+        """Wait until the queued notes are written."""
         await asyncio.gather(*self._writing)
 
     async def _write(self, shopper: str, text: str, answer: str) -> None:
@@ -49,4 +49,4 @@ class Notebook:
                 lambda conn: note_exploration(conn, shopper=shopper, text=text, answer=answer, now=now)
             )
         except (ShopError, sqlite3.Error) as error:
-            _log.warning("a question that the bank could learn from was not noted: %s", error)
+            _log.warning("a question that the bank could learn from was not recorded: %s", error)

@@ -1,4 +1,4 @@
-"""Matching a message to the bank: a known wording at once, any other by its embedding; and why it may not be served."""
+"""Matches a message to the bank, a known wording at once and any other by its embedding, or says why it must not."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from retail_assistant.faq.vocabulary import Vocabulary
 
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})
-"""Refusals after which an answer that was found without the bank says whether the bank was right."""
+"""Refusals after which an answer found without the bank shows whether the bank was right."""
 ANOTHER_SECTION = "names_another_section"
-"""The refusal of a question that names a section which it does not lie nearest to."""
+"""The refusal of a question that names another section than the one it is nearest to."""
 CONVERSATION = "conversation"
-"""The refusal of a question that may mean something else after what was said before."""
+"""The refusal of a question that may mean something else because of earlier turns."""
 ALONE = Conversation()
 
 
 class FaqMatch(msgspec.Struct, frozen=True):
-    """The nearest answer; ``refusal`` is the reason code why it must not be served, empty when it may.
+    """The nearest answer; ``refusal`` is the reason code why it must not be served, and empty if it may be.
 
-    ``names`` are the proper names of the conversation that no wording of the answer has; where the bank can learn from
-    the question, ``unsaid`` has its content words that none has.
+    ``names`` are the proper names of the conversation that no wording of the answer contains. If the bank can learn
+    from the question, ``unsaid`` has the question's content words that no wording contains.
     """
 
     answer: str
@@ -38,7 +38,7 @@ class FaqMatch(msgspec.Struct, frozen=True):
 
 
 class Desk(msgspec.Struct, frozen=True):
-    """A bank ready to be asked, and the words that tell its sections apart."""
+    """A bank that is ready for questions, and the words that distinguish its sections."""
 
     snapshot: pb.semantic.BankSnapshot
     bank: pb.semantic.QuestionBank
@@ -51,13 +51,13 @@ class Desk(msgspec.Struct, frozen=True):
         message: pb.semantic.Screened,
         said: Conversation = ALONE,
     ) -> FaqMatch | None:
-        """A verdict as the conversation uses it; the message as it was typed is vetoed too.
+        """Turn the bank's verdict into a match; the vetoes also check the message as it was typed.
 
         Args:
-            verdict: What the bank says to the question.
+            verdict: The bank's reply to the question.
             question: The question that the bank was asked.
             message: The shopper's message, from which the question was made.
-            said: What was said before.
+            said: The earlier turns.
         """
         match = verdict.match
         if match is None:
@@ -72,7 +72,7 @@ class Desk(msgspec.Struct, frozen=True):
 
 
 class _Desks:
-    """The desk of the current bank, laid out anew when the model moves."""
+    """The desk of the current bank; a new one is made when the model's generation changes."""
 
     def __init__(self) -> None:
         self._ready: Desk | None = None
@@ -99,7 +99,7 @@ async def faq_known(
     embedder: pb.Resource[Embedder] = pb.GIVEN,
     bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
 ) -> FaqMatch | None:
-    """The answer of a wording that the bank holds to the letter, without any embedding."""
+    """The match of a message that is literally a wording of the bank, without any embedding; otherwise ``None``."""
     desk = _desks.of(bank, embedder)
     verdict = desk.bank.recall(question, scope=pb.semantic.Scope(locale=locale))
     return desk.judge(verdict, question.text, message, said) if verdict else None

@@ -1,4 +1,4 @@
-"""Telling the people on call what complaints did, beside the reply and never in its way."""
+"""Alerts the people on call to the effects of complaints, in the background, so that the reply never waits."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from retail_assistant.shop.complaints import Complaint
 QUIET_S = 3600.0
 _MESSAGES = {
     "complained": "a shopper whom the shop does not know complained of {answer}; it is still served to others",
-    "withdrawn": "{answer} is answered from the bank no more, until DELETE /shop/complaints/{path}",
-    "held_back": "complaints have withdrawn as many answers as they may within a day; {answer} is still served",
+    "withdrawn": "{answer} is no longer answered from the bank, until DELETE /shop/complaints/{path}",
+    "held_back": "complaints have withdrawn the greatest number of answers allowed in a day; {answer} is still served",
 }
 
 
 class OnCall:
-    """Sends news of complaints to the app's alert sinks; that the breaker holds, once an hour."""
+    """Sends news of complaints to the app's alert sinks; news that the breaker holds is sent at most once an hour."""
 
     def __init__(self, app: pb.App) -> None:
-        """Nothing was told yet."""
+        """Send through the app's alert sinks; nothing has been sent yet."""
         self._app = app
         self._quiet_until = 0.0
         self._sending: set[asyncio.Task[None]] = set()
 
     def hear(self, complaint: Complaint, answer: str) -> None:
-        """Tell, soon, what is new of an answer."""
+        """Queue an alert with the news of a complaint about an answer, if there is any."""
         now = self._app.settings.clock.now()
         if not complaint.news or (complaint.news == "held_back" and now < self._quiet_until):
             return
@@ -41,5 +41,5 @@ class OnCall:
         task.add_done_callback(self._sending.discard)
 
     async def settle(self) -> None:
-        """Wait for what is being sent."""
+        """Wait until the queued alerts are sent."""
         await asyncio.gather(*self._sending)

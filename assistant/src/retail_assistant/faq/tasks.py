@@ -19,7 +19,7 @@ tasks = pb.Registry()
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A compiled answer: ``text`` holds typed slots, ``source`` is the policy it states (``policy/returns``)."""
+    """A compiled answer: ``text`` has typed slots, ``source`` is the policy that it states (``policy/returns``)."""
 
     question: str
     text: str
@@ -27,7 +27,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def _has_answers(made: pb.Generation) -> str | None:
-    """A bank without an answer is worse than yesterday's."""
+    """The bank's gate: it rejects a bank without answers, because yesterday's bank is better."""
     (_, bank), *_ = made.values
     return None if bank.answered else "the bank has no answers"
 
@@ -51,7 +51,7 @@ def faq_bank(
     policies: pb.Source[Policies],
     embedder: pb.Resource[Embedder],
 ) -> pb.semantic.BankSnapshot:
-    """The top 50 questions of the query log with their wordings, and how sure a match must be."""
+    """The 50 most frequent questions of the query log with their wordings, and the required certainty of a match."""
     return compile_faq(log.wordings(), feedback.explorations(), policies.all(), embedder)
 
 
@@ -65,7 +65,7 @@ def _sections(*, bank: pb.semantic.BankSnapshot = pb.Model(faq_bank)) -> Sequenc
     invalidated_by=[pb.fence("policy"), pb.fence("faq")],
     fallback_if_stale=pb.Use(retrieval),
     owner="support",
-    version="2",  # answers of version 1 may have been written by a model that nobody had accepted
+    version="2",  # answers of version 1 may contain a model's wording that no gate has accepted
     keys=_sections,
     mode="near-real-time",
     revalidate=True,
@@ -80,7 +80,7 @@ async def faq_answers(
     wording: pb.Resource[BankWording] = pb.GIVEN,
     generator: pb.Resource[Generator] = pb.GIVEN,
 ) -> Answer | pb.Absent:
-    """The answer of one bank question: what the section states as it stands now, numbers as slots."""
+    """The answer to one bank question: the present statement of its section, with numbers as slots."""
     if feedback.is_withdrawn(section):
         return pb.Absent("shoppers complained of it")
     policy, _, _ = section.partition("#")
@@ -93,7 +93,7 @@ async def faq_answers(
 
 
 def canonical(snapshot: pb.semantic.BankSnapshot, answer: str) -> str:
-    """The wording in which a bank's question is put, empty where the bank has no such answer."""
+    """The canonical wording of a bank's question; empty if the bank has no such answer."""
     bank = snapshot.bank
     named = zip(bank.owner_of, bank.aliases, strict=True)
     return next((alias for owner, alias in named if bank.answers[owner] == answer), "")

@@ -1,8 +1,8 @@
-"""The words of questions and answers: what tells apart that vectors do not.
+"""The words of questions and answers, which distinguish questions that vectors do not.
 
-"How long can I return an opened book" lies near the return window, and the section on opened items says otherwise. A
-word of a sibling's title that no wording of the answer has is a sign that a question is about the sibling. And a
-question whose every content word stands in a section is one that the section may well answer, whatever lies near it.
+"How long can I return an opened book" is near the return window, but the section on opened items says otherwise. If a
+question has a word of a sibling's title that no wording of the answer contains, it is probably about the sibling. And
+if a section contains every content word of a question, it may well answer it, whatever else is near.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable
 import parbake as pb
 
 UNANSWERED = "?"
-"""What the name of a question begins with that the bank knows and must not answer; no policy's id begins so."""
+"""The prefix of names of questions that the bank recognises and must not answer; no policy's id has it."""
 _WORD = re.compile(r"[^\W\d_]{3,}")
 _NEGATED = re.compile(r"n['\u2019]t\b")
 _CONTRACTED = re.compile(r"['\u2019][^\W\d_]+")
@@ -29,10 +29,10 @@ _FUNCTION_WORDS = frozenset(
 
 
 class Vocabulary:
-    """The words of each answer of a bank, and those by which its policy's other sections go."""
+    """The words of each answer of a bank, and the title words of its policy's other sections."""
 
     def __init__(self, bank: pb.semantic.Bank) -> None:
-        """Read a bank's wordings, and the names of all sections that it answers or knows."""
+        """Read a bank's wordings, and the names of all sections that it answers or refuses."""
         self._said: dict[str, set[str]] = defaultdict(set)
         self._siblings: dict[str, dict[str, set[str]]] = defaultdict(dict)
         for owner, alias in zip(bank.owner_of, bank.aliases, strict=True):
@@ -42,7 +42,7 @@ class Vocabulary:
             self._siblings[policy][name] = _words(section)
 
     def names_another(self, question: str, answer: str) -> bool:
-        """Whether a question has a word of a sibling's title that the answer's own wordings never have."""
+        """Whether a question has a word of a sibling's title that none of the answer's own wordings contains."""
         foreign = _words(question) - self._said[answer]
         siblings = self._siblings[answer.partition("#")[0]]
         return any(words & foreign for name, words in siblings.items() if name != answer)
@@ -52,18 +52,18 @@ class Vocabulary:
         return self._said[answer]
 
     def unsaid(self, question: str, answer: str) -> frozenset[str]:
-        """The content words of a question that no wording of the answer has."""
+        """The content words of a question that no wording of the answer contains."""
         return frozenset(content_words(question) - content_words(" ".join(self._said[answer])))
 
 
 def is_stated(question: str, texts: Iterable[str]) -> bool:
-    """Whether a question has content words, and every one of them stands in some of the texts."""
+    """Whether a question has content words, and each of them occurs in at least one of the texts."""
     asked = content_words(question)
     return bool(asked) and asked <= set().union(*map(content_words, texts))
 
 
 def content_words(text: str) -> set[str]:
-    """The stems of a text's words of three letters and more, but those that only hold a sentence together."""
+    """The stems of a text's words of at least three letters, without function words such as "the" and "which"."""
     plain = _CONTRACTED.sub("", _NEGATED.sub(" not", text.lower()))
     return {_stem(word) for word in _WORD.findall(plain) if word not in _FUNCTION_WORDS}
 

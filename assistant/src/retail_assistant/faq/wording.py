@@ -1,7 +1,7 @@
-"""How an answer of the bank is worded: as its policy section, unless the owner's gate accepts a model's words.
+"""The wording of the bank's answers: the text of the policy section, unless the owner's gate accepts a model's words.
 
-That every sentence claims only what the section states does not make an answer right: it may be about something else,
-or say nothing. Somebody has to judge that, and no default can.
+An answer can be wrong even if every sentence claims only what the section states: it may miss the question, or be
+empty. The shop's owner has to judge that; no default can.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _SLOT = re.compile(r"\{\{[a-z_]+:[^{}\s]+\}\}")
 
 
 class AnswerGate(Protocol):
-    """The owner's word on what a model wrote for the bank."""
+    """The owner's decision on a model's wording for the bank."""
 
     def accepts(self, question: str, section: str, answer: str) -> bool:
-        """Say whether an answer may stand in the bank for everybody who asks; called in a thread of its own.
+        """Decide whether an answer may enter the bank, which serves all shoppers; called in a thread of its own.
 
         Args:
-            question: The question in the words in which it is asked most.
-            section: What the policy section states now, its numbers filled in.
-            answer: What the model wrote, as far as the section states its claims.
+            question: The question in its most frequent wording.
+            section: The present text of the policy section, with its numbers filled in.
+            answer: The model's sentences, without those whose claims the section does not state.
 
         Returns:
             ``True`` to let it in; anything else leaves the section's text.
@@ -43,20 +43,20 @@ class AnswerGate(Protocol):
 
 @dataclass(frozen=True)
 class BankWording:
-    """How answers of the bank are worded; without a gate no model is asked."""
+    """Words the answers of the bank; without a gate it calls no model."""
 
     gate: AnswerGate | None = None
 
     async def answer(self, question: str, block: Block, generator: Generator) -> str:
         """Return the answer to a question: the section's text with its slots, or a model's that the gate accepts.
 
-        A generator that only quotes has nothing to add to the section's own words. What a model writes is shown to the
-        gate without the sentences that claim what the section does not.
+        A generator that only quotes adds nothing to the section's own words. The gate sees a model's text without the
+        sentences whose claims the section does not state.
 
         Args:
             question: The question as it stands in the bank.
             block: The section that answers it.
-            generator: Who may write, where there is a gate.
+            generator: The generator to use if there is a gate.
         """
         if self.gate is None or generator.name == Extractive.name:
             return block.text
@@ -67,7 +67,7 @@ class BankWording:
 
 
 async def _written(question: str, block: Block, generator: Generator) -> str:
-    """What a model writes from a section, but the sentences that claim more than the section does."""
+    """A model's text from a section, without the sentences that claim more than the section does."""
     prompt = Prompt(SYSTEM, (block.plain,), (), question)
     stream = generator.stream(prompt, max_tokens=MAX_TOKENS, timeout_s=TIMEOUT_S)
     written = "".join([delta.text async for delta in stream])
@@ -75,20 +75,20 @@ async def _written(question: str, block: Block, generator: Generator) -> str:
 
 
 def _is_grounded(sentence: str, block: Block) -> bool:
-    """Whether a whole sentence claims nothing but what the section states, and holds no slot of its own making."""
+    """Whether a sentence is complete, claims only what the section states, and contains no invented slot."""
     is_whole = sentence.rstrip().endswith((".", "!", "?", "\u201d", '"'))
     return is_whole and "{{" not in sentence and not pb.guard.ungrounded(sentence, [block.plain])
 
 
 def with_slots(text: str, block: Block) -> str:
-    """Put the section's slots where a text shows what they hold now; a value that two slots hold stays as it is."""
+    """Replace the present values of the section's slots in a text by the slots; a value of two slots stays as it is."""
     for value, slot in _held(block).items():
         text = re.sub(rf"(?<![\w.]){re.escape(value)}(?![\w])", slot, text)
     return text
 
 
 def _held(block: Block) -> dict[str, str]:
-    """What each slot of a section holds now, longest values first."""
+    """The present value of each slot of a section, longest values first."""
     slots = _SLOT.findall(block.text)
     pattern = "(.+?)".join(re.escape(piece) for piece in _SLOT.split(block.text))
     found = re.fullmatch(pattern, block.plain, re.DOTALL)

@@ -1,4 +1,4 @@
-"""The answer to a write of the shop: sent once every tag that the write raises is raised."""
+"""The answer to a write of the shop, sent once all tags of the write are raised."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import parbake as pb
 from parbake.http import Response, json_response
 
 CHANGES = "/shop/changes/{position}"
-"""Where a client asks whether a committed change is acknowledged."""
+"""The path at which a client checks whether a committed change is acknowledged."""
 WRITTEN, WRITTEN_NEW = (200, 202), (201, 202)
-"""How a write of the shop may be answered; 202 is committed, and not acknowledged yet."""
+"""The statuses of a write of the shop; 202 means committed, but not acknowledged yet."""
 _log = logging.getLogger("retail_assistant.http")
 
 
 async def acknowledged(app: pb.App, position: int | None, status: int = 200, **members: Any) -> Response:
-    """Raise the tags of all that is committed up to an outbox position, then answer; ``None`` raised none.
+    """Raise the tags of all changes up to an outbox position, then answer; ``None`` if the write raises no tag.
 
-    A change that is committed is never answered with an error: its client would make it again. Where its tags cannot be
-    raised yet the answer is 202, with its position and where to ask; the next poll of the outbox raises them.
+    A committed change is never answered with an error, because its client would repeat it. If its tags cannot be raised
+    yet, the answer is 202, with its position and the path to check; the next poll of the outbox raises them.
     """
     try:
         if position is None:

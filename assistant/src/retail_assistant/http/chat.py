@@ -1,4 +1,4 @@
-"""``POST /v1/chat/completions``: OpenAI-compatible, plain and streaming, with what the answer was made of."""
+"""``POST /v1/chat/completions``: OpenAI-compatible, plain and streaming, with the sources of the answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOCALE = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*")
 
 
 class Part(msgspec.Struct):
-    """A piece of a message's content; only text is understood."""
+    """A piece of a message's content; only text is supported."""
 
     type: str
     text: str = ""
@@ -51,7 +51,7 @@ class Message(msgspec.Struct):
 
 
 class Metadata(msgspec.Struct):
-    """Where the shopper is, and in which language they are served (``en``, ``de-AT``; English when absent)."""
+    """The shopper's product page (an asin), session and locale (``en``, ``de-AT``; English by default)."""
 
     page: str | None = None
     session: str | None = None
@@ -59,7 +59,7 @@ class Metadata(msgspec.Struct):
 
 
 class ChatBody(msgspec.Struct):
-    """The members of a chat completion request that are used; others are accepted and ignored."""
+    """The members of a chat completion request that the assistant uses; others are accepted and ignored."""
 
     messages: list[Message]
     model: str = MODEL
@@ -72,7 +72,7 @@ class ChatRoutes:
     """The chat endpoint over one assistant."""
 
     def __init__(self, app: pb.App, assistant: Assistant, shop: LiveShop) -> None:
-        """Keep the parts."""
+        """Answer with ``assistant``, over the products of ``shop``."""
         self._app = app
         self._assistant = assistant
         self._shop = shop
@@ -120,7 +120,7 @@ class ChatRoutes:
         yield b"data: [DONE]\n\n"
 
     def _noted(self, answer_id: str, reply: Reply, scope: pb.Request) -> Answer:
-        """Keep what a reply was made of, under the id that its client has."""
+        """Record the sources and steps of a reply, under the id that its client has."""
         return self._app.answers.note(
             scope,
             answer_id=answer_id,
@@ -131,7 +131,7 @@ class ChatRoutes:
         )
 
     def _turn(self, body: ChatBody) -> Turn:
-        """Check the conversation; raises :class:`parbake.BadInput` naming the member at fault."""
+        """Check a conversation and return it as a turn; raises :class:`parbake.BadInput` naming the invalid member."""
         if not body.messages or body.messages[-1].role != "user":
             raise pb.BadInput("messages must end with a message of the role 'user'", field="messages")
         for i, message in enumerate(body.messages):
@@ -148,12 +148,12 @@ class ChatRoutes:
 
 
 def _language(metadata: Metadata | None) -> str:
-    """The language of a locale in lower case; raises :class:`parbake.BadInput` for what is none."""
+    """The language of a locale in lower case; raises :class:`parbake.BadInput` for an invalid locale."""
     if metadata is None or metadata.locale is None:
         return "en"
     if not _LOCALE.fullmatch(metadata.locale):
         raise pb.BadInput(
-            f"metadata.locale={metadata.locale[:40]!r}: send one such as en or de-AT", field="metadata.locale"
+            f"metadata.locale={metadata.locale[:40]!r}: send a locale such as en or de-AT", field="metadata.locale"
         )
     return metadata.locale[:3].rstrip("-_").lower()
 
@@ -184,7 +184,7 @@ def _chunk(answer_id: str, delta: dict[str, Any], *, finish: str | None = None, 
 
 
 def _usage(tokens: Usage | None) -> dict[str, int] | None:
-    """Tokens by OpenAI's names; ``None`` where they are not known."""
+    """Tokens by OpenAI's names; ``None`` if they are not known."""
     if tokens is None or tokens.input_tokens is None or tokens.output_tokens is None:
         return None
     sent, made = tokens.input_tokens, tokens.output_tokens

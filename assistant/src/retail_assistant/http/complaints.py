@@ -1,4 +1,4 @@
-"""``/shop/complaints``: what shoppers hold for wrong, and its owner's answer to it."""
+"""``/shop/complaints``: shoppers complain of wrong answers, and owners restore answers that they have checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retail_assistant.shop.connections import PerThread
 
 
 class ComplaintBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is held for wrong: ``answer`` is the ``parbake.faq`` of a chat reply, ``answer_id`` that reply's id.
+    """A complaint about a reply: ``answer`` is the ``parbake.faq`` of a chat reply, ``answer_id`` that reply's id.
 
     A shop's own backend, which sends the operator token, may leave the id out.
     """
@@ -30,12 +30,12 @@ class ComplaintRoutes:
     """Handlers over one shop file."""
 
     def __init__(self, app: pb.App, connections: PerThread, rules: complaints.Rules) -> None:
-        """``connections`` write."""
+        """``connections`` write to the shop file; ``rules`` say when complaints withdraw an answer."""
         self._app, self._connections, self._rules = app, connections, rules
         self._on_call = OnCall(app)
 
     def routes(self) -> list[Route]:
-        """Shoppers complain; what they complained of is for operators."""
+        """The routes: everybody may complain, and only operators may list complaints and restore answers."""
         return [
             Route("GET", "/shop/complaints", self.list, "operators"),
             Route("POST", "/shop/complaints", self.complain, statuses=WRITTEN_NEW),
@@ -43,13 +43,13 @@ class ComplaintRoutes:
         ]
 
     async def list(self, _: HttpRequest) -> Response:
-        """What owners have to look at."""
+        """The answers with open complaints, which their owners have to check."""
         return json_response({"complaints": await self._connections.read(complaints.list_open)})
 
     async def complain(self, request: HttpRequest, *, body: ComplaintBody) -> Response:
-        """Take an answer of the bank out of use, for the shopper or for everybody, until its owner has looked.
+        """Withdraw an answer of the bank, for the shopper or for everybody, until its owner has checked it.
 
-        Only an operator can vouch for a shopper's name; whoever else names one is a stranger.
+        Only an operator can vouch for a shopper's name. A name from anybody else counts as a stranger's.
         """
         now = self._app.settings.clock.now()
         if not request.is_operator:
@@ -72,18 +72,18 @@ class ComplaintRoutes:
             self._on_call.hear(made, body.answer)
             return made
 
-        made = await asyncio.shield(heard())  # a client that leaves keeps the people on call from nothing
+        made = await asyncio.shield(heard())  # the people on call are alerted even if the client has left
         return await acknowledged(self._app, made.position, 201, applies_to=made.applies_to)
 
     async def _check_given(self, body: ComplaintBody) -> None:
-        """Raise :class:`parbake.BadInput` unless the assistant has given out that answer, under that id."""
+        """Raise :class:`parbake.BadInput` unless the assistant has sent that answer under that id."""
         if not body.answer_id:
             raise pb.BadInput("answer_id is required: the parbake.answer_id of the reply", field="answer_id")
         if (await self._app.answers.find(body.answer_id)).subject != body.answer:
             raise pb.BadInput(f"that reply was not the answer {body.answer[:80]!r}", field="answer")
 
     async def restore(self, request: HttpRequest) -> Response:
-        """Serve an answer again; for its owner."""
+        """Serve an answer again, after its owner has checked it."""
         answer, now = request.parameters["answer"], self._app.settings.clock.now()
         return await acknowledged(
             self._app, await self._connections.write(lambda c: complaints.restore(c, answer, now=now))

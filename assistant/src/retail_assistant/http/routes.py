@@ -17,7 +17,7 @@ __all__ = ["all_routes", "error_members"]
 
 
 def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
-    """Chat, shop, complaints and page; ``rules`` are those of complaints. What changes the shop is for operators."""
+    """The routes of chat, shop, complaints (under ``rules``) and page. Only operators may change the shop."""
     live: LiveShop = app.settings.resources[LiveShop]
     writers: PerThread = app.settings.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)

@@ -132,7 +132,7 @@ def _note(zones: set[str], kind: str, path: Path, number: int) -> None:
 def _zone_notes(zones: set[str]) -> tuple[str, ...]:
     if zones == {"none"}:
         return ("times have no time zone and are taken as UTC",)
-    return (f"times in {len(zones)} UTC offsets were brought to one",) if len(zones) > 1 else ()
+    return (f"times in {len(zones)} UTC offsets were converted to UTC",) if len(zones) > 1 else ()
 
 
 def _parquet(path: Path, *, now: float, population: int | None) -> RequestLog:

@@ -1,7 +1,7 @@
-"""A request log in memory: which key was requested when, in twelve bytes a row, and what is wrong with it.
+"""A request log in memory: which key was requested when, in twelve bytes a row, and the defects of the log.
 
-Impossible values are rejected. What is possible but proves little is kept, left out or merged, and listed in ``notes``.
-What makes a plan per key unsafe is listed in ``doubts``.
+Impossible values are rejected. Doubtful rows are kept, left out or merged, and ``notes`` lists them. ``doubts`` lists
+reasons why a plan per key is unsafe.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _jumps(time: Times) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     if len(steps) and np.mean(steps >= 0) < IN_ORDER:
         return np.empty((0, 2)), ("the rows were not in order of time and have been ordered",)
     joined = int(np.count_nonzero(steps < -LONGEST_JUMP_S))
-    notes = (f"the time goes back by more than a day {joined} times: the parts were joined and sorted",) * (joined > 0)
+    notes = (f"the time goes back by more than a day {joined} times: joined parts, now sorted",) * (joined > 0)
     back = np.flatnonzero((steps < -JUMP_S) & (steps >= -LONGEST_JUMP_S))
     if not len(back):
         return np.empty((0, 2)), notes
@@ -166,7 +166,7 @@ def _doubts(log: RequestLog) -> tuple[str, ...]:
     covered = log.days - float((log.left_out[:, 1] - log.left_out[:, 0]).sum()) / DAY
     found = []
     if covered < ENOUGH_DAYS:
-        found.append(f"the log covers {covered:.1f} days, and habits take at least {ENOUGH_DAYS:.0f} to show")
+        found.append(f"the log covers {covered:.1f} days, and learning habits takes at least {ENOUGH_DAYS:.0f}")
     most = int(np.bincount(log.key[~log.signal]).max())
     if most > LONELY_SHARE * log.requests and log.keys > 1:
         found.append(

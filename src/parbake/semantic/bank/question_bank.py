@@ -168,7 +168,7 @@ class QuestionBank:
         """
         try:
             return self._asked(self._screened(question), scope, vector)
-        except Exception:  # noqa: BLE001 - a rule of the application's must not cost the question its answer elsewhere
+        except Exception:  # noqa: BLE001 - a rule failed; the question can be answered elsewhere
             _log.exception("the question bank failed; the question is not answered from it")
             return BankReply(None, "bank_failed")
 
@@ -254,7 +254,7 @@ class QuestionBank:
             return False
         try:
             self.add(match.answer, [question])
-        except Exception:  # noqa: BLE001 - what cannot be embedded now may be asked again
+        except Exception:  # noqa: BLE001 - it becomes a wording if it is asked again
             _log.exception("a question could not be added to the question bank as a wording")
             return False
         return True
@@ -273,7 +273,7 @@ class QuestionBank:
         return _digest(packed) + packed
 
     def load(self, data: bytes) -> None:
-        """Replace the bank, its scope and its bound by what :meth:`to_bytes` wrote.
+        """Replace the bank, its scope and its bound by the content that :meth:`to_bytes` wrote.
 
         Raises:
             BadInput: The bytes are not a question bank. The bank stays as it was.

@@ -1,1 +1,1 @@
-"""The semantic cache: it stores answers as they are given, each bound to what it was made of."""
+"""The semantic cache: it stores answers as they are given, each bound to the data it was computed from."""

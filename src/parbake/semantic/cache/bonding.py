@@ -1,4 +1,4 @@
-"""What invalidates a cached answer: its age and, if the cache has an app, changes of what it was made of."""
+"""What invalidates a cached answer: its age and, if the cache has an app, changes of the data it was computed from."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Judge = Callable[[Record], Reason | None]
 
 
 class AppBonds(Protocol):
-    """What an app offers for values stored outside its store."""
+    """The part of an app that binds values outside its store."""
 
     async def begin(self) -> Recording:
         """Read the stamp before anything else is read."""
         ...
 
     def listening(self, recording: Recording) -> AbstractContextManager[None]:
-        """Record what is read through the app inside the context."""
+        """Record all reads through the app within the context."""
         ...
 
     def check(self, tags: Sequence[str]) -> None:
@@ -39,7 +39,7 @@ class AppBonds(Protocol):
         ...
 
     def seal(self, recording: Recording, tags: Sequence[str], started: float) -> Record | None:
-        """Make a record of what was read.
+        """Make a record without a value from the recorded reads.
 
         Args:
             recording: What was read.
@@ -106,8 +106,8 @@ class Bonding:
         """Create the binding. Raises :class:`BadInput` if neither an app nor an age would ever invalidate an answer."""
         if app is None and freshness_sla is None:
             raise BadInput(
-                "a cache without app= does not notice changes: give it your app, or "
-                "freshness_sla='1h' with the age at which an answer is asked for again",
+                "a cache without app= does not notice changes: give it your app, or the "
+                "greatest age of an answer, such as freshness_sla='1h'",
                 field="freshness_sla",
             )
         if app is not None and (isinstance(app, type) or not hasattr(type(app), "bonds")):
@@ -126,7 +126,7 @@ class Bonding:
 
     @contextlib.contextmanager
     def recorded(self, tags: Sequence[str]) -> Iterator[NewAnswer]:
-        """Record what is read through the app while an answer is computed inside the context."""
+        """Record the reads through the app while an answer is computed within the context."""
         app = self._app
         recording = None if app is None else app.sync.run(_or_none(app.bonds.begin()))
         with self._noted(recording, tags) as made:

@@ -1,4 +1,4 @@
-"""The head fitted only to a question's nearest stored questions, so that nothing is refitted when one is added.
+"""The head is fitted only to a question's nearest stored questions, so that adding a question needs no refit.
 
 Kernel ridge regression on the 64 nearest (local learning; Bottou & Vapnik, Local learning algorithms, Neural
 Computation 4, 1992). With k the kernel between the question and them, and K their own kernel, ``w = (K + l I)^-1 k``.

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class CachedAnswer(Generic[T]):
     """A stored answer. ``is_demoted`` becomes true after a complaint, and the answer is then no longer served.
 
-    ``bond`` is what invalidates it: its age, and changes of what it was made of.
+    ``bond`` says what invalidates it: its age, and changes of the data it was computed from.
     """
 
     def __init__(self, value: T, bond: Record) -> None:

@@ -78,9 +78,9 @@ class _Look(msgspec.Struct, Generic[T], frozen=True):
 class SemanticCache(Generic[T]):
     """Answers a question with the stored answer to a question of the same meaning. Thread-safe.
 
-    With an app, an answer keeps the app's promise: once a change of anything that it was made of is acknowledged, it is
-    not served again. What the answering function reads through the app (``app.serve``, or its tasks) binds the answer.
-    ``tags=`` adds what only the caller knows.
+    With an app, an answer keeps the app's promise: once a change of its data is acknowledged, it is not served again.
+    The answering function's reads through the app (``app.serve``, or its tasks) bind the answer. ``tags=`` adds
+    dependencies that only the caller knows.
 
     Values are stored and returned without copying: treat them as immutable. When the embedder's ``model_hash`` changes,
     the cache starts empty again. A failure of anything but the answer itself (embedding, ``same``) is logged and only
@@ -232,7 +232,7 @@ class SemanticCache(Generic[T]):
             return Reply(value, look.reason, look.match)
         try:
             return self._learn(question, look, CachedAnswer(value, bond), judge)
-        except Exception:  # noqa: BLE001 - whatever the answer's own comparison or a policy raises, there is an answer
+        except Exception:  # noqa: BLE001 - the answer is returned, whatever its comparison or a policy raises
             _log.exception("an answer could not be stored; it is returned anyway")
             return Reply(value, look.reason, look.match)
 
@@ -257,7 +257,7 @@ class SemanticCache(Generic[T]):
     def _compared(self, known: T, fresh: T) -> bool | None:
         try:
             return bool(self._same(known, fresh))
-        except Exception:  # noqa: BLE001 - a judge that fails must not cost the answer it was to judge
+        except Exception:  # noqa: BLE001 - the answer is returned even if the judge fails
             _log.exception("same= raised on two answers (arrays need same=numpy.array_equal); nothing is learned")
             return None
 

@@ -1,4 +1,4 @@
-"""Six features of a match that tell its certainty; the same for questions and for aliases that were left out.
+"""Six features from which the certainty of a match is predicted, for questions and for left-out aliases alike.
 
 Only the answers whose nearest alias is among the eight nearest are scored. The others hardly ever win, and a lookup
 then need not read their weights. Calibration makes the same cut.

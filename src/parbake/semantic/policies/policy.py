@@ -94,7 +94,7 @@ def fixed(cosine: float) -> FixedPolicy:
 
 
 class CalibratedPolicy:
-    """Serve what is likely enough to be right, under the bound of a calibration."""
+    """Serve a match if its probability of being right reaches the calibrated threshold."""
 
     ranking: Ranking = "head"
     adds_aliases = True

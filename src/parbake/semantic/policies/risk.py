@@ -86,7 +86,7 @@ def upper_limits(
 
 
 def _squares(errors: Floats, clusters: Places) -> Floats:
-    """What each row adds to the sum of squared errors over clusters."""
+    """The amount that each row adds to the sum of squared errors over clusters."""
     order = np.argsort(clusters, kind="stable")
     running = np.cumsum(errors[order])
     starts = np.searchsorted(clusters[order], clusters[order])

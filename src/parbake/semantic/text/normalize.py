@@ -1,4 +1,4 @@
-"""What a question's characters tell before any model reads it: its normal form, scripts and length."""
+"""Rules on a question's characters, applied before any model reads it: normal form, scripts and length."""
 
 from __future__ import annotations
 

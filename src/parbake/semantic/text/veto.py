@@ -1,6 +1,6 @@
 """Hard vetoes: questions that must never get a precompiled answer, however similar they are. Each has a reason code.
 
-A question is screened once by itself. What passes is held against each wording that it is matched with.
+A question is screened once by itself. If it passes, it is compared with each wording that it is matched with.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ _STATE = re.compile(
     r"\b(?:arrive[ds]?|arriving|status|late|lost|missing|stuck|where|shipped|here|yet|gone|coming|balance|wrong)\b"
     r"|\bwhere(?:'?s| is| are)\b.*\bmy\b|\btrack(?:ing)?\b.*\bmy\b|\bhas my\b|\bdid my\b|\bhow many points do i\b"
 )
-# What only this customer's record says; how to change it is a question that all customers ask.
+# Facts from this customer's record. How to change them is a question that all customers ask.
 _RECORD = (
     r"(?:balance|address|e-?mail|phone|number|name|plan|subscription|points|bills?|orders?|purchases?|cart|basket"
     r"|history|invoices?|payments?|limit|salary|appointments?|data|password)"

@@ -1,4 +1,4 @@
-"""A store made of the protocol's steps; a driver adds how a transaction runs and how items are listed."""
+"""A store that runs the protocol's steps. A driver adds its way to run a transaction and to list items."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ def applied(txn: ReadTxn, source: str) -> Applied:
 
 
 def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: float) -> Ack:
-    """Forget a source's applied position, and raise tags to cover what the source may replay.
+    """Drop a source's applied position, and raise tags to cover the events that the source may replay.
 
     Args:
         txn: The transaction.
@@ -113,7 +113,7 @@ def rewind(txn: Txn, parsed: Parsed, source: str, tags: Sequence[str], now: floa
 
 
 def park(txn: Txn, parked: Parked) -> None:
-    """Store an event that could not be understood. The event parked 10,000 events earlier is dropped."""
+    """Store an event that cannot be read. The event parked 10,000 events earlier is dropped."""
     name = parked_key(parked.source, parked.position)
     kept = txn.get(name)
     if kept is not None:

@@ -1,7 +1,8 @@
 """What a networked store's driver provides: single items, ordered ranges, and one conditional commit.
 
 The protocol's steps (``engine``) run on it through ``optimistic``: a step reads items, decides, and commits its writes
-on the condition that what it read has not changed. Every store therefore runs the same code, and a driver stays small.
+on the condition that the items it read have not changed. Every store therefore runs the same code, and a driver stays
+small.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ class Commit(msgspec.Struct, frozen=True):
     """Writes that are made atomically, and only if every item of ``expected`` still has that value.
 
     ``None`` means "is absent" in ``expected`` and "delete" in ``writes``. If ``host`` is given, nothing is written on
-    another copy of the data, because what was read may never have been true there.
+    another copy of the data, because the items that were read may never have existed there.
     """
 
     expected: Mapping[bytes, bytes | None]

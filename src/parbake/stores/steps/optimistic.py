@@ -1,9 +1,9 @@
 """The protocol on a server with single items and one conditional commit (:mod:`parbake.stores.steps.items`).
 
-A step runs on what has been fetched so far. If it asks for more, it gets nothing and is run again after that has been
-fetched. A run that asked for nothing new is committed on the condition that what it read still holds. A read fetches a
-key's records together with the watermarks that bound it last time. Only if the store's fetch is not a snapshot, the
-control record is read once more at the end.
+A step runs on the items that have been fetched so far. If it asks for another item, it gets nothing, and runs again
+after that item has been fetched. A run that asked for nothing new is committed on the condition that the items it read
+have not changed. A read fetches a key's records together with the watermarks that bound it last time. Only if the
+store's fetch is not a snapshot, the control record is read once more at the end.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         """Fetch items and the control record, with heartbeats that are no newer than any of them.
 
         If a fetch is not a snapshot, the control record is read last, and the heartbeats come from before. A heartbeat
-        says nothing about a watermark that was read before it.
+        does not vouch for a watermark that was read before it.
         """
         if self.items.is_snapshot:
             got = await self._fetch([*_COMMON, *names])
@@ -162,7 +162,7 @@ class OptimisticStore(EngineStore, forks.Forkable):
         """Connect, start an empty store, and detect that the data is on another host."""
         await self.items.open()
 
-        def number(above: int) -> int:  # if the store was wiped, this process may know more than the store
+        def number(above: int) -> int:  # this process may remember higher numbers than a store that was wiped
             return self._number(max(above, self._highest))
 
         self._known = await self._run(
