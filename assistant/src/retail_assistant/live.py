@@ -1,4 +1,4 @@
-"""The live side of the shop: what exists only at request time and is never precomputed.
+"""The live side of the shop: values that exist only at request time and are never precomputed.
 
 Reads go straight to the system of record, on a read-only connection per thread. Prices, stock, carts and orders come
 from here; so do the current policy texts that a reply is checked against before it leaves.
@@ -35,7 +35,7 @@ class LiveShop:
     """Live reads of one shop file; safe to share between threads."""
 
     def __init__(self, path: str | Path, *, clock: Clock, currency: str = "€") -> None:
-        """Nothing is opened until the first read."""
+        """Open no file until the first read."""
         self._clock = clock
         self._connections = readers(path)
         self._currency = currency
@@ -50,19 +50,19 @@ class LiveShop:
         self._connections.close()
 
     def price(self, asin: str) -> str:
-        """What a product costs now, as replies show it."""
+        """The present price of a product, in the form that replies show."""
         return self.money(queries.get_price(self.conn, asin).cents)
 
     def cents(self, asin: str) -> int:
-        """What a product costs now, in cents."""
+        """The present price of a product, in cents."""
         return queries.get_price(self.conn, asin).cents
 
     def money(self, cents: int) -> str:
-        """An amount as replies show it."""
+        """Format an amount in cents as replies show it, with the currency."""
         return f"{self._currency}{cents / 100:.2f}"
 
     def stock(self, asin: str) -> int:
-        """Copies left."""
+        """The number of copies in stock."""
         return queries.get_stock(self.conn, asin).quantity
 
     def cart(self, shopper: str) -> dict[str, int]:
@@ -70,7 +70,7 @@ class LiveShop:
         return {line.asin: line.quantity for line in queries.get_cart(self.conn, shopper).lines}
 
     def product(self, asin: str) -> Product | None:
-        """A listed product, ``None`` when it is not sold."""
+        """A listed product; ``None`` if it is not sold."""
         try:
             found = queries.get_product(self.conn, asin)
         except ShopError:
@@ -78,7 +78,7 @@ class LiveShop:
         return found if found.listed else None
 
     def policy(self, policy_id: str) -> Policy | None:
-        """A policy as it stands now."""
+        """The present version of a policy; ``None`` if it does not exist."""
         try:
             return queries.get_policy(self.conn, policy_id)
         except ShopError:
@@ -89,7 +89,7 @@ class LiveShop:
         return [row[0] for row in self.conn.execute("SELECT id FROM policies ORDER BY id")]
 
     def policy_text(self, policy_id: str) -> str:
-        """The whole text of a policy as it stands now, empty when there is none."""
+        """The whole present text of a policy; empty if it does not exist."""
         policy = self.policy(policy_id)
         return policy.text if policy else ""
 
@@ -120,7 +120,7 @@ class LiveShop:
         return {row[0] for row in self.conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,))}
 
     def has_complained(self, shopper: str, answer: str) -> bool:
-        """Whether a shopper holds an answer of the bank for wrong."""
+        """Whether a shopper has an open complaint about an answer of the bank."""
         return shopper != ANONYMOUS and complaints.has_complained(self.conn, shopper, answer)
 
     def genres(self) -> list[str]:
@@ -132,13 +132,13 @@ class LiveShop:
         return [hit.doc for hit in index.search(self.conn, text, kind=kind, limit=limit)]
 
     def running_promotions(self, shopper: str) -> list[str]:
-        """The promotions that run for a shopper now, as statements that a reply may make."""
+        """The promotions that are running for a shopper now, as statements that a reply may contain."""
         segment, now = self.segment(shopper), self._clock.now()
         running = [p for p in queries.list_promotions(self.conn, at=now) if p.segment in ("all", segment)]
         return [f"{p.title}: {p.percent} %" for p in running]
 
     def fill(self, kind: str, name: str) -> str | None:
-        """What a typed slot holds now; ``None`` when it names nothing that exists."""
+        """The present value of a typed slot; ``None`` if it names something that does not exist."""
         try:
             if kind == "price":
                 return self.price(name)

@@ -1,4 +1,4 @@
-"""What is always looked up live: price, stock and cart. They exist only now, and raise no tag."""
+"""The tasks that are always live: price, stock and cart. Their changes raise no tag."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ tasks = pb.Registry()
 
 @tasks.live(why="Prices change too frequently; must always be live")
 async def price(asin: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> int:
-    """What a product costs now, in cents."""
+    """The present price of a product, in cents."""
     return shop.cents(asin)
 
 
 @tasks.live(why="Stock changes with every purchase; must always be live")
 async def stock(asin: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> int:
-    """Copies left."""
+    """The number of copies in stock."""
     return shop.stock(asin)
 
 
 @tasks.live(why="Cart state changes between queries")
 async def cart(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> dict[str, int]:
-    """What is in a shopper's cart, quantities by product."""
+    """The quantities in a shopper's cart, by product."""
     return shop.cart(shopper)

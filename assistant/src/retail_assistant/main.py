@@ -76,22 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = (), *, insecure: bool = False) -> None:
-    """Serve with a worker beside; the port is taken before anything slow starts."""
+    """Serve, with a worker process; the port is bound before anything slow starts."""
     from retail_assistant.compose import check, http_app
 
     started = time.perf_counter()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts it behind with this ignored
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored if a script starts it behind ``&``
     with listen(host, port) as bound:
         check(settings)
         prepare(settings)
         address = f"http://{host}:{bound.getsockname()[1]}"
 
         async def announce(app: pb.App) -> None:
-            while not (await app.ready()).is_ready:  # noqa: ASYNC110  # it is asked, it tells nobody
+            while not (await app.ready()).is_ready:  # noqa: ASYNC110  # readiness can only be polled
                 await asyncio.sleep(READY_LOOK_S)
             print(f"ready in {time.perf_counter() - started:.1f} s: open {address}", flush=True)
             if not served.operators.are_known:
-                print("every program on this machine may change the shop; PARBAKE_TOKEN keeps them out", flush=True)
+                print("every program on this machine can change the shop; PARBAKE_TOKEN prevents that", flush=True)
 
         served = http_app(settings, worker="required", beside=[announce], hosts=hosts)
         command = [sys.executable, "-m", "parbake", "worker", SERVED, "--parent", str(os.getpid())]
@@ -100,7 +100,7 @@ def run_demo(settings: Settings, host: str, port: int, hosts: Sequence[str] = ()
 
 
 def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
-    """Load a folder and print what was refused and which tasks are off."""
+    """Import a folder, and print which rows were rejected and which tasks are off."""
     from retail_assistant.importing import load, tau
 
     source = folder or Path(os.environ.get("PARBAKE_DATA") or "")
@@ -112,7 +112,7 @@ def import_shop(settings: Settings, folder: Path | None, currency: str) -> None:
 
 
 def prepare(settings: Settings) -> None:
-    """Generate the shop at the first start, and compute what has no generation; what is only old is the worker's."""
+    """Generate the shop at the first start, and compute missing generations; the worker refreshes old ones."""
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -140,7 +140,7 @@ def _generate(settings: Settings, shop: Path, bars: Any) -> None:
 
 
 async def _materialize(settings: Settings, bars: Any) -> None:
-    """The first generations; a start with old ones is ready at once, and the worker refreshes behind."""
+    """Compute the missing first generations. With old ones the start is immediate, and the worker refreshes them."""
     from retail_assistant.compose import build
 
     app = build(settings, embedder_threads=2)

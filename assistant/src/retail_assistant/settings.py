@@ -19,8 +19,8 @@ ENCODERS = ("int8", "float32")
 class Settings:
     """``data`` is the folder of the shop and the ledger, and of the store unless ``store`` is the URL of another.
 
-    ``complaints`` says when they take an answer from everybody. The URL is kept out of what is printed: it may hold a
-    password.
+    ``complaints`` says when complaints withdraw an answer from everybody. The URL is never printed, because it may
+    contain a password.
     """
 
     data: Path
@@ -34,12 +34,12 @@ class Settings:
     encoder: str = "int8"
 
     def embedder(self, *, threads: int) -> MiniLm:
-        """The embedder whose products are computed as ``encoder`` says."""
+        """Create the embedder; ``encoder`` selects how it computes its matrix products."""
         return MiniLm(threads=threads, int8=self.encoder == "int8")
 
     @property
     def store_url(self) -> str:
-        """Where artifacts are kept."""
+        """The URL of the store."""
         return self.store or f"lmdb://{(self.data / 'store').resolve()}"
 
 
@@ -47,7 +47,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read ``STORE``, ``LLM``, ``ENCODER``, ``ALERT_WEBHOOK`` and the shop's own variables.
 
     These are ``RETAIL_HOME``, ``_SEED``, ``_SHOPPERS``, ``_PRODUCTS``, ``_COMPLAINTS_STRANGERS`` and
-    ``_COMPLAINTS_ANSWERS``. Raises :class:`parbake.BadInput` naming the variable at fault.
+    ``_COMPLAINTS_ANSWERS``. Raises :class:`parbake.BadInput` that names the invalid variable.
     """
     env = os.environ if environment is None else environment
     return Settings(

@@ -1,4 +1,4 @@
-"""A worker process beside the server: one that ends is started again, and one that cannot run ends the whole."""
+"""A worker process beside the server: if it ends it is started again, and if it cannot run, the server ends, too."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from typing import Self
 import parbake as pb
 
 RESTART_S, LONGEST_PAUSE_S = 2.0, 60.0
-"""The pause before a worker is started again: doubled each time, up to the longest, until one has lasted."""
+"""The first and the longest pause before a restart; it doubles each time, until a worker has lasted."""
 QUICK_S, LASTED_S = 30.0, 300.0
-"""A worker that ends sooner after its start than the first has hardly begun to work; one past the second has lasted."""
+"""A worker that ends within the first time has failed at once; one that runs longer than the second has lasted."""
 TRIES = 3
 
 
 class WorkerFailed(pb.ParbakeError):
-    """The worker ended at once, several times in a row; the message quotes its last line."""
+    """The worker has ended at once several times in a row; the message quotes its last line."""
 
 
 class Supervisor:
-    """Keeps one worker process running for as long as the ``with`` block does.
+    """Keeps one worker process running during the ``with`` block.
 
     Use it in the main thread. A worker that ends three times in a row within half a minute of its start raises
-    :class:`WorkerFailed` there, and a SIGTERM raises ``SystemExit(0)``; the worker is ended in both cases.
+    :class:`WorkerFailed` there, and a SIGTERM raises ``SystemExit(0)``; the worker ends in both cases.
 
     Args:
         command: The worker's command line.
@@ -37,7 +37,7 @@ class Supervisor:
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start nothing yet."""
+        """Store the command; the process starts with the ``with`` block."""
         self._command, self._environment = list(command), dict(environment)
         self._lock = threading.Lock()
         self._ending = threading.Event()
@@ -46,7 +46,7 @@ class Supervisor:
         self._watch = threading.Thread(target=self._keep, name="worker-watch", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start the process and its watch."""
+        """Start the process, and the thread that restarts it."""
         # A server handles the signal that ends it first, and raises it once more when it is done.
         signal.signal(signal.SIGTERM, self._leave)
         self._process = self._start()
@@ -54,7 +54,7 @@ class Supervisor:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End both."""
+        """End the process and the thread."""
         self._ending.set()
         with self._lock:
             self._process.terminate()
@@ -72,14 +72,14 @@ class Supervisor:
     def _start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(  # noqa: S603  # the command is the composition root's own
             self._command, env=self._environment, stderr=subprocess.PIPE, text=True, errors="replace",
-            start_new_session=True,  # a terminal's Ctrl-C is for the server, which ends the worker then
+            start_new_session=True,  # Ctrl-C in a terminal must reach only the server, which then ends the worker
         )  # fmt: skip
         self._reader = threading.Thread(target=self._forward, args=(process,), name="worker-stderr", daemon=True)
         self._reader.start()
         return process
 
     def _forward(self, process: subprocess.Popen[str]) -> None:
-        """Pass on what the worker writes, and remember the last line."""
+        """Forward the worker's output, and remember its last line."""
         for line in process.stderr or ():
             self._last_line = line.strip() or self._last_line
             sys.stderr.write(line)
@@ -92,7 +92,7 @@ class Supervisor:
             status = self._process.wait()
             if self._ending.is_set():
                 return
-            self._reader.join(timeout=5)  # its last line is what it died of
+            self._reader.join(timeout=5)  # its last line says why it ended
             lived_s = time.monotonic() - began
             quick_ends = quick_ends + 1 if lived_s < QUICK_S else 0
             pause_s = RESTART_S if lived_s >= LASTED_S else pause_s

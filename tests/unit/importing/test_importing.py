@@ -135,9 +135,9 @@ REFUSED = [
     ("facts that are a list", "policies", POLICY | {"facts": "[1]"}, "Expected `object`, got `array`"),
     ("fact that is missing", "policies", POLICY | {"facts": {}}, "{window_days} is not a fact"),
     ("policy without id", "policies", POLICY | {"id": ""}, "id: send 1 to 64 letters"),
-    ("unknown segment", "shoppers", {"id": "s", "segment": "gold"}, "'gold' is none of"),
+    ("unknown segment", "shoppers", {"id": "s", "segment": "gold"}, "'gold' is not one of"),
     ("blank shopper", "shoppers", {"id": " "}, "without white space"),
-    ("unknown asin", "purchases", {"shopper": "s", "asin": "ZZ"}, "'ZZ' is in no accepted product"),
+    ("unknown asin", "purchases", {"shopper": "s", "asin": "ZZ"}, "'ZZ' does not belong to an accepted product"),
     ("nobody's purchase", "purchases", {"shopper": "", "asin": "A1"}, "shopper '' must have"),
     ("bad timestamp", "purchases", {"shopper": "s", "asin": "A1", "ts": "yesterday"}, "Invalid isoformat string"),
     (
@@ -146,7 +146,7 @@ REFUSED = [
         {"shopper": "s", "asin": "A1", "price": float("inf")},
         "price inf must not",
     ),
-    ("unknown asin viewed", "views", {"shopper": "s", "asin": "ZZ"}, "'ZZ' is in no accepted product"),
+    ("unknown asin viewed", "views", {"shopper": "s", "asin": "ZZ"}, "'ZZ' does not belong to an accepted product"),
     ("rating of 7", "reviews", {"shopper": "s", "asin": "A1", "rating": 7, "body": "b"}, "rating 7 is not 1 to 5"),
     (
         "promotion of 95 %",

@@ -81,7 +81,7 @@ def test_a_log_that_proves_nothing_leaves_the_default(tmp_path, prices):
     """One request: computed when asked for and kept, with the reason, whatever the prices say."""
     (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
     shown = plan(tmp_path / "one.csv", "--prices", prices, "--keys", 1).output
-    for said in ("1 key,", "recommended: lazy", "nothing can be judged"):
+    for said in ("1 key,", "recommended: lazy", "strategies cannot be judged"):
         assert said in shown
 
 

@@ -20,13 +20,13 @@ from retail_assistant.shop.policies import Fact, render_policy
 
 Conn = sqlite3.Connection
 LONGEST_NAME = 200
-ONCE = {"idempotency-key": "A name of the client's own: a write that is sent again under it is made once."}
+ONCE = {"idempotency-key": "The client's key for a write; a request repeated with the same key writes only once."}
 MOST_DIGITS = 19
 """A position is below 2**63."""
 
 
 class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a policy changes; ``facts`` are merged, ``null`` removes one."""
+    """The changed members of a policy; ``facts`` are merged, and ``null`` removes one."""
 
     title: str | None = None
     body: str | None = None
@@ -34,13 +34,13 @@ class PolicyBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PolicyArguments(msgspec.Struct, forbid_unknown_fields=True):
-    """The query string of a policy's ``PUT``: whether to add one that is not there yet."""
+    """The query string of a policy's ``PUT``: whether to add a policy that does not exist yet."""
 
     create: bool = False
 
 
 class ProductBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a product changes; ``cents`` alone is a price change and raises no tag."""
+    """The changed members of a product; ``cents`` alone is a price change and raises no tag."""
 
     title: str | msgspec.UnsetType = msgspec.UNSET
     series: str | msgspec.UnsetType = msgspec.UNSET
@@ -55,7 +55,7 @@ class ProductBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PromotionBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What of a promotion changes; times in epoch seconds."""
+    """The changed members of a promotion; times in epoch seconds."""
 
     title: str | msgspec.UnsetType = msgspec.UNSET
     category: str | msgspec.UnsetType = msgspec.UNSET
@@ -109,12 +109,12 @@ class ShopRoutes:
     """Handlers over one shop file."""
 
     def __init__(self, app: pb.App, connections: PerThread) -> None:
-        """``connections`` write."""
+        """``connections`` write to the shop file."""
         self._app = app
         self._connections = connections
 
     def routes(self) -> list[Route]:
-        """Everybody reads; what is written is for operators."""
+        """The routes: everybody may read, and only operators may write."""
         reads: list[tuple[str, Handler]] = [
             ("/shop/policies", self.list_policies),
             ("/shop/policies/{id}", self.get_policy),
@@ -207,7 +207,7 @@ class ShopRoutes:
         return await self._write(request, lambda c: records.set_price(c, asin, body.cents, now=now))
 
     async def get_inventory(self, request: HttpRequest) -> Response:
-        """Stock now."""
+        """The number of copies in stock now."""
         return json_response(await self._read(lambda c: queries.get_stock(c, request.parameters["asin"])))
 
     async def put_inventory(self, request: HttpRequest, *, body: InventoryBody) -> Response:
@@ -216,7 +216,7 @@ class ShopRoutes:
         return await self._write(request, lambda c: records.set_inventory(c, asin, body.quantity))
 
     async def list_promotions(self, _: HttpRequest) -> Response:
-        """The promotions that run now."""
+        """The promotions that are running now."""
         now = self._app.settings.clock.now()
         return json_response({"promotions": await self._read(lambda c: queries.list_promotions(c, at=now))})
 
@@ -248,7 +248,7 @@ class ShopRoutes:
         )
 
     async def view(self, request: HttpRequest, *, body: ActionBody) -> Response:
-        """Note that a product page was looked at; raises no tag."""
+        """Record that a shopper looked at a product's page; raises no tag."""
         now = self._app.settings.clock.now()
         return await self._write(
             request, lambda c: records.add_view(c, shopper=body.shopper, asin=body.asin, now=now), 201
@@ -266,7 +266,7 @@ class ShopRoutes:
         return await self._write(request, write, 201)
 
     async def start_session(self, _: HttpRequest, *, body: SessionBody) -> Response:
-        """Tell that a shopper has arrived: what they will be shown is made ahead, unless it is there."""
+        """Report that a shopper has arrived, so that their recommendations are computed ahead if they are missing."""
         shopper = body.shopper
         if not shopper or not shopper.isprintable() or len(shopper) > LONGEST_NAME:
             raise pb.BadInput(f"shopper must have 1 to {LONGEST_NAME} printable characters", field="shopper")
@@ -274,7 +274,7 @@ class ShopRoutes:
         return json_response({"stamp": ack.stamp.sequence}, 202)
 
     async def change(self, request: HttpRequest) -> Response:
-        """Whether a committed change is acknowledged: nothing older than it is served then."""
+        """Whether a committed change is acknowledged. From then on no value from before the change is served."""
         text = request.parameters["position"]
         if not (text.isascii() and text.isdigit() and len(text) < MOST_DIGITS):
             raise pb.BadInput(f"{text[:40]!r} is not a position", field="position")
@@ -285,7 +285,7 @@ class ShopRoutes:
         return json_response({"position": int(text), "is_acknowledged": int(text) <= applied})
 
     async def _write(self, request: HttpRequest, write: Callable[[Conn], int | None], status: int = 200) -> Response:
-        """Commit, once for each ``Idempotency-Key``, then raise the tags."""
+        """Commit a write, once per ``Idempotency-Key``, and then raise its tags."""
         key, now = request.headers.get("idempotency-key"), self._app.settings.clock.now()
         sent = f"{request.method} {request.path}?{request.query}\n".encode() + request.body
 
@@ -299,6 +299,6 @@ class ShopRoutes:
 
 
 def _given(body: msgspec.Struct, leave_out: tuple[str, ...] = ()) -> Mapping[str, Any]:
-    """The members that the body names."""
+    """The members that the body contains, without ``leave_out``."""
     values = {f: getattr(body, f) for f in body.__struct_fields__ if f not in leave_out}
     return {name: value for name, value in values.items() if value is not msgspec.UNSET}

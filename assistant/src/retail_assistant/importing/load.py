@@ -1,4 +1,4 @@
-"""Validating rows and writing them: a new shop file, built aside and renamed when complete."""
+"""Validates rows and writes them to a new shop file, which is built under another name and renamed when complete."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Rows = Mapping[str, Iterable[read.Row]]
 
 @dataclass
 class Refused:
-    """One row that was left out."""
+    """One rejected row, with the reason."""
 
     table: str
     row: int
@@ -50,7 +50,7 @@ class Refused:
 
 @dataclass
 class Report:
-    """What an import did. ``off`` maps tasks that lack their inputs to the reason."""
+    """The result of an import. ``off`` maps tasks that lack their inputs to the reason."""
 
     accepted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
@@ -58,13 +58,13 @@ class Report:
     off: dict[str, str] = field(default_factory=dict)
 
     def refuse(self, table: str, row: int, reason: str) -> None:
-        """Count a refused row and keep the first few."""
+        """Count a rejected row, and keep the first few for the report."""
         self.refused[table] += 1
         if len(self.examples) < MAX_EXAMPLES:
             self.examples.append(Refused(table, row, reason))
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as lines of text."""
         tables = [t for t in TABLES if self.accepted[t] or self.refused[t]]
         counts = [
             f"{t}: {self.accepted[t]:,} rows" + (f", {self.refused[t]:,} refused" if self.refused[t] else "")
@@ -88,7 +88,7 @@ def tables_of(folder: Path) -> Rows:
 def load(tables: Rows, target: Path, *, currency: str = "€") -> Report:
     """Write the accepted rows to a new shop file.
 
-    Raises :class:`parbake.BadInput` when there is one already, or when no product is accepted.
+    Raises :class:`parbake.BadInput` if the file exists already, or if no product is accepted.
     """
     if target.exists():
         raise pb.BadInput(f"{target} exists; move it away, or name another RETAIL_HOME", field="RETAIL_HOME")
@@ -200,7 +200,7 @@ class _Loader:
 
     def shopper(self, row: ShopperRow) -> None:
         if row.segment not in SEGMENTS:
-            raise ValueError(f"segment {row.segment!r} is none of {', '.join(SEGMENTS)}")
+            raise ValueError(f"segment {row.segment!r} is not one of {', '.join(SEGMENTS)}")
         _check_name(row.id, "shopper")
         self._conn.execute("INSERT INTO shoppers VALUES (?, ?, ?)", (row.id, row.segment, self._now))
         self._shoppers.add(row.id)
@@ -241,9 +241,9 @@ class _Loader:
         )
 
     def _seen(self, shopper: str, asin: str, ts: str | float | None, table: str) -> float:
-        """Check what an interaction names, register its shopper, and return its time (0 when there is none)."""
+        """Check an interaction's product and shopper, register the shopper, and return the time (0 if it has none)."""
         if asin not in self._asins:
-            raise ValueError(f"asin {asin!r} is in no accepted product")
+            raise ValueError(f"asin {asin!r} does not belong to an accepted product")
         when = epoch(ts)
         if shopper not in self._shoppers:
             self.shopper(ShopperRow(shopper))
@@ -252,13 +252,13 @@ class _Loader:
 
 
 def _check_name(name: str, what: str) -> None:
-    """A name must fit into a tag and a slot."""
+    """Raise :class:`ValueError` unless a name fits into a tag and a slot."""
     if not _NAME.fullmatch(name) or name == "*":
         raise ValueError(f"{what} {name[:40]!r} must have 1 to 64 characters, without white space and braces")
 
 
 def _cents(price: float) -> int:
-    if not 0 <= price < 1e7:  # noqa: PLR2004  # ten million is no price
+    if not 0 <= price < 1e7:  # noqa: PLR2004  # ten million is not a price
         raise ValueError(f"price {price} must not be negative, nor 10,000,000 or more")
     return round(price * 100)
 
@@ -280,7 +280,7 @@ def switched_off(accepted: Mapping[str, int], timed: Mapping[str, int]) -> dict[
 
 
 def _decoded(row: read.Row) -> read.Row:
-    """CSV cells of facts hold JSON."""
+    """Decode facts, which a CSV cell holds as JSON."""
     facts = row.get("facts")
     if not isinstance(facts, str):
         return row

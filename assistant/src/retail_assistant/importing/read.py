@@ -1,4 +1,4 @@
-"""Reading rows out of CSV, JSON, JSON lines and Parquet files."""
+"""Reads rows from CSV, JSON, JSON lines and Parquet files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Row = dict[str, Any]
 
 
 def find(folder: Path, table: str) -> Path | None:
-    """The file of a table, ``None`` when there is none; two of them are an error."""
+    """The file of a table; ``None`` if there is none. Raises :class:`parbake.BadInput` for two files."""
     found = [folder / f"{table}{ending}" for ending in ENDINGS if (folder / f"{table}{ending}").is_file()]
     if len(found) > 1:
         raise pb.BadInput(f"{table} comes twice: {found[0].name} and {found[1].name}; keep one", field=table)
@@ -24,14 +24,14 @@ def find(folder: Path, table: str) -> Path | None:
 
 
 def parsed(text: str, what: str) -> Any:
-    """JSON from somebody else; ``what`` says whose. Raises :class:`parbake.BadInput` in one line."""
+    """Parse JSON from outside; raises :class:`parbake.BadInput` in one line, in which ``what`` names the origin."""
     try:
         return json.loads(text)
     except RecursionError:
         why = "it is nested too deeply"
     except json.JSONDecodeError as error:
         why = str(error)
-    except ValueError:  # Python's own bound, whose message is about Python
+    except ValueError:  # a limit of Python, whose own message would not help the user
         why = "a number has too many digits"
     raise pb.BadInput(f"{what} cannot be read: {why}", field=what.partition(",")[0])
 
@@ -65,7 +65,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _object(row: Any) -> Row:
-    """What is no object becomes one that every table refuses."""
+    """Turn a value that is not an object into one that every table rejects."""
     return row if isinstance(row, dict) else {"": row}
 
 
@@ -82,7 +82,7 @@ def _parquet(path: Path) -> Iterator[Row]:
 
 
 def _plain(value: Any) -> Any:
-    """Parquet's own times as the texts that other files hold."""
+    """Convert Parquet's times to the texts that other files contain."""
     return value.isoformat() if isinstance(value, dt.date) else value
 
 

@@ -1,7 +1,7 @@
 """The rows that an import reads. One file a table: ``products.csv``, ``policies.json``, ``purchases.parquet``, ...
 
 Only ``products`` is required. Money is decimal in the shop's currency; times are ISO 8601 or epoch seconds and may be
-absent: what needs them is then switched off, and says so.
+absent. Tasks that need them are then switched off, and the report says so.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class PolicyRow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ShopperRow(msgspec.Struct, forbid_unknown_fields=True):
-    """Shoppers are also taken from purchases, views and reviews."""
+    """A shopper. Shoppers of purchases, views and reviews are added without a row of their own."""
 
     id: str
     segment: str = "regular"
@@ -86,7 +86,7 @@ class PromotionRow(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class QueryRow(msgspec.Struct, forbid_unknown_fields=True):
-    """One logged message; ``question`` tags the recurring question it was, ``intent`` what it asked for."""
+    """One logged message; ``question`` is the tag of its recurring question, ``intent`` the kind of request."""
 
     text: str
     shopper: str = ""
@@ -108,7 +108,7 @@ TABLES: dict[str, type[msgspec.Struct]] = {
 
 
 def epoch(value: str | float | None) -> float | None:
-    """A time as epoch seconds; raises ``ValueError`` for what is no ISO 8601 time. Without a zone it is UTC."""
+    """Convert a time to epoch seconds; raises ``ValueError`` if it is not ISO 8601. Without a zone it is UTC."""
     if value is None or value == "":
         return None
     try:

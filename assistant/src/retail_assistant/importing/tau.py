@@ -57,7 +57,7 @@ def _purchases(orders: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _policy(page: str) -> dict[str, Any]:
-    """Subsections become sections, list marks go; the page's own title stays out of the text."""
+    """Make a policy of the page: subsections become sections; list marks and the page's own title are removed."""
     lines = [re.sub(r"^#{3,}\s", "## ", line) for line in page.splitlines()]
     title = lines[0].lstrip("# ").strip() or "Policy"
     body = "\n".join(re.sub(r"^-\s+", "", line) for line in lines[1:]).replace("{", "(").replace("}", ")")

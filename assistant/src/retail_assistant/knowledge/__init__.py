@@ -1,1 +1,1 @@
-"""What the shop states: evidence blocks, product embeddings, promotions and review summaries, all precomputed."""
+"""The shop's knowledge: evidence blocks, product embeddings, promotions and review summaries, all precomputed."""

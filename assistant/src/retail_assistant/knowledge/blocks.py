@@ -1,4 +1,4 @@
-"""Evidence blocks: grounded statements of a policy section or a product, with typed slots for what is live."""
+"""Evidence blocks: grounded statements of a policy section or a product, with typed slots for live values."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from retail_assistant.shop.queries import Product
 
 
 class Block(msgspec.Struct, frozen=True):
-    """One block.
+    """One statement that replies may quote.
 
-    ``source`` is the entity it states (``policy/returns``); ``text`` holds slots, ``plain`` the facts as they stood,
-    for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products).
+    ``source`` is the entity that it states (``policy/returns``); ``text`` has slots, ``plain`` the facts at the time of
+    computation, for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products).
     """
 
     id: str
@@ -39,7 +39,7 @@ def policy_blocks(policy: Policy, embedder: Embedder) -> list[Block]:
 
 
 def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:
-    """The sections with what they tell a customer; sections that tell them nothing are left out."""
+    """The sections of a policy, reduced to sentences for customers; sections without such a sentence are left out."""
     for_agents = pb.guard.is_for_agents(policy.body)
     sections = [
         Section(s.id, s.title, pb.guard.strip_instructions(s.text, on_agent_page=for_agents))
@@ -49,7 +49,7 @@ def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:
 
 
 def product_blocks(product: Product) -> list[Block]:
-    """What a product is, and the slots for what it costs and whether it is there."""
+    """Describe a product, with slots for its price and its stock."""
     source = f"product/{product.asin}"
     what = f"{product.title} by {product.author} is a {product.genre} book in {product.format}."
     if not product.author:
@@ -65,7 +65,7 @@ def product_blocks(product: Product) -> list[Block]:
 
 
 def product_text(product: Product) -> str:
-    """What the product's embedding is made of."""
+    """The text from which a product's embedding is computed."""
     return f"{product.title}. {product.genre}. {product.description}"
 
 

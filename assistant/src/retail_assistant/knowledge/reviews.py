@@ -1,4 +1,4 @@
-"""Extractive review summaries: real sentences of real reviews, chosen so that together they cover what is said most."""
+"""Extractive review summaries: original sentences, chosen so that together they cover the most frequent words."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def summarize(reviews: Sequence[ReviewText]) -> Summary:
-    """Quote what happy and unhappy readers say most, two sentences and one."""
+    """Quote two sentences of happy readers and one of unhappy readers, those with the most frequent words."""
     happy = [r.body for r in reviews if r.rating >= 4]  # noqa: PLR2004  # four and five stars
     unhappy = [r.body for r in reviews if r.rating <= 2]  # noqa: PLR2004  # one and two stars
     average = sum(r.rating for r in reviews) / len(reviews)

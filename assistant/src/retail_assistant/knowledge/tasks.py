@@ -20,7 +20,7 @@ tasks = pb.Registry()
 
 
 class WallClock:
-    """The clock as a resource: tasks that depend on the time say so."""
+    """The clock as a resource, so that tasks declare that they depend on the time."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         """Wall time unless a clock is given."""
@@ -82,7 +82,7 @@ def product_embeddings(
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """A promotion that is valid now, as replies show it; times in epoch seconds."""
+    """A promotion that is valid now, in the form that replies show; times in epoch seconds."""
 
     id: str
     title: str
@@ -118,7 +118,7 @@ def promotions_for(
 
 
 def _concerns(promotion: Promotion, category: str, segment: str) -> bool:
-    """``*`` as the audience's category asks for every promotion; ``*`` on a promotion means all products."""
+    """Whether a promotion applies to an audience. The category ``*`` means any, for an audience as for a promotion."""
     return (category == "*" or promotion.category in ("*", category)) and promotion.segment in ("all", segment)
 
 

@@ -1,4 +1,4 @@
-"""Versioned views of the shop. Price, stock and carts are live and are not on them."""
+"""Versioned views of the shop. Price, stock and carts are live, so no view contains them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PROMOTION = "SELECT id, title, category, segment, percent, starts_at, ends_at F
 
 
 class ReviewText(msgspec.Struct, frozen=True):
-    """A review as a summary reads it: ``rating`` 1 to 5."""
+    """The parts of a review that a summary uses: ``rating`` (1 to 5) and text."""
 
     rating: int
     body: str
 
 
 class LoggedQuery(msgspec.Struct, frozen=True):
-    """One wording of the query log: how many shoppers asked it, what it was tagged with, and what it asked for."""
+    """One wording of the query log, with the number of shoppers who asked it, its tag, and its intent."""
 
     text: str
     count: int
@@ -44,7 +44,7 @@ class Policies(pb.View):
         return [row[0] for row in self.rows("SELECT id FROM policies ORDER BY id")]
 
     def get(self, policy_id: str) -> Policy | None:
-        """One policy, ``None`` when there is none."""
+        """One policy; ``None`` if it does not exist."""
         self.entity(f"policy/{policy_id}")
         rows = self.rows("SELECT id, title, body, facts, updated_at FROM policies WHERE id = :id", id=policy_id)
         return Policy(rows[0][0], rows[0][1], rows[0][2], json.loads(rows[0][3]), rows[0][4]) if rows else None
@@ -57,7 +57,7 @@ class Policies(pb.View):
 
 
 class Catalog(pb.View):
-    """Products without what is live about them."""
+    """Products without their live values."""
 
     families = ("product",)
 
@@ -67,7 +67,7 @@ class Catalog(pb.View):
         return [row[0] for row in self.rows("SELECT asin FROM products WHERE listed = 1 ORDER BY asin")]
 
     def get(self, asin: str) -> Product | None:
-        """One listed product, ``None`` when it is not sold (any more)."""
+        """One listed product; ``None`` if it is not sold (any more)."""
         self.entity(f"product/{asin}")
         rows = self.rows(f"{_PRODUCT} WHERE asin = :asin AND listed = 1", asin=asin)
         return _product(rows[0]) if rows else None
@@ -87,7 +87,7 @@ class Catalog(pb.View):
 
 
 class Promotions(pb.View):
-    """Promotions, past and future ones too: which are valid is decided by the clock."""
+    """Promotions, including past and future ones; the reader's clock decides which are valid."""
 
     families = ("promotion",)
 
@@ -110,7 +110,7 @@ class Reviews(pb.View):
 
 
 class QueryLog(pb.View):
-    """What shoppers asked, as tagged by support."""
+    """The questions of shoppers, with the tags that support gave them."""
 
     families = ()
 
@@ -124,7 +124,7 @@ class QueryLog(pb.View):
 
 
 class Exploration(msgspec.Struct, frozen=True):
-    """A question that was answered well without the bank, who asked it, and the answer it turned out to have."""
+    """A question that was answered well without the bank, with its shopper and the bank's answer that fits it."""
 
     shopper: str
     text: str
@@ -132,12 +132,12 @@ class Exploration(msgspec.Struct, frozen=True):
 
 
 class Feedback(pb.View):
-    """What shoppers made of answers."""
+    """The shoppers' feedback: withdrawn answers, and questions that were answered without the bank."""
 
     families = ("faq",)
 
     def is_withdrawn(self, answer: str) -> bool:
-        """Whether complaints took an answer from everybody, and its owner has not looked yet."""
+        """Whether complaints have withdrawn an answer from everybody, and its owner has not checked it yet."""
         self.entity(f"faq/{answer}")
         statement = (
             "SELECT 1 FROM complaints WHERE answer = :answer AND closed_at IS NULL AND withdrew_at IS NOT NULL LIMIT 1"
@@ -145,7 +145,7 @@ class Feedback(pb.View):
         return bool(self.rows(statement, answer=answer))
 
     def explorations(self) -> list[Exploration]:
-        """All that are kept, oldest first."""
+        """All stored explorations, oldest first."""
         return [Exploration(*row) for row in self.rows("SELECT shopper, text, answer FROM explorations ORDER BY id")]
 
 

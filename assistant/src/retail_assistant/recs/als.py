@@ -59,12 +59,12 @@ class AlsModel(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def index(self) -> Index:
-        """The factors laid out for search, once per model; raises :class:`parbake.BadInput` when not finite."""
+        """The factors prepared for search, once per model; raises :class:`parbake.BadInput` if they are not finite."""
         return Index(self.matrix)
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Where each asin stands in ``asins``, which are sorted."""
+        """The position of each asin in ``asins``, which are sorted."""
         return {asin: n for n, asin in enumerate(self.asins)}
 
 
@@ -102,7 +102,7 @@ def _model(log: Log, factors: Matrix) -> AlsModel:
 
 
 def fold_in(model: AlsModel, histories: Sequence[History]) -> Matrix:
-    """Return one vector per history: what ALS would have learned of a shopper with it.
+    """Return one vector per history: the one that ALS would have learned for a shopper with that history.
 
     Confidences are at least 1, so that the normal equations are positive definite: solved by Cholesky's decomposition.
     """
@@ -139,7 +139,7 @@ def top_candidates(
 
 
 def usable(model: AlsModel) -> str | None:
-    """Return why a model must not be promoted, ``None`` when nothing speaks against it."""
+    """Return why a model must not be promoted; ``None`` if it may be."""
     if not model.asins:
         return "there are no items"
     if len(model.matrix) != len(model.asins):

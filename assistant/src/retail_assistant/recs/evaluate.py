@@ -1,7 +1,7 @@
-"""Does it pay? NDCG@10 on the held-out last week, and paired bootstrap intervals over shoppers.
+"""Measures the recommendations: NDCG@10 on the held-out last week, with paired bootstrap intervals over shoppers.
 
 Everything is trained on the log before the cut: the factors, the reranker (whose own labels are the week before the
-cut) and what was trending. Each shopper who bought something in the last week and was known before it counts once.
+cut) and the trending products. Each shopper who bought something in the last week and was known before it counts once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Quality:
-    """NDCG@10 per shopper of each way to recommend; the arrays run parallel."""
+    """NDCG@10 per shopper for each way to recommend; the arrays are parallel."""
 
     trending: Floats
     factors: Floats
@@ -46,12 +46,12 @@ class Quality:
 
     @property
     def factors_gain(self) -> Interval:
-        """Factors minus trending."""
+        """The mean NDCG@10 of the factors minus that of trending products."""
         return paired_interval(self.factors, self.trending)
 
     @property
     def reranker_gain(self) -> Interval:
-        """Reranked candidates minus the candidates' own order."""
+        """The mean NDCG@10 of the reranked candidates minus that of their own order."""
         return paired_interval(self.trees, self.factors)
 
 
@@ -80,9 +80,9 @@ def evaluate(log: Log) -> Quality:
 def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
     """Measure a trained reranker on the last week's purchases of the shoppers that its training left out.
 
-    Returns reranked minus base order, NDCG@10, of the ``trees`` and the ``linear`` scorer; nothing when too few such
-    shoppers bought anything for an interval to mean something. Features are as of the week's beginning, whatever the
-    model's own table knows. Takes as long as training factors once.
+    Returns reranked minus base order, NDCG@10, of the ``trees`` and the ``linear`` scorer; empty if too few such
+    shoppers bought anything for a meaningful interval. Features are as of the beginning of the week, even if the
+    model's own table is newer. It takes as long as training factors once.
     """
     cut = log.end - rerank.LABEL_DAYS * DAY
     before, after = log.between(0.0, cut), log.between(cut, np.inf).purchases()
@@ -102,10 +102,10 @@ def reranker_gain(model: rerank.RerankerModel, log: Log) -> dict[str, Interval]:
 
 
 def reranker_usable(model: rerank.RerankerModel, log: Log) -> str | None:
-    """Return why a reranker must not be promoted (its order is worse than none), ``None`` when nothing proves it.
+    """Return why a reranker must not be promoted (its order is provably worse than none); otherwise ``None``.
 
-    The log is the one that the model was trained on (see :func:`reranker_gain`). A small shop leaves few buyers to
-    judge by, so the whole interval has to lie below zero.
+    The log is the one that the model was trained on (see :func:`reranker_gain`). A small shop has few buyers to judge
+    by, so only an interval that is wholly below zero counts as proof.
     """
     for scorer, gain in reranker_gain(model, log).items():
         if gain.high < 0:
@@ -133,7 +133,7 @@ def paired_interval(ours: Floats, theirs: Floats) -> Interval:
 
 
 def _popular(log: Log) -> Ints:
-    """What was trending at the log's end, best first, by the same decayed counts as the task's."""
+    """The trending products at the log's end, best first, by the same decayed counts as in the task."""
     ages = np.floor((log.end - log.ts) / DAY)
     weights = np.where(log.bought, 1.0, VIEW_SHARE) * np.exp2(-ages / HALF_LIFE_DAYS)
     counts = np.bincount(log.item, weights=weights, minlength=len(log.catalog.asins))

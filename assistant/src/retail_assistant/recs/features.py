@@ -1,4 +1,4 @@
-"""What the reranker looks at: one row of numbers per candidate, from its list, the catalog and the shopper's history.
+"""The reranker's features: one row of numbers per candidate, from its list, the catalog and the shopper's history.
 
 The same function builds the rows of the training set and those of a request. Times are relative to the shopper's own
 newest event or to when the model was trained, never to the clock, so that training and serving agree.
@@ -25,7 +25,7 @@ FEATURES = (
 )  # fmt: skip
 RECENT_VIEWS = 60
 RECENT_PURCHASES = 500
-"""A request reads no more of a shopper's past than this, however long it is."""
+"""The most events of a shopper's past that a request reads."""
 _LATELY_DAYS = 10.0
 _POPULARITY_DAYS = 28.0
 _MOMENTUM_DAYS = 5.0
@@ -39,7 +39,7 @@ Rows = NDArray[np.float32]
 
 
 class ItemTable(msgspec.Struct, frozen=True, dict=True):
-    """The catalog as numbers, as of ``until`` (epoch seconds); the last row stands for products not known then.
+    """The catalog as numbers, as of ``until`` (epoch seconds); the last row stands for products unknown at that time.
 
     ``codes`` are int32 bytes of (items + 1, 6): series, volume, genre, format, author, and the item itself. ``stats``
     are float32 bytes of (items + 1, 4): log popularity, momentum, log days since listing, log volume.
@@ -74,11 +74,11 @@ class ItemTable(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def positions(self) -> dict[str, int]:
-        """Where each asin stands."""
+        """The row of each asin."""
         return {asin: n for n, asin in enumerate(self.asins)}
 
     def find(self, asins: Sequence[str]) -> Ints:
-        """Return the row of each asin, the last one for those not known."""
+        """Return the row of each asin; the last row for unknown ones."""
         at, unknown = self.positions, len(self.asins)
         return np.array([at.get(asin, unknown) for asin in asins], dtype=np.int64)
 
@@ -93,7 +93,7 @@ class Past:
 
 
 def make_table(log: Log) -> ItemTable:
-    """Lay the catalog out, with what the log says about each product."""
+    """Make the item table from the catalog and the log's statistics of each product."""
     catalog, until = log.catalog, log.end
     codes = np.full((len(catalog.asins) + 1, 6), _NOTHING, dtype=np.int32)
     series = [name or asin for name, asin in zip(catalog.series, catalog.asins, strict=True)]
@@ -123,7 +123,7 @@ def _decayed(log: Log, half_life_days: float) -> Floats:
 
 
 def recent(past: Past) -> Past:
-    """Return the newest purchases and views, which is what a request reads."""
+    """Return the newest purchases and views, as many as a request reads."""
     keep = _newest(past, ~past.bought, RECENT_VIEWS) | _newest(past, past.bought, RECENT_PURCHASES)
     return past if keep.all() else Past(past.item[keep], past.ts[keep], past.bought[keep])
 
@@ -173,7 +173,7 @@ def _compare(rows: Rows, table: ItemTable, items: Ints, past: Past) -> None:
 
 
 def _weights(ts: Floats, bought: Rows) -> Rows:
-    """What each event counts (events, 5): bought, bought lately, viewed lately, viewed, and either."""
+    """The weights of each event (events, 5): bought, bought lately, viewed lately, viewed, and either."""
     weights = np.empty((len(ts), 5), dtype=np.float32)
     lately = np.exp2((ts - ts.max(initial=0.0)) / (DAY * _LATELY_DAYS))
     weights[:, 0] = bought

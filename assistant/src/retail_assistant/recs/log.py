@@ -82,5 +82,5 @@ def make_log(catalog: Catalog, shoppers: Sequence[str], rows: Iterable[tuple[str
 
 
 def confidence(purchases: Any, views: Any) -> Any:
-    """How sure we are that a shopper likes an item (numbers or arrays): 1 is nothing known, a purchase says much."""
+    """The confidence that a shopper likes an item (numbers or arrays): 1 without events; a purchase raises it much."""
     return 1.0 + PURCHASE_CONFIDENCE * (purchases > 0) + VIEW_CONFIDENCE * np.minimum(views, MOST_VIEWS)

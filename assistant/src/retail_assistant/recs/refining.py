@@ -1,4 +1,4 @@
-"""A base list becomes what is shown: kept to what can be bought and was asked for, then ordered for this moment."""
+"""Refines a base list: keeps products that can be bought and were asked for, and orders them for this request."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from retail_assistant.recs.words import NO_WISHES, Wishes
 
 SHORT_S = 0.020
 SPARE = 3
-"""How many more of a ranking than wanted are looked up at once: some few are sold out."""
+"""How many products more than wanted are looked up at once, because a few are sold out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What holds at request time: the shopper with their events, the page they are on, and what they asked for."""
+    """The state at request time: the shopper with their events, their page, and the wishes that they stated."""
 
     shopper: str
     events: Sequence[Event]
@@ -34,14 +34,14 @@ class Moment:
         return self.first(shop, self.order(model, self.unbarred(shop, base), is_short=is_short), top)
 
     def unbarred(self, shop: LiveShelf, base: Sequence[Candidate]) -> list[Candidate]:
-        """Return what the shopper does not own and does not look at."""
+        """Return the products that the shopper neither owns nor is looking at."""
         barred = {asin for asin, _, bought in self.events if bought}
         if sum(bought for _, _, bought in self.events) >= RECENT_PURCHASES:  # there may be older ones
             barred = shop.owned(self.shopper, [c.asin for c in base])
         return [c for c in base if c.asin != self.page and c.asin not in barred]
 
     def first(self, shop: LiveShelf, ranked: Sequence[Candidate], top: int) -> list[Candidate]:
-        """Return the first ``top`` that are listed, in stock, and within the wishes; the shop is asked for no more."""
+        """Return the first ``top`` that are listed, in stock, and within the wishes, with as few look-ups as needed."""
         found: list[Candidate] = []
         for start in range(0, len(ranked), top + SPARE):
             part = ranked[start : start + top + SPARE]
@@ -52,7 +52,7 @@ class Moment:
         return found[:top]
 
     def order(self, model: RerankerModel, base: Sequence[Candidate], *, is_short: bool) -> Sequence[Candidate]:
-        """Order by the reranker; without any history the list's own order is the best there is."""
+        """Order by the reranker; without any history keep the list's own order."""
         if not self.events:
             return base
         asins, ts, bought = zip(*self.events, strict=True)
@@ -67,6 +67,6 @@ class Moment:
 
 
 def merge(first: Sequence[Candidate], then: Sequence[Candidate]) -> list[Candidate]:
-    """Return the first list, followed by what the second adds to it."""
+    """Return the first list, followed by the candidates that only the second contains."""
     shown = {c.asin for c in first}
     return [*first, *(c for c in then if c.asin not in shown)]

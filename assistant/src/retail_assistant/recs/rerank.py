@@ -1,6 +1,6 @@
-"""The reranker: a LightGBM ranker and a linear scorer, trained on what was bought in the week after a cut.
+"""The reranker: a LightGBM ranker and a linear scorer, trained on the purchases in the week after a cut.
 
-Everything a feature is made of (candidates, popularity, history) lies before the cut; every label lies after it.
+All data of the features (candidates, popularity, history) is from before the cut, and every label from after it.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _RIDGE = 1.0
 
 
 class RerankerModel(msgspec.Struct, frozen=True, dict=True):
-    """Both scorers with the item table they need; ``booster`` is empty when the log held no labels to learn from.
+    """Both scorers with the item table that they need; ``booster`` is empty if the log had no labels to learn from.
 
     Features are as of ``features_until``, labels from ``labels_from`` on (epoch seconds). A linear score is
-    ``row @ weights``, standardisation folded in; it is the list's own order when nothing was learned.
+    ``row @ weights``, standardisation folded in; it keeps the list's own order if nothing was learned.
     """
 
     booster: str
@@ -47,7 +47,7 @@ class RerankerModel(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def trees(self) -> Any:
-        """The booster, parsed once per model; ``None`` when there is none."""
+        """The booster, parsed once per model; ``None`` if there is none."""
         if not self.booster:
             return None
         import lightgbm
@@ -60,7 +60,7 @@ class RerankerModel(msgspec.Struct, frozen=True, dict=True):
         return np.array(self.weights, dtype=np.float32)
 
     def score(self, rows: Rows, *, is_short: bool = False) -> NDArray[Any]:
-        """Return a score per row, higher is better; the linear one when time ``is_short``."""
+        """Return a score per row, higher is better; by the linear scorer if time ``is_short``."""
         if is_short or self.trees is None:
             return np.asarray(rows @ self.linear)
         return np.asarray(self.trees.predict(rows, num_threads=1))
@@ -88,9 +88,9 @@ def train(log: Log) -> RerankerModel:
 
 
 def make_examples(before: Log, after: Log, *, groups: int = LARGEST_GROUPS) -> Examples:
-    """Build the lists of shoppers who bought something ``after`` and were known ``before``, with what they bought.
+    """Build the lists of shoppers who bought something ``after`` and were known ``before``, with their purchases.
 
-    Those of :func:`held_out` are left out.
+    Shoppers of :func:`held_out` are left out.
     """
     model, table = als.train(before), make_table(before)
     buyers = known_buyers(before, after)

@@ -1,4 +1,4 @@
-"""The shop as it is at this moment: what is in stock, what it costs, and what a shopper just did."""
+"""The live shop for recommendations: stock, prices, and the newest events of a shopper."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ UNION ALL
 SELECT asin, ts, 0 FROM (
     SELECT asin, ts FROM views WHERE shopper = :shopper ORDER BY ts DESC, id DESC LIMIT {RECENT_VIEWS}
 )
-"""  # noqa: S608 - numbers of ours
+"""  # noqa: S608 - our own numbers
 
 
 # Plain tuples: a request reads some eighty rows, and naming their fields would cost more than reading them.
@@ -44,15 +44,15 @@ class LiveShelf:
     """Reads the shop's file at request time; one read-only connection per thread, each read sees the last commit."""
 
     def __init__(self, path: str | Path) -> None:
-        """Nothing is opened until first use."""
+        """Open no file until the first use."""
         self._connections = readers(path)
 
     def available(self, asins: Sequence[str]) -> set[str]:
-        """Return those of some products that are listed and in stock."""
+        """Return the products among ``asins`` that are listed and in stock."""
         return {asin for (asin,) in self._connections.get().execute(_AVAILABLE, (json.dumps(asins),))}
 
     def offers(self, asins: Sequence[str]) -> list[Offer]:
-        """Return what is on offer of some products, for those that are listed and in stock; in no set order."""
+        """Return the offers of the products among ``asins`` that are listed and in stock, in no particular order."""
         return self._connections.get().execute(_OFFERS, (json.dumps(asins),)).fetchall()
 
     def events(self, shopper: str) -> list[Event]:
@@ -60,7 +60,7 @@ class LiveShelf:
         return self._connections.get().execute(_EVENTS, {"shopper": shopper}).fetchall()
 
     def owned(self, shopper: str, asins: Sequence[str]) -> set[str]:
-        """Return those of some products that a shopper has ever purchased."""
+        """Return the products among ``asins`` that a shopper has ever purchased."""
         return {asin for (asin,) in self._connections.get().execute(_OWNED, (json.dumps(asins), shopper))}
 
     def close(self) -> None:

@@ -17,12 +17,12 @@ from retail_assistant.recs.topk import VECTORS
 from retail_assistant.recs.views import History, Taste
 from retail_assistant.recs.words import read_wishes
 
-NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out what the live shelf does not sell any more")
+NO_PRODUCT_MATTERS = pb.ignore("product", "each reply leaves out products that the live shelf does not sell any more")
 NO_CHANGE_MATTERS = [
-    pb.ignore("user", "one purchase hardly moves what everybody buys; fenced, it would outdate everything"),
+    pb.ignore("user", "one purchase hardly changes the trend; a fence would let each purchase outdate everything"),
     NO_PRODUCT_MATTERS,
 ]
-"""Of what is learned from the whole log."""
+"""For tasks that learn from the whole log."""
 COLD_START = "cold_start"
 SHOWN = 5
 MOST_SHOWN = 50
@@ -30,12 +30,12 @@ tasks = pb.Registry()
 
 
 def all_shoppers(*, shop: pb.Source[History]) -> Iterator[str]:
-    """Everybody the shop knows."""
+    """Every shopper that the shop knows."""
     yield from shop.stream_shoppers()
 
 
 def factors_are_usable(generation: pb.Generation) -> str | None:
-    """The gate of the factors: they are finite, belong to the catalog, and something was learned."""
+    """The gate of the factors: they must be finite, belong to the catalog, and not all be zero."""
     return als.usable(generation.values[0][1])
 
 
@@ -68,7 +68,7 @@ def factors(*, shop: pb.Source[History]) -> AlsModel:
 def preferences(
     users: pb.Keys[str], *, shop: pb.Source[History], model: AlsModel = pb.Model(factors)
 ) -> dict[str, list[float] | pb.Absent]:
-    """One vector per shopper; a purchase folds in without training anew."""
+    """One vector per shopper; a purchase is folded in without new training."""
     found: dict[str, list[float] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
     known = _known(model, shop.tastes(users))
     vectors = als.fold_in(model, [_history(model, taste) for taste in known.values()])
@@ -85,7 +85,7 @@ def preferences(
     keys=all_genres,
 )
 def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Absent:
-    """What sells now, overall (``all``) or in one genre; the same for everybody, so it is computed once an hour."""
+    """The trending products, overall (``all``) or in one genre; the same for all shoppers, so computed once an hour."""
     days = trends.WINDOW_DAYS
     found = trends.trending_candidates(shop.purchases_by_day(genre, days=days), shop.views_by_day(genre, days=days))
     return found or pb.Absent("nothing_sold")
@@ -104,7 +104,7 @@ def trending(genre: str, *, shop: pb.Source[History]) -> list[Candidate] | pb.Ab
 def candidates(
     users: pb.Keys[str], *, shop: pb.Source[History], model: AlsModel = pb.Model(factors)
 ) -> dict[str, list[Candidate] | pb.Absent]:
-    """Fifty products per shopper out of the whole catalog: the costly part, ahead; the order is left to the request."""
+    """Fifty products per shopper from the whole catalog. This costly part runs ahead; the request orders them."""
     found: dict[str, list[Candidate] | pb.Absent] = dict.fromkeys(users, pb.Absent(COLD_START))
     known, at = _known(model, shop.tastes(users)), model.positions
     owned = [np.array([at[t.asin] for t in taste if t.purchases], int) for taste in known.values()]
@@ -112,7 +112,7 @@ def candidates(
     hidden = np.zeros(len(model.asins), dtype=np.bool_)
     hidden[[at[asin] for asin in shop.delisted() if asin in at]] = True
     lists = als.top_candidates(model, vectors, owned, hidden=hidden)
-    if shop.gone(sorted({c.asin for chosen in lists for c in chosen})):  # the model knows another catalog
+    if shop.gone(sorted({c.asin for chosen in lists for c in chosen})):  # the model was trained on another catalog
         hidden[[at[asin] for asin in shop.gone(model.asins)]] = True
         lists = als.top_candidates(model, vectors, owned, hidden=hidden)
     found.update(zip(known, lists, strict=True))
@@ -127,10 +127,10 @@ def candidates(
     owner="recs",
 )
 def reranker(*, shop: pb.Source[History]) -> RerankerModel:
-    """What makes a candidate the next purchase, learned from the log's last week.
+    """The model that predicts which candidate is bought next, trained on the log's last week.
 
-    Its gate stands here, where the log is: a model that orders worse than none for shoppers it was not trained on stays
-    where it is.
+    Its gate is inside the task, because it needs the log: the task fails if the model orders worse than no model for
+    shoppers that it was not trained on.
     """
     log = shop.log()
     model = rerank.train(log)
@@ -153,7 +153,7 @@ async def recommendations(
     model: RerankerModel = pb.Model(reranker),
     popular: pb.Reader[str, list[Candidate]] = pb.Input(trending),
 ) -> list[Candidate]:
-    """The best few of the base that can be bought now and fit the conversation; trending ones where it runs out."""
+    """The best products of the base that can be bought now and fit the conversation, filled up with trending ones."""
     count = max(1, min(count, MOST_SHOWN))
     moment = Moment(shopper, shop.events(shopper), page, read_wishes(words, model.table.vocabulary))
     ranked = moment.choose(shop, model, base.unwrap(), top=count, is_short=pb.remaining_s() < SHORT_S)
@@ -166,7 +166,7 @@ async def recommendations(
 
 
 def _known(model: AlsModel, tastes: dict[str, list[Taste]]) -> dict[str, list[Taste]]:
-    """Leave out products newer than the model, and shoppers of whom nothing recent is left that it learned from."""
+    """Leave out products that are newer than the model, and shoppers without a recent product that the model knows."""
     at, learned = model.positions, model.index.learned
     known = {shopper: [t for t in taste if t.asin in at] for shopper, taste in tastes.items()}
     return {
@@ -175,7 +175,7 @@ def _known(model: AlsModel, tastes: dict[str, list[Taste]]) -> dict[str, list[Ta
 
 
 def _history(model: AlsModel, taste: list[Taste]) -> als.History:
-    """A shopper's recent taste as fold-in wants it."""
+    """A shopper's recent taste, in the form that the fold-in takes."""
     recent = [t for t in taste if t.is_recent]
     purchases, views = np.array([t.purchases for t in recent], int), np.array([t.views for t in recent], int)
     return np.array([model.positions[t.asin] for t in recent], int), np.asarray(confidence(purchases, views), float)

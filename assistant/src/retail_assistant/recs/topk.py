@@ -1,14 +1,14 @@
 """Exact best items for many vectors: maximum inner product search over the whole catalog.
 
 Scores are counted block by block with a float32 matrix product, and only those above a threshold of their vector are
-looked at: the score of the K-th best item so far, less what float32 can be wrong by (a dot product of n terms errs by
+examined: the score of the K-th best item so far, less the possible error of float32 (a dot product of n terms errs by
 at most ``n u / (1 - n u)`` times the product of the norms; Higham, Accuracy and Stability of Numerical Algorithms,
 section 3.1). Items stand in the order of their norms, so that a vector is finished once the norms of the rest cannot
-reach its threshold (Cauchy-Schwarz). What remains is scored again in float64: a result depends neither on the size of
-a block nor on what else was asked in the same call.
+reach its threshold (Cauchy-Schwarz). What remains is scored again in float64: a result depends neither on the size of a
+block nor on the other vectors of the same call.
 
 Plain numpy is enough, since most of the time goes into the matrix product. BLAS runs it on one thread: blocks that fit
-a cache are so small that with two threads a search takes about twice as long.
+into a cache are so small that two threads make a search about twice as slow.
 """
 
 from __future__ import annotations

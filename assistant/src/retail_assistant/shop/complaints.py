@@ -1,9 +1,10 @@
-"""Complaints of the bank's answers: for whom each takes an answer out of use, and until when.
+"""Complaints about the bank's answers: for whom each withdraws an answer, and until when.
 
-A shopper who complains is not answered from that entry of the bank again. It is withdrawn from everybody by the first
-complaint of a shopper whom the shop knows and somebody vouches for, or by several strangers; a breaker bounds how many
-answers that may cost a day. Rows are closed, never deleted, when an answer's owner has looked: the quota goes on
-counting them, and a stranger whose complaint was closed counts for that answer no more for a month.
+A shopper who complains never gets that answer again, until its owner has checked it. It is withdrawn from everybody by
+one complaint of a shopper whom the shop knows and somebody vouches for, or by several strangers. A breaker limits how
+many answers complaints may withdraw in a day. When an answer's owner has checked it, its rows are closed, never
+deleted: they still count towards the quota, and a stranger whose complaint was closed does not count for that answer
+for a month.
 """
 
 from __future__ import annotations
@@ -20,24 +21,24 @@ from retail_assistant.shop.schema import transaction
 from retail_assistant.shop.voices import ANONYMOUS, DAY_S, Voice, spelled, voice
 
 COMPLAINTS_A_DAY = 5
-"""So many answers can one shopper complain of: more than one would, and few enough that nobody empties a bank alone."""
+"""The most answers that one shopper can complain about in a day: enough for honest use, too few to empty a bank."""
 STRANGERS_KEPT = 10_000
 LOOKED_AT_S = 30 * DAY_S
-"""So long a stranger does not count for an answer whose owner has looked at what they said of it."""
+"""How long a stranger does not count for an answer after its owner has closed their complaint about it."""
 _COUNTED = """SELECT shopper FROM complaints AS c
 WHERE answer = ? AND closed_at IS NULL AND shopper <> ? AND NOT EXISTS (
     SELECT 1 FROM complaints AS d WHERE d.shopper = c.shopper AND d.answer = c.answer AND d.closed_at > ?
 )"""
-"""Whose complaints of an answer count: those of somebody in particular, none of whose its owner has closed lately."""
+"""The shoppers whose complaints about an answer count: named ones without a complaint that its owner closed lately."""
 News = Literal["", "complained", "withdrawn", "held_back"]
 
 
 class Rules(msgspec.Struct, frozen=True):
-    """What withdraws an answer from everybody.
+    """The conditions under which complaints withdraw an answer from everybody.
 
-    ``strangers`` is how many shoppers must have complained of it where the shop knows none of them; ``answers_a_day``
-    how many answers complaints may withdraw within a day (0: none), those of strangers half as many, so that they
-    leave room for the others'.
+    ``strangers`` is the number of complaining shoppers that is needed if the shop knows none of them. ``answers_a_day``
+    is how many answers complaints may withdraw within a day (0: none). Strangers may withdraw half as many, so that
+    they do not use up the limit.
     """
 
     strangers: int = 3
@@ -45,10 +46,10 @@ class Rules(msgspec.Struct, frozen=True):
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What a complaint did.
+    """The effect of a complaint.
 
-    ``position`` is the outbox row of the answer's withdrawal, where it is withdrawn; ``news`` what the people on call
-    have not heard yet, empty when nothing.
+    ``position`` is the outbox row of the answer's withdrawal, if it is withdrawn. ``news`` is the alert to send to the
+    people on call; empty if there is nothing new.
     """
 
     position: int | None
@@ -57,7 +58,7 @@ class Complaint(msgspec.Struct, frozen=True):
 
 
 class OpenComplaints(msgspec.Struct, frozen=True):
-    """An answer that its owner has to look at: how many complained, when first (epoch seconds), and what that did."""
+    """An answer that its owner has to check: number of complaints, time of the first (epoch seconds), and effect."""
 
     answer: str
     known: int
@@ -76,21 +77,21 @@ def complain(
     is_vouched_for: bool = False,
     rules: Rules | None = None,
 ) -> Complaint:
-    """Note that a shopper holds an answer of the bank for wrong, until :func:`restore`.
+    """Record that a shopper considers an answer of the bank wrong; it holds until :func:`restore`.
 
-    The same complaint again changes nothing, and neither does another about the same reply.
+    A repeated complaint changes nothing, and neither does a second one about the same reply.
 
     Args:
         conn: The shop file.
         shopper: Who complains.
-        answer: Of which answer.
+        answer: The answer complained about.
         now: Epoch seconds.
-        answer_id: The reply that told it; empty where only the answer is known.
-        is_vouched_for: Whether somebody other than the shopper says that the name is theirs. A name alone is anybody's.
-        rules: What withdraws an answer.
+        answer_id: The reply that contained it; empty if only the answer is known.
+        is_vouched_for: Whether somebody else confirms that the name is the shopper's. Anybody can send a name.
+        rules: The conditions for a withdrawal.
 
     Raises:
-        TooManyComplaints: The shopper has complained of five answers within a day.
+        TooManyComplaints: The shopper has complained about five answers within a day.
     """
     with transaction(conn):
         speaker = voice(conn, shopper, now=now)
@@ -116,9 +117,9 @@ def complain(
 
 
 def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int | None:
-    """Serve an answer again: its owner has looked at the complaints. Raises :class:`NotFound` where there are none.
+    """Serve an answer again, after its owner has checked the complaints; raises :class:`NotFound` if there are none.
 
-    Returns the outbox position, ``None`` where it had been withdrawn from nobody but who complained.
+    Returns the outbox position; ``None`` if it was withdrawn only from the shoppers who complained.
     """
     with transaction(conn):
         was_withdrawn = _withdrawal(conn, answer) is not None
@@ -127,17 +128,17 @@ def restore(conn: sqlite3.Connection, answer: str, *, now: float) -> int | None:
             (checks.moment(now, "now"), answer),
         )
         if not closed.rowcount:
-            raise NotFound(f"nobody has complained of {answer[:80]!r}", field="answer")
+            raise NotFound(f"nobody has complained about {answer[:80]!r}", field="answer")
         return emit(conn, f"faq/{answer}", "faq.changed", now=now) if was_withdrawn else None
 
 
 def has_complained(conn: sqlite3.Connection, shopper: str, answer: str) -> bool:
-    """Whether a shopper holds an answer for wrong, and its owner has not looked yet."""
+    """Whether a shopper has an open complaint about an answer."""
     return _count(conn, "answer = ? AND shopper = ? AND closed_at IS NULL", answer, spelled(shopper)) > 0
 
 
 def list_open(conn: sqlite3.Connection) -> list[OpenComplaints]:
-    """What owners have to look at, those that wait longest first."""
+    """The answers that owners have to check; those that have waited longest come first."""
     rows = conn.execute(
         "SELECT answer, sum(is_known), sum(1 - is_known), min(ts), max(withdrew_at IS NOT NULL) FROM complaints"
         " WHERE closed_at IS NULL GROUP BY answer ORDER BY min(ts), answer"
@@ -149,11 +150,13 @@ def list_open(conn: sqlite3.Connection) -> list[OpenComplaints]:
 
 
 def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, answer_id: str, now: float) -> bool:
-    """Write a complaint that is not open yet; whether it is the only one of its answer that is."""
+    """Write a complaint unless it is open already; return whether it is now the only open one about its answer."""
     if has_complained(conn, speaker.name, answer):
         return False
     if _count(conn, "shopper = ? AND ts > ?", speaker.name, now - DAY_S) >= COMPLAINTS_A_DAY:
-        raise TooManyComplaints(f"{COMPLAINTS_A_DAY} complaints a day are noted; tell our support", field="shopper")
+        raise TooManyComplaints(
+            f"{COMPLAINTS_A_DAY} complaints a day are recorded at most; write to our support", field="shopper"
+        )
     made = conn.execute(
         "INSERT INTO complaints (answer, shopper, answer_id, ts, is_known) VALUES (?, ?, ?, ?, ?)",
         (answer, speaker.name, answer_id, now, speaker.is_known),
@@ -164,7 +167,7 @@ def _note(conn: sqlite3.Connection, speaker: Voice, answer: str, answer_id: str,
 
 
 def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float, rules: Rules) -> bool:
-    """Whether what is open of an answer takes it from everybody, and this complaint adds to it."""
+    """Whether the open complaints about an answer withdraw it from everybody, this one included."""
     if speaker.is_known:
         return True
     counted = {shopper for (shopper,) in conn.execute(_COUNTED, (answer, ANONYMOUS, now - LOOKED_AT_S))}
@@ -172,9 +175,9 @@ def _suffices(conn: sqlite3.Connection, speaker: Voice, answer: str, now: float,
 
 
 def _is_tripped(conn: sqlite3.Connection, speaker: Voice, since: float, rules: Rules) -> bool:
-    """Whether complaints have withdrawn as many answers as they may, all of them or those of strangers.
+    """Whether the daily limit of withdrawn answers is reached, the overall one or that of strangers.
 
-    An answer that its owner has restored is not withdrawn any more.
+    Restored answers do not count.
     """
     withdrawn = "withdrew_at > ? AND closed_at IS NULL"
     if _count(conn, withdrawn, since) >= rules.answers_a_day:
@@ -183,7 +186,7 @@ def _is_tripped(conn: sqlite3.Connection, speaker: Voice, since: float, rules: R
 
 
 def _withdrawal(conn: sqlite3.Connection, answer: str) -> int | None:
-    """The outbox position of an answer's withdrawal from everybody, ``None`` while it is served."""
+    """The outbox position of an answer's withdrawal from everybody; ``None`` while it is served."""
     row = conn.execute(
         "SELECT position FROM complaints WHERE answer = ? AND closed_at IS NULL AND withdrew_at IS NOT NULL", (answer,)
     ).fetchone()

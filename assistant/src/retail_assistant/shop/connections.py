@@ -18,11 +18,11 @@ WAIT_S = 1.0
 """Seconds that a request waits for a thread, and again for a locked file."""
 _LOCKED = "the shop's file is locked by another program; try again"
 THREADS = 4
-"""Of each kind of use. Those that wait for a locked file keep no thread from what needs none."""
+"""Threads per kind of use. Requests that wait for a locked file thus do not block other uses."""
 
 
 class PerThread:
-    """Hands each thread a connection of its own; a read after :meth:`close` opens a new one."""
+    """Gives each thread a connection of its own; a read after :meth:`close` opens a new one."""
 
     def __init__(self, opening: Callable[[], sqlite3.Connection]) -> None:
         """``opening`` must allow a connection to be closed from another thread; nothing is opened yet."""
@@ -34,11 +34,11 @@ class PerThread:
         }
 
     async def read(self, use: Callable[[sqlite3.Connection], T]) -> T:
-        """Read in a thread. Raises :class:`ShopBusy` where the file stays locked."""
+        """Call ``use`` in a reading thread; raises :class:`ShopBusy` if the file stays locked."""
         return await self._in_thread("read", use)
 
     async def write(self, use: Callable[[sqlite3.Connection], T]) -> T:
-        """Write in a thread; writers wait for each other, and nobody else does. Raises as :meth:`read` does."""
+        """Call ``use`` in a writing thread; only writers wait for each other. Raises like :meth:`read`."""
         return await self._in_thread("write", use)
 
     async def _in_thread(self, kind: str, use: Callable[[sqlite3.Connection], T]) -> T:
@@ -48,7 +48,7 @@ class PerThread:
             except sqlite3.OperationalError as error:
                 if "locked" in str(error) or "busy" in str(error):
                     raise ShopBusy(_LOCKED) from error
-                self._forget()  # such as one whose file was moved: the next use opens another
+                self._forget()  # for example because the file was moved; the next use opens a new connection
                 raise ShopBusy(f"the shop's file cannot be used now ({error}); try again") from error
 
         waiting = self._threads[kind].submit(used)
@@ -56,7 +56,7 @@ class PerThread:
         try:
             return await asyncio.wait_for(asyncio.shield(done), WAIT_S)
         except TimeoutError:
-            if waiting.cancel():  # all threads wait for the file: it has not begun, and does not begin any more
+            if waiting.cancel():  # all threads are waiting for the file; this use has not begun, and is cancelled
                 raise ShopBusy(_LOCKED) from None
             return await done
 
@@ -95,5 +95,5 @@ def readers(path: str | Path) -> PerThread:
 
 
 def writers(path: str | Path) -> PerThread:
-    """Connections that write to a file that is there, every commit synced."""
+    """Writing connections to an existing shop file; every commit is synced."""
     return PerThread(lambda: connect(path, any_thread=True, wait_s=WAIT_S, make=False))

@@ -1,18 +1,13 @@
-"""What a shop write or read refuses, and the HTTP status it answers with.
+"""The errors of the shop, each with its HTTP status.
 
 ::
 
-    ShopError                     422
-    ├── BadValue                  422  a value cannot be stored; nothing was written
-    ├── NotFound                  404  no row has that id
-    │   ├── UnknownProduct
-    │   ├── UnknownPolicy
-    │   └── UnknownPromotion
-    ├── OutOfStock                409  no copy is left to sell
-    ├── KeyReused                 422  an idempotency key came with another request before
-    ├── TooManyComplaints         429  one shopper complains of more answers than one would
-    ├── ShopBusy                  503  the file is locked, or cannot be used for a while
-    └── NotAShop                  500  the file is not a shop database, or of another schema version
+    ShopError                     422 ├── BadValue                  422  a value cannot be stored; nothing was written
+    ├── NotFound                  404  no row has that id │   ├── UnknownProduct │   ├── UnknownPolicy │   └──
+    UnknownPromotion ├── OutOfStock                409  no copy is left to sell ├── KeyReused                 422  an
+    idempotency key was used for another request before ├── TooManyComplaints         429  a shopper has reached the
+    daily limit of complaints ├── ShopBusy                  503  the file is locked, or cannot be used for a while └──
+    NotAShop                  500  the file is not a shop database, or of another schema version
 """
 
 from __future__ import annotations
@@ -21,7 +16,7 @@ from parbake import ParbakeError
 
 
 class ShopError(ParbakeError):
-    """Base of the shop's errors: ``field`` names the value at fault, ``status`` is the HTTP status."""
+    """Base of the shop's errors: ``field`` names the invalid value, ``status`` is the HTTP status."""
 
     status = 422
     title = "The shop refused"
@@ -56,11 +51,11 @@ class OutOfStock(ShopError):
 
 
 class KeyReused(ShopError):
-    """An idempotency key came with another request before; nothing was written."""
+    """An idempotency key was used for another request before; nothing was written."""
 
 
 class TooManyComplaints(ShopError):
-    """A shopper has complained of as many answers today as one may; nothing was noted."""
+    """A shopper has reached the daily limit of complaints; nothing was recorded."""
 
     status = 429
 

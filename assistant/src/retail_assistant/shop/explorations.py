@@ -1,4 +1,4 @@
-"""Questions that were answered well without the bank: what its next generation can learn from."""
+"""Questions that were answered well without the bank, from which its next generation can learn."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ LONGEST_QUESTION = 1_000
 
 
 def note_exploration(conn: sqlite3.Connection, *, shopper: str, text: str, answer: str, now: float) -> bool:
-    """Note that a question which the bank was not sure of turned out to have this answer; the newest are kept.
+    """Record that a question of which the bank was unsure turned out to have this answer; only the newest are kept.
 
-    Returns whether it was: what a shopper asks whom the shop does not know counts for nothing, and is not written.
+    Returns whether it was recorded. Questions of shoppers whom the shop does not know are not.
     """
     checks.text(text, "text", longest=LONGEST_QUESTION)
     speaker = voice(conn, shopper, now=now)

@@ -44,7 +44,7 @@ class Hit(msgspec.Struct, frozen=True):
 
 
 def replace(conn: sqlite3.Connection, kind: Kind, entity: str, documents: Iterable[Document]) -> None:
-    """Replace all documents of one entity; an empty iterable takes it out of the index."""
+    """Replace all documents of one entity; an empty iterable removes it from the index."""
     rows = conn.execute("SELECT id FROM search_rows WHERE kind = ? AND entity = ?", (kind, entity)).fetchall()
     conn.executemany("DELETE FROM search_index WHERE rowid = ?", rows)
     conn.executemany("DELETE FROM search_rows WHERE id = ?", rows)
@@ -80,7 +80,7 @@ def policy_documents(policy: Policy) -> list[Document]:
 def search(conn: sqlite3.Connection, text: str, *, kind: Kind | None = None, limit: int = 20) -> list[Hit]:
     """Return the documents that share words with ``text``, best BM25 first; a title counts twice.
 
-    Any text is accepted: it is cut into words (at most 64), and operators in it mean nothing.
+    Any text is accepted: it is split into words (at most 64), and query operators in it have no effect.
     """
     words = _WORD.findall(text)[:64]
     if not words:

@@ -1,4 +1,4 @@
-"""A write that is sent again with its key is made once."""
+"""Idempotent writes: a write that is sent again with its key is made only once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from retail_assistant.shop.errors import BadValue, KeyReused
 from retail_assistant.shop.schema import transaction
 
 KEPT_S = 24 * 3600.0
-"""A key is forgotten after this many seconds."""
+"""Seconds after which a key is dropped."""
 LONGEST_KEY = 255
 
 
@@ -22,17 +22,17 @@ def once(
     *,
     now: float,
 ) -> int | None:
-    """Make a write and note its key in one transaction, or return what the same request wrote before.
+    """Make a write and record its key in one transaction, or return the result of the same request's earlier write.
 
     Args:
         conn: The shop file.
-        key: What the client calls this write.
-        request: All that makes the request what it is: method, path and body.
-        write: Writes, and returns the position of its outbox row; ``None`` when it raises no tag.
+        key: The client's key for this write.
+        request: The bytes that identify the request: method, path and body.
+        write: Writes, and returns the position of its outbox row; ``None`` if it raises no tag.
         now: Epoch seconds.
 
     Raises:
-        KeyReused: The key came with another request.
+        KeyReused: The key was used for another request.
         BadValue: The key is empty, too long, or not printable.
     """
     if not 1 <= len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
@@ -46,6 +46,6 @@ def once(
             conn.execute("INSERT INTO written VALUES (?, ?, ?, ?)", (key, digest, position, now))
             return position
     if before[0] != digest:
-        raise KeyReused("this idempotency-key came with another request; take a new one", field="idempotency-key")
+        raise KeyReused("this idempotency-key was used for another request; send a new one", field="idempotency-key")
     known: int | None = before[1]
     return known

@@ -62,7 +62,7 @@ def render_policy(policy: Policy, *, slots: bool = False) -> list[Section]:
 
 
 def split_sections(title: str, body: str) -> list[Section]:
-    """Cut a body at its headings, placeholders untouched; text before the first heading goes under ``title``."""
+    """Split a body at its headings without filling placeholders; text before the first heading goes under ``title``."""
     parts = _HEADING.split(body)
     pairs = [(title, parts[0]), *zip(parts[1::2], parts[2::2], strict=True)]
     return [Section(slug(t), t, " ".join(p.split())) for t, p in pairs if p.strip()]
@@ -74,7 +74,7 @@ def slug(title: str) -> str:
 
 
 def format_fact(name: str, value: Fact) -> str:
-    """Return a fact as prose shows it: ``*_eur`` with two decimals unless whole, booleans as yes or no."""
+    """Format a fact for prose: ``*_eur`` with two decimals unless whole, booleans as yes or no."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
@@ -85,7 +85,7 @@ def format_fact(name: str, value: Fact) -> str:
 
 
 def check_facts(facts: Mapping[str, object]) -> dict[str, Fact]:
-    """Return facts that can be stored, or raise :class:`BadValue` naming the first that cannot."""
+    """Return the facts; raises :class:`BadValue` that names the first one that cannot be stored."""
     checked: dict[str, Fact] = {}
     for name, value in facts.items():
         field = f"facts.{name}"
@@ -107,7 +107,7 @@ def placeholders(body: str) -> set[str]:
 
 
 def check_body(title: str, body: str, facts: Mapping[str, Fact]) -> None:
-    """Raise :class:`BadValue` for a placeholder without its fact, a stray brace, or no or repeated sections."""
+    """Raise :class:`BadValue` for a placeholder without a fact, a stray brace, no section, or repeated sections."""
     for name in _PLACEHOLDER.findall(body):
         if name not in facts:
             known = ", ".join(sorted(facts)) or "none"

@@ -1,4 +1,4 @@
-"""Reads by id; each raises the matching :class:`NotFound` when there is no such row. Money is integer cents."""
+"""Reads by id; each raises the matching :class:`NotFound` if there is no such row. Money is integer cents."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Promotion(msgspec.Struct, frozen=True):
 
 
 class Price(msgspec.Struct, frozen=True):
-    """What a product costs now, in cents, and since when (epoch seconds)."""
+    """The present price of a product in cents, and since when (epoch seconds)."""
 
     asin: str
     cents: int
@@ -51,7 +51,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Stock(msgspec.Struct, frozen=True):
-    """How many copies are left."""
+    """The number of copies in stock."""
 
     asin: str
     quantity: int
@@ -104,7 +104,7 @@ def get_product(conn: sqlite3.Connection, asin: str) -> Product:
 
 
 def list_products(conn: sqlite3.Connection, *, delisted: bool = False) -> list[Product]:
-    """Return the products on sale, ordered by asin; with ``delisted`` the others too."""
+    """Return the products on sale, ordered by asin; with ``delisted`` also those that are not sold any more."""
     where = "" if delisted else " WHERE listed = 1"
     return [_product(r) for r in conn.execute(f"{_PRODUCT}{where} ORDER BY asin")]
 
@@ -118,7 +118,7 @@ def list_editions(conn: sqlite3.Connection, series: str, volume: int) -> list[Pr
 
 
 def get_promotion(conn: sqlite3.Connection, promotion_id: str) -> Promotion:
-    """Return one promotion, whether it runs now or not."""
+    """Return one promotion, even if it is not running now."""
     row = conn.execute(f"{_PROMOTION} WHERE id = ?", (promotion_id,)).fetchone()
     if row is None:
         raise UnknownPromotion(f"no promotion is called {promotion_id!r}", field="id")
@@ -134,7 +134,7 @@ def list_promotions(conn: sqlite3.Connection, *, at: float | None = None) -> lis
 
 
 def get_price(conn: sqlite3.Connection, asin: str) -> Price:
-    """Return what a product costs now."""
+    """Return the present price of a product."""
     row = conn.execute("SELECT asin, cents, changed_at FROM prices WHERE asin = ?", (asin,)).fetchone()
     if row is None:
         raise no_product(asin)
@@ -187,7 +187,7 @@ def no_product(asin: str) -> UnknownProduct:
     )
 
 
-@lru_cache(1_024)  # every reply reads its policies, and row by row they nearly always read as they did before
+@lru_cache(1_024)  # every reply reads its policies, whose rows are nearly always unchanged
 def _policy(row: tuple[str, str, str, str, float]) -> Policy:
     return Policy(row[0], row[1], row[2], json.loads(row[3]), row[4])
 

@@ -1,7 +1,7 @@
 """Writes: each is one transaction that holds its outbox row, and returns that row's position.
 
-Price, stock, cart and view writes are live: they add no outbox row and return ``None``. Whatever is refused raises
-a :class:`ShopError` and leaves nothing behind. ``now`` is in epoch seconds, money in cents.
+Price, stock, cart and view writes are live: they add no outbox row and return ``None``. A rejected write raises a
+:class:`ShopError` and changes nothing. ``now`` is in epoch seconds, money in cents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LARGEST_CENTS = 100_000_000
 
 
 class ProductFields(TypedDict, total=False):
-    """What may be set on a product; a new one needs title, author, genre and cents."""
+    """The fields of a product that can be set; a new one needs title, author, genre and cents."""
 
     title: str
     series: str
@@ -40,7 +40,7 @@ class ProductFields(TypedDict, total=False):
 
 
 class PromotionFields(TypedDict, total=False):
-    """What may be set on a promotion; a new one needs title, percent, starts_at and ends_at."""
+    """The fields of a promotion that can be set; a new one needs title, percent, starts_at and ends_at."""
 
     title: str
     category: str
@@ -62,7 +62,8 @@ def put_policy(
 ) -> int:
     """Change a policy's title, body or facts, or ``create`` one of a title and a body; return the position.
 
-    ``facts`` are merged into the stored ones; ``None`` removes one. A body whose placeholder has no fact is refused.
+    ``facts`` are merged into the stored ones; ``None`` removes one. A body with a placeholder without a fact is
+    rejected.
     """
     checks.identifier(policy_id, "id")
     with transaction(conn):
@@ -260,7 +261,7 @@ def delete_promotion(conn: sqlite3.Connection, promotion_id: str, *, now: float)
 def set_live(
     conn: sqlite3.Connection, asin: str, *, cents: int | None = None, quantity: int | None = None, now: float
 ) -> None:
-    """Set what a product costs from now on, how many copies are left, or both."""
+    """Set the price of a product, its stock, or both."""
     with transaction(conn):
         get_product(conn, asin)
         if cents is not None:
@@ -270,7 +271,7 @@ def set_live(
 
 
 def set_price(conn: sqlite3.Connection, asin: str, cents: int, *, now: float) -> None:
-    """Set what a product costs from now on."""
+    """Set the price of a product."""
     set_live(conn, asin, cents=cents, now=now)
 
 
@@ -280,7 +281,7 @@ def _store_price(conn: sqlite3.Connection, asin: str, cents: int, now: float) ->
 
 
 def set_inventory(conn: sqlite3.Connection, asin: str, quantity: int) -> None:
-    """Set how many copies of a product are left."""
+    """Set the stock of a product."""
     with transaction(conn):
         get_product(conn, asin)
         _store_quantity(conn, asin, quantity)
@@ -304,7 +305,7 @@ def set_cart(conn: sqlite3.Connection, shopper: str, lines: Mapping[str, int], *
 
 
 def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None) -> int:
-    """Sell one copy at ``cents`` (the current price when absent) and take it out of stock and out of the cart."""
+    """Sell one copy at ``cents`` (by default the current price), and remove it from the stock and the cart."""
     with transaction(conn):
         _listed(conn, asin)
         _ensure_shopper(conn, shopper, now)
@@ -318,7 +319,7 @@ def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: floa
 
 
 def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -> None:
-    """Note that a shopper looked at a product."""
+    """Record that a shopper looked at a product."""
     with transaction(conn):
         _listed(conn, asin)
         _ensure_shopper(conn, shopper, now)

@@ -162,11 +162,11 @@ DDL = TABLES + INDEXES
 def connect(
     path: str | Path, *, any_thread: bool = False, wait_s: float = 10.0, make: bool = True
 ) -> sqlite3.Connection:
-    """Open a shop file for reading and writing, in autocommit mode; one that is absent is made, or refused.
+    """Open a shop file for reading and writing, in autocommit mode; ``make`` says whether to create a missing one.
 
-    Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, and a locked file is
-    waited for up to ``wait_s``. With ``any_thread`` the connection may be handed between threads, one at a time.
-    Raises :class:`NotAShop` for a file that is not SQLite.
+    Every commit is synced to disk (WAL, ``synchronous=FULL``), foreign keys are enforced, and the connection waits up
+    to ``wait_s`` for a locked file. With ``any_thread`` several threads may use the connection, one at a time. Raises
+    :class:`NotAShop` for a file that is not SQLite.
     """
     where = path if make else f"{Path(path).resolve().as_uri()}?mode=rw"
     conn = sqlite3.connect(where, uri=not make, timeout=wait_s, isolation_level=None, check_same_thread=not any_thread)
@@ -183,13 +183,13 @@ def connect(
 
 
 def create(conn: sqlite3.Connection) -> None:
-    """Create the tables and indexes that are absent, and note the schema version."""
+    """Create missing tables and indexes, and record the schema version."""
     conn.executescript(DDL)
     conn.execute("INSERT OR IGNORE INTO meta VALUES ('schema_version', ?)", (SCHEMA_VERSION,))
 
 
 def check(conn: sqlite3.Connection) -> None:
-    """Raise :class:`NotAShop` unless the file holds a shop of this schema version."""
+    """Raise :class:`NotAShop` unless the file is a shop of this schema version."""
     try:
         row = conn.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     except sqlite3.DatabaseError as error:
@@ -201,9 +201,9 @@ def check(conn: sqlite3.Connection) -> None:
 
 @contextmanager
 def transaction(conn: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Run a block as one write transaction: all of it is committed, or, when it raises, none.
+    """Run a block as one write transaction. It is committed as a whole, or not at all if the block raises.
 
-    A block within another belongs to the outer one, and is committed with it.
+    A block within another belongs to the outer transaction, and is committed with it.
     """
     if conn.in_transaction:
         yield conn

@@ -1,4 +1,4 @@
-"""Generates a manga and book shop: catalog, shoppers with tastes, their history, and what they asked."""
+"""Generates a manga and book shop: catalog, shoppers with tastes, their history, and their questions."""
 
 from retail_assistant.world.build import generate
 from retail_assistant.world.messages import QUESTIONS

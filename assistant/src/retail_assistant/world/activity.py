@@ -1,4 +1,4 @@
-"""What shoppers do: they start series, read on volume by volume, and look around."""
+"""The shoppers' actions: they start series, read on volume by volume, and look around."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Events:
 
 @dataclass(frozen=True)
 class _Chains:
-    """Series that somebody began: who, which line, when (epoch seconds), from which volume (0 is the first)."""
+    """Started series: the shopper, the line, the time (epoch seconds), and the first volume (0 is volume 1)."""
 
     who: Ints
     line: Ints
@@ -59,7 +59,7 @@ class _Chains:
 
 
 def make_frame(catalog: Catalog, market: Market, *, now: float, days: int) -> Frame:
-    """Lay the catalog out as arrays."""
+    """Convert the catalog to arrays."""
     return Frame(
         catalog,
         market,
@@ -88,7 +88,7 @@ def _weeks(frame: Frame, ts: Floats) -> Ints:
 
 
 def _first_volumes(rng: np.random.Generator, frame: Frame, line: Ints) -> Ints:
-    """Most begin at volume 1 (0 here); some go on with a series that they began earlier."""
+    """The first volume for each start: mostly volume 1 (0 here); some go on with a series that they began earlier."""
     later = np.floor(rng.random(len(line)) * frame.length[line]).astype(np.int64)
     return np.where(draws.chances(rng, len(line), _MID_SERIES), later, 0)
 
@@ -175,5 +175,5 @@ def _browsing(rng: np.random.Generator, frame: Frame, group: Group) -> Events:
 
 
 def paid_cents(catalog: Catalog, item: Ints, ts: Floats) -> Ints:
-    """Return what an item cost at a time, in cents."""
+    """Return the price of items at given times, in cents."""
     return np.where(ts >= catalog.changed_at[item], catalog.cents[item], catalog.old_cents[item])

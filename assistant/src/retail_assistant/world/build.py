@@ -24,7 +24,7 @@ from retail_assistant.world.reviewing import make_reviews
 from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage's name, how much of it is done, and how much there is."""
+"""Called with the name of a stage, the amount done, and the total."""
 
 PART = 5_000
 
@@ -40,7 +40,7 @@ def generate(
     messages: int = 20_000,
     progress: Progress | None = None,
 ) -> None:
-    """Write a shop file, replacing one that is there. The same arguments give the same rows.
+    """Write a shop file, and replace an existing one. The same arguments give the same rows.
 
     ``now`` (epoch seconds) is the end of the generated ``days``. The outbox starts empty. Raises
     :class:`BadValue` for a size that is not positive.
@@ -62,7 +62,7 @@ def generate(
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Report nothing."""
+    """Ignore the progress."""
 
 
 def _prepare(conn: sqlite3.Connection) -> None:

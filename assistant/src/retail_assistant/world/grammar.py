@@ -15,7 +15,7 @@ _SPACE_BEFORE_MARK = re.compile(r" ([,.?!])")
 
 
 class Question(NamedTuple):
-    """A question that recurs: what it asks about, its plain form, and patterns of how people put it."""
+    """A recurring question: its subject, its plain form, and patterns of its wordings."""
 
     id: str
     policy: str

@@ -1,4 +1,4 @@
-"""The query log: recurring questions in many wordings, and everything else that people write."""
+"""The query log: recurring questions in many wordings, and other messages."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _other(rng: np.random.Generator, sources: _Sources) -> tuple[str, str]:
 
 
 def _roughen(rng: np.random.Generator, text: str) -> str:
-    """Add what people add: a greeting, thanks, lower case, no question mark, a slip of the finger."""
+    """Make a text look typed by a person: a greeting, thanks, lower case, no question mark, a typing error."""
     if draws.chance(rng, 0.12):
         greeting = draws.pick(rng, _GREETINGS)
         text = f"{greeting}{'' if greeting[-1] in ',:' else ','} {text[:1].lower()}{text[1:]}"

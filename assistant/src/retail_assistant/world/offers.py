@@ -1,4 +1,4 @@
-"""Promotions around now: some over, some running (one about to end), some to come."""
+"""Promotions around the present: some have ended, some are running (one ends soon), some lie ahead."""
 
 from __future__ import annotations
 

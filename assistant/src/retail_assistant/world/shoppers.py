@@ -23,9 +23,9 @@ _SEGMENT_STARTS = (2, 7)
 
 @dataclass(frozen=True)
 class Market:
-    """What is the same for all shoppers: features (lines, features) and log appeal (weeks, lines) of every line.
+    """The data that all shoppers share: features (lines, features) and log appeal (weeks, lines) of every line.
 
-    ``keenness`` (lines) is how much a line makes readers go on, ``aspects`` (lines, 6) how well its parts are made.
+    ``keenness`` (lines) is how strongly a line makes readers go on, ``aspects`` (lines, 6) the quality of its parts.
     """
 
     features: Weights

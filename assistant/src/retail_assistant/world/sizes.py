@@ -1,4 +1,4 @@
-"""How large a generated shop becomes, known before it is built."""
+"""Predicts the size of a generated shop before it is built."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The themes that series are about, and the genres that each theme is at home in."""
+"""The themes of series, and the usual genres of each theme."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Word lists that series titles, names and descriptions are put together from."""
+"""Word lists from which series titles, names and descriptions are composed."""
 
 from __future__ import annotations
 
