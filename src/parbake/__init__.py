@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-import parbake.fence  # noqa: F401 - first, since the function of the same name, below, is what stays bound
+import parbake.fence  # noqa: F401 - first, so that the function of the same name, below, replaces the module
 from parbake import errors as errors
 from parbake.codecs import Codec
 from parbake.declare.contract import (
@@ -76,7 +76,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names, also those that were not used yet: notebooks and shells offer them."""
+    """The public names, including those that were not imported yet, for completion in notebooks and shells."""
     return sorted({*globals(), *__all__, *_LAZY_MODULES})
 
 

@@ -60,29 +60,29 @@ _log = logging.getLogger("parbake.app")
 class App:
     """Tasks with a store, sources and resources: serves requests, applies events, computes ahead.
 
-    What operators do is in :attr:`ops`. Synchronous code uses :attr:`sync`.
+    Methods for operators are in :attr:`ops`. Synchronous code uses :attr:`sync`.
 
     Args:
         tasks: The declared tasks.
         store: A store's URL, such as ``lmdb:///var/lib/shop``, or a store.
-        sources: Systems of record: they open the views that tasks read, and tell of changes by their outboxes.
+        sources: Systems of record: they open the views that tasks read, and report changes through their outboxes.
         events: Further sources of events, or their URLs (``kafka://host:9092/topic?families=policy``).
-        open: The tag families that no source tells of, because events over HTTP or :meth:`touch` do.
+        open: The tag families that no source reports, because events over HTTP or :meth:`touch` do.
         resources: Maps a type to the client that tasks get for it (or to :class:`parbake.Lazy`).
-        clock: Tells wall time; by default the system's clock.
-        ledger: The path of the SQLite file in which use and cost are recorded; by default none is.
+        clock: The source of wall time; by default the system's clock.
+        ledger: The path of the SQLite file that records use and cost; by default nothing is recorded.
         alerts: Where alerts to owners go; by default to the log.
-        hooks: What sees every read and computation, for metrics of your own.
-        silence_limit: A source that was not polled to its end for so long is not trusted.
+        hooks: Called for every read and computation, for metrics of your own.
+        silence_limit: A source that was not polled to its end for this long is not trusted.
         heartbeat: The pause between two polls of the sources.
         off: The tasks that cannot run here, by name, with the reason.
         batch: How batch runs are computed, and when.
-        durability: What outlives a store that loses its last writes.
+        durability: What is kept if the store loses its last writes.
         book: A dated cost book, or its path: the prices of :meth:`parbake.operations.Operations.costs`.
         worker: A server without a worker is not ready with ``"required"``, and degraded with ``"expected"``.
 
     Raises:
-        BadInput: A setting cannot be meant; the error names it.
+        BadInput: A setting is invalid; the error names it.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class App:
         store: str | Store = "memory://",
         sources: Sequence[Source] = (),
         events: Sequence[EventSource | Topic | str] = (),
-        open: Sequence[str] = (),  # noqa: A002 - what users write; the built-in function is not needed here
+        open: Sequence[str] = (),  # noqa: A002 - the public name; the built-in function is not needed here
         resources: Mapping[Any, Any] | None = None,
         clock: Clock | None = None,
         ledger: str | Path | None = None,
@@ -135,12 +135,12 @@ class App:
 
     @property
     def settings(self) -> Settings:
-        """What the app was given, checked."""
+        """The app's settings, checked."""
         return self._opening.settings
 
     @property
     def engine(self) -> Engine:
-        """The opened parts; whoever asks first opens them."""
+        """The opened parts; the first access opens them."""
         return self._opening.engine or self._opening.opened()
 
     @cached_property
@@ -205,7 +205,7 @@ class App:
         raise BadInput(f"{task.name} is a model: it is read by tasks, not served", field="task")
 
     async def model(self, task: ModelTask[V]) -> V:
-        """The current model, as the tasks that read it get it; raises :class:`parbake.errors.NotMaterialized`."""
+        """The current model, as tasks get it; raises :class:`parbake.errors.NotMaterialized` if there is none."""
         stamp, control = await self.engine.store.stamp()
         context = asked_within(scope.current())
         self.engine.bound_task(task)
@@ -217,12 +217,12 @@ class App:
 
     @property
     def answers(self) -> Answers:
-        """What was given out, by the id that clients were told: to look it up, and to complain of it."""
+        """The recorded answers: look one up by the id that its client received, or complain about it."""
         return self.engine.answers
 
     @property
     def bonds(self) -> Bonds:
-        """What binds values outside the store, such as a semantic cache's, to the changes of what they were made of."""
+        """Binds values outside the store, such as a semantic cache's, to changes of the data they depend on."""
         return self.engine.bonds
 
     def request(
@@ -230,9 +230,9 @@ class App:
     ) -> AbstractAsyncContextManager[scope.Request]:
         """Open a request scope: live values are computed once in it, and every read shares its deadline.
 
-        ``after`` are acknowledgements that the caller holds (or their tickets): nothing made before them is served in
-        this scope, even by a store that has lost them and does not know it. Raises :class:`BadInput` for anything
-        else, and when it is entered for a ticket that this store has not signed.
+        ``after`` are acknowledgements that the caller holds (or their tickets): no value from before them is served in
+        this scope, even by a store that has lost them unnoticed. Raises :class:`BadInput` for anything else; entering
+        the scope raises it for a ticket that this store has not signed.
         """
         timeout_s, acks, texts = scope_of(timeout, after)
         opened = scope.request(timeout_s, acks)
@@ -250,7 +250,7 @@ class App:
         return await self.engine.ingest.touch(tags)
 
     async def drain(self) -> Ack | None:
-        """Apply every source's outbox to its end; what was committed before this call is acknowledged after it."""
+        """Apply every source's outbox to its end; changes from before this call are acknowledged when it returns."""
         return await self.engine.ingest.drain()
 
     async def acknowledgement(self, position: int, source: str = "") -> Ack:
@@ -260,9 +260,9 @@ class App:
     async def materialize(
         self, task: Stored, *, keys: Sequence[Any] | None = None, progress: Progress | None = None, anew: bool = False
     ) -> Run:
-        """Run the batch lane for a task and what is promoted with it; sources are polled meanwhile.
+        """Run the batch lane for a task and the tasks promoted with it; sources are polled meanwhile.
 
-        A run that was interrupted is continued, unless its code has changed.
+        An interrupted run is continued, unless its code has changed.
 
         Args:
             task: The task.
@@ -277,11 +277,11 @@ class App:
         return run
 
     async def ready(self) -> Ready:
-        """Whether this server may be sent requests, with what it lacks and what is degraded."""
+        """Whether this server is ready for requests, with the lacking and the degraded parts."""
         return await self.engine.readiness.look()
 
     async def stamp(self) -> Stamp:
-        """The store's counter now."""
+        """The present value of the store's counter."""
         return (await self.engine.store.stamp())[0]
 
     async def stored(self, task: Artifact[K, V]) -> AsyncIterator[tuple[K, V]]:
@@ -290,24 +290,24 @@ class App:
             yield key, value
 
     def classify(self) -> list[TaskRow]:
-        """The classification table."""
+        """The table of tasks with their modes, schedules, contracts and legal lanes."""
         return classify(self.tasks, self.settings.off)
 
     @contextlib.asynccontextmanager
     async def serving(self, *others: Awaitable[None], warm: Sequence[Step] = ()) -> AsyncIterator[App]:
-        """What a server does beside answering: polls (a dead worker darkens nothing), watches, and ``others``.
+        """Run a server's background work: polling (so that it does not depend on a worker), watches, and ``others``.
 
-        ``warm`` is called once, after the resources are built and the models decoded: what it loads is awaited by
-        :meth:`ready`, so that no first request waits for it.
+        ``warm`` is called once, after the resources are built and the models decoded. :meth:`ready` waits for it, so
+        that the first request does not have to.
         """
-        engine = self.engine  # first of all: a store that cannot be opened must stop the start
+        engine = self.engine  # first of all: an unusable store must abort the start
         await self._polling.once()
         watches = (engine.watch.run(), engine.worker_watch.run(), engine.reporting.run())
         async with beside(self._polling.run(), engine.warmup.run(warm), *watches, *others):
             yield self
 
     async def work(self) -> None:
-        """What a worker does, until cancelled: outboxes, event lane, batch schedule, watch."""
+        """Run a worker until cancelled: outboxes, event lane, batch schedule, watch."""
         engine = self.engine
 
         async def promoted(run: Run) -> None:
@@ -324,7 +324,7 @@ class App:
             await engine.schedule.run(promoted)
 
     async def _reverse_forever(self) -> None:
-        """Apply proposals hour by hour, beginning after the first hour."""
+        """Apply proposals every hour, beginning after the first hour."""
         await asyncio.sleep(REVERSE_EVERY_S)
         await forever(self.ops.reverse, REVERSE_EVERY_S, what="the look at the triggers", log=_log)
 

@@ -1,4 +1,4 @@
-"""The opened parts of an app: every room is given the adapters and the other rooms that it works with."""
+"""The opened parts of an app: each part receives the adapters and the other parts that it works with."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ class Opening(forks.Forkable):
         """Open nothing yet.
 
         Args:
-            settings: What the app was given.
-            counters: The app's counters, which a child of a fork starts anew.
+            settings: The app's settings.
+            counters: The app's counters, which a child of a fork resets.
         """
         self.engine: Engine | None = None
         self.settings = settings
@@ -66,7 +66,7 @@ class Opening(forks.Forkable):
         forks.watch(self)
 
     def opened(self) -> Engine:
-        """Return the engine; whoever asks first opens it, on whatever event loop or thread.
+        """Return the engine; the first call opens it, on any event loop or thread.
 
         Raises:
             DeclarationError: A part that the tasks need is missing.
@@ -75,7 +75,7 @@ class Opening(forks.Forkable):
         with self._lock:
             if self.engine is None:
                 self.engine = Engine(self.settings, self._counters, self._inherited)
-                self._inherited = None  # nothing can fail any more, so no second try needs it
+                self._inherited = None  # nothing can fail any more, so a second try does not need it
             return self.engine
 
     def reconfigure(self, settings: Settings) -> None:
@@ -85,9 +85,9 @@ class Opening(forks.Forkable):
         self.settings = settings
 
     def after_fork_in_child(self) -> None:
-        """Have another engine opened at the next use; stores, sources and topics reopen themselves.
+        """Open another engine at the next use; stores, sources and topics reopen themselves.
 
-        What the parent was computing is the parent's: this process neither waits for it nor ends it.
+        The parent's running computations stay the parent's: this process neither waits for them nor ends them.
         """
         self._lock = threading.RLock()  # a thread of the parent may have held it
         if self.engine is not None:
@@ -97,20 +97,20 @@ class Opening(forks.Forkable):
 
 
 class Engine:
-    """The opened parts of an app, built once from its settings. Nothing here is declared."""
+    """The opened parts of an app, built once from its settings and its declared tasks."""
 
     def __init__(self, settings: Settings, counters: Counters, store: Store | None = None) -> None:
         """Open the store and compile every task.
 
         Args:
-            settings: What the app was given.
+            settings: The app's settings.
             counters: The app's counters.
             store: A store that is open already, in a child of a fork; by default that of the settings is opened.
 
         Raises:
             DeclarationError: A part that the tasks need is missing.
         """
-        task_threads()  # a number that cannot be meant is refused before anything is opened
+        task_threads()  # an invalid number is rejected before anything is opened
         self.counters = counters
         self.store = _open_store(settings) if store is None else store
         self.clock = settings.clock
@@ -139,7 +139,7 @@ class Engine:
         self._open_watches(settings)
 
     def _open_serving(self, settings: Settings) -> None:
-        """What answers requests."""
+        """Create the parts that answer requests."""
         self.resolver = Resolver(
             store=self.store,
             binder=self.binder,
@@ -157,7 +157,7 @@ class Engine:
         self.warmup = Warmup(self.store, self.binder, self.resolver, self.tasks.values())
 
     def _open_ingest(self, settings: Settings) -> None:
-        """What hears of changes."""
+        """Create the parts that receive changes."""
         self.recovery = Recovery(self.store, settings.durability.log, replayable=settings.durability.replayable)
         heard = self.binder.heard
         everyone = [self.counters, *self.hooks]
@@ -175,7 +175,7 @@ class Engine:
         self.parking = Parking(self.store)
 
     def _open_lanes(self, settings: Settings) -> None:
-        """What computes ahead and on events."""
+        """Create the parts that compute ahead and on events."""
         self.board = LoadBoard(self.store, settings.clock)
         self.adopted = Adoptions(self.store, settings.clock, self.ledger)
         self.breathe = Pacer(settings.batch.throttle, self.board) if settings.batch.throttle else None
@@ -204,7 +204,7 @@ class Engine:
         )
 
     def _open_watches(self, settings: Settings) -> None:
-        """What looks after the rest, and says how it is."""
+        """Create answers, quarantine, housekeeping, watches and readiness."""
         self.reporting = LoadReports(self.board, self.counters, note=self.ledger.paced if self.ledger else None)
         self.quarantines = Quarantines(self.store, settings.clock, self.notifier, self.recovery)
         self.answers = Answers(
@@ -230,7 +230,7 @@ class Engine:
         self.readiness = Readiness(self.store, self.tasks.values(), self.ingest, self.warmup, self.worker_watch)
 
     async def close(self) -> None:
-        """End computations under way, then close the ledger, the sources and the store."""
+        """End running computations, then close the ledger, the sources and the store."""
         await self.resolver.demand.close()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
@@ -239,7 +239,7 @@ class Engine:
         await self.store.close()
 
     def note(self, run: Run) -> None:
-        """Have the ledger keep what a run used."""
+        """Record the usage of a run in the ledger, if there is one."""
         if self.ledger is None:
             return
         for built in run.built:
@@ -249,7 +249,7 @@ class Engine:
             )  # fmt: skip
 
     def bound_task(self, task: Stored) -> BoundTask:
-        """Return a compiled task; raises :class:`parbake.errors.UnknownTask` for one that is not in this app."""
+        """Return a compiled task; raises :class:`parbake.errors.UnknownTask` if the task is not in this app."""
         bound = self.tasks.get(task.name)
         if bound is None or bound.task is not task:
             why = "is not among this app's tasks" if bound is None else "is not the one that this app was opened with"
@@ -267,7 +267,7 @@ def _open_store(settings: Settings) -> Store:
     store = open_store(settings.store) if isinstance(settings.store, str) else settings.store
     if settings.batch.executor is not None and isinstance(store, MemoryStore):
         raise DeclarationError(
-            "executor: its processes see nothing of a memory:// store; name one that several processes can open, "
+            "executor: its processes cannot see a memory:// store; name a store that several processes can open, "
             "such as store='lmdb:///var/lib/shop'",
             field="store",
         )
@@ -275,5 +275,5 @@ def _open_store(settings: Settings) -> Store:
 
 
 def _declared(task: Task) -> frozenset[str]:
-    """The families that a task names, ignored ones included."""
+    """The families that a task names, including ignored ones."""
     return minded(task) | task.contract.declared if isinstance(task, Stored) else frozenset()

@@ -1,33 +1,23 @@
-"""Every error that parbake raises on purpose, and the HTTP status each one answers with.
+"""Every error that parbake raises on purpose, with its HTTP status.
 
 ::
 
-    ParbakeError                      500
-    ├── DeclarationError              500  a task or contract that cannot work, found at registration
-    │   ├── ContractError                  a contract field contradicts another
-    │   ├── RoleError                      a parameter has no role, or two
-    │   └── LaneError                      a precomputed task reaches an input that exists only live
-    ├── RequestError                  422  what the caller sent is wrong; nothing was written
-    │   ├── UnknownTask               404
-    │   ├── UnknownResource           404
-    │   ├── BodyTooLarge              413
-    │   └── BadInput                  422
-    ├── StoreError                    503
-    │   ├── StoreFull                      the map is full; names the setting that enlarges it
-    │   ├── ForeignStore                   the file is corrupt or was not written by parbake
-    │   ├── DamagedRecord                  a record is not as it was written; stores take it for missing
-    │   ├── PromotionConflict         409  another run moved a pointer first
-    │   └── BlessingConflict          409  the store lost data again while its outboxes were replayed
-    ├── SourceError                   503  a system of record cannot be read
-    │   └── ForeignSource                  the store was built from another outbox
-    ├── NotAcknowledged               503  committed at the source, not yet raised in the store
-    ├── NotMaterialized               503  a model that no batch run has produced yet
-    ├── ComputeFailed                 503  a task's function raised
-    ├── DeadlineExceeded              504
-    ├── GateFailed                    500  a batch run was not promoted
-    ├── RunInProgress                 409  another process works on a run of this task
-    ├── ProviderError                 502  a model provider refused or broke off
-    └── MissingDependency             500  an optional package is absent; names the extra
+    ParbakeError                      500 ├── DeclarationError              500  a task or contract that cannot work,
+    found at registration │   ├── ContractError                  a contract field contradicts another │   ├── RoleError
+    a parameter has no role, or two │   └── LaneError                      a precomputed task reaches an input that
+    exists only live ├── RequestError                  422  the request is wrong; nothing was written │   ├──
+    UnknownTask               404 │   ├── UnknownResource           404 │   ├── BodyTooLarge              413 │   └──
+    BadInput                  422 ├── StoreError                    503 │   ├── StoreFull                      the map
+    is full; names the setting that enlarges it │   ├── ForeignStore                   the file is corrupt or was not
+    written by parbake │   ├── DamagedRecord                  a record's bytes have changed; it counts as missing │
+    ├── PromotionConflict         409  another run moved a pointer first │   └── BlessingConflict 409  the store lost
+    data again while its outboxes were replayed ├── SourceError                   503  a system of record cannot be read
+    │   └── ForeignSource                  the store was built from another outbox ├── NotAcknowledged               503
+    committed at the source, not yet raised in the store ├── NotMaterialized 503  a model that no batch run has produced
+    yet ├── ComputeFailed                 503  a task's function raised ├── DeadlineExceeded              504 ├──
+    GateFailed                    500  a batch run was not promoted ├── RunInProgress                 409  another
+    process works on a run of this task ├── ProviderError                 502 a model provider refused or broke off └──
+    MissingDependency             500  an optional package is absent; names the extra
 """
 
 from __future__ import annotations
@@ -38,8 +28,8 @@ import re
 class ParbakeError(Exception):
     """Base of all parbake errors.
 
-    ``field`` names the setting, parameter or JSON member at fault (empty when none is); ``status`` is the HTTP
-    status that the error answers with, and ``headers`` are those that its answer needs.
+    ``field`` names the invalid setting, parameter or JSON member (empty if there is none); ``status`` is the HTTP
+    status of the error's answer, and ``headers`` are the headers that the answer needs.
     """
 
     status = 500
@@ -75,7 +65,7 @@ class LaneError(DeclarationError):
 
 
 class RequestError(ParbakeError):
-    """What the caller sent cannot be used; nothing was written."""
+    """The caller's request cannot be used; nothing was written."""
 
     status = 422
     title = "Bad request"

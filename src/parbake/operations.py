@@ -1,4 +1,4 @@
-"""What operators do with an app: runs, plans, costs, quarantine, parked events."""
+"""The methods for an app's operators: runs, plans, costs, quarantine, parked events."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ A_DAY_S = 86_400.0
 
 
 class Operations:
-    """What operators and schedulers do with an app, and what they look at. Every app has one as ``app.ops``."""
+    """The methods of an app for operators and schedulers. Every app has one as ``app.ops``."""
 
     def __init__(self, opening: Opening, polling: Polling) -> None:
         """Work on the engine that ``opening`` opens; ``polling`` polls the sources beside long runs."""
@@ -46,7 +46,7 @@ class Operations:
         self._polling = polling
 
     def use_executor(self, executor: Executor) -> None:
-        """Compute batch runs by an executor, whatever ``App(batch=...)`` says; before anything else is done."""
+        """Compute batch runs with an executor, whatever ``App(batch=...)`` says. Call it before the app is used."""
         current = self._opening.settings
         batch = dataclasses.replace(current.batch, executor=executor)
         self._opening.reconfigure(dataclasses.replace(current, batch=batch))
@@ -55,8 +55,8 @@ class Operations:
         """Run every batch task that is due, once; sources are polled meanwhile.
 
         Args:
-            progress: Called with the name of a task, how many rows are done, and how many there are.
-            only_missing: Run only the tasks that have no generation at all.
+            progress: Called with the name of a task, the rows done, and the rows in all.
+            only_missing: Run only the tasks without any generation.
 
         Returns:
             The runs that were promoted, in the order of declaration.
@@ -69,12 +69,12 @@ class Operations:
         return runs
 
     async def runs(self, task: Stored) -> State:
-        """Return the run of a task that is under way or was interrupted, and the last runs with their outcomes."""
+        """Return a task's running or interrupted run, if any, and its last runs with their outcomes."""
         engine = self._opening.opened()
         return await engine.batch.runs.state(engine.bound_task(task).ref)
 
     async def rollback(self, task: Stored) -> int:
-        """Withdraw a task's current generation, return to the one before, and return its number."""
+        """Withdraw a task's current generation, make the previous one current, and return its number."""
         engine = self._opening.opened()
         chain = engine.batch.chain(engine.tasks[task.name])
         built_with = [bound.ref for bound in chain[1:]]
@@ -83,7 +83,7 @@ class Operations:
         return generation
 
     async def generation(self, task: Stored) -> int:
-        """Return the current generation of a task, 0 when none was promoted."""
+        """Return the number of a task's current generation; 0 if none was promoted."""
         return (await self._opening.opened().store.stamp())[1].pointer(task.ref)
 
     async def replan(self, task: Stored, prices: Prices, *, hits: float | None = None) -> Decision:
@@ -95,7 +95,7 @@ class Operations:
             hits: The share of requests, 0 to 1, that must find a fresh result; ``None`` leaves it to the prices.
 
         Raises:
-            BadInput: There is no ledger, or nobody has asked for the task yet.
+            BadInput: There is no ledger, or the task has had no request yet.
         """
         engine = self._opening.opened()
         bound = engine.bound_task(task)
@@ -107,17 +107,17 @@ class Operations:
         return await engine.adopted.adopt(engine.bound_task(task), decision)
 
     async def adopted(self, task: Stored) -> tuple[AdoptedPlan, ...]:
-        """Return the plans that a task has followed, the current one first; none before the first."""
+        """Return the plans that a task has followed, the current one first; empty before the first."""
         engine = self._opening.opened()
         return await engine.adopted.history(engine.bound_task(task))
 
     async def unadopt(self, task: Stored) -> AdoptedPlan:
-        """Return to the plan before the current one, and return that plan."""
+        """Make a task follow its previous plan again, and return that plan."""
         engine = self._opening.opened()
         return await engine.adopted.rollback(engine.bound_task(task))
 
     async def costs(self, book: CostBook | None = None, *, since_s: float = A_DAY_S) -> list[Cost]:
-        """Return what each task used and cost in each lane, dearest first; nothing without a ledger.
+        """Return the usage and the cost of each task in each lane, most expensive first; empty without a ledger.
 
         Args:
             book: The prices; by default the app's.
@@ -161,7 +161,7 @@ class Operations:
         floor: float = 0.6,
         switching: float = 0.0,
     ) -> list[Proposal]:
-        """Return what speaks for reversing a decision: complaints, few hits, dear or harmful batch, changed prices.
+        """Return proposals to reverse decisions, after complaints, few hits, costly or harmful batch, or new prices.
 
         Nothing is changed.
 
@@ -169,7 +169,7 @@ class Operations:
             book: The prices of compute and models; by default the app's.
             prices: Today's prices of tasks, by name, to compare with those that their plans were made with.
             floor: The least hit rate, 0 to 1.
-            switching: What a change costs, in US dollars.
+            switching: The one-time cost of a change, in US dollars.
         """
         quarantined = await self.quarantined()
         return await self._reversals().proposals(
@@ -177,9 +177,9 @@ class Operations:
         )
 
     async def apply(self, proposal: Proposal) -> AdoptedPlan:
-        """Do what a proposal says: from here on the planned task is computed on request.
+        """Apply a proposal: from now on the planned task is computed on request.
 
-        This is recorded as a plan, and :meth:`unadopt` takes it back.
+        The change is recorded as a plan, and :meth:`unadopt` reverts it.
 
         Raises:
             BadInput: The proposal names another action, which only a person can take.
@@ -187,7 +187,7 @@ class Operations:
         return await self._reversals().apply(proposal)
 
     async def reverse(self) -> None:
-        """Apply what is proposed for the tasks whose declaration says ``reverses=True``."""
+        """Apply the proposals for tasks that are declared with ``reverses=True``."""
         await self._reversals().act(await self.quarantined(), book=self._opening.settings.book)
 
     def _reversals(self) -> Reversals:
@@ -211,15 +211,15 @@ class Operations:
         """Put a task in quarantine: no process serves a stored value of it until :meth:`clear`.
 
         Args:
-            task: The task that somebody was told something stale by.
+            task: The task whose value was wrong.
             reason: What was wrong, for its owner.
-            age_s: How old the value was, in seconds, if that is known.
+            age_s: The age of the value in seconds, if known.
         """
         engine = self._opening.opened()
         return await engine.quarantines.complain(engine.bound_task(task), reason, age_s=age_s)
 
     async def clear(self, task: Stored) -> None:
-        """End a task's quarantine. What was stored until now stays dead."""
+        """End a task's quarantine. Values stored before now stay dead."""
         engine = self._opening.opened()
         await engine.quarantines.clear(engine.bound_task(task))
 
@@ -228,25 +228,25 @@ class Operations:
         return await self._opening.opened().quarantines.all()
 
     async def applied(self) -> dict[str, int]:
-        """Return how far each source was applied, by name (a topic by partition).
+        """Return the last applied position of each source, by name (of a topic: of each partition).
 
         An outbox may be pruned up to there.
         """
         return await self._opening.opened().ingest.applied()
 
     async def parked(self, limit: int = 100) -> list[Parked]:
-        """Return events that could not be understood, by source and position, at most ``limit``."""
+        """Return at most ``limit`` parked events, which could not be read, by source and position."""
         return await self._opening.opened().parking.look(limit)
 
     async def retry_parked(self, source: str = "", position: int = 0) -> Retried:
-        """Read parked events again with today's code, and raise the tags of those that are understood.
+        """Read parked events again with the present code, and raise the tags of those that can be read.
 
         Args:
             source: The source of the one event to retry; by default all are retried.
             position: The position of that event.
 
         Raises:
-            UnknownResource: The event that is named is not parked.
+            UnknownResource: The named event is not parked.
         """
         only = (source, position) if source else None
         return await self._opening.opened().parking.retry(self._opening.settings.clock.now(), only)
@@ -256,11 +256,11 @@ class Operations:
         return await self._opening.opened().ingest.restart(source)
 
     async def raised_since(self, stamp: Stamp, *, limit: int = 500) -> list[Raised]:
-        """Return what was raised after a stamp, oldest first, at most ``limit`` entries."""
+        """Return at most ``limit`` entries of the event log after a stamp, oldest first."""
         return await self._opening.opened().store.log(stamp, limit)
 
     async def describe(self) -> list[TaskRow]:
-        """Return the classification table, with the tasks whose current generation was built by other code."""
+        """Return the table of tasks, including whether other code has built a task's current generation."""
         engine = self._opening.opened()
         _, control = await engine.store.stamp()
         others = {bound.name for bound in engine.tasks.values() if is_of_other_code(bound, control)}
@@ -268,5 +268,5 @@ class Operations:
         return [replace(row, other_code=row.task in others) for row in rows]
 
     async def freshness(self) -> list[dict[str, Any]]:
-        """Return for each task its SLA, the ages of what is stored, the share that is stale, and its runs."""
+        """Return for each task its SLA, the ages of its stored values, the stale share, and its last and next run."""
         return await report(self._opening.opened())

@@ -57,12 +57,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Durability:
-    """What outlives a store that loses its last writes.
+    """What is kept if a store loses its last writes.
 
-    What is stored survives such a loss with both settings. Otherwise all of it is discarded then.
+    With both settings, stored values survive such a loss. Otherwise all of them are discarded after it.
 
     Attributes:
-        journal: Where rollbacks and quarantines are logged outside the store: the path of a file, or a journal.
+        journal: The log of rollbacks and quarantines outside the store: the path of a file, or a journal.
         replayable: Promises that every change is in some source's outbox, so that it can be read again.
 
     Raises:
@@ -74,13 +74,13 @@ class Durability:
     log: Journal | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Open nothing yet: a journal's file is made with its first entry."""
+        """Make the journal, whose file is created with its first entry."""
         object.__setattr__(self, "log", _journal(self.journal))
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What an app was given, checked; times in seconds. See :class:`parbake.App` for what each means."""
+    """The settings of an app, checked; times in seconds. See :class:`parbake.App` for their meaning."""
 
     tasks: Registry
     store: str | Store
@@ -124,7 +124,7 @@ def sinks(alerts: Any) -> tuple[AlertSink, ...]:
 
 
 def families(names: Any) -> tuple[str, ...]:
-    """The tag families of ``open=``; raises :class:`BadInput` for what is not a list of families."""
+    """The tag families of ``open=``; raises :class:`BadInput` unless it is a list of families."""
     if isinstance(names, str | bytes) or not isinstance(names, Iterable):
         raise BadInput(f"open={names!r}: expected a list of tag families, such as ['policy']", field="open")
     found = tuple(names)
@@ -135,13 +135,13 @@ def families(names: Any) -> tuple[str, ...]:
 
 
 def _windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:
-    """Return the declared off-peak windows, ``None`` without any; a time zone is checked even then."""
+    """Return the declared off-peak windows; ``None`` without any. The time zone is always checked."""
     windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None
     return windows if off_peak else None
 
 
 def worker_setting(value: Any) -> WorkerSetting:
-    """Return what an app expects of its workers; raises :class:`BadInput` for what it cannot expect."""
+    """Return the setting ``worker=``; raises :class:`BadInput` for any other value."""
     if value not in ("required", "expected", "none"):
         raise BadInput(f"worker={value!r}: expected 'required', 'expected' or 'none'", field="worker")
     return cast("WorkerSetting", value)
@@ -207,7 +207,7 @@ def checked_group(value: Any, kind: type[Any], *, field: str) -> Any:
     """Return a group of settings.
 
     Args:
-        value: What was given.
+        value: The given value.
         kind: The class of the group.
         field: The name of the setting, for the error.
 

@@ -20,13 +20,13 @@ V = TypeVar("V")
 P = ParamSpec("P")
 T = TypeVar("T")
 After: TypeAlias = Ack | str | Iterable[Ack | str] | None
-"""Acknowledgements that a caller holds, or their tickets; a drain that had nothing to apply gave none."""
+"""Acknowledgements of a caller, or their tickets; ``None`` from a drain that had nothing to apply."""
 
 
 class SyncApp:
     """An app for synchronous code, on one event loop in a thread of its own.
 
-    :meth:`run` reaches everything that is awaited: ``app.sync.run(app.ops.rollback(task))``.
+    Use :meth:`run` for everything that is awaited: ``app.sync.run(app.ops.rollback(task))``.
     """
 
     def __init__(
@@ -35,11 +35,11 @@ class SyncApp:
         carry: Callable[[scope.Request, Sequence[str]], Coroutine[Any, Any, None]],
         close: Callable[[], Coroutine[Any, Any, None]],
     ) -> None:
-        """Start nothing before the first call.
+        """Create the app's synchronous side; the thread starts at the first call.
 
         Args:
             serve: Serves a task.
-            carry: Verifies tickets and adds them to what a request's caller was told.
+            carry: Verifies tickets and adds their acknowledgements to a request.
             close: Closes the app.
         """
         self._serve, self._carry, self._close = serve, carry, close
@@ -65,15 +65,15 @@ class SyncApp:
         """Run a coroutine of the app on its event loop, within the caller's context variables.
 
         Args:
-            work: What an asynchronous caller would await, such as ``app.touch("policy")``.
+            work: The coroutine to run, such as ``app.touch("policy")``.
 
         Returns:
-            What the coroutine returns; whatever it raises is raised.
+            The result of the coroutine; its errors are raised here.
         """
         return self._portal.call(work)
 
     def iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
-        """Go through what an asynchronous caller would go through with ``async for``, such as ``app.stored(task)``."""
+        """Iterate over an asynchronous iterator of the app, such as ``app.stored(task)``."""
         while True:
             try:
                 item = self._portal.call(_next(items))
@@ -102,7 +102,7 @@ async def _next(items: AsyncIterator[T]) -> T:
 
 
 def scope_of(timeout: Duration | None, after: After) -> tuple[float | None, Acks, list[str]]:
-    """What a request's scope is opened with: its seconds, what the acknowledgements tell, and tickets to be verified.
+    """The arguments of a request's scope: its seconds, its acknowledgements, and the tickets to verify.
 
     Raises :class:`BadInput` naming ``after`` for anything else.
     """

@@ -341,7 +341,7 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
         return found
 
     monkeypatch.setattr(store, "begin", losing)
-    with pytest.raises(pb.errors.PromotionConflict, match="starts anew"):
+    with pytest.raises(pb.errors.PromotionConflict, match="the next run begins again"):
         await chain.run(2)
     assert len(begun) == 2
     await chain.run(3)

@@ -299,7 +299,7 @@ async def test_a_refused_tag_is_told_the_families_that_there_are(desk):
 
 def test_a_cache_without_an_app_needs_an_age():
     """Otherwise nothing would ever end an answer; tags need an app that hears of them."""
-    with pytest.raises(pb.BadInput, match="give it your app, or freshness_sla='1h'") as caught:
+    with pytest.raises(pb.BadInput, match="such as freshness_sla='1h'") as caught:
         SemanticCache(Words())
     assert caught.value.field == "freshness_sla"
     with pytest.raises(pb.BadInput, match="tags= needs app="):

@@ -107,7 +107,7 @@ def _features(found: Explanation) -> Table:
 
     match = found.verdict.match
     assert match is not None  # noqa: S101 - the caller looked
-    table = Table("what it was judged by", "value")
+    table = Table("measure", "value")
     table.add_row("nearest answer", match.answer)
     table.add_row("by its wording", match.alias)
     for name, value in zip(FEATURES, match.features, strict=True):

@@ -53,7 +53,7 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
         advice = "name a module that is in this folder or on PYTHONPATH, or install it"
         raise BadInput(f"{field}={where!r}: cannot import {error.name!r}; {advice}", field=field) from error
     except (Exception, SystemExit) as error:
-        if is_of_a_signal(error):  # the process was told to end in the meantime
+        if is_of_a_signal(error):  # a signal ended the process in the meantime
             raise
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{Path(last.filename).name}, line {last.lineno}"

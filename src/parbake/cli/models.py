@@ -109,7 +109,7 @@ def _locked(distribution: str) -> list[str]:
 def _reason(said: str) -> str:
     """The reason that pip gave, in one line."""
     if _OTHER_HASH in said:
-        return "what was offered has another hash than the lock; nothing was installed"
+        return "the offered package has another hash than the lock; nothing was installed"
     if _NO_CONNECTION in said:
         return "no package index could be reached; see pip's own settings, such as PIP_INDEX_URL"
     lines = [line.removeprefix("ERROR: ").strip() for line in said.splitlines() if line.startswith("ERROR: ")]

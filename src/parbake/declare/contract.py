@@ -125,7 +125,7 @@ class Use:
 class Refuse:
     """Serve no value if the stored one may not be served: ``Served.value`` is ``None``, and ``reason`` says why.
 
-    A key that was never computed is computed at request time all the same.
+    A key that was never computed is nevertheless computed at request time.
     """
 
 

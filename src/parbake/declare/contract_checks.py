@@ -174,7 +174,7 @@ def check_code_change(value: Any, schedule: Every | None) -> None:
         raise ContractError(f"on_code_change={value!r}: expected 'keep' or 'recompute'", field="on_code_change")
     if value == "recompute" and schedule is None:
         raise ContractError(
-            "on_code_change='recompute' needs refresh=, such as pb.every('6h'): a worker builds what has a schedule",
+            "on_code_change='recompute' needs refresh=, such as pb.every('6h'): a worker builds tasks with a schedule",
             field="on_code_change",
         )
 

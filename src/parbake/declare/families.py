@@ -71,7 +71,7 @@ def _check_families(task: Task, view: type) -> None:
     if families is None or isinstance(families, str):
         raise DeclarationError(
             f"the view {view.__qualname__}, which {task.name} reads, does not declare what it reads: write "
-            "families = ('policy',) in it, with the tag families of its rows, or families = () when no event tells of "
+            "families = ('policy',) in it, with the tag families of its rows, or families = () if no event reports "
             "them",
             field="families",
         )

@@ -100,7 +100,7 @@ def _made() -> Scratch:
         return Scratch()
     except OSError as error:
         raise ComputeFailed(
-            f"no folder for what the processes share can be made in {tempfile.gettempdir()} ({error.strerror}); make "
+            f"no folder for the processes' files can be made in {tempfile.gettempdir()} ({error.strerror}); make "
             "that folder, or set TMPDIR to one that exists",
             field="TMPDIR",
         ) from error

@@ -28,7 +28,7 @@ def usage_of(reported: Any) -> Usage:
 class StreamReply:
     """Reads one streamed reply chunk by chunk, and validates the shape of each chunk.
 
-    ``usage`` is what has been reported so far.
+    ``usage`` holds the tokens that were reported so far.
     """
 
     def __init__(self, who: str, *, field: str) -> None:

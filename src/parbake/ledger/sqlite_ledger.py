@@ -296,7 +296,7 @@ class Ledger(forks.Forkable):
         return connection
 
     def _refused(self, error: OSError | sqlite3.DatabaseError) -> StoreError:
-        """Make an error that tells a problem of the file from a problem of the disk or of another user of the file."""
+        """Make an error that distinguishes a problem of the file from one of the disk or of another process."""
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and code & 0xFF in _OF_THE_FILE:
             return StoreError(f"{self._path} is not a ledger ({error}); move it away", field="ledger")
@@ -374,5 +374,5 @@ def _taken(waiting: queue.SimpleQueue[T]) -> Iterator[T]:
 
 
 def _hashed(key: bytes) -> bytes:
-    """Hash a key. The hash tells which rows have the same key, but not which key it is."""
+    """Hash a key. The hash shows which rows have the same key, but does not reveal the key."""
     return blake2b(key, digest_size=8).digest()

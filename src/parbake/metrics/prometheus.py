@@ -39,7 +39,7 @@ class _Collector:
         for missed, count in list(counters.misses.items()):
             misses.add_metric(missed, count)
         yield misses
-        says = "Stored records that reads found damaged, and took for missing."
+        says = "Damaged stored records that reads have found; they count as missing."
         damaged = CounterMetricFamily("parbake_damaged_records", says, labels=["task"])
         for task, count in list(counters.damaged.items()):
             damaged.add_metric([task], count)
@@ -77,17 +77,17 @@ class _Collector:
 
     def _troubles(self) -> Iterator[Metric]:
         counters = self._counters
-        if counters.workers is not None:  # a process that watches them
+        if counters.workers is not None:  # only in a process that watches the workers
             yield GaugeMetricFamily("parbake_workers", "Workers that reported lately.", value=counters.workers)
-            says = "Seconds since any worker reported, as far as this process has seen."
+            says = "Seconds since this process has seen any worker report."
             yield GaugeMetricFamily("parbake_worker_silence_seconds", says, value=counters.worker_silence_s)
-        parked = "Events that were not understood; see 'parbake events parked'."
+        parked = "Events that could not be read; see 'parbake events parked'."
         yield CounterMetricFamily("parbake_events_parked", parked, value=counters.parked)
         skew = "Times from the future, of events, heartbeats or records: some clock is wrong."
         yield CounterMetricFamily("parbake_clock_skew", skew, value=counters.clock_skew)
         labelled = [
-            ("parbake_event_gaps", "Times that events were gone before they were read.", "source", counters.gaps),
-            ("parbake_events_unknown_family", "Events of families that no task or source knows.", "family",
+            ("parbake_event_gaps", "How often events were removed before they were read.", "source", counters.gaps),
+            ("parbake_events_unknown_family", "Events of families that no task or source declares.", "family",
              counters.unknown_families),
             ("parbake_source_failures", "Polls that failed.", "source", counters.source_failures),
         ]  # fmt: skip

@@ -45,7 +45,7 @@ class Logistic(msgspec.Struct, frozen=True):
         """Fit a model, with a penalty on the coefficients of the standardized columns.
 
         Args:
-            columns: What the outcomes are explained by, shape (n, c).
+            columns: The explanatory variables, shape (n, c).
             outcomes: Whether each row came true, shape (n,).
             weights: What each row counts for, shape (n,); 1 by default.
             ridge: The penalty of each coefficient.

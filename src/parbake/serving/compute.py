@@ -78,7 +78,7 @@ class Computer:
             ComputeFailed: The function raised an exception, which is the cause; parbake's own errors pass through.
         """
         context = replace(context, also_fenced=context.also_fenced | bound.fenced_families)
-        with listening(None):  # a listening recording gets the result, with everything that binds it
+        with listening(None):  # a listener gets the result itself, with all that binds it
             if bound.batched:
                 return await self._group(bound, keys, context)
             return [await self._single(bound, key, context) for key in keys]

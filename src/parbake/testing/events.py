@@ -1,4 +1,4 @@
-"""What every event source must do.
+"""The conformance suite for event sources.
 
 A new adapter passes with a subclass that names its backend::
 
@@ -6,8 +6,8 @@ A new adapter passes with a subclass that names its backend::
         def backend(self, tmp_path):
             return MyBackend(tmp_path)
 
-:class:`EventBackend` says what the backend must be able to do. What a store makes of the events is tested with them:
-an event source is good for nothing alone.
+:class:`EventBackend` says what the backend must be able to do. The suite also tests how a store applies the events,
+because an event source is useless alone.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EventBackend(Protocol):
         ...
 
     def poison(self) -> None:
-        """Append an event that cannot be understood."""
+        """Append an event that cannot be read."""
         ...
 
     def broken(self) -> EventSource:
@@ -54,7 +54,7 @@ class EventSourceSuite(ABC):
         """An empty log."""
 
     def test_events_come_in_order(self, tmp_path: Path) -> None:
-        """Positions begin at 1 or later and rise; ids differ; the families are the ones that were given."""
+        """Positions begin at 1 or later and rise; ids differ; the source reports the given families."""
         backend, source = self.opened(tmp_path)
         for name in "abc":
             backend.tell(f"fact/{name}")
@@ -82,7 +82,7 @@ class EventSourceSuite(ABC):
         source.close()
 
     def test_pages_are_bounded(self, tmp_path: Path) -> None:
-        """No page has more than was asked for, and page by page nothing is left out."""
+        """No page exceeds its limit, and the pages together contain every event."""
         backend, source = self.opened(tmp_path)
         for n in range(7):
             backend.tell(f"fact/{n}")
@@ -118,7 +118,7 @@ class EventSourceSuite(ABC):
         other.close()
 
     def test_poison_is_delivered_and_blocks_nothing(self, tmp_path: Path) -> None:
-        """An event that cannot be understood has a position like any other, and later events are delivered."""
+        """An event that cannot be read has a position like any other, and later events are delivered."""
         backend, source = self.opened(tmp_path)
         backend.tell("fact/a")
         backend.poison()

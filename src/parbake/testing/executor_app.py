@@ -54,7 +54,7 @@ def all_keys() -> Iterator[int]:
 
 @tasks.artifact(**CONTRACT, refresh=every("40m"), keys=all_keys, chunk=50)
 def rows(keys: Keys[int], *, model: Weights = Model(weights)) -> dict[int, Row]:
-    """One number per key, after a pause when one is asked for; key 7 may be told to be none, or to fail."""
+    """One number per key, after a pause if the environment sets one; it can also make key 7 a NaN, or let it fail."""
     time.sleep(float(os.environ.get(PACE, "0")))
     broken = os.environ.get(BROKEN, "")
     if broken == "raise" and 7 in keys:

@@ -75,7 +75,7 @@ class ExecutorSuite(ABC):
         assert await app.ops.generation(suite.weights) == 0
 
     async def test_an_error_comes_back_as_it_was(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A task that raises fails the run with its own words and the task's name."""
+        """If a task raises, the run fails with the task's own message and its name."""
         monkeypatch.setenv(suite.BROKEN, "raise")
         with pytest.raises(ComputeFailed, match="ValueError: key 7 cannot be computed") as caught:
             await app.materialize(suite.weights)

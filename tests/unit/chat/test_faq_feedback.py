@@ -151,7 +151,7 @@ async def test_invented_names_leave_most_of_the_bank(desk, caplog):
     assert {row["answer"] for row in found if row["is_withdrawn"]} == set(answers[:5])
     assert (await complain(desk, answers[6])).json()["applies_to"] == "everybody"
     await asyncio.sleep(0)
-    held_back = [record for record in caplog.records if "as many answers as they may" in record.getMessage()]
+    held_back = [record for record in caplog.records if "the greatest number of answers allowed" in record.getMessage()]
     assert len(held_back) == 1
     assert answers[5] in held_back[0].getMessage()
 

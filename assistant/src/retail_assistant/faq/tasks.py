@@ -36,7 +36,7 @@ def _has_answers(made: pb.Generation) -> str | None:
     freshness_sla="24h",
     refresh=pb.every("12h"),
     invalidated_by=[
-        pb.ignore("policy", "the bank says which section answers a question; what it states is read by faq_answers"),
+        pb.ignore("policy", "the bank says which section answers a question; faq_answers reads the section's text"),
         pb.ignore("faq", "a withdrawn answer is withheld by faq_answers, whatever the bank matches"),
     ],
     fallback_if_stale=pb.ServeStale(within="48h"),

@@ -39,7 +39,7 @@ class AlsModel(msgspec.Struct, frozen=True, dict=True):
     """Item factors: ``factors`` is (items, dims) and ``gram`` (dims, dims), both float32 bytes in row order.
 
     ``gram`` is the factors' Gram matrix with the regularization on its diagonal. Processes of one machine may share the
-    memory of ``factors``, which is why it is a view and not a copy.
+    memory of ``factors``, so it is a view and not a copy.
     """
 
     asins: list[str]
@@ -81,7 +81,7 @@ def interactions(log: Log) -> Any:
 
 
 def train(log: Log, *, dims: int = FACTORS) -> AlsModel:
-    """Factorize a log. The same log gives the same factors; items nobody touched have none (zeros)."""
+    """Factorize a log. The same log gives the same factors; items without events have zeros."""
     from implicit.cpu.als import AlternatingLeastSquares
     from threadpoolctl import threadpool_limits
 

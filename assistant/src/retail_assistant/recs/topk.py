@@ -31,19 +31,19 @@ Best = tuple[Ints, Floats]
 
 VECTORS = 1024
 """How many vectors are searched at once: a call with as many, or a multiple, is the cheapest."""
-_AREA = 1 << 18  # scores in a block, which then takes a megabyte: what the cache of one core holds
+_AREA = 1 << 18  # scores in a block; it then takes a megabyte, which fits into the cache of one core
 _FEWEST, _MOST = 256, 4096  # items in a block
-_FRESH = 32  # new scores per vector that are worth a new threshold
-_KEPT = 1 << 20  # scores kept before they are cut to the best; equal ones can be as many as there are items
+_FRESH = 32  # new scores per vector for which raising the threshold pays
+_KEPT = 1 << 20  # scores kept before they are cut to the best; all items can have equal scores
 _RESCORED = 2048
-_CAUTION = 0.06  # how far a guessed floor stays below what was seen; too high a guess costs a second search
+_CAUTION = 0.06  # a guessed floor stays this far below the known scores; too high a guess costs a second search
 _STEP = 10.0**-DECIMALS
 
 
 class Index:
-    """Item factors laid out for search; it does not change, so threads may share one.
+    """Item factors prepared for search. An index is immutable, so threads may share it.
 
-    ``items`` are the positions of those with factors, the longest first; ``learned`` is a mask of them.
+    ``items`` are the positions of the items with factors, longest vectors first; ``learned`` is a mask of them.
     """
 
     def __init__(self, factors: Matrix) -> None:
@@ -52,7 +52,7 @@ class Index:
         order = np.argsort(-norms, kind="stable")
         self.items: Ints = order[: np.count_nonzero(norms)]
         self.factors = np.ascontiguousarray(factors[self.items])
-        self.columns = np.ascontiguousarray(self.factors.T)  # as the matrix product reads them fastest
+        self.columns = np.ascontiguousarray(self.factors.T)  # the layout that the matrix product reads fastest
         self.norms = norms[self.items]
         self.place: Ints = np.full(len(factors), -1)
         self.place[self.items] = np.arange(len(self.items))
@@ -61,15 +61,15 @@ class Index:
         self.error = terms / (1.0 - terms) * self.norms.max(initial=0.0)
 
     def top(self, vectors: Matrix, barred: Sequence[Ints], *, hidden: Flags, count: int) -> list[Best]:
-        """Return each vector's ``count`` best items, fewer where there are fewer.
+        """Return each vector's ``count`` best items, or all of them if there are fewer.
 
-        ``vectors`` is (vectors, dims), float32; ``barred`` holds the positions that each must not get, ``hidden`` is a
-        mask of the items that nobody gets. Scores are rounded to five decimals, and equal ones are in the order of the
-        items. Items whose factors are all zero are never returned. Raises :class:`parbake.BadInput` for vectors that
-        are not finite or so long that a score would not be, and for a count below 1.
+        ``vectors`` is (vectors, dims), float32; ``barred`` has the positions that each vector must not get, ``hidden``
+        is a mask of the items for no vector. Scores are rounded to five decimals, and equal ones are in the order of
+        the items. Items whose factors are all zero are never returned. Raises :class:`parbake.BadInput` for vectors
+        that are not finite or that would give an infinite score, and for a count below 1.
         """
         if count < 1:
-            raise pb.BadInput(f"count={count}: at least 1", field="count")
+            raise pb.BadInput(f"count={count} must be at least 1", field="count")
         lengths = _norms(vectors, "vectors")
         if lengths.max(initial=0.0) * self.norms.max(initial=0.0) >= np.finfo(np.float32).max / 2:
             raise pb.BadInput("vectors are so long that a score would not be finite", field="vectors")
@@ -85,9 +85,9 @@ class Index:
 
 
 class _Front:
-    """The vectors still searched, as the next block is to be multiplied with them.
+    """The vectors that are still searched, prepared for the product with the next block.
 
-    Where all floors are well above 0, each vector is divided by its own, so that one bar holds for the whole block:
+    If all floors are well above 0, each vector is divided by its own floor, so that one bar applies to the whole block:
     numpy compares with a number three times as fast as with a column.
     """
 
@@ -102,7 +102,7 @@ class _Front:
 
 
 class _Search:
-    """The search for some vectors at once: the K best scores so far, and the floor above which one is looked at."""
+    """Searches for several vectors at once: the K best scores so far, and the floor above which scores are examined."""
 
     def __init__(
         self, index: Index, vectors: tuple[Matrix, Floats], barred: Sequence[Ints], allowed: Flags, count: int
@@ -117,14 +117,14 @@ class _Search:
         self._news = 0
 
     def reach(self) -> float:
-        """Return how much of its length a vector's K-th best score hardly falls short of, by those just searched."""
+        """Return the share of a vector's length that its K-th best score nearly always reaches, from this search."""
         last = self._best[:, :1].min(axis=1, initial=np.inf)
         known = (self.lengths > 0) & np.isfinite(last)
         lowest = float((last[known] / self.lengths[known]).min(initial=np.inf))
         return lowest - _CAUTION * abs(lowest) if known.any() else -np.inf
 
     def run(self, reach: float) -> list[Best]:
-        """Search above a guessed floor (see :meth:`reach`), and again without one where it was too high."""
+        """Search above guessed floors (see :meth:`reach`), again without one for vectors whose guess was too high."""
         guess = self.floor
         if reach > -np.inf:
             guess = (reach * self.lengths).astype(np.float32)
@@ -163,7 +163,7 @@ class _Search:
         self._settle(front.rows)
 
     def _owned(self) -> tuple[Ints, Ints]:
-        """Who must not get what: rows and places, ordered by place."""
+        """The barred items as rows and places, ordered by place."""
         row = np.repeat(np.arange(len(self._barred)), [len(items) for items in self._barred])
         place = self.index.place[np.concatenate([np.empty(0, dtype=np.int64), *self._barred])]
         order = np.argsort(place, kind="stable")
@@ -179,7 +179,7 @@ class _Search:
             block[line[here], place[here]] = -np.inf
 
     def _collect(self, block: Matrix, flags: Flags, front: _Front, start: int) -> None:
-        """Keep what is above the floor."""
+        """Keep the scores above the floor."""
         np.greater(block, front.bar, out=flags.reshape(block.shape))
         hits = np.flatnonzero(flags)
         line, column = np.divmod(hits, block.shape[1])
@@ -191,7 +191,7 @@ class _Search:
         self._kept.append(scored)
 
     def _advance(self, front: _Front, start: int) -> _Front:
-        """Raise the floors when that pays, and drop the vectors that nothing from ``start`` on can matter to."""
+        """Raise the floors if that pays, and drop the vectors for which no item from ``start`` on can matter."""
         rows, is_changed = front.rows, not front.is_scaled
         if self._news >= _FRESH * len(rows):
             is_changed = True
@@ -205,7 +205,7 @@ class _Search:
         return _Front(self, rows) if is_changed else front
 
     def _settle(self, active: Ints) -> None:
-        """Raise the floors by what was found since."""
+        """Raise the floors by the scores found since the last call."""
         if self._fresh:
             row, _, score = _joined(self._fresh)
             self._fresh, self._news = [], 0
@@ -222,13 +222,13 @@ class _Search:
         self.floor[active] = np.maximum(self.floor[active], self._lowered()[active])
 
     def _lowered(self) -> Matrix:
-        """What a score may not be below to matter: any that does not is rounded below the K-th best."""
+        """The bound below which a score cannot matter, because it would be rounded to less than the K-th best."""
         last = self._best[:, :1].min(axis=1, initial=np.inf)
         below: Matrix = np.nextafter((last - self._slack).astype(np.float32), np.float32(-np.inf))
         return below
 
     def _cut(self) -> tuple[Ints, Ints, Floats]:
-        """Return what is among the K best of what was kept: rows, places and rounded scores, in their final order."""
+        """Return the K best of the kept scores: rows, places and rounded scores, in their final order."""
         row, place, score = _joined(self._kept)
         row, place, _ = _chosen((row, place, score), score > self.floor[row])
         exact = np.empty(len(row))
@@ -252,7 +252,7 @@ _Scored = tuple[Ints, Ints, Matrix]
 
 @cache
 def _pools() -> Any:
-    """Return what limits the threads of BLAS; finding the libraries takes milliseconds, so that is done once."""
+    """Return the controller of BLAS' threads; finding the libraries takes milliseconds, so it is cached."""
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController()
@@ -279,7 +279,7 @@ def _chosen(scored: _Scored, keep: Flags) -> _Scored:
 
 
 def _padded(row: Ints, score: Matrix, rows: int) -> Matrix:
-    """Lay scores out with a line for each row."""
+    """Arrange scores as a matrix with a line for each row."""
     order = np.argsort(row.astype(np.uint16), kind="stable")
     row, score = row[order], score[order]
     sizes = np.bincount(row, minlength=rows)

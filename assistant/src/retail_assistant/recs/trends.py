@@ -1,4 +1,4 @@
-"""What is selling now: counts that halve with every few days of age."""
+"""Trending products: counts of events, halved with every few days of age."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VIEW_SHARE = 0.1
 def trending_candidates(purchases: Iterable[Daily], views: Iterable[Daily], *, top: int = TOP) -> list[Candidate]:
     """Return the best decayed counts, a view worth a tenth of a purchase; equal ones are ordered by asin.
 
-    The order does not depend on the time of asking: exponential decay scales all counts alike.
+    The order does not depend on the time of the call, because exponential decay scales all counts alike.
     """
     scores: dict[str, float] = {}
     for weight, rows in ((1.0, purchases), (VIEW_SHARE, views)):

@@ -1,4 +1,4 @@
-"""What recommendation tasks read of the shop ahead of time. Price and stock are live and not on it."""
+"""The view that recommendation tasks read ahead of time. Price and stock are live, so it does not contain them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import parbake as pb
 from retail_assistant.recs.log import Catalog, Log, make_log
 
 RECENT = 500
-"""The products of a shopper that a vector is made from: those of their newest events. Others say little of today."""
+"""How many products of a shopper make up a vector, newest events first; older ones say little about today."""
 _PAGE = 200_000
 _EVENTS = "SELECT id, shopper, asin, ts FROM {table} WHERE id > :after ORDER BY id LIMIT :page"
 _TASTES = """
@@ -84,15 +84,15 @@ class History(pb.View):
         return [row[0] for row in self.rows("SELECT asin FROM products WHERE listed = 0")]
 
     def gone(self, asins: Iterable[str]) -> list[str]:
-        """Those of some products that are not sold any more, or not known at all."""
+        """The products among ``asins`` that are not sold any more, or are unknown."""
         self.whole_set("product")
         return [row[0] for row in self.rows(_GONE, asins=json.dumps(list(asins)))]
 
     def tastes(self, shoppers: Sequence[str]) -> dict[str, list[Taste]]:
-        """What each of some shoppers bought and looked at, ordered by asin; without those who did neither.
+        """The products that each shopper bought or looked at, ordered by asin; shoppers who did neither are left out.
 
-        One query for all. Of the products that a shopper only looked at it holds those that are recent, of the bought
-        ones all. The contract's own template (``user/{user}``) binds each result to its shopper.
+        One query for all. It returns all bought products, but only recent ones of those that were only looked at. The
+        contract's own template (``user/{user}``) binds each result to its shopper.
         """
         found: dict[str, list[Taste]] = {}
         for shopper, asin, purchases, views, is_recent in self.rows(

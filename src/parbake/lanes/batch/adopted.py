@@ -107,7 +107,7 @@ class Adoptions:
             listed: How many keys there are, including those that were never requested.
 
         Raises:
-            BadInput: Nobody has asked for the task yet, or there is no ledger.
+            BadInput: The task has had no request yet, or there is no ledger.
         """
         return await asyncio.to_thread(self._made, bound, prices, hits, listed)
 

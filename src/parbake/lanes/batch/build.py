@@ -195,7 +195,7 @@ def _failures(tasks: Iterable[asyncio.Task[None]]) -> Iterator[Exception]:
         try:
             task.result()
         except asyncio.CancelledError:
-            yield ComputeFailed("a partition was cancelled by what it called")
+            yield ComputeFailed("a function that a partition called cancelled it")
         except Exception as error:  # noqa: BLE001 - the caller raises or logs it
             yield error
 
@@ -222,7 +222,7 @@ def filling(
         try:
             return wants is None or wants(bound.keys.place(key))
         except BadInput:
-            return True  # the list says what is wrong with it
+            return True  # filling the list reports the error
 
     def take(found: Iterable[Any], *, paces: bool) -> None:
         if isinstance(found, str | bytes):

@@ -1,4 +1,4 @@
-"""A server tells how slow its requests are, so that batch work elsewhere gives way."""
+"""A server reports how slow its requests are, so that batch work in other processes gives way."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from parbake.serving.tickets import Tickets
 
 PAGE = 1000
 SKEW_S = 5.0
-"""An event whose time lies further in the future, in seconds, comes from a wrong clock."""
+"""Seconds. An event whose time lies further in the future comes from a wrong clock."""
 _log = logging.getLogger("parbake.ingest")
 
 
@@ -132,7 +132,7 @@ class Ingest:
                 is_sane = await self._store.beat(source.name, before)
             if not is_sane:
                 self._counters.clock_skew += 1
-                _log.warning("the heartbeat of %s is later than the present: check the clocks", source.name)
+                _log.warning("the heartbeat of %s lies in the future: check the clocks", source.name)
         if failed is not None:
             raise failed
         if doubted:

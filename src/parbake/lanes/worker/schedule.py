@@ -107,7 +107,7 @@ class Schedule:
         return await self._batch.control()
 
     async def run_due(self, *, progress: Progress | None = None, only_missing: bool = False) -> list[Run]:
-        """Run everything that is due; a failed run keeps the previous generation and tells the owner."""
+        """Run everything that is due; a failed run keeps the previous generation and alerts the owner."""
         runs = []
         control = await self.look()
         for bound, slot in self.due(control):
