@@ -223,7 +223,7 @@ class PeakHarm:
         evidence = {"p95_times_at_least": times, "pairs": float(len(p95_on))}
         if math.isfinite(squeezed):
             evidence["pressure_at_least"] = squeezed
-        reason = f"with the batch lane on, the real-time p95 is {times:.3g} times as high as without (95 % confidence)"
+        reason = f"with the batch lane on, p95 is at least {times:.3g} times that without (95 % confidence)"
         return Proposal("peak harm", self.task, at, reason, action, evidence)
 
 

@@ -65,7 +65,7 @@ class Habits:
     def columns(self, keys: Codes, window: int) -> Column:
         """Compute the features of keys for a window, shape (keys, columns).
 
-        Most of them are logarithms of rates, so that the model multiplies powers of rates.
+        Most of them are logarithms of rates, so that the model's odds are products of powers of rates.
         """
         slot, day = self._place(window)
         base = max(float(self._seen[0]), 0.5) / max(float(self._seen[1]), 1.0)
@@ -90,7 +90,7 @@ class Habits:
         return np.stack(found, axis=1).astype(np.float32)
 
     def _this_week(self, window: int, rate: Column, since: Column) -> list[Column]:
-        """Whether a key was active since Monday; if not, how much its silence says about the rest of the week.
+        """Whether a key was active since Monday; if not, how telling its silence is, given its usual rate.
 
         Some keys come only in some weeks.
         """
