@@ -69,7 +69,8 @@ def _show(rows: list[Cost]) -> None:
         table.add_row(row.task, row.lane, row.owner, row.plan or "-", *cells, waste, row.unpriced or "-")
     total = sum(row.usd for row in rows)
     print_table(table)
-    typer.echo(f"in all: ${total:.6f}, of which ${sum(row.wasted_usd for row in rows):.6f} for what nobody asked for")
+    wasted = sum(row.wasted_usd for row in rows)
+    typer.echo(f"in all: ${total:.6f}, of which ${wasted:.6f} for values that nobody requested")
 
 
 def _as_csv(rows: list[Cost]) -> bytes:

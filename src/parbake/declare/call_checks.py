@@ -53,7 +53,7 @@ def live_values(
 
 @lru_cache(1024)
 def live_inputs(task: Task) -> Mapping[str, Parameter]:
-    """The live inputs of a task and of the live tasks it reads, by name; one that any of them requires is required."""
+    """The live inputs of a task and of the live tasks it reads, by name; required if any of these tasks requires it."""
     found = {p.name: p for p in task.of(Role.LIVE)}
     for other in task.inputs:
         if isinstance(other, LiveTask):
@@ -64,7 +64,7 @@ def live_inputs(task: Task) -> Mapping[str, Parameter]:
 
 
 def check_live(task: Task, values: Mapping[str, Any]) -> None:
-    """Raise :class:`BadInput` naming a live value that nothing takes, or one that is missing."""
+    """Raise :class:`BadInput` for a live value that the task does not take, or for a missing one, and name it."""
     inputs = live_inputs(task)
     if not values.keys() <= inputs.keys():
         name = min(values.keys() - inputs.keys())[:80]
@@ -75,7 +75,7 @@ def check_live(task: Task, values: Mapping[str, Any]) -> None:
 
 
 def live_arguments(task: Task, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the checked live values that a task takes itself."""
+    """Select the live values that a task itself takes, without those for the live tasks it reads."""
     return {name: values[name] for name in _own_live_inputs(task) if name in values}
 
 

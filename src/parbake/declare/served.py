@@ -39,7 +39,7 @@ class Served(msgspec.Struct, Generic[V], frozen=True):
 
     @property
     def has_value(self) -> bool:
-        """Whether ``value`` is what the task returned, which may be ``None``; otherwise nothing may be served."""
+        """Whether ``value`` was returned by the task; it may be ``None``. Otherwise nothing may be served."""
         return self.verdict in _WITH_VALUE
 
     def unwrap(self) -> V:

@@ -38,7 +38,7 @@ NO_CONTEXT = Context()
 
 
 class Reading(NamedTuple):
-    """What a computation reads within: where its reads are recorded, the control record then, and who asked."""
+    """The surroundings of a computation's reads: where they are recorded, the control record, and the context."""
 
     recording: Recording
     control: Control

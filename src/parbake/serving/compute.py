@@ -115,7 +115,7 @@ class Computer:
         reading = await self.begin(context)
         recording = reading.recording
         started, before = self._clock.now(), time.perf_counter()
-        asked = list(keys)  # the function's own, which it may change
+        asked = list(keys)  # a copy, because the function may change it
         results = await self.invoke(bound.task, (asked,), reading, {})
         if not isinstance(results, Mapping):
             raise ComputeFailed(
@@ -165,7 +165,7 @@ class Computer:
             ComputeFailed: The function raised something, which is the cause; parbake's own errors pass through.
         """
         recording, control, context = reading.recording, reading.control, reading.context
-        with ExitStack() as stack, listening(recording):  # to what the task reads by calling the app or a cache
+        with ExitStack() as stack, listening(recording):  # records its reads through the app or a cache
             named = dict(live)
             for parameter in task.parameters:
                 if parameter.role is Role.SOURCE:
@@ -192,7 +192,7 @@ class Computer:
 
 
 async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]) -> Any:
-    """Call ``async def`` here and ``def`` in a worker thread; what it raises, even an exit, is its failure."""
+    """Call ``async def`` here and ``def`` in a worker thread; an error that it raises, or an exit, is its failure."""
     try:
         if not task.is_async:
             return await in_thread(task.height, metered, task.fn, *arguments, **named)
@@ -209,7 +209,7 @@ async def _called(task: Task, arguments: Sequence[Any], named: Mapping[str, Any]
 def _passes(task: Task, error: BaseException) -> bool:
     """Whether what a task raised is not its failure: our own errors, a signal, a cancellation, a refine's budget."""
     if isinstance(error, SystemExit | KeyboardInterrupt):
-        return is_of_a_signal(error)  # an exit that a function asks for in a thread is not one any more
+        return is_of_a_signal(error)  # an exit raised in a thread does not end the process
     if isinstance(error, TimeoutError):
         return isinstance(task, Refine)
     return isinstance(error, ParbakeError) or (not isinstance(error, Exception) and is_ours(error))

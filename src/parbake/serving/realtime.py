@@ -40,7 +40,7 @@ class Realtime:
     """Runs the tasks whose values are not stored."""
 
     def __init__(self, resolver: Resolver, bound_tasks: Mapping[str, BoundTask], tell: Used | None = None) -> None:
-        """Share the resolver's computer and plans; ``tell`` hears what each computation used."""
+        """Share the resolver's computer and tasks; ``tell`` is called with the usage of each computation."""
         self._tell = tell
         self._resolver = resolver
         self._computer: Computer = resolver.computer
