@@ -89,7 +89,12 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def summarize(findings: Sequence[Finding], price: Price) -> ShadowSummary:
-    """Summarise a run."""
+    """Count the outcomes of a comparison, and estimate from them the share of stale entries and what they cost.
+
+    Args:
+        findings: What each sampled entry came to.
+        price: What a recomputation and a stale answer cost.
+    """
     outcomes = Counter(f.outcome for f in findings)
     stale = [f for f in findings if f.outcome == "different"]
     compared = outcomes["equal"] + len(stale)

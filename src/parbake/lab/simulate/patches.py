@@ -35,7 +35,7 @@ def everywhere(stack: contextlib.ExitStack, original: Any, replacement: Any) -> 
 
 
 def method(stack: contextlib.ExitStack, owner: type, name: str, replacement: Any) -> None:
-    """Replace a method of a class.
+    """Replace a method of a class, for all its objects, until the stack is closed.
 
     Args:
         stack: The stack that ends the patch.

@@ -159,7 +159,7 @@ class Oracle:
             self.acked[tag] = max(row.version, self.acked.get(tag, 0))
 
     def promoted(self, run: int) -> None:
-        """Record that a run's model was promoted, as its caller knows.
+        """Record that a client was told that a run's model was promoted.
 
         Models are ordered by the begin of their runs.
         """
@@ -168,7 +168,7 @@ class Oracle:
             self.model = max(self.model, began)
 
     def rolled_back(self, withdrawn: Iterable[int]) -> None:
-        """Record that runs were withdrawn, as the caller knows."""
+        """Record that a client was told that runs were withdrawn."""
         self.withdrawn.update(withdrawn)
 
     def turn(self) -> None:
