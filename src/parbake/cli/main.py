@@ -32,9 +32,16 @@ cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid infer
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
 cli.add_typer(models, name="models")
-for module in (audit, costs, materialize, plan, planned, quarantine, shadow, simulate, tasks, triggers):
-    command = vars(module)[module.__name__.rpartition(".")[2]]  # each of these modules has the command of its name
-    cli.command(epilog=module.EPILOG)(command)
+cli.command(epilog=audit.EPILOG)(audit.audit)
+cli.command(epilog=costs.EPILOG)(costs.costs)
+cli.command(epilog=materialize.EPILOG)(materialize.materialize)
+cli.command(epilog=plan.EPILOG)(plan.plan)
+cli.command(epilog=planned.EPILOG)(planned.planned)
+cli.command(epilog=quarantine.EPILOG)(quarantine.quarantine)
+cli.command(epilog=shadow.EPILOG)(shadow.shadow)
+cli.command(epilog=simulate.EPILOG)(simulate.simulate)
+cli.command(epilog=tasks.EPILOG)(tasks.tasks)
+cli.command(epilog=triggers.EPILOG)(triggers.triggers)
 cli.command(epilog=RUNS_EPILOG)(runs)
 
 

@@ -81,7 +81,7 @@ class HttpApp:
         self._documents: dict[str, bytes] = {}
         self._error_members = error_members
         self._beside = tuple(beside)
-        self._warm = tuple(warm)
+        self.warm = tuple(warm)
         self._has_lifespan = False
         self.on_started: Callable[[], None] | None = None
         self.startup_failure: ParbakeError | None = None
@@ -120,7 +120,7 @@ class HttpApp:
         self._has_lifespan = True
         try:
             await self.app.stamp()  # an unusable store must abort the start
-            async with self.app.serving(*(start() for start in self._beside), warm=self._warm):
+            async with self.app.serving(*(start() for start in self._beside), warm=self.warm):
                 yield
         finally:
             await self.app.close()

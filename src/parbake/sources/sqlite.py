@@ -7,6 +7,7 @@ time, so positions are in commit order, without gaps that could be filled later.
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import sqlite3
 import threading
@@ -14,7 +15,7 @@ import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from parbake.errors import SourceError
 from parbake.fence.recording import Tracker
@@ -73,7 +74,7 @@ def _event(position: int, *raw: bytes) -> SourceEvent:
 
 def _explained(error: sqlite3.Error) -> str:
     if any(f"no such table: {table}" in str(error) for table in ("parbake_outbox", "sqlite_sequence")):
-        return f"{error}; the database has no outbox yet: execute parbake.OUTBOX_DDL"
+        return f"{error}; the database has no outbox yet: execute parbake.sources.sqlite.OUTBOX_DDL"
     return str(error)
 
 
@@ -85,13 +86,20 @@ class _Session:
         return self._connection.execute(statement, parameters).fetchall()
 
 
+class _Connection(NamedTuple):
+    """A connection, and the device and inode of the file that it has open."""
+
+    to: sqlite3.Connection
+    file: tuple[int, int]
+
+
 class SqliteSource(forks.Forkable):
     """Views and outbox of one SQLite file (see :class:`parbake.ports.sources.Source`).
 
     A position is rolled back with its transaction, so there are no gaps: a missing row was deleted.
 
     Keep the file in WAL mode (``PRAGMA journal_mode=WAL``). Otherwise a view that is open during a computation blocks
-    the writers.
+    the writers. A file that is moved, deleted or replaced is noticed at the next read.
     """
 
     is_gapless = True
@@ -112,7 +120,7 @@ class SqliteSource(forks.Forkable):
         self.families = family_names(families, of=f"source {name!r}")
         self._path = Path(path)
         self._views = frozenset(views)
-        self._idle: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
+        self._idle: queue.SimpleQueue[_Connection] = queue.SimpleQueue()
         self._is_closed = False
         self._counting, self._in_use, self._has_inherited = threading.Lock(), 0, False
         forks.watch(self)
@@ -130,7 +138,7 @@ class SqliteSource(forks.Forkable):
             self._counting.acquire()
         with contextlib.suppress(queue.Empty, sqlite3.Error):
             while True:
-                self._idle.get_nowait().close()
+                self._idle.get_nowait().to.close()
 
     def after_fork_in_parent(self) -> None:
         """Let the waiting readers connect."""
@@ -182,7 +190,7 @@ class SqliteSource(forks.Forkable):
         """See :class:`parbake.ports.sources.Source`."""
         self._is_closed = True
         while not self._idle.empty():
-            self._idle.get().close()
+            self._idle.get().to.close()
 
     @contextlib.contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -199,24 +207,39 @@ class SqliteSource(forks.Forkable):
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sqlite3.Connection]:
+        connection = self._take()
         try:
-            connection = self._idle.get_nowait()
-        except queue.Empty:
-            connection = self._connect()
-        try:
-            yield connection
+            yield connection.to
         except sqlite3.Error as error:
-            connection.close()
+            connection.to.close()
             raise SourceError(f"source {self.name!r}: {_explained(error)}", field=self.name) from error
         except BaseException:
             self._give_back(connection)
             raise
         self._give_back(connection)
 
-    def _give_back(self, connection: sqlite3.Connection) -> None:
+    def _take(self) -> _Connection:
+        """An idle connection to the file that is at the path now, or a new one."""
+        file = self._file()
+        with contextlib.suppress(queue.Empty):
+            while True:
+                connection = self._idle.get_nowait()
+                if connection.file == file:
+                    return connection
+                connection.to.close()  # the file was moved, deleted or replaced
+        return _Connection(self._connect(), file)
+
+    def _file(self) -> tuple[int, int]:
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - every read does it, and pathlib's takes longer
+        except OSError:
+            return 0, 0
+        return found.st_dev, found.st_ino
+
+    def _give_back(self, connection: _Connection) -> None:
         """Keep a connection for the next reader, or close it if the source is closed."""
         if self._is_closed:
-            connection.close()
+            connection.to.close()
         else:
             self._idle.put(connection)
 

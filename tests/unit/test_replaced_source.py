@@ -1,0 +1,65 @@
+"""A database file that is moved, deleted or replaced while an app has it open."""
+
+import shutil
+
+import pytest
+from tests.unit.shopfloor import Facts, contract
+
+import parbake as pb
+
+
+@pytest.fixture
+async def app(world):
+    """Return an app that has read the fact ``a`` and its outbox."""
+    tasks = pb.Registry()
+
+    @tasks.artifact(**contract())
+    def fact(key: str, *, facts: pb.Source[Facts]) -> str:
+        return str(facts.get(key))
+
+    world.put("a", "first")
+    app = world.app(tasks)
+    app.fact = fact
+    await app.drain()
+    assert (await app.serve(fact, "a")).value == "first"
+    return app
+
+
+def replace(path, copy):
+    """Put a copy in the place of a database, without the write-ahead log that belongs to the old file."""
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    copy.replace(path)
+
+
+async def test_an_older_copy_in_the_place_of_a_source_is_noticed(app, world, tmp_path):
+    """The next poll reads the file that is at the path now, and refuses a log that lacks applied events."""
+    copy = tmp_path / "copy.sqlite"
+    world.put("b", "second")
+    with world.connected() as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(world.path, copy)
+    world.put("a", "third")
+    await app.drain()
+    replace(world.path, copy)
+    with pytest.raises(pb.errors.ForeignSource):
+        await app.drain()
+
+
+async def test_a_newer_copy_in_the_place_of_a_source_goes_on(app, world, tmp_path):
+    """A file that holds all applied events, such as one that was compacted, is read on from there."""
+    copy = tmp_path / "copy.sqlite"
+    with world.connected() as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copy(world.path, copy)
+    replace(world.path, copy)
+    world.put("a", "second")
+    await app.drain()
+    assert (await app.serve(app.fact, "a")).value == "second"
+
+
+async def test_a_source_whose_file_is_gone_says_so(app, world):
+    """A connection that is open to the moved file is not read any more."""
+    world.path.rename(world.path.with_suffix(".moved"))
+    with pytest.raises(pb.errors.SourceError, match="does not exist"):
+        await app.drain()
