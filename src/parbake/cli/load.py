@@ -15,12 +15,13 @@ import typer
 
 from parbake.app import App
 from parbake.declare.tasks import Stored, Task
-from parbake.errors import BadInput, ParbakeError
+from parbake.errors import BadInput, DeclarationError, ParbakeError
 from parbake.http.asgi import HttpApp
 from parbake.process.signals import is_of_a_signal
 from parbake.values.redaction import one_line
 
 T = TypeVar("T")
+PACKAGE = Path(__file__).parent.parent
 AppName = Annotated[str, typer.Argument(metavar="APP", help="module:attribute of an App, such as shop:app")]
 
 
@@ -43,10 +44,12 @@ def find(where: str, *, field: str) -> Any:
 def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
     """Convert anything that a user's module or function raises to one error that names the setting.
 
-    parbake's own errors, such as an invalid declaration, name the setting already.
+    parbake's own errors name the setting already; an invalid declaration gets the line that declares it.
     """
     try:
         yield
+    except DeclarationError as error:
+        raise type(error)(f"{error} ({_place(error)})", field=error.field) from error
     except ParbakeError:
         raise
     except ModuleNotFoundError as error:
@@ -55,11 +58,19 @@ def _explained(where: str, field: str, what: str, look: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         if is_of_a_signal(error):  # a signal ended the process in the meantime
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{Path(last.filename).name}, line {last.lineno}"
         raise BadInput(
-            f"{field}={where!r}: {what} raised {one_line(error)} ({place}); {look} shows all of it", field=field
+            f"{field}={where!r}: {what} raised {one_line(error)} ({_place(error)}); {look} shows all of it", field=field
         ) from error
+
+
+def _place(error: BaseException) -> str:
+    """The file and the line that raised an error: the last one outside of parbake, if there is one."""
+    frames = traceback.extract_tb(error.__traceback__)
+    theirs = [
+        frame for frame in frames if not Path(frame.filename).is_relative_to(PACKAGE) and frame.filename[0] != "<"
+    ]
+    last = theirs[-1] if theirs else frames[-1]
+    return f"{Path(last.filename).name}, line {last.lineno}"
 
 
 def stored(task: Task) -> Stored:

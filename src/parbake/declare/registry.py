@@ -369,7 +369,7 @@ def _check_edges(task: Task) -> None:
             ModelTask if parameter.role is Role.MODEL else (Artifact, LiveTask)
         )
         if not isinstance(parameter.task, wanted):
-            named = parameter.task.name if parameter.task else parameter.name
+            named = parameter.task.name if isinstance(parameter.task, Task) else f"{parameter.task!r} is not a task: it"
             raise RoleError(
                 f"{task.name}({parameter.name}): {named} cannot be read as {parameter.role.value}", field=parameter.name
             )
@@ -426,9 +426,11 @@ def _check_kinds(task: Stored) -> None:
 
 def _check_use(task: Artifact[Any, Any]) -> None:
     fallback = task.contract.fallback_if_stale
-    if isinstance(fallback, Use) and isinstance(fallback.task, ModelTask):
+    if isinstance(fallback, Use) and not isinstance(fallback.task, Artifact):
+        named = fallback.task.name if isinstance(fallback.task, Task) else repr(fallback.task)
         raise ContractError(
-            f"{task.name}: a fallback cannot be a model ({fallback.task.name})", field="fallback_if_stale"
+            f"{task.name}: fallback_if_stale=pb.Use(...) needs an artifact, which {named} is not",
+            field="fallback_if_stale",
         )
 
 

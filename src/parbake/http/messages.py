@@ -147,12 +147,17 @@ def json_response(value: Any, status: int = 200, *, codecs: Iterable[Codec] = ()
     return Response(msgspec.json.encode(value, enc_hook=json_hook(codecs)), status)
 
 
+def _is_private(kind: type) -> bool:
+    """Whether a class belongs to a private module, such as a driver's: clients know the class that it derives from."""
+    return kind.__module__.rpartition(".")[2].startswith("_")
+
+
 def problem(error: ParbakeError, /, **members: Any) -> Response:
     """An error as a problem document, with additional ``members``."""
-    kind = "".join("-" + c.lower() if c.isupper() else c for c in type(error).__name__).lstrip("-")
+    kind: type[ParbakeError] = next(each for each in type(error).__mro__ if not _is_private(each))
     document = {
-        "type": f"urn:parbake:{kind}",
-        "title": error.title,
+        "type": "urn:parbake:" + "".join("-" + c.lower() if c.isupper() else c for c in kind.__name__).lstrip("-"),
+        "title": kind.title,
         "status": error.status,
         "detail": str(error),
         "field": error.field,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 from types import ModuleType
 
@@ -24,10 +25,15 @@ def adapter(package: str, url: str, *, setting: str, example: str, error: type[P
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
         raise error(f"{setting}={shown!r} is not a URL such as {example}", field=setting)
-    name = f"{package}.{scheme}"
+    name, parent = f"{package}.{scheme}", importlib.import_module(package)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name != name:
             raise
-        raise error(f"{setting}={shown!r}: no adapter is named {scheme!r}", field=setting) from None
+        known = ", ".join(found.name for found in pkgutil.iter_modules(parent.__path__) if _is_adapter(found))
+        raise error(f"{setting}={shown!r}: no adapter is named {scheme!r}; there are {known}", field=setting) from None
+
+
+def _is_adapter(module: pkgutil.ModuleInfo) -> bool:
+    return not module.ispkg and not module.name.startswith("_")

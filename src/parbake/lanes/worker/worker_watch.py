@@ -119,5 +119,5 @@ class WorkerWatch:
             try:
                 await self.check()
             except Exception as error:  # noqa: BLE001 - a watch that ends would never alert again
-                _log.error("the workers could not be looked at, and are again: %s", one_line(error))
+                _log.error("the workers' reports could not be read; they are read again soon: %s", one_line(error))
             await asyncio.sleep(LOOK_S)

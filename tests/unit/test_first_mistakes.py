@@ -1,0 +1,64 @@
+"""Mistakes that a newcomer makes, and the message that each one gets."""
+
+import subprocess
+import sys
+
+import pytest
+from tests.unit.shopfloor import contract
+
+import parbake as pb
+from parbake.http.messages import problem
+from parbake.ports.adapters import adapter
+from parbake.stores._redis_link import Broken
+
+
+@pytest.mark.parametrize("wrong", ["eta", print, None])
+def test_a_fallback_that_uses_what_is_not_a_task_is_refused(wrong):
+    """``pb.Use("eta")`` used to pass, and the app ended with an AttributeError when it was opened."""
+    with pytest.raises(pb.errors.ContractError, match="needs an artifact") as caught:
+        pb.Registry().artifact(**contract(fallback_if_stale=pb.Use(wrong)))(_first)
+    assert caught.value.field == "fallback_if_stale"
+
+
+@pytest.mark.parametrize("edge", [pb.Input, pb.Model])
+def test_an_input_that_is_not_a_task_is_named(edge):
+    """The error names the parameter and what was given in place of a task."""
+
+    def task(key: str, *, other: int = edge("minutes")) -> str:
+        return key
+
+    with pytest.raises(pb.errors.RoleError, match=r"task\(other\): 'minutes' is not a task") as caught:
+        pb.Registry().artifact(**contract())(task)
+    assert caught.value.field == "other"
+
+
+def test_an_error_of_a_driver_is_the_store_error_that_clients_know():
+    """A class of a private module has no page that a client could look up."""
+    document = problem(Broken("valkey://127.0.0.1: connection refused", field="store")).body
+    assert b'"type":"urn:parbake:store-error"' in document
+    assert b'"title":"Store unavailable"' in document
+
+
+def test_an_unknown_scheme_is_answered_with_the_known_ones():
+    """A mistyped URL shows which stores there are."""
+    with pytest.raises(pb.BadInput, match="there are dynamodb, lmdb, memory, redis"):
+        adapter("parbake.stores", "reds://localhost", setting="store", example="lmdb://data", error=pb.BadInput)
+
+
+def test_an_invalid_declaration_is_shown_with_its_line(tmp_path):
+    """The command line names the file and the line of the user's, not one inside parbake."""
+    (tmp_path / "shop.py").write_text(
+        "import parbake as pb\n\ntasks = pb.Registry()\n\n\n"
+        "@tasks.artifact(freshness_sla='12x', invalidated_by=[], fallback_if_stale=pb.Refuse(), owner='a')\n"
+        "def fact(key: str) -> str:\n    return key\n"
+    )
+    command = [sys.executable, "-m", "parbake", "tasks", "shop:tasks"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "freshness_sla='12x'" in done.stderr
+    assert "(shop.py, line 6)" in done.stderr
+
+
+def _first(key: str) -> str:
+    return key
