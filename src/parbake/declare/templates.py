@@ -71,8 +71,8 @@ def _check(task: str, field: str, template: str, key: str, instead: str = "") ->
         check_tag(template.format_map(dict.fromkeys(names, "x")), field=field)
     except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
         raise ContractError(
-            f"{task}: {field}={template!r} is not a tag template such as 'product/{{asin}}': a family in small letters, "
-            f"and no spaces{advice}",
+            f"{task}: {field}={template!r} is not a tag template such as 'product/{{asin}}': a family in small letters "
+            f"without spaces{advice}",
             field=field,
         ) from error
     for name in names:
