@@ -15,7 +15,7 @@ from parbake.stores._redis_link import Broken
 @pytest.mark.parametrize("wrong", ["eta", print, None])
 def test_a_fallback_that_uses_what_is_not_a_task_is_refused(wrong):
     """``pb.Use("eta")`` used to pass, and the app ended with an AttributeError when it was opened."""
-    with pytest.raises(pb.errors.ContractError, match="needs an artifact") as caught:
+    with pytest.raises(pb.errors.ContractError, match="needs a task that can be served") as caught:
         pb.Registry().artifact(**contract(fallback_if_stale=pb.Use(wrong)))(_first)
     assert caught.value.field == "fallback_if_stale"
 

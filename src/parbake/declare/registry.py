@@ -426,10 +426,10 @@ def _check_kinds(task: Stored) -> None:
 
 def _check_use(task: Artifact[Any, Any]) -> None:
     fallback = task.contract.fallback_if_stale
-    if isinstance(fallback, Use) and not isinstance(fallback.task, Artifact):
+    if isinstance(fallback, Use) and not isinstance(fallback.task, Artifact | Refine | LiveTask):
         named = fallback.task.name if isinstance(fallback.task, Task) else repr(fallback.task)
         raise ContractError(
-            f"{task.name}: fallback_if_stale=pb.Use(...) needs an artifact, which {named} is not",
+            f"{task.name}: fallback_if_stale=pb.Use(...) needs a task that can be served, which {named} is not",
             field="fallback_if_stale",
         )
 

@@ -305,6 +305,8 @@ class Resolver:
         self, bound: BoundTask, key: Any, fallback: Use, judgement: Judgement, context: Context
     ) -> ReadResult:
         """Serve another task's value under this task's name, with the reason."""
+        if not isinstance(fallback.task, Artifact):  # it has no key: whoever asks serves that task instead
+            return await self._refused(bound, judgement, f"use {fallback.task.name}: ")
         other = self._bound_tasks[fallback.task.name]
         other_key = other.keys.check(fallback.key(key) if fallback.key else key)
         found = await self.serve(other, other_key, context)
@@ -313,12 +315,12 @@ class Resolver:
         served = msgspec.structs.replace(found.served, task=bound.name, verdict=verdict, reason=reason, cause=cause)
         return ReadResult(served, found.bound)
 
-    async def _refused(self, bound: BoundTask, judgement: Judgement) -> ReadResult:
-        """Return an answer without a value, with the present stamp."""
+    async def _refused(self, bound: BoundTask, judgement: Judgement, prefix: str = "") -> ReadResult:
+        """Return an answer without a value, with the present stamp. ``prefix`` is put before the reason's sentence."""
         stamp, _ = await self._store.stamp()
         reason, cause = _said(judgement)
         served: Served[Any] = Served(
-            bound.name, None, judgement.verdict, "realtime", stamp=stamp, reason=reason, confidence=0.0,
+            bound.name, None, judgement.verdict, "realtime", stamp=stamp, reason=prefix + reason, confidence=0.0,
             cause=cause,
         )  # fmt: skip
         return ReadResult(served)
