@@ -1,4 +1,4 @@
-"""The command line as a new process would see it, without the time that one takes to start."""
+"""Runs commands inside the test process, with the app's module imported afresh, as a new process would do."""
 
 import sys
 
@@ -8,6 +8,6 @@ from parbake.cli.main import cli
 
 
 def invoke(module, *words):
-    """Call a command with the module of its app not loaded yet; returns its output and status."""
+    """Run a command after removing the app's module from ``sys.modules``; return its output and status."""
     sys.modules.pop(module, None)
     return CliRunner().invoke(cli, [str(word) for word in words])

@@ -1,4 +1,4 @@
-"""What unit tests share: the source files, an embedder, a small world, and a server that takes alerts."""
+"""Fixtures of the unit tests: the source files, an embedder, a small world, and a server that receives alerts."""
 
 import http.server
 import json
@@ -22,7 +22,7 @@ def root():
 
 @pytest.fixture(scope="session")
 def source_files():
-    """Return every Python file that the budgets hold for."""
+    """Return every Python file that the size budgets apply to."""
     return sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
 
 
@@ -42,7 +42,7 @@ def world(tmp_path):
 
 @pytest.fixture
 def receiver():
-    """Return a loopback server and the bodies it was sent."""
+    """Return the URL of a loopback server and the list of bodies that it has received."""
     bodies = []
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -52,7 +52,7 @@ def receiver():
             self.end_headers()
 
         def log_message(self, *_):
-            """Say nothing."""
+            """Log nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""An embedder for tests of matching, and what it is asked about."""
+"""A deterministic embedder for tests of matching, and the topic words that tests embed."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Words:
-    """An embedder for tests: words at pseudo-random directions, summed; topics weigh more."""
+    """A test embedder: each word is a pseudo-random vector, a text is their sum, and topic words weigh more."""
 
     dimensions = 48
 
@@ -15,7 +15,7 @@ class Words:
         self.broken = None
 
     def embed(self, texts):
-        """Return unit rows, or what is broken in their place."""
+        """Return unit rows, or rows filled with ``broken`` if that is set."""
         if self.broken is not None:
             return np.array([self.broken for _ in texts], np.float32)
         rows = np.array([sum((self._of(w) for w in t.lower().split()), np.full(48, 1e-3)) for t in texts])

@@ -13,7 +13,7 @@ def modules(source_root, package):
     return found
 
 
-@cache  # many rules are about the same files, each of which is parsed once
+@cache  # many rules read the same files, so each file is parsed once
 def imported_names(path, *, on_import=False, for_types=False):
     """Return the dotted name of everything that a file imports when it runs, wherever the import stands.
 
@@ -31,7 +31,7 @@ def imported_names(path, *, on_import=False, for_types=False):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
         elif on_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        elif not isinstance(node, ast.expr):  # no expression holds an import
+        elif not isinstance(node, ast.expr):  # an expression cannot contain an import
             pending.extend(ast.iter_child_nodes(node))
     return names
 
@@ -47,7 +47,7 @@ def graph(found, *, on_import=False, for_types=False):
 
 
 def room_of(module, found):
-    """Return the folder that a module lies in; one that stands loose in the package is a room of its own."""
+    """Return the package of a module; a module directly in the top package counts as a room of its own."""
     if found[module].name == "__init__.py" or module.count(".") == 1:
         return module
     return module.rpartition(".")[0]
@@ -72,7 +72,7 @@ def room_graph(found, *, folded=False):
 
 
 def circles(edges):
-    """Return each group of nodes that import each other, directly or by way of others, largest first."""
+    """Return each group of nodes that import each other, directly or through others, largest first."""
     reached = {node: _reached(node, edges) for node in edges}
     groups = {frozenset(other for other in reached[node] if node in reached[other]) for node in edges}
     return sorted((sorted(group) for group in groups if group), key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""The commands as processes of their own, in a folder with an app; how to wait for what they do and to end them."""
+"""Runs commands as processes in a folder with an app, waits for their effects, and ends them."""
 
 import asyncio
 import contextlib
@@ -75,7 +75,7 @@ class Shop:
     """A folder with an app, and the commands that are run in it."""
 
     def __init__(self, folder):
-        """Write the module."""
+        """Write the app's module."""
         self.folder = folder
         self.processes = []
         (folder / "shop.py").write_text(SHOP.replace("STORE", str(folder / "store")))
@@ -103,24 +103,24 @@ class Shop:
         return process.returncode, [line for line in complained.splitlines() if line and " left " not in line]
 
     def run(self, *words, **options):
-        """Run a command to its end; its status, output and error lines."""
+        """Run a command to its end; return its status, output and error lines."""
         process = self.start(*words, **options)
         said, complained = process.communicate(timeout=HANGS_S)
         return process.returncode, said, complained.splitlines()
 
     def computed(self):
-        """The processes that computed something, and each key as often as it was computed."""
+        """Return the processes that computed rows, and a list with a key for each computation."""
         path = self.folder / "computed"
         lines = path.read_text().splitlines() if path.exists() else []
         return {int(line.split()[0]) for line in lines}, [line.split()[1] for line in lines]
 
     def kept(self):
-        """The rows of each partition of the interrupted run that is kept."""
+        """Return the number of rows in each partition that the store keeps of an interrupted run."""
         state = asyncio.run(self.state())
         return [part.rows for part in state.under_way.finished.values()] if state.under_way else []
 
     async def state(self):
-        """What the store keeps of the runs."""
+        """Return the state of the runs that the store keeps."""
         store = pb.App(pb.Registry(), store=f"lmdb://{self.folder}/store?map_size=16MiB").engine.store
         raw = await store.get(f"runs/{ROW}")
         await store.close()
@@ -140,12 +140,12 @@ def shop_in(folder):
 
 
 def are_gone(processes):
-    """Whether processes have ended, or are about to be buried."""
+    """Return whether the processes have ended or are zombies."""
     return all(state_of(process) in ("", "Z") for process in processes)
 
 
 def state_of(process):
-    """The letter that the kernel has for the state of a process, empty for one that is not there."""
+    """Return the kernel's one-letter state of a process, or an empty text if it does not exist."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (FileNotFoundError, ProcessLookupError):

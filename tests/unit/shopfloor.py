@@ -14,13 +14,13 @@ class Facts(pb.View):
     families = ("fact",)
 
     def get(self, name):
-        """One value, or ``None``."""
+        """Return one value, or ``None``."""
         self.entity(f"fact/{name}")
         rows = self.rows("SELECT value FROM fact WHERE name = :name", name=name)
         return rows[0][0] if rows else None
 
     def names(self):
-        """All names."""
+        """Return all names."""
         self.whole_set("fact")
         return [row[0] for row in self.rows("SELECT name FROM fact ORDER BY name")]
 
@@ -53,7 +53,7 @@ class World:
 
     @contextlib.contextmanager
     def connected(self):
-        """One transaction."""
+        """Open a connection and run the body in one transaction."""
         with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
             yield connection
 
@@ -67,13 +67,13 @@ class World:
                 emit(connection, f"fact/{name}", "fact.changed")
 
     def app(self, tasks, **options):
-        """An app over this world, in memory."""
+        """Return an app over this world, with its store in memory."""
         settings = {"sources": [self.source], "clock": self.clock}
         return pb.App(tasks, **(settings | options))
 
 
 def contract(**changes):
-    """Return contract settings: an hour, fenced by ``fact``, recomputed."""
+    """Return contract settings: an SLA of one hour, fenced by ``fact``, recomputed when stale."""
     settings = {
         "freshness_sla": "1h",
         "invalidated_by": [pb.fence("fact")],

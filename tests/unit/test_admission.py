@@ -1,4 +1,4 @@
-"""Which requests are let in: by host, by where a browser says they come from, and by their body's type."""
+"""Which requests the server admits: by host, by the site that a browser sends them from, and by content type."""
 
 import httpx
 import pytest
@@ -29,14 +29,14 @@ async def http(world):
 
 
 async def ask(http, method, path, *, body=b"", **headers):
-    """Send a request with just these headers; names have ``_`` for ``-``."""
+    """Send a request with exactly these headers; ``_`` in a name stands for ``-``."""
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     async with httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost") as client:
         return await client.request(method, path, content=body, headers=sent)
 
 
 async def touched(http):
-    """Whether any event was written."""
+    """Return whether any event was written."""
     return (await http.app.engine.store.stamp())[0].sequence > 1
 
 
@@ -68,7 +68,7 @@ async def touched(http):
     ],
 )
 async def test_only_the_servers_own_names_are_answered(http, host, status):
-    """A page whose name is pointed at this machine names itself in ``Host``, and is told nothing."""
+    """A request whose ``Host`` is not one of the server's names gets 421, so DNS rebinding reads nothing."""
     answer = await ask(http, "GET", "/v1/tasks", host=host)
     assert answer.status_code == status
     if status != 200:
@@ -77,14 +77,14 @@ async def test_only_the_servers_own_names_are_answered(http, host, status):
 
 
 async def test_probes_may_name_any_host(http):
-    """What looks after servers reaches them by address."""
+    """The health and readiness routes answer any ``Host``, because probes reach servers by address."""
     assert (await ask(http, "GET", "/healthz", host="10.0.0.1")).status_code == 200
     assert (await ask(http, "GET", "/readyz", host="pod-7")).json()["status"] == "ready"
 
 
 @pytest.mark.parametrize("hosts", ["shop.example", ["*"], [""], ["http://shop.example"], [7], ["a b"]])
 def test_hosts_are_a_list_of_names(world, hosts):
-    """A word instead of a list, a pattern, an address with its scheme and a number are refused."""
+    """A string instead of a list, a pattern, a URL with its scheme, a number and an invalid name are refused."""
     with pytest.raises(pb.BadInput) as caught:
         HttpApp(world.app(pb.Registry()), hosts=hosts)
     assert caught.value.field == "hosts"
@@ -103,7 +103,7 @@ def test_hosts_are_a_list_of_names(world, hosts):
     ],
 )
 async def test_a_page_of_another_site_writes_nothing(http, headers):
-    """Whatever the browser tells of, in the new header or in the old one, the event is refused and not written."""
+    """An event from another site, by ``Sec-Fetch-Site`` or ``Origin``, gets 403 and is not written."""
     answer = await ask(http, "POST", "/v1/events", body=EVENT, **headers, **JSON)
     assert (answer.status_code, answer.json()["field"]) == (403, "origin")
     assert not await touched(http)
@@ -113,13 +113,13 @@ async def test_a_page_of_another_site_writes_nothing(http, headers):
     "headers", [{}, {"sec_fetch_site": "same-origin"}, {"sec_fetch_site": "none"}, {"origin": "http://localhost"}]
 )
 async def test_pages_of_the_server_and_programs_write(http, headers):
-    """A browser that speaks for the server's own page is let in, and so is what sends no such header."""
+    """Requests from the server's own pages are admitted, and so are requests without these headers."""
     answer = await ask(http, "POST", "/v1/events", body=EVENT, **headers, **JSON)
     assert answer.status_code == 202
 
 
 async def test_a_page_of_another_site_may_look_at_what_is_public(http):
-    """A link from elsewhere is followed; what it shows is not shared with the page that links."""
+    """A link from another site can be followed; ``Cross-Origin-Resource-Policy`` keeps the answer from that site."""
     answer = await ask(http, "GET", "/v1/tasks", sec_fetch_site="cross-site")
     assert answer.status_code == 200
     assert answer.headers["cross-origin-resource-policy"] == "same-origin"
@@ -129,7 +129,7 @@ async def test_a_page_of_another_site_may_look_at_what_is_public(http):
     "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", "json"]
 )
 async def test_a_body_says_that_it_is_json(http, kind):
-    """What an HTML form can send is refused, with the types that would do."""
+    """A content type that an HTML form can send gets 415; ``Accept`` lists the types that are accepted."""
     answer = await ask(http, "POST", "/v1/events", body=EVENT, content_type=kind)
     assert (answer.status_code, answer.json()["field"]) == (415, "content-type")
     assert "application/json" in answer.headers["accept"]
@@ -146,19 +146,19 @@ async def test_a_body_says_that_it_is_json(http, kind):
     ],
 )
 async def test_json_and_cloudevents_are_let_in(http, kind, more):
-    """Binary mode carries its event in headers that no form can send, so its body may be of any type."""
+    """JSON and CloudEvents are accepted. In binary mode the event is in headers, so the body may have any type."""
     answer = await ask(http, "POST", "/v1/events", body=EVENT, content_type=kind, **more)
     assert answer.status_code == 202
 
 
 async def test_a_method_that_is_not_there_names_those_that_are(http):
-    """``Allow`` stands in the answer (RFC 9110, 15.5.6)."""
+    """The answer to an unsupported method lists the supported ones in ``Allow`` (RFC 9110, 15.5.6)."""
     assert (await ask(http, "DELETE", "/v1/events")).headers["allow"] == "POST"
     assert (await ask(http, "PUT", "/v1/tasks")).headers["allow"] == "GET, HEAD"
 
 
 async def test_every_answer_protects_who_reads_it(http):
-    """Answers and refusals run nothing, are guessed at by nobody, stand in no frame, and are kept in no cache."""
+    """Every answer, 404 included, forbids framing, type sniffing, referrers and caching."""
     for answer in (await ask(http, "GET", "/v1/tasks"), await ask(http, "GET", "/nothing")):
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -167,7 +167,7 @@ async def test_every_answer_protects_who_reads_it(http):
 
 
 async def call(http, *, headers, messages=({"type": "http.request", "body": b""},), path="/v1/serve/fact"):
-    """Send a request as a server would that has no limits of its own; returns the answer's start and problem."""
+    """Send a raw ASGI request, as a server without limits would; return status, headers, body and unread messages."""
     sent, left = [], list(messages)
 
     async def receive():
@@ -190,20 +190,20 @@ HOST = (b"host", b"localhost")
     ids=["too many", "one too long", "too long together"],
 )
 async def test_headers_have_a_limit_under_any_server(http, headers):
-    """They are refused before anything is joined or looked up."""
+    """Too many or too large headers get 431, whichever server runs the app."""
     status, _, body, _ = await call(http, headers=headers)
     assert status == 431
     assert b'"field":"headers"' in body
 
 
 async def test_as_many_headers_as_allowed_are_read(http):
-    """The server accepts a request with exactly a hundred headers."""
+    """A request with exactly the allowed number of headers is processed."""
     status, *_ = await call(http, headers=[HOST] + [(b"x", b"y")] * (MAX_HEADERS - 1))
     assert status == 422
 
 
 def parts(size, *, whole):
-    """Body messages of a megabyte or less, the last of which says so if the body is whole."""
+    """Return body messages of at most a megabyte each; ``more_body`` ends with the last one only if ``whole``."""
     step = 1 << 20
     sizes = [min(step, size - at) for at in range(0, size, step)]
     last = len(sizes) - 1
@@ -213,7 +213,7 @@ def parts(size, *, whole):
 
 
 async def test_a_body_that_is_too_large_is_read_to_its_end_before_it_is_refused(http):
-    """A client that still sends when the connection ends does not see why."""
+    """The rest of the body is read, so that a client that is still sending sees the 413."""
     status, headers, _, left = await call(
         http, headers=[HOST, (b"content-type", b"application/json")], messages=parts(3 << 20, whole=True)
     )
@@ -222,7 +222,7 @@ async def test_a_body_that_is_too_large_is_read_to_its_end_before_it_is_refused(
 
 
 async def test_a_body_without_end_is_refused_and_its_connection_ends(http):
-    """So much, and no more, is thrown away; a client that tells a larger size, or waits to be told, is told at once."""
+    """Reading stops at a limit and the connection closes; a body announced as too large is refused unread."""
     kind = (b"content-type", b"application/json")
     endless = parts(READ_ANYWAY + (2 << 20), whole=False)
     status, headers, _, left = await call(http, headers=[HOST, kind], messages=endless)
@@ -233,7 +233,7 @@ async def test_a_body_without_end_is_refused_and_its_connection_ends(http):
 
 
 async def test_a_request_that_breaks_off_is_not_answered_as_if_it_were_whole(http):
-    """Half a body can be valid JSON of another meaning."""
+    """A half-sent body is not processed, even where it is valid JSON by itself."""
     half = [{"type": "http.request", "body": b'{"key": "a"}', "more_body": True}, {"type": "http.disconnect"}]
     status, _, body, _ = await call(http, headers=[HOST, (b"content-type", b"application/json")], messages=half)
     assert status == 499
@@ -242,7 +242,7 @@ async def test_a_request_that_breaks_off_is_not_answered_as_if_it_were_whole(htt
 
 @pytest.mark.parametrize("length", [b"-1", b"1e3", b"9" * 5000, "²".encode("latin-1")])
 async def test_a_length_that_is_not_one_is_refused(http, length):
-    """Also a number of five thousand digits, which Python would refuse to read with an error of its own."""
+    """An invalid ``Content-Length`` gets 422, also one of 5,000 digits, which Python's ``int`` refuses."""
     kind = (b"content-type", b"application/json")
     status, _, body, _ = await call(http, headers=[HOST, kind, (b"content-length", length)])
     assert status == 422

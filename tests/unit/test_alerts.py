@@ -1,4 +1,4 @@
-"""Where alerts go."""
+"""Delivery of alerts: to webhooks, from a durable queue, and to the log."""
 
 import asyncio
 import http.server
@@ -19,14 +19,14 @@ ALERT = Alert("stale", "faq", "support", "faq is 2h old", 1.0)
 
 
 async def test_a_webhook_gets_the_alert_as_json(receiver):
-    """One POST with everything the owner needs."""
+    """An alert is one POST with kind, task, owner, message and time."""
     url, bodies = receiver
     await WebhookSink(url).send(ALERT)
     assert bodies == [{"kind": "stale", "task": "faq", "owner": "support", "message": "faq is 2h old", "at": 1.0}]
 
 
 def test_a_webhook_posts_to_http_only():
-    """Another scheme is refused, and the URL, which may hold a secret, is not repeated."""
+    """Another URL scheme is refused, and the error does not repeat the URL, which may hold a secret."""
     with pytest.raises(pb.ParbakeError) as caught:
         WebhookSink("ftp://secret@nowhere")
     assert caught.value.field == "alerts.webhook"
@@ -34,7 +34,7 @@ def test_a_webhook_posts_to_http_only():
 
 
 async def test_a_webhook_follows_no_redirect(receiver):
-    """An address that answers with another one has not taken the alert, and the other one hears nothing."""
+    """A redirect counts as a failed delivery, and nothing is sent to its target."""
     url, bodies = receiver
 
     class Redirecting(http.server.BaseHTTPRequestHandler):
@@ -57,7 +57,7 @@ async def test_a_webhook_follows_no_redirect(receiver):
 
 
 class Moody(http.server.BaseHTTPRequestHandler):
-    """Takes an alert once its server is in the mood."""
+    """Answers 503 to each alert until ``is_in_the_mood`` is set."""
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
@@ -74,7 +74,7 @@ class Moody(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def moody():
-    """Return a loopback server that takes nothing until it is told to."""
+    """Return a loopback server that refuses every alert until ``is_in_the_mood`` is set."""
     with http.server.HTTPServer(("127.0.0.1", 0), Moody) as server:
         server.is_in_the_mood, server.asked, server.tried, server.taken = False, threading.Event(), [], []
         server.url = f"http://127.0.0.1:{server.server_port}/hook"
@@ -84,7 +84,7 @@ def moody():
 
 
 def heard(server, count=1):
-    """Wait until so many alerts were taken."""
+    """Wait until this many alerts were accepted, and return them."""
     while len(server.taken) < count:
         assert server.asked.wait(20), "nobody asked"
         server.asked.clear()
@@ -92,7 +92,7 @@ def heard(server, count=1):
 
 
 async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkeypatch):
-    """Under the same key, until it is taken; then it is forgotten."""
+    """A refused alert is sent again with the same idempotency key, and leaves the queue once it is accepted."""
     monkeypatch.setattr("parbake.alerts._queue.FIRST_S", 0.01)
     sink = WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     await sink.send(ALERT)
@@ -105,14 +105,14 @@ async def test_an_alert_that_was_not_taken_is_sent_again(moody, tmp_path, monkey
 
 
 async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
-    """What waits in the file is delivered once by the sinks that are made of it, without another alert."""
+    """Sinks that open a queue file deliver each alert in it once, without a new alert."""
     monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 1.0)
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(3):
         queue.add(json.dumps({"message": f"{number}"}).encode())
     moody.is_in_the_mood = True
     monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
-    for _ in range(2):  # of two processes
+    for _ in range(2):  # as two processes would
         WebhookSink(moody.url, queue=tmp_path / "alerts.db")
     assert sorted(await asyncio.to_thread(heard, moody, 3)) == ["0", "1", "2"]
     await empty(tmp_path / "alerts.db")
@@ -120,7 +120,7 @@ async def test_a_queue_outlives_its_process(moody, tmp_path, monkeypatch):
 
 
 def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
-    """The queue grows neither with time nor without bound."""
+    """The queue drops the oldest alerts beyond its maximum, and an alert whose retention time is over."""
     monkeypatch.setattr("parbake.alerts._queue.MOST", 2)
     queue = AlertQueue(tmp_path / "alerts.db")
     for number in range(4):
@@ -138,13 +138,13 @@ def test_what_nobody_takes_for_a_day_is_given_up(tmp_path, monkeypatch):
 
 
 async def empty(path):
-    """Wait until nothing waits in a queue."""
+    """Wait until a queue is empty."""
     queue = AlertQueue(path)
     await until(lambda: queue.pause_s() is None)
 
 
 async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, monkeypatch):
-    """A webhook that sends its answer byte by byte has not taken the alert, and the next one is tried."""
+    """A webhook that sends its answer byte by byte times out, and the next alert is sent."""
     monkeypatch.setattr("parbake.alerts.webhook.TIMEOUT_S", 0.2)
     tried, ended = [], threading.Event()
 
@@ -160,7 +160,7 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
             """Say nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
-        server.daemon_threads = False  # so that they are waited for at its end
+        server.daemon_threads = False  # so that closing the server waits for them
         threading.Thread(target=server.serve_forever, daemon=True).start()
         sink = WebhookSink(f"http://127.0.0.1:{server.server_port}/", queue=tmp_path / "alerts.db")
         for kind in ("first", "second"):
@@ -174,7 +174,7 @@ async def test_an_answer_that_never_ends_holds_back_no_other_alert(tmp_path, mon
 
 
 async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, monkeypatch):
-    """A command that has ended before the webhook was there: a server that had nothing to do looks for it."""
+    """An idle sink looks into the queue again and delivers an alert that another process left there."""
     monkeypatch.setattr("parbake.alerts.webhook.LOOK_AGAIN_S", 0.05)
     monkeypatch.setattr("parbake.alerts._queue.CLAIMED_S", 0.1)
     moody.is_in_the_mood = True
@@ -187,7 +187,7 @@ async def test_what_another_process_left_behind_is_delivered(moody, tmp_path, mo
 
 
 async def test_an_alert_of_a_short_command_is_taken_before_it_ends(moody, tmp_path):
-    """Where the webhook is there it has the alert when ``send`` returns, and nothing waits."""
+    """If the webhook is up, ``send`` returns after delivery and the queue is empty."""
     moody.is_in_the_mood = True
     await WebhookSink(moody.url, queue=tmp_path / "alerts.db").send(ALERT)
     assert moody.taken == ["faq is 2h old"]
@@ -196,7 +196,7 @@ async def test_an_alert_of_a_short_command_is_taken_before_it_ends(moody, tmp_pa
 
 @pytest.mark.parametrize("content", [None, b"text" * 300])
 def test_a_queue_that_cannot_be_one_is_refused_at_once(tmp_path, content):
-    """A folder, or another file: by its name, and the address is not repeated."""
+    """A folder or a file that is not a queue is refused, and the error does not repeat the URL."""
     place = tmp_path if content is None else tmp_path / "other"
     if content is not None:
         place.write_bytes(content)
@@ -206,12 +206,12 @@ def test_a_queue_that_cannot_be_one_is_refused_at_once(tmp_path, content):
 
 
 async def test_an_app_without_sinks_alerts_by_its_log(caplog):
-    """Nobody who forgot a sink is left without a word."""
+    """An app without alert sinks writes its alerts to the log."""
     await pb.App(pb.Registry()).ops.alert(ALERT)
     assert "stale: faq is 2h old (owner: support)" in caplog.text
 
 
 async def test_the_log_names_task_and_owner(caplog):
-    """An alert is a warning in the log."""
+    """The log sink writes an alert with its kind, message and owner."""
     await LogSink().send(ALERT)
     assert "stale: faq is 2h old (owner: support)" in caplog.text

@@ -1,4 +1,4 @@
-"""Answers by their id: what is kept of them, what they cost, and what a complaint of one does."""
+"""Answers by their id: what is recorded of them, what they cost, and the effect of a complaint."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ BOOK = CostBook(
 
 
 class Model:
-    """A generator that reports its tokens, or does not."""
+    """A generator that yields the token usages it was given, or none."""
 
     def __init__(self, name, *usages):
         self.name = name
@@ -41,7 +41,7 @@ class Model:
 
 
 class Sink:
-    """Keeps what it was sent."""
+    """Keeps the alerts that it was sent."""
 
     def __init__(self):
         self.alerts = []
@@ -51,7 +51,7 @@ class Sink:
 
 
 class Shop:
-    """An app that answers, its sink and its world."""
+    """An app with stored and live tasks, its alert sink and its world."""
 
     def __init__(self, world, folder, generator, **options):
         tasks = pb.Registry()
@@ -78,7 +78,7 @@ class Shop:
         self.app = world.app(tasks, resources={Generator: generator}, **settings)
 
     async def answer(self, key="a", *, text=None, worded=None, sources=("fact/a",), **members):
-        """Answer once, and return what was kept."""
+        """Answer once, and return the record of the answer."""
         async with self.app.request() as scope:
             await self.app.serve(self.fact, key)
             if worded is not None:
@@ -95,7 +95,7 @@ class Shop:
 
 @pytest.fixture
 async def opening(world, tmp_path):
-    """Return a function that opens a shop with a generator; all are closed in the end."""
+    """Return a function that opens a shop with a generator; every shop is closed at the end."""
     opened = []
     world.put("a", "one")
     world.put("b", "two")
@@ -112,7 +112,7 @@ async def opening(world, tmp_path):
 
 
 async def test_an_answer_is_found_by_its_id(opening):
-    """With tasks, lanes, stamps, sources and refusals, by whoever has the id, and nothing that was said."""
+    """Its record has tasks, stamps, sources and refusals, but not the text of the question."""
     shop = await opening()
     made = await shop.answer(text="my secret question", subject="returns", refusals=("stale",))
     assert len(made.id) == 32
@@ -131,7 +131,7 @@ async def test_an_answer_is_found_by_its_id(opening):
 
 
 async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
-    """CPU seconds and tokens at the app's prices; the second answer from the store costs next to nothing."""
+    """The cost has CPU seconds and tokens at the book's prices; an answer from the store costs nothing."""
     shop = await opening(Model("priced", Usage(1000, 100, 500)))
     made = await shop.answer(text="x")
     assert made.usage == Usage(1000, 100, 500)
@@ -143,7 +143,7 @@ async def test_an_answer_costs_what_its_computations_and_tokens_do(opening):
 
 
 async def test_what_was_computed_and_stored_for_an_answer_is_in_its_cost(opening):
-    """Also what an artifact's computation spends, which others may wait for; whoever finds it stored pays nothing."""
+    """Computing an artifact counts for the answer that computed it, not for one that finds it stored."""
     shop = await opening(Model("priced", Usage(1000, 100)))
     first = await shop.answer(worded="a")
     again = await shop.answer(worded="a")
@@ -154,14 +154,14 @@ async def test_what_was_computed_and_stored_for_an_answer_is_in_its_cost(opening
 
 @pytest.mark.parametrize(("model", "is_used_known"), [(Model("priced"), False), (Model("unpriced", Usage(1, 1)), True)])
 async def test_what_has_no_price_or_no_count_is_not_called_free(opening, model, is_used_known):
-    """Tokens that were not reported leave usage and cost open; a generator without a price leaves the cost open."""
+    """Without reported tokens, usage and cost are ``None``; without a price for the generator, the cost is."""
     made = await (await opening(model)).answer(text="x")
     assert made.cost_usd is None
     assert (made.usage is not None) == is_used_known
 
 
 async def test_a_complaint_has_what_the_answer_states_computed_again(opening):
-    """Once for each answer: its sources are touched, its owner is told, and a second complaint does nothing more."""
+    """The first complaint touches the answer's sources and alerts the owner; a second one changes nothing."""
     shop = await opening()
     made = await shop.answer()
     before = (await shop.app.serve(shop.fact, "a")).stamp
@@ -182,7 +182,7 @@ async def test_a_complaint_has_what_the_answer_states_computed_again(opening):
 
 
 async def test_a_complaint_that_could_not_take_effect_can_be_made_again(opening, monkeypatch):
-    """The store was away: nothing is used up, and the next try touches what the answer states."""
+    """A complaint that failed on the store is not recorded, so the next try touches the sources."""
     shop = await opening()
     made = await shop.answer()
 
@@ -197,7 +197,7 @@ async def test_a_complaint_that_could_not_take_effect_can_be_made_again(opening,
 
 
 async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
-    """Beyond it nothing is computed again, its owner hears so once, and an hour later complaints count again."""
+    """Beyond the hourly limit nothing is recomputed and the owner gets one alert; an hour later complaints count."""
     shop = await opening()
     ids = [(await shop.answer()).id for _ in range(COMPLAINTS_AN_HOUR + 3)]
     effects = [(await shop.app.answers.complain(one, "wrong")).effect for one in ids[:-1]]
@@ -208,7 +208,7 @@ async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
 
 
 async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(opening):
-    """Two apps over one ledger: one gives the answer out, the other finds it, and one complaint counts for both."""
+    """Of two apps with one ledger, each finds the other's answers, and a complaint counts once for both."""
     shop, other = await opening(), await opening()
     made = await shop.answer()
     shop.app.engine.ledger.settle()
@@ -218,7 +218,7 @@ async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(ope
 
 
 async def test_an_answer_without_a_source_is_noted(opening):
-    """Nothing can be computed again for it: its owner is told, and no more."""
+    """A complaint about an answer without sources recomputes nothing; the owner gets one alert."""
     shop = await opening()
     made = await shop.answer(sources=())
     assert (await shop.app.answers.complain(made.id, "")).effect == "noted"
@@ -238,7 +238,7 @@ async def test_an_answer_without_a_source_is_noted(opening):
     ],
 )
 async def test_an_answer_is_noted_with_tags_that_can_be_touched(opening, members, field):
-    """What no complaint could have computed again is refused when it is noted, and not when somebody complains."""
+    """A source that is not a valid tag, or an invalid id, is refused when the answer is recorded."""
     shop = await opening()
     with pytest.raises(pb.BadInput) as refused:
         await shop.answer(**members)
@@ -247,7 +247,7 @@ async def test_an_answer_is_noted_with_tags_that_can_be_touched(opening, members
 
 @pytest.mark.parametrize("token", [None, TOKEN])
 async def test_only_operators_complain_of_a_whole_task(opening, token):
-    """Without the token nothing is written, whoever asks; with it the task is in quarantine."""
+    """A complaint about a task gets 401 without the operator's token; with it the task is quarantined."""
     shop = await opening()
     headers = {} if token is None else {"authorization": f"Bearer {token}"}
     async with shop.client(headers=headers) as client:
@@ -258,14 +258,14 @@ async def test_only_operators_complain_of_a_whole_task(opening, token):
 
 @pytest.mark.parametrize("body", [{}, {"task": "fact", "answer_id": "0" * 32}, {"answer_id": "no id"}])
 async def test_a_complaint_names_one_thing(opening, body):
-    """An answer or a task, and an id that can be one."""
+    """A complaint must name either a task or a valid answer id; neither, both or an invalid id gets 422."""
     async with (await opening()).client(headers={"authorization": f"Bearer {TOKEN}"}) as client:
         told = await client.post("/v1/feedback", json=body)
     assert (told.status_code, told.json()["field"]) == (422, "answer_id")
 
 
 async def test_an_app_without_a_ledger_keeps_no_answers(opening):
-    """The answer has neither cost nor tokens, and looking for it says what to do."""
+    """The answer has neither cost nor usage, and looking it up fails with an error that names the ledger."""
     shop = await opening(ledger=None)
     made = await shop.answer(text="x")
     assert (made.cost_usd, made.usage) == (None, None)
@@ -276,7 +276,7 @@ async def test_an_app_without_a_ledger_keeps_no_answers(opening):
 
 
 async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
-    """What it held is gone, and what comes after is kept."""
+    """Its old answers are lost, and new answers are recorded in a new file."""
     shop = await opening()
     gone = await shop.answer()
     shop.app.engine.ledger.settle()
@@ -291,7 +291,7 @@ async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
 
 
 async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
-    """Complaints are refused soon, and as many of them as there are threads keep no other work from its own."""
+    """Complaints time out soon while the file is locked, and many at once do not block other threads' work."""
     shop = await opening()
     made = await shop.answer()
     shop.app.engine.ledger.settle()
@@ -307,7 +307,7 @@ async def test_a_ledger_that_is_locked_holds_up_nobody_else(opening, tmp_path):
 
 
 async def test_old_answers_are_forgotten(opening, monkeypatch):
-    """Past their days, and beyond their number: neither is found, and the newest is."""
+    """Answers past the retention time, or beyond the maximum number, are deleted; the newest are kept."""
     monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_EVERY", 1)
     monkeypatch.setattr("parbake.ledger.sqlite_ledger.TRIM_AT", 0)
     monkeypatch.setattr("parbake.ledger.rows.ANSWERS_KEPT", 2)

@@ -1,4 +1,4 @@
-"""The rules of the source tree that no other tool checks, and those that import-linter does."""
+"""Rules of the source tree, checked here or by import-linter."""
 
 import graphlib
 import io
@@ -26,14 +26,14 @@ SUPPRESSION = re.compile(
     r"|type:\s*ignore(?P<rule>\[[\w\-, ]+\])?|pyright:\s*ignore(?P<check>\[[\w\-, ]+\])?"
     r"|pragma:\s*no (?:cover|branch))(?P<reason>.*)"
 )
-# Spelled apart, so that this file does not contain what it looks for.
+# Split into parts, so that this file does not contain the names that it searches for.
 NOWHERE = ["pypi" + ".org", "python" + "hosted", "npmjs" + ".org", "debian" + ".org/debian", "file:" + "///"]
 NOT_IN_LOCKS = re.compile(r"^\s*(?:--(?:extra-)?index|--find|-f\b|-i\b)", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
 def texts(root):
-    """Return every text that is, or is about to be, committed."""
+    """Return the text of every file that git tracks or would add."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=root, check=True, capture_output=True, text=True).stdout.split("\0")
     paths = [path for name in names if name and (path := root / name).is_file()]
@@ -42,7 +42,7 @@ def texts(root):
 
 @pytest.mark.parametrize(("folder", "package"), [("src", "parbake"), ("assistant/src", "retail_assistant")])
 def test_imports_form_no_cycle(root, folder, package):
-    """No module imports itself by way of others."""
+    """No module imports itself through other modules."""
     found = modules(root / folder, package)
     order = list(graphlib.TopologicalSorter(graph(found)).static_order())
     assert set(found) <= set(order)
@@ -50,7 +50,7 @@ def test_imports_form_no_cycle(root, folder, package):
 
 @pytest.mark.parametrize("package", ADAPTERS)
 def test_sibling_adapters_do_not_know_each_other(root, package):
-    """An adapter imports of its own folder only private helpers, and the steps that all stores share."""
+    """From its own folder an adapter imports only private helpers and the steps that all stores share."""
     found = modules(root / "src", "parbake")
     prefix = f"parbake.{package}."
     wrong = [
@@ -64,7 +64,7 @@ def test_sibling_adapters_do_not_know_each_other(root, package):
 
 
 def test_the_assistant_uses_the_public_interface_only(root):
-    """Of parbake, the assistant imports the front door, ports, surfaces, prices and adapters, and nothing else."""
+    """The assistant imports only public modules of parbake."""
     inside = modules(root / "src", "parbake").keys() - {"parbake"}
     wrong = [
         f"{module} imports {name}"
@@ -92,7 +92,7 @@ def test_import_is_light(tmp_path):
 
 
 def unexplained(text):
-    """Yield the comments that silence a checker without naming the rule and the reason."""
+    """Yield the comments that silence a checker without naming the rule and a reason."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT and (match := SUPPRESSION.search(token.string)):
             names_rule = "pragma" in token.string or match["codes"] or match["rule"] or match["check"]
@@ -108,20 +108,20 @@ def test_suppressions_give_a_reason(source_files, root):
 
 @pytest.mark.parametrize("silent", ["noqa", "noqa: S101", "type: ignore[misc]", "pragma: no cover", "noqa: S101 x"])
 def test_an_unexplained_suppression_is_found(silent):
-    """The check above sees a comment that gives no reason, and accepts it once it does."""
+    """A suppression without a reason is reported, and with a reason it is accepted."""
     assert list(unexplained(f"x = 1  # {silent}\n"))
     if silent != "noqa":
         assert not list(unexplained(f"x = 1  # {silent}  # this is why\n"))
 
 
 def test_no_file_names_a_registry_or_this_machine(texts, root):
-    """Committed files work with whatever registry a user has, and hold no path of the machine they were made on."""
+    """No committed file names a package registry or a path of this checkout."""
     local = [str(root)] if len(root.parts) > 2 else []
     assert [f"{name}: {word}" for name, text in texts.items() for word in NOWHERE + local if word in text] == []
 
 
 def test_lock_files_are_hashed_and_name_no_index(root):
-    """Each locked package has an exact version and a hash, and no lock file says where to fetch it."""
+    """Each locked package has an exact version and a hash, and no lock file names a package index."""
     for lock in (*sorted((root / "requirements").glob("*.txt")), root / "src/parbake/ports/model_files.txt"):
         text = lock.read_text()
         assert not NOT_IN_LOCKS.search(text), lock

@@ -1,4 +1,4 @@
-"""The stored form of an artifact."""
+"""The encoding of stored artifacts."""
 
 from zlib import crc32
 
@@ -33,7 +33,7 @@ records = st.builds(
 
 @given(records)
 def test_a_record_reads_back_as_it_was_written(record):
-    """Encoding loses nothing."""
+    """Decoding an encoded record gives an equal record."""
     assert decode(encode(record)) == record
 
 
@@ -46,7 +46,7 @@ def test_stamps_compare_as_bytes(one, other):
 
 @given(records, st.data())
 def test_a_cut_record_is_damaged(record, data):
-    """Whatever is missing at its end, nothing of it is believed."""
+    """A record that lacks any number of bytes at its end is rejected as damaged."""
     raw = encode(record)
     cut = data.draw(st.integers(0, len(raw) - 1))
     with pytest.raises(DamagedRecord):
@@ -55,7 +55,7 @@ def test_a_cut_record_is_damaged(record, data):
 
 @given(records, st.data())
 def test_a_record_with_a_changed_byte_is_damaged(record, data):
-    """One byte that is not as it was written, in the header, the value or the checksum, is noticed."""
+    """One changed byte anywhere, in the header, the value or the checksum, is detected."""
     raw = bytearray(encode(record))
     place = data.draw(st.integers(0, len(raw) - 1))
     raw[place] ^= data.draw(st.integers(1, 255))
@@ -65,7 +65,7 @@ def test_a_record_with_a_changed_byte_is_damaged(record, data):
 
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_with_a_right_checksum_never_crash(raw):
-    """Bytes that are not a record are damaged even where their checksum fits; no other error comes out."""
+    """Arbitrary bytes with a matching checksum decode or raise ``DamagedRecord``, and no other error."""
     try:
         decode(raw + crc32(raw).to_bytes(4, "little"))
     except DamagedRecord as error:
@@ -73,7 +73,7 @@ def test_arbitrary_bytes_with_a_right_checksum_never_crash(raw):
 
 
 def test_headers_are_kept_up_to_a_bound(monkeypatch):
-    """Reading many different records neither mixes their headers up nor keeps all of them."""
+    """The header cache returns the right header for each record and never exceeds its limit."""
     monkeypatch.setattr(artifact, "HEADERS_KEPT", 4)
     artifact._kept_headers.clear()
     for n in (*range(9), *range(9)):
@@ -83,7 +83,7 @@ def test_headers_are_kept_up_to_a_bound(monkeypatch):
 
 
 def test_a_record_of_another_format_is_damaged():
-    """It is not read by the rules of this one, though its checksum fits."""
+    """A record of another format version is rejected as damaged, though its checksum fits."""
     body = b"\x09" + encode(Record(Stamp(1, 1).pack(), 0.0, 0.0, "batch", False, Meta(Tags()), b""))[1:-4]
     with pytest.raises(DamagedRecord, match=f"format 9 is not one of format {FORMAT}"):
         decode(body + crc32(body).to_bytes(4, "little"))

@@ -1,4 +1,4 @@
-"""``parbake audit``: what a read proves, what many amount to, and every way to call it wrong."""
+"""``parbake audit``: how a read is judged, how reads are summarized, and the errors for wrong options."""
 
 import json
 import math
@@ -39,18 +39,18 @@ BY_VERSION = Expectation(task="note", key="a", at_least=7, path="version")
     ],
 )
 def test_what_a_read_proves(expected, answer, outcome):
-    """A value older than the acknowledgement is a violation, no value is none, and only a fresh one ends the wait."""
+    """A value older than the acknowledgement is a violation, no value counts as nothing, a new one as fresh."""
     assert judge(expected, answer)[0] == outcome
 
 
 def test_a_refreshed_tag_may_be_behind():
-    """With ``allow_degraded`` an older value that says so is within the contract; one called fresh is not."""
+    """With ``allow_degraded`` an old value marked degraded is behind; one marked fresh is a violation."""
     assert judge(BY_STAMP, ServerAnswer("x", "degraded", (1, 6), "note"), allow_degraded=True)[0] == "behind"
     assert judge(BY_STAMP, ServerAnswer("x", "fresh", (1, 6), "note"), allow_degraded=True)[0] == "violation"
 
 
 def test_a_path_leads_into_plain_data():
-    """Names and positions are followed, and what is not there is never at least anything."""
+    """A path follows names and positions; the result for a missing element cannot be compared."""
     assert at({"rows": [{"version": 3}]}, "rows.0.version") == 3
     assert at(5, "") == 5
     with pytest.raises(TypeError):
@@ -58,7 +58,7 @@ def test_a_path_leads_into_plain_data():
 
 
 def test_nines_are_a_bound_without_violations():
-    """One violation in a thousand is three nines; none in 3,000 is at least three; none in none says nothing."""
+    """One violation in 1,000 is three nines; none in 3,000 is a bound of three; no reads give no number."""
     assert nines(1, 1000) == (pytest.approx(3.0), False)
     assert nines(0, 3000) == (pytest.approx(3.0), True)
     assert nines(0, 2) == (0.0, True)
@@ -67,13 +67,13 @@ def test_nines_are_a_bound_without_violations():
 
 
 def test_percentiles_are_values_that_were_seen():
-    """The nearest rank is taken, and nothing has none."""
+    """Percentiles use the nearest rank, and an empty list has no percentiles."""
     assert percentiles(range(1, 101)) == {"p50": 50, "p95": 95, "p99": 99, "max": 100}
     assert percentiles([]) == {}
 
 
 def test_a_tally_keeps_twenty_examples_and_counts_all():
-    """The summary counts every read by what it proved, and shows a few violations."""
+    """The summary counts every read by its outcome and keeps at most twenty violations as examples."""
     tally = AuditTally()
     for n in range(50):
         tally.add(AuditRead("http://a", n / 1000, n / 1000, "violation" if n < 30 else "nothing"))
@@ -83,7 +83,7 @@ def test_a_tally_keeps_twenty_examples_and_counts_all():
 
 
 def test_reads_without_a_value_say_why_once():
-    """A wrong task or a refusal is shown with the server's own words, however often it was read."""
+    """Reads without a value are listed once for each server and reason, however many there were."""
     tally = AuditTally()
     for n in range(30):
         tally.add(AuditRead("http://a", n, n, "failed", seen="status 404: no task is named 'nota'"))
@@ -97,7 +97,7 @@ def test_reads_without_a_value_say_why_once():
 
 
 def test_an_audit_that_saw_no_change_at_all_doubts_itself():
-    """When not one read was right, the tag or the path is the likelier mistake; one right read ends the doubt."""
+    """If no read was fresh, the summary hints at a wrong tag or path; one fresh read removes the hint."""
     tally = AuditTally()
     assert not tally.summary().hint
     tally.add(AuditRead("http://a", 0.1, 0.1, "violation"))
@@ -107,12 +107,12 @@ def test_an_audit_that_saw_no_change_at_all_doubts_itself():
 
 
 def test_a_value_without_the_path_says_so():
-    """What is not in the value is named, so that a mistyped path is seen for what it is."""
+    """If a value has nothing at the path, the message names the path."""
     assert judge(BY_VERSION, ServerAnswer({}, "fresh")) == ("violation", "nothing at 'version'")
 
 
 def test_the_report_names_what_was_broken():
-    """JSON holds the examples and OpenMetrics the count and the histogram, ended as the format wants it."""
+    """The JSON report holds the examples; the OpenMetrics report holds the count and the histogram and ends in EOF."""
     tally = AuditTally()
     tally.add(AuditRead("http://a", 0.001, 0.002, "violation", "stamp >= 7", "stamp 6"))
     tally.fresh_s = [0.02, 0.2]
@@ -127,7 +127,7 @@ def test_the_report_names_what_was_broken():
 
 
 def test_a_write_returns_expectations():
-    """One or several; anything else is refused by name."""
+    """A write returns one expectation or several; another type or an empty list is refused by name."""
     assert checked(BY_STAMP) == [BY_STAMP]
     with pytest.raises(pb.BadInput, match="NoneType"):
         checked(None)
@@ -159,7 +159,7 @@ def test_a_write_returns_expectations():
     ],
 )
 def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
-    """Whatever is wrong is refused by the name of the option at fault, before anything is changed."""
+    """Each wrong option is refused by its name before anything is written, and no password is shown."""
     monkeypatch.setattr("parbake.cli.audit.REQUEST_S", 0.2)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -172,13 +172,13 @@ def test_bad_options_are_named(words, field, tmp_path, monkeypatch):
 
 
 def test_a_server_that_is_gone_is_a_failed_read():
-    """Nothing that a connection can do ends an audit."""
+    """A refused connection is recorded as a failed read and does not end the audit."""
     client = Client("http://127.0.0.1:1", 0.2)
     assert "refused" in client.serve("note", "a").failed
 
 
 def test_the_time_to_fresh_is_counted_by_task():
-    """A refresh that a wrong clock puts before its event counts as immediate."""
+    """Time to fresh is counted by task; a negative time, from a wrong clock, counts as zero."""
     counters = Counters()
     counters.refreshed("note", 0.02)
     counters.refreshed("note", -1.0)

@@ -1,4 +1,4 @@
-"""The batch lane: joint promotion, gates, rollback, no mixed generations."""
+"""The batch lane: joint promotion, gates, rollback, and no reads across generations."""
 
 import asyncio
 
@@ -15,10 +15,10 @@ EVERY = pb.every("20m")
 
 
 class Chain:
-    """A model and rows built with it; each row carries the model's number."""
+    """A model and rows that are built with it; each row holds the model's number."""
 
     def __init__(self, world):
-        """Declare the chain; ``number`` is what the next training yields."""
+        """Declare the chain; ``number`` is what the next training returns."""
         self.number = 1
         self.rows = {"a": 1, "b": 2}
         self.fail_at = None
@@ -63,7 +63,7 @@ async def chain(world):
 
 
 async def test_a_run_promotes_the_chain(chain):
-    """A model and what is built with it come from one run, and are served without computing."""
+    """One run promotes a model and the rows built with it; reads are served from them without computing."""
     chain.seen.clear()
     served = await chain.get()
     assert (served.value, served.lane, served.verdict) == ((1, 1), "batch", pb.Verdict.FRESH)
@@ -74,7 +74,7 @@ async def test_a_run_promotes_the_chain(chain):
 
 
 async def test_no_read_mixes_generations(chain):
-    """I3: during a run every read has a row of the model that is current, old before and new after."""
+    """I3: during a run every read gets a row of the current model: the old one, then the new one."""
     running = asyncio.create_task(chain.run(2))
     seen = []
     while not running.done():
@@ -87,7 +87,7 @@ async def test_no_read_mixes_generations(chain):
 
 
 async def test_what_was_built_on_demand_with_an_earlier_model_dies_with_it(chain):
-    """An overlay record names its model; a moved pointer kills it wherever it lies."""
+    """A row computed on request with the old model is outdated when a run promotes a new model."""
     await chain.app.touch("fact/a")
     assert (await chain.get()).value == (1, 1)
     await chain.run(2)
@@ -95,7 +95,7 @@ async def test_what_was_built_on_demand_with_an_earlier_model_dies_with_it(chain
 
 
 async def test_a_gate_keeps_the_previous_generation(chain):
-    """A run with far fewer rows than the one before is not promoted, model included."""
+    """A run with far fewer rows than the last one is not promoted, and neither is its model."""
     chain.rows = {"a": 1}
     chain.rows, full = {}, chain.rows
     with pytest.raises(pb.errors.GateFailed, match="0 rows") as caught:
@@ -106,7 +106,7 @@ async def test_a_gate_keeps_the_previous_generation(chain):
 
 
 async def test_a_run_that_failed_a_gate_leaves_nothing_behind(chain):
-    """What a gate refused promotes nothing, and its rows are swept."""
+    """After a failed gate the old generation is current and the rows of the run are swept."""
     chain.rows, full = {}, chain.rows
     with pytest.raises(pb.errors.GateFailed):
         await chain.run(2)
@@ -118,7 +118,7 @@ async def test_a_run_that_failed_a_gate_leaves_nothing_behind(chain):
 
 
 async def test_what_does_not_decode_is_not_promoted(world):
-    """The decodability gate names the key."""
+    """A run with a value of the wrong type is not promoted, and the error names the key."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -130,7 +130,7 @@ async def test_what_does_not_decode_is_not_promoted(world):
 
 
 async def test_rollback_returns_to_the_generation_before(chain):
-    """One step back for a task, and nothing that was withdrawn is served."""
+    """A rollback makes the previous generation current, and reads serve its value."""
     tasks = pb.Registry()
     values = ["old", "new"]
 
@@ -149,14 +149,14 @@ async def test_rollback_returns_to_the_generation_before(chain):
 
 
 async def test_a_second_run_in_the_meantime_is_a_conflict(chain):
-    """Of two runs of one chain at once, one is told that the other is under way."""
+    """Of two concurrent runs of one chain, one is promoted and the other raises ``RunInProgress``."""
     runs = await asyncio.gather(chain.run(2), chain.run(2), return_exceptions=True)
     assert sorted(type(run).__name__ for run in runs) == ["Run", "RunInProgress"]
     assert (await chain.get()).value[0] == 2
 
 
 async def test_a_run_does_not_sweep_the_rows_of_another(world):
-    """A quick run of one task leaves a slow run of another its rows."""
+    """A quick run of one task does not sweep the rows of another task's run that is under way."""
     tasks, reached, held = pb.Registry(), asyncio.Event(), asyncio.Event()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -181,7 +181,7 @@ async def test_a_run_does_not_sweep_the_rows_of_another(world):
 
 
 async def test_a_model_that_was_never_trained_is_said(world):
-    """What needs a model says which lane must run first."""
+    """A task whose model has no generation raises ``NotMaterialized``, which names the model."""
     made = Chain(world)
     await made.app.drain()
     with pytest.raises(pb.NotMaterialized, match="train has no promoted generation"):
@@ -189,7 +189,7 @@ async def test_a_model_that_was_never_trained_is_said(world):
 
 
 async def test_a_model_past_its_sla_is_not_used(chain, world):
-    """A model's contract holds like any other."""
+    """A model older than its SLA is not used to compute a value."""
     world.clock.advance(3601)
     await chain.app.drain()
     with pytest.raises(pb.NotMaterialized, match="past its SLA"):
@@ -197,7 +197,7 @@ async def test_a_model_past_its_sla_is_not_used(chain, world):
 
 
 async def test_keys_must_be_known(chain, world):
-    """A task without ``keys=`` needs keys; a chain chooses its own; a model is not served."""
+    """A run needs ``keys=`` from the task or the caller; a model accepts no keys and is not served."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -216,7 +216,7 @@ async def test_keys_must_be_known(chain, world):
     ("wrong", "why"), [(7, "Expected `str`, got `int`"), (None, "Expected `str`"), ("\ud800", "surrogates not allowed")]
 )
 async def test_a_key_that_is_none_is_named_with_who_listed_it(world, wrong, why):
-    """One of many keys has the wrong type: it is shown, and so is the setting that yields it."""
+    """If a listed key has the wrong type, the error shows the key and names ``keys=``."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -235,7 +235,7 @@ async def test_a_key_that_is_none_is_named_with_who_listed_it(world, wrong, why)
 
 
 async def test_a_key_that_is_listed_twice_is_one_row(world, caplog):
-    """It is computed and counted once, a warning says how many there were, and listing each once is no loss of rows."""
+    """A repeated key is computed and counted once with a warning; listing it once later does not fail the gate."""
     tasks, listed, computed = pb.Registry(), [str(n) for n in range(600)], []
 
     def names() -> list[str]:
@@ -276,7 +276,7 @@ async def test_progress_and_absent_rows_are_counted(world):
 
 @pytest.mark.parametrize("extra", ["d", 7, None])
 async def test_a_row_that_nobody_asked_for_is_an_error(world, extra):
-    """A function over many keys that answers another key is told which, in a run and on demand alike."""
+    """A function that returns a key it did not receive fails, in a run and on request; the error names the key."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -296,7 +296,7 @@ async def test_a_row_that_nobody_asked_for_is_an_error(world, extra):
     ("listed", "why"), [([], "keys= lists no key"), (["none", "nil"], "none of its 2 keys has a value")]
 )
 async def test_a_generation_without_a_row_is_warned_of(world, caplog, listed, why):
-    """A first run has nothing to be compared with: that it made nothing is said, and that a later one did is not."""
+    """A first run without rows logs a warning with the reason; a later run with rows does not."""
     tasks, found = pb.Registry(), list(listed)
 
     def names() -> list[str]:
@@ -317,7 +317,7 @@ async def test_a_generation_without_a_row_is_warned_of(world, caplog, listed, wh
 
 
 async def test_the_write_rule_spares_newer_rows_than_the_run(chain):
-    """An event's result is newer than a run that began before it, and is still served after the promotion."""
+    """A row made after an event during a run is newer than the run, and is served after the promotion."""
     running = asyncio.create_task(chain.run(1))
     await asyncio.sleep(0)
     chain.rows["a"] = 9
@@ -329,7 +329,7 @@ async def test_the_write_rule_spares_newer_rows_than_the_run(chain):
 
 
 async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monkeypatch):
-    """A chain is one run: when the store is lost between the first and the last of its generations, it starts anew."""
+    """If the store's incarnation changes while a run begins its generations, the run fails and the next succeeds."""
     store = chain.app.engine.store
     begin, begun = store.begin, []
 
@@ -349,7 +349,7 @@ async def test_a_run_that_began_in_two_incarnations_promotes_nothing(chain, monk
 
 
 async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
-    """A process that does nothing but the run polls beside it, so that what is computed last is still trusted."""
+    """A process that only runs a batch polls its sources meanwhile, so late rows are still trusted."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -383,7 +383,7 @@ async def test_a_run_that_outlasts_the_silence_limit_hears_its_sources(world):
 
 @pytest.mark.parametrize("listed", ["one", b"one"])
 async def test_a_text_is_no_list_of_keys(world, listed):
-    """It would be taken for its letters: ``return [key]`` was meant."""
+    """A string or bytes from ``keys=`` is refused, as it would be read as a list of its letters."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -401,7 +401,7 @@ async def test_a_text_is_no_list_of_keys(world, listed):
 
 @pytest.mark.parametrize("change", ["append", "pop"])
 async def test_a_function_cannot_change_what_it_was_asked_for(world, change):
-    """The list it gets is its own: what it adds is a row that nobody asked for, what it leaves out is absent."""
+    """Changing the list of keys changes only a copy: an added key is an error, a removed key is absent."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -422,7 +422,7 @@ async def test_a_function_cannot_change_what_it_was_asked_for(world, change):
 
 
 async def test_rows_are_written_while_the_next_are_computed(world, monkeypatch):
-    """A chunk that is worth a commit is written at once where nothing else is: the end waits for the last one only."""
+    """A large enough chunk is written at once if no write is under way, so the end waits for the last only."""
     tasks, written = pb.Registry(), []
 
     def names() -> list[str]:
@@ -446,7 +446,7 @@ async def test_rows_are_written_while_the_next_are_computed(world, monkeypatch):
 
 
 async def test_a_store_that_falls_behind_gets_larger_commits(world, monkeypatch):
-    """While a write is under way rows are gathered for the next, up to what a commit may hold."""
+    """While a write is under way, rows are collected for the next commit, up to its maximum."""
     tasks, written, slow = pb.Registry(), [], asyncio.Event()
 
     def names() -> list[str]:
@@ -475,7 +475,7 @@ async def test_a_store_that_falls_behind_gets_larger_commits(world, monkeypatch)
 
 
 async def test_what_binds_every_row_of_a_call_is_made_out_once(world, monkeypatch):
-    """Where no tag depends on the key; a row that returns a tag of its own has it besides."""
+    """Tags that do not depend on the key are sealed once for a call; a row with a tag of its own is sealed apart."""
     sealed = []
     seal = Recording.seal
 

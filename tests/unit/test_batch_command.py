@@ -1,4 +1,4 @@
-"""Batch runs from the command line that fail, are interrupted, killed, or meet another."""
+"""Batch runs from the command line that fail, are interrupted or killed, or run at the same time."""
 
 from collections import Counter
 
@@ -12,13 +12,13 @@ from parbake.executors.local import LocalExecutor
 
 @pytest.fixture
 def shop(tmp_path):
-    """Return a shop whose processes are ended with the test."""
+    """Return a shop whose processes are killed at the end of the test."""
     with shop_in(tmp_path) as made:
         yield made
 
 
 def test_a_killed_run_leaves_no_process_and_is_continued(shop):
-    """After ``kill -9`` its processes end; the next run keeps its partitions, and removes its temporary folder."""
+    """After ``kill -9`` no process remains; the next run keeps finished partitions and deletes the temporary folder."""
     first = shop.start("materialize", "shop:app", "row", "--processes", "2", pace=0.01)
     eventually(lambda: shop.computed()[1] and len(shop.kept()) >= 2)
     first.kill()
@@ -50,7 +50,7 @@ def test_a_killed_run_leaves_no_process_and_is_continued(shop):
     ],
 )
 def test_a_module_that_cannot_be_imported_is_one_line(shop, module, reason):
-    """The line names the app, what was raised and where, and how to see more."""
+    """The error is one line with the app, the exception and its place."""
     (shop.folder / "broken.py").write_text(module)
     status, said, complained = shop.run("materialize", "broken:app", "row", "--processes", "2")
     assert (status, said, len(complained)) == (1, "", 1), complained
@@ -58,14 +58,14 @@ def test_a_module_that_cannot_be_imported_is_one_line(shop, module, reason):
 
 
 def test_a_factory_that_raises_is_one_line(shop):
-    """As a module that does."""
+    """An app factory that raises is reported in one line with the exception and its place."""
     status, _, complained = shop.run("tasks", "shop:make")
     assert (status, len(complained)) == (1, 1)
     assert "calling make raised LookupError: no setting of that name (shop.py, line " in complained[0]
 
 
 async def test_an_app_that_only_other_processes_cannot_import_is_named(tmp_path, monkeypatch, capfd):
-    """The run fails with the typed error of the process: which app, why, and from where it is opened; no traceback."""
+    """The run fails with one line that names the app, the cause and the folder, without a traceback."""
     (tmp_path / "elsewhere.py").write_text("import os\nraise RuntimeError('not in a child')\n")
     monkeypatch.chdir(tmp_path)
     tasks = pb.Registry()
@@ -89,7 +89,7 @@ async def test_an_app_that_only_other_processes_cannot_import_is_named(tmp_path,
 
 
 def test_of_two_runs_at_once_one_is_refused(shop):
-    """The second says in one line that the first is under way, status 1, and the first is not disturbed."""
+    """The second run ends with status 1 and one line about the first, which completes undisturbed."""
     first = shop.start("materialize", "shop:app", "row", pace=0.01)
     eventually(lambda: shop.computed()[1])
     status, said, complained = shop.run("materialize", "shop:app", "row")

@@ -1,4 +1,4 @@
-"""Files and functions stay small enough to be read at one sitting."""
+"""Files and functions stay within limits of length."""
 
 import ast
 import math

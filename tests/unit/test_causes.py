@@ -1,4 +1,4 @@
-"""Reasons are data: what a family, a task or a key is called decides nothing."""
+"""Causes are data: the names of families, tasks and keys do not influence the outcome of a read."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ ELSEWHERE = {Cause.OFF, Cause.COMPUTE_FAILED, Cause.BUDGET_EXCEEDED, Cause.INPUT
 
 
 class Held(NamedTuple):
-    """What lies in the store when a key is read."""
+    """What the store holds when a key is read."""
 
     record: Record | None
     control: Control = Control(1, 1)
@@ -48,14 +48,14 @@ class Held(NamedTuple):
 
 
 def record(family, **changes):
-    """Return a good record of a minute ago, fenced by one entity of a family."""
+    """Return a valid record, computed a minute ago and fenced by one entity of a family."""
     meta = Meta(Tags((f"{family}/x",)), changes.pop("generation", 0))
     found = Record(AT, NOW - 60, float("inf"), "batch", False, meta, msgspec.msgpack.encode(OLD))
     return msgspec.structs.replace(found, **changes)
 
 
 def held(cause, family, task):
-    """Return what makes a read of a task come to a cause."""
+    """Return the stored state in which a read of a task has a given cause."""
     good = record(family)
     built = {kind: Built(f"{task}s@1", 3, is_model=kind == "model") for kind in ("batch", "model")}
     later = Stamp(1, 6).pack()
@@ -90,7 +90,7 @@ def held(cause, family, task):
 
 
 class Source:
-    """Tells of one family, and has no views."""
+    """A source that reports one family and has no views."""
 
     name = "source"
 
@@ -99,15 +99,15 @@ class Source:
         self.families = (family,)
 
     def provides(self, _view):
-        """Open no view."""
+        """Provide no view."""
         return False
 
     def close(self):
-        """Hold nothing."""
+        """Close nothing."""
 
 
 def named(name, returns):
-    """Return a function of a key with a name."""
+    """Return a function of one key that has this name."""
 
     def fn(key: str) -> str:
         return returns
@@ -117,7 +117,7 @@ def named(name, returns):
 
 
 class Read(NamedTuple):
-    """What a read came to, and what was noted of it."""
+    """The outcome of a read, and the misses that were counted and passed to the hook."""
 
     served: pb.Served
     misses: dict
@@ -125,14 +125,14 @@ class Read(NamedTuple):
 
 
 class Hook:
-    """Keeps the reasons of misses."""
+    """A hook that records the cause of each miss."""
 
     def __init__(self):
         """Keep none yet."""
         self.reasons = []
 
     def missed(self, task, key, verdict, reason):
-        """Keep one."""
+        """Record a miss."""
         self.reasons.append((task, reason.cause))
 
     def served(self, *_, **__):
@@ -142,7 +142,7 @@ class Hook:
 
 
 def read(found, fallback, *, cause, family, task, key):
-    """Read a key of an app over a store that holds exactly this."""
+    """Read a key of an app whose store holds exactly ``found``."""
     tasks, hook = pb.Registry(), Hook()
     contract = {"freshness_sla": SLA_S, "invalidated_by": [], "owner": task}
     other = tasks.artifact(**contract, fallback_if_stale=pb.Recompute())(named(f"{task}_other", OTHER))
@@ -164,7 +164,7 @@ def read(found, fallback, *, cause, family, task, key):
 
 
 def expected(cause, fallback):
-    """Return what must be served, and with which verdict."""
+    """Return the value that must be served, and its verdict."""
     if cause in (Cause.REFRESH_PENDING, Cause.CONFIDENCE_FALLEN):
         return OLD, "degraded"
     if cause is Cause.ABSENT:
@@ -183,7 +183,7 @@ def expected(cause, fallback):
 @given(family=words, task=words, key=words)
 @settings(max_examples=12)
 def test_what_is_served_depends_on_the_cause_and_never_on_a_name(cause, fallback, family, task, key):
-    """Under every fallback a cause has its own outcome, whatever words the family, the task and the key are made of."""
+    """Each cause has one outcome under each fallback, whatever the family, task and key are called."""
     found = read(held(cause, family, task), fallback, cause=cause, family=family, task=task, key=key)
     value, verdict = expected(cause, fallback)
     assert (found.served.value, found.served.verdict.value) == (value, verdict)
@@ -196,14 +196,14 @@ def test_what_is_served_depends_on_the_cause_and_never_on_a_name(cause, fallback
 
 
 def test_every_cause_is_reached():
-    """No cause is left out by the tests of this file, and each has a sentence."""
+    """Every cause is tested in this file or elsewhere, and each has a sentence."""
     assert set(STORED) | ELSEWHERE == set(Cause) == set(causes._SENTENCES)
     for cause in Cause:
         assert str(Reason(cause, "{x}")).count("{") <= 1
 
 
 async def test_a_task_that_is_off_says_so():
-    """OFF: what an app leaves out is refused, or replaced, with that cause."""
+    """OFF: a task that the app switches off is served as missing, with the reason."""
     tasks = pb.Registry()
     contract = {"freshness_sla": "1h", "invalidated_by": [], "fallback_if_stale": pb.Recompute(), "owner": "team"}
     task = tasks.artifact(**contract)(named("confidence", NEW))
@@ -213,7 +213,7 @@ async def test_a_task_that_is_off_says_so():
 
 
 async def test_a_computation_that_fails_says_so(caplog):
-    """COMPUTE_FAILED: with another task to use, its value is served with that cause; why stands in the log."""
+    """COMPUTE_FAILED: the value of the fallback task is served with this cause, and the log has the error."""
     tasks = pb.Registry()
     contract = {"freshness_sla": "1h", "invalidated_by": [], "owner": "team"}
     other = tasks.artifact(**contract, fallback_if_stale=pb.Recompute())(named("past", OTHER))
@@ -229,7 +229,7 @@ async def test_a_computation_that_fails_says_so(caplog):
 
 
 async def test_a_base_that_cannot_be_refined_says_why():
-    """BUDGET_EXCEEDED and INPUT_MISSING: the base is served as it is, with that cause."""
+    """BUDGET_EXCEEDED and INPUT_MISSING: the base is served unrefined, with the cause."""
     tasks = pb.Registry()
     contract = {"freshness_sla": "1h", "invalidated_by": [], "fallback_if_stale": pb.Recompute(), "owner": "team"}
     base = tasks.artifact(**contract)(named("refresh", NEW))
@@ -255,7 +255,7 @@ async def test_a_base_that_cannot_be_refined_says_why():
 
 @pytest.mark.parametrize(("family", "kind"), [("pastry", "miss"), ("confidence", "miss")])
 async def test_the_ledger_books_a_change_as_a_miss(tmp_path, family, kind):
-    """A change is booked as a miss, even where the name of its family begins like the sentence of an expiry."""
+    """A change is recorded as a miss, also where the family's name begins like the sentence of an expiry."""
     tasks = pb.Registry()
 
     @tasks.artifact(

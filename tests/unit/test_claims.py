@@ -17,15 +17,15 @@ KEYS = 200
 
 
 class Floor:
-    """Workers over one store, with a count of what they compute."""
+    """Tasks and a store for several workers, with a count of the computations."""
 
     def __init__(self, *, batched):
-        """Declare the task; the first computation of each key belongs to the set-up."""
+        """Declare the task as a function of one key or of many."""
         self.computed, self.store, self.tasks = Counter(), MemoryStore(), pb.Registry()
         self.task = self.tasks.artifact(**contract(freshness_sla="1h"))(self.batch() if batched else self.single())
 
     def single(self):
-        """A function of one key."""
+        """Return a function of one key."""
 
         async def row(key: int) -> int:
             await asyncio.sleep(0.002)
@@ -35,7 +35,7 @@ class Floor:
         return row
 
     def batch(self):
-        """A function of many keys."""
+        """Return a function of many keys."""
 
         async def row(keys: pb.Keys[int]) -> dict[int, int]:
             await asyncio.sleep(0.002 * len(keys))
@@ -45,14 +45,14 @@ class Floor:
         return row
 
     async def worker(self):
-        """Open a worker that reports, and is worked by hand."""
+        """Open a worker that writes heartbeats and is stepped by the test."""
         app = pb.App(self.tasks, store=self.store)
         await app.engine.workers.beat()
         return app
 
 
 async def work(app):
-    """Take steps of the event lane until there is nothing left to do."""
+    """Step the event lane until it has no work left."""
     lane = app.engine.events
     while await lane.step() or not lane._refreshing.is_idle:  # noqa: ASYNC110 - it tells nobody
         await asyncio.sleep(0.001)
@@ -60,13 +60,13 @@ async def work(app):
 
 @pytest.mark.parametrize("batched", [True, False], ids=["many-keys-a-call", "one-key-a-call"])
 async def test_two_workers_refresh_each_key_once(batched):
-    """Without any ``lease=``, 200 keys that one event outdates are computed 200 times by two workers."""
+    """When one event outdates 200 keys, two workers together compute each key once and share the work."""
     floor = Floor(batched=batched)
     server = pb.App(floor.tasks, store=floor.store)
     for key in range(KEYS):
         await server.serve(floor.task, key)
     workers = [await floor.worker(), await floor.worker()]
-    await workers[0].engine.workers.beat()  # the first has seen the second
+    await workers[0].engine.workers.beat()  # the first worker now knows the second
     await asyncio.gather(*map(work, workers))
     floor.computed.clear()
     await server.touch("fact/all")
@@ -79,7 +79,7 @@ async def test_two_workers_refresh_each_key_once(batched):
 
 
 async def test_a_worker_takes_over_what_a_dead_one_held():
-    """The lease of a worker that is gone runs out, and its keys are refreshed by the other."""
+    """When the lease of a dead worker expires, another worker gets its keys."""
     store, clock = MemoryStore(), FakeClock()
     dead, alive = (WorkClaims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
     part = part_of("row@1", b"a")
@@ -93,7 +93,7 @@ async def test_a_worker_takes_over_what_a_dead_one_held():
 
 
 async def test_a_long_computation_keeps_its_lease(monkeypatch):
-    """A holder renews in time, so a computation that outlasts the term is not begun a second time."""
+    """A holder renews its lease, so that no other worker starts a computation that outlasts the term."""
     monkeypatch.setattr("parbake.lanes.event.work_claims.RENEW_S", 0.001)
     store, clock = MemoryStore(), FakeClock()
     slow, other = (WorkClaims(store, clock, WorkerBoard(store, clock)) for _ in range(2))
@@ -111,7 +111,7 @@ async def test_a_long_computation_keeps_its_lease(monkeypatch):
 
 
 def test_parts_are_the_same_in_every_process():
-    """Which part a key belongs to depends on its bytes alone, and the keys spread over the parts."""
+    """The part of a key depends on the key's bytes only, and keys spread evenly over the parts."""
     parts = Counter(part_of("row@1", b"m%d" % n).number for n in range(1600))
     assert part_of("row@1", b"a") == part_of("row@1", b"a")
     assert len(parts) == 16

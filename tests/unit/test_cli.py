@@ -1,4 +1,4 @@
-"""The command line, as a user calls it."""
+"""The commands of ``parbake``: their output, reports and errors."""
 
 import contextlib
 import importlib.metadata
@@ -99,7 +99,7 @@ def run(tmp_path, monkeypatch):
 
 
 def output(result):
-    """Return a command's output once it has succeeded."""
+    """Return a command's output, after asserting that it succeeded."""
     assert result.exit_code == 0, result.output + repr(result.exception)
     return result.output
 
@@ -112,7 +112,7 @@ def test_the_version_is_shown(capsys):
 
 
 def test_the_table_of_tasks_is_shown(run):
-    """Mode, lanes, contract and rationale; a factory is called."""
+    """The table shows mode, contract and reason of each task; an app factory is called."""
     text = output(run("tasks", "shop:make"))
     assert "near-real-time" in text
     assert "owner: support" in text
@@ -120,7 +120,7 @@ def test_the_table_of_tasks_is_shown(run):
 
 
 def test_a_run_is_reported_and_remembered(run, tmp_path):
-    """The report is JSON with what was built; the history names the outcome, also of what a gate refused."""
+    """``--report`` writes JSON with what was built, ``runs`` shows the outcome, and a bad report path is refused."""
     output(run("materialize", "shop:app", "answer", "--report", "run.json"))
     report = json.loads((tmp_path / "run.json").read_text())
     assert report["trigger"] == "manual"
@@ -136,7 +136,7 @@ def test_a_run_is_reported_and_remembered(run, tmp_path):
 
 
 def test_keys_without_a_row_are_shown(run, tmp_path):
-    """What a function leaves out is absent: in the line of the run, in its report and in the history."""
+    """Keys that a function leaves out count as absent in the output, the report and the history."""
     shown = output(run("materialize", "shop:app", "title", "--report", "run.json"))
     assert "title: generation 1, 1 rows, 1 absent in " in shown
     assert json.loads((tmp_path / "run.json").read_text())["built"][0]["absent"] == 1
@@ -147,7 +147,7 @@ def test_keys_without_a_row_are_shown(run, tmp_path):
 
 
 def test_a_failed_run_is_shown_with_its_reason(run, monkeypatch):
-    """The history names the exception and quotes its words, whatever brackets are in them."""
+    """The history shows the exception with its message, and does not read brackets in it as markup."""
     monkeypatch.setenv("SHOP_FAILS", "no [red]answer[/blue]")
     assert isinstance(run("materialize", "shop:app", "answer").exception, pb.errors.ComputeFailed)
     shown = " ".join(output(run("runs", "shop:app", "answer")).split())
@@ -155,13 +155,13 @@ def test_a_failed_run_is_shown_with_its_reason(run, monkeypatch):
 
 
 def test_a_run_may_be_computed_by_other_processes(run):
-    """``--processes`` loads the app by its name elsewhere; the rows are there afterwards."""
+    """With ``--processes`` other processes import the app by name, and their rows are stored."""
     assert "answer: generation 1, 2 rows" in output(run("materialize", "shop:app", "answer", "--processes", "2"))
     assert "2" in output(run("freshness", "shop:app"))
 
 
 def test_keys_can_be_named(run):
-    """``--key`` computes the named keys alone; a whole number, and JSON for a key of parts, are read by their type."""
+    """``--key`` computes only the named keys; numbers and JSON are read by the type of the task's key."""
     assert "answer: generation 1, 1 rows" in output(run("materialize", "shop:app", "answer", "--key", "shipping"))
     assert "rank: generation 2, 2 rows" in output(run("materialize", "shop:app", "rank", "--key", "7", "--key", "8"))
     assert "pair: generation 3, 1 rows" in output(run("materialize", "shop:app", "pair", "--key", '["a", 1]'))
@@ -173,14 +173,14 @@ def test_keys_can_be_named(run):
     ids=lambda words: words[0],
 )
 def test_a_store_that_no_other_process_sees_is_refused(run, words):
-    """What a command changes in memory:// is gone when it ends, so the command says so instead of doing it."""
+    """Commands that change a store refuse ``memory://``, whose contents are gone when the command ends."""
     app = "shop:forgetful"
     command = [words[0], app, *words[1:]] if words[0] != "events" else ["events", words[1], app, words[2]]
     assert "memory://, which no other process sees" in str(run(*command).exception)
 
 
 def test_a_store_that_cannot_be_opened_is_one_line(tmp_path):
-    """``parbake serve`` does not say that it serves, and no server's log stands around the one line."""
+    """``parbake serve`` reports a store that cannot be opened in one line, and logs nothing else."""
     (tmp_path / "file").touch()
     (tmp_path / "blocked.py").write_text(
         f"import parbake as pb\napp = pb.App(pb.Registry(), store='lmdb://{tmp_path}/file/store')\n"
@@ -194,14 +194,14 @@ def test_a_store_that_cannot_be_opened_is_one_line(tmp_path):
 
 
 def test_a_key_that_cannot_be_one_is_one_line(run):
-    """A word where the task's keys are numbers is refused by name and type, before anything is computed."""
+    """A ``--key`` of the wrong type is refused with its value, the task and the expected type."""
     refused = run("materialize", "shop:app", "rank", "--key", "seven")
     assert str(refused.exception) == "--key 'seven' is not a key of rank: expected int"
     assert isinstance(refused.exception, BadInput)
 
 
 def test_a_batch_run_is_materialized_shown_and_rolled_back(run):
-    """Two runs, a look at the ages, and one step back."""
+    """``materialize``, ``freshness`` and ``rollback`` work on one store, one after the other."""
     assert "answer: generation 1, 2 rows" in output(run("materialize", "shop:app", "answer"))
     output(run("materialize", "shop:app", "answer"))
     assert "support" in output(run("freshness", "shop:app"))
@@ -209,18 +209,18 @@ def test_a_batch_run_is_materialized_shown_and_rolled_back(run):
 
 
 def test_an_event_is_published(run):
-    """The acknowledgement names each raised tag with its sequence."""
+    """The acknowledgement names the raised tag with its sequence."""
     text = output(run("events", "publish", "shop:app", "policy/returns", "--type", "policy.changed"))
     assert "policy/returns at 1" in text
 
 
 def test_a_typing_error_in_a_family_is_noticed(run):
-    """The event is acknowledged, and the family that nobody knows is named."""
+    """The event is acknowledged, with a warning that names the unknown family."""
     assert "polcy: a typing error?" in output(run("events", "publish", "shop:app", "polcy/returns"))
 
 
 def test_parked_events_are_shown_and_retried(run, tmp_path):
-    """What could not be understood is listed with its reason, kept by a retry, and its source can be heard anew."""
+    """An invalid event is listed with its reason and kept by a retry; ``restart`` resets its source."""
     with contextlib.closing(sqlite3.connect(tmp_path / "store.outbox")) as connection, connection:
         connection.execute(OUTBOX_DDL)
         connection.execute("INSERT INTO parbake_outbox VALUES (1, 'one', 'No [red]Tag', 'policy.changed', 0)")
@@ -254,13 +254,13 @@ def test_parked_events_are_shown_and_retried(run, tmp_path):
     ],
 )
 def test_a_wrong_argument_is_named(run, words, field):
-    """The error says which argument cannot be used."""
+    """The error names the argument that is wrong."""
     error = run(*words).exception
     assert error.field == field, error
 
 
 def test_a_worker_shows_its_metrics(tmp_path):
-    """What the lanes of a pure worker have done can be scraped from a port of its own, on loopback."""
+    """``--metrics-port`` makes a worker serve its metrics on a loopback port."""
     (tmp_path / "workshop.py").write_text(APP.replace("STORE", str(tmp_path / "store")))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -274,7 +274,7 @@ def test_a_worker_shows_its_metrics(tmp_path):
 
 
 def fetched(url, process):
-    """Ask until the process answers."""
+    """Request a URL until the process answers."""
 
     def answer():
         assert process.poll() is None, "the worker has ended"
@@ -285,14 +285,14 @@ def fetched(url, process):
 
 
 def test_a_port_that_is_taken_is_named():
-    """Two processes cannot show their metrics on one port; the second says so in plain words."""
+    """If the metrics port is in use, the error names the setting."""
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(PortTaken) as refused:
         exposed(Counters(), taken.getsockname()[1]).__enter__()
     assert refused.value.field == "metrics_port"
 
 
 def test_errors_are_one_plain_line(monkeypatch, capsys):
-    """No traceback, exit status 1."""
+    """An error is printed as one line without a traceback, with exit status 1."""
     monkeypatch.setattr(sys, "argv", ["parbake", "tasks", "nowhere"])
     with pytest.raises(SystemExit) as caught:
         main()
@@ -301,7 +301,7 @@ def test_errors_are_one_plain_line(monkeypatch, capsys):
 
 
 def test_what_a_task_said_is_one_plain_line_without_secrets(run, monkeypatch, capsys):
-    """However many lines its error has, and whatever moves a terminal's cursor in it."""
+    """An exception's message is printed in one line, without control characters and without a URL's credentials."""
     monkeypatch.setenv("SHOP_FAILS", "no answer\x1b[31m from\nredis://shop:hunter2@cache\n")
     failed = run("materialize", "shop:app", "answer").exception
     monkeypatch.setattr(commands, "cli", raising(failed))

@@ -1,4 +1,4 @@
-"""CloudEvents: the three content modes, and what is refused."""
+"""CloudEvents: the three content modes, and which events are refused."""
 
 import msgspec
 import pytest
@@ -10,27 +10,27 @@ EVENT = {"specversion": "1.0", "id": "1", "source": "shop", "type": "policy.chan
 
 
 def structured(content=STRUCTURED, **changes):
-    """Parse one structured event with some attributes changed; ``None`` leaves one out."""
+    """Parse a structured event with some attributes changed; ``None`` removes an attribute."""
     event = {k: v for k, v in (EVENT | changes).items() if v is not None}
     return parse({"content-type": content}, msgspec.json.encode(event))
 
 
 @pytest.mark.parametrize("content", [STRUCTURED, "application/json", STRUCTURED + "; charset=utf-8", ""])
 def test_a_structured_event_is_read(content):
-    """The event is the body; data and extensions are ignored."""
+    """The body is the event; its data and extensions are ignored."""
     (event,) = structured(content, data={"days": 14}, traceparent="x", time="2026-01-01T00:00:00Z")
     assert (event.id, event.source) == ("1", "shop")
     assert event.tags == ("policy/returns", "policy/*")
 
 
 def test_a_batch_is_read_in_order():
-    """The batch mode holds many events."""
+    """A batch of events is read in the order of the body."""
     body = msgspec.json.encode([EVENT | {"id": "1"}, EVENT | {"id": "2"}])
     assert [e.id for e in parse({"content-type": BATCH}, body)] == ["1", "2"]
 
 
 def test_a_binary_event_is_read():
-    """In the binary mode the attributes are headers, percent-encoded, and the body is the data."""
+    """In binary mode the attributes are percent-encoded headers, and the body is the data."""
     headers = {f"ce-{name}": value for name, value in EVENT.items()} | {"ce-subject": "policy/caf%C3%A9"}
     (event,) = parse(headers | {"content-type": "text/plain"}, b"anything")
     assert event.subject == "policy/café"
@@ -53,7 +53,7 @@ def test_a_binary_event_is_read():
     ],
 )
 def test_an_invalid_event_names_its_attribute(changes, field):
-    """Whatever is wrong, the error says where."""
+    """A missing or invalid attribute is refused by its name."""
     with pytest.raises(BadInput) as caught:
         structured(**changes)
     assert caught.value.field == field
@@ -71,14 +71,14 @@ def test_an_invalid_event_names_its_attribute(changes, field):
     ],
 )
 def test_a_body_that_is_no_batch_is_refused(body, field):
-    """Malformed JSON, an empty batch and an incomplete member are told apart."""
+    """Malformed JSON, an empty batch and an incomplete member are refused, with the place of the error."""
     with pytest.raises(BadInput) as caught:
         parse({"content-type": BATCH}, body)
     assert caught.value.field == field
 
 
 def test_a_batch_is_bounded():
-    """More events than the limit are refused as a whole."""
+    """A batch with more events than the limit is refused as a whole."""
     body = msgspec.json.encode([EVENT] * (MAX_BATCH + 1))
     with pytest.raises(BadInput, match="1 to 1000"):
         parse({"content-type": BATCH}, body)

@@ -1,4 +1,4 @@
-"""The fingerprint of what computes a task."""
+"""The fingerprint of the code that computes a task."""
 
 import functools
 import subprocess
@@ -26,7 +26,7 @@ def made(source):
 
 
 def test_it_is_the_same_in_every_process_and_place():
-    """Neither the process's hash seed nor the line at which a function stands changes it."""
+    """The fingerprint does not depend on the hash seed or on a function's line number."""
     found = [
         subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout
         for text in (MADE, MADE, "\n\n" + MADE)
@@ -36,7 +36,7 @@ def test_it_is_the_same_in_every_process_and_place():
 
 
 def test_it_changes_with_what_is_computed():
-    """A constant, a nested function, a called name, the value bound by a partial: each is seen."""
+    """A changed constant, nested function, called name or bound argument of a partial changes the fingerprint."""
     base = "def f(x, y=1):\n    g = lambda: {0}\n    return {1}(x)"
     sources = [base.format(1, "str"), base.format(2, "str"), base.format(1, "repr")]
     bound = [functools.partial(made(sources[0]), y=y) for y in (1, 2)]
@@ -45,7 +45,7 @@ def test_it_changes_with_what_is_computed():
 
 
 def test_it_changes_with_the_shape_of_the_values():
-    """Rows of a type that reads otherwise are not mixed, though no function has changed."""
+    """Value types of different shapes have different fingerprints, also two of the same name."""
 
     class One(msgspec.Struct):
         cents: int
@@ -59,14 +59,14 @@ def test_it_changes_with_the_shape_of_the_values():
 
 
 def test_it_changes_with_the_shape_of_what_a_codec_stores():
-    """What msgspec has no schema of is told by the codec; two models of one name are not the same."""
+    """A codec supplies the shape of types msgspec does not know; two models of one name differ."""
     kinds = [pydantic.create_model("Some", **fields) for fields in ({"a": (int, 1)}, {"b": (int, 1)}, {"b": (str, "")})]
     assert len({fingerprint([made], [(kind, ())]) for kind in kinds}) == len(kinds)
     assert fingerprint([made], [(list[kinds[0]], ())]) != fingerprint([made], [(list[kinds[1]], ())])
 
 
 def test_whatever_can_be_called_has_one():
-    """Wrapped functions are looked through; built-in ones and objects with a call are taken as they are."""
+    """A wrapped function has the fingerprint of the inner one; built-ins and callable objects have one, too."""
 
     class Called:
         def __call__(self, key):

@@ -1,4 +1,4 @@
-"""Values of types that msgspec does not know: pydantic models, arrays, and what a codec of one's own stores."""
+"""Values of types that msgspec does not know: pydantic models, numpy arrays, and types of custom codecs."""
 
 import collections
 import dataclasses
@@ -43,7 +43,7 @@ class Line(pydantic.BaseModel):
 
 
 class Order(pydantic.BaseModel):
-    """A strict model of everything that JSON alone would not bring back."""
+    """A strict model with field types that plain JSON cannot restore."""
 
     model_config = pydantic.ConfigDict(strict=True, extra="forbid")
 
@@ -66,7 +66,7 @@ class Order(pydantic.BaseModel):
     @pydantic.computed_field
     @property
     def twice(self) -> int:
-        """What is made of the others is not stored."""
+        """A computed field, which is not stored."""
         return 2 * self.shop
 
 
@@ -110,7 +110,7 @@ class Box(msgspec.Struct, Generic[T]):
 
 
 class Money:
-    """A class that only a codec knows."""
+    """A class that only a custom codec can store."""
 
     def __init__(self, cents):
         self.cents = cents
@@ -122,7 +122,7 @@ class Money:
 
 
 class Coins:
-    """A codec of it."""
+    """A codec of ``Money``."""
 
     def handles(self, kind):
         return kind is Money
@@ -138,7 +138,7 @@ class Coins:
 
 
 class Euros(Coins):
-    """Another codec of the same class, which also says how a value is shown."""
+    """Another codec of ``Money``, which also has a JSON form."""
 
     def to_plain(self, value):
         return {"cents": value.cents}
@@ -154,13 +154,13 @@ class Euros(Coins):
 
 
 def again(kind, value, codecs=()):
-    """Store a value and read it."""
+    """Encode a value, and return the decoded result."""
     form = form_of(kind, codecs)
     return form.decode(form.encode(value))
 
 
 def test_a_model_comes_back_as_it_was():
-    """Dates, decimals, enumerations, bytes, infinities and aliases too, though the model is strict."""
+    """A strict model with dates, decimals, enumerations, bytes, infinities and aliases is restored equal."""
     back = again(Order, ORDER)
     assert back == ORDER
     assert back.when.utcoffset() == dt.timedelta(hours=2)
@@ -169,19 +169,19 @@ def test_a_model_comes_back_as_it_was():
 
 
 def test_a_model_is_stored_by_the_names_of_its_fields():
-    """What is computed from the fields is left out, and an alias is for the outside."""
+    """Computed fields are not stored, and fields are stored by their names and not by their aliases."""
     plain = msgspec.msgpack.decode(form_of(Order, ()).encode(ORDER))
     assert plain.keys() == set(Order.model_fields)
 
 
 def test_a_root_model_and_a_generic_one_are_models():
-    """Both are classes like any other model."""
+    """A generic root model is stored like any other model."""
     root = pydantic.RootModel[list[int]]
     assert again(root, root([1, 2])) == root([1, 2])
 
 
 def test_a_model_that_no_longer_fits_is_not_read():
-    """The error is msgspec's, names the place and not the value, and stands in one line."""
+    """The error is msgspec's, in one line; it names the place and does not show the value."""
     form = form_of(list[Line], ())
     with pytest.raises(msgspec.ValidationError) as caught:
         form.decode(msgspec.msgpack.encode([{"tags": ["secret"], "at": [1, 2]}]))
@@ -191,7 +191,7 @@ def test_a_model_that_no_longer_fits_is_not_read():
 
 
 def test_a_secret_is_not_stored():
-    """It would be stored as stars, and nobody would notice before it is needed."""
+    """A secret field is refused, because pydantic would store it as stars."""
 
     class Login(pydantic.BaseModel):
         word: pydantic.SecretStr
@@ -201,7 +201,7 @@ def test_a_secret_is_not_stored():
 
 
 def test_a_model_that_holds_what_pydantic_does_not_store_is_refused():
-    """An array in a model would come back as something else."""
+    """A model with an array field is refused, because the array would be restored as another type."""
 
     class Loose(pydantic.BaseModel):
         model_config = pydantic.ConfigDict(arbitrary_types_allowed=True)
@@ -217,7 +217,7 @@ def test_a_model_that_holds_what_pydantic_does_not_store_is_refused():
         arrays.complex_number_dtypes(), arrays.datetime64_dtypes(), arrays.unicode_string_dtypes(),
     ), max_size=1).map(lambda record: record[0]), arrays.array_shapes(min_dims=0, max_dims=3, min_side=0)))  # fmt: skip
 def test_an_array_comes_back_as_it_was(array):
-    """Type, byte order, shape and every bit, NaN too, whatever the order in memory; it is read-only then."""
+    """Type, shape and every bit are restored, whatever the memory order; the restored array is read-only."""
     for value in (array, np.asfortranarray(array), array[::-1] if array.ndim else array):
         back = again(np.ndarray, value)
         assert (back.dtype, back.shape) == (value.dtype, value.shape)
@@ -228,7 +228,7 @@ def test_an_array_comes_back_as_it_was(array):
 
 
 def test_arrays_may_be_nested():
-    """In a struct, a dataclass, a mapping; a model may stand beside them."""
+    """Arrays are stored in structs, dataclasses and mappings, also beside a model."""
     scores = again(Scores, Scores(np.arange(3, dtype=np.float32), ORDER))
     assert scores.vector.tolist() == [0, 1, 2]
     assert scores.order == ORDER
@@ -242,13 +242,13 @@ def test_arrays_may_be_nested():
     ids=["object", "record", "masked"],
 )
 def test_an_array_that_would_lose_something_is_refused(array):
-    """Objects, records and masks; what to write instead is said."""
+    """Arrays of objects, record arrays and masked arrays cannot be stored, and the error says so."""
     with pytest.raises(TypeError, match="cannot be stored"):
         again(np.ndarray, array)
 
 
 def test_an_array_of_another_type_than_the_declared_one_is_not_read():
-    """The annotation is a promise to who reads the value."""
+    """An array whose element type is not the annotated one is refused when it is decoded."""
     with pytest.raises(msgspec.ValidationError, match="expected an array of float32, got one of float64"):
         again(Scores, Scores(np.zeros(2)))
     assert again(NDArray[np.floating[Any]], np.zeros(2)).tolist() == [0, 0]
@@ -261,7 +261,7 @@ def test_an_array_of_another_type_than_the_declared_one_is_not_read():
     "data", [b"", b"<f4 2\n1234", b"|O 1\n12345678", b"<f4 -1\n", b"<f4 x\n", b"nothing\n", b"<f4 1 \n1234", "text"]
 )
 def test_bytes_that_are_not_an_array_are_not_read(data):
-    """Whatever is wrong with them counts as a value that does not fit."""
+    """Invalid bytes of an array raise ``ValidationError``."""
     raw = msgspec.msgpack.encode(data if isinstance(data, str) else msgspec.msgpack.Ext(78, data))
     with pytest.raises(msgspec.ValidationError):
         form_of(np.ndarray, ()).decode(raw)
@@ -272,7 +272,7 @@ def test_bytes_that_are_not_an_array_are_not_read(data):
     ids=lambda value: type(value).__name__,
 )  # fmt: skip
 def test_a_number_of_numpy_comes_back_as_it_was(value):
-    """Each with its own type and bits."""
+    """A numpy number is restored with its own type and bits."""
     back = again(list[type(value)], [value])[0]
     assert type(back) is type(value)
     assert back.tobytes() == value.tobytes()
@@ -283,13 +283,13 @@ def test_a_number_of_numpy_comes_back_as_it_was(value):
     [(np.int8, 300), (np.uint8, -1), (np.int32, 2.5), (np.float32, 1e300), (np.bool_, 1), (np.float32, "1")],
 )
 def test_a_number_that_does_not_fit_is_not_read(kind, plain):
-    """Nothing is cut off or converted."""
+    """A number that does not fit its numpy type is refused, and not truncated or converted."""
     with pytest.raises(msgspec.ValidationError):
         form_of(kind, ()).decode(msgspec.msgpack.encode(plain))
 
 
 def test_a_codec_of_ones_own_stores_what_it_knows():
-    """It is asked before those that are built in; whatever it raises means that the value does not fit."""
+    """A custom codec has priority over built-in ones, and any exception in it is a ``ValidationError``."""
     assert again(dict[str, list[Money]], {"a": [Money(3)]}, [Coins()]) == {"a": [Money(3)]}
     with pytest.raises(msgspec.ValidationError, match="KeyError"):
         form_of(Money, [Euros()]).decode(msgspec.msgpack.encode({}))
@@ -308,7 +308,7 @@ def test_a_codec_of_ones_own_stores_what_it_knows():
 
 
 def test_a_value_that_was_not_declared_is_not_stored():
-    """A codec stores values where its type stands in the annotation, and nowhere else."""
+    """A codec stores values only where the annotation names its type."""
 
     class Loose(msgspec.Struct):
         money: Money
@@ -328,14 +328,14 @@ ODD = [
 
 @pytest.mark.parametrize("kind", ODD, ids=str)
 def test_what_msgspec_does_not_know_is_found_with_its_annotation(kind):
-    """Our reading of a type finds the classes that msgspec finds, and what stands in brackets behind them."""
+    """The search for types that need a codec finds the same classes in an annotation as msgspec does."""
     found = {typing.get_origin(part) or part for part in others(kind)}
     assert found == set(_classes(kind))
 
 
 @pytest.mark.parametrize("kind", [int, list[str], Any, object, collections.abc.Iterable[int], dict[str, float]])
 def test_a_type_that_msgspec_knows_is_stored_by_msgspec_alone(kind):
-    """No hook stands in the way of what needs none."""
+    """A type that needs no codec is encoded by msgspec without hooks."""
     form = form_of(kind, ())
     assert type(form.encode.__self__) is msgspec.msgpack.Encoder
     assert form.encode.__self__.enc_hook is None
@@ -343,7 +343,7 @@ def test_a_type_that_msgspec_knows_is_stored_by_msgspec_alone(kind):
 
 
 def test_neither_library_is_imported_for_its_sake():
-    """A program that uses neither pydantic nor numpy does not load them."""
+    """A program that uses neither pydantic nor numpy does not import them."""
     code = (
         "import sys, msgspec, parbake as pb\n"
         "from parbake.http import json_response\n"
@@ -358,7 +358,7 @@ def test_neither_library_is_imported_for_its_sake():
 
 
 def test_shapes_of_codecs_are_in_the_shape_of_the_type():
-    """An array says its type where the annotation does; a codec of one's own says what it likes."""
+    """An array's shape has its annotated element type, and a custom codec supplies its own shape."""
     assert wire_text(np.ndarray) == 'codec("ndarray")'
     assert wire_text(dict[str, NDArray[np.float32]]) == 'dict[str,codec("ndarray f4")]'
     assert wire_text(np.int16) == 'codec("i2")'
@@ -367,7 +367,7 @@ def test_shapes_of_codecs_are_in_the_shape_of_the_type():
 
 
 class Person(pydantic.BaseModel):
-    """A model that holds itself, described at length."""
+    """A recursive model with titles, descriptions and limits."""
 
     name: Annotated[str, pydantic.Field(min_length=1, title="The name", description="long")]
     age: int = pydantic.Field(default=3, ge=0, alias="years")
@@ -376,12 +376,12 @@ class Person(pydantic.BaseModel):
 
 
 def shape(**fields):
-    """The shape of a model with these fields."""
+    """Return the shape of a model with these fields."""
     return wire_text(pydantic.create_model("Some", **fields))
 
 
 def test_the_shape_of_a_model_is_that_of_its_fields():
-    """Names, types, order, limits and whether a field must be there; neither aliases nor titles nor defaults."""
+    """A shape has names, types, order, limits and required fields; aliases, titles and defaults are ignored."""
     text = 'map{"name":str(min_length=1),"age"?:int(ge=0),"friends"?:list[#0],"born"?:date|none}'
     assert wire_text(Person) == f"codec({msgspec.json.encode(text).decode()})"
     one = shape(a=(int, ...), b=(str, "x"))

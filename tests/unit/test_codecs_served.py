@@ -1,4 +1,4 @@
-"""Models, arrays and values of codecs, through a whole app: stored, served, shown over HTTP, missing once changed."""
+"""Models, arrays and custom types in an app: stored, served, shown over HTTP, and missing after a codec change."""
 
 import httpx
 import msgspec
@@ -21,19 +21,19 @@ class Offer(pydantic.BaseModel):
     @pydantic.computed_field
     @property
     def euros(self) -> float:
-        """The price."""
+        """A computed field."""
         return self.cents / 100
 
 
 class Money:
-    """A class that only a codec knows."""
+    """A class that only a custom codec can store."""
 
     def __init__(self, cents):
         self.cents = cents
 
 
 class Coins:
-    """A codec of it."""
+    """A codec of ``Money``."""
 
     def __init__(self, shape="cents"):
         self.text = shape
@@ -60,7 +60,7 @@ class Ranked(msgspec.Struct):
 
 
 class Calls:
-    """An app whose tasks count how often they are called."""
+    """An app whose tasks record each call."""
 
     def __init__(self, world, codec, **options):
         self.made = []
@@ -109,13 +109,13 @@ class Calls:
         self.app = world.app(tasks.merge(plain), **options)
 
     async def serve(self, name, key="a"):
-        """Serve a task's value."""
+        """Return the value of a task."""
         return (await self.app.serve(self.app.tasks[name], key)).value
 
 
 @pytest.fixture
 async def calls(world, tmp_path):
-    """Return an app that keeps its values in files."""
+    """Return an app with its store in files."""
     made = Calls(world, Coins(), store=f"lmdb://{tmp_path}/data")
     await made.app.drain()
     yield made
@@ -124,7 +124,7 @@ async def calls(world, tmp_path):
 
 @pytest.mark.parametrize("name", ["offer", "ranked", "money"])
 async def test_a_value_is_stored_and_served_again(calls, name):
-    """The second read is of the stored value, which is of the declared type; the function ran once."""
+    """The second read returns the stored value in its declared type, and the function ran once."""
     first, second = await calls.serve(name), await calls.serve(name)
     assert calls.made == [name]
     if name == "offer":
@@ -138,13 +138,13 @@ async def test_a_value_is_stored_and_served_again(calls, name):
 
 
 async def test_an_absence_needs_no_codec(calls):
-    """A task of a model's type may say that there is none."""
+    """A task whose type is a model may return ``Absent``."""
     served = await calls.app.serve(calls.app.tasks["offer"], "none")
     assert (served.value, served.reason) == (None, "no offer")
 
 
 async def test_a_value_that_its_codec_cannot_read_any_more_is_missing(world, tmp_path):
-    """It is computed again, as one of another type is; a reader never sees it."""
+    """A stored value that the codec cannot decode any more is computed again."""
     for codec, made in [(Coins(), 1), (Coins(), 0), (Coins("map"), 1)]:
         calls = Calls(world, codec, store=f"lmdb://{tmp_path}/data")
         await calls.app.drain()
@@ -154,14 +154,14 @@ async def test_a_value_that_its_codec_cannot_read_any_more_is_missing(world, tmp
 
 
 async def test_a_model_of_arrays_is_trained_and_read(calls):
-    """The batch lane stores it, and what is built from it."""
+    """A batch run stores a model that holds arrays, and rows that are built from it."""
     await calls.app.materialize(calls.app.tasks["factors"])
     await calls.app.materialize(calls.app.tasks["guess"])
     assert (await calls.serve("guess", "b")).tolist() == [2, 2]
 
 
 async def test_values_are_shown_as_json(calls):
-    """Models by their own JSON, arrays as lists, others by their plain form, whichever task they come from."""
+    """Models are shown in their own JSON, arrays as lists, and custom types in their plain form."""
     transport = httpx.ASGITransport(HttpApp(calls.app), raise_app_exceptions=True)
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
 
@@ -179,7 +179,7 @@ async def test_values_are_shown_as_json(calls):
 
 
 def test_a_response_may_hold_a_model_or_an_array():
-    """Routes of an application are answered alike."""
+    """``json_response`` encodes models, arrays and numpy numbers, and refuses unknown types."""
     body = json_response({"offer": Offer(shop="s", priceCents=1), "at": np.eye(2), "n": np.int64(3)}).body
     assert msgspec.json.decode(body) == {
         "offer": {"shop": "s", "priceCents": 1, "euros": 0.01},

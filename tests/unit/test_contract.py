@@ -1,4 +1,4 @@
-"""The contract: verdicts, confidence curves and the lints at registration."""
+"""The contract: verdicts, confidence curves, and the checks at registration."""
 
 import pytest
 from hypothesis import given
@@ -11,13 +11,13 @@ from parbake.fence.cause import Cause, Reason
 
 
 def contract(**changes):
-    """Return a contract of one hour."""
+    """Return a contract with an SLA of one hour."""
     settings = {"freshness_sla_s": 3600.0, "invalidated_by": (), "fallback_if_stale": pb.Refuse(), "owner": "team"}
     return Contract(**(settings | changes))
 
 
 def lint(**changes):
-    """Make a contract as a decorator would."""
+    """Make a contract with the checks that a decorator runs."""
     settings = {
         "freshness_sla": "1h",
         "invalidated_by": [],
@@ -30,35 +30,35 @@ def lint(**changes):
 
 
 def verdict(bound, age_s=0.0, killed_by=None, pending=False):
-    """Judge and return the verdict."""
+    """Judge a record and return the verdict."""
     return judge(bound, age_s=age_s, killed_by=killed_by, pending=pending).verdict
 
 
 def test_a_record_within_its_sla_is_fresh():
-    """Nothing against it: fresh, with full confidence."""
+    """A record at exactly its SLA is fresh, with full confidence."""
     assert judge(contract(), age_s=3600, killed_by=None, pending=False).confidence == 1.0
     assert verdict(contract(), 3600) is pb.Verdict.FRESH
 
 
 def test_a_record_past_its_sla_is_stale():
-    """The SLA is a bound, not a wish."""
+    """A record that is 0.1 s past its SLA is stale."""
     assert verdict(contract(), 3600.1) is pb.Verdict.STALE
 
 
 def test_a_kill_outweighs_youth():
-    """A raised fence makes a young record stale, and an untrusted one unknown."""
+    """A new record with a raised fence is stale, and one with a silent source is unknown."""
     assert verdict(contract(), 0, Reason(Cause.TAG_CHANGED, "policy/returns")) is pb.Verdict.STALE
     assert verdict(contract(), 0, Reason(Cause.SOURCE_SILENT, "policy")) is pb.Verdict.UNKNOWN
 
 
 def test_a_pending_refresh_degrades():
-    """A raised refresh tag leaves the record servable, and says so."""
+    """A record with a raised refresh tag is still served, as degraded."""
     found = judge(contract(), age_s=0, killed_by=None, pending=True)
     assert (found.verdict, found.reason) == (pb.Verdict.DEGRADED, Reason(Cause.REFRESH_PENDING))
 
 
 def test_confidence_degrades_then_stales():
-    """Below full confidence a value is degraded, below the floor stale."""
+    """A value below full confidence is degraded, and one below the floor is stale."""
     bound = contract(confidence=pb.Exponential("30m", c0=0.9, floor=0.5))
     assert verdict(bound, 0) is pb.Verdict.FRESH
     assert verdict(bound, 600) is pb.Verdict.DEGRADED
@@ -71,7 +71,7 @@ def test_confidence_degrades_then_stales():
     [pb.Exponential("10m", floor=0.25), pb.Linear("50m", floor=0.1), pb.Steps([("10m", 1.0), ("30m", 0.8)])],
 )
 def test_a_curve_ends_at_its_maximum_age(curve):
-    """Just below the maximum age the value may be served; just past it it is stale."""
+    """A value just below the maximum age is not stale, and one just past it is."""
     bound = contract(confidence=curve)
     assert verdict(bound, curve.max_age_s() * 0.999) is not pb.Verdict.STALE
     assert verdict(bound, curve.max_age_s() * 1.001) is pb.Verdict.STALE
@@ -79,7 +79,7 @@ def test_a_curve_ends_at_its_maximum_age(curve):
 
 @given(st.floats(0, 10**6), st.floats(0, 10**6))
 def test_confidence_never_grows_with_age(younger, older):
-    """Every curve falls, and stays between 0 and its start."""
+    """Every curve falls with age and stays between 0 and its start."""
     younger, older = sorted((younger, older))
     for curve in (pb.Exponential("1h", c0=0.9), pb.Linear("2h", c0=0.8), pb.Steps([("1h", 1.0), ("6h", 0.7)])):
         assert 0 <= curve.at(older) <= curve.at(younger) <= curve.c0
@@ -103,19 +103,19 @@ def test_confidence_never_grows_with_age(younger, older):
     ],
 )
 def test_a_contract_that_cannot_hold_is_refused(changes, field):
-    """Contradictions are found at registration, and the error names the field."""
+    """A contradiction in a contract is refused at registration, and the error names the field."""
     with pytest.raises(pb.errors.ContractError) as caught:
         lint(**changes)
     assert caught.value.field == field
 
 
 def test_a_schedule_within_the_sla_is_accepted():
-    """A period and its budget (an eighth by default) fit into the SLA."""
+    """A schedule is accepted if its period and its budget, by default an eighth of it, fit into the SLA."""
     assert lint(freshness_sla="9h", schedule=pb.every("8h")).freshness_sla_s == 32400
 
 
 def test_the_stronger_declaration_of_a_family_wins():
-    """A family that is both fenced and refreshed is fenced; one not named does not bind."""
+    """A family that is both fenced and refreshed is fenced; an undeclared family has no strength."""
     bound = contract(invalidated_by=(pb.refresh("policy"), pb.fence("policy/{key}")))
     assert bound.strength("policy") == "fence"
     assert bound.strength("user") is None
@@ -141,7 +141,7 @@ def test_a_confidence_exactly_at_the_floor_is_still_served(name):
 
 @pytest.mark.parametrize("floor", [0.0, 0.1])
 def test_without_any_confidence_nothing_is_served(floor):
-    """A confidence of nothing is stale, also where the floor is nothing."""
+    """A value with a confidence of 0 is stale, even where the floor is 0."""
     assert verdict(contract(confidence=pb.Linear("10m", floor=floor)), 600.0) is pb.Verdict.STALE
 
 
@@ -156,7 +156,7 @@ def test_without_any_confidence_nothing_is_served(floor):
     ],
 )
 def test_a_step_table_that_falls_is_accepted(table):
-    """Ages that rise and confidences that fall from 1 at most to 0 at least, or stay, make a curve."""
+    """A table is accepted if its ages rise and its confidences stay or fall between 1 and 0."""
     assert lint(confidence=pb.Steps(table)).confidence.table == table
 
 
@@ -170,7 +170,7 @@ def test_a_step_table_that_falls_is_accepted(table):
     ],
 )
 def test_a_step_table_that_does_not_fall_is_refused(table):
-    """Each way to leave the rule is named at the table."""
+    """A table with falling ages, rising confidences or values outside 0 to 1 is refused by name."""
     with pytest.raises(pb.errors.ContractError) as caught:
         lint(confidence=pb.Steps(table))
     assert caught.value.field == "confidence.table"
@@ -178,7 +178,7 @@ def test_a_step_table_that_does_not_fall_is_refused(table):
 
 @pytest.mark.parametrize(("budget", "needed"), [(None, "1h7m30s"), ("20m", "1h20m")])
 def test_a_schedule_that_does_not_fit_says_how_long_it_takes(budget, needed):
-    """The sum of period and budget is told, and an SLA of that length is accepted."""
+    """The error states period plus budget, and an SLA of that length is accepted."""
     schedule = pb.every("1h", budget=budget)
     with pytest.raises(pb.errors.ContractError, match=rf"freshness_sla=1h is shorter than .* \({needed}\)"):
         lint(schedule=schedule)

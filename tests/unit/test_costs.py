@@ -1,4 +1,4 @@
-"""What a task used, priced by a dated book: all of it attributed, and what has no price named."""
+"""The resources that tasks use, priced by a dated cost book; resources without a price are named."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ class Writer:
 
 
 def book(**options):
-    """Return a book in which a million tokens cost a dollar in and ten out, and a cached one a tenth."""
+    """Return a book: $1 for a million input tokens, $10 for output tokens, and a tenth for cached input tokens."""
     rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=10.0, cache_read=0.1)
     offer = Offer(provider="maker", model="small")
     return CostBook(as_of=TODAY, cpu_hour=3600.0, serve=0.5, rates=(rate,), generators={"writer": offer}, **options)
@@ -43,7 +43,7 @@ def book(**options):
 
 @pytest.fixture
 async def shop(world, tmp_path):
-    """Return an app with a stored and a live task that use a generator, and one that burns CPU."""
+    """Return an app with a stored and a live task that use a generator, and one that uses CPU."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -70,7 +70,7 @@ async def shop(world, tmp_path):
 
 
 async def test_all_that_is_spent_is_attributed(shop):
-    """Tokens and CPU by task, lane and owner, at the prices of the book."""
+    """Tokens and CPU are attributed to task, lane and owner, at the prices of the book."""
     text, burnt, said = shop.named
     await shop.materialize(text)
     for name in ("a", "a", "b"):
@@ -93,19 +93,19 @@ async def test_all_that_is_spent_is_attributed(shop):
 
 
 def counted(ledger, serves):
-    """Wait until so many serves are written: they count in the minute in which they are."""
+    """Wait until the ledger has written this many serves, which count for the minute of the write."""
     eventually(lambda: sum(ledger.serves().values()) == serves)
 
 
 async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(shop, world):
-    """Runs whose keys were all read waste nothing, however many; one that nobody read is waste, whatever others had."""
+    """Rows of a run that were not read before the next run are waste, whatever was read of other runs."""
     text, *_ = shop.named
     served = 0
     for asked in ("abc", "abc", "a", ""):
         await shop.materialize(text)
         for name in asked:
             await shop.serve(text, name)
-        await shop.serve(text, "not listed")  # computed on request: it says nothing of the runs
+        await shop.serve(text, "not listed")  # computed on request, so it does not count for any run
         served += len(asked) + 1
         await asyncio.to_thread(counted, shop.engine.ledger, served)
         world.clock.advance(600)
@@ -118,7 +118,7 @@ async def test_a_run_is_judged_by_what_was_read_of_it_when_the_next_replaces_it(
 
 
 async def test_tokens_are_priced_as_the_lane_buys_them(shop):
-    """Half the price in the batch lane where the book says so, and the model has such a price."""
+    """Tokens of the batch lane use the batch price; a model without one is reported as unpriced."""
     text, _, said = shop.named
     await shop.materialize(text)
     await shop.serve(said, words="hello")
@@ -133,7 +133,7 @@ async def test_tokens_are_priced_as_the_lane_buys_them(shop):
 
 
 async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
-    """Every mandatory column is filled, each hour is whole, the sum is what the table says, and waste is no charge."""
+    """FOCUS rows fill every mandatory column for whole hours, and their sum equals that of the cost table."""
     text, burnt, said = shop.named
     for _ in range(2):
         await shop.materialize(text)
@@ -154,7 +154,7 @@ async def test_hours_in_the_columns_of_focus_add_up_to_the_same(shop):
 
 
 async def test_what_has_no_price_is_named(shop):
-    """Another day's book, or none for the generator: the tokens are counted, and said to be unpriced."""
+    """Tokens without a valid price in the book are counted and reported as unpriced."""
     _, _, said = shop.named
     await shop.serve(said, words="hello")
     await shop.close()
@@ -167,7 +167,7 @@ async def test_what_has_no_price_is_named(shop):
 
 
 async def test_rows_add_up_by_owner_lane_and_task(shop):
-    """Whichever way they are added, the sum is the same."""
+    """Sums by owner, lane, task or plan have the same total; an unknown column is refused."""
     text, burnt, _ = shop.named
     await shop.materialize(text)
     await shop.serve(burnt, "x")
@@ -182,7 +182,7 @@ async def test_rows_add_up_by_owner_lane_and_task(shop):
 
 
 async def test_what_processes_of_an_executor_spend_is_recorded(tmp_path, monkeypatch):
-    """Each process writes what its partition used before it answers, so that nothing is lost when it ends."""
+    """Each process of an executor records what its partition used before the partition is done."""
     (tmp_path / "spread_app.py").write_text(SPREAD.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
@@ -194,7 +194,7 @@ async def test_what_processes_of_an_executor_spend_is_recorded(tmp_path, monkeyp
 
 
 async def test_a_damaged_ledger_is_no_empty_one(shop):
-    """What cannot be read is an error, not a cost of nothing."""
+    """A damaged ledger is an error; it is not reported as no cost."""
     await shop.close()
     path = shop.settings.ledger
     path.write_bytes(path.read_bytes()[:4096] + b"\xaa" * 40_000)
@@ -203,7 +203,7 @@ async def test_a_damaged_ledger_is_no_empty_one(shop):
 
 
 async def test_without_a_ledger_nothing_is_known(world):
-    """An app that keeps no ledger has no costs to show."""
+    """An app without a ledger reports no costs."""
     assert await world.app(pb.Registry()).ops.costs() == []
 
 
@@ -217,7 +217,7 @@ async def test_without_a_ledger_nothing_is_known(world):
     ],
 )
 def test_a_book_that_cannot_be_right_is_refused(tmp_path, change, words):
-    """Negative prices, a book from the future, and what is no number."""
+    """Negative prices, a date in the future, a price that is not a number and an unknown model are refused."""
     path = tmp_path / "book.json"
     path.write_text(json.dumps({"as_of": "2026-01-01", "cpu_hour": 0.04} | change))
     with pytest.raises(pb.BadInput, match=words):
@@ -265,7 +265,7 @@ app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
 
 
 def test_the_command_shows_and_exports(tmp_path, monkeypatch):
-    """A table for people, CSV and Parquet for the rest; rows that nobody was served before the next run are waste."""
+    """``costs`` prints a table and writes CSV, Parquet and FOCUS; rows unread before the next run are waste."""
     (tmp_path / "costly_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(tmp_path)
 

@@ -1,4 +1,4 @@
-"""A contract accounts for everything that its task reads, or the app does not open."""
+"""A contract must cover every family that its task reads, or the app does not open."""
 
 import logging
 
@@ -16,40 +16,40 @@ from parbake.stores.memory import MemoryStore
 
 
 class Notes(pb.View):
-    """A second view over the same table, of a family that the source does not tell of."""
+    """A second view over the same table, of a family that the source does not report."""
 
     families = ("note",)
 
     def get(self, name):
-        """One value."""
+        """Return one value."""
         self.entity(f"note/{name}")
         return self.rows("SELECT value FROM fact WHERE name = :name", name=name)[0][0]
 
 
 class Careless(pb.View):
-    """Methods that read rows and do not say of what."""
+    """A view with methods that return rows without naming a tag."""
 
     families = ("fact",)
 
     def known(self, name):
-        """One value, named."""
+        """Return one value, and name its tag."""
         self.entity(f"fact/{name}")
         return self._value(name)
 
     def silent(self, name):
-        """One value, not named."""
+        """Return one value, and name no tag."""
         return self._value(name)
 
     def stream(self):
-        """All values, not named, one after the other."""
+        """Yield all values, and name no tag."""
         yield from self.rows("SELECT value FROM fact ORDER BY name")
 
     def through(self, name):
-        """One value, named by the method that it calls."""
+        """Return one value, whose tag is named by the method that it calls."""
         return self.known(name), self._value(name)
 
     def astray(self, name):
-        """An entity of a family that the view does not declare."""
+        """Name an entity of a family that the view does not declare."""
         self.entity(f"policy/{name}")
 
     def _value(self, name):
@@ -57,11 +57,11 @@ class Careless(pb.View):
 
 
 class Undeclared(pb.View):
-    """A view that does not say what it reads."""
+    """A view that does not declare its families."""
 
 
 def reading(view, method, *items, batched=False):
-    """Declare a task that reads one key by a method of a view."""
+    """Declare a task that reads one key with a method of a view."""
     tasks = pb.Registry()
     settings = contract(invalidated_by=list(items))
     if batched:
@@ -81,7 +81,7 @@ def reading(view, method, *items, batched=False):
 
 @pytest.mark.parametrize("items", [[], [pb.fence("fcat")], [pb.fence("policy"), pb.refresh("user")]])
 async def test_a_family_of_a_view_that_the_contract_leaves_out_keeps_the_app_from_opening(world, items):
-    """The error names the view and shows each line that would do."""
+    """If a contract lacks a family of a view, opening fails; the error names the view and lists possible fixes."""
     tasks, _ = reading(Facts, Facts.get, *items)
     app = world.app(tasks, open=["fcat", "policy", "user"])
     with pytest.raises(pb.errors.ContractError, match="value reads 'fact' through the view Facts") as caught:
@@ -92,7 +92,7 @@ async def test_a_family_of_a_view_that_the_contract_leaves_out_keeps_the_app_fro
 
 
 async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world):
-    """What it reads could not be held against any contract, whoever reads it: a task, a live task or a list of keys."""
+    """A view without families cannot be checked, so the app fails to open for every kind of reader."""
     tasks, _ = reading(Undeclared, str)
     live, listed = pb.Registry(), pb.Registry()
 
@@ -116,7 +116,7 @@ async def test_a_view_that_declares_no_families_keeps_the_app_from_opening(world
 
 @pytest.mark.parametrize("families", ["policy", ["Policy"], ["policy/a"], [7]])
 async def test_families_are_a_list_of_words(world, families):
-    """A word instead of a list, capitals, an entity and a number are refused, in a view and in a source."""
+    """A string instead of a list, capitals, an entity and a number are refused, in a view and in a source."""
 
     class Odd(pb.View):
         """A view with such families."""
@@ -135,14 +135,14 @@ async def test_families_are_a_list_of_words(world, families):
 
 @pytest.mark.parametrize("tags", [[], ["policy/{policy}"], [["policy"]], [7], ["Policy"]])
 async def test_a_touch_names_tags(world, tags):
-    """Nothing, a template, a list, a number and capitals are refused by name."""
+    """An empty touch, a template, a list, a number and capitals are refused by name."""
     with pytest.raises(pb.BadInput) as caught:
         await world.app(pb.Registry(), open=["policy"]).touch(*tags)
     assert caught.value.field == "tag"
 
 
 async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world):
-    """A mistyped family would never be raised; what is told from outside is named in open=."""
+    """A family that no source reports, such as a mistyped one, must be named in ``open=``, or the app does not open."""
     tasks, value = reading(Notes, Notes.get, pb.fence("note"))
     with pytest.raises(pb.errors.ContractError, match=r"value is bound by 'note'.*App\(open=\['note'\]\)"):
         await world.app(tasks, sources=[world.source_of(Notes)]).drain()
@@ -156,7 +156,7 @@ async def test_a_family_that_no_source_tells_of_keeps_the_app_from_opening(world
     ("families", "known"), [((), "no family"), (("fact",), "fact"), (("memo", "fact"), "fact, memo")]
 )
 def test_a_family_that_nothing_tells_of_is_refused_with_those_that_are(families, known):
-    """The message lists what the app hears of, so that a mistyped name is seen beside the right one."""
+    """The error lists the families that are reported, so that a typing error is easy to see."""
     tasks, _ = reading(Notes, Notes.get, pb.fence("note"))
     with pytest.raises(pb.errors.ContractError, match=rf"\(they report {known}\)") as caught:
         check_told(tasks, families)
@@ -165,7 +165,7 @@ def test_a_family_that_nothing_tells_of_is_refused_with_those_that_are(families,
 
 
 async def test_an_app_without_sources_accepts_every_declared_family(world):
-    """One plain function with touch needs no source, and any family it declares may be touched."""
+    """Without sources, every family that a contract declares may be touched."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("policy"), pb.ignore("user", "one more does not matter")]))
@@ -177,7 +177,7 @@ async def test_an_app_without_sources_accepts_every_declared_family(world):
 
 
 async def test_touching_what_nobody_declares_raises_and_writes_nothing(world):
-    """A typing error in a touch would be acknowledged and outdate nothing."""
+    """A touch of an undeclared family is refused, and none of its tags is written."""
     tasks, _ = reading(Facts, Facts.get, pb.fence("fact"))
     app = world.app(tasks)
     await app.drain()
@@ -190,7 +190,7 @@ async def test_touching_what_nobody_declares_raises_and_writes_nothing(world):
 
 @pytest.mark.parametrize("names", ["policy", ["policy/a"], ["Policy"], [7]])
 def test_open_takes_a_list_of_families(names):
-    """A single word, an entity and what is not a family are refused by name."""
+    """A string instead of a list, an entity and an invalid family are refused by name."""
     with pytest.raises(pb.BadInput) as caught:
         pb.App(pb.Registry(), open=names)
     assert caught.value.field == "open"
@@ -199,7 +199,7 @@ def test_open_takes_a_list_of_families(names):
 @pytest.mark.parametrize("method", [Careless.silent, lambda view, _: list(view.stream())])
 @pytest.mark.parametrize("item", [pb.fence("fact"), pb.refresh("fact")])
 async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item):
-    """Another read that is named does not cover them; the error names the method and what to write."""
+    """A method that returns rows without naming a tag fails, even beside one that does; the error names the method."""
     tasks, value = reading(Careless, lambda view, key: (view.known(key), method(view, key)), item)
     app = world.app(tasks, sources=[world.source_of(Careless)])
     world.put("a", "one")
@@ -219,7 +219,7 @@ async def test_rows_that_no_tag_covers_fail_the_computation(world, method, item)
     ids=["template", "ignored", "named by a method that it calls"],
 )
 async def test_rows_are_covered_by_a_template_an_ignored_family_or_a_method_that_is_called(world, method, item, value):
-    """The template says what a key depends on, what is ignored needs no tag, and methods are judged together."""
+    """Rows without a tag are accepted under a template, for an ignored family, or if a called method names one."""
     tasks, task = reading(Careless, method, item)
     app = world.app(tasks, sources=[world.source_of(Careless)])
     world.put("a", "one")
@@ -228,7 +228,7 @@ async def test_rows_are_covered_by_a_template_an_ignored_family_or_a_method_that
 
 
 async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
-    """The contract was held against what the view declares, so nothing else may come out of it."""
+    """A view that names an entity of an undeclared family fails the computation."""
     tasks, value = reading(Careless, Careless.astray, pb.fence("fact"))
     app = world.app(tasks, sources=[world.source_of(Careless)])
     await app.drain()
@@ -240,7 +240,7 @@ async def test_a_view_cannot_record_a_family_that_it_does_not_declare(world):
 
 
 async def test_other_entities_bind_besides_the_templates_own(world):
-    """A template names the key's own entity; another that the view read outdates the value as well."""
+    """A value is also bound by entities it read beyond its template, and a change of one outdates it."""
     tasks, value = reading(Facts, lambda view, key: view.get(key) + view.get("common"), pb.fence("fact/{key}"))
     app = world.app(tasks)
     world.put("a", "one ")
@@ -253,7 +253,7 @@ async def test_other_entities_bind_besides_the_templates_own(world):
 
 
 async def test_the_event_lane_refreshes_keys_that_a_template_does_not_name(world):
-    """Once a record was bound beyond its template, an event is looked for in what is stored."""
+    """The event lane finds stored keys that are bound by an entity outside their template."""
     tasks, value = reading(Facts, lambda view, key: view.get(key) + view.get("common"), pb.refresh("fact/{key}"))
     app = world.app(tasks)
     world.put("a", "one ")
@@ -270,7 +270,7 @@ async def test_the_event_lane_refreshes_keys_that_a_template_does_not_name(world
 
 
 async def test_in_a_batch_each_key_is_bound_by_its_own_entity_and_by_what_was_shared(world):
-    """A change of one key's entity kills that key only; a change of what was read for all kills all."""
+    """A change of one key's entity outdates that key; a change of a shared entity outdates all keys."""
 
     def both(view, key):
         return f"{view.get(key)} {view.get('common')}"
@@ -291,7 +291,7 @@ async def test_in_a_batch_each_key_is_bound_by_its_own_entity_and_by_what_was_sh
 
 
 async def test_what_binds_very_many_keys_at_once_is_warned_of_once(world, caplog):
-    """Whoever reads a whole family for a chunk hears that one change outdates all of it."""
+    """If reads bind all keys of a large chunk, one warning names the family, and a second run logs none."""
     tasks, value = reading(Facts, lambda view, key: len(view.names()), pb.fence("fact/{key}"), batched=True)
     app = world.app(tasks)
     await app.drain()
@@ -302,7 +302,7 @@ async def test_what_binds_very_many_keys_at_once_is_warned_of_once(world, caplog
 
 
 async def test_a_family_is_ignored_by_its_own_reads_only(world):
-    """A reader that fences what its input ignores is killed by it, and so is the one that inherits a fence."""
+    """``ignore`` covers a task's own reads; readers that fence the family, or inherit a fence, are outdated."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.ignore("fact", "an old one will do")]))
@@ -330,7 +330,7 @@ async def test_a_family_is_ignored_by_its_own_reads_only(world):
 
 
 async def test_a_returned_tag_must_be_of_a_declared_family(world):
-    """What nobody declares nobody may touch, so such a tag would protect nothing."""
+    """A returned tag of an undeclared family is refused, because nobody could touch it."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -354,7 +354,7 @@ async def test_a_returned_tag_must_be_of_a_declared_family(world):
     ],
 )
 def test_a_stray_is_an_entity_that_a_template_of_its_family_does_not_name(items, read, strays):
-    """Only where a template is asked for keys must the lane know that it names too little."""
+    """A family is stray if an entity was read that the family's template does not name."""
     recording = Recording(Stamp(1, 1))
     for tag in read:
         recording.entity(tag)
@@ -363,10 +363,10 @@ def test_a_stray_is_an_entity_that_a_template_of_its_family_does_not_name(items,
 
 
 async def test_a_stray_is_noted_and_looked_up_once():
-    """What is known costs no further access to the store, and another process finds it there."""
+    """A stray family is written and read once per process, and another process finds it in the store."""
 
     class Counting(MemoryStore):
-        """A store that notes which names it was asked for."""
+        """A store that records which names it reads and swaps."""
 
         def __init__(self):
             super().__init__()
@@ -395,7 +395,7 @@ async def test_a_stray_is_noted_and_looked_up_once():
 
 
 class Told:
-    """A session with three rows, and a tracker that notes what it is told."""
+    """A session with three rows, and a tracker that records its calls."""
 
     ROWS = ((1,), (2,), (3,))
 
@@ -412,42 +412,42 @@ class Told:
         self.heard.append(f"{family}/*")
 
     def query(self, *_):
-        """A query was asked."""
+        """Ignore a query."""
 
     def unnamed(self, view, method):
         self.heard.append(f"unnamed {method}")
 
 
 class Streams(pb.View):
-    """Methods that give rows one after the other, or none."""
+    """Methods that yield rows, and one that reads none."""
 
     families = ("fact",)
 
     def named(self):
-        """All rows, named."""
+        """Yield all rows, after naming their tag."""
         self.whole_set("fact")
         yield from self.rows("SELECT")
 
     def late(self):
-        """All rows, named when they have been read."""
+        """Yield all rows, and name their tag at the end."""
         yield from self.rows("SELECT")
         self.whole_set("fact")
 
     def bare(self):
-        """All rows, not named; says when it ends."""
+        """Yield all rows without naming a tag, and record when the method ends."""
         try:
             yield from self.rows("SELECT")
         finally:
             self._tracker.entity("closed")
 
     def constant(self):
-        """What needs no row."""
+        """Return a value without reading a row."""
         return 7
 
 
 @pytest.fixture
 def told():
-    """Return what is told to the tracker of a view."""
+    """Return a session that records what a view tells its tracker."""
     return Told()
 
 
@@ -456,13 +456,13 @@ def told():
     [("named", ["fact/*"]), ("late", ["fact/*"]), ("bare", ["closed", "unnamed bare"])],
 )
 def test_a_stream_gives_every_row_and_is_judged_at_its_end(told, method, heard):
-    """The rows come in order, and what was not named until the last of them is told."""
+    """A generator method yields its rows in order, and a missing tag is reported when it ends."""
     assert tuple(getattr(Streams(told, told), method)()) == Told.ROWS
     assert told.heard == heard
 
 
 def test_a_stream_that_is_left_is_closed_and_then_judged(told):
-    """A reader that stops early ends the method at once, before it is told what the method left unnamed."""
+    """When a reader stops early, the method is closed first, and then its missing tag is reported."""
     stream = Streams(told, told).bare()
     assert next(stream) == (1,)
     assert told.heard == []
@@ -471,7 +471,7 @@ def test_a_stream_that_is_left_is_closed_and_then_judged(told):
 
 
 def test_two_streams_are_judged_apart(told):
-    """What one names while the other is half read says nothing of the other's rows."""
+    """A tag that one open stream names does not count for another."""
     view = Streams(told, told)
     bare, named = view.bare(), view.named()
     assert list(zip(bare, named, strict=True)) == list(zip(Told.ROWS, Told.ROWS, strict=True))
@@ -479,14 +479,14 @@ def test_two_streams_are_judged_apart(told):
 
 
 def test_a_method_that_asks_for_no_row_owes_no_name(told):
-    """Only rows can be outdated."""
+    """A method that reads no rows need not name a tag."""
     assert Streams(told, told).constant() == 7
     assert told.heard == []
 
 
 @pytest.mark.parametrize("is_named", [True, False])
 def test_rows_that_a_task_asks_for_itself_are_named_before(told, is_named):
-    """Outside of a view's methods nothing comes after the rows, so that they must have been named."""
+    """Rows read outside of a view's methods must have a tag named before the read."""
     view = Streams(told, told)
     if is_named:
         view.entity("fact/a")

@@ -1,4 +1,4 @@
-"""A record that is not as it was written is taken for missing: counted, computed again and overwritten."""
+"""A damaged record counts as missing: it is counted, computed again and overwritten."""
 
 import random
 
@@ -13,7 +13,7 @@ from parbake.stores.steps import engine
 
 
 def declared(**changes):
-    """Declare a task that reads a fact, and count its computations."""
+    """Declare a task that reads a fact, and return a list of its computations."""
     tasks, calls = pb.Registry(), []
 
     @tasks.artifact(**contract(**changes))
@@ -33,14 +33,14 @@ async def opened(world, store, tasks):
 
 
 async def spoil(app, name, change):
-    """Change the bytes of one stored item behind the app's back."""
+    """Change the stored bytes of one item, bypassing the app."""
     store = app.engine.store
     raw = (await store._several([name]))[name]
     await store._put([(name, change(raw))])
 
 
 def flipped(place):
-    """Return a change of one bit."""
+    """Return a function that flips one bit."""
 
     def change(raw):
         spoiled = bytearray(raw)
@@ -67,7 +67,7 @@ FALLBACKS = [pb.Recompute(), pb.ServeStale("1h"), pb.Refuse()]
 @pytest.mark.parametrize("change", sorted(CHANGES))
 @pytest.mark.parametrize("kind", ["memory", "lmdb"])
 async def test_a_damaged_value_is_computed_again_and_overwritten(world, tmp_path, kind, change):
-    """Whatever part of it is hit: it is not served, the next read computes, and the one after finds the new one."""
+    """A damaged value is not served: the next read computes it, and later reads find the new record."""
     tasks, fact, calls = declared()
     app = await opened(world, "memory://" if kind == "memory" else f"lmdb://{tmp_path}/store", tasks)
     await app.serve(fact, "a")
@@ -83,7 +83,7 @@ async def test_a_damaged_value_is_computed_again_and_overwritten(world, tmp_path
 
 @pytest.mark.parametrize("fallback", FALLBACKS, ids=lambda found: type(found).__name__)
 async def test_damage_is_a_miss_under_every_fallback(world, fallback):
-    """What is missing is computed, whatever the contract says of what is stale."""
+    """A damaged value is computed under every fallback, because it counts as missing and not as stale."""
     tasks, fact, calls = declared(fallback_if_stale=fallback)
     app = await opened(world, "memory://", tasks)
     await app.serve(fact, "a")
@@ -93,7 +93,7 @@ async def test_damage_is_a_miss_under_every_fallback(world, fallback):
 
 
 async def test_a_damaged_batch_row_leaves_the_others_and_a_good_one_beside_it(world):
-    """A row of a run is computed on request; an event result beside it is served without computing."""
+    """Only the damaged row is computed on request; other rows are served, and the second read finds the new record."""
     tasks, fact, calls = declared()
     app = await opened(world, "memory://", tasks)
     world.put("b", "two")
@@ -107,7 +107,7 @@ async def test_a_damaged_batch_row_leaves_the_others_and_a_good_one_beside_it(wo
 
 
 async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
-    """Who needs it hears what is the matter; the schedule runs at once and not when the period is over."""
+    """A task that needs a damaged model raises an error, and the next due run builds the model at once."""
     tasks = pb.Registry()
 
     @tasks.model(**contract(refresh=pb.every("40m")))
@@ -130,7 +130,7 @@ async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
 
 
 async def test_reports_and_scans_pass_over_damage(world):
-    """The freshness report, the event lane and a sweep see the records that are whole."""
+    """The freshness report, scans and the event lane skip damaged records."""
     tasks, fact, _ = declared()
     app = await opened(world, "memory://", tasks)
     world.put("b", "two")
@@ -150,7 +150,7 @@ async def test_reports_and_scans_pass_over_damage(world):
 
 
 async def test_mutated_records_are_never_served_and_never_raise(world):
-    """A thousand random mutations of one stored record: each read gives the right value, and none fails."""
+    """After each of 1,000 random mutations of a record, a read returns the right value."""
     tasks, fact, _ = declared()
     app = await opened(world, "memory://", tasks)
     drawn = random.Random(14)
@@ -170,7 +170,7 @@ async def test_mutated_records_are_never_served_and_never_raise(world):
 
 @pytest.mark.parametrize("kind", ["memory", "lmdb"])
 async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, kind):
-    """It says which format the store has and what to do, before anything is read or written."""
+    """A store of an older record format is refused with both versions, before anything is computed."""
     tasks, fact, calls = declared()
     app = await opened(world, "memory://" if kind == "memory" else f"lmdb://{tmp_path}/store", tasks)
     await app.serve(fact, "a")

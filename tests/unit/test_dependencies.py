@@ -1,4 +1,4 @@
-"""Every package that the code imports is one that an installation of the same code brings."""
+"""Every package that the code imports is among the dependencies that install with it."""
 
 import re
 import sys
@@ -64,7 +64,7 @@ def project(root):
 
 
 def brought_by(project, extra=""):
-    """Return the distributions that the base dependencies and an extra name, its references to other extras too."""
+    """Return the distributions of the base dependencies and of an extra, with the extras that it refers to."""
     extras = project["optional-dependencies"]
     found, pending = set(), [*project["dependencies"], *extras.get(extra, ())]
     while pending:
@@ -78,7 +78,7 @@ def brought_by(project, extra=""):
 
 
 def owner(module):
-    """Return the extra of the nearest owner of a module; the base dependencies alone where there is none."""
+    """Return the extra of a module's nearest owner, or an empty text for the base dependencies."""
     while module:
         if module in OWNERS:
             return OWNERS[module]
@@ -98,7 +98,7 @@ def missing(imported, brought):
 
 
 def test_each_module_imports_what_its_extra_brings(root, project):
-    """What a module of parbake imports, wherever it stands, is a base dependency or of the extra that owns it."""
+    """Each module imports only base dependencies and packages of the extra that owns it."""
     wrong = {
         module: lacking
         for module, path in modules(root / "src", "parbake").items()
@@ -109,7 +109,7 @@ def test_each_module_imports_what_its_extra_brings(root, project):
 
 @pytest.mark.parametrize("start", STARTED_WITHOUT_EXTRAS)
 def test_it_starts_without_any_extra(root, project, start):
-    """Everything that is loaded when the front door, the app or the command line is imported needs no extra."""
+    """Importing the package, the app, the command line, the tests or the HTTP app needs no extra."""
     found = modules(root / "src", "parbake")
     edges = graph(found, on_import=True)
     seen, pending = set(), [start]
@@ -124,7 +124,7 @@ def test_it_starts_without_any_extra(root, project, start):
 
 
 def test_the_assistant_imports_what_its_lock_names(root):
-    """What the assistant imports, wherever it stands, is in the lock file that its users install."""
+    """Every package that the assistant imports is in the lock file that its users install."""
     lock = (root / "requirements/runtime.txt").read_text()
     locked = {distribution(line) for line in lock.splitlines() if "==" in line}
     wrong = {
@@ -136,6 +136,6 @@ def test_the_assistant_imports_what_its_lock_names(root):
 
 
 def test_a_package_that_nothing_brings_is_found(project):
-    """The checks above name a development package, and one that only another extra brings."""
+    """The check reports a development package, and a package that only another extra installs."""
     assert missing({"pytest", "msgspec", "numpy"}, brought_by(project)) == {"pytest", "numpy"}
     assert missing({"numpy"}, brought_by(project, "usearch")) == set()

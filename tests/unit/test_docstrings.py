@@ -1,4 +1,4 @@
-"""Every public function of three or more parameters says what each of them means."""
+"""Every public function of three or more parameters describes each of them."""
 
 import ast
 import re
@@ -89,6 +89,6 @@ def test_every_parameter_is_described(by_room):
 
 
 def test_a_section_names_what_it_describes():
-    """Indented lines that continue a description are not taken for parameters."""
+    """Indented continuation lines in ``Args:`` are not read as parameters."""
     text = "Do it.\n\nArgs:\n    one: First,\n        which: is long.\n    **rest: More.\n\nReturns:\n    two: Not one."
     assert described(text) == ["one", "rest"]

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Parsing and formatting of durations."""
 
 import datetime as dt
 
@@ -15,18 +15,18 @@ from parbake.values.duration import humanize, seconds
     [("90m", 5400), ("1h30m", 5400), ("200ms", 0.2), ("1.5s", 1.5), ("2d", 172800), ("1w", 604800), (7, 7), (0.5, 0.5)],
 )
 def test_every_unit_is_read(written, expected):
-    """Each unit, and sums of them, come out in seconds."""
+    """Each unit, and sums of units, are converted to seconds."""
     assert seconds(written, field="x") == pytest.approx(expected)
 
 
 def test_a_timedelta_is_read():
-    """A timedelta means itself."""
+    """A ``timedelta`` is converted to seconds."""
     assert seconds(dt.timedelta(minutes=1), field="x") == 60
 
 
 @pytest.mark.parametrize("wrong", ["", "5", "h", "1x", "1h 30m", "-1h", "0s", 0, -1, float("inf"), float("nan")])
 def test_a_malformed_or_empty_duration_names_the_field(wrong):
-    """What is no duration, or none longer than zero, is refused with the setting's name."""
+    """A malformed, zero, negative or infinite duration is refused, and the error names the field."""
     with pytest.raises(ContractError, match="freshness_sla") as caught:
         seconds(wrong, field="freshness_sla")
     assert caught.value.field == "freshness_sla"
@@ -34,11 +34,11 @@ def test_a_malformed_or_empty_duration_names_the_field(wrong):
 
 @given(st.integers(1, 10**7))
 def test_humanized_seconds_read_back(whole):
-    """What humanize writes, seconds reads."""
+    """``seconds`` reads back what ``humanize`` writes."""
     assert seconds(humanize(whole), field="x") == whole
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.2, "200ms"), (0.9996, "1s"), (5400, "1h30m"), (86400, "1d")])
 def test_humanize_uses_the_largest_units(value, text):
-    """Durations are shown as people would write them."""
+    """``humanize`` writes a duration in its largest units."""
     assert humanize(value) == text

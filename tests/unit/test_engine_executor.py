@@ -1,4 +1,4 @@
-"""What an app's executor needs."""
+"""What an app with an executor requires."""
 
 import pytest
 from tests.unit.shopfloor import contract
@@ -8,7 +8,7 @@ from parbake.executors.local import LocalExecutor
 
 
 async def test_processes_elsewhere_need_a_store_that_they_can_open(world):
-    """Rows that other processes write into a memory store would be lost: it is refused before anything runs."""
+    """An executor with other processes refuses a memory store before a run, because their rows would be lost."""
     tasks = pb.Registry()
 
     def names() -> list[str]:

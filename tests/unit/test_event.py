@@ -1,4 +1,4 @@
-"""The event lane: at once, debounced, hottest first, durable cursor, no key blocks another."""
+"""The event lane: immediate refresh, debounce, hottest key first, durable cursor, and no key that blocks others."""
 
 import asyncio
 
@@ -13,10 +13,10 @@ from parbake.metrics.prometheus import render
 
 
 class Lane:
-    """One refreshed task and a lane that is stepped by hand."""
+    """A task with a refresh tag, and an event lane that the test steps."""
 
     def __init__(self, world, **changes):
-        """Declare and open."""
+        """Declare the task and open the app."""
         self.calls, self.broken, self.heat = [], set(), {}
         self.tasks = pb.Registry()
         settings = {"invalidated_by": [pb.refresh("fact/{key}", debounce="100ms")]} | changes
@@ -33,7 +33,7 @@ class Lane:
         self.lane = self.make()
 
     def make(self):
-        """A lane as a new worker has it."""
+        """Return an event lane as a new worker creates it."""
         engine = self.app.engine
 
         async def heat(_ref):
@@ -44,7 +44,7 @@ class Lane:
         )
 
     async def warm(self, world, *keys):
-        """Store a value for each key and forget the calls."""
+        """Store a value for each key and clear the recorded calls."""
         for key in keys:
             world.put(key, "old", tell=False)
         await self.app.drain()
@@ -53,26 +53,26 @@ class Lane:
         self.calls.clear()
 
     async def step(self, times=3):
-        """Step until nothing more is due now."""
+        """Step the lane several times."""
         for _ in range(times):
             await self.lane.step()
 
     async def change(self, world, *keys):
-        """Change facts and acknowledge."""
+        """Change facts and wait for the acknowledgement."""
         for key in keys:
             world.put(key, "new")
         return await self.app.drain()
 
 
 class Ticks:
-    """What the lane takes for the time of the event loop."""
+    """A settable time of the event loop."""
 
     now = 1000.0
 
 
 @pytest.fixture
 def ticks(monkeypatch):
-    """Return the time of the lane, which stands still until a test moves it."""
+    """Return the lane's time, which changes only when a test sets it."""
     made = Ticks()
     for module in ("queue", "refresh"):
         monkeypatch.setattr(f"parbake.lanes.event.{module}.monotonic", lambda: made.now)
@@ -81,12 +81,12 @@ def ticks(monkeypatch):
 
 @pytest.fixture
 def lane(world):
-    """Return a lane over a refresh-strength task."""
+    """Return a lane with one refreshed task."""
     return Lane(world)
 
 
 async def test_the_first_event_refreshes_at_once(lane, world):
-    """The stored value is new, made by the event lane, with a stamp at or above the acknowledgement."""
+    """The event lane stores a new value, whose stamp is at or above the acknowledgement."""
     await lane.warm(world, "a", "b")
     ack = await lane.change(world, "a")
     await lane.step()
@@ -98,7 +98,7 @@ async def test_the_first_event_refreshes_at_once(lane, world):
 
 
 async def test_followers_are_debounced(lane, world, ticks):
-    """Events that follow within the debounce time are answered by one refresh after it."""
+    """Events within the debounce time are handled by one refresh after it."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
     await lane.step()
@@ -114,7 +114,7 @@ async def test_followers_are_debounced(lane, world, ticks):
 
 
 async def test_the_hottest_key_goes_first(lane, world):
-    """Among what is due, what was served most comes first."""
+    """Among the due keys, the one that was served most is refreshed first."""
     await lane.warm(world, "a", "b", "c")
     lane.heat = {b"sb": 9, b"sc": 5}
     await lane.change(world, "a", "b", "c")
@@ -124,11 +124,11 @@ async def test_the_hottest_key_goes_first(lane, world):
 
 @pytest.mark.parametrize("is_noted", [False, True])
 async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, monkeypatch, is_noted):
-    """A lane that had read of an incarnation with a higher number, which was lost, is not deaf to what follows."""
+    """If the store lost an incarnation that the lane had read, the lane still sees the events after it."""
     await lane.warm(world, "a")
     at, _ = await lane.app.engine.store.stamp()
     lane.lane._read_to = ahead = Stamp(at.incarnation + 1, 7)
-    if is_noted:  # it had written its cursor down before it saw
+    if is_noted:  # the cursor was saved before the store went back
         await lane.app.engine.store.swap(CURSOR, None, ahead.pack())
     await lane.change(world, "a")
     monkeypatch.setattr("parbake.lanes.event.queue.LOOK_BACK_S", 0.0)
@@ -137,7 +137,7 @@ async def test_a_store_that_went_back_is_read_from_where_it_stands(lane, world, 
 
 
 async def test_the_cursor_survives_a_restart(lane, world):
-    """What a dead worker had not refreshed, the next one does; what it had, it does not."""
+    """After a restart a worker refreshes the keys that the last one had not refreshed, and no others."""
     await lane.warm(world, "a", "b")
     await lane.change(world, "a")
     await lane.step()
@@ -152,7 +152,7 @@ async def test_the_cursor_survives_a_restart(lane, world):
 
 @pytest.mark.parametrize("error", [ValueError("x"), TimeoutError("x"), pb.errors.SourceError("x")])
 async def test_a_failing_key_blocks_no_other(lane, world, error, ticks):
-    """Other keys are refreshed; the failing one is tried again and heals."""
+    """A key that fails does not block other keys; it is retried and succeeds."""
     await lane.warm(world, "a", "b", "c")
     lane.broken, lane.broken_with = {"b"}, error
     lane.heat = {b"sb": 9}
