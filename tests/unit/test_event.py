@@ -171,7 +171,7 @@ async def test_a_failing_key_blocks_no_other(lane, world, error, ticks):
     "error", [pb.errors.StoreError("for a moment"), RuntimeError("a fault"), asyncio.CancelledError()]
 )
 async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, monkeypatch, error, ticks):
-    """Keys behind an unreadable one stay queued, whatever it fails with."""
+    """If reading one key fails with any error, the key and those behind it stay queued and are refreshed later."""
     await lane.warm(world, "a", "b")
     await lane.change(world, "a", "b")
     store, fails = lane.app.engine.store, [True]
@@ -191,7 +191,7 @@ async def test_a_store_that_fails_for_a_moment_loses_no_refresh(lane, world, mon
 
 
 async def test_a_lane_that_cannot_take_a_step_goes_on(lane, world, monkeypatch):
-    """Also after a fault that nobody thought of."""
+    """An unexpected exception in a step does not end the lane."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
     store, fails = lane.app.engine.store, [True]
@@ -211,7 +211,7 @@ async def test_a_lane_that_cannot_take_a_step_goes_on(lane, world, monkeypatch):
 
 
 async def test_keys_without_a_template_are_found_by_their_tags(world):
-    """A family that views record refreshes exactly the stored values that read the entity."""
+    """An event refreshes exactly the stored values that read its entity, also without a template."""
     lane = Lane(world, invalidated_by=[pb.refresh("fact")])
     await lane.warm(world, "a", "b")
     await lane.change(world, "b")
@@ -220,7 +220,7 @@ async def test_keys_without_a_template_are_found_by_their_tags(world):
 
 
 async def test_a_bulk_load_refreshes_every_stored_key(lane, world):
-    """Templates name no key in a bulk event: everything stored is refreshed."""
+    """A bulk event names no key, so every stored value of the family is refreshed."""
     await lane.warm(world, "a", "b")
     await lane.app.touch("fact")
     await lane.step()
@@ -228,10 +228,10 @@ async def test_a_bulk_load_refreshes_every_stored_key(lane, world):
 
 
 class Many:
-    """A task that takes many keys at once, is refreshed by its facts and wished for by sessions."""
+    """A task over many keys that has a refresh tag and a prefetch template."""
 
     def __init__(self, world):
-        """Declare and open."""
+        """Declare the task and open the app."""
         self.calls, self.broken = [], set()
         tasks = pb.Registry()
 
@@ -247,7 +247,7 @@ class Many:
         self.fact, self.app = fact, world.app(tasks, open=["session"])
 
     async def warm(self, world):
-        """Store three values and forget the calls."""
+        """Store three values and clear the recorded calls."""
         for key in "abc":
             world.put(key, "old", tell=False)
         await self.app.drain()
@@ -256,20 +256,20 @@ class Many:
         self.calls.clear()
 
     async def change(self, world, *keys):
-        """Change facts, acknowledge, and let the lane work."""
+        """Change facts, wait for the acknowledgement and step the lane."""
         for key in keys:
             world.put(key, "new")
         await self.app.drain()
         await self.step()
 
     async def step(self):
-        """Let the lane work."""
+        """Step the lane three times."""
         for _ in range(3):
             await self.app.engine.events.step()
 
 
 async def test_keys_that_are_due_together_are_computed_together(world):
-    """A function that takes many keys gets what is due in one call; each key counts as refreshed."""
+    """A function over many keys gets all due keys in one call, and each counts as refreshed."""
     many = Many(world)
     await many.warm(world)
     await many.change(world, "a", "b", "c")
@@ -279,20 +279,20 @@ async def test_keys_that_are_due_together_are_computed_together(world):
 
 
 async def test_one_key_that_fails_keeps_no_other_from_being_refreshed(world):
-    """What fails together is tried one by one: only the broken key is left."""
+    """Keys of a failed call are tried one by one, so only the broken key is not refreshed."""
     many = Many(world)
     await many.warm(world)
     many.broken = {"b"}
     await many.change(world, "a", "b", "c")
     assert many.calls[:4] == [["a", "b", "c"], ["a"], ["b"], ["c"]]
-    assert all(call == ["b"] for call in many.calls[4:])  # a busy machine reaches its next attempt
+    assert all(call == ["b"] for call in many.calls[4:])  # on a busy machine its next attempt may follow
     many.broken = set()
     assert [(await many.app.serve(many.fact, key)).value for key in "ac"] == ["new", "new"]
     assert [(await many.app.serve(many.fact, key)).lane for key in "ac"] == ["event", "event"]
 
 
 async def test_a_session_that_starts_fetches_ahead(world):
-    """A wish computes what nobody can be served, leaves alone what can be, and outdates nothing."""
+    """A prefetch tag computes missing values and values past their SLA, and does not outdate others."""
     many = Many(world)
     world.put("a", "one")
     world.put("b", "two")
@@ -314,7 +314,7 @@ async def test_a_session_that_starts_fetches_ahead(world):
 
 
 def test_a_wish_that_names_no_key_is_refused():
-    """Like any template, it is checked when it is declared."""
+    """A prefetch template with an unknown placeholder is refused when the task is declared."""
     tasks = pb.Registry()
     with pytest.raises(pb.errors.ContractError, match=r"prefetch='session/\{user\}' names \{user\}") as caught:
 
@@ -326,7 +326,7 @@ def test_a_wish_that_names_no_key_is_refused():
 
 
 async def test_keys_nobody_asked_for_wait(lane, world):
-    """An event on a key that was never computed costs nothing."""
+    """An event on a key that was never computed computes nothing."""
     await lane.app.drain()
     await lane.change(world, "z")
     await lane.step()
@@ -334,7 +334,7 @@ async def test_keys_nobody_asked_for_wait(lane, world):
 
 
 async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world, ticks):
-    """I5: once what is stored is as new as its events, nothing more is due."""
+    """I5: once a stored value is as new as its events, it is not refreshed again."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
     await lane.step()
@@ -346,7 +346,7 @@ async def test_a_refreshed_key_is_not_refreshed_for_ever(lane, world, ticks):
 
 
 async def test_no_request_waits_for_the_lane(lane, world):
-    """Between the event and its refresh the old value is served, marked."""
+    """Between an event and its refresh the old value is served at once, marked as degraded."""
     await lane.warm(world, "a")
     await lane.change(world, "a")
     served = await lane.app.serve(lane.fact, "a")
@@ -354,7 +354,7 @@ async def test_no_request_waits_for_the_lane(lane, world):
 
 
 async def test_the_time_to_fresh_runs_from_the_first_event(world):
-    """A key that is made anew counts once by its task, from the event that outdated it, and is exported."""
+    """A refreshed key counts once, with the time since the event that outdated it, and is exported as a metric."""
     lane = Lane(world)
     await lane.warm(world, "a")
     await lane.step()
@@ -367,7 +367,7 @@ async def test_the_time_to_fresh_runs_from_the_first_event(world):
 
 
 async def test_what_an_input_is_fenced_by_refreshes_its_reader(world):
-    """A task that declares nothing is refreshed after a change of what it inherits, two steps up as well."""
+    """A task without its own tags is refreshed when a fence that it inherits, over two steps, is raised."""
     tasks, made = pb.Registry(), []
 
     @tasks.artifact(**contract())
@@ -398,7 +398,7 @@ async def test_what_an_input_is_fenced_by_refreshes_its_reader(world):
 
 
 async def test_a_lane_that_is_sent_back_looks_again_and_is_never_sent_forward(world):
-    """It goes on from the earlier of where it stands and where it is sent."""
+    """``revisit`` moves the lane's position back, but never forward."""
     lane = Lane(world)
     await lane.warm(world, "a")
     await lane.change(world, "a")
@@ -410,7 +410,7 @@ async def test_a_lane_that_is_sent_back_looks_again_and_is_never_sent_forward(wo
 
 
 async def test_a_cursor_at_the_counter_itself_is_kept(world):
-    """A new worker begins where the last one stood; only a cursor beyond the counter sends it to the beginning."""
+    """A new worker starts at the saved cursor; if that is beyond the store's counter, it starts at zero."""
     lane = Lane(world)
     await lane.warm(world, "a")
     at = await lane.app.stamp()
@@ -426,7 +426,7 @@ async def test_a_cursor_at_the_counter_itself_is_kept(world):
 
 
 async def test_a_key_that_two_events_outdate_is_refreshed_to_the_later_one(world):
-    """A request that computed it between the two has not seen the second."""
+    """A key that a request computed between two events is refreshed for the second event."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())
@@ -451,7 +451,7 @@ async def test_a_key_that_two_events_outdate_is_refreshed_to_the_later_one(world
 
 
 async def test_a_lane_with_nothing_to_do_asks_for_the_counter_once_a_second(lane, monkeypatch, ticks):
-    """It looks back for a store that lost its last writes, without a read of the store at each idle step."""
+    """An idle lane reads the store's counter once a second, and not at each step."""
     store, asked = lane.app.engine.store, []
     stamp = store.stamp
 

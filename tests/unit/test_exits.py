@@ -1,4 +1,4 @@
-"""Whose an exit is: the task's that asked for it, or the process's that was told to end."""
+"""Whether an exit was raised by a task, or by a signal handler that ends the process."""
 
 import asyncio
 import functools
@@ -13,21 +13,21 @@ from parbake.process.signals import is_of_a_signal
 
 
 def leave(*_):
-    """A handler that ends the process."""
+    """Exit, as a signal handler."""
     sys.exit(0)
 
 
 class Handler:
-    """A handler as asyncio installs one: a method with an argument bound."""
+    """A signal handler as asyncio installs it: a method with a bound argument."""
 
     def handle(self, _number, _frame, *, word):
-        """Interrupt."""
+        """Raise ``KeyboardInterrupt``."""
         raise KeyboardInterrupt(word)
 
 
 @pytest.fixture
 def handled():
-    """Return a function that installs a handler until the test has ended."""
+    """Return a function that installs a signal handler until the test ends."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield signal.signal
     for number, handler in before.items():
@@ -44,7 +44,7 @@ def caught(raising):
 
 
 def test_what_a_handler_raises_is_the_process_s(handled):
-    """A function, and a method with arguments bound; what Python's own handler raises is taken for the user's."""
+    """An exit from a handler, a function, a bound method or Python's own, is attributed to the signal."""
     handled(signal.SIGTERM, leave)
     assert is_of_a_signal(caught(lambda: signal.raise_signal(signal.SIGTERM)))
     handled(signal.SIGINT, functools.partial(Handler().handle, word="stop"))
@@ -54,7 +54,7 @@ def test_what_a_handler_raises_is_the_process_s(handled):
 
 
 def test_what_a_task_raises_is_its_own(handled):
-    """Whatever handlers there are; in a thread even a ``KeyboardInterrupt`` is."""
+    """An exit outside of a handler is not attributed to a signal, nor is a ``KeyboardInterrupt`` in a thread."""
     handled(signal.SIGTERM, leave)
     assert not is_of_a_signal(caught(sys.exit))
     handled(signal.SIGINT, signal.SIG_IGN)
@@ -68,7 +68,7 @@ def test_what_a_task_raises_is_its_own(handled):
 
 
 def test_a_process_that_is_told_to_end_does_not_go_on(handled):
-    """A signal in the middle of an ``async def`` task ends the event loop and not the task alone."""
+    """A signal during an ``async def`` task ends the event loop, not only the task."""
     import parbake as pb
 
     tasks = pb.Registry()
@@ -84,7 +84,7 @@ def test_a_process_that_is_told_to_end_does_not_go_on(handled):
 
 
 def test_a_process_that_is_told_to_end_while_it_hands_over_to_a_thread_ends(handled, monkeypatch):
-    """The signal interrupts the event loop's thread, and is not the ``def`` task's doing either."""
+    """A signal while a ``def`` task is passed to a thread ends the event loop."""
     import parbake as pb
 
     tasks = pb.Registry()

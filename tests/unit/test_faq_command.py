@@ -1,4 +1,4 @@
-"""``parbake faq``: a bank looked into, asked why, and put under other bounds."""
+"""``parbake faq``: inspect a question bank, explain an answer, and calibrate with other bounds."""
 
 import sys
 
@@ -40,7 +40,7 @@ waiting.add("reset", ["how do i reset my password"])
 
 @pytest.fixture(scope="module")
 def where(tmp_path_factory):
-    """Return the folder of a module with an app whose bank is built."""
+    """Return the folder of a module with an app whose bank is materialized."""
     folder = tmp_path_factory.mktemp("bank")
     (folder / "bank_app.py").write_text(APP.replace("STORE", str(folder / "store")))
     sys.path.insert(0, str(folder))
@@ -52,12 +52,12 @@ def where(tmp_path_factory):
 
 
 def faq(*arguments):
-    """Call the command; return what it printed and its exit status."""
+    """Run the command; return its output and exit status."""
     return invoke("bank_app", "faq", *arguments)
 
 
 def test_inspect_shows_answers_and_the_threshold(where):
-    """Each answer with its wordings, the embedding model, and what the bound lets through."""
+    """``inspect`` shows each answer with its wordings, the embedding model, and the effect of the bound."""
     done = faq("inspect", "bank_app:app")
     assert done.exit_code == 0, done.output
     assert "2 answers, 16 wordings, embedded by letters" in done.output
@@ -66,7 +66,7 @@ def test_inspect_shows_answers_and_the_threshold(where):
 
 
 def test_explain_says_why(where):
-    """A near question is answered, a far one is not, a vetoed one has its code; a known wording needs no embedding."""
+    """``explain`` shows an answer with its chance, the code of a veto, and whether a wording is known."""
     near = faq("explain", "bank_app:app", "how do i reset my password right now")
     assert near.exit_code == 0, near.output
     assert near.output.startswith("answered with reset")
@@ -81,7 +81,7 @@ def test_explain_says_why(where):
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_calibrate_shows_every_bound_as_table_and_picture(where, tmp_path, suffix):
-    """Bounds that the bank is too small for say so; the picture is written in both formats."""
+    """``calibrate`` marks bounds that the bank is too small for, and writes the picture as SVG or PNG."""
     picture = tmp_path / f"bound.{suffix}"
     done = faq("calibrate", "bank_app:app", "--prior", 0.2, "--picture", picture)
     assert done.exit_code == 0, done.output
@@ -91,14 +91,14 @@ def test_calibrate_shows_every_bound_as_table_and_picture(where, tmp_path, suffi
 
 
 def test_inspect_tells_known_questions_without_an_answer_apart(where):
-    """They are shown, and not counted as answers."""
+    """Known questions without an answer are shown and not counted as answers."""
     shown = faq("inspect", "bank_app:known").output
     assert "unanswered" in shown
     assert "1 answers, 2 wordings" in shown
 
 
 def test_inspect_names_wordings_that_do_not_count_yet(where):
-    """A bank that was filled and not calibrated is not shown as if it were empty."""
+    """``inspect`` states how many wordings were added since the last calibration."""
     assert "1 wordings were added since it was calibrated" in faq("inspect", "bank_app:waiting").output
 
 
@@ -114,7 +114,7 @@ def test_inspect_names_wordings_that_do_not_count_yet(where):
     ],
 )
 def test_what_cannot_be_done_is_one_line(where, arguments, words):
-    """Each names what is at fault."""
+    """Wrong arguments end with status 1 and an error that names them."""
     done = faq(*arguments)
     assert done.exit_code == 1
     assert words in str(done.exception)

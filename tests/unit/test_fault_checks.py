@@ -1,4 +1,4 @@
-"""The judges of the fault rounds: histories that are known to be good, and known to be bad."""
+"""The checks of the fault benchmarks, run on histories that are known to be right or wrong."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 
 @pytest.fixture(scope="module")
 def checks():
-    """Return the judges' module, which benchmarks import by its own name."""
+    """Return the module of the checks, imported as the benchmarks import it."""
     sys.path.insert(0, BENCHMARKS)
     try:
         import _faults_checks
@@ -22,7 +22,7 @@ def checks():
 
 @pytest.fixture
 def history(checks):
-    """Return a function from short tuples to events: op, begin, end, then what it saw, set and got."""
+    """Return a function that makes events from tuples: operation, begin, end, then seen, new and done."""
 
     def make(*rows):
         made = []
@@ -54,7 +54,7 @@ def history(checks):
     ],
 )
 def test_histories_with_an_order_pass(checks, history, rows):
-    """Overlapping operations may take effect in any order, and one without an answer at any later time or never."""
+    """A history passes if some order explains it; an unanswered operation may take effect later, or never."""
     assert checks.is_linearizable(history(*rows))
 
 
@@ -71,12 +71,12 @@ def test_histories_with_an_order_pass(checks, history, rows):
     ],
 )
 def test_histories_without_an_order_are_found(checks, history, rows):
-    """A lost or doubled swap, a value from the future and a value that goes back are explained by no order."""
+    """A lost or doubled swap, a value read before its write, and a value that goes back are detected."""
     assert not checks.is_linearizable(history(*rows))
 
 
 def test_a_long_history_with_unknown_outcomes_ends(checks, history):
-    """Two hundred operations, thirty of them of unknown outcome, are judged at once."""
+    """The check of 200 operations, 30 of them with unknown outcome, terminates."""
     rows = [("swap", n, n + 0.5, str(n) if n else "", str(n + 1), True) for n in range(170)]
     rows += [("swap", n, n + 1, f"{n}?", "never", None) for n in range(30)]
     assert checks.is_linearizable(history(*rows))
@@ -84,7 +84,7 @@ def test_a_long_history_with_unknown_outcomes_ends(checks, history):
 
 
 def test_a_read_is_bound_by_what_was_acknowledged_before_it_began(checks, history):
-    """An older version is found after its successor's acknowledgement, and allowed while that was under way."""
+    """A read that begins after an acknowledgement must not see an older version."""
     acks = [("ack", 0, 1, 1), ("ack", 2, 3, 2), ("ack", 0, 4, 1)]
     allowed = [("read", 2.5, 5, 1), ("read", 3.5, 4, 2), ("read", 5, 6, 3), ("read", 5, 6, None), ("read", 0, 9, 0)]
     assert checks.behind(history(*acks, *allowed)) == []

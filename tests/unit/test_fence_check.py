@@ -1,4 +1,4 @@
-"""The check that every read passes through."""
+"""The fence check of every read."""
 
 import msgspec
 import pytest
@@ -30,24 +30,24 @@ def control(**changes):
 
 @given(sequences, sequences)
 def test_a_record_is_served_only_if_its_stamp_reaches_its_tags(stamp, mark):
-    """I1 in one line: older than the watermark means dead."""
+    """I1: a record whose stamp is below the watermark of one of its tags is not served."""
     dead = killed_by(record(stamp, fences=("policy/a",)), control(), {"policy/a": at(mark)}, now=0)
     assert (dead is not None) == (stamp < mark)
 
 
 def test_an_absent_watermark_means_not_since_the_floor():
-    """Without a watermark the record lives, unless it lies below the floor."""
+    """Without a watermark a record is valid, unless its stamp is below the floor."""
     assert killed_by(record(5, fences=("a/b",)), control(), {}, now=0) is None
     assert killed_by(record(5), control(floor=at(6)), {}, now=0) == Reason(Cause.BELOW_FLOOR)
 
 
 def test_an_unblessed_incarnation_is_unknown():
-    """A store that may have lost writes serves nothing."""
+    """In an incarnation that is not blessed, every record is untrusted."""
     assert killed_by(record(), control(incarnation=2), {}, now=0).cause in UNTRUSTED
 
 
 def test_a_record_of_an_earlier_incarnation_is_older_than_any_event_of_a_later_one():
-    """Stamps compare incarnation first: a replayed event kills it, and a floor at the later one's beginning does."""
+    """Stamps compare by incarnation first, so events and floors of a later incarnation outdate earlier records."""
     later, marks = control(incarnation=2, blessed=2), {"policy/a": at(1, incarnation=2)}
     assert killed_by(record(99, fences=("policy/a",)), later, marks, now=0) == Reason(Cause.TAG_CHANGED, "policy/a")
     assert killed_by(record(99, fences=("policy/b",)), later, marks, now=0) is None
@@ -56,7 +56,7 @@ def test_a_record_of_an_earlier_incarnation_is_older_than_any_event_of_a_later_o
 
 
 def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
-    """Whatever its number, as long as the store knows its ancestry: clocks may have given the lost one the higher."""
+    """A record of an incarnation outside the store's ancestry is rejected, also if its number is higher."""
     ancestry = (at(0, 1)[:8], at(0, 3)[:8])
     marks = {"policy/a": at(5, incarnation=3)}
     found = msgspec.structs.replace(record(9, fences=("policy/a",)), stamp=at(9, incarnation=4))
@@ -69,14 +69,14 @@ def test_a_stamp_of_an_incarnation_that_was_lost_says_nothing():
 
 
 def test_a_silent_source_makes_its_families_unknown():
-    """Only what is fenced by a silent family is doubted."""
+    """A silent source makes only records untrusted that are fenced by its families."""
     assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"a"}).cause in UNTRUSTED
     assert killed_by(record(fences=("a/b",)), control(), {}, now=0, silent={"c"}) is None
     assert killed_by(record(refreshes=(("a/b", at(5)),)), control(), {}, now=0, silent={"a"}) is None
 
 
 def test_a_consumers_fence_binds_what_the_input_tolerates():
-    """A refresh tag counts as a fence for a consumer that fences its family, silence included."""
+    """For a consumer that fences a family, an input's refresh tag counts as a fence, also if its source is silent."""
     tolerant = record(refreshes=(("a/b", at(5)),))
     marks = {"a/b": at(6)}
     assert killed_by(tolerant, control(), marks, now=0) is None
@@ -87,13 +87,13 @@ def test_a_consumers_fence_binds_what_the_input_tolerates():
 
 
 def test_nothing_past_valid_until_is_served():
-    """I8: the end of validity is not served."""
+    """I8: a record is invalid from ``valid_until`` on."""
     assert killed_by(record(valid_until=10), control(), {}, now=9.9) is None
     assert killed_by(record(valid_until=10), control(), {}, now=10) == Reason(Cause.VALID_UNTIL_PASSED)
 
 
 def test_nothing_withdrawn_is_served():
-    """I8: neither a withdrawn generation nor what was built from one."""
+    """I8: records of a withdrawn generation are not served, and neither are records built from it."""
     killed = killed_by(record(generation=3), control(withdrawn={3: at(9)}), {}, now=0)
     assert killed == Reason(Cause.GENERATION_WITHDRAWN)
     derived = record(built_from=(Built("base", 3, is_model=False),))
@@ -103,7 +103,7 @@ def test_nothing_withdrawn_is_served():
 
 
 def test_a_moved_model_kills_what_was_built_with_it():
-    """I3: only the current generation of a model counts, or the one of the run that reads its own output."""
+    """I3: a record is valid only with the model's current generation, or with the one that its run reads."""
     built = record(built_from=(Built("model", 3, is_model=True),))
     current = control(pointers={"model": Pointer(4, 0, 0)})
     assert killed_by(built, control(pointers={"model": Pointer(3, 0, 0)}), {}, now=0) is None
@@ -113,7 +113,7 @@ def test_a_moved_model_kills_what_was_built_with_it():
 
 @given(sequences, sequences)
 def test_pending_is_seen_at_read_time(seen, mark):
-    """A refresh tag raised after it was read shows in the record, whatever became of the event."""
+    """A record is pending if one of its refresh tags was raised after it was read."""
     assert is_pending(record(refreshes=(("a/b", at(seen)),)), {"a/b": at(mark)}) == (seen < mark)
 
 
@@ -128,6 +128,6 @@ def test_pending_is_seen_at_read_time(seen, mark):
     ],
 )
 def test_the_write_rule(stored, new, replaces):
-    """A live record gives way to a higher stamp, or at the same stamp to a later computation: else it could not age."""
+    """A valid record is replaced by one with a higher stamp, or with the same stamp and a later computation."""
     assert may_replace(stored, new, stored_is_alive=True) is replaces
     assert may_replace(stored, new, stored_is_alive=False) is True

@@ -1,4 +1,4 @@
-"""Generations: allocation, joint promotion, rollback."""
+"""The control record: generations, incarnations, joint promotion and rollback."""
 
 import msgspec
 import pytest
@@ -29,28 +29,28 @@ AT = Stamp(1, 7).pack()
 
 
 def promoted(control, **generations):
-    """Promote generations that nobody contends for."""
+    """Promote generations without a conflict."""
     expected = {task: control.pointer(task) for task in generations}
     control = msgspec.structs.replace(control, running=tuple(generations.values()))
     return promote(control, Promotion({t: Pointer(g, 0, 0, 10) for t, g in generations.items()}, expected, 1))
 
 
 def test_generations_are_never_given_twice():
-    """Each run gets a number of its own."""
+    """Each run gets a new generation number."""
     control = begin(EMPTY)
     assert EMPTY.next_generation < control.next_generation < begin(control).next_generation
     assert begin(control).running == (EMPTY.next_generation, control.next_generation)
 
 
 def moved(control, *hosts, number=None):
-    """Find the data on other hosts, one after the other."""
+    """Return the control record after its data was adopted on other hosts, one after the other."""
     for host in hosts:
         control = adopt(control, host, number or numbers())
     return control
 
 
 def test_two_adoptions_of_one_state_are_two_incarnations():
-    """Also by processes whose clocks stand before the store's: one may be lost and know nothing of the other."""
+    """Two adoptions of one state get different, higher incarnations, also if both clocks are behind the store."""
     slow = numbers(now_us=lambda: 7)
     before = start(1_000_000, "one")
     one, two = moved(before, "two", number=slow), moved(before, "three", number=slow)
@@ -62,7 +62,7 @@ def test_two_adoptions_of_one_state_are_two_incarnations():
 
 
 def test_an_ancestry_goes_back_to_the_floor():
-    """What lies below the floor is dead anyway; a counter that begins anew continues the same life."""
+    """The ancestry is sorted, includes renumbered incarnations, and is cut at the floor."""
     first = start(5, "one")
     last = renumber(moved(first, "two", "three"))
     assert len(last.ancestry) == 4
@@ -72,7 +72,7 @@ def test_an_ancestry_goes_back_to_the_floor():
 
 
 def test_a_blessing_that_discards_leaves_one_incarnation():
-    """What was stored before it is dead."""
+    """A blessing that raises the floor leaves only the current incarnation in the ancestry."""
     found = moved(start(5, "one"), "two")
     blessed = bless(found, found.incarnation, raise_floor=True)
     assert blessed.ancestry == found.ancestry[-1:]
@@ -80,26 +80,26 @@ def test_a_blessing_that_discards_leaves_one_incarnation():
 
 
 def test_an_ancestry_that_is_forgotten_is_below_the_floor():
-    """So many incarnations are remembered; records of earlier ones are dead, rather than believed."""
+    """The ancestry is limited, and the floor rises so that records of dropped incarnations are invalid."""
     control = moved(start(5, "one"), *(f"host {n}" for n in range(ANCESTRY_LIMIT + 3)))
     assert len(control.ancestry) == ANCESTRY_LIMIT
     assert control.floor[:8] == control.ancestry[0]
 
 
 def test_a_store_from_before_ancestries_knows_its_parent():
-    """Its first adoption notes where it came from."""
+    """The first adoption of a store without an ancestry records its previous incarnation."""
     control = moved(Control(3, 3, host="one"), "two")
     assert [int.from_bytes(lived, "big") for lived in control.ancestry] == [3, control.incarnation]
 
 
 def test_a_promotion_moves_all_its_pointers():
-    """A chain is promoted together."""
+    """All tasks of a chain are promoted together."""
     control = promoted(EMPTY, model=1, rows=2)
     assert (control.pointer("model"), control.pointer("rows"), control.pointer("other")) == (1, 2, 0)
 
 
 def test_a_moved_pointer_stops_a_promotion():
-    """Compare-and-swap: a run that read an earlier pointer, replaced or only read, is refused and changes nothing."""
+    """A promotion that expects an older pointer, of a written or only read task, is refused."""
     control = promoted(EMPTY, model=1)
     with pytest.raises(PromotionConflict) as caught:
         promote(control, Promotion({"rows": Pointer(2, 0, 0)}, {"model": 0, "rows": 0}, 1))
@@ -107,7 +107,7 @@ def test_a_moved_pointer_stops_a_promotion():
 
 
 def test_a_generation_that_was_given_up_is_not_promoted():
-    """A run that a successor has thrown away, rows and all, ends with a conflict however late it wakes."""
+    """The promotion of a generation that another run abandoned is a conflict."""
     control, generation = begin(EMPTY), EMPTY.next_generation
     late = Promotion({"rows": Pointer(generation, 0, 0)}, {"rows": 0}, 1)
     with pytest.raises(PromotionConflict, match="given up") as caught:
@@ -117,7 +117,7 @@ def test_a_generation_that_was_given_up_is_not_promoted():
 
 
 def test_a_rollback_withdraws_and_returns():
-    """The current generation is withdrawn; the newest retained one that is not is current again."""
+    """A rollback withdraws the current generation and makes the newest retained one current."""
     control = promoted(promoted(promoted(EMPTY, rows=1), rows=2), rows=3)
     control = rollback(control, "rows", 9.0, AT)
     assert (control.pointer("rows"), list(control.withdrawn)) == (2, [3])
@@ -128,7 +128,7 @@ def test_a_rollback_withdraws_and_returns():
 
 
 def test_a_rollback_is_not_returned_to():
-    """What was withdrawn once is no target of a later rollback."""
+    """A withdrawn generation is not the target of a later rollback."""
     control = promoted(promoted(EMPTY, rows=1), rows=2)
     control = rollback(control, "rows", 9.0, AT)
     control = rollback(promoted(control, rows=3), "rows", 9.0, AT)
@@ -136,7 +136,7 @@ def test_a_rollback_is_not_returned_to():
 
 
 def test_a_rollback_takes_along_what_was_built_with_it():
-    """Rolling a model back returns its rows to their newest generation from before the withdrawn model."""
+    """A rollback of a model also moves its rows to their newest generation from before the withdrawn model."""
     control = promoted(promoted(EMPTY, model=1, rows=2), model=3, rows=4)
     control = promoted(control, rows=5)
     control = rollback(control, "model", 9.0, AT, ["rows", "never"])
@@ -145,13 +145,13 @@ def test_a_rollback_takes_along_what_was_built_with_it():
 
 
 def test_nothing_to_roll_back_is_said():
-    """A task without a generation names itself."""
+    """A rollback of a task without a generation fails, and the error names the task."""
     with pytest.raises(UnknownResource, match="rows has no generation"):
         rollback(EMPTY, "rows", 0.0, AT)
 
 
 def test_only_a_few_generations_are_retained():
-    """History is bounded."""
+    """The history of a pointer is limited."""
     control = EMPTY
     for generation in range(1, 9):
         control = promoted(control, rows=generation)

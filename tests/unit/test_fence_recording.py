@@ -1,4 +1,4 @@
-"""What a computation read becomes the tags of its record."""
+"""How the reads of a computation become the tags of its record."""
 
 import msgspec
 import pytest
@@ -34,7 +34,7 @@ def stored(*, generation=0, valid_until=float("inf"), computed_at=0.0, **tags):
 
 
 def test_reads_are_bound_by_declared_strength():
-    """A fenced family goes to the fences, a refreshed one to the refreshes at the own stamp, others nowhere."""
+    """Tags of a fenced family become fences, tags of a refreshed family refreshes; other reads do not bind."""
     recording = Recording(OWN)
     recording.entity("policy/a")
     recording.entity("user/7")
@@ -45,7 +45,7 @@ def test_reads_are_bound_by_declared_strength():
 
 
 def test_a_template_adds_to_what_was_recorded():
-    """A family spelled out per key is bound by the key, and by the other entities that a view read."""
+    """A family with a template is bound by the key's entity and by every other entity that was read."""
     recording = Recording(OWN)
     recording.entity("user/8")
     sealed = recording.seal(contract(pb.fence("user/{user}")), {"user": "7"})
@@ -61,33 +61,33 @@ def test_a_template_adds_to_what_was_recorded():
     ],
 )
 def test_returned_tags_are_bound_to_every_event_that_concerns_them(tag, event):
-    """A tag that the function returned is killed by its entity's change and by a bulk load; a bare family by any."""
+    """A returned tag is raised by its entity's events and bulk events; a bare family is raised by any event."""
     tags = Recording(OWN).seal(contract(pb.fence("policy")), {}, [tag])
     assert set(raised_by(*event)) & set(tags.fences)
 
 
 def test_a_malformed_returned_tag_is_refused():
-    """A tag that no event could ever raise protects nothing, so it is an error."""
+    """A malformed tag is an error, because no event could raise it."""
     with pytest.raises(BadInput):
         Recording(OWN).seal(contract(pb.fence("policy")), {}, ["Policy A"])
 
 
 @pytest.mark.parametrize("item", [pb.fence("policy"), pb.refresh("policy")])
 def test_a_declared_family_that_nothing_recorded_binds_as_a_whole(item):
-    """A function without views still keeps its contract: any change of the family counts."""
+    """If a function records no read, each family of its contract binds as a whole."""
     tags = Recording(OWN).seal(contract(item), {})
     assert set(raised_by("policy/a", "x.changed")) & {*tags.fences, *dict(tags.refreshes)}
 
 
 def test_inherited_fences_hold_at_the_own_stamp():
-    """A derived record takes over its input's fences, whatever it declares itself."""
+    """A derived record inherits the fences of its inputs, whatever its own contract declares."""
     recording = Recording(OWN)
     recording.artifact("input@1", stored(fences=("policy/a", "policy")), now=0)
     assert set(recording.seal(contract(), {}).fences) == {"policy/a", "policy"}
 
 
 def test_inherited_refreshes_keep_the_inputs_stamp():
-    """What the input tolerated is tolerated further, from the moment the input read it."""
+    """An inherited refresh tag keeps the earliest stamp at which an input read it."""
     recording = Recording(OWN)
     early, late = Stamp(1, 3).pack(), Stamp(1, 5).pack()
     recording.artifact("a@1", stored(refreshes=(("user/7", late),)), now=0)
@@ -96,7 +96,7 @@ def test_inherited_refreshes_keep_the_inputs_stamp():
 
 
 def test_a_consumers_fence_turns_inherited_refreshes_into_fences():
-    """Strengths are the consumer's own, through the whole chain."""
+    """An inherited refresh tag becomes a fence if the consumer fences its family."""
     recording = Recording(OWN)
     recording.artifact("a@1", stored(refreshes=(("user/7", Stamp(1, 5).pack()),)), now=0)
     tags = recording.seal(contract(pb.fence("user")), {})
@@ -105,7 +105,7 @@ def test_a_consumers_fence_turns_inherited_refreshes_into_fences():
 
 
 def test_lineage_is_inherited():
-    """Generations of inputs and models, the earliest end of validity and the age of unfenced inputs pass on."""
+    """A record inherits generations, the earliest end of validity, and the age of inputs without fences."""
     recording = Recording(OWN)
     batch = stored(generation=4, valid_until=50.0, computed_at=10.0, built_from=(Built("m@1", 3, is_model=True),))
     recording.artifact("a@1", batch, now=30.0)
@@ -119,7 +119,7 @@ def test_lineage_is_inherited():
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=30))
 def test_many_tags_collapse_without_losing_an_event(families):
-    """Past eight, directly read tags fall together, and every event that concerned one still reaches the record."""
+    """Beyond the limit direct tags are merged, and every event that raised one still raises the merged tag."""
     recording = Recording(OWN)
     read = [f"{name}/{number}" for number, name in enumerate(families)]
     for tag in read:
@@ -132,7 +132,7 @@ def test_many_tags_collapse_without_losing_an_event(families):
 
 
 def test_inherited_tags_never_collapse():
-    """Collapsing an inherited tag would be unsound once the input is refreshed: it stays as it is."""
+    """Inherited tags are never merged, however many there are."""
     recording = Recording(OWN)
     inherited = tuple(f"p/{n}" for n in range(20))
     recording.artifact("a@1", stored(fences=inherited), now=0)
@@ -140,7 +140,7 @@ def test_inherited_tags_never_collapse():
 
 
 def test_a_family_that_views_could_have_read_but_did_not_is_not_bound():
-    """Of two declared families, a function that reads through views is bound by the one it read only."""
+    """If views cover two declared families, only the one that was read binds the record."""
     recording = Recording(Stamp(1, 5))
     recording.entity("policy/returns")
     made = make_contract(
@@ -167,7 +167,7 @@ STRENGTHS = {
 @pytest.mark.parametrize("is_watched", [False, True])
 @pytest.mark.parametrize("strength", sorted(STRENGTHS))
 def test_what_is_read_and_does_not_bind_is_noted_for_readers_that_fence_it(strength, is_watched):
-    """A family that a reader fences is noted where the task itself ignores it, and never twice."""
+    """If a reader fences a family that the task ignores, the task records its reads of it as tolerated."""
     recording = Recording(OWN)
     recording.entity("user/7")
     declared = contract(*filter(None, [STRENGTHS[strength]]))
@@ -181,7 +181,7 @@ def test_what_is_read_and_does_not_bind_is_noted_for_readers_that_fence_it(stren
 @pytest.mark.parametrize("is_watched", [False, True])
 @pytest.mark.parametrize("strength", sorted(STRENGTHS))
 def test_what_an_input_noted_is_fenced_noted_on_or_left(strength, is_watched):
-    """A consumer that fences the family fences what its input ignored; others pass it on to readers that fence it."""
+    """A tolerated tag becomes a fence if the consumer fences its family; else it is passed on to readers that do."""
     recording = Recording(OWN)
     early, late = Stamp(1, 3).pack(), Stamp(1, 5).pack()
     for seen in (late, early, late):
@@ -193,7 +193,7 @@ def test_what_an_input_noted_is_fenced_noted_on_or_left(strength, is_watched):
 
 
 def read(recording, kind, number):
-    """Have a recording note one thing of a kind."""
+    """Record one read of a kind."""
     seen = Stamp(1, number).pack()
     if kind == "entity":
         recording.entity(f"policy/{number}")
@@ -216,7 +216,7 @@ KINDS = ["entity", "fences", "model", "refreshes", "refused", "tolerated", "unna
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(1, 5), st.booleans()), max_size=8))
 def test_two_recordings_that_are_joined_bind_like_one(reads):
-    """What two noted apart is what one would have noted of it all: the earliest, the oldest, and any refusal."""
+    """Two joined recordings seal the same tags as one recording of all reads."""
     one, mine, theirs = (Recording(OWN) for _ in range(3))
     for kind, number, is_mine in reads:
         read(one, kind, number)

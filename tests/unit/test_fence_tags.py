@@ -1,4 +1,4 @@
-"""Tags: what an event raises and what a read is bound by."""
+"""Which tags an event raises, and which tags a read is bound by."""
 
 import pytest
 from hypothesis import given
@@ -22,13 +22,13 @@ words = st.text("abcdefghij0123456789", min_size=1, max_size=8)
     ],
 )
 def test_an_event_raises_the_tags_of_its_kind(subject, kind, raised):
-    """One entity raises its tag and the any-change tag; a bulk load the bulk tag and the any-change tag."""
+    """An entity's event raises its tag and the any-change tag; a bulk event raises the bulk and any-change tags."""
     assert raised_by(subject, kind) == raised
 
 
 @given(words, words)
 def test_every_event_reaches_the_readers_it_concerns(name, other):
-    """A bulk load reaches every reader; an entity's event its readers and the set's, and no other entity's (I9)."""
+    """I9: a bulk event reaches every reader; an entity's event reaches readers of it and of the set only."""
     entity, bystander = f"policy/a{name}", f"policy/b{other}"
     bulk, one = set(raised_by("policy", "x.bulk")), set(raised_by(entity, "x.changed"))
     assert bulk & set(read_entity(entity))
@@ -42,14 +42,14 @@ def test_every_event_reaches_the_readers_it_concerns(name, other):
     "wrong", ["", "/x", "Policy/x", "policy/", "policy/a b", "policy/a\n", "policy/" + "x" * 250, "é"]
 )
 def test_a_malformed_tag_is_refused(wrong):
-    """What is no tag is named with the field it came from."""
+    """A malformed tag is refused, and the error names the field."""
     with pytest.raises(BadInput) as caught:
         check_tag(wrong, field="subject")
     assert caught.value.field == "subject"
 
 
 def test_an_unknown_kind_of_event_is_refused():
-    """A type that says nothing about the change names the attribute."""
+    """An event type that names no known kind of change is refused."""
     with pytest.raises(BadInput) as caught:
         raised_by("policy/returns", "policy.touched")
     assert caught.value.field == "type"
@@ -57,7 +57,7 @@ def test_an_unknown_kind_of_event_is_refused():
 
 @given(words)
 def test_a_template_gives_back_its_key(key):
-    """The key that filled a template is found in the tag; the set's tag and other families name none."""
+    """The key is read back from a tag that its template made; other tags give no key."""
     assert key_from_tag("user/{user}", f"user/{key}") == key
     assert key_from_tag("user/{user}", "user/*") is None
     assert key_from_tag("user/{user}", f"policy/{key}") is None
@@ -66,7 +66,7 @@ def test_a_template_gives_back_its_key(key):
 
 
 def test_a_malformed_template_is_refused():
-    """Braces must match."""
+    """A template with an unmatched brace is refused."""
     assert placeholders("user/{user}") == ["user"]
     with pytest.raises(ContractError):
         placeholders("user/{user")

@@ -1,4 +1,4 @@
-"""A semantic cache with an app: what an answer was made of ends it, and nothing else does."""
+"""A semantic cache with an app: an answer is outdated exactly by changes of what it read."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ RETURNS, SHIPPING = "how long may topicaa be returned", "what does shipping of t
 
 
 class Desk:
-    """A shop with tasks of each kind, and a cache over them."""
+    """An app with tasks of each kind, and a cache over it."""
 
     def __init__(self, world, **options):
         """Open the app."""
@@ -56,7 +56,7 @@ class Desk:
         return answer
 
     async def change(self, key, value):
-        """Change a fact and have it acknowledged."""
+        """Change a fact and wait for the acknowledgement."""
         self.world.put(key, value)
         await self.app.drain()
 
@@ -72,7 +72,7 @@ async def desk(world):
 
 @pytest.mark.parametrize("task", ["fact", "spoken", "looked"])
 async def test_an_answer_ends_with_a_change_of_what_it_read(desk, task):
-    """An artifact, a live task's input and a live task's view bind it; another question's answer stays."""
+    """A change of what an answer read, directly or through a live task, outdates it; other answers stay."""
     for question, key in ((RETURNS, "returns"), (SHIPPING, "shipping")):
         await desk.cache.ask_async(question, desk.answering(key, task))
         assert (await desk.cache.ask_async(question, desk.answering(key, task))).is_hit
@@ -85,7 +85,7 @@ async def test_an_answer_ends_with_a_change_of_what_it_read(desk, task):
 
 
 async def test_a_cache_inside_a_live_task_says_what_is_true_now(world):
-    """The live task is fresh, so what the cache puts into it must be."""
+    """A live task that asks the cache returns the new answer after a change."""
     desk = Desk(world)
     tasks = pb.Registry()
 
@@ -102,7 +102,7 @@ async def test_a_cache_inside_a_live_task_says_what_is_true_now(world):
 
 
 async def test_tags_name_what_only_the_caller_knows(desk):
-    """An answer that reads nothing through the app is bound by its tags."""
+    """An answer that reads nothing through the app is bound by the tags of its caller."""
 
     async def answer(question):
         return f"answer {len(desk.asked)}"
@@ -115,7 +115,7 @@ async def test_tags_name_what_only_the_caller_knows(desk):
 
 
 def test_the_same_in_synchronous_code(tmp_path):
-    """The first story of the README: after the touch the cache says what the policy says."""
+    """``ask`` in synchronous code returns the new policy once the touch is acknowledged, in every kind of store."""
     policies, tasks = {"returns": "30 days"}, pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{policy}")]))
@@ -141,7 +141,7 @@ def test_the_same_in_synchronous_code(tmp_path):
 
 
 async def test_the_stamp_is_older_than_what_was_read(desk):
-    """A change while the answer is being made ends it before it is ever served again."""
+    """An answer that was being made during a change is returned to its caller, but not served again."""
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def slow(question):
@@ -159,7 +159,7 @@ async def test_the_stamp_is_older_than_what_was_read(desk):
 
 
 async def test_equal_answers_of_different_facts_end_apart(desk):
-    """Two policies say the same today; a change of one leaves the other's answer as it was."""
+    """Two equal answers from different facts are outdated separately."""
     for key in ("returns", "shipping"):
         desk.world.put(key, "30 days")
     await desk.app.drain()
@@ -172,7 +172,7 @@ async def test_equal_answers_of_different_facts_end_apart(desk):
 
 
 async def test_two_wordings_of_one_answer_are_one_and_end_together(desk):
-    """Wordings that were answered alike from the same facts share an answer, and a change ends it for both."""
+    """Wordings with the same answer from the same facts share it, and one change outdates it for both."""
     cache = SemanticCache(Words(), app=desk.app, policy=AdaptivePolicy)
     first = await cache.ask_async(RETURNS, desk.answering("returns"))
     near = await cache.ask_async(RETURNS + " please", desk.answering("returns"))
@@ -184,7 +184,7 @@ async def test_two_wordings_of_one_answer_are_one_and_end_together(desk):
 
 
 async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(desk):
-    """The policy's own observations survive a change, and a changed fact does not count as a wrong match."""
+    """A policy keeps its observations after a change, and an outdated answer does not count as a wrong match."""
     seen = []
 
     class Watching:
@@ -208,7 +208,7 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
 
 
 async def test_a_near_question_renews_the_stored_one(desk):
-    """A question of the same meaning that comes first gives the stored wording its fresh answer, too."""
+    """A near question that is asked after a change also renews the answer of the stored wording."""
     await desk.cache.ask_async(RETURNS, desk.answering("returns"))
     await desk.change("returns", "new returns")
     assert (await desk.cache.ask_async(RETURNS + " please", desk.answering("returns"))).reason == "tag_changed"
@@ -217,7 +217,7 @@ async def test_a_near_question_renews_the_stored_one(desk):
 
 
 async def test_an_answer_ends_by_age(world):
-    """Counted from when its making began, by the app's clock; other answers are not touched."""
+    """An answer past ``freshness_sla``, by the app's clock, is made again."""
     desk = Desk(world)
     cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
     await desk.app.drain()
@@ -229,7 +229,7 @@ async def test_an_answer_ends_by_age(world):
 
 
 async def test_what_nothing_could_end_is_not_kept_and_says_so(desk, caplog):
-    """No read, no tag and no age: the answer is given, and the log says what to write."""
+    """An answer without reads, tags and age is not stored, and one warning is logged."""
 
     async def answer(question):
         return "42"
@@ -241,7 +241,7 @@ async def test_what_nothing_could_end_is_not_kept_and_says_so(desk, caplog):
 
 
 async def test_an_answer_made_of_a_refusal_is_not_kept(world):
-    """What an input would have said is bound by nothing."""
+    """An answer made from a refused value is not stored, as nothing could outdate it."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(fallback_if_stale=pb.Refuse()))
@@ -264,7 +264,7 @@ async def test_an_answer_made_of_a_refusal_is_not_kept(world):
 
 
 async def test_a_silent_source_ends_what_it_told_of(world):
-    """While the source is not heard, nothing fenced by it is served from the cache either."""
+    """While a source is silent, an answer that is fenced by its family is not served."""
     desk = Desk(world)
     await desk.app.drain()
     await desk.cache.ask_async(RETURNS, desk.answering("returns"))
@@ -273,7 +273,7 @@ async def test_a_silent_source_ends_what_it_told_of(world):
 
 
 async def test_a_callers_own_acknowledgement_counts_in_the_cache(desk):
-    """What the caller was told has happened ends the answer for that caller."""
+    """An answer that is older than the caller's acknowledgement is not served to that caller."""
     await desk.cache.ask_async(RETURNS, desk.answering("returns"))
     ack = await desk.app.touch("fact/returns")
     async with desk.app.request(after=ack):
@@ -282,7 +282,7 @@ async def test_a_callers_own_acknowledgement_counts_in_the_cache(desk):
 
 @pytest.mark.parametrize("tags", ["policy", ["polcy/returns"], ["Policy"], ["policy/"], ["policy/a b"]])
 async def test_tags_that_are_never_raised_are_refused(desk, tags):
-    """A mistyped family, a word instead of a list, and what is not a tag, before anything is asked."""
+    """An unknown family, a string instead of a list, and a malformed tag are refused before the model is asked."""
     with pytest.raises(pb.BadInput) as caught:
         await desk.cache.ask_async(RETURNS, desk.answering("returns"), tags=tags)
     assert caught.value.field == "tags"
@@ -290,7 +290,7 @@ async def test_tags_that_are_never_raised_are_refused(desk, tags):
 
 
 async def test_a_refused_tag_is_told_the_families_that_there_are(desk):
-    """They are listed in order, with a list that would do; an app without any says so."""
+    """The error for an unknown family lists the declared families in order, or none."""
     with pytest.raises(pb.BadInput, match=r"declares \(fact, policy\), such as \['fact'\]"):
         desk.app.bonds.check(["polcy"])
     with pytest.raises(pb.BadInput, match=r"declares \(none\), such as \['policy'\]"):
@@ -298,7 +298,7 @@ async def test_a_refused_tag_is_told_the_families_that_there_are(desk):
 
 
 def test_a_cache_without_an_app_needs_an_age():
-    """Otherwise nothing would ever end an answer; tags need an app that hears of them."""
+    """Without an app a cache needs ``freshness_sla`` and accepts no tags."""
     with pytest.raises(pb.BadInput, match="such as freshness_sla='1h'") as caught:
         SemanticCache(Words())
     assert caught.value.field == "freshness_sla"
@@ -307,7 +307,7 @@ def test_a_cache_without_an_app_needs_an_age():
 
 
 async def test_a_store_that_does_not_answer_costs_no_answer(desk, monkeypatch):
-    """The question is answered and nothing is kept."""
+    """If the store fails, the question is answered and the answer is not stored."""
 
     async def down():
         raise pb.errors.StoreError("down")
@@ -322,7 +322,7 @@ async def test_a_store_that_does_not_answer_costs_no_answer(desk, monkeypatch):
 
 
 async def test_answers_that_nobody_has_any_more_are_let_go(desk):
-    """A hundred changes of one fact leave one answer."""
+    """After a hundred changes of one fact, the cache holds one answer."""
     for n in range(100):
         await desk.change("returns", f"value {n}")
         await desk.cache.ask_async(RETURNS, desk.answering("returns"))
@@ -332,7 +332,7 @@ async def test_answers_that_nobody_has_any_more_are_let_go(desk):
 
 
 async def test_in_a_request_a_live_value_from_before_is_computed_again(desk):
-    """What a request has computed already was heard by nobody, so that a cached answer could not be bound by it."""
+    """A live value from earlier in a request is computed again inside ``ask``, so that its reads bind the answer."""
     async with desk.app.request():
         await desk.app.serve(desk.tasks["spoken"], "returns")
         await desk.cache.ask_async(RETURNS, desk.answering("returns", "spoken"))
@@ -341,21 +341,21 @@ async def test_in_a_request_a_live_value_from_before_is_computed_again(desk):
 
 
 async def test_a_refreshed_family_does_not_end_an_answer(desk):
-    """What a task only refreshes on may be served a little longer, in an answer as in the task itself."""
+    """A change of a family that the task only refreshes on does not outdate the answer."""
     await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))
     await desk.change("returns", "new returns")
     assert (await desk.cache.ask_async(RETURNS, desk.answering("returns", "soft"))).is_hit
 
 
 class Slow(MemoryStore):
-    """A store that offers no glimpse, as one behind a network does not."""
+    """A store without ``glimpse``, such as one behind a network."""
 
     glimpse = None
 
 
 @pytest.mark.parametrize("store", [MemoryStore, Slow])
 async def test_an_answer_is_judged_in_every_store(world, store):
-    """An embedded store judges at once, another is waited for; in both an answer is kept, and ends with a change."""
+    """With an immediate check or an awaited one, an answer is stored, and outdated by a change."""
     desk = Desk(world, store=store())
     await desk.app.drain()
     assert desk.app.bonds.is_immediate == (store is MemoryStore)
@@ -368,7 +368,7 @@ async def test_an_answer_is_judged_in_every_store(world, store):
 
 
 async def test_an_answer_as_old_as_its_age_still_holds(world):
-    """An age is a bound as in a contract: at it an answer is served, past it asked for again."""
+    """An answer exactly as old as ``freshness_sla`` is served; an older one is made again."""
     desk = Desk(world)
     await desk.app.drain()
     cache = SemanticCache(Words(), app=desk.app, freshness_sla="10m", policy=lambda: fixed(0.8))
@@ -381,7 +381,7 @@ async def test_an_answer_as_old_as_its_age_still_holds(world):
 
 
 def test_without_an_app_an_age_is_the_same_bound():
-    """At its age an answer holds, and past it the reason says how old it may be."""
+    """Without an app, an answer past ``freshness_sla`` is refused with that age as the reason."""
     clock = FakeClock()
     bonding = Bonding(None, "10m", clock)
     with bonding.recorded([]) as made:
@@ -395,7 +395,7 @@ def test_without_an_app_an_age_is_the_same_bound():
 
 @pytest.mark.parametrize("is_asked_before", [False, True])
 async def test_a_stored_task_that_asks_the_cache_is_bound_by_the_answer(world, is_asked_before):
-    """A hit binds it like a fresh answer, though its own contract names nothing."""
+    """A stored task is bound by the answer that it got from the cache, on a miss and on a hit."""
     desk = Desk(world)
     tasks = pb.Registry()
 
@@ -423,7 +423,7 @@ async def test_a_stored_task_that_asks_the_cache_is_bound_by_the_answer(world, i
 
 
 async def test_a_stored_task_inherits_the_tags_of_an_answer(world):
-    """What only the caller of the cache knows binds the task that asks, too, on a miss and on a hit."""
+    """A stored task inherits the tags that were given to ``ask``, on a miss and on a hit."""
     tasks, said = pb.Registry(), ["old"]
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -442,7 +442,7 @@ async def test_a_stored_task_inherits_the_tags_of_an_answer(world):
 
 
 async def test_an_answer_is_bound_by_the_answers_that_it_is_made_of(desk):
-    """A cache that asks another one takes over what binds the inner answer, a fresh one and a hit."""
+    """An answer that asks another cache is bound by the inner answer, on a miss and on a hit."""
     outer = SemanticCache(Words(), app=desk.app, freshness_sla="1h", policy=lambda: fixed(0.8))
 
     async def answer(question):
@@ -457,7 +457,7 @@ async def test_an_answer_is_bound_by_the_answers_that_it_is_made_of(desk):
 
 
 async def test_what_a_live_task_has_read_before_it_asks_binds_the_answer(world):
-    """Retrieve, then ask: the evidence may be in the answer."""
+    """Reads of a live task before ``ask`` bind the answer, which may contain them."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())
@@ -485,7 +485,7 @@ async def test_what_a_live_task_has_read_before_it_asks_binds_the_answer(world):
 
 
 async def test_an_answer_that_was_read_through_another_app_is_not_kept(desk, world):
-    """The fence of one store says nothing about what was read of another."""
+    """An answer that reads through another app is not stored, because this app's fence does not cover it."""
     other = SemanticCache(Words(), app=pb.App(pb.Registry(), open=["policy"]), policy=lambda: fixed(0.8))
     for _ in range(2):
         reply = await other.ask_async(RETURNS, desk.answering("returns"), tags=["policy"])
@@ -494,7 +494,7 @@ async def test_an_answer_that_was_read_through_another_app_is_not_kept(desk, wor
 
 @pytest.mark.parametrize("app", ["app", object(), pb.App])
 def test_what_is_not_an_app_is_refused(app):
-    """A word, an object and the class are named, with what was meant."""
+    """A string, another object and the class instead of an app are refused by name."""
     with pytest.raises(pb.BadInput, match=r"give the cache pb\.App") as caught:
         SemanticCache(Words(), app=app)
     assert caught.value.field == "app"

@@ -1,4 +1,4 @@
-"""Processes that fork: children use the app of their parent, which goes on, whatever either had open."""
+"""Processes that fork: children and parent go on using the app that the parent had opened."""
 
 import subprocess
 import sys
@@ -15,14 +15,14 @@ STORES = {"memory": "memory://", "lmdb": "lmdb://{}/store?map_size=32MiB"}
 @pytest.mark.parametrize("busy", [(), ("busy",)], ids=["idle", "busy"])
 @pytest.mark.parametrize("store", STORES.values(), ids=STORES)
 def test_children_serve_from_an_app_that_the_parent_used_before(tmp_path, store, busy):
-    """Three children serve, publish and end; the parent, asked meanwhile or not, fails in nothing and sees it all."""
+    """Three children serve and publish; the parent, idle or busy, has no error and sees their events."""
     workers, parent, complained = prefork.run(tmp_path, store.format(tmp_path), *busy)
     prefork.check(workers, parent, complained)
     assert parent["told"] > 0 or store == "memory://"
 
 
 def test_a_store_in_memory_is_copied(tmp_path):
-    """What children raise in their copies of a store in memory does not reach the parent's."""
+    """Events of children in a memory store do not reach the parent."""
     _, parent, _ = prefork.run(tmp_path, "memory://")
     assert parent["told"] == 0
 
@@ -56,7 +56,7 @@ assert world.source.extent().last == 1
 
 
 def test_a_child_does_not_read_a_file_that_its_parent_was_reading(tmp_path, root):
-    """SQLite would read without a lock there, so the source refuses; the parent reads on."""
+    """A source refuses a read in a child that was forked during a read; the parent continues to read."""
     done = subprocess.run(
         [sys.executable, "-c", READING, str(tmp_path)],
         cwd=root, capture_output=True, text=True, check=False, timeout=HANGS_S,
@@ -90,7 +90,7 @@ alert("after")
 
 
 def test_children_and_their_parent_share_a_queue_of_alerts(tmp_path, root, receiver):
-    """Each of them delivers what it sends, through a sink that was made and used before the fork."""
+    """Parent and children each deliver their alerts through a sink that was used before the fork."""
     url, bodies = receiver
     done = subprocess.run(
         [sys.executable, *WITH_THREADS, "-c", ALERTING, url, str(tmp_path / "alerts.db")],

@@ -1,4 +1,4 @@
-"""Promotion gates: NaN, emptiness, drift, and a task's own."""
+"""Promotion gates: NaN, empty rows, drift, and a task's own gate."""
 
 import math
 import random
@@ -16,7 +16,7 @@ from parbake.declare.gates import Profile, stability_index
 
 
 def profile(values):
-    """Return the profile of some values."""
+    """Return the profile of these values."""
     found = Profile()
     for value in values:
         found.note(msgspec.msgpack.encode(value), absent=False)
@@ -24,10 +24,10 @@ def profile(values):
 
 
 class Gated:
-    """A task whose values can be chosen."""
+    """A task with gates, whose values a test chooses."""
 
     def __init__(self, world, **gates):
-        """Declare."""
+        """Declare the task."""
         self.values = {}
         tasks = pb.Registry()
 
@@ -45,7 +45,7 @@ class Gated:
 
 @pytest.mark.parametrize("wrong", [math.nan, -math.nan, math.inf, -math.inf])
 async def test_a_number_that_is_none_is_not_promoted(world, wrong):
-    """One row of a thousand is enough, and the count is said."""
+    """One row with a NaN or an infinity stops a promotion, and the error states the count."""
     gated = Gated(world)
     with pytest.raises(pb.errors.GateFailed, match="score: 1 of 1000 rows hold a NaN or an infinity; the previous"):
         await gated.run([[1.0, 2.0]] * 999 + [[1.0, wrong]])
@@ -53,7 +53,7 @@ async def test_a_number_that_is_none_is_not_promoted(world, wrong):
 
 
 async def test_some_may_be_allowed(world):
-    """A share of broken rows can be tolerated, and of empty ones refused."""
+    """A share of rows that are not finite or empty can be allowed; a larger share is refused."""
     gated = Gated(world, not_finite=0.1, empty=0.2)
     await gated.run([[math.nan]] + [[1.0]] * 9)
     await gated.run([[]] * 2 + [[1.0]] * 8)
@@ -62,7 +62,7 @@ async def test_some_may_be_allowed(world):
 
 
 async def test_drift_is_measured_against_the_generation_that_is_current(world):
-    """The same distribution passes, another one does not, and the previous generation stays."""
+    """A run with the same distribution passes; one that drifted fails and the previous generation stays current."""
     draw = random.Random(5)
     gated = Gated(world, drift=0.25)
     first = await gated.run([[draw.uniform(1, 10)] for _ in range(800)])
@@ -73,7 +73,7 @@ async def test_drift_is_measured_against_the_generation_that_is_current(world):
 
 
 async def test_a_task_may_judge_its_generation_itself(world):
-    """Its own gate sees counts, the previous profile and values spread over the run; what it says is passed on."""
+    """A custom gate gets counts, the previous profile and a sample of values; its text is the reason."""
     shown = []
 
     def quality(generation):
@@ -91,7 +91,7 @@ async def test_a_task_may_judge_its_generation_itself(world):
 
 
 async def test_a_gate_that_raises_has_not_passed(world):
-    """A bug in a gate promotes nothing."""
+    """If a gate raises, the run is not promoted."""
 
     def quality(_):
         raise ZeroDivisionError("oh")
@@ -101,12 +101,12 @@ async def test_a_gate_that_raises_has_not_passed(world):
 
 
 async def late():
-    """Say what nobody hears."""
+    """Return a coroutine, as a gate by mistake."""
 
 
 @pytest.mark.parametrize("said", [True, False, 0.4, ["too few"], late])
 async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(world, said):
-    """``True`` may mean that all is well or that something is wrong: the gate and what it said are named."""
+    """A gate that returns anything but ``None`` or a text fails the run; the error names the gate and the value."""
 
     def looks_good(_):
         return late() if said is late else said
@@ -121,7 +121,7 @@ async def test_a_gate_that_says_neither_a_reason_nor_nothing_has_not_passed(worl
 
 
 async def test_a_gate_may_find_no_reason(world):
-    """``None`` and no text are no objection: the generation is promoted."""
+    """A gate that returns ``None`` or an empty text promotes the generation."""
     for said in (None, ""):
         gated = Gated(world, quality=lambda _, said=said: said)
         await gated.run([[1.0]])
@@ -129,7 +129,7 @@ async def test_a_gate_may_find_no_reason(world):
 
 
 async def test_a_model_is_judged_too(world):
-    """A model's gate sees the model, and a chain is not promoted when its model fails."""
+    """A custom gate of a model gets the model's value."""
     tasks = pb.Registry()
 
     @tasks.model(
@@ -148,7 +148,7 @@ async def test_a_model_is_judged_too(world):
     [({"rows": 2}, "gates.rows"), ({"empty": -1}, "gates.empty"), ({"drift": 0}, "gates.drift")],
 )
 def test_gates_that_cannot_be_meant_are_refused(wrong, field):
-    """The field at fault is named."""
+    """A gate setting out of range is refused by its name."""
     with pytest.raises(pb.errors.ContractError) as caught:
         pb.Gates(**wrong)
     assert caught.value.field == field
@@ -163,7 +163,7 @@ values = st.recursive(
 
 @given(st.lists(values, max_size=30))
 def test_every_broken_row_is_counted_and_no_other(found):
-    """Looking at the bytes first misses no NaN or infinity, and takes no string or blob for one."""
+    """Every row with a NaN or an infinity is counted, and no text or binary value is."""
 
     def broken(value):
         if isinstance(value, float):
@@ -177,7 +177,7 @@ def test_every_broken_row_is_counted_and_no_other(found):
 
 @given(st.lists(values, max_size=20), st.lists(values, max_size=20))
 def test_profiles_add_up(one, other):
-    """The counts of two parts are those of the whole, whatever was sampled of the numbers."""
+    """The counts of two merged profiles equal those of one profile of all values."""
     both, whole = profile(one).merged(profile(other)), profile([*one, *other])
     for name in ("rows", "absent", "empty", "not_finite", "size_bytes", "sizes"):
         assert getattr(both, name) == getattr(whole, name)
@@ -189,7 +189,7 @@ WHOLE = [np.arange(3), np.array([], np.float32), np.zeros((2, 0)), np.array(["na
 
 @pytest.mark.parametrize("around", [lambda array: array, lambda array: {"a": [1, array]}], ids=["bare", "nested"])
 def test_the_numbers_of_arrays_are_seen(around):
-    """A NaN or an infinity in any row, wherever it stands; an array without elements is empty; so is its drift."""
+    """A NaN or an infinity in an array is counted, an array without elements is empty, and numbers are sampled."""
     encode = form_of(dict[str, list[np.ndarray]]).encode
     found = Profile()
     for array in [*BROKEN, *WHOLE] * 3:
@@ -202,7 +202,7 @@ def test_the_numbers_of_arrays_are_seen(around):
 
 
 def test_what_only_looks_like_an_array_is_let_be():
-    """An extension of somebody else's with the same code holds no numbers."""
+    """A msgpack extension with the array's code but other bytes has no numbers."""
     found = Profile()
     for data in (b"", b"N", b"<f4 2\n1", b"nothing\n"):
         found.note(msgspec.msgpack.encode(msgspec.msgpack.Ext(78, data)), absent=False)
@@ -210,7 +210,7 @@ def test_what_only_looks_like_an_array_is_let_be():
 
 
 def test_the_stability_index_by_hand():
-    """0 for the same shares; the sum of (q - p) ln(q / p) otherwise, either way round."""
+    """The index is 0 for equal shares, and the symmetric sum of (q - p) ln(q / p) otherwise."""
     assert stability_index({1: 5, 2: 5}, {1: 50, 2: 50}) == 0
     by_hand = (0.8 - 0.5) * math.log(0.8 / 0.5) + (0.2 - 0.5) * math.log(0.2 / 0.5)
     assert stability_index({1: 5, 2: 5}, {1: 8, 2: 2}) == pytest.approx(by_hand)
@@ -219,12 +219,12 @@ def test_the_stability_index_by_hand():
 
 
 def test_few_of_many_numbers_are_looked_at():
-    """Once there are plenty of numbers, only every 64th row is decoded for more; each row still counts."""
+    """Beyond a limit of numbers, only every 64th row is sampled for its numbers; each row counts."""
     found = profile([[1.0] * 50] * 2_000)
     assert found.rows == sum(found.sizes.values()) == 2_000
     assert sum(found.numbers.values()) == 50 * (40 + 29)
 
 
 def test_a_number_that_is_none_is_found_behind_plenty_of_others():
-    """The last number of the last row counts, though its row is not among those that are decoded for their numbers."""
+    """A NaN is found in a row that is not sampled."""
     assert profile([[1.0] * 50] * 2_002 + [[*[1.0] * 90, math.nan]]).not_finite == 1

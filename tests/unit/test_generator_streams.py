@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a stream, a generator says so by one kind of error, and never with its key."""
+"""Every failure of a generator's stream is a ``ProviderError``, and none shows the key."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ def stream(generator):
 
 
 class Engine:
-    """Stands for the local engine: hands out chunks, then returns or raises."""
+    """A stand-in for the local engine that sends chunks and then returns or raises."""
 
     def __init__(self, *chunks, error=None):
         self.chunks, self.error = chunks, error
@@ -89,7 +89,7 @@ def test_whatever_the_engine_raises_is_a_provider_error(error):
 
 
 def test_a_local_reply_that_breaks_off_is_no_whole_reply():
-    """An engine that returns without saying that the reply is finished has failed."""
+    """A local stream that ends without a finish reason is an error."""
     with pytest.raises(pb.errors.ProviderError, match="the local model ended the stream"):
         stream(local(said("a")))
 
@@ -104,13 +104,13 @@ def test_usage_of_a_strange_shape_counts_as_not_reported(usage):
 
 @pytest.mark.parametrize("kind", [asyncio.CancelledError, KeyboardInterrupt])
 def test_what_ends_a_program_is_no_providers_error(kind):
-    """A cancelled request and Ctrl-C pass a generator as they are."""
+    """Cancellation and ``KeyboardInterrupt`` pass through a generator unchanged."""
     with pytest.raises(kind):
         stream(local(said("a"), error=kind()))
 
 
 def test_a_reader_who_leaves_ends_the_local_stream_without_an_error():
-    """Who closes the stream after the first piece hears of no failure."""
+    """Closing the stream after its first chunk raises no error."""
 
     async def first():
         async with contextlib.aclosing(
@@ -170,7 +170,7 @@ def hosted(url, key=KEY):
 
 
 def failure(*pieces, key=KEY, **reply):
-    """Return the error that a reply of an endpoint ends with, which may not show the key anywhere."""
+    """Return the text of a reply's ``ProviderError``, after checking that the key is nowhere in it."""
     with endpoint(*pieces, **reply) as url, pytest.raises(pb.errors.ProviderError, match="the provider") as caught:
         hosted(url, key)
     shown = "".join(traceback.format_exception(caught.value))
@@ -184,7 +184,7 @@ def failure(*pieces, key=KEY, **reply):
 
 
 def test_a_hosted_reply_over_http_is_its_text_and_its_usage():
-    """A well-formed stream comes out whole; a chunk without choices holds nothing to read."""
+    """A well-formed stream gives its text and usage; chunks without choices are skipped."""
     usage = {"usage": {"prompt_tokens": 4, "completion_tokens": 1}}
     with endpoint(event(said("a")), event({"id": "x"}), event({"choices": None}), event(END | usage), DONE) as url:
         deltas = hosted(url)
@@ -213,7 +213,7 @@ def test_a_malformed_event_of_an_endpoint_is_a_provider_error(data):
 
 @pytest.mark.parametrize("usage", STRANGE_USAGE, ids=repr)
 def test_strange_usage_of_an_endpoint_counts_as_not_reported(usage):
-    """A hosted reply is not lost for its bill either."""
+    """Malformed usage of an endpoint does not fail the reply; the usage is empty."""
     with endpoint(event(said("a")), event(END | {"usage": usage}), DONE) as url:
         deltas = hosted(url)
     assert "".join(delta.text for delta in deltas) == "a"
@@ -233,13 +233,13 @@ def test_strange_usage_of_an_endpoint_counts_as_not_reported(usage):
     ],
 )
 def test_a_hosted_reply_that_breaks_off_or_is_none_is_a_provider_error(pieces, reply):
-    """A connection that closes early, a page that is no stream, and a refusal are errors and no short replies."""
+    """An early close, a reply that is not a stream, and an error status raise ``ProviderError``."""
     assert failure(*pieces, **reply)
 
 
 @pytest.mark.parametrize("key", ["sk-very-secret\nx", "sk-very-secr\u00e9t"])
 def test_a_key_that_cannot_be_sent_is_refused_at_once_and_not_shown(key):
-    """A key that no HTTP header may hold is an error that names the variable, before anything is sent."""
+    """A key that is not valid in an HTTP header is refused when it is read, and not shown."""
     with pytest.raises(pb.errors.ProviderError, match="OPENAI_API_KEY") as caught:
         OpenAIGenerator.from_environment({"OPENAI_API_KEY": key})
     assert caught.value.field == "OPENAI_API_KEY"
@@ -248,7 +248,7 @@ def test_a_key_that_cannot_be_sent_is_refused_at_once_and_not_shown(key):
 
 
 def test_a_caller_who_cancels_a_hosted_reply_is_cancelled():
-    """Cancelling passes the generator as it is."""
+    """Cancellation passes through the hosted generator unchanged."""
 
     async def cancelled(url):
         generator = OpenAIGenerator(model="m", api_key=KEY, base_url=url)

@@ -1,4 +1,4 @@
-"""What the generators send and read, with the engines stood in for."""
+"""What the generators send and read, with stand-ins for their engines."""
 
 import asyncio
 import sys
@@ -40,7 +40,7 @@ def text_of(deltas):
 
 @given(st.lists(st.lists(SENTENCES, min_size=1, max_size=3).map(" ".join), max_size=4), SENTENCES)
 def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, question):
-    """Whatever is asked, every claim of the reply is one of the evidence, in its very words."""
+    """For any question, each sentence of the reply is one of the evidence, so it adds no claim."""
     reply = text_of(ask(Extractive(), Prompt("", tuple(evidence), (), question)))
     assert ungrounded(reply, evidence) == set()
     if evidence:
@@ -48,7 +48,7 @@ def test_extractive_never_states_a_claim_that_the_evidence_does_not(evidence, qu
 
 
 def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_the_evidence():
-    """The best two sentences come, and the first evidence breaks a tie."""
+    """The two best sentences are quoted in the order of the evidence, and the earlier one wins a tie."""
     evidence = ("Books ship on Mondays. Returns take 30 days.", "Gift cards never expire. A refund takes 5 days.")
     prompt = Prompt("", evidence, (), "How long does a refund of returns take?")
     assert Extractive().quote(prompt) == ["Returns take 30 days.", "A refund takes 5 days."]
@@ -56,14 +56,14 @@ def test_extractive_quotes_what_shares_words_with_the_question_in_the_order_of_t
 
 
 def test_extractive_says_that_it_found_nothing():
-    """Without evidence it says so, and that it used no tokens, which it knows."""
+    """Without evidence it replies with ``nothing`` and reports zero tokens."""
     deltas = ask(Extractive(nothing="Nothing."), Prompt("", (), (), "?"))
     assert text_of(deltas) == "Nothing. "
     assert deltas[-1].usage == Usage(0, 0, 0)
 
 
 def test_a_prompt_goes_out_with_its_stable_part_first():
-    """Rules and evidence are the system message, then the conversation, and the question last."""
+    """The messages are rules and evidence, then the conversation, then the question."""
     assert messages(PROMPT) == [
         {"role": "system", "content": "Rules.\n\nEvidence:\n- One.\n- Two."},
         {"role": "user", "content": "hi"},
@@ -74,14 +74,14 @@ def test_a_prompt_goes_out_with_its_stable_part_first():
 
 
 def test_usage_that_is_not_reported_is_none_and_not_zero():
-    """Members that an engine leaves out stay absent."""
+    """Token counts that an engine leaves out are ``None``."""
     assert usage_of(None) == Usage()
     assert usage_of({"prompt_tokens": 3, "completion_tokens": 0}) == Usage(3, 0, None)
     assert usage_of({"prompt_tokens_details": {"cached_tokens": 0}}).cached_tokens == 0
 
 
 class Engine:
-    """Stands for the local engine: hands out what it was given."""
+    """A stand-in for the local engine that sends given chunks."""
 
     def __init__(self, *chunks, error=None):
         self.chunks, self.error, self.bodies, self.stopped = chunks, error, [], False
@@ -107,7 +107,7 @@ def said(text, **members):
 
 
 def test_the_local_model_streams_and_reports_its_usage():
-    """Chunks come alone or in lists; empty ones are left out, and the usage comes last."""
+    """Chunks are read alone or in lists, empty ones are skipped, and usage comes last."""
     usage = {"prompt_tokens": 7, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 5}}
     engine = Engine(said("a"), [said(None), said("b")], {"choices": [], "usage": usage})
     deltas = ask(local(engine))
@@ -126,7 +126,7 @@ def test_the_local_model_streams_and_reports_its_usage():
     ],
 )
 def test_a_failing_local_model_is_a_provider_error(engine, says):
-    """What the engine reports or raises comes out as one kind of error, with its words."""
+    """An error that the engine reports or raises is a ``ProviderError`` with its message."""
     with pytest.raises(pb.errors.ProviderError, match="the local model") as caught:
         ask(local(engine))
     assert says in str(caught.value)
@@ -134,7 +134,7 @@ def test_a_failing_local_model_is_a_provider_error(engine, says):
 
 
 def test_a_missing_engine_says_what_to_install(monkeypatch):
-    """Without its package the local model is a missing dependency that names the extra."""
+    """Without its package the local model raises ``MissingDependency``, which names the extra."""
     monkeypatch.setattr(llama, "check_cpu", lambda: None)
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[llama\]"):
@@ -143,7 +143,7 @@ def test_a_missing_engine_says_what_to_install(monkeypatch):
 
 @pytest.fixture
 def loaded(monkeypatch):
-    """Stand in for the engine's package; return the settings of every engine that is loaded."""
+    """Replace the engine's package; return the settings of every engine that is loaded."""
     found = []
 
     class Server(Engine):
@@ -163,7 +163,7 @@ def loaded(monkeypatch):
 
 
 def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
-    """A path, threads and context reach the engine; a second request uses the same one."""
+    """Path, threads and context reach the engine, which a second request reuses."""
     generator = LlamaGenerator("/models/m.gguf", threads=3, context=99)
     assert [text_of(ask(generator)) for _ in range(2)] == ["x", "x"]
     assert len(loaded) == 1
@@ -171,14 +171,14 @@ def test_the_local_model_is_loaded_once_with_what_was_asked_for(loaded):
 
 
 def test_the_local_model_uses_one_thread_and_keeps_no_old_prompts(loaded):
-    """Unless asked for more it takes one core, and the memory of prompts that would grow to 8 GiB is off."""
+    """By default the engine gets one thread, and its cache of prompts is off."""
     ask(LlamaGenerator("/models/m.gguf"))
     assert (loaded[0].cpuparams.n_threads, loaded[0].cpuparams_batch.n_threads) == (1, 1)
     assert loaded[0].cache_ram_mib == 0
 
 
 def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
-    """Every engine gets another random key, which neither the generator nor an error holds."""
+    """Every engine gets its own random key, which the generator does not show or hold."""
     generators = [LlamaGenerator("/models/m.gguf") for _ in range(2)]
     for generator in generators:
         ask(generator)
@@ -190,7 +190,7 @@ def test_each_engine_has_a_key_of_its_own_that_nothing_shows(loaded):
 
 
 def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
-    """It is given a socket in a folder of its own, which is deleted before the first request is answered."""
+    """The engine listens on a Unix socket in a folder that is deleted once it is loaded."""
     ask(LlamaGenerator("/models/m.gguf"))
     (address,) = loaded[0].hostnames
     assert address.endswith(".sock")
@@ -199,12 +199,12 @@ def test_the_engine_listens_at_a_name_that_is_gone_once_it_is_loaded(loaded):
 
 @pytest.mark.parametrize(("system", "folder"), [("posix", "/tmp/" + "x" * 100), ("nt", "/tmp/x")])
 def test_where_no_such_socket_is_possible_the_engine_listens_on_loopback_with_its_key(system, folder):
-    """A path that is too long for a socket, and a system without them, leave a port that asks for the key."""
+    """If the socket's path is too long or the system has no such sockets, the engine listens on loopback."""
     assert llama.listening_at(folder, system) == "127.0.0.1"
 
 
 def test_a_local_model_that_does_not_finish_in_time_is_stopped():
-    """After the timeout the request fails, and the engine is told to stop at its next token."""
+    """After the timeout the request fails, and the engine stops at its next token."""
 
     class Slow(Engine):
         def handle_chat_completions(self, body, put):
@@ -220,7 +220,7 @@ def test_a_local_model_that_does_not_finish_in_time_is_stopped():
 
 @pytest.mark.parametrize(("flags", "runs"), [("flags : sse avx2 fma", True), ("flags : sse avx", False)])
 def test_a_processor_without_avx2_is_refused_by_name(flags, runs, monkeypatch, tmp_path):
-    """On x86_64 the engine needs AVX2, and says so before it would crash."""
+    """On x86_64 a processor without AVX2 raises ``MissingDependency``."""
     info = tmp_path / "cpuinfo"
     info.write_text(flags)
     monkeypatch.setattr(llama, "Path", lambda _: info)
@@ -243,7 +243,7 @@ def test_a_missing_key_is_named(environment):
 
 
 def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path):
-    """Both ways give the key; neither the representation nor an error's text holds it."""
+    """The key is read from a variable or a file, and masked in texts and in ``repr``."""
     file = tmp_path / "key"
     file.write_text("sk-secret\n")
     for environment in ({"OPENAI_API_KEY": "sk-secret"}, {"OPENAI_API_KEY_FILE": str(file)}):
@@ -254,7 +254,7 @@ def test_a_key_comes_from_the_environment_or_a_file_and_is_never_shown(tmp_path)
 
 
 class Client:
-    """Stands for the hosted engine's client."""
+    """A stand-in for the client of the hosted engine."""
 
     def __init__(self, chunks=(), error=None):
         self.chat = SimpleNamespace(completions=self)
@@ -286,7 +286,7 @@ def hosted(client):
 
 
 def test_a_hosted_model_streams_and_reports_its_usage():
-    """The text of each choice comes as it is; the usage is the provider's."""
+    """The stream gives the text of each choice and the provider's usage."""
     usage = {"prompt_tokens": 4, "completion_tokens": 1}
     chunks = [said("hi"), said(None, finish_reason="stop"), {"choices": [], "usage": usage}]
     client = Client([SimpleNamespace(model_dump=lambda chunk=chunk, **_: chunk) for chunk in chunks])
@@ -298,7 +298,7 @@ def test_a_hosted_model_streams_and_reports_its_usage():
 
 
 def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
-    """What the provider says comes out, the key in it starred."""
+    """The provider's error message is passed on with the key masked."""
     sdk = openai._sdk()
     with pytest.raises(pb.errors.ProviderError, match=r"the provider failed: bad \*\*\*") as caught:
         ask(hosted(Client(error=sdk.OpenAIError("bad sk-secret"))))
@@ -306,7 +306,7 @@ def test_a_hosted_models_failure_is_a_provider_error_without_the_key():
 
 
 def test_a_rejected_key_is_named():
-    """The provider's refusal of the key names the variable."""
+    """If the provider rejects the key, the error names the variable."""
     import httpx
 
     sdk = openai._sdk()
@@ -326,7 +326,7 @@ def test_the_client_is_opened_once_and_connects_within_a_second():
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):
-    """Without its package the hosted model is a missing dependency that names the extra."""
+    """Without its package the hosted model raises ``MissingDependency``, which names the extra."""
     monkeypatch.setitem(sys.modules, "openai", None)
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[openai\]"):
         ask(hosted(Client()))

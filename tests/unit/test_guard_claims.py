@@ -1,4 +1,4 @@
-"""Claims read out of a text, and what no evidence makes."""
+"""The claims that a text makes, and claims without evidence."""
 
 import pytest
 from hypothesis import given
@@ -46,7 +46,7 @@ CLAIMS = [
 
 @pytest.mark.parametrize(("text", "found"), CLAIMS)
 def test_a_claim_is_read_in_every_usual_form(text, found):
-    """Amounts, durations, percentages and dates are read with their value, ranges with both ends."""
+    """Amounts, durations, percentages and dates are read with their values, and ranges with both ends."""
     assert claims(text) == {Claim(*c) for c in found}
 
 
@@ -58,7 +58,7 @@ IN_WORDS = [*ONES, *TEENS, *(word for ten in TENS for word in (ten, *(f"{ten}-{o
 
 @pytest.mark.parametrize(("number", "words"), list(enumerate(IN_WORDS, start=1)))
 def test_a_number_in_words_claims_what_its_digits_claim(number, words):
-    """Every number below a hundred has the same value in words, joined by a hyphen or a space, and in digits."""
+    """Every number below a hundred in words makes the same claim as in digits."""
     told = {Claim("duration", str(number))}
     assert claims(f"{number} days") == told
     assert claims(f"within {words} days") == told
@@ -70,7 +70,7 @@ def test_a_number_in_words_claims_what_its_digits_claim(number, words):
     [("minute", "0.0006944"), ("hour", "0.04167"), ("day", "1"), ("week", "7"), ("month", "30"), ("year", "365")],
 )
 def test_each_unit_has_its_length_in_days(unit, days):
-    """One of a unit is so many days; "a" or "an" before it claims no number, at the end of a range it claims one."""
+    """A unit is converted to days. "a" before it makes no claim, except at the start of a range."""
     assert claims(f"one {unit}") == claims(f"1 {unit}") == {Claim("duration", days)}
     assert claims(f"twice a {unit}") == claims(f"an {unit}") == set()
     assert Claim("duration", days) in claims(f"a to two {unit}s")
@@ -78,13 +78,13 @@ def test_each_unit_has_its_length_in_days(unit, days):
 
 @given(TEXTS)
 def test_a_text_is_grounded_by_itself(text):
-    """Whatever a text claims, the same text is evidence of."""
+    """A text is evidence for all of its own claims."""
     assert ungrounded(text, [text]) == set()
 
 
 @given(TEXTS, TEXTS)
 def test_without_evidence_every_claim_is_ungrounded_and_more_evidence_never_adds_one(text, other):
-    """No evidence leaves all claims ungrounded; a further piece can only ground more."""
+    """Without evidence every claim is ungrounded, and more evidence never adds an ungrounded claim."""
     assert ungrounded(text, []) == claims(text)
     assert ungrounded(text, [other]) <= claims(text)
     assert ungrounded(text, [other, text]) == set()
@@ -101,7 +101,7 @@ def test_without_evidence_every_claim_is_ungrounded_and_more_evidence_never_adds
     ],
 )
 def test_another_value_or_another_kind_grounds_nothing(text, evidence):
-    """A claim is grounded only by the same value of the same kind."""
+    """A claim is not grounded by another value or another kind of claim."""
     assert ungrounded(text, [evidence]) == claims(text) != set()
 
 
@@ -126,7 +126,7 @@ def test_the_same_value_in_other_words_grounds(text, evidence):
     ],
 )
 def test_a_question_says_what_kind_of_claim_answers_it(question, kind):
-    """A question for how long wants a duration, one for how much an amount, others none."""
+    """ "How long" expects a duration, "how much" an amount, and other questions no claim."""
     assert expected_kind(question) == kind
 
 
@@ -143,12 +143,12 @@ def test_a_question_says_what_kind_of_claim_answers_it(question, kind):
     ],
 )
 def test_a_statement_makes_the_kind_that_was_asked_for_or_not(kind, text, does):
-    """A price may be "free", a duration may be a date; a claim of another kind does not do."""
+    """ "Free" counts as an amount and a date as a duration; a claim of another kind does not count."""
     assert states(kind, text) is does
 
 
 def test_a_topic_is_shared_by_stems_of_words_that_carry_meaning():
-    """Inflections meet, common words do not."""
+    """Inflected forms of a content word match; common words do not."""
     assert shares_topic("How do I return it?", "Returns are easy.")
     assert shares_topic("Is returning possible?", "Returned books are checked.")
     assert not shares_topic("What is it?", "This is what it is.")

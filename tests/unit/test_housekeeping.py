@@ -1,4 +1,4 @@
-"""The floor follows the longest age that a contract allows; what lies below it is swept."""
+"""The floor follows the longest age that a contract allows, and records below it are swept."""
 
 import pytest
 from tests.unit.shopfloor import Facts, World, contract
@@ -9,7 +9,7 @@ from parbake.lanes.worker.housekeeping import MARGIN_S
 
 @pytest.fixture
 async def shop(tmp_path):
-    """Return a world, its app and a task with an SLA of an hour and an hour more when stale."""
+    """Return a world, its app and a task with an SLA of an hour that may be served an hour longer when stale."""
     world, tasks = World(tmp_path), pb.Registry()
 
     @tasks.artifact(**contract(fallback_if_stale=pb.ServeStale("1h")))
@@ -23,7 +23,7 @@ async def shop(tmp_path):
 
 
 async def test_the_floor_stays_while_anything_so_old_may_be_served(shop):
-    """Two hours and the margin have to pass before an event's watermark is forgotten."""
+    """No watermark or record is removed until the longest age plus the margin is over."""
     world, app, fact = shop
     world.put("a", "1")
     await app.drain()
@@ -34,7 +34,7 @@ async def test_the_floor_stays_while_anything_so_old_may_be_served(shop):
 
 
 async def test_what_lies_below_the_floor_is_swept(shop):
-    """Records from before the floor go, with the watermarks that only they needed; what is served is recomputed."""
+    """Records and watermarks below the floor are removed, and the value is computed again on request."""
     world, app, fact = shop
     world.put("a", "1")
     world.put("b", "1")
@@ -54,7 +54,7 @@ async def test_what_lies_below_the_floor_is_swept(shop):
 
 
 async def test_a_store_in_doubt_is_not_swept(shop):
-    """Until the incarnation is blessed nothing is forgotten: its outboxes are still to be replayed."""
+    """Nothing is removed while the incarnation is not blessed, because outboxes have yet to be replayed."""
     world, app, fact = shop
     world.put("a", "1")
     await app.drain()

@@ -1,4 +1,4 @@
-"""The HTTP surface: answers, and a problem document that names the field for every bad input."""
+"""The HTTP routes: their answers, and a problem document that names the field for every bad input."""
 
 import json
 import re
@@ -59,7 +59,7 @@ async def client(shop):
 
 
 async def test_alive_and_ready(client, shop):
-    """Readiness names what is not ready yet, and turns 200 once it is."""
+    """Readiness lists what is lacking with status 503, and turns 200 once it is there."""
     assert (await client.get("/healthz")).json() == {"status": "alive"}
     waiting = await client.get("/readyz")
     assert (waiting.status_code, waiting.json()["lacking"]) == (503, ["train"])
@@ -69,7 +69,7 @@ async def test_alive_and_ready(client, shop):
 
 
 async def test_runs_can_be_looked_at(client, shop):
-    """A task's batch runs with their outcomes; what keeps nothing has none, and an unknown task is said."""
+    """The route shows a task's batch runs; a task without runs or an unknown task gets 404."""
     assert (await client.get("/v1/runs/train")).json() == {"under_way": None, "ended": []}
     await shop.app.materialize(shop.app.tasks["train"])
     ended = (await client.get("/v1/runs/train")).json()["ended"]
@@ -79,7 +79,7 @@ async def test_runs_can_be_looked_at(client, shop):
 
 
 async def test_a_failed_run_says_why(client, shop, world):
-    """A run that broke off is shown as failed, with the exception's type and message."""
+    """A failed run is shown with the exception's type and message, with secrets masked."""
     world.put("b", "fail")
     await shop.app.drain()
     with pytest.raises(pb.errors.ComputeFailed):
@@ -89,7 +89,7 @@ async def test_a_failed_run_says_why(client, shop, world):
 
 
 async def test_every_kind_of_task_is_served(client):
-    """Artifacts by key, refines by key and live values (those of their inputs too), live tasks by live values."""
+    """Artifacts are served by key, live tasks by live values, and refined tasks by both."""
     first = (await client.post("/v1/serve/fact", json={"key": "a"})).json()
     assert (first["value"], first["verdict"], first["lane"], first["reason"]) == ("one", "fresh", "realtime", "")
     absent = (await client.post("/v1/serve/fact", json={"key": "nobody"})).json()
@@ -100,7 +100,7 @@ async def test_every_kind_of_task_is_served(client):
 
 
 async def test_events_are_acknowledged_once_durable(client, shop):
-    """202 with each tag's sequence; a repeated event is counted and raises its tags again."""
+    """An event gets 202 with each tag's sequence; a repeated one is a duplicate and raises its tags again."""
     first = await client.post("/v1/events", json=EVENT)
     again = await client.post("/v1/events", json=EVENT)
     assert (first.status_code, again.status_code) == (202, 202)
@@ -111,7 +111,7 @@ async def test_events_are_acknowledged_once_durable(client, shop):
 
 
 async def test_a_family_that_nobody_knows_is_told(client, shop):
-    """A typing error in a subject is accepted, since it may be meant, and named in the answer and in a metric."""
+    """An event of an unknown family is accepted, and reported in the answer and in a metric."""
     told = await client.post("/v1/events", json=EVENT | {"subject": "fcat/a"})
     assert (told.status_code, told.json()["unknown"]) == (202, ["fcat"])
     assert (await client.post("/v1/events", json=EVENT)).json()["unknown"] == []
@@ -120,7 +120,7 @@ async def test_a_family_that_nobody_knows_is_told(client, shop):
 
 
 async def test_parked_events_are_listed_and_retried(client, shop, world):
-    """What was not understood is shown with its reason; a retry says what is kept, and why."""
+    """A parked event is listed with its reason, and a retry reports that it is kept."""
     assert (await client.get("/v1/events/parked")).json() == {"parked": []}
     world.put("b", "x")
     with world.connected() as connection:
@@ -140,7 +140,7 @@ async def test_parked_events_are_listed_and_retried(client, shop, world):
 
 
 async def test_the_overviews_answer(client):
-    """Tasks, freshness, costs, metrics and the API's own description."""
+    """The routes for tasks, freshness, costs, metrics and the OpenAPI document answer."""
     await client.post("/v1/serve/fact", json={"key": "a"})
     assert [row["task"] for row in (await client.get("/v1/tasks")).json()["tasks"]] == [
         "train",
@@ -197,7 +197,7 @@ BAD = [
 
 @pytest.mark.parametrize("case", BAD, ids=[f"{path}-{field}" for _, path, _, _, field in BAD])
 async def test_bad_input_is_a_problem_document_and_writes_nothing(client, shop, case):
-    """RFC 9457, with the field at fault; the store's counter has not moved, no record is there, the process lives."""
+    """Bad input gets an RFC 9457 document with the field; no tag and no record is written."""
     method, path, body, status, field = case
     before = await shop.app.stamp()
     content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
@@ -214,7 +214,7 @@ async def test_bad_input_is_a_problem_document_and_writes_nothing(client, shop, 
 
 
 async def test_a_declared_length_over_the_limit_is_refused(client):
-    """Whatever comes in its place; a length that makes no sense is named."""
+    """A ``Content-Length`` over the limit gets 413, and one that is not a number gets 422."""
     for length, status, field in ((str(MAX_BODY + 1), 413, "body"), ("\u00b2", 422, "content-length")):
         headers = [(b"content-length", length.encode("latin-1")), (b"content-type", b"application/json")]
         answer = await client.post("/v1/serve/fact", content=iter_nothing(), headers=headers)
@@ -222,12 +222,12 @@ async def test_a_declared_length_over_the_limit_is_refused(client):
 
 
 async def iter_nothing():
-    """Yield an empty body, piece by piece."""
+    """Yield an empty body, in one piece."""
     yield b""
 
 
 async def test_a_failed_task_is_a_503_that_names_it(client, world, shop, caplog):
-    """Its words stay in the log, under the number that the client is told, with its secrets masked."""
+    """The error's text is only in the log, with secrets masked, under the number in the answer."""
     world.put("b", "fail")
     await shop.app.drain()
     answer = await client.post("/v1/serve/fact", json={"key": "b"})
@@ -240,7 +240,7 @@ async def test_a_failed_task_is_a_503_that_names_it(client, world, shop, caplog)
 
 
 async def test_an_unforeseen_error_leaks_nothing(shop, caplog):
-    """A handler's bug is a 500 without details; the log has them."""
+    """An exception in a handler is a 500 without details; the log has them."""
 
     async def broken(_request):
         raise RuntimeError("secret")
@@ -254,7 +254,7 @@ async def test_an_unforeseen_error_leaks_nothing(shop, caplog):
 
 
 async def test_extra_routes_stream_and_match_segments(shop):
-    """An application's own routes take path segments, query and streams; HEAD answers without a body."""
+    """An application's routes get path segments, query and streams; HEAD answers without a body."""
 
     async def stream(request):
         async def chunks():
@@ -271,7 +271,7 @@ async def test_extra_routes_stream_and_match_segments(shop):
 
 
 async def test_a_client_sends_back_what_was_acknowledged_to_it(client, shop):
-    """An acknowledgement carries a ticket; in a header, also several times, it goes with any later request."""
+    """Tickets in ``parbake-after`` headers bind a read, and an invalid ticket is refused."""
     first = (await client.post("/v1/events", json=EVENT)).json()["ticket"]
     second = (await client.post("/v1/events", json=EVENT | {"id": "2", "subject": "fact/b"})).json()["ticket"]
     headers = [("parbake-after", first), ("Parbake-After", second)]

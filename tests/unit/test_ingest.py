@@ -1,4 +1,4 @@
-"""From outboxes to raised tags."""
+"""Ingestion: from rows of an outbox to raised tags."""
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
@@ -8,7 +8,7 @@ from parbake.sources.sqlite import SqliteSource
 
 
 async def test_an_outbox_is_applied_to_its_end_and_once(world):
-    """Each row raises its tags; a second drain raises nothing again."""
+    """Each row raises its tags once; a second drain raises none."""
     app = world.app(pb.Registry())
     for name in "abc":
         world.put(name, "x")
@@ -19,7 +19,7 @@ async def test_an_outbox_is_applied_to_its_end_and_once(world):
 
 
 async def test_an_event_costs_one_commit_of_the_store(world, monkeypatch):
-    """The commit that applies it carries the heartbeat of its source; a poll without events writes that alone."""
+    """One commit applies an event with its source's heartbeat; a poll without events commits the heartbeat."""
     app = world.app(pb.Registry())
     world.put("a", "x")
     await app.drain()
@@ -42,7 +42,7 @@ async def test_an_event_costs_one_commit_of_the_store(world, monkeypatch):
 
 
 async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch):
-    """Over several pages, and several sources, none of what a drain raised is missing from what it returns."""
+    """The acknowledgement of a drain over several pages has every tag that was raised."""
     monkeypatch.setattr("parbake.lanes.event.ingest.PAGE", 3)
     for n in range(8):
         world.put(f"f{n}", "x")
@@ -52,7 +52,7 @@ async def test_an_acknowledgement_names_all_that_was_applied(world, monkeypatch)
 
 
 async def test_a_malformed_row_blocks_nothing_and_hides_nothing(world, caplog):
-    """What a row meant to raise is not known: all families of its source are raised, and the rows behind it too."""
+    """A malformed row raises all families of its source, and the rows after it are applied."""
     app = world.app(pb.Registry())
     world.put("a", "x")
     with world.connected() as connection:
@@ -64,7 +64,7 @@ async def test_a_malformed_row_blocks_nothing_and_hides_nothing(world, caplog):
 
 
 async def test_a_dead_source_does_not_silence_the_others(world, tmp_path):
-    """The others are polled and heard, and the error is told."""
+    """Other sources are polled, and the drain raises the dead source's error."""
     dead = SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
     app = world.app(pb.Registry(), sources=[dead, world.source])
     world.put("a", "x")
@@ -76,7 +76,7 @@ async def test_a_dead_source_does_not_silence_the_others(world, tmp_path):
 
 
 async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):
-    """Whatever a source raises, the message names the source."""
+    """Any exception of a source becomes a ``SourceError`` that names the source."""
     app = world.app(pb.Registry())
     monkeypatch.setattr(world.source, "poll", lambda after, limit: 1 / 0)
     with pytest.raises(pb.errors.SourceError, match="'facts' cannot be polled"):
@@ -84,7 +84,7 @@ async def test_an_adapters_own_error_is_a_source_error(world, monkeypatch):
 
 
 async def test_touch_raises_entities_and_families(world):
-    """A tag without an entity means all of its family."""
+    """A touch of a family without an entity raises its bulk tag."""
     app = world.app(pb.Registry(), open=["user"])
     assert set((await app.touch("fact/a", "user")).raised) == {"fact/a", "fact/*", "user", "user/*"}
     with pytest.raises(pb.BadInput):
@@ -92,7 +92,7 @@ async def test_touch_raises_entities_and_families(world):
 
 
 async def test_a_touched_value_without_a_source_is_recomputed(world):
-    """One plain function, touch, no source: the first example of the README keeps its contract."""
+    """A value of an app without sources is recomputed after a touch."""
     tasks, words = pb.Registry(), ["new", "old"]
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("policy")]))
@@ -106,7 +106,7 @@ async def test_a_touched_value_without_a_source_is_recomputed(world):
 
 
 def test_the_synchronous_face_does_the_same(world):
-    """``app.sync`` serves, touches, publishes and closes from plain code."""
+    """``app.sync`` serves, touches, publishes and closes from synchronous code."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())
@@ -123,7 +123,7 @@ def test_the_synchronous_face_does_the_same(world):
 
 
 async def test_another_outbox_is_refused(world, tmp_path):
-    """A store that was built from one outbox refuses another in its place, shorter or with other rows."""
+    """A store that was filled from one outbox refuses a different outbox under the same name."""
     tasks = pb.Registry()
     world.put("a", "1")
     app = world.app(tasks)
@@ -140,7 +140,7 @@ async def test_another_outbox_is_refused(world, tmp_path):
 
 
 async def test_an_event_of_an_outbox_has_its_own_acknowledgement(world):
-    """Whoever applied it: its tags and stamp are told, but not before, and not of what is not there."""
+    """A position's acknowledgement can be read once it is applied; before, or for an unknown position, it fails."""
     app = world.app(pb.Registry())
     world.put("a", "one")
     with pytest.raises(pb.errors.NotAcknowledged, match="position 1"):

@@ -1,4 +1,4 @@
-"""The partitions of a run's keys."""
+"""How the keys of a run are split into partitions."""
 
 import contextlib
 import tracemalloc
@@ -26,7 +26,7 @@ def listed(names, usual=16):
 
 @given(keys)
 def test_partitions_hold_every_key_once_in_order(names):
-    """Nothing is lost, doubled or moved, and no partition is larger than twice the usual."""
+    """Every key is in one partition, in the listed order, and none exceeds twice the usual size."""
     _, parts = listed(names)
     assert [key for part in parts for key in part] == names
     assert all(len(part) <= 32 for part in parts)
@@ -34,7 +34,7 @@ def test_partitions_hold_every_key_once_in_order(names):
 
 @given(keys, st.integers(1, 50))
 def test_a_sample_is_spread_over_the_whole_run(names, size):
-    """It has keys at equal distances from the first to the last, however they are cut into partitions."""
+    """A sample has keys at equal distances, independent of the partitions."""
     with contextlib.closing(KeyList(16)) as made:
         made.fill(names, msgspec.msgpack.encode)
         sample = [msgspec.msgpack.decode(raw) for raw in made.sample(size)]
@@ -47,7 +47,7 @@ def test_a_sample_is_spread_over_the_whole_run(names, size):
 @example(["key 1"] * 500)
 @example([f"key {n}" for n in range(150)] * 4)
 def test_a_key_that_is_listed_again_counts_once(names):
-    """Wherever it stands: next to itself, in its partition, or in another; the first place is its own."""
+    """A repeated key counts once, at its first place, and does not change the partitions."""
     digests, parts = listed(names)
     once = list(dict.fromkeys(names))
     assert [key for part in parts for key in part] == once
@@ -57,14 +57,14 @@ def test_a_key_that_is_listed_again_counts_once(names):
 
 
 def test_partitions_are_those_of_earlier_versions():
-    """A run that was begun before an upgrade is continued."""
+    """Partitions have the digests of earlier versions, so a run from before an upgrade can continue."""
     digests, _ = listed([f"shopper {n}" for n in range(10_000)], 64)
     assert len(digests) == 178
     assert blake2b(b"".join(digests), digest_size=8).hexdigest() == "f857ee16eee8fbb6"
 
 
 def test_far_repetitions_are_found_in_flat_memory():
-    """Of 200,000 keys of which the first and every hundredth is listed again at the end, none stays twice."""
+    """Keys that are repeated far apart among 200,000 are removed within 8 MiB of memory."""
     names = [f"shopper {n:09}" for n in range(200_000)]
     with contextlib.closing(KeyList(4096)) as made:
         tracemalloc.start()
@@ -79,7 +79,7 @@ def test_far_repetitions_are_found_in_flat_memory():
 
 
 def test_an_insertion_costs_one_partition_of_many():
-    """Of ten thousand keys, one more at the front changes two partitions at most."""
+    """One more key at the front of 10,000 changes at most two partitions."""
     names = [f"shopper {n}" for n in range(10_000)]
     before, _ = listed(names, 64)
     after, _ = listed(["a newcomer", *names], 64)
@@ -88,7 +88,7 @@ def test_an_insertion_costs_one_partition_of_many():
 
 
 def test_many_keys_lie_on_disk():
-    """A long list leaves memory: only where its partitions begin stays."""
+    """A long list of keys is kept in a file."""
     with contextlib.closing(KeyList(4096)) as made:
         made.fill((f"shopper {n:09}" for n in range(200_000)), msgspec.msgpack.encode)
         assert made._file._rolled

@@ -1,4 +1,4 @@
-"""The map of docs/explanation/layout.md names files and names that exist."""
+"""The map in docs/explanation/layout.md names existing files and names."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ PLACE = re.compile(r"`((?:[\w/]+/)?\w*\.py|[\w/]+/)`((?:(?:, | )`[A-Za-z_]\w*`)*
 
 
 def test_each_place_exists():
-    """A path is a file or a folder, and what stands beside it is a name in that file."""
+    """Each path exists, and each name beside a file occurs in it."""
     wrong = []
     for change, places in ROWS:
         for path, names, is_new in PLACE.findall(places):
@@ -25,13 +25,13 @@ def test_each_place_exists():
 
 
 def test_the_map_is_large_enough_to_be_of_use():
-    """Every row names a place, and there are many rows."""
+    """The map has at least 25 rows, and each names a place."""
     assert len(ROWS) >= 25
     assert all(PLACE.search(places) for _, places in ROWS)
 
 
 def test_every_folder_has_its_question():
-    """No room of the package is left out of the first table."""
+    """The first table lists every folder of the package."""
     rooms = {path.name for path in (ROOT / "src/parbake").iterdir() if (path / "__init__.py").is_file()}
     named = set(re.findall(r"`(\w+)/(?:\w+/)?`", TEXT.partition("## I want")[0]))
     assert rooms - named == set()

@@ -1,4 +1,4 @@
-"""Leases: one process at a time computes a costly key, and nobody is ever kept from an answer by one."""
+"""Leases: one process at a time computes a costly key, and a lease never prevents an answer."""
 
 import asyncio
 import contextlib
@@ -23,10 +23,10 @@ NAME = lease_name(f"answer@1:{wire_shape(str).hex()}", b"sk")
 
 
 class Costly:
-    """A costly task, and several apps ("processes") on one store."""
+    """A costly task, and several apps on one store that stand for processes."""
 
     def __init__(self, lease="2s"):
-        """Declare it."""
+        """Declare the task."""
         self.calls = []
         self.gate = asyncio.Event()
         self.tasks = pb.Registry()
@@ -46,18 +46,18 @@ class Costly:
         self.answer = answer
 
     def app(self):
-        """Open one more process."""
+        """Open an app, as another process would."""
         return pb.App(self.tasks, store=self.store, clock=self.clock)
 
     async def concurrent_reads(self, count, key="k"):
-        """Ask in as many processes at once; returns the waiting reads, once all have looked."""
+        """Start a read in each of ``count`` apps; return the reads once all have looked into the store."""
         reads = [asyncio.create_task(self.app().serve(self.answer, key)) for _ in range(count)]
         await as_far_as_it_gets()
         return reads
 
 
 async def test_concurrent_misses_compute_once():
-    """I6: of ten processes that miss at once, one computes and nine serve what it stored."""
+    """I6: of ten processes that miss at once, one computes and nine serve its stored value."""
     costly = Costly()
     reads = await costly.concurrent_reads(10)
     costly.gate.set()
@@ -66,7 +66,7 @@ async def test_concurrent_misses_compute_once():
 
 
 async def test_without_a_lease_each_process_computes(monkeypatch):
-    """What is cheap is not worth two writes to the store: none is made."""
+    """Without ``lease=`` each process computes, and no lease is written."""
     costly = Costly(lease=None)
     monkeypatch.setattr(costly.store, "swap", None)
     reads = await costly.concurrent_reads(3)
@@ -76,7 +76,7 @@ async def test_without_a_lease_each_process_computes(monkeypatch):
 
 
 async def test_other_keys_do_not_wait():
-    """A lease is held on a key, not on its task."""
+    """A lease belongs to one key and does not block other keys of the task."""
     costly = Costly()
     await costly.concurrent_reads(1, "a")
     await costly.concurrent_reads(1, "b")
@@ -85,7 +85,7 @@ async def test_other_keys_do_not_wait():
 
 
 async def test_a_holder_that_died_is_succeeded_after_its_term():
-    """Whoever waits takes over once the term is over, and not before."""
+    """A waiting process takes over when the dead holder's lease expires, and not before."""
     costly = Costly()
     dead = Lease(costly.store, costly.clock, NAME, 2)
     assert await dead.acquire()
@@ -98,7 +98,7 @@ async def test_a_holder_that_died_is_succeeded_after_its_term():
 
 @pytest.mark.parametrize("left", [msgspec.msgpack.encode((b"token", 9e9)), b"nonsense"])
 async def test_what_no_term_explains_holds_nobody_up(left):
-    """A lease that ends later than a term from now is of a wrong clock or of another term; bytes that are none, too."""
+    """A lease that ends after more than one term, or whose bytes are invalid, blocks no process."""
     costly = Costly()
     costly.gate.set()
     assert await costly.store.swap(NAME, None, left)
@@ -107,7 +107,7 @@ async def test_what_no_term_explains_holds_nobody_up(left):
 
 
 async def test_closing_an_app_gives_its_leases_back():
-    """What is being computed when an app is closed ends, and the next process need not wait for its term."""
+    """Closing an app cancels its computations and releases their leases."""
     costly = Costly()
     app = costly.app()
     read = asyncio.create_task(app.serve(costly.answer, "k"))
@@ -120,7 +120,7 @@ async def test_closing_an_app_gives_its_leases_back():
 
 
 async def test_patience_ends_after_three_terms():
-    """Where others hold the lease again and again, a process that waited three terms computes without it."""
+    """A process that waited three terms for a held lease computes without one."""
     costly = Costly(lease="50ms")
     costly.gate.set()
     other = asyncio.create_task(held_for_ever(costly))
@@ -134,13 +134,13 @@ async def test_patience_ends_after_three_terms():
 
 
 async def held_for_ever(costly):
-    """Others hold the lease one after the other; the clock stands still meanwhile, so that it never runs out."""
+    """Hold the lease; it never expires, because the clock stands still."""
     assert await Lease(costly.store, costly.clock, NAME, 0.05).acquire()
     await asyncio.Event().wait()
 
 
 async def test_a_computation_that_fails_leaves_the_turn_to_the_next():
-    """A failure is its own caller's; who waits tries for itself, one after the other."""
+    """A failure is raised to its own caller only; the waiting processes compute one after the other."""
     costly = Costly()
     costly.fails = 2
     reads = await costly.concurrent_reads(3)
@@ -151,7 +151,7 @@ async def test_a_computation_that_fails_leaves_the_turn_to_the_next():
 
 
 async def test_an_event_while_others_compute_is_not_missed():
-    """Who waits is never served what an event outdated meanwhile: the result must pass the fence."""
+    """A reader that waits for a lease does not get a value that an event outdated meanwhile."""
     costly = Costly()
     first, second = await costly.concurrent_reads(2)
     ack = await costly.app().touch("fact/k")
@@ -164,7 +164,7 @@ async def test_an_event_while_others_compute_is_not_missed():
 
 
 async def test_a_lease_is_let_go():
-    """Neither a read nor a refresh by the event lane leaves anything behind in the store."""
+    """Reads and refreshes release their leases."""
     costly = Costly()
     costly.gate.set()
     app = costly.app()
@@ -177,7 +177,7 @@ async def test_a_lease_is_let_go():
 
 
 async def test_two_workers_refresh_a_key_once():
-    """After an event, the event lane of one worker computes and that of the other finds it done."""
+    """After an event one worker computes the key, and the other finds it done."""
     costly = Costly()
     costly.gate.set()
     await costly.app().serve(costly.answer, "k")
@@ -185,7 +185,7 @@ async def test_two_workers_refresh_a_key_once():
     costly.gate.clear()
     lanes = [costly.app().engine.events for _ in range(2)]
     workers = [asyncio.create_task(lane.run()) for lane in lanes]
-    # One has the lease and computes; the other comes back to the key until it finds it done.
+    # One worker holds the lease and computes; the other returns to the key until it is done.
     await until(lambda: costly.calls[1:] and not all(lane._refreshing.is_idle for lane in lanes))
     costly.gate.set()
     await until(lambda: all(lane._refreshing.is_idle for lane in lanes))
@@ -195,7 +195,7 @@ async def test_two_workers_refresh_a_key_once():
 
 
 async def test_a_lease_that_was_taken_over_is_not_released_by_its_first_holder():
-    """A holder that was too slow lets its successor's lease alone."""
+    """A slow holder does not release the lease of its successor."""
     store, clock = MemoryStore(), FakeClock()
     slow, next_one = Lease(store, clock, "l", 1), Lease(store, clock, "l", 1)
     assert await slow.acquire()
@@ -208,7 +208,7 @@ async def test_a_lease_that_was_taken_over_is_not_released_by_its_first_holder()
 
 
 async def test_a_store_that_fails_at_the_end_does_not_spoil_the_result(monkeypatch):
-    """A lease that cannot be given back runs out; what was computed is served."""
+    """If releasing a lease fails, the computed value is served."""
     costly = Costly()
     costly.gate.set()
     swap = costly.store.swap
@@ -245,7 +245,7 @@ asyncio.run(main())
 
 
 def test_real_processes_share_one_computation(tmp_path):
-    """I6 across processes of the operating system, on one LMDB file."""
+    """I6: three operating-system processes on one LMDB file compute a key once."""
     store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
     command = [sys.executable, "-c", textwrap.dedent(PROCESS), store]
     with contextlib.ExitStack() as stack:
@@ -261,14 +261,14 @@ def test_real_processes_share_one_computation(tmp_path):
 
 
 def test_a_lease_needs_a_length():
-    """A bad length is refused where the task is declared."""
+    """An invalid ``lease=`` is refused when the task is declared."""
     with pytest.raises(pb.errors.ContractError, match="lease"):
         Costly(lease="soon")
 
 
 @pytest.mark.parametrize("lease", [None, "2s"])
 async def test_what_there_is_no_room_for_is_served_all_the_same(lease, monkeypatch, caplog):
-    """A full disk costs computations, not answers; once there is room, they are stored again."""
+    """If the disk is full, values are computed and served without being stored; later ones are stored again."""
     costly = Costly(lease)
     costly.gate.set()
     app = costly.app()
@@ -290,7 +290,7 @@ async def test_what_there_is_no_room_for_is_served_all_the_same(lease, monkeypat
 
 
 async def test_the_event_lane_does_not_take_for_done_what_there_was_no_room_for(world, monkeypatch):
-    """It hears of the full store, and tries again as after any failure."""
+    """A refresh that cannot be stored raises ``StoreFull``, so that the event lane retries it."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.refresh("fact/{key}")]))

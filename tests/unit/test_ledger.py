@@ -1,4 +1,4 @@
-"""The ledger: what computes, misses, expiries and events cost."""
+"""The ledger: the cost of computations, misses, expiries and events."""
 
 import contextlib
 import resource
@@ -26,7 +26,7 @@ def ledger(tmp_path, world):
 
 
 def test_hours_are_summed_by_kind_task_and_lane(ledger):
-    """Seconds, CPU, rows and tokens; an expiry is told from a miss, and events are nobody's."""
+    """Hourly sums have seconds, CPU, rows and tokens; expiries are separate from misses."""
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored", cpu_s=0.25)
     ledger.computed("faq", b"k", "realtime", 0.25, outcome="failed")
     ledger.missed("faq", b"k", "stale", Reason(Cause.PAST_SLA, "1h"))
@@ -44,7 +44,7 @@ def test_hours_are_summed_by_kind_task_and_lane(ledger):
 
 
 def test_a_row_names_no_key(ledger, tmp_path):
-    """A key may be a shopper's: its hash says which rows are of one key, and not of whom."""
+    """A row holds a hash of the key and not the key, which may be personal data."""
     ledger.computed("faq", b"sann@example.com", "realtime", 0.5, outcome="stored")
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
@@ -54,7 +54,7 @@ def test_a_row_names_no_key(ledger, tmp_path):
 
 
 def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
-    """The newest rows are kept; what they summed up to is kept by the hour."""
+    """Old rows are deleted beyond a limit, and the hourly sums keep their amounts."""
     monkeypatch.setattr(rows, "ENTRIES_KEPT", 10)
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
     monkeypatch.setattr(recording, "TRIM_AT", 0)
@@ -67,7 +67,7 @@ def test_rows_are_bounded_and_their_sums_stay(ledger, monkeypatch, tmp_path):
 
 
 def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
-    """However many rows come after a run, it can be told what was wasted of it when the next one replaces it."""
+    """Rows of runs are kept beyond that limit, because waste is computed from them later."""
     monkeypatch.setattr(rows, "ENTRIES_KEPT", 3)
     monkeypatch.setattr(recording, "TRIM_EVERY", 1)
     monkeypatch.setattr(recording, "TRIM_AT", 0)
@@ -81,7 +81,7 @@ def test_runs_are_kept_for_their_time(ledger, monkeypatch, tmp_path):
 
 
 def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
-    """Its trigger, the plan's strategy, the mean chance of its keys and the threshold stand in its row."""
+    """A run's row has its trigger, the plan's strategy, the mean chance of its keys and the threshold."""
     ledger.run("faq", 10, 2.0, trigger="schedule", pick=Pick("per key", (b"a",), p_hat=0.4, theta=0.05))
     ledger.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "deep" / "ledger.sqlite")) as connection, connection:
@@ -90,7 +90,7 @@ def test_a_run_says_what_chose_its_keys(ledger, tmp_path):
 
 
 def test_reads_are_sampled_as_rows(world, tmp_path):
-    """A few hundred reads leave one row, with its verdict and latency and how many it stands for; none is a cost."""
+    """Reads are sampled into few rows, each with the number of reads it stands for; reads are not costs."""
     counters = Counters()
     ledger = Ledger(tmp_path / "ledger.sqlite", counters, world.clock)
     for _ in range(300):
@@ -105,7 +105,7 @@ def test_reads_are_sampled_as_rows(world, tmp_path):
 
 
 def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
-    """What its tables had not yet is added, and what they have stays."""
+    """Missing columns are added to an older ledger, and its rows are kept."""
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite")) as old, old:
         old.execute(
             "CREATE TABLE serves(minute INTEGER, task TEXT, key BLOB, count INTEGER, PRIMARY KEY(minute, task, key))"
@@ -119,7 +119,7 @@ def test_a_ledger_of_an_earlier_version_is_continued(world, tmp_path):
 
 
 def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
-    """A locked file loses nothing: rows, sums and serves come with the next flush that succeeds."""
+    """While the file is locked, rows, sums and serves are kept and written by a later flush."""
     right, failures = recording.write, []
 
     def locked(*arguments):
@@ -137,7 +137,7 @@ def test_what_cannot_be_written_is_kept_and_written_later(ledger, monkeypatch):
 
 
 def test_a_row_that_no_table_holds_ends_nothing(ledger):
-    """A provider may report any number; what cannot be kept is left out, and the next rows are kept."""
+    """A row with a number too large for the table is dropped, and later rows are written."""
     ledger.spent("faq", "realtime", "m", Usage(2**70, 1, 0))
     ledger.settle()
     ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
@@ -146,7 +146,7 @@ def test_a_row_that_no_table_holds_ends_nothing(ledger):
 
 
 def test_settling_waits_for_what_was_noted(ledger):
-    """It is in the file when the call returns."""
+    """``settle`` returns once the recorded rows are in the file."""
     for number in range(1, 4):
         ledger.computed("faq", b"k", "realtime", 0.5, outcome="stored")
         ledger.settle()
@@ -154,7 +154,7 @@ def test_settling_waits_for_what_was_noted(ledger):
 
 
 async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
-    """Heat says how often each key was served lately; after an hour it has cooled."""
+    """Serves are counted for each key, and two hours later the heat of a key is gone."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())
@@ -174,13 +174,13 @@ async def test_serves_are_counted_per_key_not_rowed(world, tmp_path):
 
 
 def test_an_empty_ledger_has_no_costs(ledger):
-    """Nothing recorded, nothing summed."""
+    """An empty ledger has no hourly sums."""
     assert ledger.hourly() == []
 
 
 @contextlib.contextmanager
 def no_room():
-    """Let no file of this process grow, as on a full disk."""
+    """Prevent this process from growing any file, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
     try:
@@ -190,7 +190,7 @@ def no_room():
 
 
 def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
-    """It says what the disk says, and nothing is to be moved away."""
+    """If the disk is full, the error states that, and does not ask to move the file away."""
     with no_room(), pytest.raises(pb.errors.StoreError, match=r"cannot be written \(disk I/O error\)") as caught:
         Ledger(tmp_path / "ledger.sqlite", Counters(), world.clock)
     assert caught.value.field == "ledger"
@@ -199,7 +199,7 @@ def test_a_ledger_that_cannot_be_written_is_not_called_foreign(tmp_path, world):
 
 @pytest.mark.parametrize("path", ["folder", "file/ledger.sqlite"])
 def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
-    """Where it is a folder, or lies in what is none."""
+    """A path that is a folder, or that lies below a file, is refused by name."""
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     with pytest.raises(pb.errors.StoreError, match=f"{path}.* cannot be ") as caught:
@@ -209,7 +209,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path, world, path):
 
 
 def test_a_file_that_is_no_ledger_is_called_so(tmp_path, world):
-    """Another kind of file, and a database with tables of another shape."""
+    """Another kind of file, or a database with other tables, is refused as not a ledger."""
     (tmp_path / "text").write_text("no database at all, and long enough to be looked at" * 20)
     with contextlib.closing(sqlite3.connect(tmp_path / "other")) as other:
         other.execute("CREATE TABLE spending(amount)")

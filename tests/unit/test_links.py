@@ -1,4 +1,4 @@
-"""Links between the documents lead somewhere: to a file, and to a heading of it."""
+"""Links between the documents lead to existing files and headings."""
 
 import re
 from pathlib import Path
@@ -10,14 +10,14 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 
 
 def _anchors(page):
-    """The anchors of a page's headings, as they are made on the web."""
+    """Return the anchors of a page's headings, as web renderers make them."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_of_a_page_leads_somewhere(page):
-    """Code is left out; addresses on the web are not looked at."""
+    """Each relative link has an existing target and anchor; code and web addresses are skipped."""
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         path, _, anchor = link.partition("#")
@@ -28,7 +28,7 @@ def test_every_link_of_a_page_leads_somewhere(page):
 
 
 def test_every_page_is_in_the_index():
-    """Nothing is written that a reader would not find from docs/README.md."""
+    """docs/README.md links to every page."""
     index = (ROOT / "docs/README.md").read_text()
     pages = [page for page in PAGES if page.parent.name in {"howto", "explanation", "reference"}]
     assert [page.name for page in pages if f"({page.parent.name}/{page.name})" not in index] == []

@@ -1,4 +1,4 @@
-"""One logistic regression for question banks and for the planner, against the figures of the three that it replaced."""
+"""The logistic regression of question banks and planner has the same results as the three that it replaced."""
 
 import msgspec
 import numpy as np
@@ -17,12 +17,12 @@ NARROW = COLUMNS.astype(np.float32)
 
 
 def exactly(*expected):
-    """Return what equals the figures to twelve digits."""
+    """Return a comparison with these figures to twelve digits."""
     return pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 def test_a_bank_has_the_coefficients_that_it_had():
-    """The model of a calibration; its last column is constant and tells nothing."""
+    """A bank's calibration has the old coefficients; a constant column has none."""
     found = Logistic.fit(COLUMNS, OUTCOMES, WEIGHTS, ridge=PENALTY)
     old = (1.8723918037923, -0.017393978091384567, 1.5075421875472714, 0.0)
     assert found.coefficients == exactly(*old)
@@ -30,13 +30,13 @@ def test_a_bank_has_the_coefficients_that_it_had():
 
 
 def test_a_cache_has_the_odds_that_it_had():
-    """The model of the adaptive policy, within its range and beyond it."""
+    """The adaptive policy's model has the old odds, within its range and beyond."""
     found = Quadratic.fit(COLUMNS, OUTCOMES, WEIGHTS).log_odds(COLUMNS[:4] * 2)
     assert found == exactly(-5.2146461040714, -4.010087564073375, -2.360763796512025, -0.6405485386604337)
 
 
 def test_a_plan_has_the_coefficients_that_it_had():
-    """The model of demand, in which requests are rare."""
+    """The demand model, in which requests are rare, has the old coefficients."""
     found = fit_demand(NARROW, OUTCOMES & (ROWS % 4 == 0))
     old = (0.7088440538690493, -0.0019652140204801864, 0.4054933042904127, 0.0)
     assert found.coefficients == exactly(*old)
@@ -44,13 +44,13 @@ def test_a_plan_has_the_coefficients_that_it_had():
 
 
 def test_a_calibrated_plan_has_the_odds_that_it_had():
-    """Shift and stretch were -0.0703 and 1.052."""
+    """A calibrated plan has the old odds; its shift and stretch were -0.0703 and 1.052."""
     found = _calibrated(NARROW, OUTCOMES, ROWS.astype(np.int32)).log_odds(NARROW[:4])
     assert found == exactly(-6.01970820314394, -5.447133424780686, -4.514875149060216, -3.296302785947527)
 
 
 def test_a_day_without_requests_does_not_make_the_calibration_oscillate():
-    """Whole Newton steps jumped between a stretch of 33 and one of -5 here, both far worse than none."""
+    """The calibration finds the minimum where whole Newton steps oscillated between stretches of 33 and -5."""
     log_odds, hit = np.repeat([5.5, 5.5, -7.2], [100, 90, 400]), np.arange(590) < 100
     found = _toward_identity(log_odds, hit)
 
@@ -66,7 +66,7 @@ def test_a_day_without_requests_does_not_make_the_calibration_oscillate():
 
 
 def test_a_calibration_is_read_from_the_bytes_of_an_earlier_version():
-    """Field by field, and written to the same bytes."""
+    """The bytes of an earlier version decode to an equal calibration, which encodes to the same bytes."""
     stored = bytes.fromhex(
         "86aa6d6f64656c5f68617368a468617368a5626f756e6483a56572726f72cb3f947ae147ae147ba3706572a6736572766564a57072696f72"
         "cb3fc999999999999aa56d6f64656c82ac636f656666696369656e747392cb3ff0000000000000cbc004000000000000a9696e7465726365"
@@ -78,7 +78,7 @@ def test_a_calibration_is_read_from_the_bytes_of_an_earlier_version():
 
 
 def test_an_adjusted_model_shifts_and_stretches_log_odds():
-    """And its probability is that of its log odds."""
+    """An adjusted model shifts and stretches the log odds, and its probability follows from them."""
     model = Logistic((1.0, -2.0, 0.5, 3.0), 0.7)
     found = model.adjusted(0.3, 1.5)
     assert found.log_odds(COLUMNS) == pytest.approx(0.3 + 1.5 * model.log_odds(COLUMNS))
@@ -86,7 +86,7 @@ def test_an_adjusted_model_shifts_and_stretches_log_odds():
 
 
 def test_the_slope_of_the_loss_is_zero_at_the_minimum():
-    """With weights, penalties and a prior, which are checked against the derivative of the loss."""
+    """With weights, penalties and a prior, the derivative of the loss is zero at the result."""
     design, penalty, prior = COLUMNS[:, :3], np.array([0.5, 2.0, 1.0]), np.array([1.0, 0.0, -1.0])
     found = newton(design, OUTCOMES, WEIGHTS, penalty=penalty, start=np.zeros(3), prior=prior, enough=1e-24)
     chance = 1 / (1 + np.exp(-design @ found))

@@ -1,4 +1,4 @@
-"""One app on two event loops: the caller's own, by ``await``, and that of ``app.sync``."""
+"""One app on two event loops: the caller's loop and that of ``app.sync``."""
 
 import asyncio
 import threading
@@ -21,10 +21,10 @@ STORES = {
 
 
 class Slow:
-    """An app whose one artifact waits in the test's loop until it is let go, and elsewhere does not wait."""
+    """An app whose artifact waits for ``free`` in the test's thread, and does not wait in others."""
 
     def __init__(self, store, **options):
-        """Nothing has begun."""
+        """Declare the artifact and open the app."""
         tasks = pb.Registry()
         self.begun, self.free, self.loops = asyncio.Event(), asyncio.Event(), []
         here = threading.get_ident()
@@ -47,7 +47,7 @@ def store(request, tmp_path):
 
 
 async def test_synchronous_code_waits_for_no_computation_of_the_loop_that_it_holds_up(store):
-    """A cell that calls ``app.sync`` gets a key that the loop of the cells is still computing; then that one ends."""
+    """``app.sync`` does not wait for the same key's computation on the loop that it blocks, but computes it itself."""
     slow = Slow(store)
     flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
     await slow.begun.wait()
@@ -59,7 +59,7 @@ async def test_synchronous_code_waits_for_no_computation_of_the_loop_that_it_hol
 
 
 async def test_a_lease_is_waited_for_across_loops(store):
-    """A task with a lease is computed once: the other loop takes what the first has stored."""
+    """A task with a lease is computed once; the other loop serves the stored value."""
     slow = Slow(store, lease="60s")
     flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
     await slow.begun.wait()
@@ -72,7 +72,7 @@ async def test_a_lease_is_waited_for_across_loops(store):
 
 
 async def test_both_loops_raise_tags_at_once(store):
-    """Twenty events from each loop at the same time are all acknowledged, each under a stamp of its own."""
+    """Twenty events from each loop are all acknowledged, each with its own stamp."""
     app = pb.App(pb.Registry(), store=store, open=["fact"])
     both = [
         *(app.touch(f"fact/{n}") for n in range(20)),
@@ -85,7 +85,7 @@ async def test_both_loops_raise_tags_at_once(store):
 
 
 async def test_a_live_value_of_one_request_is_not_waited_for_by_the_other_loop():
-    """Within one request, what one loop is computing is computed by the other too, and what is there is shared."""
+    """Within a request, each loop computes a live value that the other has not finished; a finished one is shared."""
     tasks, begun, free, calls = pb.Registry(), asyncio.Event(), asyncio.Event(), []
     here = threading.get_ident()
 
@@ -110,7 +110,7 @@ async def test_a_live_value_of_one_request_is_not_waited_for_by_the_other_loop()
 
 
 async def test_closing_ends_what_the_other_loop_computes(store):
-    """``app.close()`` on the loop of ``app.sync`` cancels a flight of the caller's loop, without waiting for it."""
+    """``app.close()`` on the loop of ``app.sync`` cancels a computation on the caller's loop."""
     slow = Slow(store)
     flight = asyncio.create_task(slow.app.serve(slow.fact, "a"))
     await slow.begun.wait()
@@ -138,7 +138,7 @@ def test_an_engine_is_opened_once_however_many_ask_first():
 
 
 def test_what_a_closed_loop_had_is_forgotten():
-    """Each loop has a thing of its own, and a new one forgets those of loops that are closed."""
+    """Each loop gets its own object, and objects of closed loops are dropped."""
     things = PerLoop(object)
 
     async def twice():
@@ -151,7 +151,7 @@ def test_what_a_closed_loop_had_is_forgotten():
 
 
 def test_synchronous_code_reaches_operations_and_iterates():
-    """``run`` awaits whatever the app offers, ``iterate`` goes through what an ``async for`` would, item by item."""
+    """``run`` awaits an operation of the app, and ``iterate`` goes through an async iterator."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{name}")], fallback_if_stale=pb.Recompute()))

@@ -1,4 +1,4 @@
-"""``parbake models``: what is installed is listed and checked by its hash."""
+"""``parbake models``: installed models are listed and verified by their hash."""
 
 import dataclasses
 import hashlib
@@ -12,7 +12,7 @@ from parbake.ports import model_files
 
 @pytest.fixture
 def one(tmp_path, monkeypatch):
-    """One known model whose file the test writes."""
+    """Return the path of one known model, whose file the test writes."""
     path = tmp_path / "model.bin"
     file = dataclasses.replace(model_files.SMOLLM2, model="one", sha256=hashlib.sha256(b"weights").hexdigest())
     monkeypatch.setattr(commands, "files_of", lambda name: [file])
@@ -22,14 +22,14 @@ def one(tmp_path, monkeypatch):
 
 
 def test_every_model_is_listed_with_what_needs_it():
-    """The table names each model, the package that carries it and the class that needs it."""
+    """The list names each model, its package and the class that uses it."""
     shown = invoke("none", "models", "list").output
     for file in model_files.MODEL_FILES:
         assert all(word in shown for word in (file.model, file.distribution, file.use))
 
 
 def test_every_model_is_in_the_lock_with_a_hash():
-    """What ``fetch`` gives to pip names one version of each package and the hashes of its files."""
+    """The lock that ``fetch`` gives to pip has one version and the hashes of each package."""
     for file in model_files.MODEL_FILES:
         (entry,) = commands._locked(file.distribution)
         assert "--hash=sha256:" in entry
@@ -37,7 +37,7 @@ def test_every_model_is_in_the_lock_with_a_hash():
 
 
 def test_a_file_that_differs_fails_the_check(one):
-    """``verify`` ends with status 0 for the right bytes and with 1 for others, and names the file."""
+    """``verify`` exits with 1 and names the file if its bytes differ, and with 0 otherwise."""
     one.write_bytes(b"weights")
     assert invoke("none", "models", "verify").exit_code == 0
     one.write_bytes(b"other")
@@ -47,13 +47,13 @@ def test_a_file_that_differs_fails_the_check(one):
 
 
 def test_an_absent_model_fails_the_check_only_where_it_is_named(one):
-    """Nobody needs every model: without names an absent one is only said, and with its name it is a failure."""
+    """``verify`` fails for an absent model only if its name is given."""
     assert invoke("none", "models", "verify").exit_code == 0
     assert invoke("none", "models", "verify", "one").exit_code == 1
 
 
 def test_a_name_that_no_model_has_is_one_line():
-    """A typing error names the models that there are."""
+    """The error for an unknown model lists the known ones."""
     error = invoke("none", "models", "fetch", "minilmm").exception
     assert str(error) == "'minilmm' is not a model that parbake knows: minilm, smollm2"
 
@@ -69,6 +69,6 @@ def test_a_name_that_no_model_has_is_one_line():
     ],
 )
 def test_the_reason_is_one_line(said, reason):
-    """Of what pip writes, one line is told: its own error, or that the hashes differ."""
+    """The output of pip is reduced to one line with the reason."""
     assert reason in commands._reason(said)
     assert "\n" not in commands._reason(said)

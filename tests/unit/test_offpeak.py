@@ -1,4 +1,4 @@
-"""Slots of scheduled tasks: off-peak where the SLA leaves a choice, at once where it does not."""
+"""Slots of scheduled tasks: off-peak if the SLA leaves a choice, otherwise at once."""
 
 import math
 
@@ -12,7 +12,7 @@ HOUR = 3600.0
 
 @pytest.fixture
 def made(world, tmp_path):
-    """Return an app with one off-peak task of six hours, an SLA of eight, and a ledger."""
+    """Return an app with a ledger and one off-peak task with a period of six hours and an SLA of eight."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -32,7 +32,7 @@ def made(world, tmp_path):
 
 
 def fill(app, world):
-    """Write ten days of traffic into the ledger, with its trough at the sixth hour from now."""
+    """Write ten days of traffic into the ledger, with its minimum at half past six hours from now."""
     now = world.clock.now()
     rows = []
     for minute in range(int(now // 60) - 14_400, int(now // 60)):
@@ -46,13 +46,13 @@ def fill(app, world):
 
 
 async def run_at(app, world, hours):
-    """Go on to so many hours after the start and run what is due; the reasons of the runs."""
+    """Move the clock to this many hours after the start, run what is due, and return the reasons."""
     world.clock.advance(hours * HOUR - (world.clock.now() - app.began))
     return [run.why for run in await app.ops.run_due()]
 
 
 async def test_a_run_waits_for_its_trough(made, world):
-    """Due after six hours, its SLA leaves until 7:04; traffic is least at 6:30 and that is when it runs."""
+    """A run that is due after six hours starts near the minimum of traffic that its SLA allows."""
     fill(made, world)
     made.began = world.clock.now()
     assert await run_at(made, world, 0) == ["the first run"]
@@ -64,7 +64,7 @@ async def test_a_run_waits_for_its_trough(made, world):
 
 
 async def test_without_a_log_it_runs_when_its_period_is_over(made, world):
-    """Nothing known, nothing moved."""
+    """Without recorded traffic, a run starts when its period is over."""
     made.began = world.clock.now()
     await run_at(made, world, 0)
     assert await run_at(made, world, 5.99) == []
@@ -73,7 +73,7 @@ async def test_without_a_log_it_runs_when_its_period_is_over(made, world):
 
 
 async def test_overdue_beats_off_peak(made, world):
-    """A worker that was down past the last slot runs at once, says why, and gives way to nothing."""
+    """A run past its last slot starts at once, with the reason in the history."""
     fill(made, world)
     made.began = world.clock.now()
     await run_at(made, world, 0)
@@ -84,7 +84,7 @@ async def test_overdue_beats_off_peak(made, world):
 
 
 async def test_declared_windows_stand_for_the_log(world):
-    """A window that is declared is used as it is, without a ledger."""
+    """A declared off-peak window is used without a ledger."""
     tasks = pb.Registry()
 
     def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""Routes that say what they take: handlers are given it, and the OpenAPI document tells it."""
+"""Routes with declared types: handlers get them, and the OpenAPI document describes them."""
 
 import enum
 import functools
@@ -26,7 +26,7 @@ class Options(msgspec.Struct, forbid_unknown_fields=True):
 
 
 async def order(_: HttpRequest, *, body: Order, arguments: Options) -> Response:
-    """Order something."""
+    """Return the order."""
     return json_response({"amount": body.amount, "dry": arguments.dry}, 201)
 
 
@@ -37,7 +37,7 @@ async def old(request: HttpRequest) -> Response:
 
 @pytest.fixture
 async def client():
-    """Return a client of an app with two routes of its own."""
+    """Return a client of an app with two custom routes."""
     app = pb.App(pb.Registry())
     routes = [
         Route("POST", "/orders/{name}", order, statuses=(201,), headers={"x-tag": "A tag."}),
@@ -50,7 +50,7 @@ async def client():
 
 
 async def test_a_handler_is_given_what_it_declares(client):
-    """The body and the query string come as the types that it annotates."""
+    """Body and query string are decoded into the types that a handler annotates."""
     told = await client.post("/orders/a?dry=true", json={"amount": 2})
     assert (told.status_code, told.json()) == (201, {"amount": 2, "dry": True})
 
@@ -65,13 +65,13 @@ async def test_a_handler_is_given_what_it_declares(client):
     ],
 )
 async def test_what_is_of_another_type_is_refused_by_its_field(client, query, body, field):
-    """The handler is not called, and the problem names the member or the parameter."""
+    """A wrong member or parameter gets 422 with its name."""
     told = await client.post(f"/orders/a{query}", json=body)
     assert (told.status_code, told.json()["field"]) == (422, field)
 
 
 async def test_the_document_tells_the_same(client):
-    """Path, query, headers, body and status of a route are those that its handler works with."""
+    """The document has the path, query, headers, body and status of a route."""
     document = (await client.get("/v1/openapi.json")).json()
     told = document["paths"]["/orders/{name}"]["post"]
     where = {one["name"]: one["in"] for one in told["parameters"]}
@@ -86,7 +86,7 @@ async def test_the_document_tells_the_same(client):
 
 
 async def test_the_document_tells_of_every_form_of_an_event(client):
-    """One event by itself, and many in a batch, each under its media type."""
+    """The document has a single event and a batch, each under its media type."""
     document = (await client.get("/v1/openapi.json")).json()
     content = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]
     assert set(content) == {"application/json", "application/cloudevents+json", "application/cloudevents-batch+json"}
@@ -94,23 +94,23 @@ async def test_the_document_tells_of_every_form_of_an_event(client):
 
 
 async def no_response(_: HttpRequest) -> Response:
-    """Return anything but a response."""
+    """Return a dictionary instead of a response."""
     return {"a": 1}
 
 
 async def text_response(_: HttpRequest) -> Response:
-    """Return a body that is text instead of bytes."""
+    """Return a response whose body is text instead of bytes."""
     return Response("text")
 
 
 async def two_lines(_: HttpRequest) -> Response:
-    """Return a header that would begin another."""
+    """Return a header with a line break in its value."""
     return Response(b"", headers=(("x-a", "b\r\nx-c: d"),))
 
 
 @pytest.mark.parametrize("handler", [no_response, text_response, two_lines])
 async def test_what_a_handler_returns_by_mistake_is_an_error_of_ours(handler):
-    """The client gets a problem document with a number, whatever came instead of a response."""
+    """A handler that returns no valid response gives the client a 500 problem document."""
     transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/odd", handler)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         told = await asking.get("/odd")
@@ -136,10 +136,10 @@ class Many(msgspec.Struct):
 
 
 class Bound:
-    """Handlers that are no plain functions."""
+    """A handler that is a callable object."""
 
     async def __call__(self, _: HttpRequest, *, body: Annotated[list[int], msgspec.Meta(max_length=2)]) -> Response:
-        """Add numbers up."""
+        """Return the sum of the numbers."""
         return json_response(sum(body))
 
 
@@ -149,7 +149,7 @@ async def search(_: HttpRequest, *, arguments: Many) -> Response:
 
 
 async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
-    """A list of one comes from a single value; a repeated name is refused for any other type."""
+    """A repeated parameter gives a list, a single value a list of one; repeating any other type is refused."""
     transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/search", search)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         told = (await asking.get("/search?tag=a&tag=b&limit=2&few=x&perhaps=y&order=old")).json()
@@ -163,7 +163,7 @@ async def test_a_list_in_a_query_string_is_given_by_repeating_its_name():
 
 @pytest.mark.parametrize("handler", [Bound(), functools.partial(Bound())])
 async def test_a_handler_may_be_an_object(handler):
-    """And the limits in its annotations hold, and are documented."""
+    """A callable object works as a handler, and the limits in its annotations hold and are documented."""
     transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("POST", "/sum", handler)]))
     async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as asking:
         assert (await asking.post("/sum", json=[1, 2])).json() == 3
@@ -174,10 +174,10 @@ async def test_a_handler_may_be_an_object(handler):
 
 
 async def test_a_handler_s_own_header_takes_the_place_of_ours():
-    """However its name is spelled."""
+    """A handler's header replaces the default of the same name in any case."""
 
     async def kept(_: HttpRequest) -> Response:
-        """Answer what may be kept."""
+        """Return a response that may be cached."""
         return Response(b"", headers=(("Cache-Control", "max-age=60"),))
 
     transport = httpx.ASGITransport(HttpApp(pb.App(pb.Registry()), [("GET", "/kept", kept)]))
@@ -190,7 +190,7 @@ async def untyped(_, *, body):
 
 
 async def with_more(_: HttpRequest, *, user: str) -> Response:
-    """Take what nobody gives."""
+    """Take a parameter that no request provides."""
 
 
 async def with_number(_: HttpRequest, *, arguments: int) -> Response:
@@ -198,15 +198,15 @@ async def with_number(_: HttpRequest, *, arguments: int) -> Response:
 
 
 async def with_class(_: HttpRequest, *, body: type) -> Response:
-    """Take a body that no JSON can be."""
+    """Take a body of a type that JSON cannot represent."""
 
 
 def plain(_: HttpRequest) -> Response:
-    """Answer at once."""
+    """Be a function that is not a coroutine."""
 
 
 async def without_request() -> Response:
-    """Take nothing."""
+    """Take no request."""
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ async def without_request() -> Response:
     ],
 )
 def test_a_route_that_cannot_work_is_refused_when_it_is_added(route, field):
-    """A mistyped access would let everybody in, and the rest would fail at each request."""
+    """An invalid handler, method, path or access is refused when the route is added."""
     with pytest.raises(pb.errors.DeclarationError) as refused:
         HttpApp(pb.App(pb.Registry()), [Route(*route)])
     assert refused.value.field == field

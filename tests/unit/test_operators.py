@@ -1,4 +1,4 @@
-"""The operator token: who may write and see what only operators should."""
+"""The operator token: which routes require it, and where it is read from."""
 
 import socket
 
@@ -43,12 +43,12 @@ async def app(world, tmp_path):
 
 
 async def own(_):
-    """Answer a route of the application's own that only operators may use."""
+    """Answer an application's route that only operators may use."""
     return json_response({})
 
 
 def served(app, **options):
-    """Return the app over HTTP, with a route of its own for operators."""
+    """Return the app over HTTP, with an application's route for operators."""
     return HttpApp(app, [Route("POST", "/own", own, "operators")], **options)
 
 
@@ -61,7 +61,7 @@ async def ask(http, method, path, body=None, *, token=None):
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), GUARDED, ids=[f"{g[0]} {g[1]}" for g in GUARDED])
 async def test_what_operators_do_needs_their_token(app, method, path, body, status):
-    """Without it, or with another, nothing is shown or written; with it, it is."""
+    """An operator's route answers 401 without the right token and writes nothing; with it, it answers."""
     http = served(app, token=TOKEN)
     before = await app.stamp()
     for token in (None, "", TOKEN, f"Basic {TOKEN}", "Bearer", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}", "Bearer é"):
@@ -75,18 +75,18 @@ async def test_what_operators_do_needs_their_token(app, method, path, body, stat
 
 @pytest.mark.parametrize(("method", "path", "body"), OPEN)
 async def test_what_anybody_may_do_needs_no_token(app, method, path, body):
-    """Shoppers and probes know of none."""
+    """Public routes answer without a token."""
     assert (await ask(served(app, token=TOKEN), method, path, body)).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), GUARDED, ids=[f"{g[0]} {g[1]}" for g in GUARDED])
 async def test_without_a_token_this_machine_is_open(app, method, path, body, status):
-    """Whoever tries the server at home is not asked for anything."""
+    """If no token is set, operators' routes answer without one."""
     assert (await ask(served(app), method, path, body)).status_code == status
 
 
 async def test_nobody_without_a_token_takes_a_task_out_of_use(app):
-    """Not even where the machine is open: whoever could would make every answer slow."""
+    """Quarantining a task always needs a token, also if none is set."""
     body = {"task": "fact", "reason": "old"}
     for http, token in ((served(app), None), (served(app), f"Bearer {TOKEN}"), (served(app, token=TOKEN), None)):
         answer = await ask(http, "POST", "/v1/feedback", body, token=token)
@@ -95,7 +95,7 @@ async def test_nobody_without_a_token_takes_a_task_out_of_use(app):
 
 
 async def test_an_operator_takes_a_task_out_of_use_and_back(app):
-    """Over HTTP from the complaint to its end, which is said once."""
+    """A task is quarantined, listed and cleared over HTTP; clearing it again gets 404."""
     http, token = served(app, token=TOKEN), f"Bearer {TOKEN}"
     await ask(http, "POST", "/v1/feedback", {"task": "fact", "reason": "told old"}, token=token)
     (row,) = (await ask(http, "GET", "/v1/feedback", token=token)).json()["quarantined"]
@@ -109,7 +109,7 @@ async def test_an_operator_takes_a_task_out_of_use_and_back(app):
 
 @pytest.mark.parametrize("token", ["", "short", "with a space in it", "with-ümlauts-in-it", "line\nbreaks-in-the-text"])
 def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(app, token):
-    """Nothing starts with it, and it is not quoted."""
+    """A short token, or one that a header cannot hold, is refused and not quoted."""
     with pytest.raises(pb.BadInput) as caught:
         served(app, token=token)
     assert caught.value.field == "PARBAKE_TOKEN"
@@ -117,7 +117,7 @@ def test_a_token_that_can_be_guessed_or_not_be_sent_is_refused(app, token):
 
 
 def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
-    """Both at once are refused, and a file that is not there is named."""
+    """The token is read from a variable or a file; both, or a missing file, are refused."""
     kept = tmp_path / "token"
     kept.write_text(f"{TOKEN}\n")
     assert token_of_environment({}) is None
@@ -131,13 +131,13 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path):
 
 
 async def test_the_environments_token_guards_an_app_that_names_none(app, monkeypatch):
-    """Whoever sets the variable need not change a program."""
+    """The variable protects an app that was given no token."""
     monkeypatch.setenv("PARBAKE_TOKEN", TOKEN)
     assert (await ask(served(app), "POST", "/v1/events", EVENT)).status_code == 401
 
 
 def test_other_machines_are_not_served_without_a_token(app):
-    """The server says what to set before it serves anything."""
+    """A server on a public address refuses to start without a token."""
     with socket.socket() as bound:
         bound.bind(("0.0.0.0", 0))
         with pytest.raises(pb.BadInput, match=r"set PARBAKE_TOKEN .* or use --insecure") as caught:
