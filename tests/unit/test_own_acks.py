@@ -1,4 +1,4 @@
-"""A read that carries its caller's own acknowledgements: what it was told holds, whatever the store has forgotten."""
+"""Reads that carry their caller's acknowledgements, which hold even if the store lost the events."""
 
 import asyncio
 import shutil
@@ -20,10 +20,10 @@ SEAL = Seal.of(b"k" * 32)
 
 
 class Shop:
-    """A policy that is looked up, and an answer made of it, over a store in a folder."""
+    """A policy that is looked up, and an answer that reads it, over a store in a folder."""
 
     def __init__(self, folder):
-        """Declare both."""
+        """Declare both tasks."""
         self.days = "30"
         self.calls = 0
         self.tasks = pb.Registry()
@@ -43,7 +43,7 @@ class Shop:
         self.answer = answer
 
     def open(self):
-        """Open an app on the folder, as a process of its own would."""
+        """Open an app on the folder, as another process would."""
         return pb.App(self.tasks, store=f"lmdb://{self.folder}?map_size=16MiB")
 
 
@@ -55,7 +55,7 @@ async def restored(tmp_path):
     """
     shop = Shop(tmp_path / "store")
     app = shop.open()
-    await app.touch("policy/warranty")  # the first acknowledgement makes the key that tickets are signed with
+    await app.touch("policy/warranty")  # the first acknowledgement creates the key that signs tickets
     await app.serve(shop.answer, "returns")
     await app.close()
     file, copy = shop.folder / "data.mdb", tmp_path / "copy"
@@ -71,15 +71,15 @@ async def restored(tmp_path):
 
 @pytest.mark.parametrize("said", [lambda ack: ack, lambda ack: ack.ticket, lambda ack: [ack.ticket, ack]])
 async def test_who_was_told_is_not_served_what_was_before(restored, said):
-    """The acknowledgement outlives the loss, through a derived input, for this caller alone."""
+    """A caller with the acknowledgement of a lost event gets the new value, also through a derived task."""
     shop, app, ack = restored
-    assert (await app.serve(shop.answer, "returns")).value == "30 days"  # nobody can know
+    assert (await app.serve(shop.answer, "returns")).value == "30 days"  # the loss is not detected
     async with app.request(after=said(ack)):
         assert (await app.serve(shop.answer, "returns")).value == "14 days"
 
 
 async def test_a_ticket_above_the_counter_costs_its_own_tags_and_ends(restored):
-    """Its reads compute only what its tags bind, and only until the counter has passed it."""
+    """A ticket above the counter recomputes only values of its tags, until the counter has passed it."""
     shop, app, ack = restored
     await app.serve(shop.answer, "warranty")
     assert ack.stamp > await app.stamp()
@@ -100,7 +100,7 @@ async def test_a_ticket_above_the_counter_costs_its_own_tags_and_ends(restored):
 
 
 async def test_a_copy_from_before_the_first_ticket_refuses_rather_than_serve_what_was(tmp_path):
-    """A store without the key can verify nothing: whoever was told hears that, and is served nothing older."""
+    """A restored store without the signing key refuses older tickets, and accepts new ones."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     await app.serve(shop.answer, "returns")
@@ -121,7 +121,7 @@ async def test_a_copy_from_before_the_first_ticket_refuses_rather_than_serve_wha
 
 
 async def test_an_acknowledgement_kills_nothing_else(restored):
-    """I9: values that read another entity are served to a caller with acknowledgements as to any."""
+    """I9: for a caller with acknowledgements, values of other entities are served from the store."""
     shop, app, ack = restored
     await app.serve(shop.answer, "warranty")
     calls = shop.calls
@@ -131,7 +131,7 @@ async def test_an_acknowledgement_kills_nothing_else(restored):
 
 
 async def test_a_value_made_after_the_acknowledgement_is_served(tmp_path):
-    """A store that lost nothing serves such a caller from what is stored."""
+    """A value that is newer than the caller's acknowledgement is served from the store."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     await app.serve(shop.answer, "returns")
@@ -145,14 +145,14 @@ async def test_a_value_made_after_the_acknowledgement_is_served(tmp_path):
 
 
 async def test_a_scope_within_another_carries_its_acknowledgements(restored):
-    """What a library opens inside of a request does not lose what the request's caller was told."""
+    """A request scope inside another one keeps the outer scope's acknowledgements."""
     shop, app, ack = restored
     async with app.request(after=ack), app.request("1s"):
         assert (await app.serve(shop.answer, "returns")).value == "14 days"
 
 
 async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
-    """Acknowledgements of other families do not keep concurrent reads of one key from sharing a computation."""
+    """Concurrent reads with acknowledgements of other families share one computation of a key."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     told = [pb.Ack(pb.Stamp(1, 1), {f"cart/{n}": 1}) for n in range(20)]
@@ -167,7 +167,7 @@ async def test_callers_with_acknowledgements_share_a_flight(tmp_path):
 
 
 def test_synchronous_code_carries_acknowledgements_too(tmp_path):
-    """A scope of the synchronous app holds for its thread's reads: its acknowledgements, and its deadline."""
+    """A request scope of ``app.sync`` applies its acknowledgements to reads; a closed app refuses to serve."""
     shop = Shop(tmp_path / "store")
     opened = shop.open()
     app = opened.sync
@@ -186,7 +186,7 @@ def test_synchronous_code_carries_acknowledgements_too(tmp_path):
 
 @pytest.mark.parametrize("after", [5, b"x", [None], [[]]])
 def test_what_is_no_acknowledgement_is_refused_by_name(after, tmp_path):
-    """Anything but acknowledgements and tickets is bad input; none at all is fine."""
+    """``after=`` accepts acknowledgements, tickets and ``None``, and refuses anything else."""
     app = Shop(tmp_path).open()
     with pytest.raises(pb.BadInput) as refused:
         app.request(after=after)
@@ -203,14 +203,14 @@ def test_what_is_no_acknowledgement_is_refused_by_name(after, tmp_path):
     ],
 )
 def test_every_ticket_that_is_given_out_is_taken_back(told):
-    """However long the tags are and however many families there are."""
+    """A ticket is read back for tags of any length and any number of families."""
     read = read_tickets(acks.ticket(told, SEAL), SEAL)
     assert all(max(read.get(t, b"") for t in read_entity(tag)) >= stamp for tag, stamp in told.items())
 
 
 @given(ACKS)
 def test_a_ticket_tells_at_least_what_was_acknowledged(told):
-    """Whatever a value was bound by, a ticket kills it wherever the acknowledgements do; small ones tell exactly."""
+    """A ticket binds at least the acknowledged tags; with few tags it holds exactly these."""
     read = read_tickets(acks.ticket(told, SEAL), SEAL)
     for tag, stamp in told.items():
         assert max(read.get(t, b"") for t in read_entity(tag)) >= stamp
@@ -221,7 +221,7 @@ def test_a_ticket_tells_at_least_what_was_acknowledged(told):
 
 
 def test_a_ticket_of_many_tags_binds_whole_sets_too():
-    """What depends on a whole family is bound by a ticket that names only families."""
+    """A ticket of many tags names families, and binds reads of whole sets as well."""
     told = {f"policy/{n}": b"%016d" % n for n in range(100)}
     read = read_tickets(acks.ticket(told, SEAL), SEAL)
     assert read == {"policy": b"%016d" % 99, read_set("policy")[0]: b"%016d" % 99}
@@ -229,13 +229,13 @@ def test_a_ticket_of_many_tags_binds_whole_sets_too():
 
 @given(ACKS, ACKS)
 def test_watermarks_and_acknowledgements_join_to_the_later(marks, told):
-    """Of each tag the later stamp counts, and no tag is forgotten."""
+    """Joining keeps every tag with its later stamp."""
     joined = acks.joined(marks, told)
     assert joined == {t: max(marks.get(t, b""), told.get(t, b"")) for t in marks.keys() | told.keys()}
 
 
 async def test_a_text_that_is_too_long_for_tickets_is_refused_by_name(tmp_path):
-    """It is not even decoded, and the message says how long it may be."""
+    """A ticket text over the limit is refused, and the error states the limit."""
     app = Shop(tmp_path).open()
     with pytest.raises(pb.BadInput, match="65536") as refused:
         async with app.request(after="x" * 80_000):

@@ -1,4 +1,4 @@
-"""The rule per stored question that ``make bench NAME=faq`` compares with."""
+"""The per-entry policy with which ``make bench NAME=faq`` compares."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 
 @pytest.fixture(scope="module")
 def policy():
-    """Return the class of the rule, which benchmarks import by its own name."""
+    """Return the policy's class, imported as the benchmarks import it."""
     sys.path.insert(0, BENCHMARKS)
     try:
         from _faq.per_entry import PerEntryPolicy
@@ -25,7 +25,7 @@ def policy():
 
 
 def test_the_per_entry_rule_needs_observations_of_its_own(policy):
-    """Six observations, two of them assumed, before an entry is served; and another entry's do not count."""
+    """An entry is served after four observations of its own; observations of other entries do not count."""
     policy = policy(0.05)
     near, other = Match("a", 1, 1, 0.97, "entry"), Match("a", 1, 1, 0.97, "other")
     for _ in range(4):
@@ -39,7 +39,7 @@ def test_the_per_entry_rule_needs_observations_of_its_own(policy):
 
 
 def test_an_entry_that_was_never_wrong_is_explored_less_and_less(policy):
-    """Observations that one cosine parts give confidence that grows with their number."""
+    """The chance of exploring an entry that is always right falls with each observation."""
     policy, near = policy(0.02), Match("a", 1, 1, 0.9, "entry")
     found = []
     for _ in range(40):
@@ -51,7 +51,7 @@ def test_an_entry_that_was_never_wrong_is_explored_less_and_less(policy):
 
 
 def test_the_per_entry_rule_keeps_its_bound_whatever_the_entries_are_like(policy):
-    """Over entries of any slope and middle at most ``delta`` of requests are served wrongly, and many are served."""
+    """Over entries of any slope and middle, wrong answers stay within ``delta`` and at least 20 % are served."""
     rng = np.random.default_rng(0)
     policy, served, wrong, requests = policy(0.05), 0, 0, 20_000
     slope, middle = rng.uniform(10, 50, 100), rng.uniform(0.5, 1.0, 100)
@@ -69,6 +69,6 @@ def test_the_per_entry_rule_keeps_its_bound_whatever_the_entries_are_like(policy
 
 @pytest.mark.parametrize("delta", [0.0, 1.0])
 def test_a_share_that_means_nothing_is_refused(policy, delta):
-    """A typed error, not a policy that serves anything."""
+    """A ``delta`` of 0 or 1 is refused with a typed error."""
     with pytest.raises(pb.BadInput):
         policy(delta)

@@ -1,4 +1,4 @@
-"""``refresh=planned()``: the batch lane computes the keys that the adopted plan picks, the rest waits for requests."""
+"""``refresh=planned()``: batch runs compute the keys that the adopted plan picks; requests compute the others."""
 
 import contextlib
 import sqlite3
@@ -21,10 +21,10 @@ PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.0000
 
 
 class Planned:
-    """A task over 300 shoppers of whom a third comes every day, with three weeks of requests in its ledger."""
+    """A task over 300 shoppers, a third of whom come every day, with a request log in its ledger."""
 
     def __init__(self, world, tmp_path):
-        """Declare, and write the log."""
+        """Declare the task and open the app."""
         self.computed = []
         self.shoppers = [f"u{n:03}" for n in range(300)]
         tasks = pb.Registry()
@@ -43,7 +43,7 @@ class Planned:
         self.app = world.app(tasks, ledger=self.ledger)
 
     def log(self, days=21, *, ahead_s=0):
-        """Write who came until ``ahead_s`` from now: the first hundred every day, the others once in the whole time."""
+        """Write requests until ``ahead_s`` from now: from the first 100 shoppers daily, from the others once."""
         self.app.engine.ledger.close()
         now = int((self.world.clock.now() + ahead_s) // 60)
         rng = np.random.default_rng(0)
@@ -58,19 +58,19 @@ class Planned:
             )
 
     async def follow(self, strategy):
-        """Adopt a plan of a strategy."""
+        """Adopt a plan with this strategy."""
         plan = AdoptedPlan(strategy, self.world.clock.now(), "because", PRICES)
         await self.app.engine.adopted.follow(self.app.engine.bound_task(self.liked), plan)
 
     async def due(self):
-        """What the schedule runs now."""
+        """Run what is due now, and return the runs."""
         self.computed.clear()
         return await self.app.ops.run_due()
 
 
 @pytest.fixture
 async def made(world, tmp_path):
-    """Return the task, its source heard."""
+    """Return the task, after polling its source."""
     found = Planned(world, tmp_path)
     await found.app.drain()
     yield found
@@ -78,7 +78,7 @@ async def made(world, tmp_path):
 
 
 async def test_without_a_plan_everything_is_left_to_requests(made):
-    """No run is due, none can be asked for, and the first request computes and keeps."""
+    """Without a plan no run is due or can be started, and the first request computes and stores the value."""
     assert await made.due() == []
     with pytest.raises(pb.BadInput, match="computes nothing ahead"):
         await made.app.materialize(made.liked)
@@ -88,7 +88,7 @@ async def test_without_a_plan_everything_is_left_to_requests(made):
 
 
 async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
-    """The hundred who come every day are computed, the others are not, and are served when they come."""
+    """The plan computes the hundred daily shoppers ahead, and most others on request."""
     made.log()
     await made.follow(strategies.PER_KEY)
     (run,) = await made.due()
@@ -101,7 +101,7 @@ async def test_a_plan_per_key_computes_those_who_are_likely_to_come(made):
 
 
 async def test_a_plan_can_be_rolled_back(made):
-    """To the one before, and from the first to none; fewer rows than before are the plan's decision, not a failure."""
+    """A rollback returns to the previous plan, and from the first to none; a plan with fewer rows passes the gate."""
     made.log(ahead_s=86_000)
     await made.follow(strategies.ALL)
     await made.due()
@@ -119,7 +119,7 @@ async def test_a_plan_can_be_rolled_back(made):
 
 
 async def test_a_plan_is_made_from_the_tasks_own_requests(made):
-    """Replayed from the ledger, adopted with its prices and evidence."""
+    """A plan is made by replaying the ledger, adopted with prices and evidence, and changed by a price trigger."""
     made.log()
     decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
     assert decision.keys == 300
@@ -139,7 +139,7 @@ async def test_a_plan_is_made_from_the_tasks_own_requests(made):
     ("strategy", "rows", "first"), [(strategies.ALL, 3, "batch"), (strategies.LAZY, 0, "realtime")]
 )
 async def test_a_planned_task_is_promoted_with_the_model_that_it_reads(world, tmp_path, strategy, rows, first):
-    """A model's run computes what its readers' plans pick, none included, and no value of the old model survives it."""
+    """A model's run computes the keys that its readers' plans pick, and outdates values of the old model."""
     tasks, trained = pb.Registry(), [1]
 
     def names() -> list[str]:
@@ -166,7 +166,7 @@ async def test_a_planned_task_is_promoted_with_the_model_that_it_reads(world, tm
 
 
 async def test_keys_that_never_asked_are_planned_for_too(made):
-    """All that ``keys=`` lists counts in what computing ahead costs; strangers are computed where they are worth it."""
+    """A plan counts all listed keys, and computes keys without requests only if waiting is costly enough."""
     made.log()
     made.shoppers += [f"new{n:04}" for n in range(1_700)]
     decision = await made.app.ops.replan(made.liked, Prices(**PRICES))
@@ -188,7 +188,7 @@ async def test_keys_that_never_asked_are_planned_for_too(made):
 
 
 async def test_a_promise_of_hits_is_part_of_the_plan(made):
-    """What a second must be worth for it is adopted with the plan, apart from the prices, and picks more keys."""
+    """The value of a second that ``hits=`` implies is adopted apart from the prices, and picks more keys."""
     made.log()
     decision = await made.app.ops.replan(made.liked, Prices(**PRICES), hits=0.99)
     adopted = await made.app.ops.adopt(made.liked, decision)
@@ -205,7 +205,7 @@ async def test_a_promise_of_hits_is_part_of_the_plan(made):
 
 
 async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
-    """The reason is said; neither can one without a ledger, nor one with a schedule of its own be."""
+    """A task without requests, without a ledger or with another schedule cannot be planned; the error says why."""
     with pytest.raises(pb.BadInput, match="no request"):
         await made.app.ops.replan(made.liked, Prices(**PRICES))
     bare = world.app(made.app.tasks)
@@ -226,13 +226,13 @@ async def test_a_task_that_nobody_asked_for_cannot_be_planned(made, world):
 
 
 def test_a_model_cannot_be_planned():
-    """It has one value, and no keys to choose from."""
+    """A model cannot be declared with ``planned()``, because it has no keys."""
     with pytest.raises(pb.errors.ContractError, match="every"):
         pb.Registry().model(**contract(refresh=pb.planned()))
 
 
 def test_an_open_period_fills_the_sla():
-    """Period and budget together are as long as results hold, so that one run follows the other in time."""
+    """The period and budget of a planned task add up to its SLA."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(freshness_sla="9h", refresh=pb.planned()))
@@ -243,19 +243,19 @@ def test_an_open_period_fills_the_sla():
 
 
 def test_the_names_of_strategies_are_those_that_are_replayed():
-    """What a plan recommends is what the batch lane understands."""
+    """The batch lane knows only strategies that the planner can recommend."""
     assert {*decisions.SIMPLE, decisions.PER_KEY, decisions.PER_KEY_EVENTS} >= set(strategies.AHEAD)
 
 
 def test_counts_per_minute_become_a_request_log():
-    """Each request has a time of its own within its minute, so that none is taken for a repetition."""
+    """Each request gets its own time within its minute, so that none counts as a repetition."""
     log = from_minutes([(30_000_000, b"a", 3), (30_000_000, b"b", 1), (30_000_001, b"a", 1)], now=1_800_000_120.0)
     assert (log.requests, log.keys, log.names) == (5, 2, (b"a", b"b"))
     assert len(set(zip(log.key.tolist(), log.time.tolist(), strict=True))) == 5
 
 
 def test_a_costly_run_that_does_not_pay_picks_nobody():
-    """The fixed cost of a run counts: where all gains together are less, nothing is computed ahead."""
+    """If the fixed cost of a run exceeds all gains, no key is picked."""
     rows = [(30_000_000 + DAY_MIN * d + n, b"k%d" % n, 1) for d in range(21) for n in range(50)]
     now = (30_000_000 + DAY_MIN * 21) * 60.0
     log = from_minutes(sorted(rows), now=now)
@@ -294,7 +294,7 @@ app = pb.App(tasks, store="lmdb://FOLDER/store", ledger="FOLDER/ledger.db")
 
 @pytest.mark.parametrize(("task", "when"), [("listed", "every 12h or on user event"), ("asked", "on demand")])
 def test_a_task_that_is_not_planned_is_shown_as_it_is_declared(tmp_path, monkeypatch, task, when):
-    """``parbake planned`` says when a task with ``every()``, or without a schedule, is computed."""
+    """``parbake planned`` shows when a task with ``every()``, or without a schedule, is computed."""
     (tmp_path / "planned_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))
     monkeypatch.syspath_prepend(tmp_path)
     shown = invoke("planned_app", "planned", "planned_app:app", task).output
@@ -302,7 +302,7 @@ def test_a_task_that_is_not_planned_is_shown_as_it_is_declared(tmp_path, monkeyp
 
 
 def test_the_command_plans_adopts_and_rolls_back(tmp_path, monkeypatch):
-    """A person sees the replay, adopts it, and returns."""
+    """``parbake planned`` recommends a plan, adopts it and rolls it back."""
     import time
 
     (tmp_path / "planned_app.py").write_text(MODULE.replace("FOLDER", str(tmp_path)))

@@ -1,4 +1,4 @@
-"""Parameters of view statements, as psycopg wants them."""
+"""Translation of a view's statement parameters for psycopg."""
 
 import builtins
 
@@ -30,7 +30,7 @@ def test_only_parameters_are_rewritten(written, sent):
 
 
 def test_a_missing_client_says_what_to_install(monkeypatch):
-    """The optional package is imported when it is first needed."""
+    """Without psycopg the first poll raises ``MissingDependency``, which names the extra."""
     real = builtins.__import__
 
     def absent(name, *args, **kwargs):

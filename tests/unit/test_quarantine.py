@@ -1,4 +1,4 @@
-"""A complaint takes a class of answers to real time, in every process and at once, until its owner clears it."""
+"""A complaint quarantines a task in every process: reads compute in real time until its owner clears it."""
 
 import shutil
 
@@ -14,22 +14,22 @@ from parbake.lanes.event.recovery import FileJournal
 
 
 class Heard:
-    """An alert sink that remembers."""
+    """An alert sink that records alerts."""
 
     def __init__(self):
-        """Nothing yet."""
+        """Start with no alerts."""
         self.alerts = []
 
     async def send(self, alert):
-        """Remember it."""
+        """Record the alert."""
         self.alerts.append(alert)
 
 
 class Counter:
-    """A task that counts its computations, and one that reads it."""
+    """A task that counts its computations, and an app with an alert sink."""
 
     def __init__(self, world, *, fallback=None, **options):
-        """Declare; ``options`` are the app's."""
+        """Declare the task and open the app with these options."""
         self.computed = 0
         tasks = pb.Registry()
 
@@ -47,14 +47,14 @@ class Counter:
 
 @pytest.fixture
 async def counter(world):
-    """Return the counter, its source heard."""
+    """Return the task, after polling its source."""
     made = Counter(world)
     await made.app.drain()
     return made
 
 
 async def test_nothing_stored_is_served_until_it_is_cleared(counter):
-    """Every read computes, whatever is stored; afterwards nothing from before the clearing is ever served."""
+    """In quarantine every read computes; after clearing, no value from before is served."""
     app, value = counter.app, counter.value
     assert [(await app.serve(value, "a")).value for _ in range(3)] == [1, 1, 1]
     entry = await app.ops.complain(value, "told 30\x1b days,\nit was 14", age_s=120.0)
@@ -66,7 +66,7 @@ async def test_nothing_stored_is_served_until_it_is_cleared(counter):
 
 
 async def test_its_owner_hears_of_it_once(counter):
-    """Further complaints add nothing but a shorter SLA."""
+    """One alert is sent; further complaints only shorten the SLA, to one second at least."""
     await counter.app.ops.complain(counter.value, "first", age_s=1000.0)
     entry = await counter.app.ops.complain(counter.value, "second", age_s=10.0)
     assert (entry.reason, entry.sla_s) == ("first", 5.0)
@@ -81,7 +81,7 @@ async def test_its_owner_hears_of_it_once(counter):
 
 
 async def test_a_contract_that_refuses_refuses(world):
-    """What the contract says of values that may not be served is what happens."""
+    """A quarantined task with ``Refuse`` as its fallback refuses reads."""
     made = Counter(world, fallback=pb.Refuse())
     await made.app.drain()
     assert (await made.app.serve(made.value, "a")).value == 1
@@ -91,7 +91,7 @@ async def test_a_contract_that_refuses_refuses(world):
 
 
 async def test_another_process_sees_it_at_once(world, tmp_path):
-    """The quarantine lies in the store: a second app on it serves nothing stored from the next read on."""
+    """A quarantine is in the store, so another app on it serves no stored value from its next read on."""
     one, two = Counter(world), Counter(world)
     url = f"lmdb://{tmp_path}/store"
     for made in (one, two):
@@ -108,7 +108,7 @@ async def test_another_process_sees_it_at_once(world, tmp_path):
 
 
 def test_a_quarantine_by_the_rules():
-    """While it lasts every stamp is dead, and once it is cleared every older one."""
+    """A quarantine invalidates every stamp, and a cleared one every stamp before the clearing."""
     written = msgspec.msgpack.encode(msgspec.structs.asdict(Control(1, 1)) | {"quarantined": {}})
     control = quarantine(msgspec.msgpack.decode(written, type=Control), "faq", Quarantine(1.0, "wrong", 60.0), b"\1")
     assert control.quarantined["faq"].kills(rb"\9") == Reason(Cause.QUARANTINED, "wrong")
@@ -133,7 +133,7 @@ app = pb.App(tasks, store="lmdb://STORE")
 
 
 def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
-    """An owner looks, and brings the class back."""
+    """``parbake quarantine`` lists, puts and clears tasks."""
     (tmp_path / "quarantined_app.py").write_text(MODULE.replace("STORE", str(tmp_path / "store")))
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -151,7 +151,7 @@ def test_the_command_shows_puts_and_clears(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("is_cleared", [False, True])
 async def test_an_emptied_store_forgets_no_quarantine(world, tmp_path, is_cleared):
-    """The journal tells it again; what its owner has cleared stays cleared."""
+    """A deleted store gets its quarantines back from the journal, except cleared ones."""
     store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
     await first.app.drain()
@@ -167,7 +167,7 @@ async def test_an_emptied_store_forgets_no_quarantine(world, tmp_path, is_cleare
 
 
 async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_path):
-    """Another host, with a journal of its own, has cleared the task: this one's journal does not put it in again."""
+    """A journal that did not record a clearing by another host does not restore the quarantine."""
     store = f"lmdb://{tmp_path / 'store'}?map_size=16MiB"
     first = Counter(world, store=store, durability=pb.Durability(journal=tmp_path / "one"))
     await first.app.drain()
@@ -183,7 +183,7 @@ async def test_a_store_that_knows_better_is_not_told_by_the_journal(world, tmp_p
 
 
 async def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path, caplog):
-    """It was never acknowledged: what is written after it is read, and the log names file and line."""
+    """A cut line in the journal is skipped and logged with its number; later lines are read."""
     journal = FileJournal(tmp_path / "journal")
     entry = Quarantine(1.0, "old", 60.0)
     journal.note_quarantine("first", entry)
@@ -198,14 +198,14 @@ async def test_a_line_that_a_crash_cut_short_spoils_no_other(tmp_path, caplog):
 
 @pytest.mark.parametrize("journal", ["", 5, object()])
 def test_a_journal_that_cannot_be_one_is_refused(journal):
-    """By its name, when the app is made."""
+    """An invalid ``journal=`` is refused by name when the app is made."""
     with pytest.raises(pb.BadInput) as refused:
         pb.App(pb.Registry(), durability=pb.Durability(journal=journal))
     assert refused.value.field == "journal"
 
 
 async def test_who_only_looks_is_told_what_an_emptied_store_forgot(world, tmp_path):
-    """A command that lists or clears quarantines polls nothing, and reads the journal all the same."""
+    """Listing and clearing quarantines read the journal, though they poll no source."""
     store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     first = Counter(world, store=f"lmdb://{store}?map_size=16MiB", **kept)
     await first.app.drain()
@@ -220,7 +220,7 @@ async def test_who_only_looks_is_told_what_an_emptied_store_forgot(world, tmp_pa
 
 
 async def test_a_store_from_before_a_second_quarantine_is_told_of_it(world, tmp_path):
-    """What it knows to be cleared was an earlier quarantine; the journal has the later one."""
+    """A restored store that has an earlier quarantine as cleared gets the later one from the journal."""
     store, kept = tmp_path / "store", {"durability": pb.Durability(journal=tmp_path / "journal")}
     settings = {"store": f"lmdb://{store}?map_size=16MiB", **kept}
     first = Counter(world, **settings)
@@ -242,7 +242,7 @@ async def test_a_store_from_before_a_second_quarantine_is_told_of_it(world, tmp_
 
 
 async def test_a_quarantine_is_cleared_again_where_the_journal_failed(counter, tmp_path, monkeypatch):
-    """Nothing is cleared before the journal has it, and the owner of a quarantine hears whatever becomes of it."""
+    """If the journal fails, the owner is alerted, the task stays in quarantine, and clearing works later."""
     journal = FileJournal(tmp_path / "journal")
     recovery = counter.app.engine.recovery
     monkeypatch.setattr(recovery, "_journal", journal)

@@ -1,4 +1,4 @@
-"""The README's first examples print what the README says."""
+"""The README's first examples print what the README shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Refine and live tasks."""
+"""Refined and live tasks."""
 
 import asyncio
 
@@ -10,10 +10,10 @@ import parbake as pb
 
 
 class Page:
-    """Live tasks that read each other, and a refine over an artifact."""
+    """Live tasks that read each other, and refined tasks over an artifact."""
 
     def __init__(self, world):
-        """Declare."""
+        """Declare the tasks."""
         self.calls = []
         tasks = pb.Registry()
 
@@ -53,7 +53,7 @@ def page(world):
 
 
 async def test_a_refine_sees_its_base_and_live_values(page):
-    """By position or by name, those of its inputs too."""
+    """A refined task gets its base and live values, by position or name, and so do its inputs."""
     for served in (
         await page.app.serve(page.finer, "a", page="p", message="four"),
         await page.app.serve(page.finer, "a", "p", message="four"),
@@ -62,20 +62,20 @@ async def test_a_refine_sees_its_base_and_live_values(page):
 
 
 async def test_past_its_budget_the_base_is_served_degraded(page):
-    """I7: the budget bounds the refine, and the reason says so."""
+    """I7: past the budget of a refinement its base is served as degraded, with the reason."""
     served = await page.app.serve(page.endless, "a")
     assert (served.value, served.verdict) == (["a", "x"], pb.Verdict.DEGRADED)
     assert "budget of 100 ms" in served.reason
 
 
 async def test_without_a_base_there_is_nothing_to_refine(page):
-    """The base's reason is passed on."""
+    """If the base is absent, the refined task is absent with the same reason."""
     served = await page.app.serve(page.finer, "none", page="p", message="m")
     assert (served.value, served.reason) == (None, "nothing")
 
 
 async def test_a_live_task_reads_the_stamp_once(page, monkeypatch):
-    """The stamp that bounds its reads is the one in its answer, and the store is asked for it once."""
+    """A live task reads the store's stamp once, and its answer has that stamp."""
     stamps, stamp = [], page.app.engine.store.stamp
 
     async def counted():
@@ -88,7 +88,7 @@ async def test_a_live_task_reads_the_stamp_once(page, monkeypatch):
 
 
 async def test_a_live_value_is_computed_once_per_request(page):
-    """Whoever asks within a request shares it; another request does not."""
+    """A live value is shared within a request and computed again in the next one."""
     async with page.app.request():
         await page.app.serve(page.embedding, "hello")
         assert (await page.app.serve(page.intent, message="hello")).value == "hello:5"
@@ -100,10 +100,10 @@ async def test_a_live_value_is_computed_once_per_request(page):
 
 
 class Slow:
-    """A live task that waits to be let on, and notes when it starts."""
+    """A live task that waits until a test releases it, and counts its starts."""
 
     def __init__(self, world):
-        """Declare."""
+        """Declare the task."""
         self.starts, self.go_on, self.fails = 0, asyncio.Event(), False
         tasks = pb.Registry()
 
@@ -118,14 +118,14 @@ class Slow:
         self.task, self.app = slow, world.app(tasks)
 
     async def asked(self, count):
-        """Ask as often in one request, at once; returns the askers, all under way."""
+        """Start this many reads in one request; return them once all are waiting."""
         askers = [asyncio.create_task(self.app.serve(self.task, "m")) for _ in range(count)]
         await as_far_as_it_gets()
         return askers
 
 
 async def test_a_request_can_have_live_values_computed_again(page):
-    """``again`` forgets what it is told and what reads that, everything without a word, and nothing of other tasks."""
+    """``again`` drops a task's live value and those that read it, or all values if no task is named."""
     async with page.app.request() as request:
         await page.app.serve(page.intent, message="four")
         request.again(page.intent)
@@ -140,7 +140,7 @@ async def test_a_request_can_have_live_values_computed_again(page):
 
 
 async def test_who_waits_for_a_live_value_shares_its_outcome(world):
-    """Two who ask at once have it computed once, also when it fails."""
+    """Two concurrent reads in a request share one computation, and its exception."""
     slow = Slow(world)
     async with slow.app.request():
         askers = await slow.asked(2)
@@ -157,7 +157,7 @@ async def test_who_waits_for_a_live_value_shares_its_outcome(world):
 
 
 async def test_who_computes_a_live_value_and_is_cut_off_strands_nobody(world):
-    """One of those who wait computes it anew, and the others wait for that one."""
+    """If the computing reader is cancelled, one of the waiting readers computes for all."""
     slow = Slow(world)
     async with slow.app.request():
         first, *others = await slow.asked(3)
@@ -170,7 +170,7 @@ async def test_who_computes_a_live_value_and_is_cut_off_strands_nobody(world):
 
 
 async def test_who_waits_for_a_live_value_can_be_cut_off_alone(world):
-    """The one who computes it goes on."""
+    """Cancelling a waiting reader does not cancel the one that computes."""
     slow = Slow(world)
     async with slow.app.request():
         first, second = await slow.asked(2)
@@ -183,7 +183,7 @@ async def test_who_waits_for_a_live_value_can_be_cut_off_alone(world):
 
 
 async def test_a_live_task_that_runs_out_of_time_names_itself(world):
-    """Past the request's deadline the error says which task was under way."""
+    """Past the request's deadline the error names the task."""
     slow = Slow(world)
     async with slow.app.request("50ms"):
         with pytest.raises(pb.errors.DeadlineExceeded, match="slow: the deadline of the read has passed"):
@@ -192,7 +192,7 @@ async def test_a_live_task_that_runs_out_of_time_names_itself(world):
 
 @pytest.mark.parametrize(("live", "field"), [({}, "live.message"), ({"message": "m", "cart": 1}, "live.cart")])
 async def test_missing_and_unknown_live_values_are_named(page, live, field):
-    """Nothing is computed, not even the base."""
+    """A missing or unknown live value is refused by name before the base is computed."""
     with pytest.raises(pb.BadInput) as caught:
         await page.app.serve(page.finer, "a", page="p", **live)
     assert caught.value.field == field
@@ -200,7 +200,7 @@ async def test_missing_and_unknown_live_values_are_named(page, live, field):
 
 
 async def test_remaining_time_is_known_to_the_task(world):
-    """The sooner of budget and deadline; infinite without either."""
+    """``remaining_s`` is infinite without a deadline, and otherwise the time until it."""
     tasks, seen = pb.Registry(), []
 
     @tasks.live(why="minds the time")
@@ -217,7 +217,7 @@ async def test_remaining_time_is_known_to_the_task(world):
 
 
 async def test_resources_are_given_and_lazy_ones_built_once(world):
-    """A missing one is found at load, and the error names the parameter."""
+    """A lazy resource is built once; a missing one is an error that names the parameter."""
     tasks, built = pb.Registry(), []
 
     @tasks.live(why="uses a client")
@@ -237,7 +237,7 @@ async def test_resources_are_given_and_lazy_ones_built_once(world):
 
 
 async def test_a_task_may_return_none(world):
-    """``None`` is a value: stored, fresh, unwrapped, refined and substituted like any other; a refusal still raises."""
+    """``None`` is a value: it is stored, served, refined and substituted; unwrapping an absence raises."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))

@@ -1,4 +1,4 @@
-"""The pages of docs/reference say what the code says."""
+"""The pages of docs/reference match the code."""
 
 import subprocess
 import sys
@@ -15,13 +15,13 @@ def _check(folder, *words):
 
 
 def test_the_pages_are_those_that_the_code_makes():
-    """``make reference`` would change nothing."""
+    """``make reference`` would change no page."""
     done = _check(ROOT, "--check")
     assert done.returncode == 0, done.stderr
 
 
 def test_a_page_that_differs_is_named(tmp_path):
-    """A page that says something else fails the check, by its name, and is left as it is."""
+    """The check fails for a page that differs, names it and does not change it."""
     for name in ("scripts", "src", "docs"):
         (tmp_path / name).mkdir()
     (tmp_path / "assistant").symlink_to(ROOT / "assistant")

@@ -1,4 +1,4 @@
-"""What cannot be meant is refused where it is written, in one sentence that shows the right form."""
+"""Invalid declarations are refused at once, with an error that shows the right form."""
 
 import datetime as dt
 import typing
@@ -14,7 +14,7 @@ import parbake as pb
 
 
 def declare(**changes):
-    """Declare an artifact with something changed in its settings."""
+    """Declare an artifact with changed settings."""
 
     @pb.Registry().artifact(**contract(**changes))
     def row(key: str) -> str:
@@ -49,7 +49,7 @@ def declare(**changes):
     ],
 )
 def test_a_setting_that_means_nothing_is_refused(field, value, says):
-    """The message names the setting and what was given, and shows what to write instead; nothing is declared."""
+    """The error names the setting and its value, and shows what to write instead."""
     with pytest.raises(pb.errors.ContractError) as caught:
         declare(**{field: value})
     assert says in str(caught.value)
@@ -57,7 +57,7 @@ def test_a_setting_that_means_nothing_is_refused(field, value, says):
 
 
 def test_a_model_is_checked_alike():
-    """A model's schedule and fallback are read by the same rules."""
+    """A model's schedule and fallback are checked by the same rules."""
     for changes, says in [({"refresh": "1h"}, "write pb.every"), ({"fallback_if_stale": pb.Refuse}, "pb.Refuse()")]:
         with pytest.raises(pb.errors.ContractError, match=says.replace("(", r"\(").replace(")", r"\)")):
             pb.Registry().model(**contract(**({"refresh": pb.every("20m")} | changes)))
@@ -97,20 +97,20 @@ def app():
     ],
 )
 async def test_too_few_and_too_many_arguments_are_refused(app, task, args, kwargs, says):
-    """``serve`` names what is missing or too much; it neither drops an argument nor fails with an index."""
+    """``serve`` refuses missing, extra and repeated arguments by name."""
     with pytest.raises(pb.BadInput) as caught:
         await app.serve(app.tasks[task], *args, **kwargs)
     assert says in str(caught.value)
 
 
 async def test_the_name_of_a_task_is_no_task(app):
-    """Who passes a name is told to pass the task."""
+    """``serve`` refuses a task's name, and the error asks for the task itself."""
     with pytest.raises(pb.BadInput, match="the first argument is the task itself, not its name"):
         await app.serve("row", "a")
 
 
 async def test_positions_and_names_mix(app):
-    """Live values may stand by position and by name."""
+    """Live values may be given by position and by name."""
     assert (await app.serve(app.tasks["length"], "abc", twice=True)).value == 6
     assert (await app.serve(app.tasks["finer"], "a", 1)).value == "a1"
 
@@ -124,7 +124,7 @@ async def test_positions_and_names_mix(app):
     ],
 )
 def test_an_ignored_family_is_whole_reasoned_and_not_minded(items, form):
-    """An entity, a missing reason and a contradiction are refused with the form that was meant."""
+    """``ignore`` refuses an entity, an empty reason, and a family that is also fenced."""
     with pytest.raises(pb.errors.ContractError) as caught:
         pb.Registry().artifact(freshness_sla="1h", invalidated_by=items, fallback_if_stale=pb.Recompute(), owner="team")
     assert form in str(caught.value)
@@ -132,17 +132,17 @@ def test_an_ignored_family_is_whole_reasoned_and_not_minded(items, form):
 
 
 class Card:
-    """A class that nobody can store."""
+    """A class that cannot be stored."""
 
 
 class Deck(msgspec.Struct):
-    """A struct that holds one."""
+    """A struct that holds cards."""
 
     cards: dict[str, list[Card]]
 
 
 class Late(msgspec.Struct):
-    """A struct that names what was not written yet."""
+    """A struct with an undefined name in an annotation."""
 
     leaf: "NotWrittenYet"  # noqa: F821  # that is the point
 
@@ -156,7 +156,7 @@ class Two(pydantic.BaseModel):
 
 
 class Forgetful(pydantic.BaseModel):
-    """A model with a field that pydantic leaves out, so that it would come back as its default."""
+    """A model with an excluded field, which would be restored as its default."""
 
     kept: int = pydantic.Field(default=0, exclude=True)
 
@@ -166,7 +166,7 @@ class Left(msgspec.Struct):
 
 
 class Right(msgspec.Struct):
-    """Another one."""
+    """Another struct without a tag."""
 
 
 FORM = "make it a msgspec.Struct or a dataclass, or give a codec: pb.Registry(codecs=[...])"
@@ -191,7 +191,7 @@ UNSTORABLE = [
 
 @pytest.mark.parametrize(("kind", "says"), UNSTORABLE, ids=[str(kind) for kind, _ in UNSTORABLE])
 def test_a_value_that_cannot_be_stored_is_refused_where_it_is_declared(kind, says):
-    """The sentence names the type and shows the right form, for artifacts, batched ones and models alike."""
+    """A return type that cannot be stored is refused for artifacts, batched artifacts and models."""
 
     def row(key: str) -> kind: ...
 
@@ -216,7 +216,7 @@ def test_a_value_that_cannot_be_stored_is_refused_where_it_is_declared(kind, say
     [typing.Any, object, None, typing.Iterable[int], One, One | None, list[One], np.ndarray, np.float32, Left | None],
 )
 def test_a_value_that_can_be_stored_is_accepted(kind):
-    """Anything is a type, too; so is what a codec that is built in knows."""
+    """``Any``, models, arrays and the other types here are accepted as return types."""
 
     def row(key: str) -> kind: ...
 
@@ -224,7 +224,7 @@ def test_a_value_that_can_be_stored_is_accepted(kind):
 
 
 class Cards:
-    """A codec."""
+    """A codec of ``Card``."""
 
     def handles(self, kind):
         return kind is Card
@@ -256,7 +256,7 @@ class Mute(Cards):
     ],
 )
 def test_what_cannot_be_a_codec_is_refused(codecs, says):
-    """The message shows what a codec has."""
+    """An invalid ``codecs=`` is refused, and the error lists the methods of a codec."""
     with pytest.raises(pb.errors.DeclarationError) as caught:
         pb.Registry(codecs=codecs)
     assert says in str(caught.value)
@@ -264,7 +264,7 @@ def test_what_cannot_be_a_codec_is_refused(codecs, says):
 
 
 def test_a_codec_that_says_nothing_of_the_shape_is_refused():
-    """Without a shape nobody could tell what is stored from what is stored later."""
+    """A codec whose ``shape`` returns no text is refused when a task is declared."""
 
     def row(key: str) -> Card: ...
 
@@ -275,7 +275,7 @@ def test_a_codec_that_says_nothing_of_the_shape_is_refused():
 
 
 def test_each_task_keeps_the_codecs_that_it_was_declared_with():
-    """Merging registries changes no task; what is declared in the merged one knows the codecs of all."""
+    """Merging keeps each task's codecs; tasks declared in the merged registry have the codecs of all."""
 
     def card(key: str) -> Card: ...
 

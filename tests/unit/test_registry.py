@@ -1,4 +1,4 @@
-"""Declarations: lane legality, roles of edges, lints, merging."""
+"""Declarations: legal lanes, roles of parameters, checks, and merging of registries."""
 
 from collections.abc import AsyncIterator
 
@@ -42,7 +42,7 @@ def artifact(tasks, name="base", **changes):
 
 
 def test_an_artifact_that_reads_a_live_input_is_refused(tasks):
-    """A precomputed value cannot depend on what exists only at request time; the error names the input and says why."""
+    """An artifact with a live input is refused, and the error names the input and the reason."""
 
     def reply(key: str, *, message: pb.Live[str]) -> str:
         return key + message
@@ -54,7 +54,7 @@ def test_an_artifact_that_reads_a_live_input_is_refused(tasks):
 
 
 def test_a_live_input_is_found_through_other_tasks(tasks):
-    """The way is shown task by task, however long it is."""
+    """A live input is found through any number of tasks, and the error shows the path."""
     first = live(tasks)
 
     @tasks.live(why="reads the intent")
@@ -80,7 +80,7 @@ def reply_model(second):
 
 
 def test_an_artifact_cannot_read_a_task_that_is_computed_per_request(tasks):
-    """A live task without live inputs keeps nothing to inherit from; it should be an artifact."""
+    """An artifact cannot read a live task, even one without live inputs, which should be an artifact."""
 
     @tasks.live(why="cheap")
     def clock() -> str:
@@ -96,7 +96,7 @@ def test_an_artifact_cannot_read_a_task_that_is_computed_per_request(tasks):
 
 
 def test_keys_are_listed_from_sources(tasks):
-    """Which keys exist cannot depend on a request."""
+    """A function that lists keys cannot have live inputs."""
 
     def keys(*, message: pb.Live[str]) -> list[str]:
         return [message]
@@ -107,7 +107,7 @@ def test_keys_are_listed_from_sources(tasks):
 
 
 async def later() -> AsyncIterator[str]:
-    """List a key, later."""
+    """Yield a key from an async generator."""
     yield "a"
 
 
@@ -116,14 +116,14 @@ async def later() -> AsyncIterator[str]:
     [(later, "async generator"), (["a"], "expected a function"), ("a", "expected a function"), (5, "expected a func")],
 )
 def test_a_key_lister_that_cannot_list_is_refused(tasks, keys, why):
-    """When the task is declared and not when it is run; what to write instead is said."""
+    """An invalid ``keys=`` is refused when the task is declared, and the error says why."""
     with pytest.raises(pb.errors.DeclarationError, match=f"base: keys=.*{why}") as caught:
         artifact(tasks, keys=keys)
     assert caught.value.field == "keys"
 
 
 def test_an_edge_must_fit_its_task(tasks):
-    """An artifact is no model, a refine no input."""
+    """An artifact cannot be read as a model, and a refined task cannot be read as an input."""
     base = artifact(tasks)
 
     @tasks.refine(base, budget="1s")
@@ -142,7 +142,7 @@ def test_an_edge_must_fit_its_task(tasks):
 
 
 def test_a_name_is_declared_once(tasks):
-    """Two tasks of one name would share records."""
+    """A second task of the same name is refused, also when registries are merged."""
     artifact(tasks)
     with pytest.raises(pb.errors.DeclarationError, match="'base' is already declared"):
         artifact(tasks)
@@ -153,7 +153,7 @@ def test_a_name_is_declared_once(tasks):
 
 
 def test_merging_keeps_the_tasks_and_their_order(tasks):
-    """Several registries become one; the parts stay as they were."""
+    """A merged registry has the tasks of both in order, and both registries stay unchanged."""
     other = pb.Registry()
     one, two = artifact(tasks, "one"), artifact(other, "two")
     merged = tasks.merge(other)
@@ -163,7 +163,7 @@ def test_merging_keeps_the_tasks_and_their_order(tasks):
 
 
 def test_an_unknown_name_is_an_error_with_status_404(tasks):
-    """The error names the field and does not repeat a long name."""
+    """The error has the field and status, and cuts a long name."""
     with pytest.raises(pb.errors.UnknownTask) as caught:
         tasks["x" * 500]
     assert (caught.value.status, caught.value.field) == (404, "task")
@@ -171,7 +171,7 @@ def test_an_unknown_name_is_an_error_with_status_404(tasks):
 
 
 def test_a_task_from_a_registry_that_was_not_merged_is_found_at_load(tasks):
-    """An app cannot serve what it does not hold; it says so when it is opened."""
+    """An app that lacks a task which another one reads fails when it is opened."""
     base = artifact(pb.Registry())
     artifact(tasks, "top", fallback_if_stale=pb.Use(base))
     with pytest.raises(pb.errors.DeclarationError, match="top reads base"):
@@ -180,7 +180,7 @@ def test_a_task_from_a_registry_that_was_not_merged_is_found_at_load(tasks):
 
 @pytest.mark.parametrize("template", ["fact/{user}", "Fact", "fact/{", "fact/{}", "fact/ {key}"])
 def test_an_impossible_tag_template_is_refused(tasks, template):
-    """A template names the key and fills to a tag."""
+    """A template with an unknown placeholder or an invalid tag is refused."""
     with pytest.raises(pb.errors.ContractError) as caught:
         artifact(tasks, invalidated_by=[pb.fence(template)])
     assert caught.value.field == "invalidated_by"
@@ -195,7 +195,7 @@ def test_an_impossible_tag_template_is_refused(tasks, template):
     ],
 )  # fmt: skip
 def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
-    """The message is about ``prefetch``, shows what stands there, and what to write instead."""
+    """An invalid ``prefetch=`` is refused; the error shows it and an example of the right form."""
     with pytest.raises(
         pb.errors.ContractError, match=r"^base: prefetch=.*write prefetch=\['session/\{key\}'\]"
     ) as caught:
@@ -206,7 +206,7 @@ def test_a_wish_that_can_never_name_a_key_is_refused(tasks, wishes):
 
 
 def test_the_wish_to_write_instead_has_the_name_of_the_key(tasks):
-    """In the singular, under the family that was meant; such a wish is accepted, in whatever sequence."""
+    """The example in the error uses the task's key and family; a valid template in any sequence is accepted."""
     with pytest.raises(pb.errors.ContractError, match=r"write prefetch=\['cart/\{shopper\}'\]"):
 
         @tasks.artifact(**contract(), prefetch=["cart"])
@@ -222,7 +222,7 @@ def test_the_wish_to_write_instead_has_the_name_of_the_key(tasks):
 
 @pytest.mark.parametrize("template", ["fact", "fact/*", "fact/{key}", "fact/{users}", "fact/{user}"])
 def test_a_template_may_name_the_key_as_it_is_spelled(tasks, template):
-    """``{key}``, the parameter's name, and its singular all mean the key."""
+    """``{key}``, the parameter's name and its singular all stand for the key."""
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence(template)]))
     def rows(users: pb.Keys[str]) -> dict[str, str]:
@@ -232,7 +232,7 @@ def test_a_template_may_name_the_key_as_it_is_spelled(tasks, template):
 
 
 def test_a_model_is_no_substitute(tasks):
-    """A model has no key to answer for."""
+    """A model cannot be the fallback of an artifact, because it has no keys."""
 
     @tasks.model(**contract(refresh=pb.every("20m")))
     def train() -> str:
@@ -244,7 +244,7 @@ def test_a_model_is_no_substitute(tasks):
 
 
 def test_result_types_are_unwrapped(tasks):
-    """What is stored is the value inside ``Value``, ``Absent`` and the mapping of a batched function."""
+    """The value type is the one inside ``Value``, ``Absent`` or the mapping of a batched function."""
 
     @tasks.artifact(**contract())
     def one(key: str) -> pb.Value[int] | pb.Absent:
@@ -263,7 +263,7 @@ def test_result_types_are_unwrapped(tasks):
 
 
 def test_the_table_says_mode_lanes_and_what_could_be_precomputed(tasks):
-    """Classification follows from the declaration."""
+    """The table derives mode, refresh, fallback and lanes from the declarations."""
     base = artifact(tasks, refresh=pb.every("20m"), keys=two_keys, fallback_if_stale=pb.ServeStale("1h"))
     used = artifact(tasks, "used", fallback_if_stale=pb.Use(base), invalidated_by=[pb.refresh("fact/{key}")])
 
@@ -291,7 +291,7 @@ def test_the_table_says_mode_lanes_and_what_could_be_precomputed(tasks):
 
 
 async def test_a_cell_that_is_run_again_replaces_its_task():
-    """In a notebook's registry the last declaration holds; what was made with the one before says so."""
+    """With ``replace=True`` a task can be declared again; an app or task with the old one raises an error."""
     tasks = pb.Registry(replace=True)
 
     def declare(text):
@@ -327,13 +327,13 @@ async def test_a_cell_that_is_run_again_replaces_its_task():
 
 
 def test_a_task_that_is_declared_twice_is_an_error_that_says_what_notebooks_do(tasks):
-    """Two tasks of one name would share a place in the store."""
+    """The error for a repeated name suggests ``Registry(replace=True)``."""
     artifact(tasks)
     with pytest.raises(pb.errors.DeclarationError, match=r"already declared.*Registry\(replace=True\)"):
         artifact(tasks)
 
 
 def test_the_names_of_the_package_are_offered():
-    """``dir`` lists what is imported on first use, too, as shells and notebooks ask for it."""
+    """``dir`` of the package lists lazily imported names, and each can be read."""
     assert {"App", "Batch", "remaining_s", "semantic"} <= set(dir(pb))
     assert all(hasattr(pb, name) for name in dir(pb))

@@ -1,4 +1,4 @@
-"""Serving: verdicts, fallbacks, write-back, single flight, derived inputs, deadlines."""
+"""Serving: verdicts, fallbacks, write-back, shared computations, derived inputs and deadlines."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ def counted(world):
 
 
 async def test_missing_then_fresh(counted):
-    """The first read computes and stores, the second serves what is stored; neither belongs to a generation."""
+    """The first read computes and stores, and the second serves the stored value; neither has a generation."""
     made = await counted()
     first, second = await made.get(), await made.get()
     assert (first.value, first.verdict, first.lane) == ("one", pb.Verdict.FRESH, "realtime")
@@ -61,7 +61,7 @@ async def test_missing_then_fresh(counted):
 
 
 async def test_no_read_after_an_acknowledgement_is_older_than_it(counted, world):
-    """I1: once the event is acknowledged, the next read has the new value and a stamp at or above it."""
+    """I1: the first read after an acknowledgement has the new value and a stamp at or above it."""
     made = await counted()
     await made.get()
     world.put("a", "two")
@@ -72,7 +72,7 @@ async def test_no_read_after_an_acknowledgement_is_older_than_it(counted, world)
 
 
 async def test_another_entitys_event_kills_nothing(counted, world):
-    """I9: an event on one entity leaves what read only another."""
+    """I9: an event on one entity does not outdate a value that read only another."""
     made = await counted()
     await made.get()
     world.put("b", "x")
@@ -82,7 +82,7 @@ async def test_another_entitys_event_kills_nothing(counted, world):
 
 
 async def test_a_bulk_load_kills_all_of_its_family(counted):
-    """A bulk event reaches every reader of the family."""
+    """A bulk event outdates every value that read the family."""
     made = await counted()
     await made.get()
     await made.app.touch("fact")
@@ -92,7 +92,7 @@ async def test_a_bulk_load_kills_all_of_its_family(counted):
 
 @pytest.mark.parametrize("fallback", [pb.Recompute(), pb.ServeStale("1h")])
 async def test_a_killed_value_is_recomputed(counted, fallback):
-    """Neither Recompute nor ServeStale ever serves past a fence."""
+    """With ``Recompute`` and with ``ServeStale`` a value with a raised fence is recomputed."""
     made = await counted(fallback_if_stale=fallback)
     await made.get()
     await made.app.touch("fact/a")
@@ -101,7 +101,7 @@ async def test_a_killed_value_is_recomputed(counted, fallback):
 
 
 async def test_serve_stale_is_bounded(counted, world):
-    """Past the SLA the value is served, marked and with the reason, up to its extra time; then it is computed."""
+    """Past its SLA a value is served as degraded for the extra time, and then computed."""
     made = await counted(fallback_if_stale=pb.ServeStale("10m"))
     await made.get()
     world.clock.advance(3900)
@@ -117,7 +117,7 @@ async def test_serve_stale_is_bounded(counted, world):
 
 
 async def test_a_value_past_its_sla_is_stored_anew_without_any_event(counted, world):
-    """I5: at an unmoved counter, what is recomputed for age replaces the old value, and is not recomputed again."""
+    """I5: a value recomputed past its SLA replaces the old one, even with the same stamp."""
     made = await counted()
     await made.get()
     world.clock.advance(4000)
@@ -140,7 +140,7 @@ async def test_refuse_answers_nothing_and_says_why(counted):
 
 
 async def test_use_answers_with_another_task(world):
-    """The substitute's value comes under this task's name, degraded, with the reason."""
+    """The fallback task's value is served under this task's name, as degraded, with the reason."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -167,7 +167,7 @@ async def test_use_answers_with_another_task(world):
 
 
 async def test_absence_is_an_answer_that_is_stored_and_fenced(counted, world):
-    """Absence is computed once and outlived by the creation of the entity."""
+    """An absence is stored after one computation, and outdated when the entity is created."""
     made = await counted()
     for _ in range(2):
         served = await made.get("b")
@@ -179,7 +179,7 @@ async def test_absence_is_an_answer_that_is_stored_and_fenced(counted, world):
 
 
 async def test_a_silent_source_makes_its_family_unknown(counted, world):
-    """I4: after the silence limit nothing fenced is served from the store; refused here, recomputed elsewhere."""
+    """I4: past the silence limit a fenced value is unknown, until the source is polled again."""
     made = await counted(fallback_if_stale=pb.Refuse())
     await made.get()
     world.clock.advance(31)
@@ -189,7 +189,7 @@ async def test_a_silent_source_makes_its_family_unknown(counted, world):
 
 
 async def test_refresh_pending_is_served_and_marked(counted, world):
-    """A refresh-strength change degrades but does not kill."""
+    """A raised refresh tag degrades a value, which is still served."""
     made = await counted(invalidated_by=[pb.refresh("fact")])
     await made.get()
     world.put("a", "two")
@@ -211,7 +211,7 @@ async def test_fifty_readers_share_one_computation(counted):
 
 
 async def test_concurrent_reads_of_an_unknown_store_compute_twice_at_most(counted, world):
-    """While a source is silent, followers take a flight that began after they did, not one each."""
+    """While a source is silent, fifty concurrent reads of a key compute it at most twice."""
     made = await counted()
     world.clock.advance(60)
     made.gate.clear()
@@ -224,7 +224,7 @@ async def test_concurrent_reads_of_an_unknown_store_compute_twice_at_most(counte
 
 
 async def test_a_follower_never_gets_a_value_that_fails_the_fence(counted, world):
-    """A computation overtaken by an event answers its leader only; whoever began after the event gets the new value."""
+    """A computation that an event overtook answers its own caller; reads after the event get the new value."""
     made = await counted()
     made.gate.clear()
     leader = asyncio.create_task(made.get())
@@ -240,7 +240,7 @@ async def test_a_follower_never_gets_a_value_that_fails_the_fence(counted, world
 
 
 async def test_a_late_writer_is_harmless(counted, world):
-    """I2: a record overtaken by an event never replaces the newer one, and is never served."""
+    """I2: a record that an event overtook never replaces a newer one, and is never served."""
     made = await counted()
     made.gate.clear()
     slow = asyncio.create_task(made.get())
@@ -255,7 +255,7 @@ async def test_a_late_writer_is_harmless(counted, world):
 
 
 async def test_a_cancelled_leader_strands_nobody(counted):
-    """The computation outlives the reader that started it."""
+    """A shared computation continues when the read that started it is cancelled."""
     made = await counted()
     made.gate.clear()
     leader = asyncio.create_task(made.get())
@@ -269,7 +269,7 @@ async def test_a_cancelled_leader_strands_nobody(counted):
 
 
 async def test_the_deadline_ends_the_read_not_the_computation(counted):
-    """I7: no read outlives its deadline; the value is there for the next one."""
+    """I7: a read ends at its deadline; the computation continues, and its value serves the next read."""
     made = await counted()
     made.gate.clear()
     with pytest.raises(pb.errors.DeadlineExceeded) as caught:
@@ -283,7 +283,7 @@ async def test_the_deadline_ends_the_read_not_the_computation(counted):
 
 
 async def test_a_failing_task_names_itself_and_stores_nothing(counted, world):
-    """The cause is chained; the next read tries again."""
+    """A failure names the task and chains its cause, nothing is stored, and the next read computes."""
     made = await counted()
     world.put("a", "fail")
     await made.app.drain()
@@ -299,7 +299,7 @@ async def test_a_failing_task_names_itself_and_stores_nothing(counted, world):
     "result", [7, object(), pb.Value("x", tags=("Not A Tag",)), {"a"}], ids=["type", "object", "tag", "set"]
 )
 async def test_what_could_not_be_read_back_is_not_stored(world, result):
-    """A value that is not of the declared type, or a malformed tag, is an error at once and not at every later read."""
+    """A value of another type than declared, or a malformed tag, fails the computation and is not stored."""
     tasks = pb.Registry()
     results = [result]
 
@@ -314,7 +314,7 @@ async def test_what_could_not_be_read_back_is_not_stored(world, result):
 
 
 async def test_a_timeout_inside_a_task_is_a_failed_computation(world):
-    """A task's own timeout is not mistaken for the reader's deadline."""
+    """A ``TimeoutError`` of a task is a failed computation, and not the reader's deadline."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -330,7 +330,7 @@ async def test_a_timeout_inside_a_task_is_a_failed_computation(world):
 
 
 async def test_a_stored_value_of_another_type_is_computed_anew(world):
-    """A changed return type without a changed version costs a computation, not an error."""
+    """A stored value of an old return type is computed again."""
 
     def declare(kind, value):
         tasks = pb.Registry()
@@ -352,10 +352,10 @@ async def test_a_stored_value_of_another_type_is_computed_anew(world):
 
 
 class Chain:
-    """An input that only tolerates changes, and a consumer that fences them."""
+    """An input that fences or refreshes on a family, a consumer that fences it, and a task above."""
 
     def __init__(self, world, *, strength):
-        """Declare both."""
+        """Declare the three tasks and open the app."""
         self.calls = []
         self.tasks = pb.Registry()
 
@@ -378,7 +378,7 @@ class Chain:
 
 @pytest.mark.parametrize("strength", [pb.fence, pb.refresh])
 async def test_derived_values_hold_the_consumers_own_strengths(world, strength):
-    """I1 through a chain: an input's tolerated age is not tolerated by a consumer that fences the family."""
+    """I1: a consumer that fences a family gets the new value, though its input only refreshes on it."""
     world.put("a", "one")
     chain = Chain(world, strength=strength)
     await chain.app.drain()
@@ -391,7 +391,7 @@ async def test_derived_values_hold_the_consumers_own_strengths(world, strength):
 
 
 async def test_an_input_that_refused_is_not_kept(world):
-    """A result that lacks what its input would have said answers its own caller, and is not stored."""
+    """A value that was made from a refused input is returned to its caller and not stored."""
     tasks, calls = pb.Registry(), []
 
     @tasks.artifact(**contract(fallback_if_stale=pb.Refuse()))
@@ -413,7 +413,7 @@ async def test_an_input_that_refused_is_not_kept(world):
 
 
 async def test_reading_an_input_from_the_event_loop_is_refused(world):
-    """The blocking reader says which call to use instead of blocking everything."""
+    """A blocking read in an ``async def`` task fails, and the error names ``await reader.get``."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -429,7 +429,7 @@ async def test_reading_an_input_from_the_event_loop_is_refused(world):
 
 
 async def test_validity_ends_by_the_clock(world):
-    """I8: past ``valid_until`` a value is computed anew, also where it was derived."""
+    """I8: past ``valid_until`` a value, and one derived from it, is computed again."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -450,7 +450,7 @@ async def test_validity_ends_by_the_clock(world):
 
 @pytest.mark.parametrize("key", [7, None, ["a"]])
 async def test_a_key_of_the_wrong_type_is_refused(counted, key):
-    """The error names ``key``; nothing is computed."""
+    """The error names ``key``, and nothing is computed."""
     made = await counted()
     with pytest.raises(pb.BadInput) as caught:
         await made.get(key)
@@ -458,7 +458,7 @@ async def test_a_key_of_the_wrong_type_is_refused(counted, key):
 
 
 async def test_long_and_structured_keys_are_kept_apart(world):
-    """Keys longer than the store's limit, and keys that are no strings, each have their own value."""
+    """Long keys with a common beginning, and tuple keys, each have their own value."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("fact/{key}")]))
@@ -473,7 +473,7 @@ async def test_long_and_structured_keys_are_kept_apart(world):
 
 
 async def test_the_steps_of_a_request_are_listed(counted):
-    """A request's scope holds what was served within it, in order."""
+    """A request scope lists what was served within it, in order."""
     made = await counted()
     async with made.app.request() as request:
         await made.get()
@@ -482,7 +482,7 @@ async def test_the_steps_of_a_request_are_listed(counted):
 
 
 async def test_a_task_of_another_app_is_unknown(counted, world):
-    """Serving what an app does not hold names the task."""
+    """Serving a task that the app does not have raises an error that names it."""
     made = await counted()
     other = world.app(pb.Registry())
     with pytest.raises(pb.errors.UnknownTask, match="fact"):

@@ -17,7 +17,7 @@ from retail_assistant.shop.complaints import Rules
 
 
 def test_an_empty_environment_gives_the_defaults():
-    """Nothing has to be set; empty values count as not set."""
+    """Every setting has a default, and an empty value counts as not set."""
     assert from_environment({}) == Settings(Path("data"))
     assert from_environment({"LLM": "", "RETAIL_SEED": "", "RETAIL_HOME": ""}) == Settings(Path("data"))
 
@@ -41,7 +41,7 @@ def test_every_setting_is_read():
 
 
 def test_the_store_is_a_folder_of_the_home_unless_it_is_named(tmp_path):
-    """The app opens the URL of ``STORE``, and an embedded store beside the shop without one; no repr shows a URL."""
+    """Without ``STORE`` the store is in the data folder; ``repr`` hides a URL's password."""
     assert from_environment({"RETAIL_HOME": str(tmp_path)}).store_url == f"lmdb://{tmp_path.resolve()}/store"
     named = from_environment({"STORE": "redis://:secret@host/0?prefix=shop"})
     assert named.store_url == "redis://:secret@host/0?prefix=shop"
@@ -50,7 +50,7 @@ def test_the_store_is_a_folder_of_the_home_unless_it_is_named(tmp_path):
 
 @pytest.mark.parametrize("url", ["somewhere", "nosuch://x", "redis://host/0?nosuch=1"])
 def test_a_store_that_cannot_be_meant_is_one_plain_line(url, tmp_path, monkeypatch, capsys):
-    """A command that cannot open its store ends with one line that names it."""
+    """A command with an invalid store URL ends with a plain error instead of a traceback."""
     monkeypatch.setenv("STORE", url)
     monkeypatch.setenv("RETAIL_HOME", str(tmp_path))
     monkeypatch.setattr(main, "_generate", lambda *_: None)
@@ -81,7 +81,7 @@ def test_a_bad_setting_is_named(name, value):
 
 @given(st.text(max_size=5))
 def test_a_size_is_a_whole_number_or_a_named_error(text):
-    """No text crashes: it is a number of at least the minimum, or refused."""
+    """Any text is either a number of at least the minimum, or refused by name."""
     if not text or (text.isdecimal() and int(text) >= 10):
         assert from_environment({"RETAIL_SHOPPERS": text}).shoppers == int(text or 10_000)
     else:
@@ -93,13 +93,13 @@ def test_a_size_is_a_whole_number_or_a_named_error(text):
     ("llm", "kind"), [("extractive", Extractive), ("llama", LlamaGenerator), ("openai", OpenAIGenerator)]
 )
 def test_the_setting_chooses_the_generator(llm, kind, monkeypatch):
-    """Each name gives its engine, not yet started."""
+    """Each value of ``LLM`` creates its generator."""
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert isinstance(compose.generator(Settings(Path(), llm)), kind)
 
 
 async def test_an_alert_webhook_is_added_when_it_is_set(tmp_path):
-    """Alerts always go to the log, and to the webhook when there is one."""
+    """Alerts go to the log, and also to the webhook if one is set."""
     for webhook, count in (("", 1), ("http://127.0.0.1:9/hook", 2)):
         app = compose.build(Settings(tmp_path, webhook=webhook))
         assert len(app.settings.alerts) == count
@@ -107,7 +107,7 @@ async def test_an_alert_webhook_is_added_when_it_is_set(tmp_path):
 
 
 def test_a_file_that_is_no_shop_is_refused(tmp_path):
-    """A shop file of another kind ends the start with a plain error; none at all says nothing yet."""
+    """A file that is not a database is refused; a missing file gives no metadata."""
     assert compose.shop_meta(tmp_path / "shop.db") == {}
     (tmp_path / "shop.db").write_text("no database, but long enough to be read as one" * 10)
     with pytest.raises(pb.ParbakeError, match="not an SQLite file"):
@@ -123,7 +123,7 @@ def home(tmp_path, monkeypatch):
 
 
 def test_import_writes_the_shop_and_prints_its_report(home, tmp_path, monkeypatch, capsys):
-    """The folder comes from the option or the environment; the counts, refusals and what is off are printed."""
+    """The folder is an option or in the environment; counts, refusals and switched-off tasks are printed."""
     source = tmp_path / "files"
     source.mkdir()
     (source / "products.json").write_text(json.dumps([{"asin": "A", "title": "T", "price": 1}, {"asin": "B"}]))
@@ -147,7 +147,7 @@ def test_import_writes_the_shop_and_prints_its_report(home, tmp_path, monkeypatc
     ],
 )
 def test_an_error_is_one_plain_line_and_status_1(arguments, environment, says, home, monkeypatch, capsys):  # noqa: PLR0917  # a table and fixtures
-    """What is wrong is said without a traceback, and nothing is left behind."""
+    """An error is one line without a traceback, and no folder is created."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(SystemExit) as caught:
@@ -160,7 +160,7 @@ def test_an_error_is_one_plain_line_and_status_1(arguments, environment, says, h
 
 
 def test_a_demo_without_its_key_is_never_called_ready(home, monkeypatch, capsys):
-    """What the chosen generator lacks is said before anything is served or started."""
+    """If the generator lacks its key, the demo fails before it starts anything."""
     monkeypatch.setenv("LLM", "openai")
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.delenv("OPENAI_API_KEY_FILE", raising=False)
@@ -174,7 +174,7 @@ def test_a_demo_without_its_key_is_never_called_ready(home, monkeypatch, capsys)
 
 
 def test_prepare_makes_a_shop_and_computes_what_is_missing_once(home, monkeypatch, embedder, capsys):
-    """The first call generates and materializes; a second finds everything there and generates nothing."""
+    """The first ``prepare`` generates a shop, and the second does not."""
     monkeypatch.setenv("RETAIL_PRODUCTS", "20")
     monkeypatch.setenv("RETAIL_SHOPPERS", "12")
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)

@@ -1,4 +1,4 @@
-"""A value is kept under a new stamp where everything it was made of reads the same again."""
+"""Revalidation: a value gets a new stamp without a computation if all of its reads return the same."""
 
 import pytest
 from tests.unit.shopfloor import Facts, World, contract
@@ -9,10 +9,10 @@ from parbake.stores.steps.engine import numbers, settle
 
 
 class Shop:
-    """A world with a task that is dear to run, and one that reads it."""
+    """A world with a costly task, and another one that reads it."""
 
     def __init__(self, folder):
-        """Declare them and count their calls."""
+        """Declare the tasks, which record their calls."""
         self.world, tasks, self.calls = World(folder), pb.Registry(), []
 
         @tasks.artifact(**contract(), revalidate=True)
@@ -32,7 +32,7 @@ class Shop:
         self.app = self.world.app(tasks)
 
     async def put(self, name, value):
-        """Change a fact and have it acknowledged."""
+        """Change a fact and wait for the acknowledgement."""
         self.world.put(name, value)
         await self.app.drain()
 
@@ -46,7 +46,7 @@ async def shop(tmp_path):
 
 
 async def test_an_event_that_changed_nothing_costs_no_call(shop):
-    """The value goes on under the new stamp, through a derived task too, and is fenced as before."""
+    """After an event without a change the value is kept under the new stamp, also if it is derived."""
     await shop.put("a", "x")
     assert (await shop.app.serve(shop.page, "a")).value == "<X>"
     await shop.put("a", "x")
@@ -59,7 +59,7 @@ async def test_an_event_that_changed_nothing_costs_no_call(shop):
 
 
 async def test_an_absence_is_kept_and_ended_alike(shop):
-    """What was not there and is still not there is not asked again; what appears is seen."""
+    """An absence is revalidated as well, and ends when the entity is created."""
     await shop.put("b", "x")
     assert (await shop.app.serve(shop.text, "a")).value is None
     await shop.app.touch("fact/a")
@@ -70,7 +70,7 @@ async def test_an_absence_is_kept_and_ended_alike(shop):
 
 
 async def test_a_kept_value_is_killed_by_the_next_change(shop):
-    """Revalidation inherits the tags: a third event outdates it again."""
+    """A revalidated value keeps its tags, so a later change outdates it."""
     await shop.put("a", "x")
     for value in ("x", "x", "z"):
         await shop.app.serve(shop.text, "a")
@@ -79,7 +79,7 @@ async def test_a_kept_value_is_killed_by_the_next_change(shop):
 
 
 async def test_a_store_that_is_not_trusted_keeps_nothing(shop):
-    """Where a loss may have taken a withdrawal along, an old value is not given a new stamp: it is made anew."""
+    """In a store that is not trusted, a value is computed again instead of revalidated."""
     await shop.put("a", "x")
     await shop.app.serve(shop.text, "a")
     store = shop.app.engine.store
@@ -91,7 +91,7 @@ async def test_a_store_that_is_not_trusted_keeps_nothing(shop):
 
 
 def test_a_batched_function_cannot_be_revalidated():
-    """Its reads belong to no single key."""
+    """``revalidate`` is refused for a function of many keys, whose reads belong to no single key."""
     tasks = pb.Registry()
     with pytest.raises(DeclarationError, match="one key at a time"):
 

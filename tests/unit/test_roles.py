@@ -1,4 +1,4 @@
-"""Each parameter has exactly one role."""
+"""Each parameter of a task has exactly one role."""
 
 from typing import Annotated
 
@@ -10,7 +10,7 @@ from parbake.declare.roles import Role
 
 
 def test_roles_are_read_from_the_signature():
-    """Marks, defaults and the first position give the roles; types come without their marks."""
+    """Roles follow from markers, defaults and the first position; types come without their markers."""
 
     def fn(key: str, *, view: pb.Source[pb.View], word: pb.Live[int] = 3, llm: pb.Resource[bytes] = pb.GIVEN) -> float:
         return 0.0
@@ -38,7 +38,7 @@ def two_roles(key: str, *, other: Annotated[str, Role.LIVE, Role.SOURCE]) -> str
 
 
 def no_return(key: str, *, other: pb.Live[str]):
-    """No return type."""
+    """A function without a return type."""
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_parameter_without_exactly_one_role_is_refused(fn, field, words):
 
 
 def test_unresolvable_annotations_are_refused():
-    """What cannot be looked up at run time cannot be checked."""
+    """An annotation that cannot be resolved at run time is refused."""
 
     def fn(key: "Nowhere") -> str:  # noqa: F821 - the name is missing on purpose
         return key
@@ -68,7 +68,7 @@ def test_unresolvable_annotations_are_refused():
 
 
 def test_an_artifact_begins_with_its_key():
-    """Without a key there is nothing to store it under."""
+    """An artifact without a key is refused."""
     tasks = pb.Registry()
     decorate = tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Refuse(), owner="t")
 

@@ -1,4 +1,4 @@
-"""The tree shows the design: rooms are few and small, import each other in one direction, and have their own names."""
+"""The tree of packages: rooms are few and small, import each other in one direction, and have unique names."""
 
 import ast
 import collections
@@ -34,13 +34,13 @@ def classes(found):
 
 
 def test_few_modules_stand_loose(found):
-    """Eight modules lie in the package itself; every other one lies in a room."""
+    """At most eight modules are directly in the package."""
     loose = [path for path in found.values() if path.parent.name == "parbake"]
     assert len(loose) <= LOOSE
 
 
 def test_no_room_is_crowded(found):
-    """A room has at most sixteen files, and the command line, with a file for each command, twenty."""
+    """A room has at most 16 files, and the command line at most 20."""
     sizes = collections.Counter(path.parent for path in found.values())
     crowded = [
         f"{room}: {size}" for room, size in sizes.items() if size > (20 if room.name == "cli" else FILES_IN_A_ROOM)
@@ -49,7 +49,7 @@ def test_no_room_is_crowded(found):
 
 
 def test_rooms_say_what_they_are_for(found):
-    """The first line of a room is a sentence of its own."""
+    """Every room has a docstring."""
     said = {
         path.parent.name: ast.get_docstring(ast.parse(path.read_text()))
         for path in found.values()
@@ -59,7 +59,7 @@ def test_rooms_say_what_they_are_for(found):
 
 
 def test_nothing_imports_itself_by_way_of_others(found):
-    """Neither modules nor rooms do, and an import for a type checker counts as well."""
+    """There is no import cycle of modules or rooms, including imports for type checkers."""
     edges = graph(found, for_types=True)
     within = {module: targets - {"parbake"} for module, targets in edges.items() if module != "parbake"}
     assert circles(within) == []
@@ -67,19 +67,19 @@ def test_nothing_imports_itself_by_way_of_others(found):
 
 
 def test_the_graph_of_rooms_does_not_grow(found):
-    """A new room, or an arrow between rooms, is a decision: there are few of both."""
+    """The number of rooms, and of imports between them, stays within a limit."""
     rooms = room_graph(found, folded=True)
     assert len(rooms) <= ROOMS
     assert sum(map(len, rooms.values())) <= ARROWS
 
 
 def test_no_public_class_has_anothers_name(classes):
-    """A name stands for one thing."""
+    """No two public classes have the same name."""
     assert {name: places for name, places in classes.items() if len(places) > 1} == {}
 
 
 def test_no_module_has_anothers_name(found):
-    """Adapters are named after their schemes, commands after their verbs; every other name is used once."""
+    """No two modules have the same name, except adapters and commands."""
     places = collections.defaultdict(list)
     for module in found:
         room, _, name = module.removeprefix("parbake.").rpartition(".")
@@ -89,12 +89,12 @@ def test_no_module_has_anothers_name(found):
 
 
 def test_the_front_door_is_narrow():
-    """At most fifty names; each can be had, and none is listed twice."""
+    """The package exports at most fifty names; each exists and is listed once."""
     assert len(pb.__all__) == len(set(pb.__all__)) <= FRONT_DOOR
     assert all(getattr(pb, name) is not None or name == "GIVEN" for name in pb.__all__)
 
 
 def test_an_app_has_few_methods():
-    """What operators do is in ``app.ops``."""
+    """``App`` has at most twenty public names."""
     public = [name for name in vars(pb.App) if not name.startswith("_")]
     assert len(public) <= METHODS, public

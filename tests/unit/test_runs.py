@@ -1,4 +1,4 @@
-"""Runs that are interrupted, continued, contended for, and remembered."""
+"""Runs that are interrupted, continued, contended, or recorded in the history."""
 
 import asyncio
 import gc
@@ -20,10 +20,10 @@ from parbake.lanes.batch.runs import LEASE_S, State
 
 
 class Rows:
-    """A task over 500 keys that breaks where it is told to, and remembers what it computed."""
+    """A task over 500 keys that fails at a chosen key and records what it computed."""
 
     def __init__(self, world, *, is_async=False, **options):
-        """Declare."""
+        """Declare the task and open the app."""
         self.keys = [f"key-{n:03}" for n in range(500)]
         self.break_at, self.error = None, ValueError("broken off")
         self.computed = []
@@ -48,33 +48,33 @@ class Rows:
         self.app = world.app(tasks, **options)
 
     async def run(self, **options):
-        """One run."""
+        """Run the task once."""
         self.computed.clear()
         return await self.app.materialize(self.row, **options)
 
     async def broken_run(self, at="key-400"):
-        """One run that breaks off."""
+        """Run the task once, with a failure."""
         self.break_at = at
         with pytest.raises(pb.errors.ComputeFailed):
             await self.run()
         self.break_at = None
 
     async def kept(self):
-        """What the store keeps of the runs."""
+        """Return the state of the runs that the store keeps."""
         raw = await self.app.engine.store.get(f"runs/{self.row.ref}")
         return msgspec.msgpack.decode(raw, type=State)
 
 
 @pytest.fixture
 async def rows(world):
-    """Return the task, its sources heard."""
+    """Return the task, after polling its sources."""
     made = Rows(world)
     await made.app.drain()
     return made
 
 
 async def test_a_broken_run_is_continued_where_it_stood(rows):
-    """The next run computes the partitions that are missing and no other, in the same generation."""
+    """The next run computes only the missing partitions, in the same generation."""
     await rows.broken_run()
     before = set(rows.computed)
     generation = (await rows.kept()).under_way.generation
@@ -92,7 +92,7 @@ async def test_a_broken_run_is_continued_where_it_stood(rows):
 
 
 async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, monkeypatch):
-    """A process that died says nothing: until its lease ends nobody may take its run, afterwards anybody."""
+    """A run whose process died cannot be continued until its lease expires."""
     release = rows.app.engine.batch.runs.__class__.release
     monkeypatch.setattr(rows.app.engine.batch.runs.__class__, "release", lambda *_: asyncio.sleep(0))
     await rows.broken_run()
@@ -105,14 +105,14 @@ async def test_a_killed_run_is_continued_once_its_lease_has_ended(rows, world, m
 
 
 def pid_of_the_dead():
-    """Return the number of a process that has ended."""
+    """Return the id of a process that has ended."""
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         ended.wait()
     return ended.pid
 
 
 async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(rows, monkeypatch):
-    """Nobody waits for the lease of a process that is known to have ended; that of another machine is honoured."""
+    """A dead process's run on this host is continued at once; on another host its lease holds."""
     runs = rows.app.engine.batch.runs.__class__
     release = runs.release
     monkeypatch.setattr(runs, "release", lambda *_: asyncio.sleep(0))
@@ -132,7 +132,7 @@ async def test_a_run_whose_process_has_died_is_continued_at_once_on_its_machine(
 
 
 async def test_a_run_that_fails_says_why_until_it_is_continued(rows):
-    """The store keeps the exception in one short line without its secrets, and the next run forgets it."""
+    """The store keeps the exception in one short line without secrets, until the next run."""
     rows.error = ConnectionError("cannot reach\n redis://shop:s3cret@db with password=hunter2, " + "x" * 1000)
     await rows.broken_run()
     failed = (await rows.kept()).under_way
@@ -145,7 +145,7 @@ async def test_a_run_that_fails_says_why_until_it_is_continued(rows):
 
 
 async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
-    """An interruption leaves no reason, and what is left says that nobody works on it."""
+    """A cancelled run is recorded as interrupted, without a failure."""
     reached = asyncio.Event()
     runs = rows.app.engine.batch.runs.__class__
     finish = runs.finish
@@ -168,7 +168,7 @@ async def test_a_run_that_is_cancelled_has_not_failed(rows, monkeypatch):
 @pytest.mark.parametrize("error", [SystemExit("enough"), KeyboardInterrupt("enough")])
 @pytest.mark.parametrize("is_async", [True, False])
 async def test_a_task_that_exits_has_failed(world, error, is_async, monkeypatch):
-    """What would end the process is the failure of the task that raised it, and its run is continued."""
+    """``SystemExit`` or ``KeyboardInterrupt`` in a task fails its run, which can be continued."""
     if is_async:  # as under asyncio.run, where an interruption by the user cancels
         monkeypatch.setattr(signal, "getsignal", lambda _: signal.SIG_IGN)
     rows = Rows(world, is_async=is_async)
@@ -180,7 +180,7 @@ async def test_a_task_that_exits_has_failed(world, error, is_async, monkeypatch)
 
 
 async def test_a_quality_gate_that_exits_has_refused(world):
-    """It is treated as one that raised."""
+    """A gate that raises ``SystemExit`` fails the run."""
     tasks = pb.Registry()
 
     def gate(_):
@@ -195,12 +195,12 @@ async def test_a_quality_gate_that_exits_has_refused(world):
 
 
 class Refusing:
-    """An executor whose first partition waits for the second; then both fail, at once or one for being cancelled."""
+    """An executor whose two partitions fail, both at once, or the second when it is cancelled."""
 
     width = 2
 
     def __init__(self, *, at_once):
-        """Start with nothing."""
+        """Start without jobs."""
         self.jobs, self.at_once = 0, at_once
         self.both = asyncio.Event()
 
@@ -217,12 +217,12 @@ class Refusing:
         raise pb.errors.ComputeFailed(f"job {number} failed", field="row")
 
     async def close(self):
-        """Nothing is open."""
+        """Close nothing."""
 
 
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_of_two_failures_one_is_raised_and_the_other_logged(world, tmp_path, caplog, at_once):
-    """Partitions that fail together lose no exception: the loop has nothing to complain about."""
+    """Of two failed partitions one exception is raised and the other logged; asyncio reports none as lost."""
     complaints = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     rows = Rows(
@@ -239,7 +239,7 @@ async def test_of_two_failures_one_is_raised_and_the_other_logged(world, tmp_pat
 
 
 async def test_a_partition_that_cancels_itself_fails_the_run(world):
-    """A task that raises what cancels tasks does not count as done."""
+    """A task that raises ``CancelledError`` fails its run."""
     rows = Rows(world)
     rows.error = asyncio.CancelledError()
     await rows.app.drain()
@@ -248,7 +248,7 @@ async def test_a_partition_that_cancels_itself_fails_the_run(world):
 
 
 async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkeypatch, caplog):
-    """The computation's exception is raised; that of the write under way is one line of the log."""
+    """The computation's exception is raised, and that of a concurrent write is logged."""
     rows = Rows(world)
     await rows.app.drain()
 
@@ -266,7 +266,7 @@ async def test_a_write_that_fails_beside_the_computation_is_logged(world, monkey
 
 
 async def test_new_keys_where_nothing_was_finished_cost_nothing(rows):
-    """A key that came in behind what was finished is in the generation, and the run goes on where it stood."""
+    """A new key behind the finished partitions is included when the run continues."""
     await rows.broken_run()
     first = set(rows.computed)
     rows.keys.insert(490, "key-489b")
@@ -279,7 +279,7 @@ async def test_new_keys_where_nothing_was_finished_cost_nothing(rows):
 
 @pytest.mark.parametrize("change", ["a key gone", "another order", "a key more"])
 async def test_finished_keys_that_are_listed_otherwise_begin_the_run_anew(rows, change):
-    """What is promoted is what is listed, and counted once: nothing of a delisted key is left."""
+    """If keys of finished partitions change, the run restarts, and only listed keys are stored."""
     await rows.broken_run()
     if change == "a key gone":
         del rows.keys[3]
@@ -298,7 +298,7 @@ async def test_finished_keys_that_are_listed_otherwise_begin_the_run_anew(rows, 
 
 
 async def test_an_event_during_the_interruption_kills_what_was_computed_before_it(rows):
-    """What a continued run took over is bound by its own stamps, as all that is stored."""
+    """An event during an interruption outdates a row that was computed before it."""
     await rows.broken_run()
     await rows.app.touch("fact/key-000")
     await rows.run()
@@ -310,7 +310,7 @@ async def test_an_event_during_the_interruption_kills_what_was_computed_before_i
 
 @pytest.mark.parametrize("change", ["other keys", "too old", "other code", "anew", "a promotion", "another store"])
 async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change):
-    """Nothing of the old run is used or left where its rows are not those that this run would make."""
+    """If keys, code, age or generation rule out a continuation, the run restarts in a new generation."""
     await rows.broken_run()
     old = (await rows.kept()).under_way.generation
     options = {}
@@ -342,7 +342,7 @@ async def test_a_run_that_cannot_be_continued_is_begun_anew(rows, world, change)
 
 
 async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
-    """A holder that stood still for too long finds its run taken, and promotes nothing of it."""
+    """A run that another process took over raises ``RunInProgress`` and promotes nothing."""
     taken = asyncio.Event()
     change = rows.app.engine.batch.runs.__class__.change
 
@@ -362,7 +362,7 @@ async def test_a_run_that_is_taken_over_ends(rows, monkeypatch):
 
 
 async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monkeypatch):
-    """Each renewal is followed by another, also where the store did not answer once, and ends a term from then."""
+    """A run renews its lease again and again, also after a failed renewal."""
     runs = rows.app.engine.batch.runs
     hold, finish = type(runs).hold, type(runs).finish
     renewed, thrice = [], asyncio.Event()
@@ -390,7 +390,7 @@ async def test_a_lease_is_renewed_for_as_long_as_the_run_works(rows, world, monk
 
 
 async def test_runs_are_remembered_with_their_outcome(rows):
-    """What was promoted and what a gate refused stand in the history, the newest first, with the reason."""
+    """The history has promoted and refused runs with their reasons, newest first."""
     lane, plan = rows.app.engine.batch, rows.app.engine.tasks["row"]
     await lane.materialize(plan, trigger="test", slot=RunSlot(0.0, "to see"))
     rows.keys = rows.keys[:10]
@@ -403,7 +403,7 @@ async def test_runs_are_remembered_with_their_outcome(rows):
 
 
 async def test_a_disk_that_fills_up_during_a_run_costs_the_run_and_nothing_else(world, tmp_path):
-    """What was written of it is removed, events are acknowledged again, and the previous generation goes on serving."""
+    """If the store is full a run fails, its rows are removed, and the old generation is served."""
     size, tasks = [10], pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[pb.fence("fact")]), chunk=64)
@@ -428,7 +428,7 @@ async def test_a_disk_that_fills_up_during_a_run_costs_the_run_and_nothing_else(
 
 
 async def test_a_continued_run_is_judged_by_the_keys_that_are_listed_now(rows):
-    """Partitions of keys that nobody lists any more do not make up for rows that are missing."""
+    """A gate counts only keys that are listed now, and not those of finished partitions."""
     await rows.run()
     await rows.broken_run()
     rows.keys = rows.keys[:10]
@@ -437,7 +437,7 @@ async def test_a_continued_run_is_judged_by_the_keys_that_are_listed_now(rows):
 
 
 async def test_refusals_do_not_wear_a_gate_out(rows):
-    """However often a run is refused, what was promoted before it is still known to compare with."""
+    """Refused runs do not push the last promoted run out of the history."""
     await rows.run()
     promoted = await rows.app.ops.generation(rows.row)
     rows.keys = rows.keys[:10]
@@ -449,7 +449,7 @@ async def test_refusals_do_not_wear_a_gate_out(rows):
 
 
 async def test_retention_bounds_what_can_be_rolled_back_to(world):
-    """By count, and by the bytes of what is kept; the current generation stays whatever its size."""
+    """Generations are kept by number and by size; the current one is always kept."""
     for retention, kept in ((pb.Retention(2), 2), (pb.Retention(5), 5), (pb.Retention(5, "2047"), 2)):
         tasks = pb.Registry()
 
@@ -477,7 +477,7 @@ async def test_retention_bounds_what_can_be_rolled_back_to(world):
     ],
 )
 def test_a_retention_that_cannot_be_meant_is_refused(wrong, field):
-    """The field at fault is named."""
+    """An invalid retention is refused by its field."""
     with pytest.raises(pb.errors.ContractError) as caught:
         pb.Retention(**wrong)
     assert caught.value.field == field

@@ -1,4 +1,4 @@
-"""When batch runs are due, and who hears of stale artifacts."""
+"""When batch runs are due, and which alerts stale artifacts send."""
 
 import asyncio
 
@@ -10,19 +10,19 @@ import parbake as pb
 
 
 class Heard:
-    """An alert sink that remembers."""
+    """An alert sink that records alerts."""
 
     def __init__(self):
-        """Start with nothing heard."""
+        """Start with no alerts."""
         self.alerts = []
 
     async def send(self, alert):
-        """Remember."""
+        """Record the alert."""
         self.alerts.append((alert.kind, alert.task, alert.owner))
 
 
 class Deaf:
-    """A sink that fails."""
+    """An alert sink that fails."""
 
     async def send(self, alert):
         """Fail."""
@@ -30,10 +30,10 @@ class Deaf:
 
 
 class Scheduled:
-    """A model, rows built with it, and something apart."""
+    """A model, rows built with it, and an independent task."""
 
     def __init__(self, world):
-        """Declare."""
+        """Declare the tasks and open the app."""
         self.broken = False
         self.heard = Heard()
         tasks = pb.Registry()
@@ -58,18 +58,18 @@ class Scheduled:
         self.app = world.app(tasks, alerts=[Deaf(), self.heard])
 
     async def due(self):
-        """Run what is due; the names of what was built, per run."""
+        """Run what is due, and return the tasks that each run built."""
         return [[built.task for built in run.built] for run in await self.app.ops.run_due()]
 
 
 @pytest.fixture
 def scheduled(world):
-    """Return scheduled tasks whose alerts are remembered."""
+    """Return scheduled tasks with a sink that records alerts."""
     return Scheduled(world)
 
 
 async def test_what_is_due_runs_once_chains_together(scheduled, world):
-    """At the start all is due; then nothing until a period has passed."""
+    """All tasks are due at the start, chains as one run, and again when their period is over."""
     assert await scheduled.due() == [["train", "row"], ["apart"]]
     assert await scheduled.due() == []
     world.clock.advance(1199)
@@ -79,7 +79,7 @@ async def test_what_is_due_runs_once_chains_together(scheduled, world):
 
 
 async def test_a_failed_run_tells_its_owner_and_waits_before_it_tries_again(scheduled, world):
-    """The gate's alert names the task; other tasks run; a retry comes after half a minute."""
+    """A failed gate alerts the owner, does not block other tasks, and is retried after half a minute."""
     await scheduled.due()
     scheduled.broken = True
     world.clock.advance(1200)
@@ -92,7 +92,7 @@ async def test_a_failed_run_tells_its_owner_and_waits_before_it_tries_again(sche
 
 
 async def test_stale_and_recovered_are_told_exactly_once_each(scheduled, world, caplog):
-    """However often and by however many watchers it is checked; a deaf sink keeps nobody from hearing."""
+    """Repeated checks send one stale and one recovered alert for each task; a failing sink is only logged."""
     watch = scheduled.app.engine.watch
     await watch.check()
     await scheduled.due()
@@ -111,7 +111,7 @@ async def test_stale_and_recovered_are_told_exactly_once_each(scheduled, world, 
 
 
 async def test_a_worker_does_it_all(scheduled):
-    """``work`` runs what is due and goes on until it is cancelled."""
+    """``work`` runs what is due, and continues until it is cancelled."""
     working = asyncio.create_task(scheduled.app.work())
 
     async def runs():
@@ -127,7 +127,7 @@ async def test_a_worker_does_it_all(scheduled):
 
 
 async def test_a_server_polls_and_watches(scheduled, world):
-    """``serving`` keeps the heartbeat of every source."""
+    """``serving`` polls the sources and records their heartbeats."""
     store = scheduled.app.engine.store
 
     async def beats():
@@ -138,7 +138,7 @@ async def test_a_server_polls_and_watches(scheduled, world):
 
 
 async def test_a_run_that_another_has_under_way_is_looked_for_again_after_five_seconds(scheduled, world, monkeypatch):
-    """Nobody is told, since nothing failed; until then the schedule leaves the task alone."""
+    """A task whose run another process holds is retried after five seconds, without an alert."""
     asked = []
 
     async def held(plan, **_):
@@ -157,7 +157,7 @@ async def test_a_run_that_another_has_under_way_is_looked_for_again_after_five_s
 
 
 async def test_only_tasks_that_run_on_a_schedule_here_are_watched(world):
-    """What has no schedule is made when somebody asks for it, and a task that is off has a reason already."""
+    """Tasks without a schedule, and tasks that are off, send no stale alert."""
     tasks, heard = pb.Registry(), Heard()
     settings = contract(invalidated_by=[])
 
@@ -184,7 +184,7 @@ async def test_only_tasks_that_run_on_a_schedule_here_are_watched(world):
 
 
 async def test_the_watch_goes_on_after_a_fault_and_looks_every_second(scheduled, monkeypatch):
-    """A store that does not answer for a moment does not leave the owners without alerts."""
+    """The watch checks every second, and continues after an exception."""
     watch, looks, waits = scheduled.app.engine.watch, [], []
 
     async def check():

@@ -1,4 +1,4 @@
-"""The folder that an executor's processes share: it goes with its owner, however that one ends."""
+"""The folder that an executor's processes share is removed, however its owner ends."""
 
 import contextlib
 import os
@@ -20,14 +20,14 @@ OWN = "import sys; from parbake.executors._scratch import Scratch; s = Scratch()
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch):
-    """Return a folder for temporary files, for this process and those it starts."""
+    """Return a folder for the temporary files of this process and its children."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next(temporary):
-    """A living owner keeps its folder; once it was killed, whoever makes one removes it, and its own stays."""
+    """A killed owner's folder is removed by the next ``Scratch``; folders of living owners stay."""
     command = [sys.executable, "-c", OWN]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
         left = temporary / owner.stdout.readline().strip()
@@ -44,7 +44,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(temporary):
 
 
 def test_only_what_is_surely_left_over_is_removed(temporary):
-    """A folder that was just made or that holds something but no lock, and a link to elsewhere, stay as they are."""
+    """A new folder, a non-empty folder without a lock, and a symbolic link are not removed."""
     new, old, full, elsewhere = (temporary / name for name in (f"{PREFIX}a", f"{PREFIX}b", f"{PREFIX}c", "mine"))
     for folder in (new, old, full, elsewhere):
         folder.mkdir()
@@ -59,7 +59,7 @@ def test_only_what_is_surely_left_over_is_removed(temporary):
 
 
 def test_a_folder_that_is_removed_before_it_is_locked_is_made_anew(temporary, monkeypatch):
-    """Another process looks into it just when it was made: the owner does without that one."""
+    """If another process removes the new folder before it is locked, a second one is made."""
     make, made = tempfile.mkdtemp, []
 
     def seen_at_once(**options):
@@ -75,20 +75,20 @@ def test_a_folder_that_is_removed_before_it_is_locked_is_made_anew(temporary, mo
 
 
 async def test_a_folder_for_temporary_files_that_is_gone_fails_the_run_and_heals(temporary):
-    """The failure is typed, names the folder and the setting; once it is there again, so are the processes."""
+    """Without the temporary folder a run fails by name; once it exists again, processes start."""
     executor = LocalExecutor("nowhere:app", processes=1)
     temporary.rmdir()
     with pytest.raises(pb.errors.ComputeFailed, match=str(temporary)) as caught:
         await executor.run(b"")
     assert caught.value.field == "TMPDIR"
     temporary.mkdir()
-    with contextlib.closing(Scratch()):  # can be made again
+    with contextlib.closing(Scratch()):  # a scratch folder can be made again
         assert executor._opened()[1].path.is_dir()
     await executor.close()
 
 
 async def test_a_folder_that_was_cleared_away_is_made_anew(temporary):
-    """Its processes, which were told the old one, are succeeded by others."""
+    """If the shared folder is deleted, a new folder and a new pool of processes replace it."""
     executor = LocalExecutor("nowhere:app", processes=1)
     pool, models = executor._opened()
     assert executor._opened() == (pool, models)

@@ -1,4 +1,4 @@
-"""The bank, its thresholds, and the vetoes."""
+"""The matcher, its thresholds, and the vetoes."""
 
 import numpy as np
 import pytest
@@ -14,20 +14,20 @@ WORDINGS = st.lists(st.text(min_size=1, max_size=12).filter(str.strip), min_size
 
 
 def bank(pairs):
-    """Compile a bank over random unit vectors, the same for the same pairs; returns its matcher with the vectors."""
+    """Return a matcher over reproducible random unit vectors, and these vectors."""
     drawn = np.random.default_rng(7).normal(size=(len(pairs), 16)).astype(np.float32)
     unit = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
     return Matcher(compile_bank("hash", pairs, unit)), unit
 
 
 def distinct(wordings):
-    """Keep wordings that differ in their normal form, and have one."""
+    """Return the wordings that differ in normal form and are not empty."""
     return [w for text, w in {normalize(w): w for w in wordings}.items() if text]
 
 
 @given(WORDINGS, st.integers(1, 4))
 def test_an_exact_alias_always_matches_its_own_answer(wordings, answers):
-    """Whatever the vectors say, a known wording gets its own answer with a full score, ignoring case and margins."""
+    """A known wording gets its own answer with a full score, whatever its case, margins and vector."""
     pairs = [(f"answer {i % answers}", text) for i, text in enumerate(distinct(wordings))]
     matcher, unit = bank(pairs)
     for answer, text in pairs:
@@ -37,7 +37,7 @@ def test_an_exact_alias_always_matches_its_own_answer(wordings, answers):
 
 @given(st.integers(1, 30), st.integers(1, 5))
 def test_an_alias_vector_finds_its_own_answer_without_the_text(count, answers):
-    """A query at an alias's vector is answered like the alias, with a cosine of 1 to it."""
+    """A query with an alias's vector gets its answer, with a cosine of 1."""
     pairs = [(f"answer {i % answers}", f"wording {i}") for i in range(count)]
     matcher, unit = bank(pairs)
     for (answer, text), vector in zip(pairs, unit, strict=True):
@@ -47,26 +47,26 @@ def test_an_alias_vector_finds_its_own_answer_without_the_text(count, answers):
 
 
 def test_an_empty_bank_matches_nothing():
-    """A bank without aliases compiles, and answers nothing."""
+    """A bank without aliases compiles and matches nothing."""
     matcher = Matcher(compile_bank("hash", [], np.zeros((0, 16), np.float32)))
     assert matcher.match("anything", np.zeros(16, np.float32)) is None
 
 
 def test_one_answer_has_the_full_margin():
-    """With nothing to confuse it with, a single answer wins by 1."""
+    """A single answer has a margin of 1."""
     matcher, unit = bank([("only", "a"), ("only", "b")])
     assert matcher.match("c", unit[0]).margin == 1.0
 
 
 def test_at_most_60_aliases_of_an_answer_are_kept():
-    """The first 60 of an answer count; those of other answers are not displaced."""
+    """Only the first 60 aliases of an answer are kept; those of other answers are not affected."""
     pairs = [("many", f"m{i}") for i in range(MAX_ALIASES + 5)] + [("few", "f")]
     kept = bank(pairs)[0].bank
     assert kept.aliases == (*(f"m{i}" for i in range(MAX_ALIASES)), "f")
 
 
 def test_evidence_from_several_aliases_adds_up():
-    """Three aliases around a query outweigh one of another answer that is a little nearer than each."""
+    """Three aliases near a query outweigh a slightly nearer one of another answer."""
     angles = np.radians([20, -20, 19, 12])
     unit = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     matcher = Matcher(compile_bank("h", [("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")], unit))
@@ -83,7 +83,7 @@ def test_evidence_from_several_aliases_adds_up():
     ],
 )
 def test_a_match_is_refused_below_any_threshold_and_served_at_all(score, margin, cosine, reason):
-    """Each threshold refuses by its own reason; values at the thresholds are served."""
+    """Below each threshold a match is refused with its own reason; at the thresholds it is served."""
     policy = FixedPolicy(score=0.5, margin=0.2, cosine=0.4)
     assert policy.refusal(Match("answer", score, margin, cosine, "alias")) == reason
 
@@ -146,20 +146,20 @@ ALLOWED = [
 
 @pytest.mark.parametrize(("code", "question", "alias"), VETOED)
 def test_a_question_is_vetoed_by_its_reason(code, question, alias):
-    """Each veto applies to its kind of question, in any case and with white space around."""
+    """Each veto applies to its kind of question, in any case and with surrounding whitespace."""
     assert veto(question, alias) == code
     assert veto(f"  {question.upper()} ", alias.upper()) == code
 
 
 def full_width(text):
-    """Return a text in letters of the width of a Chinese one."""
+    """Return a text in full-width characters."""
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
 
 
 @pytest.mark.parametrize("invisible", ["\u200b", "\u00ad", "\ufe0f", "\u034f", "\u2060"])
 @pytest.mark.parametrize(("code", "question", "alias"), VETOED)
 def test_no_disguise_gets_past_a_veto(code, question, alias, invisible):
-    """Characters that nobody sees, and wide ones, change nothing: matching does not see them either."""
+    """Vetoes ignore invisible and full-width characters, as matching does."""
     assert veto(invisible.join(question), alias) == code
     assert veto(question, invisible.join(alias)) == code
     assert veto(full_width(question), full_width(alias)) == code
@@ -167,18 +167,18 @@ def test_no_disguise_gets_past_a_veto(code, question, alias, invisible):
 
 @pytest.mark.parametrize("text", ["where is m\u200by parcel", full_width("write to ann@example.org")])
 def test_no_disguise_gets_past_the_filter_for_personal_text(text):
-    """What tells of one person is seen in any letters."""
+    """Personal text is recognized with invisible or full-width characters."""
     assert is_personal(text)
 
 
 @pytest.mark.parametrize(("code", "question", "alias"), ALLOWED)
 def test_a_question_that_only_looks_like_it_is_let_through(code, question, alias):
-    """For each veto a near question that it must leave alone, and so do all the others."""
+    """For each veto, a similar question passes all vetoes."""
     assert veto(question, alias) is None
 
 
 def test_every_veto_code_is_tried_both_ways():
-    """No veto is without its positive and its negative example here."""
+    """Every veto has a positive and a negative example here."""
     codes = {rule.code for rule in VETOES}
     assert {case[0] for case in VETOED} == codes
     assert {case[0] for case in ALLOWED} == codes
@@ -186,6 +186,6 @@ def test_every_veto_code_is_tried_both_ways():
 
 @given(st.lists(st.sampled_from("where is my order 14 not return book it price".split()), min_size=1, max_size=6))
 def test_numbers_and_polarity_treat_question_and_alias_alike(words):
-    """A wording never differs from itself in numbers, polarity or live data."""
+    """A text does not differ from itself in numbers, polarity or live data."""
     text = " ".join(words)
     assert veto(text, text) not in {"numbers_differ", "polarity_differs", "live_data"}

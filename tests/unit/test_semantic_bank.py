@@ -1,4 +1,4 @@
-"""The question bank and the policies: what each kind of input, change and failure comes to."""
+"""The question bank and its policies: inputs, changes and failures."""
 
 import msgspec
 import numpy as np
@@ -25,7 +25,7 @@ FORMS = (
 
 
 def filled(**options):
-    """Return a bank of 20 clear answers with seven wordings each."""
+    """Return a calibrated bank of 20 distinct answers with seven wordings each."""
     bank = QuestionBank(Words(), audits=0.0, **{"bound": Bound(0.05), **options})
     for topic in TOPICS:
         bank.add(topic, [form.format(topic) for form in FORMS])
@@ -40,7 +40,7 @@ def bank():
 
 
 def test_known_and_new_wordings_are_answered_and_others_are_not(bank):
-    """An alias in any spelling of case and invisible characters, a new wording; not a question about something else."""
+    """A known wording in any spelling and a new wording are answered; an unrelated question is not."""
     assert bank.ask("Please  explain topi\u200bcaa!").answer == "topicaa"
     verdict = bank.ask("could somebody explain topicbb topicbb")
     assert (verdict.answer, verdict.reason) == ("topicbb", "")
@@ -72,14 +72,14 @@ BAD = [
 
 @pytest.mark.parametrize(("question", "reason"), BAD, ids=[reason for _, reason in BAD])
 def test_bad_input_has_a_defined_reason(bank, question, reason):
-    """Nothing is served, and the reason says which kind of input it was."""
+    """Unanswerable input is refused with the reason of its kind."""
     verdict = bank.ask(question)
     assert (verdict.answer, verdict.reason) == (None, reason)
 
 
 @pytest.mark.parametrize("broken", [[np.nan] * 48, [0.0] * 48, [1.0] * 3, [np.inf] + [0.0] * 47])
 def test_a_broken_embedding_is_refused_and_never_stored(broken):
-    """NaN, zeros, other dimensions, infinity: asking refuses, adding is an error that changes nothing."""
+    """An invalid vector refuses a question, and adding a wording with it fails without a change."""
     bank = filled()
     bank._embedder.broken = broken
     assert bank.ask("explain the topiccc thing").reason == "bad_embedding"
@@ -90,7 +90,7 @@ def test_a_broken_embedding_is_refused_and_never_stored(broken):
 
 
 def test_a_bank_that_is_too_small_says_so_but_knows_its_own_wordings():
-    """Two wordings prove nothing: only the exact text is served."""
+    """A bank too small to calibrate serves exact wordings only, and gives its size as the reason."""
     bank = QuestionBank(Words(), audits=0.0)
     assert bank.ask("how does topicaa work").reason == "not_calibrated"
     bank.calibrate()
@@ -103,7 +103,7 @@ def test_a_bank_that_is_too_small_says_so_but_knows_its_own_wordings():
 
 
 def test_another_model_refuses_until_it_is_recalibrated():
-    """Thresholds belong to the model they were measured with; recalibrating embeds all wordings anew."""
+    """After a model change the bank refuses until ``calibrate`` embeds all wordings again."""
     bank = filled()
     bank._embedder.model_hash = "other words"
     assert bank.ask("how does topicaa work").reason == "model_changed"
@@ -112,7 +112,7 @@ def test_another_model_refuses_until_it_is_recalibrated():
 
 
 def test_removing_works_at_once_even_after_the_model_changed():
-    """A removed wording is no exact match any more, and removing does not pass old vectors off as the new model's."""
+    """A removed wording is not an exact match, and removing does not hide a model change."""
     bank = filled()
     assert bank.remove("HOW does topicaa work") == 1
     assert bank.remove("HOW does topicaa work") == 0
@@ -123,7 +123,7 @@ def test_removing_works_at_once_even_after_the_model_changed():
 
 
 def test_a_complaint_demotes_at_once_until_restored():
-    """Neither an exact nor a near question gets a demoted answer."""
+    """A demoted answer is not served until it is restored."""
     bank = filled()
     bank.complain("topicaa")
     assert bank.ask("how does topicaa work").reason == "demoted"
@@ -133,7 +133,7 @@ def test_a_complaint_demotes_at_once_until_restored():
 
 @pytest.mark.parametrize("field", ["tenant", "locale", "channel", "tier", "extra"])
 def test_nothing_crosses_a_scope(field):
-    """A bank of one tenant, locale, channel or tier answers for no other, not even the same text."""
+    """A bank answers only in its own tenant, locale, channel and tier."""
     bank = filled(scope=Scope(**{field: "one"}))
     assert bank.ask("how does topicaa work", scope=Scope(**{field: "one"})).answer == "topicaa"
     assert bank.ask("how does topicaa work", scope=Scope(**{field: "two"})).reason == "scope_differs"
@@ -141,7 +141,7 @@ def test_nothing_crosses_a_scope(field):
 
 
 def test_a_bank_survives_bytes_and_refuses_others():
-    """What was written answers the same when read; garbage and truncation are typed errors that change nothing."""
+    """A bank that is read back answers the same; invalid bytes are refused without a change."""
     bank = filled(scope=Scope(tenant="t"))
     bank.complain("topiccc")
     data = bank.to_bytes()
@@ -156,7 +156,7 @@ def test_a_bank_survives_bytes_and_refuses_others():
 
 
 def changed(bank, **fields):
-    """Return a bank with other fields than were compiled."""
+    """Return a snapshot of a bank with other fields."""
     snapshot = bank.snapshot()
     return msgspec.structs.replace(snapshot, bank=msgspec.structs.replace(snapshot.bank, **fields))
 
@@ -181,7 +181,7 @@ COUNT = len(SOUND.aliases)
     ids=lambda fields: next(iter(fields)),
 )
 def test_a_bank_whose_arrays_do_not_fit_is_refused(fields):
-    """What no compiled bank holds is a typed error, wherever it comes from, and changes nothing."""
+    """A snapshot with inconsistent arrays is refused and changes nothing."""
     bank = filled()
     with pytest.raises(pb.BadInput):
         bank.take(changed(bank, **fields))
@@ -190,13 +190,13 @@ def test_a_bank_whose_arrays_do_not_fit_is_refused(fields):
 
 @pytest.mark.parametrize("data", [None, 7, "text"])
 def test_what_is_no_bytes_is_no_bank(data):
-    """A typed error, whatever is handed over."""
+    """``load`` refuses anything that is not bytes."""
     with pytest.raises(pb.BadInput):
         QuestionBank(Words()).load(data)
 
 
 def test_a_calibration_of_other_features_is_refused():
-    """One coefficient too few would make every question an error."""
+    """A calibration with too few coefficients is refused."""
     bank = filled()
     snapshot = bank.snapshot()
     short = msgspec.structs.replace(snapshot.calibration.model, coefficients=(1.0,))
@@ -206,7 +206,7 @@ def test_a_calibration_of_other_features_is_refused():
 
 
 def test_damaged_bytes_are_no_bank():
-    """Whichever bytes were changed, none are taken over."""
+    """A bank with any changed byte is refused."""
     data = bytearray(filled().to_bytes())
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -217,7 +217,7 @@ def test_damaged_bytes_are_no_bank():
 
 
 def test_a_question_is_either_answered_or_known_without_an_answer():
-    """It cannot be made the other before its wordings are removed; without any it is neither."""
+    """A name with wordings of one kind refuses wordings of the other until they are removed."""
     bank = filled()
     with pytest.raises(pb.BadInput, match="remove them first"):
         bank.refuse("topicaa", ["is topicaa dangerous"])
@@ -238,7 +238,7 @@ def test_a_question_is_either_answered_or_known_without_an_answer():
     [(None, ["how"]), ("", ["how"]), (5, ["how"]), ("\ud800", ["how"]), ("a", "how does it work")],
 )
 def test_what_is_no_answer_or_no_list_is_refused(answer, wordings):
-    """A text is no list of its letters, and an answer has a name that can be written."""
+    """An invalid answer name, or a string instead of a list of wordings, is refused."""
     bank = QuestionBank(Words())
     for enter in (bank.add, bank.refuse):
         with pytest.raises(pb.BadInput):
@@ -249,7 +249,7 @@ def test_what_is_no_answer_or_no_list_is_refused(answer, wordings):
 
 
 def test_what_was_refused_and_not_compiled_leaves_no_ghost():
-    """Bytes hold what was compiled, and so do the questions that a bank knows without an answer."""
+    """Saved bytes hold only compiled questions, so a refused question that was not compiled can be added."""
     bank, again = filled(), filled()
     bank.refuse("hats", ["do you sell hats"])
     again.load(bank.to_bytes())
@@ -260,7 +260,7 @@ def test_what_was_refused_and_not_compiled_leaves_no_ghost():
 
 
 def test_a_veto_that_raises_is_a_refusal():
-    """A rule of the application's that fails serves nothing, and raises nothing."""
+    """If a custom veto raises, the question is refused."""
 
     def failing(_question, _alias):
         raise KeyError("rule")
@@ -269,13 +269,13 @@ def test_a_veto_that_raises_is_a_refusal():
 
 
 def test_a_veto_that_is_not_a_veto_is_refused_where_it_is_given():
-    """A bare tuple would fail at each question; the bank says so when it is made."""
+    """``vetoes=`` refuses a tuple when the bank is made."""
     with pytest.raises(pb.BadInput, match="vetoes must contain"):
         filled(vetoes=[("mine", lambda _question, _alias: True)])
 
 
 def test_a_veto_of_ones_own_screens_a_question_that_was_screened_without_it():
-    """A bank with vetoes of its own does not rely on a screening that did not know them."""
+    """A bank with custom vetoes applies them to a question that was screened before."""
     question = screen("how does topicaa work")
     own = filled(vetoes=[Veto("mine", alone=lambda text: "topicaa" in text)])
     assert (question.refusal, own.ask(question).reason, own.recall(question)) == ("", "mine", None)
@@ -283,7 +283,7 @@ def test_a_veto_of_ones_own_screens_a_question_that_was_screened_without_it():
 
 
 def test_an_embedder_that_fails_costs_unknown_wordings_only():
-    """Known wordings are answered; for others the reason says what is wrong."""
+    """If the embedder fails, known wordings are answered and others are refused with that reason."""
     bank = filled()
     bank._embedder.embed = None
     assert bank.ask("how does topicaa work").answer == "topicaa"
@@ -291,7 +291,7 @@ def test_an_embedder_that_fails_costs_unknown_wordings_only():
 
 
 def test_a_known_question_without_an_answer_is_refused():
-    """To the letter and by likeness, also after a round trip; it is none of the answers, nor expected to be served."""
+    """A question known as unanswered is refused, exactly and by similarity, also after a round trip."""
     bank, plain = QuestionBank(Words(), audits=0.0, bound=Bound(0.05)), filled()
     for topic in TOPICS:
         enter = bank.refuse if topic in TOPICS[:10] else bank.add
@@ -308,7 +308,7 @@ def test_a_known_question_without_an_answer_is_refused():
 
 
 def broken_verifier(_question, _alias):
-    """Fail as a model that is down."""
+    """Raise, as a model that is down."""
     raise RuntimeError("down")
 
 
@@ -322,12 +322,12 @@ def broken_verifier(_question, _alias):
     ],
 )
 def test_a_verifier_fails_closed(verifier, reason):
-    """Only a plain True lets a match through; an error or anything else does not."""
+    """Only ``True`` from the verifier accepts a match; an exception or another value refuses it."""
     assert filled(verifier=verifier).ask("could somebody explain topicbb topicbb").reason == reason
 
 
 def test_audits_withhold_their_share():
-    """With an audit share of one half about half of the new wordings are withheld, and never an exact repeat."""
+    """With an audit share of one half, half of the new wordings are withheld, and no exact repeat."""
     bank = filled()
     bank._audits = 0.5
     reasons = [bank.ask("could somebody explain topicbb topicbb").reason for _ in range(400)]
@@ -336,7 +336,7 @@ def test_audits_withhold_their_share():
 
 
 def test_an_exploration_becomes_an_alias_only_for_several_shoppers():
-    """Three different shoppers make an alias, one shopper thrice does not, and a wrong match never does."""
+    """A right exploration by three different shoppers becomes an alias; repeated or wrong ones do not."""
     bank = filled()
     bank._audits = 1.0
     question = "could somebody explain topicbb topicbb"
@@ -353,14 +353,14 @@ def test_an_exploration_becomes_an_alias_only_for_several_shoppers():
 
 
 def test_one_shopper_in_several_spellings_is_one():
-    """Names that differ in case or in what nobody sees are not several shoppers."""
+    """Names that differ in case or invisible characters count as one shopper."""
     waiting = Explorations(fewest=2)
     assert not any(waiting.note("how do returns work", "a", name) for name in ("u1", "U1", " u1", "u\u200b1", " "))
     assert waiting.note("how do returns work", "a", "u2")
 
 
 def test_one_shopper_cannot_fill_the_bank():
-    """A log that is nine tenths one spammer brings no alias of theirs, and those of others still count."""
+    """One shopper's many questions add no alias and do not block those of others."""
     waiting = Explorations(fewest=2, most_per_shopper=5)
     spam = [waiting.note(f"buy cheap pills number {chr(97 + i % 26)}", "a", "spammer") for i in range(90)]
     assert not any(spam)
@@ -380,7 +380,7 @@ def test_one_shopper_cannot_fill_the_bank():
     ],
 )
 def test_personal_text_never_becomes_an_alias(text):
-    """What tells of one person is kept out, however many ask it."""
+    """Personal text is not noted as an alias, and neither is a question without a shopper."""
     waiting = Explorations(fewest=1)
     assert is_personal(text)
     assert not waiting.note(text, "a", "ann")
@@ -389,7 +389,7 @@ def test_personal_text_never_becomes_an_alias(text):
 
 
 def stream(policy, requests=3_000, seed=0):
-    """Feed a policy matches whose chance of being right is their score; return hits and errors among all."""
+    """Feed random matches to a policy; return the shares of hits and of wrong answers."""
     rng = np.random.default_rng(seed)
     hits = wrong = 0
     for _ in range(requests):
@@ -406,14 +406,14 @@ def stream(policy, requests=3_000, seed=0):
 
 @pytest.mark.parametrize("error", [0.02, 0.05])
 def test_the_adaptive_policy_keeps_its_bound_on_average(error):
-    """Over seeds the share of wrong answers is within the bound, and something is served."""
+    """Averaged over seeds, wrong answers stay within the bound, and more than that share is served."""
     found = [stream(AdaptivePolicy(Bound(error, per="request"), seed=s), seed=s) for s in range(4)]
     assert np.mean([wrong for _, wrong in found]) <= error
     assert np.mean([hits for hits, _ in found]) > error
 
 
 def test_the_adaptive_policy_serves_nothing_before_it_has_learned():
-    """At first it explores, and where nothing is ever right it goes on doing so."""
+    """If no match is ever right, the policy keeps learning and serves nothing."""
     policy = AdaptivePolicy()
     match = Match("a", 1.0, 1.0, 1.0, "entry")
     for _ in range(600):
@@ -423,6 +423,6 @@ def test_the_adaptive_policy_serves_nothing_before_it_has_learned():
 
 @pytest.mark.parametrize("bad", [lambda: fixed(1.5), lambda: AdaptivePolicy(audits=0)])
 def test_settings_that_mean_nothing_are_refused(bad):
-    """A typed error, not a policy that serves anything."""
+    """Invalid settings of a policy are refused with a typed error."""
     with pytest.raises(pb.BadInput):
         bad()

@@ -1,4 +1,4 @@
-"""The semantic cache: what it serves, what it learns and forgets, and what a failure beside it costs."""
+"""The semantic cache: what it serves, learns and forgets, and how it handles failures."""
 
 import asyncio
 import threading
@@ -13,17 +13,17 @@ from parbake.semantic.cache.scoped_store import CachedAnswer, ScopedStore
 
 
 def broken(_question):
-    """Fail as an application might."""
+    """Raise, as an application might."""
     raise RuntimeError("down")
 
 
 def llm(question):
-    """Answer by topic."""
+    """Return the topic word of a question."""
     return next((w for w in question.lower().split() if w.startswith("topic")), "nothing")
 
 
 def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
-    """The first question is answered afresh, a near one from the cache, an exact repeat without an embedding."""
+    """A near question is a hit, and an exact repeat is a hit without an embedding."""
     embedder = Words()
     cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     first = cache.ask("please explain topicaa now", llm)
@@ -36,7 +36,7 @@ def test_a_cache_serves_near_questions_and_counts_equal_answers_as_one():
 
 
 async def test_a_cache_works_in_async_code():
-    """The same for coroutines, many at once."""
+    """``ask_async`` serves many concurrent questions from the cache."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
 
     async def answer(question):
@@ -61,7 +61,7 @@ async def test_a_cache_works_in_async_code():
     ],
 )
 def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
-    """It is answered afresh each time, with the reason, and the answer is the application's own."""
+    """Text that is not a question is answered by the application each time, with a reason, and not stored."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(-1.0))
     for _ in range(2):
         reply = cache.ask(question, lambda _: "fresh")
@@ -71,7 +71,7 @@ def test_a_cache_neither_looks_up_nor_stores_what_is_no_question(question):
 
 
 def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
-    """The same text in another scope is a miss; a demoted answer is served no more."""
+    """Another scope is a miss, and a demoted answer is not served in its scope."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
     one, two = Scope(tenant="one"), Scope(tenant="two")
     cache.ask("what is topicaa please", lambda _: "secret of one", scope=one)
@@ -84,7 +84,7 @@ def test_a_cache_keeps_scopes_apart_and_forgets_what_was_complained_about():
 
 
 def test_a_failing_answer_stores_nothing():
-    """The application's error passes through, and the next try is a miss again."""
+    """The application's exception is raised, and the next question is a miss."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.8))
     with pytest.raises(RuntimeError):
         cache.ask("what is topicaa please", broken)
@@ -92,7 +92,7 @@ def test_a_failing_answer_stores_nothing():
 
 
 def test_a_full_cache_goes_on_answering():
-    """Beyond its capacity it stores nothing and serves what it has."""
+    """A full cache stores nothing more, and serves what it has."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.95), capacity=1)
     for topic in TOPICS:
         cache.ask(f"what is {topic} please", llm)
@@ -101,7 +101,7 @@ def test_a_full_cache_goes_on_answering():
 
 
 def test_threads_share_a_cache():
-    """Eight threads on the same questions get the right answers only."""
+    """Eight threads with the same questions get only right answers."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.95))
     wrong = []
 
@@ -118,12 +118,12 @@ def test_threads_share_a_cache():
 
 
 def ask(cache, question, value, **options):
-    """Ask with an answer at hand."""
+    """Ask with a given answer."""
     return cache.ask(question, lambda _: value, **options)
 
 
 def test_a_fresh_answer_can_be_complained_of_too():
-    """It is withdrawn itself, in its own scope, and not the nearest other answer."""
+    """Demoting a fresh reply withdraws its own answer, and not the nearest other one."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.97))
     scope = Scope(tenant="one")
     ask(cache, "what is topicaa please", "fine", scope=scope)
@@ -137,7 +137,7 @@ def test_a_fresh_answer_can_be_complained_of_too():
 
 @pytest.mark.parametrize("wrong", ["wrong", ["wrong"]], ids=["hashable", "not hashable"])
 def test_an_answer_stays_withdrawn_when_the_application_gives_it_again(wrong):
-    """A complaint is about what was said; to say it again does not bring it back into the cache."""
+    """An answer that was demoted is not cached again when the application returns it again."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.9))
     cache.demote(ask(cache, "what is topicaa please", wrong))
     for _ in range(3):
@@ -145,7 +145,7 @@ def test_an_answer_stays_withdrawn_when_the_application_gives_it_again(wrong):
 
 
 def test_a_reply_that_was_not_stored_demotes_nothing():
-    """What is personal or beyond the capacity names an answer nearby, which is not the one complained of."""
+    """Demoting a reply that was not stored does not withdraw the nearest stored answer."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.97), capacity=1)
     ask(cache, "what is topicaa please", "fine")
     cache.demote(ask(cache, "my name is ann, what is topicaa", "wrong"))
@@ -154,7 +154,7 @@ def test_a_reply_that_was_not_stored_demotes_nothing():
 
 
 def test_another_model_begins_anew():
-    """Vectors of two models say nothing of each other, even with equally many dimensions."""
+    """After a change of the embedding model the cache starts empty."""
     embedder = Words()
     cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     ask(cache, "what is topicaa please", "old")
@@ -164,7 +164,7 @@ def test_another_model_begins_anew():
 
 
 def test_an_embedder_that_breaks_its_word_costs_hits_only():
-    """Another dimension than declared is refused from the first vector on; an exception loses no answer."""
+    """With a wrong dimension or an exception of the embedder, the question is answered without a hit."""
     embedder = Words()
     cache = SemanticCache(embedder, freshness_sla="1h", policy=lambda: fixed(0.8))
     embedder.broken = [1.0, 0.0]
@@ -178,7 +178,7 @@ def test_an_embedder_that_breaks_its_word_costs_hits_only():
 
 
 def test_a_judge_that_fails_costs_no_answer(caplog):
-    """Arrays have no truth value to compare by: the answer is given, and the log says what to do."""
+    """If answers such as arrays cannot be compared, they are returned, and the log suggests a comparison."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.999))
     ask(cache, "what is topicaa please", np.ones(2))
     reply = ask(cache, "what is topicaa please now", np.zeros(2))
@@ -188,7 +188,7 @@ def test_a_judge_that_fails_costs_no_answer(caplog):
 
 
 class Odd:
-    """A value that can neither be hashed nor compared."""
+    """A value that cannot be hashed or compared."""
 
     def __hash__(self):
         raise ValueError("no hash")
@@ -198,12 +198,12 @@ class Odd:
 
 
 def failing(*_arguments):
-    """Fail as what an application hands over might."""
+    """Raise, as a user's callable might."""
     raise RuntimeError("down")
 
 
 def test_whatever_fails_beside_the_answer_costs_no_answer():
-    """A value that cannot be compared, a veto, a policy and a verifier that raise: the answer is given."""
+    """The answer is returned if a comparison, a veto, a policy or a verifier raises."""
     policy = fixed(0.8)
     for options in (
         {},
@@ -219,7 +219,7 @@ def test_whatever_fails_beside_the_answer_costs_no_answer():
 
 
 def test_a_mark_behind_a_number_is_part_of_the_question():
-    """A factorial and a square are other questions than the number; other punctuation at the end says nothing."""
+    """A factorial and a square differ from the number; other final punctuation is ignored."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(1.0))
     ask(cache, "what is 5 in words?", "five")
     ask(cache, "what is the value of 5?", "five")
@@ -240,7 +240,7 @@ def test_a_mark_behind_a_number_is_part_of_the_question():
     ],
 )
 def test_signs_that_change_the_question_are_part_of_its_text(one, other):
-    """Texts that differ in them are never taken for each other to the letter; loud ones that do not, are."""
+    """Texts that differ in a sign with meaning are not an exact match; extra exclamation marks are ignored."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(1.0))
     ask(cache, one, "one")
     assert not ask(cache, other, "other").match.is_exact
@@ -249,7 +249,7 @@ def test_signs_that_change_the_question_are_part_of_its_text(one, other):
 
 
 def test_values_of_different_types_are_different_answers():
-    """``1`` and ``True`` are equal to Python, not to whoever asked."""
+    """``1`` and ``True`` are different answers, though they are equal in Python."""
     cache = SemanticCache(Words(), freshness_sla="1h", policy=lambda: fixed(0.999))
     ask(cache, "what is topicaa please", 1)
     ask(cache, "what is topicbb please", True)
@@ -257,12 +257,12 @@ def test_values_of_different_types_are_different_answers():
 
 
 def answer(value, *fences):
-    """Return an answer that some tags bind."""
+    """Return an answer that is bound by these tags."""
     return CachedAnswer(value, bond(b"", 0.0, Meta(Tags(fences))))
 
 
 def shelf_with(*questions):
-    """Return a shelf on which each (question, answer) lies."""
+    """Return a shelf that holds each question with its answer."""
     shelf = ScopedStore(fixed(0.8), 8, 8)
     for number, (question, given) in enumerate(questions):
         place = shelf.place_of(given, lambda _: True)
@@ -275,7 +275,7 @@ def shelf_with(*questions):
     [(False, True, True), (False, False, False), (True, True, True), (True, False, True)],
 )
 def test_an_equal_answer_is_the_one_that_is_stored(is_demoted, still_holds, is_one):
-    """While that holds, or was withdrawn, which its repetition must stay; after it has ended a new one begins."""
+    """An equal answer shares the stored one while that is valid or demoted; otherwise it gets its own place."""
     stored = answer("yes", "policy/a")
     shelf = shelf_with(("first question", stored))
     stored.is_demoted = is_demoted
@@ -288,7 +288,7 @@ def test_an_equal_answer_is_the_one_that_is_stored(is_demoted, still_holds, is_o
     [answer("no", "policy/a"), answer("yes", "policy/b"), answer(["yes"], "policy/a"), answer(True, "policy/a")],
 )
 def test_an_answer_that_differs_in_value_type_or_bond_is_another(other):
-    """It gets a place of its own, and keeps it however often it is asked for."""
+    """An answer with another value, type or tag gets its own place, and keeps it."""
     stored = answer("yes", "policy/a")
     shelf = shelf_with(("first question", stored))
     place = shelf.place_of(other, lambda _: True)
@@ -298,14 +298,14 @@ def test_an_answer_that_differs_in_value_type_or_bond_is_another(other):
 
 
 def test_an_answer_stays_while_some_question_has_it():
-    """Of two questions with one answer, one gets another; only when the last has left is the first let go."""
+    """An answer is dropped when the last question that refers to it gets another answer."""
     old, new = answer("old"), answer("new")
     shelf = shelf_with(("first question", old), ("second question", old))
     place = shelf.place_of(new, lambda _: True)
     assert shelf.store("first question", None, place) is new
     assert shelf.at(shelf.exact("second question")) is old
     assert shelf.place_of(answer("old"), lambda _: True) == old.place
-    for _ in range(2):  # the second time it has that answer already
+    for _ in range(2):  # the second time the question already has that answer
         assert shelf.store("second question", None, place) is new
     assert shelf.at(shelf.exact("second question")) is new
     assert [found for found in shelf._answers if found is not None] == [new]

@@ -1,4 +1,4 @@
-"""The search for the nearest stored questions, exact and by a graph."""
+"""The search for the nearest stored questions, exact or by a graph."""
 
 import sys
 
@@ -17,7 +17,7 @@ def unit(count, dimensions=32, seed=0):
 
 
 def filled(vectors, exact_up_to):
-    """Return an index of some vectors."""
+    """Return an index of these vectors."""
     index = Nearest(vectors.shape[1], exact_up_to)
     for vector in vectors:
         index.add(vector)
@@ -25,7 +25,7 @@ def filled(vectors, exact_up_to):
 
 
 def test_beyond_a_number_of_vectors_a_graph_finds_nearly_the_same():
-    """At least 95 % of the 64 nearest are found, with their cosines and vectors to half precision."""
+    """The graph finds at least 95 % of the 64 nearest, with cosines and vectors to half precision."""
     pytest.importorskip("usearch")
     vectors, asked = unit(2_000), unit(50, seed=1)
     graph, exact = filled(vectors, 500), filled(vectors, 5_000)
@@ -40,7 +40,7 @@ def test_beyond_a_number_of_vectors_a_graph_finds_nearly_the_same():
 
 
 def test_the_change_to_the_graph_loses_and_doubles_nothing():
-    """Whatever the size, and while both are being filled, each stored vector is its own nearest."""
+    """At every size, across the change to the graph, each stored vector is its own nearest, once."""
     pytest.importorskip("usearch")
     vectors = unit(64)
     index = Nearest(32, 20)
@@ -55,13 +55,13 @@ def test_the_change_to_the_graph_loses_and_doubles_nothing():
 
 
 def test_without_the_library_the_search_stays_exact(monkeypatch):
-    """Where usearch is not installed nothing fails, and nothing is approximate."""
+    """Without usearch the search stays exact at any size."""
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     assert filled(unit(100), 20).is_exact
 
 
 def test_matches_are_the_same_by_either_search():
-    """A cache's match of a question does not depend on how its neighbours were found."""
+    """Nearly all matches are the same by the graph as by the exact search."""
     pytest.importorskip("usearch")
     vectors, asked = unit(600), unit(40, seed=2)
     caches = Neighbours(32, None, exact_up_to=100), Neighbours(32, None)

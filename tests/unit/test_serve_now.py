@@ -1,4 +1,4 @@
-"""What is served at once: decided by the same rules as everything else, on the newest record of a key."""
+"""Immediate serving follows the same rules as any read, on the newest record of a key."""
 
 import asyncio
 from collections.abc import Mapping
@@ -56,17 +56,17 @@ heard = st.dictionaries(st.just("source"), st.sampled_from((NOW, NOW - LIMIT_S, 
 
 
 class Silent:
-    """A source of two families that tells nothing of its own."""
+    """A source of two families that reports nothing."""
 
     name = "source"
     families = ("a", "b")
 
     def provides(self, _view):
-        """Open no view."""
+        """Provide no view."""
         return False
 
     def close(self):
-        """Hold nothing."""
+        """Close nothing."""
 
 
 tasks = pb.Registry()
@@ -75,13 +75,13 @@ settings = {"freshness_sla": "2m", "invalidated_by": [], "fallback_if_stale": pb
 
 @tasks.artifact(**settings)
 def plain(key: str) -> str:
-    """Trust a value for two minutes."""
+    """Return the key; the value is valid for two minutes."""
     return key
 
 
 @tasks.artifact(**settings, confidence=pb.Exponential("1m", floor=0.3))
 def waning(key: str) -> str:
-    """Trust a value less and less."""
+    """Return the key; the value loses confidence with age."""
     return key
 
 
@@ -99,7 +99,7 @@ stores = st.builds(Held, controls, st.none() | records, st.none() | records, mar
 
 
 def stored(held):
-    """Return an app over a store that holds exactly this."""
+    """Return an app whose store holds exactly this."""
     control, overlay, base, marks, beats = held
     store = MemoryStore()
     store._map.put(engine.CONTROL, msgspec.msgpack.encode(control))
@@ -115,7 +115,7 @@ def stored(held):
 
 
 def judged(task, record, held):
-    """What the fence and the contract say of a record, asked directly."""
+    """Return the judgement of fence and contract on a record, computed directly."""
     silent = set(Silent.families) if held.beats.get("source", 0.0) < NOW - LIMIT_S else set()
     killed = killed_by(record, held.control, held.marks, now=NOW, silent=silent)
     age = NOW - record.computed_at + record.meta.inputs_age_s
@@ -137,7 +137,7 @@ promoted = Control(1, 1, pointers={PLAIN: Pointer(1, 0, 0), WANING: Pointer(1, 0
 @example(Held(Control(1, 1), fenced, marks={"a": Stamp(1, 1).pack()}))
 @example(Held(Control(1, 1), fenced, beats={}))
 def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, held):
-    """The newest record is served at once exactly if killed_by and judge let it pass, with their verdict; else none."""
+    """The newest record is served immediately exactly if the fence and the contract allow it, with their verdict."""
     app = stored(held)
     found = [held.overlay] if held.overlay is not None else []
     if held.base is not None and held.control.pointer(task.ref):
@@ -159,7 +159,7 @@ def test_what_is_served_at_once_is_what_the_fence_and_the_contract_allow(task, h
 @pytest.mark.parametrize("task", [plain, waning], ids=["plain", "waning"])
 @given(stores)
 def test_the_general_way_serves_the_same(task, held):
-    """Whatever is served at once, a read that goes through every record of the key would have chosen as well."""
+    """A value that is served immediately is the one that the general read path chooses."""
     app = stored(held)
     plan, resolver = app.engine.bound_task(task), app.engine.resolver
     served = resolver.serve_now(plan, "k")
@@ -171,14 +171,14 @@ def test_the_general_way_serves_the_same(task, held):
 
 
 class Slow(MemoryStore):
-    """A store that offers no glimpse, as one behind a network does not."""
+    """A store without ``glimpse``, such as one behind a network."""
 
     glimpse = None
 
 
 @pytest.mark.parametrize("store", [MemoryStore, Slow])
 async def test_hooks_see_the_same_reads_either_way(store):
-    """A user's hook hears of a miss and of each read once, with plain words, whichever way it was served."""
+    """A hook gets each miss and read once, with plain strings, on both read paths."""
     seen = []
 
     class Watcher:
@@ -201,7 +201,7 @@ async def test_hooks_see_the_same_reads_either_way(store):
 
 
 async def test_a_request_keeps_its_steps():
-    """A read that was served at once is a step of its request like any other."""
+    """A read that is served immediately is among the steps of its request."""
     app = pb.App(tasks)
     async with app.request() as request:
         await app.serve(plain, "k")
@@ -211,7 +211,7 @@ async def test_a_request_keeps_its_steps():
 
 
 async def test_a_key_is_checked_before_it_is_looked_up():
-    """A key of another type is refused, or taken as the declared one, as on the general way."""
+    """A key of the wrong type is refused, and a long key is served."""
     app = pb.App(tasks)
     with pytest.raises(pb.BadInput, match="key"):
         await app.serve(plain, 5)

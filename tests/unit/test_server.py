@@ -1,4 +1,4 @@
-"""Binding a port, and the server's life."""
+"""Binding a port, and starting and stopping the server."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from parbake.testing import FileClock
 
 
 def test_a_taken_port_is_said_in_plain_words():
-    """Before anything slow starts, the error names the port."""
+    """If the port is in use, the error names it."""
     with listen("127.0.0.1", 0) as bound:
         port = bound.getsockname()[1]
         with pytest.raises(pb.ParbakeError, match=f"port {port} .* choose another") as caught:
@@ -21,7 +21,7 @@ def test_a_taken_port_is_said_in_plain_words():
 
 
 async def lifespan(application):
-    """Start and stop an ASGI application; returns what it sent."""
+    """Start and stop an ASGI application; return the messages that it sent."""
     asked, sent = asyncio.Queue(), []
     for kind in ("startup", "shutdown"):
         asked.put_nowait({"type": f"lifespan.{kind}"})
@@ -34,13 +34,13 @@ async def lifespan(application):
 
 
 async def test_startup_and_shutdown_are_told(world):
-    """A server polls its sources before it answers, and closes its app at the end."""
+    """The application confirms startup and shutdown."""
     sent = await lifespan(HttpApp(world.app(pb.Registry())))
     assert [m["type"] for m in sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, caplog):
-    """Nobody polls its sources then, as when it is mounted in an application that does not know of it."""
+    """An app that is served without its lifespan logs once that its sources are not polled."""
     app = world.app(pb.Registry())
     served = HttpApp(app)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(served), base_url="http://localhost") as client:
@@ -57,7 +57,7 @@ async def test_an_app_that_is_served_without_its_lifespan_says_so_once(world, ca
 
 
 async def test_a_foreign_store_stops_the_start(tmp_path):
-    """The reason is told instead of a running server that cannot serve."""
+    """If the store cannot be opened, startup fails with the reason."""
     (tmp_path / "file").write_text("x")
     sent = await lifespan(HttpApp(pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/file")))
     assert [m["type"] for m in sent] == ["lifespan.startup.failed"]
@@ -65,7 +65,7 @@ async def test_a_foreign_store_stops_the_start(tmp_path):
 
 
 async def test_a_store_that_cannot_be_reached_stops_the_start(monkeypatch):
-    """A server's store is looked at before anything is served; retrying is the supervisor's."""
+    """If the store does not answer, startup fails with the reason."""
     store = MemoryStore()
 
     async def gone():
@@ -78,7 +78,7 @@ async def test_a_store_that_cannot_be_reached_stops_the_start(monkeypatch):
 
 
 def test_a_file_clock_moves_every_process_that_reads_it(tmp_path):
-    """The offset lies in the file, so that several processes share it."""
+    """The clock's offset is in its file, so all clocks on the file share it."""
     one, two = FileClock(tmp_path / "clock"), FileClock(tmp_path / "clock")
     before = two.now()
     one.advance(3600)

@@ -1,4 +1,4 @@
-"""Serving where something is missing: tasks that are off, failed computations, unfit types, models that are gone."""
+"""Serving with something missing: tasks that are off, failed computations, unfit types and missing models."""
 
 import asyncio
 from typing import NewType
@@ -17,7 +17,7 @@ from parbake.stores.memory import MemoryStore
 
 
 def substituted(tasks, **changes):
-    """Declare a task that answers by another when it cannot, and the other."""
+    """Declare a task that always fails, with another task as its fallback."""
 
     @tasks.artifact(**contract())
     def spare(key: str) -> str:
@@ -31,7 +31,7 @@ def substituted(tasks, **changes):
 
 
 async def test_a_task_that_is_off_answers_by_its_substitute_or_says_why(world):
-    """Off, a task is never computed: a declared substitute answers, without one the read is refused with the reason."""
+    """A task that is off is served by its fallback task, or refused with the reason."""
     tasks = pb.Registry()
     fact = substituted(tasks)
 
@@ -49,7 +49,7 @@ async def test_a_task_that_is_off_answers_by_its_substitute_or_says_why(world):
 
 
 async def test_when_computing_fails_the_substitute_answers(world):
-    """A failure on demand is met by the declared substitute, with the failure as the reason."""
+    """If a computation fails, the fallback task's value is served as degraded."""
     tasks = pb.Registry()
     fact = substituted(tasks)
     app = world.app(tasks)
@@ -61,7 +61,7 @@ async def test_when_computing_fails_the_substitute_answers(world):
 
 
 async def test_a_batched_task_must_return_a_mapping(world):
-    """Anything else is a failed computation that names the type."""
+    """A batched function that returns another type fails, and the error names the type."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())
@@ -76,7 +76,7 @@ async def test_a_batched_task_must_return_a_mapping(world):
 
 
 def with_refine(world, body):
-    """Return an app with a base and a refine of a given body."""
+    """Return an app with a model, a base and a refined task with this body."""
     tasks = pb.Registry()
 
     @tasks.model(**contract(refresh=pb.every("20m"), invalidated_by=[]))
@@ -95,7 +95,7 @@ def with_refine(world, body):
 
 
 async def test_without_its_model_a_refine_serves_its_base_and_says_so(world):
-    """A model that was never built degrades a refine; once it is built the refine runs."""
+    """Without its model a refined task serves its base as degraded; with the model it runs."""
     app, train, finer = with_refine(world, lambda value, factor: value * factor)
     await app.drain()
     served = await app.serve(finer, "a")
@@ -107,7 +107,7 @@ async def test_without_its_model_a_refine_serves_its_base_and_says_so(world):
 
 
 async def test_a_refine_that_minds_its_own_budget_counts_as_cut_off(world):
-    """A timeout raised inside degrades to the base, like the budget's own."""
+    """A ``TimeoutError`` in a refined task serves its base, as when its budget is exceeded."""
 
     def late(value, factor):
         raise TimeoutError
@@ -122,7 +122,7 @@ async def test_a_refine_that_minds_its_own_budget_counts_as_cut_off(world):
 
 
 def test_a_value_type_that_cannot_be_stored_is_refused_at_the_declaration(world):
-    """The error names the task before anything is served."""
+    """A return type that cannot be stored is refused when the task is declared."""
     tasks = pb.Registry()
 
     def odd(key: str) -> "dict[bytes, asyncio.Lock] | asyncio.Event":
@@ -137,7 +137,7 @@ Asin = NewType("Asin", int)
 
 
 def keyed(kind):
-    """Return the codec of a task keyed by a type."""
+    """Return the key codec of a task with keys of this type."""
     tasks = pb.Registry()
 
     def by(key: kind) -> str:
@@ -148,7 +148,7 @@ def keyed(kind):
 
 @given(st.text(max_size=40))
 def test_a_key_comes_back_from_its_word_in_a_tag(key):
-    """Short keys survive as they are; what was hashed cannot come back, and is none."""
+    """A short key is read back from its tag; a hashed key gives ``None``."""
     codec = keyed(str)
     word = codec.word(key)
     assert codec.from_word(word) in (key, None)
@@ -156,14 +156,14 @@ def test_a_key_comes_back_from_its_word_in_a_tag(key):
 
 
 def test_a_word_that_is_no_key_is_none():
-    """An entity that does not fit the key's type names no key; a NewType counts as what it stands for."""
+    """An entity that does not fit the key's type gives ``None``; a ``NewType`` counts as its base type."""
     codec = keyed(Asin)
     assert codec.from_word(codec.word(7)) == 7
     assert codec.from_word("seven") is None
 
 
 async def test_a_flight_that_has_ended_is_not_joined_any_more():
-    """Between the end of a computation and the moment the loop says so, a newcomer starts one of its own."""
+    """A caller that arrives just after a shared computation ended starts its own."""
     flights, seen = Flights(), []
 
     def come():
@@ -188,7 +188,7 @@ async def test_a_flight_that_has_ended_is_not_joined_any_more():
 
 
 async def test_a_cancelled_flight_lands_quietly_and_the_next_one_starts_anew():
-    """A flight that was cancelled strands no key."""
+    """After a shared computation is cancelled, the next caller computes the key."""
     flights = Flights()
 
     async def never():
@@ -220,17 +220,17 @@ def test_a_table_of_confidence_falls_with_age(table):
 
 
 class Hung(MemoryStore):
-    """A store that does not answer reads, and offers no glimpse."""
+    """A store whose reads never return, without ``glimpse``."""
 
     glimpse = None
 
     async def read(self, task, key, *, generation=0):
-        """Never."""
+        """Never return."""
         await asyncio.Event().wait()
 
 
 async def test_a_store_that_hangs_has_no_more_time_than_the_read():
-    """The deadline bounds the look at the store as well as a computation, and the error names the task."""
+    """The deadline also bounds the store's read, and the error names the task."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract())

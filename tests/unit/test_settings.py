@@ -1,4 +1,4 @@
-"""Settings of the batch lane that cannot be meant are refused where they are written."""
+"""Invalid settings of the batch lane are refused where they are written."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ NO_COUNTS = (0, -1, 2.5, True, "3", b"3", None, math.nan)
 
 
 def refused(error, field, value, make):
-    """Whether making something is refused with an error that names the setting and the value."""
+    """Return whether an action is refused with an error that names the setting and its value."""
     with pytest.raises(error) as caught:
         make()
     said = str(caught.value)
@@ -23,7 +23,7 @@ def refused(error, field, value, make):
 
 
 def declare(**settings):
-    """Declare a task over many keys with some settings, and return it."""
+    """Declare a task over many keys with these settings, and return it."""
 
     @pb.Registry().artifact(**contract(invalidated_by=[]), **settings)
     def rows(keys: pb.Keys[str]) -> dict[str, str]:
