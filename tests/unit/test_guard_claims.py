@@ -126,7 +126,7 @@ def test_the_same_value_in_other_words_grounds(text, evidence):
     ],
 )
 def test_a_question_says_what_kind_of_claim_answers_it(question, kind):
-    """ "How long" expects a duration, "how much" an amount, and other questions no claim."""
+    """A question with "how long" expects a duration, one with "how much" an amount, and others no claim."""
     assert expected_kind(question) == kind
 
 
@@ -143,7 +143,7 @@ def test_a_question_says_what_kind_of_claim_answers_it(question, kind):
     ],
 )
 def test_a_statement_makes_the_kind_that_was_asked_for_or_not(kind, text, does):
-    """ "Free" counts as an amount and a date as a duration; a claim of another kind does not count."""
+    """The word "free" counts as an amount, a date counts as a duration, and another kind does not count."""
     assert states(kind, text) is does
 
 

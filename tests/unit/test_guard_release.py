@@ -74,7 +74,7 @@ def test_a_quotation_keeps_its_closing_mark():
 
 
 def test_an_abbreviation_ends_no_sentence():
-    """ "Vol." and "No." do not end a sentence."""
+    """The abbreviations "Vol." and "No." do not end a sentence."""
     assert sentences("Get Vol. 3 now. It is No. 1 here.") == ["Get Vol. 3 now.", "It is No. 1 here."]
 
 

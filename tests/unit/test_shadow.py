@@ -1,4 +1,4 @@
-"""What ``parbake shadow`` counts and how: comparison, statistics, and a run over a cache that is played."""
+"""``parbake shadow``: comparison, statistics, and a run over a fake cache."""
 
 import asyncio
 import dataclasses
@@ -39,19 +39,19 @@ HIDDEN = Style()
     ],
 )
 def test_the_first_difference_is_located(cached, truth, where):
-    """Values are compared by content, and a difference is told by its path, not by its value."""
+    """Values are compared by content, and the first difference is reported by its path."""
     assert difference(cached, truth) == where
 
 
 def test_a_tolerance_is_absolute_or_relative():
-    """Numbers within the tolerance are the same wherever they stand."""
+    """Numbers within the absolute or relative tolerance are equal."""
     assert difference([0.0, 1000.0], [0.009, 1009.0], tolerance=0.01) is None
     assert difference([0.0], [0.02], tolerance=0.01) == "$[0]"
     assert difference([1000.0], [1011.0], tolerance=0.01) == "$[0]"
 
 
 def test_recomputed_values_take_their_plain_form():
-    """Structs, dataclasses, tuples and sets compare with what a decoder returns."""
+    """Structs, dataclasses, tuples and sets are converted to the types that a decoder returns."""
 
     class Offer(msgspec.Struct):
         price: int
@@ -79,19 +79,19 @@ def test_recomputed_values_take_their_plain_form():
     ],
 )
 def test_wilson_intervals_are_the_published_ones(hits, of, low, high):
-    """The interval of a share, also of none and of all."""
+    """The intervals match published values, including those of 0 % and 100 %."""
     assert wilson(hits, of) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_percentiles_are_nearest_rank():
-    """Of a hundred values the 95th percentile is the 95th, and of none there is none."""
+    """The nearest rank is used, and an empty list has no percentile."""
     assert percentile(range(1, 101), 95) == 95
     assert percentile([7.0], 50) == 7.0
     assert percentile([], 50) is None
 
 
 def test_a_summary_counts_only_what_could_be_compared():
-    """The stale share leaves out missing, undecodable, failed and unsettled keys; costs follow from your prices."""
+    """The stale share counts only compared keys, and costs follow from the given prices."""
     findings = [
         Finding("a", "equal", recompute_s=1.0, age_s=10.0),
         Finding("b", "equal", recompute_s=1.0, age_s=20.0),
@@ -114,7 +114,7 @@ def test_a_summary_counts_only_what_could_be_compared():
 
 
 def test_a_summary_of_nothing_claims_nothing():
-    """Without a single comparison the interval is everything, and every table can still be printed."""
+    """Without findings the interval is 0 to 1, and the tables and the JSON can be made."""
     summary = summarize([], Price())
     assert (summary.stale_low, summary.stale_high, summary.age_all.count) == (0.0, 1.0, 0)
     assert len(list(tables(summary, keys=0))) == 1
@@ -122,7 +122,7 @@ def test_a_summary_of_nothing_claims_nothing():
 
 
 def test_times_and_keys_are_shown_shortly():
-    """Times take the unit that fits; keys are cut and lose what a terminal would obey."""
+    """Times are shown in a fitting unit; keys are cut, and control characters are replaced."""
     assert [seconds(v) for v in (None, 0.0123, 5, 90, 7200, 200_000)] == [
         "not known", "12.3 ms", "5 s", "1.5 min", "2 h", "2.31 d",
     ]  # fmt: skip
@@ -131,7 +131,7 @@ def test_times_and_keys_are_shown_shortly():
 
 
 class Played:
-    """A cache in memory; reading a key a second time may find another value."""
+    """A cache in memory in which some keys have another value at the second read."""
 
     def __init__(self, entries, *, moves=()):
         self.entries, self.moves, self.reads = entries, moves, []
@@ -149,17 +149,17 @@ class Played:
         return entry
 
     def close(self):
-        """Nothing is open."""
+        """Close nothing."""
 
 
 async def outcomes(cache, recompute, limits=FAST, style=HIDDEN):
-    """Run, and return each key's finding by its key."""
+    """Run the comparison, and return the findings by key."""
     run = await shadow(cache, recompute, limits, style)
     return {finding.key: finding for finding in run.findings}
 
 
 async def test_every_outcome_is_told_apart():
-    """Missing, undecodable, failed, unsettled, equal and different; no failure ends the run."""
+    """Every outcome is reported with its detail, and no failure ends the run."""
     cache = Played(
         {
             "missing": None,
@@ -196,14 +196,14 @@ async def test_every_outcome_is_told_apart():
 
 
 async def test_values_are_kept_only_when_they_may_be_shown():
-    """Without the option no value leaves the comparison; with it, it is cut to a length."""
+    """Findings hold values, cut to a length, only with ``show_values``."""
     cache = Played({"k": CacheEntry("x" * 1000)})
     shown = (await outcomes(cache, lambda key: "new", style=Style(show_values=True)))["k"]
     assert (len(shown.cached), shown.truth) == (200, "'new'")
 
 
 async def test_an_async_recompute_is_awaited():
-    """Both kinds of function will do, and one that returns an awaitable, too."""
+    """The recompute function may be a coroutine function, or may return an awaitable."""
 
     async def recompute(key):
         await asyncio.sleep(0)
@@ -218,7 +218,7 @@ async def test_an_async_recompute_is_awaited():
 
 
 async def test_the_rate_bounds_the_run():
-    """Ten recomputes at fifty a second take at least nine fiftieths, however many may run at once."""
+    """Ten recomputes at fifty a second take at least nine fiftieths of a second, also in parallel."""
     started = time.monotonic()
     await outcomes(
         Played({str(n): CacheEntry(n) for n in range(10)}), int, ShadowLimits(sample=10, rate=50, parallel=5)
@@ -227,7 +227,7 @@ async def test_the_rate_bounds_the_run():
 
 
 async def test_a_hung_recompute_ends_with_the_time():
-    """What was found until then is kept; the thread that hangs keeps nothing alive."""
+    """At the timeout the run returns the findings so far, although a recompute hangs."""
     hangs, is_over = Played({"a": CacheEntry("a"), "b": CacheEntry("b")}), threading.Event()
     run = await shadow(
         hangs,

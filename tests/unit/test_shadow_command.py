@@ -1,4 +1,4 @@
-"""``parbake shadow`` as a user calls it, against a cache behind HTTP, and every way to call it wrong."""
+"""``parbake shadow`` from the command line against a cache behind HTTP, and its wrong options."""
 
 import builtins
 import email.utils
@@ -33,10 +33,10 @@ nothing = 7
 
 
 class Cache(http.server.BaseHTTPRequestHandler):
-    """Serves entries and notes what it was asked."""
+    """Serves entries and records the requests."""
 
     def do_GET(self):
-        """Answer with the entry and its headers."""
+        """Return the entry with its headers."""
         self.asked.append((self.command, self.path, self.headers["Cache-Control"]))
         status, body, headers = self.entries.get(self.path.removeprefix("/cache/"), (404, b"", {}))
         self.send_response_only(status)
@@ -47,12 +47,12 @@ class Cache(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *args):
-        """Be quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def cache(monkeypatch):
-    """Return a cache on a free port, with its address."""
+    """Return a cache on a free port, with its URL."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     handler = type("Handler", (Cache,), {"entries": {}, "asked": []})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -85,7 +85,7 @@ def keys(folder, *names):
 
 
 def test_an_http_cache_is_compared(run, cache, tmp_path):
-    """Each outcome is counted; ages come from Age or Date; only GETs are sent, none that fills the cache."""
+    """Outcomes are counted, ages come from ``Age`` or ``Date``, and every request is ``only-if-cached``."""
     hour_ago = email.utils.formatdate(time.time() - 3600, usegmt=True)
     cache.entries |= {
         "same": (200, b"text of same", {"Age": "30"}),
@@ -115,7 +115,7 @@ def test_an_http_cache_is_compared(run, cache, tmp_path):
 
 
 def test_values_are_shown_on_request(run, cache, tmp_path):
-    """With ``--show-values`` the examples hold both values."""
+    """With ``--show-values`` the examples show both values."""
     cache.entries["k"] = (200, b'{"days": 30}', {})
     names = keys(tmp_path, "k")
     result = run(cache.url, "--recompute", "shop:recompute", "--keys", names, "--show-values")
@@ -125,7 +125,7 @@ def test_values_are_shown_on_request(run, cache, tmp_path):
 
 @pytest.mark.parametrize(("fail_over", "status"), [("0.2", 3), ("0.9", 0)])
 def test_the_exit_status_says_whether_it_is_too_stale(run, cache, tmp_path, fail_over, status):
-    """Status 3 only when the interval's lower end is above the limit: of 4 stale keys in 4 that is 51 %."""
+    """Status 3 needs the interval's lower end above the limit; for 4 stale keys of 4 that is 51 %."""
     cache.entries |= {name: (200, b'"old"', {}) for name in "abcd"}
     names = keys(tmp_path, *"abcd")
     words = ("--recompute", "shop:recompute", "--keys", names, "--rate", "1000", "--fail-over", fail_over)
@@ -133,7 +133,7 @@ def test_the_exit_status_says_whether_it_is_too_stale(run, cache, tmp_path, fail
 
 
 def test_a_gate_is_not_passed_where_nothing_was_compared(run, cache, tmp_path):
-    """A pattern that matches nothing, or a recompute that always fails, is no proof of freshness."""
+    """If no key could be compared, ``--fail-over`` ends with status 2."""
     cache.entries |= {"raises": (200, b'"old"', {})}
     words = ("--recompute", "shop:recompute", "--keys", keys(tmp_path, "raises"), "--fail-over", "0.1")
     assert run(cache.url, *words).exit_code == 2
@@ -179,7 +179,7 @@ REDIS = ("redis://127.0.0.1:9/0",)
     ],
 )
 def test_a_wrong_option_is_named(run, tmp_path, monkeypatch, words, field):
-    """The error says which argument cannot be used, before anything is compared."""
+    """The error names the wrong option before any key is compared."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     keys(tmp_path, "k")
     (tmp_path / "empty.txt").write_text("\n")
@@ -190,13 +190,13 @@ def test_a_wrong_option_is_named(run, tmp_path, monkeypatch, words, field):
 
 
 def test_credentials_are_not_repeated(run):
-    """An address that is refused is shown without its password."""
+    """A refused URL is not shown with its password."""
     error = run("ftp://me:secret@somewhere/{key}", "--recompute", "shop:recompute").exception
     assert "secret" not in str(error)
 
 
 def test_a_missing_client_is_named_with_its_extra(run, monkeypatch):
-    """Without the Redis client the message says what to install."""
+    """Without the Redis client the error names the extra to install."""
     real = builtins.__import__
 
     def refuse(name, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""The embedder, model files, counters and their exposition, and the portal to an event loop."""
+"""The embedder, model files, counters and their metrics, and the portal to an event loop."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ from parbake.process.system_clock import SystemClock
 
 
 def test_texts_become_unit_vectors_in_their_order(embedder):
-    """Each text's vector has length 1 and is the same in any company, up to the rounding of int8."""
+    """Each text has a unit vector, nearly independent of the other texts in the call."""
     texts = ["How long can I return a book?", "gift cards", "A much longer text. " * 20, *"abcdefghijklmnopqr"]
     together = embedder.embed(texts)
     assert together.shape == (len(texts), embedder.dimensions)
@@ -37,7 +37,7 @@ def test_texts_become_unit_vectors_in_their_order(embedder):
 
 
 def test_meaning_is_near_and_no_text_is_no_vector(embedder):
-    """A paraphrase is nearer than another topic; of no texts come no vectors."""
+    """A paraphrase is nearer than another topic, and no texts give no vectors."""
     asked, near, far = embedder.embed(["when can I send it back", "the return window", "manga about pirates"])
     assert asked @ near > asked @ far
     assert embedder.embed([]).shape == (0, embedder.dimensions)
@@ -45,12 +45,12 @@ def test_meaning_is_near_and_no_text_is_no_vector(embedder):
 
 @pytest.fixture(scope="module")
 def int8():
-    """Return the embedder that multiplies in int8."""
+    """Return the embedder with int8 products."""
     return MiniLm(int8=True)
 
 
 def test_in_int8_meaning_stays_and_the_model_has_another_name(embedder, int8):
-    """Its vectors are near those of float32 and differ from them, so their models are told apart."""
+    """int8 vectors are near those of float32, and the model has another hash."""
     texts = ["when can I send it back", "the return window", "manga about pirates", "do you ship to Austria"]
     cosines = (embedder.embed(texts) * int8.embed(texts)).sum(axis=1)
     assert all(0.98 < cosine < 0.9999 for cosine in cosines)
@@ -58,7 +58,7 @@ def test_in_int8_meaning_stays_and_the_model_has_another_name(embedder, int8):
 
 
 def test_in_int8_a_vector_depends_on_its_text_alone(int8):
-    """Whatever is embedded beside it."""
+    """With int8 a vector does not depend on the other texts in the call."""
     texts = ["short", "a rather longer question about the return of a book that was bought last week"]
     assert (int8.embed(texts) == np.concatenate([int8.embed([text]) for text in texts])).all()
 
@@ -68,7 +68,7 @@ def test_in_int8_a_vector_depends_on_its_text_alone(int8):
     [("x86_64", "avx2 avx512f", True), ("x86_64", "avx2 avx_vnni", False), ("aarch64", "", False)],
 )
 def test_int8_is_exact_on_every_processor(machine, flags, may, tmp_path, monkeypatch):
-    """An x86 processor whose sums of products may overflow is told by its flags."""
+    """An x86 processor whose sums may saturate is recognized by its flags."""
     (tmp_path / "cpuinfo").write_text(f"flags : {flags}")
     monkeypatch.setattr(minilm, "CPU", tmp_path / "cpuinfo")
     monkeypatch.setattr(minilm.platform, "machine", lambda: machine)
@@ -76,14 +76,14 @@ def test_int8_is_exact_on_every_processor(machine, flags, may, tmp_path, monkeyp
 
 
 def test_a_model_without_int8_weights_is_refused():
-    """One that was rewritten already has no product left to rewrite."""
+    """A model that was already rewritten is refused, because it has no product left to rewrite."""
     done = multiply_in_int8(model_files.locate(model_files.MINILM).read_bytes())
     with pytest.raises(ValueError, match="no product"):
         multiply_in_int8(done)
 
 
 def test_one_embedder_serves_several_threads(embedder):
-    """Texts embedded at the same time come out as when they are embedded one after the other."""
+    """Texts that are embedded in parallel threads have the same vectors as one after the other."""
     texts = [f"question number {i}" for i in range(12)]
     expected = np.concatenate([embedder.embed([t]) for t in texts])
     found = [None] * len(texts)
@@ -100,14 +100,14 @@ def test_one_embedder_serves_several_threads(embedder):
 
 
 def test_a_missing_embedding_library_says_what_to_install(monkeypatch):
-    """Without its libraries the embedder names the extra that brings them."""
+    """Without onnxruntime the embedder raises ``MissingDependency``, which names the extra."""
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[embeddings\]"):
         MiniLm()
 
 
 class Distribution:
-    """Stands for an installed distribution with one file."""
+    """A stand-in for an installed distribution with one file."""
 
     def __init__(self, path):
         self.files = [self]
@@ -119,7 +119,7 @@ class Distribution:
 
 
 def test_a_model_file_is_found_by_its_distribution_and_checked_by_its_hash(tmp_path, monkeypatch):
-    """The right file is returned; a wrong one, a missing one and an absent package name the command to run."""
+    """The right file is returned; a wrong or missing file or package raises an error with the fetch command."""
     path = tmp_path / "model.bin"
     path.write_bytes(b"weights")
     right = model_files.ModelFile("pack", "a-pack", "model.bin", hashlib.sha256(b"weights").hexdigest(), 1, "a reader")
@@ -140,7 +140,7 @@ def test_a_model_file_is_found_by_its_distribution_and_checked_by_its_hash(tmp_p
 
 @given(st.lists(st.floats(0, 10), max_size=30))
 def test_a_histogram_counts_every_observation_once_in_its_bucket(seconds):
-    """Buckets hold what is at most their bound, and all of them everything."""
+    """Each observation is counted in the first bucket whose bound it does not exceed."""
     histogram = Histogram()
     for value in seconds:
         histogram.add(value)
@@ -151,7 +151,7 @@ def test_a_histogram_counts_every_observation_once_in_its_bucket(seconds):
 
 
 def filled():
-    """Return counters that have seen one of everything."""
+    """Return counters with one observation of each kind."""
     counters = Counters()
     counters.served("t", b"k", "fresh", "batch", 0.003)
     counters.served("t", b"k", "fresh", "batch", 30.0)
@@ -162,7 +162,7 @@ def filled():
 
 
 def test_counters_keep_what_happened():
-    """Reads, computations, misses and events are counted under their labels; tags by family."""
+    """Reads, computations, misses and events are counted under their labels, and tags by family."""
     counters = filled()
     assert counters.serves == {("t", "fresh", "batch"): 2}
     assert counters.computes == {("t", "realtime", "ok"): 1}
@@ -173,7 +173,7 @@ def test_counters_keep_what_happened():
 
 
 def test_heat_is_drained_once():
-    """A drain takes what came since the last; counting goes on."""
+    """Draining returns the reads since the last drain."""
     counters = filled()
     assert counters.drain_heat() == {("t", b"k"): (2, 2)}
     assert counters.drain_heat() == {}
@@ -182,7 +182,7 @@ def test_heat_is_drained_once():
 
 
 def test_the_exposition_holds_every_counter():
-    """Each count is one sample under its name and labels; histograms end in +Inf with all of them."""
+    """Each counter has a sample with its labels, and each histogram ends with +Inf."""
     lines = render(filled()).decode().splitlines()
     for line in (
         'parbake_serves_total{lane="batch",task="t",verdict="fresh"} 2.0',
@@ -200,7 +200,7 @@ def test_the_exposition_holds_every_counter():
 
 
 def test_a_portal_runs_coroutines_on_one_loop_of_its_own():
-    """Results and errors come back to the caller, always from the same other thread, which ends when it is closed."""
+    """Coroutines run on one other thread, results and exceptions return to the caller, and closing ends it."""
 
     async def where():
         await asyncio.sleep(0)
@@ -221,6 +221,6 @@ def test_a_portal_runs_coroutines_on_one_loop_of_its_own():
 
 
 def test_the_systems_clock_is_wall_time():
-    """Its time lies between two readings of the machine's."""
+    """The system clock returns the current wall time."""
     before = time.time()
     assert before <= SystemClock().now() <= time.time()

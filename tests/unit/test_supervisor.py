@@ -1,4 +1,4 @@
-"""The demo's worker is started again when it ends, and ends the demo when it cannot run at all."""
+"""The demo's supervisor restarts a worker that ends, and gives up if the worker cannot run."""
 
 import re
 import subprocess
@@ -36,13 +36,13 @@ supervisor.Supervisor._start = counted
 
 
 def run(worker, *, body=FOR_EVER, setting=""):
-    """Run a program that supervises a worker, and return it ended."""
+    """Run a program that supervises a worker to its end, and return the result."""
     program = MAIN.format(worker=worker, body=body, setting=setting)
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_line():
-    """The status is not zero, what the worker said last is in the one line, and it was not started for ever."""
+    """After three quick ends the supervisor exits with status 1 and the worker's last line."""
     done = run("import sys; sys.stderr.write('Traceback\\nNo module named pytest\\n'); sys.exit(3)")
     assert done.returncode == 1
     assert "failed: the worker ended 3 times at once, with status 3: No module named pytest" in done.stdout
@@ -50,7 +50,7 @@ def test_a_worker_that_ends_three_times_at_once_ends_the_whole_with_its_last_lin
 
 
 def test_a_worker_that_ran_for_a_while_is_started_again():
-    """Only quick ends add up: a worker that ends later is started again each time, and what it says is passed on."""
+    """A worker that does not end quickly is restarted each time, and its output is passed on."""
     body = "five_starts.wait(50)"
     done = run("print('x', file=__import__('sys').stderr)", body=body, setting=COUNTED)
     assert done.returncode == 0, done.stderr
@@ -59,7 +59,7 @@ def test_a_worker_that_ran_for_a_while_is_started_again():
 
 
 def test_a_terminated_supervisor_ends_its_worker():
-    """SIGTERM is an orderly end with status 0, and the worker does not outlive it."""
+    """On SIGTERM the supervisor exits with status 0 and its worker ends."""
     body = "signal.raise_signal(signal.SIGTERM)"
     worker = "import os, time; print(os.getpid(), file=__import__('sys').stderr, flush=True); time.sleep(60)"
     done = run(worker, body=body)
@@ -68,7 +68,7 @@ def test_a_terminated_supervisor_ends_its_worker():
 
 
 def test_a_worker_that_goes_on_ending_is_started_ever_more_slowly():
-    """The pause doubles from end to end, until a worker has lasted."""
+    """The pause before each restart doubles while the worker does not last."""
     setting = COUNTED.replace("supervisor.LASTED_S = 0", "0\nsupervisor.LASTED_S = 300")
     done = run("pass", body="five_starts.wait(50)", setting=setting)
     pauses = [float(pause) for pause in re.findall(r"starting another in (\S+) s", done.stderr)]

@@ -1,4 +1,4 @@
-"""What lies below a floor is looked at again, under the floor that holds at that moment."""
+"""A sweep checks what it listed again, under the current floor."""
 
 import msgspec
 
@@ -16,7 +16,7 @@ class Items(dict):
 
 
 def items(*, floor):
-    """A store with two watermarks and a given floor."""
+    """Return a store with two watermarks and this floor."""
     control = Control(1, 1, floor=floor.pack())
     found = {engine.CONTROL: msgspec.msgpack.encode(control)}
     return Items(found | {engine.MARK + bytes([n]): Stamp(1, n).pack() for n in (3, 9)})
@@ -26,14 +26,14 @@ LISTED = [engine.MARK + bytes([n]) for n in (3, 9)]
 
 
 def test_a_sweep_deletes_by_the_floor_that_holds_now():
-    """What was listed under a floor that a loss has since taken back stays; an absent mark says "never raised"."""
+    """Watermarks that were listed under a floor that has since been lost are kept."""
     taken_back = items(floor=Stamp(1, 0))
     assert engine.drop_below(taken_back, engine.Parsed(), LISTED) == 0
     assert set(LISTED) <= taken_back.keys()
 
 
 def test_what_the_floor_covers_goes_and_what_was_raised_since_stays():
-    """A watermark at or below the floor is dropped; one that was raised after the listing is kept."""
+    """A watermark below the floor is deleted, and one above it is kept."""
     store = items(floor=Stamp(1, 5))
     assert engine.drop_below(store, engine.Parsed(), LISTED) == 1
     assert LISTED[1] in store

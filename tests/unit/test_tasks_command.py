@@ -1,4 +1,4 @@
-"""``parbake tasks``: the table, and what has changed in contracts since a revision."""
+"""``parbake tasks``: the table, and changes of contracts since a git revision."""
 
 import subprocess
 
@@ -22,7 +22,7 @@ LIVE = '@tasks.live(why="only now")\nasync def heard(text: pb.Live[str]) -> str:
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """Return a git repository with an app in a folder of it, committed once, in which one stands."""
+    """Return a folder with an app in a git repository with one commit, as the current directory."""
     folder = tmp_path / "repo" / "service"
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
@@ -39,18 +39,18 @@ def repository(tmp_path, monkeypatch):
 
 
 def write(folder, *, sla, extra="", why="policies change"):
-    """Write the app."""
+    """Write the app's module."""
     text = MODULE.replace("SLA", sla).replace("WHY", why).replace("EXTRA", extra)
     (folder / "contracts_app.py").write_text(text)
 
 
 def run(*words):
-    """Call the command in a process whose modules are those of the working tree."""
+    """Run the command with the modules of the working tree."""
     return invoke("contracts_app", "tasks", "contracts_app:app", *words)
 
 
 def test_a_change_of_a_contract_is_shown(repository):
-    """An SLA that grew and a task that came; a reason that is worded anew is no change of a contract."""
+    """``--diff`` shows a changed SLA and a new task, but not a changed ``why=``."""
     assert "no contract differs from HEAD" in run("--diff", "HEAD").output
     write(repository, sla="2h", extra=LIVE, why="they change now and then")
     done = run("--diff", "HEAD")
@@ -61,7 +61,7 @@ def test_a_change_of_a_contract_is_shown(repository):
 
 
 def test_what_cannot_be_compared_is_one_line(repository):
-    """An unknown revision, and an app that did not exist or could not be loaded then."""
+    """An unknown revision, or one whose app cannot be loaded, is an error that says so."""
     assert "--diff" in str(run("--diff", "nowhere").exception)
     (repository / "contracts_app.py").write_text("raise SystemError('not yet')")
     subprocess.run(
@@ -76,7 +76,7 @@ def test_what_cannot_be_compared_is_one_line(repository):
 
 
 def test_a_task_that_follows_a_plan_is_shown_as_one(repository):
-    """Whether all keys are computed ahead or those that a plan picks is part of what a change changes."""
+    """``--diff`` shows a change from ``every()`` to ``planned()``."""
     planned = (
         "def names() -> list[str]:\n    return []\n\n"
         '@tasks.artifact(freshness_sla="1d", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x",\n'
@@ -91,12 +91,12 @@ def test_a_task_that_follows_a_plan_is_shown_as_one(repository):
 
 
 def test_the_table_itself(repository):
-    """Without a revision the whole table is shown."""
+    """Without ``--diff`` the table is shown."""
     assert "policies change" in run().output
 
 
 def test_a_revision_is_never_an_option_of_git(repository, tmp_path):
-    """What a script passes on as a branch name must not make git write over a file."""
+    """A revision that begins with a dash is refused, so git cannot overwrite a file."""
     precious = tmp_path / "precious"
     precious.write_text("kept")
     assert "begin with a dash" in str(run(f"--diff=--output={precious}").exception)

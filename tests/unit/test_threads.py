@@ -1,4 +1,4 @@
-"""Worker threads: ``def`` tasks that read others never wait for a thread that only they could free."""
+"""Threads for tasks: ``def`` tasks that read others never wait for a thread that only they could free."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ from parbake.process.threads import THREADS
 
 
 async def test_a_chain_of_functions_never_runs_out_of_threads():
-    """Three heights of plain functions, each asked for more keys at once than a pool has threads: all are served."""
+    """Three levels of ``def`` tasks serve more concurrent keys than a pool has threads."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -37,7 +37,7 @@ async def test_a_chain_of_functions_never_runs_out_of_threads():
 
 
 def test_a_task_stands_above_all_that_it_may_read():
-    """Its inputs, and what its contract puts in its place."""
+    """A task's height exceeds that of its inputs and of its fallback task."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(invalidated_by=[]))
@@ -56,7 +56,7 @@ def test_a_task_stands_above_all_that_it_may_read():
 
 
 async def test_the_number_of_threads_is_a_setting(monkeypatch):
-    """With two, no third function of a height begins before one of them has ended."""
+    """With two threads, at most two ``def`` tasks of a height run at once."""
     monkeypatch.setenv("PARBAKE_TASK_THREADS", "2")
     monkeypatch.setattr(threads, "_pools", {})
     tasks, running, most, lock = pb.Registry(), 0, 0, threading.Lock()
@@ -82,7 +82,7 @@ async def test_the_number_of_threads_is_a_setting(monkeypatch):
 
 @pytest.mark.parametrize("said", ["0", "-1", "many", "", "1001", "9" * 30, "2.5"])
 def test_a_number_of_threads_that_cannot_be_meant_is_refused(monkeypatch, said):
-    """By its name and value, before anything is opened."""
+    """An invalid ``PARBAKE_TASK_THREADS`` is refused by name when the app is opened."""
     monkeypatch.setenv("PARBAKE_TASK_THREADS", said)
     with pytest.raises(pb.BadInput, match="PARBAKE_TASK_THREADS") as refused:
         _ = pb.App(pb.Registry()).engine
@@ -90,7 +90,7 @@ def test_a_number_of_threads_that_cannot_be_meant_is_refused(monkeypatch, said):
 
 
 async def test_a_poll_waits_for_no_thread_of_a_request(world):
-    """Every thread of the event loop's own pool is taken, as by files that are locked: the sources are still heard."""
+    """Sources are polled while all threads of the event loop's default pool are blocked."""
     app, free = world.app(pb.Registry()), threading.Event()
     await app.drain()
     world.put("a", "one")

@@ -1,4 +1,4 @@
-"""Batch gives way to requests."""
+"""The throttle: batch runs slow down for requests."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ from parbake.testing import FakeClock
 
 
 class Floor:
-    """A server and a batch run that meet through a store."""
+    """A server and a batch run that share a store."""
 
     def __init__(self, monkeypatch, **settings):
-        """A look at every call; pressure can be set."""
+        """Make a pacer that checks the load at every call; a test sets the pressure."""
         monkeypatch.setattr("parbake.lanes.batch.throttle.LOOK_EVERY_S", 0)
         self.clock = FakeClock()
         store = MemoryStore()
@@ -32,11 +32,11 @@ class Floor:
         self.breathing = Pacer(pb.Throttle(**settings), self.batch, pressure=lambda: self.pressure)
 
     async def serve(self, p95_s, *, requests=100, idle_p95_s=0.010):
-        """Tell of a second of requests."""
+        """Report a second of requests."""
         return await self.server.serve(Serving(self.clock.now(), requests, p95_s, idle_p95_s))
 
     async def shares(self, times):
-        """Breathe so often; the shares after each."""
+        """Pace this many times, and return the share after each."""
         found = []
         for _ in range(times):
             await self.breathing(0.0)
@@ -46,12 +46,12 @@ class Floor:
 
 @pytest.fixture
 def floor(monkeypatch):
-    """Return a floor with the default throttle."""
+    """Return a floor with the default throttle settings."""
     return Floor(monkeypatch)
 
 
 async def test_slow_requests_halve_the_share_and_quick_ones_let_it_grow(floor):
-    """Multiplicative decrease down to the least share, additive increase up to the whole."""
+    """Slow requests halve the share down to its minimum; fast ones raise it step by step up to 1."""
     await floor.serve(0.012)
     assert await floor.shares(6) == [0.5, 0.25, 0.125, 0.062, 0.05, 0.05]
     await floor.serve(0.0105)
@@ -60,14 +60,14 @@ async def test_slow_requests_halve_the_share_and_quick_ones_let_it_grow(floor):
 
 
 async def test_the_share_does_not_grow_up_to_the_bound(floor):
-    """Where requests are slowed down by more than half of what is allowed, the share stays what it is."""
+    """If requests are slowed by more than half of the limit, the share does not grow."""
     floor.breathing.share = 0.5
     await floor.serve(0.0107)
     assert await floor.shares(3) == [0.5, 0.5, 0.5]
 
 
 async def test_nobody_who_serves_nobody_who_waits(floor):
-    """Without a server, or with one that was heard too long ago, batch has the whole machine whatever the pressure."""
+    """Without a server, or after its report is too old, the share is 1 under any pressure."""
     floor.pressure = 1.0
     assert await floor.shares(2) == [1.0, 1.0]
     await floor.serve(0.9)
@@ -76,7 +76,7 @@ async def test_nobody_who_serves_nobody_who_waits(floor):
 
 
 async def test_pressure_speaks_where_there_are_too_few_requests(floor):
-    """A server with a handful of requests says nothing by its percentile; what waits for a processor does."""
+    """With too few requests for a percentile, the processor pressure decides."""
     await floor.serve(0.9, requests=5)
     assert await floor.shares(1) == [1.0]
     floor.pressure = 0.9
@@ -84,7 +84,7 @@ async def test_pressure_speaks_where_there_are_too_few_requests(floor):
 
 
 async def test_the_pause_is_as_long_as_the_share_asks_for(floor, monkeypatch):
-    """At a quarter of the time, a second of work is followed by three of rest."""
+    """At a share of a quarter, a second of work is followed by a pause of three."""
     slept = []
     monkeypatch.setattr(asyncio, "sleep", lambda seconds: slept.append(seconds) or _nothing())
     floor.breathing.share = 0.5
@@ -94,11 +94,11 @@ async def test_the_pause_is_as_long_as_the_share_asks_for(floor, monkeypatch):
 
 
 async def _nothing():
-    """Wait for nothing."""
+    """Return at once."""
 
 
 async def test_a_server_learns_that_batch_is_on(floor):
-    """The server that tells of its requests hears of the run, until it has ended for some seconds."""
+    """A server sees that a batch run is on until some seconds after its end."""
     assert not (await floor.serve(0.01)).is_batch_on(floor.clock.now())
     async with floor.batch.announced():
         await asyncio.sleep(0)
@@ -108,7 +108,7 @@ async def test_a_server_learns_that_batch_is_on(floor):
 
 
 async def test_requests_are_counted_apart_while_batch_is_on(world):
-    """A server's own report: what is usual is learned without batch only, and the metric tells both apart."""
+    """The idle percentile is learned without batch only, and the metric separates both cases."""
     from parbake.metrics.prometheus import render
 
     app = world.app(pb.Registry())
@@ -132,7 +132,7 @@ async def test_requests_are_counted_apart_while_batch_is_on(world):
 
 @pytest.fixture
 def breathed(monkeypatch):
-    """Return the seconds of work after which something gave way."""
+    """Return the seconds of work that were passed to each call of the pacer."""
     found = []
 
     async def breathe(_self, took_s):
@@ -143,7 +143,7 @@ def breathed(monkeypatch):
 
 
 async def test_an_urgent_run_gives_way_to_nothing(world, breathed):
-    """The first run of a task is computed at once; a manual one breathes."""
+    """A first run is not throttled; a manual run is."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -162,14 +162,14 @@ async def test_an_urgent_run_gives_way_to_nothing(world, breathed):
 
 @pytest.mark.parametrize("wrong", [{"slowdown": 1}, {"pressure": 0}, {"least": 0}, {"least": 2}])
 def test_a_throttle_that_cannot_be_meant_is_refused(wrong):
-    """The field at fault is named."""
+    """An invalid throttle setting is refused by name."""
     with pytest.raises(BadInput) as caught:
         pb.Throttle(**wrong)
     assert caught.value.field == f"throttle.{next(iter(wrong))}"
 
 
 def test_pressure_is_read_where_the_system_tells_it(tmp_path):
-    """The kernel's format; elsewhere nothing waits."""
+    """The pressure is read from the kernel's file, and is 0 if that is missing or invalid."""
     path = tmp_path / "cpu"
     path.write_text("some avg10=12.50 avg60=3.00 avg300=1.00 total=123\nfull avg10=0.00 avg60=0.00\n")
     assert cpu_pressure(path) == 0.125
@@ -179,7 +179,7 @@ def test_pressure_is_read_where_the_system_tells_it(tmp_path):
 
 
 async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
-    """A run whose pieces take longer than an announcement is believed is announced all the same."""
+    """A run renews its announcement while it lasts."""
     monkeypatch.setattr("parbake.lanes.batch.load.TELL_EVERY_S", 0)
     async with floor.batch.announced():
         for _ in range(3):
@@ -189,7 +189,7 @@ async def test_a_run_is_heard_of_as_long_as_it_lasts(floor, monkeypatch):
 
 
 async def test_an_urgent_run_is_announced_too(world):
-    """What it costs requests is not taken for what is usual."""
+    """An urgent run is announced, so its effect is not learned as the idle latency."""
     tasks, heard = pb.Registry(), []
 
     def names() -> list[str]:
@@ -206,7 +206,7 @@ async def test_an_urgent_run_is_announced_too(world):
 
 
 async def test_listing_gives_way_but_not_without_end(floor, monkeypatch):
-    """A thread that lists keys pauses by the share, and at least a quarter of the time is its own."""
+    """Listing keys pauses by the share, but for at most three seconds per second of work."""
     slept = []
     monkeypatch.setattr("parbake.lanes.batch.throttle.time.sleep", slept.append)
     async with floor.breathing.listing() as pause:
@@ -219,7 +219,7 @@ async def test_listing_gives_way_but_not_without_end(floor, monkeypatch):
 
 
 async def test_the_share_is_looked_after_while_keys_are_listed(floor):
-    """Listing may take long: slow requests halve the share meanwhile."""
+    """The share is adjusted while keys are listed."""
     await floor.serve(0.02)
     async with floor.breathing.listing():
         await asyncio.sleep(0.01)
@@ -228,7 +228,7 @@ async def test_the_share_is_looked_after_while_keys_are_listed(floor):
 
 @pytest.mark.parametrize("is_urgent", [False, True])
 async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatch, is_urgent):
-    """A ``def`` lister is told how long it worked after every piece, but for a run that gives way to nothing."""
+    """A ``def`` lister pauses after each piece, except in an urgent run."""
     monkeypatch.setattr("parbake.lanes.batch.build.PIECE", 10)
     tasks, paused = pb.Registry(), []
 
@@ -253,7 +253,7 @@ async def test_keys_are_listed_with_pauses_unless_it_is_urgent(world, monkeypatc
 
 @pytest.mark.parametrize("is_urgent", [False, True])
 async def test_a_process_of_an_executor_gives_way_itself(world, breathed, is_urgent):
-    """After each chunk and not only after a partition; an urgent run says so to its processes."""
+    """An executor's process pauses after each chunk, except in an urgent run."""
     tasks = pb.Registry()
 
     def names() -> list[str]:

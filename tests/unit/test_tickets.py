@@ -1,4 +1,4 @@
-"""Tickets are signed with a key of the store: none can be made up, changed, or brought from elsewhere."""
+"""Tickets are signed with a key in the store, so none can be forged, changed or taken from another store."""
 
 import asyncio
 import base64
@@ -29,12 +29,12 @@ ALL_BITS = {"policy/returns": b"\xff" * 16, "policy": b"\xff" * 16, "policy/*": 
 
 
 def text_of(raw):
-    """Return bytes as the text of a ticket."""
+    """Return bytes encoded as a ticket."""
     return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def forged(mac=b""):
-    """Return a ticket with all bits set, under a signature that somebody thought up."""
+    """Return a ticket with all bits set, under an invented signature."""
     return text_of(mac + msgspec.msgpack.encode(ALL_BITS))
 
 
@@ -50,7 +50,7 @@ FORGED = {
 
 
 class CountingStore(MemoryStore):
-    """Counts what is read and written under the key's name, and fails on demand."""
+    """A store that counts reads and writes of the key, and fails on demand."""
 
     def __init__(self):
         super().__init__()
@@ -77,7 +77,7 @@ class CountingStore(MemoryStore):
 
 
 class Shop:
-    """An artifact over a store that counts, and apps on it."""
+    """An artifact over a counting store, and apps on it."""
 
     def __init__(self):
         self.calls = 0
@@ -86,24 +86,24 @@ class Shop:
 
         @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
         async def answer(name: str) -> str:
-            """Answer."""
+            """Return a numbered answer."""
             self.calls += 1
             return f"answer {self.calls}"
 
         self.answer = answer
 
     def app(self):
-        """Open an app, as a process of its own would."""
+        """Open an app, as another process would."""
         return pb.App(self.tasks, store=self.store)
 
 
 async def raised(store, tag="policy/a"):
-    """Return what a store says of an event, before any app has sealed it."""
+    """Return the store's acknowledgement of an event, without a seal."""
     return await store.apply([Change((tag,))], now=1.0)
 
 
 async def told_by(store, text):
-    """Return what a process that has just started makes of a ticket; nothing when it is refused."""
+    """Return what a new process reads from a ticket, or ``None`` if it is refused."""
     try:
         return await Tickets(store).read(text)
     except pb.BadInput:
@@ -112,7 +112,7 @@ async def told_by(store, text):
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED.keys())
 async def test_a_forged_ticket_is_refused_before_anything_is_read(text):
-    """However its stamps are set: it names the field, says what to do, and makes nothing compute."""
+    """A forged ticket is refused by field before the store is read or a value computed."""
     shop = Shop()
     app = shop.app()
     await app.touch("policy/other")
@@ -127,7 +127,7 @@ async def test_a_forged_ticket_is_refused_before_anything_is_read(text):
 
 @pytest.mark.parametrize("text", ["", *FORGED.values()], ids=["none", *FORGED])
 async def test_a_forged_ticket_writes_nothing(text):
-    """On a store that has given out none, only an acknowledgement makes the key."""
+    """Reading a forged ticket does not create the signing key."""
     store = CountingStore()
     assert await told_by(store, text) == (None if text else {})
     assert (store.swaps, await store.get(NAME)) == (0, None)
@@ -135,7 +135,7 @@ async def test_a_forged_ticket_writes_nothing(text):
 
 @pytest.mark.parametrize("text", FORGED.values(), ids=FORGED.keys())
 async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
-    """The header is named, on every route, and nothing is computed."""
+    """A forged ticket gets a problem document on every route, and nothing is computed."""
     shop = Shop()
     app = shop.app()
     await app.touch("policy/other")
@@ -153,7 +153,7 @@ async def test_http_answers_a_forged_ticket_with_a_problem_document(text):
 
 
 def test_synchronous_code_has_tickets_verified_too():
-    """A genuine one is carried, a forged one refused, and acknowledgements need no verification."""
+    """``app.sync.request`` accepts acknowledgements and genuine tickets, and refuses forged ones."""
     shop = Shop()
     opened = shop.app()
     app = opened.sync
@@ -169,7 +169,7 @@ def test_synchronous_code_has_tickets_verified_too():
 
 @given(ACKS)
 def test_a_ticket_tells_what_was_signed(told):
-    """Under its own key it is read back; under another, or none, it is not."""
+    """A ticket is read back under its own key, and refused under another or none."""
     text = acks.ticket(told, SEAL)
     assert acks.read_tickets(text, SEAL) == (told if len(told) <= acks.MAX_TAGS else acks._by_family(told))
     assert acks.read_tickets(text, None) is None
@@ -178,7 +178,7 @@ def test_a_ticket_tells_what_was_signed(told):
 
 @given(ACKS, st.data())
 def test_a_ticket_with_one_changed_character_is_refused(told, data):
-    """Wherever it is changed and into what: also where base64 decodes both to the same bytes."""
+    """Any changed character is refused, also if base64 decodes it to the same bytes."""
     text = acks.ticket(told, SEAL)
     at = data.draw(st.integers(0, len(text) - 1))
     other = data.draw(st.characters(max_codepoint=255).filter(lambda c: c != text[at]))
@@ -187,7 +187,7 @@ def test_a_ticket_with_one_changed_character_is_refused(told, data):
 
 @pytest.mark.parametrize("tag", ["a", "ab", "abc"])
 def test_no_character_of_base64_may_stand_for_another(tag):
-    """Each one replaced by every other: for two lengths in three, the last has bits that base64 leaves out."""
+    """Each character is replaced by every other; this covers unused bits in the last one."""
     text = acks.ticket({tag: b"%016d" % 1}, SEAL)
     for at in range(len(text)):
         for other in ALPHABET.replace(text[at], ""):
@@ -196,7 +196,7 @@ def test_no_character_of_base64_may_stand_for_another(tag):
 
 @given(ACKS, st.data())
 def test_a_ticket_with_one_changed_byte_is_refused(told, data):
-    """Also where what it decodes to was changed."""
+    """Any changed byte of the decoded ticket is refused."""
     raw = bytearray(base64.urlsafe_b64decode(acks.ticket(told, SEAL) + "=="))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     assert acks.read_tickets(text_of(raw), SEAL) is None
@@ -204,21 +204,21 @@ def test_a_ticket_with_one_changed_byte_is_refused(told, data):
 
 @pytest.mark.parametrize("cut", range(1, 8))
 def test_a_ticket_that_was_cut_or_prolonged_is_refused(cut):
-    """Its length is signed with it; padding was not given out either."""
+    """A ticket that is cut, extended or padded is refused."""
     text = acks.ticket({"policy/a": b"%016d" % 1}, SEAL)
     for other in (text[cut:], text[:-cut], text + "A" * cut, text + "=" * cut):
         assert acks.read_tickets(other, SEAL) is None
 
 
 def test_one_forged_ticket_among_many_is_enough():
-    """A list of tickets holds only if all do."""
+    """A list of tickets is refused if one of them is forged."""
     text = acks.ticket({"policy/a": b"%016d" % 1}, SEAL)
     assert acks.read_tickets(f"{text}, {FORGED['another key']}", SEAL) is None
     assert acks.read_tickets(f" {text} ,, {text}", SEAL) == {"policy/a": b"%016d" % 1}
 
 
 async def test_every_way_to_be_acknowledged_gives_a_ticket(world):
-    """Publish, touch, drain and restart: this store takes back what they give."""
+    """Publish, touch, drain and restart return tickets that the store accepts."""
     app = world.app(pb.Registry())
     world.put("a", "one")
     event = pb.CloudEvent("1", "s", "fact.changed", "fact/b")
@@ -230,7 +230,7 @@ async def test_every_way_to_be_acknowledged_gives_a_ticket(world):
 
 
 async def test_acknowledgements_together_have_one_ticket():
-    """It tells all that each of them tells, whichever has the seal."""
+    """The ticket of joined acknowledgements has the tags of all, whichever is sealed."""
     store = MemoryStore()
     signer = Tickets(store)
     first = await signer.sealed(await raised(store, "policy/a"))
@@ -242,7 +242,7 @@ async def test_acknowledgements_together_have_one_ticket():
 
 @pytest.mark.parametrize("ack", [pb.Ack(pb.Stamp(1, 1), {"policy/a": 1}), pb.Ack(pb.Stamp(1, 1), {}, seal=SEAL)])
 async def test_only_what_an_app_acknowledged_has_a_ticket(ack):
-    """One that was written by hand has none and says so; one that raised nothing has an empty one."""
+    """A hand-made acknowledgement has no ticket; one that raised no tag has an empty ticket."""
     if ack.raised:
         with pytest.raises(pb.BadInput, match="returned in this process"):
             _ = ack.ticket
@@ -251,7 +251,7 @@ async def test_only_what_an_app_acknowledged_has_a_ticket(ack):
 
 
 async def test_the_key_stays_where_it_is(caplog):
-    """No text, copy or answer of anything that holds it shows it: acknowledgement, error, log, metrics, HTTP."""
+    """The key is in no representation, error, log, metric or HTTP answer, and not in a pickled copy."""
     caplog.set_level("DEBUG")
     shop = Shop()
     app = shop.app()
@@ -283,7 +283,7 @@ async def test_the_key_stays_where_it_is(caplog):
 
 
 async def test_processes_that_come_first_together_agree_on_a_key():
-    """Whoever makes it first is followed by the others, and each takes the tickets of each."""
+    """Processes that create the key at the same time agree on one, and accept each other's tickets."""
     store = CountingStore()
     processes = [Tickets(store) for _ in range(8)]
     sealed = await asyncio.gather(*[one.sealed(await raised(store)) for one in processes])
@@ -294,7 +294,7 @@ async def test_processes_that_come_first_together_agree_on_a_key():
 
 
 async def test_the_key_is_kept_in_the_process():
-    """Neither tickets that are given out nor those that are taken back read the store again."""
+    """Giving out and reading tickets does not read the key from the store again."""
     store = CountingStore()
     one = Tickets(store)
     text = (await one.sealed(await raised(store))).ticket
@@ -306,7 +306,7 @@ async def test_the_key_is_kept_in_the_process():
 
 
 async def test_a_key_that_was_replaced_is_found_when_a_ticket_does_not_fit():
-    """The process asks the store before it refuses, takes the new key, and signs with it from then on."""
+    """If a ticket does not verify, the process reads the key again, and signs with the new one from then on."""
     store, other = MemoryStore(), MemoryStore()
     one = Tickets(store)
     old = await one.sealed(await raised(store))
@@ -319,7 +319,7 @@ async def test_a_key_that_was_replaced_is_found_when_a_ticket_does_not_fit():
 
 
 async def test_a_flood_of_forged_tickets_is_not_one_of_reads():
-    """A thousand that come at once, and a thousand that come one after the other, read the key a few times."""
+    """Two thousand forged tickets cause only a few reads of the key."""
     store = CountingStore()
     one = Tickets(store)
     genuine = await one.sealed(await raised(store))
@@ -335,7 +335,7 @@ async def test_a_flood_of_forged_tickets_is_not_one_of_reads():
 
 
 async def test_genuine_tickets_that_come_together_share_one_read():
-    """The first request of a process does not make the others fail that arrive while it looks."""
+    """The first concurrent tickets of a process share one read of the key."""
     store = CountingStore()
     text = (await Tickets(store).sealed(await raised(store))).ticket
     fresh, before = Tickets(store), store.gets
@@ -344,7 +344,7 @@ async def test_genuine_tickets_that_come_together_share_one_read():
 
 
 async def test_a_store_in_a_new_incarnation_is_asked_for_its_key():
-    """It may have lost everything, and another process may have made a key in it since."""
+    """After an event in a new incarnation, the key is read again."""
     store = MemoryStore()
     one = Tickets(store)
     await one.sealed(await raised(store))
@@ -355,7 +355,7 @@ async def test_a_store_in_a_new_incarnation_is_asked_for_its_key():
 
 
 async def test_a_key_that_the_store_lost_is_put_back(monkeypatch):
-    """A process that still has it notices within its interval; the tickets that were given out go on to hold."""
+    """A process that has the key writes it back after a loss, and old tickets are valid again."""
     store = MemoryStore()
     one = Tickets(store)
     old = await one.sealed(await raised(store))
@@ -370,7 +370,7 @@ async def test_a_key_that_the_store_lost_is_put_back(monkeypatch):
 
 @pytest.mark.parametrize("left", [b"", b"short", b"x" * 33])
 async def test_what_is_not_a_key_is_replaced(left):
-    """A value of another length is not signed with."""
+    """A stored key of the wrong length is replaced."""
     store = MemoryStore()
     assert await store.swap(NAME, None, left)
     ack = await Tickets(store).sealed(await raised(store))
@@ -378,7 +378,7 @@ async def test_what_is_not_a_key_is_replaced(left):
 
 
 async def test_an_event_is_acknowledged_while_its_key_cannot_be_looked_at(monkeypatch):
-    """A process signs with the key it has; one that never had any says that the store failed."""
+    """If the key cannot be read, a process signs with the key it has; a new process raises an error."""
     store = CountingStore()
     one = Tickets(store)
     await one.sealed(await raised(store))
@@ -392,7 +392,7 @@ async def test_an_event_is_acknowledged_while_its_key_cannot_be_looked_at(monkey
 
 
 async def test_a_key_that_never_stands_still_is_an_error(monkeypatch):
-    """When each attempt to write the key fails, the process gives up after some and blames the store."""
+    """If every write of the key fails, ``StoreError`` is raised after some attempts."""
     store = MemoryStore()
     ack = await raised(store)
 
@@ -405,7 +405,7 @@ async def test_a_key_that_never_stands_still_is_an_error(monkeypatch):
 
 
 async def test_a_ticket_is_verified_within_the_requests_deadline(monkeypatch):
-    """A store that does not say its key does not hold a request up for longer than it may take."""
+    """The deadline of a request also bounds the verification of its ticket."""
     shop = Shop()
     app = shop.app()
 

@@ -1,4 +1,4 @@
-"""Commands that are told to end, from a terminal or a script: at once, with a line that says what is left undone."""
+"""Commands that get SIGINT or SIGTERM end at once, with a line that says what is left undone."""
 
 import asyncio
 import contextlib
@@ -25,7 +25,7 @@ RUN, WORK = "materialize shop:app row", "worker shop:app"
 
 @pytest.fixture
 def shop(tmp_path):
-    """Return a shop whose processes are ended with the test."""
+    """Return a shop whose processes are killed at the end of the test."""
     with shop_in(tmp_path) as made:
         yield made
 
@@ -34,7 +34,7 @@ def shop(tmp_path):
     ("number", "ends"), [(signal.SIGINT, INTERRUPTED_RUN), (signal.SIGTERM, TERMINATED_RUN)], ids=["INT", "TERM"]
 )
 def test_a_run_that_is_told_to_end_ends_at_once_with_one_line(shop, number, ends):
-    """The run and its processes end without a traceback, with the signal's status; the next run continues it."""
+    """The run ends with the signal's status, one line and no processes left; the next run continues it."""
     running = shop.start(*RUN.split(), "--processes", "2", pace=0.02)
     eventually(lambda: len(shop.kept()) >= 2)
     assert shop.tell(running, number) == ends
@@ -53,7 +53,7 @@ def test_a_run_that_is_told_to_end_ends_at_once_with_one_line(shop, number, ends
     ids=["run-INT", "worker-INT", "worker-TERM"],
 )
 def test_a_busy_thread_does_not_delay_the_end(shop, where, words, number, ends):
-    """A function cannot be ended, but its process is; what it was busy with is free to be continued at once."""
+    """A command ends although a function of the app is running, and its run can be continued at once."""
     running = shop.start(*words.split(), busy=where)
     eventually((shop.folder / "busy").exists)
     assert shop.tell(running, number) == ends
@@ -64,7 +64,7 @@ def test_a_busy_thread_does_not_delay_the_end(shop, where, words, number, ends):
     ("number", "ends"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, ENDED)], ids=["INT", "TERM"]
 )
 def test_a_command_that_still_imports_its_app_ends(shop, number, ends):
-    """What the signal raises is not taken for what the module does, which would be an app that cannot be imported."""
+    """A signal during the import of the app ends the command and is not reported as an import error."""
     importing = shop.start(*WORK.split(), busy="import", interruptions=signal.SIG_IGN)
     eventually((shop.folder / "busy").exists)
     assert shop.tell(importing, number) == ends
@@ -72,7 +72,7 @@ def test_a_command_that_still_imports_its_app_ends(shop, number, ends):
 
 @pytest.mark.parametrize(("words", "ends"), [(RUN, INTERRUPTED_RUN), (WORK, INTERRUPTED)], ids=["run", "worker"])
 def test_a_command_that_a_script_started_behind_is_interrupted_too(shop, words, ends):
-    """Such a shell has SIGINT ignored for it; one who sends the signal means it all the same."""
+    """SIGINT ends a command even if it was started with SIGINT ignored, as a background job is."""
     running = shop.start(*words.split(), busy="task", interruptions=signal.SIG_IGN)
     eventually((shop.folder / "busy").exists)
     assert shop.tell(running, signal.SIGINT) == ends
@@ -83,7 +83,7 @@ def test_a_command_that_a_script_started_behind_is_interrupted_too(shop, words, 
     ("number", "ends"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, ENDED)], ids=["INT", "TERM"]
 )
 def test_a_server_that_is_told_to_end_ends(shop, number, ends, interruptions):
-    """However it was started, with the same status as a worker."""
+    """A server ends on either signal with a worker's status, however it was started."""
     serving, url = served(shop, interruptions)
     with urllib.request.urlopen(f"{url}/healthz", timeout=HANGS_S) as answer:
         assert answer.status == 200
@@ -92,7 +92,7 @@ def test_a_server_that_is_told_to_end_ends(shop, number, ends, interruptions):
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)], ids=["INT", "TERM"])
 def test_a_busy_request_does_not_keep_a_server(shop, number, status):
-    """It has a time that is set; then the server ends without the thread that computes its answer."""
+    """After the drain time the server ends, although a request is still running."""
     serving, url = served(shop, signal.SIG_DFL, "--drain", "0.5", busy="request")
     body = json.dumps({"live": {"word": "a"}}).encode()
     threading.Thread(target=asked, args=[f"{url}/v1/serve/look", body], daemon=True).start()
@@ -101,26 +101,26 @@ def test_a_busy_request_does_not_keep_a_server(shop, number, status):
 
 
 def served(shop, interruptions, *options, busy=""):
-    """Start a server; returns it with its address, which it listens on already."""
+    """Start a server; return its process, and its URL, at which it already listens."""
     serving = shop.start("serve", "shop:app", "--port", "0", *options, interruptions=interruptions, busy=busy)
     return serving, re.search(r"http://\S+", serving.stderr.readline())[0]
 
 
 def asked(url, body):
-    """Ask without waiting for an answer that will not come."""
+    """Send a request, and ignore that it gets no answer."""
     request = urllib.request.Request(url, body, {"content-type": "application/json"})
     with contextlib.suppress(OSError, http.client.HTTPException), urllib.request.urlopen(request, timeout=HANGS_S):
         pass
 
 
 def test_processes_that_compute_for_long_do_not_delay_an_interruption(shop):
-    """Nobody waits for what nobody wants any more; also one that is just being started says nothing."""
+    """SIGINT ends a run at once although its processes are computing or starting."""
     running = shop.start("materialize", "shop:app", "row", "--processes", "2", pace=60)
     eventually(lambda: processes_of(running))
     assert shop.tell(running, signal.SIGINT) == INTERRUPTED_RUN
 
 
 def processes_of(process):
-    """The processes that a run has started, but for Python's own helper."""
+    """Return the processes that a run started, without Python's resource tracker."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]

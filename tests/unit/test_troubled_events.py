@@ -1,4 +1,4 @@
-"""What goes wrong with events, each with a verdict or an error and a count: clocks, families, sources, poison."""
+"""Faults of events: wrong clocks, unknown families, failing sources and malformed events."""
 
 import pytest
 from tests.unit.shopfloor import Facts, contract
@@ -14,7 +14,7 @@ from parbake.stores.memory import MemoryStore
 
 
 def metric(app, line):
-    """Whether the exposition has a line."""
+    """Return whether the metrics contain a line."""
     return line in render(app.counters).decode().splitlines()
 
 
@@ -31,7 +31,7 @@ def lookup_task(world, **options):
 
 @pytest.mark.parametrize(("ahead", "verdict"), [(4, "fresh"), (29, "fresh"), (31, "unknown"), (86400, "unknown")])
 async def test_a_heartbeat_from_the_future_hides_no_silence(world, ahead, verdict):
-    """Within the silence limit clocks may differ; beyond it a heartbeat says nothing about the present."""
+    """A heartbeat beyond the silence limit in the future counts as silence."""
     world.put("a", "x")
     app, fact = lookup_task(world)
     await app.drain()
@@ -42,7 +42,7 @@ async def test_a_heartbeat_from_the_future_hides_no_silence(world, ahead, verdic
 
 
 async def test_a_clock_that_was_wrong_once_is_forgiven_and_counted(world):
-    """The next poll replaces a heartbeat from the future, and the metric tells of it."""
+    """The next poll replaces a heartbeat from the future, and a metric counts the skew."""
     world.put("a", "x")
     app, fact = lookup_task(world)
     await app.drain()
@@ -55,7 +55,7 @@ async def test_a_clock_that_was_wrong_once_is_forgiven_and_counted(world):
 
 @pytest.mark.parametrize(("age_s", "verdict"), [(-59, "fresh"), (-61, "stale")])
 def test_a_record_from_the_future_is_stale(age_s, verdict):
-    """Its age is not known: a minute is forgiven, since clocks differ."""
+    """A record more than a minute in the future is stale."""
     bound = pb.Registry()
 
     @bound.artifact(**contract())
@@ -68,7 +68,7 @@ def test_a_record_from_the_future_is_stale(age_s, verdict):
 
 
 async def test_a_record_from_the_future_is_computed_anew_and_kept(world):
-    """After the clock was put right, one read computes and the next is served from the store; it is counted."""
+    """A record from the future is computed again once, and a metric counts the skew."""
     store, tasks, calls = MemoryStore(), pb.Registry(), []
 
     @tasks.artifact(**contract(fallback_if_stale=pb.Recompute()))
@@ -87,7 +87,7 @@ async def test_a_record_from_the_future_is_computed_anew_and_kept(world):
 
 
 async def test_an_events_own_time_is_checked_and_never_believed(world):
-    """A time from the future is counted, one that is no time is ignored; the tags are raised either way."""
+    """An event's time in the future is counted, an invalid one is ignored, and both events raise their tags."""
     app, _ = lookup_task(world)
     ahead = pb.CloudEvent("1", "s", "fact.changed", "fact/a", time="2999-01-01T00:00:00Z")
     for event in (ahead, pb.CloudEvent("2", "s", "fact.changed", "fact/a", time="yesterday")):
@@ -96,7 +96,7 @@ async def test_an_events_own_time_is_checked_and_never_believed(world):
 
 
 async def test_unknown_families_are_told_and_bounded(world):
-    """The acknowledgement names them, and a publisher that invents families fills no memory."""
+    """The acknowledgement names unknown families, and the metric counts a limited number of them by name."""
     app, _ = lookup_task(world)
     told = [pb.CloudEvent(str(n), "elsewhere", "x.changed", tag) for n, tag in enumerate(["fact/a", "fcat/a", "b"])]
     assert (await app.publish(told[0])).unknown == ()
@@ -110,7 +110,7 @@ async def test_unknown_families_are_told_and_bounded(world):
 
 
 def test_a_family_named_other_counts_as_any():
-    """The name of the rest is no way around the bound."""
+    """A family that is named like the remainder's label stays within the limit."""
     counters = Counters()
     counters.unknown(["other", *(f"f{n}" for n in range(100))])
     assert len(counters.unknown_families) <= MAX_FAMILIES + 1
@@ -118,7 +118,7 @@ def test_a_family_named_other_counts_as_any():
 
 
 async def test_a_source_that_is_down_is_named_and_counted(world, tmp_path):
-    """The others are heard; each failed poll counts for the source that failed."""
+    """Other sources are polled, and each failed poll is counted for its source."""
     dead = SqliteSource(tmp_path / "missing.sqlite", families=["other"], views=[], name="dead")
     app = world.app(pb.Registry(), sources=[dead, world.source])
     for _ in range(2):
@@ -130,7 +130,7 @@ async def test_a_source_that_is_down_is_named_and_counted(world, tmp_path):
 
 
 async def test_a_topic_that_fails_in_its_own_way_is_a_source_error(world):
-    """Whatever a topic raises when it is asked for its parts, the message names it."""
+    """Any exception of a topic becomes a ``SourceError`` that names it."""
 
     class Odd:
         name, families = "odd", ("odd",)
@@ -149,7 +149,7 @@ async def test_a_topic_that_fails_in_its_own_way_is_a_source_error(world):
 
 
 async def test_an_event_sources_silence_makes_its_families_unknown(world, tmp_path):
-    """What is told by a source without views is fenced by its heartbeat, too."""
+    """If an event source without views is silent, values fenced by its families are unknown."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(fallback_if_stale=pb.Refuse(), invalidated_by=[pb.fence("fact/{key}")]))
@@ -167,7 +167,7 @@ async def test_an_event_sources_silence_makes_its_families_unknown(world, tmp_pa
 
 
 async def test_one_bad_event_refuses_the_batch(world):
-    """Over HTTP the publisher can mend it: nothing of the batch is raised, and nothing is parked."""
+    """One malformed event refuses the whole HTTP batch; nothing is raised or parked."""
     from parbake.ports.cloudevents import BATCH, parse
 
     app, _ = lookup_task(world)
@@ -179,7 +179,7 @@ async def test_one_bad_event_refuses_the_batch(world):
 
 
 async def test_parking_is_atomic_with_the_position(world):
-    """Two processes that meet the same row park it once, and a later look finds position and reason together."""
+    """Two processes that poll the same malformed row park it once, with its position and reason."""
     world.put("a", "x")
     with world.connected() as connection:
         connection.execute("UPDATE parbake_outbox SET type = 'fact.vanished'")
@@ -194,12 +194,12 @@ async def test_parking_is_atomic_with_the_position(world):
 
 
 async def facts_are_applied(app):
-    """Whether the first event of the facts is."""
+    """Return whether the first event of the facts is applied."""
     return await app.ops.applied() == {"facts": 1}
 
 
 async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_path, caplog):
-    """At the start it is refused; later it is logged, and the polling goes on."""
+    """A replaced outbox is logged by a running server, which continues; a new server refuses to start."""
     world.put("a", "1")
     app, _ = lookup_task(world, heartbeat="10ms")
     async with app.serving():
@@ -219,7 +219,7 @@ async def test_a_running_server_outlives_a_source_that_was_replaced(world, tmp_p
 
 
 async def test_another_process_that_goes_on_is_no_other_source(world, monkeypatch):
-    """An event that is applied elsewhere between the look at the store and the poll makes no foreign source."""
+    """An event that another process applies between two steps of a poll does not make the source foreign."""
     store = MemoryStore()
     first, _ = lookup_task(world, store=store)
     world.put("a", "1")

@@ -1,4 +1,4 @@
-"""What a task, a lister or a gate may raise is its own failure: it neither hangs nor ends who runs it."""
+"""Any exception of a task, a key lister or a gate fails that run only; it neither hangs nor ends the worker."""
 
 import asyncio
 from concurrent.futures import CancelledError as Abandoned
@@ -12,7 +12,7 @@ from parbake.values.redaction import one_line
 
 
 class Unspeakable(Exception):
-    """An error that cannot say what it is."""
+    """An exception whose text cannot be made."""
 
     def __str__(self):
         """Fail."""
@@ -20,7 +20,7 @@ class Unspeakable(Exception):
 
 
 class Unseen:
-    """Something that cannot be shown."""
+    """A value without a representation."""
 
     def __repr__(self):
         """Fail."""
@@ -28,7 +28,7 @@ class Unseen:
 
 
 class Abort(BaseException):
-    """What no ``except Exception`` catches."""
+    """An exception that ``except Exception`` does not catch."""
 
 
 RAISED = [StopIteration("end"), asyncio.CancelledError(), Abort("all"), Unspeakable(), Abandoned(), SystemExit(3)]
@@ -36,19 +36,19 @@ NAMES = [f"{type(error).__module__}.{type(error).__name__}" for error in RAISED]
 
 
 class Heard:
-    """An alert sink that remembers."""
+    """An alert sink that records alerts."""
 
     def __init__(self, alerts):
         """Remember there."""
         self.alerts = alerts
 
     async def send(self, alert):
-        """Remember."""
+        """Record the alert."""
         self.alerts.append(alert)
 
 
 class Troubled:
-    """A task that is troubled where it is told, and one that is not, both due."""
+    """A task that fails where a test says, and another task; both are due."""
 
     def __init__(self, world, *, is_async=False):
         """Declare; an ``async def`` task has a gate, too."""
@@ -89,12 +89,12 @@ class Troubled:
         self.row, self.app = row, world.app(tasks, alerts=[Heard(self.alerts)])
 
     def meet(self, where):
-        """Raise what is to be raised here."""
+        """Raise the exception that is set for this place."""
         if where in self.trouble:
             raise self.trouble[where]
 
     async def due(self):
-        """Run what is due; the names of what was built."""
+        """Run what is due, and return the names of the tasks that were built."""
         async with asyncio.timeout(HANGS_S):
             return [built.task for run in await self.app.ops.run_due() for built in run.built]
 
@@ -102,7 +102,7 @@ class Troubled:
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
 @pytest.mark.parametrize("where", ["task", "lister", "gate"])
 async def test_what_a_function_raises_is_one_failed_run(world, where, error):
-    """Its owner is told by the error's name, the other task is built, and the next try heals."""
+    """The owner's alert names the exception, the other task is built, and the next run succeeds."""
     troubled = Troubled(world)
     troubled.trouble = {where: error}
     assert await troubled.due() == ["apart"]
@@ -116,7 +116,7 @@ async def test_what_a_function_raises_is_one_failed_run(world, where, error):
 
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
 async def test_what_an_async_function_raises_is_one_failed_run(world, error):
-    """As of one that runs in a thread."""
+    """An exception of an ``async def`` task fails only its own run."""
     troubled = Troubled(world, is_async=True)
     troubled.trouble = {"task": error}
     assert await troubled.due() == ["apart"]
@@ -126,7 +126,7 @@ async def test_what_an_async_function_raises_is_one_failed_run(world, error):
 @pytest.mark.parametrize("error", RAISED, ids=NAMES)
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_a_request_hears_of_it(world, error, is_async):
-    """Whoever asks for the value gets an answer: the task has failed."""
+    """A request for the value raises ``ComputeFailed``, which names the exception."""
     troubled = Troubled(world, is_async=is_async)
     troubled.trouble = {"task": error}
     async with asyncio.timeout(HANGS_S):
@@ -135,7 +135,7 @@ async def test_a_request_hears_of_it(world, error, is_async):
 
 
 def nested():
-    """A list that is too deep to be encoded."""
+    """Return a list that is nested too deeply to be encoded."""
     found = []
     for _ in range(100_000):
         found = [found]
@@ -143,7 +143,7 @@ def nested():
 
 
 async def test_a_value_that_cannot_be_encoded_is_one_failed_run(world):
-    """Also one that is nested too deeply."""
+    """A value that is nested too deeply fails the run."""
     troubled = Troubled(world)
     troubled.trouble = {"value": nested()}
     assert await troubled.due() == ["apart"]
@@ -151,7 +151,7 @@ async def test_a_value_that_cannot_be_encoded_is_one_failed_run(world):
 
 
 async def test_a_gate_that_returns_what_cannot_be_shown_has_not_passed(world):
-    """It is named by its type."""
+    """A gate's return value without a representation is named by its type."""
     troubled = Troubled(world)
     troubled.trouble = {"said": Unseen()}
     assert await troubled.due() == ["apart"]
@@ -159,7 +159,7 @@ async def test_a_gate_that_returns_what_cannot_be_shown_has_not_passed(world):
 
 
 async def test_whatever_else_fails_is_one_failed_run(world, monkeypatch):
-    """A fault of ours, too, ends no worker."""
+    """An unexpected exception of the library fails the run, and the worker goes on."""
     troubled = Troubled(world)
     materialize = troubled.app.engine.batch.materialize
 
@@ -178,7 +178,7 @@ TALKATIVE = ValueError("cannot reach\nredis://shop:hunter2@cache:6379\x1b[31m\x0
 
 
 async def test_what_is_told_of_a_failure_is_one_line_without_secrets(world, caplog):
-    """In the alert and in the log, as in what is kept of the run; no character of it moves a terminal's cursor."""
+    """Alert, log and stored run have one line without secrets and control characters."""
     troubled = Troubled(world)
     troubled.trouble = {"task": TALKATIVE}
     assert await troubled.due() == ["apart"]
@@ -190,13 +190,13 @@ async def test_what_is_told_of_a_failure_is_one_line_without_secrets(world, capl
 
 @pytest.mark.parametrize("character", ["\x00", "\x07", "\x1b", "\x7f", "\x9b", "\u202e", "\u2028", "\ud800", "\r"])
 def test_a_line_holds_what_can_be_printed(character):
-    """Control characters are left out, spaces of any kind are one space, and other scripts stay."""
+    """Control characters are removed, any whitespace becomes one space, and other scripts are kept."""
     said = one_line(ValueError(f"ä{character} 日本\t…"))
     assert said == "ValueError: ä 日本 …"
 
 
 async def test_a_worker_that_is_cancelled_ends(world):
-    """In the middle of a task, and no alert is sent of it."""
+    """A worker that is cancelled during a task ends, and no alert is sent."""
     tasks, alerts, started = pb.Registry(), [], asyncio.Event()
 
     @tasks.model(**contract(invalidated_by=[], refresh=pb.every("20m")))

@@ -1,4 +1,4 @@
-"""Two versions of a program share a store: each has its own values, and older code is shown and followed."""
+"""Two versions of a program on one store: each has its own values, and older code is reported."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from parbake.lanes.worker.housekeeping import RETIRED_S
 
 
 def version(kind, make, *, name="card", **changes):
-    """Declare one version of a task: what it returns, and how it is made."""
+    """Declare one version of a task, with a return type and a function that makes the value."""
     tasks, calls = pb.Registry(), []
 
     def card(key: str) -> kind:
@@ -26,26 +26,26 @@ def version(kind, make, *, name="card", **changes):
 
 
 class Before(msgspec.Struct):
-    """A card as the program had it."""
+    """A card in the old version."""
 
     title: str = ""
 
 
 class After(msgspec.Struct):
-    """The same with a renamed field, which would read as empty."""
+    """The card with a renamed field, which would be decoded as empty."""
 
     headline: str = ""
 
 
 @dataclass
 class Renamed:
-    """The same fields under another class name."""
+    """The old card under another class name."""
 
     title: str = ""
 
 
 async def test_a_renamed_field_is_never_read_as_an_empty_one(tmp_path):
-    """Two versions on one store: a thousand reads of each, at most one computation per key and version."""
+    """Two versions on one store each read their own values, computed once for each key."""
     old_tasks, old, old_calls = version(Before, lambda key: Before(f"title of {key}"))
     new_tasks, new, new_calls = version(After, lambda key: After(f"headline of {key}"))
     store = f"lmdb://{tmp_path}/store"
@@ -63,7 +63,7 @@ async def test_a_renamed_field_is_never_read_as_an_empty_one(tmp_path):
     ("kind", "is_same"), [(Renamed, True), (Before, True), (After, False), (dict[str, str], False)]
 )
 def test_the_place_follows_the_shape_and_not_the_class(kind, is_same):
-    """Another class of the same fields reads what is stored; other fields lie elsewhere."""
+    """A class with the same fields reads the stored values; other fields have another place."""
     _, first, _ = version(Before, Before)
     _, other, _ = version(kind, kind)
     assert (other.ref == first.ref) is is_same
@@ -75,7 +75,7 @@ def keys_of_one() -> list[str]:
 
 
 def program(code, tmp_path, clock, **changes):
-    """Open a program whose task is made by the first or the second code."""
+    """Open a program whose task has the first or the second code."""
     tasks, calls = pb.Registry(), []
     if code == 1:
 
@@ -95,7 +95,7 @@ def program(code, tmp_path, clock, **changes):
 
 
 async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
-    """The table and the freshness report name the generation that other code has built."""
+    """Reads serve values of older code, and the table and the freshness report say so."""
     before, task, _ = program(1, tmp_path, world.clock)
     await before.materialize(task)
     after, changed, calls = program(2, tmp_path, world.clock)
@@ -109,7 +109,7 @@ async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
 
 
 async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_path, world):
-    """It does so at once and once; until it has, reads go on as they are; the program before leaves it alone."""
+    """A changed code is run once, at once; the older program does not run it again."""
     before, task, _ = program(1, tmp_path, world.clock, on_code_change="recompute")
     await before.materialize(task)
     world.clock.advance(1)
@@ -125,7 +125,7 @@ async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_p
 
 
 async def test_a_place_that_no_program_uses_is_kept_for_a_month(tmp_path, world):
-    """A version before this one can be returned to for thirty days; then its rows are deleted."""
+    """Rows of a task that no program uses are deleted after thirty days."""
     before, task, _ = program(1, tmp_path, world.clock)
     await before.materialize(task)
     after = pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/store", clock=world.clock)
@@ -147,7 +147,7 @@ async def test_a_place_that_no_program_uses_is_kept_for_a_month(tmp_path, world)
     ],
 )
 def test_a_change_of_code_is_followed_by_a_run_or_not_at_all(settings, says):
-    """Another word, and a task that no worker runs, are refused where they are written."""
+    """An unknown ``on_code_change=``, or ``recompute`` for a task without a schedule, is refused."""
     with pytest.raises(pb.errors.ContractError, match=says) as caught:
         pb.Registry().artifact(**contract(invalidated_by=[]), **settings)
     assert caught.value.field == "on_code_change"

@@ -1,4 +1,4 @@
-"""What the type checkers say about correct and about wrong uses of the public interface."""
+"""What type checkers report for right and wrong uses of the public interface."""
 
 import json
 import re
@@ -14,7 +14,7 @@ MARK = "# E:"
 
 
 def mypy_lines(folder, root, _scratch):
-    """Return the errors of both files by place, as mypy sees them."""
+    """Return mypy's errors in both files, by place."""
     command = [sys.executable, "-m", "mypy", "--no-error-summary", *(str(folder / name) for name in FILES)]
     done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -23,8 +23,8 @@ def mypy_lines(folder, root, _scratch):
 
 
 def pyright_lines(folder, root, scratch):
-    """Return the errors of both files by place, as pyright sees them."""
-    # Pyright leaves out a file that the project excludes even when it is named: give it a project of its own.
+    """Return pyright's errors in both files, by place."""
+    # Pyright skips files that the project excludes, even if they are named, so it gets its own project.
     shutil.copytree(folder, scratch, dirs_exist_ok=True)
     settings = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["pyright"]
     settings |= {"include": FILES, "exclude": []}
@@ -47,12 +47,12 @@ def reported(request, root, tmp_path_factory):
 
 
 def test_correct_uses_are_accepted(reported):
-    """A checker has nothing to say about the uses that the documentation shows."""
+    """A checker reports no error in the uses that the documentation shows."""
     assert {place: message for place, message in reported.items() if place[0] == "accepted.py"} == {}
 
 
 def test_wrong_uses_are_rejected(reported, root):
-    """A checker reports exactly the lines marked as wrong: none is missed, none is added."""
+    """A checker reports exactly the lines that are marked as wrong."""
     lines = (root / "tests" / "typing" / "rejected.py").read_text().splitlines()
     marked = {number for number, line in enumerate(lines, 1) if MARK in line}
     found = {line: message for (name, line), message in reported.items() if name == "rejected.py"}

@@ -1,4 +1,4 @@
-"""A server is ready when all that its first request needs is loaded."""
+"""A server is ready when everything that its first request needs is loaded."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from parbake.serving.warmup import LOADING
 
 
 class Client:
-    """A resource that takes a while to build."""
+    """A resource that counts how often it is built."""
 
     built = 0
 
@@ -38,14 +38,14 @@ def app_of(**settings):
 
 
 async def until(ready):
-    """Wait until a function says so."""
+    """Wait until a function returns true."""
     async with asyncio.timeout(20):
         while not ready():  # noqa: ASYNC110 - no event tells it
             await asyncio.sleep(0.01)
 
 
 async def test_readiness_waits_for_resources_models_and_the_application(monkeypatch):
-    """503 while anything is loaded; once it is ready, nothing is built or decoded by the first request."""
+    """The server is not ready while anything loads; afterwards a request builds and decodes nothing."""
     app = app_of(resources={Client: pb.Lazy(Client)})
     await app.materialize(app.tasks["train"])
     Client.built, go = 0, asyncio.Event()
@@ -64,7 +64,7 @@ async def test_readiness_waits_for_resources_models_and_the_application(monkeypa
 
 
 async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
-    """A resource that cannot be built keeps the server from being ready, with its reason, until it can be."""
+    """While a resource cannot be built, the server is not ready and states the reason; it retries."""
     monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
     problems = [pb.errors.MissingDependency("the model is not installed; run: parbake models fetch minilm")]
 
@@ -85,7 +85,7 @@ async def test_what_cannot_be_loaded_is_said_and_tried_again(monkeypatch):
 
 
 async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
-    """What a run promotes while the server runs is decoded by the server itself, and not by a request."""
+    """A server decodes a newly promoted model before a request needs it."""
     monkeypatch.setattr("parbake.serving.warmup.AGAIN_S", 0.01)
     app = app_of(resources={Client: Client()})
     async with app.serving():
@@ -101,7 +101,7 @@ async def test_a_newer_model_is_decoded_before_it_is_asked_for(monkeypatch):
 
 
 def test_a_lazy_resource_is_built_once_by_whoever_is_first(monkeypatch):
-    """What is built ahead in a thread and what a request needs meanwhile is one and the same."""
+    """A lazy resource is built once; an app without it fails to open."""
     app = app_of(resources={Client: pb.Lazy(Client)})
     Client.built = 0
     app.engine.binder.build()

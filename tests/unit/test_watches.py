@@ -1,4 +1,4 @@
-"""The reversal triggers over a real ledger: each proposes with evidence, and what can be applied can be taken back."""
+"""Reversal triggers over a ledger: each proposal has evidence, and an applied one can be rolled back."""
 
 import contextlib
 import datetime as dt
@@ -25,19 +25,19 @@ PRICES = {"on_demand": 0.012, "serve": 0.0001, "batch": 0.00012, "write": 0.0000
 
 
 class Heard:
-    """A sink that keeps what it is sent."""
+    """An alert sink that records alerts."""
 
     def __init__(self):
         self.alerts = []
 
     async def send(self, alert):
-        """Keep it."""
+        """Record the alert."""
         self.alerts.append(alert)
 
 
 @pytest.fixture
 async def shop(world, tmp_path):
-    """Return an app with a planned task and a place to write its past to."""
+    """Return an app with a planned task and a ledger file."""
     tasks = pb.Registry()
 
     @tasks.artifact(**contract(freshness_sla="1d", refresh=pb.planned()))
@@ -73,14 +73,14 @@ def past(app, clock, *, serves, misses=0, batch_cpu_s=0.0, request_cpu_s=0.0, ba
 
 
 async def test_a_healthy_task_proposes_nothing(shop, world):
-    """High hits, a batch that costs less than its requests would, and no complaint."""
+    """A high hit rate and a batch cheaper than its requests give no proposal."""
     await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=1000, misses=100, batch_cpu_s=1.0, request_cpu_s=0.1)
     assert await shop.ops.triggers() == []
 
 
 async def test_a_low_hit_rate_is_proposed_with_its_evidence(shop, world):
-    """Half of the reads are computed first, day after day."""
+    """A hit rate of one half over thirteen days gives a proposal with the rate."""
     past(shop, world.clock, serves=1000, misses=500)
     (one,) = await shop.ops.triggers()
     assert (one.trigger, one.task) == ("key hit rate", "liked")
@@ -88,7 +88,7 @@ async def test_a_low_hit_rate_is_proposed_with_its_evidence(shop, world):
 
 
 async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_back(shop, world):
-    """The proposal is dated in dollars a day; applied, it is a plan like others, and one step leads back."""
+    """The proposal states the saving; applied, it is a plan that can be rolled back and is not proposed again."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     book = CostBook(as_of="2026-01-01", cpu_hour=3600.0)
     assert await shop.ops.triggers(book=book) == [], "it computes nothing ahead: no plan was adopted"
@@ -108,7 +108,7 @@ async def test_a_batch_that_costs_more_than_its_requests_is_applied_and_taken_ba
 
 @pytest.mark.parametrize(("batch", "request_", "is_dearer"), [(10**6, 10, True), (10**5, 10_000, False)])
 async def test_tokens_count_on_both_sides(shop, world, batch, request_, is_dearer):
-    """A batch of a language model is compared with its requests by what both spend on tokens."""
+    """Token costs count for the batch and for the requests; without prices there is no proposal."""
     await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), ALL)
     past(shop, world.clock, serves=100, misses=1, batch_tokens=batch, request_tokens=request_)
     rate = Rate(provider="maker", model="small", since=dt.date(2020, 1, 1), input=1.0, output=1.0)
@@ -120,7 +120,7 @@ async def test_tokens_count_on_both_sides(shop, world, batch, request_, is_deare
 
 
 async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
-    """Its first seven whole days prove nothing yet."""
+    """A plan adopted three days ago gives no proposal."""
     past(shop, world.clock, serves=100, misses=1, batch_cpu_s=1000.0, request_cpu_s=0.1)
     adopted = msgspec.structs.replace(ALL, adopted_at=world.clock.now() - 3 * 86_400)
     await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), adopted)
@@ -128,7 +128,7 @@ async def test_a_new_plan_is_not_judged_by_the_days_before_it(shop, world):
 
 
 async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_path):
-    """The proposal says what to declare; applying it is refused."""
+    """For a task with ``every()`` the proposal states what to declare, and cannot be applied."""
     tasks = pb.Registry()
 
     def names() -> list[str]:
@@ -151,7 +151,7 @@ async def test_a_task_with_a_schedule_of_its_own_is_reversed_by_hand(world, tmp_
 
 @pytest.mark.parametrize(("slower", "found"), [(1.5, ["peak harm"]), (1.0, [])])
 async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, world, slower, found):
-    """The p95 of requests while runs were under way, against the same time of day without, night after night."""
+    """A higher p95 of requests during runs than at the same hours without them gives a proposal."""
     shop.engine.ledger.close()
     now = int(world.clock.now()) // 3600
     rows = []
@@ -167,7 +167,7 @@ async def test_a_batch_that_slows_requests_down_is_proposed_to_give_way(shop, wo
 
 
 async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp_path):
-    """Declared so, and only then: the worker's look applies the proposal, once, and the owner hears of it."""
+    """With ``reverses=True`` the proposal is applied once and the owner gets one alert."""
     found = {}
     for reverses in (True, False):
         tasks, heard = pb.Registry(), Heard()
@@ -191,7 +191,7 @@ async def test_a_task_that_reverses_itself_does_when_it_surely_should(world, tmp
 
 
 def test_an_app_is_given_a_book_by_its_path(tmp_path):
-    """It is read and checked at once; what is no book is named."""
+    """``book=`` accepts a path, and refuses a missing file or another type."""
     (tmp_path / "book.json").write_text('{"as_of": "2026-01-01", "cpu_hour": 7}')
     assert pb.App(pb.Registry(), book=tmp_path / "book.json").settings.book.cpu_hour == 7
     for bad in (7, tmp_path / "absent.json"):
@@ -200,13 +200,13 @@ def test_an_app_is_given_a_book_by_its_path(tmp_path):
 
 
 async def test_prices_of_an_unknown_task_are_refused(shop):
-    """A misspelt name is told, not ignored."""
+    """Prices for an unknown task are refused by its name."""
     with pytest.raises(pb.errors.UnknownTask, match="liekd"):
         await shop.ops.triggers(prices={"liekd": Prices(**PRICES)})
 
 
 async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):
-    """Five times cheaper computing is told with the factor from which real-time wins; the same prices say nothing."""
+    """A price five times lower than the plan's gives a proposal; unchanged prices do not."""
     plan = AdoptedPlan(strategies.PER_KEY, 0.0, "because", PRICES, {"flip_factor": 3.0})
     await shop.engine.adopted.follow(shop.engine.bound_task(shop.liked), plan)
     assert await shop.ops.triggers(prices={"liked": Prices(**PRICES)}) == []
@@ -216,7 +216,7 @@ async def test_a_changed_price_is_proposed_against_the_plans_own(shop, world):
 
 
 async def test_a_complaint_is_proposed_until_it_is_cleared(shop):
-    """It waits for a person: no action of ours ends it."""
+    """A complaint is proposed until it is cleared, and cannot be applied."""
     await shop.ops.complain(shop.liked, "told yesterday's", age_s=100.0)
     (one,) = await shop.ops.triggers()
     assert (one.trigger, one.evidence) == ("stale complaint", {"proposed_sla_s": 50.0})
@@ -227,7 +227,7 @@ async def test_a_complaint_is_proposed_until_it_is_cleared(shop):
 
 
 async def test_over_http(shop):
-    """``GET /v1/triggers`` shows the same; ``POST /v1/feedback`` complains and refuses what is computed anyway."""
+    """The triggers, feedback and costs routes answer, and refuse bad input by its field."""
     import httpx
 
     transport = httpx.ASGITransport(HttpApp(shop, token="a-token-of-operators"))
@@ -249,7 +249,7 @@ async def test_over_http(shop):
 
 
 def test_the_command_says_when_nothing_speaks_for_a_change(tmp_path, monkeypatch):
-    """And refuses to apply what was not proposed, and prices that name no task."""
+    """``parbake triggers`` reports that there is no proposal, and refuses to apply one or invalid prices."""
     (tmp_path / "calm_app.py").write_text(
         "import parbake as pb\ntasks = pb.Registry()\n"
         '@tasks.artifact(freshness_sla="1h", invalidated_by=[], fallback_if_stale=pb.Recompute(), owner="x")\n'

@@ -1,4 +1,4 @@
-"""When traffic is low, and when a batch run starts because of it."""
+"""Learning when traffic is low, and choosing the start of a batch run."""
 
 import datetime as dt
 import itertools
@@ -17,7 +17,7 @@ MONDAY = 1_791_763_200.0
 
 
 def log(days, of_hour, seed=3):
-    """Return a request log per minute that ends at MONDAY: ``of_hour(weekday, hour)`` is the mean per minute."""
+    """Return requests by minute until MONDAY; ``of_hour(weekday, hour)`` is the mean of a minute."""
     draw, counts = random.Random(seed), {}
     first = int(MONDAY // 60) - days * 1440
     for minute in range(first, int(MONDAY // 60)):
@@ -30,19 +30,19 @@ def log(days, of_hour, seed=3):
 
 
 def day_curve(_weekday, hour):
-    """Return a day with its trough at four in the morning."""
+    """Return the traffic of an hour, with a minimum at four in the morning."""
     return 6 - 5 * math.cos((hour - 4) / 12 * math.pi)
 
 
 def test_the_trough_of_a_day_is_found():
-    """A week of traffic with a quiet night: work of an hour that may start any time starts at night."""
+    """An hour of work that may start at any time starts at night, when a week's traffic is lowest."""
     load = learn(log(7, day_curve), MONDAY)
     start = cheapest(load, MONDAY - DAY, (DAY, 2 * DAY - HOUR), HOUR, nominal=MONDAY + DAY / 2)
     assert 3 <= (start - MONDAY) / HOUR <= 4.5
 
 
 def test_weekdays_are_told_apart_after_two_weeks():
-    """A shop that is quiet on Sundays gets its weekly work done on Sunday."""
+    """Three weeks of traffic are learned by weekday, and one week by hour only."""
     load = learn(log(21, lambda weekday, _: 1 if weekday == 6 else 8), MONDAY)
     start = cheapest(load, MONDAY, (0, 6.9 * DAY), 2 * HOUR, nominal=MONDAY + DAY)
     assert dt.datetime.fromtimestamp(start, dt.UTC).weekday() == 6
@@ -52,7 +52,7 @@ def test_weekdays_are_told_apart_after_two_weeks():
 
 
 def test_one_outage_makes_no_window():
-    """A day on which nobody came at noon does not make noon a quiet time, nor one sale a busy night."""
+    """One day without traffic at noon, or with a peak at night, does not change what is learned."""
     counts = log(9, day_curve)
     at_noon, at_night = (int((MONDAY - 3 * DAY + hour * HOUR) // 60) for hour in (12, 4))
     counts |= {at_night + n: 500 for n in range(60)}
@@ -62,7 +62,7 @@ def test_one_outage_makes_no_window():
 
 
 def test_four_runs_a_day_each_take_the_cheapest_slot_of_their_deadline():
-    """Not all can be at night, but chosen together they meet less traffic than evenly spaced ones."""
+    """Runs within their deadlines meet at least 5 % less traffic than the average."""
     load = learn(log(7, day_curve), MONDAY)
     at, starts = MONDAY, []
     for _ in range(40):
@@ -75,14 +75,14 @@ def test_four_runs_a_day_each_take_the_cheapest_slot_of_their_deadline():
 
 @pytest.mark.parametrize("counts", [{}, log(1, day_curve), {int(MONDAY // 60) - 5: 3}])
 def test_too_short_a_log_says_nothing(counts):
-    """Under two days of log, work starts when its period is over."""
+    """With less than two days of traffic a run starts when its period is over."""
     load = learn(counts, MONDAY)
     assert isinstance(load, Flat)
     assert cheapest(load, MONDAY, (0, DAY), HOUR, nominal=MONDAY + HOUR) == MONDAY + HOUR
 
 
 def test_a_declared_window_follows_the_clock_on_the_wall():
-    """22 to 6 in Berlin is 20 to 4 UTC in summer and 21 to 5 in winter."""
+    """A window from 22 to 6 in Berlin is 20 to 4 UTC in summer and 21 to 5 in winter."""
     night = declared(["22:00-06:00"], "Europe/Berlin")
     for day, quiet in (((2026, 7, 1), 20), ((2026, 1, 15), 21)):
         moment = dt.datetime(*day, tzinfo=dt.UTC).timestamp()
@@ -102,7 +102,7 @@ def test_a_declared_window_follows_the_clock_on_the_wall():
     ],
 )
 def test_a_window_that_is_none_is_refused(windows, zone, field):
-    """The field at fault is named."""
+    """An invalid window or time zone is refused by its field."""
     with pytest.raises(BadInput) as caught:
         declared(windows, zone)
     assert caught.value.field == field
@@ -116,7 +116,7 @@ def test_a_window_that_is_none_is_refused(windows, zone, field):
     st.lists(st.floats(0, 9), min_size=24, max_size=24),
 )
 def test_a_slot_lies_between_the_earliest_and_the_latest(width, offset, duration, nominal, hours):
-    """Whatever the load, the deadline is kept."""
+    """The chosen start is within the allowed interval for any load."""
     load, least = Learned(tuple(hours)), abs(offset)
     start = cheapest(load, MONDAY, (least, least + width), duration, MONDAY + nominal)
     assert least - 1e-3 <= start - MONDAY <= least + width + 1e-3

@@ -1,4 +1,4 @@
-"""The shape of stored values: it changes with what the bytes look like, and with nothing else."""
+"""The shape of stored values changes exactly if their bytes change."""
 
 import collections.abc
 import dataclasses
@@ -27,14 +27,14 @@ UserId = typing.NewType("UserId", str)
 
 
 class Colour(enum.Enum):
-    """Values that say themselves what they are."""
+    """An enumeration whose values are stored."""
 
     RED = "red"
     BLUE = "blue"
 
 
 class Level(enum.IntEnum):
-    """Numbers, which say nothing without their names."""
+    """An enumeration of numbers, whose names are part of the shape."""
 
     LOW = 1
     HIGH = 2
@@ -68,7 +68,7 @@ class Dog(msgspec.Struct, tag="dog", tag_field="kind"):
 
 
 class Short(msgspec.Struct, omit_defaults=True):
-    """A struct whose defaults are left out of the bytes, so that they come from the code."""
+    """A struct whose defaults are omitted from the bytes."""
 
     count: int = 3
     rows: list[int] = []
@@ -76,7 +76,7 @@ class Short(msgspec.Struct, omit_defaults=True):
 
 
 class Tree(msgspec.Struct):
-    """A type that holds itself."""
+    """A recursive type."""
 
     name: str
     children: "list[Tree]" = []
@@ -204,9 +204,9 @@ KNOWN = [
 
 @pytest.mark.parametrize(("kind", "text"), KNOWN, ids=[text for _, text in KNOWN])
 def test_known_texts_stay_as_they_are(kind, text):
-    """The text of a type is the same on every Python, and no upgrade changes it unseen."""
+    """The text of a type is the same on every Python and in every version."""
     assert wire_text(kind) == text
-    msgspec.msgpack.Decoder(kind)  # each of them is a type that can be stored
+    msgspec.msgpack.Decoder(kind)  # msgspec accepts each of them
 
 
 @pytest.mark.parametrize(
@@ -220,12 +220,12 @@ def test_known_texts_stay_as_they_are(kind, text):
     ids=["str", "Offer", "Tree", "union"],
 )
 def test_known_shapes_stay_as_they_are(kind, digest):
-    """The digest is of the text alone."""
+    """The digest depends on the text only."""
     assert wire_shape(kind).hex() == digest
 
 
 def test_the_shape_is_the_same_in_every_process():
-    """The order of hashes has no part in it."""
+    """The shape does not depend on the hash seed."""
     code = (
         "import enum, typing, msgspec\nfrom parbake.codecs.wire_shape import wire_text\n"
         "class A(msgspec.Struct, tag=True):\n    x: set[str]\n"
@@ -259,7 +259,7 @@ fields = st.lists(st.tuples(words, kinds, st.booleans()), min_size=2, max_size=5
 
 
 def struct(name, rows, **settings):
-    """Make a struct of (name, type, is optional) rows; optional ones come last, as msgspec wants it."""
+    """Return a struct of (name, type, is optional) rows, with optional fields last."""
     rows = sorted(rows, key=lambda row: row[2])
     return msgspec.defstruct(
         name, [(word, kind, None) if optional else (word, kind) for word, kind, optional in rows], **settings
@@ -268,7 +268,7 @@ def struct(name, rows, **settings):
 
 @given(fields, words, words)
 def test_names_of_classes_and_words_about_them_keep_the_shape(rows, name, other):
-    """Renaming a class, wherever it is nested, describing it or changing a default changes nothing."""
+    """Class names, descriptions and defaults do not change the shape."""
     one, two = struct(name.title(), rows), struct(other.title() + "2", rows)
     two.__doc__, two.__module__ = "Another text.", "elsewhere"
     assert wire_shape(one) == wire_shape(two)
@@ -281,7 +281,7 @@ def test_names_of_classes_and_words_about_them_keep_the_shape(rows, name, other)
 
 @given(fields, st.data())
 def test_whatever_changes_the_bytes_changes_the_shape(rows, data):
-    """A field that is renamed, retyped, moved, added, dropped or made optional; a tag; an array in place of a map."""
+    """Renaming, retyping, moving, adding or dropping a field, a tag, and an array form change the shape."""
     at = data.draw(st.integers(0, len(rows) - 1), label="which field")
     (word, kind, optional), rest = rows[at], [*rows[:at], *rows[at + 1 :]]
 
@@ -308,7 +308,7 @@ def test_whatever_changes_the_bytes_changes_the_shape(rows, data):
 
 @given(st.permutations([Cat, Dog, None, int, str]))
 def test_the_order_of_a_union_means_nothing(members):
-    """The bytes are the same whichever member is written first."""
+    """The order of a union's members does not change the shape."""
     union = Union[tuple(members)]  # noqa: UP007  # built from a drawn list
     assert wire_shape(union) == wire_shape(Cat | Dog | None | int | str)
 
@@ -326,7 +326,7 @@ class {c}(msgspec.Struct, tag="num"):
 
 
 def expression(order, leaf="int", names=("A", "B", "C")):
-    """Make the members of a union that holds itself."""
+    """Return the text of a union whose members contain the union."""
     space = {"__name__": __name__}
     a, b, c = names
     exec(RECURSIVE.format(a=a, b=b, c=c, order=" | ".join(order), leaf=leaf), space)
@@ -339,7 +339,7 @@ def expression(order, leaf="int", names=("A", "B", "C")):
 
 
 def test_types_that_hold_each_other_have_one_text():
-    """Neither names nor the order in which a union is written is seen; what they hold is."""
+    """The text of mutually recursive types depends on their contents, not on names or order."""
     texts = {expression(order) for order in (("A", "B", "C"), ("C", "B", "A"), ("B", "A", "C"))}
     renamed = expression(("Z", "Y", "X"), names=("X", "Y", "Z"))
     assert texts == {renamed}
@@ -348,7 +348,7 @@ def test_types_that_hold_each_other_have_one_text():
 
 
 def test_many_types_that_hold_each_other_are_quick():
-    """Each is written out once, however many ways lead to it."""
+    """Each of many mutually recursive types is written once."""
     names = [f"N{n}" for n in range(24)]
     union = " | ".join(names)
     space = {"__name__": __name__}
@@ -363,7 +363,7 @@ def test_many_types_that_hold_each_other_are_quick():
 
 
 def test_an_alias_is_what_it_stands_for():
-    """Writing ``type Row = ...`` for a type changes nothing, nor does filling in a variable; it may name itself."""
+    """A type alias has the shape of its type, with variables filled in; it may be recursive."""
     alias = typing_extensions.TypeAliasType("Rows", list[Annotated[int, Meta(ge=0)]])
     of = typing_extensions.TypeAliasType("Of", dict[str, T], type_params=(T,))
     assert wire_text(dict[str, alias]) == "dict[str,list[int(ge=0)]]"
@@ -374,7 +374,7 @@ def test_an_alias_is_what_it_stands_for():
 
 
 def test_generic_mappings_keep_the_order_of_their_keys():
-    """What a base with a type variable declares stands first, with the type that it was made for."""
+    """Keys of a generic base come first, with their bound types."""
 
     class Base(TypedDict, Generic[T]):
         zeta: T
@@ -387,7 +387,7 @@ def test_generic_mappings_keep_the_order_of_their_keys():
 
 
 def test_classes_that_look_alike_are_one():
-    """Two classes of one shape are told apart by nothing in the bytes."""
+    """Two classes with the same fields have the same shape."""
 
     class One(msgspec.Struct):
         x: int
@@ -399,20 +399,20 @@ def test_classes_that_look_alike_are_one():
 
 
 def test_a_default_counts_where_the_bytes_leave_it_out():
-    """With ``omit_defaults`` a missing field is read as the default of today, not of the day when it was stored."""
+    """With ``omit_defaults`` a changed default changes the shape."""
     kinds = [msgspec.defstruct("A", [("n", int, default)], omit_defaults=True) for default in (1, 2)]
     assert wire_shape(kinds[0]) != wire_shape(kinds[1])
 
 
 def test_names_of_members_count_where_the_numbers_say_nothing():
-    """Swapping two numbers of an enumeration changes what is stored; a member's name in front of a word does not."""
+    """Names of integer members are part of the shape, and names of text members are not."""
     swapped = enum.IntEnum("Level", {"LOW": 2, "HIGH": 1})
     assert wire_shape(swapped) != wire_shape(Level)
     assert wire_shape(enum.Enum("Paint", {"R": "red", "B": "blue"})) == wire_shape(Colour)
 
 
 def test_a_type_that_cannot_be_read_still_has_a_shape():
-    """An annotation that names what does not exist is told by the name of the class; nothing is raised."""
+    """A class with an undefined annotation has a shape with its name."""
 
     class Lost(msgspec.Struct):
         x: "Nowhere"  # noqa: F821  # that is the point

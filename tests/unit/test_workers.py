@@ -1,4 +1,4 @@
-"""A server sees whether its workers are alive, by counts in the store that move, and says so."""
+"""A server detects from heartbeats in the store whether its workers are alive, and reports it."""
 
 import asyncio
 import contextlib
@@ -17,20 +17,20 @@ from parbake.testing import FakeClock
 
 
 class Sink:
-    """Keeps the alerts."""
+    """An alert sink that records alerts."""
 
     def __init__(self):
-        """Keep none yet."""
+        """Start with no alerts."""
         self.alerts = []
 
     async def send(self, alert):
-        """Keep one."""
+        """Record the alert."""
         self.alerts.append((alert.kind, alert.owner, alert.message))
 
 
 @pytest.fixture
 def hands(monkeypatch):
-    """Return the hands of the monotonic clock, which the test turns."""
+    """Return the monotonic clock, which the test advances."""
     found = FakeClock(100.0)
     monkeypatch.setattr(board, "monotonic", found.now)
     return found
@@ -47,12 +47,12 @@ def declared():
 
     @tasks.artifact(**contract(invalidated_by=[], refresh=pb.every("20m"), owner="recs"), keys=names)
     def row(key: str) -> str:
-        """Say it."""
+        """Return the key."""
         return key
 
     @tasks.artifact(**contract(invalidated_by=[], owner="nobody"))
     def on_request(key: str) -> str:
-        """Say it."""
+        """Return the key."""
         return key
 
     return tasks
@@ -62,7 +62,7 @@ class Floor:
     """Servers and workers over one store."""
 
     def __init__(self, worker="expected"):
-        """Open one server; ``worker`` is its setting."""
+        """Open one server with this ``worker`` setting."""
         self.store, self.clock, self.sink, self.worker = MemoryStore(), FakeClock(), Sink(), worker
         self.app = self.server()
 
@@ -71,7 +71,7 @@ class Floor:
         return pb.App(declared(), store=self.store, clock=self.clock, alerts=[self.sink], worker=self.worker)
 
     async def readyz(self):
-        """Ask the server for its readiness: the status, what is lacking, what is degraded."""
+        """Return the server's readiness: the status, what is lacking, what is degraded."""
         transport = httpx.ASGITransport(HttpApp(self.app))
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             answer = await client.get("/readyz")
@@ -89,12 +89,12 @@ async def floor(hands):
 
 
 async def test_a_worker_that_never_reported_is_degraded_by_default(floor):
-    """``worker="expected"``: the server is ready without one, and says that none has reported."""
+    """With ``worker="expected"`` the server is ready without a worker, and reports that as degraded."""
     assert await floor.readyz() == (200, [], ["no worker has reported"])
 
 
 async def test_a_required_worker_keeps_the_server_from_being_ready_until_it_first_reports(floor):
-    """``worker="required"``: 503 until a worker reports in this store, in this process or another; then never again."""
+    """With ``worker="required"`` the server is ready once any worker has reported in the store."""
     floor.worker = "required"
     floor.app = floor.server()
     assert await floor.readyz() == (503, ["no worker has reported"], [])
@@ -103,7 +103,7 @@ async def test_a_required_worker_keeps_the_server_from_being_ready_until_it_firs
 
 
 async def test_without_workers_nothing_is_said_of_them(floor):
-    """``worker="none"``: neither lacking nor degraded."""
+    """With ``worker="none"`` workers are neither lacking nor degraded."""
     floor.worker = "none"
     floor.app = floor.server()
     assert await floor.readyz() == (200, [], [])
@@ -111,7 +111,7 @@ async def test_without_workers_nothing_is_said_of_them(floor):
 
 @pytest.mark.parametrize("worker", ["required", "expected"])
 async def test_a_worker_that_falls_silent_is_degraded_and_never_a_503(floor, hands, worker):
-    """The shop does not go dark with its worker: the server says for how long none has reported, and stays ready."""
+    """When a worker falls silent the server stays ready, and reports since when as degraded."""
     floor.worker = worker
     floor.app = floor.server()
     worker = WorkerBoard(floor.store, floor.clock)
@@ -131,7 +131,7 @@ async def test_a_worker_that_falls_silent_is_degraded_and_never_a_503(floor, han
 
 
 async def test_a_wall_clock_that_jumps_makes_no_worker_silent(floor, hands):
-    """Silence is counted by the clock of the process that looks, which never jumps."""
+    """A jump of the wall clock does not count as silence, which is measured monotonically."""
     await WorkerBoard(floor.store, floor.clock).beat()
     await floor.readyz()
     floor.clock.advance(86_400)
@@ -139,7 +139,7 @@ async def test_a_wall_clock_that_jumps_makes_no_worker_silent(floor, hands):
 
 
 async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands):
-    """Of several servers one tells it, to those whose tasks a worker keeps fresh, and the metrics say the same."""
+    """Of several servers one alerts the owners of scheduled tasks, once of silence and once of its end."""
     others, worker = [floor.app, floor.server()], WorkerBoard(floor.store, floor.clock)
 
     async def look():
@@ -147,7 +147,7 @@ async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands)
             await app.engine.worker_watch.check()
 
     await look()
-    assert floor.sink.alerts == []  # none was ever there
+    assert floor.sink.alerts == []  # no worker has ever reported
     await worker.beat()
     await look()
     hands.advance(SILENT_S + 1)
@@ -166,7 +166,7 @@ async def test_owners_are_told_once_of_silence_and_once_of_its_end(floor, hands)
 
 
 async def test_a_working_app_reports_and_signs_off(floor):
-    """``App.work`` reports before anything else, and removes its entry when it is ended."""
+    """``App.work`` writes heartbeats, and removes its entry when it ends."""
     worker = floor.server()
     working = asyncio.create_task(worker.work())
     async with asyncio.timeout(20):
@@ -182,7 +182,7 @@ async def test_a_working_app_reports_and_signs_off(floor):
 
 
 async def test_workers_know_of_each_other_and_forget_the_dead(hands):
-    """Each sees whether others are alive; one that was killed is forgotten after ten minutes."""
+    """Each worker sees whether others are alive; a killed one is forgotten after ten minutes."""
     store, clock = MemoryStore(), FakeClock()
     first, second = WorkerBoard(store, clock), WorkerBoard(store, clock)
     await first.beat()
@@ -201,7 +201,7 @@ async def test_workers_know_of_each_other_and_forget_the_dead(hands):
 
 
 async def test_who_begins_to_look_grants_a_silent_worker_the_whole_limit(hands):
-    """Who has just started cannot know since when a count stands still."""
+    """A new observer counts an unchanged heartbeat as silent only after the whole limit."""
     pulse = Pulse()
     pulse.observe({"w": 7})
     assert (pulse.maybe_alive(), pulse.heard(), pulse.silence_s()) == (["w"], [], 0.0)
@@ -213,17 +213,17 @@ async def test_who_begins_to_look_grants_a_silent_worker_the_whole_limit(hands):
 
 
 async def test_a_server_that_starts_over_a_dead_worker_claims_no_worker(floor, hands):
-    """What another process left in the store is no worker that was heard: the metric is 0, and soon it is degraded."""
+    """A heartbeat that a dead worker left does not count as a worker; the server is soon degraded."""
     await WorkerBoard(floor.store, floor.clock).beat()
     assert await floor.readyz() == (200, [], [])
     assert "parbake_workers 0.0" in render(floor.app.counters).decode()
     hands.advance(6)
     assert await floor.readyz() == (200, [], ["no worker has reported for 6s"])
     await floor.app.engine.worker_watch.check()
-    assert floor.sink.alerts == []  # it may still begin; owners hear after the whole limit
+    assert floor.sink.alerts == []  # owners get an alert only after the whole limit
 
 
 def test_a_setting_that_cannot_be_meant_is_refused():
-    """A typing error in ``worker=`` names the three settings."""
+    """An invalid ``worker=`` is refused, and the error lists the valid settings."""
     with pytest.raises(pb.BadInput, match="worker='always': expected 'required', 'expected' or 'none'"):
         pb.App(pb.Registry(), worker="always")

@@ -1,4 +1,4 @@
-"""A small shop with everything materialized once, and the assistant over a copy of it for each module."""
+"""A small shop with every task materialized once, and the assistant over a copy of it for each test."""
 
 import asyncio
 import shutil
@@ -19,7 +19,7 @@ CHAT = "/v1/chat/completions"
 
 
 async def prepare(folder, embedder):
-    """Compute every first generation."""
+    """Materialize every task once."""
     app = compose.build(Settings(folder), clock=FakeClock(NOW))
     app.settings.resources[Embedder] = embedder
     await app.drain()
@@ -37,7 +37,7 @@ def prepared(tmp_path_factory, embedder):
 
 
 class Desk:
-    """The assistant over HTTP, in this process, with its shop beside."""
+    """The assistant over HTTP in this process, with its shop."""
 
     def __init__(self, folder, http):
         self.folder = folder
@@ -47,7 +47,7 @@ class Desk:
         self.shop = LiveShop(folder / "shop.db", clock=FakeClock(NOW))
 
     async def ask(self, message, **members):
-        """Return a reply's text and what it was made of."""
+        """Return a reply's text and its details."""
         history = members.pop("history", [])
         body = {"messages": [*history, {"role": "user", "content": message}], **members}
         answer = await self.client.post(CHAT, json=body)

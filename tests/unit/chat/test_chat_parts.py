@@ -1,4 +1,4 @@
-"""Wordings, the product a message is about, intent, and the index of products."""
+"""Normalization, the product that a message names, its intent, and the index of products."""
 
 import numpy as np
 import pytest
@@ -30,19 +30,19 @@ POLITE = st.sampled_from(["hi", "Hello,", "please", "thanks", "how long", "is sh
     ],
 )
 def test_politeness_and_closing_marks_are_no_part_of_a_question(text, found):
-    """Greetings, thanks and marks go, unless nothing else is said; what is left is lower case."""
+    """Greetings, thanks and final marks are removed, unless nothing else is left."""
     assert normalize(text) == found
 
 
 @given(st.lists(POLITE, max_size=6).map(" ".join))
 def test_normalizing_twice_is_normalizing_once(text):
-    """A normalized question stays as it is."""
+    """Normalizing a normalized question does not change it."""
     once = normalize(text)
     assert normalize(once) == once == once.lower().strip()
 
 
 def test_formats_genres_and_words_are_read_from_a_message():
-    """Synonyms name a format, the longest genre wins, and words are told apart in lower case."""
+    """Synonyms name a format, the longest genre wins, and key words are in lower case."""
     assert [named_format(t) for t in ("in Hardback?", "an e-book", "paperback!", "a book")] == [
         "hardcover",
         "digital",
@@ -56,7 +56,7 @@ def test_formats_genres_and_words_are_read_from_a_message():
 
 @pytest.mark.parametrize(("text", "holds"), [("a\tb\nc", False), ("a\u0000", True), ("a\u007f", True), ("\r", True)])
 def test_tab_and_newline_are_the_only_control_characters_of_a_message(text, holds):
-    """All other control characters are found."""
+    """Tab and newline are allowed; other control characters are detected."""
     assert has_control_characters(text) is holds
 
 
@@ -74,13 +74,13 @@ def test_tab_and_newline_are_the_only_control_characters_of_a_message(text, hold
     ],
 )
 def test_plain_words_give_an_intent(text, intent):
-    """Without a trained head the words decide, and what none fits is a policy question."""
+    """Without a trained head the words decide, and anything else is a policy question."""
     assert by_words(pb.semantic.screen(text)).name == intent
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_head_learns_to_tell_its_classes_apart(classes, embedder):
-    """Trained on clear wordings, it classifies them right, with two classes as with more."""
+    """A head trained on clear wordings classifies them right, with two or more classes."""
     topics = {"return": "return a book", "price": "price of a manga", "joke": "tell me a joke about cats"}
     labels = list(topics)[:classes] * 4
     texts = [f"{topics[label]} {i}" for i, label in enumerate(labels)]
@@ -91,7 +91,7 @@ def test_a_head_learns_to_tell_its_classes_apart(classes, embedder):
 
 
 def test_one_class_needs_no_head(embedder):
-    """With nothing to tell apart the head is empty."""
+    """Training with one class gives an empty head."""
     assert train(["a", "b"], ["faq", "faq"], embedder) == Head((), b"", (), embedder.model_hash)
 
 
@@ -101,7 +101,7 @@ def vector(*values):
 
 
 def test_the_index_finds_the_nearest_and_follows_puts():
-    """Best first, at most as many as asked for; a put adds or changes a product, and without a vector removes it."""
+    """A search returns the best first; a put adds or changes a product, and without a vector removes it."""
     index = ProductIndex()
     query = np.array([1, 0], np.float32)
     assert (len(index), index.search(query, 3)) == (0, [])
@@ -117,7 +117,7 @@ def test_the_index_finds_the_nearest_and_follows_puts():
 
 
 async def test_the_follower_keeps_the_index_in_step(desk):
-    """It holds all stored products after its first look, and a changed or delisted one after its event."""
+    """The first step loads all stored products; later steps apply changes and removals."""
     app, index = desk.http.app, ProductIndex()
     follower = IndexFollower(app, product_embeddings, index)
     await follower.step()
@@ -138,7 +138,7 @@ async def test_the_follower_keeps_the_index_in_step(desk):
 
 
 async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplog):
-    """A failed look is logged, and the next one comes."""
+    """A failed step is logged, and the follower continues."""
     monkeypatch.setattr("retail_assistant.chat.index.POLL_S", 0.001)
     follower = IndexFollower(desk.http.app, product_embeddings, ProductIndex())
     looks = []
@@ -156,7 +156,7 @@ async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplo
 
 
 async def test_a_product_is_named_by_its_whole_title(desk):
-    """A title names it, its volume and format decide between editions, and a part of a title does not."""
+    """A whole title names a product, and volume and format choose the edition."""
     product = desk.product()
     assert named_product(f"tell me about {product.title} in {product.format}", desk.shop) == product
     for other in desk.shop.line(product.series):
@@ -166,7 +166,7 @@ async def test_a_product_is_named_by_its_whole_title(desk):
 
 
 async def test_a_turns_product_is_the_named_one_then_the_page_then_the_last_spoken_of(desk):
-    """What the message names comes first; nothing at all gives none."""
+    """The product is the one in the message, else the page's, else the last one in the history."""
     rows = desk.conn.execute("SELECT DISTINCT series FROM products WHERE listed = 1 ORDER BY series LIMIT 2")
     first, second = (desk.shop.line(row[0])[0] for row in rows)
     named = f"{first.title} in {first.format}"
@@ -178,7 +178,7 @@ async def test_a_turns_product_is_the_named_one_then_the_page_then_the_last_spok
 
 
 async def test_a_line_is_named_by_its_last_word_and_comes_cheapest_first(desk):
-    """The products of a series are sorted by their live price; other words name none."""
+    """A series name gives its products by live price; other words give none."""
     product = desk.product()
     line = named_line(f"what do {product.series} cost", desk.shop)
     assert {p.series for p in line} == {product.series}
@@ -187,7 +187,7 @@ async def test_a_line_is_named_by_its_last_word_and_comes_cheapest_first(desk):
 
 
 async def test_a_line_of_products_is_answered_with_its_range(desk):
-    """Without one product in the message or on the page, the live range of the line that it names is stated."""
+    """A question about a series is answered with its live price range."""
     product = desk.product()
     for other in desk.shop.line(product.series):
         records.set_price(desk.conn, other.asin, 1000, now=NOW)

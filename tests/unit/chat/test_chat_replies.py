@@ -1,4 +1,4 @@
-"""Whole turns: what is answered from the bank, from live data, from evidence, or not at all."""
+"""Whole turns: replies from the bank, from live data, from evidence, or none."""
 
 import json
 import re
@@ -21,12 +21,12 @@ CHAT = "/v1/chat/completions"
 
 
 def tasks_of(made):
-    """Return the tasks that a reply was made of."""
+    """Return the tasks that contributed to a reply."""
     return {step["task"] for step in made["steps"]}
 
 
 async def test_a_recurring_question_is_answered_ahead(desk):
-    """A bank question gets its precompiled answer, with the current number filled in, and nothing is generated."""
+    """A bank question gets its precompiled answer with the current number, and no text is generated."""
     text, made = await desk.ask("What is your return window?")
     assert "30 days" in text
     assert (made["intent"], made["lane"], made["refusals"]) == ("faq", "batch", [])
@@ -35,7 +35,7 @@ async def test_a_recurring_question_is_answered_ahead(desk):
 
 @pytest.mark.parametrize("message", ["Hi, what is your return window?", "May I send a book back to you?"])
 async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeypatch):
-    """The message, and the question made from it, are judged by themselves once, however many steps ask."""
+    """Each wording of a message is screened once, however many steps use it."""
     screened, screen = [], veto.screen
 
     def counted(question, vetoes=veto.VETOES):
@@ -50,7 +50,7 @@ async def test_a_message_is_screened_once_in_each_wording(desk, message, monkeyp
 
 
 async def test_a_changed_fact_is_in_the_next_reply(desk):
-    """After a policy's fact changed through the shop's route, the same question states the new number only."""
+    """After a policy change through the shop's route, the reply has only the new number."""
     done = await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 45}})
     assert done.status_code == 200
     text, _ = await desk.ask("What is your return window?")
@@ -59,7 +59,7 @@ async def test_a_changed_fact_is_in_the_next_reply(desk):
 
 
 async def test_a_shoppers_own_order_is_read_live(desk):
-    """The latest purchase is named from the system of record, never from the bank; a stranger has none."""
+    """The latest purchase is read live and not from the bank; a stranger has no order."""
     product = desk.product()
     records.add_purchase(desk.conn, shopper="u00003", asin=product.asin, now=NOW + 5)
     text, made = await desk.ask("Where is my order?", user="u00003")
@@ -70,7 +70,7 @@ async def test_a_shoppers_own_order_is_read_live(desk):
 
 
 async def test_a_price_is_the_one_of_this_moment(desk):
-    """The product on the page is priced live: a change raises no tag and is in the next reply and card."""
+    """A changed price and stock, which raise no tag, are in the next reply and card."""
     product = desk.product()
     records.set_price(desk.conn, product.asin, 4321, now=NOW)
     records.set_inventory(desk.conn, product.asin, 0)
@@ -82,7 +82,7 @@ async def test_a_price_is_the_one_of_this_moment(desk):
 
 
 async def test_a_follow_up_about_another_format_compares_live(desk):
-    """Asked for an edition, it states both live prices, or that there is no such edition."""
+    """The reply states both live prices, or that the edition is not sold."""
     product = desk.product()
     asked = [{"role": "user", "content": f"tell me about {product.title}"}]
     for wanted in ("paperback", "hardcover", "digital"):
@@ -98,13 +98,13 @@ async def test_a_follow_up_about_another_format_compares_live(desk):
 
 
 async def test_an_unnamed_product_is_asked_for(desk):
-    """Without a page, a title or a history it asks which product is meant."""
+    """If no product is known, the reply asks which one is meant."""
     text, _ = await desk.ask("How much does it cost?", history=[{"role": "user", "content": "hi"}])
     assert text.startswith("Which product do you mean?")
 
 
 async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(desk):
-    """What depends on the conversation goes through retrieval, and the veto is among the refusals."""
+    """A follow-up is answered by retrieval with its history, and not from the bank."""
     asked = [{"role": "user", "content": "What is your return window?"}, {"role": "assistant", "content": "30 days."}]
     text, made = await desk.ask("and for opened boxes?", history=asked)
     assert "faq_answers" not in tasks_of(made)
@@ -112,7 +112,7 @@ async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(d
 
 
 async def test_recommendations_that_there_was_no_time_to_refine_are_filtered_all_the_same(desk, monkeypatch):
-    """Past the budget of the refinement, what was bought, delisted or sold out is still not among the cards."""
+    """Without refinement, cards still exclude bought, delisted and sold-out products."""
 
     def out_of_time(*_, **__):
         raise TimeoutError
@@ -142,7 +142,7 @@ async def test_recommendations_that_there_was_no_time_to_refine_are_filtered_all
     ],
 )
 async def test_each_kind_of_question_has_its_handler(desk, message, intent):
-    """A message is answered by the handler of its intent, with cards of products that are sold."""
+    """A message is answered by the handler of its intent, with cards of existing products."""
     text, made = await desk.ask(message, user="u00003")
     assert made["intent"] == intent
     assert text
@@ -150,7 +150,7 @@ async def test_each_kind_of_question_has_its_handler(desk, message, intent):
 
 
 async def test_promotions_of_a_genre_name_it_when_there_are_none(desk):
-    """A genre without any promotion gets a plain no that names the genre."""
+    """If a genre has no promotion, the reply says so with the genre's name."""
     desk.conn.execute("DELETE FROM promotions")
     genre = desk.product().genre
     await desk.http.app.touch("promotion")
@@ -161,7 +161,7 @@ async def test_promotions_of_a_genre_name_it_when_there_are_none(desk):
 
 
 async def test_reviews_are_quoted_or_said_to_be_missing(desk):
-    """A reviewed product is summed up with a quotation; one without reviews says so."""
+    """Reviews are summarized; a product without reviews gets a reply that says so."""
     rated = desk.conn.execute("SELECT asin FROM reviews WHERE rating >= 4 LIMIT 1").fetchone()[0]
     text, made = await desk.ask("What do the reviews say?", metadata={"page": rated})
     assert made["intent"] == "reviews"
@@ -173,7 +173,7 @@ async def test_reviews_are_quoted_or_said_to_be_missing(desk):
 
 
 async def test_what_the_policies_do_not_state_is_not_made_up(desk):
-    """A question for a time that no policy states is answered by saying so."""
+    """A question that no policy answers gets a reply without claims."""
     text, made = await desk.ask("How long does it take to train your staff?")
     assert text in (generation.NOT_STATED, "I can only help with this shop: books, prices, orders and our policies.")
     assert not pb.guard.claims(text)
@@ -181,7 +181,7 @@ async def test_what_the_policies_do_not_state_is_not_made_up(desk):
 
 
 class Inventor:
-    """A generator that makes things up."""
+    """A generator that makes unsupported claims."""
 
     name = "inventor"
 
@@ -191,7 +191,7 @@ class Inventor:
 
 
 async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(desk, monkeypatch):
-    """Ungrounded claims, personal data and unfillable slots are dropped; the evidence stands in once."""
+    """Ungrounded claims, personal data and unfillable slots are dropped, and the evidence is used instead."""
     monkeypatch.setattr(compose, "generator", lambda _: Inventor())
     asked = [{"role": "user", "content": "What is your return window?"}]
     text, made = await desk.ask("and for opened boxes?", history=asked)
@@ -205,7 +205,7 @@ async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(desk, monke
 
 
 async def test_without_a_bank_and_a_head_plain_words_decide(desk):
-    """A shop whose models are not there yet still answers, from evidence and live data."""
+    """Without its models the assistant answers from evidence and live data."""
 
     async def missing(*_, **__):
         raise pb.NotMaterialized("not yet")
@@ -226,7 +226,7 @@ async def test_without_a_bank_and_a_head_plain_words_decide(desk):
 
 
 async def test_a_stream_is_the_same_reply_in_sentences(desk):
-    """Streamed, the chunks add up to the plain reply; the last carries what it was made of, then comes the end."""
+    """The chunks of a stream add up to the plain reply; the last chunk has its details."""
     plain, _ = await desk.ask("What is your return window?")
     body = {"messages": [{"role": "user", "content": "What is your return window?"}], "stream": True}
     answer = await desk.client.post(CHAT, json=body)
@@ -251,7 +251,7 @@ class Down:
 
 
 async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(desk, monkeypatch):
-    """The status cannot change once a stream has begun: the error comes as an event; otherwise as 502."""
+    """A provider's failure is an error event in a stream, and a 502 problem document otherwise."""
     monkeypatch.setattr(compose, "generator", lambda _: Down())
     history = [{"role": "user", "content": "What is your return window?"}]
     body = {"messages": [*history, {"role": "user", "content": "and for opened boxes?"}]}
@@ -282,7 +282,7 @@ def one(text, **members):
     ],
 )
 async def test_a_bad_conversation_names_the_member_at_fault(desk, body, status, field):
-    """A bad member is a problem document with OpenAI's error beside it."""
+    """A bad member gets a problem document with its name and OpenAI's error object."""
     answer = await desk.client.post(CHAT, json=body)
     assert answer.status_code == status
     assert answer.json()["field"] == field
@@ -290,14 +290,14 @@ async def test_a_bad_conversation_names_the_member_at_fault(desk, body, status, 
 
 
 async def test_content_may_come_in_parts(desk):
-    """Text parts are joined, parts of other types are left out."""
+    """Text parts are joined, and parts of other types are ignored."""
     parts = [{"type": "text", "text": "hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]
     answer = await desk.client.post(CHAT, json={"messages": [{"role": "user", "content": parts}]})
     assert answer.json()["parbake"]["intent"] == "smalltalk"
 
 
 async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
-    """The chat page runs one script, its own, which is a file: its policy allows none that stands in the page."""
+    """The chat page loads only its own script and style sheet, and its policy forbids inline scripts."""
     answer = await desk.client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     assert "script-src 'self';" in answer.headers["content-security-policy"]
@@ -312,7 +312,7 @@ async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
 
 @pytest.mark.parametrize("windows", [[21], [21, 22], [21, 22, 23, 24]])
 async def test_a_change_between_reading_and_checking_costs_no_main_sentence(desk, monkeypatch, windows):
-    """What no longer holds when it is checked is drafted anew, at last without the bank, before anything is shown."""
+    """A sentence that a change outdates before its check is drafted again, finally without the bank."""
     serve, changes = desk.http.app.serve, iter(windows)
 
     async def changed_after_reading(task, *args, **kwargs):
@@ -321,7 +321,7 @@ async def test_a_change_between_reading_and_checking_costs_no_main_sentence(desk
             return await serve(task, *args, **kwargs)
         records.put_policy(desk.conn, "returns", facts={"window_days": days}, now=NOW + 1)
         served = await serve(task, *args, **kwargs)
-        # The slots of a compiled text were filled before this change, and the text grounded after it.
+        # The slots of a compiled text were filled before this change, and its claims checked after it.
         outdated = Checked("", "ungrounded duration: 30")
         return msgspec.structs.replace(served, value=outdated) if "{{" in sentence else served
 

@@ -1,4 +1,4 @@
-"""What a turn asks for, beyond the head's intent."""
+"""Corrections of a turn's intent after the head's prediction."""
 
 from types import SimpleNamespace
 
@@ -31,7 +31,7 @@ class EmptyShelf:
     ],
 )
 def test_conversation_and_price_limits_correct_the_intent(message, history, intent, expected):
-    """A price limit or an answer to a recommendation is a wish for recommendations; other intents stay."""
+    """A price limit, or an answer to a recommendation, changes the intent to recommendation."""
     assert corrected(Turn(message, "u", None, history), intent, EmptyShelf()) == expected
 
 
@@ -68,7 +68,7 @@ class OneBook:
     ],
 )
 def test_a_price_is_told_of_a_book_that_is_known(message, history, expected):
-    """A price or stock is asked of a book that is named or was spoken of; a limit or a short answer asks for others."""
+    """A price question about a known book has the intent price_stock; one with a limit does not."""
     assert corrected(Turn(message, "u", None, history), "faq", OneBook()) == expected
 
 
@@ -84,6 +84,6 @@ def test_a_price_is_told_of_a_book_that_is_known(message, history, expected):
     ],
 )
 def test_a_format_asks_for_an_edition_of_what_was_spoken_of(message, history, is_about_an_edition, intent):
-    """A format that is named in a follow-up asks for price and stock, whatever the head took it for; else it stays."""
+    """A format in a follow-up changes any intent to price_stock; other messages keep theirs."""
     found = corrected(Turn(message, "u", None, history), intent, EmptyShelf())
     assert found == ("price_stock" if is_about_an_edition else intent)

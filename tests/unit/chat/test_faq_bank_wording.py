@@ -1,4 +1,4 @@
-"""Who words what the bank answers: the policy, unless the owner's gate accepts what a model wrote."""
+"""Bank answers have the policy's wording, unless the owner's gate accepts a model's wording."""
 
 import shutil
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ NONSENSE = "Books like to be read in the bath."
 
 
 class Dreamer:
-    """A model whose sentences claim nothing, so that the check of claims finds nothing wrong with them."""
+    """A model whose sentences make no claim, so that the check of claims accepts them."""
 
     name = "dreamer"
 
@@ -31,7 +31,7 @@ class Dreamer:
 
 
 class Owner:
-    """A gate that says the same of everything, and keeps what it was shown."""
+    """A gate with a fixed verdict that records what it was shown."""
 
     def __init__(self, verdict):
         self.verdict, self.shown = verdict, []
@@ -43,7 +43,7 @@ class Owner:
 
 @pytest.fixture
 def dreamer(monkeypatch):
-    """Let a model that writes nonsense be the one that ``LLM`` names."""
+    """Make ``LLM`` name a model that writes nonsense."""
     model = Dreamer()
     monkeypatch.setattr(compose, "generator", lambda _: model)
     return model
@@ -66,7 +66,7 @@ def shop(prepared, tmp_path, embedder):
 
 
 async def bank(app):
-    """Return the bank's answers by section, and what their sections say."""
+    """Return the bank's answers by section, and the sections."""
     answers = {section: answer.text async for section, answer in app.stored(faq_answers)}
     sections = {}
     for section in answers:
@@ -76,7 +76,7 @@ async def bank(app):
 
 
 async def test_without_a_gate_the_bank_holds_the_policys_own_text(shop, dreamer):
-    """Nonsense that claims nothing enters no answer; the model is not even asked, slots and all is the section's."""
+    """Without a gate the answers are the sections' text with slots, and the model is not called."""
     async with shop() as app:
         await app.materialize(faq_bank)
         answers, sections = await bank(app)
@@ -87,7 +87,7 @@ async def test_without_a_gate_the_bank_holds_the_policys_own_text(shop, dreamer)
 
 
 async def test_a_gate_that_refuses_leaves_the_policys_own_text(shop, dreamer):
-    """The model is asked, and what it wrote is dropped."""
+    """The model is called, and its refused answers are dropped."""
     gate = Owner(verdict=False)
     async with shop(answer_gate=gate) as app:
         await app.materialize(faq_bank)
@@ -97,7 +97,7 @@ async def test_a_gate_that_refuses_leaves_the_policys_own_text(shop, dreamer):
 
 
 async def test_a_gate_that_accepts_lets_the_models_words_into_the_bank(shop, dreamer):
-    """The owner's gate sees question, section and answer as a customer reads them, and its word counts."""
+    """The gate gets question, section and answer with slots filled, and accepted answers enter the bank."""
     gate = Owner(verdict=True)
     async with shop(answer_gate=gate) as app:
         await app.materialize(faq_bank)
@@ -109,7 +109,7 @@ async def test_a_gate_that_accepts_lets_the_models_words_into_the_bank(shop, dre
 
 
 async def test_a_gate_that_fails_fails_the_run_and_changes_no_answer(shop, dreamer):
-    """An error of the gate is the run's; the bank before it goes on to answer in the policy's words."""
+    """An exception of the gate fails the run, and the bank keeps its answers."""
 
     class Broken:
         def accepts(self, question, section, answer):

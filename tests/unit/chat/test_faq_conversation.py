@@ -1,4 +1,4 @@
-"""What depends on the conversation is never answered by a bare FAQ hit, whatever its own words say."""
+"""A question that depends on the conversation is never answered from the bank alone."""
 
 import pytest
 
@@ -11,7 +11,7 @@ ANSWER = "returns#return-window"
 
 
 def told(*turns):
-    """Return a history in which a shopper said these, and was answered."""
+    """Return a history of these messages by a shopper, each with an answer."""
     return [
         turn for text in turns for turn in ({"role": "user", "content": text}, {"role": "assistant", "content": "."})
     ]
@@ -30,7 +30,7 @@ def told(*turns):
     ],
 )
 async def test_what_was_said_before_is_heard(desk, earlier, question):
-    """A place, another section of the policy, or a thing pointed at: the bank's answer may not hold for it."""
+    """An earlier place, another section or a reference to a thing refuses the bank's answer."""
     _, alone = await desk.ask(question)
     assert alone["faq"]
     _, made = await desk.ask(question, history=told(earlier, "thank you"))
@@ -38,13 +38,13 @@ async def test_what_was_said_before_is_heard(desk, earlier, question):
 
 
 async def test_retrieval_hears_it_too(desk):
-    """What was said before is looked up with the question, so that the section it names is found."""
+    """Retrieval uses the history, so the section that it names is found."""
     text, _ = await desk.ask("What is your return window?", history=told("a box set that I have opened", "thank you"))
     assert "14 days" in text
 
 
 async def test_a_book_that_was_named_before_hides_no_policy(desk):
-    """The shop's own titles are no places; a name it does not know is left out of what is looked up."""
+    """A title of the shop does not refuse the bank; an unknown name does, but is not used in retrieval."""
     _, made = await desk.ask("What is your return window?", history=told(f"tell me about {desk.product().title}"))
     assert (made["faq"], made["refusals"]) == (ANSWER, [])
     text, made = await desk.ask("What is your return window?", history=told("I love Naruto. Do you have it?"))
@@ -53,7 +53,7 @@ async def test_a_book_that_was_named_before_hides_no_policy(desk):
 
 
 async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_products(desk):
-    """Digital editions cannot be returned, and the return window says nothing of that."""
+    """A question about the page's product is not answered from the bank."""
     digital = desk.conn.execute("SELECT asin FROM products WHERE format = 'digital' AND listed = 1 LIMIT 1").fetchone()[
         0
     ]
@@ -66,7 +66,7 @@ async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_
     "earlier", ["Do you ship abroad?", "how do gift cards work?", "Which books do you recommend?", "I LOVE THIS SHOP"]
 )
 async def test_another_topic_before_is_none_of_the_banks_business(desk, earlier):
-    """A topic switch is answered from the bank as if it came first; so is what names the shop on a product's page."""
+    """An unrelated history does not keep the bank from answering, also on a product's page."""
     page = {"page": desk.product().asin}
     _, made = await desk.ask("What is your return window?", history=told(earlier), metadata=page)
     assert (made["faq"], made["refusals"]) == (ANSWER, [])
@@ -88,12 +88,12 @@ def names(turn):
     ],
 )
 def test_a_place_is_where_somebody_is_or_something_goes(turn, is_place):
-    """Other names are those of books and people."""
+    """A name after words of living in or shipping to is a place, and other names are not."""
     assert Conversation((turn,)).has_place is is_place
 
 
 def test_a_proper_name_is_capitalised_and_begins_no_sentence():
-    """Nor does shouting make names; where somebody says to be is one in any spelling."""
+    """Capitalized words within a sentence are names, and so are places in any case; shouting is not."""
     assert names("Hello there! Is it OK to ship to New Zealand? Thanks.") == {"ok", "new", "zealand"}
     assert names("I am here. Where are you?\nAnd I'm waiting") == set()
     assert names("WHERE IS IT") == set()
@@ -114,7 +114,7 @@ ELSEWHERE = Conversation(("How do gift cards work?",))
 @pytest.mark.parametrize("reason", ["", "live_data", "no_match", *sorted(LEARNS)])
 @pytest.mark.parametrize(("said", "decides"), [(OPENED, True), (ELSEWHERE, False), (Conversation(), False)])
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
-    """It is refused for that, and tells the bank nothing; another refusal stays, and only some can be learnt from."""
+    """The refusal is "conversation" and adds nothing to learn from; other refusals are kept."""
     desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))
     verdict = pb.semantic.BankReply(None, reason, pb.semantic.Match(ANSWER, 0.9, 0.5, 0.9, ALIAS))
     question = "What is your return window abroad?"

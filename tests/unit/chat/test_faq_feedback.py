@@ -1,4 +1,4 @@
-"""What shoppers make of the bank's answers: complaints over HTTP, explorations, languages, and known wordings."""
+"""Feedback on bank answers: complaints over HTTP, explorations, languages and known wordings."""
 
 import asyncio
 import sqlite3
@@ -29,28 +29,28 @@ def desk(desk):
 
 
 async def complain(desk, answer=ANSWER, shopper="u00001", **members):
-    """Complain of an answer, as a shop's backend does that knows its shoppers."""
+    """Complain about an answer as the shop's backend, which knows its shoppers."""
     body = {"shopper": shopper, "answer": answer, **members}
     return await desk.client.post("/shop/complaints", json=body, headers=OPERATOR)
 
 
 async def complain_of_reply(desk, shopper="u00001", question=QUESTION):
-    """Ask, then complain of the reply, as anybody may."""
+    """Ask, then complain about the reply without an operator token."""
     _, made = await desk.ask(question, user="asking")
     body = {"shopper": shopper, "answer": made["faq"], "answer_id": made["answer_id"]}
     return await desk.client.post("/shop/complaints", json=body)
 
 
 async def refreshed(desk):
-    """Let the event lane make anew what events have outdated."""
+    """Let the event lane refresh the outdated values."""
     lane = desk.http.app.engine.events
-    for _ in range(50):  # debounced by a fifth of a second
+    for _ in range(50):  # the debounce is a fifth of a second
         await lane.step()
         await asyncio.sleep(0.01)
 
 
 async def test_a_complaint_takes_an_answer_out_at_once_and_its_owner_brings_it_back(desk):
-    """The next reply comes from retrieval and says why; afterwards the bank answers again."""
+    """After a complaint retrieval answers, with the reason; after the owner's delete the bank does."""
     _, made = await desk.ask(QUESTION)
     assert (made["faq"], made["lane"]) == (ANSWER, "batch")
     told = await complain(desk)
@@ -72,7 +72,7 @@ async def test_a_complaint_takes_an_answer_out_at_once_and_its_owner_brings_it_b
 
 
 async def test_a_complaint_of_nothing_is_refused_and_written_nowhere(desk):
-    """An answer that the bank does not have, and one that nobody complained of, are 404."""
+    """A complaint about an unknown answer, and the removal of a missing one, get 404 and write nothing."""
     refused = await complain(desk, answer="returns#nonsense")
     assert (refused.status_code, refused.json()["field"]) == (404, "answer")
     back = await desk.client.delete("/shop/complaints/returns%23nothing", headers=OPERATOR)
@@ -81,7 +81,7 @@ async def test_a_complaint_of_nothing_is_refused_and_written_nowhere(desk):
 
 
 async def test_a_stranger_takes_an_answer_out_for_themselves_alone(desk):
-    """At once and however they spell their name; everybody else is answered as before, and its owner sees it."""
+    """A stranger's complaint hides the answer from that name only, and the owner sees it."""
     told = await complain(desk, shopper="Nobody")
     assert (told.status_code, told.json()["applies_to"], told.json()["acked"]) == (201, "shopper", None)
     _, made = await desk.ask(QUESTION, user="nobody")
@@ -94,7 +94,7 @@ async def test_a_stranger_takes_an_answer_out_for_themselves_alone(desk):
 
 
 async def test_a_known_name_alone_takes_nothing_from_others(desk):
-    """Whoever complains as a known shopper without an operator's word does so for that name alone, once a reply."""
+    """A complaint in a known name without the operator token applies to that name only."""
     told = await complain_of_reply(desk)
     assert (told.status_code, told.json()["applies_to"]) == (201, "shopper")
     _, made = await desk.ask(QUESTION, user="somebody")
@@ -106,7 +106,7 @@ async def test_a_known_name_alone_takes_nothing_from_others(desk):
     [({}, 422, "answer_id"), ({"answer_id": "0" * 32}, 404, "answer_id"), ({"answer_id": "-"}, 422, "answer_id")],
 )
 async def test_a_complaint_needs_a_reply_that_was_given(desk, members, status, field):
-    """Without an id, or with one that the assistant has not given out, nothing is written."""
+    """A complaint without a valid answer id is refused and not written."""
     body = {"shopper": "u00001", "answer": ANSWER, **members}
     refused = await desk.client.post("/shop/complaints", json=body)
     assert (refused.status_code, refused.json()["field"]) == (status, field)
@@ -114,7 +114,7 @@ async def test_a_complaint_needs_a_reply_that_was_given(desk, members, status, f
 
 
 async def test_a_reply_is_complained_of_as_the_answer_that_it_was(desk):
-    """The id of one reply does not speak for another answer."""
+    """An answer id cannot be used to complain about another answer."""
     _, made = await desk.ask(QUESTION)
     other = next(one for one in (await desk.http.app.model(faq_match.faq_bank)).answered if one != ANSWER)
     body = {"shopper": "u00001", "answer": other, "answer_id": made["answer_id"]}
@@ -123,7 +123,7 @@ async def test_a_reply_is_complained_of_as_the_answer_that_it_was(desk):
 
 
 async def test_a_reply_tells_what_it_cost_and_is_found_again(desk):
-    """Nothing was generated for an answer of the bank: no tokens, and a cost that was measured, not made up."""
+    """A bank reply has a measured cost and no tokens; its record does not contain its text."""
     text, made = await desk.ask(QUESTION)
     found = (await desk.client.get(f"/v1/answers/{made['answer_id']}")).json()
     assert found["steps"] == made["steps"]
@@ -135,14 +135,14 @@ async def test_a_reply_tells_what_it_cost_and_is_found_again(desk):
 
 
 async def test_who_gives_no_name_speaks_for_nobody(desk):
-    """A complaint in the name of all who gave none leaves their answers as they are."""
+    """A complaint by "anonymous" does not hide the answer from other anonymous shoppers."""
     assert (await complain(desk, shopper="anonymous")).json()["applies_to"] == "shopper"
     _, made = await desk.ask(QUESTION)
     assert made["faq"] == ANSWER
 
 
 async def test_invented_names_leave_most_of_the_bank(desk, caplog):
-    """Ten names for each answer withdraw five of them; a known shopper is still heard; the breaker is told once."""
+    """Invented names can withdraw at most five answers; the limit sends one alert, and a known shopper still counts."""
     answers = (await desk.http.app.model(faq_match.faq_bank)).answered[:7]
     for number, answer in enumerate(answers[:6]):
         for name in range(10):
@@ -157,7 +157,7 @@ async def test_invented_names_leave_most_of_the_bank(desk, caplog):
 
 
 async def test_a_known_wording_is_answered_without_an_embedding(desk, embedder, monkeypatch):
-    """Neither the intent nor the bank needs the model then; politeness and case make no other wording."""
+    """A known wording, in any case, needs no embedding for intent or bank."""
     bank = (await desk.http.app.model(faq_match.faq_bank)).bank
     known = next(
         alias for owner, alias in zip(bank.owner_of, bank.aliases, strict=True) if bank.answers[owner] == ANSWER
@@ -173,7 +173,7 @@ async def test_a_known_wording_is_answered_without_an_embedding(desk, embedder, 
 
 
 async def test_another_language_is_not_answered_from_an_english_bank(desk):
-    """The scope is part of the bank: the same words under another locale are refused, with the reason."""
+    """Another locale is refused by the bank with the reason, and an invalid locale gets 422."""
     _, made = await desk.ask(QUESTION, metadata={"locale": "en-GB"})
     assert made["faq"] == ANSWER
     _, made = await desk.ask(QUESTION, metadata={"locale": "de"})
@@ -193,7 +193,7 @@ async def notebook(desk):
 
 
 async def test_only_questions_that_everybody_may_see_are_noted(desk, notebook):
-    """What tells of a shopper, orders the machine about, or comes from nobody whom the shop knows is not kept."""
+    """Personal text, instructions and questions of unknown shoppers are not recorded."""
     notebook.explored("U00001 ", "may a novel come back to you", ANSWER)
     notebook.explored("invented", "may a novel come back to you", ANSWER)
     notebook.explored("anonymous", "may a novel come back to you", ANSWER)
@@ -205,7 +205,7 @@ async def test_only_questions_that_everybody_may_see_are_noted(desk, notebook):
 
 
 async def test_a_question_that_the_bank_was_unsure_of_is_noted_when_retrieval_agrees(desk):
-    """It was answered from the very section that the bank would have served: an exploration that was right."""
+    """Only questions that the bank refused as unsure or for an audit are recorded."""
     unsure = [
         "Up to when do you accept back a novel that I did not like?",
         "Could a manga still go back to you after weeks?",
@@ -220,7 +220,7 @@ async def test_a_question_that_the_bank_was_unsure_of_is_noted_when_retrieval_ag
 
 
 async def test_a_question_that_its_section_has_no_word_for_is_not_noted(desk):
-    """Retrieval finds the section that the bank had in mind by the same vectors: no proof that it answers."""
+    """A question with words that its section does not contain is not recorded as answered by it."""
     unanswered = [
         "how do I transfer points to a friend",
         "can I cancel a return",
@@ -231,12 +231,12 @@ async def test_a_question_that_its_section_has_no_word_for_is_not_noted(desk):
     for question in unanswered:
         await desk.ask(question, user="u00007")
     await desk.http.app.drain()
-    await asyncio.sleep(0.1)  # notes are written beside the reply
+    await asyncio.sleep(0.1)  # notes are written after the reply
     assert desk.conn.execute("SELECT text, answer FROM explorations").fetchall() == []
 
 
 def test_explorations_are_bounded(desk, monkeypatch):
-    """The newest are kept; a shop that runs for years keeps no more."""
+    """Only the newest explorations are kept."""
     monkeypatch.setattr(explorations, "EXPLORATIONS_KEPT", 10)
     for n in range(25):
         explorations.note_exploration(desk.conn, shopper="u00001", text=f"question {n}", answer=ANSWER, now=NOW)
@@ -245,7 +245,7 @@ def test_explorations_are_bounded(desk, monkeypatch):
 
 
 async def test_a_policy_change_makes_its_answers_anew_and_no_other(desk):
-    """The answers of another policy stay as they were compiled; of the changed one nothing old is ever said."""
+    """A policy change recomputes its own answers and keeps those of other policies."""
     app = desk.http.app
     before = (await app.serve(faq_answers_of(app), "shipping#standard-delivery")).stamp
     ack = records.put_policy(desk.conn, "returns", facts={"window_days": 21}, now=NOW + 1)
@@ -264,7 +264,7 @@ def faq_answers_of(app):
 
 
 async def test_a_full_disk_loses_a_note_and_no_reply(desk, caplog):
-    """An exploration that cannot be written is one line in the log."""
+    """A failed write of an exploration is only logged."""
 
     def full():
         raise sqlite3.OperationalError("database or disk is full")

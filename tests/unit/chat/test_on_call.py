@@ -1,4 +1,4 @@
-"""Telling the people on call what complaints did."""
+"""Alerts about complaints to the people on call."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from retail_assistant.shop.complaints import Complaint
 
 
 class Sink:
-    """Keeps what it was sent."""
+    """A sink that records alerts."""
 
     def __init__(self):
         self.kinds = []
@@ -21,7 +21,7 @@ class Sink:
 
 
 class Broken:
-    """A sink that nobody listens to."""
+    """A sink that fails."""
 
     async def send(self, alert):
         raise OSError(alert.kind)
@@ -29,7 +29,7 @@ class Broken:
 
 @pytest.fixture
 async def told():
-    """Return a function that hears of complaints, one after the other, and returns what was sent."""
+    """Return a function that reports complaints one after the other and returns the alerts that were sent."""
     clock, sink = FakeClock(1e9), Sink()
     app = pb.App(pb.Registry(), store="memory://", alerts=[Broken(), sink], clock=clock)
     on_call = OnCall(app)
@@ -47,13 +47,13 @@ async def told():
 
 
 async def test_news_reach_every_sink_and_what_is_no_news_none(told, caplog):
-    """A sink that fails is a line in the log, and the others hear all the same."""
+    """A complaint without a change sends no alert; a failing sink is logged, and other sinks get the alert."""
     assert await told("", "complained", "withdrawn") == [("complained", "support"), ("withdrawn", "support")]
     assert "alert sink Broken failed" in caplog.text
 
 
 async def test_the_breaker_is_told_once_an_hour(told):
-    """However many complaints are held back, the people on call hear of it at once, and then seldom."""
+    """Complaints that are held back send one alert at once, and then at most one an hour."""
     assert await told(*["held_back"] * 50) == [("held_back", "support")]
     assert await told("held_back", after=QUIET_S - 1) == []
     assert await told("held_back", after=1) == [("held_back", "support")]
