@@ -15,7 +15,7 @@ SHOPPER = "u00003"
 
 
 def bodies(asin):
-    """Return (method, path, body, status, whether it raises a tag) of every write."""
+    """Return (method, path, body, status, whether it raises a tag) for each write."""
     return [
         ("PUT", "/shop/policies/returns", {"facts": {"window_days": 45}}, 200, True),
         ("PUT", f"/shop/products/{asin}", {"title": "Another name"}, 200, True),
@@ -53,7 +53,7 @@ async def test_every_write_is_acknowledged_with_its_position(desk):
 
 
 async def test_an_arrival_is_told_and_a_name_that_is_none_is_refused(desk):
-    """A session raises a tag for whoever it is; an empty, endless or unprintable name raises nothing."""
+    """A session raises a tag for any shopper; an empty, too long or unprintable name is refused."""
     before = (await desk.http.app.stamp()).sequence
     answer = await desk.client.post("/shop/sessions", json={"shopper": "new/comer"})
     assert (answer.status_code, answer.json()["stamp"]) == (202, before + 1)
@@ -64,7 +64,7 @@ async def test_an_arrival_is_told_and_a_name_that_is_none_is_refused(desk):
 
 
 async def test_what_was_written_is_read_back(desk):
-    """Reads show the last write: price, stock, cart, policy text and running promotions."""
+    """Reads show the last write of price, stock, cart, policy text and promotions."""
     asin = desk.product().asin
     await desk.client.put(f"/shop/products/{asin}", json={"cents": 777, "quantity": 5})
     product = (await desk.client.get(f"/shop/products/{asin}")).json()
@@ -99,7 +99,7 @@ async def test_what_was_written_is_read_back(desk):
 async def test_a_bad_write_names_its_field_and_writes_nothing(  # noqa: PLR0917  # a table's columns
     desk, method, path, body, status, field
 ):
-    """What is refused leaves prices, stock, carts and the outbox as they were."""
+    """A refused write names its field and changes no table."""
     asin = desk.product().asin
 
     def state():
@@ -114,10 +114,10 @@ async def test_a_bad_write_names_its_field_and_writes_nothing(  # noqa: PLR0917 
 
 
 class Gone:
-    """A store that does not answer, until it does."""
+    """Makes the app's drain fail until ``back`` is called."""
 
     def __init__(self, monkeypatch, app):
-        """Break what raises tags."""
+        """Make ``drain`` fail."""
 
         async def fail():
             raise pb.errors.StoreError("it does not answer")
@@ -126,12 +126,12 @@ class Gone:
         monkeypatch.setattr(app, "drain", fail)
 
     def back(self):
-        """Mend it."""
+        """Restore ``drain``."""
         self._patch.undo()
 
 
 async def test_a_write_that_is_not_acknowledged_yet_says_that_it_is_committed(desk, monkeypatch):
-    """When the store is gone the answer is 202 with the position and where to ask; the next poll raises the tags."""
+    """If the store is down, a write gets 202 with its position and a URL that reports its acknowledgement."""
     gone = Gone(monkeypatch, desk.http.app)
     answer = await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 45}})
     told = answer.json()
@@ -153,13 +153,13 @@ async def test_a_write_that_is_not_acknowledged_yet_says_that_it_is_committed(de
 
 
 def bought(desk):
-    """How many purchases the shopper has made, and how many copies are left."""
+    """Return the number of the shopper's purchases, and the total stock."""
     count = desk.conn.execute("SELECT count(*) FROM purchases WHERE shopper = ?", (SHOPPER,)).fetchone()[0]
     return count, desk.conn.execute("SELECT sum(quantity) FROM inventory").fetchone()[0]
 
 
 async def test_a_purchase_that_is_sent_three_times_with_its_key_is_made_once(desk, monkeypatch):
-    """While the store is gone the client tries again, and afterwards hears of the same purchase."""
+    """Repeated requests with one idempotency key make one purchase, and all return its position."""
     body, key = {"shopper": SHOPPER, "asin": desk.product().asin}, {"idempotency-key": "a-purchase"}
     count, copies = bought(desk)
     gone = Gone(monkeypatch, desk.http.app)
@@ -176,7 +176,7 @@ async def test_a_purchase_that_is_sent_three_times_with_its_key_is_made_once(des
 
 
 async def test_a_key_belongs_to_one_request_for_a_day(desk, monkeypatch):
-    """Another request with it is refused and writes nothing; a refused write does not use it up."""
+    """A key with another request is refused for a day; a refused write does not use its key up."""
     asin, key = desk.product().asin, {"idempotency-key": "k"}
     missing = await desk.client.post("/shop/purchases", json={"shopper": SHOPPER, "asin": "NOPE"}, headers=key)
     assert missing.status_code == 404
@@ -198,7 +198,7 @@ async def test_a_key_belongs_to_one_request_for_a_day(desk, monkeypatch):
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "ü"])
 async def test_a_key_that_is_none_is_refused(desk, key):
-    """An empty, endless or unprintable key writes nothing."""
+    """An empty, too long or unprintable key is refused and nothing is written."""
     before = bought(desk)
     body = {"shopper": SHOPPER, "asin": desk.product().asin}
     headers = {"idempotency-key": key.encode("latin-1")}
@@ -208,7 +208,7 @@ async def test_a_key_that_is_none_is_refused(desk, key):
 
 
 async def test_a_policy_is_added_on_purpose_and_removed(desk):
-    """A mistyped name adds none, however whole its body; what is removed is told of by nobody."""
+    """A new policy needs ``create=true``; a removed one is 404, as is its second removal."""
     body = {"title": "Gifts", "body": "## Wrapping\nWe wrap gifts for {fee_eur} euros.", "facts": {"fee_eur": 4}}
     mistyped = await desk.client.put("/shop/policies/gift", json=body)
     assert (mistyped.status_code, mistyped.json()["field"]) == (404, "id")
@@ -222,14 +222,14 @@ async def test_a_policy_is_added_on_purpose_and_removed(desk):
 
 
 async def test_an_acknowledgement_comes_with_its_ticket(desk):
-    """What a write of the shop raised can be carried to a read."""
+    """A write returns a ticket that a later read accepts."""
     told = (await desk.client.put("/shop/policies/returns", json={"facts": {"window_days": 21}})).json()
     asked = await desk.client.get("/shop/policies/returns", headers={"parbake-after": told["ticket"]})
     assert asked.status_code == 200
 
 
 async def test_a_write_that_is_sent_again_gets_the_same_ticket(desk):
-    """Also where another process has applied it, and where other writes came between: it is this write's own."""
+    """A repeated write returns its own acknowledgement, without tags of later writes."""
     key, body = {"idempotency-key": "k"}, {"facts": {"window_days": 21}}
     first = (await desk.client.put("/shop/policies/returns", json=body, headers=key)).json()
     await desk.client.put("/shop/policies/shipping", json={"facts": {"standard_eur": 3}})
@@ -241,7 +241,7 @@ async def test_a_write_that_is_sent_again_gets_the_same_ticket(desk):
 
 
 async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
-    """Thirty writers are told to come back; chats, reads and probes do not wait behind them; then all goes on."""
+    """While the file is locked, writers get 503 with Retry-After, and reads, chats and probes are answered."""
     body = {"shopper": SHOPPER, "asin": desk.product().asin}
     before = bought(desk)
     other = schema.connect(desk.folder / "shop.db")
@@ -263,10 +263,10 @@ async def test_a_locked_file_holds_up_writers_and_nobody_else(desk):
 
 
 async def test_a_file_that_was_moved_and_put_back_is_written_again(desk):
-    """Meanwhile a write is refused and told to come back; no restart is needed."""
+    """While the file is missing a write gets 503; once it is back, writes succeed without a restart."""
     body = {"shopper": SHOPPER, "asin": desk.product().asin}
     before, place, aside = bought(desk), desk.folder / "shop.db", desk.folder / "moved.db"
-    desk.http.app.settings.resources[PerThread].close()  # as in a thread that writes for the first time
+    desk.http.app.settings.resources[PerThread].close()  # so that the next write opens the file anew
     place.rename(aside)
     refused = await desk.client.post("/shop/purchases", json=body)
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")

@@ -1,4 +1,4 @@
-"""A team's own shop: what is read, what is refused and why, and what is written."""
+"""Importing a shop: what is read, what is refused with a reason, and what is written."""
 
 import csv
 import datetime as dt
@@ -41,7 +41,7 @@ SHOP = {
 
 
 def written(path):
-    """Return every row of a shop, without the times at which it was written."""
+    """Return every row of a shop, without the times of the writes."""
     conn = schema.connect(path)
     tables = ("products", "prices", "inventory", "policies", "shoppers", "purchases", "views", "reviews")
     found = {t: conn.execute(f"SELECT * FROM {t} ORDER BY 1").fetchall() for t in (*tables, "promotions", "queries")}
@@ -53,7 +53,7 @@ def written(path):
 
 
 def write_csv(path, rows):
-    """Write a table; what is nested as JSON."""
+    """Write a table as CSV, with nested values as JSON."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
@@ -67,12 +67,12 @@ def write_json(path, rows):
 
 
 def write_json_lines(path, rows):
-    """Write an object a line, with blank lines between."""
+    """Write one object per line, with blank lines between."""
     path.write_text("\n\n".join(json.dumps(row) for row in rows), encoding="utf-8")
 
 
 def write_parquet(path, rows):
-    """Write columns; absent cells are null."""
+    """Write columns with null for missing cells."""
     names = dict.fromkeys(name for row in rows for name in row)
     parquet.write_table(pa.table({n: [row.get(n) for row in rows] for n in names}), path)
 
@@ -91,7 +91,7 @@ def imported(folder, ending, tables=SHOP):
 
 
 def test_every_kind_of_file_gives_the_same_shop(tmp_path):
-    """CSV, JSON, JSON lines and Parquet of the same rows write identical tables, and refuse nothing."""
+    """CSV, JSON, JSON lines and Parquet with the same rows give identical tables, and no row is refused."""
     shops = []
     for ending in WRITERS:
         report, path = imported(tmp_path, ending)
@@ -104,7 +104,7 @@ def test_every_kind_of_file_gives_the_same_shop(tmp_path):
 
 
 def test_a_parquet_column_of_timestamps_is_a_time(tmp_path):
-    """Parquet's own timestamps are read like ISO 8601: with a zone as that instant, without one as UTC."""
+    """Parquet timestamps with a time zone are read as that instant, and without one as UTC."""
     naive, aware = dt.datetime(2026, 1, 2, 3), dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC)  # noqa: DTZ001  # on purpose
     for name, value in (("naive", naive), ("aware", aware)):
         tables = {"products": [PRODUCT], "views": [{"shopper": "s", "asin": "A1", "ts": value}]}
@@ -177,7 +177,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("table", "row", "reason"), [c[1:] for c in REFUSED], ids=[c[0] for c in REFUSED])
 def test_a_bad_row_is_refused_with_its_reason_and_the_rest_is_loaded(table, row, reason, tmp_path):
-    """The row is left out whole, counted and quoted with its number and reason; the others are accepted."""
+    """A bad row is left out, counted and quoted with its number and reason; other rows are loaded."""
     tables = {"products": [PRODUCT], **({} if table == "products" else {table: []})}
     tables[table] = [*tables[table], row]
     report, path = imported(tmp_path, "jsonl", tables)
@@ -192,7 +192,7 @@ def test_a_bad_row_is_refused_with_its_reason_and_the_rest_is_loaded(table, row,
 
 
 def test_a_second_row_of_one_id_is_refused(tmp_path):
-    """Policies, shoppers and promotions are unique; the first row stands."""
+    """A second policy, shopper or promotion with the same id is refused."""
     promotion = {"id": "p", "title": "t", "percent": 9, "starts_at": 1, "ends_at": 2}
     tables = {"products": [PRODUCT], "policies": [POLICY] * 2, "shoppers": [{"id": "s"}] * 2}
     report, _ = imported(tmp_path, "json", tables | {"promotions": [promotion] * 2})
@@ -200,7 +200,7 @@ def test_a_second_row_of_one_id_is_refused(tmp_path):
 
 
 def test_only_the_first_refusals_are_quoted_but_all_are_counted(tmp_path):
-    """A thousand bad rows do not flood the report."""
+    """Of a thousand bad rows all are counted and a few are quoted."""
     report, _ = imported(tmp_path, "json", {"products": [PRODUCT, *[{"asin": "x"}] * 1000]})
     assert report.refused["products"] == 1000
     assert len(report.examples) == load.MAX_EXAMPLES
@@ -226,7 +226,7 @@ def test_only_the_first_refusals_are_quoted_but_all_are_counted(tmp_path):
     ids=lambda value: value[:40] if isinstance(value, bytes) else value,
 )
 def test_an_unreadable_file_is_named_and_nothing_is_written(name, content, says, tmp_path):
-    """A file that cannot be read ends the import with its name, and no shop file is left."""
+    """A file that cannot be read ends the import with an error that names it, and no shop file is left."""
     (tmp_path / name).write_bytes(content)
     target = tmp_path / "home" / "shop.db"
     with pytest.raises(pb.BadInput, match=says) as caught:
@@ -238,7 +238,7 @@ def test_an_unreadable_file_is_named_and_nothing_is_written(name, content, says,
 
 
 def test_when_no_product_is_accepted_nothing_is_written(tmp_path):
-    """A shop without any product is refused with the reasons, and no file is left."""
+    """A shop without any accepted product is refused with the reasons, and no file is left."""
     with pytest.raises(pb.BadInput, match="no product was accepted") as caught:
         imported(tmp_path, "json", {"products": [{"asin": "A"}], "policies": [POLICY]})
     assert "missing required field" in str(caught.value)
@@ -246,7 +246,7 @@ def test_when_no_product_is_accepted_nothing_is_written(tmp_path):
 
 
 def test_two_files_for_a_table_are_refused(tmp_path):
-    """Which of two files counts is not guessed."""
+    """Two files for one table are refused, and the error names both."""
     write_json(tmp_path / "products.json", [PRODUCT])
     write_csv(tmp_path / "products.csv", [PRODUCT])
     with pytest.raises(pb.BadInput, match=r"products\.csv and products\.json") as caught:
@@ -255,7 +255,7 @@ def test_two_files_for_a_table_are_refused(tmp_path):
 
 
 def test_a_folder_without_products_or_no_folder_is_refused(tmp_path):
-    """The products file and the folder are named."""
+    """A folder without a products file, and a missing folder, are refused by name."""
     with pytest.raises(pb.BadInput, match="holds no products file"):
         load.tables_of(tmp_path)
     with pytest.raises(pb.BadInput, match="is not a folder"):
@@ -263,7 +263,7 @@ def test_a_folder_without_products_or_no_folder_is_refused(tmp_path):
 
 
 def test_a_shop_that_is_there_is_never_overwritten(tmp_path):
-    """A second import is refused and changes nothing."""
+    """An import into an existing shop file is refused and does not change it."""
     _, path = imported(tmp_path, "json")
     before = path.read_bytes()
     with pytest.raises(pb.BadInput, match="exists"):
@@ -272,7 +272,7 @@ def test_a_shop_that_is_there_is_never_overwritten(tmp_path):
 
 
 def test_csv_extras_are_ignored(tmp_path):
-    """A byte order mark, empty cells and cells beyond the header are no data."""
+    """A byte order mark, empty cells and cells beyond the header are ignored."""
     path = tmp_path / "products.csv"
     path.write_bytes(b"\xef\xbb\xbfasin,title,genre\nA1,T,,extra\n")
     assert list(read.rows(path)) == [{"asin": "A1", "title": "T"}]
@@ -299,14 +299,14 @@ def test_csv_extras_are_ignored(tmp_path):
     ],
 )
 def test_tasks_without_their_inputs_are_off(accepted, timed, off):
-    """What lacks its inputs is switched off with a reason, and nothing else."""
+    """Exactly the tasks without their inputs are switched off, each with a reason."""
     found = load.switched_off(accepted, timed)
     assert set(found) == off
     assert all(found.values())
 
 
 def test_a_report_says_what_is_off(tmp_path):
-    """The report of a shop of products only names each task that is off and why."""
+    """The report and the shop file name each task that is off, with the reason."""
     report, path = imported(tmp_path, "json", {"products": [PRODUCT]})
     assert "off: intent_head, because there is no query log" in report.lines()
     conn = schema.connect(path)
@@ -329,13 +329,13 @@ def test_a_report_says_what_is_off(tmp_path):
     ],
 )
 def test_times_are_iso_or_epoch_and_utc_without_a_zone(value, seconds):
-    """Each form that is documented is read, absent ones as absent."""
+    """Every documented form of a time is read, and an empty one gives ``None``."""
     assert epoch(value) == seconds
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", float("inf"), "tomorrow"])
 def test_what_is_no_moment_is_refused(value):
-    """A time must be finite."""
+    """A time that is not finite or cannot be parsed is refused."""
     with pytest.raises(ValueError, match=r"time|isoformat"):
         epoch(value)
 
@@ -354,7 +354,7 @@ def tau_folder(folder):
 
 
 def test_the_tau_data_set_becomes_a_shop(tmp_path):
-    """Variants are items of one line, cancelled orders are no purchases, and subsections are sections."""
+    """Variants become products of one series, cancelled orders are skipped, and subsections become sections."""
     source = tmp_path / "tau"
     source.mkdir()
     assert not tau.is_tau(source)
@@ -372,7 +372,7 @@ def test_the_tau_data_set_becomes_a_shop(tmp_path):
 
 @pytest.mark.parametrize("content", ["{", "[" * 200_000, '{"a": ' + "9" * 5000 + "}"], ids=["cut", "deep", "long"])
 def test_a_broken_tau_file_is_refused(content, tmp_path):
-    """A file that is not JSON, or more of it than can be read, is named."""
+    """A file that is not valid JSON, or too large to parse, is refused by name."""
     tau_folder(tmp_path)
     (tmp_path / "orders.json").write_text(content)
     with pytest.raises(pb.BadInput, match=r"orders\.json cannot be read"):

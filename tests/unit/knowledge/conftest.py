@@ -1,4 +1,4 @@
-"""A small generated shop that no test writes to, and a copy for those that do."""
+"""A small generated shop that no test writes to, and a fresh copy for tests that write."""
 
 import shutil
 
@@ -31,7 +31,7 @@ def conn(built, tmp_path):
 
 @pytest.fixture
 def clock():
-    """Return a clock that stands at the end of the generated history."""
+    """Return a clock that is set to the end of the generated history."""
     return FakeClock(NOW)
 
 

@@ -1,4 +1,4 @@
-"""Is each question of a generated log answered by the right section, or not by the bank? The generator knows."""
+"""Each question of a generated log is answered from the right section or not from the bank."""
 
 import random
 from collections import Counter
@@ -24,7 +24,7 @@ TRUTH = {question.id: f"{question.policy}#{question.section}" for question in QU
 
 
 class Shop:
-    """A generated shop's bank, its logged wordings and wordings that nobody used, each with its tag."""
+    """A generated shop's bank, with its logged wordings and unused wordings, each with its tag."""
 
     def __init__(self, seed, embedder, messages=3000):
         self.embedder = embedder
@@ -47,14 +47,14 @@ class Shop:
             yield from ((text, question.id) for text in rng.sample(unused, min(HELD_OUT, len(unused))))
 
     def sections(self):
-        """Return (tag, answer) of each wording of the log that the bank answers by."""
+        """Return (tag, answer) of each logged wording that the bank answers."""
         bank = self.snapshot.bank
         named = ((bank.answers[owner], alias) for owner, alias in zip(bank.owner_of, bank.aliases, strict=True))
         answered = set(self.snapshot.answered)
         return {(self.logged[text], name) for name, text in named if name in answered and text in self.logged}
 
     def outcomes(self, texts):
-        """Return how many wordings of each tag are answered right, answered wrongly, and not answered."""
+        """Return for each tag how many wordings are answered right, answered wrong, and refused."""
         found = {}
         vectors = self.embedder.embed(list(texts))
         for (text, tag), vector in zip(texts.items(), vectors, strict=True):
@@ -71,7 +71,7 @@ def shop(request, embedder):
 
 
 def test_a_known_wording_gets_its_own_section_or_none(shop):
-    """Of what the bank holds to the letter nothing is answered by another section, whatever its tag."""
+    """No wording that the bank knows exactly is answered from a wrong section, and most are answered."""
     known = {text: tag for text, tag in shop.logged.items() if shop.bank.recall(text, scope=SCOPE)}
     assert len(known) > 500
     found = shop.outcomes(known)
@@ -81,7 +81,7 @@ def test_a_known_wording_gets_its_own_section_or_none(shop):
 
 
 def test_a_new_wording_gets_its_own_section_or_none(shop):
-    """Of those that are answered at most one in fifty is wrong, in no tag a third; six in ten are answered right."""
+    """At most 2 % of the answers to unused wordings are wrong, and at least 60 % of the wordings are answered right."""
     found = shop.outcomes(shop.held_out)
     total = sum(found.values(), Counter())
     assert total["wrong"] <= 0.02 * (total["wrong"] + total["right"]), found
@@ -90,7 +90,7 @@ def test_a_new_wording_gets_its_own_section_or_none(shop):
 
 
 def test_every_section_of_the_bank_was_given_to_one_tag(shop):
-    """No two tags share one: their wordings would be answered alike, though support told them apart."""
+    """No two tags of the log share a section."""
     bank = shop.snapshot.bank
     tags = {answer: set() for answer in shop.snapshot.answered}
     for owner, alias in zip(bank.owner_of, bank.aliases, strict=True):
@@ -101,14 +101,14 @@ def test_every_section_of_the_bank_was_given_to_one_tag(shop):
 
 @pytest.mark.parametrize(("messages", "fewest"), [(200, 15), (500, 25)])
 def test_a_small_log_gives_few_tags_a_section_rather_than_wrong_ones(messages, fewest, embedder):
-    """Where a tag has few wordings its section must fit much better; a tag without one is answered by retrieval."""
+    """With a small log fewer tags get a section, and nearly every section is right."""
     given = [Shop(seed, embedder, messages).sections() for seed in range(1, 5)]
     assert all(len(found) >= fewest for found in given), [len(found) for found in given]
     assert sum(TRUTH[tag] != answer for found in given for tag, answer in found) <= 1
 
 
 def test_a_question_without_a_section_is_known_and_refused(shop):
-    """The bank says why, to the letter and by likeness, so that no neighbour's answer is served."""
+    """Wordings of unanswered questions are refused, with the reason."""
     left_out = {
         alias: shop.bank.recall(alias, scope=SCOPE)
         for owner, alias in zip(shop.snapshot.bank.owner_of, shop.snapshot.bank.aliases, strict=True)
@@ -123,13 +123,13 @@ def test_a_question_without_a_section_is_known_and_refused(shop):
 
 @pytest.mark.parametrize("question", ["how long can I return an opened book", "return time for opened books"])
 def test_a_question_that_names_another_section_is_not_answered_by_its_neighbour(shop, question):
-    """It lies between two: the return window holds for what is unopened, and no wording of it says opened."""
+    """A question about opened books is not answered from the return window, which is for unopened ones."""
     match = shop.desk.judge(shop.bank.ask(question, scope=SCOPE), question, pb.semantic.screen(question))
     assert match.refusal or match.answer == "returns#opened-items"
 
 
 def test_the_words_of_its_own_wordings_are_no_other_sections(shop):
-    """What the answer's wordings say may stand in a sibling's title: only what they never say names another."""
+    """A word names another section only if no wording of the answer contains it."""
     vocabulary = shop.desk.vocabulary
     assert vocabulary.names_another("how long can I return an opened book", "returns#return-window")
     assert not vocabulary.names_another("how long can I return an item", "returns#return-window")

@@ -1,4 +1,4 @@
-"""What the words of questions and answers prove."""
+"""Whether a section's words prove that it answers a question."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def is_proven(question, answer):
     ],
 )
 def test_a_question_with_a_word_that_the_section_does_not_say_is_not_proven(question, answer):
-    """Near as it may lie: what it asks about is not there, or nothing is."""
+    """A question with a content word that the section lacks, or without content words, is not proven."""
     assert not is_proven(question, answer)
 
 
@@ -43,12 +43,12 @@ def test_a_question_with_a_word_that_the_section_does_not_say_is_not_proven(ques
     ],
 )
 def test_a_question_in_the_sections_words_is_proven(question, answer):
-    """Plural, -ing and -ed aside."""
+    """A question with only words of the section is proven, whatever their endings."""
     assert is_proven(question, answer)
 
 
 def test_forms_of_a_word_are_one():
-    """What holds a sentence together does not count, and a contraction's negation does."""
+    """Forms of a word are one; function words are dropped, and a contraction's "not" is kept."""
     assert content_words("Cancelling, cancelled, cancels: cancel!") == {"cancel"}
     assert content_words("policies of a policy, exchanges exchanged, boxes and a box") == {"polici", "exchang", "box"}
     assert content_words("Don't you have the shop's address or addresses?") == {"not", "shop", "addres"}

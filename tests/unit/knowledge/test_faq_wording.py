@@ -1,4 +1,4 @@
-"""How an answer of the bank is worded: what a model writes needs the owner's gate, and every claim the policy."""
+"""The wording of bank answers: a model's text needs the owner's gate, and each claim must be in the policy."""
 
 import pytest
 
@@ -13,12 +13,12 @@ BLOCK = Block("policy/returns#window", "policy/returns", "Window", TEXT, PLAIN)
 
 
 class Writer:
-    """A generator that writes what it is told, and keeps the prompt."""
+    """A generator that writes given text and records its prompt."""
 
     name = "writer"
 
     def __init__(self, *pieces):
-        """Keep the pieces of its reply."""
+        """Take the pieces of the reply."""
         self.pieces = pieces
 
     async def stream(self, prompt, *, max_tokens, timeout_s):
@@ -29,7 +29,7 @@ class Writer:
 
 
 class Gate:
-    """A gate with one verdict, which keeps what it is shown."""
+    """A gate with a fixed verdict that records what it was shown."""
 
     def __init__(self, verdict=True):
         self.verdict, self.shown = verdict, []
@@ -43,7 +43,7 @@ OPEN = BankWording(Gate())
 
 
 async def test_a_models_answer_holds_slots_where_the_section_does():
-    """Numbers that the section keeps as slots are slots in the answer too, so that none of them can grow old."""
+    """Numbers that are slots in the section become slots in the model's answer."""
     writer = Writer("You have 30 days from delivery ", "to send it back. The label is €2.90.")
     answer = await OPEN.answer("how long do I have", BLOCK, writer)
     assert answer == (
@@ -55,7 +55,7 @@ async def test_a_models_answer_holds_slots_where_the_section_does():
 
 
 async def test_a_sentence_that_the_section_does_not_state_is_left_out():
-    """Another number, a sentence cut short, or a slot of the model's own making never reaches the bank."""
+    """Sentences with another number, an invented slot or no end are dropped."""
     writer = Writer("You have 60 days. Send it back within 30 days. It costs {{price:B1}}. And then you")
     assert await OPEN.answer("how long", BLOCK, writer) == "Send it back within {{policy:returns.window_days}}."
     assert await OPEN.answer("how long", BLOCK, Writer("You have 60 days.")) == TEXT
@@ -63,18 +63,18 @@ async def test_a_sentence_that_the_section_does_not_state_is_left_out():
 
 
 async def test_a_generator_that_only_quotes_leaves_the_section_as_it_is():
-    """Nothing is gained by quoting a quotation."""
+    """An extractive generator leaves the section's text."""
     assert await OPEN.answer("how long", BLOCK, Extractive()) == TEXT
 
 
 def test_a_value_that_two_slots_hold_stays_as_it_is():
-    """Nobody can tell which of the two was meant; the fence on the policy keeps it current."""
+    """A number that two slots share is not replaced by a slot."""
     block = Block("b", "policy/p", "T", "{{policy:p.a_days}} or {{policy:p.b_days}}.", "5 days or 5 days.")
     assert with_slots("It takes 5 days.", block) == "It takes 5 days."
 
 
 async def test_without_a_gate_the_model_is_not_asked():
-    """The section stands, slots and all, and no token is spent."""
+    """Without a gate the answer is the section's text, and the model is not called."""
     writer = Writer("Send it back within 30 days.")
     assert await BankWording().answer("how long", BLOCK, writer) == TEXT
     assert not hasattr(writer, "prompt")
@@ -82,14 +82,14 @@ async def test_without_a_gate_the_model_is_not_asked():
 
 @pytest.mark.parametrize("verdict", [False, None, "no", 1])
 async def test_anything_but_true_leaves_the_section(verdict):
-    """A gate that does not clearly accept has refused."""
+    """Any verdict but ``True`` keeps the section's text."""
     gate = Gate(verdict)
     assert await BankWording(gate).answer("how long", BLOCK, Writer("Send it back within 30 days.")) == TEXT
     assert gate.shown == [("how long", PLAIN, "Send it back within 30 days.")]
 
 
 async def test_a_gate_is_shown_only_what_the_section_states():
-    """Sentences that claim more are gone before the gate looks; where none is left it is not asked."""
+    """The gate gets only grounded sentences, and is not called if none is left."""
     gate = Gate()
     wording = BankWording(gate)
     await wording.answer("how long", BLOCK, Writer("You have 60 days. Send it back within 30 days."))
@@ -98,7 +98,7 @@ async def test_a_gate_is_shown_only_what_the_section_states():
 
 
 async def test_a_gate_that_fails_is_heard():
-    """Its error is the task's, which keeps the answers as they were; nothing is let in."""
+    """An exception of the gate is raised."""
 
     class Broken:
         def accepts(self, question, section, answer):

@@ -1,4 +1,4 @@
-"""What is read live, slots filled from it, and what a reply may claim because of it."""
+"""Live reads, slots that are filled from them, and the claims that a reply may make."""
 
 import asyncio
 
@@ -21,7 +21,7 @@ def asin(conn):
 
 
 def test_each_kind_of_slot_holds_what_is_true_now(conn, live, asin):
-    """Price, stock, title and policy facts are those of this moment."""
+    """Slots of price, stock, title and policy facts have the current values."""
     records.set_price(conn, asin, 1234, now=NOW)
     assert live.fill("price", asin) == "€12.34"
     assert live.fill("stock", asin) == "in stock"
@@ -46,14 +46,14 @@ def test_each_kind_of_slot_holds_what_is_true_now(conn, live, asin):
     ],
 )
 def test_a_slot_of_what_does_not_exist_is_not_filled(live, kind, name):
-    """An unknown kind, product, policy or fact fills nothing, and the text is refused."""
+    """A slot of an unknown kind, product, policy or fact raises ``UnfilledSlot``."""
     assert live.fill(kind, name) is None
     with pytest.raises(pb.guard.UnfilledSlot):
         fill_slots(f"{{{{{kind}:{name}}}}}", live)
 
 
 def test_a_policy_whose_id_has_a_dot_fills_its_slots(conn, live):
-    """The fact is what follows the last dot."""
+    """The fact's name is the part after the last dot."""
     records.put_policy(
         conn, "eu.returns", title="EU", body="## A\nIn {a_days} days.", facts={"a_days": 3}, create=True, now=NOW
     )
@@ -61,14 +61,14 @@ def test_a_policy_whose_id_has_a_dot_fills_its_slots(conn, live):
 
 
 def test_a_delisted_product_is_not_sold(conn, live, asin):
-    """It is no product any more, has no title to state, and its price and stock are not for replies."""
+    """A delisted product is not found, and its title slot is not filled."""
     records.delist(conn, asin, now=NOW)
     assert live.product(asin) is None
     assert live.fill("title", asin) is None
 
 
 def test_money_has_the_shops_currency(live, clock, tmp_path):
-    """The sign comes before two decimals."""
+    """An amount has the shop's currency sign and two decimals."""
     assert LiveShop(tmp_path / "shop.db", clock=clock, currency="$").money(5) == "$0.05"
     assert live.money(123456) == "€1234.56"
     with pytest.raises(UnknownProduct):
@@ -76,7 +76,7 @@ def test_money_has_the_shops_currency(live, clock, tmp_path):
 
 
 def test_orders_come_newest_first(conn, live, asin):
-    """A shopper's last purchases, at most as many as asked for."""
+    """A shopper's orders come newest first, at most as many as the limit."""
     for second in (1, 2):
         records.add_purchase(conn, shopper="new-one", asin=asin, now=NOW + second)
     assert [order.ts for order in live.orders("new-one")] == [NOW + 2, NOW + 1]
@@ -85,7 +85,7 @@ def test_orders_come_newest_first(conn, live, asin):
 
 
 def test_editions_and_lines_are_those_of_a_series(live, asin):
-    """Editions share the volume, a line the series; all are of the same name."""
+    """Editions share series and volume, and are part of the series."""
     product = live.product(asin)
     editions, line = live.editions(product), live.line(product.series)
     assert product.asin in {e.asin for e in editions}
@@ -94,7 +94,7 @@ def test_editions_and_lines_are_those_of_a_series(live, asin):
 
 
 def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
-    """Policies and products ground claims; other sources do not."""
+    """Existing policies and products ground claims with their current values."""
     records.set_price(conn, asin, 777, now=NOW)
     stated = grounds(("policy/returns", f"product/{asin}", "product/NOPE", "policy/nope"), live)
     claims = {(c.kind, c.value) for text in stated for c in pb.guard.claims(text)}
@@ -103,7 +103,7 @@ def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
 
 
 def test_a_reply_may_state_the_promotions_that_run_for_its_shopper(conn, live, clock):
-    """Another segment's promotion, and one that has ended, are told to nobody."""
+    """Promotions of another segment, and ended ones, do not ground a claim."""
     conn.execute("DELETE FROM promotions")
     times = {"starts_at": NOW - 1, "ends_at": NOW + 1}
     records.put_promotion(conn, "vip", title="Vip", percent=33, segment="vip", now=NOW, **times)

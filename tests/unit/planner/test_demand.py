@@ -1,4 +1,4 @@
-"""Whether the default predictor's probabilities are right, and whether it can see the future."""
+"""The default demand predictor: its calibration, and that it does not use the future."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ BEGIN, WIDTH = 1_790_812_800.0, 6 * 3600.0
 
 
 def shop(seed=0, *, days=28, keys=4_000, per_day=500.0, swing=0.0, drop=1.0):
-    """Draw Zipf users; ``swing`` is how much the hour matters, ``drop`` what the last week has of the others."""
+    """Draw requests of Zipf users; ``swing`` is the effect of the hour, ``drop`` the last week's share."""
     rng = np.random.default_rng(seed)
     rate = rng.permutation(np.arange(1, keys + 1.0) ** -0.9)
     hours = 1 + swing * np.cos((np.arange(4) - 2) / 4 * 2 * np.pi)
@@ -29,7 +29,7 @@ def shop(seed=0, *, days=28, keys=4_000, per_day=500.0, swing=0.0, drop=1.0):
 
 
 def forecasts(log, judged):
-    """Return the predicted chances and what came, over some windows."""
+    """Return predicted chances and outcomes over these windows."""
     windows = cut(log, WIDTH)
     past = Activity(log, windows)
     demand, keys = HabitPredictor().fit(past, judged.start), np.arange(log.keys, dtype=np.int32)
@@ -39,14 +39,14 @@ def forecasts(log, judged):
 
 @pytest.mark.parametrize("swing", [0.0, 0.8])
 def test_probabilities_are_calibrated(swing):
-    """At a base rate of two to three in a hundred, the mean error per bin is at most half a point."""
+    """At a base rate of two to three percent, the mean calibration error is at most half a point."""
     chance, hit = forecasts(shop(swing=swing), range(84, 112))
     assert 0.01 < hit.mean() < 0.04
     assert calibration_error(chance, hit) <= 0.005
 
 
 def test_regulars_are_told_from_strangers_and_noon_from_night():
-    """Those who come are predicted to, and a busy time of day is predicted to be busy."""
+    """Keys that come have a higher chance, and a busy time of day has higher chances."""
     chance, hit = forecasts(shop(swing=0.8), range(84, 88))
     assert chance[hit].mean() > 5 * chance[~hit].mean()
     night, noon = chance[:4_000].mean(), chance[8_000:12_000].mean()
@@ -54,7 +54,7 @@ def test_regulars_are_told_from_strangers_and_noon_from_night():
 
 
 def test_the_future_is_not_seen():
-    """What happens from a window on changes nothing in what was predicted for it."""
+    """Requests from a window on do not change the prediction for it."""
     log = shop()
     cutoff = BEGIN + 21 * DAY
     later = log.time >= cutoff
@@ -66,7 +66,7 @@ def test_the_future_is_not_seen():
 
 
 def test_too_little_to_learn_from_gives_the_overall_rate():
-    """A handful of requests: the same chance for each key."""
+    """With few requests each key has the same chance."""
     log = shop(keys=4_000, per_day=2.0, days=10)
     chance, _ = forecasts(log, range(30, 31))
     assert len(np.unique(chance)) == 1
@@ -74,7 +74,7 @@ def test_too_little_to_learn_from_gives_the_overall_rate():
 
 
 def test_habits_of_one_user_by_hand():
-    """A key that comes in every window is almost certain to come, one that came once long ago is not."""
+    """A key that comes in every window has a chance near 1; one that came once long ago has a low chance."""
     rng = np.random.default_rng(0)
     daily = np.repeat(np.arange(100), 112)
     steady = BEGIN + (np.tile(np.arange(112), 100) + rng.random(len(daily))) * WIDTH
@@ -87,7 +87,7 @@ def test_habits_of_one_user_by_hand():
 
 
 def test_the_fit_finds_the_weights_it_was_drawn_from():
-    """Newton's method on two columns, against the odds that made the data."""
+    """The fitted log odds on two columns are near those that generated the data."""
     rng = np.random.default_rng(0)
     columns = rng.normal(3, 2, (60_000, 2)).astype(np.float32)
     logit = -2 + 0.8 * columns[:, 0] - 0.5 * columns[:, 1]
@@ -96,14 +96,14 @@ def test_the_fit_finds_the_weights_it_was_drawn_from():
 
 
 def test_calibration_error_by_hand():
-    """Half of the rows predicted at 0 that all came, half at 1 that never did: wrong by one."""
+    """The error is 1 if all predictions are opposite to the outcomes, and 0 if they match."""
     chance = np.repeat([0.0, 1.0], 100)
     assert calibration_error(chance, chance == 0, bins=2) == 1.0
     assert calibration_error(chance, chance == 1, bins=2) == 0.0
 
 
 def test_one_fit_per_block_and_none_from_the_future():
-    """The policy learns at the beginning and then from time to time, always from windows that have passed."""
+    """The policy fits at the start and then at intervals, each time on earlier windows only."""
     asked = []
 
     class Spy(HabitPredictor):
@@ -120,7 +120,7 @@ def test_one_fit_per_block_and_none_from_the_future():
 
 @pytest.mark.parametrize("strangers", [200, 2_000, 20_000])
 def test_a_few_regulars_among_many_strangers_are_known(strangers):
-    """The fit converges however rare a request is: regulars are likely to come, and strangers are not."""
+    """The fit converges with few regulars: they get a high chance and strangers a low one."""
     regular = np.arange(100 + strangers) < 100
     rng = np.random.default_rng(0)
     columns = np.stack(

@@ -1,4 +1,4 @@
-"""Request logs: what is read, what is refused, and what makes a plan careful."""
+"""Request logs: what is read, what is refused, and which doubts are reported."""
 
 import datetime as dt
 
@@ -15,21 +15,21 @@ BEGIN = 1_790_812_800.0
 
 
 def csv(folder, *lines, header="key,timestamp"):
-    """Write a log."""
+    """Write a log and return its path."""
     path = folder / "log.csv"
     path.write_text("\n".join([header, *lines]) + "\n")
     return path
 
 
 def steady(days=14, per_day=2_000, keys=50):
-    """Return keys and times that come evenly."""
+    """Return keys and evenly spread times."""
     rng = np.random.default_rng(0)
     time = np.sort(BEGIN + rng.random(days * per_day) * days * DAY)
     return rng.integers(0, keys, len(time)).astype(np.int32), time
 
 
 def test_epoch_seconds_milliseconds_and_iso_are_the_same_time(tmp_path):
-    """Whatever a log writes its times in."""
+    """Epoch seconds, milliseconds and ISO 8601 are read as the same time."""
     moment = dt.datetime.fromtimestamp(BEGIN, dt.UTC)
     found = [
         read(csv(tmp_path, f"a,{text}"), now=NOW).time[0]
@@ -39,7 +39,7 @@ def test_epoch_seconds_milliseconds_and_iso_are_the_same_time(tmp_path):
 
 
 def test_offsets_are_brought_to_one_and_said(tmp_path):
-    """14:00 at +02:00 and 12:00 at UTC are one moment."""
+    """Times with different UTC offsets are converted, with a note."""
     log = read(csv(tmp_path, "a,2026-10-01T14:00:00+02:00", "b,2026-10-01T12:00:00+00:00"), now=NOW)
     assert log.time[0] == log.time[1]
     assert "2 UTC offsets" in log.notes[0]
@@ -47,7 +47,7 @@ def test_offsets_are_brought_to_one_and_said(tmp_path):
 
 @pytest.mark.parametrize("other", ["2026-10-01T12:00:00", str(BEGIN)])
 def test_times_with_and_without_a_zone_are_refused(tmp_path, other):
-    """What the ones without mean would be a guess."""
+    """A log that mixes times with and without a time zone is refused."""
     with pytest.raises(BadInput, match="line 3: times with and without a time zone"):
         read(csv(tmp_path, "a,2026-10-01T12:00:00+02:00", f"b,{other}"), now=NOW)
 
@@ -66,20 +66,20 @@ def test_times_with_and_without_a_zone_are_refused(tmp_path, other):
     ],
 )
 def test_a_row_that_is_none_is_refused(tmp_path, lines, says):
-    """Empty logs, missing fields, impossible times: one line says which."""
+    """An empty log, a missing field or an impossible time is refused with its line."""
     with pytest.raises(BadInput, match=says):
         read(csv(tmp_path, *lines), now=NOW)
 
 
 @pytest.mark.parametrize("header", ["user,timestamp", "key,when", ""])
 def test_a_missing_column_is_named(tmp_path, header):
-    """A log without its two columns says nothing."""
+    """A log without one of its two columns is refused."""
     with pytest.raises(BadInput, match="no column"):
         read(csv(tmp_path, f"a,{BEGIN}", header=header), now=NOW)
 
 
 def test_a_file_that_is_none(tmp_path):
-    """Absent, or no text."""
+    """A missing file, a file that is not UTF-8 and an invalid Parquet file are refused."""
     with pytest.raises(BadInput, match="No such file"):
         read(tmp_path / "absent.csv", now=NOW)
     (tmp_path / "log.csv").write_bytes(b"key,timestamp\n\xff\xfe,1\n")
@@ -91,7 +91,7 @@ def test_a_file_that_is_none(tmp_path):
 
 
 def test_signals_are_no_requests(tmp_path):
-    """Rows with a signal are kept apart; a log of signals alone is empty."""
+    """Rows with a signal are not counted as requests; a log of signals only is refused."""
     log = read(csv(tmp_path, f"a,{BEGIN},1", f"a,{BEGIN + 1},", header="key,timestamp,signal"), now=NOW)
     assert (log.requests, list(log.signal)) == (1, [True, False])
     with pytest.raises(BadInput, match="no request"):
@@ -99,7 +99,7 @@ def test_signals_are_no_requests(tmp_path):
 
 
 def test_parquet_says_what_csv_says(tmp_path):
-    """Timestamps, integers of milliseconds, and signals in a column of text."""
+    """Parquet timestamps, integer milliseconds and text signals are read as in CSV."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -113,7 +113,7 @@ def test_parquet_says_what_csv_says(tmp_path):
 
 
 def test_parquet_of_other_types_is_read_or_refused(tmp_path):
-    """Nanoseconds lose what no plan needs; keys that are no text are told."""
+    """Nanoseconds are read with less precision, and keys that are not text are refused."""
     pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
     nano = pa.array([1_760_054_400_123_456_789, 1_760_054_500_000_000_001], pa.timestamp("ns"))
     pq.write_table(pa.table({"key": ["a", "b"], "timestamp": nano}), tmp_path / "nano.parquet")
@@ -125,7 +125,7 @@ def test_parquet_of_other_types_is_read_or_refused(tmp_path):
 
 
 def test_repeated_rows_count_once():
-    """Each row twice is the same log, and the note says so."""
+    """Repeated rows are dropped, with a note."""
     key, time = steady()
     log = checked(np.repeat(key, 2), np.repeat(time, 2), keys=50, now=NOW)
     assert log.requests == len(key)
@@ -133,7 +133,7 @@ def test_repeated_rows_count_once():
 
 
 def test_a_gap_leaves_its_windows_out():
-    """Two days without requests prove nothing about those days."""
+    """Windows within a gap of two days are not used."""
     key, time = steady()
     kept = (time < BEGIN + 5 * DAY) | (time > BEGIN + 7 * DAY)
     log = checked(key[kept], time[kept], keys=50, now=NOW)
@@ -144,7 +144,7 @@ def test_a_gap_leaves_its_windows_out():
 
 
 def test_a_clock_that_was_set_back_leaves_its_windows_out():
-    """The hour that it passed twice cannot be told apart; a log in no order at all is only ordered."""
+    """The window in which a clock went back is not used; a log without any order is sorted."""
     key, time = steady()
     turned = time.copy()
     turned[time > BEGIN + 7 * DAY] -= 3600
@@ -156,7 +156,7 @@ def test_a_clock_that_was_set_back_leaves_its_windows_out():
 
 
 def test_what_makes_a_plan_careful():
-    """Under seven days, or one key with most of the requests."""
+    """A log under seven days, or with one dominant key, has a doubt."""
     key, time = steady(days=5)
     assert "covers 5.0 days" in checked(key, time, keys=50, now=NOW).doubts[0]
     key, time = steady()
@@ -166,6 +166,6 @@ def test_what_makes_a_plan_careful():
 
 
 def test_a_population_below_what_the_log_names_is_refused():
-    """There cannot be fewer keys than asked."""
+    """A population smaller than the number of keys in the log is refused."""
     with pytest.raises(BadInput, match="is less than the 50 keys"):
         checked(*steady(), keys=50, now=NOW, population=49)

@@ -1,4 +1,4 @@
-"""``parbake plan`` as a sceptic calls it: a log, perhaps prices, nothing else."""
+"""``parbake plan`` with a log, with and without prices."""
 
 import builtins
 import json
@@ -21,7 +21,7 @@ BEGIN = 1_760_054_400.0
 
 @pytest.fixture
 def log(tmp_path):
-    """Return a log of three weeks."""
+    """Return the path of a log of three weeks."""
     rng = np.random.default_rng(0)
     rate = np.arange(1, 2_001.0) ** -1.0
     key = rng.choice(2_000, 8_000, p=rate / rate.sum())
@@ -32,13 +32,13 @@ def log(tmp_path):
 
 
 def plan(*arguments):
-    """Call the command; return what it printed and its exit status."""
+    """Run the command; return its output and exit status."""
     return CliRunner().invoke(cli, ["plan", *map(str, arguments)])
 
 
 @pytest.fixture
 def prices(tmp_path):
-    """Return a file with prices: batch is a hundred times cheaper."""
+    """Return a file of prices in which batch is a hundred times cheaper."""
     stated = {"as_of": "2026-01-01", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.00012}
     path = tmp_path / "prices.json"
     path.write_text(json.dumps(stated | {"near_line": 0.0012}))
@@ -47,7 +47,7 @@ def prices(tmp_path):
 
 @pytest.mark.parametrize(("given", "lacks"), [([], ["prices", "keys"]), (["prices"], ["keys"]), (["keys"], ["prices"])])
 def test_without_prices_or_keys_nothing_is_recommended(log, prices, tmp_path, given, lacks):
-    """The table is shown all the same, and one line says what is missing and which options give it; JSON, too."""
+    """The table is shown, and one line, also in the JSON, names the options that are missing."""
     values = {"prices": prices, "keys": 5_000}
     options = [word for name in given for word in (f"--{name}", values[name])]
     done = plan(log, *options, "--json", tmp_path / "plan.json")
@@ -63,7 +63,7 @@ def test_without_prices_or_keys_nothing_is_recommended(log, prices, tmp_path, gi
 
 
 def test_prices_and_keys_give_a_recommendation(log, prices, tmp_path):
-    """All strategies, the reason, the break-even volume, the threshold, the price that flips it; the same as JSON."""
+    """The output has all strategies, the reason, the break-even volume and the threshold; the JSON agrees."""
     done = plan(log, "--prices", prices, "--keys", 5_000, "--coverage", 0.8, "--json", tmp_path / "plan.json")
     assert done.exit_code == 0, done.output
     for said in ("real-time", "precompute all", "lazy", "per key", "recommended:", "because:", "break-even", "flip"):
@@ -78,7 +78,7 @@ def test_prices_and_keys_give_a_recommendation(log, prices, tmp_path):
 
 
 def test_a_log_that_proves_nothing_leaves_the_default(tmp_path, prices):
-    """One request: computed when asked for and kept, with the reason, whatever the prices say."""
+    """With one request the recommendation is lazy, with the reason, at any prices."""
     (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
     shown = plan(tmp_path / "one.csv", "--prices", prices, "--keys", 1).output
     for said in ("1 key,", "recommended: lazy", "strategies cannot be judged"):
@@ -86,14 +86,14 @@ def test_a_log_that_proves_nothing_leaves_the_default(tmp_path, prices):
 
 
 def test_a_break_even_volume_needs_keys_that_are_known(tmp_path):
-    """A task whose keys are not listed is planned from its requests alone: no volume is made up for it."""
+    """Without a known number of keys, no break-even volume is stated."""
     (tmp_path / "one.csv").write_text("key,timestamp\na,1760054400\n")
     found = make(read(tmp_path / "one.csv", now=BEGIN + DAY), STORY, sla_s=3600.0)
     assert "break-even volume: not known, as no key was known before its first request" in words(found)
 
 
 def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, tmp_path):
-    """Files joined as they came say the same as one that was written at once, and a note tells of it."""
+    """Parts in the wrong order, or repeated, give the same recommendation, with a note."""
     header, *rows = log.read_text().splitlines()
     options = ("--prices", prices, "--keys", 2_000)
     half, right = len(rows) // 2, plan(log, *options).output.split("recommended:")[1]
@@ -106,7 +106,7 @@ def test_parts_of_a_log_in_the_wrong_order_or_twice_change_nothing(log, prices, 
 
 @pytest.mark.parametrize("suffix", ["svg", "png"])
 def test_the_front_is_drawn(log, tmp_path, suffix):
-    """A picture of cost against hits, in both formats."""
+    """``--picture`` draws cost against hits as SVG or PNG."""
     done = plan(log, "--picture", tmp_path / f"front.{suffix}")
     assert done.exit_code == 0, done.output
     begin = (tmp_path / f"front.{suffix}").read_bytes()[:200]
@@ -119,7 +119,7 @@ def texts(path):
 
 
 def test_the_picture_marks_what_is_recommended(log, prices, tmp_path):
-    """With prices its axis is in dollars, each tick too; the recommended point is named and stands in the legend."""
+    """With prices the axis is in dollars, and the recommended point is labelled and in the legend."""
     done = plan(log, "--prices", prices, "--keys", 5_000, "--picture", tmp_path / "front.svg")
     recommended = done.output.split("recommended: ")[1].splitlines()[0]
     found = texts(tmp_path / "front.svg")
@@ -130,7 +130,7 @@ def test_the_picture_marks_what_is_recommended(log, prices, tmp_path):
 
 
 def test_a_picture_without_prices_says_what_its_axis_is(log, tmp_path):
-    """Its dollars are those of the example, and no point is marked."""
+    """Without prices the axis names the example's prices, and no point is marked."""
     plan(log, "--keys", 5_000, "--picture", tmp_path / "front.svg")
     found = texts(tmp_path / "front.svg")
     assert "US dollars a day at the example's prices, not yours (logarithmic)" in found
@@ -138,7 +138,7 @@ def test_a_picture_without_prices_says_what_its_axis_is(log, tmp_path):
 
 
 def test_your_prices_are_used(log, tmp_path):
-    """Batch at no discount: nothing is computed ahead."""
+    """With batch at the on-demand price the recommendation is lazy; ``--coverage`` needs a near_line price."""
     stated = {"as_of": "2026-01-01", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.012}
     (tmp_path / "prices.json").write_text(json.dumps(stated))
     done = plan(log, "--prices", tmp_path / "prices.json", "--keys", 2_000)
@@ -165,7 +165,7 @@ def test_your_prices_are_used(log, tmp_path):
     ],
 )
 def test_what_cannot_be_is_said_in_one_line(log, monkeypatch, capsys, arguments, says):
-    """A wrong option is named before the work, with exit status 1."""
+    """A wrong option ends with status 1 and an error that names it."""
     given = [str(log) if a == "LOG" else a for a in arguments]
     monkeypatch.setattr(sys, "argv", ["parbake", "plan", *given])
     with pytest.raises(SystemExit) as caught:
@@ -175,7 +175,7 @@ def test_what_cannot_be_is_said_in_one_line(log, monkeypatch, capsys, arguments,
 
 
 def test_without_the_libraries_it_says_what_to_install(log, tmp_path, monkeypatch, capsys):
-    """No traceback for a missing extra."""
+    """Without matplotlib the error names the extra to install."""
     real = builtins.__import__
 
     def missing(name, *rest, **kwargs):
@@ -191,5 +191,5 @@ def test_without_the_libraries_it_says_what_to_install(log, tmp_path, monkeypatc
 
 
 def test_the_help_has_an_example():
-    """The first thing a sceptic tries."""
+    """``--help`` contains an example command."""
     assert "parbake plan requests.csv" in plan("--help").output

@@ -1,4 +1,4 @@
-"""``make bench NAME=planner``: a small run of it, and a trace of somebody's own."""
+"""``make bench NAME=planner``: a small run, and a run on a trace from a file."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "planner.py"
 
 
 def bench(*arguments):
-    """Run it; return what its last line says."""
+    """Run the benchmark; return the JSON of its last line."""
     done = subprocess.run(
         [sys.executable, str(BENCHMARK), *map(str, arguments)], capture_output=True, text=True, check=False
     )
@@ -20,7 +20,7 @@ def bench(*arguments):
 
 
 def test_its_watches_hold_their_goals():
-    """No false flip, a drop found within a day, no higher peak, and intervals per key that cost less than one."""
+    """A quick run of the watches has no false flip and meets every goal."""
     found = bench("--quick", "--only", "watches")
     assert found["name"] == "planner"
     assert found["figures"]["triggers: false flips"] == 0
@@ -29,7 +29,7 @@ def test_its_watches_hold_their_goals():
 
 
 def test_a_trace_is_planned_on_its_past_and_paid_for_later(tmp_path):
-    """Decided by the past, each ratio of prices later costs at most a percent more than the best rule in hindsight."""
+    """Planned on the past, each price ratio later costs at most 1 % more than the best simple rule."""
     rng = np.random.default_rng(0)
     rate = np.arange(1, 1_001.0) ** -1.0
     users = rng.choice(1_000, 9_000, p=rate / rate.sum())

@@ -1,4 +1,4 @@
-"""Price books, what a task's prices imply, and every price that cannot be right."""
+"""Price books, the figures that prices imply, and refused prices."""
 
 import datetime as dt
 import json
@@ -14,18 +14,18 @@ TODAY = dt.date(2026, 11, 25)
 
 
 def rate(**changed):
-    """Return a price in force since spring."""
+    """Return a price that is valid since spring."""
     given = {"provider": "acme", "model": "small", "since": dt.date(2026, 4, 1), "input": 1.0, "output": 4.0}
     return Rate(**{**given, "batch": 0.5, "cache_read": 0.1, "cache_write": 1.25, **changed})
 
 
 def book(*rates):
-    """Return a book of today."""
+    """Return a price book of today."""
     return Book(as_of=TODAY, rates=rates or (rate(),))
 
 
 def test_the_break_even_volume_of_the_example():
-    """$2,600 a day against $0.0119 a request: 218,487 requests a day, which the example never worked out."""
+    """$2,600 a day against $0.0119 a request breaks even at 218,487 requests a day."""
     assert break_even_volume(batch=2_400, storage=200, on_demand=0.012, serve=0.0001) == pytest.approx(218_487, abs=1)
     assert break_even_volume(batch=1, storage=1, on_demand=0.1, serve=0.1) == math.inf
 
@@ -34,21 +34,21 @@ def test_the_break_even_volume_of_the_example():
     ("ratio", "theta"), [(100, 0.011), (20, 0.051), (10, 0.102), (5, 0.202), (4, 0.253), (2, 0.505)]
 )
 def test_the_threshold_by_hand(ratio, theta):
-    """``(batch + write) / (on_demand - serve + write)`` for each ratio of prices."""
+    """The threshold is ``(batch + write) / (on_demand - serve + write)`` at each ratio of prices."""
     prices = Prices(on_demand=0.012, serve=0.0001, batch=0.012 / ratio, write=0.00001)
     assert prices.theta() == pytest.approx((0.012 / ratio + 0.00001) / (0.012 - 0.0001 + 0.00001))
     assert prices.theta() == pytest.approx(theta, abs=0.0006)
 
 
 def test_waiting_and_staleness_move_the_threshold():
-    """A second that is worth something lowers it, a stale serve that costs something raises it."""
+    """The value of waiting time lowers the threshold, and the cost of stale serves raises it."""
     dear = Prices(on_demand=0.012, serve=0.0001, batch=0.00012, write=0.00001, second=0.01, stale_serve=0.001)
     miss = 0.012 + 0.01 * 0.8 - (0.0001 + 0.01 * 0.005) + 0.00001
     assert dear.theta(stale_serves=2.0) == pytest.approx((0.00013 + 2 * 0.001) / miss)
 
 
 def test_the_example_flips_at_a_price_1_82_times_lower():
-    """Precomputing all for $2,600 and 400,000 serves equals real-time at $0.0066 a request."""
+    """Precomputing for $2,600 and 400,000 serves costs as much as real time at $0.0066 a request."""
     flip = flip_factor(STORY, fixed=2_600, computed=0, served=400_000, requests=400_000)
     assert flip == pytest.approx(0.012 / 0.0066)
     low = flip_factor(STORY_LOW, fixed=2_600, computed=0, served=400_000, requests=400_000)
@@ -57,7 +57,7 @@ def test_the_example_flips_at_a_price_1_82_times_lower():
 
 
 def test_a_call_is_priced_by_its_tokens_and_its_processing():
-    """Input, output and cached tokens each at their price; batch at half."""
+    """Input, output and cached tokens each have their price, and batch processing halves it."""
     tokens = Tokens(input=1_000_000, output=500_000, cache_read=1_000_000, cache_write=1_000_000)
     assert call_cost(rate(), tokens) == pytest.approx(1.0 + 2.0 + 0.1 + 1.25)
     assert call_cost(rate(), tokens, processing="batch") == pytest.approx(4.35 / 2)
@@ -65,20 +65,20 @@ def test_a_call_is_priced_by_its_tokens_and_its_processing():
 
 @pytest.mark.parametrize("asked", [{"processing": "flex"}, {"tokens": Tokens(cache_write=1)}])
 def test_what_is_not_offered_has_no_price(asked):
-    """No flex tier and no cache writes: refused, never the standard price."""
+    """A processing tier or token kind without a price is refused."""
     with pytest.raises(BadInput, match="has no"):
         call_cost(rate(cache_write=None), asked.pop("tokens", Tokens(input=1)), **asked)
 
 
 def test_an_unknown_context_is_refused():
-    """A long prompt at the standard price would be a wrong price."""
+    """An unknown context length is refused, and not priced as standard."""
     with pytest.raises(BadInput, match="no price for context 'long', only for standard"):
         book().rate("acme", "small", on=TODAY, context="long")
 
 
 @pytest.mark.parametrize(("model", "on"), [("large", TODAY), ("small", dt.date(2026, 1, 1))])
 def test_an_unknown_model_or_too_early_a_day_is_refused(model, on):
-    """Nothing is guessed."""
+    """A model without a price on that day is refused."""
     with pytest.raises(BadInput, match="no price"):
         book().rate("acme", model, on=on)
 
@@ -94,14 +94,14 @@ def test_an_unknown_model_or_too_early_a_day_is_refused(model, on):
     ],
 )
 def test_a_price_that_cannot_be_right_is_refused(changed, field):
-    """Negative, no number, a batch price that is not below the standard one, or from tomorrow."""
+    """Negative or NaN prices, discounts that are none, and prices from the future are refused by field."""
     with pytest.raises(BadInput) as caught:
         checked(book(rate(**changed)), today=TODAY)
     assert caught.value.field == field
 
 
 def test_a_book_from_the_future_or_with_a_price_twice_is_refused():
-    """Its clock, or its author, was wrong."""
+    """A book dated in the future, or with a price given twice, is refused."""
     with pytest.raises(BadInput, match="dated in the future"):
         checked(book(), today=TODAY - dt.timedelta(days=1))
     with pytest.raises(BadInput, match="given twice"):
@@ -109,7 +109,7 @@ def test_a_book_from_the_future_or_with_a_price_twice_is_refused():
 
 
 def test_two_dates_differ_by_what_changed_between_them():
-    """A cut and a new model show; what stayed does not."""
+    """The changes between two dates are the changed prices and new models only."""
     later = book(rate(), rate(since=dt.date(2026, 9, 1), input=0.2), rate(model="new", since=dt.date(2026, 9, 1)))
     found = list(changes(later, dt.date(2026, 5, 1), TODAY))
     assert [(c.model, c.what, c.before, c.after) for c in found if c.model == "small"] == [("small", "input", 1.0, 0.2)]
@@ -118,7 +118,7 @@ def test_two_dates_differ_by_what_changed_between_them():
 
 
 def written(folder, **changed):
-    """Write a task's prices to a file."""
+    """Write a task's prices to a file and return its path."""
     stated = {"as_of": "2026-11-25", "serve": 0.0001, "write": 0.00001, "on_demand": 0.012, "batch": 0.00012, **changed}
     path = folder / "prices.json"
     path.write_text(json.dumps({name: value for name, value in stated.items() if value != "left out"}))
@@ -138,13 +138,13 @@ def written(folder, **changed):
     ],
 )
 def test_a_file_of_prices_that_cannot_be_used(tmp_path, changed, says):
-    """Negative, missing, misspelt or from the future: one line names it."""
+    """Negative, missing, misspelt or future entries are refused by name."""
     with pytest.raises(BadInput, match=says):
         read_prices(written(tmp_path, **changed), today=TODAY)
 
 
 def test_prices_from_usage_and_a_book(tmp_path):
-    """What is not stated outright is worked out from tokens; batch at the book's multiplier."""
+    """Prices that are not stated are computed from tokens and the book's rates."""
     line = {"provider": "acme", "model": "small", "since": "2026-04-01", "input": 1, "output": 4, "batch": 0.5}
     usage = {"provider": "acme", "model": "small", "tokens": {"input": 8_000, "output": 1_000}}
     told = {"usage": usage, "book": {"as_of": "2026-11-01", "rates": [line]}}
@@ -154,7 +154,7 @@ def test_prices_from_usage_and_a_book(tmp_path):
 
 
 def test_a_file_that_is_none(tmp_path):
-    """No such file, or no JSON."""
+    """A missing file, or one that is not JSON, is refused by name."""
     with pytest.raises(BadInput, match="No such file"):
         read_prices(tmp_path / "absent.json", today=TODAY)
     (tmp_path / "book.json").write_text("{")

@@ -1,4 +1,4 @@
-"""The refresh intervals of ``make bench NAME=planner``, against formulas and a simulation."""
+"""The refresh intervals of ``make bench NAME=planner``, checked by formulas and a simulation."""
 
 import itertools
 import math
@@ -18,7 +18,7 @@ positive = st.floats(1e-3, 1e3)
 
 @pytest.fixture(scope="module")
 def refresh():
-    """Return the module of intervals, which benchmarks import by its own name."""
+    """Return the module of intervals, imported as the benchmarks import it."""
     sys.path.insert(0, BENCHMARKS)
     try:
         from _planner import refresh
@@ -29,13 +29,13 @@ def refresh():
 
 
 def population(seed=0, keys=2_000):
-    """Draw reads and changes a day."""
+    """Draw reads and changes per day."""
     rng = np.random.default_rng(seed)
     return np.exp(rng.normal(0, 2, keys)), np.exp(rng.normal(-1, 2, keys))
 
 
 def test_the_share_of_stale_reads_is_what_a_simulation_finds(refresh):
-    """Changes at random, refreshes every two days: reads that come after a change."""
+    """The formula for the stale share equals a simulation with random changes."""
     rng, rate, interval = np.random.default_rng(0), 0.7, 2.0
     first = rng.exponential(1 / rate, 200_000)
     read = rng.random(200_000) * interval
@@ -46,7 +46,7 @@ def test_the_share_of_stale_reads_is_what_a_simulation_finds(refresh):
 
 @given(reads=positive, changes=positive, cost=positive, stale=positive)
 def test_no_interval_on_the_grid_is_cheaper_than_the_chosen_one(refresh, reads, changes, cost, stale):
-    """Nor is never refreshing; and where the formula says that it never pays, none is chosen."""
+    """No interval on the grid, and not never refreshing, is cheaper; infinity is chosen if refreshing never pays."""
     one, two = np.asarray([reads]), np.asarray([changes])
     chosen = refresh.per_key(one, two, refresh=cost, stale=stale)
     costs = [
@@ -59,7 +59,7 @@ def test_no_interval_on_the_grid_is_cheaper_than_the_chosen_one(refresh, reads, 
 
 
 def test_for_rare_changes_the_square_root_law_holds(refresh):
-    """The best interval grows with the root of the cost of a refresh: 2c over s lambda D."""
+    """For rare changes the chosen interval is the one nearest to the square-root law."""
     law = math.sqrt(2 * 0.01 / (1.0 * 10 * 0.02))
     chosen = refresh.per_key(np.asarray([10.0]), np.asarray([0.02]), refresh=0.01, stale=1.0)[0]
     near = min(refresh.GRID, key=lambda t: abs(math.log(t / law)))
@@ -67,7 +67,7 @@ def test_for_rare_changes_the_square_root_law_holds(refresh):
 
 
 def test_each_key_its_own_interval_is_cheaper_than_one_for_all(refresh):
-    """By half, where reads and changes vary widely."""
+    """If reads and changes vary widely, one interval for all costs over 1.5 times as much as one per key."""
     reads, changes = population()
     prices = {"refresh": 0.00012, "stale": 0.001}
     each, one = refresh.per_key(reads, changes, **prices), refresh.single(reads, changes, **prices)
@@ -76,7 +76,7 @@ def test_each_key_its_own_interval_is_cheaper_than_one_for_all(refresh):
 
 
 def test_a_budget_is_spent_where_it_makes_most_reads_fresh(refresh):
-    """All of it is spent, no shift between two keys helps, and a quarter does what even spending of all does."""
+    """The whole budget is spent, and shifting it between keys lowers the fresh share."""
     reads, changes = population()
     rates = refresh.under_budget(reads, changes, 2_000.0)
     assert rates.sum() == pytest.approx(2_000.0)
@@ -91,7 +91,7 @@ def test_a_budget_is_spent_where_it_makes_most_reads_fresh(refresh):
 
 
 def test_bad_rates_and_budgets_are_refused(refresh):
-    """Negative, infinite, or nothing to spend; and nothing that changes needs no refresh."""
+    """Invalid rates and budgets are refused; keys without changes need no refresh."""
     reads, changes = population(keys=10)
     for wrong in (-1.0, math.nan, math.inf):
         with pytest.raises(BadInput, match="changes"):

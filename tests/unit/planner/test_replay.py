@@ -1,4 +1,4 @@
-"""What strategies cost on a log: against a simulation in plain code, against a bound, and judged by a gate."""
+"""The cost of strategies on a log, checked by a plain simulation, a bound and the adoption gate."""
 
 import dataclasses
 
@@ -35,7 +35,7 @@ PRICES = dataclasses.replace(STORY, near_line=0.0012, changes_a_day=1.0, stale_s
 
 
 def shop(seed=0, *, days=14, keys=300, per_day=600.0, zipf=1.0, population=True):
-    """Draw a log whose keys differ in how often they ask."""
+    """Draw a log in which keys differ in their rates."""
     rng = np.random.default_rng(seed)
     rate = np.arange(1, keys + 1.0) ** -zipf
     count = rng.poisson(per_day * days)
@@ -45,7 +45,7 @@ def shop(seed=0, *, days=14, keys=300, per_day=600.0, zipf=1.0, population=True)
 
 
 def by_hand(log, windows, prices, ahead, judged):
-    """Simulate request by request: one dictionary of what is stored until when."""
+    """Simulate each request, with a dictionary of expiry times."""
     stored, cost, hits, stale = {}, 0.0, 0, 0.0
     begin = windows.begin(judged.start)
     rows = [(t, k) for t, k in zip(log.time, log.key, strict=True) if t >= begin - WIDTH]
@@ -69,7 +69,7 @@ def by_hand(log, windows, prices, ahead, judged):
 @pytest.mark.parametrize("ahead", [False, True])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_replay_equals_a_simulation_request_by_request(seed, ahead):
-    """Cost, hits and stale serves of lazy and of precomputing all, to the cent."""
+    """Cost, hits and stale serves of lazy and precompute-all equal the simulation."""
     log = shop(seed, days=4)
     windows, judged = cut(log, WIDTH), range(6, 14)
     found = replay(log, windows, PRICES, Everything(windows) if ahead else LazyPolicy(), judged)
@@ -80,7 +80,7 @@ def test_a_replay_equals_a_simulation_request_by_request(seed, ahead):
 
 
 def test_real_time_and_precomputing_all_cost_what_the_formula_says():
-    """Requests times a price, and keys times windows times another."""
+    """Real time costs requests times a price; precompute-all costs keys times windows times another."""
     log = shop()
     windows, judged = cut(log, WIDTH), range(20, 40)
     live, ahead = real_time(log, windows, STORY, judged), replay(log, windows, STORY, Everything(windows), judged)
@@ -91,7 +91,7 @@ def test_real_time_and_precomputing_all_cost_what_the_formula_says():
 
 
 class Chosen:
-    """Computes a random set of keys ahead in each window."""
+    """A policy that computes random keys ahead in each window."""
 
     name = "chosen"
 
@@ -99,7 +99,7 @@ class Chosen:
         self.rng, self.share, self.uses_events = np.random.default_rng(seed), share, uses_events
 
     def picks(self, window, valid_until):
-        """Any keys."""
+        """Return random keys."""
         return np.flatnonzero(self.rng.random(len(valid_until)) < self.share).astype(np.int32)
 
 
@@ -109,7 +109,7 @@ class Chosen:
     ratio=st.sampled_from([0.5, 1, 1.5, 2, 4, 20, 100]), near=st.floats(0.2, 20),
 )  # fmt: skip
 def test_no_policy_undercuts_the_bound(seed, share, uses_events, ratio, near):
-    """Whatever is computed ahead, on events or on request, at any price, batch dearer than on request included."""
+    """No policy costs less than the bound, at any prices, also if batch costs more than on-demand."""
     batch = 0.012 / ratio
     prices = dataclasses.replace(STORY, batch=batch, near_line=batch * near)
     log = with_session_starts(shop(seed % 3, days=3, keys=60), coverage=0.7, seed=seed)
@@ -122,7 +122,7 @@ def test_no_policy_undercuts_the_bound(seed, share, uses_events, ratio, near):
 
 
 def test_signals_compute_before_the_request_comes():
-    """With every session announced, nobody waits, and each computation is paid at the near-line price."""
+    """If every session is announced, every request is a hit, and computations have the near-line price."""
     log = with_session_starts(shop(days=4), coverage=1.0, idle_s=0.0)
     windows, judged = cut(log, WIDTH), range(6, 14)
     found = replay(log, windows, PRICES, Chosen(0, 0.0, uses_events=True), judged, precision=0.5)
@@ -146,7 +146,7 @@ def test_signals_compute_before_the_request_comes():
     ],
 )
 def test_a_lane_is_measured_by_the_signals_that_come_first(rows, coverage, precision):
-    """Coverage counts what is asked for, precision what is signalled; neither fails where there is none of them."""
+    """Coverage is a share of requests and precision a share of signals; both are 0 without any."""
     key = np.asarray([key for key, _ in rows], np.int32)
     signal = np.asarray([kind == "signal" for _, kind in rows])
     log = checked(key, BEGIN + 60.0 * np.arange(len(rows)), signal, keys=int(key.max()) + 1, now=NOW)
@@ -157,7 +157,7 @@ def test_a_lane_is_measured_by_the_signals_that_come_first(rows, coverage, preci
 
 @pytest.mark.parametrize("chance", [0.0, 0.1, 0.4, 0.9])
 def test_staleness_takes_from_what_a_key_is_worth(chance):
-    """The serves to be expected at a chance, ``-ln(1 - chance)``, each cost the stale share of a stale serve."""
+    """A key's worth falls by the expected number of serves times the cost of a stale serve."""
     changing = dataclasses.replace(PRICES, stale_serve=0.002)
     lost = -np.log(1 - chance) * changing.stale_serve * changing.stale_share(WIDTH)
     found, unharmed = (
@@ -170,7 +170,7 @@ def test_staleness_takes_from_what_a_key_is_worth(chance):
 
 
 def test_a_key_is_worth_it_from_the_threshold_on():
-    """The gain is nought at theta, and an event lane raises the threshold."""
+    """The gain is zero at the threshold, which an event lane raises."""
     prices = dataclasses.replace(STORY, near_line=0.0012)
     assert worth(prices, np.asarray([prices.theta()]), WIDTH)[0] == pytest.approx(0.0)
     lane = EventCoverage(0.8, 0.5)
@@ -179,22 +179,22 @@ def test_a_key_is_worth_it_from_the_threshold_on():
 
 
 class Certain:
-    """Predicts the same chance for each key, whatever happened."""
+    """A predictor that gives each key the same chance."""
 
     def __init__(self, chance):
         self.chance = chance
 
     def fit(self, past, until):
-        """Learn nothing."""
+        """Return itself unchanged."""
         return self
 
     def p(self, keys, window):
-        """The same for all."""
+        """Return the same chance for all keys."""
         return np.full(len(keys), self.chance)
 
 
 def test_a_run_that_does_not_earn_its_fixed_cost_is_left_out():
-    """The job's own cost against the sum of the gains of its keys."""
+    """If the job's fixed cost exceeds the gains of all keys, no key is picked."""
     for job, picked in ((0.0, 300), (1e6, 0)):
         study, _ = prepare(shop(), dataclasses.replace(STORY, job=job), sla_s=WIDTH)
         policy = study.policy(Certain(0.5))
@@ -202,7 +202,7 @@ def test_a_run_that_does_not_earn_its_fixed_cost_is_left_out():
 
 
 def test_what_is_stored_already_is_worth_less():
-    """A key whose result holds for the whole window is not computed again; half a window halves the chance."""
+    """A key whose value stays valid for most of the window is not picked."""
     study, _ = prepare(shop(), STORY, sla_s=WIDTH)
     policy: PerKey = study.policy(Certain(0.02))
     window = study.judged.start
@@ -215,7 +215,7 @@ def test_what_is_stored_already_is_worth_less():
 @pytest.mark.parametrize("chance", [0.0, 0.005, 0.02, 0.5, 0.999])
 @pytest.mark.parametrize("ratio", [2, 10, 100])
 def test_the_gate_never_adopts_what_cost_more(ratio, chance):
-    """However wrong the predictor: what is recommended cost no more than the best simple rule where it was judged."""
+    """With any predictor, the recommendation costs no more than the best simple rule."""
     prices = dataclasses.replace(STORY, batch=0.012 / ratio)
     for seed in range(2):
         found = make(shop(seed), prices, sla_s=WIDTH, predictor=Certain(chance), with_front=False)
@@ -225,7 +225,7 @@ def test_the_gate_never_adopts_what_cost_more(ratio, chance):
 
 
 def test_the_gate_wants_more_than_luck():
-    """Two strategies that cost the same in the mean: one is adopted in at most a few of a hundred draws."""
+    """Of two strategies with equal mean costs, one is adopted in at most 12 of 100 draws."""
     adopted = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -235,7 +235,7 @@ def test_the_gate_wants_more_than_luck():
 
 
 def test_intervals_cover_the_truth():
-    """Of 95 % intervals for the total of skewed users, about 95 in 100 hold the true one."""
+    """95 % intervals for a skewed total contain the true value in about 95 % of draws."""
     covered = 0
     for seed in range(200):
         values = np.random.default_rng(seed).lognormal(0, 1, 500)
@@ -245,14 +245,14 @@ def test_intervals_cover_the_truth():
 
 
 def test_groups_of_users_resample_like_users():
-    """Dealing users into groups changes the width of an interval by little."""
+    """Resampling groups of users changes the width of an interval by at most 20 %."""
     values = np.random.default_rng(0).lognormal(0, 1, 20_000)
     alone, dealt = (Resampler(20_000, groups=groups).total(values) for groups in (20_000, 2_000))
     assert (dealt.high - dealt.low) / (alone.high - alone.low) == pytest.approx(1.0, abs=0.2)
 
 
 def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
-    """Few ask often and many seldom: the plan picks keys, is surely cheaper, and stays above the bound."""
+    """With few frequent keys the plan is per key, is cheaper than lazy and above the bound."""
     found = make(shop(keys=3_000, days=21), TWENTY, sla_s=WIDTH, events=EventCoverage(0.8, 0.5))
     assert found.recommended == PER_KEY
     assert found.gates[0].ratio.upper < 1
@@ -264,7 +264,7 @@ def test_a_plan_on_a_shop_with_regulars_chooses_by_key():
 
 @pytest.mark.parametrize("hits", [0.8, 0.9])
 def test_a_promise_of_hits_is_kept_at_the_least_cost(hits):
-    """More is computed ahead than is cheapest, no more than all; what is recommended keeps the promise."""
+    """With ``hits=`` the plan reaches the share, at more cost than without it and less than precompute-all."""
     log = shop(keys=3_000, days=21)
     free, bound = (make(log, TWENTY, sla_s=WIDTH, with_front=False, hits=h) for h in (None, hits))
     share, fewer = (p.outcomes[PER_KEY].share(p.outcomes[PER_KEY].fresh_hits) for p in (bound, free))
@@ -276,7 +276,7 @@ def test_a_promise_of_hits_is_kept_at_the_least_cost(hits):
 
 
 def test_a_promise_that_nothing_keeps_is_told():
-    """The cheapest is recommended all the same, and the reason says that it falls short."""
+    """If no strategy reaches the share of hits, the reason says so; a share above 1 is refused."""
     found = make(shop(keys=3_000, days=21, population=False), TWENTY, sla_s=WIDTH, with_front=False, hits=0.9999)
     assert "no strategy keeps" in found.reason
     with pytest.raises(BadInput, match="above 0 and below 1"):
@@ -284,7 +284,7 @@ def test_a_promise_that_nothing_keeps_is_told():
 
 
 def test_an_assumed_event_lane_is_shown_and_not_recommended():
-    """What rests on an assumption is cheaper here, and still only shown; in a log with signals it is recommended."""
+    """A cheaper strategy that rests on an assumption is not recommended, unless the log has signals."""
     log, prices = shop(keys=3_000, days=21), dataclasses.replace(TWENTY, near_line=0.0012)
     found = make(log, prices, sla_s=WIDTH, events=EventCoverage(0.8, 0.5), with_front=False)
     assert found.outcomes[PER_KEY_EVENTS].per_day < found.outcomes[PER_KEY].per_day
@@ -294,7 +294,7 @@ def test_an_assumed_event_lane_is_shown_and_not_recommended():
 
 
 def test_where_precomputing_all_wins_it_is_recommended():
-    """Everybody comes in every window, and batch is a hundredth of the price."""
+    """If every key comes in every window and batch is cheap, precompute-all is recommended."""
     found = make(shop(keys=20, per_day=2_000, zipf=0.0), STORY, sla_s=WIDTH, with_front=False)
     assert found.recommended == ALL
     assert found.break_even == pytest.approx(20 * 4 * STORY.ahead / 0.0119)
@@ -302,7 +302,7 @@ def test_where_precomputing_all_wins_it_is_recommended():
 
 @pytest.mark.parametrize("days", [2, 5])
 def test_a_short_log_gets_a_simple_rule_that_says_why(days):
-    """Nothing is learned from less than a week."""
+    """With less than a week of log a simple rule is recommended, with the reason."""
     found = make(shop(days=days), STORY, sla_s=WIDTH)
     assert found.recommended in SIMPLE
     assert PER_KEY not in found.outcomes
@@ -310,14 +310,14 @@ def test_a_short_log_gets_a_simple_rule_that_says_why(days):
 
 
 def test_a_log_of_few_windows_gets_a_simple_rule():
-    """Two weeks in windows of a week cannot be learned from and judged by."""
+    """With two windows a simple rule is recommended, with the reason."""
     found = make(shop(days=14), STORY, sla_s=7 * DAY)
     assert found.recommended in SIMPLE
     assert "too few to learn" in found.reason
 
 
 def test_one_key_with_most_requests_gets_a_simple_rule():
-    """Nine in ten requests of one key are no evidence about the others."""
+    """If one key has nine in ten requests a simple rule is recommended, with the reason."""
     log = shop(days=14)
     key = log.key.copy()
     key[np.random.default_rng(0).random(len(key)) < 0.9] = 0
@@ -327,7 +327,7 @@ def test_one_key_with_most_requests_gets_a_simple_rule():
 
 
 def test_one_request_is_a_log():
-    """The smallest there is: a plan without numbers that are none."""
+    """A log of one request gives a simple rule with finite costs."""
     log = checked(np.zeros(1, np.int32), np.asarray([BEGIN + 60]), keys=1, now=NOW)
     found = make(log, STORY, sla_s=WIDTH)
     assert found.recommended in SIMPLE
@@ -335,14 +335,14 @@ def test_one_request_is_a_log():
 
 
 def test_dearer_batch_than_on_request_is_never_used():
-    """With batch at twice the price nothing is computed ahead."""
+    """If batch costs twice as much as on-demand, nothing is computed ahead."""
     found = make(shop(), Prices(on_demand=0.01, serve=0.0, batch=0.02, write=0.0), sla_s=WIDTH, with_front=False)
     assert found.outcomes[PER_KEY].ahead == 0
     assert found.recommended == LAZY
 
 
 def test_unknown_keys_are_never_computed_ahead():
-    """A key that has not asked yet is not known, unless the population is."""
+    """Without a known population, only keys with earlier requests are computed ahead."""
     log = shop(keys=2_000, days=10, population=False)
     study, doubts = prepare(log, STORY, sla_s=WIDTH)
     assert doubts == ()

@@ -1,4 +1,4 @@
-"""Reversal triggers: against formulas, and on simulated days."""
+"""Reversal triggers, checked by formulas and on simulated days."""
 
 import dataclasses
 import math
@@ -21,7 +21,7 @@ from parbake.planner.detectors import (
 
 
 def hour_of(rng, rate, hour):
-    """Draw an hour's requests and hits: 200 an hour, a swing of 1.5 points over the day."""
+    """Draw the requests and hits of an hour: 200 requests, with a daily swing of 1.5 points."""
     requests = int(rng.poisson(200))
     return {"requests": requests, "hits": int(rng.binomial(requests, rate + 0.015 * math.sin(hour / 24 * 2 * math.pi)))}
 
@@ -29,7 +29,7 @@ def hour_of(rng, rate, hour):
 @pytest.mark.parametrize("rate", [0.605, 0.62])
 @pytest.mark.parametrize("seed", range(5))
 def test_sixty_good_days_propose_nothing_and_a_real_drop_is_found_within_a_day(seed, rate):
-    """An hourly check flips hundreds of times; the watch never, and sees a drop to 55 % in 24 hours; then it clears."""
+    """Sixty good days give no proposal, a drop to 55 % gives one within 24 hours, and a recovery clears it."""
     rng, watch, hourly = np.random.default_rng(seed), HitRate("candidates", "fresh"), []
     for hour in range(60 * 24):
         seen = hour_of(rng, rate, hour)
@@ -59,7 +59,7 @@ def test_a_watch_waits_a_day_between_changes():
 
 
 def test_few_requests_prove_nothing():
-    """Ten requests that all missed are no evidence; nor are none; more hits than requests are refused."""
+    """Few or no requests give no proposal, and more hits than requests are refused."""
     watch = HitRate("candidates", "accepted")
     assert watch.observe(0.0, requests=0, hits=0) is None
     assert math.isnan(watch.rate)
@@ -69,7 +69,7 @@ def test_few_requests_prove_nothing():
 
 
 def compared(seed, *, mean, days=30, switching=1.0):
-    """Compare batch with real-time on simulated windows, four a day, of a task that costs about $10 each."""
+    """Compare batch with real time on simulated windows, four a day, of about $10 each."""
     rng = np.random.default_rng(seed)
     live = rng.normal(10, 2, days * 4)
     batch = live + rng.normal(mean, 1.0, days * 4)
@@ -77,7 +77,7 @@ def compared(seed, *, mean, days=30, switching=1.0):
 
 
 def test_batch_that_costs_more_is_switched_only_when_that_is_sure_and_pays():
-    """Equal costs are left alone in nineteen of twenty cases, a dollar more is found, and a dear switch is not made."""
+    """A difference is proposed only if it is certain, long enough observed and above the cost of switching."""
     assert sum(compared(seed, mean=0.0, switching=0.0) is not None for seed in range(100)) <= 10
     found = compared(0, mean=1.0)
     assert 2.0 < found.saving < found.evidence["mean_a_day"] < 4.5
@@ -90,7 +90,7 @@ def test_batch_that_costs_more_is_switched_only_when_that_is_sure_and_pays():
 
 @pytest.mark.parametrize(("on_demand", "action"), [(0.0064, "compute on request"), (0.0070, "plan anew")])
 def test_any_change_of_price_plans_anew_and_past_the_flip_real_time_wins(on_demand, action):
-    """The example flips at 1.82, long before "five times cheaper"."""
+    """A changed price gives a proposal to plan anew, and past the flip factor to compute on request."""
     after = dataclasses.replace(STORY, on_demand=on_demand)
     proposal = price_changed("t", 0.0, before=STORY, after=after, flip=0.012 / 0.0066)
     assert proposal.action == action
@@ -98,14 +98,14 @@ def test_any_change_of_price_plans_anew_and_past_the_flip_real_time_wins(on_dema
 
 
 def peaks(seed, times, days=14):
-    """Draw p95 of the same hours with and without the batch lane."""
+    """Draw the p95 of the same hours with and without the batch lane."""
     rng = np.random.default_rng(seed)
     off = np.exp(rng.normal(-1.5, 0.3, days))
     return {"p95_off": off, "p95_on": off * times * np.exp(rng.normal(0, 0.1, days))}
 
 
 def test_batch_that_slows_requests_is_throttled_first_and_moved_then():
-    """No harm, no proposal; twenty in a hundred slower: throttle; still slower: move. CPU pressure alone counts."""
+    """If batch slows requests, the first proposal is to throttle and the next to move; CPU pressure alone counts."""
     assert sum(PeakHarm("t").judge(0.0, **peaks(seed, 1.0)) is not None for seed in range(100)) <= 8
     watch = PeakHarm("t")
     assert "throttle" in watch.judge(0.0, **peaks(0, 1.2)).action
@@ -117,7 +117,7 @@ def test_batch_that_slows_requests_is_throttled_first_and_moved_then():
 
 
 def test_quantiles_of_student_are_those_of_the_tables():
-    """One-sided 95 %: 1.943 at six degrees of freedom, 1.699 at 29."""
+    """One-sided 95 % quantiles are 1.943 at 6 degrees of freedom and 1.699 at 29."""
     assert student(0.95, 6) == pytest.approx(1.943, abs=0.002)
     assert student(0.95, 29) == pytest.approx(1.699, abs=0.001)
     assert lower_bound([1.0] * 6) == -math.inf

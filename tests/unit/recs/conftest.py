@@ -22,7 +22,7 @@ FAMILIES = ("user", "product", "policy", "promotion", "reviews")
 
 
 class Quiet:
-    """A tracker that notes nothing."""
+    """A tracker that records nothing."""
 
     def entity(self, tag):
         pass
@@ -31,10 +31,10 @@ class Quiet:
         pass
 
     def query(self, *_):
-        """A query was asked."""
+        """Ignore a query."""
 
     def unnamed(self, *_):
-        """Rows were returned that no tag names."""
+        """Ignore rows without a tag."""
 
 
 def read_log(path):
@@ -46,7 +46,7 @@ def read_log(path):
 
 @dataclass
 class Floor:
-    """A shop with its app: what a test writes to and asks."""
+    """A shop with its app, connection and shelf."""
 
     app: pb.App
     conn: sqlite3.Connection
@@ -64,7 +64,7 @@ class Floor:
         return dict(self.conn.execute(f"SELECT asin, {name} FROM {table}"))
 
     def keen(self):
-        """Return the shopper who bought most."""
+        """Return the shopper with the most purchases."""
         row = self.conn.execute("SELECT shopper FROM purchases GROUP BY shopper ORDER BY COUNT(*) DESC, 1 LIMIT 1")
         return row.fetchone()[0]
 
@@ -88,7 +88,7 @@ def make_app(folder):
 
 
 async def build(folder):
-    """Materialize everything ahead and close the store."""
+    """Materialize every batch task and close the store."""
     app, shelf = make_app(folder)
     await app.drain()
     for task in (trending, factors, reranker):

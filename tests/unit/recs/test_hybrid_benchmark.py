@@ -1,4 +1,4 @@
-"""The judge, the folds and the features of ``make bench NAME=hybrid``, and a small run of it."""
+"""Metrics, folds and features of ``make bench NAME=hybrid``, and a small run."""
 
 import dataclasses
 import json
@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 @pytest.fixture(scope="module")
 def bench():
-    """Return the benchmark's package, which benchmarks import by its own name."""
+    """Return the benchmark's package, imported as the benchmarks import it."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
         import _hybrid.methods
@@ -31,7 +31,7 @@ def bench():
 
 
 def made_up_rows(users=80, items=150, events=40, seed=3):
-    """Return interactions of users who each keep to a few items next to each other, some at the same moment."""
+    """Return interactions of users who each choose among nearby items, some at the same time."""
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(users):
@@ -44,7 +44,7 @@ def made_up_rows(users=80, items=150, events=40, seed=3):
 
 @pytest.fixture(scope="module")
 def data(bench):
-    """Return those interactions as the benchmark reads them."""
+    """Return these interactions as the benchmark reads them."""
     return bench.data.make_data("made up", made_up_rows(), tags={"i1": ["a"], "i2": ["a", "b"]}, left_out={})
 
 
@@ -55,7 +55,7 @@ def chosen(bench):
 
 
 def test_ndcg_by_hand(bench):
-    """A hit at the first place is worth 1 of 2.13 with three wanted, at the third half as much; none is worth 0."""
+    """NDCG and hit rate of four lists equal values computed by hand."""
     hits = np.array([[1, 0, 1, 0, 0], [0, 0, 0, 0, 1], [0, 0, 0, 0, 0], [1, 1, 1, 1, 1]], dtype=bool)
     found = bench.judge.ndcg(hits, np.array([3, 1, 4, 9]))
     ideal = 1 + 1 / np.log2(3) + 1 / 2
@@ -64,13 +64,13 @@ def test_ndcg_by_hand(bench):
 
 
 def test_every_user_counts_once(bench):
-    """The mean is taken within a user first: nine requests of one do not outvote one of another."""
+    """Requests are averaged within each user first."""
     means = bench.judge.by_user(np.array([1.0] * 9 + [0.0]), np.array([5] * 9 + [2]))
     assert means.tolist() == [0.0, 1.0]
 
 
 def test_the_interval_covers_the_truth(bench):
-    """Of a hundred samples, about 95 intervals of a ratio hold the ratio they were drawn with."""
+    """Of a hundred samples, about 95 intervals contain the true ratio."""
     rng, covered = np.random.default_rng(11), 0
     for seed in range(100):
         theirs = rng.gamma(2.0, 1.0, 150)
@@ -81,14 +81,14 @@ def test_the_interval_covers_the_truth(bench):
 
 
 def test_intervals_are_paired(bench):
-    """What is a tenth less for every user has a ratio of 0.9 without any spread, however much users differ."""
+    """A constant ratio over users gives an interval without width."""
     theirs = np.random.default_rng(1).random(60)
     found = bench.judge.ratio(0.9 * theirs, theirs, bench.judge.draw(60))
     assert (found.value, found.low, found.high) == pytest.approx((0.9, 0.9, 0.9))
 
 
 def test_ties_in_time_are_shuffled(bench):
-    """Items of the same moment do not come in the order of the file or of their ids, yet the same each time."""
+    """Items with the same time are shuffled for each user, reproducibly."""
     rows = [(f"u{user:03}", f"i{item:03}", 5.0, 0.0) for user in range(60) for item in range(100)]
     first, again = (bench.data.make_data("ties", rows, tags={}, left_out={}) for _ in range(2))
     assert np.array_equal(first.item, again.item)
@@ -98,14 +98,14 @@ def test_ties_in_time_are_shuffled(bench):
 
 
 def test_positions_say_nothing_about_ids(bench):
-    """Neighbours by id are no neighbours by position, which break ties."""
+    """Positions, which break ties, do not follow the order of ids."""
     rows = [(f"u{user:03}", f"i{item:03}", float(item), 0.0) for user in range(60) for item in range(100)]
     data = bench.data.make_data("ids", rows, tags={}, left_out={})
     assert abs(np.corrcoef(np.arange(100), data.past(0, 100))[0, 1]) < 0.3
 
 
 def test_requests_stand_at_a_strictly_later_time(bench, data):
-    """Nothing of a request's own moment is known to it; the past is long enough and nobody asks too often."""
+    """A request sees only earlier events; it needs a history of 5 events, and each user has at most 4."""
     for fold in bench.folds.make_folds(data):
         requests = bench.folds.make_requests(data, fold, per_user=4).requests
         for request in requests:
@@ -118,7 +118,7 @@ def test_requests_stand_at_a_strictly_later_time(bench, data):
 
 
 def test_wanted_is_what_comes_next(bench, data):
-    """Wanted are the known ones of the next ten items; a label lies inside the fold."""
+    """Wanted items are the known ones among the next ten, and labels lie within the fold."""
     for fold in bench.folds.make_folds(data)[3:6]:
         before = set(data.item[data.ts < fold.start].tolist())
         for request in bench.folds.make_requests(data, fold).requests:
@@ -129,7 +129,7 @@ def test_wanted_is_what_comes_next(bench, data):
 
 
 def test_folding_in_by_prefixes_is_folding_in(bench, data, chosen):
-    """One pass over a history gives the vectors that the assistant's own fold-in gives for each length."""
+    """Folding in all prefixes at once gives the same vectors as the assistant's fold-in of each."""
     model = bench.models.train_factors(data, np.inf, chosen)
     past, lengths = data.past(0, 30), [0, 1, 7, 30]
     found = bench.models.fold_in_prefixes(model, past, lengths, chosen.confidence)
@@ -140,7 +140,7 @@ def test_folding_in_by_prefixes_is_folding_in(bench, data, chosen):
 @settings(max_examples=15, deadline=None)
 @given(drawn=st.tuples(st.integers(0, 10_000), st.floats(0, 1), st.sampled_from([0, 2, 5])))
 def test_nothing_depends_on_what_is_still_to_come(bench, data, chosen, drawn):
-    """Lists and features stay the same to the bit when everything from the request's time on is replaced."""
+    """Lists and features do not change if all events from the request's time on are replaced."""
     seed, pick, age = drawn
     fold = bench.folds.make_folds(data)[6]
     requests = bench.folds.make_requests(data, fold).requests
@@ -163,7 +163,7 @@ def test_nothing_depends_on_what_is_still_to_come(bench, data, chosen, drawn):
 
 
 def test_an_owned_item_is_never_listed(bench, data, chosen):
-    """The live filter drops what was chosen after an old list was made, and leaves its place empty."""
+    """The live filter removes items that were chosen after a list was made, and keeps the order."""
     fold = bench.folds.make_folds(data)[6]
     requests = bench.folds.make_requests(data, fold).requests
     station = bench.station.make_station(data, fold, chosen)
@@ -177,7 +177,7 @@ def test_an_owned_item_is_never_listed(bench, data, chosen):
 
 
 def test_the_linear_scorer_learns_what_decides(bench):
-    """A feature that decides gets nearly all the weight, and columns that are not asked for get none."""
+    """The deciding feature gets most of the weight, and excluded columns get none."""
     rng, examples = np.random.default_rng(5), bench.models.Examples()
     for _ in range(200):
         rows = rng.standard_normal((20, 3)).astype(np.float32)
@@ -188,7 +188,7 @@ def test_the_linear_scorer_learns_what_decides(bench):
 
 
 def test_bad_rows_are_counted(bench, tmp_path):
-    """A file may have a header in any order, or none; rows that cannot be read are counted and left out."""
+    """A file may have a header in any order or none; unreadable rows are skipped and counted."""
     path = tmp_path / "some.csv"
     path.write_text("item,timestamp,user\na,1,u\nb,soon,u\n,3,u\nc,4\n\nd,5,v\n")
     assert bench.data.read_rows(path, columns=("user", "item", "timestamp", "rating")) == (
@@ -208,7 +208,7 @@ def bench_run(*arguments, timeout=HANGS_S):
 
 
 def test_too_little_is_refused_in_a_sentence(tmp_path):
-    """Too small a file, one that is not there and wrong prices each end with one sentence and no traceback."""
+    """A file that is too small, a missing file and wrong prices each end with one sentence."""
     path = tmp_path / "few.csv"
     path.write_text("u,a,1\n")
     few = bench_run("--ratings", path)
@@ -221,7 +221,7 @@ def test_too_little_is_refused_in_a_sentence(tmp_path):
 
 
 def test_a_quick_run_says_everything(tmp_path):
-    """A run over a file of made-up interactions prints every table, draws both pictures and ends with one JSON line."""
+    """A quick run on generated interactions prints every table, draws both pictures and ends with JSON."""
     path = tmp_path / "made-up.csv"
     path.write_text("\n".join(f"{user},{item},{ts},{stars}" for user, item, ts, stars in made_up_rows(120)))
     done = bench_run("--ratings", path, "--quick", "--out", tmp_path / "out")

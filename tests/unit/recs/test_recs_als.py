@@ -1,4 +1,4 @@
-"""Factors, folding in, and the best items for a vector."""
+"""ALS factors, folding in histories, and the best items for a vector."""
 
 import numpy as np
 import pytest
@@ -11,13 +11,13 @@ NONE = np.empty(0, dtype=np.int64)
 
 
 def history(matrix, row):
-    """Return one row of a sparse matrix as fold-in wants it."""
+    """Return one row of a sparse matrix in the form that fold-in expects."""
     span = slice(matrix.indptr[row], matrix.indptr[row + 1])
     return matrix.indices[span], matrix.data[span].astype(np.float64)
 
 
 def tiny(*factors):
-    """Return a model with given item factors, asins A, B, C..."""
+    """Return a model with these item factors, and asins A, B, C..."""
     rows = np.array(factors, dtype=np.float32)
     gram = rows.T @ rows + np.eye(rows.shape[1], dtype=np.float32)
     asins = [chr(ord("A") + n) for n in range(len(rows))]
@@ -52,7 +52,7 @@ def test_training_is_deterministic(log):
 
 
 def test_items_nobody_touched_are_never_candidates():
-    """An item without factors is no candidate, however few others there are."""
+    """An item without factors is not a candidate, even if the list is short."""
     assert best(tiny((1, 0), (0, 0), (0.5, 0)), (1, 0)) == ["A", "C"]
 
 
@@ -69,7 +69,7 @@ def test_equal_scores_are_ordered_by_asin(top):
 
 
 def test_one_vector_alone_gives_the_same_list_as_in_a_batch(log):
-    """A single refresh and a batch run agree."""
+    """Each vector gives the same list alone and in a batch."""
     model, matrix = als.train(log), als.interactions(log)
     histories = [history(matrix, row) for row in range(64)]
     hidden = np.zeros(len(model.asins), dtype=bool)
@@ -79,7 +79,7 @@ def test_one_vector_alone_gives_the_same_list_as_in_a_batch(log):
 
 
 def test_an_empty_log_trains_to_nothing():
-    """Without any event every item is without factors, and nobody has candidates."""
+    """A model of an empty log gives no candidates."""
     catalog = Catalog(("A",), ("",), (1,), ("",), ("x",), ("paperback",), (0.0,), (True,))
     model = als.train(make_log(catalog, ["u"], []))
     assert best(model, np.zeros(als.FACTORS)) == []
@@ -87,13 +87,13 @@ def test_an_empty_log_trains_to_nothing():
 
 
 def test_a_purchase_says_more_than_views():
-    """Confidence grows from nothing over views to a purchase, and repeated views stop counting."""
+    """Confidence grows from no event over views to a purchase, and further views stop counting."""
     nothing, seen, often, oftener, bought = (confidence(*n) for n in ((0, 0), (0, 1), (0, 3), (0, 30), (1, 0)))
     assert nothing == 1.0 < seen < often == oftener < bought
 
 
 def test_a_trained_model_is_usable(log):
-    """Nothing speaks against the factors of a log."""
+    """A model trained on a log is usable."""
     assert als.usable(als.train(log)) is None
 
 
@@ -106,13 +106,13 @@ def test_a_trained_model_is_usable(log):
     ],
 )
 def test_a_spoiled_model_is_not_usable(rows, reason):
-    """Factors with NaN or infinity, and such as say nothing, are refused with the reason."""
+    """Factors that are not finite, or all zero, are refused with the reason."""
     with np.errstate(invalid="ignore"):
         assert als.usable(tiny(*rows)) == reason
 
 
 def test_a_model_without_items_is_not_usable():
-    """No items, or other factors than items, are refused."""
+    """A model without items, or with a wrong number of factors, is refused."""
     assert als.usable(als.AlsModel([], 2, b"", np.eye(2, dtype=np.float32).tobytes())) == "there are no items"
     assert als.usable(als.AlsModel(["A"], 2, b"", np.eye(2, dtype=np.float32).tobytes())).startswith(
         "there are factors"
@@ -120,6 +120,6 @@ def test_a_model_without_items_is_not_usable():
 
 
 def test_a_spoiled_model_gives_no_candidates():
-    """Candidates of a model that is not finite are refused by name, never served."""
+    """A search with factors that are not finite is refused."""
     with np.errstate(invalid="ignore"), pytest.raises(pb.BadInput, match="factors: row 1 is not finite"):
         best(tiny((1, 0), (np.nan, 0)), (1, 0))

@@ -1,4 +1,4 @@
-"""Measuring, and what it shows on a shop of middle size."""
+"""Evaluation metrics, and the quality of the models on a medium-sized shop."""
 
 import time
 
@@ -24,18 +24,18 @@ def middle(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def quality(middle):
-    """Return the quality on its held-out week."""
+    """Return the quality measured on the held-out week."""
     return evaluate.evaluate(middle)
 
 
 @pytest.fixture(scope="module")
 def model(middle):
-    """Return its reranker."""
+    """Return the reranker of this shop."""
     return rerank.train(middle)
 
 
 def test_ndcg_by_hand():
-    """A hit at the first place is worth all, at the second less, beyond the tenth nothing."""
+    """A hit is worth 1 at the first place, less at the second and nothing beyond the tenth."""
     ranked = np.arange(20)
     assert evaluate.ndcg(ranked, np.array([0])) == 1.0
     assert evaluate.ndcg(ranked, np.array([1])) == pytest.approx(1 / np.log2(3))
@@ -45,7 +45,7 @@ def test_ndcg_by_hand():
 
 
 def test_intervals_are_paired():
-    """A small gain that every shopper has is told from none, however much shoppers differ; no gain is not."""
+    """A small gain of every shopper is significant, and a permutation is not."""
     theirs = np.random.default_rng(1).random(200)
     gain = evaluate.paired_interval(theirs + 0.01, theirs)
     assert gain.low == pytest.approx(0.01)
@@ -54,19 +54,19 @@ def test_intervals_are_paired():
 
 
 def test_factors_beat_trending(quality):
-    """On the held-out week the factors' order is better than trending, by an interval above 0."""
+    """On the held-out week the factors' order is significantly better than trending."""
     assert len(quality.factors) > 300
     assert quality.factors_gain.low > 0
 
 
 def test_the_reranker_beats_the_base_order(quality):
-    """On the held-out week the reranked candidates are better than their own order, with either scorer."""
+    """On the held-out week both scorers order candidates better than their base order."""
     assert quality.reranker_gain.low > 0
     assert evaluate.paired_interval(quality.linear, quality.factors).low > 0
 
 
 def test_a_reranker_that_helps_may_be_promoted(middle, model):
-    """The trained model gains with both scorers on the shoppers that its training left out, within seconds."""
+    """Both scorers gain on the held-out shoppers within seconds, and the model is usable."""
     started = time.process_time()
     gains = evaluate.reranker_gain(model, middle)
     assert time.process_time() - started < 20
@@ -76,7 +76,7 @@ def test_a_reranker_that_helps_may_be_promoted(middle, model):
 
 @pytest.mark.parametrize("scorer", ["trees", "linear"])
 def test_a_reranker_that_harms_is_refused(middle, model, scorer):
-    """A scorer that turns the lists round is refused, by its name and with the loss."""
+    """A scorer that reverses the lists is refused, with its name and loss."""
     backwards = [1.0 if name == "rank" else 0.0 for name in FEATURES]
     changes = {"booster": "", "weights": backwards} if scorer == "trees" else {"weights": backwards}
     reason = evaluate.reranker_usable(msgspec.structs.replace(model, **changes), middle)
@@ -85,7 +85,7 @@ def test_a_reranker_that_harms_is_refused(middle, model, scorer):
 
 
 def test_the_judged_shoppers_are_not_trained_on(middle):
-    """Whatever the left-out shoppers buy, the model is the same; one in ten is left out."""
+    """Purchases of the held-out shoppers, one in ten, do not change the training examples."""
     cut = middle.end - rerank.LABEL_DAYS * 86_400
     before, after = middle.between(0.0, cut), middle.between(cut, np.inf)
     left_out = rerank.held_out(before, np.arange(len(middle.shoppers)))
@@ -97,7 +97,7 @@ def test_the_judged_shoppers_are_not_trained_on(middle):
 
 
 def test_without_labels_nothing_speaks_against_a_reranker(middle, model):
-    """A log without purchases in its last week gives no measure, and no reason to refuse."""
+    """Without purchases in the last week there is no measure, and the reranker is accepted."""
     empty = make_log(middle.catalog, ["u"], [])
     assert evaluate.reranker_gain(model, empty) == {}
     assert evaluate.reranker_usable(model, empty) is None

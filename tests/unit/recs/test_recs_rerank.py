@@ -1,4 +1,4 @@
-"""Features and the reranker: what they know, and what they must not know."""
+"""Features and the reranker: what they use, and that they do not use the future."""
 
 import numpy as np
 import pytest
@@ -35,7 +35,7 @@ def model(log):
 
 
 def rows_of(asins, *events):
-    """Return the features of a list, by name, for a shopper with (asin, ts, bought) events."""
+    """Return the features of a list by name, for a shopper with these (asin, ts, bought) events."""
     table = make_table(make_log(CATALOG, ["u", "v"], EVENTS))
     items, ts, bought = zip(*events, strict=True) if events else ((), (), ())
     past = Past(table.find(items), np.array(ts, dtype=float), np.array(bought, dtype=bool))
@@ -44,13 +44,13 @@ def rows_of(asins, *events):
 
 
 def test_labels_lie_after_features(model, log):
-    """Every feature is as of a time before the first label, and the labels reach to the log's end."""
+    """Features use only events before the first label, and labels extend to the log's end."""
     assert model.features_until < model.labels_from <= model.labels_until == log.end
     assert model.labels_from >= log.end - rerank.LABEL_DAYS * DAY
 
 
 def test_the_label_week_does_not_reach_the_features(split):
-    """Whatever is bought after the cut, the rows of the training set stay the same: only the labels change."""
+    """Purchases after the cut change the labels and not the features."""
     before, after = split
     found = rerank.make_examples(before, after)
     swapped = rerank.make_examples(before, after.__class__(**{**vars(after), "item": after.item[::-1].copy()}))
@@ -66,7 +66,7 @@ def test_training_is_deterministic(log, model):
 
 
 def test_series_are_followed():
-    """A bought volume marks the next one, and how far each of its series is; other series count as new starts."""
+    """A bought volume marks the next one and the distance of others; another series is a new start."""
     rows = rows_of(("A2", "A3", "B1"), ("A1", 1.0, True))
     assert rows["is_next_volume"] == [1, 0, 0]
     assert rows["volumes_ahead"] == [1, 2, 0]
@@ -75,7 +75,7 @@ def test_series_are_followed():
 
 
 def test_tastes_are_shares_of_the_history():
-    """Genre, format and author count in proportion to the history, a view less than a purchase."""
+    """Shares of genre, format and author follow the history, in which a view counts less than a purchase."""
     rows = rows_of(("A2", "B1"), ("A1", 1.0, True), ("B1", 1.0, False))
     for share in ("genre_share", "format_share", "author_share"):
         assert rows[share][0] > rows[share][1] > 0
@@ -88,7 +88,7 @@ def test_another_edition_is_noticed():
 
 
 def test_older_events_count_less():
-    """What a shopper did long before their newest event counts less as ``lately``."""
+    """An old view counts less as ``lately`` than the newest one."""
     rows = rows_of(("A1", "B1"), ("A1", 0.0, False), ("B1", 30 * DAY, False))
     assert rows["item_viewed_lately"][0] < rows["item_viewed_lately"][1] == pytest.approx(1.0)
 
@@ -101,7 +101,7 @@ def test_unknown_products_and_no_history_are_fine():
 
 
 def test_recent_keeps_all_purchases_and_the_newest_views():
-    """A long history is cut to what a request reads."""
+    """A long history is cut to all purchases and the newest views."""
     size = 3 * RECENT_VIEWS
     past = Past(np.arange(size), np.arange(size, dtype=float), np.arange(size) % 3 == 0)
     kept = recent(past)
@@ -111,7 +111,7 @@ def test_recent_keeps_all_purchases_and_the_newest_views():
 
 
 def test_without_labels_the_list_keeps_its_order():
-    """A log too short to learn from gives a model that changes nothing."""
+    """A model without labels keeps the order of a list."""
     model = rerank.train(make_log(CATALOG, ["u", "v"], EVENTS))
     assert model.trees is None
     listed = [Candidate("A2", 3.0), Candidate("C1", 2.0), Candidate("A1", 1.0)]
@@ -121,7 +121,7 @@ def test_without_labels_the_list_keeps_its_order():
 
 
 def test_an_empty_log_trains():
-    """Nothing at all gives a model too, and one that the engine can store."""
+    """Training on an empty log gives a model without trees."""
     model = rerank.train(make_log(CATALOG, ["u"], []))
     assert model.booster == ""
     assert model.table.asins == list(CATALOG.asins)

@@ -1,4 +1,4 @@
-"""Reading the shop at request time, and refining a list by what was read."""
+"""Live reads of the shop, and filtering a list with them."""
 
 import sqlite3
 import threading
@@ -18,7 +18,7 @@ from .conftest import NOW
 
 
 def test_each_read_sees_the_last_commit(floor):
-    """What another connection committed is seen by the next read."""
+    """The next read sees what another connection committed."""
     asin = floor.conn.execute(
         "SELECT asin FROM inventory JOIN products USING (asin) WHERE listed AND quantity"
     ).fetchone()[0]
@@ -48,7 +48,7 @@ def test_the_shelf_cannot_write(floor):
 
 
 def test_threads_have_connections_of_their_own(built):
-    """Two threads never share a connection, and all are closed together."""
+    """Each thread has its own connection, and ``close`` closes all of them."""
     shelf, found = LiveShelf(built / "shop.db"), []
     threads = [threading.Thread(target=lambda: found.append(shelf._connections.get())) for _ in range(2)]
     for thread in threads:
@@ -64,7 +64,7 @@ def test_threads_have_connections_of_their_own(built):
 
 
 class Counter:
-    """A shop that has some products, and notes what it was asked for."""
+    """A shop with these products that records which ones it was asked for."""
 
     def __init__(self, has=(), owned=()):
         self.has, self.bought, self.asked = frozenset(has), set(owned), []
@@ -78,7 +78,7 @@ class Counter:
 
 
 def listed(*asins):
-    """Return a list in this order."""
+    """Return candidates in this order."""
     return [Candidate(asin, 1.0 - n / 100) for n, asin in enumerate(asins)]
 
 
@@ -87,7 +87,7 @@ def listed(*asins):
     [("ab", "cd", "abcd"), ("ab", "bca", "abc"), ("ab", "ba", "ab"), ("", "ab", "ab"), ("ab", "", "ab")],
 )
 def test_a_second_list_adds_only_what_the_first_has_not(first, then, merged):
-    """The first list stays as it is, with its scores; what the second adds keeps its own order behind it."""
+    """Merging keeps the first list and appends the second's new items in their order."""
     shown = merge(listed(*first), listed(*then))
     assert [c.asin for c in shown] == list(merged)
     assert shown[: len(first)] == listed(*first)
@@ -95,7 +95,7 @@ def test_a_second_list_adds_only_what_the_first_has_not(first, then, merged):
 
 @given(has=st.sets(st.integers(0, 29)), top=st.integers(1, 12))
 def test_a_ranking_is_looked_up_as_far_as_it_takes(has, top):
-    """The best that are in stock are found however far down they stand, and the shop is not asked beyond them."""
+    """The best items in stock are found at any depth, and the shop is not asked beyond the needed part."""
     ranking = listed(*range(30))
     shop = Counter(has)
     found = [c.asin for c in Moment("u", (), None, NO_WISHES).first(shop, ranking, top)]
@@ -110,7 +110,7 @@ def test_a_ranking_is_looked_up_as_far_as_it_takes(has, top):
     [(0, "bcde"), (1, "bde"), (RECENT_PURCHASES - 1, "bde"), (RECENT_PURCHASES, "bcd")],
 )
 def test_what_is_owned_or_looked_at_is_not_shown(bought, left):
-    """Purchases bar, views do not; where older purchases may not have been read the shop says what is owned."""
+    """Owned products and the page's product are removed; beyond the recent purchases the shop is asked."""
     events = [("b", 1.0, 0), *(("c", 2.0, 1) for _ in range(bought))]
     kept = Moment("u", events, "a", NO_WISHES).unbarred(Counter(owned="e"), listed(*"abcde"))
     assert "".join(c.asin for c in kept) == left

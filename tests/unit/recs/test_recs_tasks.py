@@ -1,4 +1,4 @@
-"""The recommendation tasks on a small shop: what is ahead, what is live, and what an event brings."""
+"""The recommendation tasks on a small shop: batch results, live filtering and event refreshes."""
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ async def listed_for(floor, shopper):
 
 
 async def settle(floor):
-    """Acknowledge what was committed, then let the event lane do what is due."""
+    """Acknowledge the commits, then step the event lane until it is idle."""
     ack = await floor.app.drain()
     for _ in range(10):
         if not await floor.app.engine.events.step():
@@ -32,7 +32,7 @@ async def settle(floor):
 
 
 async def test_owned_and_delisted_are_never_candidates(floor):
-    """No shopper's candidates hold what they bought or what is not sold any more."""
+    """No candidates include owned or delisted products."""
     owned, listed = floor.owned(), floor.column("listed")
     for shopper in floor.shoppers():
         found = (await floor.app.serve(candidates, shopper)).value or []
@@ -42,7 +42,7 @@ async def test_owned_and_delisted_are_never_candidates(floor):
 
 
 async def test_candidates_are_fifty_in_order(floor):
-    """A known shopper has fifty different candidates, best first, served fresh from the batch lane."""
+    """A known shopper has fifty distinct candidates, best first, from the batch lane."""
     served = await floor.app.serve(candidates, floor.keen())
     scores = [c.score for c in served.unwrap()]
     assert (served.verdict, served.lane) == (pb.Verdict.FRESH, "batch")
@@ -51,7 +51,7 @@ async def test_candidates_are_fifty_in_order(floor):
 
 
 async def test_building_again_gives_the_same(floor):
-    """A second run over the same shop gives the same candidates, vectors and reranked lists."""
+    """A second run gives the same candidates, vectors and recommendations."""
     shoppers = floor.shoppers()[:20]
 
     async def everything():
@@ -67,14 +67,14 @@ async def test_building_again_gives_the_same(floor):
 
 
 async def test_preferences_are_vectors(floor):
-    """A shopper with a history has one vector of 64 numbers; one without has none, and the reason says so."""
+    """A shopper with a history has a vector of 64 numbers; one without is a cold start."""
     assert len((await floor.app.serve(preferences, floor.keen())).unwrap()) == als.FACTORS
     unknown = await floor.app.serve(preferences, "nobody")
     assert (unknown.value, unknown.reason) == (None, "cold_start")
 
 
 async def test_a_session_makes_the_candidates_of_a_newcomer(floor):
-    """Somebody who came after the last run has candidates once they arrive: no request computes them."""
+    """The event lane computes a newcomer's candidates when a session starts."""
     shopper = "newcomer"
     records.add_view(floor.conn, shopper=shopper, asin=next(iter(floor.column("listed"))), now=NOW + 60)
     await settle(floor)
@@ -85,7 +85,7 @@ async def test_a_session_makes_the_candidates_of_a_newcomer(floor):
 
 
 async def test_factors_that_are_no_numbers_are_not_promoted(floor, monkeypatch):
-    """A training that diverged keeps yesterday's factors and candidates, and the reason is on record."""
+    """Factors that are not finite are not promoted, and the history has the reason."""
     before = await listed_for(floor, floor.keen())
     train = als.train
 
@@ -103,7 +103,7 @@ async def test_factors_that_are_no_numbers_are_not_promoted(floor, monkeypatch):
 
 
 async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeypatch):
-    """Its training judges it on shoppers it was not trained on; what loses against the base order stays away."""
+    """A reranker that orders worse than the base is not promoted."""
     generation = await floor.app.ops.generation(reranker)
     train = rerank.train
 
@@ -118,7 +118,7 @@ async def test_a_reranker_that_is_worse_than_none_is_not_promoted(floor, monkeyp
 
 
 async def test_unknown_shopper_gets_trending(floor):
-    """A shopper without history is served what is trending, with the reason ``cold_start``, by either task."""
+    """A shopper without history gets trending products with the reason ``cold_start`` from both tasks."""
     trend = (await floor.app.serve(trending, "all")).unwrap()
     base = await floor.app.serve(candidates, "nobody")
     assert (base.value, base.reason) == (trend, "cold_start")
@@ -129,7 +129,7 @@ async def test_unknown_shopper_gets_trending(floor):
 
 
 async def test_trending_is_per_genre_and_on_sale(floor):
-    """Trending holds listed products only, of the genre asked for, best first; an unknown genre has none."""
+    """Trending has only listed products of the genre, best first; an unknown genre has none."""
     genre, listed = floor.column("genre"), floor.column("listed")
     for name in {"all", *genre.values()}:
         found = (await floor.app.serve(trending, name)).unwrap()
@@ -139,7 +139,7 @@ async def test_trending_is_per_genre_and_on_sale(floor):
 
 
 async def test_a_purchase_is_gone_at_once(floor):
-    """The item just bought is not in the very next recommendations, before any event was seen or refresh run."""
+    """A bought product is not in the next recommendations, before any event is applied."""
     shopper = floor.keen()
     first = await shown(floor, shopper)
     floor.buy(shopper, first[0])
@@ -150,7 +150,7 @@ async def test_a_purchase_is_gone_at_once(floor):
 
 
 async def test_a_first_purchase_helps_at_once(floor):
-    """A shopper nobody knew gets reranked trending products after one purchase, the bought one left out."""
+    """After a first purchase a new shopper gets trending products without the bought one."""
     (first, *_) = await shown(floor, "newcomer")
     floor.buy("newcomer", first)
     served = await floor.app.serve(recommendations, "newcomer", shopper="newcomer")
@@ -159,7 +159,7 @@ async def test_a_first_purchase_helps_at_once(floor):
 
 
 async def test_an_event_refreshes_the_candidates(floor):
-    """Once the outbox is drained, the event lane brings candidates of lane ``event``: a newer stamp, new content."""
+    """After a purchase's event the candidates are from the event lane, with a newer stamp."""
     shopper = floor.keen()
     before = await floor.app.serve(candidates, shopper)
     bought = next(asin for asin in await shown(floor, shopper) if asin in {c.asin for c in before.unwrap()})
@@ -173,7 +173,7 @@ async def test_an_event_refreshes_the_candidates(floor):
 
 
 async def test_an_event_leaves_others_alone(floor):
-    """One shopper's purchase neither degrades nor recomputes another's candidates."""
+    """One shopper's purchase does not refresh or degrade another's candidates."""
     one, other = floor.shoppers()[:2]
     before = await floor.app.serve(candidates, other)
     floor.buy(one, (await shown(floor, one))[0])
@@ -183,7 +183,7 @@ async def test_an_event_leaves_others_alone(floor):
 
 
 async def test_stock_and_listing_are_live(floor):
-    """A product that sells out or is delisted is gone from the next recommendations."""
+    """A sold-out or delisted product is not in the next recommendations."""
     shopper = floor.keen()
     first, second, *_ = await shown(floor, shopper)
     records.set_inventory(floor.conn, first, 0)
@@ -192,7 +192,7 @@ async def test_stock_and_listing_are_live(floor):
 
 
 async def test_the_page_is_not_recommended(floor):
-    """The product that the shopper is looking at is left out."""
+    """The product of the current page is left out."""
     shopper = floor.keen()
     first = await shown(floor, shopper)
     assert first[0] not in await shown(floor, shopper, page=first[0])
@@ -200,14 +200,14 @@ async def test_the_page_is_not_recommended(floor):
 
 @pytest.mark.parametrize("format_", ["paperback", "digital", "hardcover"])
 async def test_a_format_in_the_words_is_kept(floor, format_):
-    """Only the format that was named is shown, topped up from trending where the candidates run out."""
+    """Only products of the named format are shown."""
     found, formats = await shown(floor, floor.keen(), words=f"what next, in {format_}?"), floor.column("format")
     assert found
     assert {formats[asin] for asin in found} == {format_}
 
 
 async def test_an_excluded_genre_is_left_out(floor):
-    """A genre that the words exclude is not shown; one that they ask for is shown alone."""
+    """An excluded genre is not shown, and with a requested genre only that is shown."""
     shopper, genre = floor.keen(), floor.column("genre")
     usual = {genre[asin] for asin in await shown(floor, shopper, count=20)}
     for name in usual:
@@ -216,7 +216,7 @@ async def test_an_excluded_genre_is_left_out(floor):
 
 
 async def test_a_price_in_the_words_is_kept(floor):
-    """Nothing dearer than the price named is shown, by the price of this moment."""
+    """No product above the named price is shown, at current prices."""
     shopper = floor.keen()
     found = await shown(floor, shopper, words="under $8")
     assert found
@@ -228,13 +228,13 @@ async def test_a_price_in_the_words_is_kept(floor):
 
 @pytest.mark.parametrize(("count", "expected"), [(1, 1), (8, 8), (0, 1), (-3, 1)])
 async def test_as_many_as_asked_for(floor, count, expected):
-    """``count`` products are shown, at least one."""
+    """``count`` products are shown, and at least one."""
     assert len(await shown(floor, floor.keen(), count=count)) == expected
 
 
 @pytest.mark.parametrize(("left", "is_short"), [(0.150, False), (0.019, True)])
 async def test_a_tight_budget_takes_the_linear_scorer(floor, monkeypatch, left, is_short):
-    """With less than 20 ms left the list is ordered by the linear scorer, otherwise by the trees."""
+    """With less than 20 ms left the linear scorer is used, otherwise the trees."""
     calls, score = [], rerank.RerankerModel.score
 
     def spy(self, rows, *, is_short=False):
@@ -248,7 +248,7 @@ async def test_a_tight_budget_takes_the_linear_scorer(floor, monkeypatch, left, 
 
 
 async def test_every_task_states_its_contract(floor):
-    """The classification table shows mode and owner of each task, and none that could be precomputed is live."""
+    """The classification has the expected mode for each task."""
     rows = {row.task: row for row in floor.app.classify()}
     assert {name: row.mode for name, row in rows.items()} == {
         "factors": "batch",

@@ -1,4 +1,4 @@
-"""The search for the best items, against the plain way to find them."""
+"""The search for the best items, compared with a plain implementation."""
 
 import numpy as np
 import pytest
@@ -15,13 +15,13 @@ KINDS = ("gaussian", "skewed", "integers", "repeated", "zeros", "negative", "tin
 
 @pytest.fixture(autouse=True, params=["as it is", "small blocks"])
 def sizes(request, monkeypatch):
-    """Run each test with the real sizes of blocks, and with some so small that every way through is taken."""
+    """Run each test with the real block sizes, and with small ones that reach every code path."""
     for name, value in SMALL.items() if request.param == "small blocks" else ():
         monkeypatch.setattr(topk, name, value)
 
 
 def plain(factors, vectors, barred, hidden, count):
-    """Return what the search has to return: all scores, rounded, in a stable order."""
+    """Return the expected result: all scores, rounded and stably sorted."""
     scores = np.round(vectors.astype(np.float64) @ factors.T.astype(np.float64), topk.DECIMALS)
     scores[:, hidden | ~factors.any(axis=1)] = -np.inf
     found = []
@@ -34,13 +34,13 @@ def plain(factors, vectors, barred, hidden, count):
 
 
 def searched(factors, vectors, barred, hidden, count):
-    """Return the same by the index, as plain lists."""
+    """Return the result of the index, as plain lists."""
     found = topk.Index(factors).top(vectors, barred, hidden=hidden, count=count)
     return [(items.tolist(), scores.tolist()) for items, scores in found]
 
 
 def drawn(rng, kind, shape):
-    """Return an array of some kind of values, so coarse that float64 adds their products up without an error."""
+    """Return random values of a kind, coarse enough that float64 sums of products are exact."""
     values = rng.standard_normal(shape)
     if kind == "skewed":
         values *= rng.lognormal(0, 2, (shape[0], 1))
@@ -57,7 +57,7 @@ def drawn(rng, kind, shape):
 
 @st.composite
 def questions(draw):
-    """Draw factors, vectors, what is barred and hidden, and how many are wanted."""
+    """Draw factors, vectors, barred and hidden items, and a count."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     items, dims, vectors = draw(st.integers(0, 90)), draw(st.integers(1, 6)), draw(st.integers(0, 9))
     kinds = st.sampled_from(KINDS)
@@ -71,13 +71,13 @@ def questions(draw):
 @settings(max_examples=300, deadline=None)
 @given(questions())
 def test_equals_the_plain_way(question):
-    """Items, scores and order are those of the plain way, bit by bit, whatever is asked."""
+    """Items, scores and order equal the plain result exactly."""
     assert searched(*question) == plain(*question)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "skewed", "integers"])
 def test_equals_the_plain_way_at_length(kind):
-    """More vectors than are searched at once, so that guessed floors are used and missed, give the plain result."""
+    """With more vectors than one block, so that guessed floors are used, the result is the plain one."""
     rng = np.random.default_rng(11)
     factors, vectors = drawn(rng, kind, (3_000, 16)), drawn(rng, kind, (topk.VECTORS + 100, 16))
     vectors[-30:] *= np.float32(0.01)
@@ -87,7 +87,7 @@ def test_equals_the_plain_way_at_length(kind):
 
 
 def test_a_guess_that_is_too_high_is_searched_again(monkeypatch):
-    """Floors guessed far above what there is cost time and change nothing."""
+    """Floors that are guessed too high do not change the result."""
     rng = np.random.default_rng(5)
     factors, vectors = drawn(rng, "gaussian", (500, 8)), drawn(rng, "gaussian", (7, 8))
     question = factors, vectors, [np.empty(0, dtype=np.int64)] * 7, np.zeros(500, dtype=bool), 10
@@ -97,7 +97,7 @@ def test_a_guess_that_is_too_high_is_searched_again(monkeypatch):
 
 
 def test_one_alone_is_what_it_is_among_others():
-    """A vector's list does not depend, not even in its scores, on what else is asked in the same call."""
+    """A vector has the same list and scores alone and among others."""
     rng = np.random.default_rng(3)
     factors, vectors = drawn(rng, "gaussian", (2_000, 64)), drawn(rng, "gaussian", (100, 64))
     index, hidden, none = topk.Index(factors), np.zeros(2_000, dtype=bool), np.empty(0, dtype=np.int64)
@@ -109,7 +109,7 @@ def test_one_alone_is_what_it_is_among_others():
 
 
 def test_most_items_are_never_looked_at():
-    """Where few items are long, a search ends with them: the rest is not multiplied."""
+    """If a few items have long vectors, a search does not multiply the others."""
     rng = np.random.default_rng(2)
     factors = drawn(rng, "gaussian", (9_000, 8))
     factors[60:] *= np.float32(0.001)
@@ -123,7 +123,7 @@ def test_most_items_are_never_looked_at():
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_refused(wrong):
-    """Factors and vectors with NaN or infinity are refused by name and row."""
+    """Factors or vectors that are not finite are refused by name and row."""
     rows = np.ones((3, 2), dtype=np.float32)
     rows[1, 1] = wrong
     with pytest.raises(pb.BadInput, match="factors: row 1 is not finite"):
@@ -134,7 +134,7 @@ def test_what_is_not_finite_is_refused(wrong):
 
 
 def test_scores_that_would_not_be_finite_are_refused():
-    """Vectors so long that a product overflows are refused, and so is a count of nothing."""
+    """Vectors whose products overflow, and a count of 0, are refused."""
     index, none = topk.Index(np.full((1, 2), 1e30, dtype=np.float32)), np.empty(0, dtype=np.int64)
     with pytest.raises(pb.BadInput, match="would not be finite"):
         index.top(np.full((1, 2), 1e30, dtype=np.float32), [none], hidden=np.zeros(1, dtype=bool), count=1)
@@ -144,7 +144,7 @@ def test_scores_that_would_not_be_finite_are_refused():
 
 @pytest.mark.parametrize("more", [1.00003, 0.9999])
 def test_the_search_ends_where_nothing_can_matter_and_not_before(more):
-    """Short items that lie along the vector are found as long as one of them just beats longer ones that do not."""
+    """Short items are found exactly if one beats the longer ones."""
     factors = np.array([(1, 2)] * 8_192 + [(more, 0)] * 3, dtype=np.float32)
     question = factors, np.array([(1, 0)], dtype=np.float32), [np.empty(0, dtype=np.int64)], np.zeros(8_195, bool), 4
     assert searched(*question) == plain(*question)
@@ -152,11 +152,11 @@ def test_the_search_ends_where_nothing_can_matter_and_not_before(more):
 
 
 def test_blas_is_left_as_it_was(monkeypatch):
-    """While a search runs BLAS has one thread, afterwards as many as before."""
+    """A search limits BLAS to one thread and restores the number afterwards."""
     pools, seen = ThreadpoolController().select(user_api="blas"), []
 
     def threads():
-        """Return the threads of numpy's own BLAS; scipy brings another."""
+        """Return the number of threads of numpy's BLAS; scipy has another one."""
         return {pool["num_threads"] for pool in pools.info() if "numpy" in pool["filepath"]}
 
     monkeypatch.setattr(topk._Search, "reach", lambda _: seen.append(threads()) or -np.inf)

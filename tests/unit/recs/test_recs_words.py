@@ -1,4 +1,4 @@
-"""Reading wishes out of a conversation's words."""
+"""Reading genres, formats and prices from a message."""
 
 import pytest
 
@@ -30,7 +30,7 @@ READ = [
 
 @pytest.mark.parametrize(("text", "wanted", "unwanted"), READ)
 def test_genres_and_formats(text, wanted, unwanted):
-    """Genres and formats are wanted when named, unwanted when negated in the same clause, by any common name."""
+    """Genres and formats by any common name are wanted, or unwanted if negated in the same clause."""
     wishes = read_wishes(text, WORDS)
     assert wishes.genres | wishes.formats == set(wanted)
     assert wishes.no_genres | wishes.no_formats == set(unwanted)
@@ -39,14 +39,14 @@ def test_genres_and_formats(text, wanted, unwanted):
 @pytest.mark.parametrize("negator", ["no", "without", "other than"])
 @pytest.mark.parametrize("between", range(7))
 def test_a_negation_reaches_four_words(negator, between):
-    """A genre is unwanted up to the fourth word after the negation, and wanted from the fifth on."""
+    """A negation applies to a genre up to four words later."""
     wishes = read_wishes(" ".join([negator, *["so"] * between, "horror"]), WORDS)
     assert (wishes.genres, wishes.no_genres) == ((set(), {"horror"}) if between < 4 else ({"horror"}, set()))
 
 
 @pytest.mark.parametrize("between", range(7))
 def test_a_negation_reaches_on_from_each_name_that_it_meets(between):
-    """After an unwanted genre the four words are counted again; words that join do not count."""
+    """Each unwanted genre restarts the count of words; joining words do not count."""
     wishes = read_wishes(" ".join(["not so so horror or and", *["so"] * between, "romance"]), WORDS)
     assert "horror" in wishes.no_genres
     assert ("romance" in wishes.no_genres) == (between < 4)
@@ -55,7 +55,7 @@ def test_a_negation_reaches_on_from_each_name_that_it_meets(between):
 
 @pytest.mark.parametrize("turn", [*", . ; ! ?".split(), "but", "rather", "instead", "prefer", "only"])
 def test_a_negation_ends_with_its_clause(turn):
-    """Marks and words that turn a sentence end the reach, however near the next name is."""
+    """Punctuation and contrasting words end a negation."""
     wishes = read_wishes(f"no horror {turn} romance", WORDS)
     assert (wishes.genres, wishes.no_genres) == ({"romance"}, {"horror"})
 
@@ -73,18 +73,18 @@ PRICES = [
 
 @pytest.mark.parametrize(("text", "cents"), PRICES)
 def test_prices(text, cents):
-    """A price to stay under is read only with a currency, so that ages and volumes are none."""
+    """A maximum price is read only with a currency, so that ages and volumes are ignored."""
     assert read_wishes(text, WORDS).most_cents == cents
 
 
 @pytest.mark.parametrize("text", ["", "   ", "hello there"])
 def test_no_wishes(text):
-    """Words that ask for nothing are no wishes, which spares a request the comparison."""
+    """Words without a wish give ``NO_WISHES``."""
     assert read_wishes(text, WORDS) == NO_WISHES
 
 
 def test_what_is_allowed():
-    """A product is shown when its genre, format and price are all within the wishes."""
+    """A product is allowed if its genre, format and price all fit the wishes."""
     wishes = read_wishes("comedy in paperback under $10", WORDS)
     assert wishes.allow("comedy", "paperback", 1000)
     assert not wishes.allow("comedy", "paperback", 1001)
@@ -93,5 +93,5 @@ def test_what_is_allowed():
 
 
 def test_a_shop_without_genres_reads_words():
-    """An imported shop may name neither genres nor formats; words then ask for nothing."""
+    """With an empty vocabulary no wish is read."""
     assert read_wishes("no horror", make_vocabulary([""], [])) == NO_WISHES

@@ -1,4 +1,4 @@
-"""Complaints of the bank's answers: who is heard, how often, and how much they may withdraw."""
+"""Complaints about bank answers: who counts, how often, and how much they may withdraw."""
 
 import pytest
 
@@ -14,12 +14,12 @@ KNOWN, OTHER = "u00001", "u00002"
 
 @pytest.fixture
 def conn(shop):
-    """Return a connection to a small shop, as the functions under test call it."""
+    """Return a connection to a small shop."""
     return shop
 
 
 def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, *, answer_id="", is_vouched_for=True, **rules):
-    """Return what a complaint did."""
+    """Complain and return the result."""
     return complaints.complain(
         conn,
         shopper=shopper,
@@ -32,17 +32,17 @@ def complain(conn, answer="a#b", shopper=KNOWN, now=NOW, *, answer_id="", is_vou
 
 
 def events(conn):
-    """Return how many events tell of answers."""
+    """Return the number of events about answers."""
     return conn.execute("SELECT count(*) FROM parbake_outbox WHERE subject LIKE 'faq/%'").fetchone()[0]
 
 
 def withdrawn(conn):
-    """Return the answers that complaints took from everybody."""
+    """Return the answers that complaints withdrew from everybody."""
     return [found.answer for found in complaints.list_open(conn) if found.is_withdrawn]
 
 
 def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
-    """At once, from everybody, with an event; until its owner has looked, which is one more."""
+    """It withdraws the answer from everybody with an event, until the owner's restore, which is another event."""
     made = complain(conn)
     assert (made.applies_to, made.news) == ("everybody", "withdrawn")
     assert made.position
@@ -53,7 +53,7 @@ def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
 
 
 def test_a_name_that_nobody_vouches_for_is_a_stranger_s(conn):
-    """Whoever types a known shopper's name withdraws no more than an invented one would."""
+    """A known name without the backend's word counts as a stranger."""
     made = complain(conn, is_vouched_for=False)
     assert (made.applies_to, made.position) == ("shopper", None)
     assert withdrawn(conn) == []
@@ -61,7 +61,7 @@ def test_a_name_that_nobody_vouches_for_is_a_stranger_s(conn):
 
 
 def test_one_reply_is_complained_of_once(conn):
-    """Under however many names, and also after its answer's owner has looked."""
+    """One reply counts for one complaint, under any number of names and after a restore."""
     for name in ("x1", "x2", "x3", "x4"):
         made = complain(conn, shopper=name, answer_id="ab12", is_vouched_for=False)
         assert made.applies_to == "shopper"
@@ -72,7 +72,7 @@ def test_one_reply_is_complained_of_once(conn):
 
 
 def test_the_same_complaint_again_changes_nothing(conn):
-    """No row, no event and no quota: it answers as the first did, under every spelling of the name."""
+    """A repeated complaint returns the first result without a new row, event or use of the quota."""
     first = complain(conn)
     for again in (KNOWN, KNOWN.upper(), f" {KNOWN}"):
         made = complain(conn, shopper=again, now=NOW + 1)
@@ -82,7 +82,7 @@ def test_the_same_complaint_again_changes_nothing(conn):
 
 
 def test_five_complaints_a_day_also_after_answers_were_restored(conn):
-    """What the owner has looked at was complained of all the same; a day later five more are heard."""
+    """A shopper's sixth complaint in a day is refused, even if answers were restored."""
     for n in range(5):
         complain(conn, f"a#{n}")
         complaints.restore(conn, f"a#{n}", now=NOW)
@@ -94,7 +94,7 @@ def test_five_complaints_a_day_also_after_answers_were_restored(conn):
 
 
 def test_strangers_withdraw_an_answer_together(conn):
-    """Three names, not one name three times; until then each is spared it alone, and the first of them is news."""
+    """Three distinct strangers withdraw an answer from everybody; before that, each hides it only from themselves."""
     made = [complain(conn, shopper=name) for name in ("x", "X", " x", "y", "z")]
     assert [m.applies_to for m in made] == ["shopper"] * 4 + ["everybody"]
     assert [m.news for m in made] == ["complained", "", "", "", "withdrawn"]
@@ -104,7 +104,7 @@ def test_strangers_withdraw_an_answer_together(conn):
 
 
 def test_restoring_what_was_withdrawn_from_nobody_else_is_no_event(conn):
-    """Strangers' complaints are closed by their owner too, and what is closed is not found again."""
+    """Restoring an answer that was not withdrawn raises no event, and a second restore fails."""
     complain(conn, shopper="x")
     assert complaints.restore(conn, "a#b", now=NOW) is None
     assert not complaints.has_complained(conn, "x", "a#b")
@@ -114,7 +114,7 @@ def test_restoring_what_was_withdrawn_from_nobody_else_is_no_event(conn):
 
 
 def test_a_breaker_holds_what_complaints_may_withdraw_in_a_day(conn):
-    """A complaint that was held back is heard when it is repeated another day."""
+    """Beyond the daily number of answers a complaint is held back; repeated a day later it counts."""
     for n in range(2):
         complain(conn, f"a#{n}", answers_a_day=2)
     held = complain(conn, "a#2", shopper=OTHER, answers_a_day=2)
@@ -126,7 +126,7 @@ def test_a_breaker_holds_what_complaints_may_withdraw_in_a_day(conn):
 
 
 def test_the_breaker_counts_only_what_is_still_withdrawn(conn):
-    """An owner who restored an answer has looked: there is room for the next."""
+    """A restored answer does not count for the daily limit."""
     for n in range(2):
         complain(conn, f"a#{n}", answers_a_day=2)
     complaints.restore(conn, "a#0", now=NOW)
@@ -135,7 +135,7 @@ def test_the_breaker_counts_only_what_is_still_withdrawn(conn):
 
 
 def test_a_stranger_whose_complaint_was_closed_does_not_count_for_a_month(conn):
-    """They are spared the answer again, but others have to say the same; and a known shopper is always heard."""
+    """After a restore a stranger's complaint does not count for others for a month; a known shopper's does."""
     for name in ("x", "y", "z"):
         complain(conn, shopper=name)
     complaints.restore(conn, "a#b", now=NOW)
@@ -153,7 +153,7 @@ def test_a_stranger_whose_complaint_was_closed_does_not_count_for_a_month(conn):
 
 
 def test_anonymous_is_recorded_and_withdraws_nothing(conn):
-    """Nobody in particular is no stranger who says the same as two others; on-call hears of it."""
+    """A complaint by "anonymous" is recorded and reported, but does not count towards a withdrawal."""
     assert complain(conn, shopper="Anonymous").news == "complained"
     assert [complain(conn, shopper=name).applies_to for name in ("x", "y")] == ["shopper", "shopper"]
     assert complaints.list_open(conn) == [OpenComplaints("a#b", 0, 3, NOW, is_withdrawn=False)]
@@ -161,7 +161,7 @@ def test_anonymous_is_recorded_and_withdraws_nothing(conn):
 
 
 def test_strangers_leave_half_of_the_breaker_to_known_shoppers(conn):
-    """However many names are invented, the first complaint of a shopper whom the shop knows is heard."""
+    """Strangers can use only half of the daily limit, so a known shopper's complaint counts."""
     for answer in range(4):
         for name in range(3):
             complain(conn, f"a#{answer}", shopper=f"x{answer}-{name}", answers_a_day=4)
@@ -170,7 +170,7 @@ def test_strangers_leave_half_of_the_breaker_to_known_shoppers(conn):
 
 
 def test_complaints_of_strangers_are_bounded(conn, monkeypatch):
-    """The newest are kept, and all that withdrew something or came from somebody known."""
+    """Only the newest complaints of strangers are kept, and all of known shoppers."""
     monkeypatch.setattr(complaints, "STRANGERS_KEPT", 3)
     complain(conn, "a#known")
     for n in range(9):
@@ -180,7 +180,7 @@ def test_complaints_of_strangers_are_bounded(conn, monkeypatch):
 
 
 def test_a_shopper_is_known_by_an_account_of_a_day_or_a_purchase(conn):
-    """A name that was made up for the occasion is not, nor is what is called nobody in particular."""
+    """A shopper is known by an account older than a day or a purchase; "anonymous" never is."""
     conn.execute("INSERT INTO shoppers VALUES ('Fresh', 'new', ?), ('anonymous', 'new', 0)", (NOW - 60,))
     assert [voice(conn, name, now=NOW).is_known for name in (KNOWN, "U00001", "fresh", "anonymous", "x")] == [
         True, True, False, False, False,

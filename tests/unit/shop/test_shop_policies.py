@@ -1,4 +1,4 @@
-"""Policy text: sections, placeholders and facts."""
+"""Policy texts: sections, placeholders and facts."""
 
 import re
 
@@ -12,20 +12,20 @@ from retail_assistant.shop.policies import Policy, render_policy
 
 
 def test_facts_are_filled_in(shop):
-    """Rendering puts the facts' values into the prose, amounts with two decimals unless whole."""
+    """Rendering fills the facts into the text, amounts with two decimals unless whole."""
     sections = {s.id: s.text for s in render_policy(queries.get_policy(shop, "returns"))}
     assert sections["return-window"].startswith("You can return a book within 30 days of delivery.")
     assert "€2.90" in sections["return-shipping-cost"]
 
 
 def test_slots_stay_typed(shop):
-    """With slots, each number stays a typed slot that names its policy and fact."""
+    """With ``slots=True`` each fact stays a slot with its policy and name."""
     section = render_policy(queries.get_policy(shop, "returns"), slots=True)[0]
     assert "within {{policy:returns.window_days}} days" in section.text
 
 
 def test_a_changed_fact_and_clause_show(shop, now):
-    """After a change of facts or words, the rendered text states the new ones only."""
+    """The rendered text has the new facts and words only."""
     policy = queries.get_policy(shop, "returns")
     body = policy.body.replace("counts as day zero", "is not counted")
     records.put_policy(shop, "returns", facts={"window_days": 21}, body=body, now=now)
@@ -36,7 +36,7 @@ def test_a_changed_fact_and_clause_show(shop, now):
 
 
 def test_a_policy_reads_as_it_stands_however_often_it_was_read(shop, now):
-    """Its text follows a change of a fact at once, and the change back."""
+    """A policy's text follows each change of a fact, also back to an earlier value."""
     texts = []
     for days in (45, 30, 45):
         records.put_policy(shop, "returns", facts={"window_days": days}, now=now)
@@ -47,7 +47,7 @@ def test_a_policy_reads_as_it_stands_however_often_it_was_read(shop, now):
 
 
 def test_every_policy_is_well_formed(shop):
-    """All twelve policies have 4 to 7 sections of text, and no placeholder is left or unused."""
+    """All twelve policies have 4 to 7 sections, and placeholders and facts match."""
     every = queries.list_policies(shop)
     assert len(every) == 12
     for policy in every:
@@ -58,7 +58,7 @@ def test_every_policy_is_well_formed(shop):
 
 
 def test_the_return_time_is_stated_once(shop):
-    """No policy but the one on returns states its 30 or 14 days, so that a change leaves nothing behind."""
+    """Only the policy on returns states its 30 or 14 days."""
     for policy in queries.list_policies(shop):
         text = " ".join(s.text for s in render_policy(policy))
         if policy.id != "returns":
@@ -77,7 +77,7 @@ def test_the_return_time_is_stated_once(shop):
     ],
 )
 def test_bad_body_is_named(body, message):
-    """A body that cannot be rendered is refused by what is wrong in it."""
+    """A body that cannot be rendered is refused, and the error names the reason."""
     with pytest.raises(BadValue) as caught:
         policies.check_body("Returns", body, {"window_days": 30})
     assert message in str(caught.value)
@@ -85,14 +85,14 @@ def test_bad_body_is_named(body, message):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), [1], "a{b", "x" * 201])
 def test_bad_fact_is_named(value):
-    """A fact that is no scalar, not finite, too long or has braces is refused by its name."""
+    """A fact that is not a scalar, not finite, too long or has braces is refused by name."""
     with pytest.raises(BadValue) as caught:
         policies.check_facts({"window_days": value})
     assert caught.value.field == "facts.window_days"
 
 
 def test_literal_numbers_are_allowed():
-    """Numbers may be written out; text before the first heading goes under the policy's title."""
+    """A body may have literal numbers, and text before the first heading is under the policy's title."""
     policy = Policy("x", "My policy", "Wait 3 days.\n## More\nThen {n}.", {"n": True}, 0.0)
     policies.check_body(policy.title, policy.body, policy.facts)
     assert [(s.id, s.text) for s in render_policy(policy)] == [("my-policy", "Wait 3 days."), ("more", "Then yes.")]
@@ -103,7 +103,7 @@ def test_literal_numbers_are_allowed():
     st.text(max_size=80),
 )
 def test_what_is_accepted_can_be_rendered(facts, noise):
-    """Any body that passes the checks renders with and without slots, and no single brace is left."""
+    """Every body that passes the checks renders with and without slots, without a brace left."""
     body = "## Facts\n" + " ".join(f"{{{name}}}" for name in facts) + "\n" + noise
     try:
         policies.check_body("T", body, policies.check_facts(facts))

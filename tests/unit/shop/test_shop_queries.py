@@ -1,4 +1,4 @@
-"""Reads by id."""
+"""Reads of the shop by id, and its lists."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from retail_assistant.shop.errors import BadValue, NotFound
     "read", [queries.get_policy, queries.get_product, queries.get_promotion, queries.get_price, queries.get_stock]
 )
 def test_unknown_id_is_not_found(shop, read):
-    """An id that nothing has is a 404 that names the field."""
+    """An unknown id raises ``NotFound`` with status 404 and the field."""
     with pytest.raises(NotFound) as caught:
         read(shop, "nosuch")
     assert caught.value.status == 404
@@ -18,7 +18,7 @@ def test_unknown_id_is_not_found(shop, read):
 
 
 def test_unknown_shopper_is_new_and_has_nothing(shop):
-    """A shopper nobody knows has an empty cart, owns nothing and is in the segment for newcomers."""
+    """An unknown shopper has an empty cart, no purchases and the segment ``new``."""
     assert queries.get_cart(shop, "nobody").lines == ()
     assert queries.list_owned(shop, "nobody") == frozenset()
     assert queries.get_segment(shop, "nobody") == "new"
@@ -26,7 +26,7 @@ def test_unknown_shopper_is_new_and_has_nothing(shop):
 
 
 def test_lists_are_in_order(shop):
-    """Products come by asin, delisted ones on request; promotions by start; reviews newest first."""
+    """Products are sorted by asin, promotions by start and reviews newest first; delisted products are optional."""
     every = queries.list_products(shop, delisted=True)
     assert [p.asin for p in every] == sorted(p.asin for p in every)
     assert {p.asin for p in queries.list_products(shop)} == {p.asin for p in every if p.listed}
@@ -39,7 +39,7 @@ def test_lists_are_in_order(shop):
 
 
 def test_formats_of_one_volume_are_found(shop):
-    """Some volumes exist in two formats, which the series and volume lead to."""
+    """The editions of a series and volume have different formats."""
     query = "SELECT series, volume FROM products WHERE listed GROUP BY series, volume HAVING count(*) = 2 LIMIT 1"
     series, volume = shop.execute(query).fetchone()
     found = queries.list_editions(shop, series, volume)
@@ -47,14 +47,14 @@ def test_formats_of_one_volume_are_found(shop):
 
 
 def test_meta_says_what_the_shop_has(shop, now):
-    """The file states its seed, its time and which histories it holds."""
+    """The file records its seed, its time and which histories it has."""
     meta = queries.get_meta(shop)
     assert (meta["seed"], float(meta["now"]), meta["shoppers"]) == ("7", now, "300")
     assert {meta[f"has_{name}"] for name in ("timestamps", "purchases", "views", "reviews", "queries")} == {"1"}
 
 
 def test_purchase_without_a_price_is_refused(shop, now):
-    """A product that lost its price is not given away."""
+    """A product without a price cannot be bought."""
     asin = queries.list_products(shop)[0].asin
     shop.execute("DELETE FROM prices WHERE asin = ?", (asin,))
     with pytest.raises(BadValue) as caught:

@@ -1,4 +1,4 @@
-"""Writes, their outbox rows, and what they refuse."""
+"""Writes to the shop, their outbox rows, and refused writes."""
 
 import contextlib
 import sqlite3
@@ -57,7 +57,7 @@ TAGGED = [
 
 @pytest.mark.parametrize(("write", "subject", "kind"), TAGGED)
 def test_tagged_write_emits_one_row(shop, now, write, subject, kind):
-    """Each tagged write adds exactly one outbox row, with its subject, type and time, and returns its position."""
+    """Each tagged write adds one outbox row with subject, type and time, and returns its position."""
     asin = _in_stock(shop)
     position = write(shop, asin, now)
     subject = subject.format(asin=asin)
@@ -75,7 +75,7 @@ LIVE = [
 
 @pytest.mark.parametrize("write", LIVE)
 def test_live_write_emits_nothing(shop, now, write):
-    """Price, stock, cart and view writes change the shop and leave the outbox alone."""
+    """Writes of price, stock, cart and view change the shop and not the outbox."""
     before = shop.total_changes
     assert write(shop, _in_stock(shop), now) is None
     assert shop.total_changes > before
@@ -84,7 +84,7 @@ def test_live_write_emits_nothing(shop, now, write):
 
 @pytest.mark.parametrize("write", [w for w, *_ in TAGGED])
 def test_write_is_undone_with_its_row(shop, now, write):
-    """When the outbox row cannot be written, the data is as it was: the two share one transaction."""
+    """If the outbox row cannot be written, the data does not change, because both are one transaction."""
     asin = _in_stock(shop)
     shop.execute("CREATE TRIGGER broken BEFORE INSERT ON parbake_outbox BEGIN SELECT RAISE(ABORT, 'broken'); END")
     before = list(shop.iterdump())
@@ -130,7 +130,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("write", "error", "named"), REFUSED)
 def test_refusal_names_the_field_and_writes_nothing(shop, now, write, error, named):
-    """A refused write raises its typed error with field and status, and leaves the file as it was."""
+    """A refused write raises its error with field and status, and does not change the file."""
     before = list(shop.iterdump())
     with pytest.raises(error) as caught:
         write(shop, _in_stock(shop), now)
@@ -140,7 +140,7 @@ def test_refusal_names_the_field_and_writes_nothing(shop, now, write, error, nam
 
 
 def test_last_copy_is_sold_once(shop, now):
-    """A purchase takes one copy and the cart line away; without a copy it is refused with status 409."""
+    """A purchase takes one copy and removes the cart line; without stock it gets status 409."""
     asin = _in_stock(shop)
     records.set_inventory(shop, asin, 1)
     records.set_price(shop, asin, 777, now=now)
@@ -157,7 +157,7 @@ def test_last_copy_is_sold_once(shop, now):
 
 
 def test_concurrent_buyers_share_the_stock(shop, now):
-    """Buyers on connections of their own get exactly the copies there are, each with its outbox row."""
+    """Concurrent buyers get exactly the copies in stock, each with its outbox row."""
     asin = _in_stock(shop)
     path = shop.execute("PRAGMA database_list").fetchone()[2]
     records.set_inventory(shop, asin, 5)
@@ -176,7 +176,7 @@ def test_concurrent_buyers_share_the_stock(shop, now):
 
 
 def test_delisted_product_is_not_sold(shop, now):
-    """A delisted product is refused at the counter, hidden from lists and search, and still readable by id."""
+    """A delisted product cannot be bought, is not in lists or search, and can be read by id."""
     asin = _in_stock(shop)
     title = queries.get_product(shop, asin).title
     assert asin in {h.doc for h in index.search(shop, title, kind="product", limit=100)}
@@ -191,7 +191,7 @@ def test_delisted_product_is_not_sold(shop, now):
 
 
 def test_search_follows_a_policy_change(shop, now):
-    """The index holds the policy's current words, with facts filled in, and none of the old ones."""
+    """The index has the policy's new words, with facts filled in, and not the old ones."""
     records.put_policy(shop, "returns", body="## Zebra clause\nZebras go back in {window_days} days.", now=now)
     hits = index.search(shop, "zebra", kind="policy")
     assert [h.doc for h in hits] == ["returns/zebra-clause"]
@@ -200,14 +200,14 @@ def test_search_follows_a_policy_change(shop, now):
 
 @pytest.mark.parametrize("text", ["", "?!", '"', "a OR", "NEAR(", "title:", "x" * 5000])
 def test_search_accepts_any_text(shop, text):
-    """Search operators and odd characters in a message are words or nothing, never an error."""
+    """Search operators and odd characters never raise an error."""
     assert isinstance(index.search(shop, text), list)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.sampled_from(["buy", "stock"]), st.integers(0, 3)), max_size=12))
 def test_stock_is_never_negative(shop, now, steps):
-    """Whatever the order of purchases and restocking, sold and left add up to what was put in."""
+    """In any order of purchases and restocking the stock is right and never negative."""
     asin = "B000003"
     records.put_product(shop, asin, listed=True, now=now)
     records.set_inventory(shop, asin, 0)
@@ -226,20 +226,20 @@ def test_stock_is_never_negative(shop, now, steps):
 
 
 def test_positions_grow_and_ids_differ(shop, now):
-    """Positions grow in commit order and each row has an id of its own."""
+    """Positions grow in commit order, and each row has its own id."""
     positions = [records.put_promotion(shop, "p001", percent=p, now=now) for p in range(1, 20)]
     assert positions == sorted(set(positions))
     assert shop.execute("SELECT count(DISTINCT id) FROM parbake_outbox").fetchone() == (19,)
 
 
 def test_connection_is_durable(shop):
-    """Commits are synced: WAL with synchronous FULL; foreign keys are enforced and locks waited for 10 s."""
+    """Connections use WAL with synchronous FULL, enforce foreign keys and wait 10 s for locks."""
     names = ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
     assert [shop.execute(f"PRAGMA {name}").fetchone()[0] for name in names] == ["wal", 2, 1, 10_000]
 
 
 def test_foreign_file_is_refused(tmp_path):
-    """A file that is not SQLite, or has no shop in it, is refused with a message that says what to do."""
+    """A file that is not SQLite, or is not a shop, is refused with advice."""
     text = tmp_path / "text.db"
     text.write_text("not a database, but long enough to be read as one\n" * 40)
     with pytest.raises(NotAShop, match="another path"):

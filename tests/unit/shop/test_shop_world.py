@@ -1,4 +1,4 @@
-"""The generated shop: the same again from the same arguments, plausible, and learnable."""
+"""The generated shop is reproducible, plausible and learnable."""
 
 import contextlib
 import re
@@ -39,7 +39,7 @@ def _plain(text):
 
 
 def test_same_arguments_same_rows(built, now, tmp_path):
-    """The same seed, time and sizes give the same rows; another seed gives others."""
+    """The same seed, time and sizes give the same rows, and another seed gives others."""
     again, other = tmp_path / "again.db", tmp_path / "other.db"
     generate(again, seed=7, now=now, products=200, shoppers=300, messages=1500)
     generate(other, seed=8, now=now, products=200, shoppers=300, messages=1500)
@@ -48,7 +48,7 @@ def test_same_arguments_same_rows(built, now, tmp_path):
 
 
 def test_more_shoppers_leave_the_first_as_they_were(built, now, tmp_path):
-    """Catalog, policies and promotions do not depend on how many shoppers there are."""
+    """Catalog, policies and promotions do not depend on the number of shoppers."""
     larger = tmp_path / "larger.db"
     generate(larger, seed=7, now=now, products=200, shoppers=301, messages=0)
     with contextlib.closing(sqlite3.connect(larger)) as a, contextlib.closing(sqlite3.connect(built)) as b:
@@ -58,7 +58,7 @@ def test_more_shoppers_leave_the_first_as_they_were(built, now, tmp_path):
 
 
 def test_sizes(shop, built):
-    """Products and shoppers are exactly as many as asked; the estimate is within half of the rest."""
+    """Products, shoppers and messages have the requested numbers, and the size estimate is close."""
     size = estimate_size(products=200, shoppers=300, days=90, messages=1500)
     found = {name: shop.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in size.rows}
     assert (found["products"], found["shoppers"], found["queries"]) == (200, 300, 1500)
@@ -69,7 +69,7 @@ def test_sizes(shop, built):
 
 
 def test_history_is_consistent(shop, now):
-    """Every event lies within the 90 days, not before the product's release; nobody buys the same volume twice."""
+    """Events lie within 90 days and after a product's release, and nobody buys the same volume twice."""
     for table in ("views", "purchases", "reviews", "queries"):
         first, last = shop.execute(f"SELECT min(ts), max(ts) FROM {table}").fetchone()
         assert now - 90 * 86_400 <= first
@@ -90,7 +90,7 @@ def test_evenings_are_busier(shop):
 
 
 def test_series_are_followed(shop):
-    """After a volume, most shoppers buy the next one of the series, and soon."""
+    """Most shoppers buy the next volume of a series, soon after the last."""
     rows = shop.execute(
         """SELECT b.ts - a.ts FROM purchases a JOIN products p ON p.asin = a.asin
            JOIN products q ON q.series = p.series AND q.volume = p.volume + 1 AND q.format = p.format
@@ -102,7 +102,7 @@ def test_series_are_followed(shop):
 
 
 def test_promotions_surround_now(shop, now):
-    """Forty promotions: some over, about fifteen running, one of them about to end, some to come."""
+    """Of forty promotions some are over, about fifteen run, one ends soon and some are yet to come."""
     every = queries.list_promotions(shop)
     running = queries.list_promotions(shop, at=now)
     assert len(every) == 40
@@ -113,7 +113,7 @@ def test_promotions_surround_now(shop, now):
 
 
 def test_some_products_are_sold_out_and_some_prices_moved(shop, now):
-    """There is something sold out, something reduced lately, and a price for everything."""
+    """Some products are sold out, some prices have changed, and every product has a price."""
     assert shop.execute("SELECT count(*) FROM inventory WHERE quantity = 0").fetchone()[0] > 0
     moved = "SELECT count(*) FROM prices JOIN products USING (asin) WHERE changed_at > created_at AND changed_at <= ?"
     assert shop.execute(moved, (now,)).fetchone()[0] > 0
@@ -122,7 +122,7 @@ def test_some_products_are_sold_out_and_some_prices_moved(shop, now):
 
 
 def test_log_has_the_intents_in_proportion(shop):
-    """About 60 % of the messages are recurring questions; every other intent occurs."""
+    """About 60 % of the messages are recurring questions, and every other intent occurs."""
     counts = dict(shop.execute("SELECT intent, count(*) FROM queries GROUP BY intent"))
     assert set(counts) == {"faq", *CHATTER}
     assert 0.55 < counts["faq"] / sum(counts.values()) < 0.65
@@ -138,7 +138,7 @@ def test_questions_point_at_sections(shop):
 
 
 def test_wordings_are_many():
-    """Each recurring question can be put in at least ten ways, and no way belongs to two questions."""
+    """Each recurring question has at least ten wordings, and no wording belongs to two questions."""
     owner = {}
     for question in QUESTIONS:
         ways = {_plain(w) for p in question.patterns for w in expand_all(p)}
@@ -148,7 +148,7 @@ def test_wordings_are_many():
 
 
 def test_reserved_sentences_cannot_occur(shop):
-    """The sentences kept for acceptance are in no pattern and not in the log."""
+    """The sentences reserved for acceptance tests are in no pattern and not in the log."""
     reserved = {_plain(text) for text in RESERVED}
     patterns = [p for q in QUESTIONS for p in (q.canonical, *q.patterns)] + [p for c in CHATTER.values() for p in c]
     possible = {_plain(sentence) for pattern in patterns for sentence in expand_all(pattern)}
@@ -158,7 +158,7 @@ def test_reserved_sentences_cannot_occur(shop):
 
 
 def test_patterns_are_well_formed():
-    """No pattern leaves a bracket, a bar or a slot of an unknown name behind."""
+    """Expanded patterns have no brackets, bars or unknown slots."""
     patterns = [p for q in QUESTIONS for p in q.patterns] + [p for c in CHATTER.values() for p in c]
     for sentence in (s for p in patterns for s in expand_all(p)):
         assert not re.search(r"[()|]|  ", sentence), sentence
@@ -168,7 +168,7 @@ def test_patterns_are_well_formed():
 
 
 def test_no_slot_is_left_in_any_text(shop):
-    """Descriptions, reviews and messages are finished sentences."""
+    """Descriptions, reviews and messages have no slots left."""
     for query in ("SELECT description FROM products", "SELECT body FROM reviews", "SELECT text FROM queries"):
         for (text,) in shop.execute(query):
             assert text.strip()
@@ -176,7 +176,7 @@ def test_no_slot_is_left_in_any_text(shop):
 
 
 def test_unfinished_file_is_never_seen(tmp_path, now):
-    """When generation fails, the file that was there stays, and a left-over does not stop the next run."""
+    """A failed generation keeps the existing file, and a leftover does not stop the next run."""
     path = tmp_path / "shop.db"
     path.write_bytes(b"as it was")
     left_over = tmp_path / "shop.db.building"
@@ -194,7 +194,7 @@ def test_unfinished_file_is_never_seen(tmp_path, now):
 
 @pytest.mark.parametrize("sizes", [{"products": 1}, {"shoppers": 1}, {"days": 1}, {"messages": 0}])
 def test_small_worlds_work(tmp_path, now, sizes):
-    """The smallest sizes make a shop, too."""
+    """The smallest sizes give a shop."""
     sizes = {"products": 30, "shoppers": 20, "days": 14, "messages": 10} | sizes
     generate(tmp_path / "shop.db", now=now, **sizes)
     with contextlib.closing(sqlite3.connect(tmp_path / "shop.db")) as conn:
@@ -209,7 +209,7 @@ def test_size_must_be_positive(tmp_path, now):
 
 
 def test_command_prints_the_size_first(tmp_path, capsys):
-    """The command says how large the shop becomes, writes it, and refuses bad sizes with status 1."""
+    """The command prints the sizes, writes the shop, and refuses bad sizes with status 1."""
     arguments = ["--out", str(tmp_path / "shop.db"), "--products", "20", "--messages", "5", "--now", "1790000000"]
     assert main([*arguments, "--shoppers", "5"]) == 0
     assert capsys.readouterr().out.startswith("20 products, 5 shoppers")
