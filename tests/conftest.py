@@ -1,4 +1,4 @@
-"""What holds for every test: in CI, a skipped test is a failed one; and what runs beside what."""
+"""Rules for every test: how tests are grouped for two processes, and that in CI a skipped test fails."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def _group(item):
     tier = _tier(item)
     if _is_long_search(item):
         return item.callspec.id
-    if tier == "installed":  # what runs in one demo stays together; each other test makes its own environment
+    if tier == "installed":  # tests of one demo stay together; each other test makes its own environment
         return f"demo {item.callspec.params['demo']}" if "demo" in item.fixturenames else item.nodeid
     return tier if tier in FIRST[1:] else item.nodeid.partition("::")[0]
 
@@ -44,7 +44,7 @@ def _is_long_search(item):
 
 
 def _fail_if_skipped(report):
-    """Turn a skip into a failure that quotes the reason; an expected failure is none."""
+    """Turn a skip into a failure with its reason; an expected failure is not a skip."""
     if NO_SKIPS and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome = "failed"

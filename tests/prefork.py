@@ -29,7 +29,7 @@ class Facts(pb.View):
     families = ("fact",)
 
     def get(self, name):
-        """One value."""
+        """Return one value."""
         self.entity(f"fact/{name}")
         return self.rows("SELECT value FROM fact WHERE name = :name", name=name)[0][0]
 
@@ -38,15 +38,15 @@ class Facts(pb.View):
     freshness_sla="1h", invalidated_by=[pb.fence("fact")], fallback_if_stale=pb.Recompute(), owner="team"
 )  # fmt: skip
 def fact(name: str, *, facts: pb.Source[Facts]) -> str:
-    """A plain function: it runs in a thread, which a child does not have."""
+    """Return a value from a plain function, which runs in a thread that a child does not have."""
     return facts.get(name)
 
 
 class Shop:
-    """A database and the app over it."""
+    """A database and an app over it."""
 
     def __init__(self, folder, store):
-        """Create both; nothing is opened yet."""
+        """Create the database and the app; nothing is opened yet."""
         self._path = folder / "facts.sqlite"
         with sqlite3.connect(self._path) as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -59,10 +59,10 @@ class Shop:
         self.app = pb.App(
             tasks, store=store, sources=[source], ledger=folder / "ledger.sqlite", silence_limit="1h"
         )  # fmt: skip
-        self.shown = self.app.sync  # made before any fork, as a module of a web application does
+        self.shown = self.app.sync  # created before any fork, as a web application's module does
 
     def change(self, name, value):
-        """Change a value, and have the change acknowledged."""
+        """Change a value, and wait for the acknowledgement."""
         with sqlite3.connect(self._path) as connection:
             connection.execute("UPDATE fact SET value = ? WHERE name = ?", (value, name))
             emit(connection, f"fact/{name}", "fact.changed")
@@ -70,25 +70,25 @@ class Shop:
         self.shown.run(self.app.drain())
 
     def raised(self):
-        """How much this process's store was told."""
+        """Return the sequence of this process's store."""
         return self.shown.run(self.app.stamp()).sequence
 
     def value(self, name):
-        """What is served."""
+        """Return the served value."""
         return self.shown.serve(fact, name).value
 
 
 class Customer(threading.Thread):
-    """Asks the parent all the time, also while it forks."""
+    """A thread that keeps sending requests to the parent, also while it forks."""
 
     def __init__(self, shop):
-        """Begin."""
+        """Start the thread."""
         super().__init__(daemon=True)
         self._shop, self._told, self.failed = shop, threading.Event(), []
         self.start()
 
     def run(self):
-        """Ask until told to stop."""
+        """Send requests until ``stop`` is called."""
         while not self._told.is_set():
             try:
                 self._shop.shown.run(self._shop.app.touch("fact/shared"))
@@ -97,14 +97,14 @@ class Customer(threading.Thread):
                 self.failed.append(repr(error))
 
     def stop(self):
-        """Return what failed."""
+        """Stop the thread; return the failures."""
         self._told.set()
         self.join()
         return self.failed
 
 
 def work(shop, number):
-    """What a worker sees of the parent, and of its own change."""
+    """Return what a worker reads before and after its own change."""
     name = str(number)
     before = shop.value(name)
     shop.change(name, "new")
@@ -113,19 +113,19 @@ def work(shop, number):
 
 
 def tell(**what):
-    """Print a line."""
+    """Print one JSON line."""
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 def forked(shop):
-    """Fork the workers; their exit statuses."""
+    """Fork the workers; return their exit statuses."""
     workers = []
     for number in range(WORKERS):
         worker = os.fork()
         if not worker:
             tell(**work(shop, number))
-            if number % 2:  # one closes what it uses, another just ends
+            if number % 2:  # some workers close their app, and others just end
                 shop.shown.close()
             sys.exit(0)
         workers.append(worker)
@@ -133,7 +133,7 @@ def forked(shop):
 
 
 def main(folder, store, *words):
-    """Use the app, fork, go on."""
+    """Use the app, fork the workers, and use the app again."""
     shop = Shop(Path(folder), store)
     shop.shown.run(shop.app.drain())
     known = [shop.value(str(number)) for number in range(WORKERS)]
@@ -167,7 +167,7 @@ def run(folder, store, *words):
 
 
 def check(workers, parent, complained):
-    """Hold what was told to what must be true of every store."""
+    """Assert what must hold for every store."""
     assert complained == ""
     assert workers == [{"before": "old", "after": "new", "acknowledged": True}] * WORKERS
     assert (parent["ended"], parent["failed"]) == ([0] * WORKERS, [])

@@ -1,4 +1,4 @@
-"""What a process is born with: whoever starts the tests may have SIGINT ignored, and children inherit that."""
+"""Start processes with a known disposition of SIGINT, which children inherit from whoever runs the tests."""
 
 import contextlib
 import signal

@@ -1,4 +1,4 @@
-"""Goes through a page as a reader does: writes its files, runs its commands, and compares what they print."""
+"""Works through a page as a reader does: writes its files, runs its commands and compares their output."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ STAYS = re.compile(r"\bparbake (serve|worker)\b")
 
 
 class Step(NamedTuple):
-    """A file to append to, or commands with what they print; ``is_awaited`` says that it may take a moment."""
+    """Code for a file, or commands with their output; ``is_awaited`` means that the output may take a moment."""
 
     text: str
     file: str = ""
@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 
 def steps(text):
-    """The steps of a part of the page. Output is the ``text`` block that follows right after commands."""
+    """Return the steps of a part of the page; a ``text`` block right after commands is their output."""
     found, is_open = [], False
     for waits, language, file, block in BLOCK.findall(text):
         if language == "text":
@@ -43,22 +43,22 @@ def steps(text):
 
 
 def parts():
-    """The page up to its last part, and its last part."""
+    """Return the page up to its last part, and its last part."""
     before, _, last = PAGE.read_text().partition(LAST_PART)
     return before, last
 
 
 def matches(shown, printed):
-    """Whether an output is as shown, where ``...`` stands for anything within a line."""
+    """Return whether an output is as shown, where ``...`` matches anything within a line."""
     pattern = r"[^\n]*".join(map(re.escape, shown.strip().split("...")))
     return re.fullmatch(pattern, printed.strip()) is not None
 
 
 class Reader:
-    """Somebody who works through the page in a folder; ``swaps`` are the addresses that a test replaces."""
+    """A reader who works through the page in a folder; ``swaps`` are the addresses that a test replaces."""
 
     def __init__(self, folder, swaps):
-        """Provide ``python`` and ``parbake`` as an environment of one's own would."""
+        """Make ``python`` and ``parbake`` available, as a virtual environment would."""
         self.folder, self.swaps, self.started = folder / "courier", swaps, []
         programs = folder / "bin"
         programs.mkdir()
@@ -70,7 +70,7 @@ class Reader:
         self.environment.pop("STORE", None)
 
     def take(self, step):
-        """Take a step, and say whether its output is as shown; raises ``AssertionError`` with the output if not."""
+        """Take a step; raise ``AssertionError`` with the output if it is not as shown."""
         text, shown = self._swapped(step.text), self._swapped(step.shown)
         if step.file:
             with (self.folder / step.file).open("a") as file:
@@ -97,7 +97,7 @@ class Reader:
         return done.stdout
 
     def _wait(self, text, shown):
-        """Repeat all of some commands until they print what is shown; a read may change what the next one sees."""
+        """Repeat these commands until they print what is shown; a read may change what the next one sees."""
         printed = ""
 
         def look():
@@ -123,7 +123,7 @@ class Reader:
             assert process.poll() is None, log.read_text()
 
     def stop(self):
-        """End what was started as Ctrl-C does; each must end by itself and quietly."""
+        """Interrupt what was started, as Ctrl-C does; each process must end without a traceback."""
         for process, _ in self.started:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT)

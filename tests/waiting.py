@@ -1,4 +1,4 @@
-"""Waiting for events and not for seconds: the one bound here is for what hangs, however busy the machine is."""
+"""Waiting for conditions instead of fixed times; the only time limit is for hangs."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ MANY = 500
 
 
 def eventually(look):
-    """Look until it is truthy, and return what was found."""
+    """Call ``look`` until its result is truthy, and return it."""
     ends = time.monotonic() + HANGS_S
     while not (found := look()):
         assert time.monotonic() < ends, "it did not come to that"
@@ -19,7 +19,7 @@ def eventually(look):
 
 
 async def until(look):
-    """Let the event loop go on until a look, which may be asynchronous, is truthy; return what was found."""
+    """Run the event loop until ``look``, which may be asynchronous, returns something truthy, and return that."""
     async with asyncio.timeout(HANGS_S):
         while True:
             found = look()

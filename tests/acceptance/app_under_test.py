@@ -1,4 +1,4 @@
-"""The assistant as the acceptance tests serve it: the product's own composition, on a clock that tests move."""
+"""The assistant as the acceptance tests serve it: the product's own composition with a clock that tests move."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from retail_assistant.compose import http_app
 from retail_assistant.http import chat
 from retail_assistant.settings import from_environment
 
-# How long a person waits for a reply is not what these tests are about; a busy machine takes longer.
+# The tests do not measure how long a reply takes, and a busy machine is slower.
 generation.TIMEOUT_S, chat.TIMEOUT = 300.0, "5m"
 
 
 def app() -> HttpApp:
-    """Built from the environment, like the product's own entry point."""
+    """Return the app built from the environment, like the product's entry point."""
     return http_app(from_environment(), clock=FileClock(os.environ["TEST_CLOCK"]))

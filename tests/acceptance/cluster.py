@@ -1,4 +1,4 @@
-"""Real processes over one data folder: servers and workers on free loopback ports, ended by their own ids."""
+"""Processes over one data folder: servers and workers on free loopback ports, each ended by its own process id."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ HERE = Path(__file__).parent
 APP = "app_under_test:app"
 ON_EVERY_STORE = [
     pytest.mark.parametrize("store", ["lmdb", "valkey", "dynamodb"], indirect=True, scope="module"),
-    pytest.mark.timeout(3600),  # the first batch runs on a server are a part of it
+    pytest.mark.timeout(3600),  # this includes the first batch runs on a server
 ]
 """Marks the tests of a module that show the same on the embedded store and on both kinds of server."""
 
 
 class Process:
-    """One started process with its log."""
+    """A started process with its log."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
         """Start it in the folder of the app under test."""
@@ -43,13 +43,13 @@ class Process:
             self.lines.append(line)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill it, as a power failure would."""
         self.popen.send_signal(signal.SIGKILL)
         self.popen.wait(timeout=HANGS_S)
         self._close()
 
     def stop(self) -> None:
-        """End it in order, or kill it when it hangs."""
+        """Terminate it, or kill it if it hangs."""
         if self.popen.poll() is None:
             self.popen.terminate()
             try:
@@ -91,7 +91,7 @@ class Server(Process):
         super()._close()
 
     def chat(self, message: str, **members: Any) -> Chat:
-        """Ask one message; ``history`` comes before it."""
+        """Send one message, after the messages in ``history``."""
         history = members.pop("history", [])
         body = {"model": "retail-assistant", "messages": [*history, {"role": "user", "content": message}], **members}
         response = self.client.post("/v1/chat/completions", json=body)
@@ -99,13 +99,13 @@ class Server(Process):
         return Chat(response.json())
 
     def put(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """A shop write that must be acknowledged."""
+        """Send a write to the shop that must be acknowledged."""
         response = self.client.put(path, json=body)
         assert response.status_code == 200, response.text
         return dict(response.json())
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        """A shop action that must be acknowledged."""
+        """Send an action to the shop that must be acknowledged."""
         response = self.client.post(path, json=body)
         assert response.status_code == 201, response.text
         return dict(response.json())
@@ -121,7 +121,7 @@ class Chat:
     """A chat completion."""
 
     def __init__(self, document: dict[str, Any]) -> None:
-        """Keep what tests look at."""
+        """Take the parts that tests look at."""
         self.text: str = document["choices"][0]["message"]["content"]
         self.made: dict[str, Any] = document["parbake"]
         self.lane: str = self.made["lane"]
@@ -129,7 +129,7 @@ class Chat:
 
     @property
     def is_precompiled(self) -> bool:
-        """Whether a FAQ answer computed ahead was served."""
+        """Whether the reply is a FAQ answer that was computed ahead."""
         return any(s["task"] == "faq_answers" for s in self.made["steps"]) and self.lane in ("batch", "event")
 
 
@@ -137,7 +137,7 @@ class Cluster:
     """Processes over one data folder and one clock."""
 
     def __init__(self, home: Path, **environment: str) -> None:
-        """Start nothing yet."""
+        """Set up the folder and the environment without starting a process."""
         self.home = home
         self.clock = FileClock(home / "clock")
         self._environment = {
@@ -158,7 +158,7 @@ class Cluster:
         return self._keep(Process(["worker", APP], self._environment))
 
     def stop(self) -> None:
-        """End everything that was started."""
+        """End every process that was started."""
         for process in self._started:
             process.stop()
 
@@ -168,6 +168,6 @@ class Cluster:
 
 
 def cost_of(pid: int) -> float:
-    """The seconds of processors that a process and its ended children have taken; see proc(5)."""
+    """Return the CPU seconds of a process and its ended children; see proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

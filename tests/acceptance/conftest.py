@@ -35,7 +35,7 @@ NO_CREDENTIALS = {
 
 
 def prepare(home: Path, **environment: str) -> Path:
-    """Make a shop if there is none, and materialize every artifact, through the product's own command."""
+    """Generate a shop if there is none, and materialize every artifact with the product's command."""
     done = subprocess.run(
         [sys.executable, "-m", "retail_assistant", "prepare"],
         env={**os.environ, **SIZES, "RETAIL_HOME": str(home), **environment},
@@ -49,7 +49,7 @@ def prepare(home: Path, **environment: str) -> Path:
 
 
 class Prepared(NamedTuple):
-    """A shop with every artifact materialized once, and how its store is copied: gives the copy's environment."""
+    """A shop with every artifact materialized, and a function that copies its store and returns the environment."""
 
     home: Path
     copy_store: Callable[[], dict[str, str]]
@@ -57,19 +57,19 @@ class Prepared(NamedTuple):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated shop with every artifact materialized once, in the embedded store."""
+    """Return a generated shop with every artifact materialized, in the embedded store."""
     return prepare(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(scope="session")
 def on_lmdb(prepared: Path) -> Prepared:
-    """With the embedded store, which lies in the shop's folder and is copied with it."""
+    """Return a prepared shop with the embedded store, which is copied with the shop's folder."""
     return Prepared(prepared, dict)
 
 
 @pytest.fixture(scope="session")
 def on_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """With a store on a durable server."""
+    """Yield a prepared shop whose store is on a durable server."""
     with launch.valkey(tmp_path_factory.mktemp("valkey")) as server:
 
         def at(name: str) -> dict[str, str]:
@@ -88,7 +88,7 @@ def on_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
 
 @pytest.fixture(scope="session")
 def on_dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prepared]:
-    """With a store on a server that speaks DynamoDB's protocol."""
+    """Yield a prepared shop whose store is on a server with DynamoDB's protocol."""
     with launch.dynamodb() as endpoint:
 
         def at(name: str) -> dict[str, str]:
@@ -109,7 +109,7 @@ def _new_name() -> str:
 
 
 def _copy_table(endpoint: str, first: str, second: str) -> None:
-    """Make a table of the same keys, and write every item of the first to it."""
+    """Create a table with the same keys, and copy every item to it."""
     tables = boto3.resource(
         "dynamodb",
         region_name="eu-central-1",
@@ -137,13 +137,13 @@ def _copy_table(endpoint: str, first: str, second: str) -> None:
 
 @pytest.fixture(scope="module")
 def store(request: pytest.FixtureRequest) -> str:
-    """The kind of store that a module's tests run on."""
+    """Return the kind of store that a module's tests run on."""
     return str(getattr(request, "param", "lmdb"))
 
 
 @pytest.fixture(scope="module")
 def cluster(store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A copy of a prepared shop with no process running yet."""
+    """Yield a copy of a prepared shop without a running process."""
     home = tmp_path_factory.mktemp("home") / "data"
     prepared: Prepared = request.getfixturevalue(f"on_{store}")
     shutil.copytree(prepared.home, home)
@@ -154,11 +154,11 @@ def cluster(store: str, request: pytest.FixtureRequest, tmp_path_factory: pytest
 
 @pytest.fixture(scope="module")
 def server(cluster: Cluster) -> Server:
-    """A running server."""
+    """Return a running server."""
     return cluster.server()
 
 
 @pytest.fixture(scope="module")
 def worker(cluster: Cluster) -> Process:
-    """A running worker."""
+    """Return a running worker."""
     return cluster.worker()

@@ -1,4 +1,4 @@
-"""Acceptance 8: an artifact past its SLA alerts its owner, and says so when it has recovered."""
+"""Acceptance 8: an artifact past its SLA sends its owner an alert, and another one when it has recovered."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.waiting import eventually
 
 
 class Receiver:
-    """A webhook endpoint on loopback that keeps what it is sent."""
+    """A webhook endpoint on loopback that records what it is sent."""
 
     def __init__(self) -> None:
         """Listen on a free port."""
@@ -28,7 +28,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Stay quiet."""
+                """Log nothing."""
 
         self.received = received
         self._server = HTTPServer(("127.0.0.1", 0), Handler)
@@ -43,7 +43,7 @@ class Receiver:
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    """A running receiver."""
+    """Yield a running receiver."""
     found = Receiver()
     yield found
     found.close()
@@ -52,7 +52,7 @@ def receiver() -> Iterator[Receiver]:
 def test_an_owner_hears_once_that_it_is_stale_and_once_that_it_recovered(
     prepared: Path, tmp_path: Path, receiver: Receiver
 ) -> None:
-    """With nobody refreshing, trending passes its SLA: its owner hears once; a worker's run brings the recovery."""
+    """Past its SLA trending sends one stale alert, and one recovered alert after a worker's run."""
     import shutil
 
     home = tmp_path / "data"

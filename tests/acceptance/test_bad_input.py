@@ -1,4 +1,4 @@
-"""Bad input: a problem document that names the field, nothing written, and the process lives."""
+"""Bad input gets a problem document with the field, nothing is written, and the server keeps running."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ CHAT = "/v1/chat/completions"
 
 
 def message(text: str, **members: Any) -> dict[str, Any]:
-    """A chat body with one message."""
+    """Return a chat body with one message."""
     return {"model": "m", "messages": [{"role": "user", "content": text}], **members}
 
 
@@ -60,7 +60,7 @@ CASES: list[tuple[str, str, str, Any, int, str]] = [
 def test_bad_input_is_named_and_writes_nothing(  # noqa: PLR0917  # a table's columns
     server: Server, method: str, path: str, body: Any, status: int, field: str
 ) -> None:
-    """Each bad request answers with a problem document naming the field; nothing is raised and nothing written."""
+    """Each bad request gets a problem document that names the field, and no event or policy changes."""
     before = _state(server)
     content = body if isinstance(body, str) else (None if body is None else json.dumps(body))
     response = server.client.request(method, path, content=content, headers={"content-type": "application/json"})
@@ -83,7 +83,7 @@ def _state(server: Server) -> tuple[int, Any]:
 
 
 def test_a_repeated_event_is_accepted_counted_and_raises_its_tags_again(server: Server) -> None:
-    """The same (source, id) twice: 202 both times, the second counted as a duplicate, the tag raised higher."""
+    """A repeated (source, id) gets 202, counts as a duplicate and raises its tag to a higher stamp."""
     event = {"id": "twice", "source": "test", "type": "policy.changed", "subject": "policy/privacy"}
     first, second = (server.client.post("/v1/events", json=event) for _ in range(2))
     assert (first.status_code, second.status_code) == (202, 202)

@@ -1,4 +1,4 @@
-"""Acceptance 6: kill -9 of worker and server; nothing acknowledged is lost, nothing mixes generations."""
+"""Acceptance 6: after kill -9 of a worker or server no acknowledged event is lost and no generations mix."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ QUESTION = "How many days do I have to send a book back?"
 
 
 def generations(home: Path) -> dict[str, Any]:
-    """The chain's generations in the store, and the model generation that each stored candidate list names."""
+    """Return the chain's generations in the store, and the model generations that stored candidates name."""
     return asyncio.run(_generations(open_url(f"lmdb://{home / 'store'}")))
 
 
@@ -46,7 +46,7 @@ async def _generations(store: LmdbStore) -> dict[str, Any]:
 
 
 def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(cluster: Cluster) -> None:
-    """Twenty runs killed at random points: pointers stay, no snapshot mixes generations, and the next run is clean."""
+    """After twenty runs killed at random points the pointers are unchanged, and the next run is promoted."""
     before = generations(cluster.home)
     environment = {**os.environ, "RETAIL_HOME": str(cluster.home), "TEST_CLOCK": str(cluster.home / "clock")}
     command = [sys.executable, "-m", "parbake", "materialize", APP, "factors"]
@@ -69,7 +69,7 @@ def test_a_run_killed_between_its_first_write_and_its_promotion_changes_nothing(
 
 
 def _wait_for_a_new_generation(home: Path, run: subprocess.Popen[bytes]) -> bool:
-    """Until the run has allocated its generations, which it does before its first write."""
+    """Wait until the run has allocated its generations, which it does before its first write."""
     size = (home / "store" / "data.mdb").stat().st_mtime_ns
     deadline = time.monotonic() + HANGS_S
     while time.monotonic() < deadline and run.poll() is None:
@@ -80,7 +80,7 @@ def _wait_for_a_new_generation(home: Path, run: subprocess.Popen[bytes]) -> bool
 
 
 def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster) -> None:
-    """Five servers killed amid writes: after each restart the last acknowledged change is what is answered."""
+    """After each of five kills under load, a restarted server answers with the last acknowledged change."""
     stop = threading.Event()
     acked: list[int] = []
 
@@ -115,7 +115,7 @@ def test_a_server_killed_under_load_loses_no_acknowledged_event(cluster: Cluster
 
 
 def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None:
-    """Without a worker, servers poll the outbox themselves and acknowledge what was committed past them."""
+    """Without a worker, a server polls the outbox, serves committed changes and is ready."""
     server = cluster.server()
     with sqlite3.connect(cluster.home / "shop.db", timeout=HANGS_S) as shop:
         shop.execute("UPDATE policies SET facts = json_set(facts, '$.window_days', 77) WHERE id = 'returns'")
@@ -130,7 +130,7 @@ def test_the_shop_is_not_dark_while_the_worker_is_dead(cluster: Cluster) -> None
 
 @pytest.mark.skipif(sys.platform != "linux", reason="observes system calls through /proc")
 def test_a_sync_is_observed_before_each_acknowledgement(cluster: Cluster) -> None:
-    """The shop and the store sync every commit, and an acknowledged write has reached the disk."""
+    """Shop and store sync every commit, and an acknowledged write causes disk writes."""
     script = (
         "import sys, parbake.stores.lmdb as l; from retail_assistant.shop.schema import connect\n"
         "s = l.open_url('lmdb://' + sys.argv[1] + '/store'); c = connect(sys.argv[1] + '/shop.db')\n"
@@ -145,6 +145,6 @@ def test_a_sync_is_observed_before_each_acknowledgement(cluster: Cluster) -> Non
 
 
 def _written(pid: int) -> int:
-    """Bytes that the process has caused to be sent to storage."""
+    """Return the bytes that a process has written to storage."""
     lines = Path(f"/proc/{pid}/io").read_text().splitlines()
     return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))

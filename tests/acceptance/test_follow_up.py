@@ -1,4 +1,4 @@
-"""Acceptance 4: what depends on the conversation is never answered by a bare FAQ hit."""
+"""Acceptance 4: a question that depends on the conversation is never answered from the bank alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ ASKED = [{"role": "user", "content": "What is your return window?"}]
 
 
 def used_bank(reply: Chat) -> bool:
-    """Whether a bank answer was served."""
+    """Return whether a bank answer was served."""
     return any(step["task"] == "faq_answers" for step in reply.made["steps"])
 
 
@@ -17,7 +17,7 @@ def used_bank(reply: Chat) -> bool:
     "message", ["and for opened boxes?", "what about opened items?", "does it also apply to gifts?"]
 )
 def test_a_follow_up_is_never_a_bare_faq_hit(server: Server, message: str) -> None:
-    """A follow-up goes through retrieval with the conversation, not the bank."""
+    """A follow-up is answered by retrieval with the conversation, not from the bank."""
     first = server.chat(ASKED[0]["content"])
     history = [*ASKED, {"role": "assistant", "content": first.text}]
     reply = server.chat(message, history=history)
@@ -25,14 +25,14 @@ def test_a_follow_up_is_never_a_bare_faq_hit(server: Server, message: str) -> No
 
 
 def test_an_opened_box_follow_up_is_answered_from_its_own_section(server: Server) -> None:
-    """Asked "and for opened boxes?" after the return window, it states the opened items' window."""
+    """A follow-up about opened boxes states the window of opened items."""
     first = server.chat(ASKED[0]["content"])
     reply = server.chat("and for opened boxes?", history=[*ASKED, {"role": "assistant", "content": first.text}])
     assert "14 days" in reply.text, reply.text
 
 
 def test_a_cheaper_edition_is_compared_live(server: Server) -> None:
-    """Asked "is it cheaper in paperback?", it compares live prices of the editions of the product on the page."""
+    """A question for a cheaper edition is answered with live prices, not from the bank."""
     found = server.client.get("/shop/products/B000001").json()
     reply = server.chat(
         "is it cheaper in paperback?",
@@ -48,5 +48,5 @@ def test_a_cheaper_edition_is_compared_live(server: Server) -> None:
 
 @pytest.mark.parametrize("message", ["Where is my order?", "where's my parcel", "Has my refund arrived yet?"])
 def test_a_shoppers_own_order_is_not_answered_from_the_bank(server: Server, message: str) -> None:
-    """Questions about one's own order are live look-ups."""
+    """Questions about one's own order are not answered from the bank."""
     assert not used_bank(server.chat(message, user="u00003"))

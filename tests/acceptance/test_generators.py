@@ -1,4 +1,4 @@
-"""The generators: a real local model behind the same checks, and a hosted one whose key is never shown."""
+"""The generators: a real local model behind the usual checks, and a hosted one whose key is never shown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVIDENCE = tuple(
 
 
 def test_the_local_model_reports_its_cached_prefix() -> None:
-    """The second request with the same rules and evidence has at least 80 % of its prompt from the cache."""
+    """A second request with the same rules and evidence has at least 80 % of its prompt cached."""
 
     async def ask(generator: Generator, question: str) -> tuple[str, Usage]:
         text, usage = "", Usage()
@@ -53,7 +53,7 @@ def test_the_local_model_reports_its_cached_prefix() -> None:
 
 
 def one_reply(generator: Generator) -> str:
-    """Return what a generator writes in a few tokens."""
+    """Return a reply of a few tokens."""
 
     async def ask() -> str:
         prompt = Prompt("Answer from the evidence.", EVIDENCE[:1], (), "What is the window?")
@@ -63,7 +63,7 @@ def one_reply(generator: Generator) -> str:
 
 
 def over_http(address: str, path: str, body: str | None = None) -> int:
-    """Return the status that an engine answers with at its socket; no key is sent."""
+    """Return the status of a request to an engine's socket, sent without a key."""
     connection = http.client.HTTPConnection("localhost")
     connection.sock = socket.socket(socket.AF_UNIX)
     with contextlib.closing(connection):
@@ -74,14 +74,14 @@ def over_http(address: str, path: str, body: str | None = None) -> int:
 
 
 def listening_ports() -> set[int]:
-    """Return the TCP ports at which this process listens."""
+    """Return the TCP ports that this process listens on."""
     own = {str(f.readlink()) for f in Path("/proc/self/fd").iterdir() if f.is_symlink()}
     lines = [line.split() for file in ("tcp", "tcp6") for line in Path("/proc/net", file).read_text().splitlines()[1:]]
     return {int(f[1].rpartition(":")[2], 16) for f in lines if f[3] == "0A" and f"socket:[{f[9]}]" in own}
 
 
 def test_no_other_process_reaches_the_local_model() -> None:
-    """Once the model is loaded, this process listens at no new port and the engine's socket has no name any more."""
+    """After loading, the process listens on no new port, and the engine's socket has no path any more."""
     before = listening_ports()
     generator = LlamaGenerator()
     assert one_reply(generator)
@@ -93,7 +93,7 @@ def test_no_other_process_reaches_the_local_model() -> None:
 
 
 def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """Who finds the socket while the model is loaded gets 401; this process needs no key, and nothing prints it."""
+    """A request to the engine's socket without the key gets 401, and the key is never printed."""
     keys: list[str] = []
 
     def key(length: int) -> str:
@@ -114,7 +114,7 @@ def test_the_engine_refuses_who_has_no_key(monkeypatch: pytest.MonkeyPatch, capf
 
 
 def test_the_local_model_grows_by_nothing_per_conversation() -> None:
-    """Six conversations about different evidence add less to the process than the copy of one prompt would."""
+    """Six conversations with different evidence grow the process by less than 4 MiB."""
 
     async def rise() -> float:
         generator = LlamaGenerator()
@@ -134,7 +134,7 @@ def test_the_local_model_grows_by_nothing_per_conversation() -> None:
 
 
 def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> None:
-    """With the local model wording replies, no reply states a number of days that the policies do not."""
+    """With the local model, no reply states a number of days that the policies do not."""
     home = tmp_path / "data"
     shutil.copytree(prepared, home)
     cluster = Cluster(home, LLM="llama")
@@ -151,7 +151,7 @@ def test_what_a_model_makes_up_is_not_shown(prepared: Path, tmp_path: Path) -> N
 
 
 def test_a_refused_provider_is_named_and_its_key_never_shown(prepared: Path, tmp_path: Path) -> None:
-    """A provider that cannot be used is a problem document; the key is in no reply and no log line."""
+    """A provider that cannot be reached gives a 502 problem document; reply and log do not show the key."""
     home = tmp_path / "data"
     shutil.copytree(prepared, home)
     key = "sk-very-secret-key"
@@ -170,7 +170,7 @@ def test_a_refused_provider_is_named_and_its_key_never_shown(prepared: Path, tmp
 
 
 def test_a_missing_key_is_said_before_anything_is_served(prepared: Path) -> None:
-    """Without a key the server does not start; one line names the variable."""
+    """Without a key the server does not start, and the error names the variable."""
     environment = {**os.environ, "RETAIL_HOME": str(prepared), "LLM": "openai", "OPENAI_API_KEY": ""}
     command = [sys.executable, "-m", "parbake", "serve", "retail_assistant.compose:served", "--port", "0"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False)

@@ -1,4 +1,4 @@
-"""The intent head on messages written by hand, absent from the generator and the log."""
+"""The intent head on hand-written messages that are not in the generator or the log."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ MESSAGES = {
 
 
 def test_at_least_85_percent_of_hand_written_messages_are_classified_right(cluster: Cluster, server: Server) -> None:
-    """Of 46 messages that nobody logged, at least 85 % get the intent that a person gave them."""
+    """At least 85 % of the hand-written messages get the intent that a person assigned."""
     with sqlite3.connect(cluster.home / "shop.db") as shop:
         logged = {row[0].lower() for row in shop.execute("SELECT text FROM queries")}
     wrong = []

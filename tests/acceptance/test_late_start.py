@@ -22,7 +22,7 @@ QUESTION = "How many days do I have to send a book back?"
 
 
 def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluster) -> None:
-    """Ten days later the server is ready for less than 5 s and answers any question; a worker refreshes behind."""
+    """Ten days later a server is ready in under 5 CPU seconds and answers, and a worker refreshes meanwhile."""
     cluster.clock.advance(10 * DAYS)
     server = cluster.server()
     assert eventually(lambda: server.client.get("/readyz").status_code == 200)
@@ -36,7 +36,7 @@ def test_a_server_over_a_ten_days_old_store_is_ready_and_answers(cluster: Cluste
 
 
 def test_the_demo_prepares_once_and_starts_fast_afterwards(tmp_path: Path) -> None:
-    """The demo over a fresh folder serves; however it ends, its worker does too, and a restart costs less than 5 s."""
+    """The demo's worker ends with it on any signal, and a restart takes less than 5 CPU seconds."""
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "200", "RETAIL_HOME": str(tmp_path / "data")}
     first, again, last = (
         _start_and_stop({**os.environ, **sizes}, end) for end in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
@@ -48,7 +48,7 @@ def test_the_demo_prepares_once_and_starts_fast_afterwards(tmp_path: Path) -> No
 
 
 def test_a_taken_port_is_said_and_ends_with_1(tmp_path: Path) -> None:
-    """With the port in use, the demo says so in one line before it prepares anything."""
+    """If the port is in use, the demo exits with one line before it prepares anything."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -62,7 +62,7 @@ def test_a_taken_port_is_said_and_ends_with_1(tmp_path: Path) -> None:
 
 
 class Run(NamedTuple):
-    """One demo: what it said until it was ready, the seconds of processors that took, and its status at the end."""
+    """One demo: its output until it was ready, the CPU seconds up to then, and its exit status."""
 
     said: str
     cost_s: float
@@ -70,7 +70,7 @@ class Run(NamedTuple):
 
 
 def _start_and_stop(environment: dict[str, str], end: signal.Signals) -> Run:
-    """Start a demo as a script does behind ``&``, and end it when it is ready; its worker must not outlive it."""
+    """Start a demo as a background job, end it when it is ready, and wait until its worker has ended."""
     command = [sys.executable, "-m", "retail_assistant", "demo", "--port", "0"]
     said = ""
     with born_with(signal.SIG_IGN):

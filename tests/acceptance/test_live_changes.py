@@ -1,4 +1,4 @@
-"""Acceptance 3: prices, stock, promotions and the catalog are right in the very next reply."""
+"""Acceptance 3: changes of prices, stock, promotions and the catalog are in the next reply."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ pytestmark = [pytest.mark.usefixtures("worker"), *ON_EVERY_STORE]
 
 @pytest.fixture(scope="module")
 def asin(server: Server) -> str:
-    """A product on sale."""
+    """Return a product on sale."""
     return str(server.serve("trending", "all")["value"][0]["asin"])
 
 
 def test_a_price_and_a_stock_change_are_in_the_next_reply(server: Server, asin: str) -> None:
-    """Price and stock are live: what was set is what is said."""
+    """The next reply states the new price and stock."""
     server.put(f"/shop/prices/{asin}", {"cents": 4321})
     server.put(f"/shop/inventory/{asin}", {"quantity": 0})
     reply = server.chat("how much does this cost and is it in stock?", metadata={"page": asin})
@@ -30,7 +30,7 @@ def test_a_price_and_a_stock_change_are_in_the_next_reply(server: Server, asin: 
 
 
 def test_a_promotion_is_said_at_once_and_gone_when_the_clock_says_so(cluster: Cluster, server: Server) -> None:
-    """A promotion appears in the next reply after its PUT, and is gone after its end without any event."""
+    """A promotion is in the reply after its PUT, and not in replies after its end."""
     now = cluster.clock.now()
     body = {
         "title": "Lantern days",
@@ -48,10 +48,10 @@ def test_a_promotion_is_said_at_once_and_gone_when_the_clock_says_so(cluster: Cl
 
 
 def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Server, asin: str) -> None:
-    """After a DELETE returns, the product is in no reply, whatever was precomputed."""
+    """After its DELETE a product is in no reply, whatever was precomputed."""
     shopper = "u00011"
     first = server.chat("Recommend me a book", user=shopper)
-    card = next(card for card in first.cards if card["asin"] != asin)  # other tests need that one
+    card = next(card for card in first.cards if card["asin"] != asin)  # other tests need that product
     gone, title = card["asin"], card["title"]
     assert server.client.delete(f"/shop/products/{gone}").status_code == 200
     for message in ("Recommend me a book", f"I am looking for {title}", f"how much is {title}?", "What is popular?"):
@@ -63,7 +63,7 @@ def test_a_delisted_product_is_never_shown_after_the_acknowledgement(server: Ser
 
 
 def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> None:
-    """A new product's event leaves the embeddings and evidence of all others fresh in their batch lane."""
+    """A new product's event does not outdate embeddings and evidence of other products."""
     before = server.serve("product_embeddings", asin)
     fields = {"title": "The Glass Orchard", "author": "Mara Winter", "genre": "fantasy", "cents": 990, "quantity": 5}
     ack = server.put("/shop/products/NEW0001", {**fields, "description": "An orchard of glass trees sings at night."})
@@ -77,7 +77,7 @@ def test_adding_a_product_kills_no_other_artifact(server: Server, asin: str) -> 
 
 
 def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str) -> None:
-    """One product's change recomputes one evidence record and leaves every FAQ answer fresh in its lane."""
+    """A product's change recomputes one evidence record and no FAQ answer."""
 
     def computed(task: str) -> float:
         lines = server.client.get("/v1/costs").json()["costs"]

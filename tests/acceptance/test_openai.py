@@ -1,4 +1,4 @@
-"""Acceptance 7: the official OpenAI client talks to the assistant, plain and streaming."""
+"""Acceptance 7: the official OpenAI client works with the assistant, plain and streaming."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ MODEL = "retail-assistant"
 
 @pytest.fixture(scope="module")
 def client(server: Server) -> Iterator[openai.OpenAI]:
-    """The official client, pointed at the server."""
+    """Yield the official client for the server."""
     with openai.OpenAI(base_url=f"{server.url}/v1", api_key="unused", max_retries=0) as found:
         yield found
 
 
 def test_a_plain_completion(client: openai.OpenAI) -> None:
-    """A completion has the protocol's shape, and our extra member beside it."""
+    """A completion has the protocol's form and the additional ``parbake`` member."""
     done = client.chat.completions.create(
         model=MODEL,
         user="u00001",
@@ -32,7 +32,7 @@ def test_a_plain_completion(client: openai.OpenAI) -> None:
 
 
 def test_a_streamed_completion(client: openai.OpenAI) -> None:
-    """Streaming yields the same text in pieces, then what it was made of."""
+    """A stream has the plain reply's text in several chunks, and its last chunk the details."""
     messages = [{"role": "user", "content": "How do I return an item?"}]
     plain = client.chat.completions.create(model=MODEL, messages=messages)  # type: ignore[arg-type]  # a plain dict will do
     chunks = list(client.chat.completions.create(model=MODEL, messages=messages, stream=True))  # type: ignore[call-overload]  # as above
@@ -43,7 +43,7 @@ def test_a_streamed_completion(client: openai.OpenAI) -> None:
 
 
 def test_an_error_has_the_problem_document_and_openais_member(client: openai.OpenAI) -> None:
-    """A bad request raises the client's own error, which names the field; the body is a problem document too."""
+    """A bad request raises the client's error with the field, and its body is a problem document."""
     with pytest.raises(openai.UnprocessableEntityError) as caught:
         client.chat.completions.create(model=MODEL, messages=[{"role": "user", "content": " "}])
     assert caught.value.param == "messages[0].content"

@@ -1,4 +1,4 @@
-"""A team's own shop, which nobody here made: the retail domain of tau-bench."""
+"""A shop that was not generated here: the retail domain of tau-bench."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AGENT_WORDS = ("you should", "authenticate", "tool", "human agent", "explicit", 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The imported shop, prepared and served."""
+    """Yield a server of the imported and prepared shop."""
     if not DATA.is_dir():
         pytest.skip(f"the data set is not at {DATA}; set PARBAKE_DATA to the folder that holds tau_retail")
     home = tmp_path_factory.mktemp("tau")
@@ -39,14 +39,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def test_it_says_where_refunds_go(server: Server) -> None:
-    """The answer quotes the policy: the original payment method, or an existing gift card."""
+    """The answer names the original payment method and a gift card, as the policy does."""
     text = server.chat("Where do refunds go?").text
     assert "original payment method" in text
     assert "gift card" in text
 
 
 def test_it_says_what_a_lamp_costs_now(server: Server) -> None:
-    """The price is the live one: after a change the next reply states the new price."""
+    """The price is live: after a change the next reply states the new price."""
     before = server.chat("What does a desk lamp cost now?")
     assert "$" in before.text, before.text
     cheapest = before.cards[0]["asin"]
@@ -59,7 +59,7 @@ def test_it_says_what_a_lamp_costs_now(server: Server) -> None:
     ["What is your return window?", "How long do I have to return something?", "Until when can I return it?"],
 )
 def test_it_says_that_a_return_window_is_not_stated(server: Server, question: str) -> None:
-    """The page states no return window, so none is made up and no other time stands in for it."""
+    """The policy has no return window, so the reply says that and states no days."""
     text = server.chat(question).text
     assert "do not state" in text, text
     assert "days" not in text
@@ -78,13 +78,13 @@ def test_it_says_that_a_return_window_is_not_stated(server: Server, question: st
     ],
 )
 def test_it_never_quotes_instructions_to_an_agent(server: Server, question: str) -> None:
-    """The parts of the page that instruct an agent are never in a reply."""
+    """A reply never contains the policy's instructions to an agent."""
     text = server.chat(question).text.lower()
     assert not [words for words in AGENT_WORDS if words in text], text
 
 
 def test_tasks_without_inputs_say_why_they_are_off(server: Server) -> None:
-    """The classification table names the missing timestamps, reviews and query log; the shop is ready all the same."""
+    """The task table names the missing inputs of tasks that are off, and the shop is ready."""
     rows = {row["task"]: row["note"] for row in server.client.get("/v1/tasks").json()["tasks"]}
     assert "no timestamps" in rows["trending"]
     assert "no reviews" in rows["review_summaries"]

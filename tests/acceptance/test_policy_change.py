@@ -1,4 +1,4 @@
-"""Acceptance 1: a policy changes, and every reply from the very next on is in the new words."""
+"""Acceptance 1: after a policy changes, every reply has the new text."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DAYS = re.compile(r"(\d+) days")
 
 
 def windows(text: str) -> set[str]:
-    """The day counts a reply states."""
+    """Return the numbers of days that a reply states."""
     return set(DAYS.findall(text))
 
 
 @pytest.mark.usefixtures("worker")
 def test_wordings_never_seen_are_served_precompiled_and_none_wrongly(server: Server) -> None:
-    """At least 6 of 10 hand-written wordings are answered from the bank, each with the return window."""
+    """At least 6 of 10 hand-written wordings are answered from the bank, with the return window."""
     replies = [server.chat(w) for w in WORDINGS]
     precompiled = [r for r in replies if r.is_precompiled]
     assert len(precompiled) >= 6, [r.made["refusals"] for r in replies]
@@ -41,7 +41,7 @@ def test_wordings_never_seen_are_served_precompiled_and_none_wrongly(server: Ser
 
 
 def test_every_reply_after_the_acknowledgement_follows_the_change(server: Server, worker: Process) -> None:
-    """After a PUT returns, no reply states another window and every step's stamp has reached the acknowledged one."""
+    """After a PUT no reply has the old window, and every step's stamp reaches the acknowledged one."""
     body = server.client.get("/shop/policies/returns").json()["body"]
     clause = "Please keep the original wrapping until you are sure."
     changed = body.replace("The day the parcel arrives counts as day zero.", clause)
@@ -66,7 +66,7 @@ def test_every_reply_after_the_acknowledgement_follows_the_change(server: Server
 
 
 def test_a_second_change_is_in_the_very_next_reply(server: Server) -> None:
-    """Ten changes in a row: the reply right after each acknowledgement states the new number, none an older one."""
+    """After each of ten changes the next reply states the new number and no older one."""
     for days in range(31, 41):
         server.put("/shop/policies/returns", {"facts": {"window_days": days}})
         reply = server.chat(WORDINGS[days % 2 * 3 + 1])

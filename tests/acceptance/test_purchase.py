@@ -17,8 +17,8 @@ QUESTION = "Can you recommend me something to read?"
 
 
 def test_a_bought_item_is_gone_and_the_candidates_are_refreshed_behind(server: Server, worker: Process) -> None:
-    """The live filter acts on the next request; the event lane renews the candidates, and no request waits for it."""
-    _buy(server, EARLIER)  # a worker that has only just started is not measured
+    """The next reply lacks the bought item, and the event lane refreshes the candidates in under a CPU second."""
+    _buy(server, EARLIER)  # so that the start of the worker is not measured
     before = server.serve("candidates", SHOPPER)
     cost_s = cost_of(worker.popen.pid)
     bought, reply, after = _buy(server, SHOPPER)
@@ -30,7 +30,7 @@ def test_a_bought_item_is_gone_and_the_candidates_are_refreshed_behind(server: S
 
 
 def _buy(server: Server, shopper: str) -> tuple[str, Chat, dict[str, Any]]:
-    """Buy what is recommended: the product, the next reply, and the candidates once they were refreshed for it."""
+    """Buy a recommended product; return it, the next reply, and the refreshed candidates."""
     first = server.chat(QUESTION, user=shopper)
     assert first.cards, first.text
     bought = str(first.cards[0]["asin"])
@@ -45,7 +45,7 @@ def _buy(server: Server, shopper: str) -> tuple[str, Chat, dict[str, Any]]:
 
 
 def test_an_unknown_shopper_gets_what_is_popular(server: Server) -> None:
-    """An unknown shopper is answered with trending, and the reason says cold_start."""
+    """An unknown shopper gets trending products, with the reason ``cold_start``."""
     served = server.serve("candidates", "nobody-knows-me")
     assert served["reason"] == "cold_start"
     assert served["value"]

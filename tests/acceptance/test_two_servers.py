@@ -14,7 +14,7 @@ QUESTION = "How many days do I have to send a book back?"
 def test_an_event_acknowledged_by_one_server_is_respected_by_the_others_next_read(
     cluster: Cluster, server: Server
 ) -> None:
-    """The second has just served the key; from the first one's acknowledgement on, it serves the change."""
+    """After one server acknowledges a change, the next read of the other, which has just served the key, has it."""
     second = cluster.server()
     for days in range(40, 60):
         assert second.chat(QUESTION).text

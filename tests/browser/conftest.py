@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's chromium, driven by playwright, against a running server."""
+"""The page in a real browser: Debian's Chromium, driven by Playwright, against a running server."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ FLAGS = [
 
 
 def is_error(message: ConsoleMessage) -> bool:
-    """Whether a console message is an error of the page; a refused request is said on the page, and logged as well."""
+    """Return whether a console message is an error of the page; failed requests are logged as well and do not count."""
     return message.type == "error" and "Failed to load resource" not in message.text
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shop's folder."""
+    """Return the shop's folder."""
     return tmp_path_factory.mktemp("page")
 
 
 @pytest.fixture(scope="module")
 def server(home: Path) -> Iterator[Server]:
-    """A small shop with a server and a worker."""
+    """Yield the server of a small shop, which also has a worker."""
     sizes = {"RETAIL_PRODUCTS": "200", "RETAIL_SHOPPERS": "300", "RETAIL_HOME": str(home)}
     command = [sys.executable, "-m", "retail_assistant", "prepare"]
     subprocess.run(command, env={**os.environ, **sizes}, check=True, capture_output=True, timeout=3 * HANGS_S)
@@ -55,7 +55,7 @@ def server(home: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def browser() -> Iterator[Browser]:
-    """A browser without a page."""
+    """Yield a browser without a page."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
@@ -67,7 +67,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(server: Server, browser: Browser) -> Iterator[Page]:
-    """The page, opened; any error on its console fails the test."""
+    """Yield the opened page; an error on its console fails the test."""
     errors: list[str] = []
     found = browser.new_page(viewport={"width": 1280, "height": 800})
     found.set_default_timeout(1000 * HANGS_S)

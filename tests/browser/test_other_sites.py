@@ -1,4 +1,4 @@
-"""What a page of another site can do to a shop that runs on its visitor's machine, in a real browser."""
+"""What a page of another site can do, in a real browser, to a shop on its visitor's machine."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ SEND = """async ([url, method, kind, body, mode]) => {
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
-    """Another site: one empty page."""
+    """Another site with one empty page."""
 
     def do_GET(self) -> None:
-        """Answer with the page."""
+        """Return the page."""
         self.send_response(200)
         self.send_header("content-type", "text/html")
         self.end_headers()
         self.wfile.write(b"<!doctype html><title>elsewhere</title><body></body>")
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def elsewhere() -> Iterator[str]:
-    """Another site, at another port."""
+    """Yield the URL of another site, on another port."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as served:
         thread = threading.Thread(target=served.serve_forever)
         thread.start()
@@ -52,14 +52,14 @@ def elsewhere() -> Iterator[str]:
 
 @pytest.fixture
 def foreign(browser: Browser, elsewhere: str) -> Page:
-    """A page of the other site."""
+    """Return an opened page of the other site."""
     page = browser.new_page()
     page.goto(elsewhere)
     return page
 
 
 def told(home: Path) -> int:
-    """How many changes the shop has told of."""
+    """Return the number of events in the shop's outbox."""
     with contextlib.closing(sqlite3.connect(home / "shop.db")) as connection:
         found: int = connection.execute("SELECT max(position) FROM parbake_outbox").fetchone()[0]
     return found
@@ -70,7 +70,7 @@ def told(home: Path) -> int:
 def test_a_script_of_another_site_writes_nothing(
     server: Server, foreign: Page, home: Path, kind: str, mode: str
 ) -> None:
-    """With a type that a browser sends without asking, or with one that it asks for first, nobody buys a book."""
+    """A script cannot buy a book, with a content type that needs a CORS preflight or with one that does not."""
     before = told(home)
     body = '{"shopper": "u00007", "asin": "B000001"}'
     seen = foreign.evaluate(SEND, [f"{server.url}/shop/purchases", "POST", kind, body, mode])
@@ -79,7 +79,7 @@ def test_a_script_of_another_site_writes_nothing(
 
 
 def test_a_form_of_another_site_writes_nothing(server: Server, foreign: Page, home: Path) -> None:
-    """A form whose text is JSON by its field's name is the oldest way in; the visitor sees the refusal."""
+    """A form whose text is JSON gets 403 or 415, and nothing is written."""
     before = told(home)
     foreign.set_content(
         f'<form method="post" enctype="text/plain" action="{server.url}/shop/purchases">'
@@ -94,7 +94,7 @@ def test_a_form_of_another_site_writes_nothing(server: Server, foreign: Page, ho
 def test_a_name_that_is_pointed_at_this_machine_reads_and_writes_nothing(
     server: Server, browser: Browser, home: Path
 ) -> None:
-    """To the browser it is one site, so it asks nobody; the server sees whose name it is."""
+    """After DNS rebinding the requests are same-origin for the browser, and the server answers them with 421."""
     before, page = told(home), browser.new_page()
     url = f"http://evil.example:{urlsplit(server.url).port}"
     page.route(f"{url}/", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
@@ -107,7 +107,7 @@ def test_a_name_that_is_pointed_at_this_machine_reads_and_writes_nothing(
 
 
 def test_the_page_stands_in_no_frame_of_another_site(server: Server, foreign: Page) -> None:
-    """Whoever could lay a frame under the pointer would have the visitor press its buttons."""
+    """Another site cannot show the page in a frame, which prevents clickjacking."""
     foreign.set_content(f'<iframe src="{server.url}/"></iframe>')
     foreign.wait_for_function("() => document.querySelector('iframe').contentDocument === null")
     frame = foreign.frames[1]
@@ -115,7 +115,7 @@ def test_the_page_stands_in_no_frame_of_another_site(server: Server, foreign: Pa
 
 
 def test_the_page_runs_no_script_that_stands_in_it(server: Server, browser: Browser) -> None:
-    """Whatever gets into the page as text stays text."""
+    """The page does not run an inline script."""
     page = browser.new_page()
     page.goto(server.url)
     page.evaluate(

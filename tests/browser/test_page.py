@@ -17,7 +17,7 @@ def ask(page: Page, message: str) -> None:
 
 
 def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
-    """Ask, change the policy in the shop panel, ask again: the second answer has the new number, and shows its lane."""
+    """After a policy change in the shop panel the next answer has the new number and shows its lane."""
     ask(page, RETURNS)
     answers = page.locator("#log .turn:not(.user)")
     expect(answers.nth(0)).to_contain_text("30 days")
@@ -37,7 +37,7 @@ def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
 
 
 def test_recommendations_are_cards_that_can_be_bought(page: Page) -> None:
-    """Recommendations show cards with live prices; what is bought is gone from the next ones."""
+    """Recommendations are cards with live prices, and a bought product is not in the next ones."""
     ask(page, "Can you recommend me something to read?")
     cards = page.locator("#log .card")
     expect(cards.first).to_contain_text("€")
@@ -51,7 +51,7 @@ def test_recommendations_are_cards_that_can_be_bought(page: Page) -> None:
 
 
 def test_a_bad_page_is_said_in_plain_words(page: Page) -> None:
-    """An unknown product in the page field is answered with the problem's own sentence, and the chat goes on."""
+    """An unknown product in the page field shows the problem's text, and the chat goes on."""
     page.get_by_label("Page").fill("NOPE")
     with page.expect_response(lambda r: r.status == 404):
         ask(page, "is this in stock?")

@@ -1,4 +1,4 @@
-"""Outboxes as event sources, and what only an embedded one can show: odd rows, missing rows, older copies."""
+"""Outboxes as event sources; an embedded one also with odd rows, missing rows and older copies."""
 
 import contextlib
 import sqlite3
@@ -15,7 +15,7 @@ class Outbox:
     """A SQLite file with an outbox."""
 
     def __init__(self, path):
-        """Create it once."""
+        """Create the table."""
         self.path = path
         with self.transaction() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -23,25 +23,25 @@ class Outbox:
 
     @contextlib.contextmanager
     def transaction(self):
-        """One transaction."""
+        """Open a connection and run the body in one transaction."""
         with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
             yield connection
 
     def source(self):
-        """A reader."""
+        """Return a source that reads the outbox."""
         return SqliteSource(self.path, families=["fact"], views=[])
 
     def broken(self):
-        """A reader of no file."""
+        """Return a source over a missing file."""
         return SqliteSource(self.path.with_name("missing"), families=["fact"], views=[])
 
     def tell(self, subject):
-        """One row."""
+        """Insert one row."""
         with self.transaction() as connection:
             emit(connection, subject, "fact.changed")
 
     def insert(self, subject, kind="fact.changed"):
-        """A row of anything, past the checks of ``emit``."""
+        """Insert any row, without the checks of ``emit``."""
         with self.transaction() as connection:
             connection.execute(
                 "INSERT INTO parbake_outbox(id, subject, type, time) VALUES (hex(randomblob(8)), ?, ?, 0)",
@@ -49,11 +49,11 @@ class Outbox:
             )
 
     def poison(self):
-        """A row that names no tag."""
+        """Insert a row whose subject is not a tag."""
         self.insert("No Tag")
 
     def delete(self, where):
-        """Take rows away."""
+        """Delete rows."""
         with self.transaction() as connection:
             connection.execute(f"DELETE FROM parbake_outbox WHERE {where}")
 
@@ -74,7 +74,7 @@ def outbox(tmp_path):
 
 @pytest.fixture
 def app(outbox):
-    """Return an app that hears it."""
+    """Return an app whose source is the outbox."""
     source = outbox.source()
     yield pb.App(pb.Registry(), sources=[source])
     source.close()
@@ -93,7 +93,7 @@ def app(outbox):
     ],
 )
 async def test_no_row_whatever_it_holds_blocks_those_behind_it(app, outbox, subject, kind):
-    """A wrong type, a tag that is too long, numbers, bytes that are no text: parked, and the next row is raised."""
+    """A malformed row of any kind is parked, and the next row is applied."""
     outbox.insert(subject, kind)
     outbox.tell("fact/next")
     ack = await app.drain()
@@ -106,7 +106,7 @@ async def test_no_row_whatever_it_holds_blocks_those_behind_it(app, outbox, subj
 
 @pytest.mark.parametrize("gone", ["position = 2", "position <= 2", "position BETWEEN 1 AND 3", "1"])
 async def test_rows_that_are_missing_raise_everything(app, outbox, gone, caplog):
-    """A deleted row could have told anything: all families are raised with the position, and it is counted."""
+    """If rows are missing, all families are raised, the position moves on and a gap is counted."""
     outbox.tell("fact/first")
     await app.drain()
     for n in range(2, 5):
@@ -124,7 +124,7 @@ async def test_rows_that_are_missing_raise_everything(app, outbox, gone, caplog)
 
 
 async def test_a_gap_within_a_page_keeps_the_order(app, outbox):
-    """What lies before the missing rows is applied before they are bridged, what lies behind after."""
+    """Rows before a gap are applied before all families are raised, and rows behind it after."""
     for n in range(1, 7):
         outbox.tell(f"fact/{n}")
     outbox.delete("position IN (3, 4)")
@@ -134,7 +134,7 @@ async def test_a_gap_within_a_page_keeps_the_order(app, outbox):
 
 
 async def test_a_rolled_back_row_is_no_gap(app, outbox):
-    """SQLite takes the position back with the transaction."""
+    """A rolled-back row is not counted as a gap, because SQLite reuses its position."""
     outbox.tell("fact/1")
     with outbox.transaction() as connection:
         emit(connection, "fact/2", "fact.changed")
@@ -147,7 +147,7 @@ async def test_a_rolled_back_row_is_no_gap(app, outbox):
 
 
 async def test_an_outbox_is_pruned_up_to_the_applied_position(app, outbox):
-    """All rows that were applied may go, the last one too: no gap, not another source, and reading goes on."""
+    """Pruning all applied rows causes no gap, and later rows are applied."""
     for n in range(1, 4):
         outbox.tell(f"fact/{n}")
     await app.drain()
@@ -162,7 +162,7 @@ async def test_an_outbox_is_pruned_up_to_the_applied_position(app, outbox):
 
 
 async def test_a_store_that_was_told_nothing_has_missed_nothing(app, outbox):
-    """A pruned outbox met for the first time raises everything, but counts as no gap."""
+    """A new store that reads a pruned outbox counts no gap."""
     for n in range(1, 4):
         outbox.tell(f"fact/{n}")
     outbox.delete("position < 3")
@@ -172,7 +172,7 @@ async def test_a_store_that_was_told_nothing_has_missed_nothing(app, outbox):
 
 
 async def test_an_older_copy_of_an_outbox_is_refused(app, outbox, tmp_path):
-    """Restored from before what was applied: its next rows would be taken for known ones, even once it has grown."""
+    """An outbox restored from before the applied position is refused, even after it has grown."""
     outbox.tell("fact/1")
     await app.drain()
     copy = Outbox(tmp_path / "copy.sqlite")
@@ -196,7 +196,7 @@ async def test_an_older_copy_of_an_outbox_is_refused(app, outbox, tmp_path):
 
 
 async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
-    """``restart``: all its families are raised, and another outbox in its place is read from its beginning."""
+    """``restart`` raises all families of a source and reads its outbox from the beginning."""
     for n in range(1, 4):
         outbox.tell(f"fact/{n}")
     await app.drain()
@@ -219,14 +219,14 @@ async def test_a_source_is_heard_anew_on_demand(app, outbox, tmp_path):
      "kafka://h:1/a/b?families=a", "kafka://h:1/a?families=a&group=x", "kafka://h:1/?families=a"],
 )  # fmt: skip
 def test_a_url_that_cannot_be_meant_is_refused(url):
-    """An unknown scheme, no families, no topic, an option that does not exist: the setting is named."""
+    """A URL with an unknown scheme, no families, no topic or an unknown option is refused by field."""
     with pytest.raises(pb.errors.SourceError) as caught:
         open_events(url)
     assert caught.value.field == "events"
 
 
 def test_two_sources_cannot_share_a_name(outbox):
-    """They would share their positions."""
+    """Two sources with one name are refused, because they would share their positions."""
     app = pb.App(pb.Registry(), sources=[outbox.source()], events=[outbox.source()])
     with pytest.raises(pb.errors.DeclarationError, match="'shop'"):
         _ = app.engine

@@ -1,4 +1,4 @@
-"""The store that docs/howto/write-a-store.md writes passes the public suites: its own subclasses are collected here."""
+"""The store in docs/howto/write-a-store.md passes the public suites, whose subclasses are collected here."""
 
 import re
 from pathlib import Path
@@ -10,5 +10,5 @@ for block in re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILI
 
 
 def test_the_guide_has_both_suites():
-    """What is collected here is what the guide shows."""
+    """Both suites of the guide are collected here."""
     assert {"TestSqliteItems", "TestSqliteFile"} <= globals().keys()

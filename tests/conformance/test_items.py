@@ -1,4 +1,4 @@
-"""The double that stands in for a networked store's driver passes the drivers' own suite."""
+"""The stand-in for a networked store's driver passes the drivers' suite."""
 
 import pytest
 
@@ -15,24 +15,24 @@ class TestDictItems(ItemsSuite):
         self.data = {}
 
     async def open_items(self, tmp_path):
-        """Open one."""
+        """Open the items."""
         items = DictItems(self.data, is_snapshot=self.is_snapshot)
         await items.open()
         return items
 
     async def cut_off(self, items):
-        """Refuse every further call."""
+        """Make every further call fail."""
         items.is_cut_off = True
 
 
 class TestDictItemsWithoutSnapshots(TestDictItems):
-    """A dictionary whose fetch sees each item at a moment of its own."""
+    """A dictionary whose fetch reads each item at its own moment."""
 
     is_snapshot = False
 
 
 async def test_a_fetch_without_snapshots_can_mix_moments():
-    """Another task's commit lands between two items of one fetch, which is what such a store's reader must expect."""
+    """Without snapshots, a commit of another task can fall between two items of one fetch."""
     import asyncio
 
     from parbake.stores.steps.items import Commit

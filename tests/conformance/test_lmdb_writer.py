@@ -1,4 +1,4 @@
-"""Steps that wait for LMDB's disk share a commit, and still each has its own fate."""
+"""Steps that wait for LMDB's disk share a commit, and each has its own result."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from parbake.stores.lmdb import LmdbStore
 
 @contextlib.contextmanager
 def opened(folder, *, map_size=16 << 20):
-    """An environment with its writer."""
+    """Open an environment with its writer."""
     with lmdb.open(str(folder), map_size=map_size) as env:
         writer = Writer(lambda: env, folder)
         try:
@@ -29,7 +29,7 @@ def opened(folder, *, map_size=16 << 20):
 
 @contextlib.asynccontextmanager
 async def held(writer):
-    """The writer is busy during the body, so that what is asked of it there waits until the body ends."""
+    """Keep the writer busy during the body, so that steps which start there wait until it ends."""
     entered, release = threading.Event(), threading.Event()
 
     def hold(_txn):
@@ -47,18 +47,18 @@ async def held(writer):
 
 
 def items(env):
-    """Everything that is in the file."""
+    """Return everything in the file."""
     with env.begin() as txn, txn.cursor() as cursor:
         return dict(cursor)
 
 
 def commits(env):
-    """How many commits were made so far that wrote something."""
+    """Return the number of commits that have written so far."""
     return env.info()["last_txnid"]
 
 
 def numbered(name):
-    """A step that writes which number it is given, and returns that."""
+    """Return a step that counts up, writes its number under a name and returns it."""
 
     def step(txn):
         number = int(txn.get(b"count") or b"0") + 1
@@ -70,11 +70,11 @@ def numbered(name):
 
 
 class Refused(Exception):
-    """A step's own error."""
+    """An exception of a step."""
 
 
 async def test_steps_that_wait_share_a_commit_in_their_order(tmp_path):
-    """Each sees what those before it wrote and returns its own result; all are in the file by one commit."""
+    """Waiting steps run in order, each sees the writes before it, and one commit writes all."""
     with opened(tmp_path) as (env, writer):
         before = commits(env)
         async with held(writer):
@@ -85,7 +85,7 @@ async def test_steps_that_wait_share_a_commit_in_their_order(tmp_path):
 
 
 async def test_many_steps_take_several_commits(tmp_path):
-    """No more than so many share one, so that the first is not kept waiting by the last; their order stays."""
+    """A commit holds at most a fixed number of steps, and their order is kept."""
     with opened(tmp_path) as (env, writer):
         before = commits(env)
         async with held(writer):
@@ -95,7 +95,7 @@ async def test_many_steps_take_several_commits(tmp_path):
 
 
 async def test_a_step_that_raises_takes_only_its_own_writes_along(tmp_path):
-    """Its caller has the error; the others' writes and results are as if it had never been."""
+    """A step that raises loses only its own writes; its caller gets the exception."""
 
     def refuse(txn):
         numbered(b"refused")(txn)
@@ -111,7 +111,7 @@ async def test_a_step_that_raises_takes_only_its_own_writes_along(tmp_path):
 
 
 async def test_a_step_that_does_not_fit_fails_alone(tmp_path):
-    """A full map ends the shared commit; each step then runs by itself, and only the large one is refused."""
+    """If the map is full each step runs alone, and only the large one is refused."""
     with opened(tmp_path, map_size=256 << 10) as (env, writer):
         async with held(writer):
             steps = [numbered(b"first"), lambda txn: txn.put(b"large", bytes(1 << 20)), numbered(b"second")]
@@ -122,7 +122,7 @@ async def test_a_step_that_does_not_fit_fails_alone(tmp_path):
 
 
 async def test_a_caller_that_gave_up_is_passed_over(tmp_path):
-    """What was cancelled while it waited is not run; what was cancelled under way is nobody's concern."""
+    """A step that is cancelled while it waits does not run, and one cancelled under way does no harm."""
     with opened(tmp_path) as (env, writer):
         async with held(writer):
             tasks = [asyncio.create_task(writer.run(numbered(b"step%d" % n))) for n in range(3)]
@@ -139,7 +139,7 @@ async def test_a_caller_that_gave_up_is_passed_over(tmp_path):
 
 
 async def test_callers_on_several_loops_share_a_commit(tmp_path):
-    """Each is told on its own loop, and one whose loop was closed meanwhile keeps nothing from the others."""
+    """Steps from several loops share a commit, each gets its result, and a closed loop disturbs no other."""
     with opened(tmp_path) as (env, writer):
         found = []
         gone = asyncio.new_event_loop()
@@ -149,7 +149,7 @@ async def test_callers_on_several_loops_share_a_commit(tmp_path):
             await asyncio.to_thread(gone.run_forever)
             gone.close()
             here = asyncio.create_task(writer.run(numbered(b"here")))
-            await asyncio.sleep(0)  # it waits now, before the other
+            await asyncio.sleep(0)  # so that it waits before the other one
             there = threading.Thread(target=lambda: found.append(asyncio.run(writer.run(numbered(b"there")))))
             there.start()
             while len(writer._waiting) < 3:  # noqa: ASYNC110  # the other loop runs in a thread of its own
@@ -158,7 +158,7 @@ async def test_callers_on_several_loops_share_a_commit(tmp_path):
         await asyncio.to_thread(there.join)
         assert found == [3]
         assert not left.done()
-        left._log_destroy_pending = False  # it was left on purpose
+        left._log_destroy_pending = False  # the task is left unfinished on purpose
         assert items(env)[b"gone"] == b"1"
 
 
@@ -170,7 +170,7 @@ WRITES = st.lists(
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(WRITES, st.booleans()), min_size=2, max_size=12))
 def test_what_is_committed_together_is_what_one_after_the_other_would_be(plan):
-    """Whatever is written, replaced and deleted, large or small: the file holds what the steps that ended well left."""
+    """For any writes and deletions, the file holds what the successful steps would leave one after the other."""
     expected = {}
     for number, (writes, fails) in enumerate(plan):
         for name, size in () if fails else writes:
@@ -203,7 +203,7 @@ async def _all_at_once(writer, plan):
 
 
 async def test_a_full_disk_is_said_to_be_full(tmp_path, monkeypatch):
-    """LMDB reports an I/O error; where the disk has no room, that is what is wrong, and a run must be thrown away."""
+    """LMDB's I/O error becomes ``StoreFull`` if the disk has no room left."""
     store = LmdbStore(tmp_path / "store")
     await store.stamp()
 

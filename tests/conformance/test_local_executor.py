@@ -20,25 +20,25 @@ class TestLocalExecutor(ExecutorSuite):
     maps_models = True
 
     def make_executor(self, app):
-        """Two processes."""
+        """Return an executor with two processes."""
         return LocalExecutor(app, processes=2)
 
     async def test_closing_ends_what_is_being_computed(self, app, monkeypatch):
-        """Whoever still waits is told; nobody waits for a partition that takes long."""
+        """Closing the executor fails a running computation at once."""
         monkeypatch.setenv(suite.PACE, "3600")
         reached = asyncio.Event()
         running = asyncio.create_task(
             app.materialize(suite.weights, progress=lambda task, *_: reached.set() if task == "rows" else None)
         )
         await reached.wait()
-        await asyncio.sleep(0.2)  # until its first partitions are under way
+        await asyncio.sleep(0.2)  # until the first partitions are running
         async with asyncio.timeout(HANGS_S):
             await app.settings.batch.executor.close()
             with pytest.raises(pb.errors.ComputeFailed, match="closed during the computation"):
                 await running
 
     async def test_its_processes_give_way_to_other_sessions(self, app):
-        """Where the kernel shares processors between sessions first, each process is in one of its own, a nice one."""
+        """If the kernel groups processes by session, each process has its own session with niceness 10."""
         if not _child.has_groups():
             pytest.skip("this kernel does not group processes by session")
         await app.materialize(suite.weights)

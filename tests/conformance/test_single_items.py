@@ -1,4 +1,4 @@
-"""The order of reads on a store of single items, which the guarantee rests on where no fetch is a snapshot."""
+"""The order of reads on a store of single items, which the guarantee needs if a fetch is not a snapshot."""
 
 import msgspec
 import pytest
@@ -13,14 +13,14 @@ from parbake.testing.stores import make_record
 
 
 class Interrupted(DictItems):
-    """Single items; what ``then`` names happens once, right after a fetch that reads an item of its choice."""
+    """Single items; ``then`` is called once, right after a fetch that includes the item ``when``."""
 
     def __init__(self, data=None):
         super().__init__(data, is_snapshot=False)
         self.when, self.then = b"", None
 
     async def fetch(self, names):
-        """Read, and be overtaken."""
+        """Fetch, and then let another store act."""
         found = await super().fetch(names)
         if self.then is not None and self.when in names:
             then, self.then = self.then, None
@@ -30,13 +30,13 @@ class Interrupted(DictItems):
 
 @pytest.fixture
 def two():
-    """Return a store that can be overtaken between two fetches, its items, and the store of who overtakes it."""
+    """Return a store that can be interrupted, its items, and another store on the same data."""
     items = Interrupted()
     return OptimisticStore(items), items, OptimisticStore(DictItems(items.data, is_snapshot=False))
 
 
 async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two):
-    """A change that is applied and vouched for after a watermark was read is in neither of what is read."""
+    """A read does not combine a new heartbeat with watermarks from before it."""
     store, items, other = two
     stamp, _ = await store.stamp()
     await store.write("t@1", b"k", make_record(stamp), now=1.0)
@@ -55,7 +55,7 @@ async def test_a_heartbeat_is_no_newer_than_the_watermarks_it_vouches_for(two):
 
 @pytest.mark.parametrize("first", [CONTROL, overlay_key("t@1", b"k")])
 async def test_a_newer_record_is_not_judged_by_an_older_control_record(two, first):
-    """A record built with a model that was promoted during a write is not taken for one of an earlier model."""
+    """A write does not replace a newer record whose model was promoted during the write."""
     store, items, other = two
     stamp, control = await store.stamp()
     generation, at, _ = await other.begin()

@@ -15,7 +15,7 @@ class Sqlite:
     """A SQLite file."""
 
     def __init__(self, path):
-        """Create the tables once."""
+        """Create the tables."""
         self.path = path
         with self.transaction() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
@@ -23,16 +23,16 @@ class Sqlite:
             connection.execute(OUTBOX_DDL)
 
     def source(self, **options):
-        """A source over the file."""
+        """Return a source over the file."""
         return SqliteSource(self.path, **options)
 
     def broken(self, **options):
-        """A source over no file."""
+        """Return a source over a missing file."""
         return SqliteSource(self.path.with_name("missing"), **options)
 
     @contextlib.contextmanager
     def transaction(self):
-        """One transaction."""
+        """Open a connection and run the body in one transaction."""
         with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
             yield connection
 
@@ -52,7 +52,7 @@ class TestSqlite(SourceSuite):
 
 
 def test_a_sqlite_file_without_an_outbox_says_how_to_make_one(tmp_path):
-    """The message of a missing table names the statement that creates it."""
+    """Without the outbox table the error names the statement that creates it."""
     sqlite3.connect(tmp_path / "shop.sqlite").close()
     (tmp_path / "shop.sqlite").touch()
     source = SqliteSource(tmp_path / "shop.sqlite", families=["fact"], views=[])

@@ -1,4 +1,4 @@
-"""What stores do at their limits: a counter at its end, a full ring, records from the future, no permission."""
+"""Stores at their limits: a counter at its end, parked events, records from the future and missing permissions."""
 
 import re
 import subprocess
@@ -37,7 +37,7 @@ async def embedded(request, tmp_path):
 
 
 async def test_the_counter_passes_its_limit_in_order(embedded):
-    """At the limit a new incarnation begins: stamps, log and watermarks go on rising, and an event still kills."""
+    """At the counter's limit a new incarnation begins; stamps, log and watermarks keep rising."""
     await embedded.stamp()
     await embedded._step(lambda txn: txn.put(engine.SEQUENCE, (SEQUENCE_LIMIT - 3).to_bytes(8, "big")))
     before, control = await embedded.stamp()
@@ -66,7 +66,7 @@ async def test_the_counter_passes_its_limit_in_order(embedded):
 
 
 async def test_parked_events_are_bounded(embedded, monkeypatch):
-    """The oldest goes, unless it is gone already; one that was parked again since counts as new."""
+    """Beyond the limit the oldest parked event is dropped; one that is parked again counts as new."""
     monkeypatch.setattr(events, "PARKED_LIMIT", 3)
 
     async def park(position):
@@ -84,7 +84,7 @@ async def test_parked_events_are_bounded(embedded, monkeypatch):
 
 
 async def test_a_record_from_the_future_is_replaced(embedded):
-    """Nobody is served it, so it must not keep a newer one of the same stamp out."""
+    """A record from the future is replaced by one with the same stamp and a current time."""
     stamp, _ = await embedded.stamp()
     assert await embedded.write("t@1", b"k", make_record(stamp, b"future", computed_at=5000.0), now=100.0)
     assert await embedded.write("t@1", b"k", make_record(stamp, b"now", computed_at=100.0), now=100.0)
@@ -112,7 +112,7 @@ except StoreError as error:
 
 @pytest.fixture
 def folder():
-    """Return where a store may be made; unlike pytest's own folders, other users can reach it."""
+    """Return a path for a store that other users can reach, unlike pytest's folders."""
     with tempfile.TemporaryDirectory(prefix="parbake-test-") as name:
         Path(name).chmod(0o755)
         yield Path(name) / "store"
@@ -120,33 +120,33 @@ def folder():
 
 
 async def store_in(folder):
-    """Make a store that anybody may write to."""
+    """Create a store that every user may write to."""
     await open_store(f"lmdb://{folder}?map_size=16MiB").close()
     for path in (folder, *folder.iterdir()):
         path.chmod(0o777)
 
 
 def complaint(folder):
-    """Open a store as a user who owns nothing; returns what the error says."""
+    """Open a store as an unprivileged user; return the error's text."""
     words = [sys.executable, "-c", WRITE_NOTHING, f"lmdb://{folder}?map_size=16MiB"]
     return subprocess.run(words, check=True, capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize("name", ["data.mdb", "lock.mdb"])
 async def test_a_file_that_may_not_be_written_is_named(folder, name):
-    """It is not called damaged: who reads that would move it away."""
+    """A file without write permission is reported as such, and not as damaged."""
     await store_in(folder)
     (folder / name).chmod(0o444)
     assert re.match(r"store .*/store cannot be written .* check its owner, its mode", complaint(folder))
 
 
 def test_a_folder_that_may_not_be_made_is_named(folder):
-    """The same for the first start."""
+    """A folder that cannot be created is reported in the same way."""
     folder.parent.chmod(0o555)
     assert "cannot be written" in complaint(folder)
 
 
 async def test_where_all_may_be_written_nothing_is_wrong(folder):
-    """The counterpart: where everything may be written the store opens."""
+    """A store that the user may write opens without an error."""
     await store_in(folder)
     assert complaint(folder) == ""

@@ -1,4 +1,4 @@
-"""Every embedded store passes the public suite; LMDB besides: several processes, a full map, foreign files, syncs."""
+"""Every embedded store passes the public suite; LMDB also with several processes, full maps and foreign files."""
 
 import shutil
 import subprocess
@@ -42,7 +42,7 @@ class TestSingleItems(StoreSuite):
 
 @pytest.mark.parametrize("is_snapshot", [True, False])
 async def test_a_scan_asks_for_a_page_of_keys_at_once(is_snapshot, monkeypatch):
-    """Going through a hundred keys takes a handful of fetches, on either kind of server."""
+    """A scan of a hundred keys needs at most eight fetches."""
     items, fetches = DictItems(is_snapshot=is_snapshot), []
     store = OptimisticStore(items)
     stamp, _ = await store.stamp()
@@ -62,7 +62,7 @@ class TestLmdb(StoreSuite):
         return open_store(f"lmdb://{tmp_path}/store?map_size=16MiB")
 
     async def test_what_was_written_is_there_after_a_reopen(self, tmp_path):
-        """Records, watermarks, positions, control record: all durable; the incarnation stays."""
+        """Records, watermarks, positions and the control record are durable, and the incarnation stays."""
         store = self.open_store(tmp_path)
         stamp, control = await store.stamp()
         await store.write("t@1", b"k", make_record(stamp), now=1.0)
@@ -76,7 +76,7 @@ class TestLmdb(StoreSuite):
         await store.close()
 
     async def test_another_processs_event_is_seen_at_once(self, tmp_path):
-        """A tag raised by another process fences the very next read of this one."""
+        """The next read sees a tag that another process raised."""
         store = self.open_store(tmp_path)
         stamp, _ = await store.stamp()
         await store.write("t@1", b"k", make_record(stamp), now=1.0)
@@ -87,7 +87,7 @@ class TestLmdb(StoreSuite):
         await store.close()
 
     async def test_one_path_is_one_environment(self, tmp_path):
-        """Opened twice in a process it is one object, closed with its last user."""
+        """A path opened twice in a process is one object, which closes with its last user."""
         one, two = self.open_store(tmp_path), self.open_store(tmp_path)
         assert one is two
         await one.close()
@@ -96,7 +96,7 @@ class TestLmdb(StoreSuite):
 
     @pytest.mark.parametrize("url", ["lmdb://", "lmdb:///", "lmdb:///x?mapsize=1GiB"])
     def test_a_url_that_cannot_be_meant_is_refused(self, url, tmp_path, monkeypatch):
-        """Nothing is made in the folder one happens to be in, and a misspelt option is not passed over."""
+        """A URL without a path or with a misspelt option is refused, and nothing is created."""
         monkeypatch.chdir(tmp_path)
         with pytest.raises(StoreError) as caught:
             open_store(url)
@@ -105,7 +105,7 @@ class TestLmdb(StoreSuite):
 
     @pytest.mark.parametrize("what", ["moved", "deleted", "replaced"])
     async def test_a_file_that_is_no_longer_in_place_is_not_read_on(self, tmp_path, what):
-        """Other processes use the one that is there now; whoever has the old one open says so and serves nothing."""
+        """If its file was moved, deleted or replaced, a store refuses reads and writes."""
         store = self.open_store(tmp_path)
         stamp, _ = await store.stamp()
         await store.write("t@1", b"k", make_record(stamp), now=1.0)
@@ -126,13 +126,13 @@ class TestLmdb(StoreSuite):
         await store.close()
 
     async def test_every_commit_is_synced(self, tmp_path):
-        """Acknowledged means on disk."""
+        """Commits are synced to disk."""
         store = self.open_store(tmp_path)
         assert store.is_synced
         await store.close()
 
     async def test_a_full_map_names_its_setting_and_loses_nothing(self, tmp_path):
-        """The write fails as a whole, what was there stays, and a larger map goes on."""
+        """A write to a full map fails as a whole, old data stays, and a larger map accepts writes."""
         url = f"lmdb://{tmp_path}/store?map_size="
         store = open_store(url + "256KiB")
         stamp, _ = await store.stamp()
@@ -154,7 +154,7 @@ class TestLmdb(StoreSuite):
 
     @pytest.mark.parametrize("content", [b"garbage" * 4096, b"SQLite format 3\x00" + bytes(8192)])
     def test_a_corrupt_or_foreign_file_is_refused(self, tmp_path, content):
-        """The message says what to do, and the file is left alone."""
+        """A corrupt or foreign file is refused with advice and not changed."""
         (tmp_path / "store").mkdir()
         (tmp_path / "store" / "data.mdb").write_bytes(content)
         with pytest.raises(ForeignStore, match="move it away"):
@@ -162,7 +162,7 @@ class TestLmdb(StoreSuite):
         assert (tmp_path / "store" / "data.mdb").read_bytes() == content
 
     def test_somebody_elses_environment_is_refused(self, tmp_path):
-        """A valid LMDB file that parbake did not write is not claimed, nor is a plain file opened."""
+        """An LMDB file that parbake did not write, and a plain file, are refused and not changed."""
         import lmdb
 
         with lmdb.open(str(tmp_path / "store")) as env, env.begin(write=True) as txn:
@@ -191,7 +191,7 @@ asyncio.run(main())
 
 
 def raise_elsewhere(folder):
-    """Raise ``policy/a`` in a process of its own; returns the sequence."""
+    """Raise ``policy/a`` in another process; return the sequence."""
     done = subprocess.run([sys.executable, "-c", RAISE, str(folder)], check=True, capture_output=True, text=True)
     return int(done.stdout)
 
@@ -200,7 +200,7 @@ def raise_elsewhere(folder):
     "url", ["nowhere", "none://x", "_engine://x", "lmdb:///tmp/x?map_size=big", "lmdb:///x?map_size=0"]
 )
 def test_a_store_that_cannot_be_meant_is_refused(url):
-    """An unknown scheme, a private module or a nonsensical size is named."""
+    """An unknown scheme, a private module or an invalid size is refused by field."""
     with pytest.raises(StoreError) as caught:
         open_store(url)
     assert caught.value.field.startswith("store")
@@ -208,7 +208,7 @@ def test_a_store_that_cannot_be_meant_is_refused(url):
 
 @pytest.mark.parametrize("scheme", ["nowhere1", "No-where", ""])
 def test_a_refused_url_keeps_its_password(scheme):
-    """The message quotes the URL without what stands before its host."""
+    """The error shows the URL without its credentials."""
     with pytest.raises(StoreError) as caught:
         open_store(f"{scheme}://me:se/cr@et@host")
     assert f"{scheme}://***@host" in str(caught.value)

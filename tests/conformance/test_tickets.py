@@ -1,4 +1,4 @@
-"""Apps on one store take each other's tickets, on every kind of store; apps on another do not."""
+"""Apps on one store accept each other's tickets, in every kind of store; apps on another store do not."""
 
 import pytest
 
@@ -10,18 +10,18 @@ from parbake.testing.items import DictItems
 
 
 def memory(_):
-    """One memory for every app."""
+    """Return a function that gives every app the same memory store."""
     store = MemoryStore()
     return lambda: store
 
 
 def lmdb(folder):
-    """Open the same file for every app."""
+    """Return a function that opens the same file for every app."""
     return lambda: open_store(f"lmdb://{folder}?map_size=16MiB")
 
 
 def server(is_snapshot):
-    """Return what gives every app a connection to the same items."""
+    """Return a function for stores whose apps each connect to the same items."""
 
     def opened(_):
         data = {}
@@ -35,12 +35,12 @@ KINDS = {"lmdb": lmdb, "memory": memory, "single": server(False), "snapshot": se
 
 @pytest.fixture(params=sorted(KINDS))
 def places(request, tmp_path):
-    """Return two places of one kind; each opens a store for as many apps as want one."""
+    """Return two functions of one kind, each of which opens its own store for any number of apps."""
     return KINDS[request.param](tmp_path / "one"), KINDS[request.param](tmp_path / "other")
 
 
 async def test_apps_on_one_store_take_each_others_tickets(places):
-    """Whoever made the key: one that acknowledged first, one that came later, and one that has only read."""
+    """Each app accepts the tickets of the others, whichever created the signing key."""
     place, _ = places
     apps = [pb.App(pb.Registry(), open=["policy"], store=place()) for _ in range(3)]
     given_out = [await apps[0].touch("policy/a"), await apps[1].touch("policy/b")]
@@ -53,7 +53,7 @@ async def test_apps_on_one_store_take_each_others_tickets(places):
 
 
 async def test_a_ticket_of_another_store_is_refused(places):
-    """Also where that store is of the same app and has raised the same tags."""
+    """A ticket of another store is refused, also if that store raised the same tags."""
     here, there = (pb.App(pb.Registry(), open=["policy"], store=place()) for place in places)
     ticket = (await there.touch("policy/a")).ticket
     await here.touch("policy/a")
@@ -66,7 +66,7 @@ async def test_a_ticket_of_another_store_is_refused(places):
 
 
 async def test_tickets_outlive_the_process_that_signed_them(places):
-    """An app that is opened later on what the store keeps verifies them."""
+    """An app that is opened later on the same store accepts the ticket."""
     place, _ = places
     app = pb.App(pb.Registry(), open=["policy"], store=place())
     ack = await app.touch("policy/a")

@@ -1,4 +1,4 @@
-"""What the tests of installed products share: a clean clone, a wheel made from it, and interpreters."""
+"""Fixtures of the installation tests: a clean clone, a wheel made from it, and interpreters."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ PYTHONS = environments.pythons()
 
 
 def pytest_generate_tests(metafunc):
-    """Run what asks for a ``python`` on each interpreter, or on one only where it is marked ``one_python``."""
+    """Run each test with a ``python`` on every interpreter, or on one if it is marked ``one_python``."""
     if "python" in metafunc.fixturenames:
         one = metafunc.definition.get_closest_marker("one_python")
         versions = list(PYTHONS)[:1] if one else list(PYTHONS)
@@ -39,13 +39,13 @@ def wheel(clone, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def limits(tmp_path_factory):
-    """Return the versions that are locked, as a file of constraints."""
+    """Return the locked versions as a file of constraints."""
     return environments.constraints(tmp_path_factory.mktemp("limits"))
 
 
 @pytest.fixture
 def make_environment(tmp_path, limits):
-    """Return a maker of empty environments."""
+    """Return a function that makes empty environments."""
     made = []
 
     def make(python):

@@ -1,4 +1,4 @@
-"""Environments as a user makes them: from the wheel or from a lock, outside the source tree, without our tools."""
+"""Environments as a user makes them: from the wheel or a lock file, outside the source tree, without our tools."""
 
 import json
 import os
@@ -24,14 +24,14 @@ OURS = ("PYTHON", "VIRTUAL_ENV", "MAKE", "MFLAGS", "COVERAGE", "PARBAKE", "RETAI
 
 
 def clean_environment(**changes):
-    """Return the environment of a user who has just logged in, with some changes."""
+    """Return the environment variables of a user who has just logged in, with some changes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     kept["PATH"] = os.pathsep.join(p for p in kept["PATH"].split(os.pathsep) if not p.startswith(str(ROOT)))
     return kept | changes
 
 
 def pythons():
-    """Return the interpreters of this machine that parbake supports and CI tests, by version."""
+    """Return by version the interpreters of this machine that parbake supports and CI tests."""
     found = {}
     for name in (sys._base_executable, "python3.11", "python3.13", "python3", "/usr/bin/python3"):
         asked = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2], sys.executable)"
@@ -44,7 +44,7 @@ def pythons():
 
 
 def copy_checkout(folder):
-    """Copy what is, or is about to be, committed: a clean clone."""
+    """Copy every file that git tracks or would add, as a clean clone has them."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     for name in names:
@@ -56,7 +56,7 @@ def copy_checkout(folder):
 
 
 def constraints(folder):
-    """Write the versions of the lock as constraints, so that an installation of today is that of tomorrow."""
+    """Write the locked versions as constraints, so that installations are reproducible."""
     locked = re.findall(r"^([\w.-]+==[^\\\n]+)", (ROOT / "requirements/dev.txt").read_text(), re.MULTILINE)
     path = folder / "constraints.txt"
     path.write_text("\n".join(locked) + "\n")
@@ -64,36 +64,36 @@ def constraints(folder):
 
 
 class Environment:
-    """A virtual environment of its own, and an empty folder to work in."""
+    """A virtual environment and an empty folder to work in."""
 
     def __init__(self, path, python, limits):
-        """Make it; ``limits`` is a file of constraints."""
+        """Create it; ``limits`` is a file of constraints."""
         self.path, self._limits = path, limits
         self.work = path.with_name(path.name + "-work")
         self.work.mkdir()
         subprocess.run([python, "-m", "venv", path], check=True, env=clean_environment())
 
     def install(self, *requirements, cwd=None):
-        """Install with the environment's own pip, as the documents say."""
+        """Install with the environment's pip, as the documents say."""
         command = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--constraint", self._limits]
         done = self.python(*command, *requirements, cwd=cwd, timeout=600)
         assert done.returncode == 0, done.stdout + done.stderr
         assert DEVELOPMENT.isdisjoint(self.distributions() - {"pytest", "pytest-asyncio"})
 
     def distributions(self):
-        """Return the names of what is installed."""
+        """Return the names of the installed distributions."""
         code = "import importlib.metadata as m; print(*{d.name.lower().replace('_', '-') for d in m.distributions()})"
         return set(self.python("-c", code).stdout.split())
 
     def run(self, program, *words, cwd=None, timeout=120, **changes):
-        """Run one of its programs to the end."""
+        """Run one of the environment's programs to its end."""
         return subprocess.run(
             [self.path / "bin" / program, *map(str, words)], cwd=cwd or self.work, env=clean_environment(**changes),
             capture_output=True, text=True, timeout=timeout, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
 
     def python(self, *words, **options):
-        """Run its interpreter."""
+        """Run the environment's interpreter."""
         return self.run("python", *words, **options)
 
     def parbake(self, *words, **options):
@@ -107,7 +107,7 @@ class Environment:
 
 @contextmanager
 def started(command, *, cwd, **changes):
-    """Run a program for the length of a block, and end all of it; what it writes goes to a file."""
+    """Run a program during a block with its output in a file, and end its whole process group afterwards."""
     with tempfile.TemporaryFile("w+") as output, subprocess.Popen(
         command, cwd=cwd, env=clean_environment(**changes), stdout=output, stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL, text=True, start_new_session=True,
@@ -120,20 +120,20 @@ def started(command, *, cwd, **changes):
 
 
 class Running:
-    """A program that runs, and what it has written."""
+    """A running program and its output."""
 
     def __init__(self, process, output):
-        """Keep both."""
+        """Take the process and its output."""
         self.process, self._output = process, output
 
     @property
     def output(self):
-        """All that it has written so far."""
+        """Everything that the program has written so far."""
         self._output.seek(0)
         return self._output.read()
 
     def says(self, pattern, *, within_s):
-        """Wait until it writes something, and return the match."""
+        """Wait until the output matches a pattern, and return the match."""
 
         def found():
             match = re.search(pattern, self.output)
@@ -143,7 +143,7 @@ class Running:
         return eventually(found, within_s=within_s)
 
     def end(self):
-        """End it as a terminal does, and then whatever it left."""
+        """End the program as a terminal does, and kill its group if it does not end."""
         if self.process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGTERM)
@@ -155,21 +155,21 @@ class Running:
 
 
 def eventually(look, *, within_s):
-    """Call ``look`` until it returns something true; the last answer, or the last error, is told when it never does."""
+    """Call ``look`` until it returns something true; if it never does, the error has its last result or error."""
     ends, last = time.monotonic() + within_s, None
     while time.monotonic() < ends:
         try:
             last = look()
             if last:
                 return last
-        except OSError as error:  # nobody listens yet
+        except OSError as error:  # the server does not listen yet
             last = error
         time.sleep(0.05)
     raise AssertionError(f"not within {within_s} s; the last answer was {last!r}")
 
 
 def ask(url, body=None, *, method=None):
-    """Send JSON, or nothing, and return the status with the decoded answer."""
+    """Send JSON or no body; return the status and the decoded answer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"content-type": "application/json"}, method=method)
     try:

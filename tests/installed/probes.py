@@ -1,4 +1,4 @@
-"""What shows that an extra brings what it is for: a program, and what it must write."""
+"""For each extra, a program that uses its packages and the text that it must print."""
 
 CLOSED = "127.0.0.1:9"
 """Where nobody answers: what gets as far as asking there has found its client."""

@@ -1,4 +1,4 @@
-"""``make demo`` from a clean clone, on an environment that has the locked packages and nothing else."""
+"""``make demo`` from a clean clone, in an environment with exactly the locked packages."""
 
 import re
 import subprocess
@@ -15,7 +15,7 @@ STEADY_S = 20.0
 
 @pytest.fixture(scope="module")
 def demo(request, tmp_path_factory):
-    """Start the demo from a clone of its own; return it with its folder and its address once it says "ready"."""
+    """Start the demo from its own clone; return it with its folder and its URL once it prints "ready"."""
     folder = copy_checkout(tmp_path_factory.mktemp("demo") / "parbake")
     command = ["make", "demo", f"PYTHON={request.param}", "PORT=0"]
     with started(command, cwd=folder, **SIZES) as running:
@@ -24,7 +24,7 @@ def demo(request, tmp_path_factory):
 
 
 def pytest_generate_tests(metafunc):
-    """Give the demo each interpreter."""
+    """Run the demo on each interpreter."""
     from conftest import PYTHONS
 
     if "demo" in metafunc.fixturenames:
@@ -32,12 +32,12 @@ def pytest_generate_tests(metafunc):
 
 
 def names(text):
-    """Return the names of the packages that a lock holds."""
+    """Return the names of the packages in a lock file."""
     return {name.lower().replace("_", "-") for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
 
 
 def workers(folder):
-    """Return the process ids of the workers that run in a clone's environment."""
+    """Return the process ids of the workers that run from a clone's environment."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -51,7 +51,7 @@ def workers(folder):
 
 
 def chat(address, message):
-    """Ask the assistant; return its words and what they were made of."""
+    """Ask the assistant; return the text of its reply and the details."""
     body = {"user": "u00007", "messages": [{"role": "user", "content": message}]}
     status, document = ask(f"{address}/v1/chat/completions", body)
     assert status == 200, document
@@ -60,7 +60,7 @@ def chat(address, message):
 
 @pytest.mark.timeout(700)
 def test_the_demo_lives_from_its_lock(demo):
-    """One worker stays; a policy, a purchase and a due run are followed; no development package is installed."""
+    """The demo keeps one worker, follows a policy change and a purchase, and has only locked packages."""
     running, folder, address = demo
     began, (worker,) = time.monotonic(), workers(folder)
     assert ask(f"{address}/readyz") == (200, {"status": "ready", "lacking": [], "degraded": []})
@@ -78,7 +78,7 @@ def test_the_demo_lives_from_its_lock(demo):
 
 
 def _a_first_message_is_quick(address):
-    """Models are loaded by then; on a busy machine it takes a part of what loading them takes."""
+    """Check that the first message is fast, because the models are loaded already."""
     before = time.monotonic()
     chat(address, "Recommend me something")
     assert time.monotonic() - before < 1.0
@@ -111,7 +111,7 @@ def _a_purchase_is_followed(address):
     def buy(asin):
         return ask(f"{address}/shop/purchases", {"shopper": "u00007", "asin": asin})[0]
 
-    bought = next(asin for asin in asins if buy(asin) == 201)  # not each of them is in stock
+    bought = next(asin for asin in asins if buy(asin) == 201)  # not all of them are in stock
     after = eventually(
         lambda: (c := candidates())["stamp"] > before["stamp"] and c["lane"] == "event" and c, within_s=10
     )
@@ -128,7 +128,7 @@ time.time = lambda: now() - 7200
 
 @pytest.mark.timeout(400)
 def test_a_run_that_is_due_is_made_by_the_worker(demo, tmp_path):
-    """Over a shop that was prepared two hours ago, the demo is ready, and what is due every hour gets a generation."""
+    """Over a shop that was prepared two hours ago, the demo's worker makes the hourly run."""
     _, folder, _ = demo
     (tmp_path / "sitecustomize.py").write_text(TWO_HOURS_AGO)
     environment = SIZES | {"RETAIL_HOME": str(tmp_path / "shop")}
@@ -145,14 +145,14 @@ def test_a_run_that_is_due_is_made_by_the_worker(demo, tmp_path):
 
 
 def trending(address):
-    """Return how fresh the task is that is due every hour."""
+    """Return the freshness row of the hourly task."""
     (row,) = [row for row in ask(f"{address}/v1/freshness")[1]["tasks"] if row["task"] == "trending"]
     return row
 
 
 @pytest.mark.timeout(300)
 def test_a_demo_that_cannot_start_says_why_in_one_line(demo):
-    """A folder that cannot be written, and a taken port, end it with one line, and nothing is written."""
+    """A folder that cannot be written and a port in use each give one line, and nothing is written."""
     _, folder, address = demo
     port = address.rpartition(":")[2]
     command = [folder / ".venv/bin/retail-assistant", "demo", "--port"]

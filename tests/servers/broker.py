@@ -1,4 +1,4 @@
-"""A broker that speaks Kafka's protocol, which a test starts on a free port of this machine, and ends again."""
+"""A broker with Kafka's protocol, which a test starts on a free local port and ends."""
 
 import asyncio
 import contextlib
@@ -19,10 +19,10 @@ def binary():
 
 
 class Broker(launch.Process):
-    """It keeps its topics in memory: killed, it has lost them all."""
+    """A broker that keeps its topics in memory, so that they are lost when it is killed."""
 
     def __init__(self):
-        """Start it, reachable from this machine only."""
+        """Start it on a loopback port."""
         self.port = launch.free_port()
         url = f"tcp://127.0.0.1:{self.port}"
         words = ["--listener-url", url, "--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
@@ -44,12 +44,12 @@ class Broker(launch.Process):
 
     @property
     def address(self):
-        """Where clients connect."""
+        """The address for clients."""
         return f"127.0.0.1:{self.port}"
 
 
 def run(work):
-    """Run a coroutine on a loop in a thread of its own: a test may have one running already."""
+    """Run a coroutine on a loop in another thread, because the test may have a running loop."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
@@ -70,7 +70,7 @@ def create(address, topic, partitions=1):
 
 
 def send(address, topic, *messages, partition=0):
-    """Append messages, each a value or a (value, headers); durable when it returns."""
+    """Append messages, each a value or a (value, headers) pair; they are durable on return."""
     from aiokafka import AIOKafkaProducer
 
     async def work():

@@ -1,4 +1,4 @@
-"""Servers that the tests of a module share."""
+"""Servers that are shared by the tests of a module."""
 
 import pytest
 from tests.servers import launch
@@ -6,14 +6,14 @@ from tests.servers import launch
 
 @pytest.fixture(scope="module")
 def shared_valkey(tmp_path_factory):
-    """Return a running server; tests keep apart by the prefix of their keys."""
+    """Return a running server; tests use different key prefixes."""
     with launch.valkey(tmp_path_factory.mktemp("valkey")) as server:
         yield server
 
 
 @pytest.fixture
 def valkey_server(shared_valkey):
-    """Return the shared server, and start it again when the test has killed it."""
+    """Return the shared server, and restart it if the test has killed it."""
     yield shared_valkey
     if not shared_valkey.is_running:
         shared_valkey.restart()
@@ -21,14 +21,14 @@ def valkey_server(shared_valkey):
 
 @pytest.fixture(scope="module")
 def dynamodb_endpoint():
-    """Return the address of a DynamoDB; tests keep apart by the name of their table."""
+    """Return the endpoint of a DynamoDB; tests use different tables."""
     with launch.dynamodb() as endpoint:
         yield endpoint
 
 
 @pytest.fixture
 def aws_environment(monkeypatch):
-    """Give the client credentials that are worth nothing, and keep it from looking for others."""
+    """Set invalid credentials, and keep the client from looking for others."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing-secret")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

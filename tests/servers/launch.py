@@ -1,4 +1,4 @@
-"""Servers that a test starts on a free port of this machine, and ends again."""
+"""Servers that a test starts on a free local port and ends."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ MOTO = Path(__file__).with_name("moto_server.py")
 
 
 def free_port():
-    """Return a port that nothing listens on at the moment."""
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -41,11 +41,11 @@ class Process:
 
     @property
     def is_running(self):
-        """Whether it has not ended."""
+        """Whether it is running."""
         return self.process.poll() is None
 
     def kill(self):
-        """End it at once, as a crash does."""
+        """Kill it, as a crash would."""
         if self.is_running:
             self.process.kill()
         self.process.wait()
@@ -53,16 +53,16 @@ class Process:
             self.process.stdout.close()
 
     def stop(self):
-        """Let it hang."""
+        """Suspend it."""
         self.process.send_signal(signal.SIGSTOP)
 
     def cont(self):
-        """Let it go on."""
+        """Resume it."""
         self.process.send_signal(signal.SIGCONT)
 
 
 class Valkey(Process):
-    """A Valkey or Redis server with a folder of its own; durable unless told otherwise."""
+    """A Valkey or Redis server with its own folder; durable unless ``settings`` say otherwise."""
 
     def __init__(self, folder, *settings):
         """``settings`` are further words of its command line."""
@@ -79,7 +79,7 @@ class Valkey(Process):
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as connection:
             connection.settimeout(1)
             connection.sendall(b"PING\r\n")
-            # A server that asks for a password answers, too; one that is still loading does not count.
+            # A server that asks for a password counts as started; one that is still loading does not.
             return connection.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
@@ -126,7 +126,7 @@ def valkey(folder, *settings):
 
 
 class Moto(Process):
-    """A DynamoDB of moto's, which keeps its tables in memory and answers one request after the other."""
+    """Moto's DynamoDB, which keeps its tables in memory and answers one request at a time."""
 
     def __init__(self):
         """Start it on a port that it chooses."""
@@ -136,13 +136,13 @@ class Moto(Process):
 
     @property
     def endpoint(self):
-        """What a client connects to."""
+        """The URL for clients."""
         return f"http://127.0.0.1:{self.port}"
 
 
 @contextlib.contextmanager
 def dynamodb():
-    """Run a DynamoDB; yields its endpoint, which is another one when ``PARBAKE_TEST_DYNAMODB`` names one."""
+    """Run a DynamoDB and yield its endpoint, or the one in ``PARBAKE_TEST_DYNAMODB``."""
     if given := os.environ.get("PARBAKE_TEST_DYNAMODB"):
         yield given
         return

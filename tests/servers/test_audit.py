@@ -1,4 +1,4 @@
-"""``parbake audit`` against two real servers on one store: it finds nothing where nothing is, and what is planted."""
+"""``parbake audit`` against two real servers on one store: no false violation, and planted ones are found."""
 
 import contextlib
 import json
@@ -81,7 +81,7 @@ def write(n):
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory):
-    """Return a folder with an app and the addresses of two servers of it."""
+    """Return a folder with an app and the URLs of two servers of it."""
     folder = tmp_path_factory.mktemp("audit")
     (folder / "noted.py").write_text(APP)
     with contextlib.closing(sqlite3.connect(folder / "facts.sqlite")) as connection, connection:
@@ -104,7 +104,7 @@ def servers(tmp_path_factory):
 
 
 def is_ready(url):
-    """Whether a server may be sent requests."""
+    """Return whether a server is ready."""
     try:
         with urllib.request.urlopen(url + "/readyz", timeout=HANGS_S):
             return True
@@ -113,7 +113,7 @@ def is_ready(url):
 
 
 def run(folder, urls, *words):
-    """Run the command as a user does; returns its status, its report and what it printed."""
+    """Run the command; return its status, its report and its output."""
     command = [sys.executable, "-m", "parbake", "audit", *urls, "--report", "out.json", "--rate", "200", *words]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert "Traceback" not in done.stderr, done.stderr
@@ -121,13 +121,13 @@ def run(folder, urls, *words):
 
 
 def write_with(folder, urls, task):
-    """Make the writer's module, for one task."""
+    """Write the writer's module for one task."""
     (folder / "writer.py").write_text(WRITER)
     (folder / "ports.py").write_text(f"urls = {urls!r}\ntask = {task!r}\n")
 
 
 def test_two_servers_on_one_store_keep_the_promise(servers):
-    """After 100 published events no server returns an older stamp, and each shows the change at once."""
+    """After each of 100 events no server returns an older stamp."""
     folder, urls = servers
     words = ("--task", "note", "--key", "a", "--touch", "fact/a", "--count", "100", "--metrics", "out.prom")
     status, found, printed = run(folder, urls, *words)
@@ -138,7 +138,7 @@ def test_two_servers_on_one_store_keep_the_promise(servers):
 
 
 def test_values_are_judged_by_what_they_say(servers):
-    """With a function that commits to the source, the version inside every value is as new as the acknowledged one."""
+    """With a write function, the version inside every value is as new as the acknowledged one."""
     folder, urls = servers
     write_with(folder, urls, "note")
     status, found, printed = run(folder, urls, "--write", "writer:write", "--count", "40")
@@ -147,7 +147,7 @@ def test_values_are_judged_by_what_they_say(servers):
 
 @pytest.mark.parametrize("by", ["stamp", "value"])
 def test_a_planted_violation_is_found(servers, by):
-    """A task that hears of no change is caught by its stamps and by its values, with status 1 and examples."""
+    """A task without invalidation is reported by its stamps and by its values, with status 1 and examples."""
     folder, urls = servers
     write_with(folder, urls, "deaf")
     way = {"stamp": ("--task", "deaf", "--key", "a", "--touch", "fact/a"), "value": ("--write", "writer:write")}[by]
@@ -160,7 +160,7 @@ def test_a_planted_violation_is_found(servers, by):
 
 
 def test_nothing_judged_is_no_success(servers):
-    """A task that does not exist returns no value anywhere: that is not taken for consistency."""
+    """An audit of an unknown task, in which no read has a value, ends with status 2."""
     folder, urls = servers
     words = ("--task", "absent", "--key", "a", "--touch", "fact/a", "--count", "2", "--patience", "0.05")
     status, found, printed = run(folder, urls, *words)

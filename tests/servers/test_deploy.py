@@ -1,4 +1,4 @@
-"""The units of docs/howto/deploy.md are units, and run commands that exist."""
+"""The systemd units in docs/howto/deploy.md are valid and run existing commands."""
 
 import configparser
 import re
@@ -21,20 +21,20 @@ UNITS = re.findall(
 
 
 def _command(words):
-    """Parse a command line as the program would, without running it."""
+    """Parse a command line without running it."""
     root = typer.main.get_command(cli)
     name, *arguments = words
     return root.commands[name].make_context(name, arguments)
 
 
 def test_both_kinds_of_processes_have_a_unit():
-    """One for a server, one for a worker."""
+    """The guide has one unit for a server and one for a worker."""
     assert [name for name, _ in UNITS] == ["courier-server.service", "courier-worker.service"]
 
 
 @pytest.mark.parametrize(("name", "text"), UNITS, ids=[name for name, _ in UNITS])
 def test_a_unit_runs_a_command_that_exists(name, text):
-    """Its command is understood, and it has more time to stop than requests have to end."""
+    """A unit's command can be parsed, and its stop timeout exceeds the drain time."""
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str
     unit.read_string(text)
@@ -47,9 +47,9 @@ def test_a_unit_runs_a_command_that_exists(name, text):
 
 
 def test_systemd_takes_the_units(tmp_path):
-    """Where systemd is installed, it finds no fault in them."""
+    """If systemd is installed, it reports no error in the units."""
     analyze = shutil.which("systemd-analyze")
-    if analyze is None:  # not a skip: what is above was tested all the same
+    if analyze is None:  # no skip, because the tests above cover the units
         return
     for name, text in UNITS:
         (tmp_path / name).write_text(text.replace("/srv/courier/.venv/bin/parbake", sys.executable))

@@ -1,4 +1,4 @@
-"""The DynamoDB driver on a server of our own: the public suite, large values, other people's tables, credentials."""
+"""The DynamoDB driver on a local server: the public suite, large values, foreign tables and credentials."""
 
 import asyncio
 import itertools
@@ -33,13 +33,13 @@ class TestDynamo(ItemsSuite):
         self.endpoint, self.table = dynamodb_endpoint, next(tables)
 
     async def open_items(self, tmp_path):
-        """Open one more client."""
+        """Open another client."""
         items = DynamoItems.from_url(f"dynamodb://{REGION}/{self.table}?endpoint={self.endpoint}&create=true")
         await items.open()
         return items
 
     async def cut_off(self, items):
-        """Lead its client to a port where nothing answers; the server serves other tests."""
+        """Make the client's requests fail; the server still serves other tests."""
         items._table._client.meta.events.register("before-send", refuse)
 
 
@@ -51,12 +51,12 @@ class TestStoreOnDynamo(StoreSuite):
         self.url = f"dynamodb://{REGION}/{next(tables)}?endpoint={dynamodb_endpoint}&create=true"
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return open_store(self.url)
 
 
 def refuse(request, **_):
-    """Fail as a broken connection does."""
+    """Raise the error of a broken connection."""
     from botocore.exceptions import EndpointConnectionError
 
     raise EndpointConnectionError(endpoint_url=request.url)
@@ -64,7 +64,7 @@ def refuse(request, **_):
 
 @pytest.fixture
 async def opened(dynamodb_endpoint):
-    """Return a function that opens items of a table; they are closed after the test."""
+    """Return a function that opens items of a table and closes them after the test."""
     everything = []
 
     async def open_items(table, **options):
@@ -82,20 +82,20 @@ async def opened(dynamodb_endpoint):
 
 @pytest.fixture
 def client(dynamodb_endpoint):
-    """Return a client that looks at the server past the driver."""
+    """Return a client that accesses the server without the driver."""
     found = boto3.client("dynamodb", region_name=REGION, endpoint_url=dynamodb_endpoint)
     yield found
     found.close()
 
 
 def rows_of(client, table):
-    """Return the number of items in a table, parts included."""
+    """Return the number of items in a table, with parts."""
     pages = client.get_paginator("scan").paginate(TableName=table, ConsistentRead=True)
     return sum(page["Count"] for page in pages)
 
 
 async def test_a_missing_table_is_refused_or_made(opened, client):
-    """Without create=true the message says so; with it the table is billed per request."""
+    """A missing table is refused without create=true, and with it created with on-demand billing."""
     table = next(tables)
     with pytest.raises(StoreError, match="create=true"):
         await opened(table, create="false")
@@ -105,14 +105,14 @@ async def test_a_missing_table_is_refused_or_made(opened, client):
 
 
 async def test_two_processes_may_create_at_once(opened):
-    """One of them makes the table, both use it."""
+    """Of two concurrent clients one creates the table and both use it."""
     table = next(tables)
     one, two = await asyncio.gather(opened(table), opened(table))
     assert one.host == two.host
 
 
 async def test_a_foreign_table_is_refused(opened, client):
-    """A table with other keys is left alone."""
+    """A table with other keys is refused and not changed."""
     table = next(tables)
     client.create_table(
         TableName=table,
@@ -126,7 +126,7 @@ async def test_a_foreign_table_is_refused(opened, client):
 
 
 async def test_a_table_that_was_replaced_is_another_host(opened, client):
-    """After the calls that fail while it is gone, the identity is read again before anything else is."""
+    """After a table was deleted and made again, the host's identity is read again and differs."""
     table = next(tables)
     items = await opened(table)
     await items.put([(b"ca", b"1")])
@@ -134,14 +134,14 @@ async def test_a_table_that_was_replaced_is_another_host(opened, client):
     client.delete_table(TableName=table)
     with pytest.raises(StoreError, match="does not exist"):
         await items.fetch([b"ca"])
-    await asyncio.sleep(1.1)  # the creation time, which is the identity here, has seconds
+    await asyncio.sleep(1.1)  # the identity is the creation time, in whole seconds
     await opened(table)
     assert await items.fetch([b"ca"]) == [None]
     assert items.host != before
 
 
 async def test_a_large_value_lies_in_parts_that_go_with_it(opened, client):
-    """A megabyte is one manifest and parts; replacing, deleting and removing it leave no part behind."""
+    """A megabyte is stored as a manifest and parts, which are deleted with the value."""
     table = next(tables)
     items = await opened(table)
     large = [os.urandom(1_000_000) for _ in range(3)]
@@ -162,7 +162,7 @@ async def test_a_large_value_lies_in_parts_that_go_with_it(opened, client):
 
 
 async def test_a_value_replaced_while_it_is_read_is_read_again(opened, monkeypatch):
-    """The parts of the old value are gone when they are asked for: the new value is returned."""
+    """If a value is replaced during a read, the new value is returned."""
     table = next(tables)
     items, other = await opened(table), await opened(table)
     old, new = os.urandom(500_000), os.urandom(800_000)
@@ -180,7 +180,7 @@ async def test_a_value_replaced_while_it_is_read_is_read_again(opened, monkeypat
 
 
 async def test_parts_that_are_missing_are_an_error(opened):
-    """A value of which a part was lost is never returned in part."""
+    """A value with a missing part is an error."""
     items = await opened(next(tables))
     await items.commit(Commit({}, {b"ca": os.urandom(500_000)}))
     (head,) = (await items._read([layout.place_of(b"ca")])).values()
@@ -190,7 +190,7 @@ async def test_parts_that_are_missing_are_an_error(opened):
 
 
 async def test_more_than_a_hundred_items_are_refused(opened):
-    """A hundred are one step; one more is an error before anything is sent."""
+    """A commit of more than a hundred items is refused before anything is sent."""
     items = await opened(next(tables))
     assert await items.commit(Commit({}, {b"n%d" % n: b"" for n in range(MAX_ITEMS)}))
     with pytest.raises(StoreError, match="split"):
@@ -199,7 +199,7 @@ async def test_more_than_a_hundred_items_are_refused(opened):
 
 
 async def test_a_transaction_without_an_answer_is_repeated_under_its_token(opened, monkeypatch):
-    """The client asks again when no answer came, and a server that has made the transaction can tell by the token."""
+    """A transaction without an answer is sent again with the same token."""
     from botocore.exceptions import ReadTimeoutError
 
     items = await opened(next(tables))
@@ -220,7 +220,7 @@ async def test_a_transaction_without_an_answer_is_repeated_under_its_token(opene
 
 @pytest.mark.parametrize("codes", [["TransactionConflict"], ["None", "TransactionConflict"], ["ThrottlingError"]])
 async def test_conflicts_are_tried_again_and_then_refused(opened, monkeypatch, codes):
-    """Others at the same items mean False, which a caller takes for a failed expectation; throttling is an error."""
+    """Repeated conflicts return ``False`` after five attempts; throttling raises an error."""
     from botocore.exceptions import ClientError
 
     items = await opened(next(tables))
@@ -244,7 +244,7 @@ async def test_conflicts_are_tried_again_and_then_refused(opened, monkeypatch, c
 
 
 async def test_a_transaction_under_way_is_awaited_and_never_called_refused(opened, monkeypatch):
-    """While the server is still at it, it is asked again under the same token; the end is an error, not False."""
+    """A transaction in progress is retried with the same token, and then raises an error."""
     from botocore.exceptions import ClientError
 
     items = await opened(next(tables))
@@ -262,7 +262,7 @@ async def test_a_transaction_under_way_is_awaited_and_never_called_refused(opene
 
 
 async def test_a_table_that_is_being_made_is_awaited(opened, monkeypatch):
-    """With create=true its making, by whomever, is waited for; without, it is an error, as is one being deleted."""
+    """A table that is being created is awaited with create=true; one that is being deleted is an error."""
     table = next(tables)
     items = await opened(table)
     client = items._table._client
@@ -284,7 +284,7 @@ async def test_a_table_that_is_being_made_is_awaited(opened, monkeypatch):
 
 
 async def test_what_a_batch_leaves_undone_is_done_again(opened, monkeypatch):
-    """Unprocessed keys and items are asked for again; when they never are processed, it is an error."""
+    """Unprocessed keys and items are sent again, and it is an error if they never are processed."""
     items = await opened(next(tables))
     rows = [(b"n%d" % n, b"v%d" % n) for n in range(20)]
     client = items._table._client
@@ -323,7 +323,7 @@ async def test_what_a_batch_leaves_undone_is_done_again(opened, monkeypatch):
     ],
 )
 async def test_a_refusal_names_the_permission_and_no_secret(opened, monkeypatch, code, told):
-    """What the server says about a request may quote how it was signed, and is not passed on."""
+    """A refusal names the permission and does not pass on the server's message."""
     from botocore.exceptions import ClientError
 
     items = await opened(next(tables))
@@ -339,7 +339,7 @@ async def test_a_refusal_names_the_permission_and_no_secret(opened, monkeypatch,
 
 
 async def test_without_credentials_the_error_is_plain(opened, monkeypatch, tmp_path):
-    """No credentials are a StoreError, as is a server that does not answer."""
+    """Missing credentials and a server that does not answer raise ``StoreError``."""
     with pytest.raises(StoreError, match="DescribeTable"):
         await opened(next(tables), endpoint="http://127.0.0.1:1", timeout_s="0.5")
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
@@ -351,7 +351,7 @@ async def test_without_credentials_the_error_is_plain(opened, monkeypatch, tmp_p
 
 
 async def test_a_server_that_hangs_is_an_error_in_seconds():
-    """A stopped server is given up after three attempts."""
+    """A suspended server raises ``StoreError`` within 45 seconds."""
     server = launch.Moto()
     items = DynamoItems.from_url(f"dynamodb://{REGION}/hanging?endpoint={server.endpoint}&create=true&timeout_s=1")
     try:
@@ -367,7 +367,7 @@ async def test_a_server_that_hangs_is_an_error_in_seconds():
 
 
 async def test_closed_items_say_so(opened):
-    """A call before opening or after closing is a StoreError, too."""
+    """A call before opening or after closing raises ``StoreError``."""
     items = await opened(next(tables))
     await items.close()
     with pytest.raises(StoreError, match="closed"):
@@ -391,7 +391,7 @@ async def test_closed_items_say_so(opened):
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused(url):
-    """Credentials do not belong into it, and are not quoted."""
+    """An invalid URL, or one with credentials, is refused and the credentials are not shown."""
     with pytest.raises(StoreError) as caught:
         open_url(url)
     assert caught.value.field.startswith("store")
@@ -403,7 +403,7 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
     [b"c", b"ot@1\0", b"ot@1\0key\0\xff", b"b\0\0\0\0\0\0\0\7k\0", b"b\0", b"e\0\1", b"pu\0", b"wpolicy/a", b"w"],
 )
 def test_a_place_tells_its_name(name):
-    """The keys of an item are never empty, and give the name back."""
+    """An item's keys are never empty and give its name back."""
     place = layout.place_of(name)
     assert place.p
     assert place.k
@@ -411,7 +411,7 @@ def test_a_place_tells_its_name(name):
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch):
-    """The message says what to install."""
+    """Without boto3 the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     monkeypatch.delitem(sys.modules, "parbake.stores.dynamodb")
     monkeypatch.delitem(sys.modules, "parbake.stores._dynamodb_table")
@@ -420,7 +420,7 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
 
 
 def test_children_connect_for_themselves(dynamodb_endpoint, tmp_path):
-    """Workers forked from a process that is connected serve, publish and end, and the parent sees what they did."""
+    """Forked workers serve and publish with their own connections, and the parent sees their events."""
     url = f"dynamodb://{REGION}/{next(tables)}?endpoint={dynamodb_endpoint}&create=true"
     workers, parent, complained = prefork.run(tmp_path, url)
     prefork.check(workers, parent, complained)

@@ -1,4 +1,4 @@
-"""Ends of a server and of its clients: what is under way is answered, or given up with who asked."""
+"""The end of a server or of its clients: running requests are answered, or cancelled with their client."""
 
 import asyncio
 import collections
@@ -80,7 +80,7 @@ app = HttpApp(pb.App(tasks), [("GET", "/stream", stream)])
 
 @pytest.fixture
 def served(tmp_path, request):
-    """A server's process, its address and its folder; a parameter is more of its command line."""
+    """Yield a server's process, URL and folder; the parameter is more of its command line."""
     (tmp_path / "ending_shop.py").write_text(SHOP)
     more = getattr(request, "param", [])
     command = [sys.executable, "-m", "parbake", "serve", "ending_shop:app", "--port", "0", *more]
@@ -93,14 +93,14 @@ def served(tmp_path, request):
 
 
 def asked_in(folder):
-    """How many computations have begun."""
+    """Return the number of computations that have begun."""
     with contextlib.suppress(FileNotFoundError):
         return len((folder / "asked").read_text())
     return 0
 
 
 async def test_a_hundred_and_fifty_requests_under_way_are_answered(served):
-    """All have begun when SIGTERM comes, and none could end before it."""
+    """All 150 requests that run when SIGTERM arrives are answered, and the server exits with 0."""
     process, url, folder = served
     async with httpx.AsyncClient(base_url=url, timeout=HANGS_S, limits=httpx.Limits(max_connections=150)) as client:
         under_way = [
@@ -115,7 +115,7 @@ async def test_a_hundred_and_fifty_requests_under_way_are_answered(served):
 
 
 async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
-    """A request that reaches a server in the moment of its end is answered; the next one is not taken."""
+    """After SIGTERM each request is either answered or its connection refused."""
     process, url, _ = served
     outcomes, answered = collections.Counter(), []
 
@@ -140,7 +140,7 @@ async def test_clients_that_go_on_asking_are_answered_or_find_nobody(served):
 
 @pytest.mark.parametrize("served", [["--drain", "0.2"]], indirect=True)
 async def test_what_takes_longer_than_the_server_has_is_told_so(served):
-    """Its client hears 503 and when to come back, and the log shows no traceback."""
+    """A request that outlasts the drain time gets 503 with Retry-After, and no traceback is logged."""
     process, url, folder = served
     async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
         body = {"live": {"word": "a"}}
@@ -155,7 +155,7 @@ async def test_what_takes_longer_than_the_server_has_is_told_so(served):
 
 @pytest.mark.parametrize("served", [["--drain", "0.2"]], indirect=True)
 async def test_a_client_that_reads_nothing_keeps_no_server_from_its_end(served):
-    """However much has been made ready for it."""
+    """A client that does not read its many answers does not delay the end."""
     process, url, _ = served
     port = int(url.rpartition(":")[2])
     with socket.create_connection(("127.0.0.1", port)) as greedy:
@@ -170,7 +170,7 @@ async def test_a_client_that_reads_nothing_keeps_no_server_from_its_end(served):
 
 
 async def test_what_came_while_the_server_was_busy_is_answered(served):
-    """Requests that wait in open connections, and connections that wait to be taken, when SIGTERM comes."""
+    """Requests and connections that were waiting when SIGTERM arrived are answered."""
     process, url, folder = served
     port = int(url.rpartition(":")[2])
     body = b'{"key": "a"}'
@@ -195,7 +195,7 @@ async def test_what_came_while_the_server_was_busy_is_answered(served):
 
 
 async def test_a_request_whose_client_has_left_is_given_up(served):
-    """What was begun for forty clients ends with them, and the server goes on."""
+    """Computations of clients that have left are cancelled, and the server continues."""
     process, url, folder = served
     async with httpx.AsyncClient(base_url=url, timeout=HANGS_S) as client:
         body = {"live": {"word": "a"}}
@@ -213,7 +213,7 @@ async def test_a_request_whose_client_has_left_is_given_up(served):
 
 
 async def test_half_a_request_does_not_hold_up_the_end(served):
-    """Its client is told, and the server ends long before requests under way have to."""
+    """A client with half a request gets 408, and the server ends soon."""
     process, url, _ = served
     reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
     writer.write(b"POST /v1/serve/quick HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n")
@@ -230,7 +230,7 @@ async def test_half_a_request_does_not_hold_up_the_end(served):
 
 
 async def test_clients_that_leave_streams_in_a_row_leave_no_noise(served):
-    """The second of two requests on one connection ends with it as the first does."""
+    """Clients that leave pipelined streams cause no log output."""
     process, url, folder = served
     for _ in range(5):
         _, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))

@@ -1,4 +1,4 @@
-"""The guide's application: FastAPI with ours mounted in it, under uvicorn."""
+"""The guide's application: FastAPI under uvicorn with a mounted parbake app."""
 
 import re
 import subprocess
@@ -15,11 +15,11 @@ GUIDE = Path(__file__).parents[2] / "docs" / "howto" / "fastapi.md"
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["our lifespan", "its own lifespan"])
 def server(request, tmp_path_factory):
-    """The guide's code up to its first or second block, served."""
+    """Serve the guide's code up to its first or second block."""
     folder = tmp_path_factory.mktemp("api")
     blocks = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     code = "\n".join(blocks[: request.param])
-    if request.param == 2:  # the second application is bare: what the first had is mounted there, too
+    if request.param == 2:  # the second application has no routes: mount those of the first
         code += '\napi.mount("/pb", served)\napi.get("/policies/{name}")(policy)\n'
     (folder / "shop.py").write_text(code)
     port = free_port()
@@ -37,7 +37,7 @@ def server(request, tmp_path_factory):
 
 
 def test_its_own_endpoints_and_the_mounted_ones_serve_the_same(server):
-    """What one computed, the other finds."""
+    """A value that FastAPI's endpoint computed is served by the mounted app."""
     assert server.get("/policies/returns").json() == {"text": "Our policy on returns.", "verdict": "fresh"}
     served = server.post("/pb/v1/serve/sentence", json={"key": "returns"}).json()
     assert (served["value"], served["verdict"]) == ("Our policy on returns.", "fresh")
@@ -45,7 +45,7 @@ def test_its_own_endpoints_and_the_mounted_ones_serve_the_same(server):
 
 
 def test_the_mounted_part_answers_under_its_path_only(server):
-    """Routes, errors and refusals are those that it has by itself."""
+    """The mounted app has its routes, errors and refusals under its path only."""
     assert server.get("/pb/healthz").json() == {"status": "alive"}
     assert server.get("/healthz").status_code == 404
     missing = server.get("/pb/nothing")
@@ -55,7 +55,7 @@ def test_the_mounted_part_answers_under_its_path_only(server):
 
 
 def test_a_change_that_is_told_there_is_seen_here(server):
-    """An event over HTTP outdates what the endpoint serves."""
+    """An event that is posted to the mounted app outdates the value."""
     before = server.post("/pb/v1/serve/sentence", json={"key": "refunds"}).json()
     event = {"specversion": "1.0", "id": "1", "source": "s", "type": "policy.changed", "subject": "policy/refunds"}
     acked = server.post("/pb/v1/events", json=event)

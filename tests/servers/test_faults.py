@@ -1,4 +1,4 @@
-"""A few rounds of the fault benchmark: servers, workers, Valkey and connections that end while clients go on."""
+"""A few rounds of the fault benchmark: servers, workers, Valkey and connections fail under load."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def play(folder, *words):
-    """Run the benchmark and return its figures and what it printed; its files go to a folder of the test's."""
+    """Run the benchmark with its files in a test's folder; return its figures and output."""
     environment = {**os.environ, "TMPDIR": str(folder)}
     command = [sys.executable, str(BENCHMARK), *words]
     done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S, env=environment, check=False)
@@ -29,14 +29,14 @@ def play(folder, *words):
 
 @pytest.fixture
 def folder():
-    """Return a folder with a short path that is removed after the test."""
-    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # no waiting for a slow disk
+    """Return a folder with a short path, which is removed after the test."""
+    memory = "/dev/shm" if Path("/dev/shm").is_dir() else None  # avoids a slow disk
     with tempfile.TemporaryDirectory(dir=memory) as made:
         yield Path(made)
 
 
 def test_no_fault_breaks_the_promise(folder):
-    """In a dozen rounds of kills, pauses, cuts and losses no read shows less than was acknowledged before it began."""
+    """With kills, pauses, cuts and losses no read is older than what was acknowledged before it began."""
     figures, printed = play(folder, "--rounds", "12", "--seed", "20", "--seconds", "250")
     assert figures["violations"] == 0, printed
     assert figures["rounds"] >= 4, printed
@@ -45,7 +45,7 @@ def test_no_fault_breaks_the_promise(folder):
 
 
 def test_a_fence_that_is_off_is_found(folder):
-    """With a task that hears of no change the same rounds find violations, name the seed and keep the history."""
+    """With a planted task without invalidation the benchmark finds violations and keeps the history."""
     figures, printed = play(folder, "--rounds", "2", "--seed", "7", "--plant")
     assert figures["violations"] > 0, printed
     assert "seed 7" in printed

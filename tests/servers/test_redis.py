@@ -1,4 +1,4 @@
-"""The Redis driver on a server of our own: the public suite, and what can go wrong with a server."""
+"""The Redis driver on a local server: the public suite, and faults of a server."""
 
 import asyncio
 import collections
@@ -32,7 +32,7 @@ class TestRedis(ItemsSuite):
         self.server, self.prefix = valkey_server, next(prefixes)
 
     async def open_items(self, tmp_path):
-        """Open one more client."""
+        """Open another client."""
         items = RedisItems.from_url(f"{self.server.url}?prefix={self.prefix}")
         await items.open()
         return items
@@ -50,13 +50,13 @@ class TestStoreOnRedis(StoreSuite):
         self.url = f"{valkey_server.url}?prefix={next(prefixes)}"
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return open_store(self.url)
 
 
 @pytest.fixture
 async def opened():
-    """Return a function that opens items by URL; they are closed after the test."""
+    """Return a function that opens items by URL and closes them after the test."""
     everything = []
 
     async def open_items(url, **options):
@@ -77,7 +77,7 @@ def url(valkey_server):
 
 
 async def test_a_restart_shows_a_new_host_before_the_first_answer(opened, valkey_server):
-    """A read after a restart, even one that lost nothing, answers only once the new host is known."""
+    """The first read after a restart returns only once the new host is known."""
     items = await opened(valkey_server.url, prefix=next(prefixes))
     await items.put([(b"ca", b"1")])
     before = items.host
@@ -87,7 +87,7 @@ async def test_a_restart_shows_a_new_host_before_the_first_answer(opened, valkey
 
 
 async def test_a_commit_after_a_restart_shows_a_new_host(opened, valkey_server):
-    """A write finds the new host out, too."""
+    """A commit after a restart also updates the host."""
     items = await opened(valkey_server.url, prefix=next(prefixes))
     before = items.host
     valkey_server.restart()
@@ -97,7 +97,7 @@ async def test_a_commit_after_a_restart_shows_a_new_host(opened, valkey_server):
 
 
 async def test_a_lost_tail_shows_a_new_host(opened, tmp_path):
-    """Of an append-only file whose end was cut off the last write is gone, and the host tells."""
+    """If the end of the append-only file is lost, the last write is gone and the host changes."""
     with launch.valkey(tmp_path) as server:
         items = await opened(server.url)
         await items.put([(b"ca", b"kept")])
@@ -112,14 +112,14 @@ async def test_a_lost_tail_shows_a_new_host(opened, tmp_path):
 
 
 async def test_connections_to_the_server_of_before_are_not_read_from(opened, valkey_server, tmp_path):
-    """When a newer connection reached another server, what an older one still says is not passed on."""
+    """Once a connection has reached another server, older connections are not read from."""
     items = await opened(valkey_server.url, prefix=next(prefixes))
     await items.put([(b"ca", b"past")])
     with launch.valkey(tmp_path) as other:
         await asyncio.gather(*(items.fetch([b"ca"]) for _ in range(10)))
         connected = items._link._pools.here()
         old, pool = list(connected.idle), connected.making
-        # The name now leads to another server, while the first one and the connections to it live on.
+        # The name now leads to another server, while the first server and its connections still exist.
         pool.connection_kwargs["port"] = other.port
         await pool.release(await pool.get_connection())
         for connection in old:
@@ -133,14 +133,14 @@ async def test_connections_to_the_server_of_before_are_not_read_from(opened, val
 
 
 async def test_an_answer_of_a_server_that_was_replaced_meanwhile_is_not_passed_on(opened, valkey_server):
-    """A read is asked again on a new connection; a commit is an error, for what it wrote may be lost."""
+    """If the host changes during a call, a read is repeated on a new connection and a commit is an error."""
     items = await opened(valkey_server.url, prefix=next(prefixes))
     await items.put([(b"ca", b"1")])
     host = items.host
     for call in (lambda: items.fetch([b"ca"]), lambda: items.commit(Commit({}, {b"ca": b"2"}))):
         valkey_server.stop()
         task = asyncio.create_task(call())
-        await as_far_as_it_gets()  # it is sent, and waits for the answer
+        await as_far_as_it_gets()  # the call is sent and waits for its answer
         items._link.host = "as another connection has found"
         valkey_server.cont()
         (answer,) = await asyncio.gather(task, return_exceptions=True)
@@ -153,7 +153,7 @@ async def test_an_answer_of_a_server_that_was_replaced_meanwhile_is_not_passed_o
 
 
 async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(opened, valkey_server):
-    """The server hangs after it was asked: the caller gets an error, and the write was made once at most."""
+    """If a server hangs during a commit the caller gets an error, and the write is made at most once."""
     items = await opened(valkey_server.url, prefix=next(prefixes), timeout_s=1)
     await items.put([(b"q", b"0")])
     valkey_server.stop()
@@ -163,14 +163,14 @@ async def test_a_commit_whose_answer_is_lost_is_an_error_and_is_not_repeated(ope
                 await items.commit(Commit({b"q": b"0"}, {b"q": b"1", b"ca": b"x"}))
     finally:
         valkey_server.cont()
-    # Whether it was made is unknown to the caller until it looks; another of the same expectation then fails or not.
+    # The caller learns from a read whether the commit was made; a second one with its expectation then fails or not.
     (found,) = await items.fetch([b"q"])
     assert found in {b"0", b"1"}
     assert await items.commit(Commit({b"q": b"0"}, {b"q": b"1"})) == (found == b"0")
 
 
 async def test_many_tasks_share_few_connections(opened, url):
-    """Tasks wait for a connection instead of failing, and the server sees a bounded number."""
+    """Many concurrent reads wait for a limited number of connections."""
     from parbake.stores._redis_link import MAX_CONNECTIONS
 
     items = await opened(url, prefix=next(prefixes))
@@ -182,7 +182,7 @@ async def test_many_tasks_share_few_connections(opened, url):
 
 
 async def test_a_cancelled_read_leaves_no_answer_behind(opened, url):
-    """The next task on the same connection gets its own answer."""
+    """After a cancelled read, the next read on the connection gets its own answer."""
     items = await opened(url, prefix=next(prefixes))
     await items.put([(b"c%d" % n, b"%d" % n) for n in range(50)])
     for n in range(50):
@@ -194,7 +194,7 @@ async def test_a_cancelled_read_leaves_no_answer_behind(opened, url):
 
 
 async def test_the_functions_are_loaded_again_when_they_are_gone(opened, url):
-    """A server whose functions were flushed gets them back at the next write, which is made once."""
+    """Flushed server functions are loaded again at the next write."""
     items = await opened(url, prefix=next(prefixes))
     await items._link.read("FUNCTION", "FLUSH")
     assert await items.commit(Commit({b"ca": None}, {b"ca": b"1"}))
@@ -204,7 +204,7 @@ async def test_the_functions_are_loaded_again_when_they_are_gone(opened, url):
 
 
 async def test_an_older_library_is_replaced_and_a_newer_one_kept(opened, url):
-    """During an upgrade two versions share a server, and the newer library stays."""
+    """Opening replaces an older function library and keeps a newer one."""
     from parbake.stores._redis_library import LIBRARY, VERSION
 
     items = await opened(url, prefix=next(prefixes))
@@ -217,7 +217,7 @@ async def test_an_older_library_is_replaced_and_a_newer_one_kept(opened, url):
 
 
 async def test_stores_of_two_prefixes_do_not_meet(opened, url):
-    """One server holds several stores, and every key begins with its store's prefix in braces."""
+    """Stores with different prefixes are separate, and every key begins with its prefix in braces."""
     names = [next(prefixes), next(prefixes)]
     first, second = [await opened(url, prefix=name) for name in names]
     await first.put([(b"e1", b"1")])
@@ -228,7 +228,7 @@ async def test_stores_of_two_prefixes_do_not_meet(opened, url):
 
 
 async def test_a_prefix_of_an_unknown_format_is_refused(opened, url):
-    """What another version of parbake keeps there is left alone."""
+    """A prefix with another format version is refused."""
     prefix = next(prefixes)
     items = await opened(url, prefix=prefix)
     await items._link.read("SET", items._mark, "parbake-items-9")
@@ -237,7 +237,7 @@ async def test_a_prefix_of_an_unknown_format_is_refused(opened, url):
 
 
 async def test_a_replica_is_refused(opened, valkey_server, tmp_path):
-    """A replica may lag: neither a new connection nor a demoted primary is used."""
+    """A replica is refused, also if a connected primary becomes one."""
     with launch.valkey(tmp_path) as other:
         items = await opened(other.url)
         await items._link.read("REPLICAOF", "127.0.0.1", valkey_server.port)
@@ -260,7 +260,7 @@ async def test_a_replica_is_refused(opened, valkey_server, tmp_path):
     ],
 )
 async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, told):
-    """A server that evicts or may lose acknowledged writes is refused, and the message says which setting to change."""
+    """A server that evicts keys or may lose acknowledged writes is refused, and the error names the setting."""
     with launch.valkey(tmp_path, *settings) as server:
         with pytest.raises(StoreError, match=told) as caught:
             await opened(server.url)
@@ -274,7 +274,7 @@ async def test_an_unfit_server_is_refused(opened, tmp_path, settings, field, tol
     ("told", "match"), [({"redis_version": "6.2.14"}, "needs Redis 7"), ({"run_id": None}, "run_id in INFO")]
 )
 async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, monkeypatch, told, match):
-    """Functions came with version 7, and without a run id a restart would go unnoticed."""
+    """A server before version 7, or without a run id, is refused."""
     from parbake.stores import _redis_link
 
     parse = _redis_link._parse_info
@@ -286,7 +286,7 @@ async def test_a_server_that_is_too_old_or_too_silent_is_refused(opened, url, mo
 
 
 async def test_a_user_without_the_rights_is_told_so(opened, tmp_path):
-    """The message says which command was refused."""
+    """The error names the command that the user may not run."""
     with launch.valkey(tmp_path) as server:
         admin = await opened(server.url)
         await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-fcall")
@@ -297,7 +297,7 @@ async def test_a_user_without_the_rights_is_told_so(opened, tmp_path):
 
 
 async def test_a_server_whose_settings_are_hidden_needs_consent(opened, tmp_path):
-    """Where CONFIG is not permitted, durability cannot be seen: it takes ?durability=server."""
+    """If CONFIG is not permitted, the store needs ?durability=server."""
     with launch.valkey(tmp_path) as server:
         admin = await opened(server.url)
         await admin._link.read("ACL", "SETUSER", "app", "on", f">{PASSWORD}", "~*", "&*", "+@all", "-config")
@@ -309,7 +309,7 @@ async def test_a_server_whose_settings_are_hidden_needs_consent(opened, tmp_path
 
 
 async def test_a_full_server_says_so_and_still_forgets(opened, tmp_path):
-    """Nothing of a refused write is made, reads go on, and removing makes room again."""
+    """On a full server writes raise ``StoreFull``, reads work, and removing items makes room."""
     with launch.valkey(tmp_path, "--maxmemory", "8mb", "--maxmemory-policy", "noeviction") as server:
         items = await opened(server.url)
         with pytest.raises(StoreFull, match="maxmemory") as caught:
@@ -323,7 +323,7 @@ async def test_a_full_server_says_so_and_still_forgets(opened, tmp_path):
 
 
 async def test_a_password_is_used_and_never_shown(opened, tmp_path, monkeypatch):
-    """From the URL or the environment; a wrong one, a refused permission and a dead server do not reveal it."""
+    """A password from the URL or the environment is used, and no error shows it."""
     with launch.valkey(tmp_path, "--requirepass", PASSWORD) as server:
         address = server.url.replace("://", f"://:{PASSWORD}@")
         items = await opened(address)
@@ -360,7 +360,7 @@ async def test_a_password_is_used_and_never_shown(opened, tmp_path, monkeypatch)
     ],
 )
 def test_a_url_that_cannot_be_meant_is_refused(url):
-    """The message says what is wrong, and quotes no part that may be a password."""
+    """An invalid URL is refused without showing any part that may be a password."""
     with pytest.raises(StoreError) as caught:
         open_url(url)
     assert caught.value.field.startswith("store")
@@ -369,7 +369,7 @@ def test_a_url_that_cannot_be_meant_is_refused(url):
 
 
 async def test_a_store_trusts_nothing_after_a_restart(valkey_server):
-    """The store starts a new incarnation, which is not blessed until what may be lost has been applied again."""
+    """After a server's restart the store starts a new incarnation that is not blessed yet."""
     store = open_store(f"{valkey_server.url}?prefix={next(prefixes)}")
     _, before = await store.stamp()
     valkey_server.restart()
@@ -381,7 +381,7 @@ async def test_a_store_trusts_nothing_after_a_restart(valkey_server):
 
 
 async def test_a_store_speaks_tls():
-    """Its scheme is served by the same driver."""
+    """The ``rediss`` scheme opens a store with the same driver."""
     store = open_store("rediss://127.0.0.1:1")
     with pytest.raises(StoreError, match=r"rediss://127\.0\.0\.1:1"):
         await store.stamp()
@@ -389,7 +389,7 @@ async def test_a_store_speaks_tls():
 
 
 async def test_tls_and_sockets_have_their_own_schemes(tmp_path):
-    """The other forms of the URL reach the client as such; there is no server behind these."""
+    """URLs of sockets, TLS and database numbers reach the client unchanged."""
     for url in (f"unix://{tmp_path}/none.sock", "rediss://127.0.0.1:1", "redis://127.0.0.1:1/3?timeout_s=1"):
         items = RedisItems.from_url(url)
         with pytest.raises(StoreError, match=url.partition("?")[0]):
@@ -398,14 +398,14 @@ async def test_tls_and_sockets_have_their_own_schemes(tmp_path):
 
 
 async def test_a_socket_reaches_the_server(opened, tmp_path):
-    """A local socket serves like any address."""
+    """A store works over a Unix socket."""
     with launch.valkey(tmp_path, "--unixsocket", str(tmp_path / "s")):
         items = await opened(f"unix://{tmp_path}/s", db=2)
         assert await items.commit(Commit({}, {b"ca": b"1"}))
 
 
 def test_without_the_client_the_extra_is_named(monkeypatch):
-    """The message says what to install."""
+    """Without the client the error names the extra to install."""
     monkeypatch.setitem(sys.modules, "redis", None)
     monkeypatch.delitem(sys.modules, "parbake.stores.redis")
     monkeypatch.delitem(sys.modules, "parbake.stores._redis_link")
@@ -415,7 +415,7 @@ def test_without_the_client_the_extra_is_named(monkeypatch):
 
 @pytest.mark.parametrize("busy", [(), ("busy",)], ids=["idle", "busy"])
 def test_children_connect_for_themselves(url, tmp_path, busy):
-    """Workers forked from a process that is connected serve, publish and end, and disturb none of its connections."""
+    """Forked workers serve and publish with their own connections, and the parent's keep working."""
     workers, parent, complained = prefork.run(tmp_path, f"{url}?prefix={next(prefixes)}", *busy)
     prefork.check(workers, parent, complained)
     assert parent["told"] > 0
@@ -423,7 +423,7 @@ def test_children_connect_for_themselves(url, tmp_path, busy):
 
 @pytest.fixture
 async def shop(url):
-    """Return an app on the server with one task, which counts its calls, and close it from the test's loop."""
+    """Yield an app on the server with one task that counts its calls."""
     tasks, calls = pb.Registry(), collections.Counter()
 
     @tasks.artifact(
@@ -439,7 +439,7 @@ async def shop(url):
 
 
 async def test_a_notebook_awaits_and_calls_by_turns(shop):
-    """Cells on a running loop use one app with ``await`` and with ``app.sync``, and each sees what the other raised."""
+    """One app is used with ``await`` and ``app.sync`` in turn, and each sees the other's events."""
     app, fact = shop
     seen = []
     for _ in range(3):
@@ -452,7 +452,7 @@ async def test_a_notebook_awaits_and_calls_by_turns(shop):
 
 
 async def test_two_loops_read_and_write_at_once(shop):
-    """Requests and events from both loops at the same time are all answered, each value after its own event."""
+    """Concurrent reads and events from two loops are all answered, each value after its own event."""
     app, fact = shop
 
     def called(name):
@@ -475,10 +475,10 @@ async def test_two_loops_read_and_write_at_once(shop):
 
 
 def test_an_app_is_used_by_one_loop_after_another(url):
-    """Each ``asyncio.run`` is a loop of its own: connections of one that has ended are not used by the next."""
+    """An app works in several ``asyncio.run`` calls, without using connections of an ended loop."""
     app = pb.App(pb.Registry(), store=f"{url}?prefix={next(prefixes)}", open=["fact"])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # a closed loop can close no connection any more
+        warnings.simplefilter("ignore", ResourceWarning)  # a closed loop cannot close its connections
         stamps = [asyncio.run(app.touch("fact/a")).stamp for _ in range(3)]
         app.sync.close()
         gc.collect()

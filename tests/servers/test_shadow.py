@@ -1,4 +1,4 @@
-"""``parbake shadow`` against a real Valkey server: what it reads, and that it can do nothing but read."""
+"""``parbake shadow`` against a real Valkey server: what it reads, and that it only reads."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ def recompute(key):
 
 @pytest.fixture(scope="module")
 def shadowed(tmp_path_factory):
-    """Return the port of a server of our own, which ends with the module."""
+    """Return the port of a server that ends with the module."""
     program = shutil.which("valkey-server") or shutil.which("redis-server")
     if program is None:
         pytest.skip("needs valkey-server or redis-server")
@@ -84,18 +84,18 @@ def run(shadowed, tmp_path, monkeypatch):
 
 
 def fill(client, count, *, stale=0):
-    """Store so many keys with an hour to live, some of them with another text than the truth."""
+    """Store this many keys for an hour, some of them with an outdated text."""
     for n in range(count):
         client.set(f"faq:{n}", f"{'second' if n < stale else 'first'} faq:{n}", ex=3600)
 
 
 def sent(client):
-    """Every command the server has run, as it counts them itself."""
+    """Return every command in the server's statistics."""
     return {name.removeprefix("cmdstat_").replace("|", " ").upper() for name in client.info("commandstats")}
 
 
 def test_the_stale_share_is_found(client, run):
-    """Of a sample by pattern, the share that differs, and ages from the TTL that entries are stored with."""
+    """The stale share of the sampled keys is found, with ages computed from their TTL."""
     fill(client, 40, stale=10)
     client.set("other:1", "not looked at")
     status, found = run("--pattern", "faq:*", "--ttl", "4600", "--fail-over", "0.1")
@@ -105,7 +105,7 @@ def test_the_stale_share_is_found(client, run):
 
 
 def test_a_sample_is_bounded_and_repeats_with_its_seed(client, run, shadowed):
-    """At most so many keys are drawn, and the same ones from the same seed."""
+    """A sample has at most the requested number of keys, and the same keys for the same seed."""
     fill(client, 50)
     assert run("--sample", "7")[1]["keys_drawn"] == 7
     drawn = []
@@ -117,7 +117,7 @@ def test_a_sample_is_bounded_and_repeats_with_its_seed(client, run, shadowed):
 
 
 def test_the_server_sees_reads_only(client, run):
-    """The server's own statistics name no command outside the list, whatever types it holds."""
+    """The server's statistics have only allowed commands, for keys of any type."""
     fill(client, 5, stale=1)
     client.hset("hash", mapping={"a": "1"})
     client.rpush("list", "a", "b")
@@ -133,7 +133,7 @@ def test_the_server_sees_reads_only(client, run):
 
 
 def test_a_user_who_may_only_read_is_enough(client, run):
-    """It works for a user without a single right to write, and the server has refused nothing that it wanted."""
+    """A user with read permission only is enough, and no command of use was refused."""
     fill(client, 10, stale=2)
     client.execute_command("ACL", "SETUSER", "reader", "on", ">word", "~*", "-@all", "+@read", "+auth", "+select")
     client.execute_command("ACL", "LOG", "RESET")
@@ -145,7 +145,7 @@ def test_a_user_who_may_only_read_is_enough(client, run):
 
 
 def test_looking_is_no_use(client, run):
-    """Where the server can tell looking from use, an entry's idle time goes on."""
+    """A read does not reset an entry's idle time."""
     fill(client, 1)
     time.sleep(1.2)
     run()
@@ -156,7 +156,7 @@ def test_looking_is_no_use(client, run):
     "words", [("SET", "k", "v"), ("DEL", "k"), ("EVAL", "x"), ("OBJECT", "FREQ"), ("CLIENT", "KILL")]
 )
 def test_other_commands_are_not_sent(words, shadowed, client):
-    """The connection itself refuses what is not on the list, before anything leaves the process."""
+    """The client refuses any command that is not on its list before sending it."""
     with pytest.raises(ForbiddenCommandError):
         check(*words)
     cache = RedisCache(f"redis://127.0.0.1:{shadowed}/0", DECODERS["text"])
@@ -169,7 +169,7 @@ def test_other_commands_are_not_sent(words, shadowed, client):
 
 
 def test_every_type_is_read_as_what_it_is(client, shadowed):
-    """Hashes, lists, sets and sorted sets decode element by element; streams and long ones are named, not read."""
+    """Strings, hashes, lists, sets and sorted sets are decoded; streams and long lists are reported."""
     client.set("string", msgspec.json.encode({"a": 1}))
     client.hset("hash", mapping={"a": "1", "b": "[2]"})
     client.rpush("list", "1", "2")

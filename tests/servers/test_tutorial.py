@@ -1,4 +1,4 @@
-"""The tutorial works as it is written: with one server, and in its last part with two and a worker on one Valkey."""
+"""The tutorial works as written: with one server, and at its end with two servers and a worker on one Valkey."""
 
 import json
 import urllib.request
@@ -16,7 +16,7 @@ def _ask(url, document, method="POST"):
 
 
 def test_no_server_serves_what_a_change_through_the_other_has_outdated(tmp_path, valkey_server):
-    """The page's commands print what it shows; and fifty further changes are seen by the other server at once."""
+    """The page's commands print what it shows, and each of fifty more changes is seen by the other server at once."""
     before, last = parts()
     ports = {"8001": str(free_port()), "8002": str(free_port())}
     swaps = {"redis://127.0.0.1:6379": f"{valkey_server.url}?prefix=tutorial"}
@@ -41,7 +41,7 @@ def test_no_server_serves_what_a_change_through_the_other_has_outdated(tmp_path,
 
 
 def test_a_reader_gets_what_the_page_shows(tmp_path):
-    """Each block of code goes into the file, each command is run, and prints what is shown."""
+    """Each code block is written to the file, and each command prints the output shown."""
     before, _ = parts()
     port = str(free_port())
     swaps = {f"{host}:8000": f"{host}:{port}" for host in ("localhost", "127.0.0.1")}
@@ -56,7 +56,7 @@ def test_a_reader_gets_what_the_page_shows(tmp_path):
 
 
 def test_an_output_that_differs_is_noticed():
-    """Only ``...`` stands for anything, and only within its line."""
+    """In shown output only ``...`` matches anything, and only within its line."""
     assert matches("a 1 b\n", "a 1 b")
     assert matches("a ... b\nc", "a 17 b\nc\n")
     assert not matches("a 1 b", "a 2 b")

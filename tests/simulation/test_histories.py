@@ -1,4 +1,4 @@
-"""The simulation: fresh histories keep every promise, past failures stay mended, and mutants are found."""
+"""The simulation: new histories keep every promise, past failures stay fixed, and mutants are detected."""
 
 import gc
 import os
@@ -26,10 +26,10 @@ ack_before_durable collapse_inherited checksum_ignored cache_unfenced shapes_sha
 """.split()
 
 
-@pytest.mark.timeout(7200)  # hours are for a hang: some minutes on a quiet machine
+@pytest.mark.timeout(7200)  # the limit is for a hang; a run takes some minutes
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
 def test_fresh_histories_keep_every_promise(kind):
-    """New seeds give no violation, while most reads hit, and many are of values that have just changed."""
+    """New seeds give no violation, most reads are hits, and many read values that have just changed."""
     start = secrets.randbelow(1 << 40)
     found = campaign.run(kind, range(start, start + SEEDS), jobs=JOBS)
     assert not found.failed, [
@@ -42,27 +42,27 @@ def test_fresh_histories_keep_every_promise(kind):
 
 @pytest.mark.parametrize("kind", list(campaign.MODELS))
 def test_histories_leave_nothing_to_be_warned_of(kind):
-    """Warnings are errors here, those of finalizers too: generators of a dead process disturb no later test."""
+    """Histories cause no warnings, not even from finalizers, which are errors here."""
     assert not campaign.run(kind, range(5_000_000, 5_000_030)).failed
     gc.collect()
 
 
 @pytest.mark.parametrize(("model", "seed"), PAST)
 def test_a_history_that_once_failed_stays_mended(model, seed):
-    """Every seed that ever broke a promise is played again."""
+    """Every seed that ever broke a promise passes."""
     assert play(int(seed), model).violations == ()
 
 
 @pytest.mark.parametrize("mutant", names())
 def test_every_mutant_can_be_applied(mutant):
-    """The product still has what a mutant replaces, under the same name, also if no history here finds the mutant."""
+    """Every mutant finds the function that it replaces, also if no history here detects it."""
     with applied(mutant):
         assert what_is_wrong(mutant)
 
 
 @pytest.mark.parametrize("mutant", QUICK)
 def test_an_obvious_mutant_is_found_at_once(mutant):
-    """The oracle finds a mutant within thirty histories; `make mutants` looks for the rarer ones."""
+    """An obvious mutant is detected within thirty histories; `make mutants` looks for the others."""
     assert mutant in names()
     first, violation = campaign.first_kill("atomic", range(30), jobs=JOBS, mutant=mutant)
     assert first, f"{mutant} survived"
@@ -70,7 +70,7 @@ def test_an_obvious_mutant_is_found_at_once(mutant):
 
 
 def test_the_documentation_lists_every_mutant():
-    """The table of the mutants says of each what its docstring says."""
+    """The table of mutants in the documentation has the docstring of each mutant."""
     text = (Path(__file__).parents[2] / "docs/explanation/freshness.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \|.*\| (.+) \|$", text, re.MULTILINE)
     assert dict(rows) == {name: what_is_wrong(name) for name in names()}
@@ -86,7 +86,7 @@ for model, seed in (("embedded", 342), ("snapshot", 43), ("single", 512)):
 
 
 def test_a_seed_plays_the_same_way_in_another_process():
-    """A trace is the same to the letter, whatever order hashes give to sets."""
+    """A seed gives the same trace under any hash seed."""
     traces = [
         subprocess.run(
             [sys.executable, "-c", DIGEST],
@@ -102,6 +102,6 @@ def test_a_seed_plays_the_same_way_in_another_process():
 
 
 def test_a_store_that_lost_everything_can_be_judged():
-    """After a failover has lost even the control record, the tags of a stored value are unknown: no error."""
+    """Without a control record the tags of a stored value are unknown, and no error is raised."""
     empty = World(1, "single")
     assert invariants.reads_of(empty, "note@1", b"sx") is None
