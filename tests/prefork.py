@@ -1,6 +1,6 @@
-"""A server of the kind that forks: it uses its app, forks workers that use it too, and goes on. A program of its own.
+"""A program that stands for a forking server: it uses its app, forks workers that use it too, and goes on.
 
-It prints what every process saw as one line of JSON each.
+Each process prints one JSON line with the values that it read.
 """
 
 import contextlib
@@ -149,9 +149,9 @@ def main(folder, store, *words):
 
 
 def run(folder, store, *words):
-    """Run this program; what the workers told, what the parent did, and whatever was complained of.
+    """Run this program; return the lines of the workers, the line of the parent, and the error output.
 
-    ``busy`` has the parent asked all the while.
+    With ``busy`` a thread of the parent sends requests during the forks.
     """
     command = [sys.executable, "-W", "ignore::DeprecationWarning", __file__, str(folder), store, *words]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""One prepared shop for each kind of store and session; each test module gets a copy of it, store and all.
+"""A session prepares one shop for each kind of store, and each test module gets a copy of it with its store.
 
 A module runs on every store that it is parametrised with (``ON_EVERY_STORE`` of ``cluster``).
 """

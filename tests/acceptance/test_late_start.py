@@ -1,7 +1,4 @@
-"""A later start: it costs less than five seconds even when everything has expired; refresh goes on behind.
-
-Those are seconds of processors, which a busy machine does not add to.
-"""
+"""A start after days takes under 5 CPU seconds even if all values have expired; a refresh follows in the background."""
 
 from __future__ import annotations
 

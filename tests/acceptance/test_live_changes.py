@@ -93,9 +93,9 @@ def test_an_event_recomputes_only_what_read_its_entity(server: Server, asin: str
 
 
 def _settled(count: Callable[[], float]) -> float:
-    """A count that has not moved for two seconds: a worker writes its ledger twice a second.
+    """Return the count when it has not changed for two seconds; a worker writes its ledger twice a second.
 
-    A machine that is so busy that looking alone takes long is given as much longer.
+    On a busy machine, where a single count takes long, the wait is longer.
     """
     found, took_s, since = None, 0.0, time.monotonic()
     while time.monotonic() < since + max(2.0, 50 * took_s):

@@ -1,7 +1,4 @@
-"""Acceptance 2: a purchase leaves the next recommendations at once, and the candidates follow for less than a second.
-
-That is a second of the worker's processor, which a busy machine does not add to.
-"""
+"""Acceptance 2: a bought item leaves the next reply, and its candidates are refreshed in under a CPU second."""
 
 from __future__ import annotations
 

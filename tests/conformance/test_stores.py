@@ -20,7 +20,7 @@ class TestMemory(StoreSuite):
     """``memory://``."""
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return MemoryStore()
 
 
@@ -28,7 +28,7 @@ class TestSnapshotItems(StoreSuite):
     """The optimistic store where a fetch is one snapshot."""
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return OptimisticStore(DictItems(is_snapshot=True))
 
 
@@ -36,7 +36,7 @@ class TestSingleItems(StoreSuite):
     """The optimistic store where every item is read on its own."""
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return OptimisticStore(DictItems(is_snapshot=False))
 
 
@@ -58,7 +58,7 @@ class TestLmdb(StoreSuite):
     """``lmdb://``."""
 
     def open_store(self, tmp_path):
-        """Open one."""
+        """Open the store."""
         return open_store(f"lmdb://{tmp_path}/store?map_size=16MiB")
 
     async def test_what_was_written_is_there_after_a_reopen(self, tmp_path):

@@ -112,9 +112,9 @@ def probe(environment, extra):
 
 
 def serve_and_work(environment):
-    """A server and a worker with an event between two reads: nothing old is read, and soon the new is precomputed.
+    """Run a server and a worker, send an event between two reads, and return both values.
 
-    Returns both values.
+    The outdated value is not served after the event, and the worker precomputes the new one.
     """
     with environment.start("parbake", "serve", "shop:app", "--port", 0) as server:
         address = server.says(r"at (http://\S+)", within_s=60)[1]

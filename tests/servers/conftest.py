@@ -1,4 +1,4 @@
-"""Servers that are shared by the tests of a module."""
+"""Servers that the tests of a module share."""
 
 import pytest
 from tests.servers import launch

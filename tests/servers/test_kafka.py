@@ -247,10 +247,7 @@ async def test_a_broker_out_of_reach_is_told_within_seconds(tmp_path):
 
 
 async def test_a_broker_that_is_killed_makes_its_families_unknown(tmp_path):
-    """``kill -9``: what was acknowledged stays, after the silence limit nothing fenced is served, and no gap passes.
-
-    The broker has lost its topic with its memory: the new one is refused until it is heard anew on purpose.
-    """
+    """After a kill acknowledged changes stay, values become unknown, and an empty topic is refused until a restart."""
     own = broker.Broker()
     clock = FakeClock()
     try:

@@ -1,4 +1,4 @@
-"""PostgreSQL as a source, on a server that the tests start and remove."""
+"""PostgreSQL as a source and as an event log, on a server that the tests start and remove."""
 
 import contextlib
 import itertools
@@ -43,16 +43,16 @@ class Database:
         return psycopg.conninfo.make_conninfo(server, dbname=name)
 
     def source(self, **options):
-        """A source over it."""
+        """Return a source that reads this database."""
         return PostgresqlSource(self.address, **options)
 
     def broken(self, **options):
-        """A source over no database."""
+        """Return a source whose database does not exist."""
         return PostgresqlSource(psycopg.conninfo.make_conninfo(self.address, dbname="missing"), **options)
 
     @contextlib.contextmanager
     def transaction(self):
-        """One transaction on a connection of its own."""
+        """Open a connection, and yield it in one transaction."""
         with psycopg.connect(self.address) as connection:
             yield connection
 
@@ -64,7 +64,7 @@ class Database:
 
 
 class TestPostgresql(SourceSuite):
-    """PostgreSQL."""
+    """The source suite on PostgreSQL."""
 
     @pytest.fixture(autouse=True)
     def _server(self, server):
@@ -76,7 +76,7 @@ class TestPostgresql(SourceSuite):
 
 
 class Outbox(Database):
-    """The same as a log of events, in a schema of its own, which is made and removed sooner than a database."""
+    """An outbox in a schema of its own, which is faster to create and remove than a database."""
 
     def place(self, server, name):
         """Create the schema; return an address for it."""
@@ -85,26 +85,26 @@ class Outbox(Database):
         return psycopg.conninfo.make_conninfo(server, options=f"-c search_path={name}")
 
     def source(self):
-        """A reader."""
+        """Return an event source that reads the outbox."""
         return PostgresqlSource(self.address, families=["fact"], views=[])
 
     def broken(self):
-        """A reader of no database."""
+        """Return an event source whose database does not exist."""
         return super().broken(families=["fact"], views=[])
 
     def tell(self, subject):
-        """One row."""
+        """Emit one event."""
         with self.transaction() as connection:
             emit(connection, subject, "fact.changed")
 
     def poison(self):
-        """A row that names no tag, past the checks of ``emit``."""
+        """Insert a row with an invalid tag, without the checks of ``emit``."""
         with self.transaction() as connection:
             connection.execute("INSERT INTO parbake_outbox VALUES (0, 'odd', 'No Tag', 'fact.changed', 0)")
 
 
 class TestPostgresqlEvents(EventSourceSuite):
-    """Its outbox."""
+    """The suite of event sources on the outbox of PostgreSQL."""
 
     @pytest.fixture(autouse=True)
     def _server(self, server):
@@ -123,7 +123,7 @@ def database(server):
 
 @pytest.fixture
 def source(database):
-    """Return a source over it."""
+    """Return a source with a view over the database."""
     opened = database.source(families=["fact"], views=[Facts])
     yield opened
     opened.close()

@@ -82,7 +82,7 @@ class Shop:
         (folder / "temporary").mkdir()
 
     def start(self, *words, pace=0.0, busy="", interruptions=signal.SIG_DFL):
-        """Start a command in a process group of its own, as a terminal's shell does."""
+        """Start a command in a process group of its own, as a shell in a terminal does."""
         said = {"SHOP_PACE": str(pace), "SHOP_BUSY": busy, "TMPDIR": str(self.folder / "temporary")}
         variables = {**os.environ, **said}
         with born_with(interruptions):
@@ -94,10 +94,7 @@ class Shop:
         return process
 
     def tell(self, process, number):
-        """Do what a terminal does on Ctrl-C, and a supervisor to end a service: tell the whole process group.
-
-        Returns the status and the error lines, but for those that draw bars.
-        """
+        """Send the signal to the process group; return the status and the error lines without progress bars."""
         os.killpg(process.pid, number)
         _, complained = process.communicate(timeout=HANGS_S)
         return process.returncode, [line for line in complained.splitlines() if line and " left " not in line]

@@ -197,7 +197,7 @@ async def test_headers_have_a_limit_under_any_server(http, headers):
 
 
 async def test_as_many_headers_as_allowed_are_read(http):
-    """A request with exactly the allowed number of headers is processed."""
+    """The server accepts a request with exactly a hundred headers."""
     status, *_ = await call(http, headers=[HOST] + [(b"x", b"y")] * (MAX_HEADERS - 1))
     assert status == 422
 

@@ -95,7 +95,7 @@ class Source:
     name = "source"
 
     def __init__(self, family):
-        """Tell of it."""
+        """Report this family."""
         self.families = (family,)
 
     def provides(self, _view):
@@ -128,7 +128,7 @@ class Hook:
     """A hook that records the cause of each miss."""
 
     def __init__(self):
-        """Keep none yet."""
+        """Start with no reasons."""
         self.reasons = []
 
     def missed(self, task, key, verdict, reason):

@@ -188,7 +188,7 @@ async def test_a_question_whose_answer_has_ended_keeps_what_was_learnt_about_it(
     seen = []
 
     class Watching:
-        ranking, adds_aliases = "cosine", False  # serves an entry from its fifth match on, and tells what it learns
+        ranking, adds_aliases = "cosine", False  # serves an entry from its fifth match on, and records its observations
 
         def refusal(self, match):
             return None if sum(alias == match.alias for alias, _ in seen) >= 4 else "few_observations"

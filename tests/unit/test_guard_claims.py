@@ -101,7 +101,7 @@ def test_without_evidence_every_claim_is_ungrounded_and_more_evidence_never_adds
     ],
 )
 def test_another_value_or_another_kind_grounds_nothing(text, evidence):
-    """A claim is not grounded by another value or another kind of claim."""
+    """A claim is grounded only by the same value of the same kind."""
     assert ungrounded(text, [evidence]) == claims(text) != set()
 
 

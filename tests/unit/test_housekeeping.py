@@ -14,7 +14,7 @@ async def shop(tmp_path):
 
     @tasks.artifact(**contract(fallback_if_stale=pb.ServeStale("1h")))
     async def fact(name: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
-        """One fact."""
+        """Return one fact."""
         return facts.get(name) or pb.Absent("none")
 
     app = world.app(tasks)

@@ -49,10 +49,7 @@ class Shop:
 
 @pytest.fixture
 async def restored(tmp_path):
-    """Return a shop whose store lost an acknowledged event behind its back, and that acknowledgement.
-
-    The file is overwritten in place with a copy from before: nothing about it tells.
-    """
+    """Yield a shop whose store was replaced by an older copy in place, its app, and the ack of the lost event."""
     shop = Shop(tmp_path / "store")
     app = shop.open()
     await app.touch("policy/warranty")  # the first acknowledgement creates the key that signs tickets

@@ -17,14 +17,14 @@ class Shop:
 
         @tasks.artifact(**contract(), revalidate=True)
         async def text(name: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
-            """Dear."""
+            """Return the fact in capitals, and record the call."""
             self.calls.append(f"text {name}")
             found = facts.get(name)
             return pb.Absent("none") if found is None else found.upper()
 
         @tasks.artifact(**contract(), revalidate=True)
         async def page(name: str, *, texts: pb.Reader[str, str] = pb.Input(text)) -> str:
-            """Dear, and derived."""
+            """Return the text in brackets, and record the call."""
             self.calls.append(f"page {name}")
             return f"<{(await texts.get(name)).value}>"
 
@@ -97,5 +97,5 @@ def test_a_batched_function_cannot_be_revalidated():
 
         @tasks.artifact(**contract(), revalidate=True)
         def many(names: pb.Keys[str]) -> dict[str, str]:
-            """All at once."""
+            """Return all values at once."""
             return dict.fromkeys(names, "")

@@ -12,7 +12,7 @@ from parbake.values.redaction import one_line
 
 
 class Unspeakable(Exception):
-    """An exception whose text cannot be made."""
+    """An exception whose ``str`` fails."""
 
     def __str__(self):
         """Fail."""
@@ -39,7 +39,7 @@ class Heard:
     """An alert sink that records alerts."""
 
     def __init__(self, alerts):
-        """Remember there."""
+        """Record alerts in this list."""
         self.alerts = alerts
 
     async def send(self, alert):
@@ -51,7 +51,7 @@ class Troubled:
     """A task that fails where a test says, and another task; both are due."""
 
     def __init__(self, world, *, is_async=False):
-        """Declare; an ``async def`` task has a gate, too."""
+        """Declare the tasks and open the app; with ``is_async`` the task has a gate, too."""
         self.trouble = {}
         self.alerts = []
         tasks = pb.Registry()

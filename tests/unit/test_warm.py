@@ -15,7 +15,7 @@ class Client:
     built = 0
 
     def __init__(self):
-        """Count it."""
+        """Count the build."""
         type(self).built += 1
 
 

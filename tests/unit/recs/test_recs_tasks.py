@@ -234,7 +234,7 @@ async def test_as_many_as_asked_for(floor, count, expected):
 
 @pytest.mark.parametrize(("left", "is_short"), [(0.150, False), (0.019, True)])
 async def test_a_tight_budget_takes_the_linear_scorer(floor, monkeypatch, left, is_short):
-    """With less than 20 ms left the linear scorer is used, otherwise the trees."""
+    """With less than 20 ms left the list is ordered by the linear scorer, otherwise by the trees."""
     calls, score = [], rerank.RerankerModel.score
 
     def spy(self, rows, *, is_short=False):

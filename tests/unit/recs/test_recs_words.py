@@ -39,7 +39,7 @@ def test_genres_and_formats(text, wanted, unwanted):
 @pytest.mark.parametrize("negator", ["no", "without", "other than"])
 @pytest.mark.parametrize("between", range(7))
 def test_a_negation_reaches_four_words(negator, between):
-    """A negation applies to a genre up to four words later."""
+    """A genre is unwanted up to the fourth word after the negation, and wanted from the fifth on."""
     wishes = read_wishes(" ".join([negator, *["so"] * between, "horror"]), WORDS)
     assert (wishes.genres, wishes.no_genres) == ((set(), {"horror"}) if between < 4 else ({"horror"}, set()))
 

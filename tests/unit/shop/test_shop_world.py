@@ -122,7 +122,7 @@ def test_some_products_are_sold_out_and_some_prices_moved(shop, now):
 
 
 def test_log_has_the_intents_in_proportion(shop):
-    """About 60 % of the messages are recurring questions, and every other intent occurs."""
+    """About 60 % of the messages are recurring questions; every other intent occurs."""
     counts = dict(shop.execute("SELECT intent, count(*) FROM queries GROUP BY intent"))
     assert set(counts) == {"faq", *CHATTER}
     assert 0.55 < counts["faq"] / sum(counts.values()) < 0.65
