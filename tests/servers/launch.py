@@ -27,7 +27,7 @@ class Process:
     """A server's process, which can be killed, stopped and continued."""
 
     def __init__(self, command, **options):
-        """Start it."""
+        """Start the process."""
         self._command, self._options = command, options
         self._start()
 
@@ -53,11 +53,11 @@ class Process:
             self.process.stdout.close()
 
     def stop(self):
-        """Suspend it."""
+        """Suspend the process."""
         self.process.send_signal(signal.SIGSTOP)
 
     def cont(self):
-        """Resume it."""
+        """Resume the process."""
         self.process.send_signal(signal.SIGCONT)
 
 

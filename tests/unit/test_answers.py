@@ -112,7 +112,7 @@ async def opening(world, tmp_path):
 
 
 async def test_an_answer_is_found_by_its_id(opening):
-    """Its record has tasks, stamps, sources and refusals, but not the text of the question."""
+    """The record of an answer has tasks, stamps, sources and refusals, but not the text of the question."""
     shop = await opening()
     made = await shop.answer(text="my secret question", subject="returns", refusals=("stale",))
     assert len(made.id) == 32
@@ -276,7 +276,7 @@ async def test_an_app_without_a_ledger_keeps_no_answers(opening):
 
 
 async def test_a_ledger_that_was_deleted_is_begun_again(opening, tmp_path):
-    """Its old answers are lost, and new answers are recorded in a new file."""
+    """After the ledger's file was deleted old answers are lost, and new ones are recorded in a new file."""
     shop = await opening()
     gone = await shop.answer()
     shop.app.engine.ledger.settle()

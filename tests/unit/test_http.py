@@ -30,7 +30,7 @@ async def shop(world, tmp_path):
 
     @tasks.artifact(**contract())
     def fact(key: str, *, facts: pb.Source[Facts]) -> str | pb.Absent:
-        """Look up."""
+        """Look up a fact; the value "fail" raises an error with a password."""
         value = facts.get(key)
         if value == "fail":
             raise ValueError(f"secret detail password={PASSWORD}")

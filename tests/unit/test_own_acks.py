@@ -31,13 +31,13 @@ class Shop:
 
         @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
         async def policy(name: str) -> str:
-            """Look up."""
+            """Return the current days, and count the call."""
             self.calls += 1
             return self.days
 
         @self.tasks.artifact(**contract(invalidated_by=[pb.fence("policy/{name}")]))
         async def answer(name: str, *, policies: pb.Reader[str, str] = pb.Input(policy)) -> str:
-            """Put it in words."""
+            """Return the policy's days as a text."""
             return f"{(await policies.get(name)).value} days"
 
         self.answer = answer

@@ -242,11 +242,11 @@ async def test_a_task_may_return_none(world):
 
     @tasks.artifact(**contract(invalidated_by=[]))
     def nickname(user: str) -> str | None:
-        """Nobody has one."""
+        """Return None for every user."""
 
     @tasks.artifact(**contract(invalidated_by=[], fallback_if_stale=pb.Use(nickname)))
     def name(user: str) -> str | pb.Absent:
-        """Nobody has one here."""
+        """Return an absent value for every user."""
         return pb.Absent("unknown")
 
     @tasks.refine(nickname, budget="10s")
@@ -255,7 +255,7 @@ async def test_a_task_may_return_none(world):
 
     @tasks.artifact(**contract(invalidated_by=[]))
     def lost(user: str) -> str | pb.Absent:
-        """Never found."""
+        """Return an absent value for every user."""
         return pb.Absent("unknown")
 
     app = world.app(tasks)

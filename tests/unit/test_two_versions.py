@@ -109,7 +109,7 @@ async def test_older_code_is_shown_and_never_makes_a_read_miss(tmp_path, world):
 
 
 async def test_a_worker_builds_and_promotes_anew_when_the_code_has_changed(tmp_path, world):
-    """A changed code is run once, at once; the older program does not run it again."""
+    """Changed code is run once, without waiting for its schedule; the older program does not run it again."""
     before, task, _ = program(1, tmp_path, world.clock, on_code_change="recompute")
     await before.materialize(task)
     world.clock.advance(1)

@@ -62,7 +62,7 @@ class Cat(msgspec.Struct, tag="cat", tag_field="kind"):
 
 
 class Dog(msgspec.Struct, tag="dog", tag_field="kind"):
-    """Another one."""
+    """Another tagged struct of the union."""
 
     name: bytes
 

@@ -42,7 +42,7 @@ def withdrawn(conn):
 
 
 def test_the_first_complaint_of_a_known_shopper_withdraws_an_answer(conn):
-    """It withdraws the answer from everybody with an event, until the owner's restore, which is another event."""
+    """The first complaint withdraws the answer from everybody until the owner restores it; each writes an event."""
     made = complain(conn)
     assert (made.applies_to, made.news) == ("everybody", "withdrawn")
     assert made.position
