@@ -208,7 +208,7 @@ async def test_complaints_of_a_task_have_a_bound_by_the_hour(opening):
 
 
 async def test_answers_of_one_file_are_known_to_every_process_that_shares_it(opening):
-    """Of two apps with one ledger, each finds the other's answers, and a complaint counts once for both."""
+    """An app finds the answer of another app with the same ledger, and a complaint counts once for both."""
     shop, other = await opening(), await opening()
     made = await shop.answer()
     shop.app.engine.ledger.settle()
