@@ -45,7 +45,7 @@ def commands(files):
             if isinstance(node, ast.FunctionDef) and any(".command(" in text for text in decorators(node)):
                 found.add(node.name)
             if isinstance(node, ast.Call) and ".command(" in ast.unparse(node.func) and node.args:
-                found.add(ast.unparse(node.args[0]))
+                found.add(ast.unparse(node.args[0]).rpartition(".")[2])
     return found
 
 
