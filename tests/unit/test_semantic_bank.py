@@ -342,11 +342,11 @@ def test_an_exploration_becomes_an_alias_only_for_several_shoppers():
     question = "could somebody explain topicbb topicbb"
     verdict = bank.ask(question)
     assert verdict.reason == "audit"
-    for shopper in ("ann", "ann", "ann", "bob"):
-        assert not bank.explored(question, verdict, right=True, shopper=shopper)
-    for shopper in ("cid", "dan", "eve"):
-        assert not bank.explored(question, verdict, right=False, shopper=shopper)
-    assert bank.explored(question, verdict, right=True, shopper="cid")
+    for user in ("ann", "ann", "ann", "bob"):
+        assert not bank.explored(question, verdict, right=True, user=user)
+    for user in ("cid", "dan", "eve"):
+        assert not bank.explored(question, verdict, right=False, user=user)
+    assert bank.explored(question, verdict, right=True, user="cid")
     assert ("topicbb", question) in bank.aliases
     bank.calibrate()
     assert bank.ask(question).match.is_exact
@@ -361,7 +361,7 @@ def test_one_shopper_in_several_spellings_is_one():
 
 def test_one_shopper_cannot_fill_the_bank():
     """One shopper's many questions add no alias and do not block those of others."""
-    waiting = Explorations(fewest=2, most_per_shopper=5)
+    waiting = Explorations(fewest=2, most_per_user=5)
     spam = [waiting.note(f"buy cheap pills number {chr(97 + i % 26)}", "a", "spammer") for i in range(90)]
     assert not any(spam)
     assert not waiting.note("how do returns work", "a", "ann")

@@ -54,7 +54,7 @@ def inspect(app: Where, task: TaskName = "") -> None:
 @faq.command(epilog='Example: parbake faq explain retail_assistant.compose:served "can I send a book back?"')
 def explain(
     app: Where,
-    question: Annotated[str, typer.Argument(help="as a shopper would type it")],
+    question: Annotated[str, typer.Argument(help="as a user would type it")],
     task: TaskName = "",
 ) -> None:
     """Say why a question is answered from the bank, or why it is not."""

@@ -228,17 +228,17 @@ class QuestionBank:
         """Serve an answer again after :meth:`complain`."""
         self._demoted.discard(answer)
 
-    def explored(self, question: str, verdict: BankReply, *, right: bool, shopper: str) -> bool:
+    def explored(self, question: str, verdict: BankReply, *, right: bool, user: str) -> bool:
         """Record how a fresh answer compares with the answer that was not served.
 
-        The question becomes an alias once enough shoppers have asked it (see
+        The question becomes an alias once enough users have asked it (see
         :class:`parbake.semantic.bank.explorations.Explorations`), and counts from the next :meth:`calibrate` on.
 
         Args:
             question: The question.
             verdict: The bank's reply.
             right: Whether the answer that was not served would have been right.
-            shopper: The shopper's name.
+            user: The name of the user who asked.
 
         Returns:
             Whether the question has become an alias.
@@ -250,7 +250,7 @@ class QuestionBank:
             self._fixed.observe(match, right=right)
         if not right or verdict.reason not in ("unsure", "audit", "bank_too_small"):
             return False
-        if not self.explorations.note(question, match.answer, shopper):
+        if not self.explorations.note(question, match.answer, user):
             return False
         try:
             self.add(match.answer, [question])
@@ -260,7 +260,7 @@ class QuestionBank:
         return True
 
     def snapshot(self) -> BankSnapshot:
-        """The bank as it was last compiled, without the shoppers' explorations."""
+        """The bank as it was last compiled, without the users' explorations."""
         matcher, calibration = self._current
         unanswered = self._unanswered & set(matcher.bank.answers)
         return BankSnapshot(
