@@ -129,6 +129,36 @@ async def test_a_damaged_model_is_built_again_by_the_next_worker(world):
     assert await app.ops.run_due() == []
 
 
+async def test_a_run_whose_own_model_is_damaged_is_not_continued(world):
+    """An interrupted run reads its unpromoted model; if that is damaged, the run begins again instead of failing."""
+    tasks, broken = pb.Registry(), [True]
+
+    def listed() -> list[str]:
+        return ["a"]
+
+    @tasks.model(**contract(refresh=pb.every("40m")))
+    def weights(*, facts: pb.Source[Facts]) -> list[str]:
+        return facts.names()
+
+    @tasks.artifact(**contract(refresh=pb.every("40m")), keys=listed)
+    def ranked(key: str, *, model: list[str] = pb.Model(weights)) -> str:
+        if broken:
+            raise ValueError("interrupted")
+        return f"{key} of {len(model)}"
+
+    app = await opened(world, "memory://", tasks)
+    with pytest.raises(pb.errors.ComputeFailed, match="interrupted"):
+        await app.materialize(weights)
+    broken.clear()
+    generation = (await app.ops.runs(weights)).under_way.generation
+    await spoil(app, engine.base_key(generation, b"s"), flipped(-6))
+    other = world.app(tasks, store=app.engine.store)  # a process that has not decoded the model yet
+    await other.drain()
+    run = await other.materialize(weights)
+    assert (run.is_continued, run.built[0].generation > generation) == (False, True)
+    assert (await other.serve(ranked, "a")).value == "a of 1"
+
+
 async def test_reports_and_scans_pass_over_damage(world):
     """The freshness report, scans and the event lane skip damaged records."""
     tasks, fact, _ = declared()

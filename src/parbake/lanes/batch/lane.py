@@ -176,17 +176,29 @@ class BatchLane:
         try:
             async with self._held(run), self._board.announced() if self._board else contextlib.nullcontext():
                 built = await self._promote(run, chosen, progress or _silent)
-        except KeysChanged:
-            for member in chain:
-                await self.runs.release(member.ref, run.holder, "")
-            return await self.materialize(bound, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True)
         except BaseException as error:
+            if await self._must_begin_again(run, error):
+                for member in chain:
+                    await self.runs.release(member.ref, run.holder, "")
+                return await self.materialize(
+                    bound, keys=keys, trigger=trigger, slot=slot, progress=progress, anew=True
+                )
             await self._give_up(run, error, trigger, slot.why)
             raise
         await self._note(run, built, PROMOTED, trigger, slot.why)
         await self._store.sweep(())
         took = time.perf_counter() - before
         return Run(trigger, run.started_at, took, run.stamp, built, run.id, slot.why, run.is_continued)
+
+    async def _must_begin_again(self, run: OpenRun, error: BaseException) -> bool:
+        """Whether a run cannot be continued, because its keys have changed or a model that it built is damaged."""
+        if isinstance(error, KeysChanged):
+            return True
+        if not run.is_continued or not isinstance(error, NotMaterialized):
+            return False
+        with contextlib.suppress(StoreError):
+            return any([await self.lost(member) == run.generations[member.ref] for member in run.chain])
+        return False
 
     async def _promote(self, run: OpenRun, chosen: Sequence[bytes] | None, progress: Progress) -> tuple[BuiltTask, ...]:
         """Build each task of a chain from the unpromoted output of the earlier ones, then move all pointers at once."""

@@ -92,12 +92,12 @@ def number_runs(app: App, world: World, oracle: Oracle) -> None:
 
     async def numbered(*args: Any, **options: Any) -> Run:
         world.run += 1
-        run, token = world.run, current_run.set(world.run)
+        token = current_run.set(world.run)
         try:
             done = await materialize(*args, **options)
-            run = current_run.get()
         finally:
             current_run.reset(token)
+        run = world.run_of[min(built.generation for built in done.built)]
         world.say(f"run {run} promoted: {[(b.task, b.generation) for b in done.built]}")
         if any(built.task == "weights" for built in done.built):
             oracle.promoted(run)
@@ -108,10 +108,11 @@ def number_runs(app: App, world: World, oracle: Oracle) -> None:
 
 def _keep_numbers(batch: BatchLane, world: World) -> None:
     """Let a resumed run keep the number that its rows carry."""
-    begin = batch._opening.open if world.honours_leases else batch._opening._begin
+    open_run, begin = batch._opening.open, batch._opening._begin
 
-    async def opened(chain: Sequence[BoundTask], selection: bytes, **_: bool) -> OpenRun:
-        run = await begin(chain, selection)
+    async def opened(chain: Sequence[BoundTask], selection: bytes, *, anew: bool = False) -> OpenRun:
+        ours = open_run(chain, selection, anew=anew) if world.honours_leases else begin(chain, selection)
+        run = await ours
         if run.is_continued:
             current_run.set(world.run_of[min(run.generations.values())])
         return run
