@@ -19,7 +19,7 @@ def test_no_server_serves_what_a_change_through_the_other_has_outdated(tmp_path,
     """The page's commands print what it shows, and each of fifty more changes is seen by the other server at once."""
     before, last = parts()
     ports = {"8001": str(free_port()), "8002": str(free_port())}
-    swaps = {"redis://127.0.0.1:6379": f"{valkey_server.url}?prefix=tutorial"}
+    swaps = {"redis://127.0.0.1:6390": f"{valkey_server.url}?prefix=tutorial"}
     swaps |= {
         f"{word}{old}": f"{word}{new}" for old, new in ports.items() for word in ("--port ", "localhost:", "0.1:")
     }
