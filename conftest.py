@@ -12,7 +12,9 @@ from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
 def _enter_a_folder(namespace: dict[str, Any]) -> None:
     """Let the examples of a document write files without leaving any behind."""
-    namespace["_before"], namespace["_folder"] = Path.cwd(), tempfile.TemporaryDirectory()
+    namespace["_before"] = Path.cwd()
+    # A thread of an example, such as the queue of a webhook, may still write when the example ends.
+    namespace["_folder"] = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     os.chdir(namespace["_folder"].name)
 
 
