@@ -8,6 +8,7 @@ from tests.unit.shopfloor import Facts, contract
 
 import parbake as pb
 from parbake.fence.cause import Cause
+from parbake.fence.record import FORMAT
 from parbake.lanes.worker.freshness import report
 from parbake.stores.steps import engine
 
@@ -209,7 +210,9 @@ async def test_a_store_of_the_format_before_is_refused_plainly(world, tmp_path, 
     control = msgspec.msgpack.decode((await app.engine.store._several([engine.CONTROL]))[engine.CONTROL])
     del control["format"]
     await app.engine.store._put([(engine.CONTROL, msgspec.msgpack.encode(control))])
-    with pytest.raises(pb.errors.ForeignStore, match="records have format 1, and this version uses 2") as caught:
+    with pytest.raises(
+        pb.errors.ForeignStore, match=f"records have format 1, and this version uses {FORMAT}"
+    ) as caught:
         await app.serve(fact, "a")
     assert caught.value.field == "store"
     assert calls == []

@@ -38,9 +38,7 @@ def test_every_event_reaches_the_readers_it_concerns(name, other):
     assert not one & set(read_entity(bystander))
 
 
-@pytest.mark.parametrize(
-    "wrong", ["", "/x", "Policy/x", "policy/", "policy/a b", "policy/a\n", "policy/" + "x" * 250, "é"]
-)
+@pytest.mark.parametrize("wrong", ["", "/x", "Policy/x", "policy/", "my policy/a", "p" * 60 + "/" + "x" * 199, "é"])
 def test_a_malformed_tag_is_refused(wrong):
     """A malformed tag is refused, and the error names the field."""
     with pytest.raises(BadInput) as caught:

@@ -11,6 +11,7 @@ from tests.waiting import HANGS_S
 
 import parbake as pb
 from parbake.declare.contract import Steps
+from parbake.fence.tags import spelled
 from parbake.process.flight import Flights
 from parbake.serving.bound import KeyCodec
 from parbake.stores.memory import MemoryStore
@@ -146,13 +147,20 @@ def keyed(kind):
     return KeyCodec(tasks.artifact(**contract())(by))
 
 
+def word_of(key):
+    """Return a key as an event's tag spells it."""
+    return spelled(f"key/{key}").partition("/")[2]
+
+
 @given(st.text(max_size=40))
 def test_a_key_comes_back_from_its_word_in_a_tag(key):
     """A short key is read back from its tag; a hashed key gives ``None``."""
     codec = keyed(str)
-    word = codec.word(key)
-    assert codec.from_word(word) in (key, None)
-    assert codec.from_word(codec.word("x" * 500)) is None
+    assert codec.from_word(word_of("x" * 500)) is None
+    if "%" in key:
+        assert codec.from_word(word_of(key)) is not None
+    else:
+        assert codec.from_word(word_of(key)) == key
 
 
 def test_a_word_that_is_no_key_is_none():

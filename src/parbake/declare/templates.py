@@ -68,13 +68,16 @@ def _check(task: str, field: str, template: str, key: str, instead: str = "") ->
     advice = f"; {instead}" if instead else ""
     names = placeholders(template)
     try:
-        check_tag(template.format_map(dict.fromkeys(names, "x")), field=field)
-    except (BadInput, ValueError, AttributeError, IndexError, KeyError) as error:
+        tag = template.format_map(dict.fromkeys(names, "x"))
+        fits = check_tag(tag, field=field) == tag  # an entity may contain spaces; in a template they are a typing error
+    except (BadInput, ValueError, AttributeError, IndexError, KeyError):
+        fits = False
+    if not fits:
         raise ContractError(
             f"{task}: {field}={template!r} is not a tag template such as 'product/{{asin}}': a family in small letters "
             f"without spaces{advice}",
             field=field,
-        ) from error
+        )
     for name in names:
         if name not in (key, "key", key.removesuffix("s")):
             raise ContractError(

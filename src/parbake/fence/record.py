@@ -20,7 +20,7 @@ import msgspec
 
 from parbake.errors import DamagedRecord
 
-FORMAT = 2
+FORMAT = 3
 """The format of records. A store keeps the format that it was created with, and is rejected by other versions."""
 _CHECKSUM = struct.Struct("<I")
 _CHECKED = 0x2144DF1C

@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from hashlib import blake2b
 from string import Formatter
+from urllib.parse import quote
 
 from parbake.errors import BadInput, ContractError, DeclarationError
 
 MAX_TAG_BYTES = 256
 MAX_FAMILY = MAX_TAG_BYTES - len("/*")
+MAX_ENTITY_BYTES = 200
+"""A longer entity is replaced by its digest, so that every key has a tag."""
+HASHED = "%h"
+"""The prefix of a digest in place of an entity."""
+_UNFIT = re.compile(r"[\s\x00-\x1f\x7f]")
 _TAG = re.compile(r"[a-z][a-z0-9_.-]*(/[^\s\x00-\x1f\x7f]+)?")
 _TYPES = ("changed", "created", "deleted", "bulk")
 
@@ -22,6 +29,22 @@ _TYPES = ("changed", "created", "deleted", "bulk")
 def family(tag: str) -> str:
     """The part before the first slash."""
     return tag.partition("/")[0]
+
+
+def spelled(tag: str) -> str:
+    """Spell a tag in the one way in which records and events name it, whoever wrote it.
+
+    White space and control characters of the entity are percent-encoded, and an entity of more than 200 bytes is
+    replaced by its digest. A tag that was spelled before stays as it is.
+    """
+    if tag.isascii() and tag.isprintable() and " " not in tag and len(tag) <= MAX_ENTITY_BYTES:
+        return tag
+    name, slash, entity = tag.partition("/")
+    entity = _UNFIT.sub(lambda found: quote(found[0], safe=""), entity)
+    raw = entity.encode(errors="surrogatepass")
+    if len(raw) > MAX_ENTITY_BYTES:
+        entity = HASHED + blake2b(raw, digest_size=32).hexdigest()
+    return f"{name}{slash}{entity}"
 
 
 def is_family(name: object) -> bool:
@@ -41,19 +64,16 @@ def family_names(names: Iterable[str], *, of: str) -> tuple[str, ...]:
 
 
 def check_tag(tag: str, *, field: str = "tag") -> str:
-    """Return the tag, or raise :class:`BadInput` that names ``field``."""
-    if (
-        not isinstance(tag, str)
-        or not _TAG.fullmatch(tag)
-        or len(tag.encode()) > MAX_TAG_BYTES
-        or len(family(tag)) > MAX_FAMILY
-    ):
+    """Return the tag as it is spelled, or raise :class:`BadInput` that names ``field``."""
+    found = spelled(tag) if isinstance(tag, str) else ""
+    size = len(found.encode(errors="replace"))
+    if not _TAG.fullmatch(found) or size > MAX_TAG_BYTES or len(family(found)) > MAX_FAMILY:
         raise BadInput(
-            f"{field}={repr(tag)[:80]} is not a tag: expected 'family' or 'family/entity', in small letters and "
-            f"without spaces, at most {MAX_TAG_BYTES} bytes",
+            f"{field}={repr(tag)[:80]} is not a tag: expected 'family' or 'family/entity', with a family of small "
+            "letters, digits, '_', '.' and '-'",
             field=field,
         )
-    return tag
+    return found
 
 
 def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
@@ -63,7 +83,7 @@ def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
         raise BadInput(
             f"type={event_type[:80]!r} must end in one of {', '.join('.' + t for t in _TYPES)}", field="type"
         )
-    check_tag(subject, field="subject")
+    subject = check_tag(subject, field="subject")
     name = family(subject)
     if kind == "bulk" or "/" not in subject or subject == f"{name}/*":
         return (name, f"{name}/*")
@@ -72,7 +92,7 @@ def raised_by(subject: str, event_type: str) -> tuple[str, ...]:
 
 def read_entity(tag: str) -> tuple[str, ...]:
     """The tags that bind a value that read one entity."""
-    return (tag, family(tag))
+    return (spelled(tag), family(tag))
 
 
 def read_set(name: str) -> tuple[str, ...]:
@@ -82,7 +102,7 @@ def read_set(name: str) -> tuple[str, ...]:
 
 def named(tag: str) -> tuple[str, ...]:
     """The tags that bind a value whose task named a tag itself: an entity, or a family and therefore all of it."""
-    check_tag(tag)
+    tag = check_tag(tag)
     name = family(tag)
     return read_entity(tag) if tag not in (name, f"{name}/*") else read_set(name)
 

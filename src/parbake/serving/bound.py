@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import msgspec
 
@@ -15,13 +16,10 @@ from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import BadInput
 from parbake.fence.record import Record
 from parbake.fence.recording import Reach
+from parbake.fence.tags import HASHED, spelled
 from parbake.ports.views import View
 
 MAX_KEY_BYTES = 300
-MAX_WORD = 200
-HASHED = "%h"
-"""The prefix of a long key's digest in a tag; percent-encoding never produces it."""
-_SAFE = "/:@!$&'()+,;=~"
 
 
 class KeyCodec:
@@ -66,11 +64,8 @@ class KeyCodec:
         return raw if len(raw) > MAX_KEY_BYTES else b""
 
     def word(self, key: Any) -> str:
-        """The form that a key takes in a tag."""
-        text = quote(str(key), safe=_SAFE)
-        if len(text) <= MAX_WORD:
-            return text
-        return HASHED + blake2b(text.encode(), digest_size=32).hexdigest()
+        """The form that a key takes in a tag, before the tag is spelled (:func:`parbake.fence.tags.spelled`)."""
+        return str(key)
 
     @property
     def kind(self) -> str:
@@ -90,11 +85,12 @@ class KeyCodec:
         """Read the key from the entity of a tag; ``None`` if the entity is a digest or does not fit the key type."""
         if word.startswith(HASHED):
             return None
-        text = unquote(word)
-        try:
-            return msgspec.convert(text, self._type, strict=False)
-        except msgspec.ValidationError:
-            return None
+        for text in dict.fromkeys((unquote(word), word)):  # a key may contain what looks encoded
+            with contextlib.suppress(msgspec.ValidationError):
+                key = msgspec.convert(text, self._type, strict=False)
+                if spelled(f"key/{self.word(key)}") == f"key/{word}":
+                    return key
+        return None
 
 
 def _plain(kind: Any) -> Any:
