@@ -8,6 +8,7 @@ from tests.unit.shopfloor import contract
 
 import parbake as pb
 from parbake.http.messages import problem
+from parbake.lanes.event.recovery import FileJournal
 from parbake.ports.adapters import adapter
 from parbake.stores._redis_link import Broken
 
@@ -58,6 +59,25 @@ def test_an_invalid_declaration_is_shown_with_its_line(tmp_path):
     assert len(done.stderr.splitlines()) == 1
     assert "freshness_sla='12x'" in done.stderr
     assert "(shop.py, line 6)" in done.stderr
+
+
+@pytest.mark.parametrize(("size", "said"), [("4KiB", "too small even to open"), ("100TiB", "cannot map")])
+async def test_a_map_size_that_does_not_fit_is_named(tmp_path, size, said):
+    """A healthy store is not called damaged, and nobody is told to move it away."""
+    app = pb.App(pb.Registry(), store=f"lmdb://{tmp_path}/store?map_size={size}")
+    with pytest.raises(pb.errors.StoreError, match=said) as caught:
+        await app.stamp()
+    assert caught.value.field == "store.map_size"
+
+
+def test_a_file_that_is_not_a_journal_is_not_written_to(tmp_path):
+    """A journal that names a program's own source used to append to it."""
+    source = tmp_path / "shop.py"
+    source.write_text("import parbake as pb\n")
+    with pytest.raises(pb.BadInput, match="is not a journal") as caught:
+        FileJournal(source).append([1])
+    assert caught.value.field == "journal"
+    assert source.read_text() == "import parbake as pb\n"
 
 
 def _first(key: str) -> str:

@@ -23,7 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import lmdb
 import msgspec
 
-from parbake.errors import ForeignStore, StoreError
+from parbake.errors import ForeignStore, StoreError, StoreFull
 from parbake.fence.control import Control
 from parbake.fence.record import Record
 from parbake.ports.records import Lookup, RecordSnapshot, StoreState
@@ -288,6 +288,11 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         env = lmdb.open(str(path), map_size=map_size, max_readers=1024, sync=True, metasync=True)
     except (OSError, lmdb.Error) as error:
         _check_writable(path, error)
+        if isinstance(error, lmdb.MemoryError):
+            raise StoreError(
+                f"{path}: this machine cannot map {map_size} bytes; open it with a smaller ?map_size=",
+                field="store.map_size",
+            ) from error
         raise ForeignStore(
             f"{path} cannot be opened as a store ({error}); move it away, or point the store elsewhere", field="store"
         ) from error
@@ -296,6 +301,12 @@ def _environment(path: Path, map_size: int) -> lmdb.Environment:
         with env.begin(write=True) as txn:
             _claim(txn, path)
             engine.settle(LmdbTxn(txn), engine.Parsed(), _host(path), engine.numbers())
+    except lmdb.MapFullError as error:
+        env.close()
+        raise StoreFull(
+            f"{path}: a map size of {map_size} bytes is too small even to open it; set ?map_size= higher, as to 1GiB",
+            field="store.map_size",
+        ) from error
     except (lmdb.Error, msgspec.DecodeError) as error:
         env.close()
         _check_writable(path, error)

@@ -60,6 +60,7 @@ class FileJournal:
         return {task: entry for task, entry in last.items() if entry is not None}
 
     def _write(self, line: list[int] | _Complaint) -> None:
+        self._lines()  # refuses a file that is not a journal
         try:
             with self._path.open("ab+") as file:
                 # A line that a crash has cut short is ended first, so that the next line stays separate.
@@ -72,20 +73,26 @@ class FileJournal:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
 
     def _lines(self) -> list[list[int] | _Complaint]:
-        """Return all lines that can be read. A line that a crash cut short was never acknowledged."""
+        """Return all lines that can be read. A line that a crash cut short was never acknowledged.
+
+        Raises :class:`BadInput` for a file that contains lines, but no line of a journal.
+        """
         try:
             lines = self._path.read_bytes().split(b"\n")[:-1]
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"journal {self._path}: {error}", field="journal") from error
-        return [line for number, raw in enumerate(lines, 1) if (line := self._line(number, raw)) is not None]
+        found = [self._line(number, raw) for number, raw in enumerate(lines, 1)]
+        if lines and not any(line is not None for line in found):
+            raise BadInput(f"journal={str(self._path)!r} is not a journal: name a file of its own", field="journal")
+        return [line for line in found if line is not None]
 
     def _line(self, number: int, raw: bytes) -> list[int] | _Complaint | None:
         try:
             return msgspec.json.decode(raw, type=list[int] | _Complaint)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            _log.error("journal %s, line %d cannot be read and is skipped: %s", self._path, number, error)
+            _log.warning("journal %s, line %d cannot be read and is skipped: %s", self._path, number, error)
             return None
 
 
