@@ -67,8 +67,8 @@ class App:
         store: A store's URL, such as ``lmdb:///var/lib/shop``, or a store.
         sources: Systems of record: they open the views that tasks read, and report changes through their outboxes.
         events: Further sources of events, or their URLs (``kafka://host:9092/topic?families=policy``).
-        open: The tag families that no source reports, because events over HTTP or :meth:`touch` do.
-        resources: Maps a type to the client that tasks get for it (or to :class:`parbake.Lazy`).
+        open: The tag families whose changes are reported by :meth:`touch` or over HTTP, and not by a source.
+        resources: For each type, what tasks with ``pb.Resource[Type]`` get, or a :class:`parbake.Lazy` of it.
         clock: The source of wall time; by default the system's clock.
         ledger: The path of the SQLite file that records use and cost; by default nothing is recorded.
         alerts: Where alerts to owners go; by default to the log.
@@ -79,7 +79,7 @@ class App:
         batch: How batch runs are computed, and when.
         durability: What is kept if the store loses its last writes.
         book: A dated cost book, or its path: the prices of :meth:`parbake.operations.Operations.costs`.
-        worker: A server without a worker is not ready with ``"required"``, and degraded with ``"expected"``.
+        worker: What a server without a worker reports: not ready (``"required"``), degraded (``"expected"``) or ready.
 
     Raises:
         BadInput: A setting is invalid; the error names it.
@@ -230,9 +230,9 @@ class App:
     ) -> AbstractAsyncContextManager[scope.Request]:
         """Open a request scope: live values are computed once in it, and every read shares its deadline.
 
-        ``after`` are acknowledgements that the caller holds (or their tickets): no value from before them is served in
-        this scope, even by a store that has lost them unnoticed. Raises :class:`BadInput` for anything else; entering
-        the scope raises it for a ticket that this store has not signed.
+        ``after`` are acknowledgements that the caller holds (or their tickets). Only values from after these changes
+        are served in this scope, even if the store has lost the changes unnoticed. Raises :class:`BadInput` for
+        anything else; entering the scope raises it for a ticket that this store has not signed.
         """
         timeout_s, acks, texts = scope_of(timeout, after)
         opened = scope.request(timeout_s, acks)

@@ -182,7 +182,7 @@ class Steps:
         return 0.0
 
     def max_age_s(self) -> float:
-        """The age in seconds of the last step that is not below the floor."""
+        """The age in seconds from which the confidence is below the floor."""
         return max((seconds(u, field="confidence.table") for u, c in self.table if c >= self.floor), default=0.0)
 
 

@@ -132,16 +132,16 @@ class EventLog(Protocol):
             advance: How far the changes take their source, if they come from one.
 
         Raises:
-            StoreError: The store has lost its position and is now before ``advance.after``; applying would skip events.
+            StoreError: The store is at an earlier position than ``advance.after``, so that events would be skipped.
         """
         ...
 
     async def applied(self, source: str) -> Applied:
-        """The last applied position of a source with its event, in one read, since a loss sets back both."""
+        """The last applied position of a source with its event, read together, so that they match after a loss."""
         ...
 
     async def beat(self, source: str, at: float) -> bool:
-        """Record that a source was polled to its end at a time read before the poll.
+        """Record the time at which a poll began that reached the end of a source.
 
         Returns ``False`` if the replaced heartbeat came from the future, so that some clock is wrong.
         """

@@ -42,7 +42,7 @@ class Generations(Protocol):
         ...
 
     async def withdraw(self, generations: Collection[int]) -> None:
-        """Withdraw generations again, after the store has lost their withdrawal."""
+        """Repeat withdrawals that the store has lost."""
         ...
 
     async def quarantine(self, task: str, entry: Quarantine | None) -> Control:
@@ -55,7 +55,7 @@ class Generations(Protocol):
     async def bless(self, seen: int, *, raise_floor: bool) -> Control:
         """Trust the incarnation ``seen``; raises :class:`parbake.errors.BlessingConflict` if there is a newer one.
 
-        With ``raise_floor`` all earlier records are dead, for losses that no outbox can replay.
+        ``raise_floor`` discards all earlier records, which is needed if no outbox can replay what was lost.
         """
         ...
 

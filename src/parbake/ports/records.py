@@ -102,5 +102,5 @@ class RecordSnapshots(Protocol):
         ...
 
     def review(self, record: Record) -> Lookup | None:
-        """A record that was read before, with a new snapshot of the data it is judged by; ``None``: read it again."""
+        """Read the watermarks again for a record that was read before; ``None`` if it must be read again, too."""
         ...

@@ -83,8 +83,8 @@ class SemanticCache(Generic[T]):
     dependencies that only the caller knows.
 
     Values are stored and returned without copying: treat them as immutable. When the embedder's ``model_hash`` changes,
-    the cache starts empty again. A failure of anything but the answer itself (embedding, ``same``) is logged and only
-    costs a hit.
+    the cache starts empty again. If the embedder or ``same`` fails, that is logged and the question is answered
+    afresh. Only an error of your answer function is raised.
 
     Args:
         embedder: Makes unit vectors (see :class:`parbake.ports.models.Embedder`).

@@ -55,7 +55,7 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Calibration(msgspec.Struct, frozen=True):
-    """A fitted model of being right, and the lowest log odds at which a match may be served.
+    """Estimates how likely a match is right, and holds the lowest log odds at which a match may be served.
 
     Attributes:
         model_hash: The embedding model that the calibration is valid for.
