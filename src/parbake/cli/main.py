@@ -28,7 +28,8 @@ from parbake.values.redaction import one_line
 if TYPE_CHECKING:
     from parbake.app import App
 
-cli = typer.Typer(add_completion=False, no_args_is_help=True, help="Hybrid inference: run each task in the right lane.")
+HELP = "Serve, build and inspect the tasks of an app: computed ahead, after events, or on request."
+cli = typer.Typer(add_completion=False, no_args_is_help=True, help=HELP)
 cli.add_typer(events, name="events")
 cli.add_typer(faq, name="faq")
 cli.add_typer(models, name="models")

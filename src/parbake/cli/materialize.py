@@ -36,10 +36,7 @@ Processes = Annotated[
 Ray = Annotated[
     str, typer.Option(metavar="ADDRESS", help="compute on a Ray cluster, such as ray://head:10001; 'local' starts one")
 ]
-EPILOG = (
-    "Example: parbake materialize shop:app candidates --processes 2 --report run.json; "
-    "parbake materialize shop:app faq_answers --key returns --key shipping"
-)
+EPILOG = "Example: parbake materialize shop:app candidates --processes 2 --report run.json"
 RUNS_EPILOG = "Example: parbake runs shop:app candidates"
 
 

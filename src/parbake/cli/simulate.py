@@ -27,7 +27,7 @@ REASONABLE = {"seeds": 10_000_000, "jobs": 256}
 def simulate(
     *,
     seeds: Annotated[int, typer.Option(help="histories per kind of store")] = 200,
-    start: Annotated[int, typer.Option(help="the first seed; by default a random one")] = -1,
+    start: Annotated[int, typer.Option(help="the first seed; by default a random one", show_default=False)] = -1,
     jobs: Annotated[int, typer.Option(help="processes at once")] = 1,
     store: Annotated[str, typer.Option(help="kind of store: atomic, single (item by item) or both")] = "both",
     mutant: Annotated[

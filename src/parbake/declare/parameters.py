@@ -23,9 +23,8 @@ def inspect_roles(fn: Callable[..., Any], *, first: Role | None) -> tuple[tuple[
     except (NameError, TypeError) as error:
         raise RoleError(f"{fn.__qualname__}: its annotations cannot be resolved at run time ({error})") from error
     if "return" not in hints:
-        raise RoleError(
-            f"{fn.__qualname__}: annotate the return type, by which values are stored and checked", field="return"
-        )
+        form = "write a def with a return type" if fn.__name__ == "<lambda>" else "annotate the return type"
+        raise RoleError(f"{fn.__qualname__}: {form}, by which values are stored and checked", field="return")
     found = []
     for position, (name, parameter) in enumerate(inspect.signature(fn).parameters.items()):
         default_role = first if position == 0 else None

@@ -307,10 +307,10 @@ def rollback(control: Control, task: str, now: float, at: bytes, built_with: Seq
     """
     current = control.pointers.get(task)
     if current is None:
-        raise UnknownResource(f"{task} has no generation to roll back", field="task")
+        raise UnknownResource(f"{task.partition('@')[0]} has no generation to roll back", field="task")
     left = _alive(current, control, before=current.generation)
     if not left:
-        raise UnknownResource(f"{task}: no earlier generation is retained", field="task")
+        raise UnknownResource(f"{task.partition('@')[0]}: no earlier generation is retained", field="task")
     pointers = {**control.pointers, task: Pointer(left[0], now, current.started_at, 0, left)}
     for other in built_with:
         theirs = control.pointers.get(other)

@@ -251,7 +251,8 @@ class SqliteSource(forks.Forkable):
                 field=self.name,
             )
         if not self._path.is_file():
-            raise SourceError(f"source {self.name!r}: {self._path} does not exist", field=self.name)
+            what = "is not a file" if self._path.exists() else "does not exist"
+            raise SourceError(f"source {self.name!r}: {self._path} {what}", field=self.name)
         try:
             uri = f"{self._path.resolve().as_uri()}?mode=ro"
             return sqlite3.connect(uri, uri=True, timeout=10, isolation_level=None, check_same_thread=False)

@@ -187,7 +187,8 @@ class Ingest:
                     for part in chosen
                 ]
                 return await self._tickets.sealed(cast("Ack", Ack.together(acks)))
-        raise SourceError(f"no source is named {name!r}", field="source")
+        known = ", ".join(sorted(source.name for source in self._sources)) or "none"
+        raise SourceError(f"no source is named {name!r}; there are {known}", field="source")
 
     async def _recognise(self, source: EventSource, done: Applied, extent: Extent) -> None:
         """Raise :class:`ForeignSource` unless the log is the one the store was built from.

@@ -234,9 +234,9 @@ class Refreshing:
     def _retry(self, due: Due, why: str) -> None:
         """Queue the key again. After the last attempt it is left to the fence, which serves no old value meanwhile."""
         if due.attempts >= len(RETRY_S):
-            _log.error("%s: refresh given up after %d attempts: %s", due.bound.name, due.attempts, why)
+            _log.error("%s(%r): refresh given up after %d attempts: %s", due.bound.name, due.key, due.attempts, why)
             return
         due.at = monotonic() + RETRY_S[due.attempts]
         due.attempts += 1
         self._due.setdefault(due.name, due)
-        _log.warning("%s: refresh failed, will retry: %s", due.bound.name, why)
+        _log.warning("%s(%r): refresh failed, will retry: %s", due.bound.name, due.key, why)
