@@ -121,7 +121,7 @@ class App:
             hooks=tuple(hooks),
             silence_limit_s=seconds(silence_limit, field="silence_limit"),
             heartbeat_s=seconds(heartbeat, field="heartbeat"),
-            off=dict(off or {}),
+            off=settings.tasks_off(off, tasks),
             batch=settings.checked_group(batch, Batch, field="batch"),
             durability=settings.checked_group(durability, Durability, field="durability"),
             book=settings.priced(book),

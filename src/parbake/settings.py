@@ -134,6 +134,19 @@ def families(names: Any) -> tuple[str, ...]:
     return found
 
 
+def tasks_off(off: Any, tasks: Registry) -> dict[str, str]:
+    """Return the tasks that cannot run; raises :class:`BadInput` unless each is declared and has a reason."""
+    if not isinstance(off or {}, Mapping):
+        raise BadInput(f"off={off!r}: expected a reason by task, such as {{'reranker': 'no model file'}}", field="off")
+    found = dict(off or {})
+    for name, reason in found.items():
+        if name not in {task.name for task in tasks}:
+            raise BadInput(f"off: no task is named {name!r}", field="off")
+        if not isinstance(reason, str) or not reason.strip():
+            raise BadInput(f"off[{name!r}]={reason!r}: say in a sentence why the task cannot run here", field="off")
+    return found
+
+
 def _windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:
     """Return the declared off-peak windows; ``None`` without any. The time zone is always checked."""
     windows = declared(off_peak, zone) if off_peak or zone != "UTC" else None

@@ -17,7 +17,7 @@ from parbake.stores._redis_link import Broken
 def test_a_fallback_that_uses_what_is_not_a_task_is_refused(wrong):
     """``pb.Use("eta")`` used to pass, and the app ended with an AttributeError when it was opened."""
     with pytest.raises(pb.errors.ContractError, match="needs a task that can be served") as caught:
-        pb.Registry().artifact(**contract(fallback_if_stale=pb.Use(wrong)))(_first)
+        pb.Registry().artifact(**contract(fallback_if_stale=pb.Use(wrong)))(fact)
     assert caught.value.field == "fallback_if_stale"
 
 
@@ -70,6 +70,22 @@ async def test_a_map_size_that_does_not_fit_is_named(tmp_path, size, said):
     assert caught.value.field == "store.map_size"
 
 
+@pytest.mark.parametrize("off", [{"fnn": "no model file"}, ["fact"], {"fact": ""}, {"fact": None}])
+def test_a_task_is_switched_off_by_its_name_and_with_a_reason(off):
+    """A misspelt name used to leave the task running."""
+    tasks = pb.Registry()
+    tasks.artifact(**contract(invalidated_by=[]))(fact)
+    with pytest.raises(pb.BadInput) as caught:
+        pb.App(tasks, off=off)
+    assert caught.value.field == "off"
+
+
+def test_a_lambda_that_lists_keys_is_answered_with_a_def():
+    """A lambda cannot have a return type, so the message does not ask for one."""
+    with pytest.raises(pb.errors.RoleError, match="write a def with a return type"):
+        pb.Registry().artifact(**contract(), keys=lambda: ["a"])(fact)
+
+
 def test_a_file_that_is_not_a_journal_is_not_written_to(tmp_path):
     """A journal that names a program's own source used to append to it."""
     source = tmp_path / "shop.py"
@@ -80,5 +96,6 @@ def test_a_file_that_is_not_a_journal_is_not_written_to(tmp_path):
     assert source.read_text() == "import parbake as pb\n"
 
 
-def _first(key: str) -> str:
+def fact(key: str) -> str:
+    """Return the key."""
     return key
