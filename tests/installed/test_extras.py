@@ -82,7 +82,7 @@ def test_the_wheel_works_with_a_heavy_extra(installed, python, extra):
 
 def look_around(environment, extra):
     """Run the help, the version and the table of tasks."""
-    assert "Hybrid inference" in environment.parbake("--help").stdout
+    assert "inspect the tasks of an app" in environment.parbake("--help").stdout
     assert re.fullmatch(r"parbake \d+\.\d+\.\d+\n", environment.parbake("--version").stdout)
     shown = environment.parbake("tasks", "shop:app")
     assert "answer" in shown.stdout, shown.stderr
