@@ -11,6 +11,7 @@ from parbake.brokers import open_events
 from parbake.declare.families import check_told, check_views, minded
 from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import DeclarationError, UnknownTask
+from parbake.fence.control import task_name
 from parbake.lanes.batch.adopted import Adoptions
 from parbake.lanes.batch.lane import BatchLane, Run
 from parbake.lanes.batch.load import LoadBoard
@@ -259,7 +260,7 @@ class Engine:
     async def _heat(self, ref: str) -> Mapping[bytes, int]:
         if self.ledger is None:
             return {}
-        return await asyncio.to_thread(self.ledger.heat, ref.rpartition("@")[0])
+        return await asyncio.to_thread(self.ledger.heat, task_name(ref))
 
 
 def _open_store(settings: Settings) -> Store:

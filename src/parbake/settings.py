@@ -136,15 +136,16 @@ def families(names: Any) -> tuple[str, ...]:
 
 def tasks_off(off: Any, tasks: Registry) -> dict[str, str]:
     """Return the tasks that cannot run; raises :class:`BadInput` unless each is declared and has a reason."""
-    if not isinstance(off or {}, Mapping):
+    found = off or {}
+    if not isinstance(found, Mapping):
         raise BadInput(f"off={off!r}: expected a reason by task, such as {{'reranker': 'no model file'}}", field="off")
-    found = dict(off or {})
+    known = {task.name for task in tasks} if found else set()
     for name, reason in found.items():
-        if name not in {task.name for task in tasks}:
+        if name not in known:
             raise BadInput(f"off: no task is named {name!r}", field="off")
         if not isinstance(reason, str) or not reason.strip():
             raise BadInput(f"off[{name!r}]={reason!r}: say in a sentence why the task cannot run here", field="off")
-    return found
+    return dict(found)
 
 
 def _windows(off_peak: str | Sequence[str], zone: str) -> Declared | None:

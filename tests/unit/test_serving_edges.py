@@ -166,7 +166,7 @@ def test_a_key_comes_back_from_its_word_in_a_tag(key):
 def test_a_word_that_is_no_key_is_none():
     """An entity that does not fit the key's type gives ``None``; a ``NewType`` counts as its base type."""
     codec = keyed(Asin)
-    assert codec.from_word(codec.word(7)) == 7
+    assert codec.from_word(word_of(7)) == 7
     assert codec.from_word("seven") is None
 
 

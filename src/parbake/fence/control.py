@@ -20,6 +20,11 @@ Number = Callable[[int], int]
 """Allocates a number higher than a given one and any used before, even if the store was restored from an old copy."""
 
 
+def task_name(ref: str) -> str:
+    """The name in a task's ref, ``name@version``."""
+    return ref.partition("@")[0]
+
+
 class Pointer(msgspec.Struct, frozen=True, array_like=True):
     """The current generation of one task. Times are epoch seconds; ``history`` is newest first.
 
@@ -307,10 +312,10 @@ def rollback(control: Control, task: str, now: float, at: bytes, built_with: Seq
     """
     current = control.pointers.get(task)
     if current is None:
-        raise UnknownResource(f"{task.partition('@')[0]} has no generation to roll back", field="task")
+        raise UnknownResource(f"{task_name(task)} has no generation to roll back", field="task")
     left = _alive(current, control, before=current.generation)
     if not left:
-        raise UnknownResource(f"{task.partition('@')[0]}: no earlier generation is retained", field="task")
+        raise UnknownResource(f"{task_name(task)}: no earlier generation is retained", field="task")
     pointers = {**control.pointers, task: Pointer(left[0], now, current.started_at, 0, left)}
     for other in built_with:
         theirs = control.pointers.get(other)

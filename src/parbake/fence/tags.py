@@ -37,14 +37,17 @@ def spelled(tag: str) -> str:
     White space and control characters of the entity are percent-encoded, and an entity of more than 200 bytes is
     replaced by its digest. A tag that was spelled before stays as it is.
     """
-    if tag.isascii() and tag.isprintable() and " " not in tag and len(tag) <= MAX_ENTITY_BYTES:
-        return tag
     name, slash, entity = tag.partition("/")
-    entity = _UNFIT.sub(lambda found: quote(found[0], safe=""), entity)
-    raw = entity.encode(errors="surrogatepass")
-    if len(raw) > MAX_ENTITY_BYTES:
-        entity = HASHED + blake2b(raw, digest_size=32).hexdigest()
-    return f"{name}{slash}{entity}"
+    return f"{name}{slash}{spelled_entity(entity)}"
+
+
+def spelled_entity(entity: str) -> str:
+    """Spell the part of a tag behind its family; see :func:`spelled`."""
+    if entity.isascii() and entity.isprintable() and " " not in entity and len(entity) <= MAX_ENTITY_BYTES:
+        return entity
+    encoded = _UNFIT.sub(lambda found: quote(found[0], safe=""), entity)
+    raw = encoded.encode(errors="surrogatepass")
+    return HASHED + blake2b(raw, digest_size=32).hexdigest() if len(raw) > MAX_ENTITY_BYTES else encoded
 
 
 def is_family(name: object) -> bool:

@@ -25,13 +25,17 @@ def adapter(package: str, url: str, *, setting: str, example: str, error: type[P
     scheme, separator, _ = url.partition("://")
     if not separator or not re.fullmatch(r"[a-z][a-z0-9]*", scheme):
         raise error(f"{setting}={shown!r} is not a URL such as {example}", field=setting)
-    name, parent = f"{package}.{scheme}", importlib.import_module(package)
+    name = f"{package}.{scheme}"
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as missing:
         if missing.name != name:
             raise
-        known = ", ".join(found.name for found in pkgutil.iter_modules(parent.__path__) if _is_adapter(found))
+        known = ", ".join(
+            found.name
+            for found in pkgutil.iter_modules(importlib.import_module(package).__path__)
+            if _is_adapter(found)
+        )
         raise error(f"{setting}={shown!r}: no adapter is named {scheme!r}; there are {known}", field=setting) from None
 
 

@@ -16,7 +16,7 @@ from parbake.declare.tasks import Artifact, Stored, Task
 from parbake.errors import BadInput
 from parbake.fence.record import Record
 from parbake.fence.recording import Reach
-from parbake.fence.tags import HASHED, spelled
+from parbake.fence.tags import HASHED, spelled_entity
 from parbake.ports.views import View
 
 MAX_KEY_BYTES = 300
@@ -63,10 +63,6 @@ class KeyCodec:
         raw = b"s" + key.encode() if type(key) is str else b"m" + msgspec.msgpack.encode(key)
         return raw if len(raw) > MAX_KEY_BYTES else b""
 
-    def word(self, key: Any) -> str:
-        """The form that a key takes in a tag, before the tag is spelled (:func:`parbake.fence.tags.spelled`)."""
-        return str(key)
-
     @property
     def kind(self) -> str:
         """The name of the key type."""
@@ -88,7 +84,7 @@ class KeyCodec:
         for text in dict.fromkeys((unquote(word), word)):  # a key may contain what looks encoded
             with contextlib.suppress(msgspec.ValidationError):
                 key = msgspec.convert(text, self._type, strict=False)
-                if spelled(f"key/{self.word(key)}") == f"key/{word}":
+                if spelled_entity(str(key)) == word:
                     return key
         return None
 
@@ -136,8 +132,7 @@ class BoundTask:
 
     def names(self, key: Any) -> dict[str, str]:
         """The values of the placeholders in the contract's tag templates, for one key."""
-        word = self.keys.word(key)
-        return dict.fromkeys(self.key_names, word)
+        return dict.fromkeys(self.key_names, str(key))
 
 
 def viewed_families(task: Task) -> frozenset[str]:

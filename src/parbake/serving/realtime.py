@@ -91,8 +91,10 @@ class Realtime:
         request = scope.current()
         if request is None:
             return await self._computed(task, (), live)
-        made = await request.once(_call(task, live), lambda: self._computed(task, (), live))
-        if (heard := listener()) is not None:  # also of a value that was computed before
+        call = _call(task, live)
+        is_known = call in request.memo
+        made = await request.once(call, lambda: self._computed(task, (), live))
+        if is_known and (heard := listener()) is not None:  # otherwise it was joined as the value was computed
             heard.join(made.read)
         return made
 

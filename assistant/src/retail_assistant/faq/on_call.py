@@ -13,7 +13,7 @@ from retail_assistant.shop.complaints import Complaint
 QUIET_S = 3600.0
 _MESSAGES = {
     "complained": "a shopper whom the shop does not know complained of {answer}; it is still served to others",
-    "withdrawn": "{answer} is no longer answered from the bank, until DELETE /shop/complaints/{path}",
+    "withdrawn": "a complaint has withdrawn {answer} from the bank; DELETE /shop/complaints/{path} restores it",
     "held_back": "complaints have withdrawn the greatest number of answers allowed in a day; {answer} is still served",
 }
 

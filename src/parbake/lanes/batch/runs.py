@@ -15,6 +15,7 @@ import msgspec
 from parbake.declare.gates import Profile
 from parbake.declare.retention import MOST
 from parbake.errors import RunInProgress
+from parbake.fence.control import task_name
 from parbake.ports.named_values import NamedValue
 from parbake.ports.store import Store
 from parbake.process.identity import is_gone
@@ -124,7 +125,7 @@ class Runs:
         if held is None or not now < held.until <= now + 2 * self.lease_s:  # a later end: a wrong clock
             return
         if not is_gone(held.holder):
-            name = ref.partition("@")[0]
+            name = task_name(ref)
             raise RunInProgress(f"{name}: a run is under way since {now - held.started_at:.0f} s", field=name)
 
     async def hold(self, ref: str, holder: str, until: float) -> None:
@@ -195,7 +196,7 @@ def under_way(state: State, ref: str, holder: str) -> UnderWay:
     """
     held = state.under_way
     if held is None or held.holder != holder:
-        raise RunInProgress(f"{ref}: another process has taken this run over", field=ref.partition("@")[0])
+        raise RunInProgress(f"{ref}: another process has taken this run over", field=task_name(ref))
     return held
 
 

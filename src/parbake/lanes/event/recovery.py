@@ -41,6 +41,7 @@ class FileJournal:
         if not str(path):
             raise BadInput("journal='': expected the path of a file", field="journal")
         self._path = Path(path)
+        self._is_ours = False
 
     def append(self, generations: list[int]) -> None:
         """Add generations, durably; blocking. Raises :class:`StoreError` when the file cannot be written."""
@@ -60,7 +61,9 @@ class FileJournal:
         return {task: entry for task, entry in last.items() if entry is not None}
 
     def _write(self, line: list[int] | _Complaint) -> None:
-        self._lines()  # refuses a file that is not a journal
+        if not self._is_ours:
+            self._lines()  # refuses a file that is not a journal
+            self._is_ours = True
         try:
             with self._path.open("ab+") as file:
                 # A line that a crash has cut short is ended first, so that the next line stays separate.

@@ -168,9 +168,9 @@ VETOES: tuple[Veto, ...] = (
 def checked(vetoes: Sequence[Veto]) -> tuple[Veto, ...]:
     """The vetoes as a tuple; raises :class:`BadInput` for anything but vetoes."""
     found = tuple(vetoes)
-    for veto in found:
-        if not isinstance(veto, Veto):
-            raise BadInput(f"vetoes must contain parbake.semantic.Veto objects; got {veto!r}", field="vetoes")
+    for each in found:
+        if not isinstance(each, Veto):
+            raise BadInput(f"vetoes must contain parbake.semantic.Veto objects; got {each!r}", field="vetoes")
     return found
 
 
