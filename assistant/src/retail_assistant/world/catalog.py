@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -167,6 +168,7 @@ def _unused_title(rng: np.random.Generator, genre: int, hero: str, place: str, u
         title = draws.pick(rng, titles.TITLE_PATTERNS).format(
             adjective=adjective, adjective2=adjective2, noun=noun, noun2=noun2, first=hero, place=place
         )
+        title = re.sub(r"^A (?=[AEIO])", "An ", title)
         if title not in used:
             used.add(title)
             return title
