@@ -21,15 +21,18 @@ from parbake.ports.clock import Clock as ClockPort
 from parbake.ports.models import Embedder, Generator
 from parbake.sources.sqlite import SqliteSource
 from retail_assistant import live_tasks
-from retail_assistant.chat import embedding, generation, guardrails, intent, retrieval
+from retail_assistant.answers import gate, generation, guardrails, lists
+from retail_assistant.chat import intent
 from retail_assistant.chat.flow import Assistant
-from retail_assistant.chat.index import IndexFollower, ProductIndex
 from retail_assistant.chat.rehearsal import rehearse
+from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq import match as faq_match
 from retail_assistant.faq import tasks as faq
 from retail_assistant.faq import wording as faq_wording
 from retail_assistant.http import routes
+from retail_assistant.knowledge import embedding, retrieval
 from retail_assistant.knowledge import tasks as knowledge
+from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.views import VIEWS
 from retail_assistant.live import LiveShop
 from retail_assistant.recs import tasks as recs
@@ -39,6 +42,7 @@ from retail_assistant.settings import Settings, from_environment
 from retail_assistant.shop import queries, schema
 from retail_assistant.shop.connections import PerThread, writers
 from retail_assistant.shop.schema import connect
+from retail_assistant.understand import lexicon
 
 FAMILIES = ("policy", "product", "promotion", "user", "reviews", "faq")
 ALL = recs.tasks.merge(
@@ -51,6 +55,9 @@ ALL = recs.tasks.merge(
     generation.tasks,
     guardrails.tasks,
     live_tasks.tasks,
+    lexicon.tasks,
+    gate.tasks,
+    lists.tasks,
 )
 
 
@@ -159,14 +166,21 @@ def http_app(
     check(settings)
     app = build(settings, clock=clock, worker=worker, answer_gate=answer_gate)
     shop: LiveShop = app.settings.resources[LiveShop]
-    assistant = Assistant(app, shop, app.settings.resources[PerThread])
+    understanding = Understanding(app, shop)
+    assistant = Assistant(
+        app, shop, app.settings.resources[PerThread], understanding, may_word=settings.llm != "extractive"
+    )
     follower = IndexFollower(app, knowledge.product_embeddings, app.settings.resources[ProductIndex])
     return HttpApp(
         app,
         routes.all_routes(app, assistant, settings.complaints),
         error_members=routes.error_members,
-        beside=[follower.run, *(partial(start, app) for start in beside)],
-        warm=[follower.step, partial(rehearse, app, assistant, may_generate=settings.llm != "openai")],
+        beside=[follower.run, understanding.run, *(partial(start, app) for start in beside)],
+        warm=[
+            follower.step,
+            understanding.step,
+            partial(rehearse, app, assistant, may_generate=settings.llm != "openai"),
+        ],
         hosts=hosts,
     )
 

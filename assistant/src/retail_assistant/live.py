@@ -6,29 +6,23 @@ from here; so do the current policy texts that a reply is checked against before
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import sqlite3
+from collections.abc import Callable, Iterable
 from pathlib import Path
-
-import msgspec
 
 import parbake as pb
 from parbake.ports.clock import Clock
 from retail_assistant.knowledge.blocks import fact_text
-from retail_assistant.shop import complaints, index, queries
+from retail_assistant.shop import complaints, finding, index, orders, queries
 from retail_assistant.shop.connections import readers
 from retail_assistant.shop.errors import ShopError
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.orders import Order
 from retail_assistant.shop.policies import Policy
 from retail_assistant.shop.queries import Product
 from retail_assistant.shop.voices import ANONYMOUS
-
-
-class Order(msgspec.Struct, frozen=True):
-    """One purchase of a shopper; ``ts`` in epoch seconds."""
-
-    asin: str
-    title: str
-    cents: int
-    ts: float
 
 
 class LiveShop:
@@ -39,6 +33,18 @@ class LiveShop:
         self._clock = clock
         self._connections = readers(path)
         self._currency = currency
+        self._slots: dict[str, Callable[[str], str | None]] = {
+            "price": self.price,
+            "title": self._title,
+            "ordered": lambda asin: queries.get_product(self.conn, asin).title,
+            "stock": self._availability,
+            "copies": lambda asin: str(self.stock(asin)),
+            "reduced": self._reduced,
+            "percent": self._percent,
+            "policy": self._fact,
+            "cents": lambda cents: self.money(int(cents)),
+            "day": lambda moment: day(float(moment)),
+        }
 
     @property
     def conn(self) -> sqlite3.Connection:
@@ -97,23 +103,27 @@ class LiveShop:
         """A shopper's segment."""
         return queries.get_segment(self.conn, shopper)
 
-    def editions(self, product: Product) -> list[Product]:
-        """The formats in which a volume is sold."""
-        return queries.list_editions(self.conn, product.series, product.volume) if product.series else [product]
+    def find(self, wanted: Conditions) -> list[Offer]:
+        """The products on sale that keep every condition, by line and volume."""
+        return finding.find(self.conn, wanted)
 
-    def line(self, series: str) -> list[Product]:
-        """All listed products of a series."""
-        rows = self.conn.execute("SELECT asin FROM products WHERE series = ? AND listed = 1", (series,)).fetchall()
-        return [queries.get_product(self.conn, row[0]) for row in rows]
+    def offers(self, asins: Iterable[str]) -> list[Offer]:
+        """The products on sale among some, in their order, sold out or not."""
+        wanted = list(dict.fromkeys(asins))
+        found = {offer.asin: offer for offer in self.find(Conditions(asins=wanted, in_stock=False))}
+        return [found[asin] for asin in wanted if asin in found]
 
-    def orders(self, shopper: str, *, limit: int = 3) -> list[Order]:
-        """A shopper's last purchases, newest first."""
-        rows = self.conn.execute(
-            "SELECT p.asin, p.title, b.cents, b.ts FROM purchases b JOIN products p USING (asin)"
-            " WHERE b.shopper = ? ORDER BY b.ts DESC, b.id DESC LIMIT ?",
-            (shopper, limit),
-        )
-        return [Order(*row) for row in rows]
+    def with_words(self, words: Iterable[str]) -> set[str]:
+        """The products whose title or text has every one of some words."""
+        return finding.with_words(self.conn, words)
+
+    def orders(self, shopper: str) -> list[Order]:
+        """A shopper's orders, the newest first."""
+        return orders.list_orders(self.conn, shopper)
+
+    def points(self, shopper: str) -> int:
+        """A shopper's loyalty points."""
+        return orders.get_points(self.conn, shopper)
 
     def bought(self, shopper: str) -> set[str]:
         """Every product that a shopper has ever purchased."""
@@ -127,33 +137,58 @@ class LiveShop:
         """The genres on sale."""
         return [row[0] for row in self.conn.execute("SELECT DISTINCT genre FROM products WHERE listed = 1")]
 
+    def ratings(self, asins: Iterable[str]) -> dict[str, float]:
+        """The average rating of those of some products that have reviews."""
+        rows = self.conn.execute(
+            "SELECT asin, avg(rating) FROM reviews WHERE asin IN (SELECT value FROM json_each(?)) GROUP BY asin",
+            (json.dumps(list(asins)),),
+        )
+        return dict(rows.fetchall())
+
+    def goods(self) -> str:
+        """What the shop sells, in a word: books, or products where nothing has a format."""
+        found = self.conn.execute("SELECT 1 FROM products WHERE listed = 1 AND format <> '' LIMIT 1").fetchone()
+        return "books" if found else "products"
+
     def search(self, text: str, kind: index.Kind, *, limit: int) -> list[str]:
         """Ids of the documents that share words with a text, best BM25 first."""
         return [hit.doc for hit in index.search(self.conn, text, kind=kind, limit=limit)]
 
-    def running_promotions(self, shopper: str) -> list[str]:
-        """The promotions that are running for a shopper now, as statements that a reply may contain."""
-        segment, now = self.segment(shopper), self._clock.now()
-        running = [p for p in queries.list_promotions(self.conn, at=now) if p.segment in ("all", segment)]
-        return [f"{p.title}: {p.percent} %" for p in running]
-
     def fill(self, kind: str, name: str) -> str | None:
         """The present value of a typed slot; ``None`` if it names something that does not exist."""
-        try:
-            if kind == "price":
-                return self.price(name)
-            if kind == "title":
-                product = self.product(name)
-                return product.title if product else None
-            if kind == "stock":
-                return "in stock" if self.stock(name) else "out of stock"
-        except ShopError:
+        lookup = self._slots.get(kind)
+        if lookup is None:
             return None
-        if kind == "policy":
-            policy_id, _, fact = name.rpartition(".")
-            policy = self.policy(policy_id)
-            return fact_text(policy, fact) if policy else None
-        return None
+        try:
+            return lookup(name)
+        except (ShopError, ValueError):
+            return None
+
+    def _title(self, asin: str) -> str | None:
+        product = self.product(asin)
+        return product.title if product else None
+
+    def _availability(self, asin: str) -> str:
+        return "in stock" if self.stock(asin) else "out of stock"
+
+    def _reduced(self, name: str) -> str:
+        """The price of ``asin|percent`` after so many percent are taken off."""
+        asin, _, percent = name.rpartition("|")
+        return self.money(round(self.cents(asin) * (100 - int(percent)) / 100))
+
+    def _percent(self, promotion: str) -> str:
+        return f"{queries.get_promotion(self.conn, promotion).percent} %"
+
+    def _fact(self, name: str) -> str | None:
+        policy_id, _, fact = name.rpartition(".")
+        policy = self.policy(policy_id)
+        return fact_text(policy, fact) if policy else None
+
+
+def day(moment: float) -> str:
+    """A day as replies show it, such as "24 November" (UTC)."""
+    when = dt.datetime.fromtimestamp(moment, dt.UTC)
+    return f"{when.day} {when:%B}"
 
 
 def fill_slots(text: str, shop: LiveShop) -> str:

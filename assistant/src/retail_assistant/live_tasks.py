@@ -1,9 +1,10 @@
-"""The tasks that are always live: price, stock and cart. Their changes raise no tag."""
+"""The tasks that are always live: price, stock, and what a shopper has in the cart, ordered and earned."""
 
 from __future__ import annotations
 
 import parbake as pb
 from retail_assistant.live import LiveShop
+from retail_assistant.shop.orders import Order
 
 tasks = pb.Registry()
 
@@ -24,3 +25,15 @@ async def stock(asin: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -
 async def cart(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> dict[str, int]:
     """The quantities in a shopper's cart, by product."""
     return shop.cart(shopper)
+
+
+@tasks.live(why="An order moves on between queries")
+async def orders(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> list[Order]:
+    """A shopper's orders, the newest first."""
+    return shop.orders(shopper)
+
+
+@tasks.live(why="Points are earned and spent with every order")
+async def points(shopper: pb.Live[str], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> int:
+    """A shopper's loyalty points."""
+    return shop.points(shopper)

@@ -1,6 +1,7 @@
 """Checks before a reply is sent: typed slots filled at release, and claims checked against evidence, per sentence."""
 
 from parbake.guard.claims import Claim, claims, expected_kind, states, ungrounded
+from parbake.guard.grounding import Unsupported, unsupported
 from parbake.guard.injection import is_for_agents, speaks_to_agent, strip_instructions
 from parbake.guard.release import release, sentences
 from parbake.guard.slots import Slot, UnfilledSlot, fill, slots
@@ -10,6 +11,7 @@ __all__ = [
     "Claim",
     "Slot",
     "UnfilledSlot",
+    "Unsupported",
     "claims",
     "content_words",
     "expected_kind",
@@ -23,4 +25,5 @@ __all__ = [
     "states",
     "strip_instructions",
     "ungrounded",
+    "unsupported",
 ]

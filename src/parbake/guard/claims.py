@@ -32,7 +32,8 @@ _MONEY = re.compile(
     rf"(?:[€$£]|\b(?:EUR|USD|GBP)\s)\s*({_NUMBER})|({_NUMBER})\s*(€|\$|£|\b(?:EUR|USD|GBP|euros?|dollars?|cents?)\b)",
     re.IGNORECASE,
 )
-_PERCENT = re.compile(rf"({_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
+_MONEY_IN_WORDS = re.compile(rf"\b({_WORD_NUMBER})\s+(?:euros?|dollars?|pounds)\b", re.IGNORECASE)
+_PERCENT = re.compile(rf"({_NUMBER}|\b{_WORD_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
 _MONTHS = "january february march april may june july august september october november december".split()
 _DATE = re.compile(
     rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})\b|\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b",
@@ -51,7 +52,8 @@ class Claim(msgspec.Struct, frozen=True):
 def claims(text: str) -> frozenset[Claim]:
     """The claims of a text; a range such as "2 to 4 days" counts as two claims."""
     found = {Claim("money", _money(before or after, unit)) for before, after, unit in _MONEY.findall(text)}
-    found |= {Claim("percent", f"{_decimal(n):.10g}") for n in _PERCENT.findall(text)}
+    found |= {Claim("percent", f"{_value(n):.10g}") for n in _PERCENT.findall(text)}
+    found |= {Claim("money", f"{_value(n):.10g}") for n in _MONEY_IN_WORDS.findall(text)}
     for low, high, unit in _DURATION.findall(text):
         if low.lower() in {"a", "an"} and not high:
             continue

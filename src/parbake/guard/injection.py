@@ -15,10 +15,12 @@ _TO_AN_AGENT = re.compile(
     r"|transfer (?:the user|to a human)|explicit user confirmation|the user needs? to confirm|authenticat\w+ the user"
     r"|the user id|subjective recommendations|remember to remind|be cautious|system prompt"
     r"|ignore (?:all |any )?(?:previous|prior|above)|your instructions|in the database|action can only be called"
-    r"|collected into a list|one user per conversation)\b",
+    r"|collected into a list|one user per conversation|help (?:the )?users?|users? identity"
+    r"|the users? (?:needs?|can|has|should|must))\b",
     re.IGNORECASE,
 )
-_YOU = re.compile(r"\byou(?:r|rs)?\b", re.IGNORECASE)
+_YOU = re.compile(r"\b(?:you(?:r|rs)?|users?|agents?|tools?)\b", re.IGNORECASE)
+"""Words that on a page for agents show that a sentence speaks to an agent, or of the customer."""
 _AGENT_PAGE = 3
 
 

@@ -4,6 +4,7 @@ import asyncio
 import shutil
 
 import httpx
+import msgspec
 import pytest
 
 from parbake.ports.models import Embedder
@@ -12,6 +13,7 @@ from retail_assistant import compose
 from retail_assistant.live import LiveShop
 from retail_assistant.settings import Settings
 from retail_assistant.shop import schema
+from retail_assistant.understand.vocabulary import Vocabulary
 from retail_assistant.world import generate
 
 NOW = 1_790_000_000.0
@@ -55,24 +57,61 @@ class Desk:
         document = answer.json()
         return document["choices"][0]["message"]["content"], document["parbake"]
 
+    async def talk(self, *messages, **members):
+        """Hold a conversation; return each reply's text and its details."""
+        history, replies = [], []
+        for message in messages:
+            text, made = await self.ask(message, history=history, **members)
+            history += [{"role": "user", "content": message}, {"role": "assistant", "content": text}]
+            replies.append((text, made))
+        return replies
+
     def product(self):
         """Return a listed product that is in stock."""
         statement = "SELECT asin FROM products JOIN inventory USING (asin) WHERE listed = 1 AND quantity > 1"
         return self.shop.product(self.conn.execute(f"{statement} ORDER BY asin").fetchone()[0])
 
 
+@pytest.fixture(scope="session")
+def vocabularies():
+    """Return a function that makes the vocabulary of a lexicon, and the same one for the same words: it takes 1 s."""
+    made = {}
+
+    def of(lexicon, **options):
+        key = msgspec.json.encode(lexicon), *options
+        if key not in made:
+            made[key] = Vocabulary(lexicon, **options)
+        return made[key]
+
+    return of
+
+
 @pytest.fixture
-async def desk(prepared, tmp_path, embedder, monkeypatch):
-    """Return the assistant over a fresh copy of the shop."""
-    folder = tmp_path / "data"
-    shutil.copytree(prepared, folder)
+async def opened(prepared, tmp_path, embedder, vocabularies, monkeypatch):
+    """Return a function that opens the assistant over a fresh copy of the shop; a ``generator`` words its policies."""
     monkeypatch.setattr("retail_assistant.settings.MiniLm", lambda **_: embedder)
-    http = compose.http_app(Settings(folder), clock=FakeClock(NOW))
-    found = Desk(folder, http)
-    app = http.app
-    await app.drain()
-    yield found
-    await found.client.aclose()
-    found.conn.close()
-    found.shop.close()
-    await app.close()
+    monkeypatch.setattr("retail_assistant.chat.understanding.Vocabulary", vocabularies)
+    desks = []
+
+    async def one(generator=None):
+        folder = tmp_path / f"data{len(desks)}"
+        shutil.copytree(prepared, folder)
+        if generator is not None:
+            monkeypatch.setattr(compose, "generator", lambda _: generator)
+        settings = Settings(folder, llm="llama" if generator is not None else "extractive")
+        desks.append(Desk(folder, compose.http_app(settings, clock=FakeClock(NOW))))
+        await desks[-1].http.app.drain()
+        return desks[-1]
+
+    yield one
+    for desk in desks:
+        await desk.client.aclose()
+        desk.conn.close()
+        desk.shop.close()
+        await desk.http.app.close()
+
+
+@pytest.fixture
+async def desk(opened):
+    """Return the assistant over a fresh copy of the shop."""
+    return await opened()

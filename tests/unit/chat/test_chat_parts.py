@@ -1,81 +1,19 @@
-"""Normalization, the product that a message names, its intent, and the index of products."""
+"""The trained head, the index of products, the products that a question is about, and their cards."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import parbake as pb
-from retail_assistant.chat.index import IndexFollower, ProductIndex
-from retail_assistant.chat.intent import Head, by_words, train
-from retail_assistant.chat.products import card, named_line, named_product, product_of
-from retail_assistant.chat.turn import Turn
-from retail_assistant.chat.wording import has_control_characters, key_words, named_format, named_genre, normalize
+from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.chat.flow import card
+from retail_assistant.chat.intent import Head, train
+from retail_assistant.knowledge.product_index import IndexFollower, ProductIndex
 from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.shop import records
+from retail_assistant.understand.ask import Ask, Subject
+from retail_assistant.understand.titles import LAST
 
 NOW = 1_790_000_000.0
-POLITE = st.sampled_from(["hi", "Hello,", "please", "thanks", "how long", "is shipping", "the book", "?", "!"])
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("Hi there, how long can I return it, please?", "how long can i return it"),
-        ("Hello! Good morning, where is it? Thanks!", "where is it"),
-        ("Thanks!", "thanks"),
-        ("hello, please", "hello, please"),
-        ("How long?!", "how long"),
-        ("  ", ""),
-    ],
-)
-def test_politeness_and_closing_marks_are_no_part_of_a_question(text, found):
-    """Greetings, thanks and final marks are removed, unless nothing else is left."""
-    assert normalize(text) == found
-
-
-@given(st.lists(POLITE, max_size=6).map(" ".join))
-def test_normalizing_twice_is_normalizing_once(text):
-    """Normalizing a normalized question does not change it."""
-    once = normalize(text)
-    assert normalize(once) == once == once.lower().strip()
-
-
-def test_formats_genres_and_words_are_read_from_a_message():
-    """Synonyms name a format, the longest genre wins, and key words are in lower case."""
-    assert [named_format(t) for t in ("in Hardback?", "an e-book", "paperback!", "a book")] == [
-        "hardcover",
-        "digital",
-        "paperback",
-        None,
-    ]
-    assert named_genre("any dark fantasy?", ["fantasy", "dark fantasy"]) == "dark fantasy"
-    assert named_genre("anything?", ["fantasy"]) is None
-    assert key_words("It's Vol. 3") == {"it's", "vol", "3"}
-
-
-@pytest.mark.parametrize(("text", "holds"), [("a\tb\nc", False), ("a\u0000", True), ("a\u007f", True), ("\r", True)])
-def test_tab_and_newline_are_the_only_control_characters_of_a_message(text, holds):
-    """Tab and newline are allowed; other control characters are detected."""
-    assert has_control_characters(text) is holds
-
-
-@pytest.mark.parametrize(
-    ("text", "intent"),
-    [
-        ("where is my order", "order_status"),
-        ("how much is it", "price_stock"),
-        ("any discounts", "promotion"),
-        ("suggest something", "recommendation"),
-        ("is it well rated", "reviews"),
-        ("show the bestsellers", "trending"),
-        ("looking for manga", "product_search"),
-        ("can i return a book", "faq"),
-    ],
-)
-def test_plain_words_give_an_intent(text, intent):
-    """Without a trained head the words decide, and anything else is a policy question."""
-    assert by_words(pb.semantic.screen(text)).name == intent
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -139,7 +77,7 @@ async def test_the_follower_keeps_the_index_in_step(desk):
 
 async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplog):
     """A failed step is logged, and the follower continues."""
-    monkeypatch.setattr("retail_assistant.chat.index.POLL_S", 0.001)
+    monkeypatch.setattr("retail_assistant.knowledge.product_index.POLL_S", 0.001)
     follower = IndexFollower(desk.http.app, product_embeddings, ProductIndex())
     looks = []
 
@@ -155,47 +93,81 @@ async def test_the_follower_outlives_a_store_that_fails(desk, monkeypatch, caplo
     assert "the index could not follow: gone" in caplog.text
 
 
-async def test_a_product_is_named_by_its_whole_title(desk):
-    """A whole title names a product, and volume and format choose the edition."""
-    product = desk.product()
-    assert named_product(f"tell me about {product.title} in {product.format}", desk.shop) == product
-    for other in desk.shop.line(product.series):
-        found = named_product(f"{other.title}, {other.format}", desk.shop)
-        assert (found.series, found.volume, found.format) == (other.series, other.volume, other.format)
-    assert named_product("what is your return window", desk.shop) is None
+def meant(desk, *, volume=None, form=None, asin=""):
+    """Return the editions that a subject means in the series that is sold in two formats."""
+    subject = Subject("" if asin else series(desk), "message", asin, volume, form)
+    return [(o.product.volume, o.product.format) for o in Subjects(desk.shop).offers(subject)]
 
 
-async def test_a_turns_product_is_the_named_one_then_the_page_then_the_last_spoken_of(desk):
-    """The product is the one in the message, else the page's, else the last one in the history."""
-    rows = desk.conn.execute("SELECT DISTINCT series FROM products WHERE listed = 1 ORDER BY series LIMIT 2")
-    first, second = (desk.shop.line(row[0])[0] for row in rows)
-    named = f"{first.title} in {first.format}"
-    history = (("user", named), ("assistant", "Yes."))
-    assert product_of(Turn(named, "s", second.asin), desk.shop) == first
-    assert product_of(Turn("what does it cost", "s", second.asin, history), desk.shop) == second
-    assert product_of(Turn("what does it cost", "s", None, history), desk.shop) == first
-    assert product_of(Turn("what does it cost", "s"), desk.shop) is None
+def series(desk):
+    """Return the series that is sold in two formats, of which one has more volumes."""
+    row = desk.conn.execute(
+        "SELECT series FROM products WHERE listed = 1 GROUP BY series HAVING count(DISTINCT format) = 2"
+        " ORDER BY count(*) DESC, series LIMIT 1"
+    )
+    return row.fetchone()[0]
 
 
-async def test_a_line_is_named_by_its_last_word_and_comes_cheapest_first(desk):
-    """A series name gives its products by live price; other words give none."""
-    product = desk.product()
-    line = named_line(f"what do {product.series} cost", desk.shop)
-    assert {p.series for p in line} == {product.series}
-    assert [desk.shop.cents(p.asin) for p in line] == sorted(desk.shop.cents(p.asin) for p in line)
-    assert named_line("what is your return window", desk.shop) == []
+def asin_of(desk, volume, form):
+    """Return a product of that series."""
+    statement = "SELECT asin FROM products WHERE series = ? AND volume = ? AND format = ?"
+    return desk.conn.execute(statement, (series(desk), volume, form)).fetchone()[0]
 
 
-async def test_a_line_of_products_is_answered_with_its_range(desk):
-    """A question about a series is answered with its live price range."""
-    product = desk.product()
-    for other in desk.shop.line(product.series):
-        records.set_price(desk.conn, other.asin, 1000, now=NOW)
-    records.set_price(desk.conn, product.asin, 2500, now=NOW)
-    word = product.series.split()[-1]
-    text, made = await desk.ask(f"How much do {word} books cost?")
-    assert made["intent"] == "price_stock"
-    assert "€10.00 to €25.00" in text
+async def test_a_title_means_all_its_editions_and_a_volume_and_a_format_narrow_it(desk):
+    """A title means every edition and volume of its line; a volume, the last one, and a format narrow it."""
+    every = meant(desk)
+    assert {form for _, form in every} == {"paperback", "digital"}
+    assert every == sorted(every)
+    assert meant(desk, volume=2) == [(2, "digital"), (2, "paperback")]
+    assert meant(desk, volume=2, form="digital") == [(2, "digital")]
+    assert meant(desk, volume=LAST) == [pair for pair in every if pair[0] == every[-1][0]]
+    assert meant(desk, form="digital") == [pair for pair in every if pair[1] == "digital"]
+    assert meant(desk, volume=99) == meant(desk, form="hardcover") == []
+
+
+async def test_a_product_means_itself_and_what_is_asked_for_beside_it(desk):
+    """A product by its asin means itself; a volume means that of its line, a format its own other edition."""
+    asin = asin_of(desk, 2, "paperback")
+    assert meant(desk, asin=asin) == [(2, "paperback")]
+    assert meant(desk, asin=asin, form="digital") == [(2, "digital")]
+    assert meant(desk, asin=asin, volume=3) == [(3, "digital"), (3, "paperback")]
+    records.delist(desk.conn, asin, now=NOW)
+    assert meant(desk, asin=asin) == meant(desk, asin=asin, form="digital") == []
+
+
+async def test_a_line_is_all_that_is_sold_under_a_title(desk):
+    """The line of a title and of each product in it is the same, without what is no longer sold."""
+    subjects, asin = Subjects(desk.shop), asin_of(desk, 2, "paperback")
+    named = subjects.line(Subject(series(desk), "message", volume=2, format="digital"))
+    assert named == subjects.line(Subject("", "shown", asin)) != []
+    assert {o.product.series for o in named} == {series(desk)}
+    assert volumes(named) == sorted({o.product.volume for o in named})
+    gone = asin_of(desk, 3, "paperback")
+    records.delist(desk.conn, gone, now=NOW)
+    assert {o.asin for o in named} - {o.asin for o in subjects.line(Subject("", "shown", asin))} == {gone}
+
+
+async def test_the_next_volume_follows_in_the_same_format(desk):
+    """The volume after a product has its format, and all formats of a product are those of its volume."""
+    subjects = Subjects(desk.shop)
+    subject = Subject("", "shown", asin_of(desk, 2, "digital"))
+    assert [(o.product.volume, o.product.format) for o in subjects.offers(subjects.following(subject))] == [
+        (3, "digital")
+    ]
+    assert [(o.product.volume, o.product.format) for o in subjects.in_all_formats(subject)] == [
+        (2, "digital"),
+        (2, "paperback"),
+    ]
+
+
+async def test_a_question_without_a_subject_is_about_no_product(desk):
+    """The first product of a question is that of its first subject; without subjects there is none."""
+    subjects = Subjects(desk.shop)
+    two = (Subject("", "shown", asin_of(desk, 2, "digital")), Subject("", "shown", asin_of(desk, 3, "digital")))
+    assert subjects.first(Ask("x", subjects=two)).product.volume == 2
+    assert subjects.first(Ask("x")) is None
+    assert subjects.first(Ask("x", subjects=(Subject("No such title", "message"),))) is None
 
 
 async def test_a_card_shows_what_is_sold_now(desk):

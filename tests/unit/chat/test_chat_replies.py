@@ -1,23 +1,18 @@
 """Whole turns: replies from the bank, from live data, from evidence, or none."""
 
-import json
-import re
-
 import msgspec
 import pytest
 
 import parbake as pb
-from parbake.ports.models import Delta
 from parbake.semantic.bank import question_bank
 from parbake.semantic.text import veto
-from retail_assistant import compose
-from retail_assistant.chat import generation
-from retail_assistant.chat.guardrails import Checked
+from retail_assistant.answers.guardrails import Checked
+from retail_assistant.answers.policies import NOT_STATED
 from retail_assistant.recs.refining import Moment
-from retail_assistant.shop import records
+from retail_assistant.shop import orders, records
+from retail_assistant.shop.finding import Conditions
 
 NOW = 1_790_000_000.0
-CHAT = "/v1/chat/completions"
 
 
 def tasks_of(made):
@@ -29,7 +24,8 @@ async def test_a_recurring_question_is_answered_ahead(desk):
     """A bank question gets its precompiled answer with the current number, and no text is generated."""
     text, made = await desk.ask("What is your return window?")
     assert "30 days" in text
-    assert (made["intent"], made["lane"], made["refusals"]) == ("faq", "batch", [])
+    assert (made["intent"], made["faq"]) == ("policy", "returns#return-window")
+    assert (made["lane"], made["refusals"]) == ("batch", [])
     assert "response_generation" not in tasks_of(made)
 
 
@@ -59,12 +55,16 @@ async def test_a_changed_fact_is_in_the_next_reply(desk):
 
 
 async def test_a_shoppers_own_order_is_read_live(desk):
-    """The latest purchase is read live and not from the bank; a stranger has no order."""
-    product = desk.product()
-    records.add_purchase(desk.conn, shopper="u00003", asin=product.asin, now=NOW + 5)
+    """The latest order is read live and not from the bank, as it stands now; a stranger has no order."""
+    product, lines = desk.product(), {desk.product().asin: (1, 500)}
+    put = {"shopper": "u00003", "placed_at": NOW + 5, "lines": lines, "now": NOW + 5}
+    orders.put_order(desk.conn, "X77", state="placed", **put)
     text, made = await desk.ask("Where is my order?", user="u00003")
-    assert product.title in text
+    assert (made["intent"], "X77" in text, product.title in text, "not packed" in text) == ("orders", True, True, True)
     assert "faq_answers" not in tasks_of(made)
+    orders.put_order(desk.conn, "X77", state="shipped", tracking="TRK5", **put)
+    text, _ = await desk.ask("Where is my order?", user="u00003")
+    assert ("shipped" in text, "TRK5" in text) == (True, True)
     text, _ = await desk.ask("Where is my order?", user="somebody-new")
     assert "no order" in text
 
@@ -81,26 +81,30 @@ async def test_a_price_is_the_one_of_this_moment(desk):
     assert (card["asin"], card["price"], card["in_stock"]) == (product.asin, "€43.21", False)
 
 
-async def test_a_follow_up_about_another_format_compares_live(desk):
-    """The reply states both live prices, or that the edition is not sold."""
-    product = desk.product()
-    asked = [{"role": "user", "content": f"tell me about {product.title}"}]
-    for wanted in ("paperback", "hardcover", "digital"):
-        if wanted == product.format:
-            continue
-        members = {"history": asked, "metadata": {"page": product.asin}}
-        text, made = await desk.ask(f"is it cheaper in {wanted}?", **members)
-        assert made["intent"] == "price_stock"
-        there = [e for e in desk.shop.editions(product) if e.format == wanted]
-        assert ("not sold in" in text) is (not there)
-        assert desk.shop.price(product.asin) in text
-        assert not there or desk.shop.price(there[0].asin) in text
+@pytest.mark.parametrize("wanted", ["paperback", "hardcover", "digital"])
+async def test_a_follow_up_about_another_format_is_answered_live(desk, wanted):
+    """The reply states the live price of the edition, or that it is not sold in that format."""
+    told, (text, made) = await desk.talk("tell me about An Apron for Nils 1", f"is it cheaper in {wanted}?")
+    editions = desk.shop.find(Conditions(titles=["An Apron for Nils"], volume=1, formats=[wanted], in_stock=False))
+    assert told[1]["intent"] == "facts"
+    assert made["intent"] in ("compare", "offer")
+    assert ("not sold" in text) is (not editions)
+    assert all(desk.shop.price(offer.asin) in text for offer in editions)
+
+
+async def test_a_question_about_another_format_of_the_page_is_no_policy_question(desk):
+    """On a product's page, whether it is cheaper in another format is answered with its prices."""
+    text, made = await desk.ask("is it cheaper in hardcover?", metadata={"page": desk.product().asin})
+    assert made["intent"] in ("compare", "offer")
+    assert desk.shop.price(desk.product().asin) in text
 
 
 async def test_an_unnamed_product_is_asked_for(desk):
-    """If no product is known, the reply asks which one is meant."""
-    text, _ = await desk.ask("How much does it cost?", history=[{"role": "user", "content": "hi"}])
-    assert text.startswith("Which product do you mean?")
+    """If no product is known, the reply asks which one is meant, and names no price."""
+    text, made = await desk.ask("How much does it cost?", history=[{"role": "user", "content": "hi"}])
+    assert text.startswith(("Which product do you mean?", "I am not sure what you mean."))
+    assert "?" in text
+    assert (made["cards"], pb.guard.claims(text)) == ([], frozenset())
 
 
 async def test_a_follow_up_is_joined_to_its_question_and_never_a_bare_bank_hit(desk):
@@ -120,25 +124,31 @@ async def test_recommendations_that_there_was_no_time_to_refine_are_filtered_all
     monkeypatch.setattr(Moment, "order", out_of_time)
     _, made = await desk.ask("Recommend me something", user="u00003")
     assert "degraded" in {step["verdict"] for step in made["steps"]}
-    sold_out, bought, delisted, *left = [card["asin"] for card in made["cards"]]
+    first = [card["asin"] for card in made["cards"]]
+    sold_out, bought, delisted, *left = first
     records.set_inventory(desk.conn, sold_out, 0)
     records.add_purchase(desk.conn, shopper="u00003", asin=bought, now=NOW + 5)
     records.delist(desk.conn, delisted, now=NOW + 5)
     _, made = await desk.ask("Recommend me something", user="u00003", metadata={"page": left[0]})
     cards = [card["asin"] for card in made["cards"]]
-    assert len(cards) == 5
-    assert cards[0] == left[1]
+    assert len(cards) == len(first)
     assert not {sold_out, bought, delisted, left[0]}.intersection(cards)
 
 
 @pytest.mark.parametrize(
     ("message", "intent"),
     [
-        ("hello", "smalltalk"),
-        ("Recommend me something", "recommendation"),
+        ("hello", "social"),
+        ("Recommend me something", "list"),
         ("what is popular right now?", "trending"),
         ("any promotions right now?", "promotion"),
-        ("I'm looking for a mystery", "product_search"),
+        ("I'm looking for a thriller", "list"),
+        ("who wrote Escape of Silver Gate?", "facts"),
+        ("how much is Escape of Silver Gate 2?", "offer"),
+        ("which is cheaper, Escape of Silver Gate or An Apron for Viktor?", "compare"),
+        ("what's in my cart?", "cart"),
+        ("how many points do I have?", "points"),
+        ("what's the weather like?", "off_topic"),
     ],
 )
 async def test_each_kind_of_question_has_its_handler(desk, message, intent):
@@ -172,36 +182,40 @@ async def test_reviews_are_quoted_or_said_to_be_missing(desk):
     assert "no reviews yet" in text
 
 
-async def test_what_the_policies_do_not_state_is_not_made_up(desk):
-    """A question that no policy answers gets a reply without claims."""
-    text, made = await desk.ask("How long does it take to train your staff?")
-    assert text in (generation.NOT_STATED, "I can only help with this shop: books, prices, orders and our policies.")
+@pytest.mark.parametrize("message", ["How long does your staff train?", "Do you sell insurance for parcels?"])
+async def test_what_the_policies_do_not_state_is_not_made_up(desk, message):
+    """A question that no policy answers gets a reply that says so, without claims."""
+    text, made = await desk.ask(message)
+    assert text == NOT_STATED or text.startswith("Our policies do not state that.")
     assert not pb.guard.claims(text)
-    assert "faq_answers" not in tasks_of(made)
+    assert made["faq"] is None
 
 
-class Inventor:
-    """A generator that makes unsupported claims."""
+POLICIES = {
+    "What is your return window?": "30 days",
+    "Do you ship to Norway?": "42 countries",
+    "How long is delivery?": "2 to 4 working days",
+}
+EARLIER = [
+    "who wrote Escape of Silver Gate?",
+    "how much is Escape of Silver Gate 2?",
+    "any promotions right now?",
+    "show me a thriller",
+    "where is my order?",
+    "hello",
+]
 
-    name = "inventor"
 
-    async def stream(self, prompt, *, max_tokens, timeout_s):
-        for piece in ("You have 99 days ", "for that. Write to boss@shop", ".example. It costs {{price:NOPE}}."):
-            yield Delta(piece)
-
-
-async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(desk, monkeypatch):
-    """Ungrounded claims, personal data and unfillable slots are dropped, and the evidence is used instead."""
-    monkeypatch.setattr(compose, "generator", lambda _: Inventor())
-    asked = [{"role": "user", "content": "What is your return window?"}]
-    text, made = await desk.ask("and for opened boxes?", history=asked)
-    assert made["refusals"][-3:] == [
-        "guard: ungrounded duration: 99",
-        "guard: personal data",
-        "guard: unfilled slot: price",
-    ]
-    assert "14 days" in text
-    assert "99" not in text
+@pytest.mark.parametrize("earlier", EARLIER)
+async def test_a_policy_question_is_answered_whatever_was_asked_before(desk, earlier):
+    """A complete question about a policy gets its section, after any other question as at first."""
+    wrong = {}
+    for question, states in POLICIES.items():
+        for before in ([], [earlier]):
+            text, made = (await desk.talk(*before, question, user="u00003"))[-1]
+            if (made["intent"], states in text) != ("policy", True):
+                wrong[question] = text
+    assert wrong == {}
 
 
 async def test_without_a_bank_and_a_head_plain_words_decide(desk):
@@ -213,101 +227,16 @@ async def test_without_a_bank_and_a_head_plain_words_decide(desk):
     assistant_serve = desk.http.app.serve
 
     async def serve(task, *args, **kwargs):
-        if task.name in ("intent", "faq_match"):
+        if task.name in ("intent", "faq_match", "faq_known"):
             await missing()
         return await assistant_serve(task, *args, **kwargs)
 
     desk.http.app.serve = serve
     text, made = await desk.ask("How much is this?", metadata={"page": desk.product().asin})
-    assert made["intent"] == "price_stock"
+    assert made["intent"] == "offer"
     assert desk.shop.price(desk.product().asin) in text
-    _, made = await desk.ask("Can I return a book?")
-    assert made["intent"] == "faq"
-
-
-async def test_a_stream_is_the_same_reply_in_sentences(desk):
-    """The chunks of a stream add up to the plain reply; the last chunk has its details."""
-    plain, _ = await desk.ask("What is your return window?")
-    body = {"messages": [{"role": "user", "content": "What is your return window?"}], "stream": True}
-    answer = await desk.client.post(CHAT, json=body)
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
-    assert lines.pop() == "[DONE]"
-    chunks = [json.loads(line) for line in lines]
-    assert len({chunk["id"] for chunk in chunks}) == 1
-    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks).strip() == plain
-    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
-    assert chunks[-1]["parbake"]["lane"] == "batch"
-
-
-class Down:
-    """A generator whose provider does not answer."""
-
-    name = "down"
-
-    async def stream(self, prompt, *, max_tokens, timeout_s):
-        yield Delta("")
-        raise pb.errors.ProviderError("the provider is down", field="openai")
-
-
-async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(desk, monkeypatch):
-    """A provider's failure is an error event in a stream, and a 502 problem document otherwise."""
-    monkeypatch.setattr(compose, "generator", lambda _: Down())
-    history = [{"role": "user", "content": "What is your return window?"}]
-    body = {"messages": [*history, {"role": "user", "content": "and for opened boxes?"}]}
-    plain = await desk.client.post(CHAT, json=body)
-    assert plain.status_code == 502
-    assert plain.json()["error"]["type"] == "server_error"
-    streamed = await desk.client.post(CHAT, json=body | {"stream": True})
-    error = json.loads(streamed.text.strip().split("\n\n")[-1].removeprefix("data: "))["error"]
-    assert (error["type"], error["param"]) == ("ProviderError", "openai")
-
-
-def one(text, **members):
-    """Return a chat body with one message."""
-    return {"messages": [{"role": "user", "content": text}], **members}
-
-
-@pytest.mark.parametrize(
-    ("body", "status", "field"),
-    [
-        ({"messages": []}, 422, "messages"),
-        ({"messages": [{"role": "assistant", "content": "x"}]}, 422, "messages"),
-        (one(" "), 422, "messages[0].content"),
-        (one("a\u0007b"), 422, "messages[0].content"),
-        (one("a" * 8001), 422, "messages[0].content"),
-        (one("hi", user=""), 422, "user"),
-        (one("hi", user="a\nb\u0000"), 422, "user"),
-        (one("hi", metadata={"page": "NOPE"}), 404, "metadata.page"),
-    ],
-)
-async def test_a_bad_conversation_names_the_member_at_fault(desk, body, status, field):
-    """A bad member gets a problem document with its name and OpenAI's error object."""
-    answer = await desk.client.post(CHAT, json=body)
-    assert answer.status_code == status
-    assert answer.json()["field"] == field
-    assert answer.json()["error"]["type"] == "invalid_request_error"
-
-
-async def test_content_may_come_in_parts(desk):
-    """Text parts are joined, and parts of other types are ignored."""
-    parts = [{"type": "text", "text": "hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]
-    answer = await desk.client.post(CHAT, json={"messages": [{"role": "user", "content": parts}]})
-    assert answer.json()["parbake"]["intent"] == "smalltalk"
-
-
-async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
-    """The chat page loads only its own script and style sheet, and its policy forbids inline scripts."""
-    answer = await desk.client.get("/")
-    assert answer.headers["content-type"].startswith("text/html")
-    assert "script-src 'self';" in answer.headers["content-security-policy"]
-    assert re.findall(r"<(?:script|link|style)[^>]*>", answer.text) == [
-        '<link rel="icon" href="data:,">',
-        '<link rel="stylesheet" href="page.css">',
-        '<script src="page.js" defer>',
-    ]
-    for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
-        assert (await desk.client.get(f"/{name}")).headers["content-type"].startswith(kind)
+    text, made = await desk.ask("Can I return a book?")
+    assert (made["intent"], made["faq"], "30 days" in text) == ("policy", None, True)
 
 
 @pytest.mark.parametrize("windows", [[21], [21, 22], [21, 22, 23, 24]])

@@ -10,46 +10,62 @@ from retail_assistant.faq.vocabulary import Vocabulary
 ANSWER = "returns#return-window"
 
 
-def told(*turns):
-    """Return a history of these messages by a shopper, each with an answer."""
-    return [
-        turn for text in turns for turn in ({"role": "user", "content": text}, {"role": "assistant", "content": "."})
-    ]
+PLACES = [
+    (["Do you ship to Brazil?"], "€19"),
+    (["I live in Japan."], "€19"),
+    (["i'm in japan"], "€19"),
+    (["I live in Japan.", "thank you"], "€19"),
+    (["We are a school in the UK"], "€8.90"),
+]
+OPENED = "I have a box set that I have opened"
 
 
+@pytest.mark.parametrize(("earlier", "fee"), PLACES)
+async def test_a_place_that_was_named_before_is_heard(desk, earlier, fee):
+    """After a place abroad the fee for that part of the world is told, and not the bank's for a delivery at home."""
+    alone, made = await desk.ask("How much is shipping?")
+    assert (made["faq"], "€3.90" in alone) == ("shipping#delivery-cost", True)
+    text, made = (await desk.talk(*earlier, "How much is shipping?"))[-1]
+    assert (made["faq"], "€3.90" in text, fee in text) == (None, False, True)
+
+
+@pytest.mark.parametrize("thanks", [[], ["thank you"]])
 @pytest.mark.parametrize(
     ("earlier", "question"),
     [
-        ("Do you ship to Brazil?", "How much is shipping?"),
-        ("I live in Japan.", "How much is shipping?"),
-        ("i'm in japan", "How much is shipping?"),
-        ("We are a school in the UK", "How much is shipping?"),
-        ("I have a box set that I have opened", "How long do I have to return a book?"),
-        ("I have a box set that I have opened", "What is your return window?"),
+        (OPENED, "How long do I have to return a book?"),
+        (OPENED, "What is your return window?"),
         ("Tell me about gift cards", "How long can I return this?"),
     ],
 )
-async def test_what_was_said_before_is_heard(desk, earlier, question):
-    """An earlier place, another section or a reference to a thing refuses the bank's answer."""
+async def test_another_section_that_was_named_before_is_heard(desk, earlier, question, thanks):
+    """An earlier word of another section, or a reference to a thing, keeps the bank from answering."""
     _, alone = await desk.ask(question)
     assert alone["faq"]
-    _, made = await desk.ask(question, history=told(earlier, "thank you"))
-    assert (made["faq"], "conversation" in made["refusals"]) == (None, True)
+    _, made = (await desk.talk(earlier, *thanks, question))[-1]
+    assert made["faq"] is None
 
 
-async def test_retrieval_hears_it_too(desk):
-    """Retrieval uses the history, so the section that it names is found."""
-    text, _ = await desk.ask("What is your return window?", history=told("a box set that I have opened", "thank you"))
+@pytest.mark.parametrize("thanks", [[], ["thank you"]])
+async def test_retrieval_hears_it_too(desk, thanks):
+    """The section is found that what was told before asks for, also if thanks stand between."""
+    text, _ = (await desk.talk(OPENED, *thanks, "What is your return window?"))[-1]
     assert "14 days" in text
 
 
-async def test_a_book_that_was_named_before_hides_no_policy(desk):
-    """A title of the shop does not refuse the bank; an unknown name does, but is not used in retrieval."""
-    _, made = await desk.ask("What is your return window?", history=told(f"tell me about {desk.product().title}"))
-    assert (made["faq"], made["refusals"]) == (ANSWER, [])
-    text, made = await desk.ask("What is your return window?", history=told("I love Naruto. Do you have it?"))
-    assert (made["faq"], made["refusals"]) == (None, ["conversation"])
+@pytest.mark.parametrize("earlier", ["tell me about A Lantern for Wren", "I love Naruto. Do you have it?"])
+async def test_a_book_that_was_named_before_hides_no_policy(desk, earlier):
+    """The name of a book, of the shop's or not, leaves the answer of a question about a policy as it is."""
+    alone, _ = await desk.ask("What is your return window?")
+    text, _ = (await desk.talk(earlier, "What is your return window?"))[-1]
+    assert text == alone
     assert text.startswith("You can return a book within 30 days")
+
+
+async def test_a_title_of_the_shop_does_not_refuse_the_bank(desk):
+    """A title that was named before is no reason to leave the bank's answer out."""
+    _, made = (await desk.talk("tell me about A Lantern for Wren", "What is your return window?"))[-1]
+    assert (made["faq"], made["refusals"]) == (ANSWER, [])
 
 
 async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_products(desk):
@@ -68,7 +84,8 @@ async def test_a_question_about_the_product_of_the_page_is_not_answered_for_all_
 async def test_another_topic_before_is_none_of_the_banks_business(desk, earlier):
     """An unrelated history does not keep the bank from answering, also on a product's page."""
     page = {"page": desk.product().asin}
-    _, made = await desk.ask("What is your return window?", history=told(earlier), metadata=page)
+    text, made = (await desk.talk(earlier, "What is your return window?", metadata=page))[-1]
+    assert text.startswith("You can return a book within 30 days")
     assert (made["faq"], made["refusals"]) == (ANSWER, [])
 
 
@@ -107,12 +124,12 @@ def test_a_proper_name_is_capitalised_and_begins_no_sentence():
 
 ALIAS = "What is your return window?"
 BANK = pb.semantic.Bank("m", (ANSWER, "returns#opened-items"), (ALIAS,), (0,), b"", b"", (1.0,))
-OPENED = Conversation(("I have a box set that I have opened",))
+HEARD = Conversation((OPENED,))
 ELSEWHERE = Conversation(("How do gift cards work?",))
 
 
 @pytest.mark.parametrize("reason", ["", "live_data", "no_match", *sorted(LEARNS)])
-@pytest.mark.parametrize(("said", "decides"), [(OPENED, True), (ELSEWHERE, False), (Conversation(), False)])
+@pytest.mark.parametrize(("said", "decides"), [(HEARD, True), (ELSEWHERE, False), (Conversation(), False)])
 def test_a_question_that_the_conversation_decides_is_not_learnt_from(said, decides, reason):
     """The refusal is "conversation" and adds nothing to learn from; other refusals are kept."""
     desk = Desk(pb.semantic.BankSnapshot(pb.semantic.Scope(), BANK), pb.semantic.QuestionBank, Vocabulary(BANK))

@@ -168,7 +168,7 @@ async def test_a_known_wording_is_answered_without_an_embedding(desk, embedder, 
 
     monkeypatch.setattr(embedder, "embed", no_embedding)
     text, made = await desk.ask(known.upper())
-    assert (made["faq"], made["intent"]) == (ANSWER, "faq")
+    assert (made["faq"], made["intent"]) == (ANSWER, "policy")
     assert "30 days" in text
 
 

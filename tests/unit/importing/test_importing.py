@@ -45,8 +45,9 @@ def written(path):
     conn = schema.connect(path)
     tables = ("products", "prices", "inventory", "policies", "shoppers", "purchases", "views", "reviews")
     found = {t: conn.execute(f"SELECT * FROM {t} ORDER BY 1").fetchall() for t in (*tables, "promotions", "queries")}
+    found["shoppers"] = conn.execute("SELECT id, segment, points FROM shoppers ORDER BY 1").fetchall()
     conn.close()
-    for table in ("products", "prices", "policies", "shoppers"):
+    for table in ("products", "prices", "policies"):
         cut = -1 if table != "prices" else 2
         found[table] = [row[:cut] for row in found[table]]
     return found
@@ -348,7 +349,7 @@ def tau_folder(folder):
         "o1": {"status": "delivered", "user_id": "u1", "items": [{"item_id": "1", "price": 9.0}]},
         "o2": {"status": "cancelled", "user_id": "u1", "items": [{"item_id": "2", "price": 9.0}]},
     }
-    for name, value in (("products", products), ("orders", orders), ("users", {"u1": {}})):
+    for name, value in (("products", products), ("orders", orders), ("users", {"u1": {"orders": ["o1", "o2"]}})):
         write_json(folder / f"{name}.json", value)
     (folder / "wiki.md").write_text("# Retail policy\n\n- Hello {you}.\n\n### Refunds\n\n- Refunds take 5 days.\n")
 

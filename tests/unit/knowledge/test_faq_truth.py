@@ -6,12 +6,12 @@ from collections import Counter
 import pytest
 
 import parbake as pb
-from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.compile import SCOPE, compile_faq
 from retail_assistant.faq.match import Desk
 from retail_assistant.faq.vocabulary import Vocabulary
 from retail_assistant.knowledge.views import LoggedQuery
 from retail_assistant.shop.policies import Policy
+from retail_assistant.understand.words import bare
 from retail_assistant.world.catalog import make_catalog
 from retail_assistant.world.grammar import expand_all
 from retail_assistant.world.messages import QUESTIONS, make_messages
@@ -37,12 +37,12 @@ class Shop:
         self.bank = pb.semantic.QuestionBank(embedder, audits=0.0)
         self.bank.take(self.snapshot)
         self.desk = Desk(self.snapshot, self.bank, Vocabulary(self.snapshot.bank))
-        self.logged = {normalize(text): tag for text, tag, _ in told if tag}
+        self.logged = {bare(text): tag for text, tag, _ in told if tag}
         self.held_out = dict(self._unused(random.Random(seed)))
 
     def _unused(self, rng):
         for question in QUESTIONS:
-            texts = {normalize(text) for pattern in question.patterns for text in expand_all(pattern)}
+            texts = {bare(text) for pattern in question.patterns for text in expand_all(pattern)}
             unused = sorted(texts - set(self.logged))
             yield from ((text, question.id) for text in rng.sample(unused, min(HELD_OUT, len(unused))))
 

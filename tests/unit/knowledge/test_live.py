@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 import parbake as pb
-from retail_assistant.chat.guardrails import grounds, guardrails
+from retail_assistant.answers.guardrails import grounds, guardrails
 from retail_assistant.live import LiveShop, fill_slots
-from retail_assistant.shop import records
+from retail_assistant.shop import orders, records
 from retail_assistant.shop.errors import UnknownProduct
+from retail_assistant.shop.finding import Conditions
 
 NOW = 1_790_000_000.0
 
@@ -75,22 +76,60 @@ def test_money_has_the_shops_currency(live, clock, tmp_path):
         live.price("NOPE")
 
 
-def test_orders_come_newest_first(conn, live, asin):
-    """A shopper's orders come newest first, at most as many as the limit."""
+def test_orders_and_points_are_read_live(conn, live, asin):
+    """A shopper's orders come newest first as they are now, with the points; a stranger has neither."""
     for second in (1, 2):
-        records.add_purchase(conn, shopper="new-one", asin=asin, now=NOW + second)
-    assert [order.ts for order in live.orders("new-one")] == [NOW + 2, NOW + 1]
-    assert len(live.orders("new-one", limit=1)) == 1
-    assert live.orders("nobody") == []
+        put = {"shopper": "new-one", "placed_at": NOW + second, "state": "placed", "lines": {asin: (1, 500)}}
+        orders.put_order(conn, f"N{second}", now=NOW, **put)
+    conn.execute("UPDATE shoppers SET points = 12 WHERE id = 'new-one'")
+    assert [order.number for order in live.orders("new-one")] == ["N2", "N1"]
+    orders.cancel(conn, "new-one", "N1", now=NOW)
+    assert [order.state for order in live.orders("new-one")] == ["placed", "cancelled"]
+    assert (live.points("new-one"), live.points("nobody"), live.orders("nobody")) == (12, 0, [])
 
 
-def test_editions_and_lines_are_those_of_a_series(live, asin):
-    """Editions share series and volume, and are part of the series."""
+def test_products_are_found_by_their_title_with_the_present_price(conn, live, asin):
+    """Everything under a title is found with its live price, sold out or not only if that is asked for."""
     product = live.product(asin)
-    editions, line = live.editions(product), live.line(product.series)
-    assert product.asin in {e.asin for e in editions}
-    assert {(e.series, e.volume) for e in editions} == {(product.series, product.volume)}
-    assert {e.asin for e in editions} <= {p.asin for p in line}
+    every = live.find(Conditions(titles=[product.series], in_stock=False))
+    assert asin in {offer.asin for offer in every}
+    assert {offer.product.series for offer in every} == {product.series}
+    records.set_price(conn, asin, 1234, now=NOW)
+    records.set_inventory(conn, asin, 0)
+    assert asin not in {offer.asin for offer in live.find(Conditions(titles=[product.series]))}
+    (offer,) = live.offers([asin])
+    assert (offer.cents, offer.quantity) == (1234, 0)
+
+
+def test_offers_come_in_the_order_in_which_they_are_asked_for(conn, live):
+    """Products are returned as they were named, each once, without those that are not sold."""
+    first, second, gone = (o.asin for o in live.find(Conditions())[:3])
+    records.delist(conn, gone, now=NOW)
+    assert [o.asin for o in live.offers([second, gone, first, second, "NOPE"])] == [second, first]
+
+
+@pytest.mark.parametrize(
+    ("slot", "text"),
+    [
+        ("cents 1234", "€12.34"),
+        ("day 1790000000", "21 September"),
+        ("reduced {asin}|30", "€7.00"),
+        ("copies {asin}", "5"),
+        ("percent px", "25 %"),
+        ("percent nosuch", None),
+        ("reduced {asin}|many", None),
+        ("reduced NOPE|30", None),
+        ("cents many", None),
+        ("day never", None),
+    ],
+)
+def test_amounts_days_and_reductions_are_slots(conn, live, asin, slot, text):
+    """Slots hold amounts, days, reduced prices and copies; what cannot be computed is not filled."""
+    records.set_price(conn, asin, 1000, now=NOW)
+    records.set_inventory(conn, asin, 5)
+    records.put_promotion(conn, "px", title="X", percent=25, starts_at=NOW - 1, ends_at=NOW + 1, now=NOW)
+    kind, _, name = slot.partition(" ")
+    assert live.fill(kind, name.format(asin=asin)) == text
 
 
 def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
@@ -102,17 +141,59 @@ def test_what_grounds_a_reply_is_what_its_sources_state_now(conn, live, asin):
     assert grounds((), live) == []
 
 
-def test_a_reply_may_state_the_promotions_that_run_for_its_shopper(conn, live, clock):
-    """Promotions of another segment, and ended ones, do not ground a claim."""
-    conn.execute("DELETE FROM promotions")
+def checked(live, sentence, sources=(), **members):
+    """Return what the check makes of a sentence."""
+    return asyncio.run(guardrails.fn(sentence, sources, shop=live, **members))
+
+
+def test_a_reply_states_a_percentage_only_as_a_slot(conn, live):
+    """The percentage of a promotion leaves as its present value; one that is written out leaves only if it is that."""
     times = {"starts_at": NOW - 1, "ends_at": NOW + 1}
-    records.put_promotion(conn, "vip", title="Vip", percent=33, segment="vip", now=NOW, **times)
-    records.put_promotion(conn, "all", title="All", percent=11, now=NOW, **times)
+    records.put_promotion(conn, "px", title="X", percent=11, now=NOW, **times)
+    assert checked(live, "You save {{percent:px}}.").text == "You save 11 %."
+    assert checked(live, "You save 11 %.").violation == "ungrounded percent: 11"
+    records.put_promotion(conn, "px", percent=12, now=NOW, **times)
+    assert checked(live, "You save {{percent:px}}.").text == "You save 12 %."
+    assert checked(live, "You save {{percent:px}}, which is 11 %.").text == ""
 
-    def said(percent):
-        text = asyncio.run(guardrails.fn(f"You get {percent} % off.", (), "nobody", shop=live)).text
-        return bool(text)
 
-    assert (said(11), said(33), said(12)) == (True, False, False)
-    clock.advance(10)
-    assert not said(11)
+def test_a_sentence_is_checked_against_its_sources(conn, live, asin):
+    """A claim leaves if a source of the reply makes it now, and is refused with its reason otherwise."""
+    assert checked(live, "You have 30 days.", ("policy/returns",)).text == "You have 30 days."
+    assert checked(live, "You have 30 days.").violation == "ungrounded duration: 30"
+    records.put_policy(conn, "returns", facts={"window_days": 45}, now=NOW)
+    assert checked(live, "You have 30 days.", ("policy/returns",)).violation == "ungrounded duration: 30"
+    records.set_price(conn, asin, 777, now=NOW)
+    assert checked(live, "It costs €7.77.", (f"product/{asin}",)).text == "It costs €7.77."
+    assert checked(live, "It costs €7.78.", (f"product/{asin}",)).violation.startswith("ungrounded money")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "violation"),
+    [
+        ("Hello there.", ""),
+        ("Write to somebody@example.com.", "personal data"),
+        ("Call +44 20 7946 0958.", "personal data"),
+        ("It costs {{price:NOPE}}.", "unfilled slot: price"),
+    ],
+)
+def test_personal_data_and_unfilled_slots_do_not_leave(live, sentence, violation):
+    """Addresses, telephone numbers and slots of what does not exist are refused; a plain sentence leaves."""
+    found = checked(live, sentence)
+    assert (found.violation, found.text) == (violation, "" if violation else sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "leaves"),
+    [
+        ("Standard delivery costs €3.90.", True),
+        ("Express delivery costs €3.90.", False),
+        ("Standard delivery does not cost €3.90.", False),
+    ],
+)
+def test_what_a_generator_worded_is_held_against_what_it_was_told(live, sentence, leaves):
+    """A worded number must stand with its own subject, and be affirmed as in the evidence."""
+    told = ("Standard delivery costs €3.90.", "Express delivery costs €7.50.")
+    found = checked(live, sentence, ("policy/shipping",), told=told, question="How much is standard delivery?")
+    assert bool(found.text) is leaves
+    assert found.violation.partition(" ")[0] == ("" if leaves else "unsupported")

@@ -90,7 +90,7 @@ async def test_only_what_is_recent_is_folded_in(floor, busy, log, monkeypatch):
 
 async def test_no_history_and_nobody_are_a_cold_start(floor):
     """Shoppers without events, unknown shoppers and those with only new products are cold starts."""
-    floor.conn.execute("INSERT INTO shoppers VALUES ('quiet', 'new', ?)", (NOW,))
+    floor.conn.execute("INSERT INTO shoppers (id, segment, created_at) VALUES ('quiet', 'new', ?)", (NOW,))
     records.put_product(floor.conn, "NEW", now=NOW, title="New", author="a", genre="b", cents=100, quantity=1)
     records.add_view(floor.conn, shopper="ahead", asin="NEW", now=NOW)
     for task in (candidates, preferences):

@@ -181,7 +181,8 @@ def test_complaints_of_strangers_are_bounded(conn, monkeypatch):
 
 def test_a_shopper_is_known_by_an_account_of_a_day_or_a_purchase(conn):
     """A shopper is known by an account older than a day or a purchase; "anonymous" never is."""
-    conn.execute("INSERT INTO shoppers VALUES ('Fresh', 'new', ?), ('anonymous', 'new', 0)", (NOW - 60,))
+    statement = "INSERT INTO shoppers (id, segment, created_at) VALUES ('Fresh', 'new', ?), ('anonymous', 'new', 0)"
+    conn.execute(statement, (NOW - 60,))
     assert [voice(conn, name, now=NOW).is_known for name in (KNOWN, "U00001", "fresh", "anonymous", "x")] == [
         True, True, False, False, False,
     ]  # fmt: skip

@@ -2,57 +2,71 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
-from typing import Any
-
-import msgspec
 
 import parbake as pb
-from retail_assistant.chat.answers import Answers
-from retail_assistant.chat.generation import response_generation
-from retail_assistant.chat.guardrails import guardrails
-from retail_assistant.chat.intent import Intent, by_words, intent
-from retail_assistant.chat.products import card, named_product
+from retail_assistant.answers.actions import answers_question
+from retail_assistant.answers.desk import AnswerDesk
+from retail_assistant.answers.draft import Asked, Draft, together
+from retail_assistant.answers.gate import policy_sections
+from retail_assistant.answers.generation import response_generation
+from retail_assistant.answers.guardrails import guardrails
+from retail_assistant.answers.remarks import HOSTILE, OFF_TOPIC, ask_back, remark
+from retail_assistant.answers.sections import Found
+from retail_assistant.chat.bank import Bank, FromBank
+from retail_assistant.chat.conversation import Sessions, after
+from retail_assistant.chat.deciding import Decision, decide, is_sure
+from retail_assistant.chat.intent import Intent, intent
+from retail_assistant.chat.lookup import Lookup
 from retail_assistant.chat.release import Release
-from retail_assistant.chat.retrieval import retrieval
-from retail_assistant.chat.routing import corrected, follows
-from retail_assistant.chat.turn import Draft, Reply, Turn
-from retail_assistant.chat.wording import normalize
-from retail_assistant.faq.conversation import Conversation, spoken
+from retail_assistant.chat.turn import Card, Reply, Turn
+from retail_assistant.chat.understanding import Understanding
 from retail_assistant.faq.explore import Notebook
-from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch, faq_known, faq_match
-from retail_assistant.faq.tasks import faq_answers
+from retail_assistant.faq.match import CONVERSATION, LEARNS, FaqMatch
 from retail_assistant.faq.vocabulary import content_words
+from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.connections import PerThread
+from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.dialogue import NEW, Dialogue
+from retail_assistant.understand.language import other_language
+from retail_assistant.understand.social import is_hostile
+from retail_assistant.understand.words import bare, plain
 
 TIMEOUT = "30s"
-SURE_SCORE = 0.7
-UNSURE_INTENT = 0.35
-TURNS_JOINED = 2
 MOST_RETRIES = 2
+HOSTILE_SURE = 0.6
+"""The chance from which a question is answered although the message also tries to instruct the assistant."""
+_WORTH = re.compile(r"\b(?:worth|voucher|missing|need|until|left to)\b")
 OUTDATED = "outdated"
 """The refusal of an answer of the bank of which a sentence did not hold any more when it was checked."""
-FROM_ANY_INTENT = {"faq", "out_of_scope", "smalltalk", "promotion", "product_search", "price_stock"}
-
-
-class FromBank(msgspec.Struct, frozen=True):
-    """What the bank has for a turn: a draft, or the reasons why it has none."""
-
-    draft: Draft | None
-    refusals: tuple[str, ...] = ()
 
 
 class Assistant:
     """Answers turns."""
 
-    def __init__(self, app: pb.App, shop: LiveShop, writers: PerThread) -> None:
-        """Handlers share the app and the live shop; ``writers`` note what the bank can learn from."""
+    def __init__(
+        self, app: pb.App, shop: LiveShop, writers: PerThread, understanding: Understanding, *, may_word: bool = False
+    ) -> None:
+        """Share the app and the live shop with every kind of answer.
+
+        Args:
+            app: The tasks.
+            shop: What is live.
+            writers: Note what the bank can learn from.
+            understanding: Reads messages.
+            may_word: Whether the generator words what a policy section answers; otherwise the section is quoted.
+        """
         self._app = app
         self._shop = shop
-        self._answers = Answers(app, shop)
+        self._desk = AnswerDesk(app, shop, may_word=may_word)
+        self._understanding = understanding
+        self._lookup = Lookup(self._desk.policies, understanding)
+        self._bank = Bank(app, shop, self._lookup, understanding)
         self._release = Release(app)
         self._notebook = Notebook(writers, app.settings.clock)
+        self.sessions = Sessions(app.settings.clock.now)
 
     async def reply(self, turn: Turn, request: pb.Request) -> Reply:
         """Answer a turn within a request's scope."""
@@ -63,141 +77,116 @@ class Assistant:
 
     async def stream(self, turn: Turn, request: pb.Request) -> AsyncIterator[str | Reply]:
         """Answer a turn within a request's scope: each checked sentence as it is ready, and at last the reply."""
-        draft, retries = await self._draft(turn), 0
+        parser, rereader = await self._understanding.reading()
+        said = self.sessions.recall(turn) or (rereader.read(turn) if turn.history else NEW)
+        asks = parser.read(turn.message, said, turn.page or "")
+        draft, retries = await self._draft(turn, asks, said), 0
         while await self._release.is_outdated(draft, turn):
             if not draft.faq and retries >= MOST_RETRIES:
-                if draft.stream:  # the rest of an answer without its main sentence misleads
+                if draft.stream or draft.section:  # the rest of an answer without its main sentence misleads
                     draft = Draft(intent=draft.intent, refusals=draft.refusals)
                 break
             # What it was made of changed between reading and checking: again, from what holds now.
             retries += 1
-            request.again(retrieval, response_generation, guardrails)
-            draft = await self._again(turn, draft)
+            request.again(retrieval, policy_sections, response_generation, guardrails)
+            refusals = [*draft.refusals, OUTDATED] if draft.faq else draft.refusals
+            draft = await self._draft(turn, asks, said, may_use_bank=OUTDATED not in refusals)
+            draft.refusals = [*refusals, *draft.refusals]
         text = ""
         async for sentence in self._release.checked(draft, turn):
             text += sentence
             yield sentence
         cards = tuple(c for c in (card(a, self._shop) for a in draft.asins) if c is not None)
-        refusals = tuple(draft.refusals)
-        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, refusals, cards, text.strip())
+        self.sessions.keep(turn, after(said, asks[-1], draft), text)
+        refusals = draft.refusals
+        yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), cards, text.strip())
 
-    async def _again(self, turn: Turn, outdated: Draft) -> Draft:
-        """A second draft; where an answer of the bank did not hold, one without the bank."""
-        refusals = [*outdated.refusals, OUTDATED] if outdated.faq else outdated.refusals
-        if OUTDATED in refusals:
-            draft = await self._answers.from_evidence(turn, normalize(turn.message))
-            draft.intent = outdated.intent
-        else:
-            draft = await self._draft(turn)
-        draft.refusals = [*refusals, *draft.refusals]
+    async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
+        if said.pending is not None and (agreed := answers_question(turn.message)) is not None:
+            asked = Asked(asks[-1], turn.shopper, turn.page or "", said, turn.history)
+            return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
+        drafts = []
+        state = said
+        for ask in asks:
+            bank = may_use_bank and len(asks) == 1
+            one = await self._one(turn, ask, state, may_use_bank=bank)
+            state = after(state, ask, one)
+            drafts.append(one)
+        draft = together(drafts)
+        vocabulary = await self._understanding.vocabulary()
+        if language := other_language(turn.message, known=vocabulary.share_known(turn.message)):
+            draft.text = f"I can only answer in English, not in {language}. {draft.text}"
         return draft
 
-    async def _draft(self, turn: Turn) -> Draft:
-        is_follow_up = follows(turn)
-        question = normalize(turn.message)
-        if is_follow_up:
-            question = _joined(turn, question, 1)
-        screened = _screened(turn, question)
-        known = None if is_follow_up else await self._match(faq_known, turn, question=screened)
-        refusals: list[str] = []
-        if known is not None:  # to the letter: neither an embedding nor its intent is needed
-            asked = await self._from_bank(turn, known, known.refusal, intent="")
-            if asked.draft is not None:
-                return asked.draft
-            refusals += asked.refusals
-        found = await self._intent(screened)
-        intent = corrected(turn, found.name, self._shop)
-        match = await self._match(faq_match, turn, question=screened, text=question) if known is None else None
-        if match is not None:
-            asked = await self._from_bank(turn, match, match.refusal or _unlike(intent, match), intent=intent)
-            if asked.draft is not None:
-                return asked.draft
-            refusals += asked.refusals
-        if CONVERSATION in refusals and _is_looked_up_together(turn, known or match):
-            question = _joined(turn, question, TURNS_JOINED)
-        if found.probability < UNSURE_INTENT and not is_follow_up and intent == found.name:
-            draft = await self._answers.from_evidence(turn, question)
-        else:
-            draft = await self._answers.handler(intent)(turn, question)
-        if match is not None and _is_proven(match, draft):
-            self._notebook.explored(turn.shopper, turn.message, match.answer)
-        draft.intent, draft.refusals = intent, refusals
+    async def _one(self, turn: Turn, ask: Ask, said: Dialogue, *, may_use_bank: bool) -> Draft:
+        """Answer one question."""
+        asked = Asked(ask, turn.shopper, turn.page or "", said, turn.history)
+        hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
+        bank = FromBank()
+        if may_use_bank and not hostile and not is_decided:
+            bank = await self._bank.ask(turn, ask, said)
+            if bank.draft is not None:
+                return _of("policy", bank.draft)
+        found = Found()
+        if hostile or not is_decided:
+            found = await self._lookup.sections(
+                turn, ask, said, together=bank.match is not None and bank.match.refusal == CONVERSATION
+            )
+        if hostile and not (found.is_answered and found.chance >= HOSTILE_SURE and "?" in turn.message):
+            return _of("off_topic", Draft(HOSTILE))
+        head = await self._intent(ask) if ask.best.weight < 1.0 and not found.is_answered else None
+        decision = decide(ask, found, head, said, is_known=turn.is_known)
+        draft = await self._answer(asked, decision, found)
+        if bank.match is not None and _is_proven(bank.match, draft):
+            self._notebook.explored(turn.shopper, turn.message, bank.match.answer)
+        draft = _of(decision.reading.kind, draft)
+        draft.refusals = [*bank.refusals, *draft.refusals]
         return draft
 
-    async def _intent(self, question: pb.semantic.Screened) -> Intent:
-        """The trained head's word; plain words decide where there is none, or only one past its time."""
-        try:
-            found: Intent = (await self._app.serve(intent, text=question.text)).unwrap()
-        except pb.NotMaterialized:
-            return by_words(question)
-        return found
+    async def _answer(self, asked: Asked, decision: Decision, found: Found) -> Draft:
+        kind = decision.reading.kind
+        if kind == "points" and _WORTH.search(asked.ask.text):
+            return together(
+                [
+                    await self._desk.handler(kind, "")(asked),
+                    await self._desk.policies.answer(
+                        asked, await self._desk.policies.find("what are loyalty points worth")
+                    ),
+                ]
+            )
+        if kind == "policy":
+            return await self._desk.policies.answer(asked, found)
+        if kind == "social":
+            return remark(decision.reading.slot)
+        if kind == "off_topic":
+            return Draft(OFF_TOPIC)
+        if kind == "unclear":
+            return ask_back(decision.second, None)
+        return await self._desk.handler(kind, decision.reading.slot)(asked)
 
-    async def _match(self, task: pb.LiveTask[..., FaqMatch | None], turn: Turn, **question: Any) -> FaqMatch | None:
-        given = {"message": turn.screened, "locale": turn.locale, "said": _said(turn)}
+    async def _intent(self, ask: Ask) -> Intent | None:
+        """The trained head's word; ``None`` where there is no head, or only one past its time."""
         try:
-            served = await self._app.serve(task, **question, **given)
+            found: Intent = (await self._app.serve(intent, text=bare(ask.text))).unwrap()
         except pb.NotMaterialized:
             return None
-        return served.value
-
-    async def _from_bank(self, turn: Turn, match: FaqMatch, refusal: str, *, intent: str) -> FromBank:
-        """The precompiled answer, unless something refuses it; ``intent`` is what was asked for, as far as known."""
-        if refusal:
-            is_told = intent == "faq" or match.score >= SURE_SCORE
-            return FromBank(None, (refusal,) if is_told else ())
-        if self._shop.has_complained(turn.shopper, match.answer):
-            return FromBank(None, ("complained",))
-        served = await self._app.serve(faq_answers, match.answer)
-        if served.value is None:
-            return FromBank(None, (f"stale: {served.reason}",))
-        kind = pb.guard.expected_kind(turn.message)
-        answer = served.value
-        text = self._shop_text(answer.text)
-        if (names := match.names - spoken(text)) and names - self._books(turn):
-            return FromBank(None, (CONVERSATION,))
-        if kind and not pb.guard.states(kind, text):
-            return FromBank(None, (f"does_not_state_{kind}",))
-        draft = Draft(answer.text, sources=(answer.source,), lane=served.lane, intent="faq", faq=match.answer)
-        return FromBank(draft)
-
-    def _books(self, turn: Turn) -> set[str]:
-        """The words of the titles that earlier turns name: what a policy states does not depend on a book's name."""
-        found = (named_product(text, self._shop) for text in turn.earlier_questions)
-        return {word for product in found if product for word in spoken(product.title)}
-
-    def _shop_text(self, text: str) -> str:
-        try:
-            return pb.guard.fill(text, self._shop.fill)
-        except pb.guard.UnfilledSlot:
-            return ""
+        return found
 
 
-def _said(turn: Turn) -> Conversation:
-    return Conversation(tuple(turn.earlier_questions), turn.page is not None)
+def card(asin: str, shop: LiveShop) -> Card | None:
+    """A product as it stands now, ``None`` when it is not sold."""
+    product = shop.product(asin)
+    if product is None:
+        return None
+    return Card(asin, product.title, shop.price(asin), shop.stock(asin) > 0, product.genre, product.format)
 
 
-def _screened(turn: Turn, question: str) -> pb.semantic.Screened:
-    """The question that was made from the message; only other words than the message's are screened again."""
-    return turn.screened if question == turn.message else pb.semantic.screen(question)
-
-
-def _is_looked_up_together(turn: Turn, match: FaqMatch | None) -> bool:
-    """Whether what was said before helps to find an answer; the name of a book would find the book."""
-    return (match is not None and match.refusal == CONVERSATION) or _said(turn).has_place
-
-
-def _joined(turn: Turn, question: str, turns: int) -> str:
-    """A question with those that it follows, so that it means something by itself."""
-    return ", ".join([*map(normalize, turn.earlier_questions[-turns:]), question])
+def _of(kind: str, draft: Draft) -> Draft:
+    draft.intent = kind
+    return draft
 
 
 def _is_proven(match: FaqMatch, draft: Draft) -> bool:
     """Whether the answer that the bank had in mind was quoted first, and has every content word of the question."""
     is_quoted = match.refusal in LEARNS and not match.names and draft.evidence[:1] == (f"policy/{match.answer}",)
-    return is_quoted and match.unsaid <= content_words(draft.fallback)
-
-
-def _unlike(intent: str, match: FaqMatch) -> str:
-    """A refusal where what is asked for is hardly what the bank answers."""
-    is_like = intent == "faq" or (match.score >= SURE_SCORE and intent in FROM_ANY_INTENT)
-    return "" if is_like else "intent_differs"
+    return is_quoted and match.unsaid <= content_words(draft.told[0] if draft.told else "")

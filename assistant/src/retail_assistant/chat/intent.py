@@ -11,9 +11,9 @@ import numpy as np
 
 import parbake as pb
 from parbake.ports.models import Embedder
-from retail_assistant.chat.embedding import query_embedding
-from retail_assistant.chat.wording import key_words, normalize
+from retail_assistant.knowledge.embedding import query_embedding
 from retail_assistant.knowledge.views import LoggedQuery, QueryLog
+from retail_assistant.understand.words import bare
 
 tasks = pb.Registry()
 PER_CLASS = 110
@@ -68,27 +68,6 @@ async def intent(
     return Intent(head.classes[best], float(shares[best] / shares.sum()))
 
 
-_RULES = (
-    (
-        "price_stock",
-        ("cost", "costs", "much", "price", "prices", "cheap", "cheaper", "expensive", "stock", "available"),
-    ),
-    ("promotion", ("promotion", "promotions", "discount", "discounts", "sale", "offers", "deals", "coupon")),
-    ("recommendation", ("recommend", "recommendation", "suggest", "recommendations")),
-    ("reviews", ("review", "reviews", "rated", "rating")),
-    ("trending", ("popular", "trending", "bestseller", "bestsellers")),
-    ("product_search", ("looking", "find", "search", "sell")),
-)
-
-
-def by_words(question: pb.semantic.Screened) -> Intent:
-    """The intent by plain words, for a shop without a query log to learn from; a policy question when none fits."""
-    if question.refusal == "own_state":
-        return Intent("order_status", 1.0)
-    words = key_words(question.text)
-    return Intent(next((name for name, known in _RULES if words & set(known)), "faq"), 1.0)
-
-
 def train(texts: Sequence[str], labels: Sequence[str], embedder: Embedder) -> Head:
     """Fit a balanced multinomial logistic regression; an empty head when there is nothing to tell apart."""
     from sklearn.linear_model import LogisticRegression
@@ -108,7 +87,7 @@ def _sample(log: Sequence[LoggedQuery]) -> tuple[list[str], list[str]]:
     chosen: dict[str, str] = {}
     per_group: dict[str, int] = defaultdict(int)
     for query in log:
-        text = normalize(query.text)
+        text = bare(query.text)
         group = f"{query.intent}/{query.question}" if query.question else query.intent
         limit = LEAST_CLASS if query.question else PER_CLASS
         if text and text not in chosen and per_group[group] < limit:

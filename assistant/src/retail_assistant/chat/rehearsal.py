@@ -18,6 +18,8 @@ MESSAGES = (
     "I am looking for a fantasy book",
     "What is popular?",
     "What promotions do you have?",
+    "Do you deliver to Japan?",
+    "Wann kommt mein Paket bei mir an?",
 )
 GENERATED = "Who pays when a parcel arrives damaged?"
 """A question whose reply is worded by the generator."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import parbake as pb
-from retail_assistant.chat.guardrails import UNGROUNDED, Checked, guardrails
-from retail_assistant.chat.turn import Draft, Turn
+from retail_assistant.answers.draft import Draft
+from retail_assistant.answers.guardrails import UNGROUNDED, Checked, guardrails
+from retail_assistant.chat.turn import Turn
 
 MOST_VIOLATIONS = 3
 
@@ -57,6 +58,9 @@ class Release:
     async def _check(self, sentence: str, draft: Draft, turn: Turn) -> Checked:
         """Check a sentence of a draft, once."""
         if sentence not in draft.checks:
-            served = await self._app.serve(guardrails, sentence=sentence, sources=draft.sources, shopper=turn.shopper)
+            worded = draft.told if draft.stream else ()
+            served = await self._app.serve(
+                guardrails, sentence=sentence, sources=draft.sources, told=worded, question=turn.message
+            )
             draft.checks[sentence] = served.unwrap()
         return draft.checks[sentence]

@@ -19,12 +19,12 @@ import numpy as np
 
 import parbake as pb
 from parbake.ports.models import Embedder
-from retail_assistant.chat.wording import normalize
 from retail_assistant.faq.assign import Section, assign
 from retail_assistant.faq.vocabulary import UNANSWERED, is_stated
 from retail_assistant.knowledge.blocks import customer_sections
 from retail_assistant.knowledge.views import Exploration, LoggedQuery
 from retail_assistant.shop.policies import Policy
+from retail_assistant.understand.words import bare
 
 MAX_WORDINGS = 800
 TOP_QUESTIONS = 50
@@ -117,7 +117,7 @@ def _confirmed(
     waiting, found = pb.semantic.Explorations(), defaultdict(list)
     for one in explored:
         if is_stated(one.text, stated.get(one.answer, ())) and waiting.note(one.text, one.answer, one.shopper):
-            found[one.answer].append(normalize(one.text))
+            found[one.answer].append(bare(one.text))
     return found
 
 
@@ -126,7 +126,7 @@ def _merge(log: Iterable[LoggedQuery]) -> list[LoggedQuery]:
     counts: dict[str, int] = defaultdict(int)
     first: dict[str, LoggedQuery] = {}
     for query in log:
-        text = normalize(query.text)
+        text = bare(query.text)
         if text and is_shareable(query.text):
             counts[text] += query.count
             first.setdefault(text, query)

@@ -8,10 +8,10 @@ import msgspec
 
 import parbake as pb
 from parbake.ports.models import Embedder
-from retail_assistant.chat.embedding import query_embedding
 from retail_assistant.faq.conversation import Conversation
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import Vocabulary
+from retail_assistant.knowledge.embedding import query_embedding
 
 tasks = pb.Registry()
 LEARNS = frozenset({"unsure", "audit", "bank_too_small"})

@@ -8,10 +8,10 @@ import msgspec
 
 import parbake as pb
 from parbake.ports.models import Embedder, Generator
-from retail_assistant.chat.retrieval import retrieval
 from retail_assistant.faq.compile import compile_faq
 from retail_assistant.faq.wording import BankWording
 from retail_assistant.knowledge.blocks import Block
+from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.knowledge.tasks import evidence
 from retail_assistant.knowledge.views import Feedback, Policies, QueryLog
 

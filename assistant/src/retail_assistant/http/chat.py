@@ -15,9 +15,9 @@ from parbake.ledger.answer_table import Answer, new_id
 from parbake.ports.models import Usage
 from retail_assistant.chat.flow import TIMEOUT, Assistant
 from retail_assistant.chat.turn import Reply, Turn
-from retail_assistant.chat.wording import has_control_characters
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.understand.words import has_control_characters
 
 MAX_MESSAGE = 8_000
 MAX_HISTORY = 20
@@ -144,7 +144,8 @@ class ChatRoutes:
             raise pb.errors.UnknownResource(f"no product has the asin {page[:40]!r}", field="metadata.page")
         spoken = [m for m in body.messages[:-1] if m.role in ("user", "assistant")][-MAX_HISTORY:]
         history = tuple((m.role, m.text) for m in spoken)
-        return Turn(body.messages[-1].text, user, page or None, history, _language(body.metadata))
+        session = (body.metadata.session if body.metadata else None) or ""
+        return Turn(body.messages[-1].text, user, page or None, history, _language(body.metadata), session)
 
 
 def _language(metadata: Metadata | None) -> str:

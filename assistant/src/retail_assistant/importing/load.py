@@ -19,6 +19,8 @@ from parbake.sources.sqlite import emit
 from retail_assistant.importing import read
 from retail_assistant.importing.schema import (
     TABLES,
+    OrderLineRow,
+    OrderRow,
     PolicyRow,
     ProductRow,
     PromotionRow,
@@ -32,7 +34,7 @@ from retail_assistant.importing.schema import (
 from retail_assistant.shop import checks, index
 from retail_assistant.shop.errors import ShopError
 from retail_assistant.shop.policies import Policy, check_body, check_facts
-from retail_assistant.shop.schema import SEGMENTS, connect, create, transaction
+from retail_assistant.shop.schema import ORDER_STATES, SEGMENTS, connect, create, transaction
 
 MAX_EXAMPLES = 20
 _NAME = re.compile(r"[^\s{}\x00-\x1f\x7f]{1,64}")
@@ -127,6 +129,7 @@ class _Loader:
         self._now = time.time()
         self._asins: set[str] = set()
         self._shoppers: set[str] = set()
+        self._orders: set[str] = set()
         self.timed: Counter[str] = Counter()
         self.report = Report()
 
@@ -135,6 +138,8 @@ class _Loader:
             "products": self.product,
             "policies": self.policy,
             "shoppers": self.shopper,
+            "orders": self.order,
+            "order_lines": self.order_line,
             "purchases": self.purchase,
             "views": self.view,
             "reviews": self.review,
@@ -202,8 +207,40 @@ class _Loader:
         if row.segment not in SEGMENTS:
             raise ValueError(f"segment {row.segment!r} is not one of {', '.join(SEGMENTS)}")
         _check_name(row.id, "shopper")
-        self._conn.execute("INSERT INTO shoppers VALUES (?, ?, ?)", (row.id, row.segment, self._now))
+        self._conn.execute(
+            "INSERT INTO shoppers (id, segment, created_at, points) VALUES (?, ?, ?, ?)",
+            (row.id, row.segment, self._now, checks.integer(row.points, "points", least=0)),
+        )
         self._shoppers.add(row.id)
+
+    def order(self, row: OrderRow) -> None:
+        number = row.number.lstrip("#")
+        checks.identifier(number, "number")
+        checks.choice(row.state, "state", ORDER_STATES)
+        if row.shopper not in self._shoppers:
+            self.shopper(ShopperRow(row.shopper))
+        placed = epoch(row.placed_at) or 0.0
+        values = (number, row.shopper, placed, row.state, row.tracking, row.address, placed)
+        self._conn.execute(
+            "INSERT INTO orders (number, shopper, placed_at, state, tracking, address, changed_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            values,
+        )
+        self._orders.add(number)
+
+    def order_line(self, row: OrderLineRow) -> None:
+        number = row.number.lstrip("#")
+        if number not in self._orders:
+            raise ValueError(f"number {row.number!r} does not belong to an accepted order")
+        if row.asin not in self._asins:
+            raise ValueError(f"asin {row.asin!r} does not belong to an accepted product")
+        checks.integer(row.quantity, "quantity", least=1)
+        # Several lines of one product are one line with so many copies.
+        self._conn.execute(
+            "INSERT INTO order_lines VALUES (?, ?, ?, ?)"
+            " ON CONFLICT (number, asin) DO UPDATE SET quantity = quantity + excluded.quantity",
+            (number, row.asin, row.quantity, _cents(row.price)),
+        )
 
     def purchase(self, row: PurchaseRow) -> None:
         cents = 0 if row.price is None else _cents(row.price)

@@ -44,6 +44,7 @@ class ShopperRow(msgspec.Struct, forbid_unknown_fields=True):
 
     id: str
     segment: str = "regular"
+    points: int = 0
 
 
 class PurchaseRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -53,6 +54,26 @@ class PurchaseRow(msgspec.Struct, forbid_unknown_fields=True):
     asin: str
     ts: str | float | None = None
     price: float | None = None
+
+
+class OrderRow(msgspec.Struct, forbid_unknown_fields=True):
+    """An order; ``state`` is placed, packed, shipped, delivered, cancelled, returning or returned."""
+
+    number: str
+    shopper: str
+    state: str
+    placed_at: str | float | None = None
+    tracking: str = ""
+    address: str = ""
+
+
+class OrderLineRow(msgspec.Struct, forbid_unknown_fields=True):
+    """A product of an order; ``price`` is what one copy cost."""
+
+    number: str
+    asin: str
+    price: float
+    quantity: int = 1
 
 
 class ViewRow(msgspec.Struct, forbid_unknown_fields=True):
@@ -99,6 +120,8 @@ TABLES: dict[str, type[msgspec.Struct]] = {
     "products": ProductRow,
     "policies": PolicyRow,
     "shoppers": ShopperRow,
+    "orders": OrderRow,
+    "order_lines": OrderLineRow,
     "purchases": PurchaseRow,
     "views": ViewRow,
     "reviews": ReviewRow,

@@ -11,6 +11,7 @@ import parbake as pb
 from retail_assistant.importing import read
 from retail_assistant.importing.load import Rows
 
+_STATES = {"pending": "placed", "processed": "shipped", "delivered": "delivered", "cancelled": "cancelled"}
 FILES = ("products.json", "orders.json", "users.json", "wiki.md")
 
 
@@ -20,7 +21,7 @@ def is_tau(folder: Path) -> bool:
 
 
 def tables_of(folder: Path) -> Rows:
-    """Products, shoppers, purchases (without timestamps: the orders carry none) and the policy."""
+    """Products, shoppers, orders with their lines, purchases and the policy; the orders carry no times."""
     try:
         texts = {name: (folder / name).read_text(encoding="utf-8") for name in FILES}
     except (OSError, UnicodeDecodeError) as error:
@@ -30,6 +31,8 @@ def tables_of(folder: Path) -> Rows:
         "products": _items(products),
         "policies": [_policy(texts["wiki.md"])],
         "shoppers": ({"id": user} for user in users),
+        "orders": _orders(users, orders),
+        "order_lines": _order_lines(orders),
         "purchases": _purchases(orders),
     }
 
@@ -47,6 +50,28 @@ def _items(products: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "price": item["price"],
                 "quantity": 10 if item["available"] else 0,
             }
+
+
+def _orders(users: dict[str, Any], orders: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The orders of each user in the order in which the user's page lists them, the newest last."""
+    listed = [number for user in users.values() for number in user["orders"] if number in orders]
+    for number in dict.fromkeys([*listed, *orders]):
+        order = orders[number]
+        tracking = ", ".join(t for done in order.get("fulfillments", ()) for t in done["tracking_id"])
+        place = order.get("address", {})
+        yield {
+            "number": number,
+            "shopper": order["user_id"],
+            "state": _STATES.get(order["status"].partition(" ")[0], "placed"),
+            "tracking": tracking,
+            "address": ", ".join(place[part] for part in ("address1", "address2", "city", "zip") if place.get(part)),
+        }
+
+
+def _order_lines(orders: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for number, order in orders.items():
+        for item in order["items"]:
+            yield {"number": number, "asin": item["item_id"], "price": item["price"]}
 
 
 def _purchases(orders: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,8 @@ class Block(msgspec.Struct, frozen=True):
     """One statement that replies may quote.
 
     ``source`` is the entity that it states (``policy/returns``); ``text`` has slots, ``plain`` the facts at the time of
-    computation, for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products).
+    computation, for matching; ``vector`` is the float32 unit vector of title and plain text (empty for products), and
+    ``parts`` those of its sentences.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Block(msgspec.Struct, frozen=True):
     text: str
     plain: str
     vector: bytes = b""
+    parts: tuple[bytes, ...] = ()
 
 
 def policy_blocks(policy: Policy, embedder: Embedder) -> list[Block]:
@@ -30,12 +32,17 @@ def policy_blocks(policy: Policy, embedder: Embedder) -> list[Block]:
     slotted = {s.id: s.text for s in customer_sections(policy, slots=True)}
     plain = {s.id: (s.title, s.text) for s in customer_sections(policy)}
     kept = [i for i in slotted if i in plain]
-    vectors = embedder.embed([f"{policy.title} - {plain[i][0]}: {plain[i][1]}" for i in kept])
+    whole = embedder.embed([f"{policy.title} - {plain[i][0]}: {plain[i][1]}" for i in kept])
     source = f"policy/{policy.id}"
     return [
-        Block(f"{source}#{i}", source, plain[i][0], slotted[i], plain[i][1], vector.tobytes())
-        for i, vector in zip(kept, vectors, strict=True)
-    ]
+        Block(f"{source}#{i}", source, plain[i][0], slotted[i], plain[i][1], vector.tobytes(),
+              _sentence_vectors(*plain[i], embedder))
+        for i, vector in zip(kept, whole, strict=True)
+    ]  # fmt: skip
+
+
+def _sentence_vectors(title: str, text: str, embedder: Embedder) -> tuple[bytes, ...]:
+    return tuple(v.tobytes() for v in embedder.embed([f"{title}: {one}" for one in pb.guard.sentences(text)]))
 
 
 def customer_sections(policy: Policy, *, slots: bool = False) -> list[Section]:

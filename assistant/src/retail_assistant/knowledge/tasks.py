@@ -42,6 +42,7 @@ def _asins(*, catalog: pb.Source[Catalog]) -> Sequence[str]:
     fallback_if_stale=pb.Recompute(),
     owner="content",
     keys=_evidence_keys,
+    version="2",  # since then a block has the vectors of its sentences
     why="Policies and products change by events; their grounded statements are reused by FAQ, prompts and replies",
 )
 def evidence(

@@ -80,6 +80,11 @@ class Catalog(pb.View):
         rows = self.rows(_MANY, asins=wanted)
         return {row[0]: _product(row) for row in rows}
 
+    def all(self) -> list[Product]:
+        """Every listed product."""
+        self.whole_set("product")
+        return [_product(row) for row in self.rows(f"{_PRODUCT} WHERE listed = 1 ORDER BY asin")]
+
     def genres(self) -> list[str]:
         """The genres on sale."""
         self.whole_set("product")

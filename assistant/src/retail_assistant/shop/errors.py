@@ -2,12 +2,19 @@
 
 ::
 
-    ShopError                     422 ├── BadValue                  422  a value cannot be stored; nothing was written
-    ├── NotFound                  404  no row has that id │   ├── UnknownProduct │   ├── UnknownPolicy │   └──
-    UnknownPromotion ├── OutOfStock                409  no copy is left to sell ├── KeyReused                 422  an
-    idempotency key was used for another request before ├── TooManyComplaints         429  a shopper has reached the
-    daily limit of complaints ├── ShopBusy                  503  the file is locked, or cannot be used for a while └──
-    NotAShop                  500  the file is not a shop database, or of another schema version
+    ShopError                422
+    ├── BadValue             422  a value cannot be stored; nothing was written
+    ├── NotFound             404  no row has that id
+    │   ├── UnknownProduct
+    │   ├── UnknownPolicy
+    │   ├── UnknownPromotion
+    │   └── UnknownOrder
+    ├── OutOfStock           409  no copy is left to sell
+    ├── OrderClosed          409  the order's state does not allow the change
+    ├── KeyReused            422  an idempotency key was used for another request before
+    ├── TooManyComplaints    429  a shopper has reached the daily limit of complaints
+    ├── ShopBusy             503  the file is locked, or cannot be used for a while
+    └── NotAShop             500  the file is not a shop database, or of another schema version
 """
 
 from __future__ import annotations
@@ -42,6 +49,16 @@ class UnknownPolicy(NotFound):
 
 class UnknownPromotion(NotFound):
     """No promotion has that id."""
+
+
+class UnknownOrder(NotFound):
+    """The shopper has no order of that number."""
+
+
+class OrderClosed(ShopError):
+    """The order has reached a state in which it cannot be changed like that; nothing was changed."""
+
+    status = 409
 
 
 class OutOfStock(ShopError):

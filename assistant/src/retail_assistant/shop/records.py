@@ -24,6 +24,7 @@ LONGEST_TITLE = 200
 LONGEST_TEXT = 20_000
 LARGEST_QUANTITY = 1_000_000
 LARGEST_CENTS = 100_000_000
+MOST_IN_CART = 999
 
 
 class ProductFields(TypedDict, total=False):
@@ -295,20 +296,37 @@ def _store_quantity(conn: sqlite3.Connection, asin: str, quantity: int) -> None:
 def set_cart(conn: sqlite3.Connection, shopper: str, lines: Mapping[str, int], *, now: float) -> None:
     """Replace a shopper's cart by ``{asin: quantity}``; a quantity of 0 leaves the product out."""
     with transaction(conn):
-        _ensure_shopper(conn, shopper, now)
+        ensure_shopper(conn, shopper, now)
         for asin, quantity in lines.items():
             _listed(conn, asin)
-            checks.integer(quantity, "quantity", least=0, most=999)
+            checks.integer(quantity, "quantity", least=0, most=MOST_IN_CART)
         conn.execute("DELETE FROM carts WHERE shopper = ?", (shopper,))
         kept = [(shopper, asin, quantity) for asin, quantity in lines.items() if quantity]
         conn.executemany("INSERT INTO carts VALUES (?, ?, ?)", kept)
+
+
+def change_cart(
+    conn: sqlite3.Connection, shopper: str, asin: str, *, add: int | None = None, to: int | None = None, now: float
+) -> int:
+    """Add copies of a product to a cart, or set how many it holds; return how many it holds now."""
+    with transaction(conn):
+        ensure_shopper(conn, shopper, now)
+        row = conn.execute("SELECT quantity FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin)).fetchone()
+        held = (row[0] if row else 0) + add if add is not None else to or 0
+        checks.integer(held, "quantity", least=0, most=MOST_IN_CART)
+        if held:
+            _listed(conn, asin)
+            conn.execute("INSERT OR REPLACE INTO carts VALUES (?, ?, ?)", (shopper, asin, held))
+        else:
+            conn.execute("DELETE FROM carts WHERE shopper = ? AND asin = ?", (shopper, asin))
+        return held
 
 
 def add_purchase(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float, cents: int | None = None) -> int:
     """Sell one copy at ``cents`` (by default the current price), and remove it from the stock and the cart."""
     with transaction(conn):
         _listed(conn, asin)
-        _ensure_shopper(conn, shopper, now)
+        ensure_shopper(conn, shopper, now)
         paid = _current_cents(conn, asin) if cents is None else checks.integer(cents, "cents", least=0)
         sold = conn.execute("UPDATE inventory SET quantity = quantity - 1 WHERE asin = ? AND quantity > 0", (asin,))
         if sold.rowcount == 0:
@@ -322,7 +340,7 @@ def add_view(conn: sqlite3.Connection, *, shopper: str, asin: str, now: float) -
     """Record that a shopper looked at a product."""
     with transaction(conn):
         _listed(conn, asin)
-        _ensure_shopper(conn, shopper, now)
+        ensure_shopper(conn, shopper, now)
         conn.execute("INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)", (shopper, asin, now))
 
 
@@ -332,7 +350,7 @@ def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int
     checks.text(body, "body", longest=LONGEST_TEXT)
     with transaction(conn):
         get_product(conn, asin)
-        _ensure_shopper(conn, shopper, now)
+        ensure_shopper(conn, shopper, now)
         conn.execute(
             "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
             (asin, shopper, rating, body, now),
@@ -340,10 +358,11 @@ def add_review(conn: sqlite3.Connection, *, shopper: str, asin: str, rating: int
         return emit(conn, f"reviews/{asin}", "reviews.changed", now=now)
 
 
-def _ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:
+def ensure_shopper(conn: sqlite3.Connection, shopper: str, now: float) -> None:
+    """Add a shopper who is not known yet."""
     checks.identifier(shopper, "shopper")
     when = checks.moment(now, "now")
-    conn.execute("INSERT OR IGNORE INTO shoppers VALUES (?, 'new', ?)", (shopper, when))
+    conn.execute("INSERT OR IGNORE INTO shoppers (id, segment, created_at) VALUES (?, 'new', ?)", (shopper, when))
 
 
 def _listed(conn: sqlite3.Connection, asin: str) -> None:

@@ -15,9 +15,10 @@ from pathlib import Path
 from parbake.sources.sqlite import OUTBOX_DDL
 from retail_assistant.shop.errors import NotAShop
 
-SCHEMA_VERSION = "5"
+SCHEMA_VERSION = "6"
 FORMATS = ("paperback", "hardcover", "digital")
 SEGMENTS = ("all", "new", "regular", "vip")
+ORDER_STATES = ("placed", "packed", "shipped", "delivered", "cancelled", "returning", "returned")
 
 TABLES = f"""{OUTBOX_DDL};
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -62,7 +63,25 @@ CREATE TABLE IF NOT EXISTS promotions (
 CREATE TABLE IF NOT EXISTS shoppers (
     id TEXT PRIMARY KEY,
     segment TEXT NOT NULL,
-    created_at REAL NOT NULL
+    created_at REAL NOT NULL,
+    points INTEGER NOT NULL DEFAULT 0 CHECK (points >= 0)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS orders (
+    id INTEGER PRIMARY KEY,
+    number TEXT NOT NULL UNIQUE,
+    shopper TEXT NOT NULL REFERENCES shoppers (id),
+    placed_at REAL NOT NULL,
+    state TEXT NOT NULL,
+    tracking TEXT NOT NULL DEFAULT '',
+    address TEXT NOT NULL DEFAULT '',
+    changed_at REAL NOT NULL
+);
+CREATE TABLE IF NOT EXISTS order_lines (
+    number TEXT NOT NULL REFERENCES orders (number),
+    asin TEXT NOT NULL REFERENCES products (asin),
+    quantity INTEGER NOT NULL CHECK (quantity > 0),
+    cents INTEGER NOT NULL CHECK (cents >= 0),
+    PRIMARY KEY (number, asin)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS views (
     id INTEGER PRIMARY KEY,
@@ -145,6 +164,7 @@ CREATE INDEX IF NOT EXISTS purchases_shopper ON purchases (shopper, ts);
 CREATE INDEX IF NOT EXISTS purchases_asin ON purchases (asin, ts);
 CREATE INDEX IF NOT EXISTS purchases_owner ON purchases (shopper, asin);
 CREATE INDEX IF NOT EXISTS purchases_ts ON purchases (ts);
+CREATE INDEX IF NOT EXISTS orders_shopper ON orders (shopper, placed_at);
 CREATE INDEX IF NOT EXISTS reviews_asin ON reviews (asin, ts);
 CREATE INDEX IF NOT EXISTS promotions_ends ON promotions (ends_at);
 CREATE INDEX IF NOT EXISTS queries_ts ON queries (ts);

@@ -6,7 +6,8 @@ import contextlib
 import json
 import os
 import sqlite3
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from retail_assistant.world.activity import Frame, make_frame, make_purchases, m
 from retail_assistant.world.catalog import Catalog, make_catalog
 from retail_assistant.world.messages import make_messages
 from retail_assistant.world.offers import make_promotions
+from retail_assistant.world.ordering import POINTS_PER_EURO, OrderRow, make_orders
 from retail_assistant.world.policy_texts import POLICIES
 from retail_assistant.world.reviewing import make_reviews
 from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
@@ -86,7 +88,7 @@ def _fill(conn: sqlite3.Connection, seed: int, now: float, sizes: dict[str, int]
         progress("shoppers", first, shoppers)
         size = min(PART, shoppers - first)
         group = make_group(seed, part, market, first=first, size=size, now=now, days=days)
-        _insert_group(conn, draws.stream(seed, "activity", part), frame, group)
+        _insert_group(conn, seed, part, frame, group)
     progress("shoppers", shoppers, shoppers)
     rows = make_messages(seed, catalog, messages=sizes["messages"], shoppers=shoppers, now=now, days=days)
     conn.executemany(
@@ -124,11 +126,12 @@ def _insert_policies(conn: sqlite3.Connection, updated_at: float) -> None:
             index.add(conn, document)
 
 
-def _insert_group(conn: sqlite3.Connection, rng: np.random.Generator, frame: Frame, group: Group) -> None:
+def _insert_group(conn: sqlite3.Connection, seed: int, part: int, frame: Frame, group: Group) -> None:
+    rng = draws.stream(seed, "activity", part)
     ids = [shopper_id(group.first + i) for i in range(len(group))]
     asins = [item.asin for item in frame.catalog.items]
     conn.executemany(
-        "INSERT INTO shoppers VALUES (?, ?, ?)",
+        "INSERT INTO shoppers (id, segment, created_at) VALUES (?, ?, ?)",
         zip(ids, [SEGMENT_NAMES[s] for s in group.segments], group.created_at.tolist(), strict=True),
     )
     bought = make_purchases(rng, frame, group)
@@ -138,6 +141,8 @@ def _insert_group(conn: sqlite3.Connection, rng: np.random.Generator, frame: Fra
         "INSERT INTO purchases (shopper, asin, ts, cents) VALUES (?, ?, ?, ?)",
         zip(who, what, bought.ts.tolist(), cents.tolist(), strict=True),
     )
+    orders = make_orders(draws.stream(seed, "orders", part), bought.who, bought.item, bought.ts, cents, now=frame.end)
+    _insert_orders(conn, orders, ids, asins)
     seen = make_views(rng, frame, group, bought)
     conn.executemany(
         "INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)",
@@ -153,6 +158,27 @@ def _insert_group(conn: sqlite3.Connection, rng: np.random.Generator, frame: Fra
         for i in np.flatnonzero((seen.ts > frame.end - 5 * draws.DAY) & draws.chances(rng, len(seen.ts), 0.05))
     }
     conn.executemany("INSERT INTO carts VALUES (?, ?, 1)", sorted(carts - owned))
+
+
+def _insert_orders(
+    conn: sqlite3.Connection, orders: Iterable[OrderRow], ids: Sequence[str], asins: Sequence[str]
+) -> None:
+    """Number the orders on from the ones that are there, and credit the points of those that were kept."""
+    (there,) = conn.execute("SELECT count(*) FROM orders").fetchone()
+    points: Counter[str] = Counter()
+    for number, order in enumerate(orders, 10_001 + there):
+        name, shopper = f"A{number}", ids[order.who]
+        conn.execute(
+            "INSERT INTO orders (number, shopper, placed_at, state, tracking, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
+            (name, shopper, order.placed_at, order.state, order.tracking, order.placed_at),
+        )
+        conn.executemany(
+            "INSERT INTO order_lines VALUES (?, ?, 1, ?)",
+            [(name, asins[item], cents) for item, cents in order.lines.items()],
+        )
+        if order.state not in ("cancelled", "returned"):
+            points[shopper] += POINTS_PER_EURO * (sum(order.lines.values()) // 100)
+    conn.executemany("UPDATE shoppers SET points = ? WHERE id = ?", [(n, shopper) for shopper, n in points.items()])
 
 
 def _finish(conn: sqlite3.Connection, facts: dict[str, float], progress: Progress) -> None:

@@ -12,6 +12,8 @@ from retail_assistant.live import LiveShop, fill_slots
 tasks = pb.Registry()
 UNGROUNDED = "ungrounded"
 """How the violation of a claim begins that no current source makes."""
+UNSUPPORTED = "unsupported"
+"""How the violation of a sentence begins that says something else than the evidence from which it was worded."""
 _PERSONAL = re.compile(r"[\w.+-]+@[\w-]+\.\w+|\+?\d[\d ()/-]{8,}\d")
 
 
@@ -26,11 +28,16 @@ class Checked(msgspec.Struct, frozen=True):
 async def guardrails(
     sentence: pb.Live[str],
     sources: pb.Live[tuple[str, ...]],
-    shopper: pb.Live[str],
+    told: pb.Live[tuple[str, ...]] = (),
+    question: pb.Live[str] = "",
     *,
     shop: pb.Resource[LiveShop] = pb.GIVEN,
 ) -> Checked:
-    """Fill the slots from live data and refuse claims that no current source makes, nor a running promotion."""
+    """Fill the slots from live data, and refuse what no current source states.
+
+    What a generator worded was ``told`` its evidence, and is also held against that: each number with its subject, and
+    whether the sentence affirms or denies.
+    """
     try:
         text = fill_slots(sentence, shop)
     except pb.guard.UnfilledSlot as error:
@@ -39,12 +46,13 @@ async def guardrails(
         return Checked("", "personal data")
     wrong = pb.guard.claims(text)
     if wrong:
-        wrong = pb.guard.ungrounded(text, grounds(sources, shop))
-    if wrong:
-        wrong = wrong - pb.guard.claims(" ".join(shop.running_promotions(shopper)))
+        live = [shop.fill(slot.kind, slot.name) or "" for slot in pb.guard.slots(sentence)]
+        wrong = pb.guard.ungrounded(text, [*grounds(sources, shop), *live])
     if wrong:
         first = min(wrong, key=lambda c: (c.kind, c.value))
         return Checked("", f"{UNGROUNDED} {first.kind}: {first.value}")
+    if told and (fault := pb.guard.unsupported(text, [fill_slots(one, shop) for one in told], question)):
+        return Checked("", f"{UNSUPPORTED} {fault.fault}: {fault.what}".rstrip(": "))
     return Checked(text)
 
 

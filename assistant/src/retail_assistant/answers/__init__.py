@@ -1,0 +1,1 @@
+"""From a question to the facts that answer it, and to sentences: one module per kind of question."""

@@ -1,0 +1,199 @@
+"""What the assistant does for a shopper: each action is proposed, and done only after a yes, in one transaction."""
+
+from __future__ import annotations
+
+import re
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, named_number, of_day
+from retail_assistant.answers.phrases import count, in_form, joined, ordered, price
+from retail_assistant.answers.products import WHICH
+from retail_assistant.answers.subjects import Subjects
+from retail_assistant.live import LiveShop
+from retail_assistant.shop import orders as order_records
+from retail_assistant.shop import records
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import ShopError
+from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN
+from retail_assistant.understand.dialogue import Pending
+
+UNABLE = "I cannot do that for you here. Please use the pages under Account or the order page, or ask our support team."
+YES_OR_NO = "Please answer yes or no."
+LEFT = "All right, I leave it as it is."
+NOTHING = "There is nothing to confirm any more. Tell me what I should do."
+_YES = re.compile(
+    r"^(?:yes|yep|yeah|yup|ya|sure|ok(?:ay)?|please do|do it|go ahead|confirm(?:ed)?|correct|right"
+    r"|exactly|of course|absolutely"
+    r"|definitely|fine|please|y|sounds good|go for it|that's right|si|ja|oui|alright|all right|indeed)\b",
+    re.IGNORECASE,
+)
+_NO = re.compile(
+    r"^(?:no|nope|nah|don'?t|do not|stop|leave it|never ?mind|forget it|cancel that|rather not"
+    r"|not now|wait|keep it|n)\b|\bleave it\b|\b(?:don'?t|do not)\b|\bkeep it\b|\bnever ?mind\b",
+    re.IGNORECASE,
+)
+_ALL_OF_CART = re.compile(r"\b(?:empty|clear|everything|all of (?:it|them)|the whole)\b")
+MOST_COPIES, LONGEST_YES = 99, 6
+
+
+def answers_question(text: str) -> bool | None:
+    """Whether a message says yes or no to a question; ``None`` if it does neither."""
+    said = re.sub(r"^(?:actually|hmm+|oh|well|ok so|um|ah)[ ,]+", "", text.strip(" .!,?").lower())
+    if "?" in said or "?" in text:
+        return None
+    if _NO.search(said):
+        return False
+    return True if _YES.search(said) and len(said.split()) <= LONGEST_YES else None
+
+
+class Actions:
+    """Proposes actions, and carries them out."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects, own: Own) -> None:
+        """Keep what is asked; writes go to the shop's file."""
+        self._app, self._shop, self._subjects, self._own = app, shop, subjects, own
+        self._writers: PerThread = app.settings.resources[PerThread]
+
+    async def propose(self, asked: Asked) -> Draft:
+        """Ask whether to do what is wanted, or say why it cannot be done."""
+        slot = asked.ask.slot("action")
+        pending = asked.said.pending
+        if slot == "quantity" and pending is not None and pending.verb in ("add", "quantity"):
+            return self._changed(asked, pending)
+        if slot == "unable":
+            return Draft(UNABLE)
+        if not asked.is_known:
+            return Draft(SIGN_IN)
+        if slot in ("cancel", "return"):
+            return self._on_order(asked, slot)
+        if slot == "remove" and _ALL_OF_CART.search(asked.ask.text):
+            return Draft(f"Shall I take everything out of your cart? {YES_OR_NO}", pending=Pending("empty"))
+        return self._on_cart(asked, slot)
+
+    def _changed(self, asked: Asked, pending: Pending) -> Draft:
+        """Ask again with the number of copies that is now wanted."""
+        copies = min(MOST_COPIES, asked.ask.copies or 1)
+        offers = self._shop.offers([pending.asin])
+        if not offers:
+            return Draft(NOTHING)
+        name = in_form(offers[0])
+        verb = (
+            f"add {count(copies, 'copy')} of {name}, {price(offers[0])} each, to"
+            if pending.verb == "add"
+            else f"change {name} to {count(copies, 'copy')} in"
+        )
+        return Draft(f"Shall I {verb} your cart? {YES_OR_NO}", asins=(pending.asin,),
+                     pending=Pending(pending.verb, pending.asin, copies))  # fmt: skip
+
+    def _on_cart(self, asked: Asked, slot: str) -> Draft:
+        cart = self._shop.cart(asked.shopper)
+        offer, several = self._meant(asked, cart, slot)
+        if several:
+            names = joined([f"{in_form(o)} for {price(o)}" for o in several[:4]], "or")
+            return Draft(f"Which one do you mean: {names}?", asins=tuple(o.asin for o in several[:4]))
+        if offer is None:
+            return Draft(WHICH if slot == "add" or cart else "Your cart is empty.")
+        copies = min(MOST_COPIES, asked.ask.copies or 1)
+        asins, name = (offer.asin,), in_form(offer)
+        if slot == "add":
+            if not offer.quantity:
+                return Draft(f"{name} is out of stock, so I cannot add it to your cart.", asins=asins)
+            return Draft(
+                f"Shall I add {count(copies, 'copy')} of {name}, {price(offer)} each, to your cart? {YES_OR_NO}",
+                         asins=asins, pending=Pending("add", offer.asin, copies))  # fmt: skip
+        if offer.asin not in cart:
+            return Draft(f"{name} is not in your cart.", asins=asins)
+        if slot == "remove":
+            return Draft(f"Shall I take {name} out of your cart? {YES_OR_NO}", asins=asins,
+                         pending=Pending("remove", offer.asin))  # fmt: skip
+        return Draft(
+            f"Shall I change {name} to {count(copies, 'copy')} in your cart? {YES_OR_NO}", asins=asins,
+                     pending=Pending("quantity", offer.asin, copies))  # fmt: skip
+
+    def _meant(self, asked: Asked, cart: dict[str, int], slot: str) -> tuple[Offer | None, list[Offer]]:
+        """The product that is meant, or several between which nothing decides."""
+        if asked.ask.subjects:
+            subject = asked.ask.subjects[0]
+            if slot == "add" and re.search(r"\bnext (?:volume|one|part|book)\b", asked.ask.text):
+                subject = self._subjects.following(subject)
+            found = self._subjects.offers(subject)
+            if slot != "add":
+                found = [o for o in found if o.asin in cart] or found
+            if slot != "add" and asked.ask.subjects[0].source != "message" and found and found[0].asin not in cart:
+                found = self._shop.offers(cart) or found
+            if len(found) > 1 and len({o.product.volume for o in found}) > 1 and asked.ask.subjects[0].volume is None:
+                found = [o for o in found if o.product.volume == found[0].product.volume]
+            if len(found) > 1 and len({o.product.format for o in found}) > 1:
+                return None, found
+            return (found[0], []) if found else (None, [])
+        found = self._shop.offers(cart) if slot != "add" else []
+        return (found[0], []) if len(found) == 1 else (None, found)
+
+    def _on_order(self, asked: Asked, slot: str) -> Draft:
+        orders = self._shop.orders(asked.shopper)
+        if not orders:
+            return Draft(NO_ORDERS)
+        allowed = CAN_CANCEL if slot == "cancel" else CAN_RETURN
+        order = self._own.chosen(asked, orders)
+        if order is None:
+            return Draft(f"I see no order {(named_number(asked.ask.text) or '').upper()} of yours.")
+        if named_number(asked.ask.text) is None and order.state not in allowed and not asked.said.turns:
+            order = next((o for o in orders if o.state in allowed), order)
+        head = f"order {order.number}{of_day(order)} ({joined([ordered(line) for line in order.lines[:3]])})"
+        asins = tuple(line.asin for line in order.lines[:3])
+        if order.state not in allowed:
+            why = "it is already packed" if order.state == "packed" else f"it is {order.state}"
+            verb = "cancel" if slot == "cancel" else "start a return of"
+            hint = (
+                " Refuse it at the door, or send it back once it arrives."
+                if slot == "cancel" and order.state in ("packed", "shipped")
+                else ""
+            )
+            return Draft(f"I cannot {verb} {head}: {why}.{hint}", asins=asins)
+        verb = "cancel" if slot == "cancel" else "start the return of"
+        return Draft(f"Shall I {verb} {head}? {YES_OR_NO}", asins=asins,
+                     pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip
+
+    async def settle(self, asked: Asked, *, agreed: bool) -> Draft:
+        """Do what waits for a yes, or leave it."""
+        pending = asked.said.pending
+        if pending is None:
+            return Draft(NOTHING)
+        if not agreed:
+            return Draft(LEFT)
+        if not asked.is_known:
+            return Draft(SIGN_IN)
+        now = self._app.settings.clock.now()
+        try:
+            return await self._writers.write(lambda conn: _done(conn, asked.shopper, pending, now))
+        except ShopError as error:
+            return Draft(f"That was not possible: {error}.")
+
+
+def _done(conn: object, shopper: str, pending: Pending, now: float) -> Draft:
+    import sqlite3
+
+    if not isinstance(conn, sqlite3.Connection):
+        raise TypeError("a connection to the shop is needed")
+    if pending.verb == "cancel":
+        order_records.cancel(conn, shopper, pending.order, now=now)
+        return Draft(f"Done: order {pending.order} is cancelled.")
+    if pending.verb == "return":
+        order_records.start_return(conn, shopper, pending.order, now=now)
+        return Draft(f"Done: the return of order {pending.order} is started. Print the label on the order page.")
+    if pending.verb == "empty":
+        records.set_cart(conn, shopper, {}, now=now)
+        return Draft("Done: your cart is empty.")
+    copies = {"add": None, "remove": 0, "quantity": pending.quantity}[pending.verb]
+    held = records.change_cart(
+        conn, shopper, pending.asin, add=pending.quantity if copies is None else None, to=copies, now=now
+    )
+    name = f"{{{{title:{pending.asin}}}}}"
+    said = (
+        f"Done: {name} is out of your cart."
+        if not held
+        else f"Done: {count(held, 'copy')} of {name} {'is' if held == 1 else 'are'} in your cart."
+    )
+    return Draft(said, sources=(f"product/{pending.asin}",), asins=(pending.asin,))

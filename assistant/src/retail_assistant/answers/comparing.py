@@ -1,0 +1,125 @@
+"""Two or more products side by side, by what is asked: price, reviews, length, or all of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.phrases import count, form, in_form, joined, money, price, stock, title
+from retail_assistant.answers.products import WHICH
+from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.knowledge.tasks import review_summaries
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Offer
+from retail_assistant.understand.ask import Subject
+
+_REVIEWS = re.compile(r"\brat(?:ed|ing|ings)\b|\breviews?\b|\bstars?\b|\bbetter liked\b")
+_LENGTH = re.compile(r"\blong(?:er)?\b|\bshort(?:er)?\b|\bvolumes\b|\bmore books\b")
+_PRICE = re.compile(r"\bcheap(?:er|est)?\b|\bexpensive\b|\bprice\b|\bcosts?\b|\bpric(?:ier|ey)\b|\bdearer\b")
+_TWO = 2
+
+
+class Comparing:
+    """Compares products."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects) -> None:
+        """Keep what is asked."""
+        self._app, self._shop, self._subjects = app, shop, subjects
+
+    async def answer(self, asked: Asked) -> Draft:
+        """Compare what is named, or what was shown last; one product is compared with its other editions."""
+        ask = asked.ask
+        groups = [(s, self._subjects.offers(s)) for s in ask.subjects]
+        gone = [s for s, found in groups if not found]
+        if gone and len(groups) > 1:
+            return Draft(f"We do not sell {joined([s.name for s in gone])} any more.")
+        offers = [found[0] for _, found in groups if found]
+        if len(offers) < _TWO and ask.subjects:
+            offers = self._editions(ask.subjects[0], asked)
+        if len(offers) < _TWO and len(asked.said.shown) > 1:
+            offers = self._shop.offers(asked.said.shown)[:3]
+        if len(offers) < _TWO:
+            return self._alone(offers)
+        if _REVIEWS.search(ask.text):
+            return await self._by_reviews(offers)
+        if _LENGTH.search(ask.text) and not _PRICE.search(ask.text):
+            return self._by_length([s for s, _ in groups], offers)
+        draft = self._by_price(offers)
+        lacking = ask.wishes.formats - {o.product.format for o in offers}
+        if lacking and len(ask.subjects) == 1:
+            draft.text += f" It is not sold as {joined([form(name) for name in sorted(lacking)], 'or')}."
+        draft.focus = offers[0].asin if len({o.product.title for o in offers}) == 1 else ""
+        return draft
+
+    def _alone(self, offers: Sequence[Offer]) -> Draft:
+        if not offers:
+            return Draft(WHICH)
+        only = offers[0]
+        return Draft(
+            f"{title(only)} is sold only as {form(only.product.format)}, for {price(only)}.",
+            sources=(f"product/{only.asin}",),
+            asins=(only.asin,),
+        )
+
+    def _editions(self, subject: Subject, asked: Asked) -> list[Offer]:
+        """The editions of one volume; of a series those of its first volume that has several."""
+        found = self._subjects.in_all_formats(subject)
+        by_volume = [[o for o in found if o.product.volume == v] for v in volumes(found)]
+        some = next((group for group in by_volume if len(group) > 1), by_volume[0] if by_volume else [])
+        wanted = asked.ask.wishes.formats
+        if len(wanted) > 1:
+            return [o for o in some if o.product.format in wanted] or some
+        return some
+
+    def _by_price(self, offers: Sequence[Offer]) -> Draft:
+        said = [f"{in_form(o)} costs {price(o)} and is {stock(o)}." for o in offers]
+        cheapest = min(offers, key=lambda o: o.cents)
+        others = sorted(o.cents for o in offers if o is not cheapest)
+        if others[0] == cheapest.cents:
+            said.append("They cost the same.")
+        else:
+            name = (
+                title(cheapest)
+                if len({o.product.title for o in offers}) > 1
+                else f"The {form(cheapest.product.format)}"
+            )
+            said.append(f"{name} is cheaper, by {money(others[0] - cheapest.cents)}.")
+        return _draft(said, offers)
+
+    async def _by_reviews(self, offers: Sequence[Offer]) -> Draft:
+        averages: list[tuple[float, Offer]] = []
+        said = []
+        for offer in offers:
+            summary = (await self._app.serve(review_summaries, offer.asin)).value
+            if summary is None:
+                said.append(f"{title(offer)} has no reviews yet.")
+            else:
+                averages.append((summary.average, offer))
+                said.append(
+                    f"{title(offer)} has {summary.average:.1f} of 5 stars from {count(summary.count, 'review')}."
+                )
+        if len(averages) > 1:
+            best = max(averages, key=lambda pair: pair[0])
+            tied = [a for a, _ in averages if round(a, 1) == round(best[0], 1)]
+            said.append("They are rated alike." if len(tied) > 1 else f"{title(best[1])} is rated better.")
+        return _draft(said, offers)
+
+    def _by_length(self, subjects: Sequence[Subject], offers: Sequence[Offer]) -> Draft:
+        lengths = [
+            (len(volumes(self._subjects.line(s))), o.product.series or o.product.title)
+            for s, o in zip(subjects, offers, strict=False)
+        ]
+        said = [f"{name} has {count(number, 'volume')} in our shop." for number, name in lengths]
+        if len({number for number, _ in lengths}) > 1:
+            said.append(f"{max(lengths)[1]} is longer.")
+        elif len(lengths) > 1:
+            said.append("They are equally long.")
+        return _draft(said, offers)
+
+
+def _draft(said: Sequence[str], offers: Sequence[Offer]) -> Draft:
+    return Draft(
+        " ".join(said), sources=tuple(f"product/{o.asin}" for o in offers), asins=tuple(o.asin for o in offers)
+    )

@@ -1,0 +1,55 @@
+"""Which answer belongs to which kind of question."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import parbake as pb
+from retail_assistant.answers.actions import Actions
+from retail_assistant.answers.comparing import Comparing
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.facts import Facts
+from retail_assistant.answers.lists import Lists
+from retail_assistant.answers.own import Own
+from retail_assistant.answers.policies import PolicyAnswers
+from retail_assistant.answers.products import Products
+from retail_assistant.answers.promotions import Promotions
+from retail_assistant.answers.reviews import Reviews
+from retail_assistant.answers.subjects import Subjects
+from retail_assistant.live import LiveShop
+from retail_assistant.understand.ask import Kind
+
+Handler = Callable[[Asked], Awaitable[Draft]]
+
+
+class AnswerDesk:
+    """All kinds of answers over one app and its live shop."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, *, may_word: bool = False) -> None:
+        """Build them; ``may_word`` says whether the generator words what the policies answer."""
+        subjects = Subjects(shop)
+        self.policies = PolicyAnswers(app, shop, may_word=may_word)
+        self._lists = Lists(app, shop, subjects)
+        promotions = Promotions(app, shop, subjects)
+        self._facts = Facts(subjects)
+        own = Own(app, shop)
+        self.actions = Actions(app, shop, subjects, own)
+        self._table: dict[Kind, Handler] = {
+            "offer": Products(app, subjects, promotions).answer,
+            "facts": self._facts.answer,
+            "list": self._lists.answer,
+            "trending": self._lists.trend,
+            "compare": Comparing(app, shop, subjects).answer,
+            "promotion": promotions.answer,
+            "reviews": Reviews(app, subjects).answer,
+            "cart": own.cart,
+            "orders": own.orders,
+            "points": own.points,
+            "action": self.actions.propose,
+        }
+
+    def handler(self, kind: Kind, slot: str) -> Handler:
+        """What answers a kind of question; a title alone is answered with what is sold under it."""
+        if kind == "facts" and slot == "title":
+            return self._facts.title_alone
+        return self._table.get(kind, self._lists.answer)

@@ -1,0 +1,114 @@
+"""An answer before it is checked, and what a conversation keeps of it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.answers.guardrails import Checked
+from retail_assistant.shop.voices import ANONYMOUS
+from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.dialogue import Dialogue, Pending
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question in its conversation: who asks, on which page, and what was said before."""
+
+    ask: Ask
+    shopper: str
+    page: str
+    said: Dialogue
+    turn: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the shopper gave a name."""
+        return self.shopper != ANONYMOUS
+
+
+@dataclass
+class Draft:
+    """An answer before it is checked.
+
+    ``text`` or ``stream`` holds slots; ``sources`` are the entities it states, ``evidence`` the blocks it quotes, and
+    ``told`` the texts a generator was given, best first. ``intent`` is what was asked for, ``faq`` names the answer of
+    the bank that it is, and ``refusals`` say what was not used, and why. ``section``, ``focus`` (a
+    product), ``wishes`` and ``pending`` are for the next turn.
+    """
+
+    text: str = ""
+    stream: AsyncIterator[str] | None = None
+    sources: tuple[str, ...] = ()
+    lane: str = "realtime"
+    asins: tuple[str, ...] = ()
+    told: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = ()
+    intent: str = ""
+    faq: str = ""
+    refusals: list[str] = field(default_factory=list)
+    section: str = ""
+    focus: str = ""
+    wishes: Wishes = NO_WISHES
+    pending: Pending | None = None
+    checks: dict[str, Checked] = field(default_factory=dict)
+    _main: str = ""
+    _rest: AsyncIterator[str] | None = None
+
+    @property
+    def fallback(self) -> str:
+        """What stands in where nothing that was generated holds."""
+        return self.told[0] if self.told else ""
+
+    async def main_sentence(self) -> str:
+        """The first sentence, empty where there is none; it is still among :meth:`sentences`."""
+        if self._rest is None:
+            self._rest = self._cut()
+            self._main = await anext(self._rest, "")
+        return self._main
+
+    async def sentences(self) -> AsyncIterator[str]:
+        """The draft cut into whole sentences, as they become complete; once."""
+        if main := await self.main_sentence():
+            yield main
+        if self._rest is not None:
+            async for sentence in self._rest:
+                yield sentence
+
+    async def _cut(self) -> AsyncIterator[str]:
+        if self.stream is None:
+            for sentence in pb.guard.sentences(self.text):
+                yield sentence
+            return
+        held = ""
+        async for sentence in pb.guard.release(self.stream, lambda s: s):
+            if held:
+                yield held
+            held = sentence.strip()
+        if held.endswith((".", "!", "?", "\u201d", '"')):  # a length limit cuts a last sentence short
+            yield held
+
+
+def together(drafts: Sequence[Draft]) -> Draft:
+    """One draft of the answers to several questions."""
+    if len(drafts) == 1:
+        return drafts[0]
+    texts = list(dict.fromkeys(d.text for d in drafts))
+    last = drafts[-1]
+    return Draft(
+        " ".join(texts),
+        sources=tuple(dict.fromkeys(s for d in drafts for s in d.sources)),
+        lane=last.lane,
+        asins=tuple(dict.fromkeys(a for d in drafts for a in d.asins)),
+        told=tuple(t for d in drafts for t in d.told),
+        evidence=tuple(e for d in drafts for e in d.evidence),
+        intent=last.intent,
+        refusals=[r for d in drafts for r in d.refusals],
+        section=next((d.section for d in reversed(drafts) if d.section), ""),
+        focus=last.focus,
+        wishes=last.wishes,
+        pending=last.pending,
+    )

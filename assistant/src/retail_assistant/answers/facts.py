@@ -1,0 +1,196 @@
+"""What a product is: its author, its story, the length of its series, the next volume, its formats."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft, together
+from retail_assistant.answers.phrases import by, count, form, in_form, joined, price, stock, title
+from retail_assistant.answers.products import MOST_NAMED, WHICH, drafted, missing, name_of
+from retail_assistant.answers.subjects import Subjects, volumes
+from retail_assistant.shop.finding import Offer
+from retail_assistant.understand.ask import Subject
+from retail_assistant.understand.titles import LAST, volume_in
+
+UNKNOWN = "Our pages do not state that; please ask our support team."
+_ENDS = re.compile(r"final volume|story ends|last volume ties", re.IGNORECASE)
+_COMPLETE = re.compile(r"complete in|single|stands|one sitting", re.IGNORECASE)
+_LAST_ONE = re.compile(r"\b(?:last|final|newest|latest)\b")
+_GUESS = re.compile(r"\s*(?:is|was|did|isn't)\b")
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """A question with what is sold of its subject: everything under its title, and what the question means of it."""
+
+    asked: Asked
+    subject: Subject
+    line: list[Offer]
+    offers: list[Offer]
+
+    @property
+    def text(self) -> str:
+        """The question."""
+        return self.asked.ask.text
+
+    @property
+    def volume(self) -> int | None:
+        """The volume that is meant, ``None`` for the whole series."""
+        if self.subject.volume is not None:
+            return self.offers[0].product.volume if self.subject.volume == LAST else self.subject.volume
+        return self.offers[0].product.volume if self.subject.asin else None
+
+
+class Facts:
+    """Answers questions for facts; what the pages do not state is said not to be stated."""
+
+    def __init__(self, subjects: Subjects) -> None:
+        """Look products up with ``subjects``."""
+        self._subjects = subjects
+        self._tell: dict[str, Callable[[Looked], Draft]] = {
+            "author": _author,
+            "plot": _plot,
+            "length": _length,
+            "last": _length,
+            "next": _next,
+            "formats": _formats,
+            "format": _formats,
+            "genre": _genre,
+            "order": _order,
+        }
+
+    async def answer(self, asked: Asked) -> Draft:
+        """The fact that is asked for, and only that."""
+        ask, slot = asked.ask, asked.ask.slot("facts")
+        if not ask.subjects:
+            return Draft(WHICH)
+        subject = ask.subjects[0]
+        line = self._subjects.line(subject)
+        if not line:
+            return missing(self._subjects, subject)
+        if slot == "unknown":
+            return Draft(UNKNOWN, asins=(line[0].asin,))
+        if slot == "next" and subject.volume is None and (volume := volume_in(ask.text)):
+            subject = msgspec.structs.replace(subject, volume=volume)
+        offers = self._subjects.offers(subject)
+        if not offers and slot not in ("next", "length", "formats", "format"):
+            return missing(self._subjects, subject)
+        drafts = [self._tell.get(slot, _plot)(Looked(asked, subject, line, offers or line))]
+        others = ask.subjects[1:] if slot == "author" else ()
+        found = [(other, self._subjects.offers(other)) for other in others]
+        return together([*drafts, *(_author(Looked(asked, other, also, also)) for other, also in found if also)])
+
+    async def title_alone(self, asked: Asked) -> Draft:
+        """What a title alone is answered with: what is sold under it."""
+        offers = self._subjects.offers(asked.ask.subjects[0])
+        if not offers:
+            return missing(self._subjects, asked.ask.subjects[0])
+        said = [f"{in_form(o)}{by(o)} costs {price(o)} and is {stock(o)}." for o in offers[:MOST_NAMED]]
+        return drafted(said, offers[:MOST_NAMED])
+
+
+def _author(looked: Looked) -> Draft:
+    author, name = looked.offers[0].product.author, name_of(looked.offers)
+    if not author:
+        return Draft(f"Our pages do not state who wrote {name}.", asins=(looked.offers[0].asin,))
+    guessed = looked.asked.ask.wishes.authors
+    lead = ""
+    if guessed and _GUESS.match(looked.text):
+        lead = "Yes, " if author in guessed else "No, "
+    return drafted([f"{lead}{name} is by {author}."], looked.offers[:1])
+
+
+def _plot(looked: Looked) -> Draft:
+    offer = looked.offers[0]
+    text = pb.guard.strip_instructions(offer.product.description)
+    if not text:
+        return Draft(f"Our pages do not state what {title(offer)} is about.", asins=(offer.asin,))
+    head = [f"{title(offer)} is a {offer.product.genre} book{by(offer)}."] if offer.product.author else []
+    return drafted([*head, text], [offer])
+
+
+def _length(looked: Looked) -> Draft:
+    line = looked.line
+    name, there = name_of(line, whole=True), volumes(line)
+    last = max(line, key=lambda o: o.product.volume)
+    if len(there) == 1:
+        is_complete = _COMPLETE.search(last.product.description)
+        return drafted(
+            [f"{name} is complete in one volume." if is_complete else f"We sell one volume of {name}."], line[:1]
+        )
+    said = [f"{name} has {len(there)} volumes in our shop, {there[0]} to {there[-1]}."]
+    forms = looked.asked.ask.wishes.formats
+    for wanted in sorted(forms):
+        some = volumes([o for o in line if o.product.format == wanted])
+        said = [
+            f"As {form(wanted)}, {name} has {count(len(some), 'volume')}{f', up to volume {some[-1]}' if some else ''}."
+        ]
+    if _LAST_ONE.search(looked.text):
+        said.append(f"The last one is {title(last)}.")
+    if _ENDS.search(last.product.description):
+        said.append(f"The story ends with volume {there[-1]}.")
+    return drafted(said, looked.offers[:1])
+
+
+def _next(looked: Looked) -> Draft:
+    back = re.search(r"\bprevious\b|\bbefore\b", looked.text) is not None
+    there, name = volumes(looked.line), name_of(looked.line, whole=True)
+    volume = looked.volume if looked.volume is not None else there[0] if back else there[-1]
+    wanted = volume - 1 if back else volume + 1
+    found = [o for o in looked.line if o.product.volume == wanted]
+    kind = looked.subject.format or looked.offers[0].product.format
+    found = [o for o in found if o.product.format == kind] or found
+    if found:
+        offer, word = found[0], "previous" if back else "next"
+        said = f"The {word} volume is {title(offer)} ({form(offer.product.format)}): {price(offer)}, {stock(offer)}."
+        return drafted([said], [offer])
+    if len(there) == 1:
+        return drafted([f"{name} is a single volume; there is no sequel in our shop."], looked.line[:1])
+    end = "before" if back else "after"
+    edge = looked.line[:1] if back else looked.line[-1:]
+    return drafted([f"There is no volume {end} volume {volume} of {name} in our shop."], edge)
+
+
+def _formats(looked: Looked) -> Draft:
+    volume = looked.volume
+    some = [o for o in looked.line if volume in (None, o.product.volume)] or looked.line
+    is_one = volume is not None or len(volumes(some)) == 1
+    name = title(some[0]) if is_one else name_of(looked.line, whole=True)
+    if wanted := sorted(looked.asked.ask.wishes.formats):
+        return _in_format(name, wanted, some)
+    kinds = joined(sorted({form(o.product.format) for o in some}))
+    each = [f"{title(o)} costs {price(o)} as {form(o.product.format)}." for o in some] if is_one else []
+    return drafted([f"{name} is sold as {kinds}.", *each], some[:MOST_NAMED] if each else some[:1])
+
+
+def _in_format(name: str, wanted: Sequence[str], some: Sequence[Offer]) -> Draft:
+    """Whether there is a format, and what it costs."""
+    fitting = [o for o in some if o.product.format in wanted]
+    kinds = joined([form(w) for w in wanted], "or")
+    if not fitting:
+        forms = joined(sorted({form(o.product.format) for o in some}))
+        return drafted([f"No, {name} is not sold as {kinds}; we sell it as {forms}, from {price(some[0])}."], some[:1])
+    if len(volumes(fitting)) > 1:
+        cheapest = min(fitting, key=lambda o: o.cents)
+        said = f"Yes, {name} is sold as {kinds}: {count(len(fitting), 'volume')}, from {price(cheapest)}."
+        return drafted([said], fitting[:1])
+    each = [f"{title(o)} as {form(o.product.format)} costs {price(o)} and is {stock(o)}." for o in fitting]
+    return drafted([f"Yes: {' '.join(each)}"], fitting)
+
+
+def _genre(looked: Looked) -> Draft:
+    guessed, genre = looked.asked.ask.wishes.genres, looked.offers[0].product.genre
+    lead = ("Yes, " if genre in guessed else "No, ") if guessed else ""
+    return drafted([f"{lead}{name_of(looked.offers)} is a {genre} book."], looked.offers[:1])
+
+
+def _order(looked: Looked) -> Draft:
+    first, there = looked.line[0], volumes(looked.line)
+    if len(there) == 1:
+        said = f"{name_of(looked.line, whole=True)} is a single volume: {title(first)} costs {price(first)}."
+        return drafted([said], [first])
+    said = f"Begin with {title(first)} ({price(first)}, {stock(first)})."
+    return drafted([said, f"The volumes are numbered {there[0]} to {there[-1]}."], [first])

@@ -1,0 +1,126 @@
+"""Decides whether any policy section answers a question, by a gate that is trained, and ranks the sections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+import parbake as pb
+from parbake.ports.models import Embedder
+from retail_assistant.answers.ranking import Desk
+from retail_assistant.answers.sections import Found, Gate, Signs
+from retail_assistant.faq.tasks import faq_bank
+from retail_assistant.faq.vocabulary import UNANSWERED
+from retail_assistant.knowledge.blocks import policy_blocks
+from retail_assistant.knowledge.embedding import query_embedding
+from retail_assistant.knowledge.retrieval import Hit, retrieval
+from retail_assistant.knowledge.views import Policies
+
+tasks = pb.Registry()
+NEAR = 0.7
+"""Wordings nearer than this are left out in training: a new customer does not use the log's words."""
+MOST, LEAST = 400, 40
+LOST = 0.02
+"""The share of answered questions of the log that the gate may refuse."""
+
+
+def _separates(made: pb.Generation) -> str | None:
+    """The gate's gate: nearness must speak for an answer."""
+    (_, gate), *_ = made.values
+    return None if gate.weights[0] > 0 else f"nearness speaks against an answer: the weights are {gate.weights}"
+
+
+@tasks.model(
+    freshness_sla="26h",
+    refresh=pb.every("24h", budget="2h", off_peak=True),
+    invalidated_by=[
+        pb.ignore(
+            "policy", "it weighs signs of an answer, not texts; the sections themselves are read as they hold now"
+        ),
+    ],
+    fallback_if_stale=pb.ServeStale(within="48h"),
+    owner="support",
+    gates=pb.Gates(quality=_separates),
+    why="How questions with and without an answer differ changes slowly",
+)
+def answer_gate(
+    *,
+    policies: pb.Source[Policies],
+    embedder: pb.Resource[Embedder],
+    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+) -> Gate:
+    """Train on the bank's wordings: each with its section, and again without it."""
+    hits = [Hit(b, p.title, 0.0, 0.0) for p in policies.all() for b in policy_blocks(p, embedder)]
+    asked = _asked(bank)
+    if len(asked) < LEAST:
+        return Gate()
+    vectors = embedder.embed([text for text, _ in asked])
+    desk = Desk(bank)
+    yes, no = list[Signs](), list[Signs]()
+    for (text, owner), vector in zip(asked, vectors, strict=True):
+        compared = compare(hits, vector)
+        yes += [r.signs for r in desk.rank(text, vector, compared, near=NEAR)[:1]]
+        no += [r.signs for r in desk.rank(text, vector, compared, but=owner, near=NEAR)[:1]]
+    return train(yes, no)
+
+
+def _asked(bank: pb.semantic.BankSnapshot) -> list[tuple[str, str]]:
+    """Wordings of the bank with the section that answers each, evenly drawn."""
+    compiled = bank.bank
+    pairs = [(a, compiled.answers[o]) for a, o in zip(compiled.aliases, compiled.owner_of, strict=True)]
+    pairs = [(text, name) for text, name in pairs if not name.startswith(UNANSWERED)]
+    return pairs[:: max(1, len(pairs) // MOST)]
+
+
+def train(yes: Sequence[Signs], no: Sequence[Signs]) -> Gate:
+    """Fit the logistic model; the least chance is that of the answered questions which it may lose."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.array([signs.learned for signs in (*yes, *no)], float)
+    labels = np.array([1] * len(yes) + [0] * len(no))
+    fitted = LogisticRegression(C=0.3, max_iter=1000).fit(rows, labels)
+    chances = fitted.predict_proba(rows[: len(yes)])[:, 1]
+    least = float(np.quantile(chances, LOST))
+    return Gate(tuple(float(w) for w in fitted.coef_[0]), float(fitted.intercept_[0]), least)
+
+
+def compare(hits: Sequence[Hit], vector: Any) -> list[Hit]:
+    """The sections with their cosines to a question."""
+    compared = []
+    for hit in hits:
+        parts = [np.frombuffer(part, np.float32) @ vector for part in hit.block.parts]
+        whole = float(np.frombuffer(hit.block.vector, np.float32) @ vector)
+        compared.append(Hit(hit.block, hit.policy, whole, float(max(parts, default=whole))))
+    return compared
+
+
+class _Desks:
+    """The desk of the current bank; a new one is made when the model's generation changes."""
+
+    def __init__(self) -> None:
+        self._ready: Desk | None = None
+
+    def of(self, bank: pb.semantic.BankSnapshot) -> Desk:
+        if self._ready is None or self._ready.bank is not bank:
+            self._ready = Desk(bank)
+        return self._ready
+
+
+_desks = _Desks()
+
+
+@tasks.live(why="Every question is compared with the sections as they hold now")
+async def policy_sections(
+    text: pb.Live[str],
+    told: pb.Live[str] = "",
+    *,
+    vector: Any = pb.Input(query_embedding),
+    hits: list[Hit] = pb.Input(retrieval),
+    bank: pb.semantic.BankSnapshot = pb.Model(faq_bank),
+    gate: Gate = pb.Model(answer_gate),
+) -> Found:
+    """The policy sections that answer a question best; ``told`` was quoted just before."""
+    ranked = _desks.of(bank).rank(text, vector, hits, told=told)
+    return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least) if ranked else Found()

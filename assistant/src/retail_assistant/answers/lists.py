@@ -1,0 +1,248 @@
+"""Products that keep every stated wish: search, recommendation and price in one query."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import msgspec
+import numpy as np
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.phrases import described, joined, listed
+from retail_assistant.answers.subjects import Subjects
+from retail_assistant.knowledge.product_index import ProductIndex
+from retail_assistant.knowledge.tasks import product_embeddings
+from retail_assistant.live import LiveShop
+from retail_assistant.recs.tasks import recommendations, trending
+from retail_assistant.recs.trends import ALL
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.understand.parse import wants_another
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+tasks = pb.Registry()
+RECOMMENDED = ("You might like these:", "Readers like these right now:")
+MOST, FEW, MOST_HINTS = 10, 5, 3
+_CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
+_DEARER = re.compile(r"\bpricier\b|\bmore expensive\b|\bdearer\b")
+_RANKED = 50
+_GIVEN_UP = (
+    ("most_cents", "that price limit"),
+    ("formats", "that format"),
+    ("themes", "that theme"),
+    ("volume", "that volume"),
+    ("genres", "that genre"),
+    ("single", "the wish for a single volume"),
+)
+"""Wishes in the order in which the shopper is offered to give one up."""
+WHICH_SERIES = "Of which series or book? Tell me its title."
+
+
+@tasks.live(why="Prices, stock and the wishes exist only at request time")
+async def find_products(conditions: pb.Live[Conditions], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> list[Offer]:
+    """The products on sale that keep every condition."""
+    return shop.find(conditions)
+
+
+class Lists:
+    """Answers questions for products."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, subjects: Subjects) -> None:
+        """Keep what is asked."""
+        self._app, self._shop, self._subjects = app, shop, subjects
+
+    async def answer(self, asked: Asked) -> Draft:
+        """Show the best products that keep every wish, or say which wish cannot be met."""
+        ask, said = asked.ask, asked.said
+        anchor = self._subjects.first(ask)
+        wishes = self._completed(asked, anchor)
+        if wishes.volume is not None and msgspec.structs.replace(wishes, volume=None) == NO_WISHES and anchor is None:
+            return Draft(WHICH_SERIES, wishes=wishes)
+        shown_before = set(said.offered) if wants_another(ask.text) and said.offered else set[str]()
+        conditions = await self._conditions(asked, wishes, anchor)
+        conditions = msgspec.structs.replace(conditions, no_asins={*conditions.no_asins, *shown_before})
+        found = (await self._app.serve(find_products, conditions=conditions)).unwrap()
+        if not found:
+            return await self._nothing(wishes, conditions)
+        chosen, lane, head = await self._best(asked, wishes, found, anchor)
+        return Draft(
+            f"{head} {listed(chosen)}",
+            sources=tuple(f"product/{o.asin}" for o in chosen),
+            asins=tuple(o.asin for o in chosen),
+            lane=lane,
+            wishes=wishes,
+        )
+
+    async def trend(self, asked: Asked) -> Draft:
+        """What sells, within the stated wishes."""
+        wishes = asked.ask.wishes
+        found: list[Offer] = []
+        lane = "realtime"
+        for name in sorted(wishes.genres) or [ALL]:
+            served = await self._app.serve(trending, name)
+            lane = served.lane
+            offers = self._shop.offers(c.asin for c in served.value or ())
+            found += [o for o in offers if o.quantity and _keeps(o, wishes)]
+        chosen = _one_a_line(found)[: wishes.count or FEW]
+        if not chosen:
+            return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
+        asins = tuple(o.asin for o in chosen)
+        return Draft(f"Popular right now: {listed(chosen)}", sources=tuple(f"product/{a}" for a in asins), asins=asins,
+                     lane=lane, wishes=wishes)  # fmt: skip
+
+    def _completed(self, asked: Asked, anchor: Offer | None) -> Wishes:
+        """The wishes, with what the words take from the product in view: its author, its genre, a lower price."""
+        ask, wishes = asked.ask, asked.ask.wishes
+        if anchor is None:
+            return wishes
+        text, slot = ask.text, ask.slot("list")
+        if (
+            "same author" in text
+            or "this author" in text
+            or "the author" in text
+            or (slot == "by" and not wishes.authors)
+        ):
+            wishes = msgspec.structs.replace(wishes, authors=frozenset({anchor.product.author}))
+        if "same genre" in text:
+            wishes = msgspec.structs.replace(wishes, genres=frozenset({anchor.product.genre}))
+        if _CHEAPER.search(text) and wishes.most_cents is None:
+            wishes = msgspec.structs.replace(wishes, most_cents=anchor.cents - 1)
+        if _DEARER.search(text) and wishes.least_cents is None:
+            wishes = msgspec.structs.replace(wishes, least_cents=anchor.cents + 1)
+        is_named = any(s.source == "message" and s.whole for s in ask.subjects)
+        if is_named and not ask.like and not wishes.authors:
+            wishes = msgspec.structs.replace(wishes, series=wishes.series | {s.name for s in ask.subjects if s.name},
+                                             volume=ask.subjects[0].volume or wishes.volume)  # fmt: skip
+        if slot == "of_line":
+            whole = frozenset({anchor.product.series or anchor.product.title})
+            wishes = msgspec.structs.replace(wishes, series=whole, themes=wishes.themes | set(ask.leftover))
+        is_like = ask.like or slot in ("like", "cheapest")
+        if is_like and not (wishes.series or wishes.genres or wishes.authors or wishes.themes):
+            line = anchor.product.series or anchor.product.title
+            wishes = msgspec.structs.replace(
+                wishes, genres=frozenset({anchor.product.genre}), no_series=wishes.no_series | {line}
+            )
+        return wishes
+
+    async def _conditions(self, asked: Asked, wishes: Wishes, anchor: Offer | None) -> Conditions:
+        """The wishes as a query; what is like a product is another line of its genre."""
+        genres, no_titles = set(wishes.genres), set(wishes.no_series)
+        is_like = anchor is not None and (asked.ask.like or asked.ask.slot("list") in ("like", "by", "cheapest"))
+        if anchor is not None and is_like and not wishes.series:
+            no_titles.add(anchor.product.series or anchor.product.title)
+        seen = {asked.page} if asked.page and not wishes.series else set[str]()
+        no_asins = self._shop.bought(asked.shopper) if asked.is_known and not wishes.series else set[str]()
+        return Conditions(
+            genres=genres,
+            no_genres=wishes.no_genres,
+            formats=wishes.formats,
+            no_formats=wishes.no_formats,
+            authors=wishes.authors,
+            no_authors=wishes.no_authors,
+            titles=wishes.series,
+            no_titles=no_titles,
+            volume=wishes.volume,
+            single=wishes.single,
+            most_cents=wishes.most_cents,
+            least_cents=wishes.least_cents,
+            asins=self._shop.with_words(wishes.themes) if wishes.themes else None,
+            no_asins={
+                *no_asins,
+                *seen,
+                *(a for word in wishes.no_themes for a in self._shop.with_words([word])),
+                *((anchor.asin,) if anchor and is_like else ()),
+            },
+        )
+
+    async def _best(
+        self, asked: Asked, wishes: Wishes, found: Sequence[Offer], anchor: Offer | None
+    ) -> tuple[list[Offer], str, str]:
+        """The best of the products that fit, the lane of their order, and how they are introduced."""
+        lane, head = "realtime", "I found:"
+        hinted, unknown = self._hinted(asked, found)
+        if wishes.sort in ("price", "-price"):
+            ordered = sorted(hinted, key=lambda o: o.cents, reverse=wishes.sort == "-price")
+        elif wishes.sort == "-rating":
+            ratings = self._shop.ratings(o.asin for o in hinted)
+            ordered = sorted((o for o in hinted if o.asin in ratings), key=lambda o: -ratings[o.asin]) or list(hinted)
+        elif wishes.sort == "-new":
+            ordered = sorted(hinted, key=lambda o: -o.product.created_at)
+        elif wishes.series:
+            ordered = list(hinted)
+        else:
+            ordered, lane, head = await self._personal(asked, hinted, anchor)
+        wanted = min(wishes.count or (MOST if wishes.series else FEW), MOST)
+        if not wishes.series and wishes.volume is None and not wishes.sort:
+            ordered = _one_a_line(ordered)
+        if unknown:
+            head = f"I found nothing about {joined(unknown, 'or')}; the closest are:"
+        return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
+
+    def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:
+        """Those that have the other words of the question, too, if there are any; and words that no product has."""
+        wishes = asked.ask.wishes
+        hints = [w for w in asked.ask.leftover if w not in wishes.themes and w not in wishes.no_themes]
+        unknown: list[str] = []
+        for hint in hints if len(hints) <= MOST_HINTS else []:
+            named = self._shop.with_words([hint])
+            both = [o for o in found if o.asin in named]
+            if not named and wishes.are_stated:
+                unknown.append(hint)
+            found = both or found
+        return found, unknown
+
+    async def _personal(
+        self, asked: Asked, found: Sequence[Offer], anchor: Offer | None
+    ) -> tuple[list[Offer], str, str]:
+        """In the order of the shopper's recommendations, then of what sells; what is like a product by its meaning."""
+        if anchor is not None and asked.ask.like:
+            return await self._nearest(anchor, found), "batch", RECOMMENDED[0]
+        served = await self._app.serve(
+            recommendations, asked.shopper, shopper=asked.shopper, page=asked.page or None, count=_RANKED,
+        )  # fmt: skip
+        popular = await self._app.serve(trending, ALL)
+        ranks: dict[str, int] = {}
+        for one in (*(served.value or ()), *(popular.value or ())):
+            ranks.setdefault(one.asin, len(ranks))
+        ordered = sorted(found, key=lambda o: (ranks.get(o.asin, len(ranks)), o.product.volume, o.asin))
+        head = RECOMMENDED[1] if served.reason == "cold_start" else RECOMMENDED[0]
+        return ordered, served.lane, head
+
+    async def _nearest(self, anchor: Offer, found: Sequence[Offer]) -> list[Offer]:
+        index = self._app.settings.resources[ProductIndex]
+        embedded = (await self._app.serve(product_embeddings, anchor.asin)).value
+        if embedded is None:
+            return list(found)
+        near = dict(index.search(np.frombuffer(embedded, np.float32), len(index)))
+        return sorted(found, key=lambda o: -near.get(o.asin, -1.0))
+
+    async def _nothing(self, wishes: Wishes, conditions: Conditions) -> Draft:
+        """Say which wish cannot be met; nothing that breaks a wish is shown."""
+        if wishes == NO_WISHES:
+            return Draft("I have nothing that fits right now.", wishes=wishes)
+        text = f"I found no {described(wishes, self._shop.goods())} in stock."
+        for name, wish in _GIVEN_UP:
+            if getattr(wishes, name) == getattr(NO_WISHES, name):
+                continue
+            freed = {"asins": None} if name == "themes" else {name: getattr(Conditions(), name)}
+            if self._shop.find(msgspec.structs.replace(conditions, **freed)):
+                text += f" Without {wish} there would be some; tell me if you would like to see them."
+                break
+        return Draft(text, wishes=wishes)
+
+
+def _one_a_line(offers: Iterable[Offer]) -> list[Offer]:
+    """The first of each series, in their order."""
+    seen: set[str] = set()
+    kept: list[Offer] = []
+    for offer in offers:
+        line = offer.product.series or offer.product.title
+        if line not in seen:
+            seen.add(line)
+            kept.append(offer)
+    return kept
+
+
+def _keeps(offer: Offer, wishes: Wishes) -> bool:
+    return wishes.allow(offer.product.genre, offer.product.format, offer.cents)

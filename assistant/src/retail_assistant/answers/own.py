@@ -1,0 +1,227 @@
+"""What the shopper has: the cart, the orders, the points. Always live, and only for who is signed in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.phrases import count, day, joined, money, ordered, title
+from retail_assistant.live import LiveShop
+from retail_assistant.live_tasks import cart as live_cart
+from retail_assistant.live_tasks import orders as live_orders
+from retail_assistant.live_tasks import points as live_points
+from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, Order
+from retail_assistant.understand.dialogue import Pending
+
+SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
+NO_ORDERS = "I see no order of yours."
+FREE_OVER = "free_over_eur"
+"""The fact of a policy from which total on delivery is free."""
+_NUMBER = re.compile(r"#?\b([a-z]{0,4}-?\d{3,12})\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
+)
+_STATES = {
+    "placed": "is placed and not packed yet",
+    "packed": "is packed and leaves us soon",
+    "shipped": "is on its way (shipped)",
+    "delivered": "was delivered",
+    "cancelled": "was cancelled",
+    "returning": "is on its way back to us; the return was started",
+    "returned": "was returned",
+}
+_OPEN = ("placed", "packed", "shipped")
+_LISTED = 5
+_OF_ORDERS = frozenset(
+    "order orders parcel package delivery shipment purchase tracking status arrive lost late".split()
+)
+
+
+class Own:
+    """Answers questions about the shopper's own things."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Keep what is asked."""
+        self._app, self._shop = app, shop
+
+    async def cart(self, asked: Asked) -> Draft:
+        """The lines of the cart, its total, and what is missing to free delivery."""
+        if not asked.is_known:
+            return Draft(SIGN_IN)
+        lines = (await self._app.serve(live_cart, shopper=asked.shopper)).unwrap()
+        offers = self._shop.offers(lines)
+        if not offers:
+            return Draft("Your cart is empty.")
+        total = sum(o.cents * lines[o.asin] for o in offers)
+        said = [f"Your cart has {_cart_lines(offers, lines)}.", f"The total is {money(total)}."]
+        free = self.free_over()
+        sources: tuple[str, ...] = ()
+        if free is not None:
+            name, least = free
+            over = f"over \u20ac{{{{policy:{name}.{FREE_OVER}}}}}"
+            sources = (f"policy/{name}",)
+            missing = least - total
+            said.append(
+                f"Delivery is free ({over})."
+                if missing < 0
+                else f"Another {money(missing)} and delivery is free ({over})."
+            )
+        return Draft(" ".join(said), sources=sources, asins=tuple(o.asin for o in offers[:_LISTED]))
+
+    def free_over(self) -> tuple[str, int] | None:
+        """The policy that states from which total delivery is free, and that total in cents."""
+        for name in self._shop.policy_ids():
+            policy = self._shop.policy(name)
+            value = policy.facts.get(FREE_OVER) if policy else None
+            if isinstance(value, int | float):
+                return name, round(value * 100)
+        return None
+
+    async def points(self, asked: Asked) -> Draft:
+        """The loyalty points."""
+        if not asked.is_known:
+            return Draft(SIGN_IN)
+        number = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
+        return Draft(f"You have {count(number, 'point')}.")
+
+    async def orders(self, asked: Asked) -> Draft:
+        """The order that is asked about, and of it what is asked."""
+        if not asked.is_known:
+            return Draft(SIGN_IN)
+        orders = (await self._app.serve(live_orders, shopper=asked.shopper)).unwrap()
+        if not orders:
+            return Draft(NO_ORDERS)
+        number = named_number(asked.ask.text)
+        order = self.chosen(asked, orders)
+        if order is None:
+            return Draft(f"I see no order {number.upper() if number else ''} of yours.".replace("  ", " "))
+        slot = asked.ask.slot("orders")
+        if slot == "what" and number is None and re.search(r"\borders\b|\bhistory\b|\ball\b|\bopen\b", asked.ask.text):
+            return self._all(asked, orders)
+        return self._one(order, slot)
+
+    def chosen(self, asked: Asked, orders: Sequence[Order]) -> Order | None:
+        """The order that a question means: by number, by a title in it, the other one, or the newest that fits."""
+        text = asked.ask.text
+        known = {o.number.lower(): o for o in orders}
+        if number := named_number(text):
+            return known.get(number.lower())
+        for subject in asked.ask.subjects:
+            if subject.source == "message" and (
+                found := [o for o in orders if any(subject.name in t for t in o.titles)]
+            ):
+                return found[0]
+        if named := [o for o in orders if _has_words(o, asked.ask.leftover)]:
+            return named[0]
+        spoken = [
+            known[n.lower()] for _, said in reversed(asked.turn) for n in _NUMBER.findall(said) if n.lower() in known
+        ]
+        if _OTHER.search(text) and len(orders) > 1 and not re.search(r"\bolder one\b", text):
+            last = spoken[0] if spoken else orders[0]
+            return next((o for o in orders if o.number != last.number), None)
+        if re.search(r"\bfirst order\b|\bold(?:est|er)\b|\bearlier\b", text):
+            return orders[-1]
+        if re.search(r"\b(?:last|latest|newest|newer|most recent)\b", text):
+            return orders[0]
+        if spoken:
+            return spoken[0]
+        if asked.ask.slot("orders") in ("where", "arrive", "can_cancel"):
+            return next((o for o in orders if o.state in _OPEN), orders[0])
+        return orders[0]
+
+    def _all(self, asked: Asked, orders: Sequence[Order]) -> Draft:
+        some = [o for o in orders if o.state in _OPEN] if re.search(r"\bopen\b", asked.ask.text) else orders
+        if not some:
+            return Draft("You have no open order.")
+        said = [f"{_head(o)} {_STATES[o.state]}: {money(o.cents)}." for o in some[:_LISTED]]
+        return Draft(" ".join(said))
+
+    def _one(self, order: Order, slot: str) -> Draft:
+        asins = tuple(line.asin for line in order.lines[:_LISTED])
+        head, state = _head(order), _STATES[order.state]
+        lines = joined(
+            [f"{f'{line.quantity} times ' if line.quantity > 1 else ''}{ordered(line)}" for line in order.lines]
+        )
+        tracking = (
+            f" Its tracking number is {order.tracking}."
+            if order.tracking and order.state in ("shipped", "delivered")
+            else ""
+        )
+        if slot == "paid":
+            return Draft(
+                f"You paid {money(order.cents)} for order {order.number}{of_day(order)}: {lines}.",
+                asins=asins,
+            )
+        if slot == "when":
+            when = f"on {day(order.placed_at)}" if order.placed_at else "on a day that I do not know"
+            return Draft(f"You placed order {order.number} {when}: {lines}.", asins=asins)
+        if slot == "can_cancel":
+            can = f"Yes, order {order.number} can still be cancelled: it is not packed yet. Shall I cancel it?"
+            cannot = f"No, order {order.number} {state}, so it cannot be cancelled any more."
+            pending = Pending("cancel", order=order.number) if order.state in CAN_CANCEL else None
+            return Draft(can if pending else cannot, asins=asins, pending=pending)
+        if slot == "can_return" and order.state in CAN_RETURN and (late := self._too_late(order)):
+            return Draft(late, sources=tuple(f"policy/{name}" for name in self._shop.policy_ids()), asins=asins)
+        if slot == "can_return":
+            can = (
+                f"Yes, you can return order {order.number}: start it on the order page, or tell me to start the return."
+            )
+            cannot = f"Order {order.number} {state}, so there is nothing to return yet."
+            return Draft(can if order.state in CAN_RETURN else cannot, asins=asins)
+        text = f"{head} {state}.{tracking} It has {lines}, for {money(order.cents)}."
+        if slot == "arrive" and order.state in _OPEN:
+            return self._with_delivery(text, asins)
+        return Draft(text, asins=asins)
+
+    def _too_late(self, order: Order) -> str:
+        """Why a delivered order cannot be returned any more, by the policy's window; empty if it can."""
+        for name in self._shop.policy_ids():
+            policy = self._shop.policy(name)
+            days = policy.facts.get("window_days") if policy else None
+            if isinstance(days, int | float):
+                passed = (self._app.settings.clock.now() - order.changed_at) / 86_400.0
+                if passed > days:
+                    return (
+                        f"No, that is too late: order {order.number} was delivered more than "
+                        f"{{{{policy:{name}.window_days}}}} days ago."
+                    )
+        return ""
+
+    def _with_delivery(self, text: str, asins: tuple[str, ...]) -> Draft:
+        """An open order together with what the shop says about the time of delivery."""
+        for name in self._shop.policy_ids():
+            policy = self._shop.policy(name)
+            if policy and "standard_days" in policy.facts:
+                return Draft(f"{text} Standard delivery takes {{{{policy:{name}.standard_days}}}} working days.",
+                             sources=(f"policy/{name}",), asins=asins)  # fmt: skip
+        return Draft(text, asins=asins)
+
+
+def named_number(text: str) -> str | None:
+    """The order number that a text names."""
+    found = [n for n in _NUMBER.findall(text) if re.search(r"[a-z]", n, re.IGNORECASE)] or (
+        _NUMBER.findall(text) if re.search(r"\border\b|#", text, re.IGNORECASE) else []
+    )
+    return found[0] if found else None
+
+
+def _head(order: Order) -> str:
+    return f"Order {order.number}{of_day(order)}"
+
+
+def of_day(order: Order) -> str:
+    """The day of an order with "of" before it; empty if an import did not know the day."""
+    return f" of {day(order.placed_at)}" if order.placed_at else ""
+
+
+def _cart_lines(offers: Sequence[Offer], quantities: dict[str, int]) -> str:
+    return joined([f"{quantities[o.asin]} \u00d7 {title(o)} ({money(o.cents * quantities[o.asin])})" for o in offers])
+
+
+def _has_words(order: Order, words: Sequence[str]) -> bool:
+    """Whether the titles of an order have a content word of a question: "where is my lamp"."""
+    titles = " ".join(order.titles).lower()
+    return any(re.search(rf"\b{re.escape(word.removesuffix('s'))}", titles) for word in words if word not in _OF_ORDERS)

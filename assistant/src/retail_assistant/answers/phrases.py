@@ -1,0 +1,104 @@
+"""Small pieces of sentences that several kinds of answers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from retail_assistant.shop.finding import Offer
+from retail_assistant.shop.orders import Line
+from retail_assistant.understand.wishes import Wishes
+
+FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
+
+
+def title(offer: Offer) -> str:
+    """A product's title as a slot."""
+    return f"{{{{title:{offer.asin}}}}}"
+
+
+def price(offer: Offer) -> str:
+    """A product's price as a slot."""
+    return f"{{{{price:{offer.asin}}}}}"
+
+
+def stock(offer: Offer) -> str:
+    """Whether a product is in stock, as a slot."""
+    return f"{{{{stock:{offer.asin}}}}}"
+
+
+def ordered(line: Line) -> str:
+    """The title of a product that was ordered, also if it is not sold any more, as a slot."""
+    return f"{{{{ordered:{line.asin}}}}}"
+
+
+def money(cents: int) -> str:
+    """An amount as a slot."""
+    return f"{{{{cents:{cents}}}}}"
+
+
+def form(name: str) -> str:
+    """A format as sentences name it."""
+    return FORMATS.get(name, name)
+
+
+def day(moment: float) -> str:
+    """A day such as "24 November", as a slot."""
+    return f"{{{{day:{moment:.0f}}}}}"
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things: "1 volume", "12 volumes"."""
+    plural = noun if number == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number} {plural}"
+
+
+def joined(parts: Sequence[str], last: str = "and") -> str:
+    """Parts as an enumeration."""
+    if len(parts) < 2:  # noqa: PLR2004  # nothing to join
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} {last} {parts[-1]}"
+
+
+def by(offer: Offer) -> str:
+    """By whom a product is, empty if it is not known."""
+    return f" by {offer.product.author}" if offer.product.author else ""
+
+
+def listed(offers: Sequence[Offer]) -> str:
+    """One short sentence per product, with its format and its price."""
+    said = []
+    for offer in offers:
+        details = [form(offer.product.format), price(offer), "" if offer.quantity else stock(offer)]
+        said.append(f"{title(offer)}{by(offer)} ({', '.join(filter(None, details))}).")
+    return " ".join(said)
+
+
+def in_form(offer: Offer) -> str:
+    """A product's title with its format, where it has one."""
+    return f"{title(offer)} ({form(offer.product.format)})" if offer.product.format else title(offer)
+
+
+def described(wishes: Wishes, goods: str) -> str:
+    """What is wished for, in words: "fantasy in paperback under €10.00"."""
+    words: list[str] = []
+    if wishes.single:
+        words.append("single-volume")
+    words.append(joined(sorted(wishes.genres), "or") if wishes.genres else "")
+    words.append(goods)
+    if wishes.themes:
+        words.append(f"about {joined(sorted(wishes.themes))}")
+    if wishes.authors:
+        words.append(f"by {joined(sorted(wishes.authors), 'or')}")
+    if wishes.series:
+        words.append(f"of {joined(sorted(wishes.series), 'or')}")
+    if wishes.volume is not None:
+        words.append(f"with volume {wishes.volume}")
+    if wishes.formats:
+        words.append(f"as {joined([form(f) for f in sorted(wishes.formats)], 'or')}")
+    if wishes.least_cents is not None and wishes.most_cents is not None:
+        words.append(f"from {money(wishes.least_cents)} to {money(wishes.most_cents)}")
+    elif wishes.most_cents is not None:
+        words.append(f"up to {money(wishes.most_cents)}")
+    elif wishes.least_cents is not None:
+        words.append(f"from {money(wishes.least_cents)}")
+    return " ".join(filter(None, words))

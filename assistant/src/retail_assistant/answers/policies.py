@@ -1,0 +1,72 @@
+"""Answers from the shop's policies: one section whole, or the word that they do not state it."""
+
+from __future__ import annotations
+
+import re
+
+import parbake as pb
+from retail_assistant.answers.draft import Asked, Draft
+from retail_assistant.answers.gate import policy_sections
+from retail_assistant.answers.generation import build_prompt, response_generation, texts
+from retail_assistant.answers.sections import Found, section_name
+from retail_assistant.live import LiveShop, fill_slots
+
+NOT_STATED = "Our policies do not state that; please ask our support team."
+_YES_NO = re.compile(
+    r"\b(?:can|may|could|is|are|do|does|will|am i|would|still|okay|ok|possible|allowed|enough|too late)\b",
+    re.IGNORECASE,
+)
+
+
+class PolicyAnswers:
+    """Looks up policy sections."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, *, may_word: bool = False) -> None:
+        """Keep what is asked; ``may_word`` says whether the generator words the one section that answers."""
+        self._app, self._shop, self._may_word = app, shop, may_word
+
+    async def find(self, text: str, told: str = "") -> Found:
+        """The sections for a question."""
+        try:
+            served = await self._app.serve(policy_sections, text=text, told=told)
+        except pb.NotMaterialized:
+            return Found()
+        found: Found = served.unwrap()
+        return found
+
+    async def answer(self, asked: Asked, found: Found) -> Draft:
+        """Quote the best section, or say that nothing states it and which section is nearest."""
+        if not found.ranked:
+            return Draft(NOT_STATED)
+        best = found.ranked[0].block
+        if not found.is_answered:
+            policy = self._shop.policy(best.source.partition("/")[2])
+            nearest = f"\u201c{best.title}\u201d" + (f" ({policy.title})" if policy else "")
+            return Draft(f"Our policies do not state that. The nearest that they have is the section {nearest}; "
+                         "our support team can tell you more.")  # fmt: skip
+        text = fill_slots(best.text, self._shop)
+        draft = Draft(sources=(best.source,), told=(best.text,), evidence=(best.id,), section=section_name(best))
+        if self._may_word:
+            prompt = build_prompt(asked.turn, asked.ask.said, [text])
+            served = await self._app.serve(response_generation, prompt=prompt)
+            draft.stream = texts(served.unwrap())
+        else:
+            draft.text = f"{verdict(asked.ask.text, text)}{best.text}"
+        return draft
+
+
+def verdict(question: str, section: str) -> str:
+    """Words that begin a yes or no, where the question's only duration and the section's only limit decide it."""
+    if not _YES_NO.search(question):
+        return ""
+    asked = {c.value for c in pb.guard.claims(question) if c.kind == "duration"}
+    limits = re.findall(
+        r"\b(?:within|up to|until|for)\s+(\d+[^.,;]{0,20}?(?:hours?|days?|weeks?|months?|years?))\b", section
+    )
+    stated = {c.value for limit in limits for c in pb.guard.claims(limit) if c.kind == "duration"}
+    if len(asked) != 1 or len(stated) != 1:
+        return ""
+    fits = float(next(iter(asked))) <= float(next(iter(stated)))
+    if re.search(r"\btoo late\b", question):
+        return "No, that is in time: " if fits else "Yes, that is too late: "
+    return "Yes, that is in time: " if fits else "No, that is too late: "

@@ -1,0 +1,175 @@
+"""Which section of the policies answers a question best.
+
+A section's score is a weighted sum of measures: the cosines of its text and of its nearest sentence to the question,
+the cosine of the nearest wording of the query log that was tagged with it, the rare words that both have, and the
+concepts that both name. The weights were chosen on questions about the generated shop's policies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import parbake as pb
+from retail_assistant.answers.sections import Ranked, Signs, section_name
+from retail_assistant.faq.vocabulary import UNANSWERED, content_words
+from retail_assistant.knowledge.retrieval import Hit
+from retail_assistant.understand.concepts import SELDOM_STATED, concepts
+
+WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
+TOLD = 0.12
+"""How much less the section counts that was quoted just before."""
+ABROAD, ELSEWHERE = "abroad", 0.15
+"""The concept that a place abroad is named, and how much less the sections count that do not speak of any."""
+_LEAST_RARITY = 0.1
+_NO_WORDS: frozenset[str] = frozenset()
+
+
+class _Section(NamedTuple):
+    """What is matched of a section besides its vectors: words of the text and of the title, concepts of both."""
+
+    said: frozenset[str]
+    named: frozenset[str]
+    titled: frozenset[str]
+    stated: frozenset[str]
+
+
+class _Shelf:
+    """All sections made ready: what each word and each concept of a question adds to the score of each section."""
+
+    def __init__(self, hits: Sequence[Hit], wordings: dict[str, frozenset[str]]) -> None:
+        self.names = [section_name(hit.block) for hit in hits]
+        sections = [_section(hit.policy, hit.block.title, hit.block.plain) for hit in hits]
+        known = [s.said | wordings.get(name, _NO_WORDS) for s, name in zip(sections, self.names, strict=True)]
+        self.unknown = math.log(len(hits) + 1)
+        self.rare, self.rare_concepts = _rarity(known), _rarity([s.stated for s in sections])
+        both = list(zip(sections, known, strict=True))
+        self.words = {
+            word: rare
+            * np.array([SAID * (word in s.said) + KNOWN * (word in k) + NAMED * (word in s.named) for s, k in both])
+            for word, rare in self.rare.items()
+        }
+        self.concepts = {
+            name: rare * np.array([TITLED * (name in s.titled) + STATED * (name in s.stated) for s in sections])
+            for name, rare in self.rare_concepts.items()
+        }
+        self.stated = {
+            name: rare * np.array([float(name in s.stated) for s in sections])
+            for name, rare in self.rare_concepts.items()
+        }
+        self.titled = {
+            name: rare * np.array([float(name in s.titled) for s in sections])
+            for name, rare in self.rare_concepts.items()
+        }
+        self.extra = sum(self.titled.values(), np.zeros(len(hits)))
+
+    def score(self, words: set[str], named: frozenset[str]) -> Any:
+        """What the words and concepts of a question add to each section's score."""
+        nothing = np.zeros(len(self.names))
+        total = sum(self.rare.get(word, self.unknown) for word in words) or 1.0
+        total_named = sum(max(self.rare_concepts.get(name, self.unknown), _LEAST_RARITY) for name in named) or 1.0
+        by_words = sum((self.words[word] for word in words if word in self.words), nothing)
+        by_concepts = sum((self.concepts[name] for name in named if name in self.concepts), nothing)
+        if ABROAD in named and ABROAD in self.stated:
+            by_concepts = by_concepts - total_named * ELSEWHERE * (self.stated[ABROAD] == 0)
+        extra = self.extra - sum((self.titled[name] for name in named if name in self.titled), nothing)
+        return by_words / total + by_concepts / total_named - EXTRA * extra
+
+    def shared(self, named: frozenset[str], at: int) -> float:
+        """How much of what is asked a section states."""
+        return sum(float(self.stated[name][at]) for name in named if name in self.stated) / 4
+
+
+class Desk:
+    """The sections and the log's wordings made ready; made anew when either changes."""
+
+    def __init__(self, bank: pb.semantic.BankSnapshot | None) -> None:
+        """Read the wordings of a bank."""
+        self.bank = bank
+        self._vectors: Any = None
+        self._rows: dict[str, list[int]] = {}
+        self._words: dict[str, frozenset[str]] = {}
+        self._last: tuple[list[tuple[str, str]], _Shelf] | None = None
+        if bank is not None and bank.bank.aliases:
+            compiled = bank.bank
+            self._vectors = np.frombuffer(compiled.vectors, np.float32).reshape(len(compiled.aliases), -1)
+            for row, owner in enumerate(compiled.owner_of):
+                self._rows.setdefault(compiled.answers[owner].lstrip(UNANSWERED), []).append(row)
+            self._words = {
+                name: frozenset(content_words(" ".join(compiled.aliases[row] for row in rows)))
+                for name, rows in self._rows.items()
+            }
+
+    def rank(
+        self,
+        text: str,
+        vector: Any,
+        hits: Sequence[Hit],
+        *,
+        told: str = "",
+        but: str = "",
+        near: float = 2.0,
+        most: int = 3,
+    ) -> list[Ranked]:
+        """The best sections, the best first.
+
+        Args:
+            text: The question.
+            vector: Its embedding.
+            hits: The sections as they hold now.
+            told: The section that was quoted just before.
+            but: A section that is left out.
+            near: Wordings with a greater cosine are left out.
+            most: How many are returned.
+        """
+        if not hits:
+            return []
+        shelf, named = self._shelf(hits), concepts(text)
+        wordings = self._nearest(vector, shelf.names, near)
+        vectors = np.array([WHOLE * hit.whole + PART * hit.part for hit in hits])
+        scores = vectors + ALIAS * wordings + shelf.score(content_words(text), named)
+        scores -= np.array([TOLD * (name == told) + 9.0 * (name == but) for name in shelf.names])
+        unheard = float(len((named & SELDOM_STATED) - shelf.stated.keys()))
+        ranked = []
+        for at in np.argsort(-scores, kind="stable")[:most].tolist():
+            hit = hits[at]
+            signs = Signs(max(hit.whole, hit.part), float(wordings[at]), shelf.shared(named, at), unheard)
+            ranked.append(Ranked(hit.block, float(scores[at]), signs))
+        return ranked
+
+    def _shelf(self, hits: Sequence[Hit]) -> _Shelf:
+        """The sections made ready; the last ones are kept, because policies rarely change."""
+        key = [(hit.block.id, hit.block.plain) for hit in hits]
+        if self._last is None or self._last[0] != key:
+            self._last = (key, _Shelf(hits, self._words))
+        return self._last[1]
+
+    def _nearest(self, vector: Any, names: Sequence[str], near: float) -> Any:
+        """The cosine of each section's nearest wording, 0 for a section without any."""
+        if self._vectors is None:
+            return np.zeros(len(names))
+        cosines = self._vectors @ vector
+        cosines[cosines > near] = 0.0
+        best = [cosines[self._rows[name]].max() if name in self._rows else 0.0 for name in names]
+        return np.maximum(0.0, np.array(best, float))
+
+
+def _rarity(sets: Sequence[frozenset[str]]) -> dict[str, float]:
+    """How rare each word is among some sets: the logarithm of the share of sets that have it, negated."""
+    count = Counter(word for words in sets for word in words)
+    return {word: math.log((len(sets) + 1) / (number + 0.5)) for word, number in count.items()}
+
+
+@lru_cache(4_096)  # a policy's text is public, and rarely changes
+def _section(policy: str, title: str, text: str) -> _Section:
+    return _Section(
+        frozenset(content_words(f"{policy} {title} {text}")),
+        frozenset(content_words(f"{policy} {title}")),
+        concepts(f"{policy} {title}".lower()),
+        concepts(f"{policy}: {title}. {text}".lower()),
+    )

@@ -1,0 +1,83 @@
+"""Which products on sale a question is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.understand.ask import Ask, Subject
+from retail_assistant.understand.titles import LAST
+
+
+class Subjects:
+    """Looks up the products that questions name."""
+
+    def __init__(self, shop: LiveShop) -> None:
+        """Look them up in ``shop``."""
+        self._shop = shop
+
+    def first(self, ask: Ask) -> Offer | None:
+        """The first product that a question is about, ``None`` if it names none that is sold."""
+        found = self.offers(ask.subjects[0]) if ask.subjects else []
+        return found[0] if found else None
+
+    def offers(self, subject: Subject) -> list[Offer]:
+        """All editions and volumes that a subject means, by volume and format; empty if none is sold."""
+        if subject.asin:
+            found = self._shop.offers([subject.asin])
+            if not found or not (subject.volume or subject.format):
+                return found
+            product = found[0].product
+            name = product.series or product.title
+            volume = subject.volume if subject.volume is not None else product.volume
+            return self._editions(name, volume, subject.format)
+        return self._editions(subject.name, subject.volume, subject.format)
+
+    def line(self, subject: Subject) -> list[Offer]:
+        """Everything that is sold under a subject's title, whatever the volume and the format."""
+        if subject.asin:
+            found = self._shop.offers([subject.asin])
+            if not found:
+                return []
+            return self._editions(found[0].product.series or found[0].product.title, None, None)
+        return self._editions(subject.name, None, None)
+
+    def in_all_formats(self, subject: Subject) -> list[Offer]:
+        """The editions of the volume that a subject means."""
+        return (
+            self.offers(msgspec.structs.replace(subject, format=None)) if not subject.asin else self._siblings(subject)
+        )
+
+    def following(self, subject: Subject) -> Subject:
+        """The next volume of a subject."""
+        found = self.offers(subject)
+        if not found:
+            return subject
+        product = found[0].product
+        name, form = product.series or product.title, subject.format or product.format
+        return Subject(name, subject.source, volume=product.volume + 1, format=form)
+
+    def _siblings(self, subject: Subject) -> list[Offer]:
+        found = self._shop.offers([subject.asin])
+        if not found:
+            return []
+        product = found[0].product
+        volume = subject.volume if subject.volume is not None else product.volume
+        return self._editions(product.series or product.title, volume, None)
+
+    def _editions(self, name: str, volume: int | None, form: str | None) -> list[Offer]:
+        wanted = Conditions(
+            titles=[name], volume=None if volume == LAST else volume, formats=[form] if form else (), in_stock=False
+        )
+        found = self._shop.find(wanted)
+        if volume == LAST:
+            found = [o for o in found if o.product.volume == max(p.product.volume for p in found)]
+        return found
+
+
+def volumes(offers: Sequence[Offer]) -> list[int]:
+    """The volumes of some products, each once."""
+    return sorted({offer.product.volume for offer in offers})

@@ -1,0 +1,191 @@
+"""What a conversation has come to: remembered by its session, or read again out of its messages."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from retail_assistant.answers.draft import Draft
+from retail_assistant.answers.phrases import form
+from retail_assistant.chat.turn import Turn
+from retail_assistant.live import LiveShop
+from retail_assistant.shop.finding import Conditions
+from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
+from retail_assistant.understand.parse import Parser
+from retail_assistant.understand.titles import Named, Titles
+
+KEPT, KEPT_S = 10_000, 3_600.0
+MOST_OFFERED = 60
+LONGEST_QUESTION = 300
+
+
+class Remembered(msgspec.Struct, frozen=True):
+    """The state of a conversation after a reply; ``after`` is that reply's digest."""
+
+    said: Dialogue
+    after: bytes
+    at: float
+
+
+class Sessions:
+    """The states of conversations in this process, by shopper and session; the oldest are dropped first.
+
+    A conversation that is not here is read again out of its messages, so that another process answers it alike.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """Start empty; ``now`` is in epoch seconds."""
+        self._now = now
+        self._kept: OrderedDict[tuple[str, str], Remembered] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def recall(self, turn: Turn) -> Dialogue | None:
+        """The state that the last reply of a conversation left, ``None`` if it is not known here."""
+        if not turn.session or not turn.history:
+            return None
+        with self._lock:
+            found = self._kept.get((turn.shopper, turn.session))
+        if found is None or found.after != digest(turn.history[-1][1]) or self._now() - found.at > KEPT_S:
+            return None
+        return found.said
+
+    def keep(self, turn: Turn, said: Dialogue, reply: str) -> None:
+        """Remember the state after a reply."""
+        if not turn.session:
+            return
+        with self._lock:
+            key = (turn.shopper, turn.session)
+            self._kept[key] = Remembered(said, digest(reply), self._now())
+            self._kept.move_to_end(key)
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+
+    def erase(self, shopper: str) -> int:
+        """Forget all conversations of a shopper; return how many there were."""
+        with self._lock:
+            gone = [key for key in self._kept if key[0] == shopper]
+            for key in gone:
+                del self._kept[key]
+        return len(gone)
+
+
+def digest(reply: str) -> bytes:
+    """A digest of a reply's text."""
+    return hashlib.blake2b(reply.strip().encode(), digest_size=16).digest()
+
+
+def after(said: Dialogue, ask: Ask, draft: Draft) -> Dialogue:
+    """The state after a reply."""
+    shown = draft.asins or said.shown
+    is_list = draft.intent in ("list", "trending")
+    is_single = len(draft.asins) == 1 or (bool(draft.asins) and not is_list and draft.intent != "compare")
+    focus = draft.focus or (draft.asins[0] if is_single else "" if draft.asins else said.focus)
+    return Dialogue(
+        shown=shown,
+        offered=(*said.offered, *(a for a in draft.asins if a not in said.offered))[-MOST_OFFERED:]
+        if is_list
+        else said.offered,
+        focus=focus,
+        wishes=draft.wishes if is_list or draft.intent == "promotion" else said.wishes,
+        kind=draft.intent,
+        slot=_slot(said, ask, draft),
+        question=_question(said, ask) if draft.intent == "policy" else said.question,
+        section=draft.section or (said.section if draft.intent != "policy" else ""),
+        pending=draft.pending,
+        turns=said.turns + 1,
+    )
+
+
+def _slot(said: Dialogue, ask: Ask, draft: Draft) -> str:
+    """Which part was asked for; a yes or no to an action keeps that action."""
+    found = next((r.slot for r in ask.readings if r.kind == draft.intent), "")
+    return said.slot if draft.intent == said.kind == "action" and not found else found
+
+
+def _question(said: Dialogue, ask: Ask) -> str:
+    """The question that a next one goes on from: with what it goes on from itself, and without what adds nothing."""
+    if not (ask.follows and said.kind == "policy" and said.question):
+        return ask.text
+    return f"{ask.text}, {said.question}"[:LONGEST_QUESTION] if ask.leftover else said.question
+
+
+class Rereader:
+    """Reads the state of a conversation out of its messages."""
+
+    def __init__(self, parser: Parser, titles: Titles, shop: LiveShop) -> None:
+        """Keep what is asked."""
+        self._parser, self._titles, self._shop = parser, titles, shop
+
+    def read(self, turn: Turn) -> Dialogue:
+        """Go through all earlier messages."""
+        said = NEW
+        history = list(turn.history)
+        for at in range(len(history) - 1):
+            if history[at][0] == "user" and history[at + 1][0] == "assistant":
+                said = self._after(said, history[at][1], history[at + 1][1], turn.page or "")
+        return said
+
+    def _after(self, said: Dialogue, message: str, reply: str, page: str) -> Dialogue:
+        asks = self._parser.read(message, said, page)
+        ask = asks[-1]
+        section = self._section(reply)
+        shown = self._shown(reply, page)
+        kind = "policy" if section else ask.best.kind
+        if reply.startswith(("You might like", "Readers like", "I found:")):
+            kind = "list"
+        wishes = ask.wishes if kind == "list" else said.wishes
+        draft = Draft(
+            reply, asins=shown, intent=kind, section=section, wishes=wishes, pending=self._pending(reply, shown)
+        )
+        return after(said, ask, draft)
+
+    def _section(self, reply: str) -> str:
+        """The policy section that a reply quotes."""
+        from retail_assistant.shop.policies import render_policy
+
+        for name in self._shop.policy_ids():
+            policy = self._shop.policy(name)
+            for section in render_policy(policy) if policy else ():
+                if section.text[:60] in reply:
+                    return f"{name}#{section.id}"
+        return ""
+
+    def _shown(self, reply: str, page: str) -> tuple[str, ...]:
+        """The products that a reply names, by title, format and price."""
+        found: list[str] = []
+        for named in self._titles.named(reply):
+            found += self._product(named, reply, page, found)
+        return tuple(found)
+
+    def _product(self, named: Named, reply: str, page: str, found: Sequence[str]) -> list[str]:
+        """The edition that a reply means by a title: the page's, or the one whose price it states."""
+        offers = self._shop.find(Conditions(titles=[named.name], volume=named.volume, in_stock=False))
+        if any(o.asin == page for o in offers):
+            return [] if page in found else [page]
+        priced = [o for o in offers if self._shop.money(o.cents) in reply]
+        formed = [o for o in priced if form(o.product.format) in reply]
+        return [o.asin for o in (formed or priced or offers[:1]) if o.asin not in found][:1]
+
+    def _pending(self, reply: str, shown: Sequence[str]) -> Pending | None:
+        """The action that a reply asks to confirm."""
+        import re
+
+        if "Please answer yes or no." not in reply and "Shall I" not in reply:
+            return None
+        if found := re.search(r"Shall I (cancel|start the return of) (?:order )?(\S+)", reply):
+            number = found[2] if found[2] != "it?" else (re.search(r"order (\S+)", reply) or [None, ""])[1]
+            return Pending("cancel" if found[1] == "cancel" else "return", order=str(number).rstrip("?.,"))
+        if "take everything out" in reply:
+            return Pending("empty")
+        if not shown:
+            return None
+        if found := re.search(r"Shall I add (\d+) cop", reply):
+            return Pending("add", shown[0], int(found[1]))
+        if found := re.search(r"Shall I change .* to (\d+) cop", reply):
+            return Pending("quantity", shown[0], int(found[1]))
+        return Pending("remove", shown[0]) if "out of your cart" in reply else None

@@ -1,0 +1,92 @@
+"""Decides what kind of question is answered, from the words of a question and the chance that a policy answers it."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import NamedTuple
+
+from retail_assistant.answers.sections import Found
+from retail_assistant.chat.intent import Intent
+from retail_assistant.understand.ask import Ask, Kind, Reading
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.words import plain
+
+POLICY_ALONE, POLICY_CUE = 2.3, 0.4
+"""What a sure section weighs, and what each cue of a policy adds."""
+SURE = 2.6
+"""The weight from which a reading is taken without a look at the policies."""
+FOLLOWED = 0.5
+"""What a question about a policy adds to the one that follows it."""
+OWN = frozenset({"cart", "orders", "points", "action"})
+NOT_SIGNED_IN = 0.8
+_VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
+UNHEARD_STOPS = 1.6
+"""Up to which weight a reading gives way to the word that no policy states what is asked."""
+LEAST = 0.9
+"""The least weight of a reading that is acted upon."""
+HEAD_SURE = 0.55
+_OF_HEAD: dict[str, Kind] = {
+    "faq": "policy", "recommendation": "list", "product_search": "list", "price_stock": "offer",
+    "promotion": "promotion", "order_status": "orders", "reviews": "reviews", "trending": "trending",
+    "smalltalk": "social", "out_of_scope": "off_topic",
+}  # fmt: skip
+
+
+class Decision(NamedTuple):
+    """The reading that is acted upon; ``second`` is another one that is as likely, so that the shopper is asked."""
+
+    reading: Reading
+    second: Reading | None = None
+
+
+def is_sure(ask: Ask, *, is_known: bool) -> bool:
+    """Whether the words alone decide, so that no policy needs to be looked at.
+
+    What only a signed-in shopper is told is never sure for others: a policy may say it in general.
+    """
+    may_be_told = is_known or ask.best.kind not in OWN
+    return ask.best.weight >= SURE and ask.weight("policy") < 1.0 and may_be_told
+
+
+def decide(ask: Ask, found: Found, head: Intent | None, said: Dialogue, *, is_known: bool) -> Decision:
+    """Decide between what the words say and what the policies answer."""
+    if _is_vague(ask, said) and found.chance < HEAD_SURE:
+        return Decision(Reading("unclear", "it", 0.0))
+    policy = Reading(
+        "policy", "", _policy_weight(ask, found) + (FOLLOWED if said.kind == "policy" and ask.follows else 0.0)
+    )
+    others = [_less_of_own(r, found, is_known=is_known) for r in ask.readings if r.kind != "policy"]
+    ranked = sorted([policy, *others], key=lambda r: -r.weight)
+    best = ranked[0]
+    if ask.off_topic and best.weight < SURE and not (found.is_answered and found.chance > HEAD_SURE):
+        return Decision(Reading("off_topic", "", SURE))
+    if found.is_unheard and best.weight < UNHEARD_STOPS:
+        return Decision(policy)
+    if best.weight >= LEAST:
+        return Decision(best)
+    if head is not None and head.probability >= HEAD_SURE:
+        return Decision(Reading(_OF_HEAD.get(head.name, "policy"), "", head.probability))
+    if len(ask.text.split()) <= 2 and not found.is_answered:  # noqa: PLR2004  # a word or two say little
+        return Decision(Reading("unclear", "", 0.0), ranked[1] if len(ranked) > 1 else None)
+    return Decision(policy)
+
+
+def _policy_weight(ask: Ask, found: Found) -> float:
+    cue = POLICY_CUE * min(1.0, ask.weight("policy"))
+    if not found.is_answered:
+        return 0.7 * found.chance + cue
+    return POLICY_ALONE * math.sqrt(found.chance) + cue
+
+
+def _less_of_own(reading: Reading, found: Found, *, is_known: bool) -> Reading:
+    """What only a signed-in shopper is told counts less for others, if a policy answers."""
+    if is_known or reading.kind not in OWN or not found.is_answered:
+        return reading
+    return Reading(reading.kind, reading.slot, reading.weight - NOT_SIGNED_IN)
+
+
+def _is_vague(ask: Ask, said: Dialogue) -> bool:
+    """Whether a first message points at something that nothing names."""
+    points = _VAGUE.search(plain(ask.said)) is not None
+    return points and not said.turns and not ask.subjects and len(ask.leftover) <= 1 and ask.best.weight < LEAST

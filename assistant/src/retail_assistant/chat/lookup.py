@@ -1,0 +1,82 @@
+"""Looks a question up in the policies, together with what was said before where that decides."""
+
+from __future__ import annotations
+
+import re
+
+import parbake as pb
+from retail_assistant.answers.policies import PolicyAnswers
+from retail_assistant.answers.sections import Found
+from retail_assistant.chat.turn import Turn
+from retail_assistant.chat.understanding import Understanding
+from retail_assistant.faq.conversation import Conversation
+from retail_assistant.faq.vocabulary import content_words
+from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.places import place
+from retail_assistant.understand.words import bare, plain
+
+TURNS_JOINED = 2
+CLEAR = 0.55
+"""The chance from which a question is answered by itself, although it comes after another about a policy."""
+_ASKS = re.compile(r"\?|^\s*(?:how|what|when|where|which|who|why|can|could|do|does|is|are|tell me)\b", re.IGNORECASE)
+
+
+def conversation(turn: Turn) -> Conversation:
+    """The earlier turns, as far as they can change what a policy answers."""
+    return Conversation(tuple(turn.earlier_questions), turn.page is not None)
+
+
+class Lookup:
+    """Finds policy sections."""
+
+    def __init__(self, policies: PolicyAnswers, understanding: Understanding) -> None:
+        """Keep what is asked."""
+        self._policies, self._understanding = policies, understanding
+
+    async def sections(self, turn: Turn, ask: Ask, said: Dialogue, *, together: bool = False) -> Found:
+        """The sections for a question.
+
+        Args:
+            turn: The turn that it is of.
+            ask: The question.
+            said: The conversation before it.
+            together: Whether the turns before it say what it is about.
+        """
+        text = bare(ask.text)
+        if said.kind == "points" and ask.follows:
+            return await self._policies.find(f"loyalty points, {text}")
+        if said.section and ask.follows and said.kind == "policy":
+            alone = await self._alone(turn, ask, text)
+            return alone or await self._following(text, ask, said)
+        if together or conversation(turn).has_place:
+            text = ", ".join([text, *self._told(turn)])
+        found = await self._policies.find(text)
+        vocabulary = await self._understanding.vocabulary()
+        asked, stated = ask.wishes.formats, vocabulary.formats(found.ranked[0].block.plain if found.ranked else "")
+        # A section about some formats says nothing of another one.
+        return found.doubted() if stated and not asked <= stated else found
+
+    async def _alone(self, turn: Turn, ask: Ask, text: str) -> Found | None:
+        """The sections for a question that says by itself what it is about; ``None`` if it does not."""
+        if turn.screened.refusal == "context_dependent" or not ask.leftover or self._told(turn):
+            return None
+        found = await self._policies.find(text)
+        names_it = bool(found.ranked) and content_words(found.ranked[0].block.title) <= content_words(text)
+        return found if names_it or found.chance >= CLEAR else None
+
+    def _told(self, turn: Turn) -> list[str]:
+        """What the shopper has told in the last turns; a question about something else tells nothing."""
+        return [
+            bare(said)
+            for said in turn.earlier_questions[-TURNS_JOINED:]
+            if not _ASKS.search(said) or place(plain(said))
+        ]
+
+    async def _following(self, text: str, ask: Ask, said: Dialogue) -> Found:
+        """The sections for a question that goes on from one about a policy: often another section than that."""
+        if not ask.leftover and (kind := pb.guard.expected_kind(text)):
+            same = await self._policies.find(said.question)
+            if same.has(said.section) and pb.guard.states(kind, same.text(said.section)):
+                return same.only(said.section)
+        return await self._policies.find(f"{text}, {said.question}", told=said.section)

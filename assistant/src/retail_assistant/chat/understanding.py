@@ -1,0 +1,62 @@
+"""The parser over the current vocabulary, exchanged when the catalog's or the policies' words change."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import parbake as pb
+from retail_assistant.chat.conversation import Rereader
+from retail_assistant.live import LiveShop
+from retail_assistant.understand.lexicon import SHOP, Lexicon, lexicon
+from retail_assistant.understand.parse import Parser
+from retail_assistant.understand.vocabulary import Vocabulary
+
+POLL_S = 1.0
+_log = logging.getLogger("retail_assistant.understanding")
+
+
+class Understanding:
+    """What reads messages; safe to share between requests."""
+
+    def __init__(self, app: pb.App, shop: LiveShop) -> None:
+        """Load nothing yet."""
+        self._app, self._shop = app, shop
+        self._seen: tuple[int, pb.Stamp] | None = None
+        self._vocabulary: Vocabulary | None = None
+        self._loading = asyncio.Lock()
+
+    async def vocabulary(self) -> Vocabulary:
+        """The current vocabulary; the first call waits until it is loaded."""
+        if self._vocabulary is None:
+            async with self._loading:
+                if self._vocabulary is None:
+                    await self.step()
+        return self._vocabulary or Vocabulary(Lexicon(), speller=None)
+
+    async def reading(self) -> tuple[Parser, Rereader]:
+        """The parser, and what reads a conversation again."""
+        vocabulary = await self.vocabulary()
+        parser = Parser(vocabulary, self._shop.cents)
+        return parser, Rereader(parser, vocabulary.titles, self._shop)
+
+    async def step(self) -> None:
+        """Look once whether the words have changed."""
+        served = await self._app.serve(lexicon, SHOP)
+        seen = (served.generation, served.stamp)
+        if served.value is None:
+            if self._vocabulary is None:
+                self._vocabulary = await asyncio.to_thread(Vocabulary, Lexicon())
+            return
+        if seen != self._seen:
+            self._vocabulary = await asyncio.to_thread(Vocabulary, served.value)
+            self._seen = seen
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                await self.step()
+            except pb.ParbakeError as error:
+                _log.warning("the vocabulary could not be read: %s", error)
+            await asyncio.sleep(POLL_S)

@@ -1,0 +1,59 @@
+"""Retrieval: how near every policy section is to a question. All are compared: there are few, and none is missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+import parbake as pb
+from retail_assistant.knowledge.blocks import Block
+from retail_assistant.knowledge.embedding import query_embedding
+from retail_assistant.knowledge.tasks import evidence
+from retail_assistant.live import LiveShop
+
+tasks = pb.Registry()
+Blocks = pb.Reader[str, list[Block]]
+
+
+class Hit(msgspec.Struct, frozen=True):
+    """A section with the cosines of its text and of its nearest sentence to the question."""
+
+    block: Block
+    policy: str
+    whole: float
+    part: float
+
+
+@tasks.live(why="Depends on the query embedding")
+async def retrieval(
+    text: pb.Live[str],  # noqa: ARG001  # what the embedding is of
+    *,
+    vector: Any = pb.Input(query_embedding),
+    blocks: Blocks = pb.Input(evidence),
+    shop: pb.Resource[LiveShop] = pb.GIVEN,
+) -> list[Hit]:
+    """Every policy section as it holds now, in the order of the policies, with its nearness to the question."""
+    found: list[tuple[Block, str]] = []
+    for name in shop.policy_ids():
+        policy = shop.policy(name)
+        title = policy.title if policy else name
+        found += [(block, title) for block in (await blocks.get(f"policy/{name}")).value or ()]
+    if not found:
+        return []
+    whole = _matrix([block.vector for block, _ in found]) @ vector
+    parts = _matrix([part for block, _ in found for part in block.parts or (block.vector,)]) @ vector
+    ends = np.cumsum([len(block.parts) or 1 for block, _ in found])
+    best = [float(some.max()) for some in np.split(parts, ends[:-1])]
+    return [Hit(b, t, float(w), p) for (b, t), w, p in zip(found, whole, best, strict=True)]
+
+
+def _matrix(vectors: Sequence[bytes]) -> Any:
+    return np.frombuffer(b"".join(vectors), np.float32).reshape(len(vectors), -1)
+
+
+def entities(hits: Iterable[Hit]) -> list[str]:
+    """The distinct entities of some hits in order."""
+    return list(dict.fromkeys(hit.block.source for hit in hits))

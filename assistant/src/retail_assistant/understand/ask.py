@@ -1,0 +1,78 @@
+"""One question as the assistant understands it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+Kind = Literal[
+    "policy", "offer", "facts", "list", "compare", "promotion", "reviews", "trending", "cart", "orders", "points",
+    "action", "social", "off_topic", "unclear",
+]  # fmt: skip
+Source = Literal["message", "page", "shown", "focus"]
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A product that a question is about: a title, or one product by its asin, and where that was found.
+
+    ``name`` is the title of a series or a single book; ``volume`` and ``format`` narrow it.
+    """
+
+    name: str
+    source: Source
+    asin: str = ""
+    volume: int | None = None
+    format: str | None = None
+    whole: bool = True
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """A kind of question that a message may be, which of its parts is asked for, and how strongly its words say so."""
+
+    kind: Kind
+    slot: str
+    weight: float
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """One question.
+
+    Args:
+        text: Its words, spelled correctly.
+        said: Its words as they were typed.
+        readings: The kinds of question that it may be, the likeliest first.
+        subjects: The products that it is about.
+        wishes: The constraints on products that it states.
+        like: Whether products like the subject are wanted, rather than the subject.
+        follows: Whether it means something only after what was said before.
+        leftover: Its content words that name nothing the shop knows by name.
+        copies: A number of copies that it names.
+        off_topic: Whether it asks for what no shop of this kind answers.
+    """
+
+    text: str
+    said: str = ""
+    readings: tuple[Reading, ...] = ()
+    subjects: tuple[Subject, ...] = ()
+    wishes: Wishes = NO_WISHES
+    like: bool = False
+    follows: bool = False
+    leftover: tuple[str, ...] = ()
+    off_topic: bool = False
+    copies: int | None = None
+
+    @property
+    def best(self) -> Reading:
+        """The likeliest reading."""
+        return self.readings[0] if self.readings else Reading("unclear", "", 0.0)
+
+    def weight(self, kind: Kind) -> float:
+        """How strongly the words say that the question is of a kind."""
+        return max((r.weight for r in self.readings if r.kind == kind), default=0.0)
+
+    def slot(self, kind: Kind) -> str:
+        """Which part is asked for if the question is of a kind."""
+        return next((r.slot for r in self.readings if r.kind == kind), "")

@@ -1,0 +1,51 @@
+"""The state of a conversation between two messages."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+Verb = Literal["add", "remove", "empty", "quantity", "cancel", "return"]
+
+
+class Pending(msgspec.Struct, frozen=True):
+    """An action that waits for the shopper's yes: on a product of the cart, or on an order."""
+
+    verb: Verb
+    asin: str = ""
+    quantity: int = 1
+    order: str = ""
+
+
+class Dialogue(msgspec.Struct, frozen=True):
+    """What earlier turns leave behind.
+
+    Args:
+        shown: The products of the last reply that showed any, in its order.
+        offered: All products that were shown.
+        focus: The product last spoken of.
+        wishes: The constraints of the list that is being refined.
+        kind: The kind of the last question.
+        slot: Which part of it was asked for.
+        question: The words of the last question about a policy.
+        section: The policy section last quoted, such as ``returns#return-window``.
+        pending: The action that the last reply asked to confirm.
+        turns: How many turns there were.
+    """
+
+    shown: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
+    focus: str = ""
+    wishes: Wishes = NO_WISHES
+    kind: str = ""
+    slot: str = ""
+    question: str = ""
+    section: str = ""
+    pending: Pending | None = None
+    turns: int = 0
+
+
+NEW = Dialogue()

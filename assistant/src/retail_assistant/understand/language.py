@@ -1,0 +1,42 @@
+"""Whether a message is written in another language than English."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+LEAST_WORDS = 3
+SURE, MOSTLY = 0.8, 0.6
+"""How sure a language must be, and the share of known words from which a message counts as English."""
+NAMES = {
+    "de": "German", "fr": "French", "es": "Spanish", "it": "Italian", "nl": "Dutch", "pt": "Portuguese",
+    "pl": "Polish", "sv": "Swedish", "da": "Danish", "tr": "Turkish", "ja": "Japanese", "zh": "Chinese",
+    "ru": "Russian", "ko": "Korean", "ar": "Arabic",
+}  # fmt: skip
+
+
+def other_language(text: str, *, known: float) -> str | None:
+    """The English name of the language of a message, ``None`` for English and for what is too short to tell.
+
+    Args:
+        text: The message.
+        known: The share of its words that are English or the shop's own.
+    """
+    letters = [letter for letter in text if letter.isalpha()]
+    is_latin = sum(letter < "\u0250" for letter in letters) * 2 >= len(letters)
+    if known > MOSTLY or (is_latin and len(_WORD.findall(text)) < LEAST_WORDS) or not letters:
+        return None
+    language, chance = _identifier().classify(text)
+    return NAMES.get(language) if language != "en" and chance >= SURE else None
+
+
+@lru_cache(1)
+def _identifier() -> Any:
+    """The identifier, loaded once: it holds no text of a customer."""
+    from py3langid.langid import MODEL_DIR, MODEL_FILE, LanguageIdentifier
+
+    found = LanguageIdentifier.from_model_file(MODEL_DIR / MODEL_FILE, norm_probs=True)
+    found.set_languages(["en", *NAMES])
+    return found

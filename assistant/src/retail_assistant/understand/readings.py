@@ -1,0 +1,150 @@
+"""Weighs the kinds of question that a message may be: by its words, by what it names, and by what was said before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from retail_assistant.understand.ask import Kind, Reading, Subject
+from retail_assistant.understand.cues import CUES
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.social import social
+from retail_assistant.understand.wishes import Wishes
+
+SOCIAL = 4.0
+CONTEXT = 0.4
+"""What a cue counts that stands beside the question, not in it."""
+REFINED, CARRIED, CARRIED_WEAKLY = 2.6, 2.5, 1.7
+_BOOKS = re.compile(r"\b(?:books?|manga|novels?|series|stories|titles?|reads?|comics?|volumes?|present|gift)\b")
+_ANOTHER_ORDER = re.compile(
+    r"\b(?:older|newer|other|first|second|last|latest|previous) (?:one|order)\b|^#?[a-z]\d{3,}$"
+)
+WEAK = 1.3
+_ONES = re.compile(r"\b(?:only |any |the |just |other )?(?:\w+ )?ones\b")
+LONG = 7
+FORMAT_ALONE = 1.3
+"""From so many words on a message says by itself what it is about."""
+_CARRIED: frozenset[Kind] = frozenset({"offer", "facts", "promotion", "reviews", "orders", "cart", "compare", "action"})
+
+
+def read_cues(core: str, context: str, *, has_subject: bool) -> tuple[Reading, ...]:
+    """All kinds that the words speak for, the strongest first.
+
+    Args:
+        core: The question, in lower case, with an "x" for each title.
+        context: What stands beside it.
+        has_subject: Whether a product is spoken of.
+    """
+    best: dict[tuple[Kind, str], float] = {}
+    if slot := social(core):
+        best["social", slot] = SOCIAL if len(core.split()) < 9 else 2.4  # noqa: PLR2004  # a long text says more
+    for cue in CUES:
+        weight = cue.about if has_subject and cue.about is not None else cue.weight
+        if cue.pattern.search(core):
+            best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), weight)
+        elif context and cue.pattern.search(context):
+            best[cue.kind, cue.slot] = max(best.get((cue.kind, cue.slot), 0.0), CONTEXT * weight)
+    return _sorted([Reading(kind, slot, weight) for (kind, slot), weight in best.items()])
+
+
+def implied(
+    readings: Sequence[Reading],
+    core: str,
+    wishes: Wishes,
+    themes: frozenset[str],
+    subjects: Sequence[Subject],
+    *,
+    said: Dialogue,
+    listing: bool,
+    follows: bool,
+) -> tuple[Reading, ...]:
+    """The readings, with those that follow from what is named, or from the question before.
+
+    Args:
+        readings: What the words say.
+        core: The question.
+        wishes: The wishes that it states.
+        themes: The themes that it names.
+        subjects: The products that it is about.
+        said: The conversation so far.
+        listing: Whether it changes the list that was shown.
+        follows: Whether it goes on from what was said.
+    """
+    more: list[Reading] = []
+    if listing:
+        more.append(Reading("list", "refine", REFINED))
+    if said.kind in ("offer", "list", "facts") and _ONES.search(core) and not listing:
+        more.append(Reading("list", "of_line", REFINED))
+    if weight := _list_weight(core, wishes, themes):
+        more.append(Reading("list", "", weight))
+    if any(s.source == "message" and s.whole for s in subjects):
+        more.append(Reading("facts", "title", 1.3))
+    strongest = max((r.weight for r in readings), default=0.0)
+    if subjects and subjects[0].source == "shown":  # "the cheaper one" is one that was shown, not another list
+        readings = [r for r in readings if (r.kind, r.slot) != ("list", "cheapest")]
+        more.append(Reading("facts", "title", 1.3))
+    is_other = any(r.kind in ("facts", "policy") for r in readings[:1])
+    if said.kind in _CARRIED and follows and strongest < CARRIED and not is_other:
+        more += [_with_slot(r, readings) for r in _carried(core, said, wishes, subjects, strongest)]
+    return _sorted([*readings, *more])
+
+
+def _with_slot(carried: Reading, readings: Sequence[Reading]) -> Reading:
+    """A carried reading, for the part that the words themselves ask for, if they do."""
+    asked = next((r.slot for r in readings if r.kind == carried.kind and r.slot), carried.slot)
+    return Reading(carried.kind, asked, carried.weight)
+
+
+def _list_weight(core: str, wishes: Wishes, themes: frozenset[str]) -> float:
+    """How strongly wishes alone ask for a list: the more of them, the more."""
+    kinds = [
+        wishes.genres or wishes.no_genres, wishes.authors or wishes.no_authors,
+        wishes.most_cents is not None or wishes.least_cents is not None, wishes.formats or wishes.no_formats, themes,
+        wishes.sort, wishes.single, wishes.count is not None,
+    ]  # fmt: skip
+    number = sum(map(bool, kinds))
+    only_format = bool(wishes.formats) and number == 1
+    only_theme = bool(themes) and number == 1
+    has_books = bool(_BOOKS.search(core))
+    if only_format and has_books:
+        return FORMAT_ALONE
+    if not number or only_format:
+        return 0.0
+    if only_theme:
+        return 1.1 if has_books else 0.0
+    return 1.1 + 0.6 * (number - 1) + 0.4 * has_books + (wishes.sort == "-rating")
+
+
+def _carried(core: str, said: Dialogue, wishes: Wishes, subjects: Sequence[Subject], strongest: float) -> list[Reading]:
+    """The kind of the question before, for a message that only changes what it is about."""
+    kind: Kind = said.kind  # type: ignore[assignment]  # only kinds are kept
+    if kind == "action":
+        return _after_action(core, said)
+    changes = bool(wishes.formats or wishes.volume is not None or subjects)
+    if kind == "promotion":
+        named = any(s.source == "message" for s in subjects)
+        return [
+            Reading(
+                kind,
+                "price" if named else said.slot,
+                CARRIED if named or wishes.genres or strongest < 1 else CARRIED_WEAKLY,
+            )
+        ]
+    if kind in ("orders", "cart"):
+        return [Reading(kind, said.slot, CARRIED_WEAKLY if strongest or len(core.split()) >= LONG else CARRIED)]
+    if kind == "facts" and any(s.format or s.volume is not None for s in subjects):
+        return [Reading("offer", "", CARRIED)]
+    return [Reading(kind, said.slot, CARRIED if changes and strongest < WEAK else CARRIED_WEAKLY)]
+
+
+def _after_action(core: str, said: Dialogue) -> list[Reading]:
+    """What goes on from an action: another order for the same action, or how the cart or the order is now."""
+    if said.slot in ("cancel", "return"):
+        if _ANOTHER_ORDER.search(core):
+            return [Reading("action", said.slot, CARRIED)]
+        return [Reading("orders", "where", CARRIED_WEAKLY)]
+    return [Reading("cart", "", CARRIED_WEAKLY)] if said.slot else []
+
+
+def _sorted(readings: Sequence[Reading]) -> tuple[Reading, ...]:
+    return tuple(sorted(readings, key=lambda r: -r.weight))

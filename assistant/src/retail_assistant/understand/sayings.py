@@ -1,0 +1,55 @@
+"""Other names that people use for common genres and formats, and words of a shop that mean the same."""
+
+from __future__ import annotations
+
+import re
+
+SAYINGS: dict[str, tuple[str, ...]] = {
+    "science fiction": ("sci-fi", "scifi", "sci fi", "science-fiction", "sf", "space opera"),
+    "fantasy": ("fantasies",),
+    "horror": ("scary", "horrors", "creepy", "spooky"),
+    "comedy": ("funny", "comedies", "humor", "humour", "humorous", "hilarious"),
+    "romance": ("romantic", "romances", "love story", "love stories"),
+    "mystery": ("mysteries", "whodunit", "whodunnit", "detective story", "detective stories", "crime"),
+    "thriller": ("thrillers", "suspense"),
+    "sports": ("sport", "sporty"),
+    "historical": ("history", "historic"),
+    "cooking": ("cookery", "culinary", "food"),
+    "slice of life": ("slice-of-life",),
+    "action": ("action-packed",),
+    "paperback": ("paperbacks", "softcover", "softcovers", "soft cover", "softback"),
+    "hardcover": ("hardcovers", "hardback", "hardbacks", "hard cover", "hard back", "hardbound"),
+    "digital": ("ebook", "ebooks", "e-book", "e-books", "e book", "kindle", "epub", "digital edition", "digitally"),
+}
+SEVERAL: dict[str, tuple[str, ...]] = dict.fromkeys(
+    ("print", "printed", "physical", "in print", "on paper", "paper"), ("paperback", "hardcover")
+)
+"""Words for more than one format."""
+_SAME = (
+    (re.compile(
+        r"\be-?books?\b|\be book\b|\bkindle (?:books?|editions?)\b|\bdigital (?:books?|files?|copy|copies)\b"),
+     "digital edition"),
+    (re.compile(r"\bpresents?\b(?= (?:card|receipt))"), "gift"),
+    (re.compile(
+        r"\b(?:gift |book )(?:vouchers?|certificates?|tokens?)\b|\bgiftcards?\b|\bvoucher (?=worth|code|card)"),
+        "gift card "),
+    (re.compile(r"\bswop\w*\b"), "swap"),
+    (re.compile(r"\b(?:shopping )?(?:basket|trolley|bag)\b"), "cart"),
+    (re.compile(
+        r"\b(?:send|give|bring|ship|mail|post) (?:it|them|this|these|that|a book|the book|books|something|stuff"
+                r"|things|one) back\b"), "return it"),
+    (re.compile(r"\bmoney[- ]back\b|\breimburse(?:d|ment)?\b|\bget my money\b"), "refund"),
+    (re.compile(r"\bpre-?orders?(?:ed)?\b|\bpre order(?:ed)?\b"), "preorder"),
+    (re.compile(r"\b(?:postage|shipping costs?|shipping fees?|delivery charges?|p&p)\b"), "delivery cost"),
+    (re.compile(
+        r"\bbuy now pay later\b|\bklarna\b|\bin (?:parts|rates|installments)\b|\binstallments?\b"),
+        "instalments"),
+    (re.compile(r"\boverseas\b"), "abroad"),
+)  # fmt: skip
+
+
+def in_shop_words(text: str) -> str:
+    """A question in lower case with some common words replaced by those that shops use."""
+    for pattern, word in _SAME:
+        text = pattern.sub(word, text)
+    return text

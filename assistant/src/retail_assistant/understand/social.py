@@ -1,0 +1,93 @@
+"""What is said rather than asked: greetings, thanks, insults, the wish for a person; and what is not for this shop."""
+
+from __future__ import annotations
+
+import re
+
+from retail_assistant.understand.words import bare
+
+_ALL = r"^(?:(?:{0})[\s,.!?]*)+$"
+_GREETING = (
+    r"hi there|hi|hello(?: there)?|hey(?: there)?|hiya|good (?:morning|evening|afternoon|day)|howdy|yo|greetings"
+)
+_THANKS = (
+    r"(?:ok|okay|great|perfect|cool|super|awesome|wonderful|nice|alright|brilliant|lovely|good|amazing)"
+    r"|thanks?(?: you)?(?: (?:a lot|so much|very much|a million|again))?"
+    r"|thank you(?: (?:so much|very much|again|for (?:your|the) help))?|cheers|thx|ty|much appreciated"
+    r"|that(?:'s| is) (?:all|great|perfect|helpful|it)|that helps?|you(?:'re| are) (?:great|the best"
+    r"|very helpful|amazing|a star)"
+    r"|for (?:your|the|all) (?:help|info|information|quick reply)|bye|goodbye|see you|have a (?:nice|good"
+    r"|great) (?:day|one|evening)|that was (?:very )?helpful|helpful|so much|appreciate it"
+)
+_SLOTS = (
+    ("greeting", re.compile(_ALL.format(_GREETING))),
+    ("thanks", re.compile(_ALL.format(f"{_THANKS}|{_GREETING}"))),
+    ("human", re.compile(
+
+            r"\b(?:speak|talk|chat|connect(?: me)?|transfer(?: me)?|put me through|get)\b.{0,25}\b(?:human|person"
+            r"|agent|someone|somebody|people|representative|support|staff|employee|manager|supervisor)\b"
+
+            r"|\b(?:real|actual|live) (?:person|human|agent)\b|\bcustomer (?:service|support"
+            r"|care)\b(?=.*\b(?:contact|reach|speak|talk|number)\b)|\bhuman (?:please|now|agent)\b|^(?:a )?human$"
+            r"|\bcall me back\b")),
+    ("bot", re.compile(
+
+            r"\bare you (?:a |an )?(?:bot|robot|human|real|person|ai|machine|chatbot|chatgpt|computer)\b"
+            r"|\bwho are you\b|\bwhat are you\b|\bwhat(?:'s| is) your name\b|\bwhat can you do\b"
+            r"|\bhow can you help\b|\bhow are you\b|\bwhat do you do\b|\bwho am i (?:talking|speaking"
+            r"|chatting) (?:to|with)\b")),
+    ("insult", re.compile(
+
+            r"\b(?:idiot|stupid|dumb|moron|useless|worthless|fuck\w*|shit\w*|crap|bastard|asshole|arsehole|suck"
+            r"|sucks|rubbish bot|garbage|pathetic|hate you|shut up|piss off|incompetent|clown)\b")),
+    ("complaint", re.compile(
+
+            r"\b(?:complain(?:t|ing)?(?! about)|file a complaint|disappoint\w+|unacceptable|outrageous"
+            r"|terrible (?:service|experience)|worst (?:shop|service|experience|store)|ridiculous|fed up|furious"
+            r"|angry|scam|never (?:again|order)|appalling|disgrace\w*|awful (?:service|experience)"
+            r"|not happy with)\b")),
+)  # fmt: skip
+_HOSTILE = re.compile(
+    r"\b(?:ignore|disregard|forget|override|bypass)\b.{0,50}\b(?:instruction|instructions|previous|above|rule"
+    r"|rules|prompt|polic\w+|guidelines|told)\b|\bsystem prompt\b|\b(?:your|the) (?:initial |hidden "
+    r"|secret )?(?:prompt|instructions)\b"
+    r"|\byou are now\b|(?:^|you |please |now |and |to )pretend (?:to be|you|that)\b|\bjailbreak\b|\bact as\b"
+    r"|\brole-?play\b|\bdeveloper mode\b|\bdan mode\b|\bdo anything now\b|</?(?:system|user|assistant|script"
+    r"|img|iframe)\b|<\w+[^>]*>"
+    r"|\brepeat after me\b|\b(?:say|write|print|reply|respond|answer|output|confirm) (?:that |with |only "
+    r"|exactly |to me )*[\"':]|\bdrop table\b|\bselect \*|\bunion select\b|\bor 1 ?= ?1\b|\badmin (?:mode"
+    r"|password|access)\b|\{\{|\bsudo\b"
+    r"|\b(?:reveal|leak|dump|show me) (?:your|the|all|every) (?:\w+ )?(?:prompt|instructions|passwords?"
+    r"|database|customers?|users?|keys?|config\w*)\b|\b(?:other|another|different) (?:customer|user|shopper"
+    r"|person)(?:'s|s)?\b|\bas (?:an|the) (?:admin|administrator|employee|manager|developer)\b|\bi am (?:the"
+    r"|your) (?:admin|administrator|developer|owner|boss|ceo|manager)\b|\bi'm (?:the|your) (?:admin"
+    r"|administrator|developer|owner|boss|ceo|manager)\b"
+)
+_OFF_TOPIC = re.compile(
+    r"\bweather\b|\b(?:will|does) it (?:rain|snow)\b|\bpoem\b|\bhaiku\b|\bessay\b|\bjoke\b|\bpython\b"
+    r"|\bjavascript\b|\bsql\b|\b(?:write|code|program|debug)\b.{0,20}\b(?:function|script|code|program|app)\b"
+    r"|\bcapital (?:city )?of\b|\bpresident\b|\bprime minister\b|\bfootball (?:score|result|match)|\bwho won\b"
+    r"|\brecipe for\b|\bhow (?:do|to|can) (?:i |you )?(?:cook|bake|boil|lose weight|fix|repair)\b"
+    r"|\btranslate\b|\bhomework\b|\bstock market\b|\bshares?\b(?= (?:of|in))|\bbitcoin\b|\bcrypto\w*\b"
+    r"|\bflights?\b|\bhotels?\b|\brestaurants? near\b|\bmeaning of life\b|\bmedical\b|\bheadache\b"
+    r"|\bsymptoms?\b|\bhoroscope\b|\bpolitic\w*\b|\belections?\b|\bwhat time is it\b|\bsong (?:about|lyrics)\b"
+    r"|\bnetflix\b|\bsquare root\b|\bsolve\b|\bequation\b|\b\d+ ?(?:x|\*|times|plus|\+) ?\d+\b|\bdate me\b"
+    r"|\bmarry me\b|\btax return\b|\blaptop\b|\bshoes\b|\bgroceries\b|\bfurniture\b|\bbicycle\b|\bphone case\b"
+    r"|\b(?:today'?s|the) news\b|\bmovie tickets?\b|\bmoon\b(?=.*\bfar\b)"
+)
+
+
+def social(text: str) -> str:
+    """What kind of remark a text is; empty if it asks for something."""
+    said = bare(text) or text
+    return next((slot for slot, pattern in _SLOTS if pattern.search(said) or pattern.search(text.strip(" .?!"))), "")
+
+
+def is_hostile(text: str) -> bool:
+    """Whether a text tries to instruct the assistant, or to get at what is not the shopper's."""
+    return bool(_HOSTILE.search(text))
+
+
+def off_topic(text: str) -> list[str]:
+    """The words of a text that ask for what a book shop does not answer; a shop that sells that knows them."""
+    return [found[0] for found in _OFF_TOPIC.finditer(text)]

@@ -1,0 +1,93 @@
+"""Corrects misspelled words with the English dictionary of symspellpy and the shop's own words, which come first.
+
+Symmetric delete spelling correction (W. Garbe, SymSpell).
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from retail_assistant.understand import places
+from retail_assistant.understand.words import number
+
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+SHOP_COUNT = 10**12
+"""More than the count of any English word."""
+COMMON = 40_000
+"""How many of the most frequent English words are known; the rest are rare enough to be typing errors."""
+SHORTEST, LONG = 3, 8
+"""Words that are shorter are left alone, in those of just this length only a letter may be missing; long ones may have
+two errors."""
+_CHAT = frozenset(
+    """
+    ebook ebooks manga mangas sci-fi scifi email emails vip vips paypal klarna thx pls thanks vol vols hardcover
+    hardcovers paperback paperbacks preorder preorders giftcard giftcards dont doesnt isnt cant wont didnt havent
+    hasnt whats wheres theres thats youre ive im id lets gonna wanna app website online refund refundable asap ok
+    okay hi hey hello kindle kobo tolino dhl ups fedex dpd gls hermes priciest pricier iphone ipad visa mastercard
+    amex bestseller bestsellers bookshop faq iban vat pdf euro euros isbn tenner fiver bucks quid whodunit
+    shonen shounen seinen shojo shoujo josei isekai manhwa manhua webtoon otaku mecha yuri yaoi doujinshi ronin tankobon
+    """.split()
+)
+
+
+class Speller:
+    """Corrects texts; it is safe to share between threads once it is made."""
+
+    def __init__(self, shop_words: Iterable[str] = ()) -> None:
+        """Load the English dictionary, once in a process, and the shop's words."""
+        self._english = _english()
+        self._shop = {*_CHAT, *places.names(), *(word for word in shop_words if _WORD.fullmatch(word))}
+        self._own = _dictionary((word, SHOP_COUNT) for word in self._shop)
+
+    def correct(self, text: str) -> str:
+        """A text with its misspelled words corrected, in lower case where a word was changed."""
+        return _WORD.sub(lambda found: self._corrected(found[0]), text)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word in lower case is in the dictionary."""
+        return word in self._shop or word in self._english.words or not word.isalpha()
+
+    def _corrected(self, word: str) -> str:
+        from symspellpy import Verbosity
+
+        lowered = word.lower()
+        if len(word) < SHORTEST or "'" in word or self.knows(lowered) or number(lowered):
+            return word
+        most = 2 if len(word) >= LONG else 1
+        near = [one for words in (self._own, self._english) for one in words.lookup(lowered, Verbosity.CLOSEST, most)]
+        least = min((one.distance for one in near), default=0)
+        found = [one for one in near if one.distance == least]
+        omitted = [one for one in found if _is_within(lowered, one.term)]
+        if len(word) == SHORTEST:
+            omitted = [one for one in found if sorted(one.term) == sorted(lowered)] or omitted
+            found = omitted
+        best = (omitted or found)[:1]
+        return str(best[0].term) if best else word
+
+
+@lru_cache(1)
+def _english() -> Any:
+    """The most frequent English words: about a second, once in a process."""
+    listed = importlib.resources.files("symspellpy").joinpath("frequency_dictionary_en_82_765.txt")
+    with listed.open(encoding="utf-8-sig") as lines:
+        pairs = [line.split() for line, _ in zip(lines, range(COMMON), strict=False)]
+    return _dictionary((word, int(count)) for word, count in pairs)
+
+
+def _dictionary(counts: Iterable[tuple[str, int]]) -> Any:
+    from symspellpy import SymSpell
+
+    words = SymSpell(max_dictionary_edit_distance=2, prefix_length=7)
+    for word, count in counts:
+        words.create_dictionary_entry(word, count)
+    return words
+
+
+def _is_within(typed: str, word: str) -> bool:
+    """Whether a word has all typed letters in their order: letters are left out more often than exchanged."""
+    letters = iter(word)
+    return all(letter in letters for letter in typed)

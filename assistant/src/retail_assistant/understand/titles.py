@@ -1,0 +1,175 @@
+"""Which titles a message names: whole, or by enough of their rarer words."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from retail_assistant.understand.words import number, ordinal, words
+
+_ARTICLES = frozenset({"the", "a", "an"})
+_DULL = frozenset({"of", "and", "for", "in", "to", "with", "on", "at", "by", "from", *_ARTICLES})
+_VOLUME_WORDS = frozenset({"vol", "volume", "volumes", "book", "part", "no", "number", "tome", "nr", "vols"})
+_VOLUME_OF_TITLE = re.compile(r",?\s*\b(?:vol|volume)\.?\s*\d+\s*$", re.IGNORECASE)
+LAST = -1
+"""Stands for the last volume of a series."""
+_LAST = re.compile(r"\b(?:last|final|newest|latest) (?:volume|vol|book in the series|part)\b")
+_BEFORE_TITLE = frozenset(
+    "the title wrote write about of called titled read reading sell stock have buy does is for by add".split()
+)
+_SHORT = 3
+LEAST_PART = 0.6
+"""The share of a title's rareness that a part of it must have."""
+
+
+class Named(msgspec.Struct, frozen=True):
+    """A title that a text names, with the volume and where it stands (word positions)."""
+
+    name: str
+    volume: int | None
+    start: int
+    end: int
+    whole: bool = True
+
+
+class Titles:
+    """Finds titles in texts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        """Index the titles of series and single books."""
+        self._whole: dict[str, list[tuple[tuple[str, ...], str]]] = defaultdict(list)
+        self._holders: dict[str, set[int]] = defaultdict(set)
+        self._parts: list[tuple[frozenset[str], str]] = []
+        self._articles: dict[str, str] = {}
+        for name in names:
+            spelled = bare_words(_VOLUME_OF_TITLE.sub("", name))
+            said = tuple(_without_article(spelled))
+            if not said:
+                continue
+            self._whole[said[0]].append((said, name))
+            self._articles[name] = spelled[0] if len(spelled) > len(said) else ""
+            for word in set(said):
+                self._holders[word].add(len(self._parts))
+            self._parts.append((frozenset(said), name))
+        for found in self._whole.values():
+            found.sort(key=lambda pair: -len(pair[0]))
+        count = len(self._parts) + 1
+        self._rarity = {word: math.log(count / len(at)) for word, at in self._holders.items()}
+
+    def __contains__(self, word: str) -> bool:
+        """Whether a title has a word."""
+        return word in self._holders
+
+    def named(self, text: str) -> list[Named]:
+        """The titles that a text names, in its order."""
+        said = bare_words(text)
+        found = self._all_whole(said)
+        return found or self._all_parts(said)
+
+    def _all_whole(self, said: Sequence[str]) -> list[Named]:
+        found: list[Named] = []
+        at = 0
+        while at < len(said):
+            match = self._longest(said, at)
+            if match is None or (len(match[0]) == 1 and not _is_marked(said, at)):
+                at += 1
+                continue
+            end = at + len(match[0])
+            volume, end = _volume_at(said, end)
+            volume = volume if volume is not None else _volume_before(said, at)
+            found.append(Named(match[1], volume, at, end))
+            at = end
+        return found
+
+    def _longest(self, said: Sequence[str], at: int) -> tuple[tuple[str, ...], str] | None:
+        """The longest title that stands at a position; of two that differ in the article the one that is said."""
+        fitting = [pair for pair in self._whole.get(said[at], ()) if _stands(pair[0], said, at)]
+        before = said[at - 1] if at and said[at - 1] in _ARTICLES else ""
+        return max(fitting, key=lambda pair: (len(pair[0]), self._articles[pair[1]] == before), default=None)
+
+    def _all_parts(self, said: Sequence[str]) -> list[Named]:
+        """The best title of which enough words stand close together, if one is better than all others."""
+        near: dict[int, float] = defaultdict(float)
+        for word in set(said) - _DULL:
+            for number_ in self._holders.get(word, ()):
+                near[number_] += self._rarity[word]
+        scored: list[tuple[float, int]] = []
+        for number_, weight in near.items():
+            title = self._parts[number_][0]
+            matched = [i for i, word in enumerate(said) if word in title and word not in _DULL]
+            total = sum(self._rarity[word] for word in title)
+            is_close = matched[-1] - matched[0] <= len(title) + 1
+            if len({said[i] for i in matched}) > 1 and is_close and weight / total >= LEAST_PART:
+                scored.append((weight / total, number_))
+        scored.sort(reverse=True)
+        if not scored or (len(scored) > 1 and scored[0][0] - scored[1][0] < 0.05):  # noqa: PLR2004  # a tie
+            return []
+        title, name = self._parts[scored[0][1]]
+        places = [i for i, word in enumerate(said) if word in title and word not in _DULL]
+        volume, end = _volume_at(said, places[-1] + 1)
+        return [
+            Named(name, volume if volume is not None else _volume_before(said, places[0]), places[0], end, whole=False)
+        ]
+
+
+def bare_words(text: str) -> list[str]:
+    """The words of a text without apostrophes, which people leave out."""
+    return [_singular(part) for word in words(text) for part in word.replace("'", "").split("-")]
+
+
+def _singular(word: str) -> str:
+    """A word without the ending of a plural."""
+    return word[:-1] if len(word) > _SHORT and word.endswith("s") and not word.endswith("ss") else word
+
+
+def volume_in(text: str) -> int | None:
+    """The volume that a text names: "volume 3", "vol. three", "the third volume", "#3"."""
+    if _LAST.search(text):
+        return LAST
+    said = words(text.replace("#", " volume "))
+    for at, word in enumerate(said):
+        if word in _VOLUME_WORDS and word not in ("no", "part", "volumes"):
+            if at + 1 < len(said) and (found := number(said[at + 1])) is not None:
+                return found
+            if at and (found := ordinal(said[at - 1])) is not None:
+                return found
+    return None
+
+
+def _stands(title: Sequence[str], said: Sequence[str], at: int) -> bool:
+    return tuple(said[at : at + len(title)]) == tuple(title)
+
+
+def _is_marked(said: Sequence[str], at: int) -> bool:
+    """Whether a title of one word is surely meant: an article or a volume stands beside it, or nothing else is said."""
+    return len(said) == 1 or _volume_at(said, at + 1)[0] is not None or (at > 0 and said[at - 1] in _BEFORE_TITLE)
+
+
+def _volume_at(said: Sequence[str], at: int) -> tuple[int | None, int]:
+    """The volume that stands at a position, and where it ends."""
+    if at < len(said) and said[at] in _VOLUME_WORDS and at + 1 < len(said):
+        found = number(said[at + 1])
+        return (found, at + 2) if found is not None else (None, at)
+    if at < len(said) and said[at].isdecimal() and len(said[at]) < 3:  # noqa: PLR2004  # no series has a hundred
+        return int(said[at]), at + 1
+    return None, at
+
+
+def _volume_before(said: Sequence[str], at: int) -> int | None:
+    """The volume that stands before a title: "volume 3 of", "the third book of", "the first one of"."""
+    before = list(said[max(0, at - 5) : at])
+    while before and before[-1] in _DULL | {"series"}:
+        before.pop()
+    if len(before) > 1 and before[-2] in _VOLUME_WORDS and (found := number(before[-1])) is not None:
+        return found
+    if len(before) > 1 and before[-1] in (*_VOLUME_WORDS, "one") and (found := ordinal(before[-2])) is not None:
+        return found
+    return None
+
+
+def _without_article(said: list[str]) -> list[str]:
+    return said[1:] if len(said) > 1 and said[0] in _ARTICLES else said

@@ -1,0 +1,66 @@
+"""The words of a message: lower case, plain apostrophes, numbers written out as figures."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_TOKEN = re.compile(r"[€$£]|\d{1,3}(?:st|nd|rd|th)\b|\d+(?:[.,]\d+)*|[^\W\d_]+(?:['-][^\W\d_]+)*|[.,;:!?]")
+_APOSTROPHES = str.maketrans("\u2019\u2018\u02bc\u201c\u201d", "'''\"\"")
+_CLOSING = "?.! \t\n"
+_GREETING = re.compile(
+    r"^(?:hi there|hi|hello|hey|hiya|good (?:morning|evening|afternoon|day)|excuse me|quick question|one question"
+    r"|dear team|sorry)[,:!.]?\s+"
+    r"|,?\s*\b(?:please|pls|thanks in advance|thank you|thanks|thx|cheers)\s*(?=[?.!]*$)"
+)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8,
+             "ninth": 9, "tenth": 10}  # fmt: skip
+_NUMBERS = {word: i for i, word in enumerate(
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen twenty".split()
+)} | {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100,
+      "couple": 2, "dozen": 12}  # fmt: skip
+
+
+def plain(text: str) -> str:
+    """A text in lower case with plain quotation marks and composed letters."""
+    return unicodedata.normalize("NFC", text).translate(_APOSTROPHES).lower()
+
+
+def tokens(text: str) -> list[str]:
+    """The words, numbers, currency signs and stops of a text in lower case."""
+    return _TOKEN.findall(plain(text))
+
+
+def words(text: str) -> list[str]:
+    """The words and numbers of a text in lower case."""
+    return [token for token in tokens(text) if token[0].isalnum()]
+
+
+def number(word: str) -> int | None:
+    """The whole number that a word or a figure names, cardinal or ordinal; ``None`` if it is none."""
+    if word.isdecimal():
+        return int(word) if len(word) < 7 else None  # noqa: PLR2004  # nothing in a shop is counted in millions
+    return _NUMBERS.get(word) or ordinal(word)
+
+
+def ordinal(word: str) -> int | None:
+    """The place that an ordinal such as "second" or "2nd" names."""
+    found = re.fullmatch(r"(\d{1,2})(?:st|nd|rd|th)", word)
+    return int(found[1]) if found else _ORDINALS.get(word)
+
+
+def bare(text: str) -> str:
+    """A question without greeting, thanks and closing marks, in lower case; what is nothing else keeps its words."""
+    lowered = text.lower().strip().rstrip(_CLOSING)
+    while True:
+        shorter = _GREETING.sub("", lowered).strip().rstrip(_CLOSING)
+        if shorter in ("", lowered):
+            return lowered
+        lowered = shorter
+
+
+def has_control_characters(text: str) -> bool:
+    """Whether a text holds control characters other than tab and newline, or text direction overrides."""
+    return bool(_CONTROL.search(text))

@@ -1,0 +1,124 @@
+"""Does the assistant say the right thing? Written conversations are replayed, and each reply is judged by its rubric.
+
+The sets were written by people who knew only the shop's pages and policies. ``building`` is for work on the assistant;
+``blind`` is run once per change that is reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from _answers.play import Judged, Player, share
+from _answers.rubric import WISHES, Item
+from _answers.shop import prepared
+from _report import Goal, percentile, report, show
+from _shop import Client, serving
+from rich.progress import track
+
+from retail_assistant.shop.schema import connect
+
+SETS = Path(__file__).parent / "_answers"
+RIGHT = ("right", "properly refused")
+VERDICTS = ("right", "properly refused", "partly", "beside", "refused", "wrong")
+
+
+def read(name: str) -> list[Item]:
+    """Read a set by its name or its path."""
+    path = Path(name) if name.endswith(".jsonl") else SETS / f"{name}.jsonl"
+    return [msgspec.json.decode(line, type=Item) for line in path.read_bytes().splitlines() if line.strip()]
+
+
+def replay(items: Sequence[Item], address: str, home: Path) -> list[Judged]:
+    """Play all conversations against the server at an address."""
+    found: list[Judged] = []
+    with contextlib.closing(Client(address)) as client, contextlib.closing(connect(home / "shop.db")) as conn:
+        player = Player(client, conn)
+        for item in track(items, description="conversations"):
+            found += player.play(item)
+    return found
+
+
+def by(judged: Sequence[Judged], name: Callable[[Judged], str]) -> list[list[object]]:
+    """One row per name: how many, and the share of each verdict."""
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for one in judged:
+        groups[name(one)].append(one)
+    rows = [[key, len(found), *(share(found, v) for v in VERDICTS)] for key, found in sorted(groups.items())]
+    return [*rows, ["all", len(judged), *(share(judged, v) for v in VERDICTS)]]
+
+
+def main() -> None:
+    """Replay and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--set", default="building", help="building, blind, or a path (building)")
+    parser.add_argument("--address", help="a running server; one over a new shop is started by default")
+    parser.add_argument("--home", type=Path, help="the data folder of that server")
+    parser.add_argument("--out", type=Path, help="a file for the judged replies, as JSON Lines")
+    parser.add_argument("--only", default="", help="play only conversations whose id or kind contains this")
+    options = parser.parse_args()
+    items = [i for i in read(options.set) if options.only in i.id or options.only == i.kind]
+    with contextlib.ExitStack() as stack:
+        home, address = options.home, options.address
+        if home is None:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        prepared(home)
+        if address is None:
+            _, address = stack.enter_context(serving(str(home)))
+        judged = replay(items, address, home)
+    if options.out:
+        options.out.write_bytes(msgspec.json.Encoder().encode_lines(judged))
+    _report(judged)
+
+
+def _report(judged: Sequence[Judged]) -> None:
+    columns = ("kind", "replies", *VERDICTS)
+    show(columns, by(judged, lambda j: j.kind))
+    show(("made by", *columns[1:]), by(judged, lambda j: j.made_by))
+    dialogues = [j for j in judged if j.of > 1 and j.turn > 0]
+    pairs = [j for j in judged if j.pair]
+    stated = [j for j in judged if j.expect == "answer"]
+    unstated = [j for j in judged if j.expect == "not_stated"]
+    breaking = sum(bool(WISHES & set(j.breaks)) for j in judged)
+    figures = {
+        "replies": float(len(judged)),
+        "right": share(judged, *RIGHT),
+        "right_follow_ups": share(dialogues, *RIGHT),
+        "right_pairs": share(pairs, *RIGHT),
+        "wrong": share(judged, "wrong"),
+        "said_not_stated": share(unstated, "properly refused"),
+        "refused": share(stated, "refused"),
+        "breaking": float(breaking),
+        "p50_ms": percentile([j.ms for j in judged], 50),
+        "p99_ms": percentile([j.ms for j in judged], 99),
+    }
+    goals = [
+        _at_least("right or properly refused", figures["right"], 80),
+        _at_least("the same in later turns of dialogues", figures["right_follow_ups"], 75),
+        _at_least("the same in minimal pairs", figures["right_pairs"], 90),
+        _at_most("false statements", figures["wrong"], 1),
+        _at_least("not stated and said so", figures["said_not_stated"], 85),
+        _at_most("answerable but refused", figures["refused"], 5),
+        Goal("a turn over HTTP, p50", figures["p50_ms"], "ms", "<= 12", figures["p50_ms"] <= 12),
+        Goal("a turn over HTTP, p99", figures["p99_ms"], "ms", "<= 50", figures["p99_ms"] <= 50),
+        Goal("replies that show a product against a wish", figures["breaking"], "", "<= 0", breaking == 0),
+    ]
+    rows = list(figures.items())
+    report("answers", ("figure", "value"), rows, figures=figures, goals=goals)
+
+
+def _at_least(what: str, value: float, goal: float) -> Goal:
+    return Goal(what, value, "%", f">= {goal:g}", value >= goal)
+
+
+def _at_most(what: str, value: float, goal: float) -> Goal:
+    return Goal(what, value, "%", f"<= {goal:g}", value <= goal)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,170 @@
+"""What the assistant does for a shopper: it asks first, does it after a yes, and only what is the shopper's own."""
+
+import pytest
+
+from retail_assistant.answers.actions import answers_question
+from retail_assistant.shop import queries, records
+
+NOW = 1_790_000_000.0
+ME = "u00003"
+BOOK, TITLE = "B000019", "An Apron for Viktor, Vol. 2"
+ADD = f"Add {TITLE} to my cart"
+
+
+def cart(desk, shopper=ME):
+    """Return what a shopper's cart holds."""
+    return {line.asin: line.quantity for line in queries.get_cart(desk.conn, shopper).lines}
+
+
+@pytest.fixture(autouse=True)
+def empty_carts(desk):
+    """Begin with empty carts."""
+    desk.conn.execute("DELETE FROM carts")
+
+
+async def test_a_product_is_added_after_a_yes(desk):
+    """The reply to a wish asks with title, format and price; only the yes writes, and the reply says what is there."""
+    text, made = await desk.ask(ADD, user=ME)
+    assert text.startswith("Shall I add 1 copy of An Apron for Viktor, Vol. 2 (digital edition), €5.99")
+    assert (made["intent"], cart(desk)) == ("action", {})
+    _, (text, _) = await desk.talk(ADD, "yes", user=ME)
+    assert text == "Done: 1 copy of An Apron for Viktor, Vol. 2 is in your cart."
+    assert cart(desk) == {BOOK: 1}
+
+
+@pytest.mark.parametrize("answer", ["no", "no thanks", "leave it", "actually no"])
+async def test_a_no_leaves_the_cart(desk, answer):
+    """After a no nothing is written, and a later yes does not do it either."""
+    replies = await desk.talk(ADD, answer, "yes", user=ME)
+    assert replies[1][0] == "All right, I leave it as it is."
+    assert cart(desk) == {}
+
+
+async def test_a_second_yes_does_nothing_again(desk):
+    """What was done is not done again by another yes."""
+    await desk.talk(ADD, "yes", "yes", "yes please", user=ME)
+    assert cart(desk) == {BOOK: 1}
+
+
+async def test_another_question_in_between_drops_what_was_asked(desk):
+    """A yes that does not directly follow the question does nothing."""
+    await desk.talk(ADD, "what is your return window?", "yes", user=ME)
+    assert cart(desk) == {}
+
+
+async def test_a_question_about_what_was_asked_is_no_consent(desk):
+    """A message that begins politely but asks something else does nothing."""
+    await desk.talk(ADD, "please tell me first how long a refund takes", user=ME)
+    assert cart(desk) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yes", True),
+        ("Yes, please!", True),
+        ("ok", True),
+        ("sure, do it", True),
+        ("hmm, yes", True),
+        ("no", False),
+        ("No, thanks.", False),
+        ("never mind", False),
+        ("please don't", False),
+        ("yes, but leave it for now", False),
+        ("maybe", None),
+        ("how much is it?", None),
+        ("ok, but what does it cost?", None),
+        ("right, where is my order?", None),
+        ("yesterday I got another one", None),
+        ("", None),
+    ],
+)
+def test_only_a_yes_or_a_no_answers_a_question(text, said):
+    """A message agrees or declines only if it says so; a question or another statement does neither."""
+    assert answers_question(text) is said
+
+
+async def test_the_number_of_copies_can_be_changed_before_the_yes(desk):
+    """A number in the wish, or in a message before the yes, is how many copies are added."""
+    replies = await desk.talk(f"Add four copies of {TITLE} to my cart", "make it three", "yes", user=ME)
+    assert ["4 copies" in replies[0][0], "3 copies" in replies[1][0]] == [True, True]
+    assert cart(desk) == {BOOK: 3}
+
+
+async def test_the_volume_in_a_title_is_not_a_number_of_copies(desk):
+    """The number of a volume that is named adds one copy of it."""
+    await desk.talk("Add An Apron for Viktor 2 to my cart", "yes", user=ME)
+    assert cart(desk) == {BOOK: 1}
+
+
+async def test_as_many_copies_as_the_volume_has_are_added(desk):
+    """Two copies of a second volume are two, although the numbers are the same."""
+    await desk.talk(f"Add two copies of {TITLE} to my cart", "yes", user=ME)
+    assert cart(desk) == {BOOK: 2}
+
+
+async def test_copies_are_added_to_those_that_are_there(desk):
+    """A product that is in the cart already gets one copy more."""
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    await desk.talk(ADD, "yes", user=ME)
+    assert cart(desk) == {BOOK: 3}
+
+
+async def test_the_number_of_copies_in_the_cart_is_changed(desk):
+    """A new number of copies replaces the old one, whatever number the title has."""
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    await desk.talk(f"Change {TITLE} to 5 copies in my cart", "yes", user=ME)
+    assert cart(desk) == {BOOK: 5}
+
+
+async def test_a_product_is_taken_out_of_the_cart(desk):
+    """The named product is taken out after a yes, and the others stay."""
+    records.set_cart(desk.conn, ME, {BOOK: 2, "B000030": 1}, now=NOW)
+    replies = await desk.talk(f"Remove {TITLE} from my cart", "yes", user=ME)
+    assert replies[0][0].startswith(f"Shall I take {TITLE} (digital edition) out of your cart?")
+    assert cart(desk) == {"B000030": 1}
+
+
+async def test_the_whole_cart_is_emptied(desk):
+    """The question asks for a yes in plain words, and after it the cart is empty."""
+    records.set_cart(desk.conn, ME, {BOOK: 2, "B000030": 1}, now=NOW)
+    replies = await desk.talk("Empty my cart", "yes", user=ME)
+    assert replies[0][0] == "Shall I take everything out of your cart? Please answer yes or no."
+    assert cart(desk) == {}
+
+
+async def test_what_is_not_in_the_cart_is_not_taken_out(desk):
+    """A product that the cart does not hold is said not to be there."""
+    records.set_cart(desk.conn, ME, {"B000030": 1}, now=NOW)
+    text, _ = await desk.ask(f"Remove {TITLE} from my cart", user=ME)
+    assert text == f"{TITLE} (digital edition) is not in your cart."
+
+
+async def test_a_sold_out_product_is_not_added(desk):
+    """A product without stock is said to be sold out, and no yes adds it."""
+    records.set_inventory(desk.conn, BOOK, 0)
+    replies = await desk.talk(ADD, "yes", user=ME)
+    assert "is out of stock, so I cannot add it" in replies[0][0]
+    assert cart(desk) == {}
+
+
+async def test_between_two_editions_the_shopper_chooses(desk):
+    """A title with two formats is asked back with both, and a yes to that adds neither."""
+    replies = await desk.talk("Add An Apron for Nils 1 to my cart", "yes", user=ME)
+    assert all(said in replies[0][0] for said in ("digital edition", "€6.99", "hardcover", "€27.49"))
+    assert cart(desk) == {}
+
+
+@pytest.mark.parametrize(("form", "asin"), [("hardcover", "B000040"), ("as an ebook", "B000032")])
+@pytest.mark.parametrize("members", [{}, {"metadata": {"session": "s"}}])
+async def test_the_edition_that_was_asked_for_is_added(desk, form, asin, members):
+    """The yes adds the edition that the question named, with and without a session."""
+    replies = await desk.talk(f"Add An Apron for Nils 1 {form} to my cart", "yes", user=ME, **members)
+    assert desk.shop.price(asin) in replies[0][0]
+    assert cart(desk) == {asin: 1}
+
+
+async def test_the_product_of_the_page_is_added(desk):
+    """On a product's page "this" is that product."""
+    await desk.talk("Add this to my cart", "yes", user=ME, metadata={"page": BOOK})
+    assert cart(desk) == {BOOK: 1}

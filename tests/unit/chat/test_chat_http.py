@@ -1,0 +1,120 @@
+"""The chat endpoint: streams, generators, bad requests, and the page."""
+
+import json
+import re
+
+import pytest
+
+import parbake as pb
+from parbake.ports.models import Delta
+
+CHAT = "/v1/chat/completions"
+
+
+class Inventor:
+    """A generator that makes unsupported claims."""
+
+    name = "inventor"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        for piece in ("You have 99 days ", "for that. Write to boss@shop", ".example. It costs {{price:NOPE}}."):
+            yield Delta(piece)
+
+
+async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(opened):
+    """Ungrounded claims, personal data and unfillable slots are dropped, and the evidence is used instead."""
+    desk = await opened(Inventor())
+    asked = [{"role": "user", "content": "What is your return window?"}]
+    text, made = await desk.ask("and for opened boxes?", history=asked)
+    assert made["refusals"][-3:] == [
+        "guard: ungrounded duration: 99",
+        "guard: personal data",
+        "guard: unfilled slot: price",
+    ]
+    assert "14 days" in text
+    assert "99" not in text
+
+
+async def test_a_stream_is_the_same_reply_in_sentences(desk):
+    """The chunks of a stream add up to the plain reply; the last chunk has its details."""
+    plain, _ = await desk.ask("What is your return window?")
+    body = {"messages": [{"role": "user", "content": "What is your return window?"}], "stream": True}
+    answer = await desk.client.post(CHAT, json=body)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    lines = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+    assert lines.pop() == "[DONE]"
+    chunks = [json.loads(line) for line in lines]
+    assert len({chunk["id"] for chunk in chunks}) == 1
+    assert "".join(c["choices"][0]["delta"].get("content", "") for c in chunks).strip() == plain
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert chunks[-1]["parbake"]["lane"] == "batch"
+
+
+class Down:
+    """A generator whose provider does not answer."""
+
+    name = "down"
+
+    async def stream(self, prompt, *, max_tokens, timeout_s):
+        yield Delta("")
+        raise pb.errors.ProviderError("the provider is down", field="openai")
+
+
+async def test_a_provider_that_fails_is_an_error_in_the_stream_and_a_problem_document(opened):
+    """A provider's failure is an error event in a stream, and a 502 problem document otherwise."""
+    desk = await opened(Down())
+    history = [{"role": "user", "content": "What is your return window?"}]
+    body = {"messages": [*history, {"role": "user", "content": "and for opened boxes?"}]}
+    plain = await desk.client.post(CHAT, json=body)
+    assert plain.status_code == 502
+    assert plain.json()["error"]["type"] == "server_error"
+    streamed = await desk.client.post(CHAT, json=body | {"stream": True})
+    error = json.loads(streamed.text.strip().split("\n\n")[-1].removeprefix("data: "))["error"]
+    assert (error["type"], error["param"]) == ("ProviderError", "openai")
+
+
+def one(text, **members):
+    """Return a chat body with one message."""
+    return {"messages": [{"role": "user", "content": text}], **members}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "field"),
+    [
+        ({"messages": []}, 422, "messages"),
+        ({"messages": [{"role": "assistant", "content": "x"}]}, 422, "messages"),
+        (one(" "), 422, "messages[0].content"),
+        (one("a\u0007b"), 422, "messages[0].content"),
+        (one("a" * 8001), 422, "messages[0].content"),
+        (one("hi", user=""), 422, "user"),
+        (one("hi", user="a\nb\u0000"), 422, "user"),
+        (one("hi", metadata={"page": "NOPE"}), 404, "metadata.page"),
+    ],
+)
+async def test_a_bad_conversation_names_the_member_at_fault(desk, body, status, field):
+    """A bad member gets a problem document with its name and OpenAI's error object."""
+    answer = await desk.client.post(CHAT, json=body)
+    assert answer.status_code == status
+    assert answer.json()["field"] == field
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+async def test_content_may_come_in_parts(desk):
+    """Text parts are joined, and parts of other types are ignored."""
+    parts = [{"type": "text", "text": "hel"}, {"type": "image_url"}, {"type": "text", "text": "lo"}]
+    answer = await desk.client.post(CHAT, json={"messages": [{"role": "user", "content": parts}]})
+    assert answer.json()["parbake"]["intent"] == "social"
+
+
+async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
+    """The chat page loads only its own script and style sheet, and its policy forbids inline scripts."""
+    answer = await desk.client.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert re.findall(r"<(?:script|link|style)[^>]*>", answer.text) == [
+        '<link rel="icon" href="data:,">',
+        '<link rel="stylesheet" href="page.css">',
+        '<script src="page.js" defer>',
+    ]
+    for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
+        assert (await desk.client.get(f"/{name}")).headers["content-type"].startswith(kind)

@@ -1,0 +1,104 @@
+"""Policy sections for a question: all are compared as they hold now, and a trained gate says whether any answers."""
+
+import pytest
+
+from retail_assistant.answers.gate import answer_gate, policy_sections, train
+from retail_assistant.answers.sections import Signs, section_name
+from retail_assistant.knowledge.retrieval import entities, retrieval
+from retail_assistant.shop import records
+from retail_assistant.shop.policies import render_policy
+
+NOW = 1_790_000_000.0
+WINDOW, OPENED = "returns#return-window", "returns#opened-items"
+
+
+async def serve(desk, task, **given):
+    """Serve a live task within a request of its own."""
+    async with desk.http.app.request("30s"):
+        return (await desk.http.app.serve(task, **given)).unwrap()
+
+
+async def best(desk, text, **given):
+    """Return the names of the best sections, and whether the first one answers."""
+    found = await serve(desk, policy_sections, text=text, **given)
+    return [section_name(one.block) for one in found.ranked], found.is_answered
+
+
+async def test_every_section_of_every_policy_is_compared(desk):
+    """No section is left out, they come in the order of the policies, and the nearest is about what is asked."""
+    hits = await serve(desk, retrieval, text="how long can i return a book")
+    policies = [desk.shop.policy(name) for name in desk.shop.policy_ids()]
+    stated = {f"{policy.id}#{section.id}" for policy in policies for section in render_policy(policy)}
+    assert {section_name(hit.block) for hit in hits} <= stated
+    assert len(hits) > 0.9 * len(stated)
+    assert entities(hits) == [f"policy/{policy.id}" for policy in policies]
+    assert max(hits, key=lambda hit: hit.whole + hit.part).block.source == "policy/returns"
+
+
+QUESTIONS = [
+    ("how long can i return a book", WINDOW),
+    ("how long can i return an opened book", OPENED),
+    ("what does delivery cost", "shipping#delivery-cost"),
+    ("do you deliver to norway", "international#where-we-deliver"),
+    ("my book arrived damaged", "damaged"),
+    ("how long are gift cards valid", "giftcards"),
+    ("can i pay by invoice", "payment"),
+]
+
+
+@pytest.mark.parametrize(("text", "name"), QUESTIONS)
+async def test_the_section_that_answers_comes_first(desk, text, name):
+    """A question that a policy answers finds its section first, and the gate lets it through."""
+    names, is_answered = await best(desk, text)
+    assert (names[0].startswith(name), is_answered) == (True, True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["how long do you train your staff", "do you insure parcels", "which colour has your logo"],
+)
+async def test_what_no_section_states_is_not_answered(desk, text):
+    """A question that no policy answers has a nearest section, and the gate refuses it."""
+    names, is_answered = await best(desk, text)
+    assert names
+    assert not is_answered
+
+
+async def test_the_section_quoted_before_counts_less(desk):
+    """The section that was quoted just before is ranked below one that is nearly as good."""
+    text = "how long can i return a book, and an opened one"
+    ranked = (await serve(desk, policy_sections, text=text)).ranked
+    first = section_name(ranked[0].block)
+    again = {section_name(r.block): r.score for r in (await serve(desk, policy_sections, text=text, told=first)).ranked}
+    assert again.get(first, 0.0) < ranked[0].score
+    assert again[section_name(ranked[1].block)] == pytest.approx(ranked[1].score, abs=1e-6)
+
+
+async def test_a_changed_policy_is_found_as_it_holds_now(desk):
+    """A section that is new is found at once, and one that was taken away is not."""
+    text = "may i bring my zeppelin to the shop"
+    assert not (await best(desk, text))[1]
+    body = "## Zeppelins\nYou may bring your zeppelin to the shop on Mondays."
+    records.put_policy(desk.conn, "zeppelins", title="Zeppelins", body=body, create=True, now=NOW)
+    await desk.http.app.drain()
+    assert await best(desk, text) == (["zeppelins#zeppelins", *(await best(desk, text))[0][1:]], True)
+    records.delete_policy(desk.conn, "zeppelins", now=NOW)
+    await desk.http.app.drain()
+    assert "zeppelins#zeppelins" not in (await best(desk, text))[0]
+
+
+async def test_the_gate_is_trained_on_the_shops_own_log(desk):
+    """The trained gate counts nearness and known wordings for an answer, and has a least chance of its own."""
+    gate = await desk.http.app.model(answer_gate)
+    assert gate.weights[0] > 0
+    assert gate.weights[1] > 0
+    assert 0.0 < gate.least < 0.9
+
+
+def test_training_tells_answers_from_none():
+    """From clear signs the gate learns to let nearly all answers through, and to refuse what has none."""
+    yes = [Signs(0.7 + n / 500, 0.8, 0.6, 0.0) for n in range(50)]
+    no = [Signs(0.2 + n / 500, 0.3, 0.1, 0.0) for n in range(50)]
+    gate = train(yes, no)
+    assert sum(gate.chance(signs) >= gate.least for signs in yes) >= 49
+    assert max(gate.chance(signs) for signs in no) < 0.5 < min(gate.chance(signs) for signs in yes)

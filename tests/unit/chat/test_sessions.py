@@ -1,0 +1,217 @@
+"""The state of a conversation, kept by its session or read again out of its messages: both give the same replies."""
+
+import pytest
+
+from retail_assistant.answers.draft import Draft
+from retail_assistant.chat.conversation import KEPT, KEPT_S, LONGEST_QUESTION, MOST_OFFERED, Sessions, after
+from retail_assistant.chat.turn import Turn
+from retail_assistant.shop import queries
+from retail_assistant.understand.ask import Ask
+from retail_assistant.understand.dialogue import NEW, Dialogue, Pending
+from retail_assistant.understand.wishes import Wishes
+
+ME, PLACED = "u00003", "u00041"
+DIALOGUES = {
+    "a list that is refined": (
+        "show me thriller books", "in paperback", "under 8 euros", "something else", "how much is the first one?",
+    ),
+    "a list and no format": (
+        "recommend me a cooking book", "something else", "no hardcover please", "who wrote the first?",
+    ),
+    "policies": ("What is your return window?", "and for opened boxes?", "and abroad?"),
+    "a topic that changes": ("how do gift cards work?", "how long are they valid?", "thanks", "show me a romance"),
+    "facts of one series": (
+        "who wrote Escape of Silver Gate?", "how many volumes are there?", "and 3?", "how much is it in paperback?",
+    ),
+    "a comparison": (
+        "compare An Apron for Nils 1 and A Rally for Nils 1", "the other one", "how much is the cheaper one?",
+    ),
+    "promotions": ("any promotions on cooking books?", "and thriller?"),
+    "orders": ("where is my order?", "and the other one?", "how much did I pay?"),
+    "points": ("how many points do I have?", "what are they worth?"),
+    "a cart": (
+        "add An Apron for Viktor 2 to my cart", "make it three", "yes", "remove it from my cart", "no",
+        "what's in my cart?",
+    ),
+    "a return": ("start a return of order A10008", "yes", "yes", "where is order A10008?"),
+    "two questions at once": ("how much is Escape of Silver Gate 2 and who wrote it?", "and volume 3?"),
+}  # fmt: skip
+
+
+async def both(opened, messages, **members):
+    """Hold a dialogue without and with a session, each in its own shop; return the texts, kinds and cards."""
+    plain, kept = await opened(), await opened()
+    named = members | {"metadata": members.get("metadata", {}) | {"session": "s"}}
+    replies = []
+    for desk, said in ((plain, members), (kept, named)):
+        held = await desk.talk(*messages, **said)
+        replies.append([(text, made["intent"], [c["asin"] for c in made["cards"]]) for text, made in held])
+    carts = [queries.get_cart(desk.conn, members.get("user", "")).lines for desk in (plain, kept)]
+    return replies, carts
+
+
+@pytest.mark.parametrize("name", DIALOGUES)
+async def test_a_dialogue_needs_no_session(opened, name):
+    """The same dialogue gives the same replies, cards and cart with and without a session."""
+    (plain, kept), carts = await both(opened, DIALOGUES[name], user=ME)
+    assert plain == kept
+    assert carts[0] == carts[1]
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        ("is this in stock?", "what is it about?", "are there reviews?"),
+        ("what is it about?", "how much is it?", "something like this"),
+    ],
+)
+async def test_a_dialogue_on_a_page_needs_no_session(opened, messages):
+    """On the page of an edition all questions are about that edition, with and without a session."""
+    (plain, kept), _ = await both(opened, messages, metadata={"page": "B000044"})
+    assert plain == kept
+
+
+async def test_an_order_is_cancelled_with_and_without_a_session(opened):
+    """The dialogue that cancels an order gives the same replies in both, and cancels it in both."""
+    messages = ("where is my order?", "cancel it", "yes", "where is it?")
+    (plain, kept), _ = await both(opened, messages, user=PLACED)
+    assert plain == kept
+    assert [text for text, *_ in plain][2:] == [text for text, *_ in kept][2:]
+    assert "is cancelled" in plain[2][0]
+    assert "was cancelled" in plain[3][0]
+
+
+async def test_a_session_of_another_conversation_is_not_gone_on_from(desk):
+    """A session whose last reply is not that of the messages is read again out of the messages."""
+    session = {"metadata": {"session": "s"}, "user": ME}
+    await desk.ask("who wrote Escape of Silver Gate?", **session)
+    elsewhere = [{"role": "user", "content": "who wrote A Lantern for Wren?"},
+                 {"role": "assistant", "content": "A Lantern for Wren is by Chiyo Marlow."}]  # fmt: skip
+    text, _ = await desk.ask("how much is it?", history=elsewhere, **session)
+    assert text.startswith("A Lantern for Wren by Chiyo Marlow costs €10.99")
+
+
+async def test_a_message_without_history_begins_anew(desk):
+    """A first message goes on from nothing, also in a session that was used before."""
+    session = {"metadata": {"session": "s"}, "user": ME}
+    await desk.ask("add An Apron for Viktor 2 to my cart", **session)
+    text, made = await desk.ask("yes", **session)
+    assert not text.startswith("Done")
+    assert queries.get_cart(desk.conn, ME).lines == ()
+    assert made["intent"] != "action"
+
+
+class Now:
+    """A clock that is set by hand."""
+
+    at = 1_000.0
+
+    def __call__(self):
+        return self.at
+
+
+@pytest.fixture
+def now():
+    """Return a clock."""
+    return Now()
+
+
+@pytest.fixture
+def sessions(now):
+    """Return the empty states of conversations."""
+    return Sessions(now)
+
+
+SAID = Dialogue(focus="B1", kind="facts", turns=1)
+
+
+def turn(session="s", shopper=ME, reply="It is a book."):
+    """Return a turn that follows a reply."""
+    return Turn("and the price?", shopper, history=(("user", "x"), ("assistant", reply)), session=session)
+
+
+def test_a_state_is_recalled_after_its_reply_only(sessions):
+    """A state is recalled by its shopper and session after the same reply, whatever spaces surround it."""
+    sessions.keep(turn(), SAID, "It is a book. ")
+    assert sessions.recall(turn()) == SAID
+    assert sessions.recall(turn(reply="It is a tale.")) is None
+    assert sessions.recall(turn(shopper="u00004")) is None
+    assert sessions.recall(turn(session="t")) is None
+    assert sessions.recall(Turn("hello", ME, session="s")) is None
+
+
+def test_a_conversation_without_a_session_is_not_kept(sessions):
+    """Nothing is kept or recalled for a conversation that its client did not name."""
+    sessions.keep(turn(session=""), SAID, "It is a book.")
+    assert sessions.recall(turn(session="")) is None
+    assert sessions.erase(ME) == 0
+
+
+@pytest.mark.parametrize(("later", "is_kept"), [(KEPT_S, True), (KEPT_S + 1, False)])
+def test_a_state_is_kept_for_an_hour(sessions, now, later, is_kept):
+    """A state is recalled up to its time, and not after it."""
+    sessions.keep(turn(), SAID, "It is a book.")
+    now.at += later
+    assert (sessions.recall(turn()) == SAID) is is_kept
+
+
+def test_the_oldest_states_are_dropped_first(sessions):
+    """Beyond the greatest number the state that was used longest ago is dropped."""
+    for n in range(KEPT):
+        sessions.keep(turn(session=f"s{n}"), SAID, "It is a book.")
+    sessions.keep(turn(session="s0"), SAID, "It is a book.")
+    sessions.keep(turn(session="new"), SAID, "It is a book.")
+    assert [sessions.recall(turn(session=name)) == SAID for name in ("s0", "s1", "s2", "new")] == [
+        True, False, True, True,
+    ]  # fmt: skip
+
+
+def test_a_shopper_is_forgotten(sessions):
+    """All states of one shopper are erased and counted, and those of others are kept."""
+    for session in ("s", "t"):
+        sessions.keep(turn(session), SAID, "It is a book.")
+    sessions.keep(turn(shopper="u00004"), SAID, "It is a book.")
+    assert sessions.erase(ME) == 2
+    assert sessions.recall(turn()) is None
+    assert sessions.recall(turn(shopper="u00004")) == SAID
+
+
+THRILLERS = Wishes(genres=frozenset({"thriller"}))
+
+
+@pytest.mark.parametrize(
+    ("intent", "asins", "shown", "focus"),
+    [
+        ("list", ("B1", "B2"), ("B1", "B2"), ""),
+        ("compare", ("B1", "B2"), ("B1", "B2"), ""),
+        ("offer", ("B1", "B2"), ("B1", "B2"), "B1"),
+        ("list", ("B1",), ("B1",), "B1"),
+        ("policy", (), ("B8", "B9"), "B9"),
+    ],
+)
+def test_a_reply_leaves_what_it_showed_and_what_it_spoke_of(intent, asins, shown, focus):
+    """After a reply with one product that one is spoken of, after a list none is, and without products all stays."""
+    said = Dialogue(shown=("B8", "B9"), focus="B9", turns=3)
+    found = after(said, Ask("x"), Draft("Y.", asins=asins, intent=intent))
+    assert (found.shown, found.focus, found.kind, found.turns) == (shown, focus, intent, 4)
+
+
+def test_wishes_are_left_by_lists_and_pending_actions_by_the_last_reply():
+    """Only a list leaves its wishes, other replies keep them; a pending action lasts for one reply."""
+    said = after(NEW, Ask("x"), Draft("Y.", asins=("B1",), intent="list", wishes=THRILLERS, pending=Pending("empty")))
+    assert (said.wishes, said.offered, said.pending) == (THRILLERS, ("B1",), Pending("empty"))
+    said = after(said, Ask("x"), Draft("Y.", asins=("B2",), intent="offer"))
+    assert (said.wishes, said.offered, said.pending) == (THRILLERS, ("B1",), None)
+
+
+def test_a_long_conversation_stays_small():
+    """What was offered and what was asked before are kept up to a limit."""
+    said = NEW
+    for n in range(MOST_OFFERED + 5):
+        said = after(said, Ask("x"), Draft("Y.", asins=(f"B{n}",), intent="list"))
+    assert len(said.offered) == MOST_OFFERED
+    assert said.offered[-1] == f"B{MOST_OFFERED + 4}"
+    for _ in range(20):
+        ask = Ask("and what about very long questions?", follows=True, leftover=("long",))
+        said = after(said, ask, Draft("Y.", intent="policy", section="a#b"))
+    assert len(said.question) <= LONGEST_QUESTION

@@ -1,0 +1,217 @@
+"""Orders: stored, listed, cancelled and sent back, each write with its outbox row."""
+
+import pytest
+
+from retail_assistant.shop import orders, queries
+from retail_assistant.shop.errors import BadValue, OrderClosed, ShopError, UnknownOrder, UnknownProduct
+from retail_assistant.shop.schema import ORDER_STATES
+
+MINE, OTHER = "u00001", "u00002"
+
+
+@pytest.fixture
+def asins(shop):
+    """Return two products on sale."""
+    return [row[0] for row in shop.execute("SELECT asin FROM products WHERE listed = 1 ORDER BY asin LIMIT 2")]
+
+
+@pytest.fixture
+def put(shop, now, asins):
+    """Return a function that stores an order of two products for a shopper."""
+
+    def one(number="X1", *, shopper=MINE, state="placed", placed_at=now, **members):
+        lines = members.pop("lines", {asins[0]: (2, 500), asins[1]: (1, 1250)})
+        return orders.put_order(
+            shop, number, shopper=shopper, placed_at=placed_at, state=state, lines=lines, now=now, **members
+        )
+
+    return one
+
+
+def outbox(conn):
+    """Return position, subject and type of every event."""
+    return conn.execute("SELECT position, subject, type FROM parbake_outbox ORDER BY position").fetchall()
+
+
+def stocks(conn, asins):
+    """Return how many copies of some products are in stock."""
+    return [queries.get_stock(conn, asin).quantity for asin in asins]
+
+
+def test_an_order_is_stored_with_its_lines(shop, now, put, asins):
+    """A stored order has its state, its tracking number and its lines, and costs the sum of its copies."""
+    position = put(tracking="TRK1", state="shipped")
+    found = orders.get_order(shop, MINE, "X1")
+    assert (found.number, found.shopper, found.state, found.tracking) == ("X1", MINE, "shipped", "TRK1")
+    assert (found.placed_at, found.changed_at) == (now, now)
+    assert [(line.asin, line.quantity, line.cents) for line in found.lines] == [(asins[0], 2, 500), (asins[1], 1, 1250)]
+    assert found.titles == [queries.get_product(shop, asin).title for asin in asins]
+    assert found.cents == 2250
+    assert outbox(shop) == [(position, f"user/{MINE}", "user.changed")]
+
+
+def test_an_order_that_is_stored_again_is_changed(shop, now, put, asins):
+    """A second write of a number replaces state, tracking number and lines; the day it was placed stays."""
+    put()
+    put(state="shipped", tracking="TRK2", placed_at=now + 99, lines={asins[1]: (3, 100)})
+    found = orders.get_order(shop, MINE, "X1")
+    assert (found.state, found.tracking, found.placed_at, found.cents) == ("shipped", "TRK2", now, 300)
+    assert len(outbox(shop)) == 2
+
+
+def test_a_shopper_who_is_new_gets_an_order(shop, put):
+    """An order of an unknown shopper adds the shopper."""
+    put(shopper="newcomer")
+    assert [order.number for order in orders.list_orders(shop, "newcomer")] == ["X1"]
+    assert queries.get_segment(shop, "newcomer") == "new"
+
+
+@pytest.mark.parametrize(
+    ("members", "error", "field"),
+    [
+        ({"state": "lost"}, BadValue, "state"),
+        ({"number": "two words"}, BadValue, "number"),
+        ({"number": ""}, BadValue, "number"),
+        ({"shopper": "two words"}, BadValue, "shopper"),
+        ({"placed_at": float("nan")}, BadValue, "placed_at"),
+        ({"lines": {"NOPE": (1, 1)}}, UnknownProduct, "asin"),
+        ({"lines": {"B000001": (0, 1)}}, BadValue, "quantity"),
+        ({"lines": {"B000001": (1, -1)}}, BadValue, "cents"),
+    ],
+)
+def test_a_bad_order_is_refused_and_changes_nothing(shop, put, members, error, field):
+    """A bad value is refused with its field, and neither order, lines, shopper nor event is written."""
+    before = [
+        tuple(shop.execute(f"SELECT count(*) FROM {t}").fetchone()) for t in ("orders", "order_lines", "shoppers")
+    ]
+    with pytest.raises(error) as caught:
+        put(**members)
+    assert caught.value.field == field
+    assert before == [
+        tuple(shop.execute(f"SELECT count(*) FROM {t}").fetchone()) for t in ("orders", "order_lines", "shoppers")
+    ]
+    assert outbox(shop) == []
+
+
+def test_the_order_of_somebody_else_is_not_overwritten(shop, put, asins):
+    """A number that another shopper's order has is refused, and that order stays as it is."""
+    put(shopper=OTHER)
+    with pytest.raises(ShopError):
+        put(shopper=MINE, state="cancelled", lines={asins[0]: (9, 1)})
+    kept = orders.get_order(shop, OTHER, "X1")
+    assert (kept.state, kept.cents) == ("placed", 2250)
+
+
+def test_orders_come_newest_first(shop, now, put):
+    """A shopper's orders are listed by the day they were placed, newest first, at most as many as the limit."""
+    for number, at in (("X1", now + 1), ("X2", now + 3), ("X3", now + 2), ("X4", now + 3)):
+        put(number, shopper="newcomer", placed_at=at)
+    assert [order.number for order in orders.list_orders(shop, "newcomer")] == ["X4", "X2", "X3", "X1"]
+    assert [order.number for order in orders.list_orders(shop, "newcomer", limit=2)] == ["X4", "X2"]
+    assert orders.list_orders(shop, "nobody") == []
+
+
+def test_each_shopper_sees_only_own_orders(shop):
+    """In a generated shop every listed order belongs to the shopper who asks, and all orders belong to somebody."""
+    numbers = {row[0] for row in shop.execute("SELECT number FROM orders")}
+    listed = {}
+    for (shopper,) in shop.execute("SELECT DISTINCT shopper FROM orders").fetchall():
+        for order in orders.list_orders(shop, shopper, limit=10_000):
+            assert order.shopper == shopper
+            assert order.lines
+            assert order.state in ORDER_STATES
+            listed[order.number] = shopper
+    assert set(listed) == numbers
+
+
+@pytest.mark.parametrize("number", ["X1", "x1"])
+def test_an_order_is_found_by_its_owner_only(shop, put, number):
+    """The owner finds an order by its number in any case; for others it does not exist."""
+    put("X1")
+    assert orders.get_order(shop, MINE, number).number == "X1"
+    for shopper in (OTHER, "nobody"):
+        with pytest.raises(UnknownOrder) as caught:
+            orders.get_order(shop, shopper, number)
+        assert (caught.value.status, caught.value.field) == (404, "number")
+    with pytest.raises(UnknownOrder):
+        orders.get_order(shop, MINE, "X2")
+
+
+def test_a_cancelled_order_puts_its_copies_back(shop, now, put, asins):
+    """Cancelling moves the order to its end, returns each line's copies to the stock, and tells of the shopper."""
+    before = stocks(shop, asins)
+    put()
+    position = orders.cancel(shop, MINE, "x1", now=now + 5)
+    found = orders.get_order(shop, MINE, "X1")
+    assert (found.state, found.changed_at) == ("cancelled", now + 5)
+    assert stocks(shop, asins) == [before[0] + 2, before[1] + 1]
+    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+
+
+@pytest.mark.parametrize("state", [state for state in ORDER_STATES if state != "placed"])
+def test_only_an_order_that_is_not_packed_is_cancelled(shop, now, put, asins, state):
+    """In any other state than "placed" nothing changes, neither the order, the stock nor the events."""
+    put(state=state)
+    before, events = stocks(shop, asins), outbox(shop)
+    with pytest.raises(OrderClosed, match=f"order X1 is {state}") as caught:
+        orders.cancel(shop, MINE, "X1", now=now)
+    assert caught.value.status == 409
+    assert orders.get_order(shop, MINE, "X1").state == state
+    assert (stocks(shop, asins), outbox(shop)) == (before, events)
+
+
+def test_an_order_is_cancelled_once(shop, now, put, asins):
+    """A second cancellation is refused, and puts nothing back a second time."""
+    put()
+    orders.cancel(shop, MINE, "X1", now=now)
+    after = stocks(shop, asins)
+    with pytest.raises(OrderClosed):
+        orders.cancel(shop, MINE, "X1", now=now)
+    assert stocks(shop, asins) == after
+
+
+def test_the_return_of_a_delivered_order_is_started(shop, now, put, asins):
+    """The return moves the order on and tells of the shopper; the stock waits for the parcel."""
+    put(state="delivered")
+    before = stocks(shop, asins)
+    position = orders.start_return(shop, MINE, "X1", now=now + 7)
+    found = orders.get_order(shop, MINE, "X1")
+    assert (found.state, found.changed_at) == ("returning", now + 7)
+    assert outbox(shop)[-1] == (position, f"user/{MINE}", "user.changed")
+    assert stocks(shop, asins) == before
+
+
+@pytest.mark.parametrize("state", [state for state in ORDER_STATES if state != "delivered"])
+def test_only_a_delivered_order_is_sent_back(shop, now, put, state):
+    """In any other state than "delivered" a return is refused, and neither the order nor the events change."""
+    put(state=state)
+    events = outbox(shop)
+    with pytest.raises(OrderClosed, match=f"order X1 is {state}"):
+        orders.start_return(shop, MINE, "X1", now=now)
+    assert orders.get_order(shop, MINE, "X1").state == state
+    assert outbox(shop) == events
+
+
+@pytest.mark.parametrize(("change", "state"), [(orders.cancel, "placed"), (orders.start_return, "delivered")])
+def test_the_order_of_somebody_else_is_not_changed(shop, now, put, change, state):
+    """Nobody cancels or sends back the order of another shopper."""
+    put(shopper=OTHER, state=state)
+    events = outbox(shop)
+    with pytest.raises(UnknownOrder):
+        change(shop, MINE, "X1", now=now)
+    assert orders.get_order(shop, OTHER, "X1").state == state
+    assert outbox(shop) == events
+
+
+def test_points_are_those_of_the_shopper(shop):
+    """Each shopper has own points, and an unknown one has none."""
+    shop.execute("UPDATE shoppers SET points = 77 WHERE id = ?", (MINE,))
+    shop.execute("UPDATE shoppers SET points = 5 WHERE id = ?", (OTHER,))
+    assert [orders.get_points(shop, name) for name in (MINE, OTHER, "nobody")] == [77, 5, 0]
+
+
+def test_a_generated_shopper_has_two_points_for_each_euro_that_was_kept(shop):
+    """The points of the generated shop are those of all orders that were neither cancelled nor returned."""
+    for (shopper,) in shop.execute("SELECT id FROM shoppers").fetchall():
+        kept = [o for o in orders.list_orders(shop, shopper, limit=10_000) if o.state not in ("cancelled", "returned")]
+        assert orders.get_points(shop, shopper) == sum(2 * (order.cents // 100) for order in kept)

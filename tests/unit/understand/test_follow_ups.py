@@ -1,0 +1,185 @@
+"""Messages that mean something only after what was said before."""
+
+import pytest
+
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.wishes import Wishes
+
+THRILLERS = Wishes(genres=frozenset({"thriller"}))
+THREE = ("P001", "P002", "P003")
+LISTED = Dialogue(shown=THREE, offered=THREE, kind="list", wishes=THRILLERS, turns=1)
+TWO = Dialogue(shown=("P001", "P002"), focus="P002", kind="compare", turns=1)
+ONE = Dialogue(shown=("P002",), focus="P002", kind="facts", slot="author", turns=1)
+PRICED = Dialogue(shown=("P002",), focus="P002", kind="offer", slot="price", turns=1)
+"""The prices of P001, P002 and P003 are 9, 12 and 7 euros."""
+
+
+def meant(ask):
+    """Return the products that a question is about, by asin."""
+    return [(subject.source, subject.asin) for subject in ask.subjects]
+
+
+@pytest.mark.parametrize(
+    ("message", "asin"),
+    [
+        ("the first one", "P001"),
+        ("the second", "P002"),
+        ("the third one please", "P003"),
+        ("the 2nd one", "P002"),
+        ("the last one", "P003"),
+        ("the middle one", "P002"),
+        ("option 3", "P003"),
+        ("number two", "P002"),
+        ("how much is the first one?", "P001"),
+        ("who wrote the second?", "P002"),
+        ("the second of them", "P002"),
+        ("the cheaper one", "P003"),
+        ("the cheapest one", "P003"),
+        ("the more expensive one", "P002"),
+        ("the most expensive of them", "P002"),
+    ],
+)
+def test_a_place_in_a_list_is_a_product(read, message, asin):
+    """Ordinals name a product by its place in the last list, and comparatives by its present price."""
+    assert meant(read(message, LISTED)) == [("shown", asin)]
+
+
+@pytest.mark.parametrize("message", ["the fourth one", "number 7"])
+def test_a_place_that_a_list_has_not_is_no_product(read, message):
+    """A place behind the end of the list names no product."""
+    assert meant(read(message, LISTED)) == []
+
+
+@pytest.mark.parametrize(("focus", "other"), [("P002", "P001"), ("P001", "P002"), ("", "P002")])
+def test_the_other_one_of_two_is_the_one_not_spoken_of(read, focus, other):
+    """Of two products the other one is the one that is not in focus; at first it is the second."""
+    said = Dialogue(shown=("P001", "P002"), focus=focus, kind="compare", turns=1)
+    assert meant(read("the other one", said)) == [("shown", other)]
+
+
+def test_of_three_products_no_other_one_is_meant(read):
+    """With three products "the other one" names none of them."""
+    assert meant(read("the other one", LISTED)) == []
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [("how much is the first one?", "offer"), ("what is the second about?", "facts"), ("add the third one", "action")],
+)
+def test_a_place_is_asked_about_like_a_title(read, message, kind):
+    """A question about a place in a list is read as it would be about a title."""
+    assert read(message, LISTED).best.kind == kind
+
+
+@pytest.mark.parametrize("message", ["the first one", "the cheaper one", "the last one please"])
+def test_a_place_alone_asks_for_that_product(read, message):
+    """A place alone, after a list, asks what that product is or costs, and not for another list or a policy."""
+    assert read(message, LISTED).best.kind in ("facts", "offer")
+
+
+@pytest.mark.parametrize(
+    ("message", "volume"),
+    [("and 3?", 3), ("3", 3), ("volume 3", 3), ("and volume 3?", 3), ("the third one", 3), ("#3", 3), ("vol 12", 12)],
+)
+def test_a_bare_number_after_one_product_is_a_volume(read, message, volume):
+    """A number alone, after one product, is another volume of it, and asks for its price."""
+    ask = read(message, ONE)
+    assert meant(ask) == [("focus", "P002")]
+    assert (ask.subjects[0].volume, ask.best.kind) == (volume, "offer")
+
+
+@pytest.mark.parametrize("message", ["what about 3?", "what about volume 3?", "what about the hardcover?"])
+@pytest.mark.parametrize("said", [ONE, PRICED])
+def test_what_about_asks_no_story(read, message, said):
+    """Who says "what about" another volume or format asks for its price, not for what the book is about."""
+    ask = read(message, said)
+    assert meant(ask) == [("focus", "P002")]
+    assert ask.best.kind == "offer"
+
+
+@pytest.mark.parametrize(
+    ("message", "changed"),
+    [
+        ("in paperback", {"formats": frozenset({"paperback"})}),
+        ("under 10 euros", {"most_cents": 999}),
+        ("no horror", {"no_genres": frozenset({"horror"})}),
+        ("only romance", {"genres": frozenset({"romance"})}),
+        ("and fantasy?", {"genres": frozenset({"fantasy"})}),
+        ("by Zelda Kato", {"authors": frozenset({"Zelda Kato"})}),
+        ("with dragons", {"themes": frozenset({"dragons"})}),
+        ("volume 3", {"volume": 3}),
+        ("in hardcover under 20 euros please", {"formats": frozenset({"hardcover"}), "most_cents": 1999}),
+    ],
+)
+def test_slots_after_a_list_refine_it(read, message, changed):
+    """Wishes alone, after a list, change only what they state in the wishes of that list."""
+    ask = read(message, LISTED)
+    assert (ask.best.kind, ask.best.slot) == ("list", "refine")
+    assert ask.wishes == THRILLERS.then(Wishes(**changed))
+
+
+@pytest.mark.parametrize("message", ["something else", "another one", "more", "anything else?", "what else?"])
+def test_something_else_after_a_list_is_another_list(read, message):
+    """A wish for something else, after a list, asks for more of the same."""
+    ask = read(message, LISTED)
+    assert (ask.best.kind, ask.wishes) == ("list", THRILLERS)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("where is my order?", "orders"),
+        ("thanks", "social"),
+        ("how many points do i have?", "points"),
+        ("what is your return window?", "policy"),
+    ],
+)
+@pytest.mark.parametrize("said", [LISTED, ONE, PRICED, Dialogue(kind="promotion", turns=1)])
+def test_another_question_goes_on_from_nothing(read, message, kind, said):
+    """A complete question about something else is read as such, whatever was asked before."""
+    assert read(message, said).best.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "slot"),
+    [
+        (PRICED, "offer", "price"),
+        (ONE, "facts", "author"),
+        (Dialogue(kind="reviews", shown=("P002",), focus="P002", turns=1), "reviews", ""),
+    ],
+)
+def test_a_title_alone_repeats_the_question_before(read, said, kind, slot):
+    """Another title after a question about one asks the same about it."""
+    ask = read("and Escape of Silver Gate?", said)
+    assert (ask.best.kind, ask.best.slot) == (kind, slot)
+    assert [s.name for s in ask.subjects] == ["Escape of Silver Gate"]
+
+
+@pytest.mark.parametrize(
+    ("message", "slot"),
+    [
+        ("and the other one?", "where"),
+        ("how much did i pay?", "paid"),
+        ("when will it arrive?", "arrive"),
+        ("can i cancel it?", "can_cancel"),
+    ],
+)
+def test_questions_after_one_about_an_order_are_about_orders(read, message, slot):
+    """After a question about an order the next one is about orders, and asks for what its words say."""
+    ask = read(message, Dialogue(kind="orders", slot="where", turns=1))
+    assert (ask.best.kind, ask.best.slot) == ("orders", slot)
+
+
+@pytest.mark.parametrize(
+    ("message", "turns", "follows"),
+    [
+        ("and in paperback", 1, True),
+        ("in paperback", 1, True),
+        ("and in paperback", 0, False),
+        ("do you also have any books about old lighthouses", 1, False),
+        ("do you have any books about old lighthouses instead", 1, True),
+    ],
+)
+def test_a_follow_up_is_short_or_begins_like_one(read, message, turns, follows):
+    """A message goes on from earlier turns if it is short, begins with "and" or the like, or says "instead"."""
+    assert read(message, Dialogue(turns=turns)).follows is follows

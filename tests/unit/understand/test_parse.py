@@ -1,0 +1,180 @@
+"""Wishes, subjects and words that a message states by itself."""
+
+import msgspec
+import pytest
+
+from retail_assistant.understand.dialogue import Dialogue
+from retail_assistant.understand.titles import LAST
+from retail_assistant.understand.wishes import NO_WISHES, Wishes
+
+NILS, GATE = "An Apron for Nils", "Escape of Silver Gate"
+
+
+def some(*names):
+    """Return a set of names."""
+    return frozenset(names)
+
+
+@pytest.mark.parametrize(
+    ("message", "wishes"),
+    [
+        ("a thriller in paperback up to 10 euros", {
+            "genres": {"thriller"}, "formats": {"paperback"}, "most_cents": 1000,
+        }),
+        ("fantasy but no ebooks", {"genres": {"fantasy"}, "no_formats": {"digital"}}),
+        ("two thrillers by Zelda Kato", {"genres": {"thriller"}, "authors": {"Zelda Kato"}, "count": 2}),
+        ("the top 5 comedies", {"genres": {"comedy"}, "count": 5}),
+        ("the cheapest romance", {"genres": {"romance"}, "sort": "price"}),
+        ("the most expensive romance", {"genres": {"romance"}, "sort": "-price"}),
+        ("the best rated mystery", {"genres": {"mystery"}, "sort": "-rating"}),
+        ("the latest horror releases", {"genres": {"horror"}, "sort": "-new"}),
+        ("a standalone mystery", {"genres": {"mystery"}, "single": True}),
+        ("a one-shot romance", {"genres": {"romance"}, "single": True}),
+        ("books about dragons", {"themes": {"dragons"}}),
+        ("dragon stories", {"themes": {"dragon"}}),
+        ("a thriller about dragons but no lighthouse", {
+            "genres": {"thriller"}, "themes": {"dragons"}, "no_themes": {"lighthouse"},
+        }),
+        ("hello", {}),
+        ("what is your return window?", {}),
+    ],
+)  # fmt: skip
+def test_wishes_are_read_together(read, message, wishes):
+    """Genres, formats, authors, prices, themes, number and order of one message are read together, and nothing else."""
+    stated = {name: some(*value) if isinstance(value, set) else value for name, value in wishes.items()}
+    found = read(message).wishes
+    assert msgspec.structs.replace(found, no_themes=found.no_themes & some("lighthouse")) == Wishes(**stated)
+
+
+@pytest.mark.parametrize(
+    ("message", "sort"),
+    [
+        ("the newest horror books", "-new"),
+        ("recent horror novels", "-new"),
+        ("the highest rated horror books", "-rating"),
+        ("top-rated horror books", "-rating"),
+        ("the cheapest horror books", "price"),
+    ],
+)
+def test_the_words_of_an_order_are_no_themes(read, message, sort):
+    """Words that say how a list is sorted do not ask for books about them as well."""
+    assert read(message).wishes == Wishes(genres=some("horror"), sort=sort)
+
+
+def test_a_genre_in_a_title_is_no_wish(read):
+    """The words of a title that is named ask for no genre, and the same words outside of it do."""
+    assert read("How much is A Romance in Winter?").wishes == NO_WISHES
+    assert read("A romance that is like A Romance in Winter").wishes.genres == some("romance")
+
+
+@pytest.mark.parametrize(
+    ("message", "volume", "form"),
+    [
+        (f"how much is {GATE} 3?", 3, None),
+        (f"how much is the third volume of {GATE} in paperback?", 3, "paperback"),
+        (f"how much is volume three of the series {GATE}?", 3, None),
+        (f"how much is the last volume of {GATE}?", LAST, None),
+        (f"how much is {NILS} as an ebook?", None, "digital"),
+        (f"is {NILS} cheaper in paperback or in hardcover?", None, None),
+        (f"how much is {NILS}?", None, None),
+    ],
+)
+def test_volume_and_format_narrow_a_title(read, message, volume, form):
+    """A subject has the volume that is said with its title, and the format if only one is named."""
+    (subject,) = read(message).subjects
+    assert (subject.source, subject.volume, subject.format) == ("message", volume, form)
+
+
+def test_misspelled_messages_are_read_as_they_were_meant(read):
+    """A message with errors is read like the right one, and what was typed is kept beside it."""
+    ask = read("how mch is escpe of silvr gate 3 in paperbak?")
+    assert [(s.name, s.volume, s.format) for s in ask.subjects] == [(GATE, 3, "paperback")]
+    assert ask.best.kind == "offer"
+    assert ask.said == "how mch is escpe of silvr gate 3 in paperbak?"
+
+
+def test_markup_is_no_part_of_a_message(read):
+    """Tags and scripts are taken out of what is read."""
+    assert read("<b>where</b> is <script>x</script> my order?").text.split() == ["where", "is", "my", "order?"]
+
+
+def test_two_questions_are_read_apart(parser):
+    """Of two questions each has its own kind, and the second is about the title of the first."""
+    price, plot = parser.read(f"How much is {GATE} 2 and what is it about?")
+    assert (price.best.kind, plot.best.slot) == ("offer", "plot")
+    assert [(s.name, s.volume) for s in plot.subjects] == [(GATE, 2)]
+
+
+def test_two_questions_about_different_things_keep_their_subjects(parser):
+    """A title in the second question is not mixed with the one of the first."""
+    first, second = parser.read(f"How much is {GATE} 2? Who wrote {NILS}?")
+    assert [s.name for s in first.subjects] == [GATE]
+    assert [s.name for s in second.subjects] == [NILS]
+
+
+@pytest.mark.parametrize(
+    ("message", "is_like"),
+    [
+        (f"something like {GATE}", True),
+        (f"I loved {GATE}, what should I read?", True),
+        (f"what is {GATE} about?", False),
+        ("I would like a thriller", False),
+    ],
+)
+def test_who_wants_something_like_a_book_does_not_want_that_book(read, message, is_like):
+    """Only a title with words of likeness asks for books that resemble it."""
+    assert read(message).like is is_like
+
+
+@pytest.mark.parametrize(("message", "words"), [("zeppelin balloon", ()), ("lighthouse dragons", ("list",))])
+def test_a_few_words_of_the_catalog_ask_for_books(read, message, words):
+    """Bare words that the catalog has ask for books about them, and unknown ones ask for nothing."""
+    assert tuple(r.kind for r in read(message).readings) == words
+
+
+def test_words_that_name_nothing_are_left_over(read):
+    """Content words that are no names and no filler are kept, each once."""
+    assert read("are your envelopes made of recycled paper, envelopes?").leftover == ("envelopes", "made", "recycled")
+
+
+class TestPage:
+    """A question on the page of a product."""
+
+    PAGE = "P009"
+
+    @pytest.mark.parametrize(
+        "message", ["how much is this?", "is it in stock?", "what is it about?", "any reviews?", "add this to my cart"]
+    )
+    def test_a_page_is_the_subject_of_what_names_nothing(self, read, message):
+        """A question on a product's page that names no product is about that product."""
+        (subject,) = read(message, page=self.PAGE).subjects
+        assert (subject.source, subject.asin) == ("page", self.PAGE)
+
+    def test_a_title_in_the_message_comes_before_the_page(self, read):
+        """A named title is the subject, whatever the page."""
+        (subject,) = read(f"how much is {NILS}?", page=self.PAGE).subjects
+        assert (subject.source, subject.name) == ("message", NILS)
+
+    def test_this_compared_with_a_title_is_the_page(self, read):
+        """In a comparison with a named title "this" is the product of the page."""
+        page, named = read(f"is this cheaper than {NILS}?", page=self.PAGE).subjects
+        assert (page.source, page.asin, named.name) == ("page", self.PAGE, NILS)
+        assert [s.source for s in read(f"is this {NILS}?", page=self.PAGE).subjects] == ["message"]
+
+    def test_this_is_the_page_and_not_the_product_last_spoken_of(self, read):
+        """The word "this" means the page's product, also after another was spoken of; without a page it is that one."""
+        said = Dialogue(shown=("P002",), focus="P002", kind="facts", slot="plot", turns=1)
+        assert [s.asin for s in read("how much is this?", said, self.PAGE).subjects] == [self.PAGE]
+        assert [s.asin for s in read("how much is this?", said).subjects] == ["P002"]
+
+    def test_volume_and_format_narrow_the_page(self, read):
+        """A volume and a format that are asked for narrow the product of the page."""
+        (subject,) = read("how much is volume 2 of this as an ebook?", page=self.PAGE).subjects
+        assert (subject.asin, subject.volume, subject.format) == (self.PAGE, 2, "digital")
+
+    def test_a_long_question_without_a_pronoun_is_about_the_page_only_at_first(self, read):
+        """Without "this" a page is meant until another product was spoken of."""
+        said = Dialogue(shown=("P002",), focus="P002", kind="facts", turns=1)
+        message = "how many copies are there left in your warehouse"
+        assert [s.source for s in read(message, page=self.PAGE).subjects] == ["page"]
+        assert read(message, said, self.PAGE).subjects == ()

@@ -1,0 +1,111 @@
+"""Misspelled words are corrected with English and the shop's own words; names are left as they are."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retail_assistant.understand.spelling import COMMON, Speller
+
+
+@pytest.fixture(scope="module")
+def english():
+    """Return a speller that knows no shop."""
+    return Speller()
+
+
+@pytest.fixture(scope="module")
+def speller():
+    """Return a speller with a few words of a shop."""
+    return Speller(["nils", "foxglove", "varga", "harbour", "lantern", "paperback"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("how mch is it", "how much is it"),
+        ("retun window", "return window"),
+        ("do you hav it", "do you have it"),
+        ("wher is my ordr", "where is my order"),
+        ("avalable", "available"),
+        ("definately", "definitely"),
+    ],
+)
+def test_misspelled_words_are_corrected(speller, typed, meant):
+    """A missing, an exchanged or a superfluous letter is corrected, in long words two of them."""
+    assert speller.correct(typed) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant", "commoner"),
+    [("orer", "order", "over"), ("wher", "where", "when"), ("eview", "review", "view"), ("horor", "horror", "honor")],
+)
+def test_a_missing_letter_is_the_likeliest_error(english, typed, meant, commoner):
+    """Of two words that are as near, the one with all typed letters in their order wins over a commoner one."""
+    assert english.correct(typed) == meant
+    assert english.correct(commoner) == commoner
+
+
+def test_the_shops_words_come_first(english):
+    """Of two corrections that are as near, the shop's word wins over a more frequent English one."""
+    assert english.correct("lanterm") == "lantern"
+    assert Speller(["lanterk"]).correct("lanterm") == "lanterk"
+
+
+@pytest.mark.parametrize("name", ["nils", "varga", "foxglove", "kindle", "vol", "dhl"])
+def test_names_of_the_shop_and_of_chats_are_left_as_they_are(speller, name):
+    """Words of the catalog and abbreviations of chats are known and not changed."""
+    assert speller.knows(name)
+    assert speller.correct(name) == name
+    assert speller.correct(name.upper()) == name.upper()
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("foxglov", "foxglove"), ("vraga", "varga")])
+def test_misspelled_names_of_the_shop_are_corrected(speller, english, typed, meant):
+    """A shop's name with an error is corrected to that name, which English alone does not know."""
+    assert speller.correct(typed) == meant
+    assert english.correct(typed) != meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("xy", "xy"), ("bok", "book"), ("vxl", "vxl"), ("don't", "don't"), ("2nd", "2nd")]
+)
+def test_short_words_are_corrected_with_care(speller, typed, meant):
+    """Two letters are left alone, to three letters only a missing one is added, and contractions are left."""
+    assert speller.correct(typed) == meant
+
+
+def test_the_commonest_slip_of_three_letters_is_corrected(speller):
+    """The exchanged letters of "teh" are put right, and no other word is made of it."""
+    assert speller.correct("teh book") == "the book"
+
+
+@pytest.mark.parametrize("name", ["Norway", "Brazil", "Germany", "Romania", "San Marino", "Costa Rica"])
+def test_countries_are_left_as_they_are(speller, name):
+    """The name of a country, common or not, is no misspelling of another word."""
+    assert speller.correct(f"do you ship to {name}?") == f"do you ship to {name}?"
+
+
+@pytest.mark.parametrize("word", ["manga", "isekai", "shonen", "seinen"])
+def test_words_of_manga_readers_are_left_as_they_are(speller, word):
+    """The words by which readers of manga call its kinds are no misspellings of English words."""
+    assert speller.correct(f"any {word}?") == f"any {word}?"
+
+
+def test_words_that_nothing_resembles_are_left(speller):
+    """A word that is no misspelling of a known one stays as it was typed."""
+    assert speller.correct("Jujutsu zzyzzxq") == "Jujutsu zzyzzxq"
+
+
+def test_rare_words_of_the_dictionary_count_as_errors(speller):
+    """Only the most frequent words are known, so that a rare one is taken for an error."""
+    assert speller.knows("price")
+    assert not speller.knows("cuckooflower")
+    assert COMMON < 82_765
+
+
+@given(text=st.text(alphabet="abcdefgh rstu,.!", max_size=40))
+def test_correcting_twice_is_correcting_once(english, text):
+    """A corrected text is left as it is, and its stops and spaces are those that were typed."""
+    once = english.correct(text)
+    assert english.correct(once) == once
+    assert [c for c in once if not c.isalpha()] == [c for c in text if not c.isalpha()]
