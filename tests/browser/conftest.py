@@ -6,8 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
@@ -66,13 +67,29 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(server: Server, browser: Browser) -> Iterator[Page]:
-    """Yield the opened page; an error on its console fails the test."""
+def opened(server: Server, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Yield a function that opens the page; an error on its console, or a request to elsewhere, fails the test."""
     errors: list[str] = []
-    found = browser.new_page(viewport={"width": 1280, "height": 800})
-    found.set_default_timeout(1000 * HANGS_S)
-    found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
-    found.on("pageerror", lambda error: errors.append(str(error)))
-    found.goto(server.url)
-    yield found
+
+    def opening(width: int = 1280, height: int = 800, **options: Any) -> Page:
+        found = browser.new_page(viewport={"width": width, "height": height}, **options)
+        found.set_default_timeout(1000 * HANGS_S)
+        found.on("console", lambda message: errors.append(message.text) if is_error(message) else None)
+        found.on("pageerror", lambda error: errors.append(str(error)))
+        found.on("request", lambda sent: None if is_own(sent.url, server.url) else errors.append(sent.url))
+        found.goto(server.url)
+        return found
+
+    yield opening
     assert not errors, errors
+
+
+def is_own(url: str, server: str) -> bool:
+    """Return whether a request stays on the page's own server."""
+    return url.startswith((f"{server}/", "data:"))
+
+
+@pytest.fixture
+def page(opened: Callable[..., Page]) -> Page:
+    """Return the opened page."""
+    return opened()

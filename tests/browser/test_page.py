@@ -1,63 +1,411 @@
-"""The chat page does what the README's tour says."""
+"""The page is a small shop with the assistant beside it, and does what the README's tour says."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
 
-from playwright.sync_api import Page, expect
+import pytest
+from playwright.sync_api import Locator, Page, Route, expect
 
+Opening = Callable[..., Page]
 RETURNS = "How many days do I have to send a book back?"
+SCREENS = [pytest.param(width, scheme, id=f"{width}-{scheme}") for width in (1280, 390) for scheme in ("light", "dark")]
+NARROW = 600
+NAMELESS = """() => [...document.querySelectorAll("a, button, input, select, textarea, summary, [role=img]")]
+  .filter((node) => node.checkVisibility() && !node.closest("[aria-hidden=true]"))
+  .filter((node) => !(node.getAttribute("aria-label") || node.textContent.trim()
+                      || [...(node.labels ?? [])].some((label) => label.textContent.trim())))
+  .map((node) => node.outerHTML)"""
+TWICE = """() => { const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
+                   return ids.filter((id, i) => ids.indexOf(id) !== i); }"""
+TOO_WIDE = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
-def ask(page: Page, message: str) -> None:
-    """Type a message and send it."""
+def ask(page: Page, message: str) -> Locator:
+    """Type a message, send it, and return its reply once it is complete."""
+    before = page.locator("#log .turn.user").count()
     page.get_by_label("Message").fill(message)
-    page.get_by_role("button", name="Ask").click()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    return reply(page, before)
+
+
+def reply(page: Page, place: int) -> Locator:
+    """Return the reply at a place once it is complete."""
+    found = page.locator("#log .turn:not(.user)").nth(place)
+    expect(found.locator(".why")).to_be_visible()
+    expect(page.locator("#log")).to_have_attribute("aria-busy", "false")
+    return found
+
+
+def go(page: Page, name: str) -> None:
+    """Follow a link of the shop's navigation."""
+    page.get_by_role("navigation", name="Shop").get_by_role("link", name=name).click()
+
+
+def become(page: Page, name: str) -> None:
+    """Type a shopper's name."""
+    page.get_by_label("Shopper").fill(name)
+    page.get_by_label("Shopper").press("Enter")
+    expect(page.locator("#log .welcome")).to_have_count(1)
+
+
+def shut(page: Page) -> None:
+    """Close the assistant's sheet, where it covers the shop."""
+    toggle = page.locator("#chat-toggle")
+    if toggle.is_visible() and toggle.get_attribute("aria-expanded") == "true":
+        toggle.click()
+
+
+def is_sound(page: Page) -> None:
+    """Assert that all controls have names, no id is there twice, and nothing is wider than the screen."""
+    assert page.evaluate(NAMELESS) == []
+    assert page.evaluate(TWICE) == []
+    assert page.evaluate(TOO_WIDE) <= 0
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_the_shop_is_used_from_the_shelf_to_a_changed_policy(
+    opened: Opening, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """A shopper finds a book, asks its price, fills the cart and asks for it; then a policy changes with its answer."""
+    page = opened(width, 844 if width < NARROW else 860, color_scheme=scheme)
+
+    def looked(name: str) -> None:
+        page.screenshot(path=tmp_path / f"{name}.png")
+        is_sound(page)
+
+    become(page, f"story-{width}-{scheme}")
+    expect(page.locator(".book").first).to_be_visible()
+    looked("1-browse")
+    author = page.locator(".book .byline").first.inner_text()
+    page.get_by_label("Search books").fill(author)
+    page.get_by_label("Search books").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"Results for “{author}”")
+    book = page.locator(".book").first
+    expect(book.locator(".byline")).to_have_text(author)
+    looked("2-search")
+    book.get_by_role("link").click()
+    expect(page.locator(".facts .description")).to_be_visible()
+    title = page.get_by_role("heading", level=1).inner_text()
+    price = page.locator(".facts > .price .now").inner_text()
+    looked("3-product")
+
+    told = ask(page, "how much is this?")
+    expect(told).to_contain_text(title)
+    expect(told).to_contain_text(price)
+    expect(told.locator(".card .price .now")).to_have_text(price)
+    told.locator("summary").click()
+    expect(told.locator("table")).to_contain_text("price")
+    expect(told.locator("table")).to_contain_text("realtime")
+    expect(told.locator(".why dl")).to_contain_text("Cost")
+    looked("4-why")
+    told.get_by_role("button", name=f"Add to cart: {title}").click()
+    expect(page.locator("#toast")).to_contain_text(f"{title} is in your cart")
+    expect(page.locator("#cart-count")).to_have_text("1")
+    shut(page)
+    go(page, "Cart")
+    expect(page.locator(".line")).to_contain_text(title)
+    expect(page.locator("#distance")).to_contain_text("delivery is free")
+    looked("5-cart")
+    told = ask(page, "What is in my cart?")
+    expect(told).to_contain_text(title)
+    expect(told).to_contain_text(page.locator("#total").inner_text())
+    looked("6-asked")
+
+    change_the_policy(page, looked)
+
+
+def change_the_policy(page: Page, looked: Callable[[str], None]) -> None:
+    """Change the days of a return in the owner's panel between two times of the same question."""
+    place = page.locator("#log .turn.user").count()
+    first = ask(page, RETURNS)
+    shut(page)
+    go(page, "Owner")
+    page.get_by_label("Policy", exact=True).select_option("returns")
+    fact = page.get_by_label("Window days", exact=True)
+    expect(fact).to_have_value(re.compile(r"\d+"))
+    old = int(fact.input_value())
+    expect(first).to_contain_text(f"{old} days")
+    fact.fill(str(old + 1))
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#ack")).to_contain_text("acknowledged at")
+    looked("7-owner")
+    page.get_by_role("button", name=f"Ask again: {RETURNS}").click()
+    second = reply(page, place + 1)
+    expect(second).to_contain_text(f"{old + 1} days")
+    assert f"{old} days" not in second.inner_text()
+    second.locator("summary").click()
+    looked("8-followed")
 
 
 def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
-    """After a policy change in the shop panel the next answer has the new number and shows its lane."""
-    ask(page, RETURNS)
-    answers = page.locator("#log .turn:not(.user)")
-    expect(answers.nth(0)).to_contain_text("30 days")
-    expect(answers.nth(0).locator(".lane")).to_have_text("batch")
+    """After a changed text in the owner's panel the next answer quotes it, and names the task and lane it came from."""
+    question = "What is the return window?"
+    before = ask(page, question)
+    expect(before.locator("summary .lane")).to_have_text(re.compile("batch|event"))
+    before.locator("summary").click()
+    expect(before.locator("table")).to_contain_text("faq_answers")
+    go(page, "Owner")
     page.get_by_label("Policy", exact=True).select_option("returns")
-    facts = page.get_by_label("Facts")
-    expect(facts).to_have_value(re.compile("window_days"))
-    changed = json.loads(facts.input_value()) | {"window_days": 14}
-    facts.fill(json.dumps(changed))
+    text = page.get_by_label("Text", exact=True)
+    expect(text).to_have_value(re.compile("counts as day zero"))
+    text.fill(text.input_value().replace("counts as day zero", "is not counted"))
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#ack")).to_contain_text("acknowledged at")
-    ask(page, RETURNS)
-    expect(answers.nth(1)).to_contain_text("14 days")
-    answers.nth(1).locator("summary").click()
-    assert "faq_answers" in answers.nth(1).locator("table").inner_text()
-    assert "30 days" not in answers.nth(1).inner_text()
+    after = ask(page, question)
+    expect(after).to_contain_text("is not counted")
+    assert "day zero" not in after.inner_text()
 
 
-def test_recommendations_are_cards_that_can_be_bought(page: Page) -> None:
-    """Recommendations are cards with live prices, and a bought product is not in the next ones."""
-    ask(page, "Can you recommend me something to read?")
-    cards = page.locator("#log .card")
+def test_a_refused_policy_is_said_in_the_panel(page: Page) -> None:
+    """A text that names a fact which does not exist is refused, and the panel says why."""
+    go(page, "Owner")
+    text = page.get_by_label("Text", exact=True)
+    expect(text).to_have_value(re.compile("##"))
+    text.fill(f"{text.input_value()} {{nothing}}")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator("#ack.error")).to_contain_text("{nothing} is not a fact of this policy")
+
+
+def test_recommendations_are_cards_and_a_sold_one_is_gone(page: Page) -> None:
+    """Recommendations are cards with live prices, and a product that was sold is not in the next ones."""
+    become(page, "u00003")
+    question = "Can you recommend me something to read?"
+    cards = ask(page, question).locator(".card")
     expect(cards.first).to_contain_text("€")
-    title = cards.first.locator("small").inner_text()
-    cards.first.get_by_role("button", name="Buy").click()
+    asin = cards.first.get_attribute("data-asin") or ""
+    go(page, "Owner")
+    page.get_by_label("Product to sell").fill(asin)
+    page.get_by_role("button", name="Sell one copy").click()
     expect(page.locator("#ack")).to_contain_text("acknowledged at")
-    ask(page, "Can you recommend me something to read?")
-    second = page.locator("#log .turn:not(.user)").nth(1)
+    second = ask(page, question)
     expect(second.locator(".card").first).to_be_visible()
-    assert title not in second.inner_text()
+    assert asin not in [card.get_attribute("data-asin") for card in second.locator(".card").all()]
 
 
-def test_a_bad_page_is_said_in_plain_words(page: Page) -> None:
-    """An unknown product in the page field shows the problem's text, and the chat goes on."""
-    page.get_by_label("Page").fill("NOPE")
+def test_price_stock_and_promotion_follow_the_owner(page: Page) -> None:
+    """A new price, a promotion and an empty stock are on a shown card at once, and on the product's page."""
+    asin = "B000002"
+    page.goto(f"{page.url.partition('#')[0]}#/product/{asin}")
+    expect(page.locator(".facts")).to_be_visible()
+    card = ask(page, "how much is this?").locator(".card").first
+    go(page, "Owner")
+    expect(page.get_by_label("Product number")).to_have_value(asin)
+    expect(page.get_by_label("Price", exact=True)).to_have_value(re.compile(r"\d"))
+    page.get_by_label("Price", exact=True).fill("20.00")
+    page.get_by_label("Copies in stock").fill("3")
+    page.get_by_role("button", name="Set").click()
+    expect(page.locator("#ack")).to_contain_text("live at once")
+    expect(card).to_contain_text("€20.00")
+    page.get_by_label("Title", exact=True).fill("Ninety sale: 90 % off")
+    page.get_by_label("Percent off").fill("90")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".running")).to_contain_text("Ninety sale")
+    expect(card.locator(".now")).to_have_text("€2.00")
+    page.go_back()
+    expect(page.locator(".facts > .price .now")).to_have_text("€2.00")
+    expect(page.locator(".facts")).to_contain_text("Only 3 left")
+    go(page, "Owner")
+    page.get_by_role("button", name="End Ninety sale").click()
+    expect(page.locator(".running")).not_to_contain_text("Ninety sale")
+    expect(page.get_by_label("Copies in stock")).to_have_value("3")
+    page.get_by_label("Copies in stock").fill("0")
+    page.get_by_role("button", name="Set").click()
+    expect(card.get_by_role("button", name="Add to cart")).to_be_disabled()
+    expect(card).to_contain_text("Out of stock")
+
+
+def test_the_list_is_narrowed_by_genre_format_and_price(page: Page) -> None:
+    """Each filter narrows the list, is in the address, and the browser's way back widens it again."""
+    page.locator(".choices").get_by_role("link", name="Horror").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Horror")
+    all_of_genre = page.locator(".list-head .told").inner_text()
+    page.locator(".choices").get_by_role("link", name="Digital").click()
+    expect(page.locator(".list-head .told")).not_to_have_text(all_of_genre)
+    expect(page.locator(".book").first).to_contain_text("Digital")
+    assert set(page.locator(".book .kind").all_inner_texts()) == {"Digital · Horror"}
+    page.get_by_label("Price", exact=True).focus()
+    page.keyboard.press("Home")
+    page.get_by_label("Price", exact=True).dispatch_event("change")
+    expect(page).to_have_url(re.compile("max="))
+    page.go_back()
+    page.go_back()
+    expect(page.locator(".list-head .told")).to_have_text(all_of_genre)
+    page.goto(f"{page.url.partition('#')[0]}#/?search=zzzzqq")
+    expect(page.locator(".notice")).to_contain_text("No book fits")
+    page.get_by_role("link", name="Show all books").click()
+    expect(page.locator(".book").first).to_be_visible()
+
+
+def test_an_action_of_the_chat_is_in_the_cart_after_a_yes(page: Page) -> None:
+    """What the assistant proposes is confirmed with a suggestion, and the cart's number follows."""
+    become(page, "story-action")
+    page.locator(".book .book-link").first.click()
+    expect(page.locator("#context")).to_contain_text("About:")
+    page.locator("#suggestions").get_by_role("button", name="Add this to my cart").click()
+    expect(reply(page, 0)).to_contain_text("Shall I add")
+    page.locator("#suggestions").get_by_role("button", name="Yes").click()
+    expect(reply(page, 1)).to_contain_text("Done")
+    expect(page.locator("#cart-count")).to_have_text("1")
+    go(page, "Cart")
+    page.get_by_role("button", name="One more of").click()
+    expect(page.locator("#cart-count")).to_have_text("2")
+    page.get_by_role("button", name="Remove").click()
+    expect(page.locator(".notice")).to_contain_text("Your cart is empty")
+
+
+def test_orders_are_shown_with_state_and_lines(page: Page) -> None:
+    """The orders of a shopper have states and lines, and a question about one goes to the assistant."""
+    become(page, "u00047")
+    go(page, "Orders")
+    order = page.locator(".order").first
+    expect(order.locator(".state")).to_be_visible()
+    expect(order.locator("li a").first).to_be_visible()
+    asking = page.get_by_role("button", name=re.compile(r"Where is it\?: order")).first
+    number = (asking.get_attribute("aria-label") or "").rpartition(" ")[2]
+    asking.click()
+    expect(reply(page, 0)).to_contain_text(number)
+    is_sound(page)
+
+
+def test_nobody_has_a_cart_and_is_asked_for_a_name(page: Page) -> None:
+    """Signed out, the cart and the orders ask who shops, and adding a book leads to the shopper's field."""
+    page.get_by_role("button", name="Sign out").click()
+    page.locator(".book button").first.click()
+    expect(page.get_by_label("Shopper")).to_be_focused()
+    expect(page.locator("#toast")).to_contain_text("Say who you are")
+    for name in ("Cart", "Orders"):
+        go(page, name)
+        expect(page.locator(".notice")).to_contain_text("Who is shopping?")
+    expect(ask(page, "What is in my cart?")).to_contain_text("signed in")
+
+
+def test_the_shop_is_used_with_the_keyboard_alone(opened: Opening) -> None:
+    """Search, a product, the cart and a question are reached by keys, with a visible focus all the way."""
+    page = opened()
+    become(page, "story-keys")
+    expect(page.locator(".book").first).to_be_visible()
+    page.evaluate("() => document.activeElement.blur()")
+
+    def until(described: str, key: str = "Tab") -> None:
+        for _ in range(80):
+            page.keyboard.press(key)
+            focused = page.locator(":focus")
+            if not focused.count():  # past the last element the browser's own buttons have the focus
+                continue
+            name = focused.evaluate(
+                "(node) => node.getAttribute('aria-label') || node.labels?.[0]?.textContent || node.textContent"
+            )
+            if described in name:
+                assert focused.evaluate("(node) => getComputedStyle(node).outlineStyle") != "none"
+                return
+        raise AssertionError(f"{described} is not reached")
+
+    until("Skip to the books")
+    page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
+    until("Search books", "Shift+Tab")
+    page.keyboard.type("rally")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("rally")
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    until("Rally")
+    page.keyboard.press("Enter")
+    expect(page.locator(".facts .description")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_be_focused()
+    until("Add to cart")
+    page.keyboard.press("Enter")
+    expect(page.locator("#cart-count")).to_have_text("1")
+    until("Message")
+    page.keyboard.type("how much is this?")
+    page.keyboard.press("Enter")
+    told = reply(page, 0)
+    until("Why this answer", "Shift+Tab")
+    page.keyboard.press("Enter")
+    expect(told.locator("table")).to_be_visible()
+
+
+def test_landmarks_and_live_regions_are_there(page: Page) -> None:
+    """Banner, search, navigation, main and the assistant are landmarks, and replies are announced."""
+    for role in ("banner", "search", "main", "complementary"):
+        expect(page.get_by_role(role)).to_have_count(1)  # type: ignore[arg-type]  # roles are literals there
+    expect(page.get_by_role("navigation", name="Shop")).to_be_visible()
+    expect(page.get_by_role("log")).to_have_attribute("aria-live", "polite")
+    assert page.locator("html").get_attribute("lang") == "en"
+    is_sound(page)
+
+
+def test_a_product_that_is_not_sold_is_said_in_plain_words(page: Page) -> None:
+    """An unknown product's page says so, is no context of the chat, and the chat goes on."""
     with page.expect_response(lambda r: r.status == 404):
-        ask(page, "is this in stock?")
-    expect(page.locator("#log .error")).to_contain_text("no product has the asin")
-    page.get_by_label("Page").fill("")
-    ask(page, "hello")
-    answer = page.locator("#log .turn:not(.user)").nth(1)
-    expect(answer).to_contain_text("Ask me about")
-    assert page.locator("#log .error").count() == 1
+        page.goto(f"{page.url.partition('#')[0]}#/product/NOPE")
+    expect(page.get_by_role("alert")).to_contain_text("No book has the number NOPE")
+    expect(page.locator("#context")).to_be_hidden()
+    expect(ask(page, "hello")).to_contain_text("Ask me about")
+
+
+def test_what_fails_is_said_and_can_be_tried_again(page: Page) -> None:
+    """A refused list and a refused question show the problem's text and a button, which then succeeds."""
+    problem = {"title": "The shop is busy", "detail": "the shop's file is locked; try again", "status": 503}
+
+    def refuse(route: Route) -> None:
+        route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
+
+    expect(page.locator(".book").first).to_be_visible()
+    page.route(re.compile(r"/shop/products\?"), refuse, times=1)
+    page.locator(".choices").get_by_role("link", name="Cooking").click()
+    expect(page.get_by_role("alert")).to_contain_text("the shop's file is locked")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".book").first).to_be_visible()
+    page.route("**/v1/chat/completions", refuse, times=1)
+    page.get_by_label("Message").fill("hello")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#log .turn.error")).to_contain_text("the shop's file is locked")
+    page.get_by_role("button", name="Ask again").click()
+    expect(reply(page, 1)).to_contain_text("Ask me about")
+    page.route("**/v1/chat/completions", lambda route: route.abort())
+    page.get_by_label("Message").fill("hello")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.locator("#log .turn.error").last).to_contain_text("does not answer")
+
+
+def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
+    """A new conversation, or another shopper, gives up a question that hangs, and the next one is answered."""
+    for leave in (lambda: page.get_by_role("button", name="New chat").click(), lambda: become(page, "story-next")):
+        page.route("**/v1/chat/completions", lambda _: None, times=1)
+        page.get_by_label("Message").fill("hello")
+        page.get_by_role("button", name="Ask", exact=True).click()
+        expect(page.locator("#log .dots")).to_be_visible()
+        leave()
+        expect(page.locator("#log .turn")).to_have_count(0)
+        expect(ask(page, "hello")).to_contain_text("Ask me about")
+
+
+def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:
+    """The token typed in the owner's panel goes with the panel's writes, and with nothing that shoppers do."""
+    go(page, "Owner")
+    page.get_by_label("Operator token").fill("a-token-of-operators")
+    page.get_by_label("Product number").fill("B000001")
+    page.get_by_label("Copies in stock").fill("9")
+    with page.expect_request("**/shop/products/B000001") as caught:
+        page.get_by_role("button", name="Set").click()
+        expect(page.locator("#ack")).to_contain_text("live at once")
+    with page.expect_request(lambda r: r.method == "PUT") as caught:
+        page.get_by_role("button", name="Set").click()
+    assert caught.value.headers["authorization"] == "Bearer a-token-of-operators"
+    with page.expect_request("**/v1/chat/completions") as caught:
+        ask(page, "hello")
+    assert "authorization" not in caught.value.headers
+
+
+def test_motion_is_reduced_when_it_is_asked_for(opened: Opening) -> None:
+    """With reduced motion no animation runs."""
+    page = opened(reduced_motion="reduce")
+    expect(page.locator(".book").first).to_be_visible()
+    page.evaluate("() => document.querySelector('main').append(Object.assign(document.createElement('div'), "
+                  "{ className: 'skeleton' }))")  # fmt: skip
+    assert page.evaluate("() => document.getAnimations().length") == 0

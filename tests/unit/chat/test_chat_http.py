@@ -107,14 +107,27 @@ async def test_content_may_come_in_parts(desk):
 
 
 async def test_the_page_is_served_without_scripts_from_elsewhere(desk):
-    """The chat page loads only its own script and style sheet, and its policy forbids inline scripts."""
+    """The page loads only its own modules and style sheets, which exist, and its policy forbids inline scripts."""
     answer = await desk.client.get("/")
     assert answer.headers["content-type"].startswith("text/html")
     assert "script-src 'self';" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
     assert re.findall(r"<(?:script|link|style)[^>]*>", answer.text) == [
         '<link rel="icon" href="data:,">',
-        '<link rel="stylesheet" href="page.css">',
-        '<script src="page.js" defer>',
+        '<link rel="stylesheet" href="static/base.css">',
+        '<link rel="stylesheet" href="static/shop.css">',
+        '<link rel="stylesheet" href="static/chat.css">',
+        '<script type="module" src="static/main.js">',
     ]
-    for name, kind in (("page.css", "text/css"), ("page.js", "text/javascript")):
-        assert (await desk.client.get(f"/{name}")).headers["content-type"].startswith(kind)
+    assert not re.search(r"\s(?:style|on\w+)=", answer.text)
+    kinds = {"css": "text/css", "js": "text/javascript"}
+    found, seen = set(re.findall(r"static/([\w.]+)", answer.text)), set()
+    while name := next(iter(found - seen), None):
+        seen.add(name)
+        file = await desk.client.get(f"/static/{name}")
+        assert file.headers["content-type"].startswith(kinds[name.rpartition(".")[2]]), name
+        assert not re.search(
+            r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|https?://(?!www\.w3\.org)", file.text
+        )
+        found |= set(re.findall(r'from "\./([\w.]+)"', file.text))
+    assert len(seen) > 10

@@ -1,42 +1,42 @@
-"""The chat page: three files of this package, no scripts from elsewhere."""
+"""The shop's page: the files of this package, no scripts from elsewhere."""
 
 from __future__ import annotations
 
 from importlib import resources
 
+import parbake as pb
 from parbake.http import HttpRequest, Response, Route
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
-"""The page runs its own script and no other, speaks to its own server, and is shown in no frame."""
-_TYPES = {"page.html": "text/html", "page.css": "text/css", "page.js": "text/javascript"}
+"""The page runs its own scripts and no others, speaks to its own server, and is shown in no frame."""
+_TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript"}
+_HERE = resources.files("retail_assistant.http")
+_STATIC = {each.name: each for each in _HERE.joinpath("static").iterdir() if each.name.endswith((".css", ".js"))}
+"""What is served, by name. A name that is not among these is never looked up in the file system."""
 
 
-def _file(name: str) -> Response:
-    text = resources.files("retail_assistant.http").joinpath(name).read_bytes()
+def _response(name: str, text: bytes) -> Response:
     headers = (("content-security-policy", POLICY), ("cache-control", "no-cache"))
-    return Response(text, content_type=f"{_TYPES[name]}; charset=utf-8", headers=headers)
+    return Response(text, content_type=f"{_TYPES[name.rpartition('.')[2]]}; charset=utf-8", headers=headers)
 
 
 async def page(_: HttpRequest) -> Response:
-    """Chat, product cards, what the answer was made of, and a panel to change the shop."""
-    return _file("page.html")
+    """A small shop with the assistant beside it, what each answer was made of, and a panel to change the shop."""
+    return _response("page.html", _HERE.joinpath("page.html").read_bytes())
 
 
-async def style(_: HttpRequest) -> Response:
-    """How the page looks."""
-    return _file("page.css")
-
-
-async def script(_: HttpRequest) -> Response:
-    """What the page does."""
-    return _file("page.js")
+async def static(request: HttpRequest) -> Response:
+    """A module of the page's script, or one of its style sheets."""
+    name = request.parameters["name"]
+    if name not in _STATIC:
+        raise pb.errors.UnknownResource(f"the page has no file {name[:40]!r}", field="name")
+    return _response(name, _STATIC[name].read_bytes())
 
 
 ROUTES = [
     Route("GET", "/", page, produces=("text/html",)),
-    Route("GET", "/page.css", style, produces=("text/css",)),
-    Route("GET", "/page.js", script, produces=("text/javascript",)),
+    Route("GET", "/static/{name}", static, produces=("text/css", "text/javascript")),
 ]

@@ -9,6 +9,7 @@ from retail_assistant.http.chat import EVENT_STREAM, PATH, ChatRoutes, error_mem
 from retail_assistant.http.complaints import ComplaintRoutes
 from retail_assistant.http.page import ROUTES as PAGE
 from retail_assistant.http.shop import ShopRoutes
+from retail_assistant.http.storefront import StorefrontRoutes
 from retail_assistant.live import LiveShop
 from retail_assistant.shop.complaints import Rules
 from retail_assistant.shop.connections import PerThread
@@ -17,10 +18,14 @@ __all__ = ["all_routes", "error_members"]
 
 
 def all_routes(app: pb.App, assistant: Assistant, rules: Rules) -> list[Route]:
-    """The routes of chat, shop, complaints (under ``rules``) and page. Only operators may change the shop."""
+    """The routes of chat, shop, storefront, complaints (under ``rules``) and page.
+
+    Only operators may change the shop; shoppers may change their carts.
+    """
     live: LiveShop = app.settings.resources[LiveShop]
     writers: PerThread = app.settings.resources[PerThread]
     chat = ChatRoutes(app, assistant, live)
     shop, complaints = ShopRoutes(app, writers), ComplaintRoutes(app, writers, rules)
+    storefront = StorefrontRoutes(app, live, writers)
     complete = Route("POST", PATH, chat.complete, produces=("application/json", EVENT_STREAM))
-    return [*PAGE, complete, *shop.routes(), *complaints.routes()]
+    return [*PAGE, complete, *shop.routes(), *storefront.routes(), *complaints.routes()]

@@ -9,6 +9,7 @@
     │   ├── UnknownPolicy
     │   ├── UnknownPromotion
     │   └── UnknownOrder
+    ├── NotSignedIn          403  the request names no shopper
     ├── OutOfStock           409  no copy is left to sell
     ├── OrderClosed          409  the order's state does not allow the change
     ├── KeyReused            422  an idempotency key was used for another request before
@@ -59,6 +60,12 @@ class OrderClosed(ShopError):
     """The order has reached a state in which it cannot be changed like that; nothing was changed."""
 
     status = 409
+
+
+class NotSignedIn(ShopError):
+    """The request names no shopper, and what it asks for belongs to one."""
+
+    status = 403
 
 
 class OutOfStock(ShopError):

@@ -91,3 +91,16 @@ def search(conn: sqlite3.Connection, text: str, *, kind: Kind | None = None, lim
         (" OR ".join(f'"{word}"' for word in words), kind, kind, limit),
     )
     return [Hit(*row) for row in rows]
+
+
+def starting(conn: sqlite3.Connection, text: str, *, limit: int) -> list[str]:
+    """Return the products that have every word of a text, of which the last may be only its beginning, best first."""
+    words = _WORD.findall(text)[:64]
+    if not words:
+        return []
+    rows = conn.execute(
+        "SELECT doc FROM search_index WHERE search_index MATCH ? AND kind = 'product'"
+        " ORDER BY bm25(search_index, 0, 0, 4.0, 1.0), doc LIMIT ?",
+        (" AND ".join([*(f'"{word}"' for word in words[:-1]), f'("{words[-1]}" OR "{words[-1]}" *)']), limit),
+    )
+    return [row[0] for row in rows]

@@ -1,0 +1,133 @@
+// The page: which view an address shows, the header, and what follows when something changes.
+
+import { browse } from "./browse.js";
+import { untoast } from "./cart_actions.js";
+import { cart, fill, readCart } from "./cart.js";
+import { startChat } from "./chat.js";
+import { el } from "./dom.js";
+import { orders } from "./orders.js";
+import { owner } from "./owner.js";
+import { product } from "./product.js";
+import { on, setProduct, setShopper, setView, state } from "./state.js";
+
+const NAME = "Inkwell Books";
+const TITLES = { browse: "Books", cart: "Cart", orders: "Orders", owner: "Behind the counter" };
+let leaving = new AbortController();
+let isFirst = true;
+
+/** Show the view of the present address. `stays` keeps the focus and the place where the reader is. */
+async function show({ stays = false } = {}) {
+  leaving.abort();
+  leaving = new AbortController();
+  if (!stays) untoast();
+  const [where, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [name = "", ...rest] = where.split("/");
+  const view = ["product", "cart", "orders", "owner"].includes(name) ? name : "browse";
+  if (view !== "product") setProduct(null);
+  setView(view);
+  mark(view);
+  document.title = `${TITLES[view] ?? "Book"} · ${NAME}`;
+  const main = el("main"),
+    { signal } = leaving;
+  main.className = `view-${view}`;
+  if (view === "product") {
+    state.lastAsin = named(rest[0] ?? "");
+    await product(main, state.lastAsin, signal);
+  } else if (view === "browse") await browse(main, new URLSearchParams(query), signal);
+  else await { cart, orders, owner }[view](main, signal);
+  if (!signal.aborted && !stays) arrive(main);
+}
+
+/** A name in an address; one that is not encoded well is taken as it is. */
+function named(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/** Begin at the top, and let screen readers say the heading; not when the page has just been opened. */
+function arrive(main) {
+  window.scrollTo(0, 0);
+  main.scrollTop = 0;
+  if (!isFirst) main.querySelector("h1")?.focus({ preventScroll: true });
+  isFirst = false;
+}
+
+function mark(view) {
+  for (const link of document.querySelectorAll("header [data-view]")) {
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  const query = new URLSearchParams(location.hash.split("?")[1] ?? "");
+  el("search").value = view === "browse" ? (query.get("search") ?? "") : "";
+}
+
+function showCount(found) {
+  const copies = found?.copies ?? 0;
+  el("cart-count").textContent = copies ? String(copies) : "";
+  el("cart-count").hidden = !copies;
+  el("cart-words").textContent = copies ? ` with ${copies === 1 ? "1 book" : `${copies} books`}` : "";
+}
+
+async function recount() {
+  try {
+    showCount(await readCart());
+  } catch {
+    showCount(null); // the shop does not answer, or the name is none; the cart's own view says why
+  }
+}
+
+function startHeader() {
+  const shopper = el("shopper");
+  shopper.value = state.shopper;
+  shopper.addEventListener("change", () => setShopper(shopper.value));
+  el("shopper-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    setShopper(shopper.value);
+  });
+  el("sign-out").addEventListener("click", () => {
+    shopper.value = "";
+    setShopper("");
+    shopper.focus();
+  });
+  el("search-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const search = el("search").value.trim();
+    location.hash = search ? `#/?${new URLSearchParams({ search })}` : "#/";
+  });
+}
+
+/** The address is taken by the views, so the link to the content moves the focus itself. */
+function startSkip() {
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    el("main").focus();
+  });
+}
+
+function follow() {
+  window.addEventListener("hashchange", () => show());
+  on("shopper", () => {
+    el("sign-out").hidden = !state.shopper;
+    recount();
+    if (state.view !== "owner") show({ stays: true });
+  });
+  on("counted", showCount);
+  on("cart", showCount);
+  on("acted", async () => {
+    await recount();
+    if (state.view === "cart") fill(document.querySelector("#main .cart"), await readCart());
+    if (state.view === "orders") show({ stays: true });
+  });
+  on("shop", recount);
+}
+
+startSkip();
+startHeader();
+follow();
+startChat();
+el("sign-out").hidden = !state.shopper;
+recount();
+show();

@@ -1,0 +1,352 @@
+"""``/shop/...`` for shoppers: products to browse, a product's page, the cart with its total, and the orders."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+import parbake as pb
+from parbake.http import HttpRequest, Response, Route, json_response
+from retail_assistant.answers.actions import MOST_COPIES
+from retail_assistant.answers.own import Own
+from retail_assistant.knowledge.tasks import Offer as Promotion
+from retail_assistant.knowledge.tasks import promotions_for, review_summaries
+from retail_assistant.live import LiveShop
+from retail_assistant.shop import finding, index, orders, queries, records
+from retail_assistant.shop.connections import PerThread
+from retail_assistant.shop.errors import NotSignedIn, OutOfStock
+from retail_assistant.shop.finding import Conditions, Offer
+from retail_assistant.shop.voices import ANONYMOUS, spelled
+
+Conn = sqlite3.Connection
+PAGE_SIZE, MOST_ON_A_PAGE = 24, 60
+MOST_FOUND = 500
+STANDARD_FEE = "standard_fee_eur"
+"""The fact of a policy that states what delivery costs."""
+Sort = Literal["featured", "title", "price", "price_desc", "newest"]
+_ORDERS_OF: dict[Sort, Callable[[Offer], Any]] = {
+    "featured": lambda o: (not o.quantity, o.product.volume, o.product.series or o.product.title, o.product.format),
+    "title": lambda o: (o.product.series or o.product.title, o.product.volume, o.product.format),
+    "price": lambda o: (o.cents, o.product.title, o.asin),
+    "price_desc": lambda o: (-o.cents, o.product.title, o.asin),
+    "newest": lambda o: (-o.product.created_at, o.asin),
+}
+
+
+class Browse(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of the product list. Empty members ask nothing; prices are in cents, ends included.
+
+    ``genre``, ``format`` and ``asin`` may be repeated. ``user`` is the shopper whose promotions are shown. Without
+    ``sort``, the results of a search come best first, and all others with the first volumes first.
+    """
+
+    search: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    genre: list[str] = []
+    format: list[str] = []
+    asin: list[str] = []
+    min_cents: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    max_cents: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    in_stock: bool = False
+    sort: Sort | None = None
+    page: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 1
+    size: Annotated[int, msgspec.Meta(ge=1, le=MOST_ON_A_PAGE)] = PAGE_SIZE
+    user: str = ANONYMOUS
+
+
+class Seen(msgspec.Struct, forbid_unknown_fields=True):
+    """The query string of a product's page: the shopper whose promotions are shown."""
+
+    user: str = ANONYMOUS
+
+
+class LineBody(msgspec.Struct, forbid_unknown_fields=True):
+    """Copies of a product to add to a cart."""
+
+    asin: str
+    quantity: Annotated[int, msgspec.Meta(ge=1, le=MOST_COPIES)] = 1
+
+
+class QuantityBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How many copies a cart should hold; 0 takes the product out."""
+
+    quantity: Annotated[int, msgspec.Meta(ge=0, le=MOST_COPIES)]
+
+
+class Reduced(msgspec.Struct, frozen=True):
+    """The best promotion on a product, and the price with it."""
+
+    id: str
+    title: str
+    percent: int
+    cents: int
+    price: str
+    ends_at: float
+
+
+class Item(msgspec.Struct, frozen=True):
+    """A product as the page shows it: ``price`` is in the form of the replies, price and stock are live."""
+
+    asin: str
+    title: str
+    series: str
+    volume: int
+    author: str
+    genre: str
+    format: str
+    cents: int
+    price: str
+    quantity: int
+    promotion: Reduced | None = None
+
+
+class StorefrontRoutes:
+    """Handlers over one shop file, for shoppers."""
+
+    def __init__(self, app: pb.App, shop: LiveShop, connections: PerThread) -> None:
+        """Read what is live from ``shop`` and what is computed ahead from ``app``; ``connections`` write carts."""
+        self._app, self._shop, self._connections = app, shop, connections
+        self._own = Own(app, shop)
+
+    def routes(self) -> list[Route]:
+        """The routes, all for everybody; see :meth:`add_line` for the carts."""
+        return [
+            Route("GET", "/shop/products", self.list_products),
+            Route("GET", "/shop/genres", self.list_genres),
+            Route("GET", "/shop/products/{asin}/page", self.product_page),
+            Route("GET", "/shop/orders/{user}", self.list_orders),
+            Route("GET", "/shop/carts/{user}/summary", self.cart_summary),
+            Route("POST", "/shop/carts/{user}/lines", self.add_line),
+            Route("PUT", "/shop/carts/{user}/lines/{asin}", self.set_line),
+        ]
+
+    async def list_products(self, _: HttpRequest, *, arguments: Browse) -> Response:
+        """The products on sale that keep every condition, a page at a time, with live price, stock and promotion."""
+        found, segment = await self._connections.read(
+            lambda conn: (_found(conn, arguments), queries.get_segment(conn, arguments.user))
+        )
+        first = (arguments.page - 1) * arguments.size
+        shown = found[first : first + arguments.size]
+        best = await self._promotions({o.product.genre for o in shown}, segment)
+        return json_response(
+            {
+                "products": [self._item(offer, best) for offer in shown],
+                "total": len(found),
+                "page": arguments.page,
+                "pages": max(1, -(-len(found) // arguments.size)),
+            }
+        )
+
+    async def list_genres(self, _: HttpRequest) -> Response:
+        """The genres and formats on sale with their numbers of products, and the range of prices."""
+        return json_response(await self._connections.read(_shelves))
+
+    async def product_page(self, request: HttpRequest, *, arguments: Seen) -> Response:
+        """A product with its editions, the volumes of its series, its best promotion and its reviews in short."""
+        asin = request.parameters["asin"]
+        offer, line, segment = await self._connections.read(
+            lambda conn: (*_with_line(conn, asin), queries.get_segment(conn, arguments.user))
+        )
+        best = await self._promotions({o.product.genre for o in line}, segment)
+        volume, form = offer.product.volume, offer.product.format
+        by_volume: dict[int, Offer] = {}
+        for other in line:  # of each volume the edition in this format, or else the first one
+            if other.product.volume not in by_volume or other.product.format == form:
+                by_volume[other.product.volume] = other
+        return json_response(
+            {
+                "product": self._item(offer, best),
+                "description": offer.product.description,
+                "editions": [self._item(o, best) for o in line if o.product.volume == volume],
+                "volumes": [self._item(o, best) for o in by_volume.values()],
+                "reviews": await self._reviews(asin),
+            }
+        )
+
+    async def list_orders(self, request: HttpRequest) -> Response:
+        """A shopper's orders with their states and lines, the newest first, and the loyalty points."""
+        user = _signed_in(request)
+        found, points = await self._connections.read(
+            lambda conn: (orders.list_orders(conn, user), orders.get_points(conn, user))
+        )
+        return json_response({"orders": [self._order(order) for order in found], "points": points})
+
+    async def cart_summary(self, request: HttpRequest) -> Response:
+        """A shopper's cart with its total and what is missing to free delivery, as the assistant counts them."""
+        return json_response(await self._summary(_signed_in(request)))
+
+    async def add_line(self, request: HttpRequest, *, body: LineBody) -> Response:
+        """Add copies of a product to a shopper's cart, and return the cart; no operator token is needed.
+
+        This route gives nobody more than the chat does: there, anybody who sends a shopper's name can put a book into
+        that cart and confirm it. Therefore it keeps the chat's rules: a name is required, at most 99 copies at a time,
+        and nothing that is out of stock. A page of another site cannot call it from a visitor's browser, because every
+        write is refused whose ``Sec-Fetch-Site`` or ``Origin`` is another site's, and every body that is not JSON. The
+        shop's other writes (prices, policies, whole carts, purchases) stay with operators. A shop with accounts puts
+        its own check of the name in front of both the chat and this route.
+        """
+        user, now = _signed_in(request), self._app.settings.clock.now()
+
+        def write(conn: Conn) -> None:
+            if queries.get_product(conn, body.asin).listed and not queries.get_stock(conn, body.asin).quantity:
+                raise OutOfStock("this product is out of stock, so it cannot be added to a cart", field="asin")
+            records.change_cart(conn, user, body.asin, add=body.quantity, now=now)
+
+        await self._connections.write(write)
+        return json_response(await self._summary(user))
+
+    async def set_line(self, request: HttpRequest, *, body: QuantityBody) -> Response:
+        """Set how many copies of a product a shopper's cart holds, and return the cart; open as :meth:`add_line` is."""
+        user, asin, now = _signed_in(request), request.parameters["asin"], self._app.settings.clock.now()
+        await self._connections.write(lambda conn: records.change_cart(conn, user, asin, to=body.quantity, now=now))
+        return json_response(await self._summary(user))
+
+    async def _summary(self, user: str) -> dict[str, Any]:
+        held, offers, segment = await self._connections.read(lambda conn: _cart(conn, user))
+        best = await self._promotions({o.product.genre for o in offers}, segment)
+        total = sum(o.cents * held[o.asin] for o in offers)
+        free = self._own.free_over()
+        delivery = self._delivery(free[0] if free else None, total, free[1] if free else None)
+        return {
+            "shopper": user,
+            "lines": [
+                {
+                    "product": self._item(o, best),
+                    "quantity": held[o.asin],
+                    "cents": o.cents * held[o.asin],
+                    "price": self._shop.money(o.cents * held[o.asin]),
+                }
+                for o in offers
+            ],
+            "copies": sum(held[o.asin] for o in offers),
+            "cents": total,
+            "total": self._shop.money(total),
+            "delivery": delivery,
+        }
+
+    def _delivery(self, policy_id: str | None, total: int, least: int | None) -> dict[str, Any] | None:
+        """From which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
+        policy = self._shop.policy(policy_id) if policy_id is not None else None
+        if policy is None or least is None:
+            return None
+        fee, missing = policy.facts.get(STANDARD_FEE), max(0, least - total)
+        return {
+            "is_free": total > least,
+            "free_over_cents": least,
+            "free_over": self._shop.money(least),
+            "missing_cents": missing,
+            "missing": self._shop.money(missing),
+            "fee": self._shop.money(round(fee * 100)) if isinstance(fee, int | float) else None,
+        }
+
+    async def _promotions(self, genres: Iterable[str], segment: str) -> dict[str, Promotion]:
+        """The highest promotion that runs now for a segment, by genre."""
+        best: dict[str, Promotion] = {}
+        for genre in genres:
+            try:
+                running = (await self._app.serve(promotions_for, f"{genre}|{segment}")).value
+            except pb.NotMaterialized:
+                continue
+            if running:
+                best[genre] = running[0]
+        return best
+
+    async def _reviews(self, asin: str) -> dict[str, Any] | None:
+        """The summary of a product's reviews with its lane and age; ``None`` if there are none."""
+        try:
+            served = await self._app.serve(review_summaries, asin)
+        except pb.NotMaterialized:
+            return None
+        if served.value is None:
+            return None
+        return {**msgspec.structs.asdict(served.value), "lane": served.lane, "verdict": str(served.verdict)}
+
+    def _item(self, offer: Offer, best: dict[str, Promotion]) -> Item:
+        p, promotion = offer.product, best.get(offer.product.genre)
+        reduced = None
+        if promotion is not None:
+            cents = round(offer.cents * (100 - promotion.percent) / 100)
+            reduced = Reduced(
+                promotion.id, promotion.title, promotion.percent, cents, self._shop.money(cents), promotion.ends_at
+            )
+        return Item(
+            p.asin, p.title, p.series, p.volume, p.author, p.genre, p.format,
+            offer.cents, self._shop.money(offer.cents), offer.quantity, reduced,
+        )  # fmt: skip
+
+    def _order(self, order: orders.Order) -> dict[str, Any]:
+        lines = [{**msgspec.structs.asdict(each), "price": self._shop.money(each.cents)} for each in order.lines]
+        return {
+            **msgspec.structs.asdict(order),
+            "lines": lines,
+            "cents": order.cents,
+            "total": self._shop.money(order.cents),
+            "can_cancel": order.state in orders.CAN_CANCEL,
+            "can_return": order.state in orders.CAN_RETURN,
+        }
+
+
+def _signed_in(request: HttpRequest) -> str:
+    """The shopper of the path; raises :class:`NotSignedIn` for the name of nobody."""
+    user = request.parameters["user"]
+    if spelled(user) == ANONYMOUS:
+        raise NotSignedIn("a cart and orders belong to a shopper: send the shopper's name", field="user")
+    return user
+
+
+def _found(conn: Conn, wanted: Browse) -> Sequence[Offer]:
+    """The products that keep the conditions, in the order that is wanted."""
+    asins: list[str] | None = wanted.asin or None
+    if wanted.search.strip():
+        hits = index.starting(conn, wanted.search, limit=MOST_FOUND)
+        asins = [asin for asin in hits if asins is None or asin in asins]
+    conditions = Conditions(
+        genres=wanted.genre,
+        formats=wanted.format,
+        least_cents=wanted.min_cents,
+        most_cents=wanted.max_cents,
+        asins=asins,
+        in_stock=wanted.in_stock,
+    )
+    offers = finding.find(conn, conditions)
+    if wanted.sort is None and wanted.search.strip() and asins is not None:
+        place = {asin: i for i, asin in enumerate(asins)}
+        return sorted(offers, key=lambda o: place[o.asin])
+    return sorted(offers, key=_ORDERS_OF[wanted.sort or "featured"])
+
+
+def _shelves(conn: Conn) -> dict[str, Any]:
+    def counted(column: str) -> list[dict[str, Any]]:
+        rows = conn.execute(
+            f"SELECT {column}, count(*) FROM products WHERE listed = 1 AND {column} <> '' GROUP BY 1 ORDER BY 1"  # noqa: S608  # a column of ours
+        )
+        return [{"name": name, "products": number} for name, number in rows]
+
+    least, most = conn.execute(
+        "SELECT min(cents), max(cents) FROM prices JOIN products USING (asin) WHERE listed = 1"
+    ).fetchone()
+    return {
+        "genres": counted("genre"),
+        "formats": counted("format"),
+        "min_cents": least or 0,
+        "max_cents": most or 0,
+    }
+
+
+def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
+    """A product on sale, and every product of its line, by volume; raises :class:`UnknownProduct`."""
+    product = queries.get_product(conn, asin)
+    line = finding.find(conn, Conditions(titles=[product.series or product.title], in_stock=False))
+    offer = next((o for o in line if o.asin == asin), None)
+    if offer is None:
+        raise queries.no_product(asin)
+    return offer, line
+
+
+def _cart(conn: Conn, user: str) -> tuple[dict[str, int], list[Offer], str]:
+    """The quantities in a cart, the products on sale among them, and the shopper's segment."""
+    held = {each.asin: each.quantity for each in queries.get_cart(conn, user).lines}
+    offers = finding.find(conn, Conditions(asins=list(held), in_stock=False)) if held else []
+    return held, offers, queries.get_segment(conn, user)

@@ -1,0 +1,250 @@
+"""The shoppers' routes: what is browsed, a product's page, carts and orders, with live prices and typed errors."""
+
+import httpx
+import pytest
+
+from parbake.http import HttpApp
+from retail_assistant.http.page import ROUTES as PAGE
+from retail_assistant.shop import orders, records
+
+NOW = 1_790_000_000.0
+SHOPPER = "u00003"
+
+
+async def got(desk, path, **params):
+    """Return the document of a read that must succeed."""
+    answer = await desk.client.get(path, params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def promote(desk, genre, percent=20, **fields):
+    """Start a promotion that runs now."""
+    records.put_promotion(
+        desk.conn, "test", now=NOW, title="Test sale: off", category=genre, percent=percent,
+        starts_at=NOW - 10, ends_at=NOW + 1000, **fields,
+    )  # fmt: skip
+
+
+async def test_the_list_keeps_every_condition(desk):
+    """Genre, format, price and stock narrow the list, and each product has its live price and stock."""
+    shelves = await got(desk, "/shop/genres")
+    genre, form = shelves["genres"][0]["name"], shelves["formats"][0]["name"]
+    most = (shelves["min_cents"] + shelves["max_cents"]) // 2
+    found = await got(desk, "/shop/products", genre=genre, size=60)
+    assert found["total"] == shelves["genres"][0]["products"]
+    assert {p["genre"] for p in found["products"]} == {genre}
+    found = await got(desk, "/shop/products", format=form, max_cents=most, in_stock=True, size=60)
+    assert found["products"]
+    assert all(p["format"] == form and p["cents"] <= most and p["quantity"] for p in found["products"])
+    asin = found["products"][0]["asin"]
+    records.set_live(desk.conn, asin, cents=123, quantity=0, now=NOW)
+    (product,) = (await got(desk, "/shop/products", asin=asin))["products"]
+    assert (product["price"], product["quantity"]) == ("€1.23", 0)
+    assert (await got(desk, "/shop/products", asin=asin, in_stock=True))["total"] == 0
+
+
+async def test_repeated_conditions_admit_either(desk):
+    """Two genres list the products of both."""
+    genres = [g["name"] for g in (await got(desk, "/shop/genres"))["genres"][:2]]
+    found = await got(desk, "/shop/products", genre=genres, size=60)
+    assert {p["genre"] for p in found["products"]} == set(genres)
+
+
+async def test_a_search_finds_words_while_they_are_typed(desk):
+    """The beginning of a title's word finds the product; words that stand together nowhere find nothing."""
+    product = desk.product()
+    word = max(product.series.split(), key=len)
+    for typed in (word, word[:-1], f"{product.author} {word}"):
+        found = await got(desk, "/shop/products", search=typed, size=60)
+        assert product.asin in {p["asin"] for p in found["products"]}, typed
+    assert (await got(desk, "/shop/products", search="zzzz qqqq"))["total"] == 0
+    assert (await desk.client.get("/shop/products", params={"search": '" OR * ('})).status_code == 200
+
+
+async def test_pages_are_sorted_and_disjoint(desk):
+    """The pages of a sorted list hold every product once, and a page past the end is empty."""
+    seen, prices = [], []
+    for page in range(1, 4):
+        found = await got(desk, "/shop/products", sort="price", page=page, size=20)
+        seen += [p["asin"] for p in found["products"]]
+        prices += [p["cents"] for p in found["products"]]
+    assert prices == sorted(prices)
+    assert len(seen) == len(set(seen)) == found["total"] == 60
+    assert found["pages"] == 3
+    assert (await got(desk, "/shop/products", page=99))["products"] == []
+    found = await got(desk, "/shop/products", sort="price_desc", size=60)
+    assert [p["cents"] for p in found["products"]] == sorted(prices, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "field"),
+    [
+        ({"sort": "random"}, "sort"),
+        ({"page": 0}, "page"),
+        ({"size": 1000}, "size"),
+        ({"max_cents": "cheap"}, "max_cents"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+async def test_a_bad_condition_is_named(desk, arguments, field):
+    """A condition that cannot be read is refused with a problem document that names it."""
+    refused = await desk.client.get("/shop/products", params=arguments)
+    assert (refused.status_code, refused.json()["field"]) == (422, field)
+    assert refused.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_products_page_has_its_line_and_reviews(desk):
+    """The page of a product has its editions, each volume once, and the summary of its reviews."""
+    product = desk.product()
+    for rating, body in ((5, "A wonderful rally with a splendid finish."), (1, "The middle drags on.")):
+        records.add_review(desk.conn, shopper=SHOPPER, asin=product.asin, rating=rating, body=body, now=NOW + 1)
+    await desk.http.app.drain()
+    page = await got(desk, f"/shop/products/{product.asin}/page")
+    assert page["product"]["title"] == product.title
+    assert page["description"] == product.description
+    assert {e["volume"] for e in page["editions"]} == {product.volume}
+    volumes = [v["volume"] for v in page["volumes"]]
+    assert volumes == sorted(set(volumes))
+    assert product.asin in {v["asin"] for v in page["volumes"]}
+    assert page["reviews"]["count"] >= 2
+    assert 1 <= page["reviews"]["average"] <= 5
+
+
+async def test_a_product_without_reviews_says_so(desk):
+    """Where there are no reviews, the page has none."""
+    asin = desk.product().asin
+    desk.conn.execute("DELETE FROM reviews WHERE asin = ?", (asin,))
+    records.put_product(desk.conn, "NEW1", now=NOW, cents=500, title="New", author="A", genre="horror")
+    await desk.http.app.drain()
+    assert (await got(desk, "/shop/products/NEW1/page"))["reviews"] is None
+
+
+async def test_a_promotion_counts_for_the_shopper_it_is_for(desk):
+    """A promotion for VIPs reduces the price for a VIP as the chat reduces it, and for nobody else."""
+    product = desk.product()
+    desk.conn.execute("UPDATE shoppers SET segment = 'vip' WHERE id = ?", (SHOPPER,))
+    desk.conn.execute("DELETE FROM promotions")
+    promote(desk, product.genre, 30, segment="vip")
+    await desk.http.app.drain()
+    page = await got(desk, f"/shop/products/{product.asin}/page", user=SHOPPER)
+    reduced = page["product"]["promotion"]
+    assert reduced["percent"] == 30
+    assert reduced["cents"] == round(page["product"]["cents"] * 0.7)
+    text, _ = await desk.ask("How much is this?", user=SHOPPER, metadata={"page": product.asin})
+    assert reduced["price"] in text
+    assert (await got(desk, f"/shop/products/{product.asin}/page"))["product"]["promotion"] is None
+    listed = await got(desk, "/shop/products", asin=product.asin, user=SHOPPER)
+    assert listed["products"][0]["promotion"]["percent"] == 30
+
+
+async def test_a_product_that_is_not_sold_has_no_page(desk):
+    """An unknown and a delisted product get 404."""
+    asin = desk.product().asin
+    records.delist(desk.conn, asin, now=NOW)
+    for name in (asin, "NOPE"):
+        missing = await desk.client.get(f"/shop/products/{name}/page")
+        assert (missing.status_code, missing.json()["field"]) == (404, "asin")
+
+
+async def test_a_cart_is_filled_and_counted_as_the_chat_counts_it(desk):
+    """Added copies are in the total, in what is missing to free delivery, and in the chat's own answer."""
+    asin = desk.product().asin
+    records.set_live(desk.conn, asin, cents=1000, quantity=9, now=NOW)
+    for _ in range(2):
+        cart = (await desk.client.post(f"/shop/carts/{SHOPPER}/lines", json={"asin": asin, "quantity": 1})).json()
+    assert (cart["copies"], cart["total"], cart["lines"][0]["quantity"]) == (2, "€20.00", 2)
+    assert (cart["delivery"]["is_free"], cart["delivery"]["missing"]) == (False, "€15.00")
+    assert await got(desk, f"/shop/carts/{SHOPPER}/summary") == cart
+    text, _ = await desk.ask("What is in my cart?", user=SHOPPER)
+    assert "€20.00" in text
+    assert "€15.00" in text
+    cart = (await desk.client.put(f"/shop/carts/{SHOPPER}/lines/{asin}", json={"quantity": 4})).json()
+    assert (cart["delivery"]["is_free"], cart["delivery"]["missing_cents"]) == (True, 0)
+    cart = (await desk.client.put(f"/shop/carts/{SHOPPER}/lines/{asin}", json={"quantity": 0})).json()
+    assert (cart["lines"], cart["copies"]) == ([], 0)
+
+
+async def test_free_delivery_follows_its_policy(desk):
+    """A changed policy moves the distance to free delivery; without the fact there is none."""
+    await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": 50}})
+    assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]["free_over"] == "€50.00"
+    records.delete_policy(desk.conn, "shipping", now=NOW)
+    assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"] is None
+
+
+@pytest.mark.parametrize(
+    ("user", "body", "status", "field"),
+    [
+        (SHOPPER, {"asin": "NOPE"}, 404, "asin"),
+        (SHOPPER, {"asin": "{asin}", "quantity": 0}, 422, "quantity"),
+        (SHOPPER, {"asin": "{asin}", "quantity": 100}, 422, "quantity"),
+        (SHOPPER, {"asin": "{sold_out}"}, 409, "asin"),
+        ("anonymous", {"asin": "{asin}"}, 403, "user"),
+        ("Anonymous", {"asin": "{asin}"}, 403, "user"),
+        ("not a name", {"asin": "{asin}"}, 422, "shopper"),
+    ],
+)
+async def test_a_refused_line_names_its_reason_and_writes_nothing(desk, user, body, status, field):
+    """What the chat would not put into a cart is refused, and no cart changes."""
+    asin = desk.product().asin
+    sold_out = desk.conn.execute("SELECT asin FROM products WHERE asin <> ? AND listed = 1", (asin,)).fetchone()[0]
+    records.set_inventory(desk.conn, sold_out, 0)
+    before = desk.conn.execute("SELECT * FROM carts").fetchall()
+    body = {**body, "asin": body["asin"].format(asin=asin, sold_out=sold_out)}
+    refused = await desk.client.post(f"/shop/carts/{user}/lines", json=body)
+    assert (refused.status_code, refused.json()["field"]) == (status, field), refused.text
+    assert desk.conn.execute("SELECT * FROM carts").fetchall() == before
+
+
+async def test_carts_are_open_to_shoppers_but_not_to_other_sites(desk):
+    """With an operator token set, a shopper still fills a cart and changes nothing else; another site does not."""
+    http = HttpApp(desk.http.app, _routes(desk), token="a-token-of-operators")
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(http), base_url="http://localhost")
+    asin, path = desk.product().asin, f"/shop/carts/{SHOPPER}/lines"
+    assert (await client.post(path, json={"asin": asin})).status_code == 200
+    assert (await client.put(f"{path}/{asin}", json={"quantity": 3})).status_code == 200
+    assert (await client.put(f"/shop/carts/{SHOPPER}", json={"lines": {asin: 9}})).status_code == 401
+    for site in ({"sec-fetch-site": "cross-site"}, {"origin": "https://elsewhere.example"}):
+        assert (await client.post(path, json={"asin": asin}, headers=site)).status_code == 403
+    form = await client.post(path, content=f'{{"asin": "{asin}"}}', headers={"content-type": "text/plain"})
+    assert form.status_code == 415
+    assert desk.shop.cart(SHOPPER)[asin] == 3
+    await client.aclose()
+
+
+def _routes(desk):
+    """Return the routes of the desk's shop, for another server over the same app."""
+    from retail_assistant.http.shop import ShopRoutes
+    from retail_assistant.http.storefront import StorefrontRoutes
+    from retail_assistant.live import LiveShop
+    from retail_assistant.shop.connections import PerThread
+
+    resources = desk.http.app.settings.resources
+    shop = ShopRoutes(desk.http.app, resources[PerThread])
+    return [*shop.routes(), *StorefrontRoutes(desk.http.app, resources[LiveShop], resources[PerThread]).routes()]
+
+
+async def test_orders_have_their_states_and_lines(desk):
+    """A shopper's orders come newest first with lines, totals and what can be done; nobody has none to show."""
+    asin = desk.product().asin
+    orders.put_order(
+        desk.conn, "A1", shopper=SHOPPER, placed_at=NOW - 5, state="delivered", lines={asin: (1, 900)}, now=NOW
+    )
+    orders.put_order(desk.conn, "A2", shopper=SHOPPER, placed_at=NOW, state="placed", lines={asin: (2, 700)}, now=NOW)
+    found = (await got(desk, f"/shop/orders/{SHOPPER}"))["orders"]
+    newest, older = found[:2]
+    assert [newest["number"], older["number"]] == ["A2", "A1"]
+    assert (newest["total"], newest["can_cancel"], newest["can_return"]) == ("€14.00", True, False)
+    assert (older["can_cancel"], older["can_return"]) == (False, True)
+    assert newest["lines"][0]["title"] == desk.product().title
+    assert newest["lines"][0]["price"] == "€7.00"
+    assert (await got(desk, "/shop/orders/somebody-new"))["orders"] == []
+    assert (await desk.client.get("/shop/orders/anonymous")).status_code == 403
+
+
+async def test_only_the_pages_own_files_are_served(desk):
+    """Names outside the folder, and files that are no part of the page, get 404."""
+    assert {route.path for route in PAGE} == {"/", "/static/{name}"}
+    for name in ("..%2Fpage.py", "nothing.js", "%2e%2e%2fpage.html", "page.html"):
+        assert (await desk.client.get(f"/static/{name}")).status_code == 404
