@@ -10,7 +10,7 @@ import numpy as np
 import parbake as pb
 from parbake.ports.models import Embedder
 from retail_assistant.answers.ranking import Desk
-from retail_assistant.answers.sections import Found, Gate, Signs
+from retail_assistant.answers.sections import Found, Gate, Ranked, Signs
 from retail_assistant.faq.tasks import faq_bank
 from retail_assistant.faq.vocabulary import UNANSWERED
 from retail_assistant.knowledge.blocks import policy_blocks
@@ -22,6 +22,8 @@ tasks = pb.Registry()
 NEAR = 0.7
 """Wordings nearer than this are left out in training: a new customer does not use the log's words."""
 MOST, LEAST = 400, 40
+NEARLY = 0.1
+"""How much worse a section may be that states the time or the amount that is asked for."""
 LOST = 0.02
 """The share of answered questions of the log that the gate may refuse."""
 
@@ -111,6 +113,17 @@ class _Desks:
 _desks = _Desks()
 
 
+def _stating(text: str, ranked: list[Ranked]) -> list[Ranked]:
+    """The sections, with one first that states what is asked for, a time or an amount, if it is nearly as good."""
+    kind = pb.guard.expected_kind(text)
+    if kind is None or not ranked or pb.guard.states(kind, ranked[0].block.plain):
+        return ranked
+    best = next((r for r in ranked if pb.guard.states(kind, r.block.plain)), None)
+    if best is None or ranked[0].score - best.score > NEARLY:
+        return ranked
+    return [best, *(r for r in ranked if r is not best)]
+
+
 @tasks.live(why="Every question is compared with the sections as they hold now")
 async def policy_sections(
     text: pb.Live[str],
@@ -122,5 +135,5 @@ async def policy_sections(
     gate: Gate = pb.Model(answer_gate),
 ) -> Found:
     """The policy sections that answer a question best; ``told`` was quoted just before."""
-    ranked = _desks.of(bank).rank(text, vector, hits, told=told)
+    ranked = _stating(text, _desks.of(bank).rank(text, vector, hits, told=told))
     return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least) if ranked else Found()

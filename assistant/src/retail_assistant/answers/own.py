@@ -21,6 +21,7 @@ NO_ORDERS = "I see no order of yours."
 FREE_OVER = "free_over_eur"
 """The fact of a policy from which total on delivery is free."""
 _NUMBER = re.compile(r"#?\b([a-z]{0,4}-?\d{3,12})\b", re.IGNORECASE)
+_ORDER_NUMBER = re.compile(r"\border (?:number |no\.? ?)?#?([a-z]{0,4}-?\d+)\b|#([a-z]{0,4}-?\d+)\b", re.IGNORECASE)
 _OTHER = re.compile(
     r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
 )
@@ -163,7 +164,7 @@ class Own:
             cannot = f"No, order {order.number} {state}, so it cannot be cancelled any more."
             pending = Pending("cancel", order=order.number) if order.state in CAN_CANCEL else None
             return Draft(can if pending else cannot, asins=asins, pending=pending)
-        if slot == "can_return" and order.state in CAN_RETURN and (late := self._too_late(order)):
+        if slot == "can_return" and order.state in CAN_RETURN and (late := self.too_late(order)):
             return Draft(late, sources=tuple(f"policy/{name}" for name in self._shop.policy_ids()), asins=asins)
         if slot == "can_return":
             can = (
@@ -176,7 +177,7 @@ class Own:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
 
-    def _too_late(self, order: Order) -> str:
+    def too_late(self, order: Order) -> str:
         """Why a delivered order cannot be returned any more, by the policy's window; empty if it can."""
         for name in self._shop.policy_ids():
             policy = self._shop.policy(name)
@@ -202,6 +203,8 @@ class Own:
 
 def named_number(text: str) -> str | None:
     """The order number that a text names."""
+    if said := _ORDER_NUMBER.search(text):
+        return said[1] or said[2]
     found = [n for n in _NUMBER.findall(text) if re.search(r"[a-z]", n, re.IGNORECASE)] or (
         _NUMBER.findall(text) if re.search(r"\border\b|#", text, re.IGNORECASE) else []
     )

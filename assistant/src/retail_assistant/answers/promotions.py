@@ -40,14 +40,14 @@ class Promotions:
             return Draft("Our pages do not state any code; the offers that run now need none.", wishes=ask.wishes)
         if slot == "combine":
             return Draft("Offers are not added up: of several that fit a book, the highest counts.", wishes=ask.wishes)
+        if found := _UNKNOWN.search(ask.text):
+            draft = await self._all(asked)
+            return Draft(f"Our pages do not mention a {found[0]} discount or offer. {draft.text}", lane=draft.lane)
         offer = self._subjects.first(ask)
         genres = sorted(ask.wishes.genres)
         is_named = any(s.source in ("message", "shown") for s in ask.subjects) or slot == "price"
         if offer is not None and (is_named or not genres):
             return await self._of_product(asked, offer)
-        if found := _UNKNOWN.search(ask.text):
-            draft = await self._all(asked)
-            return Draft(f"Our pages do not mention a {found[0]} discount or offer. {draft.text}", lane=draft.lane)
         if not genres and asked.said.kind == "promotion" and ask.follows:
             genres = sorted(asked.said.wishes.genres)
         if not genres:

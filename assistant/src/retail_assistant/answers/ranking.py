@@ -24,8 +24,8 @@ from retail_assistant.understand.concepts import SELDOM_STATED, concepts
 WHOLE, PART, ALIAS, SAID, KNOWN, NAMED, TITLED, STATED, EXTRA = 0.14, 0.18, 0.22, 0.05, 0.06, 0.04, 0.15, 0.11, 0.0075
 TOLD = 0.12
 """How much less the section counts that was quoted just before."""
-ABROAD, ELSEWHERE = "abroad", 0.15
-"""The concept that a place abroad is named, and how much less the sections count that do not speak of any."""
+_PLACES = (("abroad", "", 0.15), ("in_europe", "beyond_europe", 0.06), ("beyond_europe", "in_europe", 0.06))
+"""Parts of the world, the one that a section is about instead, and how much less such a section counts."""
 _LEAST_RARITY = 0.1
 _NO_WORDS: frozenset[str] = frozenset()
 
@@ -75,8 +75,10 @@ class _Shelf:
         total_named = sum(max(self.rare_concepts.get(name, self.unknown), _LEAST_RARITY) for name in named) or 1.0
         by_words = sum((self.words[word] for word in words if word in self.words), nothing)
         by_concepts = sum((self.concepts[name] for name in named if name in self.concepts), nothing)
-        if ABROAD in named and ABROAD in self.stated:
-            by_concepts = by_concepts - total_named * ELSEWHERE * (self.stated[ABROAD] == 0)
+        for place, other, less in _PLACES:
+            if place in named and place in self.stated:
+                misses = (self.stated[place] == 0) & (self.stated.get(other, nothing) > 0 if other else True)
+                by_concepts = by_concepts - total_named * less * misses
         extra = self.extra - sum((self.titled[name] for name in named if name in self.titled), nothing)
         return by_words / total + by_concepts / total_named - EXTRA * extra
 
@@ -144,7 +146,7 @@ class Desk:
 
     def _shelf(self, hits: Sequence[Hit]) -> _Shelf:
         """The sections made ready; the last ones are kept, because policies rarely change."""
-        key = [(hit.block.id, hit.block.plain) for hit in hits]
+        key = [(hit.block.id, f"{hit.policy}: {hit.block.plain}") for hit in hits]
         if self._last is None or self._last[0] != key:
             self._last = (key, _Shelf(hits, self._words))
         return self._last[1]

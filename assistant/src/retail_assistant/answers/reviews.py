@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import title
+from retail_assistant.answers.phrases import count, title
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.knowledge.tasks import review_summaries
@@ -31,7 +31,7 @@ class Reviews:
         else:
             return Draft(f"{title(offers[0])} has no reviews yet.", asins=(offers[0].asin,))
         summary = served.value
-        parts = [f"{title(offer)} has {summary.average:.1f} of 5 stars from {summary.count} reviews."]
+        parts = [f"{title(offer)} has {summary.average:.1f} of 5 stars from {count(summary.count, 'review')}."]
         if summary.praise:
             parts.append(f"Readers say: \u201c{summary.praise[0]}\u201d")
         if summary.criticism:

@@ -102,7 +102,8 @@ class Assistant:
         yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), cards, text.strip())
 
     async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
-        if said.pending is not None and (agreed := answers_question(turn.message)) is not None:
+        changes = asks[-1].best.kind == "action"  # "no, make it two" is another wish, not a no
+        if said.pending is not None and not changes and (agreed := answers_question(turn.message)) is not None:
             asked = Asked(asks[-1], turn.shopper, turn.page or "", said, turn.history)
             return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
         drafts = []

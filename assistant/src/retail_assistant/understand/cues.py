@@ -232,6 +232,7 @@ CUES: tuple[Cue, ...] = (
          r"\b(?:shipped|dispatched|packed|sent out|sent|delivered) yet\b",
     ),
     _cue("orders", "arrive", 2.6, None,
+         r"\b(?:how long|how many days) (?:until|till|before) my (?:order|parcel|package|books?)\b",
          rf"\bwhen (?:will|does|do|is|should|can i expect)\b.*\b(?:my|our) {PARCEL}\b",
          r"\bwhen (?:will|does) it (?:arrive|come|get here|be here)\b", r"\bwhen will i (?:get|receive)\b",
     ),

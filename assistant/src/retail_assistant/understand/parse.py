@@ -80,6 +80,10 @@ BARE_WORDS = 1.0
 """How strongly a few words of the catalog, and nothing else, ask for what they name."""
 Prices = Callable[[str], int]
 _COPIES = re.compile(r"\b(one|two|three|four|five|six|seven|eight|nine|ten|\d{1,3})\b(?! ?(?:%|euro|eur|€))")
+_CHEAPER_LIST = re.compile(r"\b(?:cheaper|less expensive|for less)\b(?! (?:one|than|or)\b)")
+_NEW_SEARCH = re.compile(
+    r"^(?:a|an|any|some|show|recommend|suggest|i want|i need|i'd like|i would like|find|give|do you have|looking for)\b"
+)
 SHORT = 7
 
 
@@ -141,10 +145,12 @@ class Parser:
             subjects = tuple(msgspec.structs.replace(s, format=_only(wishes.formats)) for s in before[-1].subjects)
         is_like = bool(_LIKE.search(question)) and bool(subjects)
         themes, unwanted = self._themes(rest)
-        listing = said.kind in ("list", "trending") and _is_slots(rest, wishes, subjects, themes, question)
+        is_new = bool(wishes.genres) and _NEW_SEARCH.match(question) is not None
+        listing = said.kind in ("list", "trending") and not is_new
+        listing = listing and _is_slots(rest, wishes, subjects, themes, question)
         stated = wishes
         if listing:
-            wishes = said.wishes.then(wishes)
+            wishes = said.wishes.then(self._cheaper(wishes, said, question))
         goes_on = bool(said.turns) or bool(before)
         follows = goes_on and (bool(_FOLLOWS.search(question)) or len(words(question)) < SHORT)
         core = _cut(part.core, self._vocabulary.titles.named(part.core), as_word=True)
@@ -194,6 +200,12 @@ class Parser:
         )
         return wishes, self._vocabulary.without_names(rest)
 
+    def _cheaper(self, wishes: Wishes, said: Dialogue, question: str) -> Wishes:
+        """The wishes, with "cheaper" as a price below the dearest product that was shown, the cheapest first."""
+        if wishes.most_cents is not None or not said.shown or not _CHEAPER_LIST.search(question):
+            return wishes
+        return msgspec.structs.replace(wishes, most_cents=max(map(self._cents, said.shown)) - 1, sort="price")
+
     def _themes(self, rest: str) -> tuple[frozenset[str], frozenset[str]]:
         """The words for what a book shall be about, and shall not: after "about" and the like, or before "stories"."""
         unwanted = frozenset(content(" ".join(_WITHOUT.findall(rest))))
@@ -242,7 +254,8 @@ def _is_slots(rest: str, wishes: Wishes, subjects: Iterable[Subject], themes: fr
     """Whether a message only changes the list that was shown."""
     if any(s.source == "message" for s in subjects):
         return False
-    states = wishes != NO_WISHES or bool(themes) or bool(_ELSE.search(question))
+    changes = _ELSE.search(question) or _CHEAPER_LIST.search(question)
+    states = wishes != NO_WISHES or bool(themes) or bool(changes)
     return states and len(content(rest)) <= 2 + len(themes)  # a stray word changes nothing
 
 
