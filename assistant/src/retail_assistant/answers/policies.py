@@ -8,7 +8,10 @@ import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.gate import policy_sections
 from retail_assistant.answers.generation import build_prompt, response_generation, texts
-from retail_assistant.answers.sections import Found, section_name
+from retail_assistant.answers.ranking import Desk
+from retail_assistant.answers.sections import Found, Gate, section_name
+from retail_assistant.knowledge.embedding import query_embedding
+from retail_assistant.knowledge.retrieval import retrieval
 from retail_assistant.live import LiveShop, fill_slots
 
 NOT_STATED = "Our policies do not state that; please ask our support team."
@@ -24,15 +27,27 @@ class PolicyAnswers:
     def __init__(self, app: pb.App, shop: LiveShop, *, may_word: bool = False) -> None:
         """Keep what is asked; ``may_word`` says whether the generator words the one section that answers."""
         self._app, self._shop, self._may_word = app, shop, may_word
+        self._plain = Desk(None)
 
     async def find(self, text: str, told: str = "") -> Found:
         """The sections for a question."""
         try:
             served = await self._app.serve(policy_sections, text=text, told=told)
-        except pb.NotMaterialized:
-            return Found()
+        except pb.NotMaterialized:  # no bank or gate, or only ones past their time
+            return await self._untrained(text, told)
         found: Found = served.unwrap()
         return found
+
+    async def _untrained(self, text: str, told: str) -> Found:
+        """The sections without the log's wordings and a trained gate."""
+        try:
+            hits = (await self._app.serve(retrieval, text=text)).unwrap()
+            vector = (await self._app.serve(query_embedding, text=text)).unwrap()
+        except pb.NotMaterialized:
+            return Found()
+        ranked = self._plain.rank(text, vector, hits, told=told)
+        gate = Gate()
+        return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least) if ranked else Found()
 
     async def answer(self, asked: Asked, found: Found) -> Draft:
         """Quote the best section, or say that nothing states it and which section is nearest."""

@@ -44,7 +44,7 @@ class Bank:
         """The bank's answer to a question that means something by itself."""
         if ask.follows and turn.screened.refusal == "context_dependent":
             return FromBank()
-        text = bare(ask.text)
+        text = bare(ask.spelled)
         question = turn.screened if text == turn.message else pb.semantic.screen(text)
         known = await self._match(faq_known, turn, question=question)
         if known is not None:  # to the letter: no embedding is needed

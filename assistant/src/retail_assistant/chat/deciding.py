@@ -18,8 +18,8 @@ SURE = 2.6
 """The weight from which a reading is taken without a look at the policies."""
 FOLLOWED = 0.5
 """What a question about a policy adds to the one that follows it."""
-OWN = frozenset({"cart", "orders", "points", "action"})
-NOT_SIGNED_IN = 0.8
+OWN = frozenset({"cart", "orders", "points"})
+NOT_SIGNED_IN = 1.2
 _VAGUE = re.compile(r"\b(?:it|this|that|them|th(?:is|at) one)\b|\bproblem with my\b")
 UNHEARD_STOPS = 1.6
 """Up to which weight a reading gives way to the word that no policy states what is asked."""

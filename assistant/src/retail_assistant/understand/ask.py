@@ -41,8 +41,9 @@ class Ask(msgspec.Struct, frozen=True):
     """One question.
 
     Args:
-        text: Its words, spelled correctly.
+        text: Its words, spelled correctly and put as shops put them.
         said: Its words as they were typed.
+        spelled: The whole message, spelled correctly but otherwise in the customer's words.
         readings: The kinds of question that it may be, the likeliest first.
         subjects: The products that it is about.
         wishes: The constraints on products that it states.
@@ -63,6 +64,7 @@ class Ask(msgspec.Struct, frozen=True):
     leftover: tuple[str, ...] = ()
     off_topic: bool = False
     copies: int | None = None
+    spelled: str = ""
 
     @property
     def best(self) -> Reading:

@@ -45,7 +45,7 @@ def _whole_shop() -> Sequence[str]:
     freshness_sla="26h",
     refresh=pb.every("24h", budget="2h", off_peak=True),
     invalidated_by=[pb.refresh("product", debounce="2s"), pb.refresh("policy", debounce="2s")],
-    fallback_if_stale=pb.ServeStale(within="48h"),
+    fallback_if_stale=pb.Recompute(),
     owner="search",
     keys=_whole_shop,
     why="Messages are read with the shop's own words, which change with the catalog and the policies",

@@ -133,7 +133,7 @@ class Parser:
         asks: list[Ask] = []
         for part in questions(in_shop_words(text)):
             asks.append(self._ask(part, said, page, asks))
-        return [msgspec.structs.replace(ask, said=message) for ask in asks]
+        return [msgspec.structs.replace(ask, said=message, spelled=text) for ask in asks]
 
     def _ask(self, part: Part, said: Dialogue, page: str, before: Sequence[Ask]) -> Ask:
         question = part.whole

@@ -17,7 +17,7 @@ from retail_assistant.understand.words import number
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 SHOP_COUNT = 10**12
 """More than the count of any English word."""
-COMMON = 40_000
+COMMON = 30_000
 """How many of the most frequent English words are known; the rest are rare enough to be typing errors."""
 SHORTEST, LONG = 3, 8
 """Words that are shorter are left alone, in those of just this length only a letter may be missing; long ones may have
