@@ -136,4 +136,7 @@ async def policy_sections(
 ) -> Found:
     """The policy sections that answer a question best; ``told`` was quoted just before."""
     ranked = _stating(text, _desks.of(bank).rank(text, vector, hits, told=told))
-    return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least) if ranked else Found()
+    if not ranked:
+        return Found()
+    found = Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least)
+    return found if gate.is_trained else found.stating(text)

@@ -47,7 +47,9 @@ class PolicyAnswers:
             return Found()
         ranked = self._plain.rank(text, vector, hits, told=told)
         gate = Gate()
-        return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least) if ranked else Found()
+        if not ranked:
+            return Found()
+        return Found(tuple(ranked), gate.chance(ranked[0].signs), gate.least).stating(text)
 
     async def answer(self, asked: Asked, found: Found) -> Draft:
         """Quote the best section, or say that nothing states it and which section is nearest."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
+import parbake as pb
 from retail_assistant.knowledge.blocks import Block
 
 DOUBTED = 0.4
@@ -20,6 +21,11 @@ class Gate(msgspec.Struct, frozen=True):
     weights: tuple[float, ...] = (2.7, 1.5, 1.7)
     bias: float = -2.4
     least: float = 0.2
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a log of questions set the weights."""
+        return self != Gate()
 
     def chance(self, signs: Signs) -> float:
         """The chance that a section answers."""
@@ -76,6 +82,13 @@ class Found(msgspec.Struct, frozen=True):
     def doubted(self) -> Found:
         """The same sections, too unlikely to be quoted."""
         return Found(self.ranked, min(self.chance, DOUBTED * self.least), self.least)
+
+    def stating(self, question: str) -> Found:
+        """The same sections, doubted if a time or an amount is asked for and the first states none."""
+        kind = pb.guard.expected_kind(question)
+        if kind is None or not self.ranked or pb.guard.states(kind, self.ranked[0].block.plain):
+            return self
+        return self.doubted()
 
     def text(self, name: str) -> str:
         """The plain text of one of the best sections; empty if it is not among them."""

@@ -6,6 +6,7 @@ import math
 import re
 from typing import NamedTuple
 
+import parbake as pb
 from retail_assistant.answers.sections import Found
 from retail_assistant.chat.intent import Intent
 from retail_assistant.understand.ask import Ask, Kind, Reading
@@ -87,6 +88,8 @@ def _less_of_own(reading: Reading, found: Found, *, is_known: bool) -> Reading:
 
 
 def _is_vague(ask: Ask, said: Dialogue) -> bool:
-    """Whether a first message points at something that nothing names."""
+    """Whether a first message points at something that nothing names; until when is asked of what a policy limits."""
     points = _VAGUE.search(plain(ask.said)) is not None
+    if ask.weight("policy") > 0 and pb.guard.expected_kind(ask.text) == "duration":
+        return False
     return points and not said.turns and not ask.subjects and len(ask.leftover) <= 1 and ask.best.weight < LEAST
