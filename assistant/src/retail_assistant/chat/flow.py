@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 
@@ -30,7 +31,7 @@ from retail_assistant.live import LiveShop
 from retail_assistant.shop.connections import PerThread
 from retail_assistant.understand.ask import Ask
 from retail_assistant.understand.dialogue import NEW, Dialogue
-from retail_assistant.understand.language import other_language
+from retail_assistant.understand.language import is_doubtful, other_language
 from retail_assistant.understand.social import is_hostile
 from retail_assistant.understand.words import bare, plain
 
@@ -114,10 +115,15 @@ class Assistant:
             state = after(state, ask, one)
             drafts.append(one)
         draft = together(drafts)
-        vocabulary = await self._understanding.vocabulary()
-        if language := other_language(turn.message, known=vocabulary.share_known(turn.message)):
+        if language := await self._other_language(turn.message):
             draft.text = f"I can only answer in English, not in {language}. {draft.text}"
         return draft
+
+    async def _other_language(self, message: str) -> str | None:
+        known = (await self._understanding.vocabulary()).share_known(message)
+        if not is_doubtful(message, known=known):
+            return None
+        return await asyncio.to_thread(other_language, message, known=known)
 
     async def _one(self, turn: Turn, ask: Ask, said: Dialogue, *, may_use_bank: bool) -> Draft:
         """Answer one question."""

@@ -19,7 +19,6 @@ MESSAGES = (
     "What is popular?",
     "What promotions do you have?",
     "Do you deliver to Japan?",
-    "Wann kommt mein Paket bei mir an?",
 )
 GENERATED = "Who pays when a parcel arrives damaged?"
 """A question whose reply is worded by the generator."""

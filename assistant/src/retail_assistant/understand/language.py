@@ -17,8 +17,8 @@ NAMES = {
 }  # fmt: skip
 
 
-def other_language(text: str, *, known: float) -> str | None:
-    """The English name of the language of a message, ``None`` for English and for what is too short to tell.
+def is_doubtful(text: str, *, known: float) -> bool:
+    """Whether a message may be written in another language than English.
 
     Args:
         text: The message.
@@ -26,7 +26,19 @@ def other_language(text: str, *, known: float) -> str | None:
     """
     letters = [letter for letter in text if letter.isalpha()]
     is_latin = sum(letter < "\u0250" for letter in letters) * 2 >= len(letters)
-    if known > MOSTLY or (is_latin and len(_WORD.findall(text)) < LEAST_WORDS) or not letters:
+    return bool(letters) and known <= MOSTLY and not (is_latin and len(_WORD.findall(text)) < LEAST_WORDS)
+
+
+def other_language(text: str, *, known: float) -> str | None:
+    """The English name of the language of a message, ``None`` for English and for what is too short to tell.
+
+    The first doubtful message loads the identifier, which takes a third of a second: call it in a thread.
+
+    Args:
+        text: The message.
+        known: The share of its words that are English or the shop's own.
+    """
+    if not is_doubtful(text, known=known):
         return None
     language, chance = _identifier().classify(text)
     return NAMES.get(language) if language != "en" and chance >= SURE else None
