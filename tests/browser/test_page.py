@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
@@ -38,6 +39,13 @@ def reply(page: Page, place: int) -> Locator:
     expect(found.locator(".why")).to_be_visible()
     expect(page.locator("#log")).to_have_attribute("aria-busy", "false")
     return found
+
+
+def stored(page: Page, path: str) -> dict[str, Any]:
+    """Return what the shop has under a path, read past the page."""
+    response = page.request.get(f"{page.url.partition('#')[0]}shop/{path}")
+    assert response.ok, response.text()
+    return dict(response.json())
 
 
 def go(page: Page, name: str) -> None:
@@ -110,6 +118,9 @@ def test_the_shop_is_used_from_the_shelf_to_a_changed_policy(
     go(page, "Cart")
     expect(page.locator(".line")).to_contain_text(title)
     expect(page.locator("#distance")).to_contain_text("delivery is free")
+    cart = stored(page, f"carts/story-{width}-{scheme}/summary")
+    assert [(line["product"]["title"], line["quantity"]) for line in cart["lines"]] == [(title, 1)]
+    assert page.locator("#total").inner_text() == cart["total"]
     looked("5-cart")
     told = ask(page, "What is in my cart?")
     expect(told).to_contain_text(title)
@@ -138,6 +149,7 @@ def change_the_policy(page: Page, looked: Callable[[str], None]) -> None:
     second = reply(page, place + 1)
     expect(second).to_contain_text(f"{old + 1} days")
     assert f"{old} days" not in second.inner_text()
+    assert stored(page, "policies/returns")["facts"]["window_days"] == old + 1
     second.locator("summary").click()
     looked("8-followed")
 
@@ -162,13 +174,45 @@ def test_a_policy_change_on_the_page_is_in_the_next_answer(page: Page) -> None:
 
 
 def test_a_refused_policy_is_said_in_the_panel(page: Page) -> None:
-    """A text that names a fact which does not exist is refused, and the panel says why."""
+    """A text that names a fact which does not exist is refused, the panel says why, and no policy changes."""
+    before = stored(page, "policies")
     go(page, "Owner")
     text = page.get_by_label("Text", exact=True)
     expect(text).to_have_value(re.compile("##"))
     text.fill(f"{text.input_value()} {{nothing}}")
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#ack.error")).to_contain_text("{nothing} is not a fact of this policy")
+    assert stored(page, "policies") == before
+
+
+def test_a_late_answer_does_not_replace_what_the_owner_chose(page: Page) -> None:
+    """A policy or a price that arrives after another was chosen or typed is left out."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(re.compile(r"/shop/policies/"), hold, times=1)
+    go(page, "Owner")
+    page.get_by_label("Policy", exact=True).select_option("returns")
+    expect(page.get_by_label("Text", exact=True)).to_have_value(re.compile("Opened items"))
+    let_through(page, held)
+    assert "Opened items" in page.get_by_label("Text", exact=True).input_value()
+    page.route(re.compile(r"/shop/products/B000003"), hold, times=1)
+    page.get_by_label("Product number").fill("B000003")
+    page.get_by_label("Price", exact=True).fill("12.34")
+    let_through(page, held)
+    expect(page.get_by_label("Copies in stock")).to_have_value(str(stored(page, "products/B000003")["quantity"]))
+    assert page.get_by_label("Price", exact=True).input_value() == "12.34"
+
+
+def let_through(page: Page, held: list[Route]) -> None:
+    """Let a held request go on, and wait until the page has read its answer."""
+    route = held.pop()
+    with page.expect_response(route.request.url) as answered:
+        route.continue_()
+    answered.value.finished()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
 def test_recommendations_are_cards_and_a_sold_one_is_gone(page: Page) -> None:
@@ -217,6 +261,8 @@ def test_price_stock_and_promotion_follow_the_owner(page: Page) -> None:
     page.get_by_role("button", name="Set").click()
     expect(card.get_by_role("button", name="Add to cart")).to_be_disabled()
     expect(card).to_contain_text("Out of stock")
+    product = stored(page, f"products/{asin}")
+    assert (product["cents"], product["quantity"]) == (2_000, 0)
 
 
 def test_the_list_is_narrowed_by_genre_format_and_price(page: Page) -> None:
@@ -254,8 +300,10 @@ def test_an_action_of_the_chat_is_in_the_cart_after_a_yes(page: Page) -> None:
     go(page, "Cart")
     page.get_by_role("button", name="One more of").click()
     expect(page.locator("#cart-count")).to_have_text("2")
+    assert stored(page, "carts/story-action/summary")["copies"] == 2
     page.get_by_role("button", name="Remove").click()
     expect(page.locator(".notice")).to_contain_text("Your cart is empty")
+    assert stored(page, "carts/story-action/summary")["lines"] == []
 
 
 def test_orders_are_shown_with_state_and_lines(page: Page) -> None:
@@ -267,17 +315,23 @@ def test_orders_are_shown_with_state_and_lines(page: Page) -> None:
     expect(order.locator("li a").first).to_be_visible()
     asking = page.get_by_role("button", name=re.compile(r"Where is it\?: order")).first
     number = (asking.get_attribute("aria-label") or "").rpartition(" ")[2]
+    orders = stored(page, "orders/u00047")["orders"]
+    assert number in [one["number"] for one in orders]
+    assert page.locator(".order").count() == len(orders)
     asking.click()
     expect(reply(page, 0)).to_contain_text(number)
     is_sound(page)
 
 
 def test_nobody_has_a_cart_and_is_asked_for_a_name(page: Page) -> None:
-    """Signed out, the cart and the orders ask who shops, and adding a book leads to the shopper's field."""
+    """Signed out, the cart and the orders ask who shops, and adding a book only leads to the shopper's field."""
+    written: list[str] = []
+    page.on("request", lambda sent: written.append(sent.url) if sent.method != "GET" else None)
     page.get_by_role("button", name="Sign out").click()
     page.locator(".book button").first.click()
     expect(page.get_by_label("Shopper")).to_be_focused()
     expect(page.locator("#toast")).to_contain_text("Say who you are")
+    assert written == []
     for name in ("Cart", "Orders"):
         go(page, name)
         expect(page.locator(".notice")).to_contain_text("Who is shopping?")
@@ -340,12 +394,14 @@ def test_landmarks_and_live_regions_are_there(page: Page) -> None:
 
 
 def test_a_product_that_is_not_sold_is_said_in_plain_words(page: Page) -> None:
-    """An unknown product's page says so, is no context of the chat, and the chat goes on."""
+    """An unknown product's page says that no book has the number, and a question is not sent as one about it."""
     with page.expect_response(lambda r: r.status == 404):
         page.goto(f"{page.url.partition('#')[0]}#/product/NOPE")
     expect(page.get_by_role("alert")).to_contain_text("No book has the number NOPE")
     expect(page.locator("#context")).to_be_hidden()
-    expect(ask(page, "hello")).to_contain_text("Ask me about")
+    with page.expect_request("**/v1/chat/completions") as caught:
+        expect(ask(page, "hello")).to_contain_text("Ask me about")
+    assert "NOPE" not in (caught.value.post_data or "")
 
 
 def test_what_fails_is_said_and_can_be_tried_again(page: Page) -> None:
@@ -356,6 +412,8 @@ def test_what_fails_is_said_and_can_be_tried_again(page: Page) -> None:
         route.fulfill(status=503, content_type="application/problem+json", body=json.dumps(problem))
 
     expect(page.locator(".book").first).to_be_visible()
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.url.rpartition("/")[2].partition("?")[0]))
     page.route(re.compile(r"/shop/products\?"), refuse, times=1)
     page.locator(".choices").get_by_role("link", name="Cooking").click()
     expect(page.get_by_role("alert")).to_contain_text("the shop's file is locked")
@@ -371,10 +429,11 @@ def test_what_fails_is_said_and_can_be_tried_again(page: Page) -> None:
     page.get_by_label("Message").fill("hello")
     page.get_by_role("button", name="Ask", exact=True).click()
     expect(page.locator("#log .turn.error").last).to_contain_text("does not answer")
+    assert (sent.count("products"), sent.count("completions")) == (2, 3), "nothing is sent again unless it is asked for"
 
 
 def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
-    """A new conversation, or another shopper, gives up a question that hangs, and the next one is answered."""
+    """A new conversation, or another shopper, gives up a question that hangs, and the next one is sent without it."""
     for leave in (lambda: page.get_by_role("button", name="New chat").click(), lambda: become(page, "story-next")):
         page.route("**/v1/chat/completions", lambda _: None, times=1)
         page.get_by_label("Message").fill("hello")
@@ -382,7 +441,9 @@ def test_a_new_chat_leaves_an_answer_that_does_not_come(page: Page) -> None:
         expect(page.locator("#log .dots")).to_be_visible()
         leave()
         expect(page.locator("#log .turn")).to_have_count(0)
-        expect(ask(page, "hello")).to_contain_text("Ask me about")
+        with page.expect_request("**/v1/chat/completions") as caught:
+            expect(ask(page, "hello")).to_contain_text("Ask me about")
+        assert [one["content"] for one in caught.value.post_data_json["messages"]] == ["hello"]
 
 
 def test_the_operators_token_is_sent_with_writes_only(page: Page) -> None:

@@ -127,14 +127,13 @@ function liveForm(signal) {
   );
   const { asin, price, quantity } = form.elements;
   const read = async () => {
-    if (!asin.value) return;
-    try {
-      const found = await get(`shop/${path("products", asin.value.trim())}`, {}, signal);
-      price.value = (found.cents / 100).toFixed(2);
-      quantity.value = found.quantity;
-    } catch {
-      price.value = quantity.value = "";
-    }
+    const asked = asin.value;
+    price.value = quantity.value = "";
+    if (!asked) return;
+    const found = await get(`shop/${path("products", asked.trim())}`, {}, signal).catch(() => null);
+    if (found === null || asked !== asin.value) return; // unknown, or another product was typed meanwhile
+    price.value ||= (found.cents / 100).toFixed(2); // what was typed meanwhile stays
+    quantity.value ||= found.quantity;
   };
   asin.addEventListener("change", read);
   form.addEventListener("submit", (event) => {

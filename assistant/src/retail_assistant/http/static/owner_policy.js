@@ -15,6 +15,7 @@ export function policyForm(change, complain, signal) {
   const select = make("select", { name: "id", id: "policy-id" });
   const facts = make("fieldset", { class: "policy-facts" }, make("legend", {}, "Facts"));
   const body = make("textarea", { name: "body", rows: "9", spellcheck: "false" });
+  const save = make("button", { class: "primary", disabled: true }, "Save");
   const form = make(
     "form",
     { id: "policy" },
@@ -26,11 +27,15 @@ export function policyForm(change, complain, signal) {
       { class: "told" },
       "{window_days} in the text stands for the fact of that name. An emptied fact is removed.",
     ),
-    make("button", { class: "primary" }, "Save"),
+    save,
   );
   let shown = {};
   const show = async () => {
-    const policy = await get(`shop/${path("policies", select.value)}`, {}, signal);
+    const id = select.value;
+    save.disabled = true; // the fields are still those of the policy before
+    const policy = await get(`shop/${path("policies", id)}`, {}, signal);
+    if (id !== select.value) return; // another policy was chosen meanwhile
+    save.disabled = false;
     shown = policy.facts;
     facts.replaceChildren(make("legend", {}, "Facts"), ...Object.entries(policy.facts).map(factField), added());
     body.value = policy.body;
