@@ -43,6 +43,7 @@ class LiveShop:
             "percent": self._percent,
             "policy": self._fact,
             "cents": lambda cents: self.money(int(cents)),
+            "number": lambda number: number,
             "day": lambda moment: day(float(moment)),
         }
 

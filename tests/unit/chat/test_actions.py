@@ -3,6 +3,7 @@
 import pytest
 
 from retail_assistant.answers.actions import answers_question
+from retail_assistant.chat.release import Release
 from retail_assistant.shop import queries, records
 
 NOW = 1_790_000_000.0
@@ -44,6 +45,47 @@ async def test_a_second_yes_does_nothing_again(desk):
     """What was done is not done again by another yes."""
     await desk.talk(ADD, "yes", "yes", "yes please", user=ME)
     assert cart(desk) == {BOOK: 1}
+
+
+async def test_an_action_is_done_once_if_its_sentence_is_refused(desk, monkeypatch):
+    """A refused sentence is said again from what holds now, but the action behind it is not done again."""
+
+    async def always(*_):
+        return True
+
+    await desk.ask(ADD, user=ME)
+    monkeypatch.setattr(Release, "is_outdated", always)
+    await desk.talk(ADD, "yes", user=ME)
+    assert cart(desk) == {BOOK: 1}
+
+
+@pytest.mark.parametrize("answer", ["yes, add it", "yes please add it", "yes, add one copy"])
+async def test_a_yes_that_repeats_the_action_is_a_yes(desk, answer):
+    """A yes that says again what was proposed does it."""
+    replies = await desk.talk(ADD, answer, user=ME)
+    assert (replies[1][0][:5], cart(desk)) == ("Done:", {BOOK: 1})
+
+
+async def test_a_no_that_repeats_the_action_is_a_no(desk):
+    """A no that says again what was proposed leaves the cart."""
+    replies = await desk.talk(ADD, "no, don't add it", user=ME)
+    assert (replies[1][0], cart(desk)) == ("All right, I leave it as it is.", {})
+
+
+async def test_a_yes_repeats_that_the_cart_is_emptied(desk):
+    """To empty the cart is one of the actions that a yes may say again."""
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    await desk.talk("Empty my cart", "yes, empty my cart", user=ME)
+    assert cart(desk) == {}
+
+
+async def test_a_title_with_years_is_said(desk):
+    """A title that looks like a telephone number is not taken for personal data."""
+    desk.conn.execute("UPDATE products SET title = 'A Chronicle 1914-1918 1939' WHERE asin = ?", (BOOK,))
+    records.set_cart(desk.conn, ME, {BOOK: 2}, now=NOW)
+    text, made = await desk.ask("What is in my cart?", user=ME)
+    assert "A Chronicle 1914-1918 1939" in text
+    assert not [why for why in made["refusals"] if why.startswith("guard")]
 
 
 async def test_another_question_in_between_drops_what_was_asked(desk):

@@ -35,6 +35,20 @@ async def test_what_a_generator_makes_up_is_replaced_by_the_evidence(opened):
     assert "99" not in text
 
 
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("How long does a refund take? How many points do I have?", ("refund", "points")),
+        ("what are my points worth?", ("You have", "voucher")),
+    ],
+)
+async def test_a_generator_leaves_nothing_out_of_a_reply_of_several_parts(opened, message, said):
+    """What a policy answers is quoted beside another answer, so that both are in the reply."""
+    desk = await opened(Inventor())
+    text, _ = await desk.ask(message, user="u00003")
+    assert all(part in text for part in said), text
+
+
 async def test_a_stream_is_the_same_reply_in_sentences(desk):
     """The chunks of a stream add up to the plain reply; the last chunk has its details."""
     plain, _ = await desk.ask("What is your return window?")

@@ -43,6 +43,23 @@ async def test_a_placed_order_is_cancelled_after_a_yes(desk, put, message):
     assert queries.get_stock(desk.conn, BOOK).quantity == before + 2
 
 
+@pytest.mark.parametrize("answer", ["yes", "yes, cancel it", "yes please cancel order 302-1234567-1234567"])
+async def test_an_order_with_a_long_number_is_cancelled_and_said(desk, put, answer):
+    """A number that looks like a telephone number is the shopper's own, so that the reply may say it."""
+    put("302-1234567-1234567", "placed")
+    replies = await desk.talk("Cancel my order", answer, user=ME)
+    assert replies[1][0] == "Done: order 302-1234567-1234567 is cancelled."
+    assert state(desk, "302-1234567-1234567") == "cancelled"
+
+
+async def test_a_long_tracking_number_is_said(desk, put):
+    """The tracking number of the shopper's own order is said, however many digits it has."""
+    put("X770", "shipped")
+    desk.conn.execute("UPDATE orders SET tracking = '00340434161094015902' WHERE number = 'X770'")
+    text, _ = await desk.ask("What is my tracking number?", user=ME)
+    assert "Its tracking number is 00340434161094015902." in text
+
+
 async def test_a_no_leaves_the_order(desk, put):
     """After a no the order stays placed."""
     put("X770", "placed")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, named_number, of_day
-from retail_assistant.answers.phrases import count, in_form, joined, ordered, price
+from retail_assistant.answers.own import NO_ORDERS, SIGN_IN, Own, named_number, no_order, of_day
+from retail_assistant.answers.phrases import count, in_form, joined, number, ordered, price
 from retail_assistant.answers.products import WHICH
 from retail_assistant.answers.subjects import Subjects
 from retail_assistant.live import LiveShop
@@ -71,6 +72,21 @@ class Actions:
         if slot == "remove" and _ALL_OF_CART.search(asked.ask.text):
             return Draft(f"Shall I take everything out of your cart? {YES_OR_NO}", pending=Pending("empty"))
         return self._on_cart(asked, slot)
+
+    def is_another(self, asked: Asked, pending: Pending) -> bool:
+        """Whether a message asks for another action than the one that waits for a yes: another verb, book or number."""
+        ask, slot = asked.ask, asked.ask.slot("action")
+        if ask.best.kind != "action":
+            return False
+        is_same = slot == pending.verb or (slot == "remove" and pending.verb == "empty")
+        asins = {o.asin for s in ask.subjects if s.source == "message" for o in self._subjects.offers(s)}
+        named = named_number(ask.text)
+        return (
+            not is_same
+            or (slot in ("add", "quantity") and ask.copies not in (None, pending.quantity))
+            or bool(asins and pending.asin not in asins)
+            or bool(named and pending.order and named.lower() != pending.order.lower())
+        )
 
     def _changed(self, asked: Asked, pending: Pending) -> Draft:
         """Ask again with the number of copies that is now wanted."""
@@ -138,10 +154,10 @@ class Actions:
         allowed = CAN_CANCEL if slot == "cancel" else CAN_RETURN
         order = self._own.chosen(asked, orders)
         if order is None:
-            return Draft(f"I see no order {(named_number(asked.ask.text) or '').upper()} of yours.")
+            return no_order(named_number(asked.ask.text))
         if named_number(asked.ask.text) is None and order.state not in allowed and not asked.said.turns:
             order = next((o for o in orders if o.state in allowed), order)
-        head = f"order {order.number}{of_day(order)} ({joined([ordered(line) for line in order.lines[:3]])})"
+        head = f"order {number(order.number)}{of_day(order)} ({joined([ordered(line) for line in order.lines[:3]])})"
         asins = tuple(line.asin for line in order.lines[:3])
         if order.state not in allowed:
             why = "it is already packed" if order.state == "packed" else f"it is {order.state}"
@@ -174,17 +190,15 @@ class Actions:
             return Draft(f"That was not possible: {error}.")
 
 
-def _done(conn: object, shopper: str, pending: Pending, now: float) -> Draft:
-    import sqlite3
-
-    if not isinstance(conn, sqlite3.Connection):
-        raise TypeError("a connection to the shop is needed")
+def _done(conn: sqlite3.Connection, shopper: str, pending: Pending, now: float) -> Draft:
     if pending.verb == "cancel":
         order_records.cancel(conn, shopper, pending.order, now=now)
-        return Draft(f"Done: order {pending.order} is cancelled.")
+        return Draft(f"Done: order {number(pending.order)} is cancelled.")
     if pending.verb == "return":
         order_records.start_return(conn, shopper, pending.order, now=now)
-        return Draft(f"Done: the return of order {pending.order} is started. Print the label on the order page.")
+        return Draft(
+            f"Done: the return of order {number(pending.order)} is started. Print the label on the order page."
+        )
     if pending.verb == "empty":
         records.set_cart(conn, shopper, {}, now=now)
         return Draft("Done: your cart is empty.")

@@ -16,13 +16,17 @@ from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """A question in its conversation: who asks, on which page, and what was said before."""
+    """A question in its conversation: who asks, on which page, and what was said before.
+
+    ``alone`` says whether the reply answers nothing else; only then may a generator word it.
+    """
 
     ask: Ask
     shopper: str
     page: str
     said: Dialogue
-    turn: tuple[tuple[str, str], ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
+    alone: bool = True
 
     @property
     def is_known(self) -> bool:

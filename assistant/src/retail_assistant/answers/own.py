@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
-from retail_assistant.answers.phrases import count, day, joined, money, ordered, title
+from retail_assistant.answers.phrases import count, day, joined, money, number, ordered, title
 from retail_assistant.live import LiveShop
 from retail_assistant.live_tasks import cart as live_cart
 from retail_assistant.live_tasks import orders as live_orders
@@ -20,8 +20,11 @@ SIGN_IN = "I see that only when you are signed in. Please sign in and ask me aga
 NO_ORDERS = "I see no order of yours."
 FREE_OVER = "free_over_eur"
 """The fact of a policy from which total on delivery is free."""
-_NUMBER = re.compile(r"#?\b([a-z]{0,4}-?\d{3,12})\b", re.IGNORECASE)
-_ORDER_NUMBER = re.compile(r"\border (?:number |no\.? ?)?#?([a-z]{0,4}-?\d+)\b|#([a-z]{0,4}-?\d+)\b", re.IGNORECASE)
+_DIGITS = r"(?:-\d+)*"
+_NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECASE)
+_ORDER_NUMBER = re.compile(
+    rf"\border (?:number |no\.? ?)?#?([a-z]{{0,4}}-?\d+{_DIGITS})\b|#([a-z]{{0,4}}-?\d+{_DIGITS})\b", re.IGNORECASE
+)
 _OTHER = re.compile(
     r"\b(?:the )?other (?:one|order)\b|\bprevious\b|\bbefore that\b|\bsecond last\b|\bolder\b|\bone before\b"
 )
@@ -85,8 +88,8 @@ class Own:
         """The loyalty points."""
         if not asked.is_known:
             return Draft(SIGN_IN)
-        number = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
-        return Draft(f"You have {count(number, 'point')}.")
+        points = (await self._app.serve(live_points, shopper=asked.shopper)).unwrap()
+        return Draft(f"You have {count(points, 'point')}.")
 
     async def orders(self, asked: Asked) -> Draft:
         """The order that is asked about, and of it what is asked."""
@@ -95,12 +98,12 @@ class Own:
         orders = (await self._app.serve(live_orders, shopper=asked.shopper)).unwrap()
         if not orders:
             return Draft(NO_ORDERS)
-        number = named_number(asked.ask.text)
+        named = named_number(asked.ask.text)
         order = self.chosen(asked, orders)
         if order is None:
-            return Draft(f"I see no order {number.upper() if number else ''} of yours.".replace("  ", " "))
+            return no_order(named)
         slot = asked.ask.slot("orders")
-        if slot == "what" and number is None and re.search(r"\borders\b|\bhistory\b|\ball\b|\bopen\b", asked.ask.text):
+        if slot == "what" and named is None and re.search(r"\borders\b|\bhistory\b|\ball\b|\bopen\b", asked.ask.text):
             return self._all(asked, orders)
         return self._one(order, slot)
 
@@ -108,17 +111,17 @@ class Own:
         """The order that a question means: by number, by a title in it, the other one, or the newest that fits."""
         text = asked.ask.text
         known = {o.number.lower(): o for o in orders}
-        if number := named_number(text):
-            return known.get(number.lower())
+        if named := named_number(text):
+            return known.get(named.lower())
         for subject in asked.ask.subjects:
             if subject.source == "message" and (
                 found := [o for o in orders if any(subject.name in t for t in o.titles)]
             ):
                 return found[0]
-        if named := [o for o in orders if _has_words(o, asked.ask.leftover)]:
-            return named[0]
+        if fitting := [o for o in orders if _has_words(o, asked.ask.leftover)]:
+            return fitting[0]
         spoken = [
-            known[n.lower()] for _, said in reversed(asked.turn) for n in _NUMBER.findall(said) if n.lower() in known
+            known[n.lower()] for _, said in reversed(asked.history) for n in _NUMBER.findall(said) if n.lower() in known
         ]
         if _OTHER.search(text) and len(orders) > 1 and not re.search(r"\bolder one\b", text):
             last = spoken[0] if spoken else orders[0]
@@ -147,30 +150,29 @@ class Own:
             [f"{f'{line.quantity} times ' if line.quantity > 1 else ''}{ordered(line)}" for line in order.lines]
         )
         tracking = (
-            f" Its tracking number is {order.tracking}."
+            f" Its tracking number is {number(order.tracking)}."
             if order.tracking and order.state in ("shipped", "delivered")
             else ""
         )
         if slot == "paid":
             return Draft(
-                f"You paid {money(order.cents)} for order {order.number}{of_day(order)}: {lines}.",
+                f"You paid {money(order.cents)} for order {number(order.number)}{of_day(order)}: {lines}.",
                 asins=asins,
             )
         if slot == "when":
             when = f"on {day(order.placed_at)}" if order.placed_at else "on a day that I do not know"
-            return Draft(f"You placed order {order.number} {when}: {lines}.", asins=asins)
+            return Draft(f"You placed order {number(order.number)} {when}: {lines}.", asins=asins)
         if slot == "can_cancel":
-            can = f"Yes, order {order.number} can still be cancelled: it is not packed yet. Shall I cancel it?"
-            cannot = f"No, order {order.number} {state}, so it cannot be cancelled any more."
+            can = f"Yes, order {number(order.number)} can still be cancelled: it is not packed yet. Shall I cancel it?"
+            cannot = f"No, order {number(order.number)} {state}, so it cannot be cancelled any more."
             pending = Pending("cancel", order=order.number) if order.state in CAN_CANCEL else None
             return Draft(can if pending else cannot, asins=asins, pending=pending)
         if slot == "can_return" and order.state in CAN_RETURN and (late := self.too_late(order)):
             return Draft(late, sources=tuple(f"policy/{name}" for name in self._shop.policy_ids()), asins=asins)
         if slot == "can_return":
-            can = (
-                f"Yes, you can return order {order.number}: start it on the order page, or tell me to start the return."
-            )
-            cannot = f"Order {order.number} {state}, so there is nothing to return yet."
+            said = number(order.number)
+            can = f"Yes, you can return order {said}: start it on the order page, or tell me to start the return."
+            cannot = f"Order {number(order.number)} {state}, so there is nothing to return yet."
             return Draft(can if order.state in CAN_RETURN else cannot, asins=asins)
         text = f"{head} {state}.{tracking} It has {lines}, for {money(order.cents)}."
         if slot == "arrive" and order.state in _OPEN:
@@ -186,7 +188,7 @@ class Own:
                 passed = (self._app.settings.clock.now() - order.changed_at) / 86_400.0
                 if passed > days:
                     return (
-                        f"No, that is too late: order {order.number} was delivered more than "
+                        f"No, that is too late: order {number(order.number)} was delivered more than "
                         f"{{{{policy:{name}.window_days}}}} days ago."
                     )
         return ""
@@ -201,6 +203,11 @@ class Own:
         return Draft(text, asins=asins)
 
 
+def no_order(named: str | None) -> Draft:
+    """Say that the shopper has no such order."""
+    return Draft(f"I see no order {number(named.upper())} of yours." if named else NO_ORDERS)
+
+
 def named_number(text: str) -> str | None:
     """The order number that a text names."""
     if said := _ORDER_NUMBER.search(text):
@@ -212,7 +219,7 @@ def named_number(text: str) -> str | None:
 
 
 def _head(order: Order) -> str:
-    return f"Order {order.number}{of_day(order)}"
+    return f"Order {number(order.number)}{of_day(order)}"
 
 
 def of_day(order: Order) -> str:

@@ -36,6 +36,11 @@ def money(cents: int) -> str:
     return f"{{{{cents:{cents}}}}}"
 
 
+def number(name: str) -> str:
+    """The number of an order or a parcel as a slot, so that it is not taken for somebody's telephone number."""
+    return f"{{{{number:{name}}}}}"
+
+
 def form(name: str) -> str:
     """A format as sentences name it."""
     return FORMATS.get(name, name)
@@ -46,10 +51,10 @@ def day(moment: float) -> str:
     return f"{{{{day:{moment:.0f}}}}}"
 
 
-def count(number: int, noun: str) -> str:
+def count(amount: int, noun: str) -> str:
     """A number of things: "1 volume", "12 volumes"."""
-    plural = noun if number == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{number} {plural}"
+    plural = noun if amount == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{amount} {plural}"
 
 
 def joined(parts: Sequence[str], last: str = "and") -> str:

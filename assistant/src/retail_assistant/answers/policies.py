@@ -63,8 +63,8 @@ class PolicyAnswers:
                          "our support team can tell you more.")  # fmt: skip
         text = fill_slots(best.text, self._shop)
         draft = Draft(sources=(best.source,), told=(best.text,), evidence=(best.id,), section=section_name(best))
-        if self._may_word:
-            prompt = build_prompt(asked.turn, asked.ask.said, [text])
+        if self._may_word and asked.alone:
+            prompt = build_prompt(asked.history, asked.ask.said, [text])
             served = await self._app.serve(response_generation, prompt=prompt)
             draft.stream = texts(served.unwrap())
         else:

@@ -6,6 +6,8 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 
+import msgspec
+
 import parbake as pb
 from retail_assistant.answers.actions import answers_question
 from retail_assistant.answers.desk import AnswerDesk
@@ -81,8 +83,9 @@ class Assistant:
         parser, rereader = await self._understanding.reading()
         said = self.sessions.recall(turn) or (rereader.read(turn) if turn.history else NEW)
         asks = parser.read(turn.message, said, turn.page or "")
-        draft, retries = await self._draft(turn, asks, said), 0
-        while await self._release.is_outdated(draft, turn):
+        settled = await self._settled(turn, asks[-1], said)
+        draft, retries = settled or await self._draft(turn, asks, said), 0
+        while settled is None and await self._release.is_outdated(draft, turn):
             if not draft.faq and retries >= MOST_RETRIES:
                 if draft.stream or draft.section:  # the rest of an answer without its main sentence misleads
                     draft = Draft(intent=draft.intent, refusals=draft.refusals)
@@ -103,21 +106,23 @@ class Assistant:
         yield Reply(draft.intent, draft.lane, draft.faq, draft.sources, tuple(refusals), cards, text.strip())
 
     async def _draft(self, turn: Turn, asks: list[Ask], said: Dialogue, *, may_use_bank: bool = True) -> Draft:
-        changes = asks[-1].best.kind == "action"  # "no, make it two" is another wish, not a no
-        if said.pending is not None and not changes and (agreed := answers_question(turn.message)) is not None:
-            asked = Asked(asks[-1], turn.shopper, turn.page or "", said, turn.history)
-            return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
-        drafts = []
-        state = said
+        language = await self._other_language(turn.message)
+        drafts = [Draft(f"I can only answer in English, not in {language}.")] if language else []
+        alone, state = len(asks) == 1 and not language, said
         for ask in asks:
-            bank = may_use_bank and len(asks) == 1
-            one = await self._one(turn, ask, state, may_use_bank=bank)
+            asked = Asked(ask, turn.shopper, turn.page or "", state, turn.history, alone)
+            one = await self._one(turn, asked, may_use_bank=may_use_bank and len(asks) == 1)
             state = after(state, ask, one)
             drafts.append(one)
-        draft = together(drafts)
-        if language := await self._other_language(turn.message):
-            draft.text = f"I can only answer in English, not in {language}. {draft.text}"
-        return draft
+        return together(drafts)
+
+    async def _settled(self, turn: Turn, ask: Ask, said: Dialogue) -> Draft | None:
+        """What a yes or a no to a proposed action leads to; ``None`` for every other message. This writes, so once."""
+        agreed = answers_question(turn.message) if said.pending is not None else None
+        asked = Asked(ask, turn.shopper, turn.page or "", said, turn.history)
+        if said.pending is None or agreed is None or self._desk.actions.is_another(asked, said.pending):
+            return None
+        return _of("action", await self._desk.actions.settle(asked, agreed=agreed))
 
     async def _other_language(self, message: str) -> str | None:
         known = (await self._understanding.vocabulary()).share_known(message)
@@ -125,9 +130,9 @@ class Assistant:
             return None
         return await asyncio.to_thread(other_language, message, known=known)
 
-    async def _one(self, turn: Turn, ask: Ask, said: Dialogue, *, may_use_bank: bool) -> Draft:
+    async def _one(self, turn: Turn, asked: Asked, *, may_use_bank: bool) -> Draft:
         """Answer one question."""
-        asked = Asked(ask, turn.shopper, turn.page or "", said, turn.history)
+        ask, said = asked.ask, asked.said
         hostile, is_decided = is_hostile(plain(turn.message)), is_sure(ask, is_known=turn.is_known)
         bank = FromBank()
         if may_use_bank and not hostile and not is_decided:
@@ -157,7 +162,8 @@ class Assistant:
                 [
                     await self._desk.handler(kind, "")(asked),
                     await self._desk.policies.answer(
-                        asked, await self._desk.policies.find("what are loyalty points worth")
+                        msgspec.structs.replace(asked, alone=False),
+                        await self._desk.policies.find("what are loyalty points worth"),
                     ),
                 ]
             )
