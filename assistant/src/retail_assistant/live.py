@@ -108,6 +108,10 @@ class LiveShop:
         """The products on sale that keep every condition, by line and volume."""
         return finding.find(self.conn, wanted)
 
+    def has_any(self, wanted: Conditions) -> bool:
+        """Whether any product on sale keeps every condition."""
+        return bool(finding.find(self.conn, wanted, limit=1))
+
     def offers(self, asins: Iterable[str]) -> list[Offer]:
         """The products on sale among some, in their order, sold out or not."""
         wanted = list(dict.fromkeys(asins))

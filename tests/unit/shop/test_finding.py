@@ -113,6 +113,19 @@ def test_no_product_is_not_any_product(fixed, asins, finds):
     assert bool(find(fixed, Conditions(asins=asins, in_stock=False))) is finds
 
 
+def test_a_large_shop_is_searched_whole(shop):
+    """The cheapest of many products is found, wherever its title stands in the alphabet."""
+    shop.executescript("""
+        CREATE TEMP TABLE many AS
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) SELECT 'M' || i AS asin FROM n;
+        INSERT INTO products (asin, title, series, volume, author, genre, format, description, listed, created_at)
+            SELECT asin, 'Zz ' || asin, '', 1, '', 'horror', '', '', 1, 0 FROM many;
+        INSERT INTO prices (asin, cents, changed_at) SELECT asin, 1, 0 FROM many;
+        INSERT INTO inventory (asin, quantity) SELECT asin, 1 FROM many;
+    """)
+    assert len(find(shop, Conditions(most_cents=1))) == 6_000
+
+
 def test_the_limit_cuts_the_list(fixed, offers):
     """At most as many products as the limit are returned, the first ones of the order."""
     assert find(fixed, Conditions(in_stock=False), limit=3) == offers[:3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Sequence
 
@@ -42,7 +43,7 @@ WHICH_SERIES = "Of which series or book? Tell me its title."
 @tasks.live(why="Prices, stock and the wishes exist only at request time")
 async def find_products(conditions: pb.Live[Conditions], *, shop: pb.Resource[LiveShop] = pb.GIVEN) -> list[Offer]:
     """The products on sale that keep every condition."""
-    return shop.find(conditions)
+    return await asyncio.to_thread(shop.find, conditions)
 
 
 class Lists:
@@ -226,7 +227,7 @@ class Lists:
             if getattr(wishes, name) == getattr(NO_WISHES, name):
                 continue
             freed = {"asins": None} if name == "themes" else {name: getattr(Conditions(), name)}
-            if self._shop.find(msgspec.structs.replace(conditions, **freed)):
+            if self._shop.has_any(msgspec.structs.replace(conditions, **freed)):
                 text += f" Without {wish} there would be some; tell me if you would like to see them."
                 break
         return Draft(text, wishes=wishes)

@@ -73,8 +73,8 @@ _VALUES: Sequence[tuple[str, str]] = (
 )
 
 
-def find(conn: sqlite3.Connection, wanted: Conditions, *, limit: int = 5_000) -> list[Offer]:
-    """Return the products on sale that keep every condition, by line and volume."""
+def find(conn: sqlite3.Connection, wanted: Conditions, *, limit: int | None = None) -> list[Offer]:
+    """Return the products on sale that keep every condition, by line and volume; all, or the first ``limit``."""
     where, values = "", list[Any]()
     for name, clause in _LISTS:
         if given := getattr(wanted, name):
@@ -91,7 +91,7 @@ def find(conn: sqlite3.Connection, wanted: Conditions, *, limit: int = 5_000) ->
         where += " AND i.quantity > 0"
     if wanted.single:
         where += f" AND (p.series = '' OR {_LAST_VOLUME} <= 1)"
-    rows = conn.execute(f"{_SELECT}{where} ORDER BY {_LINE}, p.volume, p.format, p.asin LIMIT ?", (*values, limit))
+    rows = conn.execute(f"{_SELECT}{where} ORDER BY {_LINE}, p.volume, p.format, p.asin LIMIT ?", (*values, -1 if limit is None else limit))
     return [_offer(row) for row in rows]
 
 

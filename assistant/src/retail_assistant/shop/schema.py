@@ -156,6 +156,7 @@ CREATE VIRTUAL TABLE IF NOT EXISTS search_index USING fts5(
 
 INDEXES = """
 CREATE INDEX IF NOT EXISTS products_series ON products (series, volume);
+CREATE INDEX IF NOT EXISTS products_line ON products (CASE WHEN series = '' THEN title ELSE series END, volume);
 CREATE INDEX IF NOT EXISTS products_genre ON products (genre);
 CREATE INDEX IF NOT EXISTS views_shopper ON views (shopper, ts);
 CREATE INDEX IF NOT EXISTS views_asin ON views (asin, ts);
