@@ -59,7 +59,7 @@ class Judge:
         self.app = build(Settings(home))
         self.shop: LiveShop = self.app.settings.resources[LiveShop]
         self._understanding = Understanding(self.app, self.shop)
-        self._titles = {name: policy.title for name in self.shop.policy_ids() if (policy := self.shop.policy(name))}
+        self._titles = {policy.id: policy.title for policy in self.shop.policies()}
 
     async def found(self, question: Question) -> tuple[Found, float]:
         """The sections that the assistant finds, and the milliseconds that it decides after the embedding."""

@@ -91,9 +91,13 @@ class LiveShop:
         except ShopError:
             return None
 
-    def policy_ids(self) -> list[str]:
-        """All policies."""
-        return [row[0] for row in self.conn.execute("SELECT id FROM policies ORDER BY id")]
+    def policies(self) -> list[Policy]:
+        """The present version of every policy, by id."""
+        return queries.list_policies(self.conn)
+
+    def stating(self, fact: str) -> Policy | None:
+        """The first policy that states a fact; ``None`` if none does."""
+        return next((policy for policy in self.policies() if fact in policy.facts), None)
 
     def policy_text(self, policy_id: str) -> str:
         """The whole present text of a policy; empty if it does not exist."""
@@ -132,15 +136,11 @@ class LiveShop:
 
     def bought(self, shopper: str) -> set[str]:
         """Every product that a shopper has ever purchased."""
-        return {row[0] for row in self.conn.execute("SELECT asin FROM purchases WHERE shopper = ?", (shopper,))}
+        return queries.list_owned(self.conn, shopper)
 
     def has_complained(self, shopper: str, answer: str) -> bool:
         """Whether a shopper has an open complaint about an answer of the bank."""
         return shopper != ANONYMOUS and complaints.has_complained(self.conn, shopper, answer)
-
-    def genres(self) -> list[str]:
-        """The genres on sale."""
-        return [row[0] for row in self.conn.execute("SELECT DISTINCT genre FROM products WHERE listed = 1")]
 
     def ratings(self, asins: Iterable[str]) -> dict[str, float]:
         """The average rating of those of some products that have reviews."""

@@ -98,6 +98,14 @@ async def test_an_order_is_cancelled_once(desk, put):
     assert queries.get_stock(desk.conn, BOOK).quantity == before + 2
 
 
+async def test_an_order_of_which_nobody_knows_the_day_is_not_too_late(desk, put):
+    """An imported order has no day of delivery, so no window is held against it."""
+    put("X770", "delivered", now=0.0)
+    replies = await desk.talk("I want to return order X770", "yes", user=ME)
+    assert "too late" not in replies[0][0]
+    assert state(desk, "X770") == "returning"
+
+
 async def test_a_delivered_order_is_sent_back_after_a_yes(desk, put):
     """The reply asks; the yes starts the return."""
     put("X770", "delivered")

@@ -167,6 +167,10 @@ async def test_a_cart_is_filled_and_counted_as_the_chat_counts_it(desk):
 
 async def test_free_delivery_follows_its_policy(desk):
     """A changed policy moves the distance to free delivery; without the fact there is none."""
+    cents = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["cents"]
+    await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": cents / 100}})
+    exactly = (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]
+    assert (exactly["is_free"], exactly["missing"]) == (False, "€0.01")
     await desk.client.put("/shop/policies/shipping", json={"facts": {"free_over_eur": 50}})
     assert (await got(desk, f"/shop/carts/{SHOPPER}/summary"))["delivery"]["free_over"] == "€50.00"
     records.delete_policy(desk.conn, "shipping", now=NOW)

@@ -117,7 +117,8 @@ def test_a_large_shop_is_searched_whole(shop):
     """The cheapest of many products is found, wherever its title stands in the alphabet."""
     shop.executescript("""
         CREATE TEMP TABLE many AS
-            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000) SELECT 'M' || i AS asin FROM n;
+            WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 6000)
+            SELECT 'M' || i AS asin FROM n;
         INSERT INTO products (asin, title, series, volume, author, genre, format, description, listed, created_at)
             SELECT asin, 'Zz ' || asin, '', 1, '', 'horror', '', '', 1, 0 FROM many;
         INSERT INTO prices (asin, cents, changed_at) SELECT asin, 1, 0 FROM many;

@@ -169,7 +169,7 @@ class Actions:
             )
             return Draft(f"I cannot {verb} {head}: {why}.{hint}", asins=asins)
         if slot == "return" and (late := self._own.too_late(order)):
-            return Draft(late, sources=tuple(f"policy/{name}" for name in self._shop.policy_ids()), asins=asins)
+            return late
         verb = "cancel" if slot == "cancel" else "start the return of"
         return Draft(f"Shall I {verb} {head}? {YES_OR_NO}", asins=asins,
                      pending=Pending("cancel" if slot == "cancel" else "return", order=order.number))  # fmt: skip

@@ -23,6 +23,7 @@ from retail_assistant.understand.parse import wants_another
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()
+FOUND, FOUND_NOTHING = "I found:", "I found nothing about"
 RECOMMENDED = ("You might like these:", "Readers like these right now:")
 MOST, FEW, MOST_HINTS = 10, 5, 3
 _CHEAPER = re.compile(r"\bcheaper\b|\bfor less\b|\bless expensive\b")
@@ -160,7 +161,7 @@ class Lists:
         self, asked: Asked, wishes: Wishes, found: Sequence[Offer], anchor: Offer | None
     ) -> tuple[list[Offer], str, str]:
         """The best of the products that fit, the lane of their order, and how they are introduced."""
-        lane, head = "realtime", "I found:"
+        lane, head = "realtime", FOUND
         hinted, unknown = self._hinted(asked, found)
         if wishes.sort in ("price", "-price"):
             ordered = sorted(hinted, key=lambda o: o.cents, reverse=wishes.sort == "-price")
@@ -177,7 +178,7 @@ class Lists:
         if not wishes.series and wishes.volume is None and not wishes.sort:
             ordered = _one_a_line(ordered)
         if unknown:
-            head = f"I found nothing about {joined(unknown, 'or')}; the closest are:"
+            head = f"{FOUND_NOTHING} {joined(unknown, 'or')}; the closest are:"
         return ordered[: wanted if not wishes.series else max(wanted, FEW)], lane, head
 
     def _hinted(self, asked: Asked, found: Sequence[Offer]) -> tuple[Sequence[Offer], list[str]]:

@@ -14,12 +14,13 @@ from retail_assistant.live_tasks import orders as live_orders
 from retail_assistant.live_tasks import points as live_points
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import CAN_CANCEL, CAN_RETURN, Order
+from retail_assistant.shop.policies import Policy
 from retail_assistant.understand.dialogue import Pending
 
 SIGN_IN = "I see that only when you are signed in. Please sign in and ask me again."
 NO_ORDERS = "I see no order of yours."
-FREE_OVER = "free_over_eur"
-"""The fact of a policy from which total on delivery is free."""
+FREE_OVER, WINDOW, STANDARD_DAYS = "free_over_eur", "window_days", "standard_days"
+"""Facts of policies: over which total delivery is free, how long a book may be returned, how long delivery takes."""
 _DIGITS = r"(?:-\d+)*"
 _NUMBER = re.compile(rf"#?\b([a-z]{{0,4}}-?\d{{3,20}}{_DIGITS})\b", re.IGNORECASE)
 _ORDER_NUMBER = re.compile(
@@ -61,28 +62,22 @@ class Own:
             return Draft("Your cart is empty.")
         total = sum(o.cents * lines[o.asin] for o in offers)
         said = [f"Your cart has {_cart_lines(offers, lines)}.", f"The total is {money(total)}."]
-        free = self.free_over()
         sources: tuple[str, ...] = ()
-        if free is not None:
-            name, least = free
-            over = f"over \u20ac{{{{policy:{name}.{FREE_OVER}}}}}"
-            sources = (f"policy/{name}",)
-            missing = least - total
+        if free := self.free_over():
+            policy, least = free
+            over = f"over \u20ac{{{{policy:{policy.id}.{FREE_OVER}}}}}"
+            sources = (f"policy/{policy.id}",)
+            missing = missing_cents(total, least)
             said.append(
-                f"Delivery is free ({over})."
-                if missing < 0
-                else f"Another {money(missing)} and delivery is free ({over})."
+                f"Another {money(missing)} and delivery is free ({over})." if missing else f"Delivery is free ({over})."
             )
         return Draft(" ".join(said), sources=sources, asins=tuple(o.asin for o in offers[:_LISTED]))
 
-    def free_over(self) -> tuple[str, int] | None:
-        """The policy that states from which total delivery is free, and that total in cents."""
-        for name in self._shop.policy_ids():
-            policy = self._shop.policy(name)
-            value = policy.facts.get(FREE_OVER) if policy else None
-            if isinstance(value, int | float):
-                return name, round(value * 100)
-        return None
+    def free_over(self) -> tuple[Policy, int] | None:
+        """The policy that states over which total delivery is free, and that total in cents."""
+        policy = self._shop.stating(FREE_OVER)
+        value = policy.facts[FREE_OVER] if policy else None
+        return (policy, round(value * 100)) if policy and isinstance(value, int | float) else None
 
     async def points(self, asked: Asked) -> Draft:
         """The loyalty points."""
@@ -168,7 +163,7 @@ class Own:
             pending = Pending("cancel", order=order.number) if order.state in CAN_CANCEL else None
             return Draft(can if pending else cannot, asins=asins, pending=pending)
         if slot == "can_return" and order.state in CAN_RETURN and (late := self.too_late(order)):
-            return Draft(late, sources=tuple(f"policy/{name}" for name in self._shop.policy_ids()), asins=asins)
+            return late
         if slot == "can_return":
             said = number(order.number)
             can = f"Yes, you can return order {said}: start it on the order page, or tell me to start the return."
@@ -179,28 +174,33 @@ class Own:
             return self._with_delivery(text, asins)
         return Draft(text, asins=asins)
 
-    def too_late(self, order: Order) -> str:
-        """Why a delivered order cannot be returned any more, by the policy's window; empty if it can."""
-        for name in self._shop.policy_ids():
-            policy = self._shop.policy(name)
-            days = policy.facts.get("window_days") if policy else None
-            if isinstance(days, int | float):
-                passed = (self._app.settings.clock.now() - order.changed_at) / 86_400.0
-                if passed > days:
-                    return (
-                        f"No, that is too late: order {number(order.number)} was delivered more than "
-                        f"{{{{policy:{name}.window_days}}}} days ago."
-                    )
-        return ""
+    def too_late(self, order: Order) -> Draft | None:
+        """Why a delivered order cannot be returned any more, by the policy's window; ``None`` if it may still be."""
+        policy = self._shop.stating(WINDOW)
+        days = policy.facts[WINDOW] if policy else None
+        if policy is None or not isinstance(days, int | float) or not order.changed_at:
+            return None  # nothing limits it, or nobody knows when it was delivered
+        if (self._app.settings.clock.now() - order.changed_at) / 86_400.0 <= days:
+            return None
+        return Draft(
+            f"No, that is too late: order {number(order.number)} was delivered more than "
+            f"{{{{policy:{policy.id}.{WINDOW}}}}} days ago.",
+            sources=(f"policy/{policy.id}",),
+            asins=tuple(line.asin for line in order.lines[:_LISTED]),
+        )
 
     def _with_delivery(self, text: str, asins: tuple[str, ...]) -> Draft:
         """An open order together with what the shop says about the time of delivery."""
-        for name in self._shop.policy_ids():
-            policy = self._shop.policy(name)
-            if policy and "standard_days" in policy.facts:
-                return Draft(f"{text} Standard delivery takes {{{{policy:{name}.standard_days}}}} working days.",
-                             sources=(f"policy/{name}",), asins=asins)  # fmt: skip
-        return Draft(text, asins=asins)
+        policy = self._shop.stating(STANDARD_DAYS)
+        if policy is None:
+            return Draft(text, asins=asins)
+        return Draft(f"{text} Standard delivery takes {{{{policy:{policy.id}.{STANDARD_DAYS}}}}} working days.",
+                     sources=(f"policy/{policy.id}",), asins=asins)  # fmt: skip
+
+
+def missing_cents(total: int, least: int) -> int:
+    """What a cart lacks to free delivery, which begins over ``least``; 0 if nothing."""
+    return 0 if total > least else max(1, least - total)
 
 
 def no_order(named: str | None) -> Draft:

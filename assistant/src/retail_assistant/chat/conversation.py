@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from retail_assistant.answers.actions import YES_OR_NO
 from retail_assistant.answers.draft import Draft
+from retail_assistant.answers.lists import FOUND, FOUND_NOTHING, RECOMMENDED
 from retail_assistant.answers.phrases import form
 from retail_assistant.chat.turn import Turn
 from retail_assistant.live import LiveShop
@@ -22,6 +25,8 @@ from retail_assistant.understand.titles import Named, Titles
 KEPT, KEPT_S = 10_000, 3_600.0
 MOST_OFFERED = 60
 LONGEST_QUESTION = 300
+QUOTED = 60
+"""How many characters of a section show that a reply quotes it."""
 
 
 class Remembered(msgspec.Struct, frozen=True):
@@ -136,7 +141,7 @@ class Rereader:
         section = self._section(reply)
         shown = self._shown(reply, page)
         kind = "policy" if section else ask.best.kind
-        if reply.startswith(("You might like", "Readers like", "I found:")):
+        if reply.startswith((*RECOMMENDED, FOUND, FOUND_NOTHING)):
             kind = "list"
         wishes = ask.wishes if kind == "list" else said.wishes
         draft = Draft(
@@ -146,14 +151,9 @@ class Rereader:
 
     def _section(self, reply: str) -> str:
         """The policy section that a reply quotes."""
-        from retail_assistant.shop.policies import render_policy
-
-        for name in self._shop.policy_ids():
-            policy = self._shop.policy(name)
-            for section in render_policy(policy) if policy else ():
-                if section.text[:60] in reply:
-                    return f"{name}#{section.id}"
-        return ""
+        return next(
+            (f"{p.id}#{s.id}" for p in self._shop.policies() for s in p.sections if s.text[:QUOTED] in reply), ""
+        )
 
     def _shown(self, reply: str, page: str) -> tuple[str, ...]:
         """The products that a reply names, by title, format and price."""
@@ -173,9 +173,7 @@ class Rereader:
 
     def _pending(self, reply: str, shown: Sequence[str]) -> Pending | None:
         """The action that a reply asks to confirm."""
-        import re
-
-        if "Please answer yes or no." not in reply and "Shall I" not in reply:
+        if YES_OR_NO not in reply and "Shall I" not in reply:
             return None
         if found := re.search(r"Shall I (cancel|start the return of) (?:order )?(\S+)", reply):
             number = found[2] if found[2] != "it?" else (re.search(r"order (\S+)", reply) or [None, ""])[1]

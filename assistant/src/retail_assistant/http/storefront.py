@@ -11,7 +11,7 @@ import msgspec
 import parbake as pb
 from parbake.http import HttpRequest, Response, Route, json_response
 from retail_assistant.answers.actions import MOST_COPIES
-from retail_assistant.answers.own import Own
+from retail_assistant.answers.own import Own, missing_cents
 from retail_assistant.knowledge.tasks import Offer as Promotion
 from retail_assistant.knowledge.tasks import promotions_for, review_summaries
 from retail_assistant.live import LiveShop
@@ -207,8 +207,6 @@ class StorefrontRoutes:
         held, offers, segment = await self._connections.read(lambda conn: _cart(conn, user))
         best = await self._promotions({o.product.genre for o in offers}, segment)
         total = sum(o.cents * held[o.asin] for o in offers)
-        free = self._own.free_over()
-        delivery = self._delivery(free[0] if free else None, total, free[1] if free else None)
         return {
             "shopper": user,
             "lines": [
@@ -223,17 +221,18 @@ class StorefrontRoutes:
             "copies": sum(held[o.asin] for o in offers),
             "cents": total,
             "total": self._shop.money(total),
-            "delivery": delivery,
+            "delivery": self._delivery(total),
         }
 
-    def _delivery(self, policy_id: str | None, total: int, least: int | None) -> dict[str, Any] | None:
-        """From which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
-        policy = self._shop.policy(policy_id) if policy_id is not None else None
-        if policy is None or least is None:
+    def _delivery(self, total: int) -> dict[str, Any] | None:
+        """Over which total delivery is free, and what is missing to it; ``None`` if no policy states it."""
+        free = self._own.free_over()
+        if free is None:
             return None
-        fee, missing = policy.facts.get(STANDARD_FEE), max(0, least - total)
+        policy, least = free
+        fee, missing = policy.facts.get(STANDARD_FEE), missing_cents(total, least)
         return {
-            "is_free": total > least,
+            "is_free": not missing,
             "free_over_cents": least,
             "free_over": self._shop.money(least),
             "missing_cents": missing,

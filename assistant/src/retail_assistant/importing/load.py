@@ -220,7 +220,8 @@ class _Loader:
         if row.shopper not in self._shoppers:
             self.shopper(ShopperRow(row.shopper))
         placed = epoch(row.placed_at) or 0.0
-        values = (number, row.shopper, placed, row.state, row.tracking, row.address, placed)
+        changed = placed if row.state == "placed" else 0.0  # a file does not say when an order reached a later state
+        values = (number, row.shopper, placed, row.state, row.tracking, row.address, changed)
         self._conn.execute(
             "INSERT INTO orders (number, shopper, placed_at, state, tracking, address, changed_at)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -37,10 +37,8 @@ async def retrieval(
 ) -> list[Hit]:
     """Every policy section as it holds now, in the order of the policies, with its nearness to the question."""
     found: list[tuple[Block, str]] = []
-    for name in shop.policy_ids():
-        policy = shop.policy(name)
-        title = policy.title if policy else name
-        found += [(block, title) for block in (await blocks.get(f"policy/{name}")).value or ()]
+    for policy in shop.policies():
+        found += [(block, policy.title) for block in (await blocks.get(f"policy/{policy.id}")).value or ()]
     if not found:
         return []
     whole = _matrix([block.vector for block, _ in found]) @ vector

@@ -91,7 +91,10 @@ def find(conn: sqlite3.Connection, wanted: Conditions, *, limit: int | None = No
         where += " AND i.quantity > 0"
     if wanted.single:
         where += f" AND (p.series = '' OR {_LAST_VOLUME} <= 1)"
-    rows = conn.execute(f"{_SELECT}{where} ORDER BY {_LINE}, p.volume, p.format, p.asin LIMIT ?", (*values, -1 if limit is None else limit))
+    rows = conn.execute(
+        f"{_SELECT}{where} ORDER BY {_LINE}, p.volume, p.format, p.asin LIMIT ?",
+        (*values, -1 if limit is None else limit),
+    )
     return [_offer(row) for row in rows]
 
 

@@ -34,7 +34,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """An order of a shopper; ``changed_at`` is when it reached its state, and times of an import are 0 if not known."""
+    """An order of a shopper; ``changed_at`` is when it reached its state. Times that nobody knows are 0."""
 
     number: str
     shopper: str

@@ -35,9 +35,14 @@ class Policy(msgspec.Struct, frozen=True, dict=True):
     updated_at: float
 
     @cached_property
+    def sections(self) -> list[Section]:
+        """The sections with facts filled in."""
+        return render_policy(self)
+
+    @cached_property
     def text(self) -> str:
         """All sections with their titles, facts filled in."""
-        return " ".join(f"{s.title}. {s.text}" for s in render_policy(self))
+        return " ".join(f"{s.title}. {s.text}" for s in self.sections)
 
 
 class Section(msgspec.Struct, frozen=True):

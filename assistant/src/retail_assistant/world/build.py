@@ -170,7 +170,7 @@ def _insert_orders(
         name, shopper = f"A{number}", ids[order.who]
         conn.execute(
             "INSERT INTO orders (number, shopper, placed_at, state, tracking, changed_at) VALUES (?, ?, ?, ?, ?, ?)",
-            (name, shopper, order.placed_at, order.state, order.tracking, order.placed_at),
+            (name, shopper, order.placed_at, order.state, order.tracking, order.changed_at),
         )
         conn.executemany(
             "INSERT INTO order_lines VALUES (?, ?, 1, ?)",

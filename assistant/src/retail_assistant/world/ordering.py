@@ -11,15 +11,27 @@ from retail_assistant.world.draws import DAY, Floats, Ints
 
 _CANCELLED, _RETURNED = 0.02, 0.03
 _PACKED_AFTER_H, _SHIPPED_AFTER_H, _DELIVERED_AFTER_D = 6.0, 20.0, 4.0
+_REACHED_H = {
+    "packed": _PACKED_AFTER_H,
+    "shipped": _SHIPPED_AFTER_H,
+    "delivered": _DELIVERED_AFTER_D * 24,
+    "returned": _DELIVERED_AFTER_D * 24,
+}
+"""How many hours after it was placed an order reached its state."""
 POINTS_PER_EURO = 2
 
 
 class OrderRow(NamedTuple):
-    """An order: the shopper's position in the group, when it was placed, its state and tracking number, its lines."""
+    """An order.
+
+    ``who`` is the shopper's position in the group; ``lines`` map items to what they cost, in cents. Times are in epoch
+    seconds.
+    """
 
     who: int
     placed_at: float
     state: str
+    changed_at: float
     tracking: str
     lines: dict[int, int]
 
@@ -39,7 +51,7 @@ def make_orders(
         state = _state((now - placed) / 3600.0, chance)
         tracking = f"TRK{number}" if state in ("shipped", "delivered", "returned") else ""
         lines = dict(zip(item[first:last].tolist(), cents[first:last].tolist(), strict=True))
-        yield OrderRow(int(who[first]), placed, state, tracking, lines)
+        yield OrderRow(int(who[first]), placed, state, placed + _REACHED_H.get(state, 0.0) * 3600.0, tracking, lines)
 
 
 def _state(hours: float, chance: float) -> str:
