@@ -134,7 +134,7 @@ class LiveShop:
         """A shopper's loyalty points."""
         return orders.get_points(self.conn, shopper)
 
-    def bought(self, shopper: str) -> set[str]:
+    def bought(self, shopper: str) -> frozenset[str]:
         """Every product that a shopper has ever purchased."""
         return queries.list_owned(self.conn, shopper)
 

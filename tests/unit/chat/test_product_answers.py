@@ -20,7 +20,7 @@ LISTS = [
     ("books by Petra Sato", {"authors": ["Petra Sato"]}),
     ("books that are not by Petra Sato", {"no_authors": ["Petra Sato"]}),
     ("a book between 10 and 20 euros", {"least_cents": 1000, "most_cents": 2000}),
-    ("a book that is no thriller", {"no_genres": ["thriller"]}),
+    ("a book that is not a thriller", {"no_genres": ["thriller"]}),
     ("a standalone book", {"single": True}),
     ("anything but cooking and thrillers", {"no_genres": ["cooking", "thriller"]}),
     ("volume 3 of Escape of Silver Gate", {"titles": ["Escape of Silver Gate"], "volume": 3}),
@@ -38,6 +38,37 @@ async def test_every_shown_product_keeps_every_wish(desk, message, wanted):
     assert offers
     assert {offer.asin for offer in offers} <= fitting
     assert all(desk.shop.money(offer.cents) in text for offer in offers)
+
+
+async def test_the_latest_volume_is_the_greatest_on_sale(desk):
+    """A wish for the latest volume of a series shows that volume, and says so in words if it is sold out."""
+    offers = desk.shop.find(Conditions(titles=["Escape of Silver Gate"]))
+    last = max(o.product.volume for o in offers)
+    _, made = await desk.ask("show me the latest volume of Escape of Silver Gate")
+    assert {o.product.volume for o in shown(desk, made)} == {last}
+    for offer in offers:
+        records.set_inventory(desk.conn, offer.asin, 0)
+    text, _ = await desk.ask("show me the latest volume of Escape of Silver Gate")
+    assert "-1" not in text
+
+
+async def test_what_is_popular_keeps_every_wish(desk):
+    """A list of what sells leaves out an author who is not wanted, and shows only the one who is."""
+    _, made = await desk.ask("what is popular right now?")
+    author = shown(desk, made)[0].product.author
+    _, by = await desk.ask(f"what are your most popular books by {author}?")
+    assert {o.product.author for o in shown(desk, by)} == {author}
+    _, without = await desk.ask(f"what is popular right now, but not by {author}?")
+    assert shown(desk, without)
+    assert author not in {o.product.author for o in shown(desk, without)}
+
+
+async def test_what_was_shown_is_compared_by_length(desk):
+    """Each of the shown products has the length of its own series."""
+    replies = await desk.talk(
+        "Which is longer, An Apron for Nils or Escape of Silver Gate?", "which one is longer, the first or the second?"
+    )
+    assert replies[1][0] == replies[0][0]
 
 
 async def test_a_wish_that_nothing_keeps_is_not_dropped_in_silence(desk):

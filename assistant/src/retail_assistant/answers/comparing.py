@@ -45,7 +45,7 @@ class Comparing:
         if _REVIEWS.search(ask.text):
             return await self._by_reviews(offers)
         if _LENGTH.search(ask.text) and not _PRICE.search(ask.text):
-            return self._by_length([s for s, _ in groups], offers)
+            return self._by_length(offers)
         draft = self._by_price(offers)
         lacking = ask.wishes.formats - {o.product.format for o in offers}
         if lacking and len(ask.subjects) == 1:
@@ -106,11 +106,9 @@ class Comparing:
             said.append("They are rated alike." if len(tied) > 1 else f"{title(best[1])} is rated better.")
         return _draft(said, offers)
 
-    def _by_length(self, subjects: Sequence[Subject], offers: Sequence[Offer]) -> Draft:
-        lengths = [
-            (len(volumes(self._subjects.line(s))), o.product.series or o.product.title)
-            for s, o in zip(subjects, offers, strict=False)
-        ]
+    def _by_length(self, offers: Sequence[Offer]) -> Draft:
+        lines = dict.fromkeys(o.product.line for o in offers)
+        lengths = [(len(volumes(self._subjects.line(Subject(name, "shown")))), name) for name in lines]
         said = [f"{name} has {count(number, 'volume')} in our shop." for number, name in lengths]
         if len({number for number, _ in lengths}) > 1:
             said.append(f"{max(lengths)[1]} is longer.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 import parbake as pb
 from retail_assistant.answers.draft import Asked, Draft
 from retail_assistant.answers.phrases import described, joined, listed
-from retail_assistant.answers.subjects import Subjects
+from retail_assistant.answers.subjects import Subjects, last_volumes
 from retail_assistant.knowledge.product_index import ProductIndex
 from retail_assistant.knowledge.tasks import product_embeddings
 from retail_assistant.live import LiveShop
@@ -20,6 +20,7 @@ from retail_assistant.recs.tasks import recommendations, trending
 from retail_assistant.recs.trends import ALL
 from retail_assistant.shop.finding import Conditions, Offer
 from retail_assistant.understand.parse import wants_another
+from retail_assistant.understand.titles import LAST
 from retail_assistant.understand.wishes import NO_WISHES, Wishes
 
 tasks = pb.Registry()
@@ -65,6 +66,8 @@ class Lists:
         conditions = await self._conditions(asked, wishes, anchor)
         conditions = msgspec.structs.replace(conditions, no_asins={*conditions.no_asins, *shown_before})
         found = (await self._app.serve(find_products, conditions=conditions)).unwrap()
+        if wishes.volume == LAST:
+            found = last_volumes(found)
         if not found:
             return await self._nothing(wishes, conditions)
         chosen, lane, head = await self._best(asked, wishes, found, anchor)
@@ -84,8 +87,9 @@ class Lists:
         for name in sorted(wishes.genres) or [ALL]:
             served = await self._app.serve(trending, name)
             lane = served.lane
-            offers = self._shop.offers(c.asin for c in served.value or ())
-            found += [o for o in offers if o.quantity and _keeps(o, wishes)]
+            named = [c.asin for c in served.value or ()]
+            kept = {o.asin: o for o in self._shop.find(_stated(wishes, asins=named))}
+            found += [kept[asin] for asin in named if asin in kept]
         chosen = _one_a_line(found)[: wishes.count or FEW]
         if not chosen:
             return Draft("Nothing stands out right now.", lane=lane, wishes=wishes)
@@ -117,11 +121,11 @@ class Lists:
             wishes = msgspec.structs.replace(wishes, series=wishes.series | {s.name for s in ask.subjects if s.name},
                                              volume=ask.subjects[0].volume or wishes.volume)  # fmt: skip
         if slot == "of_line":
-            whole = frozenset({anchor.product.series or anchor.product.title})
+            whole = frozenset({anchor.product.line})
             wishes = msgspec.structs.replace(wishes, series=whole, themes=wishes.themes | set(ask.leftover))
         is_like = ask.like or slot in ("like", "cheapest")
         if is_like and not (wishes.series or wishes.genres or wishes.authors or wishes.themes):
-            line = anchor.product.series or anchor.product.title
+            line = anchor.product.line
             wishes = msgspec.structs.replace(
                 wishes, genres=frozenset({anchor.product.genre}), no_series=wishes.no_series | {line}
             )
@@ -129,26 +133,15 @@ class Lists:
 
     async def _conditions(self, asked: Asked, wishes: Wishes, anchor: Offer | None) -> Conditions:
         """The wishes as a query; what is like a product is another line of its genre."""
-        genres, no_titles = set(wishes.genres), set(wishes.no_series)
+        no_titles = set(wishes.no_series)
         is_like = anchor is not None and (asked.ask.like or asked.ask.slot("list") in ("like", "by", "cheapest"))
         if anchor is not None and is_like and not wishes.series:
-            no_titles.add(anchor.product.series or anchor.product.title)
+            no_titles.add(anchor.product.line)
         seen = {asked.page} if asked.page and not wishes.series else set[str]()
-        no_asins = self._shop.bought(asked.shopper) if asked.is_known and not wishes.series else set[str]()
-        return Conditions(
-            genres=genres,
-            no_genres=wishes.no_genres,
-            formats=wishes.formats,
-            no_formats=wishes.no_formats,
-            authors=wishes.authors,
-            no_authors=wishes.no_authors,
-            titles=wishes.series,
+        no_asins = self._shop.bought(asked.shopper) if asked.is_known and not wishes.series else frozenset[str]()
+        return msgspec.structs.replace(
+            _stated(wishes, asins=self._shop.with_words(wishes.themes) if wishes.themes else None),
             no_titles=no_titles,
-            volume=wishes.volume,
-            single=wishes.single,
-            most_cents=wishes.most_cents,
-            least_cents=wishes.least_cents,
-            asins=self._shop.with_words(wishes.themes) if wishes.themes else None,
             no_asins={
                 *no_asins,
                 *seen,
@@ -239,12 +232,26 @@ def _one_a_line(offers: Iterable[Offer]) -> list[Offer]:
     seen: set[str] = set()
     kept: list[Offer] = []
     for offer in offers:
-        line = offer.product.series or offer.product.title
-        if line not in seen:
+        if (line := offer.product.line) not in seen:
             seen.add(line)
             kept.append(offer)
     return kept
 
 
-def _keeps(offer: Offer, wishes: Wishes) -> bool:
-    return wishes.allow(offer.product.genre, offer.product.format, offer.cents)
+def _stated(wishes: Wishes, *, asins: Collection[str] | None) -> Conditions:
+    """The stated wishes as a query, except for the themes; ``asins`` are the products among which is chosen."""
+    return Conditions(
+        genres=wishes.genres,
+        no_genres=wishes.no_genres,
+        formats=wishes.formats,
+        no_formats=wishes.no_formats,
+        authors=wishes.authors,
+        no_authors=wishes.no_authors,
+        titles=wishes.series,
+        no_titles=wishes.no_series,
+        volume=None if wishes.volume == LAST else wishes.volume,
+        single=wishes.single,
+        most_cents=wishes.most_cents,
+        least_cents=wishes.least_cents,
+        asins=asins,
+    )

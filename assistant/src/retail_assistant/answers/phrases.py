@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from retail_assistant.shop.finding import Offer
 from retail_assistant.shop.orders import Line
+from retail_assistant.understand.titles import LAST
 from retail_assistant.understand.wishes import Wishes
 
 FORMATS = {"digital": "digital edition", "paperback": "paperback", "hardcover": "hardcover"}
@@ -97,7 +98,7 @@ def described(wishes: Wishes, goods: str) -> str:
     if wishes.series:
         words.append(f"of {joined(sorted(wishes.series), 'or')}")
     if wishes.volume is not None:
-        words.append(f"with volume {wishes.volume}")
+        words.append("with a last volume" if wishes.volume == LAST else f"with volume {wishes.volume}")
     if wishes.formats:
         words.append(f"as {joined([form(f) for f in sorted(wishes.formats)], 'or')}")
     if wishes.least_cents is not None and wishes.most_cents is not None:

@@ -123,7 +123,7 @@ def missing(subjects: Subjects, subject: Subject) -> Draft:
 def name_of(offers: Sequence[Offer], *, whole: bool = False) -> str:
     """A product's title as a slot, or the name of the series: of several volumes, or if the ``whole`` is meant."""
     product = offers[0].product
-    return (product.series or product.title) if whole or len(volumes(offers)) > 1 else title(offers[0])
+    return product.line if whole or len(volumes(offers)) > 1 else title(offers[0])
 
 
 def drafted(said: Sequence[str], offers: Sequence[Offer]) -> Draft:

@@ -31,7 +31,7 @@ class Subjects:
             if not found or not (subject.volume or subject.format):
                 return found
             product = found[0].product
-            name = product.series or product.title
+            name = product.line
             volume = subject.volume if subject.volume is not None else product.volume
             return self._editions(name, volume, subject.format)
         return self._editions(subject.name, subject.volume, subject.format)
@@ -42,7 +42,7 @@ class Subjects:
             found = self._shop.offers([subject.asin])
             if not found:
                 return []
-            return self._editions(found[0].product.series or found[0].product.title, None, None)
+            return self._editions(found[0].product.line, None, None)
         return self._editions(subject.name, None, None)
 
     def in_all_formats(self, subject: Subject) -> list[Offer]:
@@ -57,7 +57,7 @@ class Subjects:
         if not found:
             return subject
         product = found[0].product
-        name, form = product.series or product.title, subject.format or product.format
+        name, form = product.line, subject.format or product.format
         return Subject(name, subject.source, volume=product.volume + 1, format=form)
 
     def _siblings(self, subject: Subject) -> list[Offer]:
@@ -66,16 +66,22 @@ class Subjects:
             return []
         product = found[0].product
         volume = subject.volume if subject.volume is not None else product.volume
-        return self._editions(product.series or product.title, volume, None)
+        return self._editions(product.line, volume, None)
 
     def _editions(self, name: str, volume: int | None, form: str | None) -> list[Offer]:
         wanted = Conditions(
             titles=[name], volume=None if volume == LAST else volume, formats=[form] if form else (), in_stock=False
         )
         found = self._shop.find(wanted)
-        if volume == LAST:
-            found = [o for o in found if o.product.volume == max(p.product.volume for p in found)]
-        return found
+        return last_volumes(found) if volume == LAST else found
+
+
+def last_volumes(offers: Sequence[Offer]) -> list[Offer]:
+    """The last volume of each line among some products, in their order."""
+    last: dict[str, int] = {}
+    for one in offers:
+        last[one.product.line] = max(one.product.volume, last.get(one.product.line, 0))
+    return [one for one in offers if one.product.volume == last[one.product.line]]
 
 
 def volumes(offers: Sequence[Offer]) -> list[int]:

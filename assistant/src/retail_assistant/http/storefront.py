@@ -28,8 +28,8 @@ STANDARD_FEE = "standard_fee_eur"
 """The fact of a policy that states what delivery costs."""
 Sort = Literal["featured", "title", "price", "price_desc", "newest"]
 _ORDERS_OF: dict[Sort, Callable[[Offer], Any]] = {
-    "featured": lambda o: (not o.quantity, o.product.volume, o.product.series or o.product.title, o.product.format),
-    "title": lambda o: (o.product.series or o.product.title, o.product.volume, o.product.format),
+    "featured": lambda o: (not o.quantity, o.product.volume, o.product.line, o.product.format),
+    "title": lambda o: (o.product.line, o.product.volume, o.product.format),
     "price": lambda o: (o.cents, o.product.title, o.asin),
     "price_desc": lambda o: (-o.cents, o.product.title, o.asin),
     "newest": lambda o: (-o.product.created_at, o.asin),
@@ -337,7 +337,7 @@ def _shelves(conn: Conn) -> dict[str, Any]:
 def _with_line(conn: Conn, asin: str) -> tuple[Offer, list[Offer]]:
     """A product on sale, and every product of its line, by volume; raises :class:`UnknownProduct`."""
     product = queries.get_product(conn, asin)
-    line = finding.find(conn, Conditions(titles=[product.series or product.title], in_stock=False))
+    line = finding.find(conn, Conditions(titles=[product.line], in_stock=False))
     offer = next((o for o in line if o.asin == asin), None)
     if offer is None:
         raise queries.no_product(asin)

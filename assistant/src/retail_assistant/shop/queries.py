@@ -29,6 +29,11 @@ class Product(msgspec.Struct, frozen=True):
     listed: bool
     created_at: float
 
+    @property
+    def line(self) -> str:
+        """The name of its series, or its own title."""
+        return self.series or self.title
+
 
 class Promotion(msgspec.Struct, frozen=True):
     """A discount of ``percent`` on a genre (``*``: all), for a segment, from ``starts_at`` until before ``ends_at``."""

@@ -63,7 +63,7 @@ def compile_lexicon(products: Iterable[Product], policies: Iterable[Policy]) -> 
     formats: Counter[str] = Counter()
     authors: Counter[str] = Counter()
     for product in products:
-        name = product.series or product.title
+        name = product.line
         if len(lines) < MOST_LINES:
             lines.setdefault(name, Line(name, product.author, product.genre))
         terms.update(set(words(f"{product.title} {product.description} {product.author}")))

@@ -221,8 +221,8 @@ class Parser:
             return _as_subjects(question, named, wishes, page)
         if said.kind == "compare" and _SEVERAL.search(question):
             return tuple(Subject("", "shown", asin) for asin in said.shown)
-        if said.shown and (asin := self._placed(question, said)):
-            return (Subject("", "shown", asin, format=form),)
+        if said.shown and (placed := self._placed(question, said)):
+            return tuple(Subject("", "shown", asin, format=form) for asin in placed)
         volume = wishes.volume if wishes.volume is not None else _volume_alone(question, said)
         points = bool(_POINTS.search(question))
         if page and (points or not said.focus or said.focus == page):
@@ -234,20 +234,26 @@ class Parser:
                 return (Subject("", "page", page, volume=volume, format=form),)
         return ()
 
-    def _placed(self, question: str, said: Dialogue) -> str:
-        """The product of the last list that a place in it names: "the second one", "the cheaper one"."""
-        if len(said.shown) == 2 and _OTHER_ONE.search(question):  # noqa: PLR2004  # the other of two
-            return said.shown[0] if said.focus == said.shown[1] else said.shown[1]
-        if found := _THE_PLACE.search(question):
-            word = next(group for group in found.groups() if group)
-            places = {"last": len(said.shown), "middle": len(said.shown) // 2 + 1}
-            at = places.get(word) or ordinal(word) or number(word) or 1
-            return said.shown[at - 1] if 1 < len(said.shown) >= at else ""
-        if len(said.shown) > 1 and _CHEAPER.search(question):
-            return min(said.shown, key=self._cents)
-        if len(said.shown) > 1 and _DEARER.search(question):
-            return max(said.shown, key=self._cents)
-        return ""
+    def _placed(self, question: str, said: Dialogue) -> tuple[str, ...]:
+        """The products of the last list whose places a question names: "the second one", "the cheaper one"."""
+        shown = said.shown
+        if len(shown) == 2 and _OTHER_ONE.search(question):  # noqa: PLR2004  # the other of two
+            return (shown[0] if said.focus == shown[1] else shown[1],)
+        if len(shown) > 1:
+            at = dict.fromkeys(_place(found, len(shown)) for found in _THE_PLACE.finditer(question))
+            if at:
+                return tuple(shown[place - 1] for place in at if place <= len(shown))
+            if _CHEAPER.search(question):
+                return (min(shown, key=self._cents),)
+            if _DEARER.search(question):
+                return (max(shown, key=self._cents),)
+        return ()
+
+
+def _place(found: re.Match[str], shown: int) -> int:
+    """The place from 1 that a phrase names in a list of so many products."""
+    word = next(group for group in found.groups() if group)
+    return {"last": shown, "middle": shown // 2 + 1}.get(word) or ordinal(word) or number(word) or 1
 
 
 def _is_slots(rest: str, wishes: Wishes, subjects: Iterable[Subject], themes: frozenset[str], question: str) -> bool:

@@ -60,10 +60,6 @@ class Titles:
         count = len(self._parts) + 1
         self._rarity = {word: math.log(count / len(at)) for word, at in self._holders.items()}
 
-    def __contains__(self, word: str) -> bool:
-        """Whether a title has a word."""
-        return word in self._holders
-
     def named(self, text: str) -> list[Named]:
         """The titles that a text names, in its order."""
         said = bare_words(text)
