@@ -16,7 +16,10 @@ _WORDS = (
     "eighteen nineteen"
 ).split()
 _TENS = {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90}
-_NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1}
+NUMBER_WORDS = {w: i for i, w in enumerate(_WORDS)} | _TENS | {"a": 1, "an": 1}
+"""The number that a word states."""
+FREE = re.compile(r"\bfree\b|\bno (?:extra |additional )?(?:cost|charge|fee)\b|\bat no cost\b", re.IGNORECASE)
+"""States a price of nothing."""
 _GROUPED = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?(?!\d)|\d{1,3}(?:\.\d{3})+,\d+"  # 1,299.50 and 1.299,50
 _NUMBER = rf"(?:{_GROUPED}|\d+(?:[.,]\d+)?)"
 _WORD_NUMBER = (
@@ -33,7 +36,7 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _MONEY_IN_WORDS = re.compile(rf"\b({_WORD_NUMBER})\s+(?:euros?|dollars?|pounds)\b", re.IGNORECASE)
-_PERCENT = re.compile(rf"({_NUMBER}|\b{_WORD_NUMBER})\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
+_PERCENT = re.compile(rf"({_NUMBER}|\b(?:{_WORD_NUMBER}))\s*(?:%|\bper ?cent\b)", re.IGNORECASE)
 _MONTHS = "january february march april may june july august september october november december".split()
 _DATE = re.compile(
     rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({'|'.join(_MONTHS)})\b|\b({'|'.join(_MONTHS)})\s+(\d{{1,2}})\b",
@@ -93,7 +96,7 @@ def expected_kind(question: str) -> str | None:
 
 def states(kind: str, text: str) -> bool:
     """Whether a text contains a claim of the requested kind ("it is free" states a price)."""
-    if kind == "money" and re.search(r"\bfree\b|\bno (?:extra )?(?:cost|charge|fee)", text, re.IGNORECASE):
+    if kind == "money" and FREE.search(text):
         return True
     return any(claim.kind in _SATISFIED_BY[kind] for claim in claims(text))
 
@@ -101,7 +104,7 @@ def states(kind: str, text: str) -> bool:
 def _value(text: str) -> float:
     if text[0].isdigit():
         return _decimal(text)
-    return float(sum(_NUMBER_WORDS[part] for part in re.split(r"[ -]", text.lower())))
+    return float(sum(NUMBER_WORDS[part] for part in re.split(r"[ -]", text.lower())))
 
 
 def _money(text: str, unit: str) -> str:

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from parbake.guard.claims import Claim, claims
+from parbake.guard.claims import FREE, NUMBER_WORDS, Claim, claims
 from parbake.guard.release import sentences
 
 Fault = Literal["number", "subject", "polarity", "nowhere"]
@@ -29,14 +29,8 @@ FEW, ECHOED = 3, 0.5
 SAME = 0.02
 """By which share two durations may differ and still be the same, such as two years and 24 months."""
 _DENIALS = frozenset({"no", "nope", "unfortunately"})
-_NUMBERS = {
-    word: n
-    for n, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
-    )
-}
 _COUNT = re.compile(
-    rf"\b(\d{{1,6}}|{'|'.join(list(_NUMBERS)[2:])})\s+(?:\w+\s+)?"
+    rf"\b(\d{{1,6}}|{'|'.join(word for word, n in NUMBER_WORDS.items() if n > 1)})\s+(?:\w+\s+)?"
     r"(copies|countries|payments|instalments|points|exchanges?|photos?|books?|titles?|items?|volumes?|cards?|orders?|times)\b",
     re.IGNORECASE,
 )
@@ -55,7 +49,7 @@ _NOT_ONLY = re.compile(
 _YES_NO = re.compile(r"^\W*(yes|yep|sure|of course|certainly|absolutely|no|nope|unfortunately)\b[,.!:]?", re.IGNORECASE)
 _UNTIL = re.compile(r"\b(?:until|till|before|as long as)\b", re.IGNORECASE)
 _AFTER = re.compile(r"\b(?:after|once|since|any more|afterwards)\b", re.IGNORECASE)
-_FREE = re.compile(r"\bfree\b|\bno (?:extra |additional )?(?:cost|charge|fee)\b|\bat no cost\b", re.IGNORECASE)
+_HALF_A_DAY = 12
 _SHORTEST = 3
 _FREE_CLAIM = Claim("money", "free")
 _CLAUSE = re.compile(r"[;:]\s+|,\s+(?=(?:but|except|unless|however|although|or|and|never|not)\b)|\bbut\b")
@@ -110,6 +104,8 @@ def unsupported(sentence: str, evidence: Sequence[str], question: str = "") -> U
     if fault := _numbers(said, stated):
         return fault
     lead = _YES_NO.match(sentence)
+    if not stated:
+        return Unsupported("nowhere") if said.words or lead is not None else None
     affirms = lead is not None and lead[1].lower() not in _DENIALS
     asked = _words(question)
     known = frozenset[str]().union(*(one.words for one in stated))
@@ -160,7 +156,7 @@ def _echo(
 
 def _polarity(said: _Said, stated: Sequence[_Said], asked: frozenset[str], *, affirms: bool) -> Unsupported | None:
     """A negation that the nearest statement does not have, or the other way round."""
-    if not said.words or not stated:
+    if not said.words:
         return None
     nearest = max(stated, key=lambda one: len(one.words & said.words) / (4 + len(one.words)))
     is_negated = said.is_negated
@@ -181,7 +177,7 @@ def _statements(text: str) -> tuple[_Said, ...]:
 def _said(text: str) -> _Said:
     plain = _NOT_ONLY.sub(" ", _YES_NO.sub(" ", text))
     return _Said(
-        claims(text) | _counts(text) | ({_FREE_CLAIM} if _FREE.search(text) else set()),
+        claims(text) | _counts(text) | ({_FREE_CLAIM} if FREE.search(text) else set()),
         _words(text),
         len(_NEGATION.findall(plain)) % 2 == 1,
         _UNTIL.search(text) is not None,
@@ -191,9 +187,12 @@ def _said(text: str) -> _Said:
 
 def _counts(text: str) -> frozenset[Claim]:
     """Numbers of things, and times of the day."""
-    found = {Claim("count", f"{_NUMBERS.get(n.lower(), n)} {_stem(noun.lower())}") for n, noun in _COUNT.findall(text)}
+    found = {
+        Claim("count", f"{NUMBER_WORDS.get(n.lower(), n)} {_stem(noun.lower())}") for n, noun in _COUNT.findall(text)
+    }
     for hour, minute, half, plain_hour, plain_minute in _CLOCK.findall(text):
-        at = int(hour or plain_hour) + (12 if half.lower() == "pm" and int(hour) < 12 else 0)  # noqa: PLR2004  # hours of half a day
+        past_noon = {"am": 0, "pm": _HALF_A_DAY}.get(half.lower())
+        at = int(hour or plain_hour) if past_noon is None else int(hour) % _HALF_A_DAY + past_noon
         found.add(Claim("clock", f"{at}:{minute or plain_minute or '00'}"))
     return frozenset(found)
 

@@ -1,4 +1,4 @@
-"""The message's embedding, computed once per request and shared by intent, FAQ and retrieval."""
+"""The embedding of a question. The app computes it once for each wording in a request, whoever reads it."""
 
 from __future__ import annotations
 
