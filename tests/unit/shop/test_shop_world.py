@@ -215,3 +215,30 @@ def test_command_prints_the_size_first(tmp_path, capsys):
     assert capsys.readouterr().out.startswith("20 products, 5 shoppers")
     assert main([*arguments, "--shoppers", "0"]) == 1
     assert "shoppers: send a positive number" in capsys.readouterr().out
+
+
+def test_a_message_leads_to_a_purchase(shop):
+    """Many messages that name a genre are followed within 20 minutes by a purchase of that genre."""
+    followed = shop.execute(
+        """SELECT EXISTS (
+             SELECT 1 FROM purchases b JOIN products p ON p.asin = b.asin
+             WHERE b.shopper = q.shopper AND b.ts BETWEEN q.ts AND q.ts + 1200 AND p.genre = g.genre
+           )
+           FROM queries q JOIN (SELECT DISTINCT genre FROM products) g ON instr(lower(q.text), g.genre)
+           WHERE q.intent IN ('recommendation', 'product_search')"""
+    ).fetchall()
+    assert len(followed) > 30
+    assert statistics.mean(is_followed for (is_followed,) in followed) > 0.4
+
+
+def test_a_page_leads_to_a_related_one(shop):
+    """Shortly after a view of another series, many views are of the same author or genre: far more than by chance."""
+    rows = shop.execute(
+        """SELECT a.genre = b.genre FROM (
+             SELECT asin, ts, shopper, lead(asin) OVER w AS next, lead(ts) OVER w AS next_ts FROM views
+             WINDOW w AS (PARTITION BY shopper ORDER BY ts)
+           ) v JOIN products a ON a.asin = v.asin JOIN products b ON b.asin = v.next
+           WHERE v.next_ts - v.ts < 120 AND a.series <> b.series"""
+    ).fetchall()
+    assert len(rows) > 100
+    assert statistics.mean(same for (same,) in rows) > 0.5

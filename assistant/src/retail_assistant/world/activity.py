@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,16 @@ class Events:
     def take(self, keep: Flags | Ints) -> Events:
         """Return a selection."""
         return Events(self.who[keep], self.item[keep], self.ts[keep], self.fit[keep])
+
+
+def joined(parts: Sequence[Events]) -> Events:
+    """Return the events of all parts, one part after the other."""
+    return Events(
+        np.concatenate([p.who for p in parts]),
+        np.concatenate([p.item for p in parts]),
+        np.concatenate([p.ts for p in parts]),
+        np.concatenate([p.fit for p in parts]),
+    )
 
 
 @dataclass(frozen=True)
@@ -135,12 +146,7 @@ def make_views(rng: np.random.Generator, frame: Frame, group: Group, purchases: 
         _views_of_next(rng, frame, purchases),
         _browsing(rng, frame, group),
     ]
-    merged = Events(
-        np.concatenate([p.who for p in parts]),
-        np.concatenate([p.item for p in parts]),
-        np.concatenate([p.ts for p in parts]),
-        np.concatenate([p.fit for p in parts]),
-    )
+    merged = joined(parts)
     ts = np.maximum(merged.ts, frame.catalog.created_at[merged.item])
     merged = Events(merged.who, merged.item, ts, merged.fit)
     within = (merged.ts >= frame.start) & (merged.ts < frame.end - 1)

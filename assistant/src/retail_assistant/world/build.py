@@ -16,7 +16,15 @@ from retail_assistant.shop import index, schema
 from retail_assistant.shop.errors import BadValue
 from retail_assistant.shop.policies import Policy, check_body
 from retail_assistant.world import draws
-from retail_assistant.world.activity import Frame, make_frame, make_purchases, make_views, paid_cents
+from retail_assistant.world.activity import (
+    Events,
+    Frame,
+    joined,
+    make_frame,
+    make_purchases,
+    make_views,
+    paid_cents,
+)
 from retail_assistant.world.catalog import Catalog, make_catalog
 from retail_assistant.world.messages import make_messages
 from retail_assistant.world.offers import make_promotions
@@ -24,6 +32,7 @@ from retail_assistant.world.ordering import POINTS_PER_EURO, OrderRow, make_orde
 from retail_assistant.world.policy_texts import POLICIES
 from retail_assistant.world.reviewing import make_reviews
 from retail_assistant.world.shoppers import SEGMENT_NAMES, Group, make_group, make_market
+from retail_assistant.world.wandering import Groups, make_groups, make_looks, make_wandering
 
 Progress = Callable[[str, int, int], None]
 """Called with the name of a stage, the amount done, and the total."""
@@ -83,20 +92,32 @@ def _fill(conn: sqlite3.Connection, seed: int, now: float, sizes: dict[str, int]
     offers = make_promotions(seed, catalog.genres, now=now)
     conn.executemany("INSERT INTO promotions VALUES (?, ?, ?, ?, ?, ?, ?)", offers)
     market = make_market(seed, catalog, now=now, days=days)
-    frame = make_frame(catalog, market, now=now, days=days)
+    frame, groups = make_frame(catalog, market, now=now, days=days), make_groups(catalog)
+    kept: list[Events] = []
     for part, first in enumerate(range(0, shoppers, PART)):
         progress("shoppers", first, shoppers)
         size = min(PART, shoppers - first)
         group = make_group(seed, part, market, first=first, size=size, now=now, days=days)
-        _insert_group(conn, seed, part, frame, group)
+        bought = _insert_group(conn, seed, part, (frame, groups), group)
+        kept.append(_some(draws.stream(seed, "asked", part), bought, sizes["messages"] * size // shoppers + 1, first))
     progress("shoppers", shoppers, shoppers)
-    rows = make_messages(seed, catalog, messages=sizes["messages"], shoppers=shoppers, now=now, days=days)
+    made = make_messages(
+        seed, catalog, messages=sizes["messages"], shoppers=shoppers, now=now, days=days, bought=joined(kept)
+    )
     conn.executemany(
         "INSERT INTO queries (shopper, ts, text, question, intent) VALUES (?, ?, ?, ?, ?)",
-        ((shopper_id(shopper), *rest) for shopper, *rest in rows),
+        ((shopper_id(shopper), *rest) for shopper, *rest in made.rows),
     )
+    looks = make_looks(draws.stream(seed, "looks"), frame, groups, made.led)
+    _insert_views(conn, looks, [item.asin for item in catalog.items])
     conn.execute("COMMIT")
     progress("messages", sizes["messages"], sizes["messages"])
+
+
+def _some(rng: np.random.Generator, bought: Events, most: int, first: int) -> Events:
+    """Up to ``most`` of a group's purchases, numbered from the shop's ``first`` shopper on."""
+    chosen = bought.take(rng.permutation(len(bought.who))[:most])
+    return Events(chosen.who + first, chosen.item, chosen.ts, chosen.fit)
 
 
 def shopper_id(number: int) -> str:
@@ -126,7 +147,11 @@ def _insert_policies(conn: sqlite3.Connection, updated_at: float) -> None:
             index.add(conn, document)
 
 
-def _insert_group(conn: sqlite3.Connection, seed: int, part: int, frame: Frame, group: Group) -> None:
+def _insert_group(
+    conn: sqlite3.Connection, seed: int, part: int, shop: tuple[Frame, dict[str, Groups]], group: Group
+) -> Events:
+    """Write a group's shoppers and all that they did; return their purchases."""
+    frame, groups = shop
     rng = draws.stream(seed, "activity", part)
     ids = [shopper_id(group.first + i) for i in range(len(group))]
     asins = [item.asin for item in frame.catalog.items]
@@ -144,10 +169,9 @@ def _insert_group(conn: sqlite3.Connection, seed: int, part: int, frame: Frame, 
     orders = make_orders(draws.stream(seed, "orders", part), bought.who, bought.item, bought.ts, cents, now=frame.end)
     _insert_orders(conn, orders, ids, asins)
     seen = make_views(rng, frame, group, bought)
-    conn.executemany(
-        "INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)",
-        zip([ids[i] for i in seen.who], [asins[i] for i in seen.item], seen.ts.tolist(), strict=True),
-    )
+    wandered = make_wandering(draws.stream(seed, "wandering", part), frame, groups, seen, bought)
+    for views in (seen, wandered):
+        _insert_views(conn, views, asins, first=group.first)
     conn.executemany(
         "INSERT INTO reviews (asin, shopper, rating, body, ts) VALUES (?, ?, ?, ?, ?)",
         ((asin, ids[i], rating, body, ts) for asin, i, rating, body, ts in make_reviews(rng, frame, bought)),
@@ -158,6 +182,16 @@ def _insert_group(conn: sqlite3.Connection, seed: int, part: int, frame: Frame, 
         for i in np.flatnonzero((seen.ts > frame.end - 5 * draws.DAY) & draws.chances(rng, len(seen.ts), 0.05))
     }
     conn.executemany("INSERT INTO carts VALUES (?, ?, 1)", sorted(carts - owned))
+    return bought
+
+
+def _insert_views(conn: sqlite3.Connection, views: Events, asins: Sequence[str], *, first: int = 0) -> None:
+    """Write views; their shoppers are numbered from ``first`` on."""
+    who = (shopper_id(first + n) for n in views.who.tolist())
+    conn.executemany(
+        "INSERT INTO views (shopper, asin, ts) VALUES (?, ?, ?)",
+        zip(who, (asins[n] for n in views.item.tolist()), views.ts.tolist(), strict=True),
+    )
 
 
 def _insert_orders(

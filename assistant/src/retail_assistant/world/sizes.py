@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_VIEWS, _PURCHASES, _REVIEW_SHARE = 25.0, 7.0, 0.105
-_BYTES = {"views": 87, "purchases": 88, "reviews": 185, "shoppers": 26, "products": 900, "queries": 90}
+_VIEWS, _PURCHASES, _REVIEW_SHARE = 30.5, 7.0, 0.105
+_BYTES = {"views": 87, "purchases": 190, "reviews": 185, "shoppers": 26, "products": 900, "queries": 90}
 _FIXED_BYTES = 100_000
 
 
